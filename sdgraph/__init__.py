@@ -1,0 +1,38 @@
+"""sdgraph: typed node graphs that make pictures and videos with diffusion models."""
+
+from .errors import (
+    CheckpointError,
+    Invalid,
+    InvalidNode,
+    InvalidWorkflow,
+    MediaError,
+    NodeFailed,
+    SdgraphError,
+)
+from .graph import Graph
+from .node import In, Node
+from .run import Session, plan, run
+from .values import Checkpoint
+from .workflow import Workflow, load_workflow, to_yaml
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "Graph",
+    "In",
+    "Invalid",
+    "InvalidNode",
+    "InvalidWorkflow",
+    "MediaError",
+    "Node",
+    "NodeFailed",
+    "SdgraphError",
+    "Session",
+    "Workflow",
+    "load_workflow",
+    "plan",
+    "run",
+    "to_yaml",
+]

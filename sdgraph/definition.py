@@ -1,0 +1,125 @@
+"""What a node class is, read from it once and checked while the class is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ValidationError
+
+from .errors import NodeDefinitionError
+from .ports import FileField, Port, marks_in
+
+SERVICES = frozenset({"models", "progress", "provenance"})
+"""Arguments of `run` that the engine hands in beside the ports."""
+
+_SCALARS = (str, int, float, bool)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The facts of one node class."""
+
+    output: type
+    fields: tuple[str, ...]
+    ports: Mapping[str, Port]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    services: frozenset[str]
+    tag: bytes
+    """Opens every identity: package, type and version."""
+
+
+def define(cls: Any, root: type) -> Definition:
+    """The definition of a node class; raises NodeDefinitionError where it breaks a rule."""
+    ports: dict[str, Port] = {}
+    files: dict[str, str] = {}
+    for name, field in cls.model_fields.items():
+        if name in SERVICES or hasattr(root, name):
+            raise NodeDefinitionError(f"{cls.__name__}.{name}: this name is taken; rename it")
+        for mark in marks_in(field.annotation, field.metadata):
+            if isinstance(mark, FileField):
+                files[name] = mark.role
+            elif name in ports:
+                kinds = dict.fromkeys((*ports[name].kinds, *mark.kinds))
+                ports[name] = Port(tuple(kinds))
+            else:
+                ports[name] = mark
+    output = _output(cls, root)
+    package = cls.__module__.partition(".")[0]
+    return Definition(
+        output=output,
+        fields=tuple(cls.model_fields),
+        ports=ports,
+        sources=tuple(name for name, role in files.items() if role == "source"),
+        targets=tuple(name for name, role in files.items() if role == "target"),
+        services=_services(cls, ports, output),
+        tag=f"{package}:{cls.__name__}:{cls.version}:".encode(),
+    )
+
+
+def _output(cls: Any, root: type) -> type:
+    for ancestor in cls.__mro__:
+        generic = getattr(ancestor, "__pydantic_generic_metadata__", None)
+        if generic and generic["origin"] is not None and issubclass(generic["origin"], root):
+            (kind,) = generic["args"]
+            if isinstance(kind, TypeVar):
+                continue
+            if not isinstance(kind, type) or not (
+                kind in _SCALARS or hasattr(kind, "content") or hasattr(kind, "__fspath__")
+            ):
+                raise NodeDefinitionError(
+                    f"{cls.__name__}: Node[{kind}] is no kind of value; wanted a class with a "
+                    "`content` hash (Image, Mask, Video, Checkpoint …), str, int, float or Path"
+                )
+            return kind
+    raise NodeDefinitionError(
+        f"{cls.__name__} does not say what it makes; write `class {cls.__name__}(Node[Image])`"
+    )
+
+
+def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[str]:
+    arguments = list(inspect.signature(cls.run).parameters)[1:]
+    services = SERVICES.intersection(arguments)
+    wanted, found = set(ports), set(arguments) - services
+    if wanted != found:
+        raise NodeDefinitionError(
+            f"{cls.__name__}.run takes ({', '.join(arguments)}), but the ports are "
+            f"({', '.join(ports)}); wanted exactly the ports by name, then any of "
+            f"{', '.join(sorted(SERVICES))}. Parameters are read from self."
+        )
+    try:
+        hints = get_type_hints(cls.run)
+    except NameError:
+        # A hint that exists for type checkers only (TYPE_CHECKING imports) is theirs to check.
+        hints = {}
+    returned = hints.get("return", output)
+    if isinstance(returned, type) and not issubclass(returned, output):
+        raise NodeDefinitionError(
+            f"{cls.__name__}.run returns {returned.__name__}, but the class is a "
+            f"Node[{output.__name__}]; make the two agree"
+        )
+    for name, port in ports.items():
+        hint = hints.get(name)
+        if isinstance(hint, type) and not all(issubclass(kind, hint) for kind in port.kinds):
+            raise NodeDefinitionError(
+                f"{cls.__name__}.run takes {name}: {hint.__name__}, but the port holds "
+                f"{port.kind}; make the two agree"
+            )
+    return frozenset(services)
+
+
+def check_defaults(cls: Any) -> None:
+    """Raises NodeDefinitionError for a default that its own field would refuse."""
+    try:
+        cls.__pydantic_validator__.validate_python({})
+    except ValidationError as error:
+        for problem in error.errors():
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            if problem["type"] != "missing" and name in cls.model_fields:
+                raise NodeDefinitionError(
+                    f"{cls.__name__}.{name}: the default {cls.model_fields[name].default!r} is "
+                    f"not a valid value: {problem['msg']}"
+                ) from None

@@ -1,0 +1,104 @@
+"""Which device, which dtype, how many bytes are free. Nothing else touches torch.cuda."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from .errors import ValueRefused, did_you_mean
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+KINDS = ("cpu", "cuda", "mps", "xpu")
+
+Probe = Callable[[str], int]
+"""Says how many bytes are free on a device; injected wherever a policy depends on it."""
+
+
+def choose(device: str | None = None) -> str:
+    """The device to run on: the one asked for, else the first accelerator there is, else "cpu".
+
+    Raises ValueRefused for a device this machine lacks.
+    """
+    import torch
+
+    if device is None:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator.type if accelerator is not None else "cpu"
+    kind = check_name(device)
+    if kind == "cpu":
+        return device
+    backend = getattr(torch, kind)
+    if not backend.is_available():
+        raise ValueRefused(
+            f"device: found {device!r}, but torch sees no {kind} device here; leave --device out "
+            "to take what there is, or use --device cpu"
+        )
+    number = int(device.partition(":")[2] or 0)
+    if number >= backend.device_count():
+        raise ValueRefused(
+            f"device: found {device!r}, but there are {backend.device_count()}, counted from 0"
+        )
+    return device
+
+
+def check_name(device: str) -> str:
+    """The kind in a device's name, "cuda" of "cuda:1"; raises ValueRefused. Torch-free."""
+    kind, colon, number = device.partition(":")
+    if kind not in KINDS or (colon and not number.isdigit()):
+        fix = did_you_mean(kind, KINDS)
+        raise ValueRefused(f"device: found {device!r}, wanted one of {', '.join(KINDS)}; {fix}")
+    return kind
+
+
+def dtype_for(device: str, asked: str | None = None) -> str:
+    """The dtype to compute in: the one asked for, else float16 on an accelerator, else float32."""
+    if asked is not None:
+        return asked
+    return "float32" if device.partition(":")[0] == "cpu" else "float16"
+
+
+def torch_dtype(name: str) -> Any:
+    """The `torch.dtype` of a name; diffusers ignores names it does not know in silence."""
+    import torch
+
+    if name not in DTYPES:
+        raise ValueRefused(f"dtype: found {name!r}, wanted one of {', '.join(DTYPES)}")
+    return getattr(torch, name)
+
+
+def free_bytes(device: str) -> int:
+    """How many bytes are free on a device; for the CPU, how many the system can still give."""
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    if kind == "xpu":
+        import torch
+
+        return int(torch.xpu.mem_get_info(device)[0])
+    return _host_free_bytes()
+
+
+def _host_free_bytes() -> int:
+    import os
+    from pathlib import Path
+
+    info = Path("/proc/meminfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def give_back(device: str) -> None:
+    """Returns freed memory to the device; costs a garbage collection, so only after evictions."""
+    gc.collect()
+    kind = device.partition(":")[0]
+    if kind in ("cuda", "mps", "xpu"):
+        import torch
+
+        getattr(torch, kind).empty_cache()

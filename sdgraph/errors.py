@@ -1,0 +1,123 @@
+"""Every way sdgraph can fail, as one tree.
+
+SdgraphError                 the root: catch this to catch them all
+├── Invalid                  something a person wrote is wrong; holds all the problems found
+│   ├── InvalidNode          a node was given a wrong field or wire (also a ValueError)
+│   └── InvalidWorkflow      a workflow file, its inputs or its graph
+├── NodeDefinitionError      a node class breaks the rules of nodes (also a TypeError)
+├── PackError                a node pack cannot be loaded, or two packs share a name
+├── CheckpointError          a checkpoint is missing, damaged or of the wrong kind
+├── MediaError               a picture or video file cannot be read or written
+├── ValueRefused             a value that cannot be what it claims (also a ValueError)
+└── NodeFailed               a node raised while it ran; the cause is chained
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+
+class SdgraphError(Exception):
+    """Any failure that sdgraph foresees; its text is meant for the person at the keyboard."""
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """A place in a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: where, about what, what was found, what was wanted, and how to mend it."""
+
+    subject: str
+    found: str
+    wanted: str
+    fix: str = ""
+    at: Mark | None = None
+
+    def under(self, subject: str, at: Mark | None = None) -> Problem:
+        """The same problem seen from the outside: `subject` put before its own."""
+        joined = f"{subject}.{self.subject}" if self.subject else subject
+        return replace(self, subject=joined, at=self.at or at)
+
+    def __str__(self) -> str:
+        head = f"{self.at}: {self.subject}" if self.at else self.subject
+        lines = [head, f"  found:  {self.found}", f"  wanted: {self.wanted}"]
+        if self.fix:
+            lines.append(f"  fix:    {self.fix}")
+        return "\n".join(lines)
+
+
+class Invalid(SdgraphError):
+    """Something a person wrote is wrong; `problems` holds every mistake, in file order."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[Invalid], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class InvalidNode(Invalid, ValueError):
+    """A node was given a field or a wire it does not take."""
+
+
+class InvalidWorkflow(Invalid):
+    """A workflow file, the inputs given to it, or the graph it makes is wrong."""
+
+
+class NodeDefinitionError(SdgraphError, TypeError):
+    """A node class breaks the rules that every node keeps; raised while the class is made."""
+
+
+class PackError(SdgraphError):
+    """A node pack cannot be loaded, or two packs claim one name."""
+
+
+class CheckpointError(SdgraphError):
+    """A checkpoint is missing, damaged, or of a kind the node cannot use."""
+
+
+class MediaError(SdgraphError):
+    """A picture or video file cannot be read or written."""
+
+
+class ValueRefused(SdgraphError, ValueError):
+    """A value cannot be what it claims: a wrong shape, kind, range or size."""
+
+
+class NodeFailed(SdgraphError):
+    """A node raised while it ran; `__cause__` is what it raised."""
+
+    def __init__(self, node: str, message: str, at: Mark | None = None) -> None:
+        self.node = node
+        self.message = message
+        self.at = at
+        super().__init__(f"{at}: {node}: {message}" if at else f"{node}: {message}")
+
+    def __reduce__(self) -> tuple[type[NodeFailed], tuple[str, str, Mark | None]]:
+        return type(self), (self.node, self.message, self.at)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` most resembles, or None when nothing is near."""
+    candidates = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
+    return candidates[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A fix that names the nearest of `known`, or nothing."""
+    found = nearest(word, known)
+    return f"did you mean {found!r}?" if found else ""

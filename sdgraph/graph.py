@@ -1,0 +1,124 @@
+"""Nodes → DAG: what the targets need, under which names, and every static check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, Mark, Problem, did_you_mean
+from .node import Node, ancestry
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Marks = Mapping[str, Mark]
+"""Where a node and its fields stand in a file: field name → mark; "" is the node itself."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What some targets need, each node once, every node after the nodes it reads."""
+
+    targets: tuple[Node[Any], ...]
+    nodes: tuple[Node[Any], ...]
+    names: Mapping[Node[Any], str] = field(repr=False)
+    marks: Mapping[Node[Any], Marks] = field(repr=False, default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        *targets: Node[Any],
+        names: Mapping[Node[Any], str] | None = None,
+        marks: Mapping[Node[Any], Marks] | None = None,
+    ) -> Graph:
+        """The graph of some targets; nodes without a name get one from their type."""
+        nodes = tuple(ancestry(*targets))
+        return cls(tuple(dict.fromkeys(targets)), nodes, named(nodes, names or {}), marks or {})
+
+    @cached_property
+    def dag(self) -> nx.DiGraph[Node[Any]]:
+        """The same as a networkx graph: an edge leads from a node to each that reads it."""
+        import networkx as nx
+
+        dag: nx.DiGraph[Node[Any]] = nx.DiGraph()
+        dag.add_nodes_from(self.nodes)
+        dag.add_edges_from((child, node) for node in self.nodes for _, child in node.wires)
+        return dag
+
+    def only(self, *targets: Node[Any]) -> Graph:
+        """The part that some of its nodes need, names and marks kept."""
+        return Graph.of(*targets, names=self.names, marks=self.marks)
+
+    def mark(self, node: Node[Any], field: str = "") -> Mark | None:
+        """Where a node, or one of its fields, stands in its file."""
+        marks = self.marks.get(node, {})
+        return marks.get(field) or marks.get("")
+
+    def check(self) -> list[Problem]:
+        """Every problem that files and configs show; nothing is loaded, torch not imported."""
+        return [
+            problem.under(self.names[node], self.mark(node, problem.subject))
+            for node in self.nodes
+            for problem in _problems(node)
+        ]
+
+
+def _problems(node: Node[Any]) -> Iterable[Problem]:
+    paths = {name: getattr(node, name) for name in type(node).definition.sources}
+    missing = [
+        problem
+        for name, path in paths.items()
+        if path is not None and (problem := missing_file(name, path))
+    ]
+    if missing:
+        return missing
+    try:
+        return list(node.check())
+    except CheckpointError as error:
+        return [Problem("checkpoint", str(error), "a checkpoint that can be used")]
+
+
+def missing_file(field: str, path: Path) -> Problem | None:
+    """What is wrong with a file that a node is to read, as far as its path shows."""
+    if path.is_file():
+        return None
+    fix = ""
+    if path.is_dir():
+        found = "a folder"
+    else:
+        found = "no such file"
+        near = path.parent.iterdir() if path.parent.is_dir() else ()
+        fix = did_you_mean(path.name, [each.name for each in near])
+    return Problem(field, f"{path}: {found}", "a file that exists", fix)
+
+
+def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
+    """The nodes with an effect; where there are none, those that nobody reads."""
+    every = ancestry(*nodes)
+    effects = [node for node in every if node.effect]
+    if effects:
+        return effects
+    read = {child for node in every for _, child in node.wires}
+    return [node for node in every if node not in read]
+
+
+def named(nodes: Iterable[Node[Any]], given: Mapping[Node[Any], str]) -> dict[Node[Any], str]:
+    """A name for each node, unique: the given one, else its type in snake case and a number."""
+    taken = set(given.values())
+    names: dict[Node[Any], str] = {}
+    counts: dict[str, int] = {}
+    for node in nodes:
+        name = given.get(node)
+        if name is None:
+            stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(node).__name__).lower()
+            name = stem
+            while name in taken:
+                counts[stem] = counts.get(stem, 1) + 1
+                name = f"{stem}_{counts[stem]}"
+            taken.add(name)
+        names[node] = name
+    return names

@@ -1,0 +1,243 @@
+"""The cache of loaded components, and leases of them.
+
+A component is loaded once, whichever checkpoints it belongs to, and stays until room is needed.
+A lease is the right to use all components of one node: loading and pinning are one step, a leased
+component is never evicted, and a load that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import checkpoints, devices
+from .checkpoints import Part
+from .errors import CheckpointError
+
+Key = tuple[str, str, str]
+"""Identity, dtype and device: what makes two components one."""
+
+Loader = Callable[[Part, str, str], Any]
+"""Loads a part in a dtype onto a device."""
+
+Report = Callable[..., None]
+
+
+@dataclass(eq=False)
+class Component:
+    """One loaded module (or tokenizer, or processor) and how many leases hold it."""
+
+    key: Key
+    name: str
+    module: Any
+    bytes: int
+    leases: int = 0
+
+
+@dataclass(frozen=True)
+class Models(Mapping[str, Any]):
+    """What a lease hands to a node: its components by name, and where they live."""
+
+    components: Mapping[str, Any]
+    device: str
+    dtype: str
+
+    def __getitem__(self, name: str) -> Any:
+        return self.components[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.components)
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+
+@dataclass
+class ModelCache:
+    """Loaded components within a byte budget for each device; the least recently used go first.
+
+    `budget` is in bytes per device (None: what the probe says is free, less a reserve).
+    """
+
+    load: Loader = field(default_factory=lambda: load_part)
+    budget: int | None = None
+    probe: devices.Probe = devices.free_bytes
+    reserve: int = 2 * 2**30
+    """Bytes kept free for the work of nodes where no budget is given."""
+
+    def __post_init__(self) -> None:
+        self._components: OrderedDict[Key, Component] = OrderedDict()
+        # One load at a time: diffusers patches torch process-wide while it loads.
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def lease(
+        self, parts: Mapping[str, Part], device: str, dtype: str, report: Report | None = None
+    ) -> Iterator[Models]:
+        """All of a node's components, loaded and pinned until the block ends.
+
+        Raises CheckpointError when one cannot be loaded; nothing stays pinned then.
+        """
+        held: list[Component] = []
+        with self._lock:
+            try:
+                for part in parts.values():
+                    held.append(self._pinned(part, device, dtype, report))
+            except BaseException:
+                self._unpin(held)
+                raise
+        try:
+            modules = {name: each.module for name, each in zip(parts, held, strict=True)}
+            yield Models(modules, device, dtype)
+        finally:
+            with self._lock:
+                self._unpin(held)
+
+    def loaded(self) -> tuple[Component, ...]:
+        """What is in memory, least recently used first."""
+        with self._lock:
+            return tuple(self._components.values())
+
+    def unload(self) -> int:
+        """Drops everything that no lease holds and says how many bytes that was."""
+        with self._lock:
+            free = [each for each in self._components.values() if not each.leases]
+            for each in free:
+                del self._components[each.key]
+            for device in {each.key[2] for each in free}:
+                devices.give_back(device)
+            return sum(each.bytes for each in free)
+
+    def _pinned(self, part: Part, device: str, dtype: str, report: Report | None) -> Component:
+        place = "cpu" if part.on_host else device
+        wanted = part.checkpoint.dtype or dtype
+        key = (checkpoints.identity(part), wanted, place)
+        component = self._components.get(key)
+        if component is None:
+            component = self._load(key, part, report)
+            self._components[key] = component
+        self._components.move_to_end(key)
+        component.leases += 1
+        return component
+
+    def _load(self, key: Key, part: Part, report: Report | None) -> Component:
+        _, dtype, device = key
+        self._make_room(checkpoints.size(part), device, report)
+        started = time.perf_counter()
+        try:
+            module = self.load(part, dtype, device)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            # The libraries raise many kinds for a damaged file. Frames of the failed load hold
+            # tensors: `from None` with a text lets them go.
+            error.__traceback__ = None
+            raise CheckpointError(
+                f"{part}: cannot be loaded ({type(error).__name__}: {error}); the files may be "
+                "damaged or of another kind"
+            ) from None
+        size = bytes_of(module)
+        if report is not None:
+            report("loaded", component=str(part), bytes=size, device=device,
+                   seconds=time.perf_counter() - started)  # fmt: skip
+        return Component(key, str(part), module, size)
+
+    def _make_room(self, needed: int, device: str, report: Report | None) -> None:
+        """Evicts unleased components, least recently used first, until `needed` bytes fit."""
+        here = [each for each in self._components.values() if each.key[2] == device]
+        if self.budget is not None:
+            short = sum(each.bytes for each in here) + needed - self.budget
+        else:
+            short = needed + self.reserve - self.probe(device)
+        evicted = False
+        for each in here:
+            if short <= 0:
+                break
+            if each.leases:
+                continue
+            del self._components[each.key]
+            short -= each.bytes
+            evicted = True
+            if report is not None:
+                report("evicted", component=each.name, bytes=each.bytes)
+        if evicted:
+            del here[:], each
+            devices.give_back(device)
+
+    def _unpin(self, held: list[Component]) -> None:
+        for component in held:
+            component.leases -= 1
+        held.clear()
+
+
+def bytes_of(module: Any) -> int:
+    """The bytes of a module's parameters and buffers; 0 for what has none."""
+    if not hasattr(module, "parameters"):
+        return 0
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def load_part(part: Part, dtype: str, device: str) -> Any:
+    """A component from its checkpoint by the library and class the checkpoint names.
+
+    Models come in `dtype` on `device`, in evaluation mode and frozen; safetensors only.
+    """
+    root = checkpoints.weights(part.checkpoint)
+    library, name = checkpoints.class_of(part)
+    checkpoints.files(part)
+    loader = _class(part, library, name)
+    folder = root / part.folder
+    if not hasattr(loader, "parameters"):
+        return _load_processor(loader, folder)
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    if part.checkpoint.variant:
+        options["variant"] = part.checkpoint.variant
+    with _quiet():
+        module = loader.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
+    return module.to(device).eval().requires_grad_(False)
+
+
+def _class(part: Part, library: str, name: str) -> Any:
+    import importlib
+
+    found = getattr(importlib.import_module(library), name, None)
+    if found is None:
+        raise CheckpointError(
+            f"{part}: {library} has no class {name}; a newer {library} may have it"
+        )
+    return found
+
+
+def _load_processor(loader: Any, folder: Path) -> Any:
+    """A tokenizer or an image processor; the latter without torchvision."""
+    if "Tokenizer" in loader.__name__:
+        # A missing maximum length overflows later on (77 is CLIP's).
+        made = loader.from_pretrained(folder, local_files_only=True)
+        if made.model_max_length > 1_000_000:
+            made.model_max_length = 77
+        return made
+    from transformers import AutoImageProcessor
+
+    return AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the libraries' loading bars off the terminal; events tell of loads."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.enable_progress_bar()
+        transformers_logging.enable_progress_bar()

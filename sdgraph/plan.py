@@ -1,0 +1,179 @@
+"""The plan of a run: order, what each step loads and releases, what is remembered. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import networkx as nx
+
+from . import checkpoints
+from .checkpoints import Part
+from .graph import Graph
+from .node import Node
+from .store import Store, result_key
+from .values import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One component that a step uses; `load` says whether it is the first to need it."""
+
+    name: str
+    part: Part
+    identity: str
+    bytes: int
+    load: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node's turn: run it, or reuse what is remembered of it."""
+
+    node: Node[Any]
+    name: str
+    action: Literal["run", "reuse"]
+    key: bytes | None
+    """The key of its result where that is known before the run."""
+    uses: tuple[Use, ...]
+    releases: tuple[Node[Any], ...]
+    """The results that nobody reads after this step."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order; a frozen description of what a run will do."""
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    device: str
+    dtype: str | None
+
+    @property
+    def loads(self) -> tuple[Use, ...]:
+        """The components that will be loaded, in order."""
+        return tuple(use for step in self.steps for use in step.uses if use.load)
+
+    @property
+    def bytes_loaded(self) -> int:
+        """The bytes of the weight files that will be read, as far as they are here."""
+        return sum(use.bytes for use in self.loads)
+
+    @property
+    def fetches(self) -> dict[Checkpoint, Node[Any]]:
+        """The checkpoints that the hub must be asked for, each with a node that needs it."""
+        found: dict[Checkpoint, Node[Any]] = {}
+        for step in self.steps:
+            for checkpoint in checkpoints_of(step.node) if step.action == "run" else ():
+                if checkpoints.must_fetch(checkpoint):
+                    found.setdefault(checkpoint, step.node)
+        return found
+
+    @property
+    def uses_models(self) -> bool:
+        return any("models" in type(step.node).definition.services for step in self.steps)
+
+
+def plan(
+    graph: Graph,
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    loaded: Iterable[str] = (),
+) -> Plan:
+    """The plan for a graph, given what the store remembers and which identities are loaded."""
+    order = list(nx.topological_sort(graph.dag))
+    keys, remembered = _remembered(order, store, device, dtype) if store else ({}, set())
+    needed = _needed(graph, order, remembered)
+    taken = [node for node in order if node in needed]
+    releases = _releases(graph, taken, remembered)
+    have = set(loaded)
+    steps = []
+    for node in taken:
+        reuse = node in remembered
+        uses = () if reuse else _uses(node, have)
+        have.update(use.identity for use in uses)
+        steps.append(
+            Step(node, graph.names[node], "reuse" if reuse else "run", keys.get(node), uses,
+                 releases.get(node, ()))
+        )  # fmt: skip
+    return Plan(graph, tuple(steps), device, dtype)
+
+
+def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
+    """What beside parameters and inputs can change a node's result."""
+    if "models" not in type(node).definition.services:
+        return ""
+    parts = node.parts()
+    identities = ",".join(f"{name}={checkpoints.identity(parts[name])}" for name in sorted(parts))
+    return f"{identities};{device};{dtype}"
+
+
+def _remembered(
+    order: Iterable[Node[Any]], store: Store, device: str, dtype: str | None
+) -> tuple[dict[Node[Any], bytes], set[Node[Any]]]:
+    """Every key that can be known before the run, and the nodes whose results are remembered."""
+    contents: dict[Node[Any], str] = {}
+    keys: dict[Node[Any], bytes] = {}
+    for node in order:
+        inputs = [contents.get(child) for _, child in node.wires]
+        if None in inputs or late_checkpoint(node):
+            continue
+        key = result_key(node, inputs, surroundings(node, device, dtype))  # type: ignore[arg-type]
+        keys[node] = key
+        found = None if node.effect else store.get(key)
+        if found is not None:
+            contents[node] = found.content
+    return keys, set(contents)
+
+
+def _needed(graph: Graph, order: list[Node[Any]], remembered: set[Node[Any]]) -> set[Node[Any]]:
+    """The nodes whose results must be had: the targets, and what those that run read."""
+    needed = set(graph.targets)
+    for node in reversed(order):
+        if node in needed and node not in remembered:
+            needed.update(child for _, child in node.wires)
+    return needed
+
+
+def _releases(
+    graph: Graph, taken: list[Node[Any]], remembered: set[Node[Any]]
+) -> dict[Node[Any], tuple[Node[Any], ...]]:
+    """For each step the results whose last reader it is; targets are kept to the end."""
+    last: dict[Node[Any], Node[Any]] = {}
+    for node in taken:
+        last[node] = node
+        if node not in remembered:
+            last.update((child, node) for _, child in node.wires)
+    releases: dict[Node[Any], list[Node[Any]]] = {}
+    targets = set(graph.targets)
+    for node, reader in last.items():
+        if node not in targets:
+            releases.setdefault(reader, []).append(node)
+    return {reader: tuple(nodes) for reader, nodes in releases.items()}
+
+
+def _uses(node: Node[Any], have: set[str]) -> tuple[Use, ...]:
+    if "models" not in type(node).definition.services or late_checkpoint(node):
+        return ()
+    uses = []
+    seen = set(have)
+    for name, part in node.parts().items():
+        identity = checkpoints.identity(part)
+        uses.append(Use(name, part, identity, checkpoints.size(part), identity not in seen))
+        seen.add(identity)
+    return tuple(uses)
+
+
+def late_checkpoint(node: Node[Any]) -> bool:
+    """Whether a checkpoint of this node is made by another node, and so known only then."""
+    return any(child.output is Checkpoint for _, child in node.wires)
+
+
+def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:
+    """The checkpoints whose parts a node needs, each once."""
+    if "models" not in type(node).definition.services or late_checkpoint(node):
+        return ()
+    return tuple(dict.fromkeys(part.checkpoint for part in node.parts().values()))

@@ -1,0 +1,144 @@
+"""Which step goes when, and in which thread.
+
+Model steps run one after another in the calling thread, in the order of the plan; while they do,
+light steps (load, resize, save) run beside them. A plan without models runs in the calling thread
+alone: handing a step over costs more than a small step does.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import traceback
+from typing import Any
+
+from .errors import NodeFailed, SdgraphError
+from .node import Node
+from .plan import Plan, Step
+from .steps import Steps, Stopped
+
+LIGHT_THREADS = 2
+
+
+class Schedule:
+    """Walks a plan to its end, or to the first failure."""
+
+    def __init__(self, plan: Plan, steps: Steps) -> None:
+        self._plan = plan
+        self._steps = steps
+        self._changed = threading.Condition()
+        self._left = len(plan.steps)
+        self._stopped = False
+        self._failure: tuple[Step, BaseException] | None = None
+        self._waits: list[int] = []
+        self._readers: dict[Node[Any], list[int]] = {}
+        self._unread: dict[Node[Any], int] = {}
+        self._models: list[int] = []
+        self._light: list[int] = []
+        self._reads = [_read(step) for step in plan.steps]
+        self._releasable = {node for step in plan.steps for node in step.releases}
+        for place, read in enumerate(self._reads):
+            self._add(place, read)
+        kinds = {_uses_models(step) for step in plan.steps}
+        self._threads = LIGHT_THREADS if len(kinds) == 2 else 0
+
+    def _add(self, place: int, read: set[Node[Any]]) -> None:
+        for child in read:
+            self._readers.setdefault(child, []).append(place)
+            self._unread[child] = self._unread.get(child, 0) + 1
+        self._waits.append(len(read))
+        if not read:
+            self._make_ready(place)
+
+    def execute(self) -> None:
+        """Does every step; raises NodeFailed for the first that fails."""
+        threads = [
+            threading.Thread(target=self._work, args=(False,), name=f"sdgraph-light-{n}")
+            for n in range(self._threads)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            self._work(True)
+        finally:
+            self._halt()
+            for thread in threads:
+                thread.join()
+        if self._failure is not None:
+            self._raise(*self._failure)
+
+    def _work(self, models: bool) -> None:
+        while (place := self._take(models)) is not None:
+            step = self._plan.steps[place]
+            try:
+                self._steps.do(step)
+            except Exception as error:
+                self._fail(step, error)
+                return
+            self._finish(place, step)
+
+    def _take(self, models: bool) -> int | None:
+        """The next step for this thread, waiting for one; None when there will be no more."""
+        with self._changed:
+            while self._left and not self._stopped:
+                if models and self._models:
+                    return heapq.heappop(self._models)
+                if self._light:
+                    return heapq.heappop(self._light)
+                self._changed.wait()
+        return None
+
+    def _finish(self, place: int, step: Step) -> None:
+        with self._changed:
+            self._left -= 1
+            for reader in self._readers.get(step.node, ()):
+                self._waits[reader] -= 1
+                if not self._waits[reader]:
+                    self._make_ready(reader)
+            self._release(place)
+            if self._threads:
+                self._changed.notify_all()
+
+    def _make_ready(self, place: int) -> None:
+        heavy = _uses_models(self._plan.steps[place])
+        heapq.heappush(self._models if heavy else self._light, place)
+
+    def _release(self, place: int) -> None:
+        """Drops what this step was the last to read; with threads that need not be the plan's."""
+        for child in self._reads[place]:
+            self._unread[child] -= 1
+            if not self._unread[child] and child in self._releasable:
+                self._steps.release(child)
+
+    def _fail(self, step: Step, error: Exception) -> None:
+        with self._changed:
+            if self._failure is None and not isinstance(error, Stopped):
+                self._failure = (step, error)
+        self._halt()
+
+    def _halt(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._steps.stop()
+            self._changed.notify_all()
+
+    def _raise(self, step: Step, error: BaseException) -> None:
+        # The frames of a failed node hold its models; let go of them, keep the lines.
+        traceback.clear_frames(error.__traceback__)
+        message = str(error) if isinstance(error, SdgraphError) else _in_words(error)
+        self._steps.failed(step, message)
+        raise NodeFailed(step.name, message, self._plan.graph.mark(step.node)) from error
+
+
+def _read(step: Step) -> set[Node[Any]]:
+    """The nodes whose results this step needs; what is remembered needs none."""
+    return {child for _, child in step.node.wires} if step.action == "run" else set()
+
+
+def _uses_models(step: Step) -> bool:
+    return step.action == "run" and "models" in type(step.node).definition.services
+
+
+def _in_words(error: BaseException) -> str:
+    text = str(error).strip() or "it gave no reason"
+    return f"{type(error).__name__}: {text}"

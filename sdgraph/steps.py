@@ -1,0 +1,155 @@
+"""One step of a plan: reuse what is remembered, or lease, run, remember; then release."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from . import events, provenance
+from .models import ModelCache
+from .node import Node
+from .plan import Plan, Step, late_checkpoint, surroundings
+from .store import Store, result_key
+from .values import Checkpoint, content_of
+
+
+class Stopped(Exception):
+    """Raised inside a node, at its next step, when the run is being stopped."""
+
+
+class Steps:
+    """Does the steps of one run and holds its results; steps may be done in several threads."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        models: ModelCache,
+        store: Store | None,
+        dtype: str,
+        clock: events.Clock,
+    ) -> None:
+        self.results: dict[Node[Any], Any] = {}
+        self.loads = 0
+        self.bytes_loaded = 0
+        self._contents: dict[Node[Any], str] = {}
+        self._plan = plan
+        self._models = models
+        self._store = store
+        self._dtype = dtype
+        self._clock = clock
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Makes every running node stop at its next step."""
+        self._stop.set()
+
+    def do(self, step: Step) -> None:
+        """Does one step whose inputs are all there; raises what the node raises."""
+        node = step.node
+        key = self._key(step) if self._store is not None else None
+        found = None
+        if key is not None and self._store is not None and not node.effect:
+            found = self._store.get(key)
+        if found is not None:
+            self.results[node] = found.value
+            self._contents[node] = found.content
+            self._clock.emit(events.Reused, step.name)
+        else:
+            value = self._run(step)
+            self.results[node] = value
+            if key is not None and self._store is not None:
+                self._remember(node, key, value)
+
+    def release(self, node: Node[Any]) -> None:
+        """Drops a result that nobody will read."""
+        if self.results.pop(node, None) is not None:
+            self._clock.emit(events.Released, self._plan.graph.names[node])
+
+    def failed(self, step: Step, message: str) -> None:
+        """Says that a step failed."""
+        self._clock.emit(events.NodeFailed, step.name, message)
+
+    def _key(self, step: Step) -> bytes | None:
+        if step.key is not None:
+            return step.key
+        node = step.node
+        inputs = [self._content(child) for _, child in node.wires]
+        if late_checkpoint(node):
+            node = self._with_checkpoints(node)
+        around = surroundings(node, self._plan.device, self._plan.dtype)
+        return result_key(step.node, inputs, around)
+
+    def _content(self, node: Node[Any]) -> str:
+        if node not in self._contents:
+            self._contents[node] = content_of(self.results[node])
+        return self._contents[node]
+
+    def _remember(self, node: Node[Any], key: bytes, value: Any) -> None:
+        assert self._store is not None
+        if node.effect:
+            self._contents[node] = content_of(value)
+        else:
+            self._contents[node] = self._store.put(key, value).content
+
+    def _run(self, step: Step) -> Any:
+        node = step.node
+        began = self._clock.now()
+        self._clock.emit(events.NodeStarted, step.name, type(node).__name__)
+        arguments = node.arguments(self.results)
+        services = type(node).definition.services
+        with ExitStack() as leases:
+            if services:
+                if late_checkpoint(node):
+                    node = self._with_checkpoints(node)
+                if "progress" in services:
+                    arguments["progress"] = self._progress(step.name)
+                if "provenance" in services:
+                    arguments["provenance"] = self._provenance(step)
+                if "models" in services:
+                    arguments["models"] = leases.enter_context(
+                        self._models.lease(
+                            node.parts(), self._plan.device, self._dtype, self._report
+                        )
+                    )
+            if self._stop.is_set():
+                raise Stopped
+            value = node.run(**arguments)
+        file = str(value) if node.effect and isinstance(value, Path) else None
+        self._clock.emit(events.NodeFinished, step.name, self._clock.now() - began, file)
+        return value
+
+    def _with_checkpoints(self, node: Node[Any]) -> Node[Any]:
+        """The node with the checkpoints that other nodes made put in as literals."""
+        made = {
+            port: self.results[child]
+            for port, child in node.wires
+            if child.output is Checkpoint and "[" not in port
+        }
+        return node.but(**made)
+
+    def _progress(self, name: str) -> Callable[[int, int], None]:
+        def progress(step: int, total: int) -> None:
+            if self._stop.is_set():
+                raise Stopped
+            self._clock.emit(events.Stepped, name, step, total)
+
+        return progress
+
+    def _provenance(self, step: Step) -> str:
+        graph = self._plan.graph.only(step.node)
+        device, dtype = self._plan.device, self._plan.dtype
+        return provenance.record(graph, step.name, device=device, dtype=dtype).to_text()
+
+    def _report(self, happened: str, **details: Any) -> None:
+        if happened == "loaded":
+            self.loads += 1
+            self.bytes_loaded += details["bytes"]
+            self._clock.emit(
+                events.Loaded, details["component"], details["bytes"],
+                details["seconds"], details["device"],
+            )  # fmt: skip
+        else:
+            self._clock.emit(events.Evicted, details["component"], details["bytes"])

@@ -1,0 +1,1 @@
+"""The workflows that ship, as data: read them with `importlib.resources.files`."""
