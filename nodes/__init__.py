@@ -4,4 +4,31 @@ if __name__ != "sdgraph.nodes":
     # Under two names every node class would exist twice.
     raise ImportError("import these nodes as sdgraph.nodes")
 
-__all__: list[str] = []
+from .controlnet import ControlNet
+from .depth import DepthEstimate, DepthToImage
+from .edges import Canny
+from .files import LoadImage, LoadVideo, Save, SaveVideo
+from .inpaint import Inpaint
+from .mask import Mask
+from .picture import Resize
+from .text_to_image import Image2Image, Text2Image
+from .turbo import Turbo
+from .video import Text2Video
+
+__all__ = [
+    "Canny",
+    "ControlNet",
+    "DepthEstimate",
+    "DepthToImage",
+    "Image2Image",
+    "Inpaint",
+    "LoadImage",
+    "LoadVideo",
+    "Mask",
+    "Resize",
+    "Save",
+    "SaveVideo",
+    "Text2Image",
+    "Text2Video",
+    "Turbo",
+]

@@ -34,9 +34,12 @@ class Part:
     folder: str = ""
     on_host: bool = False
     """Whether it is kept in host memory, for nodes that move it to the device themselves."""
+    processor: bool = False
+    """Whether it is what prepares pictures for a single model, and not the model."""
 
     def __str__(self) -> str:
-        return f"{self.checkpoint.source}/{self.folder}" if self.folder else self.checkpoint.source
+        name = self.folder or ("processor" if self.processor else "")
+        return f"{self.checkpoint.source}/{name}" if name else self.checkpoint.source
 
 
 def configs(checkpoint: Checkpoint) -> Path | None:
@@ -144,17 +147,19 @@ def index(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
     return _json(folder / INDEX) if (folder / INDEX).is_file() else {}
 
 
-def config(checkpoint: Checkpoint, folder: str = "") -> Mapping[str, Any] | None:
+def config(
+    checkpoint: Checkpoint, folder: str = "", name: str | None = None
+) -> Mapping[str, Any] | None:
     """The config of a component (or of a single model), None while it is not here."""
     root = configs(checkpoint)
     if root is None:
         return None
-    for name in CONFIGS:
-        if (root / folder / name).is_file():
-            return _json(root / folder / name)
+    for each in (name,) if name else CONFIGS:
+        if (root / folder / each).is_file():
+            return _json(root / folder / each)
     what = f"its part {folder!r}" if folder else "it"
     raise CheckpointError(
-        f"{checkpoint.source}: {what} has no {' or '.join(CONFIGS[:2])}; wanted a checkpoint in "
+        f"{checkpoint.source}: {what} has no {name or ' or '.join(CONFIGS[:2])}; wanted a checkpoint in "
         "diffusers' folder layout"
     )
 
@@ -174,6 +179,8 @@ def class_of(part: Part) -> tuple[str, str]:
         if not _is_component(entry):
             raise CheckpointError(f"{part.checkpoint.source} has no part {part.folder!r}")
         library, name = entry  # type: ignore[misc]
+    elif part.processor:
+        library, name = "transformers", "AutoImageProcessor"
     else:
         own = config(part.checkpoint) or {}
         named = own.get("_class_name")
@@ -194,7 +201,7 @@ def files(part: Part) -> tuple[Path, ...]:
     Only safetensors: a folder with pickles alone raises CheckpointError.
     """
     root = configs(part.checkpoint)
-    if root is None:
+    if root is None or part.processor:
         return ()
     return _weight_files(part, root / part.folder)
 
@@ -221,7 +228,7 @@ def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
 def size(part: Part) -> int:
     """The bytes of a component's weight files, 0 where they are not here (or not made) yet."""
     found = files(part)
-    if not found and part.checkpoint.source.startswith("tiny/"):
+    if not found and not part.processor and part.checkpoint.source.startswith("tiny/"):
         made = shipped.made(part.checkpoint.source)
         found = _weight_files(part, made / part.folder) if made else ()
     return sum(path.stat().st_size for path in found)
@@ -239,21 +246,23 @@ def identity(part: Part) -> str:
         digest.update(repr((part.checkpoint, part.folder)).encode())
         return digest.hexdigest()
     digest.update(":".join(class_of(part)).encode())
-    for path in _identifying(root / part.folder, files(part)):
-        digest.update(f"|{_generic(path.name)}|{content(path)}".encode())
+    for path in _identifying(part, root / part.folder):
+        digest.update(f"|{content(path)}".encode())
     digest.update(f"|{part.checkpoint.dtype}".encode())
     return digest.hexdigest()
 
 
-def _identifying(folder: Path, weight_files: tuple[Path, ...]) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".txt", ".model") and path.name != INDEX:
-            yield path
-    yield from weight_files
-
-
-def _generic(name: str) -> str:
-    return name if not name.endswith(".safetensors") else "weights"
+def _identifying(part: Part, folder: Path) -> Iterator[Path]:
+    """The files that decide what a component computes, in order."""
+    if part.processor:
+        yield folder / "preprocessor_config.json"
+    elif (folder / "config.json").is_file():
+        yield folder / "config.json"
+        yield from files(part)
+    else:
+        # Tokenizers, schedulers and processors are all small files.
+        texts = (path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".model"))
+        yield from sorted(texts)
 
 
 def content(path: Path) -> str:

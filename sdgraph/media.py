@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
@@ -17,6 +18,7 @@ from .errors import MediaError, Problem, ValueRefused, did_you_mean
 from .values import Image, Video
 
 if TYPE_CHECKING:
+    import av.container
     import PIL.Image
 
     from .values import Pixels
@@ -42,7 +44,10 @@ _VIDEOS = {
     ".mp4": ("libx264", {"preset": "medium"}, 17, 51),
     ".webm": ("libvpx-vp9", {"b": "0", "row-mt": "1", "cpu-used": "2"}, 24, 63),
 }
+_NO_FILM = ("image2", "tty")  # FFmpeg's names
 _BT709 = 1  # as FFmpeg numbers primaries, transfer and matrix
+PICTURE_SUFFIXES = tuple(_PICTURES)
+VIDEO_SUFFIXES = (*_VIDEOS, ".gif")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
@@ -89,10 +94,13 @@ def write_image(
     marks = _marks(format_, provenance) if provenance is not None else {}
     with write_beside(path) as beside:
         try:
-            _fitted(picture, format_, modes).save(beside, format_, **options, **marks)
-        except (ValueError, TypeError, KeyError, RuntimeError, struct.error) as error:
+            fitted = _fitted(picture, format_, modes)
+            # Not straight to the disk: Pillow does not notice when a full one takes half a write.
+            fitted.save(encoded := BytesIO(), format_, **options, **marks)
+        except (ValueError, OverflowError, RuntimeError, struct.error) as error:
             found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
             _fail(path, found, "one that the format can hold", "try .png", error)
+        beside.write_bytes(encoded.getbuffer())
     return bool(marks)
 
 
@@ -151,10 +159,8 @@ def read_provenance(path: str | Path) -> str | None:
             with _opened(path) as picture:
                 return _text_in(picture)
         except PIL.UnidentifiedImageError:
-            import av
-
-            with av.open(str(path)) as container:
-                tags = {name.lower(): text for name, text in container.metadata.items()}
+            with _film(path) as film:
+                tags = {name.lower(): text for name, text in film.metadata.items()}
             return _ours(tags.get("comment", ""))
 
 
@@ -383,28 +389,44 @@ def _write_gif(video: Video, path: Path, provenance: str | None) -> None:
     delays = [10 * max(end - start, 1) for start, end in pairwise(ends)]
     marks = _marks("GIF", provenance) if provenance is not None else {}
     pictures = (frame.pil for frame in video)
-    next(pictures).save(
-        path, "GIF", save_all=True, append_images=pictures, duration=delays, loop=0, **marks
-    )
+    options = {"save_all": True, "append_images": pictures, "duration": delays, "loop": 0}
+    next(pictures).save(encoded := BytesIO(), "GIF", **options, **marks)
+    path.write_bytes(encoded.getbuffer())
+
+
+@contextmanager
+def _film(path: str | Path) -> Iterator[av.container.InputContainer]:
+    """The video at `path`, opened; FFmpeg alone would take pictures too, and text as a terminal."""
+    import av
+
+    with av.open(str(path)) as file:
+        if not file.streams.video or file.format.name in _NO_FILM or "_pipe" in file.format.name:
+            _fail(path, f"no video (but {file.format.long_name})", "a video", "name another file")
+        yield file
 
 
 def _decoded(path: str | Path) -> tuple[list[Pixels], float]:
     """The frames of a video by FFmpeg, and its rate, 0 if unknown."""
-    import av
     import numpy as np
 
-    with av.open(str(path)) as file:
-        if not file.streams.video:
-            _fail(path, "no picture track", "a video", "an audio file has no frames")
+    with _film(path) as file:
         stream = file.streams.video[0]
         stream.thread_type = "AUTO"
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
         frames: list[Any] = []  # PyAV types them by any of its formats
-        for frame in file.decode(stream):
-            if frame.is_corrupt:
-                raise ValueError(f"frame {len(frames)} cannot be decoded")
-            pixels = frame.to_ndarray(format="rgb24", interpolation=_accurate())
-            frames.append(np.rot90(pixels, frame.rotation // 90))
-        return frames, float(stream.average_rate or stream.guessed_rate or 0)
+        end = 0.0
+        for packet in file.demux(stream):
+            if packet.is_corrupt:
+                raise ValueError(f"frame {len(frames)} is cut short")
+            for frame in packet.decode():
+                pixels = frame.to_ndarray(format="rgb24", interpolation=_accurate())
+                frames.append(np.rot90(pixels, frame.rotation // 90))
+                end = frame.time or end
+        clock = stream.metadata.get("DURATION", "0").split(":")  # Matroska's word for the end
+        seconds = sum(float(part) * 60**power for power, part in enumerate(reversed(clock)))
+        if rate and end + 3 / rate < seconds:
+            raise ValueError(f"it ends after {end:.2f} of {seconds:.2f} seconds")
+        return frames, rate
 
 
 def _gif_frames(path: str | Path) -> tuple[list[Pixels], float]:

@@ -57,6 +57,11 @@ class Models(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.components)
 
+    def without(self, prefix: str) -> Models:
+        """The components whose names do not begin with `prefix`."""
+        left = {k: v for k, v in self.components.items() if not k.startswith(prefix)}
+        return Models(left, self.device, self.dtype)
+
 
 @dataclass
 class ModelCache:
@@ -65,7 +70,7 @@ class ModelCache:
     `budget` is in bytes per device (None: what the probe says is free, less a reserve).
     """
 
-    load: Loader = field(default_factory=lambda: load_part)
+    load: Loader = field(default_factory=lambda: load_quietly)
     budget: int | None = None
     probe: devices.Probe = devices.free_bytes
     reserve: int = 2 * 2**30
@@ -184,6 +189,12 @@ def bytes_of(module: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def load_quietly(part: Part, dtype: str, device: str) -> Any:
+    """What `load_part` loads, with the libraries' bars and advice kept off the terminal."""
+    with quiet():
+        return load_part(part, dtype, device)
+
+
 def load_part(part: Part, dtype: str, device: str) -> Any:
     """A component from its checkpoint by the library and class the checkpoint names.
 
@@ -191,16 +202,17 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
     """
     root = checkpoints.weights(part.checkpoint)
     library, name = checkpoints.class_of(part)
-    checkpoints.files(part)
-    loader = _class(part, library, name)
     folder = root / part.folder
-    if not hasattr(loader, "parameters"):
-        return _load_processor(loader, folder)
+    if "Tokenizer" in name:
+        return _load_tokenizer(_class(part, library, name), folder)
+    if name.rstrip("Fast").endswith(("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")):
+        return _load_processor(part, folder)
+    checkpoints.files(part)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     if part.checkpoint.variant:
         options["variant"] = part.checkpoint.variant
-    with _quiet():
-        module = loader.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
+    cls = _class(part, library, name)
+    module = cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
     return module.to(device).eval().requires_grad_(False)
 
 
@@ -215,29 +227,41 @@ def _class(part: Part, library: str, name: str) -> Any:
     return found
 
 
-def _load_processor(loader: Any, folder: Path) -> Any:
-    """A tokenizer or an image processor; the latter without torchvision."""
-    if "Tokenizer" in loader.__name__:
-        # A missing maximum length overflows later on (77 is CLIP's).
-        made = loader.from_pretrained(folder, local_files_only=True)
-        if made.model_max_length > 1_000_000:
-            made.model_max_length = 77
-        return made
-    from transformers import AutoImageProcessor
+def _load_tokenizer(cls: Any, folder: Path) -> Any:
+    made = cls.from_pretrained(folder, local_files_only=True)
+    if made.model_max_length > 1_000_000:
+        # A tokenizer without a maximum length overflows when a pipeline pads; 77 is CLIP's.
+        made.model_max_length = 77
+    return made
 
-    return AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+
+def _load_processor(part: Part, folder: Path) -> Any:
+    """An image processor that works without torchvision, also under its class's old name."""
+    import transformers
+
+    own = checkpoints.config(part.checkpoint, part.folder, "preprocessor_config.json") or {}
+    named = str(own.get("image_processor_type") or own.get("feature_extractor_type") or "")
+    stem = named.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
+    cls = getattr(transformers, f"{stem}Pil", None) or getattr(transformers, stem, None)
+    if cls is None or not stem:
+        raise CheckpointError(f"{part}: transformers has no image processor {named or 'named'}")
+    return cls.from_pretrained(folder, local_files_only=True)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the libraries' loading bars off the terminal; events tell of loads."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+def quiet() -> Iterator[None]:
+    """Keeps the libraries' loading bars and advice to script authors off the terminal."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
 
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
+    libraries = (of_diffusers, of_transformers)
+    before = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        diffusers_logging.enable_progress_bar()
-        transformers_logging.enable_progress_bar()
+        for library, verbosity in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            library.enable_progress_bar()

@@ -1,0 +1,259 @@
+"""What every node over a diffusion pipeline shares: fields, parts, checks, and the run itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import signature
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from sdgraph.checkpoints import Part, components, config, index
+from sdgraph.errors import CheckpointError, Problem, ValueRefused
+from sdgraph.models import Models, quiet
+from sdgraph.node import In, Node, refuse
+from sdgraph.values import Checkpoint
+
+from .schedulers import Scheduler, make_scheduler
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+T_co = TypeVar("T_co", covariant=True)
+
+Progress = Callable[[int, int], None]
+
+Family = Literal["sd", "xl", "video"]
+
+_FAMILIES: dict[str, Family] = {
+    "StableDiffusionXL": "xl",
+    "StableDiffusion": "sd",
+    "LatentConsistencyModel": "sd",
+    "TextToVideoSD": "video",
+}
+"""What a pipeline's class name in a model index begins with → its family."""
+
+_TEXT = ("text_encoder", "tokenizer")
+PARTS: dict[Family, tuple[str, ...]] = {
+    "sd": ("vae", "unet", *_TEXT),
+    "xl": ("vae", "unet", *_TEXT, "text_encoder_2", "tokenizer_2"),
+    "video": ("vae", "unet", *_TEXT),
+}
+"""The components that the pipelines of a family compute with."""
+
+_ABSENT = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+"""What these nodes do without."""
+
+_OPTIONS = ("force_zeros_for_empty_prompt", "requires_aesthetics_score", *_ABSENT)
+"""Settings of a pipeline beside its components, from the model index where it has them."""
+
+
+class Diffusion(Node[T_co], Generic[T_co]):
+    """The fields that all diffusion nodes have."""
+
+    category: ClassVar[str] = "generate"
+    families: ClassVar[tuple[Family, ...]] = ("sd", "xl")
+    channels: ClassVar[tuple[int, ...]] = (4,)
+    """How many input channels its U-Net may have: 4 latents, 9 for inpainting, 5 with depth."""
+
+    prompt: In[str] = Field(description="what the picture shows")
+    negative_prompt: In[str] = Field("", description="what it must not show; needs guidance > 1")
+    steps: int = Field(50, ge=1, le=1000, description="denoising steps")
+    guidance: float = Field(
+        7.5, ge=0, le=100, description="classifier-free guidance scale; up to 1 is none"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="the same seed gives the same picture")
+    scheduler: Scheduler | None = Field(None, description="by name; the checkpoint's own if unset")
+    offload: Literal["none", "model", "sequential"] = Field(
+        "none", description="keep weights in host memory, moved over by model or by layer"
+    )
+
+    if TYPE_CHECKING:
+        checkpoint: In[Checkpoint]
+
+    @model_validator(mode="after")
+    def _some_step_is_left(self) -> Self:
+        strength = self.part_of_steps()
+        if strength is not None and int(self.steps * strength) < 1:
+            least = -(-1 // strength) if strength else 0
+            raise refuse(
+                "strength",
+                found=f"strength {strength:g} of {self.steps} steps, which leaves none",
+                wanted="strength × steps of at least 1",
+                fix=f"set steps to {int(least)} or more" if least else "raise strength above 0",
+            )
+        return self
+
+    def part_of_steps(self) -> float | None:
+        """The share of the steps that is run, where the node starts from a picture."""
+        return getattr(self, "strength", None)
+
+    def parts(self) -> Mapping[str, Part]:
+        """The components of the checkpoint that pipelines of its family compute with."""
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        names = PARTS[family_of(checkpoint) or self.families[0]]
+        return {name: self.part(checkpoint, name) for name in names}
+
+    def part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
+        """A part placed as `offload` asks."""
+        return Part(checkpoint, folder, on_host=self.offload != "none")
+
+    def check(self) -> Iterator[Problem]:
+        """Whether the checkpoint is of a kind this node can use; read from its configs."""
+        checkpoint = self.checkpoint
+        if not isinstance(checkpoint, Checkpoint):
+            return
+        family = family_of(checkpoint)
+        if family is None:
+            return
+        if family not in self.families:
+            yield Problem(
+                "checkpoint",
+                f"{checkpoint.source}, a {_kind(checkpoint)} checkpoint",
+                f"one for {type(self).__name__} ({', '.join(map(_described, self.families))})",
+            )
+            return
+        unet = config(checkpoint, "unet") or {}
+        channels = unet.get("in_channels", 4)
+        if channels not in self.channels:
+            yield Problem(
+                "checkpoint",
+                f"{checkpoint.source}, whose U-Net takes {channels} channels"
+                f" ({_CHANNELS.get(channels, 'of an unknown kind')})",
+                " or ".join(f"{n} ({_CHANNELS[n]})" for n in self.channels),
+                _other_node(channels),
+            )
+        yield from self._sides(checkpoint)
+
+    def _sides(self, checkpoint: Checkpoint) -> Iterator[Problem]:
+        factor = factor_of(checkpoint)
+        for name in ("width", "height"):
+            side = getattr(self, name, None)
+            if side is not None and side % factor:
+                near = max(factor, round(side / factor) * factor)
+                found = f"{side} pixels"
+                yield Problem(name, found, f"a multiple of {factor}", f"for example {near}")
+
+    def assemble(self, pipeline: str, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
+        """A diffusers pipeline made from leased components and a fresh scheduler.
+
+        Takes under a millisecond, and is thrown away after the run.
+        """
+        import diffusers
+
+        with quiet():
+            cls = getattr(diffusers, pipeline)
+        takes = signature(cls.__init__).parameters
+        settings = {**(index(checkpoint) or {}), **_ABSENT}
+        options = {name: settings[name] for name in _OPTIONS if name in takes and name in settings}
+        scheduler = make_scheduler(checkpoint, self.scheduler)
+        with quiet():
+            made = cls(**{**options, **models, "scheduler": scheduler, **more})
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    @contextmanager
+    def offloaded(self, pipe: Any, models: Models) -> Iterator[None]:
+        """The pipeline with its modules moved to the device as `offload` asks, and back.
+
+        On a CPU everything is in host memory already, so there is nothing to move.
+        """
+        if self.offload == "none" or models.device == "cpu":
+            yield
+            return
+        try:
+            if self.offload == "model":
+                pipe.enable_model_cpu_offload(device=models.device)
+            else:
+                pipe.enable_sequential_cpu_offload(device=models.device)
+            yield
+        finally:
+            # The modules are shared with other nodes, which must not find the hooks.
+            pipe.remove_all_hooks()
+            pipe.to("cpu", silence_dtype_warnings=True)
+
+    def generate(
+        self, pipe: Any, models: Models, progress: Progress, **call: Any
+    ) -> npt.NDArray[np.uint8]:
+        """The first picture a pipeline makes, as uint8 height × width × 3; the seed is ours."""
+
+        def stepped(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            progress(step + 1, pipeline.num_timesteps)
+            return tensors
+
+        with quiet(), self.offloaded(pipe, models):
+            made = pipe(
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                generator=generator(self.seed),
+                callback_on_step_end=stepped,
+                output_type="np",
+                **call,
+            )
+        return to_pixels(made.images[0])
+
+
+_CHANNELS = {4: "text-to-image", 5: "depth-guided", 9: "inpainting"}
+
+
+def _other_node(channels: int) -> str:
+    node = {4: "Text2Image", 5: "DepthToImage", 9: "Inpaint"}.get(channels)
+    return f"{node} takes such a checkpoint" if node else ""
+
+
+def _described(family: Family) -> str:
+    return {"sd": "Stable Diffusion", "xl": "SDXL", "video": "text-to-video"}[family]
+
+
+def _kind(checkpoint: Checkpoint) -> str:
+    named = (index(checkpoint) or {}).get("_class_name")
+    return str(named) if named else "single-model"
+
+
+def family_of(checkpoint: Checkpoint) -> Family | None:
+    """The family a checkpoint's index says it is of, None while it is not here.
+
+    Raises CheckpointError for a family that no node knows.
+    """
+    found = index(checkpoint)
+    if found is None:
+        return None
+    named = str(found.get("_class_name", ""))
+    for prefix, family in _FAMILIES.items():
+        if named.startswith(prefix) and not named.startswith("StableDiffusion3"):
+            return family
+    raise CheckpointError(
+        f"{checkpoint.source}: found a checkpoint for {named or 'a single model, not a pipeline'}; "
+        "wanted Stable Diffusion 1.x or 2.x, SDXL, or text-to-video in diffusers' folder layout"
+    )
+
+
+def factor_of(checkpoint: Checkpoint) -> int:
+    """How many pixels a side of a latent stands for, by the VAE config; 8 while it is not here."""
+    if components(checkpoint) is None:
+        return 8
+    blocks = (config(checkpoint, "vae") or {}).get("block_out_channels", (0,) * 4)
+    return int(2 ** (len(blocks) - 1))
+
+
+def generator(seed: int) -> Any:
+    """A fresh random generator; on the CPU, so a seed means the same on every device."""
+    import torch
+
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """Floats 0..1 as uint8, rounded as diffusers does; NaN is refused."""
+    import numpy as np
+
+    if not np.isfinite(picture).all():
+        raise ValueRefused(
+            "the network gave NaN, which would be a black picture; its dtype is too narrow: set "
+            "the checkpoint's dtype to bfloat16 or float32"
+        )
+    return np.asarray((picture * 255).round().astype("uint8"))
+

@@ -1,0 +1,92 @@
+"""Part of a picture painted anew from words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from sdgraph import values
+from sdgraph.errors import ValueRefused
+from sdgraph.models import Models
+from sdgraph.node import In
+from sdgraph.values import Checkpoint, Image
+
+from .diffusion import Diffusion, Progress, factor_of, family_of
+from .fit import Fit, same_size
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+PIPELINES = {"sd": "StableDiffusionInpaintPipeline", "xl": "StableDiffusionXLInpaintPipeline"}
+
+
+class Inpaint(Diffusion[Image]):
+    """The picture with what the mask marks painted anew; elsewhere equal to the input bit for bit.
+
+    Takes inpainting checkpoints (9-channel U-Net: latents, mask, masked latents; Rombach et al.
+    2022) and plain ones (4 channels: the kept part is blended back at every step).
+    """
+
+    channels = (9, 4)
+
+    image: In[Image] = Field(description="the picture to change")
+    mask: In[values.Mask] = Field(description="white where it is painted anew; the image's size")
+    strength: float = Field(
+        1.0, ge=0, le=1, description="how much of what was there is forgotten; 1 is all"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        Checkpoint("tiny/inpaint"), description="an inpainting checkpoint, or a text-to-image one"
+    )
+
+    def run(
+        self,
+        image: Image,
+        mask: values.Mask,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        same_size(image.size, mask.size, ("image", "mask"))
+        refuse_empty(mask)
+        pipe = self.assemble(PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
+        fit = Fit.of(image.size, factor_of(checkpoint))
+        made = self.generate(
+            pipe,
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt or None,
+            image=fit.pad(image.rgb),
+            mask_image=fit.pad(mask.pil),
+            width=fit.padded[0],
+            height=fit.padded[1],
+            strength=self.strength,
+        )
+        return paste(image, fit.cut(made), mask)
+
+
+def refuse_empty(mask: values.Mask) -> None:
+    """Raises ValueRefused for a mask that marks nothing."""
+    if mask.numpy.max() < 128:
+        # The pipelines take a mask as white from one half up.
+        raise ValueRefused(
+            "the mask marks nothing: no pixel is white (128 or more); wanted the part to paint in "
+            "white, the rest in black (invert: true turns a mask round)"
+        )
+
+
+def paste(image: Image, painted: npt.NDArray[np.uint8], mask: values.Mask) -> Image:
+    """`painted` where the mask is white, `image` where it is black, a blend between."""
+    import numpy as np
+
+    kept = image.numpy
+    share: npt.NDArray[Any] = mask.numpy[..., None].astype(np.uint32)
+    colours = (kept[..., :3] * (255 - share) + painted * share + 127) // 255
+    if kept.shape[2] == 3:
+        return Image(colours.astype(np.uint8))
+    alpha = np.maximum(kept[..., 3:], mask.numpy[..., None])
+    return Image(np.concatenate([colours.astype(np.uint8), alpha], axis=2))

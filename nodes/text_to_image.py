@@ -1,0 +1,78 @@
+"""Pictures from words, and pictures from pictures and words."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sdgraph.models import Models
+from sdgraph.node import In
+from sdgraph.values import Checkpoint, Image
+
+from .diffusion import Diffusion, Progress, factor_of, family_of
+from .fit import Fit
+
+TEXT_PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
+IMAGE_PIPELINES = {"sd": "StableDiffusionImg2ImgPipeline", "xl": "StableDiffusionXLImg2ImgPipeline"}
+
+
+class Text2Image(Diffusion[Image]):
+    """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
+
+    checkpoint: In[Checkpoint] = Field(
+        Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+    )
+    width: int | None = Field(None, ge=64, le=8192, description="pixels; the checkpoint's default")
+    height: int | None = Field(None, ge=64, le=8192, description="pixels; the checkpoint's default")
+
+    def run(
+        self,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        pipe = self.assemble(TEXT_PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
+        return Image(
+            self.generate(
+                pipe,
+                models,
+                progress,
+                prompt=prompt,
+                negative_prompt=negative_prompt or None,
+                width=self.width,
+                height=self.height,
+            )
+        )
+
+
+class Image2Image(Diffusion[Image]):
+    """A picture from a picture and a prompt (SDEdit, Meng et al. 2021); size as the input's."""
+
+    image: In[Image] = Field(description="where it starts from")
+    strength: float = Field(0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it")
+    checkpoint: In[Checkpoint] = Field(
+        Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+    )
+
+    def run(
+        self,
+        image: Image,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        pipe = self.assemble(IMAGE_PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
+        fit = Fit.of(image.size, factor_of(checkpoint))
+        made = self.generate(
+            pipe,
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt or None,
+            image=fit.pad(image.rgb),
+            strength=self.strength,
+        )
+        return Image(fit.cut(made))

@@ -1,0 +1,73 @@
+"""Videos from words."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.models import Models, quiet
+from sdgraph.node import In, refuse
+from sdgraph.values import Checkpoint, Video
+
+from .diffusion import Diffusion, Progress, generator, to_pixels
+
+
+class Text2Video(Diffusion[Video]):
+    """A video from a prompt by a 3-D U-Net (ModelScope, Wang et al. 2023).
+
+    Its length is `frames`, or `seconds` × `fps` + 1.
+    """
+
+    families = ("video",)
+
+    steps: int = Field(25, ge=1, le=1000, description="denoising steps")
+    guidance: float = Field(9.0, ge=0, le=100, description="classifier-free guidance scale")
+    frames: int | None = Field(None, ge=1, le=10_000, description="how many; 16 if no seconds")
+    seconds: float | None = Field(None, gt=0, le=600, description="instead of frames")
+    fps: float = Field(8.0, gt=0, le=240, description="frames a second")
+    width: int | None = Field(None, ge=16, le=4096, description="pixels; the checkpoint's default")
+    height: int | None = Field(None, ge=16, le=4096, description="pixels; the checkpoint's default")
+    checkpoint: In[Checkpoint] = Field(
+        Checkpoint("tiny/text-to-video"), description="a text-to-video checkpoint"
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.frames is not None and self.seconds is not None:
+            raise refuse("seconds", found="both frames and seconds", wanted="one of the two",
+                         fix=f"{self.seconds:g} s are {self._count(None)} frames")  # fmt: skip
+        return self
+
+    def _count(self, frames: int | None) -> int:
+        if frames is not None:
+            return frames
+        return 16 if self.seconds is None else round(self.seconds * self.fps) + 1
+
+    def run(
+        self,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Video:
+        pipe = self.assemble("TextToVideoSDPipeline", models, checkpoint)
+
+        def stepped(step: int, *_: Any) -> None:
+            progress(step + 1, len(pipe.scheduler.timesteps))
+
+        with quiet(), self.offloaded(pipe, models):
+            made = pipe(
+                prompt=prompt,
+                negative_prompt=negative_prompt or None,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                num_frames=self._count(self.frames),
+                width=self.width,
+                height=self.height,
+                generator=generator(self.seed),
+                callback=stepped,
+                output_type="np",
+            )
+        return Video(to_pixels(made.frames[0]), self.fps)
