@@ -1,0 +1,180 @@
+"""What `validate`, `plan`, `show` and `models` tell, as text and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import shipped
+from .drawing import unneeded
+from .errors import InvalidWorkflow, Problem
+from .excerpt import problem_text
+from .inputs import Input
+from .listing import count_words, shorter, size_words
+from .plan import Plan, Step
+from .provenance import Record
+from .registry import Registry
+from .request import (
+    Request,
+    WrongArgument,
+    files_and_inputs,
+    opened,
+    registry_with,
+    requested,
+)
+from .workflow import Workflow
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is wrong with one workflow file, and what is only worth a note."""
+
+    file: str
+    problems: tuple[Problem, ...]
+    unneeded: tuple[str, ...] = ()
+    required: tuple[Input, ...] = ()
+
+    def as_text(self) -> str:
+        """Every problem with its line; then the notes."""
+        lines = [f"{problem_text(problem)}\n" for problem in self.problems]
+        if not self.problems:
+            lines.append(f"{self.file}: no problems")
+        if self.unneeded:
+            lines.append(f"  note: no target needs {', '.join(self.unneeded)}")
+        if self.required:
+            listed = ", ".join(f"{each.name} ({each.type})" for each in self.required)
+            lines.append(f"  note: a run must be given {listed}")
+        return "\n".join(lines)
+
+
+def reports(arguments: Sequence[str], packs: Sequence[Path]) -> list[Report]:
+    """A report for each file; several files share the inputs, each takes those it declares."""
+    files, assignments = files_and_inputs(arguments)
+    if not files:
+        raise WrongArgument(f"no file to validate: found only {' '.join(arguments)}")
+    registry = registry_with(packs)
+    found = [_opened(file, registry) for file in files]
+    workflows = [each for each in found if isinstance(each, Workflow)]
+    declared = {name for workflow in workflows for name in workflow.inputs}
+    made, strangers = [], [each for each in assignments if _name(each) not in declared]
+    for file, workflow in zip(files, found, strict=True):
+        if isinstance(workflow, InvalidWorkflow):
+            made.append(Report(file, workflow.problems))
+            continue
+        own = [each for each in assignments if _name(each) in workflow.inputs]
+        made.append(_report(file, requested(workflow, [*strangers, *own])))
+        strangers = []  # told once
+    return made
+
+
+def _opened(file: str, registry: Registry) -> Workflow | InvalidWorkflow:
+    try:
+        return opened(file, registry)
+    except InvalidWorkflow as error:
+        return error
+
+
+def _name(assignment: str) -> str:
+    return assignment.partition("=")[0]
+
+
+def _report(file: str, asked: Request) -> Report:
+    workflow = asked.workflow
+    open_inputs = (
+        each for each in workflow.inputs.values() if each.required and each.name not in asked.inputs
+    )
+    idle = unneeded(workflow.template, workflow.registry)
+    return Report(file, tuple(asked.every_problem()), tuple(idle), tuple(open_inputs))
+
+
+def plan_rows(plan: Plan) -> Iterator[tuple[str, str, str, str, str]]:
+    """A row for each step: its place, name, type, what it loads, what it releases."""
+    for place, step in enumerate(plan.steps, 1):
+        released = ", ".join(plan.graph.names[node] for node in step.releases)
+        yield str(place), step.name, type(step.node).__name__, _loads(step), released
+
+
+def _loads(step: Step) -> str:
+    if step.action == "reuse":
+        return "remembered"
+    loads = [
+        f"{use.name} {size_words(use.bytes)}" if use.bytes else use.name
+        for use in step.uses
+        if use.load
+    ]
+    return ", ".join(loads)
+
+
+def plan_totals(plan: Plan) -> str:
+    """How much will be loaded and fetched, in words."""
+    loads = f"{count_words(len(plan.loads), 'component')} loaded"
+    lines = [f"\n{count_words(len(plan.steps), 'step')}, {loads} ({size_words(plan.bytes_loaded)})"]
+    unmade = sorted(
+        {use.part.checkpoint.source for use in plan.loads if _is_unmade(use.part.checkpoint.source)}
+    )
+    if unmade:
+        lines.append(f"made at the first run, of a size not known yet: {', '.join(unmade)}")
+    for checkpoint in plan.fetches:
+        lines.append(f"to be fetched from the hub: {checkpoint.source}")
+    return "\n".join(lines)
+
+
+def _is_unmade(source: str) -> bool:
+    return source.startswith("tiny/") and shipped.made(source) is None
+
+
+def record_text(file: str, record: Record) -> str:
+    """How a saved file was made, in words and YAML."""
+    dtype = f", {record.dtype}" if record.dtype else ""
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    return "\n".join(
+        [
+            f"{shorter(file)}: made by the node {record.node} on {record.device}{dtype}",
+            f"versions: {versions}",
+            "",
+            record.workflow.rstrip(),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The checkpoints in one place: a title with the total, and a row for each."""
+
+    title: str
+    rows: tuple[tuple[str, str, str], ...]
+
+
+def shipped_family() -> Cache:
+    """The checkpoints that ship with sdgraph, and whether their weights are there."""
+    rows, total = [], 0
+    for name in shipped.names():
+        folder = shipped.made(name)
+        if folder is None:
+            rows.append((name, "", "made when first needed"))
+            continue
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        total += size
+        rows.append((name, size_words(size), shorter(folder)))
+    return Cache(f"shipped with sdgraph ({size_words(total)})", tuple(rows))
+
+
+def hub_cache() -> Cache:
+    """The checkpoints that were fetched from the hub."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import CacheNotFound
+
+    place = shorter(HF_HUB_CACHE)
+    try:
+        found = scan_cache_dir()
+    except CacheNotFound:
+        return Cache(f"fetched from the hub: none; they would be kept in {place}", ())
+    repos = sorted(found.repos, key=lambda repo: -repo.size_on_disk)
+    rows = tuple(
+        (repo.repo_id, size_words(repo.size_on_disk), shorter(repo.repo_path))
+        for repo in repos
+        if repo.repo_type == "model"
+    )
+    return Cache(f"fetched from the hub ({size_words(found.size_on_disk)} in {place})", rows)

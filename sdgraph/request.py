@@ -1,0 +1,185 @@
+"""What a command line asks for: a workflow opened, fields set, inputs read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import document, provenance
+from .devices import DTYPES, check_name
+from .errors import (
+    InvalidWorkflow,
+    MediaError,
+    Problem,
+    SdgraphError,
+    ValueRefused,
+    did_you_mean,
+)
+from .graph import Graph
+from .inputs import given_problems
+from .registry import Registry, installed
+from .template import reference
+from .wording import describe
+from .workflow import Workflow, load_workflow, workflow_from_yaml
+
+PICTURES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".mp4", ".webm",
+)  # fmt: skip
+"""Suffixes of the files that may carry a workflow."""
+
+
+class WrongArgument(SdgraphError):
+    """Something on the command line is wrong."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A workflow and the inputs given to it; `problems` are those of the command line itself."""
+
+    workflow: Workflow
+    inputs: Mapping[str, Any]
+    problems: tuple[Problem, ...] = ()
+
+    def graph(self, only: Sequence[str] = ()) -> Graph:
+        """The graph that is asked for; raises InvalidWorkflow with every problem found."""
+        if self.problems:
+            raise InvalidWorkflow(self.every_problem())
+        return self.workflow.graph(only=only, **self.inputs)
+
+    def every_problem(self) -> list[Problem]:
+        """The problems of the command line, then those of the file."""
+        return [*self.problems, *self.workflow.problems(**self.inputs)]
+
+
+def registry_with(files: Sequence[Path]) -> Registry:
+    """The installed node types and those of some Python files; raises PackError."""
+    registry = installed()
+    for file in files:
+        registry = registry.and_file(file)
+    return registry
+
+
+def is_picture(file: str) -> bool:
+    """Whether a name is that of a picture or video, by its suffix."""
+    return Path(file).suffix.lower() in PICTURES
+
+
+def record_in(file: str) -> provenance.Record:
+    """The record in a saved picture or video; raises WrongArgument where there is none."""
+    try:
+        return provenance.read(Path(file))
+    except MediaError as error:
+        raise WrongArgument(str(error)) from error
+
+
+def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
+    """The workflow in a file, of a shipped one's name, or inside a saved picture.
+
+    Relative files that are written go below `out`. A picture's workflow has no folder: what it
+    writes goes, under the same name, to `out` or the current folder, and never over the place
+    on somebody's disk that the record names.
+    """
+    if not is_picture(file):
+        return load_workflow(file, registry=registry, out=out)
+    folder = Path.cwd() if out is None else out
+    text = record_in(file).workflow
+    workflow = workflow_from_yaml(text, registry=registry, folder=folder, file=f"{file}/workflow")
+    moved = {}
+    for name, spec in workflow.template.specs.items():
+        cls = registry.get(spec.type)
+        for field in cls.definition.targets if cls is not None else ():
+            written = spec.fields.get(field)
+            if isinstance(written, str) and Path(written).is_absolute():
+                moved[f"{name}.{field}"] = Path(written).name
+    return workflow.with_fields(moved)
+
+
+def requested(
+    workflow: Workflow, assignments: Sequence[str], changes: Sequence[str] = ()
+) -> Request:
+    """The workflow with `input=value` and `NODE.FIELD=VALUE` texts applied.
+
+    What is wrong with the values is kept as problems, so that it comes out with the file's.
+    """
+    problems: list[Problem] = []
+    fields: dict[str, Any] = {}
+    for change in changes:
+        place, value = _split(change, "--set NODE.FIELD=VALUE")
+        try:
+            fields[place] = document.parse(value, f"--set {place}").data
+        except InvalidWorkflow as error:
+            problems += error.problems
+    if fields:
+        # Paths are relative to what names them: the file, or here the current folder.
+        rooted = {place: _from_here(workflow, place, value) for place, value in fields.items()}
+        workflow = workflow.with_fields(rooted)
+    given: dict[str, Any] = {}
+    for assignment in assignments:
+        name, text = _split(assignment, "input=value")
+        if name not in workflow.inputs:
+            problems += given_problems(workflow.inputs, {name: text})
+            continue
+        try:
+            given[name] = workflow.inputs[name].read(text)
+        except ValueError as error:
+            problems.append(Problem(f"inputs.{name}", describe(text), str(error)))
+    return Request(workflow, given, tuple(problems))
+
+
+def files_and_inputs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files, and the `input=value` among them; what exists as a file is a file."""
+    inputs = [
+        each
+        for each in arguments
+        if each.partition("=")[0].isidentifier() and "=" in each and not Path(each).exists()
+    ]
+    return [each for each in arguments if each not in inputs], inputs
+
+
+def check_device(device: str | None, dtype: str | None) -> None:
+    """Raises WrongArgument for a name no device or dtype has; torch is not asked."""
+    if device is not None:
+        try:
+            check_name(device)
+        except ValueRefused as error:
+            raise WrongArgument(str(error)) from error
+    if dtype is not None and dtype not in DTYPES:
+        fix = did_you_mean(dtype, DTYPES)
+        raise WrongArgument(str(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix)))
+
+
+def node_type(registry: Registry, name: str) -> type[Any]:
+    """The node class of a name; raises WrongArgument with the nearest."""
+    if name not in registry:
+        problem = Problem("type", name, "a known node type", registry.suggest(name))
+        raise WrongArgument(str(problem))
+    return registry[name]
+
+
+def folder_named(path: Path | None) -> Path | None:
+    """A folder to write to, made whole; raises WrongArgument where a file is in its place."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise WrongArgument(str(Problem("--out", f"{path}, a file", "a folder")))
+    return path.expanduser().resolve() if path is not None else None
+
+
+def _split(text: str, wanted: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise WrongArgument(str(Problem("argument", text, wanted)))
+    return name.strip(), value
+
+
+def _from_here(workflow: Workflow, place: str, value: Any) -> Any:
+    """A relative path given for a field of paths, made whole from the current folder."""
+    name, _, field = place.partition(".")
+    spec = workflow.template.specs.get(name)
+    cls = workflow.registry.get(spec.type) if spec is not None else None
+    if cls is None or not isinstance(value, str) or reference(value) or not value:
+        return value
+    is_target = field in cls.definition.targets
+    if field in cls.definition.sources or (is_target and workflow.template.out is None):
+        return str(Path.cwd() / Path(value).expanduser())
+    return value

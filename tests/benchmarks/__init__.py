@@ -1,0 +1,1 @@
+"""Benchmarks as ratios in one run; `python -m tests.benchmarks` prints the table."""

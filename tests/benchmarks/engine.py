@@ -1,0 +1,128 @@
+"""The engine's own cost: 1,000 trivial nodes, beside a bare loop and networkx's sort alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import networkx as nx
+
+from sdgraph import Graph, In, Node, Session
+
+from .timing import Row, cpu_seconds, median_seconds
+
+NODES = 1_000
+SIDE = 32
+
+
+class Start(Node[int]):
+    """A number."""
+
+    value: int = 0
+
+    def run(self) -> int:
+        return self.value
+
+
+class Step(Node[int]):
+    """One more than another number."""
+
+    value: In[int]
+
+    def run(self, value: int) -> int:
+        return value + 1
+
+
+class Join(Node[int]):
+    """The sum of two numbers, kept small."""
+
+    left: In[int]
+    right: In[int]
+    place: int
+
+    def run(self, left: int, right: int) -> int:
+        return (left + right + self.place) % 1_000_003
+
+
+def chain(seed: int) -> Node[int]:
+    """A chain of 1,000 nodes that no other seed shares."""
+    node: Node[int] = Start(value=seed)
+    for _ in range(NODES - 1):
+        node = Step(value=node)
+    return node
+
+
+def layers(seed: int) -> list[Node[int]]:
+    """32 layers of 32 nodes, each reading two of the layer before."""
+    row: list[Node[int]] = [Start(value=seed + place) for place in range(SIDE)]
+    for _ in range(SIDE - 1):
+        row = [
+            Join(left=row[place], right=row[(place + 1) % SIDE], place=place)
+            for place in range(SIDE)
+        ]
+    return row
+
+
+def bare_chain() -> None:
+    """The chain's functions in a loop with a memo."""
+    memo: dict[int, int] = {}
+    value = 0
+    for number in range(NODES):
+        if number not in memo:
+            memo[number] = value = value + 1
+
+
+def bare_layers() -> None:
+    """The layers' functions in a loop with a memo."""
+    memo: dict[tuple[int, int], int] = {}
+    row = list(range(SIDE))
+    for depth in range(SIDE):
+        new = []
+        for place in range(SIDE):
+            if (depth, place) not in memo:
+                memo[depth, place] = (row[place] + row[(place + 1) % SIDE] + place) % 1_000_003
+            new.append(memo[depth, place])
+        row = new
+
+
+def rows() -> Iterator[Row]:
+    """Microseconds a node for each phase, each the median of several graphs."""
+    shapes: list[tuple[str, Callable[[int], list[Node[int]]], Callable[[], None]]] = [
+        ("chain of 1,000", lambda seed: [chain(seed)], bare_chain),
+        ("32×32 layers", layers, bare_layers),
+    ]
+    for name, make, bare in shapes:
+        yield from _shape(name, make, bare)
+
+
+def _shape(
+    name: str, make: Callable[[int], list[Node[int]]], bare: Callable[[], None]
+) -> Iterator[Row]:
+    session = Session()
+    session.run(Graph.of(*make(-1)))
+    phases: dict[str, list[float]] = {}
+    for seed in range(0, 700_000, 100_000):
+        holder: list[Graph] = []
+        phases.setdefault("build and name", []).append(
+            cpu_seconds(lambda s=seed, h=holder: h.append(Graph.of(*make(s))))
+        )
+        (graph,) = holder
+        for phase, work in (
+            ("check", graph.check),
+            ("plan", lambda g=graph: session.plan(g)),
+            ("first run, with check and plan", lambda g=graph: session.run(g)),
+            ("run again, unchanged", lambda g=graph: session.run(g)),
+        ):
+            phases.setdefault(phase, []).append(cpu_seconds(work))
+    count = len(graph.nodes)
+    loop = median_seconds(bare) / count * 1e6
+    sort = median_seconds(lambda: list(nx.topological_sort(graph.dag))) / count * 1e6
+    for phase, seconds in phases.items():
+        ours = sorted(seconds)[len(seconds) // 2] / count * 1e6
+        aim = {"first run, with check and plan": "< 100 µs", "run again, unchanged": "< 20 µs"}
+        yield Row(
+            f"{name}: {phase}",
+            f"{ours:.1f} µs a node",
+            f"loop {loop:.2f} µs, topological_sort {sort:.2f} µs",
+            f"{ours / loop:.0f} × loop, {ours / sort:.1f} × sort",
+            aim.get(phase, ""),
+        )

@@ -1,0 +1,42 @@
+"""Whole processes that must be quick: nothing that only checks pays for torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from sdgraph.workflow import shipped
+
+from .timing import Row, process
+
+ROUNDS = 7
+
+
+def rows() -> Iterator[Row]:
+    """CPU seconds of the command line's checking verbs, beside a bare interpreter."""
+    floor = median(process(["-c", "pass"]).cpu for _ in range(ROUNDS))
+    chain = str(shipped()["chain"])
+    for verb in (["--help"], ["validate", chain], ["plan", chain], ["show", chain], ["nodes"]):
+        seconds = median(process(["-m", "sdgraph", *verb]).cpu for _ in range(ROUNDS))
+        loaded = process(["-X", "importtime", "-c", _IMPORTS.format(verb)]).output
+        torch = "torch imported" if "torch=True" in loaded else "no torch"
+        limited = verb[0] in ("--help", "validate")
+        yield Row(
+            f"process: sdgraph {verb[0]}",
+            f"{seconds:.2f} s CPU, {torch}",
+            f"python -c pass {floor:.2f} s",
+            f"{seconds / floor:.0f} ×",
+            "< 0.5 s, no torch" if limited else "no torch",
+        )
+
+
+_IMPORTS = """
+import sys
+from sdgraph.cli import main
+sys.argv = ["sdgraph", *{!r}]
+try:
+    main()
+except SystemExit:
+    pass
+print("torch=" + str("torch" in sys.modules))
+"""

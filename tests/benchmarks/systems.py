@@ -1,0 +1,123 @@
+"""A warm run of each system beside the bare diffusers script with the same components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sdgraph import Graph, Node, Session, shipped
+from sdgraph.nodes import ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
+from sdgraph.values import EdgeMap, Image, Mask
+
+from .timing import Row, paired
+
+SIDE = 256
+ROUNDS = 9
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A node, and the call of a bare pipeline that ought to do the same."""
+
+    name: str
+    node: Node[Any]
+    pipeline: str
+    checkpoint: str
+    call: dict[str, Any]
+    more: dict[str, str]
+    inside: Any = None
+    """Where the two must agree (outside, the node keeps the input on purpose)."""
+
+
+def pictures() -> tuple[Image, Mask, EdgeMap]:
+    """A photo of scikit-image's, a mask in its middle, and its edges."""
+    import cv2
+    import PIL.Image
+    import skimage.data
+
+    photo = PIL.Image.fromarray(skimage.data.astronaut()).resize((SIDE, SIDE))
+    pixels = np.asarray(photo)
+    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    mask[64:192, 64:192] = 255
+    edges = np.repeat(cv2.Canny(pixels, 100, 200)[..., None], 3, axis=2)
+    return Image(pixels), Mask(mask), EdgeMap(edges)
+
+
+def pairs() -> list[Pair]:
+    """Every system with its bare twin."""
+    image, mask, edges = pictures()
+    words = {"prompt": "a red star", "negative_prompt": "blurry"}
+    common = {"num_inference_steps": 10, "guidance_scale": 7.5, **words}
+    fields: dict[str, Any] = {**words, "steps": 10, "seed": 7}
+    painted = {"image": image.pil, "mask_image": mask.pil, "width": SIDE, "height": SIDE}
+    turbo = {"prompt": "a red star", "num_inference_steps": 1, "guidance_scale": 0.0}
+    video = {**common, "num_frames": 8, "guidance_scale": 9.0}
+    return [
+        Pair("text to image", Text2Image(**fields, width=SIDE, height=SIDE),
+             "StableDiffusionPipeline", "tiny/text-to-image",
+             {**common, "width": SIDE, "height": SIDE}, {}),
+        Pair("inpainting", Inpaint(image=image, mask=mask, **fields),
+             "StableDiffusionInpaintPipeline", "tiny/inpaint",
+             {**common, **painted, "strength": 1.0}, {}, inside=mask.numpy == 255),
+        Pair("ControlNet", ControlNet(control=edges, scale=0.5, **fields),
+             "StableDiffusionControlNetPipeline", "tiny/text-to-image",
+             {**common, "image": edges.pil, "controlnet_conditioning_scale": 0.5},
+             {"controlnet": "tiny/controlnet-edges"}),
+        Pair("Turbo", Turbo(prompt="a red star", seed=7), "StableDiffusionXLPipeline",
+             "tiny/turbo", turbo, {}),
+        Pair("depth to image", DepthToImage(image=image, strength=0.7, **fields),
+             "StableDiffusionDepth2ImgPipeline", "tiny/depth",
+             {**common, "image": image.pil, "strength": 0.7}, {}),
+        Pair("text to video", Text2Video(**fields, frames=8), "TextToVideoSDPipeline",
+             "tiny/text-to-video", video, {}),
+    ]  # fmt: skip
+
+
+def bare(pair: Pair) -> Callable[[], Any]:
+    """The bare script's warm part: its pipeline is loaded already."""
+    import diffusers
+    import torch
+
+    folder = shipped.folder(pair.checkpoint)
+    more = {
+        name: diffusers.ControlNetModel.from_pretrained(shipped.folder(source))
+        for name, source in pair.more.items()
+    }
+    loaded = getattr(diffusers, pair.pipeline).from_pretrained(folder, **more)
+    loaded.set_progress_bar_config(disable=True)
+
+    def script() -> Any:
+        # A script that wants the same picture each time makes its scheduler anew, as the node does.
+        loaded.scheduler = type(loaded.scheduler).from_config(loaded.scheduler.config)
+        made = loaded(
+            generator=torch.Generator("cpu").manual_seed(7), output_type="np", **pair.call
+        )
+        array = made.frames[0] if hasattr(made, "frames") else made.images[0]
+        return (array * 255).round().astype("uint8")
+
+    return script
+
+
+def rows() -> Iterator[Row]:
+    """CPU milliseconds of both, their ratio, and whether the pixels agree."""
+    session = Session(store=None)
+    for pair in pairs():
+        script = bare(pair)
+        node = partial(session.run, Graph.of(pair.node))
+        (value,) = node().values()
+        ours = value.frames if hasattr(value, "frames") else value.numpy
+        theirs = script()
+        inside = np.ones(ours.shape[:2], dtype=bool) if pair.inside is None else pair.inside
+        equal = np.array_equal(ours[inside], theirs[inside])
+        mine, its, ratio = paired(node, script, ROUNDS)
+        yield Row(
+            f"warm run: {pair.name}",
+            f"{mine * 1e3:.0f} ms CPU",
+            f"diffusers script {its * 1e3:.0f} ms",
+            f"{ratio:.3f}, pixels {'equal' if equal else 'DIFFER'}",
+            "≤ 1.05, equal",
+        )
