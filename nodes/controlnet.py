@@ -38,28 +38,31 @@ class ControlNet(Diffusion[Image]):
 
     channels = (4, 9)
 
-    control: In[ControlMap] | list[In[ControlMap]] = Field(
+    control: In[ControlMap] | Sequence[In[ControlMap]] = Field(
         description="what to follow: an EdgeMap, a DepthMap …; several of one size"
     )
-    scale: float | list[float] = Field(
-        1.0, description="how strongly each control is followed (conditioning scale), from 0"
+    scale: float | Sequence[float] = Field(
+        default=1.0,
+        description="how strongly each control is followed (conditioning scale), from 0",
     )
-    start: float | list[float] = Field(
-        0.0, description="the share of the steps, 0..1, after which each control sets in"
+    start: float | Sequence[float] = Field(
+        default=0.0, description="the share of the steps, 0..1, after which each control sets in"
     )
-    end: float | list[float] = Field(
-        1.0, description="the share of the steps, 0..1, after which each control ends"
+    end: float | Sequence[float] = Field(
+        default=1.0, description="the share of the steps, 0..1, after which each control ends"
     )
-    image: In[Image] | None = Field(None, description="start from this picture instead of noise")
+    image: In[Image] | None = Field(
+        default=None, description="start from this picture instead of noise"
+    )
     mask: In[values.Mask] | None = Field(
-        None, description="with image: paint only here; elsewhere it stays bit for bit"
+        default=None, description="with image: paint only here; elsewhere it stays bit for bit"
     )
-    strength: float = Field(0.8, ge=0, le=1, description="with image: how much changes")
+    strength: float = Field(default=0.8, ge=0, le=1, description="with image: how much changes")
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/text-to-image"), description="the base: Stable Diffusion or SDXL"
+        default=Checkpoint("tiny/text-to-image"), description="the base: Stable Diffusion or SDXL"
     )
-    controlnet: In[Checkpoint] | list[In[Checkpoint]] | None = Field(
-        None, description="the networks, one a control; by the controls' kinds if unset"
+    controlnet: In[Checkpoint] | Sequence[In[Checkpoint]] | None = Field(
+        default=None, description="the networks, one a control; by the controls' kinds if unset"
     )
 
     @model_validator(mode="after")
@@ -104,33 +107,27 @@ class ControlNet(Diffusion[Image]):
         return [default_network(self.checkpoint, kind) for kind in kinds]
 
     def parts(self) -> Mapping[str, Part]:
-        networks = {f"controlnet_{n}": self.part(each) for n, each in enumerate(self.networks())}
-        return {**super().parts(), **networks}
+        parts = dict(super().parts())
+        dtype = parts["unet"].checkpoint.dtype
+        for number, network in enumerate(self.networks()):
+            parts[f"controlnet_{number}"] = self.part(_in_dtype(network, dtype))
+        return parts
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
-        if not isinstance(self.checkpoint, Checkpoint):
+        base = self.checkpoint
+        if not isinstance(base, Checkpoint):
             return
+        unet = (config(base, "unet") if family_of(base) else None) or {}
+        if self.mask is None and unet.get("in_channels") == 9:
+            found = f"{base.source}, whose U-Net takes 9 channels (inpainting), and no mask"
+            yield Problem("checkpoint", found, "4 (text-to-image), or an image and a mask")
         try:
-            networks = self.networks()
+            for network in self.networks():
+                if isinstance(network, Checkpoint):
+                    yield from _mismatch(network, base, unet)
         except CheckpointError as error:
             yield Problem("controlnet", str(error), "a ControlNet for this kind of control map")
-            return
-        unet = config(self.checkpoint, "unet") or {}
-        for network in networks:
-            if not isinstance(network, Checkpoint):
-                continue
-            own = config(network) or unet
-            if "ControlNet" not in str(own.get("_class_name", "ControlNet")) and own is not unet:
-                found = f"{network.source}, a {own.get('_class_name')}"
-                yield Problem("controlnet", found, "a ControlNet checkpoint")
-            elif own.get("cross_attention_dim") != unet.get("cross_attention_dim"):
-                yield Problem(
-                    "controlnet",
-                    f"{network.source}, for text features of {own.get('cross_attention_dim')}",
-                    f"one for {self.checkpoint.source} ({unet.get('cross_attention_dim')})",
-                    "use a ControlNet trained for this base",
-                )
 
     def run(
         self,
@@ -200,3 +197,31 @@ class ControlNet(Diffusion[Image]):
         if len(self._controls()) == 1:
             return {to: values[0] for to, values in each.items()}
         return each
+
+
+def _in_dtype(network: Checkpoint, dtype: str | None) -> Checkpoint:
+    """The network in the dtype of its base: the two compute together."""
+    return Checkpoint(
+        network.source, revision=network.revision, variant=network.variant, dtype=dtype
+    )
+
+
+def _mismatch(network: Checkpoint, base: Checkpoint, unet: Mapping[str, Any]) -> Iterator[Problem]:
+    """Why a network does not fit a base, as far as the configs that are here show."""
+    if network.dtype not in (None, base.dtype):
+        over = f"{base.source} in {base.dtype or 'what the device prefers'}"
+        found = f"{network.source} in {network.dtype} over {over}"
+        yield Problem("controlnet", found, "one dtype", "set the dtype of the checkpoint alone")
+    own = config(network)
+    if own is None:
+        return
+    kind = str(own.get("_class_name") or (own.get("architectures") or ["nothing"])[0])
+    if "ControlNet" not in kind:
+        yield Problem("controlnet", f"{network.source}, a {kind}", "a ControlNet checkpoint")
+    elif unet and own.get("cross_attention_dim") != unet.get("cross_attention_dim"):
+        yield Problem(
+            "controlnet",
+            f"{network.source}, for text features of {own.get('cross_attention_dim')}",
+            f"one for {base.source} ({unet.get('cross_attention_dim')})",
+            "use a ControlNet trained for this base",
+        )

@@ -27,7 +27,8 @@ class DepthEstimate(Node[DepthMap]):
 
     image: In[Image] = Field(description="a picture of any size")
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/depth-estimator"), description="DPT, Depth Anything, ZoeDepth, GLPN"
+        default=Checkpoint("tiny/depth-estimator"),
+        description="DPT, Depth Anything, ZoeDepth, GLPN",
     )
 
     def parts(self) -> Mapping[str, Part]:
@@ -69,12 +70,14 @@ class DepthToImage(Diffusion[Image]):
     channels = (5,)
 
     image: In[Image] = Field(description="the picture to start from")
-    depth: In[DepthMap] | None = Field(None, description="the depth to keep; estimated if unset")
+    depth: In[DepthMap] | None = Field(
+        default=None, description="the depth to keep; estimated if unset"
+    )
     strength: float = Field(
-        0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all but the depth"
+        default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all but the depth"
     )
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/depth"), description="a depth-guided checkpoint"
+        default=Checkpoint("tiny/depth"), description="a depth-guided checkpoint"
     )
 
     def parts(self) -> Mapping[str, Part]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -59,15 +60,24 @@ class Diffusion(Node[T_co], Generic[T_co]):
     """How many input channels its U-Net may have: 4 latents, 9 for inpainting, 5 with depth."""
 
     prompt: In[str] = Field(description="what the picture shows")
-    negative_prompt: In[str] = Field("", description="what it must not show; needs guidance > 1")
-    steps: int = Field(50, ge=1, le=1000, description="denoising steps")
-    guidance: float = Field(
-        7.5, ge=0, le=100, description="classifier-free guidance scale; up to 1 is none"
+    negative_prompt: In[str] = Field(
+        default="", description="what it must not show; needs guidance > 1"
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="the same seed gives the same picture")
-    scheduler: Scheduler | None = Field(None, description="by name; the checkpoint's own if unset")
+    steps: int = Field(default=50, ge=1, le=1000, description="denoising steps")
+    guidance: float = Field(
+        default=7.5, ge=0, le=100, description="classifier-free guidance scale; up to 1 is none"
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="one seed, one picture; its low 32 bits count, as in torch",
+    )
+    scheduler: Scheduler | None = Field(
+        default=None, description="by name; the checkpoint's own if unset"
+    )
     offload: Literal["none", "model", "sequential"] = Field(
-        "none", description="keep weights in host memory, moved over by model or by layer"
+        default="none", description="keep weights in host memory, moved over by model or by layer"
     )
 
     if TYPE_CHECKING:
@@ -77,12 +87,11 @@ class Diffusion(Node[T_co], Generic[T_co]):
     def _some_step_is_left(self) -> Self:
         strength = self.part_of_steps()
         if strength is not None and int(self.steps * strength) < 1:
-            least = -(-1 // strength) if strength else 0
             raise refuse(
                 "strength",
                 found=f"strength {strength:g} of {self.steps} steps, which leaves none",
                 wanted="strength × steps of at least 1",
-                fix=f"set steps to {int(least)} or more" if least else "raise strength above 0",
+                fix=f"raise strength to {ceil(100 / self.steps) / 100:g} or more",
             )
         return self
 
@@ -256,4 +265,3 @@ def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
             "the checkpoint's dtype to bfloat16 or float32"
         )
     return np.asarray((picture * 255).round().astype("uint8"))
-

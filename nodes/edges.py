@@ -16,8 +16,12 @@ class Canny(Node[EdgeMap]):
     category: ClassVar[str] = "control"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
-    low: int = Field(100, ge=0, le=1000, description="below this gradient a pixel is no edge")
-    high: int = Field(200, ge=0, le=1000, description="above this gradient it surely is one")
+    low: int = Field(
+        default=100, ge=0, le=1000, description="below this gradient a pixel is no edge"
+    )
+    high: int = Field(
+        default=200, ge=0, le=1000, description="above this gradient it surely is one"
+    )
 
     @model_validator(mode="after")
     def _low_is_below_high(self) -> Self:

@@ -35,7 +35,7 @@ class LoadImage(Node[Image]):
         try:
             probe_image(self.path)
         except MediaError as error:
-            yield Problem("path", str(error), "a picture that can be opened")
+            yield error.about("path", "a picture that can be opened")
 
     def run(self) -> Image:
         return Image.from_pil(read_image(self.path))
@@ -63,8 +63,10 @@ class Save(Node[Path]):
 
     image: In[Image | values.Mask] = Field(description="what to save")
     path: TargetFile = Field(description="the suffix chooses the format: .png, .jpg, .webp …")
-    quality: int = Field(95, ge=1, le=100, description="for JPEG and WebP; 100 is lossless WebP")
-    metadata: bool = Field(True, description="put the workflow and versions into the file")
+    quality: int = Field(
+        default=95, ge=1, le=100, description="for JPEG and WebP; 100 is lossless WebP"
+    )
+    metadata: bool = Field(default=True, description="put the workflow and versions into the file")
 
     def check(self) -> Iterator[Problem]:
         yield from _target_problems(Path(self.path), PICTURE_SUFFIXES)
@@ -84,8 +86,8 @@ class SaveVideo(Node[Path]):
 
     video: In[Video] = Field(description="what to save")
     path: TargetFile = Field(description="the suffix chooses the format: .mp4, .webm or .gif")
-    quality: int = Field(95, ge=1, le=100, description="100 is best; of no effect on a GIF")
-    metadata: bool = Field(True, description="put the workflow and versions into the file")
+    quality: int = Field(default=95, ge=1, le=100, description="100 is best; of no effect on a GIF")
+    metadata: bool = Field(default=True, description="put the workflow and versions into the file")
 
     def check(self) -> Iterator[Problem]:
         yield from _target_problems(Path(self.path), VIDEO_SUFFIXES)

@@ -34,10 +34,11 @@ class Inpaint(Diffusion[Image]):
     image: In[Image] = Field(description="the picture to change")
     mask: In[values.Mask] = Field(description="white where it is painted anew; the image's size")
     strength: float = Field(
-        1.0, ge=0, le=1, description="how much of what was there is forgotten; 1 is all"
+        default=1.0, ge=0, le=1, description="how much of what was there is forgotten; 1 is all"
     )
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/inpaint"), description="an inpainting checkpoint, or a text-to-image one"
+        default=Checkpoint("tiny/inpaint"),
+        description="an inpainting checkpoint, or a text-to-image one",
     )
 
     def run(

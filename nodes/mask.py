@@ -28,27 +28,36 @@ class Mask(Node[values.Mask]):
 
     category: ClassVar[str] = "mask"
 
-    image: In[Image] | None = Field(None, description="gives the size; color and alpha look at it")
-    path: SourceFile | None = Field(None, description="a picture, white where to paint")
+    image: In[Image] | None = Field(
+        default=None, description="gives the size; color and alpha look at it"
+    )
+    path: SourceFile | None = Field(default=None, description="a picture, white where to paint")
     box: list[int] | None = Field(
-        None, min_length=4, max_length=4, description="left, top, right, bottom in pixels"
+        default=None, min_length=4, max_length=4, description="left, top, right, bottom in pixels"
     )
     ellipse: list[int] | None = Field(
-        None, min_length=4, max_length=4, description="the box it touches"
+        default=None, min_length=4, max_length=4, description="the box it touches"
     )
     polygon: list[list[int]] | None = Field(
-        None, min_length=3, description="corners [[x, y], …] in pixels"
+        default=None, min_length=3, description="corners [[x, y], …] in pixels"
     )
-    color: str | None = Field(None, description="where the image has it: a name or #rrggbb")
+    color: str | None = Field(default=None, description="where the image has it: a name or #rrggbb")
     tolerance: int = Field(
-        32, ge=0, le=255, description="how far each of red, green and blue may be from color"
+        default=32,
+        ge=0,
+        le=255,
+        description="how far each of red, green and blue may be from color",
     )
-    alpha: bool = Field(False, description="where the image is transparent")
-    grow: int = Field(0, ge=-4096, le=4096, description="pixels to grow by; negative shrinks")
-    feather: float = Field(0.0, ge=0, le=1024, description="blur radius in pixels, after growing")
-    invert: bool = Field(False, description="swap inside and outside, at the last")
-    width: int | None = Field(None, ge=1, le=16_384, description="pixels")
-    height: int | None = Field(None, ge=1, le=16_384, description="pixels")
+    alpha: bool = Field(default=False, description="where the image is transparent")
+    grow: int = Field(
+        default=0, ge=-4096, le=4096, description="pixels to grow by; negative shrinks"
+    )
+    feather: float = Field(
+        default=0.0, ge=0, le=1024, description="blur radius in pixels, after growing"
+    )
+    invert: bool = Field(default=False, description="swap inside and outside, at the last")
+    width: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
+    height: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -92,7 +101,7 @@ class Mask(Node[values.Mask]):
             try:
                 probe_image(self.path)
             except MediaError as error:
-                yield Problem("path", str(error), "a picture that can be opened")
+                yield error.about("path", "a picture that can be opened")
 
     def run(self, image: Image | None) -> values.Mask:
         mask = self._drawn(image)
@@ -160,10 +169,18 @@ def _grown(mask: npt.NDArray[np.uint8], by: int) -> npt.NDArray[np.uint8]:
     import cv2
     import numpy as np
 
-    side = 2 * abs(by) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     change: Any = cv2.dilate if by > 0 else cv2.erode
-    return np.asarray(change(mask, disc))
+    left = abs(by)
+    while left:
+        # A large disc takes minutes; several small ones, one after the other, are the same.
+        radius = min(left, _REACH)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        before, mask = mask, np.asarray(change(mask, disc))
+        left = 0 if (before == mask).all() else left - radius
+    return mask
+
+
+_REACH = 64
 
 
 def _feathered(mask: npt.NDArray[np.uint8], radius: float) -> npt.NDArray[np.uint8]:

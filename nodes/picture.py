@@ -19,7 +19,7 @@ class Resize(Node[Image]):
     width: int = Field(ge=1, le=16_384, description="pixels")
     height: int = Field(ge=1, le=16_384, description="pixels")
     mode: Literal["stretch", "fit", "fill"] = Field(
-        "stretch",
+        default="stretch",
         description="stretch; fit inside, proportions kept; fill, and cut the rest",
     )
 
@@ -31,7 +31,14 @@ class Resize(Node[Image]):
         if self.mode == "stretch":
             made = image.pil.resize(size, Resampling.LANCZOS)
         elif self.mode == "fit":
-            made = PIL.ImageOps.contain(image.pil, size, Resampling.LANCZOS)
+            made = image.pil.resize(_inside(image.size, size), Resampling.LANCZOS)
         else:
             made = PIL.ImageOps.fit(image.pil, size, Resampling.LANCZOS)
         return Image.from_pil(made)
+
+
+def _inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the same proportions inside a box; no side is less than a pixel."""
+    scale = min(box[0] / size[0], box[1] / size[1])
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height

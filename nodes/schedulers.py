@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sdgraph.checkpoints import config
 from sdgraph.errors import CheckpointError
+from sdgraph.models import quiet
 from sdgraph.values import Checkpoint
 
 Scheduler = Literal[
@@ -64,4 +65,5 @@ def make_scheduler(checkpoint: Checkpoint, name: str | None) -> Any:
             f"{checkpoint.source}: its scheduler {own!r} is not in this diffusers; name one with "
             f"`scheduler:` ({', '.join(_CLASSES)})"
         )
-    return scheduler.from_config(settings, **options)
+    with quiet():
+        return scheduler.from_config(settings, **options)

@@ -19,10 +19,14 @@ class Text2Image(Diffusion[Image]):
     """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
 
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+        default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
     )
-    width: int | None = Field(None, ge=64, le=8192, description="pixels; the checkpoint's default")
-    height: int | None = Field(None, ge=64, le=8192, description="pixels; the checkpoint's default")
+    width: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; the checkpoint's default"
+    )
+    height: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; the checkpoint's default"
+    )
 
     def run(
         self,
@@ -50,9 +54,11 @@ class Image2Image(Diffusion[Image]):
     """A picture from a picture and a prompt (SDEdit, Meng et al. 2021); size as the input's."""
 
     image: In[Image] = Field(description="where it starts from")
-    strength: float = Field(0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it")
+    strength: float = Field(
+        default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it"
+    )
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+        default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
     )
 
     def run(

@@ -18,17 +18,23 @@ from .text_to_image import IMAGE_PIPELINES, TEXT_PIPELINES
 class Turbo(Diffusion[Image]):
     """A picture in 1 to 4 steps without guidance, from a prompt or from a picture and a prompt."""
 
-    image: In[Image] | None = Field(None, description="start from this picture instead of noise")
-    steps: int = Field(1, ge=1, le=4, description="denoising steps")
-    guidance: float = Field(0.0, ge=0, le=100, description="distilled models want none")
+    image: In[Image] | None = Field(
+        default=None, description="start from this picture instead of noise"
+    )
+    steps: int = Field(default=1, ge=1, le=4, description="denoising steps")
+    guidance: float = Field(default=0.0, ge=0, le=100, description="distilled models want none")
     strength: float = Field(
-        0.5, gt=0, le=1, description="with an image: how much changes; strength × steps ≥ 1"
+        default=0.5, gt=0, le=1, description="with an image: how much changes; strength × steps ≥ 1"
     )
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/turbo"), description="SDXL Turbo, SD Turbo or alike"
+        default=Checkpoint("tiny/turbo"), description="SDXL Turbo, SD Turbo or alike"
     )
-    width: int | None = Field(None, ge=64, le=8192, description="pixels; without an image only")
-    height: int | None = Field(None, ge=64, le=8192, description="pixels; without an image only")
+    width: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; without an image only"
+    )
+    height: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; without an image only"
+    )
 
     @model_validator(mode="after")
     def _size_comes_from_one_place(self) -> Self:

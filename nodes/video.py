@@ -21,15 +21,21 @@ class Text2Video(Diffusion[Video]):
 
     families = ("video",)
 
-    steps: int = Field(25, ge=1, le=1000, description="denoising steps")
-    guidance: float = Field(9.0, ge=0, le=100, description="classifier-free guidance scale")
-    frames: int | None = Field(None, ge=1, le=10_000, description="how many; 16 if no seconds")
-    seconds: float | None = Field(None, gt=0, le=600, description="instead of frames")
-    fps: float = Field(8.0, gt=0, le=240, description="frames a second")
-    width: int | None = Field(None, ge=16, le=4096, description="pixels; the checkpoint's default")
-    height: int | None = Field(None, ge=16, le=4096, description="pixels; the checkpoint's default")
+    steps: int = Field(default=25, ge=1, le=1000, description="denoising steps")
+    guidance: float = Field(default=9.0, ge=0, le=100, description="classifier-free guidance scale")
+    frames: int | None = Field(
+        default=None, ge=1, le=10_000, description="how many; 16 if no seconds"
+    )
+    seconds: float | None = Field(default=None, gt=0, le=600, description="instead of frames")
+    fps: float = Field(default=8.0, gt=0, le=240, description="frames a second")
+    width: int | None = Field(
+        default=None, ge=16, le=4096, description="pixels; the checkpoint's default"
+    )
+    height: int | None = Field(
+        default=None, ge=16, le=4096, description="pixels; the checkpoint's default"
+    )
     checkpoint: In[Checkpoint] = Field(
-        Checkpoint("tiny/text-to-video"), description="a text-to-video checkpoint"
+        default=Checkpoint("tiny/text-to-video"), description="a text-to-video checkpoint"
     )
 
     @model_validator(mode="after")
@@ -55,7 +61,8 @@ class Text2Video(Diffusion[Video]):
         pipe = self.assemble("TextToVideoSDPipeline", models, checkpoint)
 
         def stepped(step: int, *_: Any) -> None:
-            progress(step + 1, len(pipe.scheduler.timesteps))
+            # A scheduler of second order has two timesteps a step, and one for the last.
+            progress(step + 1, -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order))
 
         with quiet(), self.offloaded(pipe, models):
             made = pipe(

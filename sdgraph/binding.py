@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import InvalidNode, InvalidWorkflow, Mark, Problem, did_you_mean
+from .errors import InvalidNode, InvalidWorkflow, Mark, Problem, nearest
 from .graph import missing_file
-from .inputs import KINDS, LOADERS, given_problems
+from .inputs import LOADERS, Input, given_problems, kind_of
 from .node import Node
 from .ports import Lazy, a
 from .registry import Registry
-from .template import Reference, Spec, Template, read_template, reference, unescaped
-from .values import Checkpoint
-
-MAX_NESTING = 16
-"""How deep sub-workflows may stand in one another."""
+from .subworkflow import no_single_output, outputs, sub_template
+from .template import (
+    Reference,
+    Spec,
+    Template,
+    place_in,
+    reading_order,
+    rebased,
+    reference,
+    unescaped,
+    value_at,
+)
+from .values import Checkpoint, expanded
 
 
 class Unbuilt(Lazy):
@@ -36,6 +44,8 @@ class Bound:
     nodes: dict[str, Lazy] = field(default_factory=dict)
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    workflows: int = 0
+    """How many sub-workflows were opened."""
 
     @property
     def names(self) -> dict[Node[Any], str]:
@@ -67,10 +77,17 @@ class _Scope:
     trail: tuple[Path, ...] = ()
 
     def build(self) -> None:
-        problems = given_problems(self.template.inputs, self.given)
-        self.bound.problems += problems
-        self.inputs = {name: self._input(name) for name in self.template.inputs}
-        for name in self._order():
+        wrong = given_problems(self.template.inputs, self.given)
+        self.bound.problems += wrong
+        refused = {problem.subject.removeprefix("inputs.") for problem in wrong}
+        self.inputs = {
+            name: Unbuilt(None) if name in refused else self._input(name)
+            for name in self.template.inputs
+        }
+        order, cycles = reading_order(self.template.specs)
+        for cycle in cycles:
+            self._cycle(cycle)
+        for name in order:
             spec = self.template.specs[name]
             node = self._sub_workflow(spec) if spec.type == "Workflow" else self._node(spec)
             self.bound.nodes[self.prefix + name] = node
@@ -80,50 +97,35 @@ class _Scope:
         if name in self.given:
             value, folder = self.given[name], self.given_folder
         elif declared.required:
-            return Unbuilt(KINDS.get(declared.type))
+            return Unbuilt(kind_of(declared))
         else:
             value, folder = declared.default, self.template.folder
         if isinstance(value, str | Path) and declared.type in LOADERS:
-            loader = self.registry.get(LOADERS[declared.type])
-            return loader.model_validate({"path": folder / value}) if loader else Unbuilt(None)
+            return self._loaded(declared, folder / expanded(value))
         if isinstance(value, str | Path) and declared.type == "Path":
-            return folder / Path(value).expanduser()
+            return folder / expanded(value)
         if declared.type == "Checkpoint" and not isinstance(value, Lazy):
-            return _rebased(value, folder)
+            return rebased(value, folder)
         return value
 
-    def _order(self) -> list[str]:
-        """The names in an order in which each follows those it refers to; cycles reported."""
-        specs = self.template.specs
-        order: dict[str, None] = {}
-        for start in specs:
-            path: dict[str, None] = {}
-            stack = [(start, iter(sorted(set(specs[start].references()) & specs.keys())))]
-            path[start] = None
-            while stack:
-                name, rest = stack[-1]
-                following = next((each for each in rest if each not in order), None)
-                if following is None:
-                    stack.pop()
-                    path.pop(name, None)
-                    order[name] = None
-                elif following in path:
-                    self._cycle([*path, following])
-                    stack.clear()
-                    order.update(dict.fromkeys(path))
-                else:
-                    path[following] = None
-                    references = sorted(set(specs[following].references()) & specs.keys())
-                    stack.append((following, iter(references)))
-        return list(order)
+    def _loaded(self, declared: Input, path: Path) -> Lazy:
+        """The node that loads the file given for an input of a picture's kind."""
+        at = self.template.document.mark("inputs", declared.name)
+        type_name, fields = LOADERS[declared.type], {"path": path}
+        if type_name not in self.registry:
+            wanted = f"the node type {type_name}, which loads such files"
+            subject = f"inputs.{declared.name}"
+            self.bound.problems.append(Problem(subject, f"the path {path}", wanted, at=at))
+            return Unbuilt(kind_of(declared))
+        node = self.registry[type_name](**fields)
+        self.bound.marks.setdefault(node, {}).setdefault("", at)
+        return node
 
-    def _cycle(self, path: list[str]) -> None:
-        loop = path[path.index(path[-1]) :]
+    def _cycle(self, loop: list[str]) -> None:
         at = self.template.document.key_mark("nodes", loop[0])
         found = " → ".join(f"${name}" for name in loop)
-        self._report(
-            Problem("", found, "no node that needs itself", "remove one of these"), loop[0], at
-        )
+        problem = Problem("", found, "no node that needs itself", "remove one of these wires")
+        self._report(problem, loop[0], at)
 
     def _report(self, problem: Problem, name: str, at: Mark | None) -> None:
         self.bound.problems.append(problem.under(self.prefix + name, at))
@@ -141,15 +143,15 @@ class _Scope:
                 self._value(raw, spec, (field_name,))
             return Unbuilt(None)
         known = cls.definition
-        paths = (*known.sources, *known.targets)
+        roles = dict.fromkeys(known.sources, "source") | dict.fromkeys(known.targets, "target")
         before = len(self.bound.problems)
         fields = {
-            name: self._value(raw, spec, (name,), path=name in paths)
+            name: self._value(raw, spec, (name,), role=roles.get(name, ""))
             for name, raw in spec.fields.items()
         }
         for name, port in known.ports.items():
             if Checkpoint in port.kinds and name in fields:
-                fields[name] = _rebased(fields[name], self.template.folder)
+                fields[name] = rebased(fields[name], self.template.folder)
         try:
             node = cls(**fields)
         except InvalidNode as error:
@@ -178,9 +180,9 @@ class _Scope:
         self, error: InvalidNode, spec: Spec, cls: type[Node[Any]], fields: Mapping[str, Any]
     ) -> None:
         for problem in error.problems:
-            name, *rest = problem.subject.removeprefix(cls.__name__).lstrip(".").split(".")
-            place: list[str | int] = [name, *map(int, rest)] if name else []
-            value, raw = _at(fields, place), _at(spec.fields, place)
+            place = place_in(problem.subject.removeprefix(cls.__name__)[1:], spec.fields)
+            name = str(place[0]) if place else ""
+            value, raw = value_at(fields, place), value_at(spec.fields, place)
             if name not in cls.definition.ports and _holds_unbuilt(value):
                 continue
             found, fix = problem.found, problem.fix
@@ -200,43 +202,43 @@ class _Scope:
         if port is None:
             return "a parameter takes a plain value, not a node"
         fitting = [
-            f"${name.removeprefix(self.prefix)}"
-            for name, node in self.bound.nodes.items()
-            if node.output is not None
+            f"${name}"
+            for name in self.template.specs
+            if (node := self.bound.nodes.get(self.prefix + name)) is not None
+            and node.output is not None
             and port.takes(node.output)
-            and name.startswith(self.prefix)
-            and "/" not in name.removeprefix(self.prefix)
             and f"${name}" != written
         ]
         return f"{', '.join(fitting[:4])} would fit" if fitting else ""
 
-    def _value(
-        self, raw: Any, spec: Spec, place: tuple[str | int, ...], *, path: bool = False
-    ) -> Any:
-        """A written value with its references resolved, and paths made whole."""
+    def _value(self, raw: Any, spec: Spec, place: tuple[str | int, ...], *, role: str = "") -> Any:
+        """A written value, its references resolved and, in a field with a role, paths whole."""
         if isinstance(raw, list):
-            return [self._value(v, spec, (*place, i), path=path) for i, v in enumerate(raw)]
+            return [self._value(v, spec, (*place, i), role=role) for i, v in enumerate(raw)]
         if isinstance(raw, dict):
-            return {k: self._value(v, spec, (*place, k), path=path) for k, v in raw.items()}
+            return {k: self._value(v, spec, (*place, k), role=role) for k, v in raw.items()}
         if not isinstance(raw, str):
             return raw
         to = reference(raw)
         if to is None:
             text = unescaped(raw)
-            return self._path(text, self.template.folder) if path and text else text
+            return self._path(text, role) if role and text else text
         if not to.to_input:
             return self._named(to, spec, place)
         if to.name not in self.inputs:
             return self._unknown(to, self.inputs, spec, place)
         value = self.inputs[to.name]
-        if path and isinstance(value, str):
+        if role and isinstance(value, str | Path):
             given = to.name in self.given
-            return self._path(value, self.given_folder if given else self.template.folder)
+            written = self.given[to.name] if given else self.template.inputs[to.name].default
+            return self._path(written, role, given=given)
         return value
 
-    @staticmethod
-    def _path(text: str, folder: Path) -> Path:
-        return folder / Path(text).expanduser()
+    def _path(self, written: str | Path, role: str, *, given: bool = False) -> Path:
+        folder = self.given_folder if given else self.template.folder
+        if role == "target" and self.template.out is not None:
+            folder = self.template.out
+        return folder / expanded(written)
 
     def _named(self, to: Reference, spec: Spec, place: tuple[str | int, ...]) -> Any:
         if to.name not in self.template.specs:
@@ -251,7 +253,8 @@ class _Scope:
         place: tuple[str | int, ...],
     ) -> Unbuilt:
         kind = "an input" if to.to_input else "a node"
-        fix = did_you_mean(to.name, known)
+        near = nearest(to.name, known)
+        fix = f"did you mean {replace(to, name=near)}?" if near else ""
         if not fix and not to.to_input and to.name in self.inputs:
             fix = f"did you mean $inputs.{to.name}?"
         fix = fix or f"write ${to} for the text {str(to)!r}"
@@ -263,75 +266,48 @@ class _Scope:
 
     def _sub_workflow(self, spec: Spec) -> Lazy:
         at = self._mark(spec.name)
-        written = spec.fields.get("path")
-        if not isinstance(written, str):
-            problem = Problem("path", "no path", "the path of a workflow file")
-            self._report(problem, spec.name, at)
-            return Unbuilt(None)
-        path = (self.template.folder / written).resolve()
-        if path in self.trail or len(self.trail) >= MAX_NESTING:
-            found = " → ".join(each.name for each in (*self.trail, path))
-            problem = Problem("path", found, "no workflow inside itself")
-            self._report(problem, spec.name, self._mark(spec.name, "path"))
-            return Unbuilt(None)
+        self.bound.workflows += 1
+        trail = self.trail or (Path(self.template.document.file).resolve(),)
         try:
-            template = read_template(path)
+            template = sub_template(spec, self.template, trail, self.bound.workflows)
         except InvalidWorkflow as error:
             for problem in error.problems:
                 self._report(problem, spec.name, self._mark(spec.name, "path"))
             return Unbuilt(None)
         given = {
-            name: self._value(raw, spec, (name,))
+            name: self._value(raw, spec, (name,), role=template.role_of(name))
             for name, raw in spec.fields.items()
             if name != "path"
         }
         prefix = f"{self.prefix}{spec.name}/"
-        trail = (*self.trail, path)
         before = len(self.bound.problems)
         scope = _Scope(
-            template, given, self.template.folder, self.registry, self.bound, prefix, trail
-        )
+            template, given, self.template.folder, self.registry, self.bound, prefix,
+            (*trail, Path(template.document.file).resolve()),
+        )  # fmt: skip
         scope.build()
         self.bound.problems[before:] = [
-            problem if problem.at else problem.under(self.prefix + spec.name, at)
+            problem if problem.at else self._of_input(problem, spec)
             for problem in self.bound.problems[before:]
         ]
         for name, declared in template.inputs.items():
             if declared.required and name not in given:
-                problem = Problem(name, "nothing", f"the input {name} of {path.name}")
-                self._report(problem, spec.name, at)
-        return self._output_of(template, prefix, spec)
-
-    def _output_of(self, template: Template, prefix: str, spec: Spec) -> Lazy:
-        if template.output:
-            return self.bound.nodes[prefix + template.output]
-        read = {name for each in template.specs.values() for name in each.references()}
-        effects = {
-            name
-            for name, each in template.specs.items()
-            if (cls := self.registry.get(each.type)) is not None and cls.effect
-        }
-        saved = {name for each in effects for name in template.specs[each].references()}
-        ends = [name for name in template.specs if name not in (read - saved) | effects]
+                wanted = f"the input {name} of {Path(template.document.file).name}"
+                self._report(Problem(name, "nothing", wanted, f"add `{name}: …`"), spec.name, at)
+        ends = outputs(template, self.registry)
         if len(ends) == 1:
             return self.bound.nodes[prefix + ends[0]]
-        found = f"{len(ends)} possible outputs ({', '.join(ends)})" if ends else "no output"
-        fix = f"add `output: $name` to {template.document.file}"
-        self._report(Problem("path", found, "one output", fix), spec.name, self._mark(spec.name))
+        if any(spec.name in each.references() for each in self.template.specs.values()):
+            self._report(no_single_output(template, ends), spec.name, at)
         return Unbuilt(None)
 
-
-def _at(fields: Any, place: list[str | int]) -> Any:
-    """What stands at a place in a node's fields, or None."""
-    found = fields
-    for step in place:
-        if isinstance(found, Mapping):
-            found = found.get(step)
-        elif isinstance(found, list | tuple) and isinstance(step, int) and step < len(found):
-            found = found[step]
-        else:
-            return None
-    return found
+    def _of_input(self, problem: Problem, spec: Spec) -> Problem:
+        """A problem of an input that this entry gives to its sub-workflow."""
+        name = problem.subject.removeprefix("inputs.")
+        at = self._mark(spec.name, name)
+        if problem.found.startswith("an input"):
+            at = self.template.document.key_mark("nodes", spec.name, name)
+        return replace(problem, subject=f"{self.prefix}{spec.name}.{name}", at=at)
 
 
 def _holds_unbuilt(value: Any) -> bool:
@@ -340,14 +316,3 @@ def _holds_unbuilt(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_holds_unbuilt, value.values()))
     return isinstance(value, Unbuilt)
-
-
-def _rebased(value: Any, folder: Path) -> Any:
-    """A checkpoint whose source is a path (./x, ../x, ~/x) with that path made whole."""
-    if isinstance(value, str) and value.startswith(("./", "../", "~")):
-        return str((folder / Path(value).expanduser()).resolve())
-    if isinstance(value, dict) and isinstance(value.get("source"), str):
-        return {**value, "source": _rebased(value["source"], folder)}
-    if isinstance(value, list):
-        return [_rebased(each, folder) for each in value]
-    return value

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import shipped
-from .errors import CheckpointError
-from .values import Checkpoint
+from . import hub, shipped
+from .digests import content, read_json
+from .errors import CheckpointError, Problem
+from .values import Checkpoint, expanded
 
 INDEX = "model_index.json"
 """The file that lists the components of a pipeline's checkpoint."""
@@ -51,16 +50,19 @@ def configs(checkpoint: Checkpoint) -> Path | None:
     source = checkpoint.source
     if source.startswith("tiny/"):
         return shipped.configs(source)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         return path
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise CheckpointError(
-            f"{source}: no such folder; wanted a checkpoint's folder, a hub id such as "
-            f"'stabilityai/sdxl-turbo', or one that ships: {', '.join(shipped.names())}"
+        problem = Problem(
+            source,
+            "no such folder",
+            "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
+            f"those that ship: {', '.join(shipped.names())}",
         )
-    found = _in_hub_cache(source, checkpoint.revision)
-    if found is None and hub_is_off():
+        raise CheckpointError(problem)
+    found = hub.in_cache(source, checkpoint.revision, (INDEX, "config.json"))
+    if found is None and hub.is_off():
         raise CheckpointError(
             f"{source} is not in the hub's cache and HF_HUB_OFFLINE is set; fetch it once while "
             "online, or name a local folder"
@@ -73,38 +75,50 @@ def weights(checkpoint: Checkpoint) -> Path:
     if checkpoint.source.startswith("tiny/"):
         return shipped.folder(checkpoint.source)
     found = configs(checkpoint)
-    if found is not None and _complete(found):
+    if found is not None and not _missing(checkpoint, found):
         return found
-    return _fetch(checkpoint)
-
-
-def hub_is_off() -> bool:
-    """Whether the environment forbids the hub."""
-    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
+    fetched = found if found is not None and _is_local(checkpoint) else hub.fetch(checkpoint)
+    if missing := _missing(checkpoint, fetched):
+        variant = f" of the variant {checkpoint.variant!r}" if checkpoint.variant else ""
+        raise CheckpointError(
+            f"{checkpoint.source}: found no safetensors{variant} for {', '.join(missing)} in "
+            f"{fetched}; complete the folder, or choose a revision or variant that has them"
+        )
+    return fetched
 
 
 def must_fetch(checkpoint: Checkpoint) -> bool:
     """Whether the hub must be asked for it before it can be loaded."""
+    if checkpoint.source.startswith("tiny/") or _is_local(checkpoint):
+        return False
     found = configs(checkpoint)
-    return found is None or not (checkpoint.source.startswith("tiny/") or _complete(found))
+    return found is None or bool(_missing(checkpoint, found))
 
 
-def _in_hub_cache(source: str, revision: str | None) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in (INDEX, "config.json"):
-        found = try_to_load_from_cache(source, name, revision=revision)
-        if isinstance(found, str):
-            return Path(found).parent
-    return None
+def _is_local(checkpoint: Checkpoint) -> bool:
+    return expanded(checkpoint.source).is_dir()
 
 
-def _complete(folder: Path) -> bool:
-    """Whether every component that the index names has its folder here."""
-    index = _json(folder / INDEX) if (folder / INDEX).is_file() else {}
-    named = [name for name, value in index.items() if _is_component(value)]
-    return all((folder / name).is_dir() for name in named if name not in _UNUSED)
+def _missing(checkpoint: Checkpoint, folder: Path) -> list[str]:
+    """The components that are named but have no folder here, or a config and no weights."""
+    if not (folder / INDEX).is_file():
+        return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
+    named = [name for name, value in read_json(folder / INDEX).items() if _is_component(value)]
+    return [
+        name
+        for name in named
+        if name not in _UNUSED and not _has_weights(Part(checkpoint, name), folder / name)
+    ]
+
+
+def _has_weights(part: Part, folder: Path) -> bool:
+    """Whether a component's folder is here with weights, if it is of a kind that has them."""
+    if not (folder / "config.json").is_file():
+        return folder.is_dir()
+    try:
+        return bool(_weight_files(part, folder))
+    except CheckpointError:
+        return False
 
 
 _UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
@@ -115,36 +129,12 @@ def _is_component(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and value[1] is not None
 
 
-def _fetch(checkpoint: Checkpoint) -> Path:
-    from huggingface_hub import snapshot_download
-
-    variant = checkpoint.variant
-    weight = f"*.{variant}*.safetensors" if variant else "*.safetensors"
-    patterns = ["*.json", "*.txt", "*.model", weight]
-    skipped = ["safety_checker/*"] + ([] if variant else ["*.fp16.*", "*.non_ema.*"])
-    try:
-        found = snapshot_download(
-            checkpoint.source,
-            revision=checkpoint.revision,
-            allow_patterns=patterns,
-            ignore_patterns=skipped,
-        )
-    except Exception as error:
-        # The hub's client raises dozens of kinds (network, HTTP, gated, missing, disk).
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{checkpoint.source}: cannot be fetched from the hub ({reason}); check the name and "
-            "the network, log in if it is gated, or name a local folder"
-        ) from error
-    return Path(found)
-
-
 def index(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
     """The checkpoint's model index, {} for a single model, None while it is not here."""
     folder = configs(checkpoint)
     if folder is None:
         return None
-    return _json(folder / INDEX) if (folder / INDEX).is_file() else {}
+    return read_json(folder / INDEX) if (folder / INDEX).is_file() else {}
 
 
 def config(
@@ -156,11 +146,11 @@ def config(
         return None
     for each in (name,) if name else CONFIGS:
         if (root / folder / each).is_file():
-            return _json(root / folder / each)
+            return read_json(root / folder / each)
     what = f"its part {folder!r}" if folder else "it"
     raise CheckpointError(
-        f"{checkpoint.source}: {what} has no {name or ' or '.join(CONFIGS[:2])}; wanted a checkpoint in "
-        "diffusers' folder layout"
+        f"{checkpoint.source}: {what} has no {name or ' or '.join(CONFIGS[:2])}; wanted a "
+        "checkpoint in diffusers' folder layout"
     )
 
 
@@ -185,7 +175,8 @@ def class_of(part: Part) -> tuple[str, str]:
         own = config(part.checkpoint) or {}
         named = own.get("_class_name")
         library = "diffusers" if named else "transformers"
-        name = named or (own.get("architectures") or [None])[0]
+        names = own.get("architectures")
+        name = named or (names[0] if isinstance(names, list) and names else None)
     if library not in LIBRARIES or not isinstance(name, str) or not name.isidentifier():
         raise CheckpointError(
             f"{part}: its class is {library}.{name}; wanted one of {' or '.join(LIBRARIES)}: "
@@ -210,7 +201,8 @@ def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
     variant = part.checkpoint.variant
     every = sorted(folder.glob("*.safetensors"))
     plain = [path for path in every if path.name.count(".") == 1]
-    chosen = [path for path in every if f".{variant}" in path.name] if variant else plain
+    infixes = (f".{variant}.", f".{variant}-")
+    chosen = [path for path in every if any(x in path.name for x in infixes)] if variant else plain
     if not chosen and every:
         listed = ", ".join(path.name for path in every)
         fix = "set the checkpoint's variant" if not variant else "remove the variant"
@@ -223,6 +215,24 @@ def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
             "them, or choose a revision that has them"
         )
     return tuple(chosen)
+
+
+def check(part: Part) -> None:
+    """Raises CheckpointError for a component that is here and cannot be used; loads nothing."""
+    root = configs(part.checkpoint)
+    if root is None or part.processor:
+        return
+    class_of(part)
+    if not must_fetch(part.checkpoint):
+        if not (root / part.folder).is_dir():
+            raise CheckpointError(f"{part}: the index names it, but it has no folder in {root}")
+        if not files(part) and not part.checkpoint.source.startswith("tiny/"):
+            _refuse_unweighted(part, root / part.folder)
+
+
+def _refuse_unweighted(part: Part, folder: Path) -> None:
+    if (folder / "config.json").is_file():
+        raise CheckpointError(f"{part}: there are no weights; wanted safetensors in {folder}")
 
 
 def size(part: Part) -> int:
@@ -238,7 +248,7 @@ def identity(part: Part) -> str:
     """A hash of what the component computes with: class, config and the content of its weights.
 
     Parts of different checkpoints that hold the same are one. A hub checkpoint that is not here
-    yet is known by its name and revision until it is.
+    yet is known by its name and revision until it is. The dtype to load in is no part of it.
     """
     root = configs(part.checkpoint)
     digest = hashlib.blake2b(digest_size=16)
@@ -247,9 +257,18 @@ def identity(part: Part) -> str:
         return digest.hexdigest()
     digest.update(":".join(class_of(part)).encode())
     for path in _identifying(part, root / part.folder):
-        digest.update(f"|{content(path)}".encode())
-    digest.update(f"|{part.checkpoint.dtype}".encode())
+        told = _meaning(path) if path.name == "config.json" else content(path)
+        digest.update(f"|{told}".encode())
     return digest.hexdigest()
+
+
+def _meaning(config: Path) -> str:
+    """A config's content without what only says who wrote it, and with what."""
+    told = {key: value for key, value in read_json(config).items() if key not in _HEARSAY}
+    return json.dumps(told, sort_keys=True)
+
+
+_HEARSAY = ("_name_or_path", "_diffusers_version", "transformers_version")
 
 
 def _identifying(part: Part, folder: Path) -> Iterator[Path]:
@@ -263,38 +282,3 @@ def _identifying(part: Part, folder: Path) -> Iterator[Path]:
         # Tokenizers, schedulers and processors are all small files.
         texts = (path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".model"))
         yield from sorted(texts)
-
-
-def content(path: Path) -> str:
-    """The hash of a file's content; a hub cache names its blobs by theirs, so nothing is read."""
-    target = path.resolve()
-    if target.parent.name == "blobs" and len(target.name) == 64:
-        return target.name
-    status = target.stat()
-    return _hashed(str(target), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _hashed(path: str, size: int, mtime_ns: int) -> str:
-    # sha256 because the hub names blobs by it: the same weights in a folder and in a hub cache
-    # are then one component.
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    status = path.stat()
-    return _read_json(str(path), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _read_json(path: str, size: int, mtime_ns: int) -> Mapping[str, Any]:
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: not readable as JSON ({error}); the file is damaged"
-        ) from None
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: found {type(data).__name__}, wanted a JSON object")
-    return data

@@ -10,10 +10,13 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import ValidationError
 
 from .errors import NodeDefinitionError
-from .ports import FileField, Port, marks_in
+from .ports import FileField, Port, marks_in, too_deep
 
 SERVICES = frozenset({"models", "progress", "provenance"})
 """Arguments of `run` that the engine hands in beside the ports."""
+
+TAKEN = ("type", "output", "definition")
+"""Names of fields that a workflow file, or the class itself, needs for something else."""
 
 _SCALARS = (str, int, float, bool)
 
@@ -28,8 +31,8 @@ class Definition:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     services: frozenset[str]
-    tag: bytes
-    """Opens every identity: package, type and version."""
+    tag: str
+    """Opens every identity: module, type and version."""
 
 
 def define(cls: Any, root: type) -> Definition:
@@ -37,8 +40,13 @@ def define(cls: Any, root: type) -> Definition:
     ports: dict[str, Port] = {}
     files: dict[str, str] = {}
     for name, field in cls.model_fields.items():
-        if name in SERVICES or hasattr(root, name):
+        if name in SERVICES or name in TAKEN or hasattr(root, name):
             raise NodeDefinitionError(f"{cls.__name__}.{name}: this name is taken; rename it")
+        if too_deep(field.annotation):
+            raise NodeDefinitionError(
+                f"{cls.__name__}.{name}: a port stands too deep for a wire to reach it; wanted "
+                "In[T], In[T] | None or list[In[T]]"
+            )
         for mark in marks_in(field.annotation, field.metadata):
             if isinstance(mark, FileField):
                 files[name] = mark.role
@@ -48,7 +56,6 @@ def define(cls: Any, root: type) -> Definition:
             else:
                 ports[name] = mark
     output = _output(cls, root)
-    package = cls.__module__.partition(".")[0]
     return Definition(
         output=output,
         fields=tuple(cls.model_fields),
@@ -56,7 +63,7 @@ def define(cls: Any, root: type) -> Definition:
         sources=tuple(name for name, role in files.items() if role == "source"),
         targets=tuple(name for name, role in files.items() if role == "target"),
         services=_services(cls, ports, output),
-        tag=f"{package}:{cls.__name__}:{cls.version}:".encode(),
+        tag=f"{cls.__module__}:{cls.__qualname__}:{cls.version}",
     )
 
 
@@ -81,10 +88,12 @@ def _output(cls: Any, root: type) -> type:
 
 
 def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[str]:
-    arguments = list(inspect.signature(cls.run).parameters)[1:]
+    parameters = list(inspect.signature(cls.run).parameters.values())[1:]
+    arguments = [str(each).partition(":")[0] for each in parameters]  # "*rest" with its stars
+    by_name = all(each.kind is not each.POSITIONAL_ONLY for each in parameters)
     services = SERVICES.intersection(arguments)
     wanted, found = set(ports), set(arguments) - services
-    if wanted != found:
+    if wanted != found or not by_name:
         raise NodeDefinitionError(
             f"{cls.__name__}.run takes ({', '.join(arguments)}), but the ports are "
             f"({', '.join(ports)}); wanted exactly the ports by name, then any of "
@@ -96,9 +105,10 @@ def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[st
         # A hint that exists for type checkers only (TYPE_CHECKING imports) is theirs to check.
         hints = {}
     returned = hints.get("return", output)
-    if isinstance(returned, type) and not issubclass(returned, output):
+    if returned is not Any and not (isinstance(returned, type) and issubclass(returned, output)):
+        name = getattr(returned, "__name__", returned)
         raise NodeDefinitionError(
-            f"{cls.__name__}.run returns {returned.__name__}, but the class is a "
+            f"{cls.__name__}.run returns {name}, but the class is a "
             f"Node[{output.__name__}]; make the two agree"
         )
     for name, port in ports.items():
@@ -114,12 +124,16 @@ def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[st
 def check_defaults(cls: Any) -> None:
     """Raises NodeDefinitionError for a default that its own field would refuse."""
     try:
-        cls.__pydantic_validator__.validate_python({})
+        # Into an instance, for otherwise the class's own __init__ would take the errors.
+        cls.__pydantic_validator__.validate_python({}, self_instance=cls.__new__(cls))
     except ValidationError as error:
         for problem in error.errors():
+            # A problem without a place says that fields do not fit together: some must be given.
             name = str(problem["loc"][0]) if problem["loc"] else ""
-            if problem["type"] != "missing" and name in cls.model_fields:
+            if problem["type"] not in ("missing", "refused") and name in cls.model_fields:
+                default = cls.model_fields[name].get_default(call_default_factory=True)
+                reason = problem.get("ctx", {}).get("wanted", problem["msg"])
                 raise NodeDefinitionError(
-                    f"{cls.__name__}.{name}: the default {cls.model_fields[name].default!r} is "
-                    f"not a valid value: {problem['msg']}"
+                    f"{cls.__name__}.{name}: the default {default!r} is not a valid value: wanted "
+                    f"{reason}"
                 ) from None

@@ -16,6 +16,7 @@ from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.resolver import Resolver
 
 from .errors import InvalidWorkflow, Mark, Problem, did_you_mean
+from .syntax import UNPRINTABLE, syntax, unprintable
 
 Place = tuple[str | int, ...]
 """Where a value stands in the document: ("nodes", "edges", "low")."""
@@ -72,12 +73,14 @@ def read(path: Path) -> Document:
 def parse(text: str, file: str = "<text>") -> Document:
     """The document in a text; raises InvalidWorkflow with every problem found."""
     builder = _Builder(file)
+    if bad := UNPRINTABLE.search(text):
+        raise InvalidWorkflow([unprintable(file, text, bad.start())])
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.YAMLError as error:
-        builder.problems.append(_syntax(file, text, error))
+        builder.problems.append(syntax(file, text, error))
     except _Stop:
         pass
     if builder.problems:
@@ -97,6 +100,7 @@ class _Open:
     place: Place
     size: int = 1
     key: str | None = None
+    merges: bool = False
     merged: list[Any] = field(default_factory=list)
 
 
@@ -140,6 +144,10 @@ class _Builder:
     ) -> None:
         self.problems.append(Problem(subject, found, wanted, fix, self._mark(event)))
 
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+        self._refuse(event, "tag", tag, "plain YAML without tags", "remove the tag")
+
     def _place(self) -> Place:
         if not self._open:
             return ()
@@ -156,7 +164,7 @@ class _Builder:
             self._refuse(event, "key", f"{kind} as a key", "a name")
             raise _Stop
         if event.tag not in (None, "!"):
-            self._refuse(event, "tag", event.tag, "plain YAML without tags", "remove the tag")
+            self._refuse_tag(event)
         place = self._place()
         self.marks[place] = self._mark(event)
         value: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
@@ -187,13 +195,14 @@ class _Builder:
 
     def _constructed(self, event: yaml.ScalarEvent) -> Any:
         if event.tag not in (None, "!"):
-            self._refuse(event, "tag", event.tag, "plain YAML without tags", "remove the tag")
+            self._refuse_tag(event)
             return None
         tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
         try:
             return self._constructor.construct_object(yaml.ScalarNode(tag, event.value))
         except (ConstructorError, ValueError) as error:
-            self._refuse(event, "value", repr(event.value), "a plain value", f"quote it ({error})")
+            reason = getattr(error, "problem", None) or str(error)
+            self._refuse(event, "value", repr(event.value), f"a plain value ({reason})", "quote it")
             return None
 
     def _wants_key(self) -> bool:
@@ -206,7 +215,7 @@ class _Builder:
     def _key(self, event: yaml.ScalarEvent) -> None:
         top = self._open[-1]
         place = (*top.place, event.value)
-        if event.value in top.value and event.value != "<<":
+        if place in self.keys:
             first = self.keys[place].line
             self._refuse(
                 event,
@@ -215,9 +224,14 @@ class _Builder:
                 "each key once",
                 f"it stands on line {first} already: rename or remove one",
             )
-        else:
-            self.keys[place] = self._mark(event)
+            # Its value goes beside the first one's, or all in both would seem to stand there twice.
+            top.key = f"{event.value}\0{self._mark(event).line}"
+            return
+        self.keys[place] = self._mark(event)
         top.key = event.value
+        top.merges = event.value == "<<" and event.implicit[0]
+        if event.anchor:
+            self._anchors[event.anchor] = (event.value, 1)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         if self._wants_key():
@@ -249,7 +263,7 @@ class _Builder:
             top.value.append(value)
             return
         key, top.key = top.key, None
-        if key == "<<" and (merged := _mergeable(value)) is not None:
+        if top.merges and (merged := _mergeable(value)) is not None:
             top.merged.extend(merged)
         else:
             top.value[key] = value
@@ -258,20 +272,6 @@ class _Builder:
 def _mergeable(value: Any) -> list[dict[str, Any]] | None:
     maps = value if isinstance(value, list) else [value]
     return maps if all(isinstance(each, dict) for each in maps) else None
-
-
-def _syntax(file: str, text: str, error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    found = getattr(error, "problem", None) or str(error).splitlines()[0]
-    lines = text.splitlines()
-    written = lines[line - 1] if 0 < line <= len(lines) else ""
-    fix = ""
-    if "\t" in written[: len(written) - len(written.lstrip())]:
-        found, fix = "a tab at the start of the line", "indent with spaces"
-    elif ": " in written.split(": ", 1)[-1]:
-        fix = "quote a text that holds ': '"
-    return Problem("YAML", found, "valid YAML", fix, Mark(file, line, column))
 
 
 def _refused(file: str, found: str, wanted: str) -> InvalidWorkflow:

@@ -6,8 +6,9 @@ SdgraphError                 the root: catch this to catch them all
 │   └── InvalidWorkflow      a workflow file, its inputs or its graph
 ├── NodeDefinitionError      a node class breaks the rules of nodes (also a TypeError)
 ├── PackError                a node pack cannot be loaded, or two packs share a name
-├── CheckpointError          a checkpoint is missing, damaged or of the wrong kind
-├── MediaError               a picture or video file cannot be read or written
+├── Told                     a failure that may keep what was found and wanted apart
+│   ├── CheckpointError      a checkpoint is missing, damaged or of the wrong kind
+│   └── MediaError           a picture or video file cannot be read or written
 ├── ValueRefused             a value that cannot be what it claims (also a ValueError)
 └── NodeFailed               a node raised while it ran; the cause is chained
 """
@@ -58,6 +59,12 @@ class Problem:
         return "\n".join(lines)
 
 
+def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems by their marks; those without one last."""
+    nowhere = Mark("", 0, 0)
+    return sorted(problems, key=lambda problem: (problem.at is None, problem.at or nowhere))
+
+
 class Invalid(SdgraphError):
     """Something a person wrote is wrong; `problems` holds every mistake, in file order."""
 
@@ -85,11 +92,29 @@ class PackError(SdgraphError):
     """A node pack cannot be loaded, or two packs claim one name."""
 
 
-class CheckpointError(SdgraphError):
+class Told(SdgraphError):
+    """A failure told as a text, or as a `problem` that keeps what was found and wanted apart."""
+
+    def __init__(self, what: str | Problem) -> None:
+        self.problem = what if isinstance(what, Problem) else None
+        super().__init__(str(what))
+
+    def __reduce__(self) -> tuple[type[Told], tuple[str | Problem]]:
+        return type(self), (self.problem or str(self),)
+
+    def about(self, subject: str, wanted: str) -> Problem:
+        """The failure as a problem of `subject`; `wanted` where the text says all else."""
+        if self.problem is None:
+            return Problem(subject, str(self), wanted)
+        found = f"{self.problem.subject}: {self.problem.found}"
+        return Problem(subject, found, self.problem.wanted, self.problem.fix)
+
+
+class CheckpointError(Told):
     """A checkpoint is missing, damaged, or of a kind the node cannot use."""
 
 
-class MediaError(SdgraphError):
+class MediaError(Told):
     """A picture or video file cannot be read or written."""
 
 

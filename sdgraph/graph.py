@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
-from .errors import CheckpointError, Mark, Problem, did_you_mean
+from . import checkpoints
+from .errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
 from .node import Node, ancestry
+from .values import Checkpoint
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -68,31 +71,52 @@ class Graph:
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:
-    paths = {name: getattr(node, name) for name in type(node).definition.sources}
     missing = [
-        problem
-        for name, path in paths.items()
-        if path is not None and (problem := missing_file(name, path))
+        problem for name, path in source_files(node) if (problem := missing_file(name, path))
     ]
     if missing:
         return missing
     try:
-        return list(node.check())
+        found = list(node.check())
+        if not found and "models" in type(node).definition.services and not late_checkpoint(node):
+            for part in node.parts().values():
+                checkpoints.check(part)
+        return found
     except CheckpointError as error:
-        return [Problem("checkpoint", str(error), "a checkpoint that can be used")]
+        return [error.about("checkpoint", "a checkpoint that can be used")]
+    except SdgraphError as error:
+        return [Problem("", str(error), "a node that can run")]
+
+
+def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:
+    """The files a node reads, each with its field."""
+    for name in type(node).definition.sources:
+        value = getattr(node, name)
+        for path in value if isinstance(value, tuple) else (value,):
+            if path is not None:
+                yield name, path
+
+
+def late_checkpoint(node: Node[Any]) -> bool:
+    """Whether a checkpoint of this node is made by another node, and so known only then."""
+    return any(child.output is Checkpoint for _, child in node.wires)
 
 
 def missing_file(field: str, path: Path) -> Problem | None:
     """What is wrong with a file that a node is to read, as far as its path shows."""
-    if path.is_file():
-        return None
     fix = ""
-    if path.is_dir():
-        found = "a folder"
-    else:
+    try:
+        if S_ISREG(path.stat().st_mode):
+            return None
+        found = "a folder" if path.is_dir() else "no plain file"
+    except FileNotFoundError:
         found = "no such file"
         near = path.parent.iterdir() if path.parent.is_dir() else ()
         fix = did_you_mean(path.name, [each.name for each in near])
+    except ValueError:  # a NUL in the path, which the field itself refuses
+        return None
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
     return Problem(field, f"{path}: {found}", "a file that exists", fix)
 
 
@@ -108,7 +132,7 @@ def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
 
 def named(nodes: Iterable[Node[Any]], given: Mapping[Node[Any], str]) -> dict[Node[Any], str]:
     """A name for each node, unique: the given one, else its type in snake case and a number."""
-    taken = set(given.values())
+    taken = {"inputs", *given.values()}  # `inputs` would read as an input in a file
     names: dict[Node[Any], str] = {}
     counts: dict[str, int] = {}
     for node in nodes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from . import values
 from .document import Document
 from .errors import Problem, did_you_mean
-from .wording import describe
+from .ports import Lazy, Port, a
+from .wording import describe, one_of
 
 SCALARS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
@@ -27,6 +29,9 @@ LOADERS = {"Image": "LoadImage", "Mask": "Mask", "Video": "LoadVideo"}
 """The node type that makes a kind from a path given on the command line."""
 
 TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
+
+RESERVED = ("only", "session", "on_event")
+"""Names that `run` and `Workflow.graph` take for themselves."""
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """The default of an input that must be given."""
@@ -64,7 +69,7 @@ class Input:
         wanted = {
             "str": "text",
             "int": "a whole number",
-            "float": "a number",
+            "float": "a finite number" if isinstance(value, float) else "a number",
             "bool": "true or false",
             "Path": "a path",
             "Checkpoint": "a checkpoint: a hub id, a folder or a map with source",
@@ -72,19 +77,30 @@ class Input:
         fits = {
             "str": isinstance(value, str),
             "int": type(value) is int,
-            "float": type(value) in (int, float),
+            "float": type(value) is int or (type(value) is float and isfinite(value)),
             "bool": type(value) is bool,
             "Path": isinstance(value, str | Path),
             "Checkpoint": isinstance(value, str | Path | dict | values.Checkpoint),
         }
+        if isinstance(value, Lazy):
+            kind = kind_of(self)
+            fits_wire = kind is None or Port((kind,)).takes(value.output)
+            return None if fits_wire else Problem(self.name, describe(value), a(kind))
         if self.type in KINDS:
             right = self.type in LOADERS and isinstance(value, str | Path)
             if right or isinstance(value, KINDS[self.type]):
                 return None
-            return Problem(self.name, describe(value), f"a {self.type}, or the path of one")
+            wanted_kind = a(KINDS[self.type])
+            more = ", or the path of one" if self.type in LOADERS else ""
+            return Problem(self.name, describe(value), f"{wanted_kind}{more}")
         if fits[self.type]:
             return None
         return Problem(self.name, describe(value), wanted[self.type])
+
+
+def kind_of(declared: Input) -> type | None:
+    """The kind of value an input is for sure; None where a text may stand for another kind."""
+    return {**SCALARS, **KINDS}.get(declared.type) if declared.type != "str" else None
 
 
 def declared(document: Document, problems: list[Problem]) -> dict[str, Input]:
@@ -111,6 +127,9 @@ def declared(document: Document, problems: list[Problem]) -> dict[str, Input]:
 def _declare(name: str, raw: Any) -> Input | Problem:
     if not name.isidentifier():
         return Problem(name, f"the name {name!r}", "letters, digits and _", "rename the input")
+    if name in RESERVED:
+        return Problem(name, f"the name {name!r}", "a name that Python's `run` leaves free",
+                       "rename the input")  # fmt: skip
     if not isinstance(raw, dict):
         kind = {str: "str", bool: "bool", int: "int", float: "float"}.get(type(raw))
         if kind is None:
@@ -120,7 +139,7 @@ def _declare(name: str, raw: Any) -> Input | Problem:
     allowed = ("type", "default", "description")
     for key in raw:
         if key not in allowed:
-            return Problem(name, f"a key {key!r}", ", ".join(allowed), did_you_mean(key, allowed))
+            return Problem(name, f"a key {key!r}", one_of(allowed), did_you_mean(key, allowed))
     default = raw.get("default", MISSING)
     kind = raw.get("type") or {str: "str", bool: "bool", int: "int", float: "float"}.get(
         type(default)
@@ -134,13 +153,13 @@ def _declare(name: str, raw: Any) -> Input | Problem:
 
 
 def given_problems(inputs: Mapping[str, Input], given: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with the values a user gave, unknown names first."""
+    """What is wrong with the values a user gave; the subject is `inputs.NAME`."""
     problems = []
     for name, value in given.items():
         if name not in inputs:
-            listed = ", ".join(inputs) or "no inputs: this workflow declares none"
+            listed = one_of(inputs) if inputs else "no inputs: it declares none"
             fix = did_you_mean(name, inputs)
             problems.append(Problem(f"inputs.{name}", f"an input {name!r}", listed, fix))
-        elif not hasattr(value, "output") and (wrong := inputs[name].problem(value)):
+        elif wrong := inputs[name].problem(value):
             problems.append(wrong.under("inputs"))
     return problems

@@ -252,7 +252,7 @@ def _reading(path: str | Path, wanted: str) -> Iterator[None]:
 def _fail(
     path: str | Path, found: str, wanted: str, fix: str, cause: BaseException | None = None
 ) -> NoReturn:
-    raise MediaError(str(Problem(str(path), found, wanted, fix))) from cause
+    raise MediaError(Problem(str(path), found, wanted, fix)) from cause
 
 
 def _fail_too_large(

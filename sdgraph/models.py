@@ -7,6 +7,7 @@ component is never evicted, and a load that fails leaves nothing behind.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -27,6 +28,9 @@ Loader = Callable[[Part, str, str], Any]
 """Loads a part in a dtype onto a device."""
 
 Report = Callable[..., None]
+
+# One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
+_loading = threading.Lock()
 
 
 @dataclass(eq=False)
@@ -78,7 +82,6 @@ class ModelCache:
 
     def __post_init__(self) -> None:
         self._components: OrderedDict[Key, Component] = OrderedDict()
-        # One load at a time: diffusers patches torch process-wide while it loads.
         self._lock = threading.RLock()
 
     @contextmanager
@@ -89,20 +92,18 @@ class ModelCache:
 
         Raises CheckpointError when one cannot be loaded; nothing stays pinned then.
         """
-        held: list[Component] = []
+        held: dict[str, Component] = {}
         with self._lock:
             try:
-                for part in parts.values():
-                    held.append(self._pinned(part, device, dtype, report))
+                self._pin(parts, held, device, dtype, report)
             except BaseException:
-                self._unpin(held)
+                self._unpin(held, report)
                 raise
         try:
-            modules = {name: each.module for name, each in zip(parts, held, strict=True)}
-            yield Models(modules, device, dtype)
+            yield Models({name: held[name].module for name in parts}, device, dtype)
         finally:
             with self._lock:
-                self._unpin(held)
+                self._unpin(held, report)
 
     def loaded(self) -> tuple[Component, ...]:
         """What is in memory, least recently used first."""
@@ -119,24 +120,37 @@ class ModelCache:
                 devices.give_back(device)
             return sum(each.bytes for each in free)
 
-    def _pinned(self, part: Part, device: str, dtype: str, report: Report | None) -> Component:
-        place = "cpu" if part.on_host else device
-        wanted = part.checkpoint.dtype or dtype
-        key = (checkpoints.identity(part), wanted, place)
-        component = self._components.get(key)
-        if component is None:
-            component = self._load(key, part, report)
-            self._components[key] = component
-        self._components.move_to_end(key)
-        component.leases += 1
-        return component
+    def _pin(
+        self, parts: Mapping[str, Part], held: dict[str, Component], device: str, dtype: str,
+        report: Report | None,
+    ) -> None:  # fmt: skip
+        """Puts every component into `held`, pinned."""
+        keys = {
+            name: (
+                checkpoints.identity(part),
+                part.checkpoint.dtype or dtype,
+                "cpu" if part.on_host else device,
+            )
+            for name, part in parts.items()
+        }
+        # What is here is pinned first: else a load might evict it, to load it again.
+        for name in sorted(parts, key=lambda name: keys[name] not in self._components):
+            key = keys[name]
+            if key not in self._components:
+                self._components[key] = self._load(key, parts[name], report)
+            component = held[name] = self._components[key]
+            component.leases += 1
+            self._components.move_to_end(key)
+            # Weights files may be of another dtype, so the size is known only now.
+            self._make_room(0, key[2], report)
 
     def _load(self, key: Key, part: Part, report: Report | None) -> Component:
         _, dtype, device = key
         self._make_room(checkpoints.size(part), device, report)
         started = time.perf_counter()
         try:
-            module = self.load(part, dtype, device)
+            with _loading:
+                module = self.load(part, dtype, device)
         except CheckpointError:
             raise
         except Exception as error:
@@ -175,9 +189,13 @@ class ModelCache:
             del here[:], each
             devices.give_back(device)
 
-    def _unpin(self, held: list[Component]) -> None:
-        for component in held:
+    def _unpin(self, held: dict[str, Component], report: Report | None) -> None:
+        """Lets go; what was over the budget while all was leased goes now."""
+        for component in held.values():
             component.leases -= 1
+        if self.budget is not None:
+            for device in {component.key[2] for component in held.values()}:
+                self._make_room(0, device, report)
         held.clear()
 
 
@@ -241,27 +259,40 @@ def _load_processor(part: Part, folder: Path) -> Any:
 
     own = checkpoints.config(part.checkpoint, part.folder, "preprocessor_config.json") or {}
     named = str(own.get("image_processor_type") or own.get("feature_extractor_type") or "")
-    stem = named.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
+    stem = (
+        named.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
+    )
     cls = getattr(transformers, f"{stem}Pil", None) or getattr(transformers, stem, None)
     if cls is None or not stem:
         raise CheckpointError(f"{part}: transformers has no image processor {named or 'named'}")
     return cls.from_pretrained(folder, local_files_only=True)
 
 
+def _only_errors(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the libraries' loading bars and advice to script authors off the terminal."""
+    """Keeps the libraries' loading bars and advice to script authors off the terminal.
+
+    By a filter on their handlers: changing a level costs half a millisecond, each way.
+    """
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
     libraries = (of_diffusers, of_transformers)
-    before = [library.get_verbosity() for library in libraries]
     for library in libraries:
-        library.set_verbosity_error()
         library.disable_progress_bar()
+    names = ("diffusers", "transformers")
+    handlers = [handler for name in names for handler in logging.getLogger(name).handlers]
+    before = [list(handler.filters) for handler in handlers]
+    for handler in handlers:
+        handler.filters = [_only_errors]
     try:
         yield
     finally:
-        for library, verbosity in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
+        for handler, filters in zip(handlers, before, strict=True):
+            handler.filters = filters
+        for library in libraries:
             library.enable_progress_bar()

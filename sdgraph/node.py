@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import PydanticCustomError
 
 from .definition import Definition, check_defaults, define
-from .errors import InvalidNode, Problem
-from .ports import Lazy, SourceFile, TargetFile, port
+from .errors import InvalidNode, NodeDefinitionError, Problem
+from .ports import Lazy, SourceFile, TargetFile, any_sequence, port
 from .values import content_of
 from .wording import problems_of
 
@@ -53,6 +53,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         strict=True,
         validate_default=True,
         revalidate_instances="never",
+        allow_inf_nan=False,
     )
     __slots__ = ("identity", "own", "wires")
 
@@ -65,12 +66,19 @@ class Node(BaseModel, Lazy, Generic[T_co]):
     definition: ClassVar[Definition]
 
     if TYPE_CHECKING:
-        identity: bytes
-        """The structure as 16 bytes: equal for nodes that compute the same."""
-        own: bytes
-        """The identity without the wired nodes: type, version, parameters and literals."""
-        wires: tuple[tuple[str, Node[Any]], ...]
-        """The nodes this one reads, each with the port it is wired to, in field order."""
+        # Properties, so that a type checker takes none of them for a field.
+        @property
+        def identity(self) -> bytes:
+            """The structure as 16 bytes: equal for nodes that compute the same."""
+
+        @property
+        def own(self) -> bytes:
+            """The identity without the wired nodes: type, version, parameters and literals."""
+
+        @property
+        def wires(self) -> tuple[tuple[str, Node[Any]], ...]:
+            """The nodes this one reads, each with the port it is wired to, in field order."""
+
     else:
 
         def __init__(self, /, **fields: Any) -> None:
@@ -80,6 +88,10 @@ class Node(BaseModel, Lazy, Generic[T_co]):
                 problems = problems_of(type(self), error, fields)
                 name = type(self).__name__
                 raise InvalidNode(problem.under(name) for problem in problems) from None
+
+        def copy(self, **how: Any) -> Self:
+            """pydantic's old name for `model_copy`, which would leave a stale identity."""
+            return self.model_copy(**how)
 
     def run(self, *args: Any, **kwargs: Any) -> T_co:
         """The result, from the computed ports (by name) and the parameters (on self)."""
@@ -97,6 +109,10 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         yield from ()
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return any_sequence(handler(source))
+
+    @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if cls.__pydantic_generic_metadata__["origin"] is None and cls.run is not Node.run:
@@ -107,29 +123,35 @@ class Node(BaseModel, Lazy, Generic[T_co]):
     def model_post_init(self, context: Any, /) -> None:
         """Computes the structural identity, once, from the identities of the wired nodes."""
         cls, fields = type(self), self.__dict__
-        known = cls.definition
-        own = blake2b(known.tag, digest_size=16)
+        try:
+            known = cls.definition
+        except AttributeError:
+            raise NodeDefinitionError(
+                f"{cls.__name__} does not say how it runs; give it a method `run`"
+            ) from None
+        told = [known.tag]
         wires: list[tuple[str, Node[Any]]] = []
         for name in known.fields:
             value = fields[name]
             if type(value) is list:
-                value = fields[name] = tuple(value)
+                value = fields[name] = _frozen(value)
             if name not in known.ports:
-                own.update(content_of(value).encode())
+                told.append(content_of(value))
             elif isinstance(value, Node):
                 wires.append((name, value))
-                own.update(b"$")
+                told.append("$")
             elif type(value) is tuple:
                 for index, item in enumerate(value):
                     if isinstance(item, Node):
                         wires.append((f"{name}[{index}]", item))
-                        own.update(b"$")
+                        told.append("$")
                     else:
-                        own.update(content_of(item).encode())
-                own.update(b"]")
+                        told.append(content_of(item))
+                told.append("]")
             else:
-                own.update(content_of(value).encode())
-        digest = own.digest()
+                told.append(content_of(value))
+        # No content holds a comma: no two lists of contents are joined to one text.
+        digest = blake2b(",".join(told).encode(), digest_size=16).digest()
         object.__setattr__(self, "own", digest)
         object.__setattr__(self, "wires", tuple(wires))
         identity = blake2b(digest, digest_size=16)
@@ -242,10 +264,19 @@ def _rebuild(flat: list[tuple[type[Node[Any]], dict[str, Any]]]) -> Node[Any]:
     return made[-1]
 
 
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, at any depth."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
 def _same(value: Any, default: Any) -> bool:
-    if isinstance(default, list):
-        default = tuple(default)
-    return type(value) is type(default) and bool(value == default)
+    """Whether they count as one in an identity: 1 is not 1.0, and 0.0 is not -0.0."""
+    if isinstance(value, Node):
+        return bool(value == default)
+    if type(value) is tuple:
+        alike = isinstance(default, list | tuple) and len(value) == len(default)
+        return alike and all(map(_same, value, default))
+    return type(value) is type(default) and content_of(value) == content_of(default)
 
 
 def _brief(value: Any) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import networkx as nx
 
 from . import checkpoints
 from .checkpoints import Part
-from .graph import Graph
+from .graph import Graph, late_checkpoint
 from .node import Node
-from .store import Store, result_key
+from .store import Remembered, Store, result_key
 from .values import Checkpoint
 
 
@@ -39,6 +39,8 @@ class Step:
     uses: tuple[Use, ...]
     releases: tuple[Node[Any], ...]
     """The results that nobody reads after this step."""
+    found: Remembered | None = field(default=None, repr=False, compare=False)
+    """What is remembered, kept here lest the store forget it before the step's turn."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,19 @@ def plan(
 ) -> Plan:
     """The plan for a graph, given what the store remembers and which identities are loaded."""
     order = list(nx.topological_sort(graph.dag))
-    keys, remembered = _remembered(order, store, device, dtype) if store else ({}, set())
+    keys, remembered = ({}, {}) if store is None else _remembered(order, store, device, dtype)
     needed = _needed(graph, order, remembered)
     taken = [node for node in order if node in needed]
     releases = _releases(graph, taken, remembered)
     have = set(loaded)
     steps = []
     for node in taken:
-        reuse = node in remembered
-        uses = () if reuse else _uses(node, have)
+        found = remembered.get(node)
+        uses = _uses(node, have) if found is None else ()
         have.update(use.identity for use in uses)
         steps.append(
-            Step(node, graph.names[node], "reuse" if reuse else "run", keys.get(node), uses,
-                 releases.get(node, ()))
+            Step(node, graph.names[node], "run" if found is None else "reuse", keys.get(node),
+                 uses, releases.get(node, ()), found)
         )  # fmt: skip
     return Plan(graph, tuple(steps), device, dtype)
 
@@ -107,29 +109,35 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
     if "models" not in type(node).definition.services:
         return ""
     parts = node.parts()
-    identities = ",".join(f"{name}={checkpoints.identity(parts[name])}" for name in sorted(parts))
+    identities = ",".join(
+        f"{name}={checkpoints.identity(parts[name])}:{parts[name].checkpoint.dtype}"
+        for name in sorted(parts)
+    )
     return f"{identities};{device};{dtype}"
 
 
 def _remembered(
     order: Iterable[Node[Any]], store: Store, device: str, dtype: str | None
-) -> tuple[dict[Node[Any], bytes], set[Node[Any]]]:
-    """Every key that can be known before the run, and the nodes whose results are remembered."""
-    contents: dict[Node[Any], str] = {}
+) -> tuple[dict[Node[Any], bytes], dict[Node[Any], Remembered]]:
+    """Every key that can be known before the run, and the results that are remembered."""
+    remembered: dict[Node[Any], Remembered] = {}
     keys: dict[Node[Any], bytes] = {}
     for node in order:
-        inputs = [contents.get(child) for _, child in node.wires]
-        if None in inputs or late_checkpoint(node):
+        children = [child for _, child in node.wires]
+        if late_checkpoint(node) or not all(child in remembered for child in children):
             continue
-        key = result_key(node, inputs, surroundings(node, device, dtype))  # type: ignore[arg-type]
+        inputs = [remembered[child].content for child in children]
+        key = result_key(node, inputs, surroundings(node, device, dtype))
         keys[node] = key
         found = None if node.effect else store.get(key)
         if found is not None:
-            contents[node] = found.content
-    return keys, set(contents)
+            remembered[node] = found
+    return keys, remembered
 
 
-def _needed(graph: Graph, order: list[Node[Any]], remembered: set[Node[Any]]) -> set[Node[Any]]:
+def _needed(
+    graph: Graph, order: list[Node[Any]], remembered: Container[Node[Any]]
+) -> set[Node[Any]]:
     """The nodes whose results must be had: the targets, and what those that run read."""
     needed = set(graph.targets)
     for node in reversed(order):
@@ -139,7 +147,7 @@ def _needed(graph: Graph, order: list[Node[Any]], remembered: set[Node[Any]]) ->
 
 
 def _releases(
-    graph: Graph, taken: list[Node[Any]], remembered: set[Node[Any]]
+    graph: Graph, taken: list[Node[Any]], remembered: Container[Node[Any]]
 ) -> dict[Node[Any], tuple[Node[Any], ...]]:
     """For each step the results whose last reader it is; targets are kept to the end."""
     last: dict[Node[Any], Node[Any]] = {}
@@ -165,11 +173,6 @@ def _uses(node: Node[Any], have: set[str]) -> tuple[Use, ...]:
         uses.append(Use(name, part, identity, checkpoints.size(part), identity not in seen))
         seen.add(identity)
     return tuple(uses)
-
-
-def late_checkpoint(node: Node[Any]) -> bool:
-    """Whether a checkpoint of this node is made by another node, and so known only then."""
-    return any(child.output is Checkpoint for _, child in node.wires)
 
 
 def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -12,7 +13,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from .errors import ValueRefused
-from .values import Checkpoint
+from .values import Checkpoint, expanded
 
 
 class Lazy:
@@ -48,9 +49,11 @@ class Port:
 
     def takes(self, output: type | None) -> bool:
         """Whether a node with this output may be wired here; an int will do for a float."""
-        if output is None:
+        if output is None or output in self.kinds:
             return True
-        return issubclass(output, self.kinds) or (output is int and float in self.kinds)
+        if output in _SCALARS:
+            return output is int and float in self.kinds
+        return issubclass(output, self.kinds)
 
     def validate(self, value: Any) -> Any:
         """The literal or node itself, or the refusal that names both kinds."""
@@ -65,7 +68,9 @@ class Port:
                 try:
                     return Checkpoint.parse(value)
                 except ValueRefused as error:
-                    raise PydanticCustomError("value_error", "{error}", {"error": error}) from None
+                    raise _refused(error) from None
+            if kind is float and type(value) is float and not isfinite(value):
+                raise PydanticCustomError("literal", "{wanted}", {"wanted": "a finite number"})
             if type(value) is kind or (kind not in _SCALARS and isinstance(value, kind)):
                 return value
             if kind is float and type(value) is int:
@@ -83,11 +88,24 @@ class Port:
         return {"anyOf": [*literals, reference]} if literals else reference
 
 
+def _refused(error: ValueRefused) -> PydanticCustomError:
+    """What a value says of itself, as an error of its field."""
+    told = error.args[0]
+    part = told.subject.rpartition(".")[2]
+    context = {"found": f"{part}: {told.found}", "wanted": told.wanted, "fix": told.fix}
+    return PydanticCustomError("refused", "{found}", context)
+
+
 @dataclass(frozen=True)
 class FileField:
     """Marks a field as a path: of a file to read ("source") or to write ("target")."""
 
     role: Literal["source", "target"]
+
+    @property
+    def kind(self) -> str:
+        """What it holds, in words."""
+        return f"the path of a file to {'read' if self.role == 'source' else 'write'}"
 
     @staticmethod
     def validate(value: Any) -> Path:
@@ -96,8 +114,7 @@ class FileField:
             raise PydanticCustomError("literal", "{wanted}", {"wanted": "a path"})
         if "\0" in str(value):
             raise PydanticCustomError("literal", "{wanted}", {"wanted": "a path without NUL"})
-        path = Path(value)
-        return path.expanduser() if str(value).startswith("~") else path
+        return expanded(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         return core_schema.no_info_plain_validator_function(self.validate)
@@ -118,6 +135,32 @@ def port(kind: Any) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
         return Annotated[Any, Port(get_args(kind))]
     return Annotated[Any, Port((kind,))]
+
+
+def any_sequence(schema: Any) -> Any:
+    """A pydantic core schema whose lists and tuples take either; their items stay strict."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("list", "tuple"):
+            schema["strict"] = False
+        for inner in schema.values():
+            any_sequence(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            any_sequence(inner)
+    return schema
+
+
+def too_deep(annotation: Any, depth: int = 0) -> bool:
+    """Whether a port stands deeper in an annotation than in one list: no wire would reach it."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        ports = any(isinstance(mark, Port) for mark in annotation.__metadata__)
+        return (ports and depth > 1) or too_deep(inner[0], depth)
+    if origin in (list, tuple, Sequence):
+        depth += 1
+    elif origin not in (Union, types.UnionType):
+        depth += 2
+    return any(too_deep(each, depth) for each in inner)
 
 
 def marks_in(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> Iterator[Any]:

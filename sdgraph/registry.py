@@ -50,7 +50,10 @@ class Registry(Mapping[str, type[Node[Any]]]):
 
     def and_file(self, path: str | Path) -> Registry:
         """This registry with the nodes of one Python file; raises PackError."""
-        return self._merged(str(path), nodes_of(_load_file(Path(path))))
+        types = nodes_of(_load_file(Path(path)))
+        if not types:
+            raise PackError(f"{path}: found no node class, wanted `class X(Node[Image])` or such")
+        return self._merged(str(path), types)
 
     def _merged(self, pack: str, types: Mapping[str, type[Node[Any]]]) -> Registry:
         for name, cls in types.items():
@@ -91,7 +94,7 @@ def installed() -> Registry:
             continue
         try:
             types = nodes_of(entry.load())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Whatever a stranger's pack raises, one's own workflows must still run.
             registry.broken[entry.name] = f"{type(error).__name__}: {error}"
             continue
@@ -114,7 +117,7 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PackError(f"{path}: {type(error).__name__}: {error}") from error
     return module

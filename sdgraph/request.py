@@ -22,7 +22,7 @@ from .inputs import given_problems
 from .registry import Registry, installed
 from .template import reference
 from .wording import describe
-from .workflow import Workflow, load_workflow, workflow_from_yaml
+from .workflow import Workflow, load_workflow, shipped, workflow_from_yaml
 
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".mp4", ".webm",
@@ -77,11 +77,14 @@ def record_in(file: str) -> provenance.Record:
 def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
     """The workflow in a file, of a shipped one's name, or inside a saved picture.
 
-    Relative files that are written go below `out`. A picture's workflow has no folder: what it
-    writes goes, under the same name, to `out` or the current folder, and never over the place
-    on somebody's disk that the record names.
+    Relative files that are written go below `out`; a shipped workflow's go below the current
+    folder, for its own may be that of an installed package. A picture's workflow has no folder:
+    what it writes goes, under the same name, to `out` or the current folder, and never over the
+    place on somebody's disk that the record names.
     """
     if not is_picture(file):
+        if out is None and file in shipped() and not Path(file).exists():
+            out = Path.cwd()
         return load_workflow(file, registry=registry, out=out)
     folder = Path.cwd() if out is None else out
     text = record_in(file).workflow

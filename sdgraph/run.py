@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -38,8 +39,9 @@ class Session:
 
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it."""
-        device = self.device or "auto"
-        return make_plan(graph, store=self.store, device=device, dtype=self.dtype)
+        _refuse_problems(graph)
+        device, dtype = self._place(graph) if "torch" in sys.modules else ("auto", self.dtype)
+        return self._planned(graph, self.device or device, dtype)
 
     def run(self, graph: Graph, on_event: events.Listener | None = None) -> dict[str, Any]:
         """Runs a graph; returns the values of its targets by name.
@@ -48,23 +50,30 @@ class Session:
         NodeFailed when a node raises. Finished files stay.
         """
         _refuse_problems(graph)
-        if any("models" in type(node).definition.services for node in graph.nodes):
-            device = devices.choose(self.device)
-            dtype = self.dtype or devices.dtype_for(device)
-        else:
-            device, dtype = self.device or "cpu", self.dtype or "float32"
-        made = make_plan(graph, store=self.store, device=device, dtype=dtype)
+        device, dtype = self._place(graph)
+        made = self._planned(graph, device, dtype)
         clock = events.Clock(on_event)
         if fetches := made.fetches:
             _fetch(graph, fetches, clock)
             _refuse_problems(graph)
-            made = make_plan(graph, store=self.store, device=device, dtype=dtype)
+            made = self._planned(graph, device, dtype)
         steps = Steps(made, self.models, self.store, dtype, clock)
         reused = sum(step.action == "reuse" for step in made.steps)
         clock.emit(events.RunStarted, len(made.steps) - reused, reused, device)
         Schedule(made, steps).execute()
         clock.emit(events.RunFinished, clock.now(), steps.loads, steps.bytes_loaded)
         return {graph.names[node]: steps.results[node] for node in graph.targets}
+
+    def _place(self, graph: Graph) -> tuple[str, str]:
+        """The device and the dtype to run in; torch is asked only for nodes with models."""
+        if any("models" in type(node).definition.services for node in graph.nodes):
+            device = devices.choose(self.device)
+            return device, self.dtype or devices.dtype_for(device)
+        return self.device or "cpu", self.dtype or "float32"
+
+    def _planned(self, graph: Graph, device: str, dtype: str | None) -> Plan:
+        loaded = [component.key[0] for component in self.models.loaded()]
+        return make_plan(graph, store=self.store, device=device, dtype=dtype, loaded=loaded)
 
 
 def _refuse_problems(graph: Graph) -> None:
@@ -80,6 +89,7 @@ def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.Clo
             checkpoints.weights(checkpoint)
         except CheckpointError as error:
             mark = graph.mark(node, "checkpoint")
+            clock.emit(events.NodeFailed, graph.names[node], str(error))
             raise NodeFailed(graph.names[node], str(error), mark) from error
 
 
@@ -134,6 +144,7 @@ def run(
     Raises InvalidWorkflow (nothing was loaded) or NodeFailed (its `__cause__` says why).
     """
     session = session or default_session()
+    _refuse_extra(target, more, inputs)
     if isinstance(target, Workflow):
         return session.run(target.graph(**inputs), on_event)
     if isinstance(target, Graph):
@@ -145,11 +156,20 @@ def run(
     return tuple(values[graph.names[node]] for node in (target, *more))
 
 
+def _refuse_extra(target: object, more: tuple[Node[Any], ...], inputs: dict[str, Any]) -> None:
+    """Raises TypeError for what a target cannot use, rather than pass over it."""
+    if inputs and not isinstance(target, Workflow):
+        raise TypeError(f"only a workflow takes inputs; found {', '.join(inputs)}")
+    if more and not isinstance(target, Node):
+        raise TypeError("found further targets after a workflow or graph; wanted it alone")
+
+
 def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: Any) -> Plan:
     """The plan for nodes, a graph or a workflow, before torch is imported.
 
     Raises InvalidWorkflow with every problem found.
     """
+    _refuse_extra(target, more, inputs)
     if isinstance(target, Workflow):
         target = target.graph(**inputs)
     graph = target if isinstance(target, Graph) else Graph.of(target, *more)

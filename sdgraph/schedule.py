@@ -30,6 +30,7 @@ class Schedule:
         self._left = len(plan.steps)
         self._stopped = False
         self._failure: tuple[Step, BaseException] | None = None
+        self._broken: BaseException | None = None
         self._waits: list[int] = []
         self._readers: dict[Node[Any], list[int]] = {}
         self._unread: dict[Node[Any], int] = {}
@@ -53,7 +54,7 @@ class Schedule:
     def execute(self) -> None:
         """Does every step; raises NodeFailed for the first that fails."""
         threads = [
-            threading.Thread(target=self._work, args=(False,), name=f"sdgraph-light-{n}")
+            threading.Thread(target=self._work_beside, name=f"sdgraph-light-{n}")
             for n in range(self._threads)
         ]
         for thread in threads:
@@ -64,6 +65,8 @@ class Schedule:
             self._halt()
             for thread in threads:
                 thread.join()
+        if self._broken is not None:
+            raise self._broken
         if self._failure is not None:
             self._raise(*self._failure)
 
@@ -76,6 +79,14 @@ class Schedule:
                 self._fail(step, error)
                 return
             self._finish(place, step)
+
+    def _work_beside(self) -> None:
+        """A light thread's work; whatever ends it early ends the run, for nobody else hears it."""
+        try:
+            self._work(False)
+        except BaseException as error:
+            self._broken = error
+            self._halt()
 
     def _take(self, models: bool) -> int | None:
         """The next step for this thread, waiting for one; None when there will be no more."""

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ _TRANSFORMERS_WEIGHTS = "model.safetensors"
 _making = threading.Lock()
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The names of all shipped checkpoints, sorted, as in `tiny/inpaint`."""
     return tuple(sorted(_PREFIX + entry.name for entry in _SHIPPED.iterdir() if entry.is_dir()))
@@ -42,12 +43,12 @@ def configs(name: str) -> Path:
     known = names()
     if name not in known:
         problem = Problem(
-            subject=f"checkpoint {name!r}",
+            subject=name,
             found="no shipped checkpoint of that name",
             wanted=f"one of {', '.join(known)}",
             fix=did_you_mean(name, known),
         )
-        raise CheckpointError(str(problem))
+        raise CheckpointError(problem)
     return _SHIPPED / name.removeprefix(_PREFIX)
 
 
@@ -75,7 +76,7 @@ def folder(name: str) -> Path:
             wanted="a folder that can be written",
             fix="set the environment variable SDGRAPH_HOME to such a folder",
         )
-        raise CheckpointError(str(problem)) from error
+        raise CheckpointError(problem) from error
     if not _is_complete(final):
         problem = Problem(
             subject=f"checkpoint {name!r}",
@@ -83,15 +84,20 @@ def folder(name: str) -> Path:
             wanted="every component with its weights",
             fix="delete that folder; it will be made again",
         )
-        raise CheckpointError(str(problem))
+        raise CheckpointError(problem)
     return final
 
 
 def made(name: str) -> Path | None:
     """The folder with the checkpoint's weights where they are there already, else None."""
-    source = configs(name)
-    final = source if _is_complete(source) else _place(source, _files(source))
+    final = _kept(configs(name), os.environ.get("SDGRAPH_HOME"))
     return final if final.is_dir() else None
+
+
+@cache
+def _kept(source: Path, _home: str | None) -> Path:
+    """Where the weights of a package folder are or will be; package files do not change."""
+    return source if _is_complete(source) else _place(source, _files(source))
 
 
 def _place(source: Path, files: Mapping[str, bytes]) -> Path:
@@ -142,15 +148,23 @@ def _make(files: Mapping[str, bytes], final: Path) -> None:
             target = made / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        for config in sorted(made.rglob("config.json")):
-            target = _weights_file(config)
-            if not target.exists():
-                target.write_bytes(_random_weights(json.loads(config.read_bytes())))
+        fill(made)
         try:
             made.rename(final)
         except OSError:
             if not final.is_dir():
                 raise
+
+
+def fill(checkpoint: Path) -> None:
+    """Writes random weights beside every config of a checkpoint's folder that has none.
+
+    The seed is a digest of the config, so equal configs give equal weights.
+    """
+    for config in sorted(checkpoint.rglob("config.json")):
+        target = _weights_file(config)
+        if not target.exists():
+            target.write_bytes(_random_weights(json.loads(config.read_bytes())))
 
 
 def _random_weights(config: Mapping[str, Any]) -> bytes:

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from . import events, provenance
+from .errors import ValueRefused
+from .graph import late_checkpoint
 from .models import ModelCache
 from .node import Node
-from .plan import Plan, Step, late_checkpoint, surroundings
+from .plan import Plan, Step, surroundings
+from .ports import a
 from .store import Store, result_key
 from .values import Checkpoint, content_of
+from .wording import describe
 
 
 class Stopped(Exception):
@@ -50,8 +54,8 @@ class Steps:
         """Does one step whose inputs are all there; raises what the node raises."""
         node = step.node
         key = self._key(step) if self._store is not None else None
-        found = None
-        if key is not None and self._store is not None and not node.effect:
+        found = step.found
+        if found is None and key is not None and self._store is not None and not node.effect:
             found = self._store.get(key)
         if found is not None:
             self.results[node] = found.value
@@ -116,7 +120,7 @@ class Steps:
                     )
             if self._stop.is_set():
                 raise Stopped
-            value = node.run(**arguments)
+            value = _of_kind(node, node.run(**arguments))
         file = str(value) if node.effect and isinstance(value, Path) else None
         self._clock.emit(events.NodeFinished, step.name, self._clock.now() - began, file)
         return value
@@ -128,7 +132,7 @@ class Steps:
             for port, child in node.wires
             if child.output is Checkpoint and "[" not in port
         }
-        return node.but(**made)
+        return node.but(**made) if made else node
 
     def _progress(self, name: str) -> Callable[[int, int], None]:
         def progress(step: int, total: int) -> None:
@@ -153,3 +157,14 @@ class Steps:
             )  # fmt: skip
         else:
             self._clock.emit(events.Evicted, details["component"], details["bytes"])
+
+
+def _of_kind(node: Node[Any], value: Any) -> Any:
+    """The value, which must be of the kind that the node's class promises."""
+    wanted = type(node).definition.output
+    if isinstance(value, wanted) or (wanted is float and type(value) is int):
+        return value
+    raise ValueRefused(
+        f"run returned {describe(value)}, wanted {a(wanted)}: {type(node).__name__} is a "
+        f"Node[{wanted.__name__}]"
+    )

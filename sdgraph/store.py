@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
-from .checkpoints import content as file_content
+from .digests import content as file_content
+from .graph import source_files
 from .node import Node
 from .values import content_of, size_of
 
@@ -25,13 +25,11 @@ def result_key(node: Node[Any], inputs: Iterable[str], surroundings: str = "") -
     """
     digest = blake2b(node.own, digest_size=16)
     for content in inputs:
-        digest.update(content.encode())
+        digest.update(f"{content},".encode())
     if surroundings:
         digest.update(f"|{surroundings}".encode())
-    for name in type(node).definition.sources:
-        path = getattr(node, name)
-        if path is not None:
-            digest.update(f"|{file_content(Path(path))}".encode())
+    for _, path in source_files(node):
+        digest.update(f"|{file_content(path)}".encode())
     return digest.digest()
 
 

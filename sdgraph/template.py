@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .document import Document, places, read
-from .errors import InvalidWorkflow, Problem, did_you_mean
-from .inputs import Input, declared
-from .wording import describe
+from .errors import InvalidWorkflow, Problem, did_you_mean, in_file_order
+from .inputs import LOADERS, Input, declared
+from .values import expanded
+from .wording import describe, one_of
 
 KEYS = ("name", "description", "inputs", "nodes", "output")
 
-REFERENCE = re.compile(r"\$(?:(inputs)\.)?([A-Za-z_]\w*)\Z")
+REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
 """`$name` or `$inputs.name`, and nothing else in the string."""
 
 
@@ -35,7 +36,7 @@ def reference(value: Any) -> Reference | None:
     if not isinstance(value, str) or not value.startswith("$"):
         return None
     match = REFERENCE.match(value)
-    return Reference(match[2], bool(match[1])) if match else None
+    return Reference(match[2], bool(match[1])) if match and match[2].isidentifier() else None
 
 
 def unescaped(text: str) -> str:
@@ -80,6 +81,13 @@ class Template:
     document: Document
     folder: Path
     """What relative paths in the file are relative to."""
+    out: Path | None = None
+    """What relative paths of files to write are relative to, if not `folder`."""
+
+    def role_of(self, name: str) -> str:
+        """Whether an input holds a path, as the role of a field: "source" or ""."""
+        declared = self.inputs.get(name)
+        return "source" if declared and declared.type in ("Path", *LOADERS) else ""
 
 
 def read_template(path: Path) -> Template:
@@ -98,19 +106,47 @@ def template(document: Document, folder: Path) -> Template:
     for key in data:
         if key not in KEYS:
             at = document.key_mark(key)
-            listed = ", ".join(KEYS)
-            problems.append(Problem(key, f"a key {key!r}", listed, did_you_mean(key, KEYS), at))
+            problems.append(
+                Problem(key, f"a key {key!r}", one_of(KEYS), did_you_mean(key, KEYS), at)
+            )
     for key in ("name", "description"):
         if not isinstance(data.get(key, ""), str):
             at = document.mark(key)
-            problems.append(Problem(key, describe(data[key]), "text", "quote it", at))
+            fix = "" if isinstance(data[key], list | dict) else "quote it"
+            problems.append(Problem(key, describe(data[key]), "text", fix, at))
     inputs = declared(document, problems)
     specs = _specs(document, problems)
     output = _output(document, specs, problems)
     if problems:
-        raise InvalidWorkflow(problems)
+        raise InvalidWorkflow(in_file_order(problems))
     name = data.get("name") or Path(document.file).stem
     return Template(name, data.get("description", ""), inputs, specs, output, document, folder)
+
+
+def reading_order(specs: Mapping[str, Spec]) -> tuple[list[str], list[list[str]]]:
+    """The names, each after those it refers to, and the cycles that are in the way of it.
+
+    A cycle is a path of names that ends where it begins.
+    """
+    reads = {name: sorted(specs.keys() & set(spec.references())) for name, spec in specs.items()}
+    order: dict[str, None] = {}
+    cycles: list[list[str]] = []
+    for start in specs:
+        path = {start: iter(reads[start])}
+        while path:
+            name = next(reversed(path))
+            following = next((each for each in path[name] if each not in order), None)
+            if following is None:
+                del path[name]
+                order[name] = None
+            elif following in path:
+                trail = [*path, following]
+                cycles.append(trail[trail.index(following) :])
+                order.update(dict.fromkeys(path))
+                path.clear()
+            else:
+                path[following] = iter(reads[following])
+    return list(order), cycles
 
 
 def _specs(document: Document, problems: list[Problem]) -> dict[str, Spec]:
@@ -153,3 +189,35 @@ def _output(document: Document, specs: Mapping[str, Spec], problems: list[Proble
         problems.append(Problem("output", describe(raw), "$name of a node", fix, at))
         return None
     return found.name
+
+
+def place_in(subject: str, fields: Mapping[str, Any]) -> list[str | int]:
+    """A problem's subject as a place in a node's fields: "terms.2" is the third of `terms`."""
+    if not subject or subject in fields:
+        return [subject] if subject else []
+    name, *rest = subject.split(".")
+    return [name, *map(int, rest)]
+
+
+def value_at(fields: Any, place: list[str | int]) -> Any:
+    """What stands at a place in a node's fields, or None."""
+    found = fields
+    for step in place:
+        if isinstance(found, Mapping):
+            found = found.get(step)
+        elif isinstance(found, list | tuple) and isinstance(step, int) and step < len(found):
+            found = found[step]
+        else:
+            return None
+    return found
+
+
+def rebased(value: Any, folder: Path) -> Any:
+    """A checkpoint whose source is a path (./x, ../x, ~/x) with that path made whole."""
+    if isinstance(value, str) and value.startswith(("./", "../", "~")):
+        return str((folder / expanded(value)).resolve())
+    if isinstance(value, dict) and isinstance(value.get("source"), str):
+        return {**value, "source": rebased(value["source"], folder)}
+    if isinstance(value, list):
+        return [rebased(each, folder) for each in value]
+    return value

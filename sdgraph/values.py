@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import FrozenInstanceError
@@ -386,6 +387,11 @@ class Checkpoint(Value):
         return f"Checkpoint({', '.join([repr(self.source), *named])})"
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the home folder; where there is no such user, as it stands."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises then
+
+
 def content_of(value: object) -> str:
     """A text that two values share only if they are of one kind and hold the same.
 
@@ -450,7 +456,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 
 
 def _refuse(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:
-    raise ValueRefused(str(Problem(subject, found, wanted, fix)))
+    raise ValueRefused(Problem(subject, found, wanted, fix))
 
 
 def _check_array(

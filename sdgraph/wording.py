@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from .errors import Problem, did_you_mean
@@ -25,6 +27,8 @@ _WANTED = {
     "none_required": "nothing",
     "list_type": "a list",
     "tuple_type": "a list",
+    "sequence_str": "a list",
+    "is_instance_of": "a list",
 }
 
 _BOUNDS = {
@@ -59,7 +63,7 @@ def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[st
     kind = first["type"]
     if kind == "extra_forbidden":
         fields = tuple(cls.model_fields)
-        listed = ", ".join(fields) or "no fields at all"
+        listed = one_of(fields) if fields else "no fields at all"
         return Problem(field, f"a field {field!r}", listed, did_you_mean(field, fields))
     if kind == "missing":
         return Problem(field, "nothing", _wanted_field(cls, field), f"add `{field}: …`")
@@ -107,33 +111,37 @@ def _fix(errors: list[ErrorDetails], value: Any) -> str:
         expected = next(e["ctx"]["expected"] for e in errors if e["type"] == "literal_error")
         choices = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
         return did_you_mean(str(value), choices)
-    if any(error["type"] == "string_type" for error in errors) and not isinstance(value, dict):
+    texts = any(error["type"] == "string_type" for error in errors)
+    if texts and isinstance(value, bool | int | float | date):
         return f'quote it: "{_plain(value)}"'
     wanted = {text for error in errors for text in _wanted(error)}
     if isinstance(value, str) and wanted & {"an Image", "a Mask", "a Video"}:
         return "load the file with a node of its own, then refer to that node as $name"
     if isinstance(value, float) and "a whole number" in wanted and value.is_integer():
         return f"write {int(value)}"
-    if isinstance(value, str) and wanted & {"a number", "a whole number"} and _numeric(value):
-        return f"write it as a number: {_plain_number(value)}"
-    return ""
+    number = _number_in(value) if wanted & {"a number", "a whole number"} else None
+    if number is None or ("a number" not in wanted and not number.is_integer()):
+        return ""
+    return f"write it as a number: {int(number) if number.is_integer() else number}"
 
 
 def _plain(value: Any) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
-def _numeric(text: str) -> bool:
+def _number_in(value: Any) -> float | None:
+    """The finite number that a text holds, if it holds one."""
     try:
-        float(text)
+        number = float(value) if isinstance(value, str) else nan
     except ValueError:
-        return False
-    return True
+        return None
+    return number if isfinite(number) else None
 
 
-def _plain_number(text: str) -> str:
-    number = float(text)
-    return str(int(number)) if number.is_integer() and "e" not in text.lower() else str(number)
+def one_of(names: Iterable[str]) -> str:
+    """The names in a row: "one of low, high", or the only one."""
+    listed = tuple(names)
+    return f"one of {', '.join(listed)}" if len(listed) > 1 else "".join(listed)
 
 
 def describe(value: Any) -> str:

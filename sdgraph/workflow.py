@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -13,9 +13,9 @@ import yaml
 
 from .binding import Bound, bind
 from .document import parse
-from .errors import InvalidWorkflow, Mark, Problem, did_you_mean
+from .errors import InvalidWorkflow, Problem, did_you_mean, in_file_order
 from .graph import Graph, default_targets
-from .inputs import Input
+from .inputs import SCALARS, Input
 from .node import Node
 from .registry import Registry, installed
 from .template import Spec, Template, escaped, read_template, template
@@ -42,7 +42,7 @@ class Workflow:
     def inputs(self) -> Mapping[str, Input]:
         return self.template.inputs
 
-    def graph(self, *, only: Sequence[str] = (), **inputs: Any) -> Graph:
+    def graph(self, /, *, only: Sequence[str] = (), **inputs: Any) -> Graph:
         """The graph with these inputs, for the nodes named by `only` or else the default targets.
 
         Raises InvalidWorkflow with every problem found; no file but configs is opened.
@@ -60,7 +60,7 @@ class Workflow:
             raise InvalidWorkflow(problems)
         return graph
 
-    def problems(self, **inputs: Any) -> list[Problem]:
+    def problems(self, /, **inputs: Any) -> list[Problem]:
         """Every problem in the file, whichever targets one would run; open inputs are none."""
         return self._graph(inputs, ())[1]
 
@@ -111,19 +111,25 @@ class Workflow:
 
 
 def load_workflow(
-    source: str | Path, *, registry: Registry | None = None, folder: str | Path | None = None
+    source: str | Path,
+    *,
+    registry: Registry | None = None,
+    folder: str | Path | None = None,
+    out: str | Path | None = None,
 ) -> Workflow:
     """The workflow in a file, or of a shipped one's name; raises InvalidWorkflow.
 
     Problems of the file's own shape come out here; those of its graph, which depend on the
     inputs, come out of `graph()` and `problems()`. `folder` is what relative paths in the file
-    are relative to, if not the file's own folder.
+    are relative to, if not the file's own folder; `out` the same for files to write alone.
     """
     path = find(source)
     read = read_template(path)
     if folder is not None:
         read = replace(read, folder=Path(folder).resolve())
-    return Workflow(read, registry or installed())
+    if out is not None:
+        read = replace(read, out=Path(out).resolve())
+    return Workflow(read, installed() if registry is None else registry)
 
 
 def workflow_from_yaml(
@@ -131,13 +137,7 @@ def workflow_from_yaml(
 ) -> Workflow:
     """The workflow in a text; raises InvalidWorkflow."""
     read = template(parse(text, file), Path(folder).resolve())
-    return Workflow(read, registry or installed())
-
-
-def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems by their marks; those without one last."""
-    nowhere = Mark("", 0, 0)
-    return sorted(problems, key=lambda problem: (problem.at is None, problem.at or nowhere))
+    return Workflow(read, installed() if registry is None else registry)
 
 
 def _chosen(bound: Bound, only: Sequence[str], problems: list[Problem]) -> list[Node[Any]]:
@@ -183,7 +183,7 @@ def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | No
 
 def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | None = None) -> str:
     """A graph as a workflow file, one entry a node, under the graph's own names."""
-    names = {node: label.replace("/", "__") for node, label in graph.names.items()}
+    names = _flat_names(graph)
     problems: list[Problem] = []
     nodes: dict[str, Any] = {}
     for node in graph.nodes:
@@ -200,6 +200,19 @@ def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | 
     if problems:
         raise InvalidWorkflow(problems)
     return _dumped({"name": name, "nodes": nodes})
+
+
+def _flat_names(graph: Graph) -> dict[Node[Any], str]:
+    """The graph's names without the slash of sub-workflows, still each of its own."""
+    names: dict[Node[Any], str] = {}
+    taken = {label for label in graph.names.values() if "/" not in label}
+    for node, label in graph.names.items():
+        name = label.replace("/", "__")
+        while "/" in label and name in taken:
+            name += "_"
+        taken.add(name)
+        names[node] = name
+    return names
 
 
 def _plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> Any:
@@ -228,8 +241,8 @@ def _declaration(declared: Input) -> Any:
         data["default"] = declared.default
     if declared.description:
         data["description"] = declared.description
-    short = set(data) == {"type", "default"} and declared.type in ("str", "int", "float", "bool")
-    return data["default"] if short else data
+    plain = type(declared.default) is SCALARS.get(declared.type)
+    return data["default"] if plain and set(data) == {"type", "default"} else data
 
 
 class _Dumper(yaml.SafeDumper):
@@ -237,6 +250,14 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, _: Any) -> bool:
         return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Texts of several lines in quotes, on one line: they may stand inside braces."""
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _dumped(data: dict[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import networkx as nx
 
@@ -101,17 +103,16 @@ def _shape(
     session.run(Graph.of(*make(-1)))
     phases: dict[str, list[float]] = {}
     for seed in range(0, 700_000, 100_000):
-        holder: list[Graph] = []
-        phases.setdefault("build and name", []).append(
-            cpu_seconds(lambda s=seed, h=holder: h.append(Graph.of(*make(s))))
-        )
-        (graph,) = holder
-        for phase, work in (
+        began = time.process_time()
+        graph = Graph.of(*make(seed))
+        phases.setdefault("build and name", []).append(time.process_time() - began)
+        works: list[tuple[str, Callable[[], object]]] = [
             ("check", graph.check),
-            ("plan", lambda g=graph: session.plan(g)),
-            ("first run, with check and plan", lambda g=graph: session.run(g)),
-            ("run again, unchanged", lambda g=graph: session.run(g)),
-        ):
+            ("plan, with check", partial(session.plan, graph)),
+            ("first run, with check and plan", partial(session.run, graph)),
+            ("run again, unchanged", partial(session.run, graph)),
+        ]
+        for phase, work in works:
             phases.setdefault(phase, []).append(cpu_seconds(work))
     count = len(graph.nodes)
     loop = median_seconds(bare) / count * 1e6

@@ -1,0 +1,1 @@
+"""Training, as nodes: each procedure's output is a checkpoint that other nodes can use."""

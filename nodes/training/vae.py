@@ -1,0 +1,115 @@
+"""The autoencoder: pictures to latents and back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from sdgraph.checkpoints import config
+from sdgraph.node import In, Node, TargetFile
+from sdgraph.values import Checkpoint
+
+from .data import Dataset
+from .loop import Progress, Settings, generator_for, train
+
+
+class VaeTrainee:
+    """L1 + 2 MSE + a little KL on batches of pictures (Kingma & Welling 2013)."""
+
+    KL = 1e-6
+
+    def __init__(self, vae: Any, data: Dataset, settings: Settings) -> None:
+        import torch
+
+        self.vae = vae
+        self.modules: Mapping[str, Any] = {"vae": vae}
+        self._settings = settings
+        self._pictures = torch.from_numpy(data.pictures)
+
+    def _batch(self, places: Any) -> Any:
+        import torch
+
+        pictures = self._pictures[places].permute(0, 3, 1, 2).float() / 127.5 - 1
+        return pictures.contiguous(memory_format=torch.channels_last).to(self.vae.device)
+
+    def loss(self, step: int) -> Any:
+        import torch
+        from torch.nn.functional import l1_loss, mse_loss
+
+        random = generator_for(self._settings.seed, step)
+        places = torch.randint(len(self._pictures), (self._settings.batch,), generator=random)
+        pictures = self._batch(places)
+        latents = self.vae.encode(pictures).latent_dist
+        made = self.vae.decode(latents.sample(generator=random)).sample
+        close = l1_loss(made, pictures) + 2 * mse_loss(made, pictures)
+        return close + self.KL * latents.kl().mean()
+
+    def sample(self) -> Any:
+        """Eight pictures above what comes back of them."""
+        import numpy as np
+        import torch
+        from PIL import Image
+
+        with torch.no_grad():
+            pictures = self._batch(torch.arange(min(8, len(self._pictures))))
+            made = self.vae.decode(self.vae.encode(pictures).latent_dist.mode()).sample
+        rows = [torch.cat(list(each), dim=2) for each in (pictures, made)]
+        grid = torch.cat(rows, dim=1).clamp(-1, 1).permute(1, 2, 0).cpu().numpy()
+        return Image.fromarray(np.asarray(((grid + 1) * 127.5).round().astype("uint8")))
+
+
+class TrainVae(Node[Checkpoint]):
+    """An autoencoder trained from nothing, as a checkpoint with its latents' scale measured."""
+
+    category: ClassVar[str] = "train"
+
+    data: In[Dataset] = Field(description="the pictures")
+    like: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/text-to-image"), description="whose VAE's architecture is taken"
+    )
+    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
+    steps: int = Field(default=12_000, ge=1, description="optimizer steps")
+    batch: int = Field(default=8, ge=1, description="pictures a step")
+    learning_rate: float = Field(default=3e-3, gt=0, description="AdamW, decayed linearly")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+
+    def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
+        import torch
+        from diffusers import AutoencoderKL
+
+        folder = Path(self.out)
+        settings = Settings(self.steps, self.batch, self.learning_rate, seed=self.seed)
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(self.seed)
+            vae = AutoencoderKL.from_config(dict(config(like, "vae") or {}))
+        vae = vae.to(memory_format=torch.channels_last)
+        trainee = VaeTrainee(vae, data, settings)
+        weights = train(trainee, settings, folder / "training", progress)
+        vae.load_state_dict(weights["vae"])
+        vae.register_to_config(scaling_factor=round(latent_scale(trainee, vae), 5))
+        return saved(vae, folder / "vae")
+
+
+def latent_scale(trainee: VaeTrainee, vae: Any) -> float:
+    """What latents are multiplied by so that their deviation is 1."""
+    import torch
+
+    with torch.no_grad():
+        batch = trainee._batch(torch.arange(min(256, len(trainee._pictures))))
+        return 1 / float(vae.encode(batch).latent_dist.mode().std())
+
+
+def saved(module: Any, folder: Path) -> Checkpoint:
+    """A module in a folder of its own, as half-precision safetensors; a checkpoint of it."""
+    import torch
+
+    beside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    module.to(torch.float16).save_pretrained(beside, safe_serialization=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+    return Checkpoint(folder)

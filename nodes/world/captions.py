@@ -1,0 +1,99 @@
+"""Captions of scenes, and what a caption asks a picture to show."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from sdgraph.errors import did_you_mean
+
+from .scenes import Scene, Thing
+from .words import BACKGROUNDS, COLOURS, MOTIONS, PLACES, SHAPES, refuse
+
+_EXAMPLE = "'a yellow star at the top left on a navy background'"
+
+
+def _phrase(place: str) -> str:
+    preposition = {"center": "in", "left": "on", "right": "on"}.get(place, "at")
+    return f"{preposition} the {place}"
+
+
+_PHRASES = {_phrase(place): place for place in PLACES}
+
+
+def _either(words: tuple[str, ...]) -> str:
+    # Longer ones first: "at the top left" begins as "at the top" does.
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_THING = re.compile(
+    rf"an? ({_either(tuple(COLOURS))}) ({_either(SHAPES)})"
+    rf"(?: ({_either(MOTIONS)}))?(?: ({_either(tuple(_PHRASES))}))?"
+)
+_GROUND = re.compile(rf"(.+) on an? ({_either(BACKGROUNDS)}) background")
+
+
+@dataclass(frozen=True)
+class WantedThing:
+    """An object that a picture must show; a place that is None may be any."""
+
+    shape: str
+    colour: str
+    place: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caption asks for; a background that is None may be any."""
+
+    things: tuple[WantedThing, ...]
+    background: str | None = None
+    motion: str | None = None
+
+
+def caption(scene: Scene) -> str:
+    """What the scene shows: "a red star moving right on a gray background"."""
+    things = " and ".join(_described(thing, scene) for thing in scene.things)
+    return f"{things} on {_article(scene.background)} background"
+
+
+def parse(text: str) -> Wanted:
+    """What a caption asks for: one or two objects and, unless it is left out, the ground.
+
+    ValueRefused names the words that are unknown; a caption of known words in an order that says
+    nothing is refused too. Case, a full stop and wide spaces make no difference.
+    """
+    words = text.lower().replace(",", " ").strip().removesuffix(".").split()
+    if unknown := [word for word in words if word not in vocabulary()]:
+        listed = "unknown words: " + ", ".join(map(repr, dict.fromkeys(unknown)))
+        refuse("caption", listed, "words of the tiny world", did_you_mean(unknown[0], vocabulary()))
+    plain = " ".join(words)
+    ground = _GROUND.fullmatch(plain)
+    parts = (ground[1] if ground else plain).split(" and ")
+    found = [_THING.fullmatch(part) for part in parts]
+    things = tuple(WantedThing(m[2], m[1], _PHRASES.get(m[4])) for m in found if m)
+    motions = [m[3] for m in found if m and m[3]]
+    if len(things) != len(parts) or len(things) > 2 or len(motions) > (len(things) == 1):
+        refuse("caption", repr(text), f"one or two objects on a ground, as in {_EXAMPLE}")
+    return Wanted(things, ground[2] if ground else None, motions[0] if motions else None)
+
+
+@cache
+def vocabulary() -> tuple[str, ...]:
+    """Every word that captions use, sorted."""
+    phrases = (*SHAPES, *COLOURS, *BACKGROUNDS, *MOTIONS, *_PHRASES, "a an and on background")
+    return tuple(sorted({word for phrase in phrases for word in phrase.split()}))
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _described(thing: Thing, scene: Scene) -> str:
+    words = [_article(thing.colour), thing.shape]
+    if scene.motion:
+        words.append(scene.motion)
+    if scene.tells_place:
+        words.append(_phrase(thing.place))
+    return " ".join(words)

@@ -1,0 +1,109 @@
+"""How the object of a clip moves, read from its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import hypot, log
+
+import numpy as np
+import numpy.typing as npt
+
+from .captions import Wanted, WantedThing
+from .forms import PERIODS
+from .judge import compare
+from .reading import Pixels, Reading, Seen, read
+from .words import MOVES
+
+_WAY, _GROWTH, _TURN = 0.12, 0.3, 45.0
+"""From where on a clip moves (share of the side), grows (logarithm of size), turns (degrees)."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What the object of a clip does over all of it.
+
+    way is how far it goes, right and down, as shares of the side; growth the ratio of its last size
+    to its first; turn in degrees clockwise; jump the largest way of its middle from one frame to
+    the next, in pixels; present the share of frames, 0..1, in which the object is right.
+    """
+
+    way: tuple[float, float]
+    growth: float
+    turn: float
+    jump: float
+    present: float
+
+    @property
+    def name(self) -> str | None:
+        """The motion in a caption's words, the strongest of them; None where it stands still."""
+        x, y = self.way
+        strengths = {
+            "way": hypot(x, y) / _WAY,
+            "growth": abs(log(self.growth)) / _GROWTH,
+            "turn": abs(self.turn) / _TURN,
+        }
+        kind = max(strengths, key=lambda each: strengths[each])
+        if strengths[kind] < 1:
+            return None
+        if kind == "growth":
+            return "growing" if self.growth > 1 else "shrinking"
+        return "turning" if kind == "turn" else max(MOVES, key=lambda m: _along(MOVES[m], x, y))
+
+
+def motion(frames: Pixels, wanted: Wanted | None = None) -> Motion:
+    """What the object does in a clip: uint8, count × side × side × 3.
+
+    An object is right where the frame shows what is wanted; where nothing is, where it has the
+    shape and colour that most frames show. The largest object of a frame is the one that is
+    followed; frames that show none are passed over.
+    """
+    readings = [read(frame) for frame in frames]
+    times, seen = _followed(readings)
+    wanted = wanted or _usual(seen)
+    if wanted is None or len(seen) < 2:
+        right = sum(compare(each, wanted).all for each in readings) if wanted else 0
+        return Motion((0.0, 0.0), 1.0, 0.0, 0.0, right / max(1, len(frames)))
+    present = float(np.mean([compare(each, wanted).all for each in readings]))
+    middles = np.array([thing.middle for thing in seen])
+    jump = float(np.linalg.norm(np.diff(middles, axis=0), axis=1).max())
+    x, y = (_trend(times, line) / frames.shape[1] for line in middles.T)
+    growth = float(np.exp(_trend(times, np.log([thing.size for thing in seen]))))
+    return Motion((x, y), growth, _turn(seen), jump, present)
+
+
+def _along(direction: tuple[int, int], x: float, y: float) -> float:
+    return direction[0] * x + direction[1] * y
+
+
+def _followed(readings: list[Reading]) -> tuple[npt.NDArray[np.float64], list[Seen]]:
+    """The largest object of each frame that has one, and when: 0 is the first frame, 1 the last."""
+    span = max(1, len(readings) - 1)
+    found = [(number / span, each.things[0]) for number, each in enumerate(readings) if each.things]
+    return np.array([time for time, _ in found]), [thing for _, thing in found]
+
+
+def _usual(seen: list[Seen]) -> Wanted | None:
+    """One object of the shape and colour that most frames show."""
+    looks = [(each.shape, each.colour) for each in seen]
+    shape, colour = max(looks, key=looks.count, default=(None, None))
+    return Wanted((WantedThing(shape, colour),)) if shape and colour else None
+
+
+def _trend(times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float:
+    """By how much the values change from time 0 to 1, along the straight line that fits best."""
+    late = times - times.mean()
+    return float(late @ values / (late @ late))
+
+
+def _turn(seen: list[Seen]) -> float:
+    """Degrees clockwise from the first frame to the last, summed over steps of under half a period.
+
+    Frames in which the shape is not the usual one are passed over.
+    """
+    shapes = [each.shape for each in seen]
+    shape = max(shapes, key=shapes.count)
+    if shape not in PERIODS:
+        return 0.0
+    period = PERIODS[shape]
+    angles = [each.angle for each in seen if each.shape == shape and each.angle is not None]
+    return float(sum((step + period / 2) % period - period / 2 for step in np.diff(angles)))

@@ -1,0 +1,27 @@
+"""What every test shares: the switch that rewrites golden files, and a quiet environment."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+from tests import toys
+
+# A first call may import torch; nothing here is a timed test.
+settings.register_profile("sdgraph", deadline=None)
+settings.load_profile("sdgraph")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite tests/bad/*.txt with what the engine says now; judge the diff",
+    )
+
+
+@pytest.fixture(autouse=True)
+def fresh_toys() -> None:
+    """Forgets what ran before and closes all gates."""
+    toys.ran.clear()
+    toys.gates.clear()

@@ -1,0 +1,1 @@
+"""Tests of the tiny world and of its judge."""

@@ -1,0 +1,241 @@
+"""Checkpoints are read without torch; equal weights are one identity wherever they lie."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from sdgraph import checkpoints
+from sdgraph.checkpoints import Part
+from sdgraph.errors import CheckpointError
+from sdgraph.values import Checkpoint
+from tests import fakes
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return fakes.checkpoint(tmp_path / "model", unet=b"u" * 100, vae=b"v" * 50)
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty hub cache of this test's own, and no hub."""
+    cache = tmp_path / "hub"
+    cache.mkdir()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return cache
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def unet(source: object, **more: Any) -> Part:
+    return Part(Checkpoint(str(source), **more), "unet")
+
+
+def test_a_local_folder_is_found_with_its_components(model: Path) -> None:
+    checkpoint = Checkpoint(str(model))
+    assert checkpoints.configs(checkpoint) == model == checkpoints.weights(checkpoint)
+    assert checkpoints.components(checkpoint) == ("unet", "vae")
+    assert checkpoints.class_of(unet(model)) == ("diffusers", "UNet2DConditionModel")
+    assert checkpoints.size(unet(model)) == 100 and not checkpoints.must_fetch(checkpoint)
+
+
+def test_the_hub_cache_is_found_by_name_and_revision(hub: Path, model: Path) -> None:
+    snapshot = fakes.in_hub_cache(hub, "org/name", model)
+    for revision in (None, "main", "a" * 40):
+        checkpoint = Checkpoint("org/name", revision=revision)
+        assert checkpoints.configs(checkpoint) == snapshot
+        assert not checkpoints.must_fetch(checkpoint)
+        assert checkpoints.weights(checkpoint) == snapshot
+    assert checkpoints.size(unet("org/name")) == 100
+
+
+def test_an_identity_is_the_same_in_a_folder_and_in_the_hub_cache(hub: Path, model: Path) -> None:
+    fakes.in_hub_cache(hub, "org/name", model)
+    assert checkpoints.identity(unet(model)) == checkpoints.identity(unet("org/name"))
+
+
+def test_a_hub_cache_tells_an_identity_without_reading_the_weights(hub: Path, model: Path) -> None:
+    snapshot = fakes.in_hub_cache(hub, "org/name", model)
+    before = checkpoints.identity(unet("org/name"))
+    (snapshot / "unet" / fakes.WEIGHTS).resolve().write_bytes(b"other bytes under the old name")
+    assert checkpoints.identity(unet("org/name")) == before
+
+
+def test_an_identity_hangs_on_weights_config_and_class(model: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "copy"))
+    known = checkpoints.identity(unet(model))
+    assert checkpoints.identity(unet(copy)) == known
+    (copy / "unet" / fakes.WEIGHTS).write_bytes(b"x" * 100)  # as long as before
+    assert checkpoints.identity(unet(copy)) != known
+    shutil.copy(model / "unet" / fakes.WEIGHTS, copy / "unet" / fakes.WEIGHTS)
+    assert checkpoints.identity(unet(copy)) == known
+    edit(copy / "unet/config.json", in_channels=9)
+    assert checkpoints.identity(unet(copy)) != known
+    edit(copy / "unet/config.json", in_channels=9, _diffusers_version="0.1")
+    nine = checkpoints.identity(unet(copy))
+    edit(copy / "unet/config.json", _diffusers_version="0.2", _name_or_path="/elsewhere")
+    assert checkpoints.identity(unet(copy)) == nine
+    edit(copy / "model_index.json", unet=["diffusers", "UNet3DConditionModel"])
+    assert checkpoints.identity(unet(copy)) != nine
+
+
+def test_names_of_files_and_the_dtype_to_load_in_are_no_part_of_an_identity(
+    model: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "copy"))
+    (copy / "unet" / fakes.WEIGHTS).rename(copy / "unet" / "model.safetensors")
+    assert checkpoints.identity(unet(copy)) == checkpoints.identity(unet(model))
+    assert checkpoints.identity(unet(model, dtype="float16")) == checkpoints.identity(unet(model))
+
+
+def test_a_variant_picks_its_files(model: Path) -> None:
+    (model / "unet/diffusion_pytorch_model.fp16.safetensors").write_bytes(b"half")
+    (model / "unet/diffusion_pytorch_model.fp16-00002-of-00002.safetensors").write_bytes(b"2")
+    (model / "unet/diffusion_pytorch_model.fp16x.safetensors").write_bytes(b"no")
+    assert [path.name for path in checkpoints.files(unet(model))] == [fakes.WEIGHTS]
+    chosen = checkpoints.files(unet(model, variant="fp16"))
+    assert [path.name.split(".")[1] for path in chosen] == ["fp16-00002-of-00002", "fp16"]
+    assert checkpoints.identity(unet(model, variant="fp16")) != checkpoints.identity(unet(model))
+    with pytest.raises(CheckpointError, match="wanted bf16; remove the variant"):
+        checkpoints.files(unet(model, variant="bf16"))
+
+
+def test_weights_in_a_variant_alone_say_to_set_it(model: Path) -> None:
+    (model / "unet" / fakes.WEIGHTS).rename(model / "unet/model.fp16.safetensors")
+    with pytest.raises(CheckpointError, match=r"only model\.fp16.*set the checkpoint's variant"):
+        checkpoints.check(unet(model))
+
+
+def test_a_cached_checkpoint_without_the_variant_must_be_fetched(hub: Path, model: Path) -> None:
+    fakes.in_hub_cache(hub, "org/name", model)
+    assert checkpoints.must_fetch(Checkpoint("org/name", variant="fp16"))
+    checkpoints.check(unet("org/name", variant="fp16"))  # it may come from the hub
+    with pytest.raises(CheckpointError, match="org/name"):
+        checkpoints.weights(Checkpoint("org/name", variant="fp16"))
+
+
+def test_a_half_fetched_checkpoint_must_be_fetched(hub: Path, model: Path) -> None:
+    snapshot = fakes.in_hub_cache(hub, "org/name", model)
+    (snapshot / "vae" / fakes.WEIGHTS).unlink()
+    assert checkpoints.must_fetch(Checkpoint("org/name"))
+    shutil.rmtree(snapshot / "vae")
+    assert checkpoints.must_fetch(Checkpoint("org/name"))
+
+
+@pytest.mark.parametrize("suffix", ["bin", "ckpt", "pt", "pth"])
+def test_pickles_are_refused(model: Path, suffix: str) -> None:
+    (model / "unet" / fakes.WEIGHTS).rename(model / f"unet/diffusion_pytorch_model.{suffix}")
+    with pytest.raises(CheckpointError, match="pickles, which can run code"):
+        checkpoints.check(unet(model))
+
+
+def test_pickles_beside_safetensors_are_passed_over(model: Path) -> None:
+    (model / "unet/diffusion_pytorch_model.bin").write_bytes(b"evil")
+    assert [path.suffix for path in checkpoints.files(unet(model))] == [".safetensors"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [["my_module", "UNet"], ["os", "system"], ["diffusers", "a.b"], ["diffusers", 3],
+     ["diffusers.evil", "UNet"], ["diffusers_modules", "UNet"], [None, "UNet"]],
+)  # fmt: skip
+def test_classes_of_other_libraries_are_refused(model: Path, entry: list[Any]) -> None:
+    edit(model / "model_index.json", unet=entry)
+    with pytest.raises(CheckpointError, match="custom code from checkpoints is never run"):
+        checkpoints.check(unet(model))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"_class_name": ["evil", "UNet"]}, {"architectures": []}, {"architectures": {"a": 1}},
+     {"architectures": ["a.b"]}, {"_class_name": 7}, {}],
+)  # fmt: skip
+def test_a_single_model_must_name_a_class(tmp_path: Path, config: dict[str, Any]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="its class is"):
+        checkpoints.class_of(Part(Checkpoint(str(tmp_path))))
+
+
+def test_a_single_model_is_a_checkpoint_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["DPTForDepthEstimation"]}')
+    (tmp_path / "model.safetensors").write_bytes(b"abc")
+    part = Part(Checkpoint(str(tmp_path)))
+    assert checkpoints.class_of(part) == ("transformers", "DPTForDepthEstimation")
+    assert checkpoints.components(part.checkpoint) == () and checkpoints.size(part) == 3
+    checkpoints.check(part)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(b"{", "damaged"), (b"\xff\xfe", "damaged"), (b"", "damaged"),
+     (b"[1]", "wanted a JSON object"),
+     (b"[" * 100_000, "damaged")],
+)  # fmt: skip
+def test_damaged_json_is_told(model: Path, text: bytes, told: str) -> None:
+    (model / "model_index.json").write_bytes(text)
+    with pytest.raises(CheckpointError, match=told):
+        checkpoints.components(Checkpoint(str(model)))
+
+
+@pytest.mark.parametrize("source", ["./none", "/none/at/all", "~/none", "a/b/c", "~nobody/x"])
+def test_a_missing_folder_is_told(source: str) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        checkpoints.configs(Checkpoint(source))
+
+
+@pytest.mark.parametrize("source", ["two words", "a//b", "org/na me", "-x/y", "a..b/c", "é/x"])
+def test_a_source_that_no_hub_could_know_is_told(source: str) -> None:
+    with pytest.raises(CheckpointError):
+        checkpoints.configs(Checkpoint(source))
+
+
+def test_an_unknown_shipped_name_suggests_the_nearest() -> None:
+    with pytest.raises(CheckpointError, match="did you mean 'tiny/inpaint'"):
+        checkpoints.configs(Checkpoint("tiny/inpant"))
+
+
+def test_offline_a_checkpoint_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
+        checkpoints.configs(Checkpoint("org/none"))
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert checkpoints.configs(Checkpoint("org/none")) is None
+    assert checkpoints.must_fetch(Checkpoint("org/none"))
+    assert checkpoints.identity(unet("org/none")) != checkpoints.identity(unet("org/other"))
+    with pytest.raises(CheckpointError, match="cannot be fetched from the hub"):
+        checkpoints.weights(Checkpoint("org/none"))
+
+
+def test_an_incomplete_local_folder_is_told_and_never_fetched(model: Path) -> None:
+    shutil.rmtree(model / "unet")
+    assert not checkpoints.must_fetch(Checkpoint(str(model)))
+    with pytest.raises(CheckpointError, match="no folder"):
+        checkpoints.check(unet(model))
+    with pytest.raises(CheckpointError, match="no safetensors for unet"):
+        checkpoints.weights(Checkpoint(str(model)))
+
+
+def test_a_component_without_weights_is_told(model: Path) -> None:
+    (model / "unet" / fakes.WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match="no weights"):
+        checkpoints.check(unet(model))
+
+
+def test_a_part_that_the_index_does_not_name_is_told(model: Path) -> None:
+    with pytest.raises(CheckpointError, match="has no part 'vea'"):
+        checkpoints.class_of(Part(Checkpoint(str(model)), "vea"))
+
+
+def test_shipped_checkpoints_need_no_weights_to_be_checked() -> None:
+    part = Part(Checkpoint("tiny/text-to-image"), "unet")
+    checkpoints.check(part)
+    assert checkpoints.identity(part) == checkpoints.identity(part)

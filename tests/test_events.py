@@ -1,0 +1,93 @@
+"""Events come in order, are plain data, and cost nothing when nobody listens."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from sdgraph import events
+from sdgraph.graph import Graph
+from sdgraph.node import Node
+from sdgraph.run import Session
+from tests.strategies import graphs
+
+KINDS = [
+    kind
+    for kind in vars(events).values()
+    if isinstance(kind, type) and issubclass(kind, events.Event) and kind is not events.Event
+]
+
+
+@settings(max_examples=40)
+@given(graphs())
+def test_a_run_tells_a_whole_story(nodes: list[Node[Any]]) -> None:
+    session, graph = Session(), Graph.of(nodes[-1])
+    for _ in range(2):
+        seen: list[events.Event] = []
+        session.run(graph, seen.append)
+        first, last = seen[0], seen[-1]
+        assert isinstance(first, events.RunStarted) and isinstance(last, events.RunFinished)
+        assert [each.at for each in seen] == sorted(each.at for each in seen)
+        done: dict[str, type] = {}
+        for each in seen[1:-1]:
+            assert isinstance(
+                each, events.NodeStarted | events.NodeFinished | events.Reused | events.Released
+            )
+            before = done.get(each.node)
+            allowed = {
+                events.NodeStarted: (None,),
+                events.Reused: (None,),
+                events.NodeFinished: (events.NodeStarted,),
+                events.Released: (events.NodeFinished, events.Reused),
+            }
+            assert before in allowed[type(each)]
+            done[each.node] = type(each)
+        assert first.steps + first.reused == len(done)
+
+
+def test_nobody_listening_builds_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    def built(*details: Any) -> events.Event:
+        raise AssertionError("an event was built")
+
+    clock = events.Clock(None)
+    clock.emit(built, "node")
+    with pytest.raises(AssertionError):
+        events.Clock(lambda event: None).emit(built, "node")
+
+
+def test_a_listener_is_called_by_one_thread_at_a_time() -> None:
+    busy, overlaps = threading.Lock(), []
+
+    def listen(event: events.Event) -> None:
+        overlaps.append(not busy.acquire(blocking=False))
+        if not overlaps[-1]:
+            busy.release()
+
+    clock = events.Clock(listen)
+
+    def emit() -> None:
+        for _ in range(300):
+            clock.emit(events.Reused, "n")
+
+    threads = [threading.Thread(target=emit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(overlaps) == 1200 and not any(overlaps)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_event_is_frozen_plain_data_of_its_own_kind(kind: type[events.Event]) -> None:
+    fields = [each.name for each in dataclasses.fields(kind) if each.name != "at"]
+    event = kind(1.5, *["x" for _ in fields])
+    data = json.loads(json.dumps(event.as_data()))
+    assert data == {"event": kind.kind, "at": 1.5, **dict.fromkeys(fields, "x")}
+    assert [each.kind for each in KINDS].count(kind.kind) == 1
+    with pytest.raises(AttributeError):
+        event.at = 2.0  # type: ignore[misc]

@@ -1,0 +1,55 @@
+"""A saved file carries the workflow that made it, and that workflow makes it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from sdgraph import media, provenance
+from sdgraph.errors import MediaError
+from sdgraph.graph import Graph
+from sdgraph.node import Node
+from sdgraph.values import Image
+from sdgraph.workflow import workflow_from_yaml
+from tests import toys
+from tests.strategies import texts
+
+PICTURE = Image(np.zeros((4, 4, 3), np.uint8))
+
+
+def saved(path: Path, text: str | None) -> Path:
+    media.write_image(PICTURE.pil, path, provenance=text)
+    return path
+
+
+@given(texts)
+def test_the_workflow_in_a_record_makes_the_same_graph(text: str) -> None:
+    target: Node[str] = toys.Join(words=[toys.Text(text=text), text], glue=text)
+    made = provenance.record(Graph.of(target), "a/join", device="cpu", dtype=None)
+    assert workflow_from_yaml(made.workflow, registry=toys.REGISTRY).graph().targets == (target,)
+    assert json.loads(made.to_text())["sdgraph_record"] == 1
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+def test_a_record_is_read_back_from_a_picture(tmp_path: Path, name: str) -> None:
+    graph = Graph.of(toys.Text(text="größe $x"))
+    made = provenance.record(graph, "text", device="cpu", dtype="float32")
+    assert provenance.read(saved(tmp_path / name, made.to_text())) == made
+    assert made.versions["sdgraph"] and made.versions["torch"]
+
+
+@pytest.mark.parametrize("text", [None, "", "no json", "{}", "[1]", "3", '{"sdgraph_record": 1}'])
+def test_a_picture_without_a_record_is_told(tmp_path: Path, text: str | None) -> None:
+    with pytest.raises(MediaError, match="no record of how it was made"):
+        provenance.read(saved(tmp_path / "a.png", text))
+
+
+def test_a_picture_handed_in_from_python_is_said_and_no_reason_to_fail() -> None:
+    graph = Graph.of(toys.Edges(image=PICTURE))
+    made = provenance.record(graph, "edges", device="cpu", dtype=None)
+    assert made.workflow.startswith("# edges.image") and "Image" in made.workflow
+    assert all(line.startswith("#") for line in made.workflow.splitlines())
