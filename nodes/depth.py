@@ -44,6 +44,9 @@ class DepthEstimate(Node[DepthMap]):
         if own is not None and "DepthEstimation" not in named[0] and named[0] != "DepthProModel":
             found = f"{self.checkpoint.source}, a {own.get('_class_name', named[0])}"
             yield Problem("checkpoint", found, "a depth estimator (…ForDepthEstimation)")
+        else:
+            # Raises where it is missing.
+            config(self.checkpoint, name="preprocessor_config.json")
 
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> DepthMap:
         import torch
@@ -79,6 +82,12 @@ class DepthToImage(Diffusion[Image]):
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/depth"), description="a depth-guided checkpoint"
     )
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        if self.depth is None and isinstance(self.checkpoint, Checkpoint):
+            # Raises where it is missing.
+            config(self.checkpoint, "feature_extractor", "preprocessor_config.json")
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())

@@ -136,6 +136,16 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 _other_node(channels),
             )
         yield from self._sides(checkpoint)
+        yield from self._schedule(checkpoint)
+
+    def _schedule(self, checkpoint: Checkpoint) -> Iterator[Problem]:
+        """LCM and TCD choose their steps among the few that they were distilled for."""
+        settings = config(checkpoint, "scheduler") or {}
+        name = self.scheduler or settings.get("_class_name")
+        most = settings.get("original_inference_steps", 50)
+        if name in ("lcm", "tcd", "LCMScheduler", "TCDScheduler") and self.steps > most:
+            found = f"{self.steps} steps by {name}"
+            yield Problem("steps", found, f"at most {most}", "4 to 8 are enough for it")
 
     def _sides(self, checkpoint: Checkpoint) -> Iterator[Problem]:
         factor = factor_of(checkpoint)

@@ -12,6 +12,9 @@ from sdgraph.values import Checkpoint, Video
 
 from .diffusion import Diffusion, Progress, generator, to_pixels
 
+_MOST = 10_000
+"""How many frames a video may have."""
+
 
 class Text2Video(Diffusion[Video]):
     """A video from a prompt by a 3-D U-Net (ModelScope, Wang et al. 2023).
@@ -24,7 +27,7 @@ class Text2Video(Diffusion[Video]):
     steps: int = Field(default=25, ge=1, le=1000, description="denoising steps")
     guidance: float = Field(default=9.0, ge=0, le=100, description="classifier-free guidance scale")
     frames: int | None = Field(
-        default=None, ge=1, le=10_000, description="how many; 16 if no seconds"
+        default=None, ge=1, le=_MOST, description="how many; 16 if no seconds"
     )
     seconds: float | None = Field(default=None, gt=0, le=600, description="instead of frames")
     fps: float = Field(default=8.0, gt=0, le=240, description="frames a second")
@@ -43,6 +46,9 @@ class Text2Video(Diffusion[Video]):
         if self.frames is not None and self.seconds is not None:
             raise refuse("seconds", found="both frames and seconds", wanted="one of the two",
                          fix=f"{self.seconds:g} s are {self._count(None)} frames")  # fmt: skip
+        if (count := self._count(self.frames)) > _MOST:
+            raise refuse("seconds", found=f"{count} frames", wanted=f"at most {_MOST}",
+                         fix="make it shorter, or lower fps")  # fmt: skip
         return self
 
     def _count(self, frames: int | None) -> int:

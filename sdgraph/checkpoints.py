@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ INDEX = "model_index.json"
 
 CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
-PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 LIBRARIES = ("diffusers", "transformers")
 """The only libraries whose classes a checkpoint may name."""
@@ -199,22 +200,23 @@ def files(part: Part) -> tuple[Path, ...]:
 
 def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
     variant = part.checkpoint.variant
-    every = sorted(folder.glob("*.safetensors"))
-    plain = [path for path in every if path.name.count(".") == 1]
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    every = [name for name in names if name.endswith(".safetensors")]
+    plain = [name for name in every if name.count(".") == 1]
     infixes = (f".{variant}.", f".{variant}-")
-    chosen = [path for path in every if any(x in path.name for x in infixes)] if variant else plain
+    chosen = [name for name in every if any(x in name for x in infixes)] if variant else plain
     if not chosen and every:
-        listed = ", ".join(path.name for path in every)
+        listed = ", ".join(every)
         fix = "set the checkpoint's variant" if not variant else "remove the variant"
         raise CheckpointError(
             f"{part}: found only {listed}, wanted {variant or 'no variant'}; {fix}"
         )
-    if not chosen and any(next(folder.glob(pattern), None) for pattern in PICKLES):
+    if not chosen and any(name.endswith(PICKLES) for name in names):
         raise CheckpointError(
             f"{part}: its weights are pickles, which can run code; wanted safetensors: convert "
             "them, or choose a revision that has them"
         )
-    return tuple(chosen)
+    return tuple(folder / name for name in chosen)
 
 
 def check(part: Part) -> None:
@@ -256,9 +258,11 @@ def identity(part: Part) -> str:
         digest.update(repr((part.checkpoint, part.folder)).encode())
         return digest.hexdigest()
     digest.update(":".join(class_of(part)).encode())
-    for path in _identifying(part, root / part.folder):
-        told = _meaning(path) if path.name == "config.json" else content(path)
-        digest.update(f"|{told}".encode())
+    weights = files(part)
+    for path in (*_identifying(part, root / part.folder), *weights):
+        # Where the config is all there is, weights are made from it, to the letter.
+        by_meaning = weights and path.name == "config.json"
+        digest.update(f"|{_meaning(path) if by_meaning else content(path)}".encode())
     return digest.hexdigest()
 
 
@@ -272,13 +276,12 @@ _HEARSAY = ("_name_or_path", "_diffusers_version", "transformers_version")
 
 
 def _identifying(part: Part, folder: Path) -> Iterator[Path]:
-    """The files that decide what a component computes, in order."""
+    """The files that beside weights decide what a component computes, in order."""
     if part.processor:
         yield folder / "preprocessor_config.json"
     elif (folder / "config.json").is_file():
         yield folder / "config.json"
-        yield from files(part)
     else:
         # Tokenizers, schedulers and processors are all small files.
-        texts = (path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".model"))
-        yield from sorted(texts)
+        texts = (name for name in os.listdir(folder) if name.endswith((".json", ".txt", ".model")))
+        yield from (folder / name for name in sorted(texts))

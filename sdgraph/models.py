@@ -86,16 +86,23 @@ class ModelCache:
 
     @contextmanager
     def lease(
-        self, parts: Mapping[str, Part], device: str, dtype: str, report: Report | None = None
+        self,
+        parts: Mapping[str, Part],
+        device: str,
+        dtype: str,
+        report: Report | None = None,
+        *,
+        known: Mapping[str, str] | None = None,
     ) -> Iterator[Models]:
         """All of a node's components, loaded and pinned until the block ends.
 
-        Raises CheckpointError when one cannot be loaded; nothing stays pinned then.
+        `known` are identities that a plan has worked out, by name. Raises CheckpointError when
+        one cannot be loaded; nothing stays pinned then.
         """
         held: dict[str, Component] = {}
         with self._lock:
             try:
-                self._pin(parts, held, device, dtype, report)
+                self._pin(parts, held, known or {}, device, dtype, report)
             except BaseException:
                 self._unpin(held, report)
                 raise
@@ -121,13 +128,13 @@ class ModelCache:
             return sum(each.bytes for each in free)
 
     def _pin(
-        self, parts: Mapping[str, Part], held: dict[str, Component], device: str, dtype: str,
-        report: Report | None,
+        self, parts: Mapping[str, Part], held: dict[str, Component], known: Mapping[str, str],
+        device: str, dtype: str, report: Report | None,
     ) -> None:  # fmt: skip
         """Puts every component into `held`, pinned."""
         keys = {
             name: (
-                checkpoints.identity(part),
+                known.get(name) or checkpoints.identity(part),
                 part.checkpoint.dtype or dtype,
                 "cpu" if part.on_host else device,
             )

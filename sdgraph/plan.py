@@ -6,8 +6,6 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import networkx as nx
-
 from . import checkpoints
 from .checkpoints import Part
 from .graph import Graph, late_checkpoint
@@ -86,6 +84,8 @@ def plan(
     loaded: Iterable[str] = (),
 ) -> Plan:
     """The plan for a graph, given what the store remembers and which identities are loaded."""
+    import networkx as nx
+
     order = list(nx.topological_sort(graph.dag))
     keys, remembered = ({}, {}) if store is None else _remembered(order, store, device, dtype)
     needed = _needed(graph, order, remembered)

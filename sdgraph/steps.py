@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 from . import events, provenance
 from .errors import ValueRefused
 from .graph import late_checkpoint
-from .models import ModelCache
+from .models import ModelCache, Models
 from .node import Node
 from .plan import Plan, Step, surroundings
 from .ports import a
@@ -113,17 +113,19 @@ class Steps:
                 if "provenance" in services:
                     arguments["provenance"] = self._provenance(step)
                 if "models" in services:
-                    arguments["models"] = leases.enter_context(
-                        self._models.lease(
-                            node.parts(), self._plan.device, self._dtype, self._report
-                        )
-                    )
+                    arguments["models"] = leases.enter_context(self._lease(node, step))
             if self._stop.is_set():
                 raise Stopped
             value = _of_kind(node, node.run(**arguments))
         file = str(value) if node.effect and isinstance(value, Path) else None
         self._clock.emit(events.NodeFinished, step.name, self._clock.now() - began, file)
         return value
+
+    def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
+        """The lease of what the plan names, or of what a late checkpoint turns out to need."""
+        known = {use.name: use.identity for use in step.uses}
+        parts = {use.name: use.part for use in step.uses} or node.parts()
+        return self._models.lease(parts, self._plan.device, self._dtype, self._report, known=known)
 
     def _with_checkpoints(self, node: Node[Any]) -> Node[Any]:
         """The node with the checkpoints that other nodes made put in as literals."""

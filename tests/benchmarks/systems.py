@@ -15,7 +15,7 @@ from sdgraph.values import EdgeMap, Image, Mask
 
 from .timing import Row, paired
 
-SIDE = 256
+SIDE = 512
 ROUNDS = 9
 
 
@@ -42,7 +42,7 @@ def pictures() -> tuple[Image, Mask, EdgeMap]:
     photo = PIL.Image.fromarray(skimage.data.astronaut()).resize((SIDE, SIDE))
     pixels = np.asarray(photo)
     mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
-    mask[64:192, 64:192] = 255
+    mask[128:384, 128:384] = 255
     edges = np.repeat(cv2.Canny(pixels, 100, 200)[..., None], 3, axis=2)
     return Image(pixels), Mask(mask), EdgeMap(edges)
 
@@ -54,7 +54,12 @@ def pairs() -> list[Pair]:
     common = {"num_inference_steps": 10, "guidance_scale": 7.5, **words}
     fields: dict[str, Any] = {**words, "steps": 10, "seed": 7}
     painted = {"image": image.pil, "mask_image": mask.pil, "width": SIDE, "height": SIDE}
-    turbo = {"prompt": "a red star", "num_inference_steps": 1, "guidance_scale": 0.0}
+    turbo: dict[str, Any] = {
+        "prompt": "a red star",
+        "num_inference_steps": 1,
+        "guidance_scale": 0.0,
+    }
+    turbo |= {"width": 512, "height": 512}
     video = {**common, "num_frames": 8, "guidance_scale": 9.0}
     return [
         Pair("text to image", Text2Image(**fields, width=SIDE, height=SIDE),
@@ -67,8 +72,8 @@ def pairs() -> list[Pair]:
              "StableDiffusionControlNetPipeline", "tiny/text-to-image",
              {**common, "image": edges.pil, "controlnet_conditioning_scale": 0.5},
              {"controlnet": "tiny/controlnet-edges"}),
-        Pair("Turbo", Turbo(prompt="a red star", seed=7), "StableDiffusionXLPipeline",
-             "tiny/turbo", turbo, {}),
+        Pair("Turbo", Turbo(prompt="a red star", seed=7, width=512, height=512),
+             "StableDiffusionXLPipeline", "tiny/turbo", turbo, {}),
         Pair("depth to image", DepthToImage(image=image, strength=0.7, **fields),
              "StableDiffusionDepth2ImgPipeline", "tiny/depth",
              {**common, "image": image.pil, "strength": 0.7}, {}),

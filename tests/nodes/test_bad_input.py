@@ -127,6 +127,27 @@ def test_a_damaged_config_is_named(copied: Callable[[str], Path], name: str, con
     assert str(folder / name) in text
 
 
+@pytest.mark.parametrize(
+    ("node", "checkpoint", "lost"),
+    [
+        ("estimate", "tiny/depth-estimator", "preprocessor_config.json"),
+        ("depth", "tiny/depth", "feature_extractor/preprocessor_config.json"),
+        ("text", "tiny/text-to-image", "scheduler/scheduler_config.json"),
+        ("video", "tiny/text-to-video", "scheduler/scheduler_config.json"),
+        ("text", "tiny/text-to-image", "model_index.json"),
+        ("text", "tiny/text-to-image", "vae/config.json"),
+    ],
+)
+def test_any_lost_config_is_named_before_loading(
+    copied: Callable[[str], Path], node: str, checkpoint: str, lost: str
+) -> None:
+    folder = copied(checkpoint)
+    (folder / lost).unlink()
+    text = refused_before_load(NODES[node][0].but(checkpoint=folder))
+    assert str(folder) in text
+    assert "wanted" in text
+
+
 def test_a_class_of_another_library_is_never_run(
     copied: Callable[[str], Path], session: Session
 ) -> None:

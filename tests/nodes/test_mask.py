@@ -146,6 +146,14 @@ def test_shrinking_keeps_what_touches_the_border(session: Session) -> None:
     assert drawn(session, box=[0, 0, 40, 30], **SIZE, grow=-5).all()
 
 
+def test_growing_far_is_still_a_disc(session: Session) -> None:
+    grown = drawn(session, box=[256, 256, 257, 257], width=512, height=512, grow=200)
+    rows, columns = np.mgrid[:512, :512]
+    far = np.hypot(rows - 256, columns - 256)
+    assert (grown[far <= 198] == 255).all()
+    assert not grown[far > 202].any()
+
+
 def test_growing_without_measure_ends_soon_and_fills_all(session: Session) -> None:
     assert drawn(session, box=[0, 0, 1, 1], width=512, height=512, grow=4096).all()
     assert not drawn(session, box=[0, 0, 511, 511], width=512, height=512, grow=-4096).any()

@@ -15,7 +15,7 @@ from sdgraph.nodes import Image2Image, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.nodes.schedulers import Scheduler, make_scheduler
 
 from .bare import same, script
-from .failing import failure, refused_at_construction
+from .failing import failure, refused_at_construction, refused_before_load
 from .photos import photo, picture, spot
 
 CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -108,3 +108,15 @@ def test_a_checkpoint_whose_scheduler_diffusers_lacks_asks_for_a_name(
     assert "'FutureScheduler' is not in this diffusers" in str(error)
     assert "`scheduler:`" in str(error)
     assert run(node.but(scheduler="ddim"), session=session).size == (128, 128)
+
+
+@pytest.mark.parametrize("name", ["lcm", "tcd"])
+def test_distilled_schedulers_refuse_more_steps_than_they_know_before_loading(
+    session: Session, name: Any
+) -> None:
+    node = Text2Image(prompt="a", scheduler=name, steps=51, width=64, height=64)
+    text = refused_before_load(node)
+    assert "text2_image.steps" in text
+    assert f"51 steps by {name}" in text
+    assert "at most 50" in text
+    assert run(node.but(steps=50), session=session).size == (64, 64)

@@ -128,9 +128,7 @@ def test_every_parameter_changes_the_picture(session: Session, change: dict[str,
 
 def test_bfloat16_equals_the_script_in_bfloat16(session: Session) -> None:
     checkpoint = Checkpoint("tiny/text-to-image", dtype="bfloat16")
-    made = run(
-        Text2Image(prompt="a star", steps=2, checkpoint=Checkpoint(checkpoint)), session=session
-    )
+    made = run(Text2Image(prompt="a star", steps=2, checkpoint=checkpoint), session=session)
     wanted = script("StableDiffusionPipeline", "tiny/text-to-image", prompt="a star", steps=2,
                     seed=0, dtype="bfloat16")  # fmt: skip
     assert same(made.numpy, wanted)

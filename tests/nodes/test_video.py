@@ -60,6 +60,14 @@ def test_both_lengths_are_refused_with_what_the_seconds_are() -> None:
     assert "3 s are 76 frames" in text
 
 
+def test_seconds_are_bounded_as_frames_are() -> None:
+    Text2Video(prompt="a", seconds=400, fps=24.9)
+    text = refused_at_construction(Text2Video, prompt="a", seconds=600.0, fps=240.0)
+    assert "Text2Video.seconds" in text
+    assert "144001 frames" in text
+    assert "Text2Video.frames" in refused_at_construction(Text2Video, prompt="a", frames=10_001)
+
+
 @pytest.mark.parametrize("fields", [{"frames": 0}, {"seconds": 0.0}, {"fps": 0.0}])
 def test_no_length_at_all_is_refused(fields: dict[str, Any]) -> None:
     (name,) = fields
