@@ -84,8 +84,9 @@ class DepthToImage(Diffusion[Image]):
     )
 
     def check(self) -> Iterator[Problem]:
-        yield from super().check()
-        if self.depth is None and isinstance(self.checkpoint, Checkpoint):
+        problems = list(super().check())
+        yield from problems
+        if not problems and self.depth is None and isinstance(self.checkpoint, Checkpoint):
             # Raises where it is missing.
             config(self.checkpoint, "feature_extractor", "preprocessor_config.json")
 

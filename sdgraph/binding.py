@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidNode, InvalidWorkflow, Mark, Problem, nearest
+from .files import expanded
 from .graph import missing_file
 from .inputs import LOADERS, Input, given_problems, kind_of
 from .node import Node
@@ -25,7 +26,7 @@ from .template import (
     unescaped,
     value_at,
 )
-from .values import Checkpoint, expanded
+from .weights import Checkpoint
 
 
 class Unbuilt(Lazy):

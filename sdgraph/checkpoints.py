@@ -13,7 +13,8 @@ from typing import Any
 from . import hub, shipped
 from .digests import content, read_json
 from .errors import CheckpointError, Problem
-from .values import Checkpoint, expanded
+from .files import expanded
+from .weights import Checkpoint
 
 INDEX = "model_index.json"
 """The file that lists the components of a pipeline's checkpoint."""
@@ -278,6 +279,7 @@ _HEARSAY = ("_name_or_path", "_diffusers_version", "transformers_version")
 def _identifying(part: Part, folder: Path) -> Iterator[Path]:
     """The files that beside weights decide what a component computes, in order."""
     if part.processor:
+        config(part.checkpoint, part.folder, "preprocessor_config.json")  # tells if it is missing
         yield folder / "preprocessor_config.json"
     elif (folder / "config.json").is_file():
         yield folder / "config.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import checkpoints
 from .errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
 from .node import Node, ancestry
-from .values import Checkpoint
+from .weights import Checkpoint
 
 if TYPE_CHECKING:
     import networkx as nx

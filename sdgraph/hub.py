@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import shipped
 from .errors import CheckpointError, Problem
-from .values import Checkpoint
+from .weights import Checkpoint
 
 
 def is_off() -> bool:

@@ -230,7 +230,9 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
     folder = root / part.folder
     if "Tokenizer" in name:
         return _load_tokenizer(_class(part, library, name), folder)
-    if name.rstrip("Fast").endswith(("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")):
+    if name.removesuffix("Fast").endswith(
+        ("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")
+    ):
         return _load_processor(part, folder)
     checkpoints.files(part)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}

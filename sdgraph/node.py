@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Union
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import PydanticCustomError
 
+from .content import content_of
 from .definition import Definition, check_defaults, define
 from .errors import InvalidNode, NodeDefinitionError, Problem
 from .ports import Lazy, SourceFile, TargetFile, any_sequence, port
-from .values import content_of
 from .wording import problems_of
 
 if TYPE_CHECKING:

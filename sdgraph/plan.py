@@ -11,7 +11,7 @@ from .checkpoints import Part
 from .graph import Graph, late_checkpoint
 from .node import Node
 from .store import Remembered, Store, result_key
-from .values import Checkpoint
+from .weights import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)

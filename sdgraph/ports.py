@@ -13,7 +13,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from .errors import ValueRefused
-from .values import Checkpoint, expanded
+from .files import expanded
+from .weights import Checkpoint
 
 
 class Lazy:

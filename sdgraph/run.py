@@ -18,7 +18,7 @@ from .plan import plan as make_plan
 from .schedule import Schedule
 from .steps import Steps
 from .store import Store
-from .values import Checkpoint
+from .weights import Checkpoint
 from .workflow import Workflow
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 from .inputs import RESERVED, TYPES
 from .node import Node
 from .ports import REFERENCE as PORT_PATTERN
-from .values import Checkpoint
+from .weights import Checkpoint
 
 Schema = dict[str, Any]
 

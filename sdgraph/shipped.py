@@ -29,10 +29,14 @@ _TRANSFORMERS_WEIGHTS = "model.safetensors"
 _making = threading.Lock()
 
 
-@cache
 def names() -> tuple[str, ...]:
     """The names of all shipped checkpoints, sorted, as in `tiny/inpaint`."""
-    return tuple(sorted(_PREFIX + entry.name for entry in _SHIPPED.iterdir() if entry.is_dir()))
+    return _names_in(_SHIPPED)
+
+
+@cache
+def _names_in(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(_PREFIX + entry.name for entry in folder.iterdir() if entry.is_dir()))
 
 
 def configs(name: str) -> Path:

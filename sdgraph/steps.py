@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import events, provenance
+from .content import content_of
 from .errors import ValueRefused
 from .graph import late_checkpoint
 from .models import ModelCache, Models
@@ -16,7 +17,7 @@ from .node import Node
 from .plan import Plan, Step, surroundings
 from .ports import a
 from .store import Store, result_key
-from .values import Checkpoint, content_of
+from .weights import Checkpoint
 from .wording import describe
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from .content import content_of, size_of
 from .digests import content as file_content
 from .graph import source_files
 from .node import Node
-from .values import content_of, size_of
 
 DEFAULT_BYTES = 512 * 2**20
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidWorkflow, Problem
+from .files import expanded
 from .template import Spec, Template, read_template, reference, unescaped
-from .values import expanded
 
 MAX_NESTING = 16
 """How deep sub-workflows may stand in one another."""

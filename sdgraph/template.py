@@ -10,8 +10,8 @@ from typing import Any
 
 from .document import Document, places, read
 from .errors import InvalidWorkflow, Problem, did_you_mean, in_file_order
+from .files import expanded
 from .inputs import LOADERS, Input, declared
-from .values import expanded
 from .wording import describe, one_of
 
 KEYS = ("name", "description", "inputs", "nodes", "output")

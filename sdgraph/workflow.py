@@ -19,7 +19,7 @@ from .inputs import SCALARS, Input
 from .node import Node
 from .registry import Registry, installed
 from .template import Spec, Template, escaped, read_template, template
-from .values import Checkpoint
+from .weights import Checkpoint
 from .wording import describe
 
 

@@ -120,7 +120,7 @@ def test_an_unknown_name_is_refused_with_the_names_and_the_nearest(call: Any) ->
     with pytest.raises(CheckpointError) as caught:
         call("tiny/inpant")
     assert str(caught.value).splitlines() == [
-        "checkpoint 'tiny/inpant'",
+        "tiny/inpant",
         "  found:  no shipped checkpoint of that name",
         f"  wanted: one of {', '.join(NAMES)}",
         "  fix:    did you mean 'tiny/inpaint'?",

@@ -7,9 +7,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +18,6 @@ from hypothesis.extra import numpy as hnp
 
 from sdgraph.errors import ValueRefused
 from sdgraph.values import (
-    Checkpoint,
     ControlMap,
     DepthMap,
     EdgeMap,
@@ -34,9 +30,9 @@ from sdgraph.values import (
     SoftEdgeMap,
     Value,
     Video,
-    content_of,
-    size_of,
 )
+from sdgraph.weights import Checkpoint
+from tests.pixels import photo
 
 SIDES = st.integers(1, 9)
 RGB = st.tuples(SIDES, SIDES, st.sampled_from((3, 4))).flatmap(lambda s: hnp.arrays(np.uint8, s))
@@ -59,74 +55,6 @@ VALUES: st.SearchStrategy[Value] = st.one_of(
 )
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "I;16B")
-TEXT = st.text(st.characters(codec=None), max_size=5)
-LITERALS = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.sampled_from((0, 1, 0.0, -0.0, 1.0, "0", "1", "", b"", b"1", True, False)),
-        st.floats(allow_nan=False),
-        TEXT,
-        st.binary(max_size=5),
-        TEXT.map(PurePosixPath),
-    ),
-    lambda item: st.one_of(
-        st.lists(item, max_size=3),
-        st.lists(item, max_size=3).map(tuple),
-        st.dictionaries(TEXT, item, max_size=3),
-    ),
-    max_leaves=6,
-)
-
-
-def photo(height: int = 4, width: int = 6, channels: int = 3) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(7).integers(0, 256, (height, width, channels), np.uint8)
-
-
-def told_apart(literal: Any) -> Any:
-    """A text that differs whenever two literals do, made without the code under test."""
-    if isinstance(literal, dict):
-        return "dict", sorted((told_apart(k), told_apart(v)) for k, v in literal.items())
-    if isinstance(literal, list | tuple):
-        return type(literal).__name__, *(told_apart(item) for item in literal)
-    return type(literal).__name__, repr(literal)
-
-
-@given(LITERALS, LITERALS)
-def test_content_is_equal_exactly_when_the_literals_are(one: Any, other: Any) -> None:
-    same = repr(told_apart(one)) == repr(told_apart(other))
-    assert (content_of(one) == content_of(other)) == same
-
-
-@given(LITERALS)
-def test_contents_may_be_joined_by_commas_or_white_space(literal: Any) -> None:
-    content = content_of(literal)
-    assert content == content_of(copy.deepcopy(literal))
-    assert "," not in content and content.split() == [content]
-
-
-def test_content_tells_look_alikes_apart() -> None:
-    alike = [1, 1.0, True, "1", b"1", 0.0, -0.0, 0, False, None, "None", (1,), [1], Path("1")]
-    assert len({content_of(value) for value in alike}) == len(alike)
-    assert content_of(10**5000) != content_of(10**5000 + 1)
-
-
-def test_content_of_a_mapping_ignores_order_and_kind_of_mapping() -> None:
-    first, second = {"a": 1, "b": (2,)}, MappingProxyType({"b": (2,), "a": 1})
-    assert content_of(first) == content_of(second)
-
-
-def test_content_of_a_value_is_its_own() -> None:
-    image = Image(photo())
-    assert content_of(image) == image.content
-    assert content_of([image]) != content_of([EdgeMap(photo())])
-
-
-@pytest.mark.parametrize("wrong", [object(), {1}, Image, np.zeros(3), 1j, float("nan"), [object()]])
-def test_content_of_anything_else_is_refused(wrong: object) -> None:
-    with pytest.raises(ValueRefused, match=r"content_of\n  found: .*\n  wanted: "):
-        content_of(wrong)
 
 
 @given(VALUES)
@@ -155,41 +83,6 @@ def test_no_attribute_can_be_set_or_deleted(value: Value) -> None:
             delattr(value, name)
 
 
-@pytest.mark.parametrize(
-    ("make", "array"),
-    [
-        (lambda array: Image(array).numpy, photo()),
-        (lambda array: Image(array).numpy, photo()[:, ::-1]),
-        (lambda array: Mask(array).numpy, photo()[..., 0]),
-        (lambda array: Mask(array).numpy, photo()[..., 0] > 99),
-        (lambda array: DepthMap(array).depth, photo()[..., 0].astype(np.float32)),
-        (lambda array: DepthMap(array).numpy, photo()[..., 0].astype(np.float32)),
-        (lambda array: Video(array, 8).frames, photo()[None]),
-        (lambda array: Video(array, 8)[0].numpy, photo()[None]),
-    ],
-)
-def test_a_value_shares_no_memory_that_a_caller_can_write(
-    make: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], array: npt.NDArray[Any]
-) -> None:
-    view = array[...]
-    view.setflags(write=False)  # read-only itself, but a view of what is not
-    for given_array in (array, view):
-        held = make(given_array)
-        assert not np.shares_memory(held, array)
-        with pytest.raises(ValueError, match="read-only"):
-            held[...] = 0
-        with pytest.raises(ValueError, match="WRITEABLE"):
-            held.setflags(write=True)
-
-
-def test_an_array_that_nobody_can_write_is_not_copied() -> None:
-    pixels = photo()
-    pixels.setflags(write=False)
-    assert np.shares_memory(Image(pixels).numpy, pixels)
-    video = Video(photo()[None], 8)
-    assert np.shares_memory(video[0].numpy, video.frames)
-
-
 def test_editing_a_pillow_picture_of_a_value_leaves_the_value_alone() -> None:
     for value in (Image(photo()), Image(photo(channels=4)), Mask(photo()[..., 0])):
         before = value.numpy.copy()
@@ -202,11 +95,6 @@ def test_the_kind_of_a_map_is_part_of_its_content() -> None:
     kinds = (Image, EdgeMap, PoseMap, SegmentMap, ScribbleMap, SoftEdgeMap, NormalMap)
     assert len({kind(photo()) for kind in kinds}) == len(kinds)
     assert all(issubclass(kind, ControlMap) for kind in (*kinds[1:], DepthMap))
-
-
-def test_a_shape_is_part_of_the_content() -> None:
-    assert Image(photo(4, 6)) != Image(photo(4, 6).reshape(6, 4, 3))
-    assert Video(photo()[None], 8) != Video(photo()[None], 9)
 
 
 def test_an_image_tells_its_size_in_pillow_order() -> None:
@@ -326,44 +214,6 @@ def test_a_video_plays_in_a_notebook_unless_it_is_huge(monkeypatch: pytest.Monke
     assert html.startswith("<video controls loop") and "data:video/mp4;base64,AAAA" in html
     monkeypatch.setattr("sdgraph.values._INLINE_VIDEO_BYTES", 10)
     assert "too large" in video._repr_html_()
-
-
-def test_a_checkpoint_is_read_from_a_name_or_a_mapping_and_written_back() -> None:
-    plain = Checkpoint("tiny/inpaint")
-    full = Checkpoint(Path("models/mine"), revision="main", variant="fp16", dtype="float16")
-    assert plain.as_data() == "tiny/inpaint" and repr(plain) == "Checkpoint('tiny/inpaint')"
-    for checkpoint in (plain, full):
-        assert checkpoint.content and Checkpoint.parse(checkpoint.as_data()) == checkpoint
-        assert eval(repr(checkpoint)) == checkpoint
-        assert Checkpoint.parse(checkpoint) is checkpoint
-    assert full.source == "models/mine"
-    assert len({plain, full, Checkpoint("tiny/inpaint", dtype="float32")}) == 3
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ("", r"source\n  found:  ''"),
-        ("  ", r"source"),
-        (3, r"found:  3"),
-        ({"variant": "fp16"}, r"a mapping that has one"),
-        ({"source": "a", "varient": "b"}, r"did you mean 'variant'"),
-        ({"source": "a", "dtype": "float61"}, r"did you mean 'float16'"),
-        ({"source": "a", "variant": "two words"}, r"one word"),
-        ({"source": "a", "revision": ""}, r"one word"),
-        ({"source": None}, r"hub id"),
-    ],
-)
-def test_a_wrong_checkpoint_is_refused(data: object, words: str) -> None:
-    with pytest.raises(ValueRefused, match=words):
-        Checkpoint.parse(data)
-
-
-def test_size_counts_the_bytes_of_arrays_wherever_they_are() -> None:
-    image, depth = Image(photo()), DepthMap(photo()[..., 0])
-    assert size_of(image) == 72 and size_of(depth) == 24 * (4 + 3)
-    assert 72 < size_of({"a": (image, 1)}) < 72 + 500
-    assert 1000 <= size_of("x" * 1000) <= 1100
 
 
 def test_importing_values_and_media_loads_no_heavy_library() -> None:

@@ -45,18 +45,20 @@ def load_state(
 
     with safe_open(path, "pt") as file:
         note = json.loads(file.metadata()["sdgraph"])
-        _check(folder, note["settings"], dict(settings), set(file.keys()), parameters)
+        keys = set(file.keys())
+        _check(folder, note["settings"], dict(settings), keys, parameters)
         import torch
 
         with torch.no_grad():
             for place, (name, value) in enumerate(parameters.items()):
                 value.copy_(file.get_tensor(f"now/{name}"))
                 average[name].copy_(file.get_tensor(f"average/{name}"))
-                optimizer.state[value] = {
-                    "step": torch.tensor(float(note["step"])),
-                    "exp_avg": file.get_tensor(f"first/{place}").to(value.device),
-                    "exp_avg_sq": file.get_tensor(f"second/{place}").to(value.device),
-                }
+                if f"first/{place}" in keys:
+                    optimizer.state[value] = {
+                        "step": torch.tensor(float(note["step"])),
+                        "exp_avg": file.get_tensor(f"first/{place}").to(value.device),
+                        "exp_avg_sq": file.get_tensor(f"second/{place}").to(value.device),
+                    }
     state.step = state.saved = note["step"]
     state.curve = json.loads((folder / "curve.json").read_text())[: state.step]
     return state
@@ -92,11 +94,12 @@ def save_state(folder: Path, settings: Mapping[str, Any], state: State, optimize
 
     tensors = {}
     for place, (name, value) in enumerate(state.parameters.items()):
-        moments = optimizer.state[value]
         tensors[f"now/{name}"] = value.detach().contiguous()
         tensors[f"average/{name}"] = state.average[name].contiguous()
-        tensors[f"first/{place}"] = moments["exp_avg"].contiguous()
-        tensors[f"second/{place}"] = moments["exp_avg_sq"].contiguous()
+        moments = optimizer.state.get(value)
+        if moments:  # SDXL reads an encoder's last but one layer, so its last has no gradient
+            tensors[f"first/{place}"] = moments["exp_avg"].contiguous()
+            tensors[f"second/{place}"] = moments["exp_avg_sq"].contiguous()
     note = {"sdgraph": json.dumps({"settings": dict(settings), "step": state.step})}
     beside = folder / f".{NAME}.{os.getpid()}"
     try:

@@ -1,0 +1,75 @@
+"""Denoising: what every procedure that trains a U-Net has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .latents import encode, tokens_of
+from .loop import Settings, generator_for
+
+if TYPE_CHECKING:
+    from .data import Dataset
+
+DROPPED = 0.1
+"""The share of captions left out, so that guidance has something to compare with
+(Ho & Salimans 2022)."""
+
+
+class DiffusionTrainee:
+    """Predicts what the noise schedule asks for (noise, or v) from noised latents and a caption.
+
+    Denoising diffusion (Ho et al. 2020) with v-prediction (Salimans & Ho 2022) where the
+    checkpoint's scheduler says so. Subclasses add channels or residuals.
+    """
+
+    def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
+        from diffusers import DDPMScheduler
+
+        self.parts = parts
+        self.settings = settings
+        self.data = data
+        self.noise_schedule = DDPMScheduler.from_config(parts["scheduler"].config)
+        self.latents = encode(parts["vae"], data.pictures)
+        self.tokens = tokens_of(parts["tokenizer"], data.captions)
+        self.modules: Mapping[str, Any] = {
+            "unet": parts["unet"],
+            "text_encoder": parts["text_encoder"],
+        }
+
+    def loss(self, step: int) -> Any:
+        """The mean squared error of the prediction on the batch of a step."""
+        import torch
+        from torch.nn.functional import mse_loss
+
+        random = generator_for(self.settings.seed, step)
+        count = self.settings.batch
+        places = torch.randint(len(self.latents), (count,), generator=random)
+        latents = self.latents[places]
+        noise = torch.randn(latents.shape, generator=random)
+        steps = self.noise_schedule.config.num_train_timesteps
+        times = torch.randint(steps, (count,), generator=random)
+        dropped = torch.rand(count, generator=random) < DROPPED
+        words = self.words(torch.where(dropped, len(self.tokens) - 1, places))
+        noised = self.noise_schedule.add_noise(latents, noise, times)
+        predicted = self.predict(noised, times, words, places, random)
+        return mse_loss(predicted.float(), self.target(latents, noise, times))
+
+    def words(self, places: Any) -> Any:
+        """The text features of some captions: count × length × width."""
+        return self.parts["text_encoder"](self.tokens[places]).last_hidden_state
+
+    def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
+        """What the U-Net says of noised latents; `random` is for what else a batch draws."""
+        del places, random
+        return self.parts["unet"](noised, times, words).sample
+
+    def target(self, latents: Any, noise: Any, times: Any) -> Any:
+        """What the U-Net is to say."""
+        if self.noise_schedule.config.prediction_type == "v_prediction":
+            return self.noise_schedule.get_velocity(latents, noise, times)
+        return noise
+
+    def sample(self) -> Any:
+        """Eight pictures made from captions of held-out scenes; None where there is no world."""
+        return None

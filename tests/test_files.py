@@ -1,0 +1,127 @@
+"""Files are written whole or not at all, and every failure is told with a way out."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from sdgraph.errors import MediaError
+from sdgraph.files import expanded, write_beside
+from sdgraph.films import write_video
+from sdgraph.pictures import read_image, write_image
+from tests.pixels import film, gradient
+
+
+def test_a_missing_picture_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
+    write_image(PIL.Image.fromarray(gradient()), tmp_path / "portrait.png")
+    with pytest.raises(MediaError, match=r"did you mean 'portrait.png'\?"):
+        read_image(tmp_path / "potrait.png")
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(PIL.Image, "open", forbid)
+    with pytest.raises(MediaError, match=r"may not be read"):
+        read_image(tmp_path / "a.png")
+
+
+def test_write_beside_makes_folders_and_shows_only_whole_files(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "er" / "a.png"
+    with write_beside(path) as beside:
+        assert beside.parent == path.parent and beside.name.startswith(".")
+        assert beside.suffix == ".png" and not path.exists()
+        beside.write_text("whole")
+    assert path.read_text() == "whole" and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
+def test_write_beside_leaves_the_old_file_when_anything_goes_wrong(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    (tmp_path / "a.png").write_text("old")
+    with pytest.raises(error), write_beside(tmp_path / "a.png") as beside:
+        beside.write_text("half")
+        raise error
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.png", "old")]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "full disk"),
+        (errno.EDQUOT, "full disk"),
+        (errno.EROFS, "cannot be written to"),
+        (errno.EACCES, "cannot be written to"),
+        (errno.EIO, "a failure"),
+    ],
+)
+def test_a_disk_that_fails_is_said_with_a_way_out(
+    tmp_path: Path, number: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        path.write_text("half")
+        raise OSError(number, "the disk says no")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    writers: list[Callable[[], bool]] = [
+        lambda: write_image(PIL.Image.fromarray(gradient()), tmp_path / "a.png"),
+        lambda: write_video(film(), tmp_path / "a.gif"),
+    ]
+    for write in writers:
+        with pytest.raises(MediaError, match=rf"a\.\w+\n  found: .*{words}.*\n.*\n  fix: "):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes by resource")
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.gif", "a.mp4", "a.webm", "film.gif"])
+def test_a_disk_that_runs_full_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+    code = """
+import resource, sys, numpy
+from sdgraph import errors, media, values
+pixels = numpy.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), numpy.uint8)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    if sys.argv[1].endswith(("mp4", "webm", "film.gif")):
+        media.write_video(values.Video(pixels, 8), sys.argv[1])
+    else:
+        media.write_image(values.Image(pixels[0]).pil, sys.argv[1])
+except errors.MediaError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / name)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "full disk" in out.stdout and "free some space" in out.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_said_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.png").mkdir()
+    picture = PIL.Image.fromarray(gradient())
+    for below in ("file/a.png", "file/deeper/a.png"):
+        with pytest.raises(MediaError, match=r"cannot be written to"):
+            write_image(picture, tmp_path / below)
+    with pytest.raises(MediaError, match=r"found:  a folder"):
+        write_image(picture, tmp_path / "folder.png")
+    with pytest.raises(MediaError, match=r"cannot be written to"):
+        write_video(film(), tmp_path / "file" / "a.mp4")
+
+
+def test_a_home_folder_is_written_out_and_that_of_nobody_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert expanded("~/a.png") == tmp_path / "a.png"
+    assert expanded(Path("~nobody-of-that-name/a.png")) == Path("~nobody-of-that-name/a.png")

@@ -1,0 +1,117 @@
+"""Videos survive files: their frames, colours, rate and provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from sdgraph.errors import MediaError
+from sdgraph.films import read_video, write_video
+from sdgraph.media import read_provenance
+from sdgraph.values import Video
+from tests.pixels import PROVENANCE, VIDEOS, film, mean_difference
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+@pytest.mark.parametrize("fps", [8, 24, 25.0, 12.5])
+def test_a_video_keeps_its_frames_rate_and_provenance(
+    tmp_path: Path, suffix: str, fps: float
+) -> None:
+    path, video = tmp_path / f"a{suffix}", film(count=9, fps=fps)
+    assert write_video(video, path, provenance=PROVENANCE) is True
+    back = read_video(path)
+    assert back.frames.shape == video.frames.shape
+    assert back.fps == pytest.approx(fps, rel=0.02 if suffix == ".gif" else 1e-9)
+    assert mean_difference(back.frames, video.frames) < 5
+    assert read_provenance(path) == PROVENANCE
+
+
+@pytest.mark.parametrize("fps", [30000 / 1001, 24000 / 1001, 0.5, 7.3, 240])
+def test_mp4_keeps_odd_rates_exactly(tmp_path: Path, fps: float) -> None:
+    write_video(film(fps=fps), tmp_path / "a.mp4")
+    assert read_video(tmp_path / "a.mp4").fps == fps
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_colours_do_not_drift_through_a_video(tmp_path: Path, suffix: str) -> None:
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128), (255, 255, 255), (0, 0, 0)]
+    for colour in colours:
+        write_video(
+            Video(np.full((2, 16, 16, 3), colour, np.uint8), 8), path := tmp_path / f"a{suffix}"
+        )
+        drift = read_video(path).frames.astype(int) - colour
+        assert np.abs(drift).max() <= 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 33), (2, 3)])
+def test_odd_sides_grow_by_a_repeated_edge_in_mp4_alone(
+    tmp_path: Path, height: int, width: int
+) -> None:
+    ramp = np.arange(2 * height * width, dtype=np.uint8).reshape(2, height, width, 1)
+    video = Video(np.repeat(ramp, 3, axis=3), 8)
+    write_video(video, tmp_path / "a.mp4")
+    padded = np.pad(video.frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), "edge")
+    back = read_video(tmp_path / "a.mp4")
+    assert back.frames.shape == padded.shape and mean_difference(back.frames, padded) < 8
+    for suffix in (".webm", ".gif"):
+        write_video(video, path := tmp_path / f"a{suffix}")
+        assert read_video(path).size == video.size
+
+
+def test_mp4_plays_before_it_is_loaded_and_says_its_colours(tmp_path: Path) -> None:
+    import av
+
+    write_video(film(), path := tmp_path / "a.mp4")
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    with av.open(str(path)) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.pix_fmt, context.colorspace, context.color_range) == ("yuv420p", 1, 1)
+
+
+def test_quality_of_a_video_is_heard(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    for suffix in (".mp4", ".webm"):
+        sizes = []
+        for quality in (1, 95):
+            write_video(Video(noise, 8), path := tmp_path / f"a{suffix}", quality=quality)
+            sizes.append(path.stat().st_size)
+        assert sizes[0] < sizes[1] / 2
+
+
+def test_a_gif_loops_for_ever_and_takes_as_long_as_its_video(tmp_path: Path) -> None:
+    video = film(count=12, fps=30)
+    write_video(video, tmp_path / "a.gif")
+    with PIL.Image.open(tmp_path / "a.gif") as gif:
+        assert gif.info["loop"] == 0
+    assert read_video(tmp_path / "a.gif").seconds == pytest.approx(video.seconds)
+
+
+def test_equal_frames_in_a_row_come_back_from_a_gif(tmp_path: Path) -> None:
+    frames = film(count=3).frames[[0, 1, 1, 1, 2]]
+    write_video(Video(frames, 10), tmp_path / "a.gif")
+    back = read_video(tmp_path / "a.gif")
+    assert (len(back), back.fps) == (5, 10) and np.array_equal(back.frames[1], back.frames[3])
+
+
+def test_one_long_pause_of_a_gif_does_not_fill_the_memory(tmp_path: Path) -> None:
+    first, second = (image.pil for image in film(count=2))
+    first.save(
+        tmp_path / "a.gif", save_all=True, append_images=[second], duration=[10, 600_000], loop=0
+    )
+    back = read_video(tmp_path / "a.gif")
+    assert len(back) == 2 and back.seconds == pytest.approx(600.01)
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+@pytest.mark.parametrize("kept", [0.1, 0.4, 0.6])
+def test_a_cut_video_is_refused(tmp_path: Path, suffix: str, kept: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), np.uint8)
+    write_video(Video(noise, 8), path := tmp_path / f"a{suffix}")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(MediaError):
+        read_video(path)
