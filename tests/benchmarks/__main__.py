@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections.abc import Iterable
+
+from sdgraph.provenance import versions
 
 from . import engine, memory, startup, systems
 from .timing import Row
@@ -23,6 +27,18 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
+def circumstances() -> str:
+    """On what the figures were taken."""
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    return (
+        "# Benchmarks\n\nPrinted by `OMP_NUM_THREADS=1 python -m tests.benchmarks`: "
+        "CPU time, medians; ratios are medians of pairs run in turn.\n\n"
+        f"{machine}; {packages}.\n"
+    )
+
+
 if __name__ == "__main__":
     names = sys.argv[1:] or list(ALL)
+    print(circumstances())
     print(table(row for name in names for row in ALL[name]()))

@@ -107,9 +107,9 @@ def _shape(
         graph = Graph.of(*make(seed))
         phases.setdefault("build and name", []).append(time.process_time() - began)
         works: list[tuple[str, Callable[[], object]]] = [
-            ("check", graph.check),
-            ("plan, with check", partial(session.plan, graph)),
-            ("first run, with check and plan", partial(session.run, graph)),
+            ("validate", graph.check),
+            ("plan, with validation", partial(session.plan, graph)),
+            ("first run, with validation and plan", partial(session.run, graph)),
             ("run again, unchanged", partial(session.run, graph)),
         ]
         for phase, work in works:
@@ -119,7 +119,7 @@ def _shape(
     sort = median_seconds(lambda: list(nx.topological_sort(graph.dag))) / count * 1e6
     for phase, seconds in phases.items():
         ours = sorted(seconds)[len(seconds) // 2] / count * 1e6
-        aim = {"first run, with check and plan": "< 100 µs", "run again, unchanged": "< 20 µs"}
+        aim = {"first run, with validation and plan": "< 100 µs", "run again, unchanged": "< 20 µs"}
         yield Row(
             f"{name}: {phase}",
             f"{ours:.1f} µs a node",

@@ -16,7 +16,7 @@ from sdgraph.values import EdgeMap, Image, Mask
 from .timing import Row, paired
 
 SIDE = 512
-ROUNDS = 9
+ROUNDS = 15
 
 
 @dataclass(frozen=True)
