@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from sdgraph.checkpoints import Part, components, config, index
 from sdgraph.errors import CheckpointError, Problem, ValueRefused
-from sdgraph.models import Models, quiet
+from sdgraph.loading import quiet
+from sdgraph.models import Models
 from sdgraph.node import In, Node, refuse
 from sdgraph.values import Checkpoint
 

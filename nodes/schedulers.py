@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sdgraph.checkpoints import config
 from sdgraph.errors import CheckpointError
-from sdgraph.models import quiet
+from sdgraph.loading import quiet
 from sdgraph.values import Checkpoint
 
 Scheduler = Literal[

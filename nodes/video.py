@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.models import Models, quiet
+from sdgraph.loading import quiet
+from sdgraph.models import Models
 from sdgraph.node import In, refuse
 from sdgraph.values import Checkpoint, Video
 

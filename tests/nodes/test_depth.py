@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.models import ModelCache, load_part
+from sdgraph.loading import load_part
+from sdgraph.models import ModelCache
 from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.values import DepthMap, Image
 
