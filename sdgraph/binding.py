@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import InvalidNode, InvalidWorkflow, Mark, Problem, nearest
+from .attempt import Unbuilt, attempt, holds_unbuilt
+from .errors import InvalidWorkflow, Mark, Problem, nearest
 from .files import expanded
 from .graph import missing_file
 from .inputs import LOADERS, Input, given_problems, kind_of
@@ -27,15 +28,6 @@ from .template import (
     value_at,
 )
 from .weights import Checkpoint
-
-
-class Unbuilt(Lazy):
-    """Stands for a node that could not be made, so that its readers are checked all the same."""
-
-    content = "unbuilt"
-
-    def __init__(self, output: type | None) -> None:
-        self.output = output  # type: ignore[misc]  # of each one, not of the class
 
 
 @dataclass
@@ -153,15 +145,12 @@ class _Scope:
         for name, port in known.ports.items():
             if Checkpoint in port.kinds and name in fields:
                 fields[name] = rebased(fields[name], self.template.folder)
-        try:
-            node = cls(**fields)
-        except InvalidNode as error:
-            self._node_problems(error, spec, cls, fields)
-            node = None
+        node, problems = attempt(cls, fields)
+        self._node_problems(problems, spec, cls, fields)
         if (
             node is None
             or len(self.bound.problems) > before
-            or any(map(_holds_unbuilt, fields.values()))
+            or any(map(holds_unbuilt, fields.values()))
         ):
             self._missing_files(spec, {name: fields.get(name) for name in known.sources})
             return Unbuilt(cls.output)
@@ -178,13 +167,13 @@ class _Scope:
                 self._report(problem, spec.name, self._mark(spec.name, name))
 
     def _node_problems(
-        self, error: InvalidNode, spec: Spec, cls: type[Node[Any]], fields: Mapping[str, Any]
+        self, problems: list[Problem], spec: Spec, cls: type[Node[Any]], fields: Mapping[str, Any]
     ) -> None:
-        for problem in error.problems:
+        for problem in problems:
             place = place_in(problem.subject.removeprefix(cls.__name__)[1:], spec.fields)
             name = str(place[0]) if place else ""
             value, raw = value_at(fields, place), value_at(spec.fields, place)
-            if name not in cls.definition.ports and _holds_unbuilt(value):
+            if name not in cls.definition.ports and holds_unbuilt(value):
                 continue
             found, fix = problem.found, problem.fix
             if (to := reference(raw)) is not None:
@@ -309,11 +298,3 @@ class _Scope:
         if problem.found.startswith("an input"):
             at = self.template.document.key_mark("nodes", spec.name, name)
         return replace(problem, subject=f"{self.prefix}{spec.name}.{name}", at=at)
-
-
-def _holds_unbuilt(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(map(_holds_unbuilt, value))
-    if isinstance(value, dict):
-        return any(map(_holds_unbuilt, value.values()))
-    return isinstance(value, Unbuilt)

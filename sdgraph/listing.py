@@ -11,7 +11,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
-from .binding import Unbuilt
+from .attempt import Unbuilt
 from .errors import Invalid
 from .node import Node
 from .schema import Schema, node_schema

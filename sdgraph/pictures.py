@@ -25,7 +25,7 @@ _PICTURES = {
     ".webp": ("WEBP", ("RGB", "RGBA")),
     ".tif": ("TIFF", ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "F")),
     ".tiff": ("TIFF", ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "F")),
-    ".bmp": ("BMP", ("1", "L", "RGB")),
+    ".bmp": ("BMP", ("1", "L", "RGB")),  # Pillow 11 and 12 cut P short
     ".gif": ("GIF", ("1", "L", "P", "RGB", "RGBA")),
 }
 PICTURE_SUFFIXES = tuple(_PICTURES)

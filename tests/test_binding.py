@@ -10,6 +10,7 @@ import pytest
 from sdgraph import subworkflow
 from sdgraph.errors import InvalidWorkflow
 from sdgraph.graph import Graph
+from sdgraph.registry import installed
 from sdgraph.workflow import load_workflow, workflow_from_yaml
 from tests import toys
 
@@ -197,3 +198,16 @@ def test_a_checkpoint_that_is_a_path_is_relative_to_its_file(folder: Path) -> No
 def _written(folder: Path, text: str) -> Path:
     (folder / "w.yaml").write_text(text)
     return folder / "w.yaml"
+
+
+def test_wrong_wires_do_not_hide_fields_that_do_not_fit_together() -> None:
+    text = (
+        "nodes:\n"
+        "  photo: {type: Text2Image, prompt: x}\n"
+        "  edges: {type: Canny, image: $photo}\n"
+        "  cat: {type: Inpaint, image: $photo, mask: $edges, prompt: y, steps: 2, strength: 0.3}\n"
+    )
+
+    problems = workflow_from_yaml(text, registry=installed()).problems()
+
+    assert [problem.subject for problem in problems] == ["cat.mask", "cat.strength"]

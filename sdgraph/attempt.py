@@ -1,0 +1,54 @@
+"""Making a node of a file's fields, and what stands in for one that could not be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import InvalidNode, Problem
+from .node import Node
+from .ports import Lazy
+
+
+class Unbuilt(Lazy):
+    """Stands for a node that could not be made, so that its readers are checked all the same."""
+
+    content = "unbuilt"
+
+    def __init__(self, output: type | None) -> None:
+        self.output = output  # type: ignore[misc]  # of each one, not of the class
+
+
+def attempt(
+    cls: type[Node[Any]], fields: Mapping[str, Any]
+) -> tuple[Node[Any] | None, list[Problem]]:
+    """The node of some fields, or None and every problem in them.
+
+    Where only wires are wrong, the rest is tried with stand-ins for them: what does not fit
+    together is then told at once, not after the wires are mended.
+    """
+    try:
+        return cls(**fields), []
+    except InvalidNode as error:
+        problems = list(error.problems)
+    wrong = {field_of(problem, cls) for problem in problems}
+    if wrong <= set(cls.definition.ports):
+        try:
+            cls(**{**fields, **{name: Unbuilt(None) for name in wrong}})
+        except InvalidNode as error:
+            problems += (each for each in error.problems if field_of(each, cls) not in wrong)
+    return None, problems
+
+
+def field_of(problem: Problem, cls: type[Node[Any]]) -> str:
+    """The field that a problem of a node class is about; "" for the node as a whole."""
+    return problem.subject.removeprefix(cls.__name__)[1:].partition(".")[0]
+
+
+def holds_unbuilt(value: Any) -> bool:
+    """Whether a value is, or has in it, a stand-in."""
+    if isinstance(value, list | tuple):
+        return any(map(holds_unbuilt, value))
+    if isinstance(value, dict):
+        return any(map(holds_unbuilt, value.values()))
+    return isinstance(value, Unbuilt)
