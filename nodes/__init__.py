@@ -12,6 +12,9 @@ from .inpaint import Inpaint
 from .mask import Mask
 from .picture import Resize
 from .text_to_image import Image2Image, Text2Image
+from .training.data import PictureFolder, TinyWorld
+from .training.text_to_image import TrainText2Image
+from .training.vae import TrainVae
 from .turbo import Turbo
 from .video import Text2Video
 
@@ -25,10 +28,14 @@ __all__ = [
     "LoadImage",
     "LoadVideo",
     "Mask",
+    "PictureFolder",
     "Resize",
     "Save",
     "SaveVideo",
     "Text2Image",
     "Text2Video",
+    "TinyWorld",
+    "TrainText2Image",
+    "TrainVae",
     "Turbo",
 ]

@@ -27,6 +27,7 @@ NAMES = (
     "tiny/text-to-image",
     "tiny/text-to-video",
     "tiny/turbo",
+    "tiny/world",
 )
 MAKE_ALL = "from sdgraph import shipped\nfor name in shipped.names(): print(shipped.folder(name))"
 

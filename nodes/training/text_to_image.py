@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from sdgraph.loading import quiet
 from sdgraph.node import In, Node, TargetFile
 from sdgraph.values import Checkpoint
 
@@ -40,6 +41,7 @@ class TrainText2Image(Node[Checkpoint]):
     learning_rate: float = Field(default=1.5e-3, gt=0, description="AdamW, decayed linearly")
     seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
+    @quiet()
     def run(
         self, data: Dataset, vae: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from sdgraph.checkpoints import config
+from sdgraph.loading import quiet
 from sdgraph.node import In, Node, TargetFile
 from sdgraph.values import Checkpoint
 
@@ -77,6 +78,7 @@ class TrainVae(Node[Checkpoint]):
     learning_rate: float = Field(default=3e-3, gt=0, description="AdamW, decayed linearly")
     seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
+    @quiet()
     def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
         import torch
         from diffusers import AutoencoderKL

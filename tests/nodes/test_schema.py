@@ -12,6 +12,7 @@ import pytest
 
 import sdgraph.nodes
 from sdgraph import Checkpoint, Node
+from sdgraph.nodes.training.data import Dataset, WorldDataset
 from sdgraph.values import DepthMap, EdgeMap, Image, Mask, Video
 
 from .photos import noisy, photo, spot
@@ -25,8 +26,9 @@ LITERALS: dict[type, Any] = {
     DepthMap: DepthMap(np.eye(8)),
     Checkpoint: Checkpoint("tiny/sdxl"),
     str: "a star",
+    Dataset: WorldDataset(1, 0, 32),
 }
-PARAMETERS: dict[str, Any] = {"path": "file.png", "width": 64, "height": 64}
+PARAMETERS: dict[str, Any] = {"path": "file.png", "out": "out", "width": 64, "height": 64}
 SOURCES: dict[str, dict[str, Any]] = {"Mask": {"path": "mask.png"}}
 every_node = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 
@@ -72,7 +74,7 @@ def test_every_field_is_described(cls: type[Node[Any]]) -> None:
 
 @every_node
 def test_it_has_a_category_and_a_version(cls: type[Node[Any]]) -> None:
-    assert cls.category in ("file", "picture", "mask", "control", "generate")
+    assert cls.category in ("file", "picture", "mask", "control", "generate", "train")
     assert type(cls.version) is int and cls.version >= 1
 
 
