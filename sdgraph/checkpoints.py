@@ -267,6 +267,18 @@ def identity(part: Part) -> str:
     return digest.hexdigest()
 
 
+def settings(checkpoint: Checkpoint) -> str:
+    """A hash of what a checkpoint says beside its components: its index and its scheduler."""
+    root = configs(checkpoint)
+    if root is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in (root / INDEX, root / "scheduler" / "scheduler_config.json"):
+        if path.is_file():
+            digest.update(f"{path.name}|{content(path)}|".encode())
+    return digest.hexdigest()
+
+
 def _meaning(config: Path) -> str:
     """A config's content without what only says who wrote it, and with what."""
     told = {key: value for key, value in read_json(config).items() if key not in _HEARSAY}

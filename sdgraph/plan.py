@@ -113,7 +113,9 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
         f"{name}={checkpoints.identity(parts[name])}:{parts[name].checkpoint.dtype}"
         for name in sorted(parts)
     )
-    return f"{identities};{device};{dtype}"
+    used = dict.fromkeys(part.checkpoint for part in parts.values())
+    told = ",".join(checkpoints.settings(checkpoint) for checkpoint in used)
+    return f"{identities};{told};{device};{dtype}"
 
 
 def _remembered(

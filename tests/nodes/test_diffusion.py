@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -340,3 +342,17 @@ def test_another_variant_than_there_is_is_refused_before_loading(
     text = refused_before_load(node)
     assert "text2_image.checkpoint" in text
     assert "fp16.safetensors" in text
+
+
+def test_another_scheduler_config_is_another_result(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(shipped.folder("tiny/text-to-image"), folder)
+    node = Text2Image(prompt="a star", steps=2, checkpoint=Checkpoint(folder), width=64, height=64)
+    session = Session(device="cpu")
+    before = run(node, session=session)
+
+    path = folder / "scheduler" / "scheduler_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "beta_end": 0.02}))
+
+    assert run(node, session=session) != before
