@@ -12,9 +12,15 @@ from .inpaint import Inpaint
 from .mask import Mask
 from .picture import Resize
 from .text_to_image import Image2Image, Text2Image
+from .training.controlnet import TrainControlNet
 from .training.data import PictureFolder, TinyWorld
+from .training.depth import TrainDepth, TrainDepthToImage
+from .training.inpaint import TrainInpaint
+from .training.sdxl import TrainSdxl
 from .training.text_to_image import TrainText2Image
+from .training.turbo import TrainTurbo
 from .training.vae import TrainVae
+from .training.video import TrainText2Video
 from .turbo import Turbo
 from .video import Text2Video
 
@@ -35,7 +41,14 @@ __all__ = [
     "Text2Image",
     "Text2Video",
     "TinyWorld",
+    "TrainControlNet",
+    "TrainDepth",
+    "TrainDepthToImage",
+    "TrainInpaint",
+    "TrainSdxl",
     "TrainText2Image",
+    "TrainText2Video",
+    "TrainTurbo",
     "TrainVae",
     "Turbo",
 ]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from sdgraph.checkpoints import INDEX, class_of, config, configs, index, weights
+from sdgraph.checkpoints import INDEX, PICKLES, class_of, config, configs, index, weights
 from sdgraph.checkpoints import Part as PartOf
-from sdgraph.errors import CheckpointError
+from sdgraph.errors import CheckpointError, MediaError, ValueRefused
 from sdgraph.values import Checkpoint
 
 WEIGHTLESS = ("tokenizer", "tokenizer_2", "scheduler")
+
+_NOISE = (
+    "prediction_type", "num_train_timesteps", "beta_schedule", "beta_start", "beta_end",
+    "rescale_betas_zero_snr",
+)  # fmt: skip
+"""What a scheduler's config says of the noise that a U-Net was trained on."""
 
 
 def fresh_parts(like: Checkpoint, names: Sequence[str], seed: int) -> dict[str, Any]:
@@ -27,6 +35,11 @@ def fresh_parts(like: Checkpoint, names: Sequence[str], seed: int) -> dict[str, 
         for name in names:
             parts[name] = _fresh(like, name)
     return parts
+
+
+def fresh_model(like: Checkpoint, seed: int) -> Any:
+    """An untrained module with the architecture of a single model's checkpoint."""
+    return fresh_parts(like, ("",), seed)[""]
 
 
 def _fresh(like: Checkpoint, name: str) -> Any:
@@ -64,22 +77,175 @@ def load_vae(checkpoint: Checkpoint) -> Any:
     return vae.eval().requires_grad_(False)
 
 
-def save_pipeline(parts: Mapping[str, Any], like: Checkpoint, folder: Path) -> Checkpoint:
+def load_trained(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, Any]:
+    """Parts of a trained checkpoint: modules frozen and in float32; "" is a single model."""
+    import diffusers
+    import torch
+    import transformers
+
+    folder = weights(checkpoint)
+    parts = {}
+    for name in names:
+        if name in WEIGHTLESS:
+            parts[name] = _weightless(checkpoint, name)
+            continue
+        library, class_name = class_of(PartOf(checkpoint, name))
+        cls = getattr(diffusers if library == "diffusers" else transformers, class_name)
+        module = cls.from_pretrained(
+            folder / name,
+            dtype=torch.float32,
+            variant=checkpoint.variant,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        parts[name] = module.eval().requires_grad_(False)
+    return parts
+
+
+def widened_parts(base: Checkpoint, like: Checkpoint, seed: int) -> dict[str, Any]:
+    """A base's parts with its U-Net in `like`'s architecture, whose input has more channels.
+
+    The U-Net's weights are the base's; those that read the further channels are zero, so at first
+    it predicts what the base predicts. Raises ValueRefused where the two do not fit.
+    """
+    parts = load_trained(base, ("vae", "text_encoder", "tokenizer", "unet"))
+    fresh = fresh_parts(like, ("unet",), seed)
+    check_noise(base, like)
+    widen(fresh["unet"], parts["unet"].state_dict(), f"{base.source} in {like.source}")
+    return {**parts, "unet": fresh["unet"], "scheduler": fresh["scheduler"]}
+
+
+def widen(unet: Any, state: Mapping[str, Any], subject: str) -> None:
+    """Puts a U-Net's weights into one whose first convolution reads more channels, from zero."""
+    import torch
+
+    first = "conv_in.weight"
+    wide = torch.zeros_like(unet.state_dict()[first])
+    narrow = state[first]
+    if narrow.shape[0] == wide.shape[0] and narrow.shape[1] <= wide.shape[1]:
+        wide[:, : narrow.shape[1]] = narrow
+        state = {**state, first: wide}
+    adopt(unet, state, subject)
+
+
+def adopt(module: Any, state: Mapping[str, Any], subject: str) -> None:
+    """Loads weights, all of them; raises ValueRefused that names the first that does not fit."""
+    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in state.items()}
+    for name in [*own, *given]:
+        if own.get(name) != given.get(name):
+            raise ValueRefused(
+                f"{subject}: found {name} of shape {given.get(name, 'none')}, wanted "
+                f"{own.get(name, 'none')}: set `like` to a checkpoint of the base's architecture"
+            )
+    module.load_state_dict(state)
+
+
+def check_noise(base: Checkpoint, like: Checkpoint) -> None:
+    """Raises ValueRefused where two checkpoints' schedulers noise, or ask, differently."""
+    import diffusers
+
+    class_name = class_of(PartOf(like, "scheduler"))[1]
+    told = [_weightless(each, "scheduler").config for each in (base, like)]
+    default = getattr(diffusers, class_name)().config
+    for name in _NOISE:
+        before, now = (each.get(name, default.get(name)) for each in told)
+        if before != now:
+            raise ValueRefused(
+                f"{like.source}: found a scheduler with {name} {now!r}, wanted the base's "
+                f"{before!r} ({base.source}): the U-Net goes on from what it has learned"
+            )
+
+
+def hash_of(module: Any) -> str:
+    """A hash of all that a module holds, to the bit."""
+    digest = blake2b(digest_size=16)
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_pipeline(
+    parts: Mapping[str, Any],
+    like: Checkpoint,
+    folder: Path,
+    *,
+    taken: Mapping[str, Sequence[Path]] | None = None,
+) -> Checkpoint:
     """A checkpoint folder laid out as `like`'s, with these parts' weights in half precision.
 
-    Configs that did not change are copied to the letter; the folder appears whole or not at all.
+    Configs that did not change are copied to the letter; parts whose files are `taken` from other
+    checkpoints hold those files and no others, so that equal parts stay equal. The folder appears
+    whole or not at all.
     """
-    source = configs(like)
-    assert source is not None, "fresh_parts has read it"
+    taken = taken or {}
+    with _whole(folder) as beside:
+        shutil.copytree(_source(like), beside)
+        for name, module in parts.items():
+            if name in taken or not hasattr(module, "parameters"):
+                continue
+            _forget_weights(beside / name)
+            write_weights(module, beside / name)
+        for name, files in taken.items():
+            shutil.rmtree(beside / name, ignore_errors=True)
+            (beside / name).mkdir()
+            for path in files:
+                shutil.copy(path, beside / name)
+    return Checkpoint(folder)
+
+
+def taken_from(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, list[Path]]:
+    """The files of a checkpoint's parts, weights and all, by the parts' names."""
+    folder = weights(checkpoint)
+    return {
+        name: sorted(path for path in (folder / name).iterdir() if path.is_file()) for name in names
+    }
+
+
+def save_model(module: Any, like: Checkpoint, folder: Path) -> Checkpoint:
+    """The folder of a single model: `like`'s configs to the letter, and the module's weights."""
+    with _whole(folder) as beside:
+        beside.mkdir(parents=True)
+        for path in _source(like).glob("*.json"):
+            if not path.name.endswith(".index.json"):
+                shutil.copy(path, beside)
+        write_weights(module, beside)
+    return Checkpoint(folder)
+
+
+def _source(like: Checkpoint) -> Path:
+    found = configs(like)
+    assert found is not None, "fresh_parts has read it"
+    return found
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder beside, to be filled, that takes the place of `folder` when all went well."""
+    from safetensors import SafetensorError
+
     beside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(source, beside)
-    for name, module in parts.items():
-        if hasattr(module, "state_dict") and hasattr(module, "parameters"):
-            write_weights(module, beside / name)
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
-    return Checkpoint(folder)
+    try:
+        yield beside
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+    except (OSError, SafetensorError) as error:
+        raise MediaError(
+            f"{folder}: the checkpoint cannot be written ({error}); the training's state is kept: "
+            "make room and run again"
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _forget_weights(folder: Path) -> None:
+    """Removes the weights that were copied with a part's config."""
+    if folder.is_dir():
+        for path in list(folder.iterdir()):
+            if path.suffix in (".safetensors", *PICKLES) or path.name.endswith(".index.json"):
+                path.unlink()
 
 
 def write_weights(module: Any, folder: Path) -> None:

@@ -36,19 +36,44 @@ class Dataset:
         """Every picture, made at the first use and kept."""
         raise NotImplementedError
 
+    def masks(self, places: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
+        """Where each object of these pictures is, 255 or 0, side × side; none where unknown."""
+        return [[] for _ in places]
+
+    def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
+        """How near everything in these pictures is: float32, count × side × side.
+
+        Raises ValueRefused where nobody knows.
+        """
+        del places
+        raise ValueRefused(
+            f"{type(self).__name__}: found pictures without depth, wanted some whose true depth is "
+            "known: use TinyWorld"
+        )
+
+    def examples(self, count: int) -> Dataset:
+        """Pictures to look at on the way, not trained on where there are such; at least `count`."""
+        del count
+        return self
+
     def __len__(self) -> int:
         return len(self.captions)
 
 
 class WorldDataset(Dataset):
-    """Scenes of the tiny world by their seeds, with their ground truth; none is held out."""
+    """Scenes of the tiny world by their seeds, with their ground truth; all held out, or none."""
 
-    def __init__(self, count: int, seed: int, side: int, *, moving: bool = False) -> None:
+    def __init__(
+        self, count: int, seed: int, side: int, *, moving: bool = False, held_out: bool = False
+    ) -> None:
         from sdgraph.nodes.world import caption, scene
 
         self.side = side
-        self._name = f"world {count} {seed} {side} {moving}"
-        self.scenes = [scene(seed + number, moving=moving) for number in range(count)]
+        self._moving = moving
+        self._name = f"world {count} {seed} {side} {moving}{' held out' if held_out else ''}"
+        self.scenes = [
+            scene(seed + number, moving=moving, held_out=held_out) for number in range(count)
+        ]
         self.captions = tuple(caption(each) for each in self.scenes)
 
     @property
@@ -65,6 +90,21 @@ class WorldDataset(Dataset):
         from sdgraph.nodes.world import render
 
         return np.stack([render(each, self.side) for each in self.scenes])
+
+    def masks(self, places: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
+        from sdgraph.nodes.world import masks
+
+        return [masks(self.scenes[place], self.side) for place in places]
+
+    def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
+        import numpy as np
+
+        from sdgraph.nodes.world import depth
+
+        return np.stack([depth(self.scenes[place], self.side) for place in places])
+
+    def examples(self, count: int) -> Dataset:
+        return WorldDataset(count, 5_000_000, self.side, moving=self._moving, held_out=True)
 
 
 class FolderDataset(Dataset):

@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from sdgraph.errors import SdgraphError
+from sdgraph.errors import MediaError, SdgraphError
 
-from .state import State, load_state, save_state
+from .state import Learner, State, load_state, save_sample, save_state
 
 Progress = Callable[[int, int], None]
 
@@ -52,11 +53,15 @@ class Settings:
 
 
 class Trainee(Protocol):
-    """One procedure: what is trained, and how far off it is on a batch."""
+    """One procedure: what is trained, and how far off it is on a batch.
+
+    It may also have an `adversary` (Adversary), and an `identity`: a mapping of what else decides
+    the weights (its data, its own settings), which must be the same for a run to go on.
+    """
 
     @property
     def modules(self) -> Mapping[str, Any]:
-        """The modules that are trained, by name."""
+        """The modules that are trained, by name; those parameters that require a gradient."""
 
     def loss(self, step: int) -> Any:
         """The loss on the batch of a step, a scalar tensor."""
@@ -65,70 +70,194 @@ class Trainee(Protocol):
         """A picture of how far it is (Pillow), made with the weights in `modules`; or None."""
 
 
+class Adversary(Protocol):
+    """What is trained against a trainee: a step of its own before each of the trainee's.
+
+    While the trainee's loss is computed and followed, the adversary's parameters are frozen.
+    """
+
+    @property
+    def modules(self) -> Mapping[str, Any]:
+        """The modules that are trained, by name."""
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's, which rises and falls as the trainee's does."""
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """AdamW's."""
+
+    def loss(self, step: int) -> Any:
+        """Its loss on the batch of a step, a scalar tensor."""
+
+
 def train(
     trainee: Trainee, settings: Settings, folder: Path, progress: Progress | None = None
 ) -> dict[str, dict[str, Any]]:
     """Trains to the end, from the state in `folder` if there is one; returns averaged weights.
 
-    Raises TrainingStopped where the loss is no longer finite; the last good state stays. Writes
-    `curve.png`, `curve.json` and `samples/` beside the state.
+    Raises TrainingStopped where a loss or gradient is no longer finite; the last good state stays.
+    Where `progress` raises, the state is kept first. Writes `curve.png`, `curve.json` and
+    `samples/` beside the state.
     """
     import torch
-    from accelerate import Accelerator
 
-    folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
-    modules = {name: accelerator.prepare_model(each) for name, each in trainee.modules.items()}
+    run = _Run.of(trainee, settings, folder)
+    state = run.state
+    run.listen(learning=True)
+    with torch.random.fork_rng(devices=()):
+        for step in range(state.step, settings.steps):
+            torch.manual_seed(_mixed(settings.seed, step, _DROPOUT))
+            run.step(step)
+            last = step + 1 == settings.steps
+            if last or (step + 1) % settings.save_every == 0:
+                run.save()
+            if last or (step + 1) % settings.sample_every == 0:
+                run.sample()
+            if progress is not None:
+                run.tell(progress)
+    run.listen(learning=False)
+    return _by_module(state.average)
+
+
+@dataclass
+class _Run:
+    trainee: Trainee
+    adversary: Adversary | None
+    settings: Settings
+    folder: Path
+    identity: Mapping[str, Any]
+    state: State
+    backward: Callable[[Any], None]
+
+    @classmethod
+    def of(cls, trainee: Trainee, settings: Settings, folder: Path) -> _Run:
+        import torch
+        from accelerate import Accelerator
+
+        accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+        learner = partial(_learner, accelerator, settings)
+        adversary: Adversary | None = getattr(trainee, "adversary", None)
+        student = learner(trainee.modules, settings.betas)
+        against = learner(adversary.modules, adversary.betas) if adversary else None
+        identity = {**asdict(settings), **getattr(trainee, "identity", {})}
+        state = load_state(folder, identity, student, against)
+        return cls(trainee, adversary, settings, folder, identity, state, accelerator.backward)
+
+    def step(self, step: int) -> None:
+        """The adversary's step, the trainee's, and the average's."""
+        state, settings = self.state, self.settings
+        rate = settings.rate_at(step)
+        if self.adversary is not None and state.adversary is not None:
+            share = self.adversary.learning_rate / settings.learning_rate
+            self._descend(state.adversary, self.adversary.loss, step, rate * share)
+            with frozen(state.adversary.parameters):
+                value = self._descend(state.student, self.trainee.loss, step, rate)
+        else:
+            value = self._descend(state.student, self.trainee.loss, step, rate)
+        _average(state, settings.ema_at(step) if settings.ema else 0.0)
+        state.step = step + 1
+        state.curve.append(value)
+
+    def _descend(
+        self, learner: Learner, loss_of: Callable[[int], Any], step: int, rate: float
+    ) -> float:
+        import torch
+
+        loss = loss_of(step)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self._stop("loss", value, step)
+        learner.optimizer.zero_grad(set_to_none=True)
+        self.backward(loss)
+        parameters = list(learner.parameters.values())
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip))
+        if not math.isfinite(norm):
+            self._stop("gradient", norm, step)
+        for group in learner.optimizer.param_groups:
+            group["lr"] = rate
+        learner.optimizer.step()
+        return value
+
+    def _stop(self, what: str, value: float, step: int) -> NoReturn:
+        saved = self.state.saved
+        kept = f"the state of step {saved} is kept" if saved else "no state was kept yet"
+        raise TrainingStopped(
+            f"{self.folder}: the {what} became {value} at step {step + 1}; {kept}: lower the "
+            "learning rate and train in another folder"
+        )
+
+    def save(self) -> None:
+        """Writes the state, unless it is on disk already."""
+        if self.state.saved != self.state.step:
+            save_state(self.folder, self.identity, self.state)
+
+    def sample(self) -> None:
+        """Keeps a picture made with the averaged weights, if the trainee makes one."""
+        self.listen(learning=False)
+        with averaged(self.state.student.parameters, self.state.average):
+            picture = self.trainee.sample()
+        self.listen(learning=True)
+        if picture is not None:
+            save_sample(self.folder, picture, self.state)
+
+    def tell(self, progress: Progress) -> None:
+        """Says how far it is; a listener that raises stops the run, which loses no step."""
+        try:
+            progress(self.state.step, self.settings.steps)
+        except BaseException as stop:
+            try:
+                self.save()
+            except MediaError as error:
+                stop.add_note(str(error))
+            raise
+
+    def listen(self, *, learning: bool) -> None:
+        """Switches dropout on or off."""
+        for module in self.trainee.modules.values():
+            module.train(learning)
+
+
+def _learner(
+    accelerator: Any, settings: Settings, modules: Mapping[str, Any], betas: tuple[float, float]
+) -> Learner:
+    import torch
+
+    prepared = {name: accelerator.prepare_model(each) for name, each in modules.items()}
     parameters = {
         f"{name}.{key}": value
-        for name, module in modules.items()
+        for name, module in prepared.items()
         for key, value in module.named_parameters()
         if value.requires_grad
     }
     optimizer = torch.optim.AdamW(
         list(parameters.values()),
         lr=settings.learning_rate,
-        betas=settings.betas,
+        betas=betas,
         weight_decay=settings.weight_decay,
+        fused=True,  # a quarter of the time where there are hundreds of small tensors
     )
-    state = load_state(folder, asdict(settings), parameters, optimizer)
-    for step in range(state.step, settings.steps):
-        _one_step(trainee, settings, state, optimizer, accelerator, step)
-        if progress is not None:
-            progress(step + 1, settings.steps)
-        last = step + 1 == settings.steps
-        if last or (step + 1) % settings.save_every == 0:
-            save_state(folder, asdict(settings), state, optimizer)
-        if last or (step + 1) % settings.sample_every == 0:
-            with averaged(parameters, state.average):
-                _keep_sample(trainee, folder, step + 1)
-    return _by_module(state.average)
+    return Learner(parameters, optimizer)
 
 
-def _one_step(
-    trainee: Trainee, settings: Settings, state: State, optimizer: Any, accelerator: Any, step: int
-) -> None:
+def _average(state: State, keep: float) -> None:
     import torch
 
-    for group in optimizer.param_groups:
-        group["lr"] = settings.rate_at(step)
-    loss = trainee.loss(step)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingStopped(
-            f"the loss became {value} at step {step + 1}; the state of step {state.saved} is kept: "
-            "lower the learning rate and go on from there"
-        )
-    optimizer.zero_grad(set_to_none=True)
-    accelerator.backward(loss)
-    torch.nn.utils.clip_grad_norm_(list(state.parameters.values()), settings.clip)
-    optimizer.step()
-    keep = settings.ema_at(step) if settings.ema else 0.0
-    with torch.no_grad():
-        for name, value_now in state.parameters.items():
-            state.average[name].lerp_(value_now.detach(), 1 - keep)
-    state.step = step + 1
-    state.curve.append(value)
+    now = [value.detach() for value in state.student.parameters.values()]
+    torch._foreach_lerp_(list(state.average.values()), now, 1 - keep)
+
+
+@contextmanager
+def frozen(parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Parameters that need no gradient for a while."""
+    for value in parameters.values():
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in parameters.values():
+            value.requires_grad_(True)
 
 
 @contextmanager
@@ -147,13 +276,6 @@ def averaged(parameters: Mapping[str, Any], average: Mapping[str, Any]) -> Itera
                 value.copy_(kept[name])
 
 
-def _keep_sample(trainee: Trainee, folder: Path, step: int) -> None:
-    picture = trainee.sample()
-    if picture is not None:
-        (folder / "samples").mkdir(exist_ok=True)
-        picture.save(folder / "samples" / f"{step:06d}.png")
-
-
 def _by_module(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     sorted_out: dict[str, dict[str, Any]] = {}
     for name, value in weights.items():
@@ -162,9 +284,16 @@ def _by_module(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return sorted_out
 
 
+_DROPOUT = 100
+"""The stream of what torch's global generator draws."""
+
+
 def generator_for(seed: int, step: int, stream: int = 0) -> Any:
     """A torch generator of its own for a step, so that no step depends on those before it."""
     import torch
 
-    mixed = (seed * 1_000_003 + step) * 101 + stream
-    return torch.Generator("cpu").manual_seed(mixed % 2**63)
+    return torch.Generator("cpu").manual_seed(_mixed(seed, step, stream))
+
+
+def _mixed(seed: int, step: int, stream: int) -> int:
+    return ((seed * 1_000_003 + step) * 101 + stream) % 2**63

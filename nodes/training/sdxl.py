@@ -51,6 +51,11 @@ class SdxlTrainee(DiffusionTrainee):
         told = {"text_embeds": summary, "time_ids": sizes.repeat(len(places), 1)}
         return self.parts["unet"](noised, times, features, added_cond_kwargs=told).sample
 
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What must be the same for a run to go on."""
+        return {"data": self.data.content}
+
     def sample(self) -> Any:
         return sheet(self.parts, self.data.side)
 

@@ -1,10 +1,15 @@
-"""The state of a training run on disk: weights, averages, optimizer moments, step and curve."""
+"""The state of a training run on disk: one file that holds all of it, and the curve drawn.
+
+The file appears whole or not at all, so a run that is killed at any moment goes on from the last
+one. What lies beside it (`curve.json`, `curve.png`, `samples/`) is for people and is never read.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,113 +18,206 @@ from sdgraph.errors import MediaError, SdgraphError
 
 NAME = "state.safetensors"
 
+FREE = ("save_every", "sample_every")
+"""Settings that may change when a run goes on: they leave the weights as they are."""
+
 
 class ResumeRefused(SdgraphError):
-    """The state in the folder belongs to a run with other settings."""
+    """The state in the folder is damaged, or belongs to a run with other settings."""
+
+
+@dataclass
+class Learner:
+    """Parameters by name, and the optimizer (AdamW) that moves them, in the same order."""
+
+    parameters: dict[str, Any]
+    optimizer: Any
 
 
 @dataclass
 class State:
-    """Where a run stands."""
+    """Where a run stands: `step` steps are done, those up to `saved` are on disk."""
 
-    parameters: dict[str, Any]
+    student: Learner
     average: dict[str, Any]
+    adversary: Learner | None = None
     step: int = 0
     saved: int = 0
     curve: list[float] = field(default_factory=list)
 
+    @property
+    def learners(self) -> dict[str, Learner]:
+        """Who learns, by what their tensors' names begin with in the file."""
+        return {"": self.student} | ({"adversary.": self.adversary} if self.adversary else {})
+
 
 def load_state(
-    folder: Path, settings: Mapping[str, Any], parameters: dict[str, Any], optimizer: Any
+    folder: Path, settings: Mapping[str, Any], student: Learner, adversary: Learner | None = None
 ) -> State:
-    """The state in a folder put into the parameters and the optimizer, or a fresh one.
+    """The state in a folder put into the parameters and the optimizers, or a fresh one.
 
-    Raises ResumeRefused where the saved run had other settings or other parameters.
+    Raises ResumeRefused where the file cannot be read, or the saved run had other settings or
+    other parameters; nothing is changed then. Makes the folder, or raises MediaError.
     """
-    average = {name: value.detach().clone() for name, value in parameters.items()}
-    state = State(parameters, average)
+    _make(folder)
+    average = {name: value.detach().clone() for name, value in student.parameters.items()}
+    state = State(student, average, adversary)
     path = folder / NAME
     if not path.is_file():
         return state
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        note = json.loads(file.metadata()["sdgraph"])
-        keys = set(file.keys())
-        _check(folder, note["settings"], dict(settings), keys, parameters)
-        import torch
-
-        with torch.no_grad():
-            for place, (name, value) in enumerate(parameters.items()):
-                value.copy_(file.get_tensor(f"now/{name}"))
-                average[name].copy_(file.get_tensor(f"average/{name}"))
-                if f"first/{place}" in keys:
-                    optimizer.state[value] = {
-                        "step": torch.tensor(float(note["step"])),
-                        "exp_avg": file.get_tensor(f"first/{place}").to(value.device),
-                        "exp_avg_sq": file.get_tensor(f"second/{place}").to(value.device),
-                    }
+    tensors, note = _read(path)
+    _check_settings(folder, note["settings"], json.loads(json.dumps(dict(settings))))
+    _check_shapes(folder, tensors, state)
+    for prefix, learner in state.learners.items():
+        _restore(learner, tensors, prefix, note["step"])
+    for name, value in average.items():
+        value.copy_(tensors[f"average/{name}"])
     state.step = state.saved = note["step"]
-    state.curve = json.loads((folder / "curve.json").read_text())[: state.step]
+    state.curve = _curve(folder, tensors)[: state.step]
     return state
 
 
-def _check(
-    folder: Path,
-    before: Mapping[str, Any],
-    now: Mapping[str, Any],
-    keys: set[str],
-    parameters: Mapping[str, Any],
-) -> None:
-    now = json.loads(json.dumps(now))
-    for name in ("save_every", "sample_every"):
-        before, now = ({k: v for k, v in each.items() if k != name} for each in (before, now))
-    changed = [name for name in now if before.get(name) != now[name]]
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{folder}: cannot be made for the training's state ({error})") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            note = json.loads(file.metadata()["sdgraph"])
+            return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ResumeRefused(
+            f"{path}: found a file that cannot be read ({error}); wanted the state of a training "
+            "run: delete it to begin again, or choose another folder"
+        ) from error
+
+
+def _check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    shared = [name for name in now if name in before and name not in FREE]
+    changed = [name for name in shared if before[name] != now[name]]
     if changed:
-        told = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
+        told = ", ".join(f"{name} was {before[name]}, is {now[name]}" for name in changed)
         raise ResumeRefused(
             f"{folder}: found a run with other settings ({told}); wanted the same to go on: set "
             "them back, or choose another folder"
         )
-    if {f"now/{name}" for name in parameters} - keys:
+
+
+def _check_shapes(folder: Path, tensors: Mapping[str, Any], state: State) -> None:
+    wanted = {
+        f"{prefix}now/{name}": tuple(value.shape)
+        for prefix, learner in state.learners.items()
+        for name, value in learner.parameters.items()
+    }
+    found = {name: tuple(value.shape) for name, value in tensors.items() if "now/" in name}
+    if differing := sorted(
+        k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)
+    ):
+        name = differing[0]
         raise ResumeRefused(
-            f"{folder}: found the state of another network; wanted the one that is to be trained: "
-            "choose another folder"
+            f"{folder}: found the state of another network ({len(differing)} parameters differ, "
+            f"{name.partition('/')[2]}: {found.get(name, 'none')}, not {wanted.get(name, 'none')})"
+            "; wanted the one that is to be trained: choose another folder"
         )
 
 
-def save_state(folder: Path, settings: Mapping[str, Any], state: State, optimizer: Any) -> None:
+def _restore(learner: Learner, tensors: Mapping[str, Any], prefix: str, step: int) -> None:
+    """Puts saved values in; moments get their parameter's own layout, as the optimizer makes them.
+
+    Each parameter has a count of its own: one that was frozen at first has taken fewer steps.
+    """
+    import torch
+
+    counts = tensors.get(f"{prefix}counts")
+    with torch.no_grad():
+        for place, (name, value) in enumerate(learner.parameters.items()):
+            value.copy_(tensors[f"{prefix}now/{name}"])
+            if f"{prefix}first/{place}" not in tensors:
+                continue
+            count = float(step) if counts is None else float(counts[place])
+            learner.optimizer.state[value] = {
+                "step": torch.tensor(count, device=value.device),
+                "exp_avg": torch.empty_like(value).copy_(tensors[f"{prefix}first/{place}"]),
+                "exp_avg_sq": torch.empty_like(value).copy_(tensors[f"{prefix}second/{place}"]),
+            }
+
+
+def _curve(folder: Path, tensors: Mapping[str, Any]) -> list[float]:
+    if "curve" in tensors:
+        return [float(value) for value in tensors["curve"].tolist()]
+    path = folder / "curve.json"  # states of before the curve was in the file
+    return list(json.loads(path.read_text("utf-8"))) if path.is_file() else []
+
+
+def save_state(folder: Path, settings: Mapping[str, Any], state: State) -> None:
     """Writes the state whole or not at all; raises MediaError where the disk will not take it."""
+    import torch
     from safetensors.torch import save_file
 
-    tensors = {}
-    for place, (name, value) in enumerate(state.parameters.items()):
-        tensors[f"now/{name}"] = value.detach().contiguous()
-        tensors[f"average/{name}"] = state.average[name].contiguous()
-        moments = optimizer.state.get(value)
-        if moments:  # SDXL reads an encoder's last but one layer, so its last has no gradient
-            tensors[f"first/{place}"] = moments["exp_avg"].contiguous()
-            tensors[f"second/{place}"] = moments["exp_avg_sq"].contiguous()
+    tensors = {"curve": torch.tensor(state.curve, dtype=torch.float64)}
+    for name, value in state.average.items():
+        tensors[f"average/{name}"] = value.contiguous()
+    for prefix, learner in state.learners.items():
+        tensors |= _tensors_of(learner, prefix)
     note = {"sdgraph": json.dumps({"settings": dict(settings), "step": state.step})}
-    beside = folder / f".{NAME}.{os.getpid()}"
-    try:
-        save_file(tensors, beside, metadata=note)
-        write_text(folder / "curve.json", json.dumps([round(value, 6) for value in state.curve]))
-        beside.replace(folder / NAME)
-    except Exception as error:
-        # safetensors raises its own kind for a full disk.
-        beside.unlink(missing_ok=True)
-        raise MediaError(
-            f"{folder}: the state of step {state.step} cannot be written ({error}); that of step "
-            f"{state.saved} is kept: make room and run again"
-        ) from error
+    beside = folder / f".{NAME}.new"
+    with _writing(f"{folder}: the state of step {state.step}", state):
+        try:
+            save_file(tensors, beside, metadata=note)
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+            beside.replace(folder / NAME)
+        finally:
+            beside.unlink(missing_ok=True)
     state.saved = state.step
-    draw_curve(state.curve, folder / "curve.png")
+    with _writing(f"{folder}: the curve", state):
+        write_text(folder / "curve.json", json.dumps([round(value, 6) for value in state.curve]))
+        draw_curve(state.curve, folder / "curve.png")
+
+
+def _tensors_of(learner: Learner, prefix: str) -> dict[str, Any]:
+    import torch
+
+    tensors, counts = {}, torch.zeros(len(learner.parameters))
+    for place, (name, value) in enumerate(learner.parameters.items()):
+        tensors[f"{prefix}now/{name}"] = value.detach().contiguous()
+        moments = learner.optimizer.state.get(value)
+        if moments:  # SDXL reads an encoder's last but one layer, so its last has no gradient
+            counts[place] = float(moments["step"])
+            tensors[f"{prefix}first/{place}"] = moments["exp_avg"].contiguous()
+            tensors[f"{prefix}second/{place}"] = moments["exp_avg_sq"].contiguous()
+    return {**tensors, f"{prefix}counts": counts}
+
+
+def save_sample(folder: Path, picture: Any, state: State) -> None:
+    """Keeps a picture of how far a run is; raises MediaError where the disk will not take it."""
+    with _writing(f"{folder}: the sample of step {state.step}", state):
+        (folder / "samples").mkdir(exist_ok=True)
+        picture.save(folder / "samples" / f"{state.step:06d}.png")
+
+
+@contextmanager
+def _writing(what: str, state: State) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # the second is how it tells of a full disk
+        kept = f"the state of step {state.saved} is kept" if state.saved else "no state was kept"
+        raise MediaError(
+            f"{what} cannot be written ({error}); {kept}: make room and run again"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.new")
     try:
         beside.write_text(text, encoding="utf-8")
         beside.replace(path)
@@ -133,7 +231,7 @@ def draw_curve(curve: list[float], path: Path, size: tuple[int, int] = (640, 320
     from PIL import Image, ImageDraw
 
     width, height = size
-    values = np.asarray(curve, dtype=np.float64)
+    values = np.asarray(curve or [1.0], dtype=np.float64)
     window = max(1, len(values) // 100)
     smooth = np.convolve(values, np.ones(window) / window, mode="valid")
     logs = np.log10(np.maximum(smooth, 1e-8))
@@ -148,6 +246,6 @@ def draw_curve(curve: list[float], path: Path, size: tuple[int, int] = (640, 320
     draw.text((5, 12), f"{10**high:.3g}", fill="black")
     draw.text((5, height - 35), f"{10**low:.3g}", fill="black")
     draw.text(
-        (50, height - 18), f"loss (log), {len(values)} steps, last {smooth[-1]:.4g}", fill="black"
+        (50, height - 18), f"loss (log), {len(curve)} steps, last {smooth[-1]:.4g}", fill="black"
     )
     picture.save(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,11 @@ from .samples import sheet
 
 class TextToImageTrainee(DiffusionTrainee):
     """Captions to pictures; samples are of captions that training never sees."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What must be the same for a run to go on."""
+        return {"data": self.data.content}
 
     def sample(self) -> Any:
         return sheet(self.parts, self.data.side)

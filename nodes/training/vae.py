@@ -28,6 +28,7 @@ class VaeTrainee:
 
         self.vae = vae
         self.modules: Mapping[str, Any] = {"vae": vae}
+        self.identity: Mapping[str, str] = {"data": data.content}
         self._settings = settings
         self._pictures = torch.from_numpy(data.pictures)
 

@@ -1,0 +1,297 @@
+"""Depth: an estimator trained on true depth, and a U-Net that is shown the depth of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from sdgraph.checkpoints import config, weights
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.loading import quiet
+from sdgraph.node import In, Node, TargetFile
+from sdgraph.values import Checkpoint
+
+from .assembly import fresh_model, save_model, save_pipeline, taken_from, widened_parts
+from .data import Dataset
+from .inpaint import KEPT, WideTrainee, channel_problems, pipeline_of
+from .loop import Progress, Settings, generator_for, train
+from .samples import rows
+
+SCALES = 4
+"""How many times the map is halved for the gradients' term, with the whole one."""
+
+_MODES = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}
+"""Pillow's filters by number, under torch's names."""
+
+
+class Preparation:
+    """What an image processor does to square pictures, for a whole batch at once in torch.
+
+    The processor's own numbers: torch resizes uint8 as Pillow does (made smaller, a pixel in some
+    hundreds is off by one grey level). A test holds the two together.
+    """
+
+    def __init__(self, like: Checkpoint) -> None:
+        told = dict(config(like, name="preprocessor_config.json") or {})
+        size = told.get("size", {"height": 384, "width": 384})
+        step = told.get("ensure_multiple_of", 1)
+        self.size = tuple(round(size[name] / step) * step for name in ("height", "width"))
+        self.mode = _MODES.get(told.get("resample", 3), "")
+        if self.size[0] != self.size[1] or not self.mode or told.get("do_pad"):
+            raise ValueRefused(
+                f"{like.source}: found a processor of size {size}, resample "
+                f"{told.get('resample')}, do_pad {told.get('do_pad', False)}; wanted a square "
+                "size, resample 0, 2 or 3, and no padding"
+            )
+        self._resizes = told.get("do_resize", True)
+        self._scale = told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 1.0
+        plain = not told.get("do_normalize", True)
+        self._mean = [0.0] * 3 if plain else told.get("image_mean", [0.5] * 3)
+        self._deviation = [1.0] * 3 if plain else told.get("image_std", [0.5] * 3)
+
+    def __call__(self, pictures: Any) -> Any:
+        """uint8 count × side × side × 3 as the estimator's input, float32 count × 3 × size."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        made = pictures.permute(0, 3, 1, 2)
+        if self._resizes and made.shape[-2:] != torch.Size(self.size):
+            smooth = {} if self.mode == "nearest-exact" else {"antialias": True}
+            made = interpolate(made, size=self.size, mode=self.mode, **smooth)
+        mean, deviation = (torch.tensor(each)[:, None, None] for each in
+                           (self._mean, self._deviation))  # fmt: skip
+        return ((made.float() * self._scale - mean) / deviation).contiguous()
+
+
+def normalised(depth: Any) -> Any:
+    """Depth without its unknown shift and scale: less the median, over the mean deviation from it.
+
+    count × height × width (Ranftl et al. 2020, equation 5).
+    """
+    flat = depth.flatten(1)
+    less = flat - flat.median(dim=1, keepdim=True).values
+    spread = less.abs().mean(dim=1, keepdim=True).clamp_min(1e-4)
+    return (less / spread).view_as(depth)
+
+
+def depth_loss(predicted: Any, true: Any) -> Any:
+    """How far two depths are apart, whatever their shift and scale, and how far their slopes.
+
+    Both count × height × width; L1 and a gradient-matching term at four scales, with the weights
+    of Ranftl et al. 2020 (equations 6, 11 and 12; nothing is trimmed, for the truth is exact).
+    """
+    apart = normalised(predicted) - normalised(true)
+    slopes = 0.0
+    for scale in range(SCALES):
+        coarse = apart[:, :: 2**scale, :: 2**scale]
+        across = (coarse[:, :, 1:] - coarse[:, :, :-1]).abs().mean()
+        slopes = slopes + across + (coarse[:, 1:] - coarse[:, :-1]).abs().mean()
+    return apart.abs().mean() / 2 + slopes / 2
+
+
+class DepthTrainee:
+    """Predicts the depth of pictures, up to shift and scale, from pictures and their true depth."""
+
+    def __init__(self, model: Any, prepare: Preparation, data: Dataset, settings: Settings) -> None:
+        import torch
+
+        self.model = model
+        self.modules: Mapping[str, Any] = {"model": model}
+        self.identity = {"data": data.content}
+        self._prepare = prepare
+        self._data = data
+        self._settings = settings
+        self._pictures = torch.from_numpy(data.pictures)
+
+    def loss(self, step: int) -> Any:
+        import torch
+
+        random = generator_for(self._settings.seed, step)
+        places = torch.randint(len(self._pictures), (self._settings.batch,), generator=random)
+        true = torch.from_numpy(self._data.depths(places.tolist()))
+        made = self.model(self._prepare(self._pictures[places])).predicted_depth
+        return depth_loss(made, _sized(true, made.shape[-1], "bilinear"))
+
+    def sample(self) -> Any:
+        """Pictures, their true depth, and what is predicted, each from its least to its most."""
+        import numpy as np
+        import torch
+
+        shown = self._data.examples(8)
+        count = min(8, len(shown))
+        pictures = shown.pictures[:count]
+        with torch.no_grad():
+            made = self.model(self._prepare(torch.from_numpy(pictures))).predicted_depth
+        made = _sized(made, shown.side, "bicubic")
+        true = torch.from_numpy(shown.depths(range(count)))
+        grey = [(_spread(each) * 255).round().byte().numpy() for each in (true, made)]
+        drawn = [np.repeat(each[..., None], 3, axis=3) for each in grey]
+        return rows(np.concatenate([pictures, *drawn]), count)
+
+
+def _sized(depth: Any, side: int, mode: str) -> Any:
+    """Depth maps, count × height × width, at another side."""
+    from torch.nn.functional import interpolate
+
+    return interpolate(depth[:, None], size=(side, side), mode=mode, align_corners=False)[:, 0]
+
+
+def _spread(depth: Any) -> Any:
+    """Each map from its least, 0, to its most, 1."""
+    low, high = depth.amin(dim=(1, 2), keepdim=True), depth.amax(dim=(1, 2), keepdim=True)
+    return (depth - low) / (high - low).clamp_min(1e-12)
+
+
+class TrainDepth(Node[Checkpoint]):
+    """A monocular depth estimator trained from nothing (DPT, Ranftl et al. 2021)."""
+
+    category: ClassVar[str] = "train"
+
+    data: In[Dataset] = Field(description="pictures whose true depth is known")
+    like: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/depth-estimator"), description="whose architecture is taken"
+    )
+    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
+    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
+    batch: int = Field(default=32, ge=1, description="pictures a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+
+    def check(self) -> Iterator[Problem]:
+        yield from estimator_problems("like", self.like)
+
+    @quiet()
+    def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
+        folder = Path(self.out)
+        data.depths([0])  # refuses data without truth before anything is made
+        model = alive(fresh_model(like, self.seed))
+        settings = Settings(
+            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
+        )
+        trainee = DepthTrainee(model, Preparation(like), data, settings)
+        trained = train(trainee, settings, folder / "training", progress)
+        model.load_state_dict(trained["model"], strict=False)
+        return save_model(model, like, folder / "checkpoint")
+
+
+def alive(model: Any) -> Any:
+    """The estimator with its last bias at 1: it ends in a ReLU, and from a first prediction below
+    zero everywhere nothing would ever be learned."""
+    import torch
+
+    with torch.no_grad():
+        model.head.head[-2].bias.fill_(1.0)
+    return model
+
+
+def estimator_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
+    """Why a checkpoint is no DPT, as far as configs show."""
+    if isinstance(checkpoint, Checkpoint):
+        own = config(checkpoint)
+        kinds = (own or {}).get("architectures") or ["nothing"]
+        if own is not None and kinds[0] != "DPTForDepthEstimation":
+            found = f"{checkpoint.source}, a {own.get('_class_name', kinds[0])}"
+            yield Problem(field, found, "a depth estimator (DPTForDepthEstimation)")
+
+
+class DepthToImageTrainee(WideTrainee):
+    """Shown the true depth as StableDiffusionDepth2ImgPipeline.prepare_depth_map makes it."""
+
+    def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
+        import torch
+
+        super().__init__(parts, data, settings)
+        side = self.latents.shape[-1]
+        made = [
+            _sized(torch.from_numpy(data.depths(range(first, min(first + 64, len(data))))), side,
+                   "bicubic")
+            for first in range(0, len(data), 64)
+        ]  # fmt: skip
+        self._depths = 2 * _spread(torch.cat(made)) - 1
+
+    def further(self, places: Any, random: Any) -> Any:
+        del random
+        return self._depths[places][:, None]
+
+    def sample(self) -> Any:
+        """Pictures, their depth, and what is made anew over it from noise and the caption."""
+        import numpy as np
+        import torch
+        from diffusers import StableDiffusionDepth2ImgPipeline
+        from PIL.Image import fromarray
+
+        shown = self.data.examples(8)
+        count = min(8, len(shown))
+        pictures, true = shown.pictures[:count], torch.from_numpy(shown.depths(range(count)))
+        pipe = pipeline_of(
+            StableDiffusionDepth2ImgPipeline, self.parts, depth_estimator=None,
+            feature_extractor=None,
+        )  # fmt: skip
+        made = pipe(
+            list(shown.captions[:count]), image=[fromarray(each) for each in pictures],
+            depth_map=true, strength=1.0, num_inference_steps=20, guidance_scale=3.0,
+            output_type="np", generator=torch.Generator("cpu").manual_seed(0),
+        ).images  # fmt: skip
+        grey = np.repeat((_spread(true) * 255).round().byte().numpy()[..., None], 3, axis=3)
+        return rows(np.concatenate([pictures, grey, (made * 255).round().astype("uint8")]), count)
+
+
+class TrainDepthToImage(Node[Checkpoint]):
+    """A depth-guided checkpoint made from a text-to-image one, with an estimator beside it.
+
+    Its U-Net has five channels: latents and depth (as Stable Diffusion 2 depth was made); the new
+    one starts at zero.
+    """
+
+    category: ClassVar[str] = "train"
+
+    data: In[Dataset] = Field(description="captioned pictures whose true depth is known")
+    base: In[Checkpoint] = Field(description="the text-to-image checkpoint to start from")
+    depth: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/depth-estimator"), description="the estimator, trained before"
+    )
+    like: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/depth"), description="whose architecture is taken"
+    )
+    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
+    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
+    batch: int = Field(default=32, ge=1, description="pictures a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+
+    def check(self) -> Iterator[Problem]:
+        yield from channel_problems(base=(self.base, 4), like=(self.like, 5))
+        yield from estimator_problems("depth", self.depth)
+
+    @quiet()
+    def run(
+        self,
+        data: Dataset,
+        base: Checkpoint,
+        depth: Checkpoint,
+        like: Checkpoint,
+        progress: Progress,
+    ) -> Checkpoint:
+        folder = Path(self.out)
+        data.depths([0])  # refuses data without truth before anything is made
+        parts = widened_parts(base, like, self.seed)
+        settings = Settings(
+            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
+        )
+        trainee = DepthToImageTrainee(parts, data, settings)
+        trained = train(trainee, settings, folder / "training", progress)
+        parts["unet"].load_state_dict(trained["unet"], strict=False)
+        kept = {**taken_from(base, KEPT), **_estimator_from(depth)}
+        return save_pipeline({"unet": parts["unet"]}, like, folder / "checkpoint", taken=kept)
+
+
+def _estimator_from(depth: Checkpoint) -> dict[str, list[Path]]:
+    """The files of an estimator as those of the two parts of a pipeline that they make."""
+    folder = weights(depth)
+    return {
+        "depth_estimator": [folder / "config.json", *sorted(folder.glob("*.safetensors*"))],
+        "feature_extractor": [folder / "preprocessor_config.json"],
+    }

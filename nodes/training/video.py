@@ -1,0 +1,209 @@
+"""Text to video: a U-Net that makes all frames at once, grown from one that makes pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from sdgraph.checkpoints import index
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.loading import quiet
+from sdgraph.node import In, Node, TargetFile
+from sdgraph.values import Checkpoint
+
+from .assembly import (
+    adopt,
+    check_noise,
+    fresh_parts,
+    hash_of,
+    load_trained,
+    save_pipeline,
+    taken_from,
+)
+from .data import Dataset
+from .diffusion import DiffusionTrainee
+from .inpaint import channel_problems
+from .latents import encode, tokens_of
+from .loop import Progress, Settings, train
+from .samples import rows
+
+KEPT = ("vae", "tokenizer")
+"""What is handed on from the base, to the bit."""
+
+
+def shared_weights(base_unet: Any, video_unet: Any) -> dict[str, Any]:
+    """The weights of a 2-D U-Net that a 3-D one has by name, in the 3-D one's shapes.
+
+    Shapes are equal but for a 1 × 1 convolution, which in the 3-D one may be a linear layer: the
+    same numbers without the two sides of 1.
+    """
+    own = {name: tuple(value.shape) for name, value in video_unet.state_dict().items()}
+    taken = {}
+    for name, value in base_unet.state_dict().items():
+        shape = tuple(value.shape)
+        if own.get(name) in (shape, shape[:-2] if shape[2:] == (1, 1) else shape):
+            taken[name] = value.reshape(own[name])
+    return taken
+
+
+def grown(video_unet: Any, base_unet: Any) -> set[str]:
+    """Puts a base's weights into a 3-D U-Net; returns the names of those of its layers.
+
+    What temporal layers add is made zero, so at first each frame is what the base would make of it:
+    temporal convolutions begin so (Wang et al. 2023), temporal attention is made to.
+    """
+    import torch
+
+    taken = shared_weights(base_unet, video_unet)
+    missing = sorted(set(base_unet.state_dict()) - set(taken))
+    if missing:
+        raise ValueRefused(
+            f"the base's U-Net: found {missing[0]} and {len(missing) - 1} more that the 3-D U-Net "
+            "has not, wanted the same widths and blocks: set `like` to a fitting checkpoint"
+        )
+    video_unet.load_state_dict(taken, strict=False)
+    with torch.no_grad():
+        for name, value in video_unet.named_parameters():
+            if "proj_out" in name and name not in taken:
+                value.zero_()
+    return set(taken)
+
+
+def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
+    """The clips of scenes that move, as latents: float32, clips × 4 × count × height × width."""
+    import torch
+
+    from sdgraph.nodes.world import frames
+
+    scenes = getattr(data, "scenes", ())
+    if not scenes or any(scene.motion is None for scene in scenes):
+        raise ValueRefused(
+            "data: found pictures that stand still, wanted scenes with a motion: "
+            "use TinyWorld(moving=True)"
+        )
+    clips = [encode(vae, frames(scene, count, data.side)) for scene in scenes]
+    return torch.stack(clips).permute(0, 2, 1, 3, 4).contiguous()
+
+
+class VideoTrainee(DiffusionTrainee):
+    """Clips from captions of motion; what is the base's is frozen until `thaw_at` of the steps.
+
+    The text encoder is trained from the start: the base has never read the words of motion.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Any],
+        data: Dataset,
+        settings: Settings,
+        *,
+        base_unet: Any,
+        frames: int = 16,
+        thaw_at: float = 0.3,
+    ) -> None:
+        from diffusers import DDPMScheduler
+
+        self.parts = parts
+        self.settings = settings
+        self.data = data
+        self.frames = frames
+        self.thaw_at = thaw_at
+        self.noise_schedule = DDPMScheduler.from_config(parts["scheduler"].config)
+        self._base = hash_of(base_unet)
+        self.spatial = grown(parts["unet"], base_unet)
+        self.latents = encode_clips(parts["vae"], data, frames)
+        self.tokens = tokens_of(parts["tokenizer"], data.captions)
+        self.modules = {"unet": parts["unet"], "text_encoder": parts["text_encoder"]}
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What else decides the weights."""
+        own = {"frames": self.frames, "thaw_at": self.thaw_at, "data": self.data.content}
+        return {**own, "base": self._base, "vae": hash_of(self.parts["vae"])}
+
+    def loss(self, step: int) -> Any:
+        """The mean squared error of the prediction on a batch of clips."""
+        thawed = step >= self.thaw_at * self.settings.steps
+        for name, value in self.parts["unet"].named_parameters():
+            value.requires_grad_(thawed or name not in self.spatial)
+        return super().loss(step)
+
+    def sample(self) -> Any:
+        """Two held-out captions as clips, eight of each one's frames in a row."""
+        import numpy as np
+        import torch
+        from diffusers import TextToVideoSDPipeline
+
+        scheduler = type(self.parts["scheduler"]).from_config(self.parts["scheduler"].config)
+        names = ("vae", "text_encoder", "tokenizer", "unet")
+        pipe = TextToVideoSDPipeline(**{n: self.parts[n] for n in names}, scheduler=scheduler)
+        pipe.set_progress_bar_config(disable=True)
+        shown = self.data.examples(2)
+        made = pipe(
+            list(shown.captions[:2]), height=shown.side, width=shown.side, num_frames=self.frames,
+            num_inference_steps=20, guidance_scale=3.0, output_type="np",
+            generator=torch.Generator("cpu").manual_seed(0),
+        ).frames  # fmt: skip
+        chosen = np.linspace(0, self.frames - 1, min(8, self.frames)).round().astype(int)
+        pixels = (np.asarray(made)[:, chosen] * 255).round().astype(np.uint8)
+        return rows(pixels.reshape(-1, *pixels.shape[2:]), len(chosen))
+
+
+class TrainText2Video(Node[Checkpoint]):
+    """A text-to-video checkpoint grown from a text-to-image one (ModelScope, Wang et al. 2023).
+
+    Temporal convolutions and temporal attention are trained first, then all of the U-Net.
+    """
+
+    category: ClassVar[str] = "train"
+
+    data: In[Dataset] = Field(description="scenes that move")
+    base: In[Checkpoint] = Field(description="the text-to-image checkpoint to grow from")
+    like: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/text-to-video"), description="whose architecture is taken"
+    )
+    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
+    frames: int = Field(default=16, ge=2, le=256, description="of each clip")
+    thaw_at: float = Field(
+        default=0.3, ge=0, le=1, description="the share of the steps that leave the base's layers"
+    )
+    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
+    batch: int = Field(default=4, ge=1, description="clips a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+
+    def check(self) -> Iterator[Problem]:
+        yield from channel_problems(base=(self.base, 4))
+        if isinstance(self.like, Checkpoint):
+            kind = (index(self.like) or {}).get("_class_name", "TextToVideoSDPipeline")
+            if kind != "TextToVideoSDPipeline":
+                yield Problem("like", f"{self.like.source} ({kind})", "a text-to-video checkpoint")
+
+    @quiet()
+    def run(
+        self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
+    ) -> Checkpoint:
+        folder = Path(self.out)
+        check_noise(base, like)
+        trained = load_trained(base, (*KEPT, "text_encoder", "unet"))
+        fresh = fresh_parts(like, ("unet", "text_encoder"), self.seed)
+        words = trained["text_encoder"].state_dict()
+        adopt(fresh["text_encoder"], words, f"{base.source} in {like.source}")
+        parts = {**trained, **{n: fresh[n] for n in ("unet", "text_encoder", "scheduler")}}
+        settings = Settings(
+            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
+        )
+        trainee = VideoTrainee(
+            parts, data, settings, base_unet=trained["unet"], frames=self.frames,
+            thaw_at=self.thaw_at,
+        )  # fmt: skip
+        weights = train(trainee, settings, folder / "training", progress)
+        for name, state in weights.items():
+            parts[name].load_state_dict(state, strict=False)
+        own = {name: parts[name] for name in ("unet", "text_encoder")}
+        kept = taken_from(base, KEPT)
+        return save_pipeline(own, like, folder / "checkpoint", taken=kept)

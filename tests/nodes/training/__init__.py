@@ -1,0 +1,1 @@
+"""Training, procedure by procedure, in a few steps on a few scenes."""

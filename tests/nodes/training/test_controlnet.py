@@ -1,0 +1,169 @@
+"""ControlNets trained over a base that stays as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.checkpoints import weights
+from sdgraph.errors import Invalid, NodeFailed, ValueRefused
+from sdgraph.nodes import Canny, ControlNet
+from sdgraph.nodes.training.assembly import fresh_model, hash_of, load_trained
+from sdgraph.nodes.training.controlnet import (
+    FROZEN,
+    ControlNetTrainee,
+    TrainControlNet,
+    controls,
+    copied,
+    listening,
+    refuse_changed,
+)
+from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
+from sdgraph.nodes.training.loop import Settings, TrainingStopped
+from sdgraph.nodes.world import depth, render, scene
+from sdgraph.values import DepthMap, Image
+
+from .test_inpaint import contents, descend
+
+BASE = Checkpoint("tiny/text-to-image")
+SIDE = 64
+
+
+def parts_of(like: str = "tiny/controlnet-edges") -> dict[str, Any]:
+    parts = load_trained(BASE, (*FROZEN, "tokenizer", "scheduler"))
+    network = listening(fresh_model(Checkpoint(like), 0), 0)
+    network = copied(network, parts["unet"], "the base")
+    return {**parts, "controlnet": network}
+
+
+@pytest.fixture(scope="module")
+def trainee() -> ControlNetTrainee:
+    return ControlNetTrainee(parts_of(), WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
+
+
+def node(out: Path, **more: Any) -> TrainControlNet:
+    data = TinyWorld(count=8, side=SIDE)
+    return TrainControlNet(data=data, base=BASE, out=str(out), steps=2, batch=2, **more)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Checkpoint:
+    return run(node(tmp_path_factory.mktemp("controlnet")), session=session)
+
+
+def test_at_first_it_changes_nothing() -> None:
+    import torch
+
+    fresh = ControlNetTrainee(parts_of(), WorldDataset(4, 0, SIDE), Settings(1, 2, 1e-3))
+    random = torch.Generator("cpu").manual_seed(0)
+    places, times = torch.tensor([0, 2]), torch.tensor([10, 900])
+    noised = torch.randn(fresh.latents[places].shape, generator=random)
+    words = fresh.words(places)
+    fresh._more_dropped = 0.0
+    with torch.no_grad():
+        controlled = fresh.predict(noised, times, words, places, random)
+        plain = fresh.parts["unet"](noised, times, words).sample
+    assert torch.equal(controlled, plain)
+
+
+def test_the_copy_starts_from_the_base() -> None:
+    import torch
+
+    parts = parts_of()
+    own, theirs = parts["controlnet"].state_dict(), parts["unet"].state_dict()
+    shared = [name for name in own if name in theirs]
+    assert len(shared) > 50
+    assert all(torch.equal(own[name], theirs[name]) for name in shared)
+
+
+@pytest.mark.parametrize("kind", ["edges", "depth"])
+def test_controls_are_those_that_the_nodes_make(kind: Any, session: Session) -> None:
+    made = controls(WorldDataset(3, 5, SIDE), kind)[1]
+    shown = scene(6)
+    if kind == "edges":
+        wanted = run(Canny(image=Image(render(shown, SIDE))), session=session).numpy
+    else:
+        wanted = DepthMap(depth(shown, SIDE)).numpy
+    assert np.array_equal(made, wanted[..., 0])
+
+
+def test_half_of_the_captions_are_left_out(trainee: ControlNetTrainee) -> None:
+    assert 1 - 0.9 * (1 - trainee._more_dropped) == pytest.approx(0.5)
+
+
+def test_the_loss_falls_on_one_batch_and_the_base_stays(trainee: ControlNetTrainee) -> None:
+    before = {name: hash_of(trainee.parts[name]) for name in FROZEN}
+    losses = descend(trainee)
+    assert losses[-1] < 0.97 * losses[0]
+    assert {name: hash_of(trainee.parts[name]) for name in FROZEN} == before
+
+
+def test_it_learns_from_the_control_map_and_not_only_beside_it() -> None:
+    import torch
+
+    made = ControlNetTrainee(parts_of(), WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
+    descend(made)
+    with torch.no_grad():
+        own = float(made.loss(0))
+        made._controls = made._controls.roll(3, dims=0)
+        others = float(made.loss(0))
+    assert others > own * 1.0005
+
+
+def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
+    import diffusers
+
+    network = diffusers.ControlNetModel.from_pretrained(trained.source)
+    assert network.controlnet_mid_block.weight.any()
+
+
+def test_the_controlnet_node_uses_it(trained: Checkpoint, session: Session) -> None:
+    edges = Canny(image=Image(render(scene(1), SIDE)))
+    made = run(
+        ControlNet(control=edges, prompt="a red star", steps=2, checkpoint=BASE,
+                   controlnet=trained),
+        session=session,
+    )  # fmt: skip
+    assert made.size == (SIDE, SIDE)
+
+
+def test_the_hashes_before_and_after_are_kept(trained: Checkpoint) -> None:
+    told = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
+    assert told["before"] == told["after"]
+    assert sorted(told["before"]) == sorted(FROZEN)
+
+
+def test_one_seed_makes_one_checkpoint_and_leaves_the_base(
+    trained: Checkpoint, tmp_path: Path, session: Session
+) -> None:
+    before = contents(weights(BASE))
+    again = run(node(tmp_path / "again"), session=session)
+    assert contents(Path(again.source)) == contents(Path(trained.source))
+    assert contents(weights(BASE)) == before
+
+
+def test_a_base_that_changed_stops_it(tmp_path: Path) -> None:
+    with pytest.raises(TrainingStopped, match=r"other weights in the base's unet"):
+        refuse_changed({"unet": "a", "vae": "b"}, {"unet": "c", "vae": "b"}, tmp_path)
+
+
+def test_depth_needs_pictures_whose_depth_is_known(tmp_path: Path, session: Session) -> None:
+    Image(render(scene(1), SIDE)).pil.save(tmp_path / "one.png")
+    folder = PictureFolder(path=str(tmp_path), side=SIDE)
+    wrong = TrainControlNet(data=folder, base=BASE, kind="depth", out=str(tmp_path / "no"))
+    with pytest.raises(NodeFailed) as failed:
+        run(wrong, session=session)
+    assert isinstance(failed.value.__cause__, ValueRefused)
+    assert "true depth is known" in str(failed.value.__cause__)
+    assert controls(FolderDataset(tmp_path, SIDE), "edges").shape == (1, SIDE, SIDE)
+
+
+def test_a_like_that_is_no_controlnet_is_refused(tmp_path: Path, session: Session) -> None:
+    wrong = node(tmp_path / "no", like=Checkpoint("tiny/depth-estimator"))
+    with pytest.raises(Invalid, match=r"wanted: a ControlNet's checkpoint"):
+        run(wrong, session=session)

@@ -1,0 +1,124 @@
+"""What is trained on: scenes, and folders in which anything may lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdgraph import Session, run
+from sdgraph.errors import ValueRefused
+from sdgraph.nodes import PictureFolder, TinyWorld
+from sdgraph.nodes.training.data import FolderDataset, WorldDataset
+from sdgraph.nodes.world import Scene, caption, is_held_out, render, scene
+from tests.nodes.photos import save_in_mode
+
+
+def put(
+    folder: Path, name: str, size: tuple[int, int] = (40, 30), words: str | None = None
+) -> Path:
+    """A picture in a folder, with its caption beside it."""
+    path = folder / name
+    Image.new("RGB", size, (200, 10, 10)).save(path)
+    if words is not None:
+        path.with_suffix(".txt").write_text(words, encoding="utf-8")
+    return path
+
+
+def _has_held_out(shown: Scene) -> bool:
+    return any(is_held_out(each.shape, each.colour, shown.background) for each in shown.things)
+
+
+def test_scenes_have_their_pictures_and_captions() -> None:
+    data = WorldDataset(5, 7, 32)
+    assert data.pictures.shape == (5, 32, 32, 3)
+    assert data.pictures.dtype == np.uint8
+    assert np.array_equal(data.pictures[2], render(scene(9), 32))
+    assert data.captions[2] == caption(scene(9))
+    assert len(data) == 5
+
+
+def test_no_scene_for_training_is_held_out_and_all_examples_are() -> None:
+    data = WorldDataset(200, 0, 32)
+    assert not any(_has_held_out(each) for each in data.scenes)
+    shown = data.examples(8)
+    assert isinstance(shown, WorldDataset)
+    assert all(_has_held_out(each) for each in shown.scenes)
+
+
+def test_scenes_are_known_by_their_content() -> None:
+    one = WorldDataset(4, 0, 32)
+    assert one.content == WorldDataset(4, 0, 32).content
+    others = [WorldDataset(5, 0, 32), WorldDataset(4, 1, 32), WorldDataset(4, 0, 48)]
+    others += [WorldDataset(4, 0, 32, moving=True), WorldDataset(4, 0, 32, held_out=True)]
+    assert len({each.content for each in [one, *others]}) == 6
+
+
+def test_the_nodes_give_what_they_name(tmp_path: Path, session: Session) -> None:
+    assert run(TinyWorld(count=3, seed=4, side=32), session=session).captions == tuple(
+        caption(scene(4 + number)) for number in range(3)
+    )
+    put(tmp_path, "a.png", words="a red wall")
+    found = run(PictureFolder(path=str(tmp_path), side=32), session=session)
+    assert found.captions == ("a red wall",)
+
+
+def test_a_caption_stands_beside_its_picture_or_is_its_name(tmp_path: Path) -> None:
+    put(tmp_path, "b.png", words=" a Straße by night \n")
+    put(tmp_path, "a sunny day.jpg")
+    (tmp_path / "notes.txt").write_text("no picture's")
+    data = FolderDataset(tmp_path, 32)
+    assert data.captions == ("a sunny day", "a Straße by night")
+    assert data.skipped == []
+
+
+def test_pictures_are_cut_to_their_middle_square(tmp_path: Path) -> None:
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 20:40] = 255
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    data = FolderDataset(tmp_path, 32)
+    assert data.pictures.shape == (1, 32, 32, 3)
+    assert data.pictures.min() > 200
+
+
+def test_pictures_of_every_mode_are_read(tmp_path: Path, mode: str) -> None:
+    save_in_mode(Image.new("RGB", (40, 30), (200, 10, 10)), mode, tmp_path)
+    data = FolderDataset(tmp_path, 32)
+    assert (data.pictures.shape, data.skipped) == ((1, 32, 32, 3), [])
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: Path) -> None:
+    for number in range(5):
+        put(tmp_path, f"{number}.png", words=f"wall {number}")
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:40])
+    (tmp_path / "4.png").write_bytes(b"")
+    data = FolderDataset(tmp_path, 32)
+    assert data.captions == ("wall 0", "wall 1")
+    assert len(data.skipped) == 3
+    assert all(f"{n}.png" in said for n, said in zip((2, 3, 4), data.skipped, strict=True))
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a caption alone")
+    with pytest.raises(ValueRefused, match=r"found no picture, wanted some of \.png"):
+        FolderDataset(tmp_path, 32)
+
+
+def test_a_folder_whose_pictures_are_all_unreadable_is_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / name).write_bytes(b"no picture")
+    with pytest.raises(ValueRefused, match="none of 2 pictures can be read"):
+        FolderDataset(tmp_path, 32)
+
+
+def test_a_folder_is_known_by_its_pixels_and_captions(tmp_path: Path) -> None:
+    folders = []
+    for name, words in (("one", "a"), ("same", "a"), ("other", "b")):
+        (tmp_path / name).mkdir()
+        put(tmp_path / name, "x.png", words=words)
+        folders.append(FolderDataset(tmp_path / name, 32).content)
+    assert folders[0] == folders[1] != folders[2]
+    assert FolderDataset(tmp_path / "one", 48).content != folders[0]

@@ -1,0 +1,257 @@
+"""Text to video: frames that begin as the base's pictures, and temporal layers that learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.checkpoints import Part, identity, weights
+from sdgraph.errors import Invalid, ValueRefused
+from sdgraph.nodes import Text2Video
+from sdgraph.nodes.training.assembly import fresh_parts, load_trained
+from sdgraph.nodes.training.data import TinyWorld, WorldDataset
+from sdgraph.nodes.training.loop import Settings, train
+from sdgraph.nodes.training.video import (
+    KEPT,
+    TrainText2Video,
+    VideoTrainee,
+    encode_clips,
+    grown,
+    shared_weights,
+)
+from sdgraph.nodes.world import MOTIONS, frames
+
+from .test_inpaint import contents, descend
+
+SIDE, FRAMES = 32, 4
+SETTINGS = Settings(4, 2, 3e-3, warmup=0, save_every=1)
+WIDTHS: dict[str, Any] = {
+    "block_out_channels": (16, 32), "layers_per_block": 1, "norm_num_groups": 4,
+    "cross_attention_dim": 32, "sample_size": 8,
+}  # fmt: skip
+
+
+def unets() -> tuple[Any, Any]:
+    """A 2-D U-Net, and a 3-D one of its widths with as many attention heads."""
+    import torch
+    from diffusers import UNet2DConditionModel, UNet3DConditionModel
+
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        flat = UNet2DConditionModel(
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=4, **WIDTHS,
+        )  # fmt: skip
+        deep = UNet3DConditionModel(
+            down_block_types=("DownBlock3D", "CrossAttnDownBlock3D"),
+            up_block_types=("CrossAttnUpBlock3D", "UpBlock3D"),
+            attention_head_dim=8, **WIDTHS,
+        )  # fmt: skip
+    return flat.eval(), deep.eval()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A base whose U-Net and scheduler fit the shipped video checkpoint's."""
+    import torch
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+    like = Checkpoint("tiny/text-to-video")
+    parts = load_trained(like, ("vae", "text_encoder", "tokenizer", "scheduler"))
+    settings = dict(fresh_parts(like, ("unet",), 0)["unet"].config)
+    heads = settings["block_out_channels"][-1] // settings["attention_head_dim"]
+    torch.manual_seed(1)
+    unet = UNet2DConditionModel(
+        **{name: settings[name] for name in WIDTHS},
+        down_block_types=[name.replace("3D", "2D") for name in settings["down_block_types"]],
+        up_block_types=[name.replace("3D", "2D") for name in settings["up_block_types"]],
+        attention_head_dim=heads,
+    )
+    pipe = StableDiffusionPipeline(
+        **parts, unet=unet, safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("base") / "checkpoint"
+    pipe.save_pretrained(folder)
+    return Checkpoint(folder)
+
+
+def made(base: Checkpoint, settings: Settings = SETTINGS, **more: Any) -> VideoTrainee:
+    fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet",), 0)
+    trained = load_trained(base, (*KEPT, "text_encoder", "unet"))
+    trained["text_encoder"].requires_grad_(True)
+    data = WorldDataset(4, 0, SIDE, moving=True)
+    trainee = VideoTrainee(
+        {**trained, **fresh}, data, settings, base_unet=trained["unet"], frames=FRAMES, **more
+    )
+    trainee.sample = lambda: None  # type: ignore[method-assign]
+    return trainee
+
+
+def node(base: Checkpoint, out: Path, **more: Any) -> TrainText2Video:
+    data = TinyWorld(count=4, side=SIDE, moving=True)
+    return TrainText2Video(
+        data=data, base=base, out=str(out), frames=FRAMES, steps=2, batch=1, **more
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(
+    base: Checkpoint, tmp_path_factory: pytest.TempPathFactory, session: Session
+) -> Checkpoint:
+    return run(node(base, tmp_path_factory.mktemp("video")), session=session)
+
+
+def test_all_of_the_bases_weights_are_taken() -> None:
+    flat, deep = unets()
+    taken = shared_weights(flat, deep)
+    assert set(taken) == set(flat.state_dict())
+    own = deep.state_dict()
+    reshaped = [name for name in taken if taken[name].shape != flat.state_dict()[name].shape]
+    assert all(taken[name].shape == own[name].shape for name in taken)
+    assert all("proj_in" in name or "proj_out" in name for name in reshaped)
+    assert len(own) > 2 * len(taken)
+
+
+def test_at_first_each_frame_is_what_the_base_would_make() -> None:
+    import torch
+
+    flat, deep = unets()
+    assert grown(deep, flat) == set(flat.state_dict())
+    random = torch.Generator("cpu").manual_seed(0)
+    noised = torch.randn(2, 4, 3, 8, 8, generator=random)
+    words, times = torch.randn(2, 5, 32, generator=random), torch.tensor([7, 900])
+    with torch.no_grad():
+        clips = deep(noised, times, words).sample
+        pictures = [flat(noised[:, :, n], times, words).sample for n in range(3)]
+    assert torch.allclose(clips, torch.stack(pictures, dim=2), atol=1e-5)
+
+
+def test_a_base_that_does_not_fit_is_refused() -> None:
+    from diffusers import UNet2DConditionModel
+
+    _, deep = unets()
+    wider = UNet2DConditionModel(
+        **{**WIDTHS, "block_out_channels": (16, 64)},
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=4,
+    )  # fmt: skip
+    with pytest.raises(ValueRefused, match="set `like` to a fitting checkpoint"):
+        grown(deep, wider)
+
+
+def test_clips_are_the_frames_of_scenes_in_latents(base: Checkpoint) -> None:
+    import torch
+
+    from sdgraph.nodes.training.latents import encode
+
+    vae = load_trained(base, ("vae",))["vae"]
+    data = WorldDataset(3, 0, SIDE, moving=True)
+    clips = encode_clips(vae, data, FRAMES)
+    assert clips.shape[:3] == (3, 4, FRAMES)
+    one = encode(vae, frames(data.scenes[1], FRAMES, SIDE))
+    assert torch.equal(clips[1], one.permute(1, 0, 2, 3))
+    assert all(any(motion in text for motion in MOTIONS) for text in data.captions)
+
+
+def test_pictures_that_stand_still_are_refused(base: Checkpoint) -> None:
+    vae = load_trained(base, ("vae",))["vae"]
+    with pytest.raises(ValueRefused, match=r"use TinyWorld\(moving=True\)"):
+        encode_clips(vae, WorldDataset(2, 0, SIDE), FRAMES)
+
+
+def test_the_bases_layers_stay_until_they_thaw(base: Checkpoint, tmp_path: Path) -> None:
+    import torch
+
+    trainee = made(base, thaw_at=0.5)
+    unet = trainee.parts["unet"]
+    before = {name: value.detach().clone() for name, value in unet.named_parameters()}
+    changed: list[int] = []
+
+    def progress(step: int, _: int) -> None:
+        moved = {name for name, value in unet.named_parameters()
+                 if not torch.equal(value.detach(), before[name])}  # fmt: skip
+        assert moved - trainee.spatial
+        changed.append(len(moved & trainee.spatial))
+
+    train(trainee, SETTINGS, tmp_path, progress)
+    assert changed[:2] == [0, 0]
+    assert min(changed[2:]) > 0.9 * len(trainee.spatial)
+
+
+def test_the_loss_falls_on_one_batch(base: Checkpoint) -> None:
+    losses = descend(made(base, thaw_at=0.0), 12)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_run_stopped_before_or_after_the_thaw_makes_the_same_weights(
+    stop: int, base: Checkpoint, tmp_path: Path
+) -> None:
+    import torch
+
+    class Stopped(Exception):
+        pass
+
+    def progress(step: int, _: int) -> None:
+        if step == stop:
+            raise Stopped
+
+    whole = train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "cut", progress)
+    torch.manual_seed(99)
+    resumed = train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "cut")
+    for module, state in whole.items():
+        assert all(torch.equal(state[name], resumed[module][name]) for name in state)
+
+
+def test_plain_diffusers_loads_it(trained: Checkpoint, base: Checkpoint) -> None:
+    import torch
+    from diffusers import TextToVideoSDPipeline
+    from safetensors.torch import load_file
+
+    pipe = TextToVideoSDPipeline.from_pretrained(trained.source)
+    assert type(pipe.unet).__name__ == "UNet3DConditionModel"
+    file = Path(trained.source) / "unet" / "diffusion_pytorch_model.safetensors"
+    assert {value.dtype for value in load_file(file).values()} == {torch.float16}
+    for name in KEPT:
+        assert identity(Part(trained, name)) == identity(Part(base, name))
+    assert weights(trained) == Path(trained.source)
+
+
+def test_a_sheet_of_frames_lies_beside_it(trained: Checkpoint) -> None:
+    from PIL import Image
+
+    with Image.open(Path(trained.source).parent / "training/samples/000002.png") as sheet:
+        assert sheet.size == (FRAMES * SIDE, 2 * SIDE)
+
+
+def test_the_video_node_uses_it(trained: Checkpoint, session: Session) -> None:
+    clip = run(
+        Text2Video(prompt="a red star moving right", checkpoint=trained, frames=3, steps=1,
+                   width=SIDE, height=SIDE),
+        session=session,
+    )  # fmt: skip
+    assert (len(clip), clip.size) == (3, (SIDE, SIDE))
+
+
+def test_one_seed_makes_one_checkpoint(
+    trained: Checkpoint, base: Checkpoint, tmp_path: Path, session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(VideoTrainee, "sample", lambda _: None)
+    again = run(node(base, tmp_path / "again"), session=session)
+    assert contents(Path(again.source)) == contents(Path(trained.source))
+
+
+def test_a_layout_that_makes_no_video_is_refused_before_loading(
+    base: Checkpoint, tmp_path: Path
+) -> None:
+    wrong = node(base, tmp_path, like=Checkpoint("tiny/text-to-image"))
+    with pytest.raises(Invalid, match="wanted: a text-to-video checkpoint"):
+        run(wrong)
