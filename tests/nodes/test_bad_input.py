@@ -26,7 +26,7 @@ from sdgraph.values import EdgeMap
 from .failing import failure, refused_at_construction, refused_before_load
 from .photos import photo, spot
 
-PLAIN = {"tiny/text-to-image", "tiny/sdxl", "tiny/turbo"}
+PLAIN = {"tiny/text-to-image", "tiny/sdxl", "tiny/turbo", "tiny/world"}
 IMAGE = photo(64, 64)
 EDGES = EdgeMap(IMAGE.numpy)
 NODES: dict[str, tuple[Node[Any], set[str]]] = {
