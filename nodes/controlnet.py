@@ -11,11 +11,11 @@ from sdgraph import values
 from sdgraph.checkpoints import Part, config
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import Models
-from sdgraph.node import In, refuse
+from sdgraph.node import In, Progress, refuse
 from sdgraph.values import Checkpoint, ControlMap, Image
 
 from .controls import default_network
-from .diffusion import Diffusion, Progress, factor_of, family_of
+from .diffusion import Diffusion, family_of, multiple_of
 from .fit import Fit, same_size
 from .inpaint import paste, refuse_empty
 
@@ -146,7 +146,7 @@ class ControlNet(Diffusion[Image]):
             same_size(maps[0].size, other.size, ("first control", "next one"))
         if image is not None:
             same_size(image.size, maps[0].size, ("image", "control map"))
-        fit = Fit.of(maps[0].size, factor_of(checkpoint))
+        fit = Fit.of(maps[0].size, multiple_of(checkpoint))
         way = "text" if image is None else "image" if mask is None else "mask"
         nets = [models[f"controlnet_{n}"] for n in range(len(maps))]
         pipe = self.assemble(

@@ -10,10 +10,10 @@ from pydantic import Field
 from sdgraph.checkpoints import Part, config
 from sdgraph.errors import Problem, ValueRefused
 from sdgraph.models import Models
-from sdgraph.node import In, Node
+from sdgraph.node import In, Node, Progress
 from sdgraph.values import Checkpoint, DepthMap, Image
 
-from .diffusion import Diffusion, Progress, factor_of
+from .diffusion import Diffusion, multiple_of
 from .fit import Fit, same_size
 
 _METRIC = ("glpn", "zoedepth", "depth_pro", "prompt_depth_anything")
@@ -110,7 +110,7 @@ class DepthToImage(Diffusion[Image]):
     ) -> Image:
         import torch
 
-        fit = Fit.of(image.size, factor_of(checkpoint))
+        fit = Fit.of(image.size, multiple_of(checkpoint))
         picture = fit.pad(image.rgb)
         given: Any = None
         estimator: dict[str, Any] = {}

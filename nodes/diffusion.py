@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
 from math import ceil
@@ -14,7 +14,7 @@ from sdgraph.checkpoints import Part, components, config, index
 from sdgraph.errors import CheckpointError, Problem, ValueRefused
 from sdgraph.loading import quiet
 from sdgraph.models import Models
-from sdgraph.node import In, Node, refuse
+from sdgraph.node import In, Node, Progress, refuse
 from sdgraph.values import Checkpoint
 
 from .schedulers import Scheduler, make_scheduler
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 T_co = TypeVar("T_co", covariant=True)
-
-Progress = Callable[[int, int], None]
 
 Family = Literal["sd", "xl", "video"]
 
@@ -149,13 +147,13 @@ class Diffusion(Node[T_co], Generic[T_co]):
             yield Problem("steps", found, f"at most {most}", "4 to 8 are enough for it")
 
     def _sides(self, checkpoint: Checkpoint) -> Iterator[Problem]:
-        factor = factor_of(checkpoint)
+        multiple = multiple_of(checkpoint)
         for name in ("width", "height"):
             side = getattr(self, name, None)
-            if side is not None and side % factor:
-                near = max(factor, round(side / factor) * factor)
+            if side is not None and side % multiple:
+                near = max(multiple, round(side / multiple) * multiple)
                 found = f"{side} pixels"
-                yield Problem(name, found, f"a multiple of {factor}", f"for example {near}")
+                yield Problem(name, found, f"a multiple of {multiple}", f"for example {near}")
 
     def assemble(self, pipeline: str, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         """A diffusers pipeline made from leased components and a fresh scheduler.
@@ -251,12 +249,13 @@ def family_of(checkpoint: Checkpoint) -> Family | None:
     )
 
 
-def factor_of(checkpoint: Checkpoint) -> int:
-    """How many pixels a side of a latent stands for, by the VAE config; 8 while it is not here."""
+def multiple_of(checkpoint: Checkpoint) -> int:
+    """What sides must be multiples of, by the VAE config; 8 while it is not here."""
     if components(checkpoint) is None:
         return 8
     blocks = (config(checkpoint, "vae") or {}).get("block_out_channels", (0,) * 4)
-    return int(2 ** (len(blocks) - 1))
+    # The pipelines refuse what is no multiple of 8, whatever the VAE.
+    return max(8, int(2 ** (len(blocks) - 1)))
 
 
 def generator(seed: int) -> Any:

@@ -9,10 +9,10 @@ from pydantic import Field
 from sdgraph import values
 from sdgraph.errors import ValueRefused
 from sdgraph.models import Models
-from sdgraph.node import In
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, Image
 
-from .diffusion import Diffusion, Progress, factor_of, family_of
+from .diffusion import Diffusion, family_of, multiple_of
 from .fit import Fit, same_size
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Inpaint(Diffusion[Image]):
         same_size(image.size, mask.size, ("image", "mask"))
         refuse_empty(mask)
         pipe = self.assemble(PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
-        fit = Fit.of(image.size, factor_of(checkpoint))
+        fit = Fit.of(image.size, multiple_of(checkpoint))
         made = self.generate(
             pipe,
             models,

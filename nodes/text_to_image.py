@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from sdgraph.models import Models
-from sdgraph.node import In
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, Image
 
-from .diffusion import Diffusion, Progress, factor_of, family_of
+from .diffusion import Diffusion, family_of, multiple_of
 from .fit import Fit
 
 TEXT_PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
@@ -71,7 +71,7 @@ class Image2Image(Diffusion[Image]):
         progress: Progress,
     ) -> Image:
         pipe = self.assemble(IMAGE_PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
-        fit = Fit.of(image.size, factor_of(checkpoint))
+        fit = Fit.of(image.size, multiple_of(checkpoint))
         made = self.generate(
             pipe,
             models,

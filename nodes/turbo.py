@@ -7,10 +7,10 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from sdgraph.models import Models
-from sdgraph.node import In, refuse
+from sdgraph.node import In, Progress, refuse
 from sdgraph.values import Checkpoint, Image
 
-from .diffusion import Diffusion, Progress, factor_of, family_of
+from .diffusion import Diffusion, family_of, multiple_of
 from .fit import Fit
 from .text_to_image import IMAGE_PIPELINES, TEXT_PIPELINES
 
@@ -66,7 +66,7 @@ class Turbo(Diffusion[Image]):
             size = {"width": self.width, "height": self.height}
             return Image(self.generate(pipe, models, progress, **words, **size))
         pipe = self.assemble(IMAGE_PIPELINES[family], models, checkpoint)
-        fit = Fit.of(image.size, factor_of(checkpoint))
+        fit = Fit.of(image.size, multiple_of(checkpoint))
         made = self.generate(
             pipe, models, progress, image=fit.pad(image.rgb), strength=self.strength, **words
         )

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from sdgraph.loading import quiet
 from sdgraph.models import Models
-from sdgraph.node import In, refuse
+from sdgraph.node import In, Progress, refuse
 from sdgraph.values import Checkpoint, Video
 
-from .diffusion import Diffusion, Progress, generator, to_pixels
+from .diffusion import Diffusion, generator, to_pixels
 
 _MOST = 10_000
 """How many frames a video may have."""

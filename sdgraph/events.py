@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,17 @@ class NodeStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stepped(Event):
-    """A node has done `step` of `total` steps."""
+    """A node has done `step` of `total` steps.
+
+    Training tells its `loss` of late; `note` is what a person should know, in a line of its own.
+    """
 
     kind = "stepped"
     node: str
     step: int
     total: int
+    loss: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,15 @@ class RunFinished(Event):
     seconds: float
     loads: int
     bytes_loaded: int
+
+
+class Progress(Protocol):
+    """What a node is given to say how far it is; it may raise, to stop the node."""
+
+    def __call__(
+        self, step: int, total: int, /, *, loss: float | None = None, note: str | None = None
+    ) -> None:
+        """Tells of a step, of the loss, and of what a person should know."""
 
 
 Listener = Callable[[Event], None]

@@ -16,13 +16,14 @@ from pydantic_core import PydanticCustomError
 from .content import content_of
 from .definition import Definition, check_defaults, define
 from .errors import InvalidNode, NodeDefinitionError, Problem
+from .events import Progress
 from .ports import Lazy, SourceFile, TargetFile, any_sequence, port
 from .wording import problems_of
 
 if TYPE_CHECKING:
     from .checkpoints import Part
 
-__all__ = ["In", "Node", "SourceFile", "TargetFile", "refuse"]
+__all__ = ["In", "Node", "Progress", "SourceFile", "TargetFile", "refuse"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -43,7 +44,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
 
     Subclasses declare fields (ports as `In[...]`, everything else a parameter) and one method
     `run`, whose arguments are exactly the ports by name. `run` may ask for services as further
-    arguments: `models` (the leased components), `progress` (call it as `progress(step, total)`),
+    arguments: `models` (the leased components), `progress` (called as `progress(step, total)`),
     `provenance` (the workflow as text, for files that are saved).
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -137,11 +136,13 @@ class Steps:
         }
         return node.but(**made) if made else node
 
-    def _progress(self, name: str) -> Callable[[int, int], None]:
-        def progress(step: int, total: int) -> None:
+    def _progress(self, name: str) -> events.Progress:
+        def progress(
+            step: int, total: int, *, loss: float | None = None, note: str | None = None
+        ) -> None:
             if self._stop.is_set():
                 raise Stopped
-            self._clock.emit(events.Stepped, name, step, total)
+            self._clock.emit(events.Stepped, name, step, total, loss, note)
 
         return progress
 

@@ -81,6 +81,7 @@ class Lines:
         self.finished: events.RunFinished | None = None
         self.types: dict[str, str] = {}
         self._ran = 0
+        self._losses: dict[str, float] = {}
         self._width = min(max(map(len, names), default=0), _NAME_WIDTH)
 
     def line(self, event: events.Event) -> str | None:
@@ -93,6 +94,11 @@ class Lines:
                 return f"fetching {event.checkpoint} from the hub …"
             case events.NodeStarted():
                 self.types[event.node] = event.type
+            case events.Stepped():
+                if event.loss is not None:
+                    self._losses[event.node] = event.loss
+                if event.note is not None:
+                    return f"{event.node:{self._width}}  {event.note}"
             case events.Loaded():
                 size, seconds = size_words(event.bytes), _seconds(event.seconds)
                 return f"  loaded {event.component}  {size}  {seconds}"
@@ -105,7 +111,8 @@ class Lines:
                 if event.file is not None:
                     self.files[event.node] = event.file
                 kind = self.types.get(event.node, "")
-                return f"{event.node:{self._width}}  {kind:14}  {_seconds(event.seconds)}"
+                loss = _loss(self._losses.get(event.node))
+                return f"{event.node:{self._width}}  {kind:14}  {_seconds(event.seconds)}{loss}"
             case events.NodeFailed():
                 return f"{event.node:{self._width}}  failed"
             case events.RunFinished():
@@ -140,7 +147,7 @@ class _Screen:
                 event.node, total=None, kind=event.type, steps=""
             )
         elif isinstance(event, events.Stepped) and event.node in self._tasks:
-            steps = f"{event.step}/{event.total}"
+            steps = f"{event.step}/{event.total}{_loss(event.loss)}"
             task = self._tasks[event.node]
             self._progress.update(task, completed=event.step, total=event.total, steps=steps)
         elif isinstance(event, events.NodeFinished | events.NodeFailed):
@@ -217,6 +224,10 @@ def _json_lines(out: TextIO) -> events.Listener:
         out.flush()
 
     return listen
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f"  loss {loss:#.3g}"
 
 
 def _seconds(seconds: float) -> str:

@@ -155,15 +155,16 @@ def _chosen(bound: Bound, only: Sequence[str], problems: list[Problem]) -> list[
 
 
 def shipped() -> dict[str, Path]:
-    """The workflows that ship with sdgraph, by name."""
+    """The workflows that ship with sdgraph, by name; `FOLDER/NAME` for those in a folder."""
     folder = Path(str(resources.files("sdgraph.workflows")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    paths = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def find(source: str | Path) -> Path:
     """The file a person means: a path, or the name of a shipped workflow."""
     path = Path(source)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if path.exists() or path.suffix:
         return path
     known = shipped()
     if str(source) in known:

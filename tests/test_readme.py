@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import PIL.Image
 import pytest
 
 from sdgraph import run
+from sdgraph.nodes.world import parse
 from sdgraph.registry import installed
 from sdgraph.values import Image
 from sdgraph.workflow import shipped, workflow_from_yaml
@@ -25,13 +27,12 @@ def test_the_python_example_saves_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with PIL.Image.open(SAMPLES / "man.png") as sample:
-        sample.resize((128, 128)).save("man.png")
+    shutil.copy(SAMPLES / "red_star.png", tmp_path)
 
     exec(compile(blocks("python")[0], "README", "exec", dont_inherit=True), {})
 
-    with PIL.Image.open("man_with_beard.png") as made:
-        assert made.size == (128, 128)
+    with PIL.Image.open("yellow_star.png") as made:
+        assert made.size == (64, 64)
 
 
 def test_the_node_of_ones_own_runs() -> None:
@@ -40,7 +41,7 @@ def test_the_node_of_ones_own_runs() -> None:
     posterize = names["Posterize"]
     assert isinstance(posterize, type)
 
-    with PIL.Image.open(SAMPLES / "man.png") as sample:
+    with PIL.Image.open(SAMPLES / "red_star.png") as sample:
         made = run(posterize(image=Image.from_pil(sample), bits=1))
 
     assert set(made.numpy.flatten()) == {0, 128}
@@ -54,11 +55,11 @@ def test_the_yaml_example_has_no_problems() -> None:
 
 def test_every_line_of_the_tour_has_no_problems(tmp_path: Path) -> None:
     (tmp_path / "samples").symlink_to(SAMPLES)
-    (tmp_path / "portrait.yaml").write_text(blocks("yaml")[0], "utf-8")
-    (tmp_path / "other.png").symlink_to(SAMPLES / "man.png")
+    (tmp_path / "recolour.yaml").write_text(blocks("yaml")[0], "utf-8")
+    (tmp_path / "other.png").symlink_to(SAMPLES / "red_star.png")
     head = (
         "nodes:\n"
-        "  photo: {type: LoadImage, path: samples/man.png}\n"
+        "  photo: {type: LoadImage, path: samples/red_star.png}\n"
         "  mask: {type: Mask, image: $photo, box: [0, 0, 9, 9]}\n"
         "  edges: {type: Canny, image: $photo}\n"
         "  depth: {type: DepthEstimate, image: $photo}\n"
@@ -70,7 +71,21 @@ def test_every_line_of_the_tour_has_no_problems(tmp_path: Path) -> None:
 
 
 def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
-    table = re.findall(r"^\| [^|]+ \| `(\w+)` \| `?(\w*)`?", README.read_text("utf-8"), re.M)
+    text = README.read_text("utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    systems = [row for row in rows if len(row) == 5 and row[1] in shipped()]
+    named = {name for _, small, _, real, _ in systems for name in (small, real) if name}
+    commands = set(re.findall(r"sdgraph (?:run|plan) ([a-z]+(?:/[a-z]+)?)(?![\w./])", text))
 
-    assert {workflow for workflow, _ in table} == set(shipped())
-    assert {node for _, node in table if node} <= set(installed())
+    assert named == {name for name in shipped() if not name.startswith("training/")}
+    assert {node for _, _, node, _, _ in systems if node} <= set(installed())
+    assert commands and commands <= set(shipped())
+
+
+def test_every_prompt_of_the_examples_speaks_of_the_tiny_world() -> None:
+    text = "\n".join([*blocks("yaml"), *blocks("python")])
+    prompts = re.findall(r"""prompt(?::| =) "?([a-z][^},"\n]*)""", text)
+
+    assert len(prompts) >= 7
+    for prompt in prompts:
+        parse(prompt)

@@ -1,21 +1,92 @@
-"""The workflows that ship: each runs offline as it stands, and says what to change."""
+"""Shipped workflows: those of the tiny world run offline, the others say what they fetch."""
 
 from __future__ import annotations
 
 import re
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from sdgraph import Session, load_workflow, media
+from sdgraph import Node, Session, load_workflow, media, plan
+from sdgraph.nodes.world import parse
 from sdgraph.provenance import read
+from sdgraph.registry import installed
+from sdgraph.request import opened
 from sdgraph.workflow import shipped, workflow_from_yaml
 from sdgraph.workflows import draw_samples
 
-NAMES = sorted(shipped())
+NAMES = [name for name in shipped() if "/" not in name]
+REFERENCE = [name for name in shipped() if name.startswith("reference/")]
+
+FOLDER = Path(str(resources.files("sdgraph.workflows")))
+SMALL = FOLDER / "samples"
+
+HUB: dict[str, set[str]] = {
+    "reference/chain": {
+        "Intel/dpt-large",
+        "lllyasviel/sd-controlnet-canny",
+        "lllyasviel/sd-controlnet-depth",
+        "stabilityai/sdxl-turbo",
+        "stable-diffusion-v1-5/stable-diffusion-inpainting",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    },
+    "reference/controlnet": {
+        "lllyasviel/sd-controlnet-canny",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    },
+    "reference/depth": {"stabilityai/stable-diffusion-2-depth"},
+    "reference/inpaint": {"stable-diffusion-v1-5/stable-diffusion-inpainting"},
+    "reference/turbo": {"stabilityai/sdxl-turbo"},
+    "reference/video": {"ali-vilab/text-to-video-ms-1.7b"},
+}
+"""What each reference workflow fetches."""
+
+TINY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "reference/chain": (
+        {
+            "photo": SMALL / "red_star.png",
+            "base": "tiny/text-to-image",
+            "inpainting": "tiny/inpaint",
+            "turbo": "tiny/turbo",
+            "estimator": "tiny/depth-estimator",
+        },
+        {
+            "window.box": [40, 6, 60, 30],
+            "man.steps": 2,
+            "view.steps": 2,
+            "worked_out.steps": 2,
+        },
+    ),
+    "reference/controlnet": (
+        {"photo": SMALL / "red_star.png", "checkpoint": "tiny/text-to-image"},
+        {"man.steps": 2},
+    ),
+    "reference/depth": (
+        {"photo": SMALL / "blue_square.png", "checkpoint": "tiny/depth"},
+        {"skyline.steps": 2},
+    ),
+    "reference/inpaint": (
+        {
+            "photo": SMALL / "red_circle.png",
+            "mask": SMALL / "red_circle_mask.png",
+            "checkpoint": "tiny/inpaint",
+        },
+        {
+            "photo.width": 64,
+            "photo.height": 64,
+            "mask.width": 64,
+            "mask.height": 64,
+            "cat.steps": 2,
+        },
+    ),
+    "reference/turbo": ({"checkpoint": "tiny/turbo"}, {}),
+    "reference/video": ({"checkpoint": "tiny/text-to-video", "seconds": 0.2}, {"bear.steps": 2}),
+}
+"""Inputs and fields by which each reference workflow is run small and offline."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +94,41 @@ def session() -> Session:
     return Session(store=None)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.fixture
+def empty_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A hub that may be asked, of which nothing is here yet."""
+    import huggingface_hub.constants as constants
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def check_files(files: dict[str, Path], folder: Path) -> None:
+    """Whether each file shows something, and carries a workflow without problems."""
+    assert files
+    for file in files.values():
+        assert file.is_relative_to(folder)
+        if file.suffix == ".mp4":
+            assert media.read_video(file).frames.std() > 1
+        else:
+            assert np.asarray(PIL.Image.open(file)).std() > 1
+        assert workflow_from_yaml(read(file).workflow, folder=folder).problems() == []
+
+
+def node(workflow: str, name: str) -> Node[Any]:
+    graph = load_workflow(workflow).graph()
+    return {label: node for node, label in graph.names.items()}[name]
+
+
+def test_those_in_folders_are_named_by_them() -> None:
+    assert NAMES == ["chain", "controlnet", "depth", "inpaint", "text", "turbo", "video"]
+    assert REFERENCE == list(HUB) == list(TINY)
+    assert "training/base" in shipped()
+
+
+@pytest.mark.usefixtures("empty_hub")
+@pytest.mark.parametrize("name", shipped())
 def test_it_has_no_problems(name: str) -> None:
     assert load_workflow(name).problems() == []
 
@@ -32,22 +137,28 @@ def test_it_has_no_problems(name: str) -> None:
 def test_it_runs_offline_and_its_files_tell_how_they_were_made(
     name: str, session: Session, tmp_path: Path
 ) -> None:
-    files = session.run(load_workflow(name, out=tmp_path).graph())
-
-    assert files
-    for file in files.values():
-        assert file.is_relative_to(tmp_path)
-        if file.suffix == ".mp4":
-            video = media.read_video(file)
-            assert (len(video), video.fps) == (76, 25.0)
-            assert video.frames.std() > 1
-        else:
-            assert np.asarray(PIL.Image.open(file)).std() > 1
-        again = workflow_from_yaml(read(file).workflow, folder=tmp_path)
-        assert again.problems() == []
+    check_files(session.run(load_workflow(name, out=tmp_path).graph()), tmp_path)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("empty_hub")
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_reference_workflow_names_what_it_fetches(name: str) -> None:
+    made = plan(load_workflow(name).graph())
+
+    assert {checkpoint.source for checkpoint in made.fetches} == HUB[name]
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_reference_workflow_runs_with_other_checkpoints(
+    name: str, session: Session, tmp_path: Path
+) -> None:
+    inputs, fields = TINY[name]
+    workflow = load_workflow(name, out=tmp_path).with_fields(fields)
+
+    check_files(session.run(workflow.graph(**inputs)), tmp_path)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *REFERENCE])
 def test_it_opens_with_what_it_does_and_which_line_to_change(name: str) -> None:
     first, second, third = shipped()[name].read_text(encoding="utf-8").splitlines()[:3]
 
@@ -57,29 +168,60 @@ def test_it_opens_with_what_it_does_and_which_line_to_change(name: str) -> None:
     named = re.findall(r"`(\w+)`", second)
     assert named
     assert set(named) <= set(load_workflow(name).inputs)
+    if f"reference/{name}" in REFERENCE:
+        assert f"`reference/{name}`" in second
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_prompts_speak_of_the_tiny_world(name: str) -> None:
+    graph = load_workflow(name).graph()
+    prompts = [prompt for each in graph.nodes if (prompt := getattr(each, "prompt", None))]
+
+    assert prompts
+    for prompt in prompts:
+        parse(prompt)
 
 
 def test_the_reference_settings_are_the_fields_own() -> None:
-    def node(workflow: str, name: str) -> object:
-        graph = load_workflow(workflow).graph()
-        return {label: node for node, label in graph.names.items()}[name]
+    man, skyline = node("reference/controlnet", "man"), node("reference/depth", "skyline")
+    bear, sketch = node("reference/video", "bear"), node("reference/turbo", "sketch")
+    cat = node("reference/inpaint", "cat")
 
-    man, skyline = node("controlnet", "man"), node("depth", "skyline")
-    bear, sketch = node("video", "bear"), node("turbo", "sketch")
+    def of(each: Node[Any], *fields: str) -> list[Any]:
+        return [getattr(each, field) for field in fields]
 
-    fields = ("scale", "scheduler", "steps", "seed")
-    assert [getattr(man, field) for field in fields] == [0.5, "dpm++", 100, 12345]
-    assert [getattr(skyline, field) for field in ("strength", "steps")] == [0.7, 100]
-    assert [getattr(sketch, field) for field in ("steps", "guidance", "seed")] == [1, 0.0, 42]
-    fields = ("seconds", "fps", "steps", "offload")
-    assert [getattr(bear, field) for field in fields] == [3.0, 25.0, 25, "model"]
+    assert of(man, "scale", "scheduler", "steps", "seed") == [0.5, "dpm++", 100, 12345]
+    assert of(skyline, "strength", "steps") == [0.7, 100]
+    assert of(sketch, "steps", "guidance", "seed") == [1, 0.0, 42]
+    assert of(bear, "seconds", "fps", "steps", "offload") == [3.0, 25.0, 25, "model"]
+    assert of(cat, "steps", "guidance", "strength", "seed") == [50, 7.5, 1.0, 0]
+    assert sketch.checkpoint.variant == bear.checkpoint.variant == "fp16"  # type: ignore[attr-defined]
+
+
+def test_the_small_film_is_two_seconds_long(session: Session, tmp_path: Path) -> None:
+    workflow = load_workflow("video", out=tmp_path).with_fields({"star.steps": 1})
+    (file,) = session.run(workflow.graph()).values()
+
+    video = media.read_video(file)
+    assert (len(video), video.fps, video.size) == (16, 8.0, (64, 64))
 
 
 def test_the_samples_are_what_the_script_draws(tmp_path: Path) -> None:
     draw_samples.draw(tmp_path)
-    folder = Path(str(resources.files("sdgraph.workflows"))) / "samples"
 
-    for drawn in tmp_path.glob("*.png"):
-        shown = np.asarray(PIL.Image.open(folder / drawn.name)).astype(int)
-        assert np.abs(shown - np.asarray(PIL.Image.open(drawn))).max() <= 2
-    assert {path.name for path in folder.glob("*")} == {path.name for path in tmp_path.glob("*")}
+    drawn = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")}
+    assert drawn == {path.relative_to(FOLDER) for path in FOLDER.glob("**/samples/*")}
+    for name in drawn:
+        shown = np.asarray(PIL.Image.open(FOLDER / name)).astype(int)
+        assert np.abs(shown - np.asarray(PIL.Image.open(tmp_path / name))).max() <= 2
+
+
+@pytest.mark.parametrize("name", ["inpaint", "reference/inpaint"])
+def test_what_it_writes_goes_below_the_current_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    (target,) = opened(name, installed()).graph().targets
+
+    assert Path(target.explicit()["path"]) == tmp_path / "out" / "inpaint.png"

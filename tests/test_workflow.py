@@ -198,8 +198,9 @@ def test_an_input_for_which_no_loader_is_installed_is_told() -> None:
 
 
 def test_a_missing_workflow_suggests_a_shipped_one() -> None:
-    with pytest.raises(InvalidWorkflow, match="did you mean 'inpaint'"):
-        load_workflow("inpant")
+    for wrong, right in (("inpant", "inpaint"), ("reference/inpant", "reference/inpaint")):
+        with pytest.raises(InvalidWorkflow, match=f"did you mean '{right}'"):
+            load_workflow(wrong)
 
 
 def test_a_workflow_of_20_000_nodes_is_read() -> None:

@@ -1,6 +1,7 @@
 """Draws the sample pictures of the shipped workflows: `python -m sdgraph.workflows.draw_samples`.
 
-Flat scenes with near and far, clear edges, and something to mask; drawn large and shrunk.
+For the workflows of the tiny world, scenes of it. For the reference workflows, flat pictures with
+near and far, clear edges, and something to mask; drawn large and shrunk.
 """
 
 from __future__ import annotations
@@ -8,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 from PIL import Image, ImageDraw
+
+from sdgraph.nodes.world import Scene, Thing, masks, render
+
+SMALL = 64
+"""The side of the tiny world's pictures."""
+
+CIRCLE = Scene("gray", (Thing("circle", "red", "center", 0.2),))
+SQUARE = Scene("gray", (Thing("square", "blue", "center", 0.2),))
+STAR = Scene("teal", (Thing("star", "red", "left", 0.19),))
+
+MARGIN = 5
+"""How far the circle's mask reaches beyond it: a rim left of the circle would show its colour."""
 
 SIDE = 512
 OVERSAMPLING = 4
@@ -117,20 +131,37 @@ def drinks() -> Image.Image:
     return canvas.finished()
 
 
+def world(scene: Scene) -> Image.Image:
+    """A scene of the tiny world."""
+    return Image.fromarray(render(scene, SMALL))
+
+
+def red_circle_mask() -> Image.Image:
+    """White where the circle is, and somewhat around it."""
+    round_it = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1, 2 * MARGIN + 1))
+    return Image.fromarray(cv2.dilate(masks(CIRCLE, SMALL)[0], round_it))
+
+
 SAMPLES: dict[str, Callable[[], Image.Image]] = {
-    "bench": bench,
-    "bench_mask": bench_mask,
-    "drinks": drinks,
-    "man": man,
+    "samples/blue_square": lambda: world(SQUARE),
+    "samples/red_circle": lambda: world(CIRCLE),
+    "samples/red_circle_mask": red_circle_mask,
+    "samples/red_star": lambda: world(STAR),
+    "reference/samples/bench": bench,
+    "reference/samples/bench_mask": bench_mask,
+    "reference/samples/drinks": drinks,
+    "reference/samples/man": man,
 }
+"""Where each sample lies below the workflows → what draws it."""
 
 
 def draw(folder: Path) -> None:
-    """Draws every sample into a folder as PNG."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Draws every sample as PNG below a folder."""
     for name, make in SAMPLES.items():
-        make().save(folder / f"{name}.png", optimize=True)
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make().save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    draw(Path(__file__).with_name("samples"))
+    draw(Path(__file__).parent)

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,9 @@ def load_vae(checkpoint: Checkpoint) -> Any:
 
     folder = weights(checkpoint)
     folder = folder / "vae" if (folder / INDEX).is_file() else folder
-    vae = AutoencoderKL.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    vae = AutoencoderKL.from_pretrained(
+        folder, dtype=torch.float32, variant=checkpoint.variant, local_files_only=True
+    )
     return vae.eval().requires_grad_(False)
 
 
@@ -157,21 +158,12 @@ def check_noise(base: Checkpoint, like: Checkpoint) -> None:
             )
 
 
-def hash_of(module: Any) -> str:
-    """A hash of all that a module holds, to the bit."""
-    digest = blake2b(digest_size=16)
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def save_pipeline(
     parts: Mapping[str, Any],
     like: Checkpoint,
     folder: Path,
     *,
-    taken: Mapping[str, Sequence[Path]] | None = None,
+    taken: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> Checkpoint:
     """A checkpoint folder laid out as `like`'s, with these parts' weights in half precision.
 
@@ -180,8 +172,9 @@ def save_pipeline(
     whole or not at all.
     """
     taken = taken or {}
-    with _whole(folder) as beside:
-        shutil.copytree(_source(like), beside)
+    with whole(folder) as beside:
+        # What somebody wrote of `like` is not true of what is made here.
+        shutil.copytree(_source(like), beside, ignore=shutil.ignore_patterns("*.md"))
         for name, module in parts.items():
             if name in taken or not hasattr(module, "parameters"):
                 continue
@@ -190,22 +183,31 @@ def save_pipeline(
         for name, files in taken.items():
             shutil.rmtree(beside / name, ignore_errors=True)
             (beside / name).mkdir()
-            for path in files:
-                shutil.copy(path, beside / name)
+            for file, path in files.items():
+                shutil.copy(path, beside / name / file)
     return Checkpoint(folder)
 
 
-def taken_from(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, list[Path]]:
-    """The files of a checkpoint's parts, weights and all, by the parts' names."""
+def taken_from(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """The files of a checkpoint's parts, weights and all, by the parts' and the files' names.
+
+    Weights of the checkpoint's variant take the name of those without one.
+    """
     folder = weights(checkpoint)
-    return {
-        name: sorted(path for path in (folder / name).iterdir() if path.is_file()) for name in names
-    }
+    variant = f".{checkpoint.variant}" if checkpoint.variant else ""
+    taken = {}
+    for name in names:
+        files = sorted(path for path in (folder / name).iterdir() if path.is_file())
+        plain = [path for path in files if not variant or variant not in path.name]
+        chosen = [path for path in files if path not in plain]
+        taken[name] = {path.name: path for path in plain}
+        taken[name] |= {path.name.replace(variant, ""): path for path in chosen}
+    return taken
 
 
 def save_model(module: Any, like: Checkpoint, folder: Path) -> Checkpoint:
     """The folder of a single model: `like`'s configs to the letter, and the module's weights."""
-    with _whole(folder) as beside:
+    with whole(folder) as beside:
         beside.mkdir(parents=True)
         for path in _source(like).glob("*.json"):
             if not path.name.endswith(".index.json"):
@@ -221,7 +223,7 @@ def _source(like: Checkpoint) -> Path:
 
 
 @contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
+def whole(folder: Path) -> Iterator[Path]:
     """A folder beside, to be filled, that takes the place of `folder` when all went well."""
     from safetensors import SafetensorError
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from sdgraph.checkpoints import config
 from sdgraph.errors import Problem
 from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, DepthMap
 
-from .assembly import adopt, fresh_model, hash_of, load_trained, save_model
+from .assembly import adopt, fresh_model, load_trained, save_model
 from .data import Dataset
 from .diffusion import DROPPED, DiffusionTrainee
-from .inpaint import channel_problems, pipeline_of
-from .loop import Progress, Settings, TrainingStopped, train
+from .frozen import hash_of, refuse_changed
+from .inpaint import pipeline_of
+from .kinds import channel_problems
+from .loop import Settings
+from .placement import placed
+from .procedure import Denoising
 from .samples import rows
 
 Kind = Literal["edges", "depth"]
@@ -104,8 +106,9 @@ class ControlNetTrainee(DiffusionTrainee):
         import torch
 
         silent = torch.rand(len(places), generator=random) < self._more_dropped
-        words = torch.where(silent[:, None, None], self._silence, words)
-        shown = _as_condition(self._controls[places])
+        silent = placed(silent[:, None, None], self.device)
+        words = torch.where(silent, self._silence, words)
+        shown = placed(_as_condition(self._controls[places]), self.device)
         down, middle = self.parts["controlnet"](
             noised, times, words, controlnet_cond=shown, return_dict=False
         )
@@ -144,13 +147,11 @@ def _as_condition(maps: Any) -> Any:
     return (maps.float() / 255)[:, None].repeat(1, 3, 1, 1)
 
 
-class TrainControlNet(Node[Checkpoint]):
+class TrainControlNet(Denoising):
     """A ControlNet for a base that stays as it is, to the bit (Zhang et al. 2023).
 
     `out`/training/frozen.json holds the hashes of the base's parts before and after.
     """
-
-    category: ClassVar[str] = "train"
 
     data: In[Dataset] = Field(description="captioned pictures; for depth, with true depth")
     base: In[Checkpoint] = Field(description="the text-to-image checkpoint to be controlled")
@@ -161,11 +162,6 @@ class TrainControlNet(Node[Checkpoint]):
     dropped: float = Field(
         default=0.5, ge=0.1, lt=1, description="the share of captions left out; half in the paper"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
-    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
-    batch: int = Field(default=32, ge=1, description="pictures a step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4))
@@ -179,30 +175,14 @@ class TrainControlNet(Node[Checkpoint]):
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
-        folder = Path(self.out)
         if self.kind == "depth":
             data.depths([0])  # refuses data without truth before anything is made
         parts = load_trained(base, (*FROZEN, "tokenizer", "scheduler"))
         network = listening(fresh_model(like, self.seed), self.seed)
         parts["controlnet"] = copied(network, parts["unet"], f"{base.source} in {like.source}")
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
-        )
+        settings = self.settings()
         before = {name: hash_of(parts[name]) for name in FROZEN}
         trainee = ControlNetTrainee(parts, data, settings, kind=self.kind, dropped=self.dropped)
-        weights = train(trainee, settings, folder / "training", progress)
-        refuse_changed(before, {name: hash_of(parts[name]) for name in FROZEN}, folder / "training")
-        network.load_state_dict(weights["controlnet"], strict=False)
-        return save_model(network, like, folder / "checkpoint")
-
-
-def refuse_changed(before: Mapping[str, str], after: Mapping[str, str], folder: Path) -> None:
-    """Writes frozen.json; raises TrainingStopped where a frozen part's hash is another now."""
-    told = json.dumps({"before": before, "after": after}, indent=2)
-    (folder / "frozen.json").write_text(told + "\n", encoding="utf-8")
-    changed = [name for name in before if before[name] != after[name]]
-    if changed:
-        raise TrainingStopped(
-            f"{folder}: found other weights in the base's {', '.join(changed)} after training than "
-            "before, wanted the same to the bit: no checkpoint is written"
-        )
+        self.fit(trainee, data, settings, progress)
+        refuse_changed(before, {name: hash_of(parts[name]) for name in FROZEN}, self.kept)
+        return save_model(network, like, self.folder / "checkpoint")

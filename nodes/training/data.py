@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sdgraph.errors import MediaError, ValueRefused
-from sdgraph.node import Node
+from sdgraph.errors import MediaError, Problem, ValueRefused
+from sdgraph.node import Node, refuse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,8 @@ class Dataset:
 
     captions: tuple[str, ...]
     side: int
+    skipped: Mapping[str, str] = {}
+    """What could not be read and was left out, by name, and why."""
 
     @property
     def content(self) -> str:
@@ -64,15 +66,26 @@ class WorldDataset(Dataset):
     """Scenes of the tiny world by their seeds, with their ground truth; all held out, or none."""
 
     def __init__(
-        self, count: int, seed: int, side: int, *, moving: bool = False, held_out: bool = False
+        self,
+        count: int,
+        seed: int,
+        side: int,
+        *,
+        moving: bool = False,
+        held_out: bool = False,
+        pairs: float | None = None,
     ) -> None:
         from sdgraph.nodes.world import caption, scene
 
         self.side = side
         self._moving = moving
+        self._pairs = pairs
         self._name = f"world {count} {seed} {side} {moving}{' held out' if held_out else ''}"
+        if pairs is not None:
+            self._name += f" pairs {pairs}"
         self.scenes = [
-            scene(seed + number, moving=moving, held_out=held_out) for number in range(count)
+            scene(number, moving=moving, held_out=held_out, things=_things(number, pairs))
+            for number in range(seed, seed + count)
         ]
         self.captions = tuple(caption(each) for each in self.scenes)
 
@@ -104,26 +117,43 @@ class WorldDataset(Dataset):
         return np.stack([depth(self.scenes[place], self.side) for place in places])
 
     def examples(self, count: int) -> Dataset:
-        return WorldDataset(count, 5_000_000, self.side, moving=self._moving, held_out=True)
+        return WorldDataset(
+            count, 5_000_000, self.side, moving=self._moving, held_out=True, pairs=self._pairs
+        )
+
+
+_GOLDEN = 0.6180339887498949
+
+
+def _things(number: int, pairs: float | None) -> int | None:
+    """How many objects a scene has, by its number alone; None leaves it to the world."""
+    if pairs is None:
+        return None
+    # Multiples of the golden ratio spread evenly, so that any run of scenes has its share.
+    return 2 if number * _GOLDEN % 1 < pairs else 1
 
 
 class FolderDataset(Dataset):
     """Pictures of a folder, each cut to its middle square; the caption is in NAME.txt beside it.
 
-    A picture that cannot be read is left out and named in `skipped`.
+    A picture that cannot be read, or whose caption is no UTF-8, is left out and named in `skipped`.
+    Raises ValueRefused where there is none that can be read.
     """
 
     def __init__(self, folder: Path, side: int) -> None:
         self.side = side
-        self.skipped: list[str] = []
+        self.skipped: dict[str, str] = {}
         self._digest = blake2b(f"folder {side}".encode(), digest_size=16)
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not found:
-            raise ValueRefused(f"{folder}: found no picture, wanted some of {', '.join(SUFFIXES)}")
+        found = pictures_in(folder)
+        for problem in folder_problems("pictures", folder):
+            raise ValueRefused(str(problem))
         self._pictures, captions = self._read(found)
         self.captions = tuple(captions)
         if not captions:
-            raise ValueRefused(f"{folder}: none of {len(found)} pictures can be read")
+            why = "; ".join(f"{name}: {why}" for name, why in list(self.skipped.items())[:3])
+            raise ValueRefused(
+                f"{folder}: none of {len(found)} pictures can be read ({why}); wanted one at least"
+            )
 
     def _read(self, paths: Sequence[Path]) -> tuple[list[Any], list[str]]:
         import numpy as np
@@ -133,14 +163,18 @@ class FolderDataset(Dataset):
 
         pictures, captions = [], []
         for path in paths:
+            words = path.with_suffix(".txt")
             try:
                 picture = read_image(path).convert("RGB")
+                caption = words.read_text("utf-8").strip() if words.is_file() else path.stem
             except MediaError as error:
-                self.skipped.append(str(error).splitlines()[0])
+                self.skipped[path.name] = error.problem.found if error.problem else str(error)
+                continue
+            except (OSError, UnicodeDecodeError) as error:
+                self.skipped[path.name] = f"its caption {words.name} cannot be read ({error})"
                 continue
             pictures.append(np.asarray(PIL.ImageOps.fit(picture, (self.side, self.side))))
-            words = path.with_suffix(".txt")
-            captions.append(words.read_text("utf-8").strip() if words.is_file() else path.stem)
+            captions.append(caption)
             self._digest.update(pictures[-1].tobytes() + captions[-1].encode())
         return pictures, captions
 
@@ -155,6 +189,21 @@ class FolderDataset(Dataset):
         return np.stack(self._pictures)
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures that lie in a folder, by their suffixes, sorted; none where it is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def folder_problems(field: str, folder: Path) -> Iterator[Problem]:
+    """Why there is nothing to train on in a folder."""
+    if not folder.is_dir():
+        yield Problem(field, f"no folder {folder}", "a folder of pictures")
+    elif not pictures_in(folder):
+        yield Problem(field, f"no picture in {folder}", f"some of {', '.join(SUFFIXES)}")
+
+
 class TinyWorld(Node[Dataset]):
     """Captioned scenes of the tiny world: shapes, colours, places and grounds, without limit."""
 
@@ -164,9 +213,19 @@ class TinyWorld(Node[Dataset]):
     seed: int = Field(default=0, ge=0, lt=2**31, description="the first scene's seed")
     side: int = Field(default=64, ge=32, le=512, description="pixels")
     moving: bool = Field(default=False, description="scenes with one object that moves, for video")
+    pairs: float | None = Field(
+        default=None, ge=0, le=1, description="the share with two objects; by default about 0.35"
+    )
+
+    @model_validator(mode="after")
+    def _one_moves(self) -> TinyWorld:
+        if self.moving and self.pairs:
+            found = f"pairs {self.pairs:g} of scenes that move"
+            raise refuse("pairs", found=found, wanted="one object each", fix="leave pairs out")
+        return self
 
     def run(self) -> Dataset:
-        return WorldDataset(self.count, self.seed, self.side, moving=self.moving)
+        return WorldDataset(self.count, self.seed, self.side, moving=self.moving, pairs=self.pairs)
 
 
 class PictureFolder(Node[Dataset]):
@@ -179,5 +238,8 @@ class PictureFolder(Node[Dataset]):
         default=512, ge=32, le=2048, description="pixels; each picture is cut to a square"
     )
 
+    def check(self) -> Iterator[Problem]:
+        yield from folder_problems("path", Path(self.path).expanduser())
+
     def run(self) -> Dataset:
-        return FolderDataset(Path(self.path), self.side)
+        return FolderDataset(Path(self.path).expanduser(), self.side)

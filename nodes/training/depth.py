@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config, weights
+from sdgraph.checkpoints import config
 from sdgraph.errors import Problem, ValueRefused
 from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint
 
 from .assembly import fresh_model, save_model, save_pipeline, taken_from, widened_parts
 from .data import Dataset
-from .inpaint import KEPT, WideTrainee, channel_problems, pipeline_of
-from .loop import Progress, Settings, generator_for, train
+from .inpaint import KEPT, WideTrainee, pipeline_of
+from .kinds import channel_problems, estimator_problems
+from .loop import Settings, generator_for
+from .placement import placed, settled
+from .procedure import Denoising, Training
 from .samples import rows
 
 SCALES = 4
@@ -98,6 +101,7 @@ class DepthTrainee:
     def __init__(self, model: Any, prepare: Preparation, data: Dataset, settings: Settings) -> None:
         import torch
 
+        settled([model])
         self.model = model
         self.modules: Mapping[str, Any] = {"model": model}
         self.identity = {"data": data.content}
@@ -111,8 +115,9 @@ class DepthTrainee:
 
         random = generator_for(self._settings.seed, step)
         places = torch.randint(len(self._pictures), (self._settings.batch,), generator=random)
-        true = torch.from_numpy(self._data.depths(places.tolist()))
-        made = self.model(self._prepare(self._pictures[places])).predicted_depth
+        where = self.model.device
+        true = placed(torch.from_numpy(self._data.depths(places.tolist())), where)
+        made = self.model(placed(self._prepare(self._pictures[places]), where)).predicted_depth
         return depth_loss(made, _sized(true, made.shape[-1], "bilinear"))
 
     def sample(self) -> Any:
@@ -124,7 +129,8 @@ class DepthTrainee:
         count = min(8, len(shown))
         pictures = shown.pictures[:count]
         with torch.no_grad():
-            made = self.model(self._prepare(torch.from_numpy(pictures))).predicted_depth
+            seen = placed(self._prepare(torch.from_numpy(pictures)), self.model.device)
+            made = self.model(seen).predicted_depth.cpu()
         made = _sized(made, shown.side, "bicubic")
         true = torch.from_numpy(shown.depths(range(count)))
         grey = [(_spread(each) * 255).round().byte().numpy() for each in (true, made)]
@@ -145,36 +151,25 @@ def _spread(depth: Any) -> Any:
     return (depth - low) / (high - low).clamp_min(1e-12)
 
 
-class TrainDepth(Node[Checkpoint]):
+class TrainDepth(Training):
     """A monocular depth estimator trained from nothing (DPT, Ranftl et al. 2021)."""
-
-    category: ClassVar[str] = "train"
 
     data: In[Dataset] = Field(description="pictures whose true depth is known")
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/depth-estimator"), description="whose architecture is taken"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
-    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
-    batch: int = Field(default=32, ge=1, description="pictures a step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     def check(self) -> Iterator[Problem]:
         yield from estimator_problems("like", self.like)
 
     @quiet()
     def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
-        folder = Path(self.out)
         data.depths([0])  # refuses data without truth before anything is made
         model = alive(fresh_model(like, self.seed))
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
-        )
+        settings = self.settings()
         trainee = DepthTrainee(model, Preparation(like), data, settings)
-        trained = train(trainee, settings, folder / "training", progress)
-        model.load_state_dict(trained["model"], strict=False)
-        return save_model(model, like, folder / "checkpoint")
+        self.fit(trainee, data, settings, progress)
+        return save_model(model, like, self.folder / "checkpoint")
 
 
 def alive(model: Any) -> Any:
@@ -185,16 +180,6 @@ def alive(model: Any) -> Any:
     with torch.no_grad():
         model.head.head[-2].bias.fill_(1.0)
     return model
-
-
-def estimator_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
-    """Why a checkpoint is no DPT, as far as configs show."""
-    if isinstance(checkpoint, Checkpoint):
-        own = config(checkpoint)
-        kinds = (own or {}).get("architectures") or ["nothing"]
-        if own is not None and kinds[0] != "DPTForDepthEstimation":
-            found = f"{checkpoint.source}, a {own.get('_class_name', kinds[0])}"
-            yield Problem(field, found, "a depth estimator (DPTForDepthEstimation)")
 
 
 class DepthToImageTrainee(WideTrainee):
@@ -214,7 +199,7 @@ class DepthToImageTrainee(WideTrainee):
 
     def further(self, places: Any, random: Any) -> Any:
         del random
-        return self._depths[places][:, None]
+        return placed(self._depths[places][:, None], self.device)
 
     def sample(self) -> Any:
         """Pictures, their depth, and what is made anew over it from noise and the caption."""
@@ -239,14 +224,12 @@ class DepthToImageTrainee(WideTrainee):
         return rows(np.concatenate([pictures, grey, (made * 255).round().astype("uint8")]), count)
 
 
-class TrainDepthToImage(Node[Checkpoint]):
+class TrainDepthToImage(Denoising):
     """A depth-guided checkpoint made from a text-to-image one, with an estimator beside it.
 
     Its U-Net has five channels: latents and depth (as Stable Diffusion 2 depth was made); the new
     one starts at zero.
     """
-
-    category: ClassVar[str] = "train"
 
     data: In[Dataset] = Field(description="captioned pictures whose true depth is known")
     base: In[Checkpoint] = Field(description="the text-to-image checkpoint to start from")
@@ -256,11 +239,6 @@ class TrainDepthToImage(Node[Checkpoint]):
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/depth"), description="whose architecture is taken"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
-    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
-    batch: int = Field(default=32, ge=1, description="pictures a step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4), like=(self.like, 5))
@@ -275,23 +253,17 @@ class TrainDepthToImage(Node[Checkpoint]):
         like: Checkpoint,
         progress: Progress,
     ) -> Checkpoint:
-        folder = Path(self.out)
         data.depths([0])  # refuses data without truth before anything is made
         parts = widened_parts(base, like, self.seed)
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
-        )
-        trainee = DepthToImageTrainee(parts, data, settings)
-        trained = train(trainee, settings, folder / "training", progress)
-        parts["unet"].load_state_dict(trained["unet"], strict=False)
+        settings = self.settings()
+        self.fit(DepthToImageTrainee(parts, data, settings), data, settings, progress)
         kept = {**taken_from(base, KEPT), **_estimator_from(depth)}
-        return save_pipeline({"unet": parts["unet"]}, like, folder / "checkpoint", taken=kept)
+        return save_pipeline({"unet": parts["unet"]}, like, self.folder / "checkpoint", taken=kept)
 
 
-def _estimator_from(depth: Checkpoint) -> dict[str, list[Path]]:
+def _estimator_from(depth: Checkpoint) -> dict[str, dict[str, Path]]:
     """The files of an estimator as those of the two parts of a pipeline that they make."""
-    folder = weights(depth)
-    return {
-        "depth_estimator": [folder / "config.json", *sorted(folder.glob("*.safetensors*"))],
-        "feature_extractor": [folder / "preprocessor_config.json"],
-    }
+    files = taken_from(depth, ("",))[""]
+    processor = files.pop("preprocessor_config.json")
+    model = {name: path for name, path in files.items() if name == "config.json" or ".safe" in name}
+    return {"depth_estimator": model, "feature_extractor": {processor.name: processor}}

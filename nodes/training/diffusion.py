@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sdgraph.errors import ValueRefused
+
 from .latents import encode, tokens_of
 from .loop import Settings, generator_for
+from .placement import placed, settled
 
 if TYPE_CHECKING:
     from .data import Dataset
@@ -19,23 +22,27 @@ DROPPED = 0.1
 class DiffusionTrainee:
     """Predicts what the noise schedule asks for (noise, or v) from noised latents and a caption.
 
-    Denoising diffusion (Ho et al. 2020) with v-prediction (Salimans & Ho 2022) where the
-    checkpoint's scheduler says so. Subclasses add channels or residuals.
+    Those of its modules are trained that require a gradient. Denoising diffusion (Ho et al. 2020)
+    with v-prediction (Salimans & Ho 2022) where the checkpoint's scheduler says so. Subclasses add
+    channels or residuals.
     """
 
     def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
         from diffusers import DDPMScheduler
 
+        settled(parts.values())
         self.parts = parts
         self.settings = settings
         self.data = data
         self.noise_schedule = DDPMScheduler.from_config(parts["scheduler"].config)
-        self.latents = encode(parts["vae"], data.pictures)
         self.tokens = tokens_of(parts["tokenizer"], data.captions)
+        self.latents = encode(parts["vae"], data.pictures)
         self.modules: Mapping[str, Any] = {
-            "unet": parts["unet"],
-            "text_encoder": parts["text_encoder"],
+            name: parts[name]
+            for name in ("unet", "text_encoder", "text_encoder_2")
+            if name in parts and any(value.requires_grad for value in parts[name].parameters())
         }
+        self.identity: Mapping[str, Any] = {"data": data.content}
 
     def loss(self, step: int) -> Any:
         """The mean squared error of the prediction on the batch of a step."""
@@ -45,19 +52,34 @@ class DiffusionTrainee:
         random = generator_for(self.settings.seed, step)
         count = self.settings.batch
         places = torch.randint(len(self.latents), (count,), generator=random)
-        latents = self.latents[places]
-        noise = torch.randn(latents.shape, generator=random)
-        steps = self.noise_schedule.config.num_train_timesteps
-        times = torch.randint(steps, (count,), generator=random)
+        latents = placed(self.latents[places], self.device)
+        noise = placed(torch.randn(latents.shape, generator=random), self.device)
+        times = placed(self.drawn_times(count, random), self.device)
         dropped = torch.rand(count, generator=random) < DROPPED
         words = self.words(torch.where(dropped, len(self.tokens) - 1, places))
         noised = self.noise_schedule.add_noise(latents, noise, times)
         predicted = self.predict(noised, times, words, places, random)
         return mse_loss(predicted.float(), self.target(latents, noise, times))
 
+    def drawn_times(self, count: int, random: Any) -> Any:
+        """Times of the noise schedule for a batch; with a bias above 1, noisy ones more often."""
+        import torch
+
+        steps, bias = self.noise_schedule.config.num_train_timesteps, self.settings.timestep_bias
+        if bias == 1:
+            return torch.randint(steps, (count,), generator=random)
+        share = torch.rand(count, generator=random)
+        return (steps * (1 - share**bias)).long().clamp_max(steps - 1)
+
+    @property
+    def device(self) -> Any:
+        """Where it computes."""
+        return self.parts["unet"].device
+
     def words(self, places: Any) -> Any:
         """The text features of some captions: count × length × width."""
-        return self.parts["text_encoder"](self.tokens[places]).last_hidden_state
+        tokens = placed(self.tokens[places], self.device)
+        return self.parts["text_encoder"](tokens).last_hidden_state
 
     def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
         """What the U-Net says of noised latents; `random` is for what else a batch draws."""
@@ -65,10 +87,15 @@ class DiffusionTrainee:
         return self.parts["unet"](noised, times, words).sample
 
     def target(self, latents: Any, noise: Any, times: Any) -> Any:
-        """What the U-Net is to say."""
-        if self.noise_schedule.config.prediction_type == "v_prediction":
+        """What the U-Net is to say; raises ValueRefused where that is neither noise nor v."""
+        asked = self.noise_schedule.config.prediction_type
+        if asked == "v_prediction":
             return self.noise_schedule.get_velocity(latents, noise, times)
-        return noise
+        if asked == "epsilon":
+            return noise
+        raise ValueRefused(
+            f"scheduler: found prediction_type {asked!r}, wanted 'epsilon' or 'v_prediction'"
+        )
 
     def sample(self) -> Any:
         """Eight pictures made from captions of held-out scenes; None where there is no world."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config, index
 from sdgraph.errors import Problem
 from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint
 
-from .assembly import hash_of, save_pipeline, taken_from, widened_parts
+from .assembly import save_pipeline, taken_from, widened_parts
 from .data import Dataset
 from .diffusion import DiffusionTrainee
+from .frozen import hash_of
+from .kinds import channel_problems
 from .latents import to_tensor
-from .loop import Progress, Settings, train
+from .loop import Settings
+from .placement import placed
+from .procedure import Denoising
 from .samples import rows
 
 KEPT = ("vae", "text_encoder", "tokenizer")
@@ -56,8 +58,8 @@ class InpaintTrainee(WideTrainee):
     def further(self, places: Any, random: Any) -> Any:
         import torch
 
-        pictures = to_tensor(self.data.pictures[places.numpy()])
-        masks = self.masks(places, random)
+        pictures = placed(to_tensor(self.data.pictures[places.numpy()]), self.device)
+        masks = placed(self.masks(places, random), self.device)
         # As StableDiffusionInpaintPipeline.prepare_mask_latents: gray (0) where it is masked, the
         # mask at the latents' size by nearest neighbour, the latents drawn and not their mean.
         vae = self.parts["vae"]
@@ -127,42 +129,17 @@ def pipeline_of(cls: Any, parts: Mapping[str, Any], **more: Any) -> Any:
     return pipe
 
 
-def channel_problems(**wanted: tuple[Any, int]) -> Iterator[Problem]:
-    """Why checkpoints, by field, have no U-Net of so many channels, as far as configs show."""
-    for name, (checkpoint, channels) in wanted.items():
-        if not isinstance(checkpoint, Checkpoint):
-            continue
-        parts = index(checkpoint)
-        if parts is None:
-            continue
-        wish = f"a Stable Diffusion checkpoint whose U-Net takes {channels} channels"
-        if "unet" not in parts or "text_encoder_2" in parts:
-            kind = parts.get("_class_name", "a single model")
-            yield Problem(name, f"{checkpoint.source} ({kind})", wish)
-            continue
-        found = (config(checkpoint, "unet") or {}).get("in_channels")
-        if found != channels:
-            yield Problem(name, f"{checkpoint.source}, whose U-Net takes {found} channels", wish)
-
-
-class TrainInpaint(Node[Checkpoint]):
+class TrainInpaint(Denoising):
     """An inpainting checkpoint made from a text-to-image one (Rombach et al. 2022).
 
     Its U-Net has nine channels: latents, mask, masked latents; the five new ones start at zero.
     """
-
-    category: ClassVar[str] = "train"
 
     data: In[Dataset] = Field(description="captioned pictures; objects' masks are used if known")
     base: In[Checkpoint] = Field(description="the text-to-image checkpoint to start from")
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/inpaint"), description="whose architecture is taken"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
-    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
-    batch: int = Field(default=32, ge=1, description="pictures a step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4), like=(self.like, 9))
@@ -171,13 +148,8 @@ class TrainInpaint(Node[Checkpoint]):
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
-        folder = Path(self.out)
         parts = widened_parts(base, like, self.seed)
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
-        )
-        trainee = InpaintTrainee(parts, data, settings)
-        weights = train(trainee, settings, folder / "training", progress)
-        parts["unet"].load_state_dict(weights["unet"], strict=False)
+        settings = self.settings()
+        self.fit(InpaintTrainee(parts, data, settings), data, settings, progress)
         kept = taken_from(base, KEPT)
-        return save_pipeline({"unet": parts["unet"]}, like, folder / "checkpoint", taken=kept)
+        return save_pipeline({"unet": parts["unet"]}, like, self.folder / "checkpoint", taken=kept)

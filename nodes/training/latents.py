@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import Problem, ValueRefused
+
+from .placement import placed
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+SMALL = 4_000
+"""Tokenizers of at most so many tokens know some words and spell the rest; CLIP's has 49,408."""
 
 
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Any:
@@ -26,13 +32,18 @@ def encode(vae: Any, pictures: npt.NDArray[np.uint8], batch: int = 64) -> Any:
     made = []
     with torch.no_grad():
         for start in range(0, len(pictures), batch):
-            chosen = to_tensor(pictures[start : start + batch]).to(vae.device)
-            made.append(vae.encode(chosen).latent_dist.mode() * vae.config.scaling_factor)
+            chosen = placed(to_tensor(pictures[start : start + batch]), vae.device)
+            found = vae.encode(chosen).latent_dist.mode() * vae.config.scaling_factor
+            made.append(found.cpu())
     return torch.cat(made)
 
 
 def tokens_of(tokenizer: Any, captions: Sequence[str]) -> Any:
-    """Token numbers, count × maximum length; the last row is that of the empty caption."""
+    """Token numbers, count × maximum length; the last row is that of the empty caption.
+
+    Raises ValueRefused where captions have words that a small tokenizer does not know.
+    """
+    refuse_unknown(tokenizer, captions)
     found = tokenizer(
         [*captions, ""],
         padding="max_length",
@@ -43,12 +54,26 @@ def tokens_of(tokenizer: Any, captions: Sequence[str]) -> Any:
     return found.input_ids
 
 
-def refuse_unknown(tokenizer: Any, captions: Sequence[str], words: Sequence[str]) -> None:
-    """Raises ValueRefused where captions have words that are not among `words`."""
-    known = set(words)
-    unknown = sorted({word for text in captions for word in text.split()} - known)
+def refuse_unknown(tokenizer: Any, captions: Sequence[str]) -> None:
+    """Raises ValueRefused where a small tokenizer spells words of the captions.
+
+    A tokenizer of CLIP's size is made for any word, and is never asked.
+    """
+    if len(tokenizer) > SMALL:
+        return
+    unknown = [word for word in _words(captions) if len(tokenizer.tokenize(word)) > 1]
     if unknown:
-        raise ValueRefused(
-            f"captions: found the unknown words {', '.join(unknown[:8])}; wanted words of the "
-            f"checkpoint's vocabulary ({', '.join(sorted(known))})"
+        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        problem = Problem(
+            "captions",
+            f"words that the checkpoint's tokenizer does not know: {', '.join(unknown[:8])}{more}",
+            'words that are one token to it, as in "a red star on a navy background"',
+            "write the captions in its words, or take a checkpoint with CLIP's own tokenizer",
         )
+        raise ValueRefused(str(problem))
+
+
+def _words(captions: Sequence[str]) -> list[str]:
+    """The words of all captions, once each, in lower case; punctuation and digits are no words."""
+    found = {word for text in captions for word in re.findall(r"[^\W\d_]+", text.lower())}
+    return sorted(found)

@@ -9,16 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from sdgraph.errors import MediaError, SdgraphError
+from sdgraph.node import Progress
 
+from .averaging import average, averaged
 from .state import Learner, State, load_state, save_sample, save_state
 
-Progress = Callable[[int, int], None]
+SMOOTH = 100
+"""Over how many of the last steps the loss is averaged before it is shown."""
 
 
 class TrainingStopped(SdgraphError):
@@ -41,6 +44,8 @@ class Settings:
     """How much of the averaged weights is kept at each step; 0 averages nothing."""
     save_every: int = 500
     sample_every: int = 1_000
+    timestep_bias: float = 1.0
+    """Above 1, diffusion draws noisy times more often; 1 draws all alike."""
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -142,7 +147,7 @@ class _Run:
         student = learner(trainee.modules, settings.betas)
         against = learner(adversary.modules, adversary.betas) if adversary else None
         identity = {**asdict(settings), **getattr(trainee, "identity", {})}
-        state = load_state(folder, identity, student, against)
+        state = load_state(folder, identity, student, against, unsaid=_UNSAID)
         return cls(trainee, adversary, settings, folder, identity, state, accelerator.backward)
 
     def step(self, step: int) -> None:
@@ -152,11 +157,9 @@ class _Run:
         if self.adversary is not None and state.adversary is not None:
             share = self.adversary.learning_rate / settings.learning_rate
             self._descend(state.adversary, self.adversary.loss, step, rate * share)
-            with frozen(state.adversary.parameters):
-                value = self._descend(state.student, self.trainee.loss, step, rate)
-        else:
+        with frozen(state.adversary.parameters if state.adversary else {}):
             value = self._descend(state.student, self.trainee.loss, step, rate)
-        _average(state, settings.ema_at(step) if settings.ema else 0.0)
+        average(state, settings.ema_at(step) if settings.ema else 0.0)
         state.step = step + 1
         state.curve.append(value)
 
@@ -204,8 +207,9 @@ class _Run:
 
     def tell(self, progress: Progress) -> None:
         """Says how far it is; a listener that raises stops the run, which loses no step."""
+        last = self.state.curve[-SMOOTH:]
         try:
-            progress(self.state.step, self.settings.steps)
+            progress(self.state.step, self.settings.steps, loss=sum(last) / len(last))
         except BaseException as stop:
             try:
                 self.save()
@@ -217,6 +221,10 @@ class _Run:
         """Switches dropout on or off."""
         for module in self.trainee.modules.values():
             module.train(learning)
+
+
+_UNSAID = {each.name: each.default for each in fields(Settings) if each.default is not MISSING}
+"""What a setting was in runs of before there was such a setting."""
 
 
 def _learner(
@@ -241,13 +249,6 @@ def _learner(
     return Learner(parameters, optimizer)
 
 
-def _average(state: State, keep: float) -> None:
-    import torch
-
-    now = [value.detach() for value in state.student.parameters.values()]
-    torch._foreach_lerp_(list(state.average.values()), now, 1 - keep)
-
-
 @contextmanager
 def frozen(parameters: Mapping[str, Any]) -> Iterator[None]:
     """Parameters that need no gradient for a while."""
@@ -258,22 +259,6 @@ def frozen(parameters: Mapping[str, Any]) -> Iterator[None]:
     finally:
         for value in parameters.values():
             value.requires_grad_(True)
-
-
-@contextmanager
-def averaged(parameters: Mapping[str, Any], average: Mapping[str, Any]) -> Iterator[None]:
-    """The modules with their averaged weights in place, and the trained ones back after."""
-    import torch
-
-    with torch.no_grad():
-        kept = {name: value.detach().clone() for name, value in parameters.items()}
-        for name, value in parameters.items():
-            value.copy_(average[name])
-        try:
-            yield
-        finally:
-            for name, value in parameters.items():
-                value.copy_(kept[name])
 
 
 def _by_module(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field
+from sdgraph.errors import Problem
 
-from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
-from sdgraph.values import Checkpoint
-
-from .assembly import fresh_parts, load_vae, save_pipeline
 from .data import Dataset
 from .diffusion import DiffusionTrainee
+from .kinds import sdxl_problems
 from .latents import tokens_of
-from .loop import Progress, Settings, train
+from .loop import Settings
+from .placement import placed
 from .samples import sheet
+from .text_to_image import TrainFromText
 
 
 class SdxlTrainee(DiffusionTrainee):
@@ -26,7 +23,6 @@ class SdxlTrainee(DiffusionTrainee):
     def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
         super().__init__(parts, data, settings)
         self.tokens_2 = tokens_of(parts["tokenizer_2"], data.captions)
-        self.modules = {name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")}
 
     def words(self, places: Any) -> Any:
         """Both encoders' last but one states side by side, and the second one's summary.
@@ -35,59 +31,44 @@ class SdxlTrainee(DiffusionTrainee):
         """
         import torch
 
-        first = self.parts["text_encoder"](self.tokens[places], output_hidden_states=True)
-        second = self.parts["text_encoder_2"](self.tokens_2[places], output_hidden_states=True)
+        tokens, tokens_2 = (placed(each[places], self.device) for each in
+                            (self.tokens, self.tokens_2))  # fmt: skip
+        first = self.parts["text_encoder"](tokens, output_hidden_states=True)
+        second = self.parts["text_encoder_2"](tokens_2, output_hidden_states=True)
         words = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-        told = (places != len(self.tokens) - 1).to(words.dtype)
+        told = placed((places != len(self.tokens) - 1).to(words.dtype), self.device)
         return words * told[:, None, None], second.text_embeds * told[:, None]
 
     def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
-        import torch
-
-        del random
+        del places, random
         features, summary = words
-        side = self.data.side
-        sizes = torch.tensor([[side, side, 0, 0, side, side]], dtype=features.dtype)
-        told = {"text_embeds": summary, "time_ids": sizes.repeat(len(places), 1)}
+        told = self.told(summary)
         return self.parts["unet"](noised, times, features, added_cond_kwargs=told).sample
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What must be the same for a run to go on."""
-        return {"data": self.data.content}
+    def told(self, summary: Any) -> dict[str, Any]:
+        """What the U-Net hears beside the captions' features: their summary, and the sizes."""
+        import torch
+
+        side = self.data.side
+        sizes = torch.tensor([[side, side, 0, 0, side, side]], dtype=summary.dtype)
+        sizes = placed(sizes.repeat(len(summary), 1), summary.device)
+        return {"text_embeds": summary, "time_ids": sizes}
 
     def sample(self) -> Any:
         return sheet(self.parts, self.data.side)
 
 
-class TrainSdxl(Node[Checkpoint]):
-    """A text-to-image checkpoint in SDXL's layout, trained from nothing."""
+class TrainSdxl(TrainFromText):
+    """A checkpoint in SDXL's layout, trained from nothing or from another (Podell et al. 2023).
 
-    category: ClassVar[str] = "train"
+    With a rank, only LoRA adapters of the U-Net are trained (Hu et al. 2021): `out`/lora holds
+    them, and the checkpoint has them fused.
+    """
 
-    data: In[Dataset] = Field(description="captioned pictures")
-    vae: In[Checkpoint] = Field(description="the autoencoder, trained before")
-    like: In[Checkpoint] = Field(
-        default=Checkpoint("tiny/sdxl"), description="whose architecture is taken"
-    )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
-    steps: int = Field(default=15_000, ge=1, description="optimizer steps")
-    batch: int = Field(default=32, ge=1, description="pictures a step")
-    learning_rate: float = Field(default=1.5e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+    learned: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2", "unet")
+    plain: ClassVar[str] = "tiny/sdxl"
+    pipeline: ClassVar[str] = "StableDiffusionXLPipeline"
+    trainee: ClassVar[type[DiffusionTrainee]] = SdxlTrainee
 
-    @quiet()
-    def run(
-        self, data: Dataset, vae: Checkpoint, like: Checkpoint, progress: Progress
-    ) -> Checkpoint:
-        folder = Path(self.out)
-        parts = fresh_parts(like, ("text_encoder", "text_encoder_2", "unet"), self.seed)
-        parts["vae"] = load_vae(vae)
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
-        )
-        trainee = SdxlTrainee(parts, data, settings)
-        weights = train(trainee, settings, folder / "training", progress)
-        for name, state in weights.items():
-            parts[name].load_state_dict(state, strict=False)
-        return save_pipeline(parts, like, folder / "checkpoint")
+    def kind_problems(self) -> Iterator[Problem]:
+        yield from sdxl_problems(base=self.base, like=self.like)

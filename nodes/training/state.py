@@ -52,10 +52,16 @@ class State:
 
 
 def load_state(
-    folder: Path, settings: Mapping[str, Any], student: Learner, adversary: Learner | None = None
+    folder: Path,
+    settings: Mapping[str, Any],
+    student: Learner,
+    adversary: Learner | None = None,
+    *,
+    unsaid: Mapping[str, Any],
 ) -> State:
     """The state in a folder put into the parameters and the optimizers, or a fresh one.
 
+    `unsaid` is what settings were in runs that do not speak of them.
     Raises ResumeRefused where the file cannot be read, or the saved run had other settings or
     other parameters; nothing is changed then. Makes the folder, or raises MediaError.
     """
@@ -66,14 +72,15 @@ def load_state(
     if not path.is_file():
         return state
     tensors, note = _read(path)
-    _check_settings(folder, note["settings"], json.loads(json.dumps(dict(settings))))
+    before, now = ({**unsaid, **each} for each in (note["settings"], settings))
+    _check_settings(folder, *(json.loads(json.dumps(each)) for each in (before, now)))
     _check_shapes(folder, tensors, state)
     for prefix, learner in state.learners.items():
-        _restore(learner, tensors, prefix, note["step"])
+        _restore(learner, tensors, prefix)
     for name, value in average.items():
         value.copy_(tensors[f"average/{name}"])
     state.step = state.saved = note["step"]
-    state.curve = _curve(folder, tensors)[: state.step]
+    state.curve = tensors["curve"].tolist()
     return state
 
 
@@ -90,7 +97,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             note = json.loads(file.metadata()["sdgraph"])
-            return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            missing = {"curve", "counts"} - set(tensors)
+            if missing:
+                raise ValueError(f"no {' and no '.join(sorted(missing))}")
+            return tensors, note
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ResumeRefused(
             f"{path}: found a file that cannot be read ({error}); wanted the state of a training "
@@ -98,11 +109,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         ) from error
 
 
-def _check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    shared = [name for name in now if name in before and name not in FREE]
-    changed = [name for name in shared if before[name] != now[name]]
+def _check_settings(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    names = [name for name in (now | before) if name not in FREE]
+    changed = [name for name in names if before.get(name) != now.get(name)]
     if changed:
-        told = ", ".join(f"{name} was {before[name]}, is {now[name]}" for name in changed)
+        told = ", ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed)
         raise ResumeRefused(
             f"{folder}: found a run with other settings ({told}); wanted the same to go on: set "
             "them back, or choose another folder"
@@ -127,32 +138,24 @@ def _check_shapes(folder: Path, tensors: Mapping[str, Any], state: State) -> Non
         )
 
 
-def _restore(learner: Learner, tensors: Mapping[str, Any], prefix: str, step: int) -> None:
+def _restore(learner: Learner, tensors: Mapping[str, Any], prefix: str) -> None:
     """Puts saved values in; moments get their parameter's own layout, as the optimizer makes them.
 
     Each parameter has a count of its own: one that was frozen at first has taken fewer steps.
     """
     import torch
 
-    counts = tensors.get(f"{prefix}counts")
+    counts = tensors[f"{prefix}counts"].tolist()
     with torch.no_grad():
         for place, (name, value) in enumerate(learner.parameters.items()):
             value.copy_(tensors[f"{prefix}now/{name}"])
             if f"{prefix}first/{place}" not in tensors:
                 continue
-            count = float(step) if counts is None else float(counts[place])
             learner.optimizer.state[value] = {
-                "step": torch.tensor(count, device=value.device),
+                "step": torch.tensor(counts[place], device=value.device),
                 "exp_avg": torch.empty_like(value).copy_(tensors[f"{prefix}first/{place}"]),
                 "exp_avg_sq": torch.empty_like(value).copy_(tensors[f"{prefix}second/{place}"]),
             }
-
-
-def _curve(folder: Path, tensors: Mapping[str, Any]) -> list[float]:
-    if "curve" in tensors:
-        return [float(value) for value in tensors["curve"].tolist()]
-    path = folder / "curve.json"  # states of before the curve was in the file
-    return list(json.loads(path.read_text("utf-8"))) if path.is_file() else []
 
 
 def save_state(folder: Path, settings: Mapping[str, Any], state: State) -> None:
@@ -193,6 +196,21 @@ def _tensors_of(learner: Learner, prefix: str) -> dict[str, Any]:
             tensors[f"{prefix}first/{place}"] = moments["exp_avg"].contiguous()
             tensors[f"{prefix}second/{place}"] = moments["exp_avg_sq"].contiguous()
     return {**tensors, f"{prefix}counts": counts}
+
+
+def save_skipped(folder: Path, skipped: Mapping[str, str]) -> None:
+    """Writes skipped.txt: a line for each picture that could not be read, and why.
+
+    Raises MediaError where the disk will not take it.
+    """
+    path = folder / "skipped.txt"
+    try:
+        write_text(path, "".join(f"{name}: {why}\n" for name, why in skipped.items()))
+    except OSError as error:
+        raise MediaError(
+            f"{path}: cannot be written ({error}); the training's state is kept: make room and "
+            "run again"
+        ) from error
 
 
 def save_sample(folder: Path, picture: Any, state: State) -> None:

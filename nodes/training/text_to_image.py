@@ -1,64 +1,156 @@
-"""The base: a text encoder and a U-Net from nothing, over a trained autoencoder."""
+"""The base: a text encoder and a U-Net, from nothing or from a checkpoint, wholly or as LoRA."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from sdgraph.checkpoints import components, weights
+from sdgraph.errors import Problem
 from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint
 
-from .assembly import fresh_parts, load_vae, save_pipeline
+from .assembly import (
+    WEIGHTLESS,
+    fresh_parts,
+    load_trained,
+    load_vae,
+    save_pipeline,
+    taken_from,
+)
 from .data import Dataset
 from .diffusion import DiffusionTrainee
-from .loop import Progress, Settings, train
+from .frozen import hash_of, refuse_changed
+from .kinds import channel_problems
+from .lora import adapted, fused, hash_without, save_lora
+from .procedure import Denoising
 from .samples import sheet
 
 
 class TextToImageTrainee(DiffusionTrainee):
     """Captions to pictures; samples are of captions that training never sees."""
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What must be the same for a run to go on."""
-        return {"data": self.data.content}
-
     def sample(self) -> Any:
         return sheet(self.parts, self.data.side)
 
 
-class TrainText2Image(Node[Checkpoint]):
-    """A text-to-image checkpoint trained from nothing (latent diffusion, Rombach et al. 2022)."""
+class TrainFromText(Denoising):
+    """What the nodes have in common that train a U-Net and its text encoders on captions."""
 
-    category: ClassVar[str] = "train"
+    learned: ClassVar[tuple[str, ...]]
+    """The parts that are trained, in the order in which fresh ones draw their weights."""
+    plain: ClassVar[str]
+    """Whose architecture is taken where nothing is said."""
+    pipeline: ClassVar[str]
+    """diffusers' pipeline of that layout."""
+    trainee: ClassVar[type[DiffusionTrainee]]
 
-    data: In[Dataset] = Field(description="captioned pictures")
-    vae: In[Checkpoint] = Field(description="the autoencoder, trained before")
-    like: In[Checkpoint] = Field(
-        default=Checkpoint("tiny/text-to-image"), description="whose architecture is taken"
+    base: In[Checkpoint] | None = Field(
+        default=None, description="start from this checkpoint's weights; else from nothing"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
+    vae: In[Checkpoint] | None = Field(
+        default=None, description="the autoencoder, trained before; else the base's"
+    )
+    like: In[Checkpoint] | None = Field(
+        default=None,
+        description="without a base: whose architecture is taken; else that of the tiny one",
+    )
+    rank: int = Field(
+        default=0, ge=0, le=1024, description="of LoRA adapters on the base; 0 trains all weights"
+    )
     steps: int = Field(default=15_000, ge=1, description="optimizer steps")
-    batch: int = Field(default=32, ge=1, description="pictures a step")
-    learning_rate: float = Field(default=1.5e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+    learning_rate: float = Field(
+        default=1.5e-3,
+        gt=0,
+        description="AdamW, decayed linearly; on a large base 1e-5 is usual, 1e-4 with a rank",
+    )
+
+    def check(self) -> Iterator[Problem]:
+        if self.base is None and self.vae is None:
+            yield Problem(
+                "vae", "neither a base nor a vae", "one of them",
+                "set base to go on from a checkpoint, or vae to train from nothing over it",
+            )  # fmt: skip
+        if self.base is not None and self.like is not None:
+            yield Problem(
+                "like", "a base and a like", "one of them: the base has its own architecture",
+                "leave like out",
+            )  # fmt: skip
+        if self.rank and self.base is None:
+            yield Problem(
+                "rank", f"rank {self.rank} without a base", "a base for the adapters to change",
+                "set base, or rank to 0",
+            )  # fmt: skip
+        yield from self.kind_problems()
+
+    def kind_problems(self) -> Iterator[Problem]:
+        """Why base and like are of another kind than is trained here."""
+        yield from ()
 
     @quiet()
     def run(
-        self, data: Dataset, vae: Checkpoint, like: Checkpoint, progress: Progress
+        self,
+        data: Dataset,
+        base: Checkpoint | None,
+        vae: Checkpoint | None,
+        like: Checkpoint | None,
+        progress: Progress,
     ) -> Checkpoint:
-        folder = Path(self.out)
-        parts = fresh_parts(like, ("text_encoder", "unet"), self.seed)
-        parts["vae"] = load_vae(vae)
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
-        )
-        trainee = TextToImageTrainee(parts, data, settings)
-        weights = train(trainee, settings, folder / "training", progress)
-        for name, state in weights.items():
-            parts[name].load_state_dict(state, strict=False)
-        return save_pipeline(parts, like, folder / "checkpoint")
+        source = base or like or Checkpoint(self.plain)
+        parts = self._begun(base, source)
+        if vae is not None:
+            parts["vae"] = load_vae(vae)
+        names = [name for name in (*self.learned, "vae") if base is not None]
+        before = {name: hash_of(parts[name]) for name in names}
+        if self.rank:
+            adapted(parts["unet"], self.rank, self.seed)
+        settings = self.settings()
+        trainee = self.trainee(parts, data, settings)
+        if base is not None:
+            trainee.identity = {**trainee.identity, "base": before, "rank": self.rank}
+        self.fit(trainee, data, settings, progress)
+        own = {name: parts[name] for name in (*trainee.modules, *(["vae"] if vae else []))}
+        if self.rank:
+            after = {name: hash_without(parts[name]) for name in names}
+            refuse_changed(before, after, self.kept)
+            save_lora(parts["unet"], self.pipeline, self.folder / "lora")
+            fused(parts["unet"])
+        kept = handed_on(base, own) if base is not None else {}
+        return save_pipeline(own, source, self.folder / "checkpoint", taken=kept)
+
+    def _begun(self, base: Checkpoint | None, source: Checkpoint) -> dict[str, Any]:
+        """The parts to train and what they need, of the base or fresh."""
+        if base is None:
+            return fresh_parts(source, self.learned, self.seed)
+        others = [name for name in components(base) or () if name in WEIGHTLESS]
+        parts = load_trained(base, (*self.learned, *others, "vae"))
+        for name in self.learned if not self.rank else ():
+            parts[name].requires_grad_(True)
+        return parts
+
+
+def handed_on(base: Checkpoint, own: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """The files of all of a base's parts that are here, but for `own`."""
+    folder, trained = weights(base), set(own)
+    rest = [name for name in components(base) or () if name not in trained]
+    return taken_from(base, [name for name in rest if (folder / name).is_dir()])
+
+
+class TrainText2Image(TrainFromText):
+    """A text-to-image checkpoint trained from nothing or from another (Rombach et al. 2022).
+
+    With a rank, only LoRA adapters of the U-Net are trained (Hu et al. 2021): `out`/lora holds
+    them, and the checkpoint has them fused.
+    """
+
+    learned: ClassVar[tuple[str, ...]] = ("text_encoder", "unet")
+    plain: ClassVar[str] = "tiny/text-to-image"
+    pipeline: ClassVar[str] = "StableDiffusionPipeline"
+    trainee: ClassVar[type[DiffusionTrainee]] = TextToImageTrainee
+
+    def kind_problems(self) -> Iterator[Problem]:
+        yield from channel_problems(base=(self.base, 4), like=(self.like, 4))

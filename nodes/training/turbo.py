@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
 from sdgraph.checkpoints import config, index
 from sdgraph.errors import Problem
 from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint
 
 from .assembly import (
     adopt,
     check_noise,
     fresh_parts,
-    hash_of,
     load_trained,
     save_pipeline,
     taken_from,
 )
 from .data import Dataset
-from .loop import Progress, Settings, generator_for, train
+from .frozen import hash_of
+from .kinds import sdxl_problems
+from .loop import Settings, generator_for
+from .placement import placed, settled
+from .procedure import Training
 from .samples import sheet
 from .sdxl import SdxlTrainee
 
@@ -108,19 +109,16 @@ class TurboTrainee(SdxlTrainee):
 
         super().__init__(parts, data, settings)
         self.teacher = teacher.eval().requires_grad_(False)
+        settled([self.teacher])
         self.how = how or Distillation()
+        frozen = {name: hash_of(parts[name]) for name in KEPT if "tokenizer" not in name}
+        own = {"data": data.content, "teacher": hash_of(self.teacher), **vars(self.how)}
+        self.identity = {**own, **frozen}
         self.modules = {"unet": parts["unet"]}
         self.times = torch.tensor(times_in_use(parts["scheduler"]))
         self.noise = noise_in_use(parts["scheduler"])
         self.adversary = Foe(self, self.how.adversary_rate, self.how.steepness)
         self._batch: Batch | None = None
-
-    @cached_property
-    def identity(self) -> Mapping[str, Any]:
-        """What else decides the weights."""
-        frozen = {name: hash_of(self.parts[name]) for name in KEPT if "tokenizer" not in name}
-        own = {"data": self.data.content, "teacher": hash_of(self.teacher), **vars(self.how)}
-        return {**own, **frozen}
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, made once for both losses."""
@@ -135,13 +133,13 @@ class TurboTrainee(SdxlTrainee):
         random = generator_for(self.settings.seed, step)
         count = self.settings.batch
         places = torch.randint(len(self.latents), (count,), generator=random)
-        latents = self.latents[places]
+        latents = placed(self.latents[places], self.device)
         with torch.no_grad():
             words, summary = self.words(places)
         made = self.made(latents, words, summary, random)
         limit = int(CLEAREST * self.noise_schedule.config.num_train_timesteps)
-        times = torch.randint(limit, (count,), generator=random)
-        noise = torch.randn(latents.shape, generator=random)
+        times = placed(torch.randint(limit, (count,), generator=random), self.device)
+        noise = placed(torch.randn(latents.shape, generator=random), self.device)
         with torch.no_grad():
             true_seen = self._seen(latents, noise, times, words, summary)
         made_seen = self._seen(made, noise, times, words, summary)
@@ -157,38 +155,35 @@ class TurboTrainee(SdxlTrainee):
         count = len(latents)
         chosen = self.times[torch.randint(len(self.times), (count,), generator=random)]
         first = torch.rand(count, generator=random) < FROM_NOISE
-        times = torch.where(first, self.times[0], chosen)
-        noise = torch.randn(latents.shape, generator=random)
+        times = placed(torch.where(first, self.times[0], chosen), self.device)
+        noise = placed(torch.randn(latents.shape, generator=random), self.device)
         noised = self.noise_schedule.add_noise(latents, noise, times)
-        alone = (times == self.times[0])[:, None, None, None]
+        alone = (times == int(self.times[0]))[:, None, None, None]
         noised = torch.where(alone, noise * self.noise, noised)
         said = self.ask(self.parts["unet"], noised, times, words, summary)
         return self.cleared(noised, said, times)
 
     def ask(self, unet: Any, noised: Any, times: Any, words: Any, summary: Any) -> Any:
         """What a U-Net says of noised latents and captions."""
-        return unet(noised, times, words, added_cond_kwargs=self._told(summary)).sample
-
-    def _told(self, summary: Any) -> dict[str, Any]:
-        import torch
-
-        side = self.data.side
-        sizes = torch.tensor([[side, side, 0, 0, side, side]], dtype=summary.dtype)
-        return {"text_embeds": summary, "time_ids": sizes.repeat(len(summary), 1)}
+        return unet(noised, times, words, added_cond_kwargs=self.told(summary)).sample
 
     def _seen(self, latents: Any, noise: Any, times: Any, words: Any, summary: Any) -> list[Any]:
         from .discriminator import features
 
         noised = self.noise_schedule.add_noise(latents, noise, times)
-        return features(self.teacher, noised, times, words, self._told(summary))
+        return features(self.teacher, noised, times, words, self.told(summary))
 
     def cleared(self, noised: Any, said: Any, times: Any) -> Any:
         """The latents without noise, by what a U-Net says (noise, or v) of the noised ones."""
-        level = self.noise_schedule.alphas_cumprod[times][:, None, None, None]
+        level = self._levels(times)[:, None, None, None]
         alpha, sigma = level.sqrt(), (1 - level).sqrt()
         if self.noise_schedule.config.prediction_type == "v_prediction":
             return alpha * noised - sigma * said
         return (noised - sigma * said) / alpha
+
+    def _levels(self, times: Any) -> Any:
+        """The schedule's alpha (the share of the signal, squared) at times."""
+        return placed(self.noise_schedule.alphas_cumprod, times.device)[times]
 
     def loss(self, step: int) -> Any:
         """The adversary's view of the student's pictures, and their distance to the teacher's."""
@@ -203,12 +198,12 @@ class TurboTrainee(SdxlTrainee):
 
         count, random = len(batch.made), batch.random
         steps = self.noise_schedule.config.num_train_timesteps
-        times = torch.randint(steps, (count,), generator=random)
-        noise = torch.randn(batch.made.shape, generator=random)
+        times = placed(torch.randint(steps, (count,), generator=random), self.device)
+        noise = placed(torch.randn(batch.made.shape, generator=random), self.device)
         with torch.no_grad():
             noised = self.noise_schedule.add_noise(batch.made, noise, times)
             wanted = self.cleared(noised, self._guided(noised, times, batch), times)
-        weight = self.noise_schedule.alphas_cumprod[times].sqrt()
+        weight = self._levels(times).sqrt()
         return (weight * (batch.made - wanted).square().mean(dim=(1, 2, 3))).mean()
 
     def _guided(self, noised: Any, times: Any, batch: Batch) -> Any:
@@ -226,37 +221,27 @@ class TurboTrainee(SdxlTrainee):
         return sheet(self.parts, self.data.side, guidance=0.0, steps=1)
 
 
-class TrainTurbo(Node[Checkpoint]):
+class TrainTurbo(Training):
     """A checkpoint for one to four steps, distilled from one in SDXL's layout (Sauer et al. 2023).
 
     Only the U-Net is trained; the rest is the teacher's.
     """
-
-    category: ClassVar[str] = "train"
 
     data: In[Dataset] = Field(description="captioned pictures, as the teacher learned from")
     teacher: In[Checkpoint] = Field(description="the checkpoint in SDXL's layout; stays as it is")
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/turbo"), description="whose scheduler and layout are taken"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
     steps: int = Field(default=5_000, ge=1, description="optimizer steps")
-    batch: int = Field(default=32, ge=1, description="pictures a step")
     learning_rate: float = Field(default=3e-4, gt=0, description="AdamW, decayed linearly")
     adversary_rate: float = Field(default=1e-3, gt=0, description="the discriminator's")
     guidance: float = Field(default=3.0, ge=0, le=100, description="the teacher's")
     distil: float = Field(
         default=2.5, ge=0, description="weight of the teacher beside the adversary"
     )
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     def check(self) -> Iterator[Problem]:
-        for name in ("teacher", "like"):
-            checkpoint = getattr(self, name)
-            parts = index(checkpoint) if isinstance(checkpoint, Checkpoint) else None
-            if parts is not None and not {"unet", "text_encoder_2"} <= set(parts):
-                found = f"{checkpoint.source} ({parts.get('_class_name', 'a single model')})"
-                yield Problem(name, found, "a checkpoint in SDXL's layout, with two text encoders")
+        yield from sdxl_problems(teacher=self.teacher, like=self.like)
         if isinstance(self.like, Checkpoint) and index(self.like) is not None:
             spacing = (config(self.like, "scheduler") or {}).get("timestep_spacing")
             if spacing != "trailing":  # by others, one step is at the clear end of the schedule
@@ -267,18 +252,14 @@ class TrainTurbo(Node[Checkpoint]):
     def run(
         self, data: Dataset, teacher: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
-        folder = Path(self.out)
         check_noise(teacher, like)
         parts = load_trained(teacher, (*KEPT, "unet"))
         frozen, fresh = parts["unet"], fresh_parts(like, ("unet",), self.seed)
         adopt(fresh["unet"], frozen.state_dict(), f"{teacher.source} in {like.source}")
         parts = {**parts, "unet": fresh["unet"], "scheduler": fresh["scheduler"]}
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, betas=(0.5, 0.99)
-        )
+        settings = self.settings(weight_decay=0.0, betas=(0.5, 0.99))
         how = Distillation(self.guidance, self.distil, self.adversary_rate)
         trainee = TurboTrainee(parts, frozen, data, settings, how)
-        weights = train(trainee, settings, folder / "training", progress)
-        parts["unet"].load_state_dict(weights["unet"], strict=False)
+        self.fit(trainee, data, settings, progress)
         kept = taken_from(teacher, KEPT)
-        return save_pipeline({"unet": parts["unet"]}, like, folder / "checkpoint", taken=kept)
+        return save_pipeline({"unet": parts["unet"]}, like, self.folder / "checkpoint", taken=kept)

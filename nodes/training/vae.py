@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
 from sdgraph.checkpoints import config
 from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
-from .loop import Progress, Settings, generator_for, train
+from .loop import Settings, generator_for
+from .placement import placed, settled
+from .procedure import Training
 
 
 class VaeTrainee:
@@ -26,6 +28,7 @@ class VaeTrainee:
     def __init__(self, vae: Any, data: Dataset, settings: Settings) -> None:
         import torch
 
+        settled([vae])
         self.vae = vae
         self.modules: Mapping[str, Any] = {"vae": vae}
         self.identity: Mapping[str, str] = {"data": data.content}
@@ -36,7 +39,7 @@ class VaeTrainee:
         import torch
 
         pictures = self._pictures[places].permute(0, 3, 1, 2).float() / 127.5 - 1
-        return pictures.contiguous(memory_format=torch.channels_last).to(self.vae.device)
+        return placed(pictures.contiguous(memory_format=torch.channels_last), self.vae.device)
 
     def loss(self, step: int) -> Any:
         import torch
@@ -64,37 +67,31 @@ class VaeTrainee:
         return Image.fromarray(np.asarray(((grid + 1) * 127.5).round().astype("uint8")))
 
 
-class TrainVae(Node[Checkpoint]):
+class TrainVae(Training):
     """An autoencoder trained from nothing, as a checkpoint with its latents' scale measured."""
-
-    category: ClassVar[str] = "train"
 
     data: In[Dataset] = Field(description="the pictures")
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-image"), description="whose VAE's architecture is taken"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
     steps: int = Field(default=12_000, ge=1, description="optimizer steps")
     batch: int = Field(default=8, ge=1, description="pictures a step")
     learning_rate: float = Field(default=3e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     @quiet()
     def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
         import torch
         from diffusers import AutoencoderKL
 
-        folder = Path(self.out)
-        settings = Settings(self.steps, self.batch, self.learning_rate, seed=self.seed)
+        settings = self.settings(weight_decay=0.0)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(self.seed)
             vae = AutoencoderKL.from_config(dict(config(like, "vae") or {}))
         vae = vae.to(memory_format=torch.channels_last)
         trainee = VaeTrainee(vae, data, settings)
-        weights = train(trainee, settings, folder / "training", progress)
-        vae.load_state_dict(weights["vae"])
+        self.fit(trainee, data, settings, progress)
         vae.register_to_config(scaling_factor=round(latent_scale(trainee, vae), 5))
-        return saved(vae, folder / "vae")
+        return saved(vae, self.folder / "vae")
 
 
 def latent_scale(trainee: VaeTrainee, vae: Any) -> float:

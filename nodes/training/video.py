@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
 from sdgraph.checkpoints import index
 from sdgraph.errors import Problem, ValueRefused
 from sdgraph.loading import quiet
-from sdgraph.node import In, Node, TargetFile
+from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint
 
 from .assembly import (
     adopt,
     check_noise,
     fresh_parts,
-    hash_of,
     load_trained,
     save_pipeline,
     taken_from,
 )
 from .data import Dataset
 from .diffusion import DiffusionTrainee
-from .inpaint import channel_problems
+from .frozen import hash_of
+from .kinds import channel_problems
 from .latents import encode, tokens_of
-from .loop import Progress, Settings, train
+from .loop import Settings
+from .placement import settled
+from .procedure import Denoising
 from .samples import rows
 
 KEPT = ("vae", "tokenizer")
@@ -107,23 +107,21 @@ class VideoTrainee(DiffusionTrainee):
     ) -> None:
         from diffusers import DDPMScheduler
 
+        base = hash_of(base_unet)
+        self.spatial = grown(parts["unet"], base_unet)
+        settled(parts.values())
         self.parts = parts
         self.settings = settings
         self.data = data
         self.frames = frames
         self.thaw_at = thaw_at
         self.noise_schedule = DDPMScheduler.from_config(parts["scheduler"].config)
-        self._base = hash_of(base_unet)
-        self.spatial = grown(parts["unet"], base_unet)
-        self.latents = encode_clips(parts["vae"], data, frames)
         self.tokens = tokens_of(parts["tokenizer"], data.captions)
+        self.latents = encode_clips(parts["vae"], data, frames)
         self.modules = {"unet": parts["unet"], "text_encoder": parts["text_encoder"]}
 
-    @cached_property
-    def identity(self) -> Mapping[str, Any]:
-        """What else decides the weights."""
-        own = {"frames": self.frames, "thaw_at": self.thaw_at, "data": self.data.content}
-        return {**own, "base": self._base, "vae": hash_of(self.parts["vae"])}
+        own = {"frames": frames, "thaw_at": thaw_at, "data": data.content}
+        self.identity = {**own, "base": base, "vae": hash_of(parts["vae"])}
 
     def loss(self, step: int) -> Any:
         """The mean squared error of the prediction on a batch of clips."""
@@ -153,28 +151,22 @@ class VideoTrainee(DiffusionTrainee):
         return rows(pixels.reshape(-1, *pixels.shape[2:]), len(chosen))
 
 
-class TrainText2Video(Node[Checkpoint]):
+class TrainText2Video(Denoising):
     """A text-to-video checkpoint grown from a text-to-image one (ModelScope, Wang et al. 2023).
 
     Temporal convolutions and temporal attention are trained first, then all of the U-Net.
     """
-
-    category: ClassVar[str] = "train"
 
     data: In[Dataset] = Field(description="scenes that move")
     base: In[Checkpoint] = Field(description="the text-to-image checkpoint to grow from")
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-video"), description="whose architecture is taken"
     )
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
     frames: int = Field(default=16, ge=2, le=256, description="of each clip")
     thaw_at: float = Field(
         default=0.3, ge=0, le=1, description="the share of the steps that leave the base's layers"
     )
-    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
     batch: int = Field(default=4, ge=1, description="clips a step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4))
@@ -187,23 +179,18 @@ class TrainText2Video(Node[Checkpoint]):
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
-        folder = Path(self.out)
         check_noise(base, like)
         trained = load_trained(base, (*KEPT, "text_encoder", "unet"))
         fresh = fresh_parts(like, ("unet", "text_encoder"), self.seed)
         words = trained["text_encoder"].state_dict()
         adopt(fresh["text_encoder"], words, f"{base.source} in {like.source}")
         parts = {**trained, **{n: fresh[n] for n in ("unet", "text_encoder", "scheduler")}}
-        settings = Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=0.01
-        )
+        settings = self.settings()
         trainee = VideoTrainee(
             parts, data, settings, base_unet=trained["unet"], frames=self.frames,
             thaw_at=self.thaw_at,
         )  # fmt: skip
-        weights = train(trainee, settings, folder / "training", progress)
-        for name, state in weights.items():
-            parts[name].load_state_dict(state, strict=False)
+        self.fit(trainee, data, settings, progress)
         own = {name: parts[name] for name in ("unet", "text_encoder")}
         kept = taken_from(base, KEPT)
-        return save_pipeline(own, like, folder / "checkpoint", taken=kept)
+        return save_pipeline(own, like, self.folder / "checkpoint", taken=kept)

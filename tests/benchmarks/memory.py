@@ -1,7 +1,7 @@
 """Peak memory of a chain over one base, beside the script that loads each pipeline on its own.
 
-The checkpoints are the tiny family's, widened to some ninety megabytes a U-Net, so that weights and
-not libraries are what is compared. `python -m tests.benchmarks.memory ours|script FOLDER` runs one.
+The checkpoints are the tiny family's, widened to some hundred megabytes a U-Net, so that weights
+and not libraries are compared. `python -m tests.benchmarks.memory ours|script FOLDER` runs one.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from sdgraph import shipped
 
 from .timing import Row, peak_bytes_here, process
 
-WIDER = 8
+WIDER = 4
+SIDE = 64
 NAMES = ("text-to-image", "inpaint", "controlnet-edges", "controlnet-depth", "depth")
 PROMPT = "a red star"
 
 
 def widen(name: str, folder: Path) -> None:
-    """Copies a tiny checkpoint's configs with its U-Net or ControlNet widened, and fills it."""
+    """Copies a tiny checkpoint's configs, its U-Net or ControlNet widened, with random weights."""
     source = shipped.configs(f"tiny/{name}")
     target = folder / name
-    shutil.copytree(source, target)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors"))
     for config in (target / "unet" / "config.json", target / "config.json"):
         if config.is_file():
             data = json.loads(config.read_text())
@@ -58,8 +59,8 @@ def _mask() -> Any:
 
     from sdgraph.values import Mask
 
-    area = np.zeros((128, 128), dtype=np.uint8)
-    area[32:96, 32:96] = 255
+    area = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    area[16:48, 16:48] = 255
     return Mask(area)
 
 
@@ -69,6 +70,7 @@ def script(folder: Path) -> None:
     import diffusers
     import numpy as np
     import PIL.Image
+    import torch
     from transformers import pipeline
 
     def at(name: str) -> str:
@@ -78,7 +80,8 @@ def script(folder: Path) -> None:
     base = diffusers.StableDiffusionPipeline.from_pretrained(at("text-to-image"))
     picture = base(**words).images[0]
     edges = np.repeat(cv2.Canny(np.asarray(picture), 100, 200)[..., None], 3, axis=2)
-    estimate = pipeline("depth-estimation", model=str(shipped.folder("tiny/depth-estimator")))
+    small = str(shipped.folder("tiny/depth-estimator"))
+    estimate = pipeline("depth-estimation", model=small, dtype=torch.float32)
     depth = estimate(picture)["depth"].convert("RGB")
     nets = [
         diffusers.ControlNetModel.from_pretrained(at(name))
@@ -89,9 +92,8 @@ def script(folder: Path) -> None:
     )
     picture = controlled(image=[PIL.Image.fromarray(edges), depth], **words).images[0]
     inpaint = diffusers.StableDiffusionInpaintPipeline.from_pretrained(at("inpaint"))
-    picture = inpaint(image=picture, mask_image=_mask().pil, width=128, height=128, **words).images[
-        0
-    ]
+    size = {"width": SIDE, "height": SIDE}
+    picture = inpaint(image=picture, mask_image=_mask().pil, **size, **words).images[0]
     deep = diffusers.StableDiffusionDepth2ImgPipeline.from_pretrained(at("depth"))
     deep(image=picture, **words)
 

@@ -15,7 +15,8 @@ from sdgraph.values import EdgeMap, Image, Mask
 
 from .timing import Row, paired
 
-SIDE = 512
+SIDE = 256
+STEPS = 5
 ROUNDS = 15
 
 
@@ -42,7 +43,7 @@ def pictures() -> tuple[Image, Mask, EdgeMap]:
     photo = PIL.Image.fromarray(skimage.data.astronaut()).resize((SIDE, SIDE))
     pixels = np.asarray(photo)
     mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
-    mask[128:384, 128:384] = 255
+    mask[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4] = 255
     edges = np.repeat(cv2.Canny(pixels, 100, 200)[..., None], 3, axis=2)
     return Image(pixels), Mask(mask), EdgeMap(edges)
 
@@ -51,15 +52,15 @@ def pairs() -> list[Pair]:
     """Every system with its bare twin."""
     image, mask, edges = pictures()
     words = {"prompt": "a red star", "negative_prompt": "blurry"}
-    common = {"num_inference_steps": 10, "guidance_scale": 7.5, **words}
-    fields: dict[str, Any] = {**words, "steps": 10, "seed": 7}
+    common = {"num_inference_steps": STEPS, "guidance_scale": 7.5, **words}
+    fields: dict[str, Any] = {**words, "steps": STEPS, "seed": 7}
     painted = {"image": image.pil, "mask_image": mask.pil, "width": SIDE, "height": SIDE}
     turbo: dict[str, Any] = {
         "prompt": "a red star",
         "num_inference_steps": 1,
         "guidance_scale": 0.0,
     }
-    turbo |= {"width": 512, "height": 512}
+    turbo |= {"width": 2 * SIDE, "height": 2 * SIDE}
     video = {**common, "num_frames": 8, "guidance_scale": 9.0}
     return [
         Pair("text to image", Text2Image(**fields, width=SIDE, height=SIDE),
@@ -72,7 +73,7 @@ def pairs() -> list[Pair]:
              "StableDiffusionControlNetPipeline", "tiny/text-to-image",
              {**common, "image": edges.pil, "controlnet_conditioning_scale": 0.5},
              {"controlnet": "tiny/controlnet-edges"}),
-        Pair("Turbo", Turbo(prompt="a red star", seed=7, width=512, height=512),
+        Pair("Turbo", Turbo(prompt="a red star", seed=7, width=2 * SIDE, height=2 * SIDE),
              "StableDiffusionXLPipeline", "tiny/turbo", turbo, {}),
         Pair("depth to image", DepthToImage(image=image, strength=0.7, **fields),
              "StableDiffusionDepth2ImgPipeline", "tiny/depth",
@@ -87,12 +88,12 @@ def bare(pair: Pair) -> Callable[[], Any]:
     import diffusers
     import torch
 
-    folder = shipped.folder(pair.checkpoint)
+    folder, dtype = shipped.folder(pair.checkpoint), torch.float32
     more = {
-        name: diffusers.ControlNetModel.from_pretrained(shipped.folder(source))
+        name: diffusers.ControlNetModel.from_pretrained(shipped.folder(source), dtype=dtype)
         for name, source in pair.more.items()
     }
-    loaded = getattr(diffusers, pair.pipeline).from_pretrained(folder, **more)
+    loaded = getattr(diffusers, pair.pipeline).from_pretrained(folder, dtype=dtype, **more)
     loaded.set_progress_bar_config(disable=True)
 
     def script() -> Any:

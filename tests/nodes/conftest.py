@@ -78,7 +78,7 @@ def _network(base: str, path: Path, seed: int = 3) -> Checkpoint:
 
     unet = diffusers.UNet2DConditionModel.from_pretrained(shipped.folder(base) / "unet")
     made = diffusers.ControlNetModel.from_unet(
-        unet, conditioning_embedding_out_channels=(2, 4, 8, 16)
+        unet, conditioning_embedding_out_channels=(8, 16, 32)
     )
     draw = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():

@@ -301,8 +301,8 @@ def test_a_network_for_another_base_is_refused_before_loading(
     node = ControlNet(prompt="a", control=edges, controlnet=xl_network, steps=1)
     text = refused_before_load(node)
     assert "control_net.controlnet" in text
-    assert "for text features of 64" in text
-    assert "one for tiny/text-to-image (32)" in text
+    assert "for text features of 128" in text
+    assert "one for tiny/text-to-image (64)" in text
 
 
 @pytest.mark.parametrize(

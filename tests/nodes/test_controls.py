@@ -47,7 +47,7 @@ def test_the_base_is_known_by_the_width_of_its_text_features(
 
 
 def test_an_unknown_base_says_its_width(copied: Callable[[str], Path]) -> None:
-    with pytest.raises(CheckpointError, match=r"a base with text features of 32 \(known: none\)"):
+    with pytest.raises(CheckpointError, match=r"a base with text features of 64 \(known: none\)"):
         default_network(Checkpoint(copied("tiny/text-to-image")), EdgeMap)
 
 

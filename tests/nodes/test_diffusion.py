@@ -109,7 +109,7 @@ def test_shipped_checkpoints_share_only_components_of_equal_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "total"), [(None, 5), ("pndm", 5), ("ddim", 4), ("dpm++", 4), ("heun", 7)]
+    ("scheduler", "total"), [(None, 4), ("pndm", 5), ("ddim", 4), ("dpm++", 4), ("heun", 7)]
 )
 @pytest.mark.parametrize("name", ["Text2Image", "Inpaint", "ControlNet"])
 def test_progress_counts_up_to_the_real_number_of_steps(

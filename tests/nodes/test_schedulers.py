@@ -107,7 +107,7 @@ def test_a_checkpoint_whose_scheduler_diffusers_lacks_asks_for_a_name(
     error = failure(node, session)
     assert "'FutureScheduler' is not in this diffusers" in str(error)
     assert "`scheduler:`" in str(error)
-    assert run(node.but(scheduler="ddim"), session=session).size == (128, 128)
+    assert run(node.but(scheduler="ddim"), session=session).size == (64, 64)
 
 
 @pytest.mark.parametrize("name", ["lcm", "tcd"])

@@ -93,7 +93,7 @@ def test_image_to_image_equals_the_script(
 
 
 def test_without_a_size_it_makes_the_checkpoints_own(session: Session) -> None:
-    assert run(Text2Image(prompt="a", steps=1), session=session).size == (128, 128)
+    assert run(Text2Image(prompt="a", steps=1), session=session).size == (64, 64)
 
 
 def test_seeds_differ_and_one_seed_repeats(session: Session) -> None:

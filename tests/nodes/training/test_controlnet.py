@@ -13,7 +13,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.checkpoints import weights
 from sdgraph.errors import Invalid, NodeFailed, ValueRefused
 from sdgraph.nodes import Canny, ControlNet
-from sdgraph.nodes.training.assembly import fresh_model, hash_of, load_trained
+from sdgraph.nodes.training.assembly import fresh_model, load_trained
 from sdgraph.nodes.training.controlnet import (
     FROZEN,
     ControlNetTrainee,
@@ -21,9 +21,9 @@ from sdgraph.nodes.training.controlnet import (
     controls,
     copied,
     listening,
-    refuse_changed,
 )
 from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
+from sdgraph.nodes.training.frozen import hash_of, refuse_changed
 from sdgraph.nodes.training.loop import Settings, TrainingStopped
 from sdgraph.nodes.world import depth, render, scene
 from sdgraph.values import DepthMap, Image

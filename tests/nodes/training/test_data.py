@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from sdgraph import Session, run
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidNode, InvalidWorkflow, ValueRefused
+from sdgraph.graph import Graph
 from sdgraph.nodes import PictureFolder, TinyWorld
 from sdgraph.nodes.training.data import FolderDataset, WorldDataset
 from sdgraph.nodes.world import Scene, caption, is_held_out, render, scene
@@ -56,6 +57,30 @@ def test_scenes_are_known_by_their_content() -> None:
     assert len({each.content for each in [one, *others]}) == 6
 
 
+def test_pairs_are_drawn_by_a_scenes_number_alone() -> None:
+    data = WorldDataset(300, 50, 32, pairs=0.8)
+    counts = [len(each.things) for each in data.scenes]
+    assert 0.72 < counts.count(2) / 300 < 0.88
+    assert data.scenes[40:] == WorldDataset(260, 90, 32, pairs=0.8).scenes
+    for share, things in ((0.0, 1), (1.0, 2)):
+        found = WorldDataset(40, 0, 32, pairs=share).scenes
+        assert {len(each.things) for each in found} == {things}
+    shown = data.examples(60)
+    assert isinstance(shown, WorldDataset)
+    assert shown.scenes == WorldDataset(60, 5_000_000, 32, held_out=True, pairs=0.8).scenes
+
+
+def test_pairs_are_in_the_content_only_where_they_are_set() -> None:
+    plain = WorldDataset(4, 0, 32).content
+    assert plain == "12305e08dfa9957b2722631fbe23f75f"
+    assert len({plain, *(WorldDataset(4, 0, 32, pairs=p).content for p in (0.0, 0.35, 1.0))}) == 4
+
+
+def test_pairs_do_not_move() -> None:
+    with pytest.raises(InvalidNode, match=r"(?s)pairs 0.5 of scenes that move.*one object each"):
+        TinyWorld(moving=True, pairs=0.5)
+
+
 def test_the_nodes_give_what_they_name(tmp_path: Path, session: Session) -> None:
     assert run(TinyWorld(count=3, seed=4, side=32), session=session).captions == tuple(
         caption(scene(4 + number)) for number in range(3)
@@ -71,7 +96,7 @@ def test_a_caption_stands_beside_its_picture_or_is_its_name(tmp_path: Path) -> N
     (tmp_path / "notes.txt").write_text("no picture's")
     data = FolderDataset(tmp_path, 32)
     assert data.captions == ("a sunny day", "a Straße by night")
-    assert data.skipped == []
+    assert not data.skipped
 
 
 def test_pictures_are_cut_to_their_middle_square(tmp_path: Path) -> None:
@@ -86,7 +111,7 @@ def test_pictures_are_cut_to_their_middle_square(tmp_path: Path) -> None:
 def test_pictures_of_every_mode_are_read(tmp_path: Path, mode: str) -> None:
     save_in_mode(Image.new("RGB", (40, 30), (200, 10, 10)), mode, tmp_path)
     data = FolderDataset(tmp_path, 32)
-    assert (data.pictures.shape, data.skipped) == ((1, 32, 32, 3), [])
+    assert (data.pictures.shape, dict(data.skipped)) == ((1, 32, 32, 3), {})
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: Path) -> None:
@@ -97,20 +122,40 @@ def test_a_picture_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: P
     (tmp_path / "4.png").write_bytes(b"")
     data = FolderDataset(tmp_path, 32)
     assert data.captions == ("wall 0", "wall 1")
-    assert len(data.skipped) == 3
-    assert all(f"{n}.png" in said for n, said in zip((2, 3, 4), data.skipped, strict=True))
+    assert list(data.skipped) == ["2.png", "3.png", "4.png"]
+    assert "no picture" in data.skipped["2.png"]
+    assert all(why for why in data.skipped.values())
+
+
+def test_a_picture_whose_caption_is_no_text_is_left_out_and_named(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", words="a wall")
+    put(tmp_path, "b.png").with_suffix(".txt").write_bytes(b"a wall \xff\xfe")
+    data = FolderDataset(tmp_path, 32)
+    assert data.captions == ("a wall",)
+    assert list(data.skipped) == ["b.png"]
+    assert "its caption b.txt cannot be read" in data.skipped["b.png"]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a caption alone")
-    with pytest.raises(ValueRefused, match=r"found no picture, wanted some of \.png"):
+    with pytest.raises(ValueRefused, match=r"(?s)no picture in .*wanted: some of \.png"):
         FolderDataset(tmp_path, 32)
+
+
+@pytest.mark.parametrize(("name", "told"), [("empty", "no picture in"), ("none", "no folder")])
+def test_a_folder_without_pictures_is_told_before_a_run(
+    name: str, told: str, tmp_path: Path, session: Session
+) -> None:
+    (tmp_path / "empty").mkdir()
+    node = PictureFolder(path=str(tmp_path / name), side=32)
+    with pytest.raises(InvalidWorkflow, match=told):
+        session.plan(Graph.of(node))
 
 
 def test_a_folder_whose_pictures_are_all_unreadable_is_refused(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         (tmp_path / name).write_bytes(b"no picture")
-    with pytest.raises(ValueRefused, match="none of 2 pictures can be read"):
+    with pytest.raises(ValueRefused, match=r"none of 2 pictures can be read \(a\.png: .*b\.jpg: "):
         FolderDataset(tmp_path, 32)
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdgraph.errors import MediaError
-from sdgraph.nodes.training.loop import TrainingStopped, averaged, generator_for, train
+from sdgraph.nodes.training.averaging import averaged
+from sdgraph.nodes.training.loop import TrainingStopped, generator_for, train
 
 from .toys import STEPS, Duel, Line, Toy, equal, settings, trained
 
@@ -31,7 +32,7 @@ class Killed(BaseException):
 
 
 def stopping_at(stop: int) -> Any:
-    def progress(step: int, total: int) -> None:
+    def progress(step: int, total: int, **_: Any) -> None:
         assert total == STEPS
         if step == stop:
             raise Stopped
@@ -102,14 +103,14 @@ def test_a_stopped_run_loses_no_step(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         trained(Line, tmp_path, stopping_at(7), save_every=100)
     seen: list[int] = []
-    trained(Line, tmp_path, lambda step, _: seen.append(step))
+    trained(Line, tmp_path, lambda step, _, **__: seen.append(step))
     assert seen == list(range(8, STEPS + 1))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first, _ = trained(Duel, tmp_path)
     seen: list[int] = []
-    again, _ = trained(Duel, tmp_path, lambda step, _: seen.append(step))
+    again, _ = trained(Duel, tmp_path, lambda step, _, **__: seen.append(step))
     assert equal(first, again)
     assert seen == []
 
@@ -121,7 +122,7 @@ def test_what_others_draw_changes_nothing_and_is_not_changed(
 
     torch.manual_seed(77)
     before = torch.random.get_rng_state()
-    averages, _ = trained(Line, tmp_path, lambda *_: torch.rand(3))
+    averages, _ = trained(Line, tmp_path, lambda *_, **__: torch.rand(3))
     assert equal(averages, whole[Line][0])
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -143,7 +144,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_state(tmp_path: Path)
     assert "the loss became nan at step 11; the state of step 8 is kept" in str(stopped.value)
     assert all(torch.isfinite(value).all() for value in toy.net.state_dict().values())
     seen: list[int] = []
-    train(Line(chosen), chosen, tmp_path, lambda step, _: seen.append(step))
+    train(Line(chosen), chosen, tmp_path, lambda step, _, **__: seen.append(step))
     assert seen[0] == 9
 
 

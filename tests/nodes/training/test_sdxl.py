@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
+from sdgraph.checkpoints import weights
+from sdgraph.errors import Invalid
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_parts, load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
@@ -75,3 +77,27 @@ def test_the_nodes_use_it(trained: Checkpoint, session: Session) -> None:
         session=session,
     )
     assert made.size == (SIDE, SIDE)
+
+
+def test_a_base_is_gone_on_from(
+    tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr(SdxlTrainee, "sample", lambda _: None)
+    made = run(
+        TrainSdxl(data=TinyWorld(count=4, side=SIDE), base=LIKE, out=str(tmp_path), steps=1,
+                  batch=1, learning_rate=1e-12),
+        session=session,
+    )  # fmt: skip
+    for path in weights(LIKE).rglob("*.safetensors"):
+        name = path.relative_to(weights(LIKE))
+        before, after = load_file(path), load_file(Path(made.source) / name)
+        assert all(before[key].half().equal(after[key].half()) for key in before)
+
+
+def test_a_base_in_another_layout_is_refused(tmp_path: Path, session: Session) -> None:
+    base = Checkpoint("tiny/text-to-image")
+    wrong = TrainSdxl(data=TinyWorld(count=4, side=SIDE), base=base, out=str(tmp_path))
+    with pytest.raises(Invalid, match="wanted: a checkpoint in SDXL's layout"):
+        run(wrong, session=session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_a_run_killed_while_it_writes_goes_on_from_the_state_before(
         with pytest.raises(Killed):
             trained(Duel, tmp_path / "cut")
     seen: list[int] = []
-    made, _ = trained(Duel, tmp_path / "cut", lambda step, _: seen.append(step))
+    made, _ = trained(Duel, tmp_path / "cut", lambda step, _, **__: seen.append(step))
     assert seen[0] == 4 * (number - 1) + 1
     assert equal(made, wanted)
 
@@ -145,6 +146,53 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
         train(other, other.settings, tmp_path)
 
 
+def noted(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrites what a state says of its settings."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(path, "pt") as file:
+        note = json.loads(file.metadata()["sdgraph"])
+    change(note["settings"])
+    save_file(load_file(path), path, metadata={"sdgraph": json.dumps(note)})
+
+
+def test_a_run_that_does_not_speak_of_a_setting_had_its_default(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trained(Line, tmp_path, fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
+    noted(tmp_path / NAME, lambda settings: settings.pop("timestep_bias"))
+    with pytest.raises(ResumeRefused, match=r"timestep_bias was 1\.0, is 1\.5"):
+        trained(Line, tmp_path, timestep_bias=1.5)
+    made, _ = trained(Line, tmp_path)
+    assert equal(made, trained(Line, tmp_path / "whole")[0])
+
+
+def test_what_only_one_of_two_runs_speaks_of_is_a_difference(tmp_path: Path) -> None:
+    trained(Line, tmp_path)
+    based = Line(settings())
+    based.identity = {"data": "a line", "base": "another line"}
+    with pytest.raises(ResumeRefused, match="base was None, is another line"):
+        train(based, based.settings, tmp_path)
+    noted(tmp_path / NAME, lambda settings: settings.update(base="another line"))
+    with pytest.raises(ResumeRefused, match="base was another line, is None"):
+        trained(Line, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["curve", "counts"])
+def test_a_state_that_lacks_a_part_is_refused(name: str, tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    trained(Line, tmp_path)
+    with safe_open(tmp_path / NAME, "pt") as file:
+        note = file.metadata()
+    tensors = load_file(tmp_path / NAME)
+    del tensors[name]
+    save_file(tensors, tmp_path / NAME, metadata=note)
+    with pytest.raises(ResumeRefused, match=f"no {name}.*delete it to begin again"):
+        trained(Line, tmp_path)
+
+
 @pytest.mark.parametrize(("first", "second"), [(Line, Duel), (Duel, Line)])
 def test_another_network_is_refused(first: Any, second: Any, tmp_path: Path) -> None:
     trained(first, tmp_path)
@@ -183,7 +231,7 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_the_curve_on_disk_is_for_people_alone(tmp_path: Path) -> None:
     trained(Line, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        trained(Line, tmp_path / "cut", fail_at(6, KeyboardInterrupt(), lambda *_: None))
+        trained(Line, tmp_path / "cut", fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
     (tmp_path / "cut" / "curve.json").write_text("spoilt")
     trained(Line, tmp_path / "cut")
     found = json.loads((tmp_path / "cut" / "curve.json").read_text())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sdgraph import Checkpoint, Session, run
+from sdgraph.checkpoints import weights
+from sdgraph.errors import Invalid, NodeFailed, ValueRefused
 from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_parts, load_vae
@@ -64,8 +67,30 @@ def test_what_is_asked_for_follows_the_scheduler(trainee: TextToImageTrainee) ->
         assert torch.allclose(trainee.target(latents, noise, times), wanted, atol=1e-6)
         trainee.noise_schedule = DDPMScheduler(prediction_type="epsilon")
         assert trainee.target(latents, noise, times) is noise
+        trainee.noise_schedule = DDPMScheduler(prediction_type="sample")
+        with pytest.raises(ValueRefused, match=r"prediction_type 'sample', wanted 'epsilon'"):
+            trainee.target(latents, noise, times)
     finally:
         trainee.noise_schedule = before
+
+
+def test_a_bias_draws_noisy_times_more_often() -> None:
+    import torch
+
+    parts = {**fresh_parts(LIKE, ("text_encoder", "unet"), 0), "vae": load_vae(LIKE)}
+
+    def drawn(bias: float) -> Any:
+        chosen = Settings(15, 4, 3e-3, timestep_bias=bias)
+        random = torch.Generator("cpu").manual_seed(0)
+        trainee = TextToImageTrainee(parts, WorldDataset(1, 0, SIDE), chosen)
+        return trainee.drawn_times(4000, random)
+
+    plain, biased, other = drawn(1.0), drawn(1.6), drawn(0.5)
+    for times in (plain, biased, other):
+        assert times.min() >= 0 and times.max() <= 999 and times.dtype == torch.int64
+    # The mean of 1 - u^b for u drawn evenly from 0..1 is b / (b + 1).
+    for bias, times in ((1.0, plain), (1.6, biased), (0.5, other)):
+        assert float(times.float().mean()) == pytest.approx(1000 * bias / (bias + 1), abs=15)
 
 
 def test_one_seed_makes_one_checkpoint(
@@ -114,3 +139,93 @@ def test_training_and_use_stand_in_one_graph(tmp_path: Path, session: Session) -
     made = run(picture, session=session, on_event=listen)
     assert made.size == (SIDE, SIDE)
     assert (seen[0].step, seen[0].total) == (1, 1)
+    assert seen[0].loss is not None and 0 < seen[0].loss < 10
+
+
+def tuned(out: Path, **more: Any) -> TrainText2Image:
+    """A fine-tuning of so small a rate that nothing moves by a half-precision digit."""
+    data = TinyWorld(count=8, side=SIDE)
+    asked: dict[str, Any] = {"base": LIKE, "steps": 1, "batch": 2, "learning_rate": 1e-12, **more}
+    return TrainText2Image(data=data, out=str(out), **asked)
+
+
+@pytest.fixture
+def no_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TextToImageTrainee, "sample", lambda _: None)
+
+
+@pytest.mark.usefixtures("no_sheets")
+def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
+    tmp_path: Path, session: Session
+) -> None:
+    from safetensors.torch import load_file
+
+    made = Path(run(tuned(tmp_path / "still"), session=session).source)
+    before, after = contents(weights(LIKE)), contents(made)
+    before.pop("README.md", None)
+    assert before.keys() == after.keys()
+    trained = ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
+    for name in trained:
+        old, new = load_file(weights(LIKE) / name), load_file(made / name)
+        assert all(old[key].half().equal(new[key]) for key in old)
+    assert all(before[name] == after[name] for name in before if name not in trained)
+    moved = Path(run(tuned(tmp_path / "moved", learning_rate=1e-2), session=session).source)
+    changed = {name for name, found in contents(moved).items() if found != before[name]}
+    assert changed == set(trained)
+
+
+@pytest.mark.usefixtures("no_sheets")
+def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session: Session) -> None:
+    own = shutil.copytree(weights(LIKE), tmp_path / "own")
+    for path in own.rglob("*.safetensors"):
+        path.rename(path.with_suffix(".fp16.safetensors"))
+    base = Checkpoint(own, variant="fp16")
+    made = run(tuned(tmp_path / "out", base=base), session=session)
+    star = Text2Image(prompt="a red star", steps=1, checkpoint=made, width=SIDE, height=SIDE)
+    assert run(star, session=session).size == (SIDE, SIDE)
+    plain = run(tuned(tmp_path / "plain"), session=session)
+    assert contents(Path(made.source)) == contents(Path(plain.source))
+
+
+@pytest.mark.usefixtures("no_sheets")
+def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, session: Session) -> None:
+    from safetensors.torch import load_file, save_file
+
+    own = shutil.copytree(weights(LIKE) / "vae", tmp_path / "vae")
+    name = "diffusion_pytorch_model.safetensors"
+    other = {key: (value * 1.01).half() for key, value in load_file(own / name).items()}
+    save_file(other, own / name, metadata={"format": "pt"})
+    made = run(tuned(tmp_path / "out", vae=Checkpoint(own)), session=session)
+    found = load_file(Path(made.source) / "vae" / name)
+    assert found.keys() == other.keys()
+    assert all(found[key].equal(other[key]) for key in other)
+
+
+@pytest.mark.parametrize(
+    ("fields", "subject", "told"),
+    [
+        ({"base": None}, "vae", "neither a base nor a vae"),
+        ({"like": LIKE}, "like", "a base and a like"),
+        ({"base": None, "vae": LIKE, "rank": 4}, "rank", "rank 4 without a base"),
+        ({"base": Checkpoint("tiny/sdxl")}, "base", r"tiny/sdxl \(StableDiffusionXLPipeline\)"),
+        ({"base": Checkpoint("tiny/inpaint")}, "base", "whose U-Net takes 9 channels"),
+        ({"base": None, "vae": LIKE, "like": Checkpoint("tiny/depth")}, "like", "5 channels"),
+    ],
+)
+def test_what_does_not_go_together_is_told_before_anything_is_made(
+    fields: dict[str, Any], subject: str, told: str, tmp_path: Path, session: Session
+) -> None:
+    with pytest.raises(Invalid, match=told) as refused:
+        run(tuned(tmp_path / "no", **fields), session=session)
+    (problem,) = refused.value.problems
+    assert problem.subject.endswith(subject)
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.usefixtures("no_sheets")
+def test_a_run_from_nothing_does_not_go_on_as_a_fine_tuning(
+    tmp_path: Path, session: Session
+) -> None:
+    run(tuned(tmp_path, base=None, vae=LIKE), session=session)
+    with pytest.raises(NodeFailed, match="base was None, is "):
+        run(tuned(tmp_path), session=session)

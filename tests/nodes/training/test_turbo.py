@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.checkpoints import Part, identity, weights
 from sdgraph.errors import Invalid
 from sdgraph.nodes import Turbo
-from sdgraph.nodes.training.assembly import fresh_parts, hash_of, load_trained
+from sdgraph.nodes.training.assembly import fresh_parts, load_trained
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.discriminator import features, hinge, steepness
+from sdgraph.nodes.training.frozen import hash_of
 from sdgraph.nodes.training.loop import Settings, train
 from sdgraph.nodes.training.state import ResumeRefused
 from sdgraph.nodes.training.turbo import (
@@ -97,12 +100,19 @@ def test_training_and_use_agree(prediction: str, steps: int, trainee: TurboTrain
         trainee.noise_schedule = before
 
 
-def test_a_scheduler_that_does_not_begin_with_noise_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spacing", ["leading", "linspace", None])
+def test_a_scheduler_that_does_not_begin_with_noise_is_refused(
+    spacing: str | None, tmp_path: Path
+) -> None:
     # With "leading" or "linspace", one step is at the clear end of the schedule.
-    wrong = node(tmp_path, like=TEACHER)
+    own = shutil.copytree(weights(LIKE), tmp_path / "like")
+    path = own / "scheduler" / "scheduler_config.json"
+    told = {**json.loads(path.read_text()), "timestep_spacing": spacing}
+    path.write_text(json.dumps({name: value for name, value in told.items() if value}))
     with pytest.raises(Invalid) as refused:
-        run(wrong)
+        run(node(tmp_path, like=Checkpoint(own)))
     assert 'timestep_spacing "trailing"' in str(refused.value)
+    assert f"whose timestep_spacing is {spacing!r}" in str(refused.value)
 
 
 def test_features_are_those_that_the_unet_computes(trainee: TurboTrainee) -> None:
@@ -112,7 +122,7 @@ def test_features_are_those_that_the_unet_computes(trainee: TurboTrainee) -> Non
     seen: list[Any] = []
     hook = unet.mid_block.register_forward_hook(lambda _, __, out: seen.append(out))
     times = torch.tensor([5, 10, 500, 700])
-    told = trainee._told(batch.summary)
+    told = trainee.told(batch.summary)
     with torch.no_grad():
         found = features(unet, batch.latents, times, batch.words, told)
         trainee.ask(unet, batch.latents, times, batch.words, batch.summary)
@@ -174,7 +184,7 @@ def test_a_run_that_was_stopped_makes_the_same_weights(stop: int, tmp_path: Path
     class Stopped(Exception):
         pass
 
-    def progress(step: int, _: int) -> None:
+    def progress(step: int, _: int, **__: Any) -> None:
         if step == stop:
             raise Stopped
 

@@ -13,7 +13,6 @@ from sdgraph.nodes.training.assembly import load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.latents import encode
 from sdgraph.nodes.training.loop import Settings, train
-from sdgraph.nodes.training.score import vae_score
 from sdgraph.nodes.training.vae import TrainVae, VaeTrainee
 
 from .test_inpaint import contents, descend
@@ -62,7 +61,7 @@ def test_a_run_that_was_stopped_makes_the_same_weights(tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
 
-    def stop(step: int, _: int) -> None:
+    def stop(step: int, _: int, **__: Any) -> None:
         if step == 2:
             raise Stopped
 
@@ -92,8 +91,3 @@ def test_plain_diffusers_loads_it_in_half_precision(trained: Checkpoint) -> None
     assert vae.config.scaling_factor == load_vae(trained).config.scaling_factor
     file = Path(trained.source) / "diffusion_pytorch_model.safetensors"
     assert {value.dtype for value in load_file(file).values()} == {torch.float16}
-
-
-def test_it_can_be_scored(trained: Checkpoint) -> None:
-    score = vae_score(load_vae(trained), SIDE, 4)
-    assert 0 < score.value < 40

@@ -172,7 +172,7 @@ def test_the_bases_layers_stay_until_they_thaw(base: Checkpoint, tmp_path: Path)
     before = {name: value.detach().clone() for name, value in unet.named_parameters()}
     changed: list[int] = []
 
-    def progress(step: int, _: int) -> None:
+    def progress(step: int, _: int, **__: Any) -> None:
         moved = {name for name, value in unet.named_parameters()
                  if not torch.equal(value.detach(), before[name])}  # fmt: skip
         assert moved - trainee.spatial
@@ -197,7 +197,7 @@ def test_a_run_stopped_before_or_after_the_thaw_makes_the_same_weights(
     class Stopped(Exception):
         pass
 
-    def progress(step: int, _: int) -> None:
+    def progress(step: int, _: int, **__: Any) -> None:
         if step == stop:
             raise Stopped
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sdgraph.node import Progress
 from sdgraph.nodes.training.loop import Settings, generator_for, train
 
 STEPS = 12
@@ -94,7 +95,7 @@ Toy = Callable[..., Line]
 
 
 def trained(
-    toy: Toy, folder: Path, progress: Callable[[int, int], None] | None = None, **more: Any
+    toy: Toy, folder: Path, progress: Progress | None = None, **more: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What training a toy returns, and what its net and its adversary's are in the end."""
     chosen = settings(**more)

@@ -1,4 +1,4 @@
-"""The trained checkpoint draws what it is asked, as a judge that never sees it reads pictures."""
+"""Pictures show what was asked for, as a judge that never sees the models reads them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.world import caption, judge, parse, scene
+
+TEXT = Text2Image(checkpoint=Checkpoint("tiny/text-to-image"), prompt="…", steps=20, guidance=3.0)
 
 FIRST = 7_000_000
 """Seeds of scenes that neither training nor the score table uses."""
@@ -18,10 +20,8 @@ def session() -> Session:
 
 
 def drawn(prompt: str, seed: int, session: Session) -> bool:
-    node = Text2Image(
-        checkpoint=Checkpoint("tiny/world"), prompt=prompt, steps=20, guidance=3.0, seed=seed
-    )
-    return judge(run(node, session=session).numpy, parse(prompt)).all
+    made = run(TEXT.but(prompt=prompt, seed=seed), session=session)
+    return judge(made.numpy, parse(prompt)).all
 
 
 def test_it_draws_a_yellow_star_on_a_navy_background(session: Session) -> None:
@@ -40,10 +40,6 @@ def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None
 
 
 def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
-    node = Text2Image(
-        checkpoint=Checkpoint("tiny/world"), prompt="a red ring on a teal background",
-        steps=20, guidance=3.0,
-    )  # fmt: skip
-    picture = run(node, session=session).numpy
+    picture = run(TEXT.but(prompt="a red ring on a teal background"), session=session).numpy
 
     assert not judge(picture, parse("a yellow star on a navy background")).all

@@ -1,0 +1,82 @@
+"""What every node that trains has in common: its fields, and how a run ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from sdgraph.node import In, Node, Progress, TargetFile
+from sdgraph.values import Checkpoint
+
+from .data import Dataset
+from .loop import Settings, Trainee, train
+from .state import save_skipped
+
+NAMED = 3
+"""How many of the pictures that were left out are named in a line."""
+
+
+class Training(Node[Checkpoint]):
+    """A node that trains; what it makes is a checkpoint in `out`."""
+
+    category: ClassVar[str] = "train"
+
+    data: In[Dataset] = Field(description="captioned pictures")
+    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
+    steps: int = Field(default=6_000, ge=1, description="optimizer steps")
+    batch: int = Field(default=32, ge=1, description="pictures a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+
+    @property
+    def folder(self) -> Path:
+        """The folder for the checkpoint."""
+        return Path(self.out)
+
+    @property
+    def kept(self) -> Path:
+        """The folder for the training's state."""
+        return self.folder / "training"
+
+    def settings(self, *, weight_decay: float = 0.01, **more: Any) -> Settings:
+        """The loop's settings, from the fields; `more` are others of the loop's."""
+        return Settings(
+            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=weight_decay,
+            **more,
+        )  # fmt: skip
+
+    def fit(
+        self, trainee: Trainee, data: Dataset, settings: Settings, progress: Progress
+    ) -> dict[str, dict[str, Any]]:
+        """Trains to the end and puts the averaged weights in place; says what was left out.
+
+        Returns those weights, by module and name.
+        """
+        weights = train(trainee, settings, self.kept, progress)
+        for name, module in trainee.modules.items():
+            module.load_state_dict(weights[name], strict=False)
+        if data.skipped:
+            save_skipped(self.kept, data.skipped)
+            progress(settings.steps, settings.steps, note=self._left_out(data))
+        return weights
+
+    def _left_out(self, data: Dataset) -> str:
+        count, whole = len(data.skipped), len(data.skipped) + len(data)
+        names = ", ".join(list(data.skipped)[:NAMED]) + (", …" if count > NAMED else "")
+        return (
+            f"{count} of {whole} pictures could not be read and were left out: {names} "
+            f"(why: {self.kept / 'skipped.txt'})"
+        )
+
+
+class Denoising(Training):
+    """A node that trains a U-Net to denoise."""
+
+    timestep_bias: float = Field(
+        default=1.0, gt=0, le=10, description="above 1, noisy latents are learned from more often"
+    )
+
+    def settings(self, *, weight_decay: float = 0.01, **more: Any) -> Settings:
+        return super().settings(weight_decay=weight_decay, timestep_bias=self.timestep_bias, **more)

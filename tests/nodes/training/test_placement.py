@@ -1,0 +1,152 @@
+"""Batches go where the modules are, whichever device that is.
+
+The other device is "meta": it refuses tensors of two devices in one operation, as they all do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sdgraph import Checkpoint
+from sdgraph.nodes.training import (
+    controlnet,
+    depth,
+    diffusion,
+    inpaint,
+    placement,
+    sdxl,
+    turbo,
+    vae,
+)
+from sdgraph.nodes.training.assembly import (
+    fresh_model,
+    fresh_parts,
+    load_trained,
+    load_vae,
+    widened_parts,
+)
+from sdgraph.nodes.training.data import WorldDataset
+from sdgraph.nodes.training.loop import Settings
+from sdgraph.nodes.training.text_to_image import TextToImageTrainee
+from sdgraph.nodes.training.video import VideoTrainee
+
+from .test_controlnet import parts_of
+from .test_turbo import made as turbo_made
+
+BASE = Checkpoint("tiny/text-to-image")
+SETTINGS = Settings(4, 2, 1e-3)
+PLACING = (controlnet, depth, diffusion, inpaint, sdxl, turbo, vae)
+"""The modules that place tensors."""
+
+
+def data() -> WorldDataset:
+    return WorldDataset(4, 0, 64)
+
+
+def base() -> Any:
+    parts = {**fresh_parts(BASE, ("text_encoder", "unet"), 0), "vae": load_vae(BASE)}
+    return TextToImageTrainee(parts, data(), SETTINGS)
+
+
+def xl() -> Any:
+    like = Checkpoint("tiny/sdxl")
+    parts = fresh_parts(like, ("text_encoder", "text_encoder_2", "unet"), 0)
+    return sdxl.SdxlTrainee({**parts, "vae": load_vae(like)}, data(), SETTINGS)
+
+
+def painter() -> Any:
+    parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), 0)
+    return inpaint.InpaintTrainee(parts, data(), SETTINGS)
+
+
+def deep() -> Any:
+    parts = widened_parts(BASE, Checkpoint("tiny/depth"), 0)
+    return depth.DepthToImageTrainee(parts, data(), SETTINGS)
+
+
+def controlled() -> Any:
+    return controlnet.ControlNetTrainee(parts_of(), data(), SETTINGS)
+
+
+def estimator() -> Any:
+    like = Checkpoint("tiny/depth-estimator")
+    return depth.DepthTrainee(fresh_model(like, 0), depth.Preparation(like), data(), SETTINGS)
+
+
+def coder() -> Any:
+    return vae.VaeTrainee(load_vae(BASE).requires_grad_(True), data(), SETTINGS)
+
+
+def filmed() -> Any:
+    fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet", "text_encoder"), 0)
+    parts = {**load_trained(BASE, ("unet", "vae", "tokenizer")), **fresh}
+    moving = WorldDataset(2, 0, 64, moving=True)
+    base_unet = load_trained(BASE, ("unet",))["unet"]
+    return VideoTrainee(parts, moving, SETTINGS, base_unet=base_unet, frames=2)
+
+
+EVERY = [base, xl, painter, deep, controlled, estimator, coder, turbo_made, filmed]
+
+
+def elsewhere(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The trainee with all that it computes with on another device."""
+    import torch
+
+    monkeypatch.setattr(placement, "device", lambda: torch.device("meta"))
+    placement.settled(getattr(trainee, "parts", {}).values())
+    placement.settled(trainee.modules.values())
+    if hasattr(trainee, "adversary"):
+        placement.settled([trainee.teacher, *trainee.adversary.modules.values()])
+    if hasattr(trainee, "_silence"):
+        trainee._silence = trainee.words(torch.tensor([len(trainee.tokens) - 1]))
+    return trainee
+
+
+@pytest.mark.parametrize("made", EVERY, ids=lambda each: each.__name__)
+def test_a_batch_is_where_the_modules_are(
+    made: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainee = elsewhere(made(), monkeypatch)
+    if hasattr(trainee, "adversary"):
+        assert trainee.adversary.loss(0).device.type == "meta"
+    loss = trainee.loss(0)
+    assert (loss.device.type, loss.shape) == ("meta", ())
+    loss.backward()
+
+
+@pytest.mark.parametrize("forgotten", range(3))
+def test_a_tensor_that_is_left_behind_is_refused(
+    forgotten: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainee = elsewhere(base(), monkeypatch)
+    calls = iter(range(100))
+    for module in PLACING:
+        monkeypatch.setattr(
+            module,
+            "placed",
+            lambda tensor, where: tensor if next(calls) == forgotten else tensor.to(where),
+        )
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        trainee.loss(0)
+
+
+def test_what_is_there_already_is_not_copied() -> None:
+    import torch
+
+    tensor = torch.ones(2)
+    assert placement.placed(tensor, torch.device("cpu")) is tensor
+
+
+def test_training_computes_on_the_accelerator_that_torch_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert placement.device() == torch.device("cpu")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("xpu"))
+    assert placement.device() == torch.device("xpu")

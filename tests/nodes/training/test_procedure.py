@@ -1,0 +1,188 @@
+"""What a person is told of a training over a folder of their own: the loss, and what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.errors import MediaError, NodeFailed, ValueRefused
+from sdgraph.events import Event, Stepped
+from sdgraph.nodes.training.data import PictureFolder
+from sdgraph.nodes.training.loop import SMOOTH, TrainingStopped
+from sdgraph.nodes.training.procedure import Training
+from sdgraph.nodes.training.state import NAME
+from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
+from sdgraph.nodes.training.vae import TrainVae, VaeTrainee
+from sdgraph.nodes.world import caption, render, scene
+
+from .toys import Line, trained
+
+BASE = Checkpoint("tiny/text-to-image")
+SIDE = 32
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of four captioned pictures, one of which cannot be read."""
+    for cls in (TextToImageTrainee, VaeTrainee):
+        monkeypatch.setattr(cls, "sample", lambda _: None)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(4):
+        path = folder / f"{number}.png"
+        Image.fromarray(render(scene(number), SIDE)).save(path)
+        path.with_suffix(".txt").write_text(caption(scene(number)))
+    (folder / "2.png").write_bytes(b"no picture")
+    return folder
+
+
+def asked(cls: type[Training], pictures: Path, **more: Any) -> Training:
+    fields = {"steps": 2, "batch": 1, "out": str(pictures.parent / "out"), **more}
+    if cls is TrainText2Image:
+        fields = {"base": BASE, **fields}
+    return cls(data=PictureFolder(path=str(pictures), side=SIDE), **fields)
+
+
+def heard(node: Training, session: Session) -> list[Stepped]:
+    seen: list[Stepped] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Stepped):
+            seen.append(event)
+
+    run(node, session=session, on_event=listen)
+    return seen
+
+
+@pytest.mark.parametrize("cls", [TrainText2Image, TrainVae])
+def test_a_picture_that_cannot_be_read_is_counted_and_named_at_the_end(
+    cls: type[Training], pictures: Path, session: Session
+) -> None:
+    *steps, last = heard(asked(cls, pictures), session)
+    assert [each.step for each in steps] == [1, 2]
+    assert all(each.note is None and each.loss is not None for each in steps)
+    assert (last.step, last.total, last.loss) == (2, 2, None)
+    kept = pictures.parent / "out" / "training" / "skipped.txt"
+    assert last.note == (
+        f"1 of 4 pictures could not be read and were left out: 2.png (why: {kept})"
+    )
+    assert kept.read_text() == "2.png: a file that is no picture\n"
+
+
+def test_where_all_can_be_read_nothing_is_said(pictures: Path, session: Session) -> None:
+    (pictures / "2.png").unlink()
+    assert all(each.note is None for each in heard(asked(TrainText2Image, pictures), session))
+    assert not (pictures.parent / "out" / "training" / "skipped.txt").exists()
+
+
+def test_many_are_not_all_named_in_the_line(pictures: Path, session: Session) -> None:
+    for name in "abcde":
+        (pictures / f"{name}.png").write_bytes(b"")
+    note = str(heard(asked(TrainVae, pictures), session)[-1].note)
+    assert note.startswith("6 of 9 pictures could not be read")
+    assert "left out: 2.png, a.png, b.png, … (why: " in note
+
+
+def failing(node: Training, session: Session) -> BaseException:
+    with pytest.raises(NodeFailed) as failed:
+        run(node, session=session)
+    assert failed.value.__cause__ is not None
+    return failed.value.__cause__
+
+
+def test_a_caption_of_unknown_words_is_told_before_a_step(pictures: Path, session: Session) -> None:
+    (pictures / "1.txt").write_text("a lighthouse on a navy background")
+    error = failing(asked(TrainText2Image, pictures), session)
+    assert isinstance(error, ValueRefused)
+    assert "does not know: lighthouse\n" in str(error)
+    assert not (pictures.parent / "out").exists()
+
+
+def spoilt(number: int, honest: Callable[..., Any]) -> Callable[..., Any]:
+    """A loss that is no number from its `number`th call on."""
+    calls = iter(range(1, 1000))
+    return lambda *given: honest(*given) * (float("nan") if next(calls) >= number else 1.0)
+
+
+def test_a_loss_that_is_no_number_stops_and_what_was_reached_is_kept(
+    pictures: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = asked(TrainText2Image, pictures, steps=3)
+    often = node.settings()
+    with monkeypatch.context() as patched:
+        patched.setattr(TextToImageTrainee, "loss", spoilt(3, TextToImageTrainee.loss))
+        patched.setattr(Training, "settings", lambda _, **__: replace(often, save_every=2))
+        error = failing(node, session)
+    assert isinstance(error, TrainingStopped)
+    assert "the loss became nan at step 3; the state of step 2 is kept" in str(error)
+    assert [each.step for each in heard(node, session) if each.note is None] == [3]
+
+
+def test_a_full_disk_at_the_checkpoint_keeps_the_state(
+    pictures: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    node = asked(TrainText2Image, pictures)
+    with monkeypatch.context() as patched:
+        patched.setattr("sdgraph.nodes.training.assembly.write_weights", full)
+        error = failing(node, session)
+    assert isinstance(error, MediaError)
+    assert "No space left on device" in str(error)
+    assert "the training's state is kept: make room and run again" in str(error)
+    out = pictures.parent / "out"
+    assert sorted(path.name for path in out.iterdir()) == ["training"]
+    assert (out / "training" / NAME).is_file()
+    assert [each.step for each in heard(node, session)] == [2]  # the note alone: no step again
+    assert (out / "checkpoint" / "model_index.json").is_file()
+
+
+def test_a_full_disk_at_the_list_of_pictures_is_told(
+    pictures: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Path.write_text
+
+    def full(path: Path, *given: Any, **named: Any) -> int:
+        if "skipped" in path.name:
+            raise OSError(28, "No space left on device")
+        return honest(path, *given, **named)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    error = failing(asked(TrainVae, pictures), session)
+    assert isinstance(error, MediaError)
+    assert "skipped.txt: cannot be written" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [({"steps": 3}, "steps was 2, is 3"), ({"learning_rate": 0.1}, "learning_rate was"),
+     ({"seed": 1}, "seed was 0, is 1"), ({"batch": 2}, "batch was 1, is 2")],
+)  # fmt: skip
+def test_a_run_does_not_go_on_with_other_settings(
+    other: dict[str, Any], told: str, pictures: Path, session: Session
+) -> None:
+    run(asked(TrainText2Image, pictures), session=session)
+    assert told in str(failing(asked(TrainText2Image, pictures, **other), session))
+
+
+def test_the_loss_that_is_told_is_the_mean_of_the_last_hundred(tmp_path: Path) -> None:
+    import json
+
+    told: list[float] = []
+
+    def progress(step: int, total: int, *, loss: float | None = None, **_: Any) -> None:
+        assert loss is not None
+        told.append(loss)
+
+    trained(Line, tmp_path, progress, steps=SMOOTH + 30, save_every=1000, sample_every=1000)
+    curve = json.loads((tmp_path / "curve.json").read_text())
+    assert told[0] == pytest.approx(curve[0], abs=1e-6)
+    assert told[9] == pytest.approx(sum(curve[:10]) / 10, abs=1e-6)
+    assert told[-1] == pytest.approx(sum(curve[-SMOOTH:]) / SMOOTH, abs=1e-6)

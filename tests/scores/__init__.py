@@ -1,0 +1,1 @@
+"""How well every shipped checkpoint does what it is for, on scenes that none was trained on."""

@@ -1,0 +1,99 @@
+"""Scores the shipped checkpoints, prints the table and keeps it.
+
+`OMP_NUM_THREADS=1 python -m tests.scores [--count N] [--only NAME …] [--family FOLDER]`; with
+`--cards` it writes the model cards from the kept rows instead, with `--pictures` the README's
+rows of pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sdgraph.errors import SdgraphError
+
+from . import cards, films, pictures, steered, strips
+from .studio import Effort, Studio
+from .table import Row, keep, kept, merged, table
+
+System = Callable[[Studio, int], Iterator[Row]]
+
+SYSTEMS: dict[str, System] = {
+    "vae": pictures.vae,
+    "text-to-image": pictures.text_to_image,
+    "inpaint": steered.inpaint,
+    "controlnet-edges": steered.controlnet_edges,
+    "controlnet-depth": steered.controlnet_depth,
+    "sdxl": pictures.sdxl,
+    "turbo": pictures.turbo,
+    "depth-estimator": steered.depth_estimator,
+    "depth": steered.depth_to_image,
+    "text-to-video": films.text_to_video,
+}
+
+COUNTS = {"text-to-video": 100}
+"""How many where 500 would take most of an hour: a clip takes as long as ten pictures."""
+
+HERE = Path(__file__).parent
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, folder: Path = HERE, effort: Effort | None = None
+) -> None:
+    """Runs the command; rows are kept in `folder` after each system."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        if chosen.cards:
+            cards.write(kept(folder))
+            return
+        if chosen.pictures:
+            studio = Studio(chosen.family, effort)
+            strips.write(studio, chosen.only or list(strips.STRIPS), folder / "pictures")
+            return
+        rows = score(chosen.only or list(SYSTEMS), chosen.count, folder,
+                     Studio(chosen.family, effort))  # fmt: skip
+    except SdgraphError as error:
+        raise SystemExit(str(error)) from None
+    print(table(rows))
+
+
+def score(names: Sequence[str], count: int | None, folder: Path, studio: Studio) -> list[Row]:
+    """The rows of some systems, in the table's order; each system's are kept once it is done."""
+    made = []
+    for name in (each for each in SYSTEMS if each in names):
+        began, of = time.perf_counter(), count or COUNTS.get(name, 500)
+        rows = list(SYSTEMS[name](studio, of))
+        seconds = time.perf_counter() - began
+        print(f"{name}: {seconds:.0f} s, {seconds / of:.2f} s each", file=sys.stderr, flush=True)
+        keep(merged(kept(folder), rows, list(SYSTEMS)), folder)
+        made += rows
+    return made
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.scores", description=__doc__)
+    parser.add_argument("--count", type=_positive, metavar="N", help="pictures or clips a system")
+    parser.add_argument(
+        "--only", nargs="+", choices=SYSTEMS, metavar="NAME", help=", ".join(SYSTEMS)
+    )
+    parser.add_argument(
+        "--family", type=Path, metavar="FOLDER",
+        help="checkpoints FOLDER/inpaint and so on, and what they build on; the shipped if unset",
+    )  # fmt: skip
+    parser.add_argument("--cards", action="store_true", help="write the model cards, score nothing")
+    parser.add_argument("--pictures", action="store_true", help="draw the README's pictures")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, wanted at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    main()

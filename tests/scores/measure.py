@@ -1,0 +1,86 @@
+"""How right a picture or a clip is: pixels and the truth in, numbers out, no model asked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sdgraph.nodes.world import (
+    Scene,
+    Verdict,
+    caption,
+    depth,
+    depth_correlation,
+    edge_f1,
+    edges,
+    frames,
+    judge,
+    motion,
+    parse,
+    read,
+)
+from sdgraph.nodes.world.reading import Pixels
+
+STILL = 1.0
+"""Pixels from frame to frame that count as standing: so finely the judge reads a middle."""
+
+
+def decibels(made: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
+    """The peak signal-to-noise ratio of a picture in 0..255, in dB; infinite where equal."""
+    error = float(((made.astype(np.float64) - truth) ** 2).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def verdict(picture: Pixels, wanted: Scene) -> Verdict:
+    """What of a picture is as the caption of the wanted scene asks."""
+    return judge(picture, parse(caption(wanted)))
+
+
+def object_right(found: Verdict) -> bool:
+    """Whether shapes, colours and places are as asked, whatever else a picture shows."""
+    return found.shape and found.colour and found.place
+
+
+def kept_outside(picture: Pixels, source: Pixels, mask: Pixels) -> bool:
+    """Whether a picture equals its source bit for bit where the mask is black."""
+    return bool(np.array_equal(picture[mask == 0], source[mask == 0]))
+
+
+def edges_followed(picture: Pixels, source: Scene) -> float:
+    """F1 of a picture's edges against those of a scene, one pixel off allowed: 0..1."""
+    return edge_f1(picture, edges(source, picture.shape[0]))
+
+
+def depth_agreement(found: npt.NDArray[np.floating[Any]], scene: Scene) -> float:
+    """Pearson's correlation of a depth map (larger is nearer) with a scene's true one, -1..1."""
+    return depth_correlation(found, depth(scene, found.shape[0]))
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """How right a clip is.
+
+    object_right is the share of frames, 0..1, with the shape and the colour; motion_right whether
+    it moves as asked; jump the largest step of the object from a frame to the next over the true
+    clip's largest (at least a pixel), infinite where a frame shows no object.
+    """
+
+    object_right: float
+    motion_right: bool
+    jump: float
+
+
+def clip_score(clip: Pixels, wanted: Scene) -> ClipScore:
+    """How right a clip is: uint8, count × side × side × 3, count at least 2."""
+    asked = parse(caption(wanted))
+    verdicts = [judge(frame, asked) for frame in clip]
+    right = float(np.mean([each.shape and each.colour for each in verdicts]))
+    found = motion(clip, asked)
+    true = motion(frames(wanted, len(clip), clip.shape[1]), asked)
+    gone = any(not read(frame).things for frame in clip)
+    jump = math.inf if gone else found.jump / max(STILL, true.jump)
+    return ClipScore(right, found.name == wanted.motion, jump)

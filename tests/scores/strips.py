@@ -1,0 +1,136 @@
+"""Before and after of every system, as the README shows them: `python -m tests.scores --pictures`.
+
+The first scenes that are scored, whatever becomes of them: nothing is picked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
+from sdgraph.nodes.world import caption, depth, render
+from sdgraph.nodes.world.reading import Pixels
+from sdgraph.values import DepthMap, Image, Mask
+
+from .asked import SIDE, changes_of_ground, changes_under_edges, moving, repaintings, still
+from .studio import Studio
+
+ACROSS = 8
+LARGER = 2
+"""How many times larger a pixel is shown."""
+
+_GAP = 2
+
+
+def text_to_image(studio: Studio) -> Iterator[Pixels]:
+    """Pictures of eight captions."""
+    for seed, each in enumerate(still(ACROSS)):
+        checkpoint = studio.checkpoint("text-to-image")
+        node = Text2Image(prompt=caption(each), seed=seed, checkpoint=checkpoint, **studio.guided())
+        yield studio.made(node).numpy
+
+
+def turbo(studio: Studio) -> Iterator[Pixels]:
+    """Pictures of eight captions in one step."""
+    for seed, each in enumerate(still(ACROSS)):
+        node = Turbo(
+            prompt=caption(each), steps=1, seed=seed, checkpoint=studio.checkpoint("turbo")
+        )
+        yield studio.made(node).numpy
+
+
+def inpaint(studio: Studio) -> Iterator[Pixels]:
+    """Each scene with its mask in white, and repainted."""
+    for seed, asked in enumerate(repaintings(ACROSS // 2)):
+        source = render(asked.source, SIDE)
+        node = Inpaint(
+            image=Image(source), mask=Mask(asked.mask), prompt=caption(asked.wanted), seed=seed,
+            checkpoint=studio.checkpoint("inpaint"), **studio.guided(),
+        )  # fmt: skip
+        yield np.where(asked.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
+        yield studio.made(node).numpy
+
+
+def controlnet_edges(studio: Studio) -> Iterator[Pixels]:
+    """The edges of each scene, and what is drawn over them in other colours."""
+    for seed, change in enumerate(changes_under_edges(ACROSS // 2)):
+        edges = Canny(image=Image(render(change.source, SIDE)))
+        node = ControlNet(
+            control=edges, prompt=caption(change.wanted), seed=seed,
+            checkpoint=studio.checkpoint("text-to-image"),
+            controlnet=studio.checkpoint("controlnet-edges"), **studio.guided(),
+        )  # fmt: skip
+        yield studio.made(edges).numpy
+        yield studio.made(node).numpy
+
+
+def controlnet_depth(studio: Studio) -> Iterator[Pixels]:
+    """The true depth of each scene, and what is drawn over it."""
+    for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
+        control = DepthMap(depth(change.source, SIDE))
+        node = ControlNet(
+            control=control, prompt=caption(change.wanted), seed=seed,
+            checkpoint=studio.checkpoint("text-to-image"),
+            controlnet=studio.checkpoint("controlnet-depth"), **studio.guided(),
+        )  # fmt: skip
+        yield control.numpy
+        yield studio.made(node).numpy
+
+
+def depth_to_image(studio: Studio) -> Iterator[Pixels]:
+    """Each scene, and one of the same depth on another ground."""
+    for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
+        source = Image(render(change.source, SIDE))
+        node = DepthToImage(
+            image=source, prompt=caption(change.wanted), strength=1.0, seed=seed,
+            checkpoint=studio.checkpoint("depth"), **studio.guided(),
+        )  # fmt: skip
+        yield source.numpy
+        yield studio.made(node).numpy
+
+
+def text_to_video(studio: Studio) -> Iterator[Pixels]:
+    """Every other frame of a clip."""
+    for seed, each in enumerate(moving(1)):
+        node = Text2Video(
+            prompt=caption(each), frames=2 * ACROSS, seed=seed,
+            checkpoint=studio.checkpoint("text-to-video"), **studio.guided(),
+        )  # fmt: skip
+        yield from studio.made(node).frames[::2]
+
+
+STRIPS: dict[str, Callable[[Studio], Iterator[Pixels]]] = {
+    "text-to-image": text_to_image,
+    "inpaint": inpaint,
+    "controlnet-edges": controlnet_edges,
+    "controlnet-depth": controlnet_depth,
+    "turbo": turbo,
+    "depth": depth_to_image,
+    "text-to-video": text_to_video,
+}
+
+
+def write(studio: Studio, names: list[str], folder: Path) -> None:
+    """Draws the strip of each system into a folder, as NAME.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (each for each in STRIPS if each in names):
+        strip(list(STRIPS[name](studio))).save(folder / f"{name}.png", optimize=True)
+        print(folder / f"{name}.png")
+
+
+def strip(pictures: list[Pixels]) -> Any:
+    """Pictures of one size in a row with white between them, enlarged; a Pillow picture."""
+    side = pictures[0].shape[0]
+    gap = np.full((side, _GAP, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (_coloured(picture), gap)][:-1]
+    row = PIL.Image.fromarray(np.concatenate(parts, axis=1))
+    return row.resize((row.width * LARGER, side * LARGER), PIL.Image.Resampling.NEAREST)
+
+
+def _coloured(picture: Pixels) -> Pixels:
+    return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture

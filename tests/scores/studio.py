@@ -1,0 +1,95 @@
+"""Where pictures to be scored are made: by the engine's own nodes, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sdgraph import Checkpoint, Node, Session, run
+from sdgraph.checkpoints import config, weights
+from sdgraph.nodes import DepthEstimate
+from sdgraph.values import Image
+
+from .table import Row
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long is worked on one picture or clip."""
+
+    steps: int = 20
+    teacher_steps: int = 50
+    guidance: float = 3.0
+    frames: int = 16
+    rounds: int = 9
+    """How often what is timed is run."""
+
+
+class Studio:
+    """A session over one family of checkpoints, and the rows that come of it."""
+
+    def __init__(self, family: Path | None = None, effort: Effort | None = None) -> None:
+        self.effort = effort or Effort()
+        self.session = Session(device="cpu", store=None)
+        self._family = None if family is None else family.absolute()
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The family's checkpoint of a name; the shipped one where no family is given."""
+        return Checkpoint(f"tiny/{name}" if self._family is None else self._family / name)
+
+    def made(self, node: Node[T]) -> T:
+        """What a node makes."""
+        return run(node, session=self.session)
+
+    def guided(self) -> dict[str, Any]:
+        """The fields of a guided run."""
+        return {"steps": self.effort.steps, "guidance": self.effort.guidance}
+
+    def depth(self, picture: Image) -> Any:
+        """The depth that the family's estimator sees: float32, height × width, larger is nearer."""
+        checkpoint = self.checkpoint("depth-estimator")
+        return self.made(DepthEstimate(image=picture, checkpoint=checkpoint)).depth
+
+    def settings(self, name: str, steps: int | None = None, guidance: float | None = None) -> str:
+        """How a checkpoint was run, in words: "20 DDIM steps, guidance 3"."""
+        steps = self.effort.steps if steps is None else steps
+        guidance = self.effort.guidance if guidance is None else guidance
+        scheduler = config(self.checkpoint(name), "scheduler") or {}
+        kind = str(scheduler.get("_class_name", "")).removesuffix("Scheduler")
+        return f"{steps} {kind} step{'s' if steps > 1 else ''}, guidance {guidance:g}"
+
+    def row(
+        self,
+        system: str,
+        what: str,
+        values: Sequence[float],
+        aim: str = "",
+        *,
+        settings: str = "",
+        checkpoint: str | None = None,
+        count: int | None = None,
+    ) -> Row:
+        """The mean of the values as a row; `count` where they are not one a picture."""
+        name = checkpoint or system
+        of = len(values) if count is None else count
+        mean = round(float(np.mean(values)), 6)
+        return Row(system, what, mean, aim, of, settings, name, digest(self.checkpoint(name)))
+
+
+@cache
+def digest(checkpoint: Checkpoint) -> str:
+    """Twelve letters that change with any weight of a checkpoint; no config counts."""
+    folder = weights(checkpoint)
+    found = blake2b(digest_size=6)
+    for path in sorted(folder.rglob("*.safetensors")):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\n")
+        found.update(blake2b(path.read_bytes()).digest())
+    return found.hexdigest()

@@ -1,0 +1,103 @@
+"""What is asked: of held-out combinations only, possible, and the same every time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from sdgraph.nodes.world import Scene, is_held_out, masks
+
+from .asked import (
+    FIRST,
+    SIDE,
+    changes_of_ground,
+    changes_under_edges,
+    moving,
+    repaintings,
+    still,
+)
+
+PLAIN = {"navy", "gray", "black", "brown", "teal"}
+
+
+def is_all_held_out(scene: Scene) -> bool:
+    return all(is_held_out(each.shape, each.colour, scene.background) for each in scene.things)
+
+
+def looks(scene: Scene) -> list[tuple[str, str]]:
+    return [(thing.shape, thing.colour) for thing in scene.things]
+
+
+def geometry(scene: Scene) -> list[tuple[object, ...]]:
+    return [(each.shape, each.place, each.size, each.angle, each.shift) for each in scene.things]
+
+
+def test_no_scene_shows_a_combination_that_training_shows() -> None:
+    scenes = [*still(100), *moving(50)]
+    scenes += [each for task in repaintings(100) for each in (task.source, task.wanted)]
+    for change in (*changes_under_edges(100), *changes_of_ground(100)):
+        scenes += [change.source, change.wanted]
+    assert all(map(is_all_held_out, scenes))
+
+
+def test_a_count_is_kept_and_more_begin_with_the_same() -> None:
+    for make in (still, moving, changes_under_edges, changes_of_ground):
+        few, more = make(7), make(12)
+        assert len(few) == 7 and few == more[:7] and len(set(more)) == 12
+    assert [task.wanted for task in repaintings(7)] == [each.wanted for each in repaintings(9)][:7]
+    assert FIRST == 6_000_000, "samples along a training begin at 5,000,000 and end before"
+
+
+def test_a_repainting_replaces_one_object_at_its_place() -> None:
+    for task in repaintings(100):
+        pairs = list(zip(looks(task.source), looks(task.wanted), strict=True))
+        (changed,) = [n for n, (before, after) in enumerate(pairs) if before != after]
+        assert pairs[changed][1] not in looks(task.source)
+        assert task.wanted.things[changed].middle == task.source.things[changed].middle
+        assert task.wanted.tells_place and task.wanted.background == task.source.background
+
+
+def test_a_mask_covers_its_object_and_keeps_away_from_the_other() -> None:
+    for task in repaintings(100):
+        pairs = zip(looks(task.source), looks(task.wanted), masks(task.source, SIDE), strict=True)
+        around = np.ones((3, 3), np.uint8)
+        for before, after, own in pairs:
+            if before == after:
+                # Not even the smooth rim of the one that stays.
+                assert not (task.mask[cv2.dilate(own, around) > 0]).any()
+            else:
+                assert task.mask[own > 0].all() and task.mask.sum() > 1.2 * own.sum()
+
+
+def test_masks_are_outlines_and_boxes_by_turns() -> None:
+    def full(mask: np.ndarray) -> bool:
+        _, _, width, height = cv2.boundingRect(mask)
+        return bool(np.count_nonzero(mask) == width * height)
+
+    alone = [(n, task) for n, task in enumerate(repaintings(60)) if len(task.source.things) == 1]
+    found = [(n % 2 == 1, full(task.mask)) for n, task in alone]
+    # The outline of an upright square is a box but for its corners.
+    assert all(boxed == filled for boxed, filled in found)
+    assert any(boxed != other for (boxed, _), (other, _) in pairwise(found))
+
+
+def test_under_edges_every_colour_is_new_and_the_ground_has_the_same_edges() -> None:
+    for change in changes_under_edges(100):
+        before, after = change.source, change.wanted
+        assert geometry(before) == geometry(after)
+        assert not set(looks(before)) & set(looks(after))
+        assert (
+            after.background == before.background or {before.background, after.background} <= PLAIN
+        )
+    grounds = [
+        each.source.background != each.wanted.background for each in changes_under_edges(100)
+    ]
+    assert sum(grounds) > 50
+
+
+def test_a_change_of_ground_keeps_the_objects() -> None:
+    for change in changes_of_ground(100):
+        assert geometry(change.source) == geometry(change.wanted)
+        assert change.source.background != change.wanted.background

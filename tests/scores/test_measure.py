@@ -1,0 +1,172 @@
+"""The measures: the truth scores all there is to score, and what is wrong scores low."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sdgraph.nodes.world import Scene, Thing, depth, edges, frames, render
+from sdgraph.nodes.world.reading import Pixels
+
+from .asked import SIDE, Repainting, changes_of_ground, changes_under_edges, moving, repaintings
+from .asked import still as held_out
+from .measure import (
+    ClipScore,
+    clip_score,
+    decibels,
+    depth_agreement,
+    edges_followed,
+    kept_outside,
+    object_right,
+    verdict,
+)
+
+SCENE = Scene("navy", (Thing("star", "red", "left", 0.16), Thing("ring", "cyan", "right", 0.16)))
+
+
+def shifted(picture: Pixels, by: int) -> Pixels:
+    return np.roll(picture, by, axis=1)
+
+
+def painted(asked: Repainting, after: Scene) -> Pixels:
+    """The source with what another scene shows where the mask is white."""
+    white = asked.mask[..., None] > 0
+    return np.where(white, render(after, SIDE), render(asked.source, SIDE))
+
+
+def clip(motion: str, shape: str = "star", colour: str = "red") -> Pixels:
+    return frames(Scene("teal", (Thing(shape, colour, "center", 0.155),), motion), 8, SIDE)
+
+
+def wanted(motion: str) -> Scene:
+    return Scene("teal", (Thing("star", "red", "center", 0.155),), motion, tells_place=False)
+
+
+def test_decibels_are_those_of_the_mean_squared_error() -> None:
+    picture = render(SCENE, SIDE)
+    assert decibels(picture, picture) == math.inf
+    assert decibels(picture.astype(np.float32) + 1, picture) == pytest.approx(48.13, abs=0.01)
+    black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
+    assert decibels(black, white) == pytest.approx(0)
+
+
+def test_held_out_scenes_are_right_by_their_own_captions() -> None:
+    scenes = held_out(60)
+    assert all(verdict(render(each, SIDE), each).all for each in scenes)
+
+
+@pytest.mark.parametrize("part", ["colour", "shape", "place", "background"])
+def test_what_is_other_than_asked_is_wrong(part: str) -> None:
+    star, ring = SCENE.things
+    other = {
+        "colour": replace(SCENE, things=(replace(star, colour="blue"), ring)),
+        "shape": replace(SCENE, things=(replace(star, shape="square"), ring)),
+        "place": replace(SCENE, things=(replace(star, place="top"), ring)),
+        "background": replace(SCENE, background="gray"),
+    }[part]
+    found = verdict(render(other, SIDE), SCENE)
+    assert not getattr(found, part)
+    assert not found.all
+    assert object_right(found) == (part == "background")
+
+
+def test_a_third_object_leaves_the_asked_ones_right_but_not_all() -> None:
+    more = replace(SCENE, things=(*SCENE.things, Thing("square", "white", "bottom", 0.13)))
+    found = verdict(render(more, SIDE), SCENE)
+    assert object_right(found) and not found.all
+
+
+def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> None:
+    tasks = repaintings(60)
+    done = [painted(asked, asked.wanted) for asked in tasks]
+    assert all(verdict(one, asked.wanted).all for one, asked in zip(done, tasks, strict=True))
+    left = [verdict(render(asked.source, SIDE), asked.wanted) for asked in tasks]
+    assert not any(object_right(each) for each in left)
+    empty = [painted(asked, Scene(asked.source.background, ())) for asked in tasks]
+    missed = [verdict(one, asked.wanted) for one, asked in zip(empty, tasks, strict=True)]
+    assert not any(object_right(each) for each in missed)
+
+
+def test_one_pixel_of_another_shade_outside_the_mask_is_not_kept() -> None:
+    asked = repaintings(1)[0]
+    source = render(asked.source, SIDE)
+    picture = painted(asked, asked.wanted)
+    assert kept_outside(picture, source, asked.mask)
+    row, column = np.argwhere(asked.mask == 0)[0]
+    picture[row, column, 1] ^= 1
+    assert not kept_outside(picture, source, asked.mask)
+
+
+def test_edges_may_be_one_pixel_off_and_not_three() -> None:
+    for change in changes_under_edges(30):
+        truth = render(change.wanted, SIDE)
+        assert edges_followed(truth, change.source) > 0.98
+        assert verdict(truth, change.wanted).colour
+        assert not verdict(render(change.source, SIDE), change.wanted).colour
+    picture = render(SCENE, SIDE)
+    assert edges_followed(picture, SCENE) == 1
+    assert edges_followed(shifted(picture, 1), SCENE) == 1
+    assert edges_followed(shifted(picture, 3), SCENE) < 0.65
+    assert edges_followed(render(Scene("navy", ()), SIDE), SCENE) == 0
+
+
+def test_edges_that_are_only_partly_there_lose_as_many_as_are_missing() -> None:
+    half = Scene("navy", SCENE.things[:1])
+    share = (edges(half, SIDE) > 0).sum() / (edges(SCENE, SIDE) > 0).sum()
+    # All that is there is right, so precision is 1 and recall the share.
+    assert edges_followed(render(half, SIDE), SCENE) == pytest.approx(
+        2 * share / (1 + share), abs=1e-9
+    )
+
+
+def test_depth_agrees_with_itself_at_any_scale_and_not_with_its_opposite() -> None:
+    true = depth(SCENE, SIDE)
+    assert depth_agreement(true, SCENE) == pytest.approx(1)
+    assert depth_agreement(true * 7 - 2, SCENE) == pytest.approx(1)
+    assert depth_agreement(-true, SCENE) == pytest.approx(-1)
+    assert depth_agreement(depth(Scene("navy", ()), SIDE), SCENE) < 0.8
+    for change in changes_of_ground(30):
+        assert depth_agreement(depth(change.wanted, SIDE), change.source) > 0.97
+
+
+def test_true_clips_are_right_in_all() -> None:
+    for each in moving(12):
+        found = clip_score(frames(each, 16, SIDE), each)
+        assert found.object_right == 1 and found.motion_right and found.jump <= 1
+
+
+@pytest.mark.parametrize("motion", ["moving left", "moving down", "growing", "shrinking"])
+def test_a_clip_played_backwards_moves_otherwise(motion: str) -> None:
+    found = clip_score(clip(motion)[::-1].copy(), wanted(motion))
+    assert found.object_right == 1 and not found.motion_right
+
+
+def test_a_clip_that_stands_still_does_not_move_as_asked() -> None:
+    still = np.repeat(clip("turning")[:1], 8, axis=0)
+    assert not clip_score(still, wanted("turning")).motion_right
+
+
+def test_frames_of_another_object_are_wrong() -> None:
+    assert clip_score(clip("growing", colour="white"), wanted("growing")).object_right == 0
+    assert clip_score(clip("growing", shape="cross"), wanted("growing")).object_right == 0
+    mixed = np.concatenate([clip("growing")[:6], clip("growing", colour="white")[6:]])
+    assert clip_score(mixed, wanted("growing")).object_right == 0.75
+
+
+def test_frames_out_of_order_jump() -> None:
+    mixed = clip("moving left")[[0, 4, 1, 5, 2, 6, 3, 7]]
+    assert clip_score(mixed, wanted("moving left")).jump > 2
+    hopping = clip("turning")
+    hopping[4] = shifted(hopping[4], 6)
+    found = clip_score(hopping, wanted("turning"))
+    assert found == ClipScore(1, True, found.jump) and found.jump == pytest.approx(6, abs=0.5)
+
+
+def test_an_object_that_vanishes_has_jumped_farther_than_any() -> None:
+    gone = clip("moving left")
+    gone[3] = render(Scene("teal", ()), SIDE)
+    found = clip_score(gone, wanted("moving left"))
+    assert found.jump == math.inf and found.object_right == pytest.approx(7 / 8)

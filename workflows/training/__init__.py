@@ -1,0 +1,1 @@
+"""Workflows that train, and the command that rebuilds every shipped checkpoint."""
