@@ -4,112 +4,114 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from sdgraph import Checkpoint, shipped
+from sdgraph import Checkpoint, Node, load_workflow, shipped
 from sdgraph.errors import Problem, ValueRefused
+from sdgraph.nodes.training.data import TinyWorld
+from sdgraph.nodes.training.procedure import Training
 
 from .studio import digest
 from .table import Row, table
 
 
 @dataclass(frozen=True)
-class Training:
-    """One training run: the node, what it began from, and its settings."""
-
-    node: str
-    start: str
-    scenes: int
-    steps: int
-    batch: int
-    learning_rate: float
-    more: str = ""
-
-    def __str__(self) -> str:
-        told = (
-            f"`{self.node}`, {self.start}: {self.steps:,} steps of {self.batch}, AdamW with a "
-            f"learning rate of {self.learning_rate:g}, averaged weights, {self.scenes:,} scenes"
-        )
-        return f"- {told}{f'; {self.more}' if self.more else ''}"
-
-
-@dataclass(frozen=True)
 class Facts:
-    """What no file says of a checkpoint: what it is for, and how it was made."""
+    """What no file says of a checkpoint: what it is for, and which nodes of the family made it."""
 
     what: str
     layout: str
-    trained: tuple[Training, ...]
+    nodes: tuple[str, ...]
     kept: str = ""
     """Which of its parts are another checkpoint's."""
 
 
-_VAE = Training("TrainVae", "from nothing", 6_000, 14_000, 8, 3e-3, "L1 + 2 MSE + a little KL")
 _BASE_PARTS = "The autoencoder, text encoder and tokenizer are those of `tiny/text-to-image`."
 
 FACTS: dict[str, Facts] = {
     "text-to-image": Facts(
-        "Text to image",
+        "Text to image (Rombach et al. 2022)",
         "diffusers' `StableDiffusionPipeline`",
-        (
-            _VAE,
-            Training("TrainText2Image", "text encoder and U-Net from nothing",
-                     20_000, 11_000, 32, 1.5e-3, "v-prediction, one caption in ten left out"),
-        ),
+        ("vae", "first", "second", "base"),
     ),
     "inpaint": Facts(
         "Inpainting by prompt, with a U-Net of 9 channels (Rombach et al. 2022)",
         "diffusers' `StableDiffusionInpaintPipeline`",
-        (Training("TrainInpaint", "from `tiny/text-to-image`", 20_000, 6_000, 32, 1e-3,
-                  "masks of objects, boxes, strokes, and everything"),),
+        ("inpaint",),
         _BASE_PARTS,
     ),
     "controlnet-edges": Facts(
         "A ControlNet for edges over `tiny/text-to-image` (Zhang et al. 2023)",
         "diffusers' `ControlNetModel`",
-        (Training("TrainControlNet", "from the down blocks of `tiny/text-to-image`",
-                  20_000, 6_000, 32, 1e-3, "half the captions left out"),),
+        ("edges",),
     ),
     "controlnet-depth": Facts(
         "A ControlNet for depth over `tiny/text-to-image` (Zhang et al. 2023)",
         "diffusers' `ControlNetModel`",
-        (Training("TrainControlNet(kind=\"depth\")", "from the down blocks of `tiny/text-to-image`",
-                  20_000, 6_000, 32, 1e-3, "half the captions left out"),),
+        ("relief",),
     ),
     "sdxl": Facts(
         "Text to image with two text encoders (Podell et al. 2023), the teacher of `tiny/turbo`",
         "diffusers' `StableDiffusionXLPipeline`",
-        (Training("TrainSdxl", "text encoders and U-Net from nothing", 20_000, 15_000, 32, 1.5e-3,
-                  "v-prediction, one caption in ten left out"),),
+        ("sdxl_first", "sdxl"),
         "The autoencoder is that of `tiny/text-to-image`.",
     ),
     "turbo": Facts(
         "Text to image in one to four steps without guidance (Sauer et al. 2023)",
         "diffusers' `StableDiffusionXLPipeline`",
-        (Training("TrainTurbo", "distilled from `tiny/sdxl`", 20_000, 5_000, 32, 3e-4,
-                  "adversarial diffusion distillation, the teacher's guidance 3"),),
+        ("turbo",),
         "Everything but the U-Net is its teacher's.",
     ),
     "depth-estimator": Facts(
         "Monocular depth, larger is nearer (DPT, Ranftl et al. 2021)",
         "transformers' `DPTForDepthEstimation`",
-        (Training("TrainDepth", "from nothing", 20_000, 6_000, 32, 1e-3),),
+        ("estimator",),
     ),
     "depth": Facts(
         "Pictures that keep the depth of another, with a U-Net of 5 channels",
         "diffusers' `StableDiffusionDepth2ImgPipeline`",
-        (Training("TrainDepthToImage", "from `tiny/text-to-image`", 20_000, 6_000, 32, 1e-3,
-                  "the true depth as the fifth channel"),),
+        ("depth",),
         f"{_BASE_PARTS} The depth estimator is `tiny/depth-estimator`.",
     ),
     "text-to-video": Facts(
         "Text to video by a 3-D U-Net (ModelScope, Wang et al. 2023)",
         "diffusers' `TextToVideoSDPipeline`",
-        (Training("TrainText2Video", "from `tiny/text-to-image`", 8_000, 6_000, 4, 1e-3,
-                  "clips of 16 frames; temporal layers alone for the first 0.3 of the steps"),),
+        ("video",),
         "The autoencoder and the tokenizer are those of `tiny/text-to-image`.",
     ),
-}  # fmt: skip
+}
+
+_TOLD = ("out", "data", "steps", "batch", "learning_rate")
+"""The fields that a line of training has words for; others are named as they are."""
+
+
+@cache
+def _family() -> dict[str, Training]:
+    """The training nodes of the workflow that makes the family, by name."""
+    graph = load_workflow("training/family").graph()
+    return {name: node for node, name in graph.names.items() if isinstance(node, Training)}
+
+
+def training(name: str) -> str:
+    """How a node of the family trains, in a line."""
+    node = _family()[name]
+    names: dict[object, str] = {node: name for name, node in _family().items()}
+    data = node.data
+    assert isinstance(data, TinyWorld), "the family trains on the tiny world alone"
+    scenes = f"{data.count:,} {'clips' if data.moving else 'scenes'}"
+    share = "" if data.pairs is None else f", {data.pairs:.0%} of them with two objects"
+    more = [
+        f"{field} `{names[value] if isinstance(value, Node) else getattr(value, 'source', value)}`"
+        for field, value in node.explicit().items()
+        if field not in _TOLD
+    ]
+    return (
+        f"- `{type(node).__name__}` (`{name}`): {node.steps:,} steps of {node.batch}, AdamW with a "
+        f"learning rate of {node.learning_rate:g}, averaged weights, {scenes}{share}"
+        f"{'; ' if more else ''}{', '.join(more)}"
+    )
+
 
 _TEMPLATE = """\
 # tiny/{name}
@@ -120,7 +122,8 @@ shapes in eight colours at named places on eight grounds. The layout is that of 
 
 ## How it was made
 
-On scenes of the tiny world, by sdgraph's own training nodes:
+From nothing, by the nodes of `workflows/training/family.yaml` (`python -m
+sdgraph.workflows.training` runs them all), on scenes of the tiny world:
 
 {trained}
 {kept}
@@ -160,9 +163,10 @@ def card(name: str, rows: Iterable[Row]) -> str:
         )
         raise ValueRefused(str(problem))
     facts, folder = FACTS[name], shipped.folder(source.source)
+    kept = f"\n{facts.kept}\n" if facts.kept else ""
     return _TEMPLATE.format(
         name=name, what=facts.what, layout=facts.layout, rows=table(own),
-        trained="\n".join(map(str, facts.trained)), kept=f"\n{facts.kept}\n" if facts.kept else "",
+        trained="\n".join(map(training, facts.nodes)), kept=kept,
         parameters=sum(_counts(folder)) / 1e6,
         megabytes=sum(path.stat().st_size for path in _files(folder)) / 1e6,
     )  # fmt: skip

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import sdgraph.nodes
-from sdgraph import Checkpoint, shipped
+from sdgraph import Checkpoint, load_workflow, shipped
 from sdgraph.errors import ValueRefused
+from sdgraph.nodes.training.procedure import Training
 
 from .__main__ import HERE, main
 from .cards import FACTS, card, write
@@ -30,15 +30,21 @@ def rows() -> list[Row]:
 
 def test_every_shipped_checkpoint_has_its_facts() -> None:
     assert {f"tiny/{name}" for name in FACTS} == set(shipped.names())
-    trained = {run.node.partition("(")[0] for facts in FACTS.values() for run in facts.trained}
-    assert trained <= set(sdgraph.nodes.__all__)
+
+
+def test_every_training_node_of_the_family_is_told_of_once() -> None:
+    told = [name for facts in FACTS.values() for name in facts.nodes]
+    graph = load_workflow("training/family").graph()
+    assert sorted(told) == sorted(
+        n for node, n in graph.names.items() if isinstance(node, Training)
+    )
 
 
 def test_a_card_says_what_it_is_how_it_was_made_and_how_it_scores(rows: list[Row]) -> None:
     text = card(NAME, rows)
     assert text.startswith(f"# tiny/{NAME}\n")
     assert str(rows[0]) in text and str(rows[1]) not in text
-    assert "`TrainVae`, from nothing: 14,000 steps of 8" in text
+    assert "`TrainVae` (`vae`): 14,000 steps of 8" in text
     assert "Apache-2.0" in text and "None" not in text and "{" not in text
     size = sum(
         path.stat().st_size for path in shipped.folder(f"tiny/{NAME}").rglob("*.safetensors")
