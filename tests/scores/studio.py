@@ -42,8 +42,14 @@ class Studio:
         self._family = None if family is None else family.absolute()
 
     def checkpoint(self, name: str) -> Checkpoint:
-        """The family's checkpoint of a name; the shipped one where no family is given."""
-        return Checkpoint(f"tiny/{name}" if self._family is None else self._family / name)
+        """The family's checkpoint of a name; the shipped one where no family is given.
+
+        A family may be what the training workflow left: FOLDER/NAME/checkpoint.
+        """
+        if self._family is None:
+            return Checkpoint(f"tiny/{name}")
+        trained = self._family / name / "checkpoint"
+        return Checkpoint(trained if trained.is_dir() else self._family / name)
 
     def made(self, node: Node[T]) -> T:
         """What a node makes."""

@@ -1,0 +1,145 @@
+"""Random workflows with the sizes of real checkpoints, for the planner's benchmark."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sdgraph.residency import Budgets, Component, Need, Tier, Workload, shortfalls
+
+GB = 10**9
+
+# The sizes of the published files in float16, in GB. Checkpoints share what is published alike:
+# Stable Diffusion 1.5, its inpainting model and its ControlNets the text encoder and the VAE,
+# the SDXL models both text encoders and the VAE, depth and video (both of the 2.x line) theirs.
+SIZES = {
+    "sd15/unet": 1.72, "sd15/text_encoder": 0.25, "sd15/vae": 0.17, "sd15-inpaint/unet": 1.72,
+    "sd15-canny": 0.72, "sd15-depth": 0.72, "sd15-pose": 0.72,
+    "sdxl/unet": 5.14, "sdxl/text_encoder": 0.25, "sdxl/text_encoder_2": 1.39, "sdxl/vae": 0.17,
+    "sdxl-turbo/unet": 5.14, "sdxl-canny": 2.5,
+    "dpt": 0.25, "sd2-depth/unet": 1.73, "sd2/text_encoder": 0.68, "sd2/vae": 0.17,
+    "video/unet": 2.82,
+}  # fmt: skip
+NAMES = tuple(SIZES)
+
+SD15 = ("sd15/text_encoder", "sd15/vae")
+SDXL = ("sdxl/text_encoder", "sdxl/text_encoder_2", "sdxl/vae")
+SD2 = ("sd2/text_encoder", "sd2/vae")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A node type: the components it leases and its working memory in GB."""
+
+    name: str
+    leases: tuple[str, ...]
+    working: float
+
+
+KINDS = (
+    Kind("text", ("sd15/unet", *SD15), 0.8),
+    Kind("image", ("sd15/unet", *SD15), 0.8),
+    Kind("inpaint", ("sd15-inpaint/unet", *SD15), 0.8),
+    Kind("canny", ("sd15/unet", "sd15-canny", *SD15), 1.0),
+    Kind("depth_map_control", ("sd15/unet", "sd15-depth", *SD15), 1.0),
+    Kind("both", ("sd15/unet", "sd15-canny", "sd15-depth", *SD15), 1.2),
+    Kind("pose", ("sd15/unet", "sd15-pose", *SD15), 1.0),
+    Kind("xl", ("sdxl/unet", *SDXL), 2.5),
+    Kind("xl_canny", ("sdxl/unet", "sdxl-canny", *SDXL), 3.0),
+    Kind("turbo", ("sdxl-turbo/unet", *SDXL), 1.2),
+    Kind("depth_estimate", ("dpt",), 0.3),
+    Kind("depth", ("sd2-depth/unet", "dpt", *SD2), 0.9),
+    Kind("video", ("video/unet", *SD2), 3.5),
+)
+
+
+def corpus(count: int, seed: int = 0) -> Iterator[Workload]:
+    """That many workflows: chains, sweeps over chains and free graphs, each with its budgets."""
+    for number in range(count):
+        chance = random.Random(f"{seed} {number}")
+        shape = chance.choice((_chain, _sweep, _sweep, _free, _free))
+        yield with_budgets(shape(chance, chance.choice(_palettes(chance))), chance)
+
+
+def large(steps: int, seed: int = 0) -> list[Workload]:
+    """Workflows of about that many steps on tight budgets: a sweep over a chain, a free graph."""
+    chance = random.Random(seed)
+    chain = [LOAD, *KINDS[:6], KINDS[10], KINDS[11], LOAD]
+    sweep = _variants(chain, steps // (len(chain) + 1))
+    return [
+        with_budgets(made, chance, tightness)
+        for made in (sweep, _free(chance, KINDS, steps * 2 // 3))
+        for tightness in (0.1, 0.3)
+    ]
+
+
+LOAD = Kind("load", (), 0.0)
+
+
+def _palettes(chance: random.Random) -> list[list[Kind]]:
+    """The node types that one workflow draws from: few, or any."""
+    return [chance.sample(KINDS, chance.randint(2, 5)), list(KINDS)]
+
+
+def _chain(chance: random.Random, kinds: Sequence[Kind]) -> list[Need]:
+    return _variants([LOAD, *chance.choices(kinds, k=chance.randint(3, 12))], 1)
+
+
+def _sweep(chance: random.Random, kinds: Sequence[Kind]) -> list[Need]:
+    chain = [LOAD, *chance.choices(kinds, k=chance.randint(2, 5))]
+    return _variants(chain, chance.randint(2, 10))
+
+
+def _variants(chain: Sequence[Kind], count: int) -> list[Need]:
+    """The chain once for each variant, each with its picture saved at the end."""
+    steps: list[Need] = []
+    for variant in range(count):
+        for place, kind in enumerate(chain):
+            after = (len(steps) - 1,) if place else ()
+            steps.append(_need(f"{kind.name}_{place}_{variant}", kind, after))
+        steps.append(Need(f"save_{variant}", after=(len(steps) - 1,), saves=True))
+    return steps
+
+
+def _free(chance: random.Random, kinds: Sequence[Kind], count: int | None = None) -> list[Need]:
+    """Nodes that read none, one or two of those before them; what nobody reads is saved."""
+    steps: list[Need] = [_need("load_0", LOAD, ())]
+    for number in range(count or chance.randint(4, 30)):
+        kind = LOAD if chance.random() < 0.2 else chance.choice(kinds)
+        after = chance.sample(range(len(steps)), min(len(steps), chance.choice((0, 1, 1, 1, 2))))
+        steps.append(_need(f"{kind.name}_{number}", kind, tuple(sorted(after))))
+    read = {before for step in steps for before in step.after}
+    for index in range(len(steps)):
+        if index not in read:
+            steps.append(Need(f"save_{index}", after=(index,), saves=True))
+    return steps
+
+
+def _need(name: str, kind: Kind, after: tuple[int, ...]) -> Need:
+    leases = tuple(NAMES.index(each) for each in kind.leases)
+    return Need(name, leases, int(kind.working * GB), after=after)
+
+
+def with_budgets(
+    steps: Sequence[Need], chance: random.Random, tightness: float | None = None
+) -> Workload:
+    """The steps with a budget between the largest step's need and the need of all at once.
+
+    A host tier below it in half of the cases; sometimes there is nothing but the host.
+    """
+    components = [Component(name, int(gb * GB), int(gb * GB)) for name, gb in SIZES.items()]
+    all_of_it = Workload(components, steps, Budgets(0, 0))
+    (need,) = shortfalls(all_of_it) or (None,)
+    if need is None:
+        return all_of_it
+    used = sum(components[n].bytes for n in {n for step in steps for n in step.leases})
+    ample = used + max(step.working for step in steps)
+    share = chance.choice((0.0, 0.1, 0.2, 0.4, 0.6, 1.0)) if tightness is None else tightness
+    budget = need.smallest + int(share * (ample - need.smallest))
+    if chance.random() < 0.1:
+        on_host = [replace(each, home=Tier.HOST) for each in components]
+        steps = [replace(step, working_on=Tier.HOST) for step in steps]
+        return Workload(on_host, steps, Budgets(None, budget))
+    host = chance.choice((0.0, 0.0, 0.2, 0.5, 1.0))
+    return Workload(components, steps, Budgets(budget, int(host * used)))
