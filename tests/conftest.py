@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -10,6 +12,11 @@ from tests import toys
 # A first call may import torch; nothing here is a timed test.
 settings.register_profile("sdgraph", deadline=None)
 settings.load_profile("sdgraph")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and so would tests and their
+# subprocesses, some of which are about Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
