@@ -182,14 +182,14 @@ def test_it_learns_from_the_further_channels_and_not_only_beside_them(
     import torch
 
     parts = widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)
-    made = DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
-    descend(made)
+    made = DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
+    descend(made, steps=40)
     shown = made.further
     with torch.no_grad():
         own = float(made.loss(0))
         monkeypatch.setattr(made, "further", lambda *given: shown(*given).roll(2, 0))
         others = float(made.loss(0))
-    assert others > own * 1.0005
+    assert others > 1.05 * own
 
 
 def test_plain_diffusers_loads_the_guided_checkpoint(
