@@ -106,13 +106,13 @@ def test_the_loss_falls_on_one_batch_and_the_base_stays(trainee: ControlNetTrain
 def test_it_learns_from_the_control_map_and_not_only_beside_it() -> None:
     import torch
 
-    made = ControlNetTrainee(parts_of(), WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
-    descend(made)
+    made = ControlNetTrainee(parts_of(), WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
+    descend(made, steps=40)
     with torch.no_grad():
         own = float(made.loss(0))
         made._controls = made._controls.roll(3, dims=0)
         others = float(made.loss(0))
-    assert others > own * 1.0005
+    assert others > 1.5 * own
 
 
 def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
