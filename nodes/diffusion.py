@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from inspect import signature
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
@@ -16,8 +16,12 @@ from sdgraph.loading import quiet
 from sdgraph.models import Models
 from sdgraph.node import In, Node, Progress, refuse
 from sdgraph.values import Checkpoint
+from sdgraph.weights import Lora
 
+from . import adapters
+from .offloading import Offload, offloaded
 from .schedulers import Scheduler, make_scheduler
+from .tuning import KNOBS, NO_TUNING, Tuning, tuned, tuning_problems
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +79,17 @@ class Diffusion(Node[T_co], Generic[T_co]):
     scheduler: Scheduler | None = Field(
         default=None, description="by name; the checkpoint's own if unset"
     )
-    offload: Literal["none", "model", "sequential"] = Field(
-        default="none", description="keep weights in host memory, moved over by model or by layer"
+    offload: Offload = Field(
+        default="none",
+        description="keep weights in host memory, moved over by model, by block or by layer",
+    )
+    loras: Sequence[adapters.Adapter] = Field(
+        default=(),
+        description="adapters put on for this node: a folder, a file or a hub id each, with scale",
+    )
+    tuning: Tuning = Field(
+        default=NO_TUNING,
+        description=f"knobs of speed and memory: {', '.join(KNOBS)}",
     )
 
     if TYPE_CHECKING:
@@ -103,20 +116,28 @@ class Diffusion(Node[T_co], Generic[T_co]):
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
         names = PARTS[family_of(checkpoint) or self.families[0]]
-        return {name: self.part(checkpoint, name) for name in names}
+        own = {name: self.part(checkpoint, name) for name in names}
+        return {**own, **adapters.parts(self.loras)}
 
     def part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
-        """A part placed as `offload` asks."""
-        return Part(checkpoint, folder, on_host=self.offload != "none")
+        """A part placed as `offload` asks, a U-Net in the dtype that `tuning` keeps it in."""
+        casting = self.tuning.get("layerwise_casting") if folder == "unet" else None
+        return Part(checkpoint, folder, on_host=self.offload != "none", casting=casting)
 
     def check(self) -> Iterator[Problem]:
         """Whether the checkpoint is of a kind this node can use; read from its configs."""
         checkpoint = self.checkpoint
-        if not isinstance(checkpoint, Checkpoint):
+        if isinstance(checkpoint, Lora):
+            found = f"{checkpoint.source}, an adapter"
+            yield Problem("checkpoint", found, "a whole checkpoint", "put it under `loras`")
             return
-        family = family_of(checkpoint)
-        if family is None:
-            return
+        known = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
+        yield from adapters.problems(self.loras, checkpoint, known)
+        yield from tuning_problems(self.tuning, self.offload, self.loras, checkpoint)
+        if isinstance(checkpoint, Checkpoint) and known is not None:
+            yield from self._fit(checkpoint, known)
+
+    def _fit(self, checkpoint: Checkpoint, family: Family) -> Iterator[Problem]:
         if family not in self.families:
             yield Problem(
                 "checkpoint",
@@ -169,29 +190,25 @@ class Diffusion(Node[T_co], Generic[T_co]):
         options = {name: settings[name] for name in _OPTIONS if name in takes and name in settings}
         scheduler = make_scheduler(checkpoint, self.scheduler)
         with quiet():
-            made = cls(**{**options, **models, "scheduler": scheduler, **more})
+            made = cls(
+                **{**options, **models.without(adapters.PREFIX), "scheduler": scheduler, **more}
+            )
         made.set_progress_bar_config(disable=True)
         return made
 
     @contextmanager
-    def offloaded(self, pipe: Any, models: Models) -> Iterator[None]:
-        """The pipeline with its modules moved to the device as `offload` asks, and back.
+    def prepared(self, pipe: Any, models: Models) -> Iterator[None]:
+        """The pipeline with adapters, knobs and offloading; its modules are left as they were."""
+        with (
+            adapters.put_on(pipe, self.loras, models),
+            tuned(pipe, self.tuning, models.device),
+            self.offloaded(pipe, models),
+        ):
+            yield
 
-        On a CPU everything is in host memory already, so there is nothing to move.
-        """
-        if self.offload == "none" or models.device == "cpu":
-            yield
-            return
-        try:
-            if self.offload == "model":
-                pipe.enable_model_cpu_offload(device=models.device)
-            else:
-                pipe.enable_sequential_cpu_offload(device=models.device)
-            yield
-        finally:
-            # The modules are shared with other nodes, which must not find the hooks.
-            pipe.remove_all_hooks()
-            pipe.to("cpu", silence_dtype_warnings=True)
+    def offloaded(self, pipe: Any, models: Models) -> AbstractContextManager[None]:
+        """The pipeline with its modules moved to the device as `offload` asks, and back."""
+        return offloaded(pipe, self.offload, models.device)
 
     def generate(
         self, pipe: Any, models: Models, progress: Progress, **call: Any
@@ -202,7 +219,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             progress(step + 1, pipeline.num_timesteps)
             return tensors
 
-        with quiet(), self.offloaded(pipe, models):
+        with quiet(), self.prepared(pipe, models):
             made = pipe(
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,

@@ -71,7 +71,7 @@ class Text2Video(Diffusion[Video]):
             # A scheduler of second order has two timesteps a step, and one for the last.
             progress(step + 1, -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order))
 
-        with quiet(), self.offloaded(pipe, models):
+        with quiet(), self.prepared(pipe, models):
             made = pipe(
                 prompt=prompt,
                 negative_prompt=negative_prompt or None,

@@ -12,7 +12,7 @@ from .errors import (
 from .graph import Graph
 from .node import In, Node
 from .run import Session, plan, run
-from .weights import Checkpoint
+from .weights import Checkpoint, Lora
 from .workflow import Workflow, load_workflow, to_yaml
 
 __version__ = "0.1.0"
@@ -25,6 +25,7 @@ __all__ = [
     "Invalid",
     "InvalidNode",
     "InvalidWorkflow",
+    "Lora",
     "MediaError",
     "Node",
     "NodeFailed",

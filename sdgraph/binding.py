@@ -27,7 +27,6 @@ from .template import (
     unescaped,
     value_at,
 )
-from .weights import Checkpoint
 
 
 @dataclass
@@ -142,8 +141,8 @@ class _Scope:
             name: self._value(raw, spec, (name,), role=roles.get(name, ""))
             for name, raw in spec.fields.items()
         }
-        for name, port in known.ports.items():
-            if Checkpoint in port.kinds and name in fields:
+        for name in known.weights:
+            if name in fields:
                 fields[name] = rebased(fields[name], self.template.folder)
         node, problems = attempt(cls, fields)
         self._node_problems(problems, spec, cls, fields)

@@ -6,15 +6,16 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import hub, shipped
+from . import adapters, hub, shipped
 from .digests import content, read_json
 from .errors import CheckpointError, Problem
 from .files import expanded
-from .weights import Checkpoint
+from .weights import QUANTIZATIONS, Checkpoint, Lora
+from .weights import Part as Part
 
 INDEX = "model_index.json"
 """The file that lists the components of a pipeline's checkpoint."""
@@ -27,22 +28,6 @@ LIBRARIES = ("diffusers", "transformers")
 """The only libraries whose classes a checkpoint may name."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """One component of a checkpoint: a folder of its own, or the whole ("") of a single model."""
-
-    checkpoint: Checkpoint
-    folder: str = ""
-    on_host: bool = False
-    """Whether it is kept in host memory, for nodes that move it to the device themselves."""
-    processor: bool = False
-    """Whether it is what prepares pictures for a single model, and not the model."""
-
-    def __str__(self) -> str:
-        name = self.folder or ("processor" if self.processor else "")
-        return f"{self.checkpoint.source}/{name}" if name else self.checkpoint.source
-
-
 def configs(checkpoint: Checkpoint) -> Path | None:
     """The local folder with the configs, or None for a hub checkpoint that is not here yet.
 
@@ -50,6 +35,9 @@ def configs(checkpoint: Checkpoint) -> Path | None:
     is switched off, for a checkpoint that is not in its cache.
     """
     source = checkpoint.source
+    if isinstance(checkpoint, Lora):
+        adapter = adapters.file(checkpoint)
+        return None if adapter is None else adapter.parent
     if source.startswith("tiny/"):
         return shipped.configs(source)
     path = expanded(source)
@@ -74,6 +62,8 @@ def configs(checkpoint: Checkpoint) -> Path | None:
 
 def weights(checkpoint: Checkpoint) -> Path:
     """The local folder with configs and weights, fetched or made first where need be."""
+    if isinstance(checkpoint, Lora):
+        return adapters.fetched(checkpoint).parent
     if checkpoint.source.startswith("tiny/"):
         return shipped.folder(checkpoint.source)
     found = configs(checkpoint)
@@ -91,6 +81,8 @@ def weights(checkpoint: Checkpoint) -> Path:
 
 def must_fetch(checkpoint: Checkpoint) -> bool:
     """Whether the hub must be asked for it before it can be loaded."""
+    if isinstance(checkpoint, Lora):
+        return adapters.file(checkpoint) is None
     if checkpoint.source.startswith("tiny/") or _is_local(checkpoint):
         return False
     found = configs(checkpoint)
@@ -196,6 +188,8 @@ def files(part: Part) -> tuple[Path, ...]:
     root = configs(part.checkpoint)
     if root is None or part.processor:
         return ()
+    if isinstance(part.checkpoint, Lora):
+        return (adapters.fetched(part.checkpoint),)
     return _weight_files(part, root / part.folder)
 
 
@@ -222,8 +216,15 @@ def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
 
 def check(part: Part) -> None:
     """Raises CheckpointError for a component that is here and cannot be used; loads nothing."""
+    if part.quantization and find_spec(package := QUANTIZATIONS[part.quantization]) is None:
+        found = f"quantization {part.quantization}, and no package {package} here"
+        fix = f"pip install {package}, or leave the quantization out"
+        raise CheckpointError(Problem(part.checkpoint.source, found, f"the package {package}", fix))
     root = configs(part.checkpoint)
     if root is None or part.processor:
+        return
+    if isinstance(part.checkpoint, Lora):
+        adapters.shapes(adapters.fetched(part.checkpoint))
         return
     class_of(part)
     if not must_fetch(part.checkpoint):
@@ -239,7 +240,12 @@ def _refuse_unweighted(part: Part, folder: Path) -> None:
 
 
 def size(part: Part) -> int:
-    """The bytes of a component's weight files, 0 where they are not here (or not made) yet."""
+    """The bytes of a component's weight files, 0 where they are not here (or not made) yet.
+
+    An adapter's are 0 too: it is read when it is put on, and what stays in memory is its path.
+    """
+    if isinstance(part.checkpoint, Lora):
+        return 0
     found = files(part)
     if not found and not part.processor and part.checkpoint.source.startswith("tiny/"):
         made = shipped.made(part.checkpoint.source)
@@ -256,7 +262,11 @@ def identity(part: Part) -> str:
     root = configs(part.checkpoint)
     digest = hashlib.blake2b(digest_size=16)
     if root is None:
-        digest.update(repr((part.checkpoint, part.folder)).encode())
+        digest.update(repr((part.checkpoint, part.folder, part.casting)).encode())
+        return digest.hexdigest()
+    if isinstance(part.checkpoint, Lora):
+        (adapter,) = files(part)
+        digest.update(f"lora|{content(adapter)}".encode())
         return digest.hexdigest()
     digest.update(":".join(class_of(part)).encode())
     weights = files(part)
@@ -264,6 +274,8 @@ def identity(part: Part) -> str:
         # Where the config is all there is, weights are made from it, to the letter.
         by_meaning = weights and path.name == "config.json"
         digest.update(f"|{_meaning(path) if by_meaning else content(path)}".encode())
+    if part.casting or part.quantization:
+        digest.update(f"|{part.casting}|{part.quantization}".encode())
     return digest.hexdigest()
 
 

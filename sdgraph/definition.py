@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ValidationError
 
 from .errors import NodeDefinitionError
 from .ports import FileField, Port, marks_in, too_deep
+from .weights import Checkpoint
 
 SERVICES = frozenset({"models", "progress", "provenance"})
 """Arguments of `run` that the engine hands in beside the ports."""
@@ -30,6 +31,8 @@ class Definition:
     ports: Mapping[str, Port]
     sources: tuple[str, ...]
     targets: tuple[str, ...]
+    weights: tuple[str, ...]
+    """The fields that say where weights come from, in ports or as parameters."""
     services: frozenset[str]
     tag: str
     """Opens every identity: module, type and version."""
@@ -62,9 +65,23 @@ def define(cls: Any, root: type) -> Definition:
         ports=ports,
         sources=tuple(name for name, role in files.items() if role == "source"),
         targets=tuple(name for name, role in files.items() if role == "target"),
+        weights=tuple(
+            name
+            for name, field in cls.model_fields.items()
+            if _of_weights(ports.get(name), field.annotation)
+        ),
         services=_services(cls, ports, output),
         tag=f"{cls.__module__}:{cls.__qualname__}:{cls.version}",
     )
+
+
+def _of_weights(port: Port | None, annotation: Any) -> bool:
+    """Whether a field holds checkpoints or adapters, or lists of them."""
+    if port is not None:
+        return Checkpoint in port.kinds
+    if isinstance(annotation, type) and issubclass(annotation, Checkpoint):
+        return True
+    return any(_of_weights(None, inner) for inner in get_args(annotation))
 
 
 def _output(cls: Any, root: type) -> type:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from . import checkpoints, devices
+from . import adapters, checkpoints, devices
 from .checkpoints import Part
-from .errors import CheckpointError
+from .errors import CheckpointError, Problem
+from .weights import QUANTIZATIONS, Lora
 
 
 def load_quietly(part: Part, dtype: str, device: str) -> Any:
@@ -22,8 +24,11 @@ def load_quietly(part: Part, dtype: str, device: str) -> Any:
 def load_part(part: Part, dtype: str, device: str) -> Any:
     """A component from its checkpoint by the library and class the checkpoint names.
 
-    Models come in `dtype` on `device`, in evaluation mode and frozen; safetensors only.
+    Models come in `dtype` on `device`, in evaluation mode and frozen; safetensors only. Of an
+    adapter it is the path of its file.
     """
+    if isinstance(part.checkpoint, Lora):
+        return adapters.fetched(part.checkpoint)
     root = checkpoints.weights(part.checkpoint)
     library, name = checkpoints.class_of(part)
     folder = root / part.folder
@@ -37,15 +42,59 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     if part.checkpoint.variant:
         options["variant"] = part.checkpoint.variant
+    if part.quantization:
+        refuse_device(part, device)
+        options["quantization_config"] = _quantization(part.quantization, dtype)
     cls = _class(part, library, name)
     module = cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
-    return module.to(device).eval().requires_grad_(False)
+    if part.casting:
+        _cast_by_layer(module, part, dtype)
+    if not _stays(part):
+        module = module.to(device)
+    return module.eval().requires_grad_(False)
+
+
+def refuse_device(part: Part, device: str) -> None:
+    """Raises CheckpointError where a device cannot hold a part as its checkpoint asks."""
+    if _stays(part) and device.partition(":")[0] != "cuda":
+        found = f"quantization {part.quantization} on {device}"
+        wanted = "cuda, the one device that bitsandbytes quantizes on, without offload"
+        fix = "leave the quantization out, or take int8wo or float8wo of torchao"
+        raise CheckpointError(Problem(part.checkpoint.source, found, wanted, fix))
+
+
+def _stays(part: Part) -> bool:
+    """Whether a part is loaded onto its device and cannot be moved."""
+    return part.quantization is not None and QUANTIZATIONS[part.quantization] == "bitsandbytes"
+
+
+def _quantization(name: str, dtype: str) -> Any:
+    """diffusers' config for quantizing while a component loads."""
+    import diffusers
+
+    if name == "int8":
+        return diffusers.BitsAndBytesConfig(load_in_8bit=True)
+    if name in ("nf4", "fp4"):
+        return diffusers.BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=name,
+            bnb_4bit_compute_dtype=devices.torch_dtype(dtype),
+        )
+    quantization = import_module("torchao.quantization")
+    kinds = {"int8wo": "Int8WeightOnlyConfig", "float8wo": "Float8WeightOnlyConfig"}
+    return diffusers.TorchAoConfig(getattr(quantization, kinds[name])())
+
+
+def _cast_by_layer(module: Any, part: Part, dtype: str) -> None:
+    import torch
+
+    module.enable_layerwise_casting(
+        storage_dtype=getattr(torch, str(part.casting)), compute_dtype=devices.torch_dtype(dtype)
+    )
 
 
 def _class(part: Part, library: str, name: str) -> Any:
-    import importlib
-
-    found = getattr(importlib.import_module(library), name, None)
+    found = getattr(import_module(library), name, None)
     if found is None:
         raise CheckpointError(
             f"{part}: {library} has no class {name}; a newer {library} may have it"

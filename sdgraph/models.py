@@ -18,7 +18,7 @@ from typing import Any
 from . import checkpoints, devices
 from .checkpoints import Part
 from .errors import CheckpointError
-from .loading import load_quietly
+from .loading import load_quietly, refuse_device
 
 Key = tuple[str, str, str]
 """Identity, dtype and device: what makes two components one."""
@@ -101,6 +101,8 @@ class ModelCache:
         held: dict[str, Component] = {}
         with self._lock:
             try:
+                for part in parts.values():
+                    refuse_device(part, "cpu" if part.on_host else device)
                 self._pin(parts, held, known or {}, device, dtype, report)
             except BaseException:
                 self._unpin(held, report)
@@ -209,5 +211,11 @@ def bytes_of(module: Any) -> int:
     """The bytes of a module's parameters and buffers; 0 for what has none."""
     if not hasattr(module, "parameters"):
         return 0
-    tensors = [*module.parameters(), *module.buffers()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum(map(_held, (*module.parameters(), *module.buffers())))
+
+
+def _held(tensor: Any) -> int:
+    """The bytes of a tensor, of a quantized one those of the tensors inside it."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(_held(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    return int(tensor.numel() * tensor.element_size())

@@ -14,6 +14,7 @@ from sdgraph import checkpoints
 from sdgraph.checkpoints import Part
 from sdgraph.errors import CheckpointError
 from sdgraph.values import Checkpoint
+from sdgraph.weights import Lora
 from tests import fakes
 
 
@@ -239,3 +240,50 @@ def test_shipped_checkpoints_need_no_weights_to_be_checked() -> None:
     part = Part(Checkpoint("tiny/text-to-image"), "unet")
     checkpoints.check(part)
     assert checkpoints.identity(part) == checkpoints.identity(part)
+
+
+def adapter(path: Path, content: bytes = b"\0" * 8) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = json.dumps(
+        {"unet.a.lora_A.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, len(content)]}}
+    ).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content)
+    return path
+
+
+def test_an_adapter_is_known_by_its_content_alone(tmp_path: Path) -> None:
+    one = Part(Lora(adapter(tmp_path / "a" / "pytorch_lora_weights.safetensors").parent))
+    copy = Part(Lora(adapter(tmp_path / "b.safetensors")))
+    other = Part(Lora(adapter(tmp_path / "c.safetensors", b"\1" * 8)))
+    assert checkpoints.identity(one) == checkpoints.identity(copy) != checkpoints.identity(other)
+    assert not checkpoints.must_fetch(one.checkpoint) and checkpoints.size(one) == 0
+    assert checkpoints.files(copy) == (tmp_path / "b.safetensors",)
+    checkpoints.check(one)
+
+
+def test_an_adapter_in_the_hub_cache_is_known_by_its_name(hub: Path, tmp_path: Path) -> None:
+    name = "pytorch_lora_weights.safetensors"
+    adapter(tmp_path / "style" / name)
+    snapshot = fakes.in_hub_cache(hub, "org/style", tmp_path / "style")
+    found = Part(Lora("org/style"))
+    assert checkpoints.files(found) == (snapshot / name,)
+    assert checkpoints.identity(found) == checkpoints.identity(Part(Lora(tmp_path / "style")))
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
+        checkpoints.must_fetch(Lora("org/style", file="other.safetensors"))
+
+
+def test_an_adapter_of_the_hub_is_fetched_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert checkpoints.must_fetch(Lora("org/none"))
+    assert checkpoints.identity(Part(Lora("org/none")))
+    with pytest.raises(CheckpointError, match="org/none") as caught:
+        checkpoints.weights(Lora("org/none"))
+    assert caught.value.problem and "cannot be fetched from the hub" in caught.value.problem.found
+
+
+@pytest.mark.parametrize("cut", [0, 4, 8, 20, -1])
+def test_an_adapter_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
+    path = adapter(tmp_path / "a.safetensors")
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(CheckpointError, match=r"a\.safetensors"):
+        checkpoints.check(Part(Lora(path)))

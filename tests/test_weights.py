@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph.errors import ValueRefused
-from sdgraph.weights import Checkpoint
+from sdgraph.weights import Checkpoint, Lora
 
 
 def test_a_checkpoint_is_read_from_a_name_or_a_mapping_and_written_back() -> None:
@@ -39,3 +39,32 @@ def test_a_checkpoint_is_read_from_a_name_or_a_mapping_and_written_back() -> Non
 def test_a_wrong_checkpoint_is_refused(data: object, words: str) -> None:
     with pytest.raises(ValueRefused, match=words):
         Checkpoint.parse(data)
+
+
+def test_an_adapter_is_read_from_a_name_or_a_mapping_and_written_back() -> None:
+    plain = Lora("./mine")
+    full = Lora(Path("mine"), scale=0.5, file="a.safetensors", revision="main")
+    assert plain.as_data() == "./mine" and repr(plain) == "Lora('./mine')"
+    assert plain.scale == 1.0 and type(Lora("a", scale=2).scale) is float
+    for lora in (plain, full, Lora("a", scale=0)):
+        assert Lora.parse(lora.as_data()) == lora and eval(repr(lora)) == lora
+        assert Lora.parse(lora) is lora
+    assert len({plain, full, Lora("./mine", scale=0.5), Lora("./mine", scale=0)}) == 4
+    assert Lora("a") != Checkpoint("a") and Lora("a", scale=0.5).unscaled == Lora("a")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"source": "a", "scale": "b"}, r"Lora.scale\n  found:  'b'"),
+        ({"source": "a", "scale": True}, r"a finite number"),
+        ({"source": "a", "scale": float("nan")}, r"a finite number"),
+        ({"source": "a", "dtype": "float16"}, r"Lora.dtype"),
+        ({"source": "a", "file": "a.bin"}, r"safetensors"),
+        ({"scale": 1}, r"write the source alone, or {source: …, file: …}"),
+        (Checkpoint("a"), r"a source, or a mapping"),
+    ],
+)
+def test_a_wrong_adapter_is_refused(data: object, words: str) -> None:
+    with pytest.raises(ValueRefused, match=words):
+        Lora.parse(data)

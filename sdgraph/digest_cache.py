@@ -1,0 +1,166 @@
+"""What is known of large files, kept on disk between runs: their hashes, and that they are whole.
+
+It is one small SQLite database that all processes of a user share. Nothing depends on it: where it
+is locked, damaged, written by a newer version or cannot be written, nothing is known and all is
+computed again. No function here raises for the sake of the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+
+LEAST_BYTES = 4 * 2**20
+"""Smaller files are hashed about as fast as sqlite3 is imported and a database opened."""
+
+SETTLING_NS = 2 * 10**9
+"""The coarsest step of a file system's clock (FAT): two writes within it can look the same."""
+
+LIMIT = 4096
+"""Most files that are remembered; those that were used longest ago go first."""
+
+_NAME = "digests.sqlite"
+_VERSION = 1
+_TIMEOUT_S = 0.1
+_USED_STEP_NS = 24 * 3600 * 10**9
+
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT NOT NULL,"
+    " digest TEXT NOT NULL, whole INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID"
+)
+_TRIM = (
+    "DELETE FROM files WHERE path IN"
+    " (SELECT path FROM files ORDER BY used DESC, path LIMIT -1 OFFSET ?)"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Stamp(NamedTuple):
+    """By what a file is known again without reading it; times in nanoseconds since 1970."""
+
+    path: str
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """The stamp of a file as it is now; `path` without links. Raises OSError."""
+        found = path.stat()
+        times = (found.st_mtime_ns, found.st_ctime_ns)
+        return cls(str(path), found.st_size, *times, found.st_ino)
+
+    def is_settled(self) -> bool:
+        """Whether any write from now on will show in the stamp."""
+        now = time.time_ns()
+        # mtime can be set, to the far future too; ctime (where it is not the birth) cannot.
+        return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
+
+
+class Known(NamedTuple):
+    """What is known of a file: its sha256 in hexadecimal ("" if not), and whether it is whole."""
+
+    digest: str = ""
+    whole: bool = False
+
+
+def home() -> Path:
+    """The folder where sdgraph keeps what it can make again; $SDGRAPH_HOME or ~/.cache/sdgraph.
+
+    Raises RuntimeError where there is no home folder.
+    """
+    chosen = os.environ.get("SDGRAPH_HOME")
+    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "sdgraph"
+
+
+def recall(stamp: Stamp) -> Known:
+    """What an earlier run has kept of the file, if it still has this stamp."""
+    found = Known()
+    with _forgiving("read"):
+        place = home() / _NAME
+        if not place.is_file():
+            return found
+        with _opened(place) as database:
+            row = database.execute(
+                "SELECT digest, whole, used FROM files WHERE path = ? AND stamp = ?", _key(stamp)
+            ).fetchone()
+        if row is None or not _is_digest(row[0]):
+            return found
+        found = Known(row[0], row[1] == 1)
+        # Not at every use: a write costs more than the read.
+        if time.time_ns() - row[2] > _USED_STEP_NS:
+            keep(stamp, found)
+    return found
+
+
+def keep(stamp: Stamp, known: Known) -> None:
+    """Keeps what is known of the file for later runs, in place of what was known before."""
+    with _forgiving("written"):
+        place = home() / _NAME
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(place) as database:
+            # Killed in the middle, it is rolled back by whoever opens it next.
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(_TABLE)
+            database.execute(f"PRAGMA user_version = {_VERSION}")
+            row = (*_key(stamp), known.digest, int(known.whole), time.time_ns())
+            database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", row)
+            database.execute(_TRIM, (LIMIT,))
+            database.execute("COMMIT")
+
+
+def _key(stamp: Stamp) -> tuple[bytes, str]:
+    # Text, as an inode may take all 64 bits and SQLite's integers have a sign.
+    return os.fsencode(stamp.path), "-".join(map(str, stamp[1:]))
+
+
+def _is_digest(found: object) -> bool:
+    return isinstance(found, str) and len(found) == 64 and set(found) <= set("0123456789abcdef")
+
+
+@contextmanager
+def _opened(place: Path) -> Iterator[sqlite3.Connection]:
+    """The database; raises sqlite3.DatabaseError for one of a newer version."""
+    import sqlite3
+
+    database = sqlite3.connect(place, timeout=_TIMEOUT_S, isolation_level=None)
+    try:
+        database.execute("PRAGMA synchronous = NORMAL")
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise sqlite3.NotSupportedError(f"of version {version}, not {_VERSION}")
+        yield database
+    except sqlite3.DatabaseError as error:
+        # The low byte is the kind; errors raised above have no code.
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            _discard(place)
+        raise
+    finally:
+        database.close()
+
+
+def _discard(place: Path) -> None:
+    """Removes a damaged database, so that the next hash begins a new one."""
+    place.unlink(missing_ok=True)
+    # A journal left beside would be played back into the new database.
+    place.with_name(f"{place.name}-journal").unlink(missing_ok=True)
+
+
+@contextmanager
+def _forgiving(what: str) -> Iterator[None]:
+    """Lets any failure of the database pass, with a line in the debug log."""
+    try:
+        yield
+    except Exception as error:  # a damaged database can raise every kind
+        _log.debug("remembered hashes cannot be %s: %s", what, error)
