@@ -246,11 +246,16 @@ def size(part: Part) -> int:
     """
     if isinstance(part.checkpoint, Lora):
         return 0
+    return sum(path.stat().st_size for path in present_files(part))
+
+
+def present_files(part: Part) -> tuple[Path, ...]:
+    """The weight files of a component as far as they are here, a shipped one's once it is made."""
     found = files(part)
     if not found and not part.processor and part.checkpoint.source.startswith("tiny/"):
         made = shipped.made(part.checkpoint.source)
         found = _weight_files(part, made / part.folder) if made else ()
-    return sum(path.stat().st_size for path in found)
+    return found
 
 
 def identity(part: Part) -> str:

@@ -12,11 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from .exits import WRONG, ending
+
+if TYPE_CHECKING:
+    from .run import Session
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None,
@@ -45,6 +48,10 @@ Only = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="where to run: cpu, cuda, cuda:1, mps, xpu")]
 Dtype = Annotated[str | None, typer.Option(help="what to compute in: float32, float16, bfloat16")]
+Vram = Annotated[
+    str | None, typer.Option(help="bytes for components and work on the accelerator: 8GB, 6GiB")
+]
+Ram = Annotated[str | None, typer.Option(help="bytes for components and work in host memory")]
 Out = Annotated[
     Path | None, typer.Option(help="where relative files go, if not beside the workflow")
 ]
@@ -88,12 +95,26 @@ def _sdgraph(
     """Typed node graphs that make pictures and videos with diffusion models."""
 
 
+def _session(device: str | None, dtype: str | None, vram: str | None, ram: str | None) -> Session:
+    """A session of its own for one verb; raises WrongArgument for what cannot be."""
+    from .models import ModelCache
+    from .request import budget, check_device
+    from .residency import Budgets
+    from .run import Session
+
+    check_device(device, dtype)
+    budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
+    return Session(device=device, dtype=dtype, store=None, models=ModelCache(budgets=budgets))
+
+
 @_verb
 def run(
     file: File,
     inputs: Inputs = None,
     device: Device = None,
     dtype: Dtype = None,
+    vram: Vram = None,
+    ram: Ram = None,
     changes: Changes = None,
     only: Only = None,
     packs: Packs = None,
@@ -103,14 +124,12 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run a workflow, or make a saved picture again."""
-    from .request import check_device, folder_named, opened, registry_with, requested
-    from .run import Session
+    from .request import folder_named, opened, registry_with, requested
     from .terminal import watching
 
-    check_device(device, dtype)
+    session = _session(device, dtype, vram, ram)
     workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
     graph = requested(workflow, inputs or (), changes or ()).graph(only or ())
-    session = Session(device=device, dtype=dtype, store=None)
     with watching(graph, quiet=quiet, as_json=as_json) as watch:
         values = session.run(graph, watch.listener)
     watch.finish(values)
@@ -150,23 +169,28 @@ def validate(
 def plan(
     file: File,
     inputs: Inputs = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    vram: Vram = None,
+    ram: Ram = None,
     changes: Changes = None,
     only: Only = None,
     packs: Packs = None,
     debug: Debug = False,
 ) -> None:
-    """Show the steps of a run and what they load.
+    """Show the steps of a run, what they load, and the memory they take.
 
     In order, without running them.
     """
     from .report import plan_rows, plan_totals
     from .request import opened, registry_with, requested
-    from .run import plan as plan_of
     from .terminal import say, say_table
 
+    session = _session(device, dtype, vram, ram)
     workflow = opened(file, registry_with(packs or ()))
-    made = plan_of(requested(workflow, inputs or (), changes or ()).graph(only or ()))
-    say_table(["", "node", "type", "loads", "releases"], [*plan_rows(made)])
+    made = session.plan(requested(workflow, inputs or (), changes or ()).graph(only or ()))
+    say(f"on {made.device}, {made.dtype}")
+    say_table(["", "node", "type", "loads", "makes room", "releases"], [*plan_rows(made)])
     say(plan_totals(made))
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from .errors import ValueRefused, did_you_mean
@@ -43,6 +47,36 @@ def choose(device: str | None = None) -> str:
     return device
 
 
+def likely(device: str | None = None) -> str:
+    """The device that `choose` will most likely name, without importing torch."""
+    if device is not None:
+        check_name(device)
+        return device
+    if sys.platform == "darwin":
+        return "mps" if os.uname().machine == "arm64" else "cpu"
+    return "cuda" if _nvidia("index") else "cpu"
+
+
+@cache
+def _nvidia(asked: str) -> tuple[str, ...]:
+    """What NVIDIA's own tool says of each device that programs may see; () without one."""
+    import shutil
+    import subprocess
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible in ("", "-1") or shutil.which("nvidia-smi") is None:
+        return ()
+    command = ["nvidia-smi", f"--query-gpu={asked}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    lines = tuple(done.stdout.split())
+    if visible is None:
+        return lines
+    return tuple(lines[int(n)] for n in visible.split(",") if n.isdigit() and int(n) < len(lines))
+
+
 def check_name(device: str) -> str:
     """The kind in a device's name, "cuda" of "cuda:1"; raises ValueRefused. Torch-free."""
     kind, colon, number = device.partition(":")
@@ -70,7 +104,10 @@ def torch_dtype(name: str) -> Any:
 
 def free_bytes(device: str) -> int:
     """How many bytes are free on a device; for the CPU, how many the system can still give."""
-    kind = device.partition(":")[0]
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and "torch" not in sys.modules:
+        mebibytes = _nvidia("memory.free")
+        return int(mebibytes[int(number or 0)]) * 2**20 if mebibytes else _host_free_bytes()
     if kind == "cuda":
         import torch
 
@@ -83,9 +120,6 @@ def free_bytes(device: str) -> int:
 
 
 def _host_free_bytes() -> int:
-    import os
-    from pathlib import Path
-
     info = Path("/proc/meminfo")
     if info.is_file():
         for line in info.read_text().splitlines():

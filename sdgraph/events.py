@@ -66,9 +66,21 @@ class Stepped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Event):
-    """A component was loaded: its weights' bytes in memory and the seconds it took."""
+    """A component was loaded: its bytes in memory, those of its files, and the seconds it took."""
 
     kind = "loaded"
+    component: str
+    bytes: int
+    file_bytes: int
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved(Event):
+    """A component was moved to `device`: to "cpu" to make room, or back to where it is used."""
+
+    kind = "moved"
     component: str
     bytes: int
     seconds: float
@@ -121,7 +133,7 @@ class NodeFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The run is over."""
+    """The run is over; `bytes_loaded` are those of the files that were read."""
 
     kind = "run_finished"
     seconds: float

@@ -10,23 +10,26 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from . import checkpoints, devices
-from .checkpoints import Part
+from .checkpoints import Part, identity
 from .errors import CheckpointError
+from .footprint import footprint
+from .forecast import UNBOUND, Demand, Key, Move, Residence, Resident, Room, excess, room_for
 from .loading import load_quietly, refuse_device
-
-Key = tuple[str, str, str]
-"""Identity, dtype and device: what makes two components one."""
+from .residency import Budgets, Held, Tier
 
 Loader = Callable[[Part, str, str], Any]
 """Loads a part in a dtype onto a device."""
 
 Report = Callable[..., None]
+
+Moves = Callable[[Sequence[Resident], Residence], Sequence[Move]]
+"""Says what is to be done to memory before components are leased, memory being so."""
 
 # One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
 _loading = threading.Lock()
@@ -34,13 +37,26 @@ _loading = threading.Lock()
 
 @dataclass(eq=False)
 class Component:
-    """One loaded module (or tokenizer, or processor) and how many leases hold it."""
+    """One loaded module (or tokenizer, or processor), where it is, and who holds it there."""
 
     key: Key
     name: str
     module: Any
     bytes: int
+    file_bytes: int = 0
     leases: int = 0
+    parked: bool = False
+    """Whether it is kept in host memory and not on its device."""
+    pinned: bool = False
+    """Whether a person asked that it stays."""
+
+    @property
+    def resident(self) -> Resident:
+        return Resident(self.key, self.name, self.bytes, self.file_bytes)
+
+    @property
+    def tier(self) -> Tier:
+        return Tier.HOST if self.parked else self.resident.home
 
 
 @dataclass(frozen=True)
@@ -66,18 +82,26 @@ class Models(Mapping[str, Any]):
         return Models(left, self.device, self.dtype)
 
 
+def resident(part: Part, content: str, device: str, dtype: str) -> Resident:
+    """A part as memory sees it before it is loaded."""
+    kept = part.checkpoint.dtype or dtype
+    key = (content, kept, "cpu" if part.on_host else device)
+    return Resident(key, str(part), footprint(part, kept), checkpoints.size(part))
+
+
 @dataclass
 class ModelCache:
-    """Loaded components within a byte budget for each device; the least recently used go first.
+    """Loaded components within budgets; what goes is the plan's word, else recency decides.
 
-    `budget` is in bytes per device (None: what the probe says is free, less a reserve).
+    `budgets` are bytes for the accelerator and for host memory; where one is None it is what the
+    probe says is free beside the components, less a reserve.
     """
 
     load: Loader = load_quietly
-    budget: int | None = None
+    budgets: Budgets = UNBOUND
     probe: devices.Probe = devices.free_bytes
     reserve: int = 2 * 2**30
-    """Bytes kept free for the work of nodes where no budget is given."""
+    """Bytes kept free for what nodes do, on a tier without a budget."""
 
     def __post_init__(self) -> None:
         self._components: OrderedDict[Key, Component] = OrderedDict()
@@ -92,26 +116,60 @@ class ModelCache:
         report: Report | None = None,
         *,
         known: Mapping[str, str] | None = None,
+        moves: Moves | None = None,
     ) -> Iterator[Models]:
         """All of a node's components, loaded and pinned until the block ends.
 
-        `known` are identities that a plan has worked out, by name. Raises CheckpointError when
-        one cannot be loaded; nothing stays pinned then.
+        `known` are identities that a plan has worked out, by name; `moves` its word on what goes.
+        Raises CheckpointError when one cannot be loaded; nothing stays pinned then.
         """
         held: dict[str, Component] = {}
+        known = known or {}
         with self._lock:
             try:
                 for part in parts.values():
                     refuse_device(part, "cpu" if part.on_host else device)
-                self._pin(parts, held, known or {}, device, dtype, report)
+                wanted = {
+                    name: resident(
+                        part, known.get(name) or checkpoints.identity(part), device, dtype
+                    )
+                    for name, part in parts.items()
+                }
+                self._arrange(list(wanted.values()), parts.values(), device, moves, report)
+                for name, each in wanted.items():
+                    held[name] = self._components[each.key]
+                    held[name].leases += 1
+                    self._components.move_to_end(each.key)
+                self._settle(device, report)
             except BaseException:
-                self._unpin(held, report)
+                self._unpin(held)
                 raise
         try:
             yield Models({name: held[name].module for name in parts}, device, dtype)
         finally:
             with self._lock:
-                self._unpin(held, report)
+                self._unpin(held)
+                self._settle(device, report)
+
+    def room(self, device: str) -> Room:
+        """The bytes that components and nodes may take, as set or as far as the probe can see."""
+        accelerator, host = self.budgets.accelerator, self.budgets.host
+        if accelerator is None and device != "cpu":
+            accelerator = self._free(device, Tier.ACCELERATOR)
+        return Room(Budgets(accelerator, self._free("cpu", Tier.HOST) if host is None else host),
+                    self.budgets)  # fmt: skip
+
+    def residence(self, device: str, *, leased: bool = False) -> dict[Resident, Held]:
+        """What is in host memory and on a device, least recently used first.
+
+        What a person has pinned stays; so does, if asked for, what is leased just now.
+        """
+        with self._lock:
+            return {
+                each.resident: Held(each.tier, each.pinned or (leased and each.leases > 0))
+                for each in self._components.values()
+                if each.tier is Tier.HOST or each.key[2] == device
+            }
 
     def loaded(self) -> tuple[Component, ...]:
         """What is in memory, least recently used first."""
@@ -119,42 +177,79 @@ class ModelCache:
             return tuple(self._components.values())
 
     def unload(self) -> int:
-        """Drops everything that no lease holds and says how many bytes that was."""
+        """Drops everything that nobody holds or has pinned, and says how many bytes that was."""
         with self._lock:
-            free = [each for each in self._components.values() if not each.leases]
-            for each in free:
-                del self._components[each.key]
-            for device in {each.key[2] for each in free}:
-                devices.give_back(device)
+            free = [each for each in self._components.values() if not (each.leases or each.pinned)]
+            self._perform([Move("drop", each.resident) for each in free], {}, None)
             return sum(each.bytes for each in free)
 
-    def _pin(
-        self, parts: Mapping[str, Part], held: dict[str, Component], known: Mapping[str, str],
-        device: str, dtype: str, report: Report | None,
-    ) -> None:  # fmt: skip
-        """Puts every component into `held`, pinned."""
-        keys = {
-            name: (
-                known.get(name) or checkpoints.identity(part),
-                part.checkpoint.dtype or dtype,
-                "cpu" if part.on_host else device,
-            )
-            for name, part in parts.items()
-        }
-        # What is here is pinned first: else a load might evict it, to load it again.
-        for name in sorted(parts, key=lambda name: keys[name] not in self._components):
-            key = keys[name]
-            if key not in self._components:
-                self._components[key] = self._load(key, parts[name], report)
-            component = held[name] = self._components[key]
-            component.leases += 1
-            self._components.move_to_end(key)
-            # Weights files may be of another dtype, so the size is known only now.
-            self._make_room(0, key[2], report)
+    def _free(self, device: str, tier: Tier) -> int:
+        """The bytes on a tier that are free, or taken by components, less the reserve."""
+        here = [each for each in self._components.values() if each.tier is tier]
+        if tier is Tier.ACCELERATOR:
+            here = [each for each in here if each.key[2] == device]
+        return max(0, sum(each.bytes for each in here) + self.probe(device) - self.reserve)
 
-    def _load(self, key: Key, part: Part, report: Report | None) -> Component:
-        _, dtype, device = key
-        self._make_room(checkpoints.size(part), device, report)
+    def _arrange(
+        self, wanted: Sequence[Resident], parts: Iterable[Part], device: str, moves: Moves | None,
+        report: Report | None,
+    ) -> None:  # fmt: skip
+        """Makes room, and brings what is wanted to its home."""
+        residence = self.residence(device, leased=True)
+        # A component's size is known once it is loaded.
+        sized = {each.key: each for each in residence}
+        wanted = [sized.get(each.key, each) for each in wanted]
+        if moves is None:
+            chosen = room_for(Demand("", tuple(wanted)), device, self.room(device), residence)
+        else:
+            chosen = tuple(moves(wanted, residence))
+        self._perform(
+            chosen, {each.key: part for each, part in zip(wanted, parts, strict=True)}, report
+        )
+
+    def _settle(self, device: str, report: Report | None) -> None:
+        """Lets go what is above a budget that was set, now that real sizes are known."""
+        if self.budgets != UNBOUND:
+            self._perform(
+                excess(Room(self.budgets), self.residence(device, leased=True)), {}, report
+            )
+
+    def _perform(
+        self, moves: Sequence[Move], parts: Mapping[Key, Part], report: Report | None
+    ) -> None:
+        """Does what is to be done to memory, in that order: room is made before it is taken."""
+        freed: set[str] = set()
+        for kind, each in moves:
+            if kind in ("up", "load"):
+                _give_back(freed)
+            if kind == "load":
+                self._components[each.key] = self._load(each, parts[each.key], report)
+            elif kind == "drop":
+                gone = self._components.pop(each.key)
+                freed.add("cpu" if gone.parked else each.key[2])
+                del gone
+                _tell(report, "evicted", component=each.name, bytes=each.bytes)
+            else:
+                self._shift(self._components[each.key], kind == "down", report)
+                freed.add(each.key[2])
+        _give_back(freed)
+
+    def _shift(self, component: Component, parked: bool, report: Report | None) -> None:
+        """Moves a component to host memory or back to its device."""
+        device = "cpu" if parked else component.key[2]
+        started = time.perf_counter()
+        try:
+            component.module.to(device)
+        except Exception:
+            # Some of its tensors have moved and some have not: nobody can use it any more.
+            del self._components[component.key]
+            raise
+        component.parked = parked
+        _tell(report, "moved", component=component.name, bytes=component.bytes, device=device,
+              seconds=time.perf_counter() - started)  # fmt: skip
+
+    def _load(self, wanted: Resident, part: Part, report: Report | None) -> Component:
+        _, dtype, device = wanted.key
         started = time.perf_counter()
         try:
             with _loading:
@@ -169,49 +264,44 @@ class ModelCache:
                 f"{part}: cannot be loaded ({type(error).__name__}: {error}); the files may be "
                 "damaged or of another kind"
             ) from None
-        size = bytes_of(module)
-        if report is not None:
-            report("loaded", component=str(part), bytes=size, device=device,
-                   seconds=time.perf_counter() - started)  # fmt: skip
-        return Component(key, str(part), module, size)
+        size, read = bytes_of(module), checkpoints.size(part)
+        _tell(report, "loaded", component=wanted.name, bytes=size, file_bytes=read, device=device,
+              seconds=time.perf_counter() - started)  # fmt: skip
+        return Component(wanted.key, wanted.name, module, size, read)
 
-    def _make_room(self, needed: int, device: str, report: Report | None) -> None:
-        """Evicts unleased components, least recently used first, until `needed` bytes fit."""
-        here = [each for each in self._components.values() if each.key[2] == device]
-        if self.budget is not None:
-            short = sum(each.bytes for each in here) + needed - self.budget
-        else:
-            short = needed + self.reserve - self.probe(device)
-        evicted = False
-        for each in here:
-            if short <= 0:
-                break
-            if each.leases:
-                continue
-            del self._components[each.key]
-            short -= each.bytes
-            evicted = True
-            if report is not None:
-                report("evicted", component=each.name, bytes=each.bytes)
-        if evicted:
-            del here[:], each
-            devices.give_back(device)
-
-    def _unpin(self, held: dict[str, Component], report: Report | None) -> None:
-        """Lets go; what was over the budget while all was leased goes now."""
+    def _unpin(self, held: dict[str, Component]) -> None:
+        """Lets go of what was leased."""
         for component in held.values():
             component.leases -= 1
-        if self.budget is not None:
-            for device in {component.key[2] for component in held.values()}:
-                self._make_room(0, device, report)
         held.clear()
 
 
+def _tell(report: Report | None, happened: str, **details: Any) -> None:
+    if report is not None:
+        report(happened, **details)
+
+
+def _give_back(places: set[str]) -> None:
+    for device in places:
+        devices.give_back(device)
+    places.clear()
+
+
 def bytes_of(module: Any) -> int:
-    """The bytes of a module's parameters and buffers; 0 for what has none."""
+    """The bytes of what a module keeps in its files: parameters and buffers; 0 for what has none.
+
+    Buffers that are made with the module and in no file are a few numbers.
+    """
     if not hasattr(module, "parameters"):
         return 0
-    return sum(map(_held, (*module.parameters(), *module.buffers())))
+    return sum(map(_held, (*module.parameters(), *_kept_buffers(module))))
+
+
+def _kept_buffers(module: Any) -> Iterator[Any]:
+    for each in module.modules() if hasattr(module, "modules") else ():
+        for name, buffer in each.named_buffers(recurse=False):
+            if name not in each._non_persistent_buffers_set:
+                yield buffer
 
 
 def _held(tensor: Any) -> int:

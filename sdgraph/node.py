@@ -102,6 +102,13 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         """The model components `run` needs, by name; read from configs, nothing is loaded."""
         return {}
 
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        """The bytes `run` takes on the device beside its components, whose bytes it is given.
+
+        An estimate: plans keep as much free. It is asked before anything is loaded.
+        """
+        return 0
+
     def check(self) -> Iterator[Problem]:
         """Problems that only files can show (a missing picture, a checkpoint of another kind).
 

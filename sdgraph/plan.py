@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from . import checkpoints
 from .checkpoints import Part
+from .forecast import Demand, Forecast, Move, Residence, Resident, Room, forecast
 from .graph import Graph, late_checkpoint
+from .models import resident
 from .node import Node
+from .residency import Tier
 from .store import Remembered, Store, result_key
 from .weights import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One component that a step uses; `load` says whether it is the first to need it."""
+    """One component that a step uses, by the name the node calls it."""
 
     name: str
     part: Part
-    identity: str
-    bytes: int
-    load: bool
+    resident: Resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,19 @@ class Step:
     key: bytes | None
     """The key of its result where that is known before the run."""
     uses: tuple[Use, ...]
-    releases: tuple[Node[Any], ...]
+    working: int
+    """The bytes it is thought to work with beside its components."""
+    moves: tuple[Move, ...] = ()
+    """What is done to memory before it runs, in order."""
+    releases: tuple[Node[Any], ...] = ()
     """The results that nobody reads after this step."""
     found: Remembered | None = field(default=None, repr=False, compare=False)
     """What is remembered, kept here lest the store forget it before the step's turn."""
+
+    @property
+    def loads(self) -> tuple[Resident, ...]:
+        """The components that are read from disk for it."""
+        return tuple(move.resident for move in self.moves if move.kind == "load")
 
 
 @dataclass(frozen=True)
@@ -49,16 +59,24 @@ class Plan:
     steps: tuple[Step, ...]
     device: str
     dtype: str | None
+    room: Room = field(default_factory=Room)
+    held: Residence = field(default_factory=dict)
+    """What is in memory before the first step."""
+    peak_accelerator: int = 0
+    """The most bytes that components and working memory take on the accelerator at once."""
+    peak_host: int = 0
+    short: tuple[str, ...] = ()
+    """Where less memory was found free than a step alone needs, in words."""
 
     @property
-    def loads(self) -> tuple[Use, ...]:
-        """The components that will be loaded, in order."""
-        return tuple(use for step in self.steps for use in step.uses if use.load)
+    def loads(self) -> tuple[Resident, ...]:
+        """What will be loaded, in order; a component twice where it must be loaded again."""
+        return tuple(each for step in self.steps for each in step.loads)
 
     @property
     def bytes_loaded(self) -> int:
         """The bytes of the weight files that will be read, as far as they are here."""
-        return sum(use.bytes for use in self.loads)
+        return sum(each.file_bytes for each in self.loads)
 
     @property
     def fetches(self) -> dict[Checkpoint, Node[Any]]:
@@ -79,29 +97,71 @@ def plan(
     graph: Graph,
     *,
     store: Store | None = None,
-    device: str = "auto",
+    device: str = "cpu",
     dtype: str | None = None,
-    loaded: Iterable[str] = (),
+    room: Room | None = None,
+    held: Residence | None = None,
 ) -> Plan:
-    """The plan for a graph, given what the store remembers and which identities are loaded."""
+    """The plan for a graph, given what the store remembers, what is in memory and how much fits.
+
+    Raises ValueRefused where a step alone is above a budget that was set.
+    """
     import networkx as nx
 
+    room, held = room or Room(), held or {}
     order = list(nx.topological_sort(graph.dag))
     keys, remembered = ({}, {}) if store is None else _remembered(order, store, device, dtype)
     needed = _needed(graph, order, remembered)
-    taken = [node for node in order if node in needed]
-    releases = _releases(graph, taken, remembered)
-    have = set(loaded)
-    steps = []
-    for node in taken:
-        found = remembered.get(node)
-        uses = _uses(node, have) if found is None else ()
-        have.update(use.identity for use in uses)
-        steps.append(
-            Step(node, graph.names[node], "run" if found is None else "reuse", keys.get(node),
-                 uses, releases.get(node, ()), found)
-        )  # fmt: skip
-    return Plan(graph, tuple(steps), device, dtype)
+    steps = [
+        _step(node, graph.names[node], keys.get(node), remembered.get(node), device, dtype)
+        for node in order
+        if node in needed
+    ]
+    told = _foreseen(steps, device, room, held)
+    steps = [steps[place] for place in told.order]
+    releases = _releases(graph, [step.node for step in steps], remembered)
+    done = tuple(
+        replace(step, moves=moves, releases=releases.get(step.node, ()))
+        for step, moves in zip(steps, told.moves, strict=True)
+    )
+    return Plan(
+        graph, done, device, dtype, room, held, told.peak_accelerator, told.peak_host, told.short
+    )
+
+
+def demands(steps: Sequence[Step]) -> list[Demand]:
+    """What each step asks of memory, and which of the others it comes after."""
+    place = {step.node: n for n, step in enumerate(steps)}
+    return [
+        Demand(
+            step.name,
+            tuple(use.resident for use in step.uses),
+            step.working,
+            tuple(place[child] for _, child in step.node.wires) if step.action == "run" else (),
+            step.node.effect,
+        )
+        for step in steps
+    ]
+
+
+def _foreseen(steps: Sequence[Step], device: str, room: Room, held: Residence) -> Forecast:
+    """The order and the moves; as authored where no step needs any component."""
+    if any(step.uses for step in steps):
+        return forecast(demands(steps), device, room, held)
+    accelerator, host = (
+        sum(each.bytes for each, at in held.items() if at.tier is tier) for tier in Tier
+    )
+    return Forecast(tuple(range(len(steps))), ((),) * len(steps), accelerator, host)
+
+
+def _step(
+    node: Node[Any], name: str, key: bytes | None, found: Remembered | None, device: str,
+    dtype: str | None,
+) -> Step:  # fmt: skip
+    uses = _uses(node, device, dtype or "float32") if found is None else ()
+    sizes = {use.name: use.resident.bytes for use in uses}
+    working = node.working_memory(sizes, dtype or "float32") if uses else 0
+    return Step(node, name, "run" if found is None else "reuse", key, uses, working, found=found)
 
 
 def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
@@ -165,16 +225,13 @@ def _releases(
     return {reader: tuple(nodes) for reader, nodes in releases.items()}
 
 
-def _uses(node: Node[Any], have: set[str]) -> tuple[Use, ...]:
+def _uses(node: Node[Any], device: str, dtype: str) -> tuple[Use, ...]:
     if "models" not in type(node).definition.services or late_checkpoint(node):
         return ()
-    uses = []
-    seen = set(have)
-    for name, part in node.parts().items():
-        identity = checkpoints.identity(part)
-        uses.append(Use(name, part, identity, checkpoints.size(part), identity not in seen))
-        seen.add(identity)
-    return tuple(uses)
+    return tuple(
+        Use(name, part, resident(part, checkpoints.identity(part), device, dtype))
+        for name, part in node.parts().items()
+    )
 
 
 def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:

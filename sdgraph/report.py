@@ -88,36 +88,65 @@ def _report(file: str, asked: Request) -> Report:
     return Report(file, tuple(asked.every_problem()), tuple(idle), tuple(open_inputs))
 
 
-def plan_rows(plan: Plan) -> Iterator[tuple[str, str, str, str, str]]:
-    """A row for each step: its place, name, type, what it loads, what it releases."""
+def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """A row for each step: its place, name, type, what it loads, moves and drops, and releases."""
     for place, step in enumerate(plan.steps, 1):
         released = ", ".join(plan.graph.names[node] for node in step.releases)
-        yield str(place), step.name, type(step.node).__name__, _loads(step), released
+        yield (
+            str(place), step.name, type(step.node).__name__, _loads(step), _shifts(step), released
+        )  # fmt: skip
 
 
 def _loads(step: Step) -> str:
+    """What is loaded for a step, and how much of what it uses is there already."""
     if step.action == "reuse":
         return "remembered"
+    names = {use.resident.key: use.name for use in step.uses}
     loads = [
-        f"{use.name} {size_words(use.bytes)}" if use.bytes else use.name
-        for use in step.uses
-        if use.load
+        f"{names[each.key]} {size_words(each.bytes)}" if each.bytes else names[each.key]
+        for each in step.loads
     ]
-    return ", ".join(loads)
+    kept = len(names) - len(loads)
+    return ", ".join([*loads, f"({kept} there)"] if kept else loads)
+
+
+def _shifts(step: Step) -> str:
+    words = {"drop": "drops", "down": "parks", "up": "brings back"}
+    told = [
+        f"{words[kind]} {each.name} {size_words(each.bytes)}"
+        for kind, each in step.moves
+        if kind != "load"
+    ]
+    return ", ".join(told)
 
 
 def plan_totals(plan: Plan) -> str:
-    """How much will be loaded and fetched, in words."""
+    """How much will be loaded and fetched, and how much memory it takes, in words."""
     loads = f"{count_words(len(plan.loads), 'component')} loaded"
     lines = [f"\n{count_words(len(plan.steps), 'step')}, {loads} ({size_words(plan.bytes_loaded)})"]
-    unmade = sorted(
-        {use.part.checkpoint.source for use in plan.loads if _is_unmade(use.part.checkpoint.source)}
-    )
+    if plan.uses_models:
+        lines += _peaks(plan)
+    sources = {use.part.checkpoint.source for step in plan.steps for use in step.uses}
+    unmade = sorted(source for source in sources if _is_unmade(source))
     if unmade:
         lines.append(f"made at the first run, of a size not known yet: {', '.join(unmade)}")
     for checkpoint in plan.fetches:
         lines.append(f"to be fetched from the hub: {checkpoint.source}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *plan.short])
+
+
+def _peaks(plan: Plan) -> Iterator[str]:
+    """The peak on each tier that is used, beside its limit."""
+    limits, asked = plan.room.limits, plan.room.asked
+    tiers = [("host memory", plan.peak_host, limits.host, asked.host)]
+    if plan.device != "cpu":
+        tiers.insert(0, (plan.device, plan.peak_accelerator, limits.accelerator, asked.accelerator))
+    for name, peak, limit, wanted in tiers:
+        if limit is None:
+            yield f"peak on {name}: {size_words(peak)}"
+        else:
+            kind = "a budget" if wanted is not None else "free"
+            yield f"peak on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
 
 
 def _is_unmade(source: str) -> bool:

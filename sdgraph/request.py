@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
 from . import document, provenance
 from .devices import DTYPES, check_name
 from .errors import (
@@ -151,6 +153,19 @@ def check_device(device: str | None, dtype: str | None) -> None:
     if dtype is not None and dtype not in DTYPES:
         fix = did_you_mean(dtype, DTYPES)
         raise WrongArgument(str(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix)))
+
+
+def budget(option: str, text: str | None) -> int | None:
+    """The bytes that "8GB", "6.5GiB" or "500M" say; raises WrongArgument for what says none."""
+    if text is None:
+        return None
+    try:
+        found = TypeAdapter(ByteSize).validate_python(text.strip())
+    except ValidationError:
+        found = ByteSize(-1)
+    if found < 0:
+        raise WrongArgument(str(Problem(option, text, "bytes, such as 8GB, 6.5GiB or 500MB")))
+    return int(found)
 
 
 def node_type(registry: Registry, name: str) -> type[Any]:

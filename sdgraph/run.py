@@ -38,10 +38,12 @@ class Session:
     store: Store | None = field(default_factory=Store)
 
     def plan(self, graph: Graph) -> Plan:
-        """The plan for a graph as this session would run it."""
+        """The plan for a graph as this session would run it; torch is not imported for it.
+
+        Raises InvalidWorkflow, and ValueRefused where a node alone is above a budget.
+        """
         _refuse_problems(graph)
-        device, dtype = self._place(graph) if "torch" in sys.modules else ("auto", self.dtype)
-        return self._planned(graph, self.device or device, dtype)
+        return self._planned(graph, *self._place(graph))
 
     def run(self, graph: Graph, on_event: events.Listener | None = None) -> dict[str, Any]:
         """Runs a graph; returns the values of its targets by name.
@@ -50,7 +52,7 @@ class Session:
         NodeFailed when a node raises. Finished files stay.
         """
         _refuse_problems(graph)
-        device, dtype = self._place(graph)
+        device, dtype = self._place(graph, sure=True)
         made = self._planned(graph, device, dtype)
         clock = events.Clock(on_event)
         if fetches := made.fetches:
@@ -64,16 +66,19 @@ class Session:
         clock.emit(events.RunFinished, clock.now(), steps.loads, steps.bytes_loaded)
         return {graph.names[node]: steps.results[node] for node in graph.targets}
 
-    def _place(self, graph: Graph) -> tuple[str, str]:
-        """The device and the dtype to run in; torch is asked only for nodes with models."""
+    def _place(self, graph: Graph, *, sure: bool = False) -> tuple[str, str]:
+        """The device and the dtype to run in; torch is asked if need be, and only if `sure`."""
         if any("models" in type(node).definition.services for node in graph.nodes):
-            device = devices.choose(self.device)
+            ask = devices.choose if sure or "torch" in sys.modules else devices.likely
+            device = ask(self.device)
             return device, self.dtype or devices.dtype_for(device)
         return self.device or "cpu", self.dtype or "float32"
 
     def _planned(self, graph: Graph, device: str, dtype: str | None) -> Plan:
-        loaded = [component.key[0] for component in self.models.loaded()]
-        return make_plan(graph, store=self.store, device=device, dtype=dtype, loaded=loaded)
+        return make_plan(
+            graph, store=self.store, device=device, dtype=dtype,
+            room=self.models.room(device), held=self.models.residence(device),
+        )  # fmt: skip
 
 
 def _refuse_problems(graph: Graph) -> None:
@@ -173,5 +178,4 @@ def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: An
     if isinstance(target, Workflow):
         target = target.graph(**inputs)
     graph = target if isinstance(target, Graph) else Graph.of(target, *more)
-    _refuse_problems(graph)
-    return make_plan(graph)
+    return Session(store=None).plan(graph)

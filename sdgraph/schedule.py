@@ -34,7 +34,8 @@ class Schedule:
         self._waits: list[int] = []
         self._readers: dict[Node[Any], list[int]] = {}
         self._unread: dict[Node[Any], int] = {}
-        self._models: list[int] = []
+        self._models = [n for n, step in enumerate(plan.steps) if _uses_models(step)][::-1]
+        """The model steps not begun, the next one last: memory is planned in their order."""
         self._light: list[int] = []
         self._reads = [_read(step) for step in plan.steps]
         self._releasable = {node for step in plan.steps for node in step.releases}
@@ -92,8 +93,8 @@ class Schedule:
         """The next step for this thread, waiting for one; None when there will be no more."""
         with self._changed:
             while self._left and not self._stopped:
-                if models and self._models:
-                    return heapq.heappop(self._models)
+                if models and self._models and not self._waits[self._models[-1]]:
+                    return self._models.pop()
                 if self._light:
                     return heapq.heappop(self._light)
                 self._changed.wait()
@@ -111,8 +112,8 @@ class Schedule:
                 self._changed.notify_all()
 
     def _make_ready(self, place: int) -> None:
-        heavy = _uses_models(self._plan.steps[place])
-        heapq.heappush(self._models if heavy else self._light, place)
+        if not _uses_models(self._plan.steps[place]):
+            heapq.heappush(self._light, place)
 
     def _release(self, place: int) -> None:
         """Drops what this step was the last to read; with threads that need not be the plan's."""

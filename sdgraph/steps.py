@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from . import events, provenance
 from .content import content_of
 from .errors import ValueRefused
 from .graph import late_checkpoint
+from .itinerary import Itinerary
 from .models import ModelCache, Models
 from .node import Node
-from .plan import Plan, Step, surroundings
+from .plan import Plan, Step, demands, surroundings
 from .ports import a
 from .store import Store, result_key
 from .weights import Checkpoint
@@ -45,6 +47,9 @@ class Steps:
         self._dtype = dtype
         self._clock = clock
         self._stop = threading.Event()
+        self._places = {step.node: place for place, step in enumerate(plan.steps)}
+        moves = [step.moves for step in plan.steps]
+        self._itinerary = Itinerary(demands(plan.steps), moves, plan.device, plan.room, plan.held)
 
     def stop(self) -> None:
         """Makes every running node stop at its next step."""
@@ -123,9 +128,12 @@ class Steps:
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
         """The lease of what the plan names, or of what a late checkpoint turns out to need."""
-        known = {use.name: use.identity for use in step.uses}
+        known = {use.name: use.resident.key[0] for use in step.uses}
         parts = {use.name: use.part for use in step.uses} or node.parts()
-        return self._models.lease(parts, self._plan.device, self._dtype, self._report, known=known)
+        moves = partial(self._itinerary.before, self._places[step.node])
+        return self._models.lease(
+            parts, self._plan.device, self._dtype, self._report, known=known, moves=moves
+        )
 
     def _with_checkpoints(self, node: Node[Any]) -> Node[Any]:
         """The node with the checkpoints that other nodes made put in as literals."""
@@ -154,13 +162,9 @@ class Steps:
     def _report(self, happened: str, **details: Any) -> None:
         if happened == "loaded":
             self.loads += 1
-            self.bytes_loaded += details["bytes"]
-            self._clock.emit(
-                events.Loaded, details["component"], details["bytes"],
-                details["seconds"], details["device"],
-            )  # fmt: skip
-        else:
-            self._clock.emit(events.Evicted, details["component"], details["bytes"])
+            self.bytes_loaded += details["file_bytes"]
+        kinds = {"loaded": events.Loaded, "evicted": events.Evicted, "moved": events.Moved}
+        self._clock.emit(partial(kinds[happened], **details))
 
 
 def _of_kind(node: Node[Any], value: Any) -> Any:

@@ -102,6 +102,9 @@ class Lines:
             case events.Loaded():
                 size, seconds = size_words(event.bytes), _seconds(event.seconds)
                 return f"  loaded {event.component}  {size}  {seconds}"
+            case events.Moved():
+                size, seconds = size_words(event.bytes), _seconds(event.seconds)
+                return f"  moved {event.component} to {event.device}  {size}  {seconds}"
             case events.Evicted():
                 return f"  dropped {event.component}  {size_words(event.bytes)}"
             case events.Reused():
@@ -132,6 +135,9 @@ class Lines:
         return "\n".join(lines)
 
 
+_DIM = (events.Loaded, events.Moved, events.Evicted, events.RunStarted)
+
+
 class _Screen:
     """Live lines: a bar for each node that runs; what is done scrolls up above them."""
 
@@ -155,8 +161,12 @@ class _Screen:
             if task_done is not None:
                 self._progress.remove_task(task_done)
         if line is not None:
-            dim = isinstance(event, events.Loaded | events.Evicted | events.RunStarted)
-            self._progress.console.print(line, style="dim" if dim else None, soft_wrap=True)
+            dim = isinstance(
+                event, events.Loaded | events.Moved | events.Evicted | events.RunStarted
+            )
+            self._progress.console.print(
+                line, style="dim" if isinstance(event, _DIM) else None, soft_wrap=True
+            )
 
 
 @contextmanager

@@ -73,12 +73,17 @@ class Module:
 
     name: str
     size: int
+    device: str = ""
 
     def parameters(self) -> list[Tensor]:
         return [Tensor(self.size)]
 
     def buffers(self) -> list[Tensor]:
         return []
+
+    def to(self, device: str) -> Module:
+        self.device = device
+        return self
 
 
 @dataclass
@@ -99,7 +104,7 @@ class Loader:
             if str(part) in self.failing:
                 raise OSError("the file is torn")
             self.loaded.append(str(part))
-            return Module(part.folder, size(part) * self.swollen)
+            return Module(part.folder, size(part) * self.swollen, device)
         finally:
             self._busy.release()
 

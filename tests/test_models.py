@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sdgraph.checkpoints import Part
 from sdgraph.errors import CheckpointError
 from sdgraph.models import ModelCache
+from sdgraph.residency import Budgets
 from sdgraph.values import Checkpoint
 from tests import fakes
 
@@ -41,7 +42,7 @@ class Leases(RuleBasedStateMachine):
         weights = {name: name.encode() * size for name, size in SIZES.items()}
         self.model = fakes.checkpoint(Path(self.home.name) / "model", **weights)
         self.loader = fakes.Loader()
-        self.cache = ModelCache(self.loader, budget=BUDGET)
+        self.cache = ModelCache(self.loader, budgets=Budgets(BUDGET, BUDGET))
         self.open: list[tuple[ExitStack, dict[str, fakes.Module]]] = []
 
     names = st.lists(st.sampled_from(sorted(SIZES)), min_size=1, max_size=3, unique=True)
@@ -119,7 +120,7 @@ TestLeases.settings = settings(max_examples=12, stateful_step_count=12)
 
 
 def test_the_least_recently_used_goes_first(model: Path) -> None:
-    cache = ModelCache(fakes.Loader(), budget=60)
+    cache = ModelCache(fakes.Loader(), budgets=Budgets(60, 60))
     for name in ("a", "b", "c", "a"):
         with cache.lease(parts_of(model, name), "cpu", "float32"):
             pass
@@ -130,7 +131,7 @@ def test_the_least_recently_used_goes_first(model: Path) -> None:
 
 def test_what_a_lease_needs_is_not_evicted_for_its_own_other_part(model: Path) -> None:
     loader = fakes.Loader()
-    cache = ModelCache(loader, budget=60)
+    cache = ModelCache(loader, budgets=Budgets(60, 60))
     for name in ("c", "b"):
         with cache.lease(parts_of(model, name), "cpu", "float32"):
             pass
@@ -145,7 +146,7 @@ def test_equal_weights_under_two_checkpoints_load_once(tmp_path: Path) -> None:
     one = fakes.checkpoint(tmp_path / "one", vae=b"same", unet=b"x")
     two = fakes.checkpoint(tmp_path / "two", vae=b"same", unet=b"y")
     loader = fakes.Loader()
-    cache = ModelCache(loader, budget=1000)
+    cache = ModelCache(loader, budgets=Budgets(1000, 1000))
     with (
         cache.lease(parts_of(one, "vae", "unet"), "cpu", "float32") as first,
         cache.lease(parts_of(two, "vae", "unet"), "cpu", "float32") as second,
@@ -155,7 +156,7 @@ def test_equal_weights_under_two_checkpoints_load_once(tmp_path: Path) -> None:
 
 
 def test_a_dtype_that_is_written_out_makes_no_second_component(model: Path) -> None:
-    cache = ModelCache(fakes.Loader(), budget=1000)
+    cache = ModelCache(fakes.Loader(), budgets=Budgets(1000, 1000))
     written = {"a": Part(Checkpoint(model, dtype="float32"), "a")}
     other = {"a": Part(Checkpoint(model, dtype="float16"), "a")}
     with (
@@ -167,14 +168,14 @@ def test_a_dtype_that_is_written_out_makes_no_second_component(model: Path) -> N
 
 
 def test_parts_kept_on_the_host_and_on_a_device_are_two(model: Path) -> None:
-    cache = ModelCache(fakes.Loader(), budget=1000)
+    cache = ModelCache(fakes.Loader(), budgets=Budgets(1000, 1000))
     host = {"a": Part(Checkpoint(model), "a", on_host=True)}
     with cache.lease(host, "cuda", "float32"), cache.lease(parts_of(model, "a"), "cuda", "float32"):
         assert [each.key[2] for each in cache.loaded()] == ["cpu", "cuda"]
 
 
 def test_one_part_under_two_names_is_one_component(model: Path) -> None:
-    cache = ModelCache(loader := fakes.Loader(), budget=1000)
+    cache = ModelCache(loader := fakes.Loader(), budgets=Budgets(1000, 1000))
     twice = {"x": Part(Checkpoint(model), "a"), "y": Part(Checkpoint(model), "a")}
     with cache.lease(twice, "cpu", "float32") as models:
         assert models["x"] is models["y"] and len(models) == 2
@@ -183,7 +184,7 @@ def test_one_part_under_two_names_is_one_component(model: Path) -> None:
 
 
 def test_weights_that_grow_in_memory_still_keep_the_budget(model: Path) -> None:
-    cache = ModelCache(fakes.Loader(swollen=2), budget=100)
+    cache = ModelCache(fakes.Loader(swollen=2), budgets=Budgets(100, 100))
     for name in ("b", "c", "a"):
         with cache.lease(parts_of(model, name), "cpu", "float32"):
             assert sum(each.bytes for each in cache.loaded()) <= 100
@@ -202,7 +203,7 @@ def test_without_a_budget_the_probe_decides(model: Path) -> None:
 
 
 def test_each_device_has_its_own_budget(model: Path) -> None:
-    cache = ModelCache(fakes.Loader(), budget=70)
+    cache = ModelCache(fakes.Loader(), budgets=Budgets(70, 70))
     with cache.lease(parts_of(model, "e"), "cpu", "float32"):
         pass
     host = {"e": Part(Checkpoint(model), "e")}
@@ -216,7 +217,7 @@ def test_loads_and_evictions_are_reported(model: Path) -> None:
     def report(happened: str, *, component: str, bytes: int, **more: object) -> None:  # noqa: A002
         seen.append((happened, component.rpartition("/")[2], bytes))
 
-    cache = ModelCache(fakes.Loader(), budget=70)
+    cache = ModelCache(fakes.Loader(), budgets=Budgets(70, 70))
     for name in ("d", "c", "e"):
         with cache.lease(parts_of(model, name), "cpu", "float32", report):
             pass
@@ -235,7 +236,7 @@ def test_two_caches_never_load_at_once(model: Path, tmp_path: Path) -> None:
         others.wait(0.2)
         return loader(part, dtype, device)
 
-    caches = [ModelCache(slow, budget=1000) for _ in range(4)]
+    caches = [ModelCache(slow, budgets=Budgets(1000, 1000)) for _ in range(4)]
     threads = []
     for cache in caches:
         lease = cache.lease(parts_of(model, "a", "b"), "cpu", "float32")
@@ -248,7 +249,7 @@ def test_two_caches_never_load_at_once(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_failing_load_holds_no_frame_of_the_loader(model: Path) -> None:
-    cache = ModelCache(fakes.Loader(failing={f"{model}/a"}), budget=1000)
+    cache = ModelCache(fakes.Loader(failing={f"{model}/a"}), budgets=Budgets(1000, 1000))
     with (
         pytest.raises(
             CheckpointError, match=r"/a: cannot be loaded \(OSError: the file is torn\)"

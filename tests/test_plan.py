@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sdgraph.graph import Graph
 from sdgraph.node import Node
 from sdgraph.plan import plan
+from sdgraph.residency import Held, Tier
 from sdgraph.store import Store
 from tests import fakes, toys
 from tests.strategies import graphs
@@ -58,12 +59,12 @@ def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: 
     first = toys.Dream(checkpoint=str(one))  # type: ignore[arg-type]
     target = toys.Dream(prompt=first, checkpoint=str(two))  # type: ignore[arg-type]
     made = plan(Graph.of(target))
-    assert [str(use.part.checkpoint.source)[-3:] + use.name for use in made.loads] == [
-        "oneunet", "onevae", "twounet",
+    assert [str(Path(each.name).relative_to(tmp_path)) for each in made.loads] == [
+        "one/unet", "one/vae", "two/unet",
     ]  # fmt: skip
     assert made.bytes_loaded == 16 and made.uses_models and not made.fetches
-    loaded = [use.identity for use in made.loads]
-    assert plan(Graph.of(target), loaded=loaded).loads == ()
+    held = {each: Held(Tier.HOST) for each in made.loads}
+    assert plan(Graph.of(target), held=held).loads == ()
 
 
 def test_a_plan_and_a_check_never_import_torch() -> None:

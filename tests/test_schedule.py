@@ -32,7 +32,7 @@ def test_models_and_light_nodes_in_any_graph_end_in_order(
             if heavy
             else toys.Join(words=[first, second, str(place)])
         )
-    session = Session(device="cpu", models=ModelCache(fakes.Loader(), budget=1000), store=None)
+    session = Session(device="cpu", models=ModelCache(fakes.Loader()), store=None)
     graph, seen = Graph.of(*made), list[events.Event]()
     session.run(graph, seen.append)
     ended = {each.node: each.at for each in seen if isinstance(each, events.NodeFinished)}

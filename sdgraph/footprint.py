@@ -1,0 +1,67 @@
+"""The bytes that components take in memory, told from the headers of their files. Torch-free.
+
+A safetensors file begins with the length of a JSON header (8 bytes, little endian), which says of
+each tensor its dtype and its shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+
+from . import checkpoints
+from .weights import Lora, Part
+
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "nf4": 0.5, "fp4": 0.5}
+"""What a number takes in memory; 1 in all that is not named: int8, float8 and their like."""
+_FLOATS = ("F16", "BF16", "F32", "F64")
+"""The dtypes that loading casts to the one that is computed in."""
+
+
+def footprint(part: Part, dtype: str) -> int:
+    """The bytes a component takes once it is loaded in a dtype; 0 while its files are not here.
+
+    An estimate for what is quantized or kept in another dtype than the one it computes in.
+    """
+    if isinstance(part.checkpoint, Lora):
+        return 0
+    kept = part.quantization or part.casting or part.checkpoint.dtype or dtype
+    width = _BYTES.get(kept, 1)
+    return sum(_cast(path, width) for path in checkpoints.present_files(part))
+
+
+def _cast(path: Path, width: float) -> int:
+    """The bytes of a file's tensors when each number of a floating dtype takes `width` bytes."""
+    counts = tensors(path)
+    if counts is None:
+        return path.stat().st_size
+    sizes = (count * (width if name in _FLOATS else own) for (name, own), count in counts.items())
+    return int(sum(sizes))
+
+
+def tensors(path: Path) -> Mapping[tuple[str, int], int] | None:
+    """How many numbers a file holds of each dtype, by its name and bytes; None if unreadable."""
+    status = path.stat()
+    return _tensors(str(path), status.st_size, (status.st_mtime_ns, status.st_ino))
+
+
+@lru_cache(maxsize=1024)
+def _tensors(path: str, size: int, when: tuple[int, ...]) -> Mapping[tuple[str, int], int] | None:
+    counts: Counter[tuple[str, int]] = Counter()
+    try:
+        with Path(path).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length < size else {}
+        for name, told in header.items():
+            begins, ends = told["data_offsets"] if name != "__metadata__" else (0, 0)
+            if ends > begins:
+                count = prod(told["shape"])
+                counts[told["dtype"], (ends - begins) // count] += count
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        # What is damaged is refused where the graph is checked; here its size will do.
+        return None
+    return dict(counts) or None
