@@ -13,10 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from . import checkpoints, devices
 from .checkpoints import Part
+from .digests import refuse_changed
 from .errors import CheckpointError
 from .loading import load_quietly, refuse_device
 
@@ -30,6 +32,13 @@ Report = Callable[..., None]
 
 # One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
 _loading = threading.Lock()
+
+
+class Planned(NamedTuple):
+    """What a plan has worked out of a component: its identity, and its files with their sha256."""
+
+    identity: str
+    files: tuple[tuple[Path, str], ...] = ()
 
 
 @dataclass(eq=False)
@@ -91,12 +100,12 @@ class ModelCache:
         dtype: str,
         report: Report | None = None,
         *,
-        known: Mapping[str, str] | None = None,
+        known: Mapping[str, Planned] | None = None,
     ) -> Iterator[Models]:
         """All of a node's components, loaded and pinned until the block ends.
 
-        `known` are identities that a plan has worked out, by name. Raises CheckpointError when
-        one cannot be loaded; nothing stays pinned then.
+        `known` is what a plan has worked out, by name. Raises CheckpointError when one cannot be
+        loaded, or a file of it has changed since the plan; nothing stays pinned then.
         """
         held: dict[str, Component] = {}
         with self._lock:
@@ -129,18 +138,22 @@ class ModelCache:
             return sum(each.bytes for each in free)
 
     def _pin(
-        self, parts: Mapping[str, Part], held: dict[str, Component], known: Mapping[str, str],
+        self, parts: Mapping[str, Part], held: dict[str, Component], known: Mapping[str, Planned],
         device: str, dtype: str, report: Report | None,
     ) -> None:  # fmt: skip
         """Puts every component into `held`, pinned."""
         keys = {
             name: (
-                known.get(name) or checkpoints.identity(part),
+                known[name].identity if name in known else checkpoints.identity(part),
                 part.checkpoint.dtype or dtype,
                 "cpu" if part.on_host else device,
             )
             for name, part in parts.items()
         }
+        for name in parts:
+            if name in known and keys[name] not in self._components:
+                for path, digest in known[name].files:
+                    refuse_changed(path, digest)
         # What is here is pinned first: else a load might evict it, to load it again.
         for name in sorted(parts, key=lambda name: keys[name] not in self._components):
             key = keys[name]

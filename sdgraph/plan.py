@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from . import checkpoints
@@ -23,6 +24,8 @@ class Use:
     identity: str
     bytes: int
     load: bool
+    files: tuple[tuple[Path, str], ...] = field(default=(), repr=False)
+    """The files it is made of, each with its sha256 when this was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,8 @@ def _uses(node: Node[Any], have: set[str]) -> tuple[Use, ...]:
     seen = set(have)
     for name, part in node.parts().items():
         identity = checkpoints.identity(part)
-        uses.append(Use(name, part, identity, checkpoints.size(part), identity not in seen))
+        size, files = checkpoints.size(part), checkpoints.contents(part)
+        uses.append(Use(name, part, identity, size, identity not in seen, files))
         seen.add(identity)
     return tuple(uses)
 

@@ -11,7 +11,7 @@ from . import events, provenance
 from .content import content_of
 from .errors import ValueRefused
 from .graph import late_checkpoint
-from .models import ModelCache, Models
+from .models import ModelCache, Models, Planned
 from .node import Node
 from .plan import Plan, Step, surroundings
 from .ports import a
@@ -123,7 +123,7 @@ class Steps:
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
         """The lease of what the plan names, or of what a late checkpoint turns out to need."""
-        known = {use.name: use.identity for use in step.uses}
+        known = {use.name: Planned(use.identity, use.files) for use in step.uses}
         parts = {use.name: use.part for use in step.uses} or node.parts()
         return self._models.lease(parts, self._plan.device, self._dtype, self._report, known=known)
 

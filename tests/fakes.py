@@ -15,6 +15,14 @@ from sdgraph.models import Component
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
+def safetensors(content: bytes) -> bytes:
+    """A whole safetensors file of one tensor with these bytes."""
+    count = len(content)
+    header = {"weight": {"dtype": "U8", "shape": [count], "data_offsets": [0, count]}}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content
+
+
 def component(folder: Path, weights: bytes, name: str = WEIGHTS, **config: Any) -> None:
     """Writes a component's folder: a config and a file of weights."""
     folder.mkdir(parents=True, exist_ok=True)
