@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import adapters, hub, shipped
-from .digests import content, read_json
+from .digests import content, read_json, refuse_damaged
 from .errors import CheckpointError, Problem
 from .files import expanded
 from .weights import QUANTIZATIONS, Checkpoint, Lora
@@ -220,22 +220,20 @@ def check(part: Part) -> None:
         found = f"quantization {part.quantization}, and no package {package} here"
         fix = f"pip install {package}, or leave the quantization out"
         raise CheckpointError(Problem(part.checkpoint.source, found, f"the package {package}", fix))
-    root = configs(part.checkpoint)
-    if root is None or part.processor:
+    if (root := configs(part.checkpoint)) is None or part.processor:
         return
     if isinstance(part.checkpoint, Lora):
         adapters.shapes(adapters.fetched(part.checkpoint))
         return
     class_of(part)
-    if not must_fetch(part.checkpoint):
-        if not (root / part.folder).is_dir():
-            raise CheckpointError(f"{part}: the index names it, but it has no folder in {root}")
-        if not files(part) and not part.checkpoint.source.startswith("tiny/"):
-            _refuse_unweighted(part, root / part.folder)
-
-
-def _refuse_unweighted(part: Part, folder: Path) -> None:
-    if (folder / "config.json").is_file():
+    if must_fetch(part.checkpoint):
+        return
+    if not (folder := root / part.folder).is_dir():
+        raise CheckpointError(f"{part}: the index names it, but it has no folder in {root}")
+    for path in (there := files(part)):
+        refuse_damaged(path)
+    makes_own = part.checkpoint.source.startswith("tiny/")
+    if not there and not makes_own and (folder / "config.json").is_file():
         raise CheckpointError(f"{part}: there are no weights; wanted safetensors in {folder}")
 
 
@@ -270,8 +268,8 @@ def identity(part: Part) -> str:
         digest.update(repr((part.checkpoint, part.folder, part.casting)).encode())
         return digest.hexdigest()
     if isinstance(part.checkpoint, Lora):
-        (adapter,) = files(part)
-        digest.update(f"lora|{content(adapter)}".encode())
+        ((_, adapter),) = contents(part)
+        digest.update(f"lora|{adapter}".encode())
         return digest.hexdigest()
     digest.update(":".join(class_of(part)).encode())
     weights = files(part)
@@ -282,6 +280,14 @@ def identity(part: Part) -> str:
     if part.casting or part.quantization:
         digest.update(f"|{part.casting}|{part.quantization}".encode())
     return digest.hexdigest()
+
+
+def contents(part: Part) -> tuple[tuple[Path, str], ...]:
+    """The files that `identity` is made of, each with its sha256; none while they are not here."""
+    if (root := configs(part.checkpoint)) is None:
+        return ()
+    beside = () if isinstance(part.checkpoint, Lora) else _identifying(part, root / part.folder)
+    return tuple((path, content(path)) for path in (*beside, *files(part)))
 
 
 def settings(checkpoint: Checkpoint) -> str:

@@ -1,8 +1,8 @@
-"""What is known of large files, kept on disk between runs: their hashes, and that they are whole.
+"""Hashes of large files, kept on disk between runs.
 
 It is one small SQLite database that all processes of a user share. Nothing depends on it: where it
-is locked, damaged, written by a newer version or cannot be written, nothing is known and all is
-computed again. No function here raises for the sake of the database.
+is locked, damaged, written by a newer version or cannot be written, files are hashed again. No
+function here raises for the sake of the database.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from .files import home
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -25,20 +27,19 @@ SETTLING_NS = 2 * 10**9
 """The coarsest step of a file system's clock (FAT): two writes within it can look the same."""
 
 LIMIT = 4096
-"""Most files that are remembered; those that were used longest ago go first."""
+"""Most files that are remembered; those that were hashed longest ago go first."""
 
 _NAME = "digests.sqlite"
 _VERSION = 1
 _TIMEOUT_S = 0.1
-_USED_STEP_NS = 24 * 3600 * 10**9
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT NOT NULL,"
-    " digest TEXT NOT NULL, whole INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID"
+    " digest TEXT NOT NULL, hashed INTEGER NOT NULL) WITHOUT ROWID"
 )
 _TRIM = (
     "DELETE FROM files WHERE path IN"
-    " (SELECT path FROM files ORDER BY used DESC, path LIMIT -1 OFFSET ?)"
+    " (SELECT path FROM files ORDER BY hashed DESC, path LIMIT -1 OFFSET ?)"
 )
 
 _log = logging.getLogger(__name__)
@@ -67,44 +68,20 @@ class Stamp(NamedTuple):
         return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
 
 
-class Known(NamedTuple):
-    """What is known of a file: its sha256 in hexadecimal ("" if not), and whether it is whole."""
-
-    digest: str = ""
-    whole: bool = False
-
-
-def home() -> Path:
-    """The folder where sdgraph keeps what it can make again; $SDGRAPH_HOME or ~/.cache/sdgraph.
-
-    Raises RuntimeError where there is no home folder.
-    """
-    chosen = os.environ.get("SDGRAPH_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "sdgraph"
-
-
-def recall(stamp: Stamp) -> Known:
-    """What an earlier run has kept of the file, if it still has this stamp."""
-    found = Known()
+def recall(stamp: Stamp) -> str | None:
+    """The sha256 that was kept of the file, in hexadecimal, if it still has this stamp."""
+    found = None
     with _forgiving("read"):
         place = home() / _NAME
-        if not place.is_file():
-            return found
-        with _opened(place) as database:
-            row = database.execute(
-                "SELECT digest, whole, used FROM files WHERE path = ? AND stamp = ?", _key(stamp)
-            ).fetchone()
-        if row is None or not _is_digest(row[0]):
-            return found
-        found = Known(row[0], row[1] == 1)
-        # Not at every use: a write costs more than the read.
-        if time.time_ns() - row[2] > _USED_STEP_NS:
-            keep(stamp, found)
-    return found
+        if place.is_file():
+            with _opened(place) as database:
+                query = "SELECT digest FROM files WHERE path = ? AND stamp = ?"
+                found = database.execute(query, _key(stamp)).fetchone()
+    return found[0] if found and _is_digest(found[0]) else None
 
 
-def keep(stamp: Stamp, known: Known) -> None:
-    """Keeps what is known of the file for later runs, in place of what was known before."""
+def keep(stamp: Stamp, digest: str) -> None:
+    """Keeps the sha256 of the file for later runs, in place of what was known before."""
     with _forgiving("written"):
         place = home() / _NAME
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +90,8 @@ def keep(stamp: Stamp, known: Known) -> None:
             database.execute("BEGIN IMMEDIATE")
             database.execute(_TABLE)
             database.execute(f"PRAGMA user_version = {_VERSION}")
-            row = (*_key(stamp), known.digest, int(known.whole), time.time_ns())
-            database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", row)
+            row = (*_key(stamp), digest, time.time_ns())
+            database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", row)
             database.execute(_TRIM, (LIMIT,))
             database.execute("COMMIT")
 

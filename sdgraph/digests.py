@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from . import digest_cache
-from .digest_cache import Known, Stamp
+from .digest_cache import Stamp
 from .errors import CheckpointError, Problem
 
 _MOST_KNOWN = 4096
-_known: dict[Stamp, Known] = {}
+_known: dict[Stamp, str] = {}
 _lock = threading.Lock()
 
 _LONGEST_HEADER = 100_000_000
@@ -36,16 +36,18 @@ def content(path: Path) -> str:
     if _is_blob(target):
         return target.name
     stamp = Stamp.of(target)
-    known = _recall(stamp)
-    if known.digest:
-        return known.digest
-    settled = stamp.is_settled()
-    # sha256 because the hub names blobs by it: the same weights in a folder and in a hub cache
-    # are then one component.
-    with target.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if settled:
-        _remember(stamp, known._replace(digest=digest))
+    digest = _recall(stamp)
+    if digest is None:
+        settled = stamp.is_settled()
+        # sha256 because the hub names blobs by it: the same weights in a folder and in a hub
+        # cache are then one component.
+        with target.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if settled:
+            # If it was written to since, it no longer has this stamp, and never will again.
+            _hold(stamp, digest)
+            if stamp.size >= digest_cache.LEAST_BYTES:
+                digest_cache.keep(stamp, digest)
     return digest
 
 
@@ -75,18 +77,16 @@ def refuse_damaged(path: Path) -> None:
     Reads the header alone: the bytes of the tensors may be anything.
     """
     try:
-        target = path.resolve()
-        stamp = Stamp.of(target)
-        known = _recall(stamp)
-        if known.whole:
-            return
-        settled = stamp.is_settled()
-        with target.open("rb") as file:
-            _check(path, file, stamp.size)
-    except (OSError, RuntimeError) as error:  # the latter for a loop of links, until Python 3.13
+        _refuse_broken(path, Stamp.of(path))
+    except OSError as error:
         _refuse_unreadable(path, "a safetensors file", error)
-    if settled:
-        _remember(stamp, known._replace(whole=True))
+
+
+# What passes is remembered, what raises is not.
+@lru_cache(maxsize=_MOST_KNOWN)
+def _refuse_broken(path: Path, stamp: Stamp) -> None:
+    with path.open("rb") as file:
+        _check(path, file, stamp.size)
 
 
 def _check(path: Path, file: BinaryIO, size: int) -> None:
@@ -149,36 +149,24 @@ def _refuse(
     raise CheckpointError(Problem(str(path), found, wanted, fix)) from cause
 
 
-def _recall(stamp: Stamp) -> Known:
-    """What is known of the file with this stamp, in this process or on disk."""
-    known = _known.get(stamp)
-    if known is None and _is_on_disk(stamp):
-        known = digest_cache.recall(stamp)
-        if known.digest:
-            _hold(stamp, known)
-    return known or Known()
-
-
-def _remember(stamp: Stamp, known: Known) -> None:
-    # If it was written to while it was read, it no longer has this stamp, and never will again.
-    _hold(stamp, known)
-    # Without a hash it is not worth it: a write takes longer than to check a header again.
-    if known.digest and _is_on_disk(stamp):
-        digest_cache.keep(stamp, known)
-
-
-def _is_on_disk(stamp: Stamp) -> bool:
-    return stamp.size >= digest_cache.LEAST_BYTES and not _is_blob(Path(stamp.path))
-
-
 def _is_blob(target: Path) -> bool:
+    """Whether a hub cache named this file by its sha256; small files have shorter names there."""
     return target.parent.name == "blobs" and len(target.name) == 64
 
 
-def _hold(stamp: Stamp, known: Known) -> None:
+def _recall(stamp: Stamp) -> str | None:
+    """The hash of the file with this stamp, from this process or from disk."""
+    digest = _known.get(stamp)
+    if digest is None and stamp.size >= digest_cache.LEAST_BYTES:
+        digest = digest_cache.recall(stamp)
+        if digest is not None:
+            _hold(stamp, digest)
+    return digest
+
+
+def _hold(stamp: Stamp, digest: str) -> None:
     with _lock:
-        _known.pop(stamp, None)
-        _known[stamp] = known
+        _known[stamp] = digest
         while len(_known) > _MOST_KNOWN:
             del _known[next(iter(_known))]
 

@@ -22,6 +22,15 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises then
 
 
+def home() -> Path:
+    """The folder where sdgraph keeps what it can make again; $SDGRAPH_HOME or ~/.cache/sdgraph.
+
+    Raises RuntimeError where there is no home folder.
+    """
+    chosen = os.environ.get("SDGRAPH_HOME")
+    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "sdgraph"
+
+
 @contextmanager
 def write_beside(path: str | Path) -> Iterator[Path]:
     """A hidden path in the folder of `path`, renamed over it at the end, removed on any exception.

@@ -1,4 +1,4 @@
-"""The bytes that components take in memory, told from the headers of their files. Torch-free.
+"""The bytes that components take in memory: told from their files, and once they are loaded.
 
 A safetensors file begins with the length of a JSON header (8 bytes, little endian), which says of
 each tensor its dtype and its shape.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from . import checkpoints
 from .weights import Lora, Part
@@ -65,3 +66,27 @@ def _tensors(path: str, size: int, when: tuple[int, ...]) -> Mapping[tuple[str, 
         # What is damaged is refused where the graph is checked; here its size will do.
         return None
     return dict(counts) or None
+
+
+def bytes_of(module: Any) -> int:
+    """The bytes of what a module keeps in its files: parameters and buffers; 0 for what has none.
+
+    Buffers that are made with the module and in no file are a few numbers.
+    """
+    if not hasattr(module, "parameters"):
+        return 0
+    return sum(map(_held, (*module.parameters(), *_kept_buffers(module))))
+
+
+def _kept_buffers(module: Any) -> Iterator[Any]:
+    for each in module.modules() if hasattr(module, "modules") else ():
+        for name, buffer in each.named_buffers(recurse=False):
+            if name not in each._non_persistent_buffers_set:
+                yield buffer
+
+
+def _held(tensor: Any) -> int:
+    """The bytes of a tensor, of a quantized one those of the tensors inside it."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(_held(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    return int(tensor.numel() * tensor.element_size())

@@ -13,12 +13,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from . import checkpoints, devices
 from .checkpoints import Part, identity
+from .digests import refuse_changed
 from .errors import CheckpointError
-from .footprint import footprint
+from .footprint import bytes_of, footprint
 from .forecast import UNBOUND, Demand, Key, Move, Residence, Resident, Room, excess, room_for
 from .loading import load_quietly, refuse_device
 from .residency import Budgets, Held, Tier
@@ -33,6 +35,18 @@ Moves = Callable[[Sequence[Resident], Residence], Sequence[Move]]
 
 # One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
 _loading = threading.Lock()
+
+
+class Planned(NamedTuple):
+    """What a plan has worked out of a component: its identity, and its files with their sha256."""
+
+    identity: str
+    files: tuple[tuple[Path, str], ...] = ()
+
+    def refuse_changed(self) -> None:
+        """Raises CheckpointError where a file is no longer as it was."""
+        for path, digest in self.files:
+            refuse_changed(path, digest)
 
 
 @dataclass(eq=False)
@@ -115,13 +129,14 @@ class ModelCache:
         dtype: str,
         report: Report | None = None,
         *,
-        known: Mapping[str, str] | None = None,
+        known: Mapping[str, Planned] | None = None,
         moves: Moves | None = None,
     ) -> Iterator[Models]:
         """All of a node's components, loaded and pinned until the block ends.
 
-        `known` are identities that a plan has worked out, by name; `moves` its word on what goes.
-        Raises CheckpointError when one cannot be loaded; nothing stays pinned then.
+        `known` is what a plan has worked out, by name; `moves` its word on what goes. Raises
+        CheckpointError when one cannot be loaded, or a file of it has changed since the plan;
+        nothing stays pinned then.
         """
         held: dict[str, Component] = {}
         known = known or {}
@@ -131,10 +146,16 @@ class ModelCache:
                     refuse_device(part, "cpu" if part.on_host else device)
                 wanted = {
                     name: resident(
-                        part, known.get(name) or checkpoints.identity(part), device, dtype
+                        part,
+                        known[name].identity if name in known else identity(part),
+                        device,
+                        dtype,
                     )
                     for name, part in parts.items()
                 }
+                for name, each in wanted.items():
+                    if name in known and each.key not in self._components:
+                        known[name].refuse_changed()
                 self._arrange(list(wanted.values()), parts.values(), device, moves, report)
                 for name, each in wanted.items():
                     held[name] = self._components[each.key]
@@ -285,27 +306,3 @@ def _give_back(places: set[str]) -> None:
     for device in places:
         devices.give_back(device)
     places.clear()
-
-
-def bytes_of(module: Any) -> int:
-    """The bytes of what a module keeps in its files: parameters and buffers; 0 for what has none.
-
-    Buffers that are made with the module and in no file are a few numbers.
-    """
-    if not hasattr(module, "parameters"):
-        return 0
-    return sum(map(_held, (*module.parameters(), *_kept_buffers(module))))
-
-
-def _kept_buffers(module: Any) -> Iterator[Any]:
-    for each in module.modules() if hasattr(module, "modules") else ():
-        for name, buffer in each.named_buffers(recurse=False):
-            if name not in each._non_persistent_buffers_set:
-                yield buffer
-
-
-def _held(tensor: Any) -> int:
-    """The bytes of a tensor, of a quantized one those of the tensors inside it."""
-    if hasattr(tensor, "__tensor_flatten__"):
-        return sum(_held(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
-    return int(tensor.numel() * tensor.element_size())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from . import checkpoints
@@ -24,6 +25,8 @@ class Use:
     name: str
     part: Part
     resident: Resident
+    files: tuple[tuple[Path, str], ...] = field(default=(), repr=False)
+    """The files it is made of, each with its sha256 when this was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +232,12 @@ def _uses(node: Node[Any], device: str, dtype: str) -> tuple[Use, ...]:
     if "models" not in type(node).definition.services or late_checkpoint(node):
         return ()
     return tuple(
-        Use(name, part, resident(part, checkpoints.identity(part), device, dtype))
+        Use(
+            name, part, resident(part, checkpoints.identity(part), device, dtype),
+            checkpoints.contents(part),
+        )
         for name, part in node.parts().items()
-    )
+    )  # fmt: skip
 
 
 def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:

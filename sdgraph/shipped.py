@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CheckpointError, Problem, did_you_mean
+from .files import home
 
 _SHIPPED = Path(__file__).with_name("tiny")
 _PREFIX = "tiny/"
@@ -106,13 +107,7 @@ def _kept(source: Path, _home: str | None) -> Path:
 
 def _place(source: Path, files: Mapping[str, bytes]) -> Path:
     """Where the weights for these package files are kept."""
-    return _home() / "tiny" / _digest(files) / source.name
-
-
-def _home() -> Path:
-    """The folder where sdgraph keeps what it can make again."""
-    chosen = os.environ.get("SDGRAPH_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "sdgraph"
+    return home() / "tiny" / _digest(files) / source.name
 
 
 def _files(source: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from .content import content_of
 from .errors import ValueRefused
 from .graph import late_checkpoint
 from .itinerary import Itinerary
-from .models import ModelCache, Models
+from .models import ModelCache, Models, Planned
 from .node import Node
 from .plan import Plan, Step, demands, surroundings
 from .ports import a
@@ -128,7 +128,7 @@ class Steps:
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
         """The lease of what the plan names, or of what a late checkpoint turns out to need."""
-        known = {use.name: use.resident.key[0] for use in step.uses}
+        known = {use.name: Planned(use.resident.key[0], use.files) for use in step.uses}
         parts = {use.name: use.part for use in step.uses} or node.parts()
         moves = partial(self._itinerary.before, self._places[step.node])
         return self._models.lease(

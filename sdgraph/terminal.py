@@ -161,9 +161,6 @@ class _Screen:
             if task_done is not None:
                 self._progress.remove_task(task_done)
         if line is not None:
-            dim = isinstance(
-                event, events.Loaded | events.Moved | events.Evicted | events.RunStarted
-            )
             self._progress.console.print(
                 line, style="dim" if isinstance(event, _DIM) else None, soft_wrap=True
             )

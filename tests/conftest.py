@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests import toys
+from tests.hashing import place as place
 
 # A first call may import torch; nothing here is a timed test.
 settings.register_profile("sdgraph", deadline=None)

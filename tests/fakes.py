@@ -9,10 +9,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sdgraph.checkpoints import Part, size
+from sdgraph.checkpoints import Part
+from sdgraph.footprint import footprint
 from sdgraph.models import Component
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def safetensors(content: bytes) -> bytes:
+    """A whole safetensors file of one tensor with these bytes."""
+    count = len(content)
+    header = {"weight": {"dtype": "U8", "shape": [count], "data_offsets": [0, count]}}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content
 
 
 def component(folder: Path, weights: bytes, name: str = WEIGHTS, **config: Any) -> None:
@@ -104,7 +113,7 @@ class Loader:
             if str(part) in self.failing:
                 raise OSError("the file is torn")
             self.loaded.append(str(part))
-            return Module(part.folder, size(part) * self.swollen, device)
+            return Module(part.folder, footprint(part, dtype) * self.swollen, device)
         finally:
             self._busy.release()
 

@@ -22,6 +22,7 @@ from sdgraph.plan import Plan
 from sdgraph.residency import Budgets
 from sdgraph.run import Session
 from sdgraph.store import Store
+from sdgraph.values import Checkpoint
 from tests import fakes, toys
 
 SIZES = (5, 9, 14, 22)
@@ -37,8 +38,9 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     made = []
     for number in range(6):
         unet, vae = (chance.choice(SIZES) for _ in range(2))
-        weights = {"unet": bytes([chance.randrange(3)]) * unet, "vae": bytes([9]) * vae}
-        made.append(str(fakes.checkpoint(folder / f"m{number}", **weights)))
+        unet_bytes = fakes.safetensors(bytes([chance.randrange(3)]) * unet)
+        vae_bytes = fakes.safetensors(bytes([9]) * vae)
+        made.append(str(fakes.checkpoint(folder / f"m{number}", unet=unet_bytes, vae=vae_bytes)))
     return made
 
 
@@ -65,7 +67,8 @@ def workflow(chance: random.Random, family: Sequence[str]) -> Graph:
         if chance.random() < 0.3:
             nodes.append(toys.Join(words=[prompt, other]))
         else:
-            nodes.append(toys.Dream(prompt=prompt, checkpoint=chance.choice(family), steps=number))
+            source = Checkpoint(chance.choice(family))
+            nodes.append(toys.Dream(prompt=prompt, checkpoint=source, steps=number))
     return Graph.of(*chance.sample(nodes, min(len(nodes), chance.randint(1, 4))))
 
 
@@ -156,12 +159,10 @@ def test_a_run_that_strays_from_its_plan_keeps_the_budget(family: list[str], see
     session.run(first)
     told: list[events.Event] = []
     session.run(Graph.of(*nodes), told.append)
-    held: dict[str, tuple[str, int]] = {}
-    for each in session.models.loaded():
-        held[each.name] = (each.tier, each.bytes)
+    held = [(each.tier, each.bytes) for each in session.models.loaded()]
     for tier, budget in (("accelerator", accelerator), ("host", host)):
         if budget is not None:
-            assert sum(size for at, size in held.values() if at == tier) <= budget
+            assert sum(size for at, size in held if at == tier) <= budget
     assert not any(each.leases for each in session.models.loaded())
 
 
@@ -192,11 +193,12 @@ def test_what_is_found_free_is_no_law(family: list[str]) -> None:
 
 
 def test_another_runs_lease_in_the_way_is_worked_around(tmp_path: Path) -> None:
-    one = fakes.checkpoint(tmp_path / "one", unet=b"u" * 7, vae=b"v")
-    two = fakes.checkpoint(tmp_path / "two", unet=b"w" * 5, vae=b"x")
+    small, large = fakes.safetensors(b"v"), fakes.safetensors(b"u" * 7)
+    one = fakes.checkpoint(tmp_path / "one", unet=large, vae=small)
+    two = fakes.checkpoint(tmp_path / "two", unet=fakes.safetensors(b"w" * 5), vae=small)
     session = session_on("cuda", 10, None)
     graph = Graph.of(toys.Dream(checkpoint=str(two)))  # type: ignore[arg-type]
-    with session.models.lease({"unet": Part(toys.Checkpoint(one), "unet")}, "cuda", "float32"):
+    with session.models.lease({"unet": Part(Checkpoint(one), "unet")}, "cuda", "float32"):
         session.run(graph)
         names = [each.name for each in session.models.loaded()]
         assert names == [f"{one}/unet", f"{two}/vae"], "what was above the budget has gone"

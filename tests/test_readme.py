@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import PIL.Image
 import pytest
 
 from sdgraph import run
+from sdgraph.nodes.offloading import Offload
+from sdgraph.nodes.tuning import KNOBS
 from sdgraph.nodes.world import parse
 from sdgraph.registry import installed
 from sdgraph.values import Image
+from sdgraph.weights import QUANTIZATIONS
 from sdgraph.workflow import shipped, workflow_from_yaml
+from tests.nodes import lora_files
 
 README = Path(__file__).parents[1] / "README.md"
 SAMPLES = Path(str(shipped()["inpaint"])).parent / "samples"
@@ -68,6 +73,28 @@ def test_every_line_of_the_tour_has_no_problems(tmp_path: Path) -> None:
     workflow = workflow_from_yaml(head + blocks("yaml")[1], folder=tmp_path)
 
     assert workflow.problems() == []
+
+
+def test_the_examples_with_an_adapter_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lora_files.write(tmp_path / "style.safetensors", lora_files.tensors("tiny/text-to-image"))
+    monkeypatch.chdir(tmp_path)
+
+    assert workflow_from_yaml(blocks("yaml")[2], folder=tmp_path).problems() == []
+    exec(compile(blocks("python")[2], "README", "exec", dont_inherit=True), {})
+
+
+def test_every_knob_that_the_readme_names_is_there() -> None:
+    text = README.read_text("utf-8")
+    rows = [
+        line.split("|")[2]
+        for line in text.splitlines()
+        if re.match(r"\| `(tuning|offl|quan)", line)
+    ]
+    tuning, offload, quantization = (set(re.findall(r"`(\w+)`", row)) for row in rows)
+
+    assert tuning == set(KNOBS)
+    assert offload == set(get_args(Offload))
+    assert quantization == set(QUANTIZATIONS)
 
 
 def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
