@@ -8,7 +8,8 @@ SdgraphError                 the root: catch this to catch them all
 ├── PackError                a node pack cannot be loaded, or two packs share a name
 ├── Told                     a failure that may keep what was found and wanted apart
 │   ├── CheckpointError      a checkpoint is missing, damaged or of the wrong kind
-│   └── MediaError           a picture or video file cannot be read or written
+│   ├── MediaError           a picture or video file cannot be read or written
+│   └── OutOfMemory          a node wants more memory than there is, whatever was tried
 ├── ValueRefused             a value that cannot be what it claims (also a ValueError)
 └── NodeFailed               a node raised while it ran; the cause is chained
 """
@@ -118,6 +119,10 @@ class MediaError(Told):
     """A picture or video file cannot be read or written."""
 
 
+class OutOfMemory(Told):
+    """A node wants more memory than there is, whatever was tried."""
+
+
 class ValueRefused(SdgraphError, ValueError):
     """A value cannot be what it claims: a wrong shape, kind, range or size."""
 
@@ -146,3 +151,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A fix that names the nearest of `known`, or nothing."""
     found = nearest(word, known)
     return f"did you mean {found!r}?" if found else ""
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What an error says if it is one of too little memory, on any device; else None."""
+    said = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, MemoryError | OutOfMemory):
+        return said or type(error).__name__
+    if not isinstance(error, RuntimeError):
+        return None
+    # torch.OutOfMemoryError on accelerators, by its name for torch need not be here; its
+    # allocator for the CPU, and MPS in older versions, raise a plain RuntimeError.
+    named = any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)
+    return said if named or any(words in said.lower() for words in _WORDS) else None
+
+
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory")

@@ -123,6 +123,16 @@ class NodeFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Retried(Event):
+    """A node ran out of memory and is tried again, in the way that `how` tells."""
+
+    kind = "retried"
+    node: str
+    found: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFailed(Event):
     """A node raised."""
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from . import checkpoints, devices
 from .checkpoints import Part, identity
 from .digests import refuse_changed
-from .errors import CheckpointError
+from .errors import CheckpointError, OutOfMemory, out_of_memory
 from .footprint import bytes_of, footprint
 from .forecast import UNBOUND, Demand, Key, Move, Residence, Resident, Room, excess, room_for
 from .loading import load_quietly, refuse_device
@@ -197,11 +197,11 @@ class ModelCache:
         with self._lock:
             return tuple(self._components.values())
 
-    def unload(self) -> int:
+    def unload(self, report: Report | None = None) -> int:
         """Drops everything that nobody holds or has pinned, and says how many bytes that was."""
         with self._lock:
             free = [each for each in self._components.values() if not (each.leases or each.pinned)]
-            self._perform([Move("drop", each.resident) for each in free], {}, None)
+            self._perform([Move("drop", each.resident) for each in free], {}, report)
             return sum(each.bytes for each in free)
 
     def _free(self, device: str, tier: Tier) -> int:
@@ -278,6 +278,9 @@ class ModelCache:
         except CheckpointError:
             raise
         except Exception as error:
+            if (said := out_of_memory(error)) is not None:
+                error.__traceback__ = None
+                raise OutOfMemory(said) from None
             # The libraries raise many kinds for a damaged file. Frames of the failed load hold
             # tensors: `from None` with a text lets them go.
             error.__traceback__ = None

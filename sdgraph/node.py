@@ -109,6 +109,13 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         """
         return 0
 
+    def lighter(self) -> Iterator[tuple[str, Self]]:
+        """Ways to make about the same with less memory, each in words, the least costly first.
+
+        They are tried in turn when there is too little memory for the node as it is.
+        """
+        yield from ()
+
     def check(self) -> Iterator[Problem]:
         """Problems that only files can show (a missing picture, a checkpoint of another kind).
 

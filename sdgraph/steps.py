@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, ExitStack
+import traceback
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import events, provenance
+from . import devices, events, provenance
 from .content import content_of
-from .errors import ValueRefused
+from .errors import ValueRefused, out_of_memory
 from .graph import late_checkpoint
 from .itinerary import Itinerary
+from .ladder import exhausted, rungs
 from .models import ModelCache, Models, Planned
 from .node import Node
 from .plan import Plan, Step, demands, surroundings
@@ -47,6 +50,8 @@ class Steps:
         self._dtype = dtype
         self._clock = clock
         self._stop = threading.Event()
+        self._altered: set[Node[Any]] = set()
+        """Nodes that were made in another way than asked for, so that memory held out."""
         self._places = {step.node: place for place, step in enumerate(plan.steps)}
         moves = [step.moves for step in plan.steps]
         self._itinerary = Itinerary(demands(plan.steps), moves, plan.device, plan.room, plan.held)
@@ -69,7 +74,7 @@ class Steps:
         else:
             value = self._run(step)
             self.results[node] = value
-            if key is not None and self._store is not None:
+            if key is not None and self._store is not None and node not in self._altered:
                 self._remember(node, key, value)
 
     def release(self, node: Node[Any]) -> None:
@@ -109,21 +114,43 @@ class Steps:
         self._clock.emit(events.NodeStarted, step.name, type(node).__name__)
         arguments = node.arguments(self.results)
         services = type(node).definition.services
-        with ExitStack() as leases:
-            if services:
-                if late_checkpoint(node):
-                    node = self._with_checkpoints(node)
-                if "progress" in services:
-                    arguments["progress"] = self._progress(step.name)
-                if "provenance" in services:
-                    arguments["provenance"] = self._provenance(step)
-                if "models" in services:
-                    arguments["models"] = leases.enter_context(self._lease(node, step))
-            if self._stop.is_set():
-                raise Stopped
-            value = _of_kind(node, node.run(**arguments))
+        if services:
+            if late_checkpoint(node):
+                node = self._with_checkpoints(node)
+            if "progress" in services:
+                arguments["progress"] = self._progress(step.name)
+            if "provenance" in services:
+                arguments["provenance"] = self._provenance(step)
+        if self._stop.is_set():
+            raise Stopped
+        if "models" in services:
+            value = self._with_models(step, node, arguments)
+        else:
+            value = node.run(**arguments)
+        value = _of_kind(node, value)
         file = str(value) if node.effect and isinstance(value, Path) else None
         self._clock.emit(events.NodeFinished, step.name, self._clock.now() - began, file)
+        return value
+
+    def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
+        """What the node makes with its models; out of memory, by the next rung of the ladder."""
+        said, value = _attempt(self._lease(node, step), node, arguments)
+        tried: list[str] = []
+        for rung in rungs(node, self._plan.device) if said is not None else ():
+            devices.give_back(self._plan.device)
+            self._clock.emit(events.Retried, step.name, said, rung.told)
+            tried.append(rung.told)
+            if rung.unload:
+                self._models.unload(self._report)
+            if rung.altered:
+                self._altered.add(step.node)
+            dtype = self._dtype if rung.device != "cpu" else devices.dtype_for("cpu")
+            lease = self._models.lease(rung.node.parts(), rung.device, dtype, self._report)
+            said, value = _attempt(lease, rung.node, arguments)
+            if said is None:
+                break
+        if said is not None:
+            raise exhausted(self._plan.device, said, tried)
         return value
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
@@ -165,6 +192,22 @@ class Steps:
             self.bytes_loaded += details["file_bytes"]
         kinds = {"loaded": events.Loaded, "evicted": events.Evicted, "moved": events.Moved}
         self._clock.emit(partial(kinds[happened], **details))
+
+
+def _attempt(
+    lease: AbstractContextManager[Models], node: Node[Any], arguments: Mapping[str, Any]
+) -> tuple[str | None, Any]:
+    """What stopped the node for want of memory, if anything did; and what it made."""
+    try:
+        with lease as models:
+            return None, node.run(**arguments, models=models)
+    except Exception as error:
+        said = out_of_memory(error)
+        if said is None:
+            raise
+        # Frames hold tensors, and would until the next rung is through.
+        traceback.clear_frames(error.__traceback__)
+        return said, None
 
 
 def _of_kind(node: Node[Any], value: Any) -> Any:

@@ -116,6 +116,8 @@ class Lines:
                 kind = self.types.get(event.node, "")
                 loss = _loss(self._losses.get(event.node))
                 return f"{event.node:{self._width}}  {kind:14}  {_seconds(event.seconds)}{loss}"
+            case events.Retried():
+                return f"{event.node:{self._width}}  out of memory; again: {event.how}"
             case events.NodeFailed():
                 return f"{event.node:{self._width}}  failed"
             case events.RunFinished():

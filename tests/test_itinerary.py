@@ -119,7 +119,7 @@ def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
 
 def most_held(plan: Plan, told: Sequence[events.Event]) -> tuple[int, int]:
     """The most bytes on the accelerator and on the host, counted from events."""
-    at = {each.name: (held.tier, each.bytes) for each, held in plan.held.items()}
+    at = {each.name: (str(held.tier), each.bytes) for each, held in plan.held.items()}
     device = {True: "host", False: "accelerator"}
     peaks = [0, 0]
 
