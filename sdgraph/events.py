@@ -77,6 +77,16 @@ class Loaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAhead(Event):
+    """A component's files were read into the system's cache, while a node computed."""
+
+    kind = "read_ahead"
+    component: str
+    file_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Moved(Event):
     """A component was moved to `device`: to "cpu" to make room, or back to where it is used."""
 

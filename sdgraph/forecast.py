@@ -135,6 +135,56 @@ def excess(room: Room, held: Residence) -> tuple[Move, ...]:
     return tuple(gone)
 
 
+def read_ahead(
+    demands: Sequence[Demand], moves: Sequence[tuple[Move, ...]], device: str, room: Room,
+    held: Residence,
+) -> tuple[tuple[Resident, ...], ...]:  # fmt: skip
+    """For each place in the order the components whose files are read while its step computes.
+
+    They are the next that are loaded, as far as host memory has room for them beside all else.
+    """
+    found: list[tuple[Resident, ...]] = [()] * len(demands)
+    tiers = {each.key: at.tier for each, at in held.items()}
+    sizes = {each.key: each.bytes for each in held}
+    start: int | None = None
+    most = 0
+    for place, (demand, here) in enumerate(zip(demands, moves, strict=True)):
+        loads = [move.resident for move in here if move.kind == "load"]
+        if loads and start is not None:
+            spare = room.limits.of(Tier.HOST) - most
+            found[start] = _that_fit(loads, spare)
+        tiers = moved(tiers, here)
+        sizes.update((each.key, each.bytes) for each in demand.residents)
+        working = demand.working if device == "cpu" else 0
+        on_host = sum(sizes[key] for key, tier in tiers.items() if tier is Tier.HOST) + working
+        if loads or start is None:
+            start, most = (place if demand.residents else None), on_host
+        most = max(most, on_host)
+    return tuple(found)
+
+
+def _that_fit(loads: Sequence[Resident], spare: int) -> tuple[Resident, ...]:
+    """The first of these whose files take no more than the spare bytes together."""
+    taken = []
+    for each in loads:
+        spare -= each.file_bytes
+        if spare < 0:
+            break
+        taken.append(each)
+    return tuple(taken)
+
+
+def moved(tiers: Mapping[Key, Tier], moves: Sequence[Move]) -> dict[Key, Tier]:
+    """Where components are after some moves."""
+    found = dict(tiers)
+    for kind, resident in moves:
+        if kind == "drop":
+            found.pop(resident.key, None)
+        else:
+            found[resident.key] = Tier.HOST if kind == "down" else resident.home
+    return found
+
+
 class _Scene:
     """A workload, and the components that its numbers stand for."""
 

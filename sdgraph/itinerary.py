@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .errors import ValueRefused
-from .forecast import Demand, Key, Move, Residence, Resident, Room, continued, room_for
+from .forecast import Demand, Key, Move, Residence, Resident, Room, continued, moved, room_for
 from .residency import Held, Tier
 
 
@@ -76,17 +76,6 @@ class Itinerary:
             self._moves = {place: room_for(alone, self._device, self._room, held)}
         else:
             self._moves = dict(enumerate(told.moves, place))
-
-
-def moved(tiers: Mapping[Key, Tier], moves: Sequence[Move]) -> dict[Key, Tier]:
-    """Where components are after some moves."""
-    found = dict(tiers)
-    for kind, resident in moves:
-        if kind == "drop":
-            found.pop(resident.key, None)
-        else:
-            found[resident.key] = Tier.HOST if kind == "down" else resident.home
-    return found
 
 
 def _tiers(held: Mapping[Resident, Held]) -> dict[Key, Tier]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from . import checkpoints
 from .checkpoints import Part
-from .forecast import Demand, Forecast, Move, Residence, Resident, Room, forecast
+from .forecast import Demand, Forecast, Move, Residence, Resident, Room, forecast, read_ahead
 from .graph import Graph, late_checkpoint
 from .models import resident
 from .node import Node
@@ -43,6 +43,8 @@ class Step:
     """The bytes it is thought to work with beside its components."""
     moves: tuple[Move, ...] = ()
     """What is done to memory before it runs, in order."""
+    ahead: tuple[Resident, ...] = ()
+    """The components whose files are read into the system's cache while it computes."""
     releases: tuple[Node[Any], ...] = ()
     """The results that nobody reads after this step."""
     found: Remembered | None = field(default=None, repr=False, compare=False)
@@ -123,9 +125,10 @@ def plan(
     told = _foreseen(steps, device, room, held)
     steps = [steps[place] for place in told.order]
     releases = _releases(graph, [step.node for step in steps], remembered)
+    ahead = read_ahead(demands(steps), told.moves, device, room, held)
     done = tuple(
-        replace(step, moves=moves, releases=releases.get(step.node, ()))
-        for step, moves in zip(steps, told.moves, strict=True)
+        replace(step, moves=moves, ahead=soon, releases=releases.get(step.node, ()))
+        for step, moves, soon in zip(steps, told.moves, ahead, strict=True)
     )
     return Plan(
         graph, done, device, dtype, room, held, told.peak_accelerator, told.peak_host, told.short

@@ -117,6 +117,7 @@ def _shifts(step: Step) -> str:
         for kind, each in step.moves
         if kind != "load"
     ]
+    told += [f"reads {each.name} ahead" for each in step.ahead]
     return ", ".join(told)
 
 

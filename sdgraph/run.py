@@ -62,7 +62,10 @@ class Session:
         steps = Steps(made, self.models, self.store, dtype, clock)
         reused = sum(step.action == "reuse" for step in made.steps)
         clock.emit(events.RunStarted, len(made.steps) - reused, reused, device)
-        Schedule(made, steps).execute()
+        try:
+            Schedule(made, steps).execute()
+        finally:
+            steps.close()
         clock.emit(events.RunFinished, clock.now(), steps.loads, steps.bytes_loaded)
         return {graph.names[node]: steps.results[node] for node in graph.targets}
 

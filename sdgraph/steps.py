@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from .models import ModelCache, Models, Planned
 from .node import Node
 from .plan import Plan, Step, demands, surroundings
 from .ports import a
+from .reading import Reader, Reading
 from .store import Store, result_key
 from .weights import Checkpoint
 from .wording import describe
@@ -55,6 +56,17 @@ class Steps:
         self._places = {step.node: place for place, step in enumerate(plan.steps)}
         moves = [step.moves for step in plan.steps]
         self._itinerary = Itinerary(demands(plan.steps), moves, plan.device, plan.room, plan.held)
+
+        self._reader = Reader()
+        self._files = {
+            use.resident.key: tuple(path for path, _ in use.files)
+            for step in plan.steps
+            for use in step.uses
+        }
+
+    def close(self) -> None:
+        """Ends what goes on beside the steps."""
+        self._reader.close()
 
     def stop(self) -> None:
         """Makes every running node stop at its next step."""
@@ -134,7 +146,7 @@ class Steps:
 
     def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What the node makes with its models; out of memory, by the next rung of the ladder."""
-        said, value = _attempt(self._lease(node, step), node, arguments)
+        said, value = _attempt(self._lease(node, step), node, arguments, self._reads(step))
         tried: list[str] = []
         for rung in rungs(node, self._plan.device) if said is not None else ():
             devices.give_back(self._plan.device)
@@ -161,6 +173,19 @@ class Steps:
         return self._models.lease(
             parts, self._plan.device, self._dtype, self._report, known=known, moves=moves
         )
+
+    def _reads(self, step: Step) -> Callable[[], object] | None:
+        """What has the files of the components that are loaded next read in the background."""
+        if not step.ahead:
+            return None
+        readings = [
+            Reading(
+                self._files[each.key],
+                partial(self._clock.emit, events.ReadAhead, each.name, each.file_bytes),
+            )
+            for each in step.ahead
+        ]
+        return partial(self._reader.read, readings)
 
     def _with_checkpoints(self, node: Node[Any]) -> Node[Any]:
         """The node with the checkpoints that other nodes made put in as literals."""
@@ -195,11 +220,16 @@ class Steps:
 
 
 def _attempt(
-    lease: AbstractContextManager[Models], node: Node[Any], arguments: Mapping[str, Any]
+    lease: AbstractContextManager[Models],
+    node: Node[Any],
+    arguments: Mapping[str, Any],
+    once_leased: Callable[[], object] | None = None,
 ) -> tuple[str | None, Any]:
     """What stopped the node for want of memory, if anything did; and what it made."""
     try:
         with lease as models:
+            if once_leased is not None:
+                once_leased()
             return None, node.run(**arguments, models=models)
     except Exception as error:
         said = out_of_memory(error)
