@@ -23,7 +23,8 @@ def test_models_and_light_nodes_in_any_graph_end_in_order(
 ) -> None:
     model = str(tmp_path / "model")
     if not Path(model).exists():
-        fakes.checkpoint(Path(model), unet=b"u", vae=b"v")
+        whole = {name: fakes.safetensors(b"w") for name in ("unet", "vae")}
+        fakes.checkpoint(Path(model), **whole)
     made: list[Node[str]] = [toys.Text(text="start")]
     for place, (heavy, one, two) in enumerate(shape):
         first, second = made[one % len(made)], made[two % len(made)]
