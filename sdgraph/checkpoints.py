@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from . import adapters, hub, shipped
-from .digests import content, read_json, refuse_damaged
+from .digests import read_json, refuse_damaged
 from .errors import CheckpointError, Problem
 from .files import expanded
 from .weights import QUANTIZATIONS, Checkpoint, Lora
@@ -254,71 +252,3 @@ def present_files(part: Part) -> tuple[Path, ...]:
         made = shipped.made(part.checkpoint.source)
         found = _weight_files(part, made / part.folder) if made else ()
     return found
-
-
-def identity(part: Part) -> str:
-    """A hash of what the component computes with: class, config and the content of its weights.
-
-    Parts of different checkpoints that hold the same are one. A hub checkpoint that is not here
-    yet is known by its name and revision until it is. The dtype to load in is no part of it.
-    """
-    root = configs(part.checkpoint)
-    digest = hashlib.blake2b(digest_size=16)
-    if root is None:
-        digest.update(repr((part.checkpoint, part.folder, part.casting)).encode())
-        return digest.hexdigest()
-    if isinstance(part.checkpoint, Lora):
-        ((_, adapter),) = contents(part)
-        digest.update(f"lora|{adapter}".encode())
-        return digest.hexdigest()
-    digest.update(":".join(class_of(part)).encode())
-    weights = files(part)
-    for path in (*_identifying(part, root / part.folder), *weights):
-        # Where the config is all there is, weights are made from it, to the letter.
-        by_meaning = weights and path.name == "config.json"
-        digest.update(f"|{_meaning(path) if by_meaning else content(path)}".encode())
-    if part.casting or part.quantization:
-        digest.update(f"|{part.casting}|{part.quantization}".encode())
-    return digest.hexdigest()
-
-
-def contents(part: Part) -> tuple[tuple[Path, str], ...]:
-    """The files that `identity` is made of, each with its sha256; none while they are not here."""
-    if (root := configs(part.checkpoint)) is None:
-        return ()
-    beside = () if isinstance(part.checkpoint, Lora) else _identifying(part, root / part.folder)
-    return tuple((path, content(path)) for path in (*beside, *files(part)))
-
-
-def settings(checkpoint: Checkpoint) -> str:
-    """A hash of what a checkpoint says beside its components: its index and its scheduler."""
-    root = configs(checkpoint)
-    if root is None:
-        return ""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in (root / INDEX, root / "scheduler" / "scheduler_config.json"):
-        if path.is_file():
-            digest.update(f"{path.name}|{content(path)}|".encode())
-    return digest.hexdigest()
-
-
-def _meaning(config: Path) -> str:
-    """A config's content without what only says who wrote it, and with what."""
-    told = {key: value for key, value in read_json(config).items() if key not in _HEARSAY}
-    return json.dumps(told, sort_keys=True)
-
-
-_HEARSAY = ("_name_or_path", "_diffusers_version", "transformers_version")
-
-
-def _identifying(part: Part, folder: Path) -> Iterator[Path]:
-    """The files that beside weights decide what a component computes, in order."""
-    if part.processor:
-        config(part.checkpoint, part.folder, "preprocessor_config.json")  # tells if it is missing
-        yield folder / "preprocessor_config.json"
-    elif (folder / "config.json").is_file():
-        yield folder / "config.json"
-    else:
-        # Tokenizers, schedulers and processors are all small files.
-        texts = (name for name in os.listdir(folder) if name.endswith((".json", ".txt", ".model")))
-        yield from (folder / name for name in sorted(texts))

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import checkpoints, devices
-from .checkpoints import Part, identity
+from .checkpoints import Part
 from .digests import refuse_changed
 from .errors import CheckpointError, OutOfMemory, out_of_memory
 from .footprint import bytes_of, footprint
 from .forecast import UNBOUND, Demand, Key, Move, Residence, Resident, Room, excess, room_for
+from .identities import identity
 from .loading import load_quietly, refuse_device
 from .residency import Budgets, Held, Tier
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from . import checkpoints
+from . import checkpoints, identities
 from .checkpoints import Part
 from .forecast import Demand, Forecast, Move, Residence, Resident, Room, forecast, read_ahead
 from .graph import Graph, late_checkpoint
@@ -175,13 +175,13 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
     if "models" not in type(node).definition.services:
         return ""
     parts = node.parts()
-    identities = ",".join(
-        f"{name}={checkpoints.identity(parts[name])}:{parts[name].checkpoint.dtype}"
+    components = ",".join(
+        f"{name}={identities.identity(parts[name])}:{parts[name].checkpoint.dtype}"
         for name in sorted(parts)
     )
     used = dict.fromkeys(part.checkpoint for part in parts.values())
-    told = ",".join(checkpoints.settings(checkpoint) for checkpoint in used)
-    return f"{identities};{told};{device};{dtype}"
+    told = ",".join(identities.settings(checkpoint) for checkpoint in used)
+    return f"{components};{told};{device};{dtype}"
 
 
 def _remembered(
@@ -236,8 +236,8 @@ def _uses(node: Node[Any], device: str, dtype: str) -> tuple[Use, ...]:
         return ()
     return tuple(
         Use(
-            name, part, resident(part, checkpoints.identity(part), device, dtype),
-            checkpoints.contents(part),
+            name, part, resident(part, identities.identity(part), device, dtype),
+            identities.contents(part),
         )
         for name, part in node.parts().items()
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from sdgraph import checkpoints
+from sdgraph import checkpoints, identities
 from sdgraph.checkpoints import Part
 from sdgraph.errors import CheckpointError
 from sdgraph.values import Checkpoint
@@ -62,32 +62,32 @@ def test_the_hub_cache_is_found_by_name_and_revision(hub: Path, model: Path) -> 
 
 def test_an_identity_is_the_same_in_a_folder_and_in_the_hub_cache(hub: Path, model: Path) -> None:
     fakes.in_hub_cache(hub, "org/name", model)
-    assert checkpoints.identity(unet(model)) == checkpoints.identity(unet("org/name"))
+    assert identities.identity(unet(model)) == identities.identity(unet("org/name"))
 
 
 def test_a_hub_cache_tells_an_identity_without_reading_the_weights(hub: Path, model: Path) -> None:
     snapshot = fakes.in_hub_cache(hub, "org/name", model)
-    before = checkpoints.identity(unet("org/name"))
+    before = identities.identity(unet("org/name"))
     (snapshot / "unet" / fakes.WEIGHTS).resolve().write_bytes(b"other bytes under the old name")
-    assert checkpoints.identity(unet("org/name")) == before
+    assert identities.identity(unet("org/name")) == before
 
 
 def test_an_identity_hangs_on_weights_config_and_class(model: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
-    known = checkpoints.identity(unet(model))
-    assert checkpoints.identity(unet(copy)) == known
+    known = identities.identity(unet(model))
+    assert identities.identity(unet(copy)) == known
     (copy / "unet" / fakes.WEIGHTS).write_bytes(b"x" * 100)  # as long as before
-    assert checkpoints.identity(unet(copy)) != known
+    assert identities.identity(unet(copy)) != known
     shutil.copy(model / "unet" / fakes.WEIGHTS, copy / "unet" / fakes.WEIGHTS)
-    assert checkpoints.identity(unet(copy)) == known
+    assert identities.identity(unet(copy)) == known
     edit(copy / "unet/config.json", in_channels=9)
-    assert checkpoints.identity(unet(copy)) != known
+    assert identities.identity(unet(copy)) != known
     edit(copy / "unet/config.json", in_channels=9, _diffusers_version="0.1")
-    nine = checkpoints.identity(unet(copy))
+    nine = identities.identity(unet(copy))
     edit(copy / "unet/config.json", _diffusers_version="0.2", _name_or_path="/elsewhere")
-    assert checkpoints.identity(unet(copy)) == nine
+    assert identities.identity(unet(copy)) == nine
     edit(copy / "model_index.json", unet=["diffusers", "UNet3DConditionModel"])
-    assert checkpoints.identity(unet(copy)) != nine
+    assert identities.identity(unet(copy)) != nine
 
 
 def test_names_of_files_and_the_dtype_to_load_in_are_no_part_of_an_identity(
@@ -95,8 +95,8 @@ def test_names_of_files_and_the_dtype_to_load_in_are_no_part_of_an_identity(
 ) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
     (copy / "unet" / fakes.WEIGHTS).rename(copy / "unet" / "model.safetensors")
-    assert checkpoints.identity(unet(copy)) == checkpoints.identity(unet(model))
-    assert checkpoints.identity(unet(model, dtype="float16")) == checkpoints.identity(unet(model))
+    assert identities.identity(unet(copy)) == identities.identity(unet(model))
+    assert identities.identity(unet(model, dtype="float16")) == identities.identity(unet(model))
 
 
 def test_a_variant_picks_its_files(model: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_variant_picks_its_files(model: Path) -> None:
     assert [path.name for path in checkpoints.files(unet(model))] == [fakes.WEIGHTS]
     chosen = checkpoints.files(unet(model, variant="fp16"))
     assert [path.name.split(".")[1] for path in chosen] == ["fp16-00002-of-00002", "fp16"]
-    assert checkpoints.identity(unet(model, variant="fp16")) != checkpoints.identity(unet(model))
+    assert identities.identity(unet(model, variant="fp16")) != identities.identity(unet(model))
     with pytest.raises(CheckpointError, match="wanted bf16; remove the variant"):
         checkpoints.files(unet(model, variant="bf16"))
 
@@ -213,7 +213,7 @@ def test_offline_a_checkpoint_that_is_not_here_is_told(monkeypatch: pytest.Monke
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert checkpoints.configs(Checkpoint("org/none")) is None
     assert checkpoints.must_fetch(Checkpoint("org/none"))
-    assert checkpoints.identity(unet("org/none")) != checkpoints.identity(unet("org/other"))
+    assert identities.identity(unet("org/none")) != identities.identity(unet("org/other"))
     with pytest.raises(CheckpointError, match="cannot be fetched from the hub"):
         checkpoints.weights(Checkpoint("org/none"))
 
@@ -241,7 +241,7 @@ def test_a_part_that_the_index_does_not_name_is_told(model: Path) -> None:
 def test_shipped_checkpoints_need_no_weights_to_be_checked() -> None:
     part = Part(Checkpoint("tiny/text-to-image"), "unet")
     checkpoints.check(part)
-    assert checkpoints.identity(part) == checkpoints.identity(part)
+    assert identities.identity(part) == identities.identity(part)
 
 
 def adapter(path: Path, content: bytes = b"\0" * 8) -> Path:
@@ -257,7 +257,7 @@ def test_an_adapter_is_known_by_its_content_alone(tmp_path: Path) -> None:
     one = Part(Lora(adapter(tmp_path / "a" / "pytorch_lora_weights.safetensors").parent))
     copy = Part(Lora(adapter(tmp_path / "b.safetensors")))
     other = Part(Lora(adapter(tmp_path / "c.safetensors", b"\1" * 8)))
-    assert checkpoints.identity(one) == checkpoints.identity(copy) != checkpoints.identity(other)
+    assert identities.identity(one) == identities.identity(copy) != identities.identity(other)
     assert not checkpoints.must_fetch(one.checkpoint) and checkpoints.size(one) == 0
     assert checkpoints.files(copy) == (tmp_path / "b.safetensors",)
     checkpoints.check(one)
@@ -269,7 +269,7 @@ def test_an_adapter_in_the_hub_cache_is_known_by_its_name(hub: Path, tmp_path: P
     snapshot = fakes.in_hub_cache(hub, "org/style", tmp_path / "style")
     found = Part(Lora("org/style"))
     assert checkpoints.files(found) == (snapshot / name,)
-    assert checkpoints.identity(found) == checkpoints.identity(Part(Lora(tmp_path / "style")))
+    assert identities.identity(found) == identities.identity(Part(Lora(tmp_path / "style")))
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
         checkpoints.must_fetch(Lora("org/style", file="other.safetensors"))
 
@@ -277,7 +277,7 @@ def test_an_adapter_in_the_hub_cache_is_known_by_its_name(hub: Path, tmp_path: P
 def test_an_adapter_of_the_hub_is_fetched_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert checkpoints.must_fetch(Lora("org/none"))
-    assert checkpoints.identity(Part(Lora("org/none")))
+    assert identities.identity(Part(Lora("org/none")))
     with pytest.raises(CheckpointError, match="org/none") as caught:
         checkpoints.weights(Lora("org/none"))
     assert caught.value.problem and "cannot be fetched from the hub" in caught.value.problem.found

@@ -230,7 +230,7 @@ def test_a_changed_file_is_another_result_and_a_copy_is_the_same(tmp_path: Path)
 
 
 def test_equal_adapters_are_one_component_at_any_scale(tmp_path: Path) -> None:
-    from sdgraph.checkpoints import identity
+    from sdgraph.identities import identity
 
     worn = lora(tmp_path / "one", BASES["sd"])
     copy = Lora(shutil.copytree(tmp_path / "one", tmp_path / "copy"), scale=0.5)

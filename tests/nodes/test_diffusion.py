@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, InvalidNode, Node, NodeFailed, Session, run, shipped
-from sdgraph.checkpoints import Part, identity
+from sdgraph.checkpoints import Part
 from sdgraph.events import Event, Stepped
+from sdgraph.identities import identity
 from sdgraph.models import Models
 from sdgraph.nodes import (
     Canny,

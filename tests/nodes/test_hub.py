@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, Session, run, shipped
-from sdgraph.checkpoints import Part, identity
+from sdgraph.checkpoints import Part
+from sdgraph.identities import identity
 from sdgraph.nodes import Inpaint
 
 from .failing import refused_before_load

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, NodeFailed, Session, checkpoints, run, to_yaml
-from sdgraph.checkpoints import Part, identity
+from sdgraph.checkpoints import Part
 from sdgraph.errors import CheckpointError, ValueRefused
 from sdgraph.events import Event, Stepped
+from sdgraph.identities import identity
 from sdgraph.loading import load_quietly, refuse_device
 from sdgraph.models import Models
 from sdgraph.nodes import Text2Image

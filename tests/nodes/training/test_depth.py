@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import Part, config, identity, weights
+from sdgraph.checkpoints import Part, config, weights
 from sdgraph.errors import Invalid, NodeFailed, ValueRefused
+from sdgraph.identities import identity
 from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.nodes.training.assembly import fresh_model, load_trained, widened_parts
 from sdgraph.nodes.training.data import PictureFolder, TinyWorld, WorldDataset

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import Part, config, identity, weights
+from sdgraph.checkpoints import Part, config, weights
 from sdgraph.digests import content
 from sdgraph.errors import Invalid, ValueRefused
+from sdgraph.identities import identity
 from sdgraph.nodes import Inpaint
 from sdgraph.nodes.training.assembly import adopt, check_noise, load_trained, widened_parts
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import Part, identity, weights
+from sdgraph.checkpoints import Part, weights
 from sdgraph.errors import Invalid, ValueRefused
+from sdgraph.identities import identity
 from sdgraph.nodes import Text2Video
 from sdgraph.nodes.training.assembly import fresh_parts, load_trained
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
