@@ -190,7 +190,7 @@ def plan(
     workflow = opened(file, registry_with(packs or ()))
     made = session.plan(requested(workflow, inputs or (), changes or ()).graph(only or ()))
     say(f"on {made.device}, {made.dtype}")
-    say_table(["", "node", "type", "loads", "makes room", "releases"], [*plan_rows(made)])
+    say_table(["", "node", "type", "loads", "beside that", "releases"], [*plan_rows(made)])
     say(plan_totals(made))
 
 

@@ -164,13 +164,14 @@ def read_ahead(
 
 
 def _that_fit(loads: Sequence[Resident], spare: int) -> tuple[Resident, ...]:
-    """The first of these whose files take no more than the spare bytes together."""
+    """The first of these whose files, if they have any, take no more than the spare bytes."""
     taken = []
     for each in loads:
         spare -= each.file_bytes
         if spare < 0:
             break
-        taken.append(each)
+        if each.file_bytes:
+            taken.append(each)
     return tuple(taken)
 
 

@@ -89,7 +89,7 @@ def _report(file: str, asked: Request) -> Report:
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """A row for each step: its place, name, type, what it loads, moves and drops, and releases."""
+    """A row for each step: place, name, type, loads, what is done for room and speed, releases."""
     for place, step in enumerate(plan.steps, 1):
         released = ", ".join(plan.graph.names[node] for node in step.releases)
         yield (
@@ -117,7 +117,9 @@ def _shifts(step: Step) -> str:
         for kind, each in step.moves
         if kind != "load"
     ]
-    told += [f"reads {each.name} ahead" for each in step.ahead]
+    if step.ahead:
+        size = size_words(sum(each.file_bytes for each in step.ahead))
+        told.append(f"reads {count_words(len(step.ahead), 'component')} ahead ({size})")
     return ", ".join(told)
 
 

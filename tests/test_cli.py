@@ -352,6 +352,30 @@ def test_plan_says_what_each_step_releases(sdgraph: Command) -> None:
     assert re.search(r"slow +ToySlow +edges *$", sdgraph("plan", "flow.yaml").out, re.MULTILINE)
 
 
+def test_plan_says_the_peak_beside_what_there_is(sdgraph: Command) -> None:
+    free = sdgraph("plan", "chain", "--device", "cpu", toys=False)
+    assert re.search(r"^peak on host memory: \d[\d.]* MB of \d.* \(free\)$", free.out, re.M)
+    tight = sdgraph("plan", "chain", "--device", "cuda", "--vram", "13MB", toys=False)
+    assert "on cuda, float16\n" in tight.out
+    peak = re.search(r"^peak on cuda: ([\d.]+) MB of 13 MB \(a budget\)$", tight.out, re.M)
+    assert peak is not None and float(peak[1]) <= 13
+    assert "drops tiny/" in tight.out
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_budget_too_small_for_a_node_is_refused(verb: str, sdgraph: Command) -> None:
+    said = sdgraph(verb, "chain", "--ram", "1MB", toys=False)
+    assert said.code == 2 and "Traceback" not in said.err
+    assert re.search(r"found: +a budget of 1000000 bytes on the host", said.err)
+    assert re.search(r"wanted: at least \d{8} bytes", said.err)
+
+
+@pytest.mark.parametrize(("option", "text"), [("--ram", "much"), ("--vram", "-3GB")])
+def test_a_budget_that_says_no_bytes_is_refused(option: str, text: str, sdgraph: Command) -> None:
+    said = sdgraph("plan", "flow.yaml", f"{option}={text}")
+    assert said.code == 2 and f"{option}\n  found:  {text}" in said.err
+
+
 def test_plan_says_what_must_be_fetched(sdgraph: Command) -> None:
     said = sdgraph(
         "plan", "flow.yaml", "--only", "model", "--set", "model.checkpoint=nobody/nothing"
