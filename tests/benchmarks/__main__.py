@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from sdgraph.provenance import versions
 
-from . import engine, memory, startup, systems
+from . import engine, memory, sharing, startup, systems
 from .timing import Row
 
 ALL = {
@@ -17,6 +17,7 @@ ALL = {
     "systems": systems.rows,
     "startup": startup.rows,
     "memory": memory.rows,
+    "sharing": sharing.rows,
 }
 
 

@@ -1,0 +1,108 @@
+"""What the plan saves: loads of a cold chain, and of twenty variants where one big model fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sdgraph import Checkpoint, Graph, Node, Session, events
+from sdgraph.models import ModelCache
+from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Turbo
+from sdgraph.nodes.world import render, scene
+from sdgraph.residency import Budgets
+from sdgraph.values import Image, Mask
+
+from .timing import Row
+
+VARIANTS = 20
+SIDE = 64
+WORDS: dict[str, Any] = {"steps": 2, "guidance": 3.0}
+
+
+def at(name: str) -> Checkpoint:
+    return Checkpoint(f"tiny/{name}")
+
+
+def mask() -> Mask:
+    area = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    area[16:48, 16:48] = 255
+    return Mask(area)
+
+
+def chain(seed: int) -> Node[Any]:
+    """Inpainting, a ControlNet over its edges, its depth kept, and Turbo over that."""
+    photo = Image(render(scene(seed), SIDE))
+    common: dict[str, Any] = {**WORDS, "seed": seed, "prompt": "a cyan star on a gray background"}
+    painted = Inpaint(image=photo, mask=mask(), checkpoint=at("inpaint"), **common)
+    edged = ControlNet(
+        control=Canny(image=painted), checkpoint=at("text-to-image"),
+        controlnet=at("controlnet-edges"), **common,
+    )  # fmt: skip
+    deep = DepthToImage(image=edged, strength=1.0, checkpoint=at("depth"), **common)
+    return Turbo(
+        image=deep, prompt=common["prompt"], steps=2, strength=0.5, seed=seed, checkpoint=at("turbo")
+    )
+
+
+def models(seed: int) -> Node[Any]:
+    """The same kind of chain over four U-Nets, without what is small beside them."""
+    common: dict[str, Any] = {**WORDS, "seed": seed, "prompt": "a cyan star on a gray background"}
+    first = Text2Image(checkpoint=at("text-to-image"), **common)
+    painted = Inpaint(image=first, mask=mask(), checkpoint=at("inpaint"), **common)
+    deep = DepthToImage(image=painted, strength=1.0, checkpoint=at("depth"), **common)
+    return Turbo(
+        image=deep, prompt=common["prompt"], steps=2, strength=0.5, seed=seed, checkpoint=at("turbo")
+    )
+
+
+def loads(session: Session, *graphs: Graph) -> list[events.Loaded]:
+    """What is loaded while the graphs run, one after another."""
+    told: list[events.Event] = []
+    for graph in graphs:
+        session.run(graph, told.append)
+    return [each for each in told if isinstance(each, events.Loaded)]
+
+
+def fresh(budget: int | None = None) -> Session:
+    return Session(
+        device="cpu", store=None, models=ModelCache(budgets=Budgets(host=budget), reserve=0)
+    )
+
+
+def cold() -> Row:
+    """Components with weights that a cold chain loads, beside one load for each pipeline's own."""
+    graph = Graph.of(chain(0))
+    plan = fresh().plan(graph)
+    used = [use for step in plan.steps for use in step.uses if use.resident.file_bytes]
+    distinct = {use.resident.key for use in used}
+    done = [each for each in loads(fresh(), graph) if each.file_bytes]
+    return Row(
+        "cold chain inpaint → ControlNet → depth → Turbo: loads of weights",
+        f"{len(done)}", f"{len(used)} one pipeline at a time",
+        f"{len(done) / len(used):.2f}, distinct {len(distinct)}", "the distinct ones",
+    )  # fmt: skip
+
+
+def variants() -> Row:
+    """Loads of U-Nets for twenty variants where memory holds what one node needs."""
+    graphs = [Graph.of(models(seed)) for seed in range(VARIANTS)]
+    merged = Graph.of(*(target for graph in graphs for target in graph.targets))
+    steps = fresh().plan(merged).steps
+    budget = max(sum(use.resident.bytes for use in step.uses) for step in steps)
+    ours = big(loads(fresh(budget), merged))
+    beside = big(loads(fresh(budget), *graphs))
+    return Row(
+        f"{VARIANTS} variants through 4 U-Nets, room for one: loads of U-Nets",
+        f"{ours}", f"{beside} one workflow after another", f"{ours / beside:.2f}", "4, of 80",
+    )  # fmt: skip
+
+
+def big(done: list[events.Loaded]) -> int:
+    return sum(each.component.endswith("/unet") for each in done)
+
+
+def rows() -> Iterator[Row]:
+    yield cold()
+    yield variants()
