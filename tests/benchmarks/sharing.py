@@ -41,9 +41,8 @@ def chain(seed: int) -> Node[Any]:
         controlnet=at("controlnet-edges"), **common,
     )  # fmt: skip
     deep = DepthToImage(image=edged, strength=1.0, checkpoint=at("depth"), **common)
-    return Turbo(
-        image=deep, prompt=common["prompt"], steps=2, strength=0.5, seed=seed, checkpoint=at("turbo")
-    )
+    words = common["prompt"]
+    return Turbo(image=deep, prompt=words, steps=2, strength=0.5, seed=seed, checkpoint=at("turbo"))
 
 
 def models(seed: int) -> Node[Any]:
@@ -52,9 +51,8 @@ def models(seed: int) -> Node[Any]:
     first = Text2Image(checkpoint=at("text-to-image"), **common)
     painted = Inpaint(image=first, mask=mask(), checkpoint=at("inpaint"), **common)
     deep = DepthToImage(image=painted, strength=1.0, checkpoint=at("depth"), **common)
-    return Turbo(
-        image=deep, prompt=common["prompt"], steps=2, strength=0.5, seed=seed, checkpoint=at("turbo")
-    )
+    words = common["prompt"]
+    return Turbo(image=deep, prompt=words, steps=2, strength=0.5, seed=seed, checkpoint=at("turbo"))
 
 
 def loads(session: Session, *graphs: Graph) -> list[events.Loaded]:
