@@ -13,18 +13,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import checkpoints, devices
 from .checkpoints import Part
-from .digests import refuse_changed
+from .components import Component as Component
+from .components import Models as Models
+from .components import Planned as Planned
+from .components import resident
 from .errors import CheckpointError, OutOfMemory, out_of_memory
-from .footprint import bytes_of, footprint
+from .footprint import bytes_of
 from .forecast import UNBOUND, Demand, Key, Move, Residence, Resident, Room, excess, room_for
 from .identities import identity
 from .loading import load_quietly, refuse_device
 from .residency import Budgets, Held, Tier
+from .weights import Checkpoint
 
 Loader = Callable[[Part, str, str], Any]
 """Loads a part in a dtype onto a device."""
@@ -36,72 +39,6 @@ Moves = Callable[[Sequence[Resident], Residence], Sequence[Move]]
 
 # One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
 _loading = threading.Lock()
-
-
-class Planned(NamedTuple):
-    """What a plan has worked out of a component: its identity, and its files with their sha256."""
-
-    identity: str
-    files: tuple[tuple[Path, str], ...] = ()
-
-    def refuse_changed(self) -> None:
-        """Raises CheckpointError where a file is no longer as it was."""
-        for path, digest in self.files:
-            refuse_changed(path, digest)
-
-
-@dataclass(eq=False)
-class Component:
-    """One loaded module (or tokenizer, or processor), where it is, and who holds it there."""
-
-    key: Key
-    name: str
-    module: Any
-    bytes: int
-    file_bytes: int = 0
-    leases: int = 0
-    parked: bool = False
-    """Whether it is kept in host memory and not on its device."""
-    pinned: bool = False
-    """Whether a person asked that it stays."""
-
-    @property
-    def resident(self) -> Resident:
-        return Resident(self.key, self.name, self.bytes, self.file_bytes)
-
-    @property
-    def tier(self) -> Tier:
-        return Tier.HOST if self.parked else self.resident.home
-
-
-@dataclass(frozen=True)
-class Models(Mapping[str, Any]):
-    """What a lease hands to a node: its components by name, and where they live."""
-
-    components: Mapping[str, Any]
-    device: str
-    dtype: str
-
-    def __getitem__(self, name: str) -> Any:
-        return self.components[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.components)
-
-    def __len__(self) -> int:
-        return len(self.components)
-
-    def without(self, prefix: str) -> Models:
-        """The components whose names do not begin with `prefix`."""
-        left = {k: v for k, v in self.components.items() if not k.startswith(prefix)}
-        return Models(left, self.device, self.dtype)
-
-
-def resident(part: Part, content: str, device: str, dtype: str) -> Resident:
-    """A part as memory sees it before it is loaded."""
-    kept = part.checkpoint.dtype or dtype
-    key = (content, kept, "cpu" if part.on_host else device)
-    return Resident(key, str(part), footprint(part, kept), checkpoints.size(part))
 
 
 @dataclass
@@ -117,10 +54,14 @@ class ModelCache:
     probe: devices.Probe = devices.free_bytes
     reserve: int = 2 * 2**30
     """Bytes kept free for what nodes do, on a tier without a budget."""
+    keep_alive: float | None = None
+    """Seconds that what nobody uses stays loaded after a run; None for good, 0 not at all."""
 
     def __post_init__(self) -> None:
         self._components: OrderedDict[Key, Component] = OrderedDict()
         self._lock = threading.RLock()
+        self._pins: set[str] = set()
+        self._timer: threading.Timer | None = None
 
     @contextmanager
     def lease(
@@ -165,6 +106,7 @@ class ModelCache:
                 self._settle(device, report)
             except BaseException:
                 self._unpin(held)
+                self._settle(device, report)
                 raise
         try:
             yield Models({name: held[name].module for name in parts}, device, dtype)
@@ -198,12 +140,57 @@ class ModelCache:
         with self._lock:
             return tuple(self._components.values())
 
-    def unload(self, report: Report | None = None) -> int:
-        """Drops everything that nobody holds or has pinned, and says how many bytes that was."""
+    def pin(self, checkpoint: Checkpoint | str) -> None:
+        """Keeps the components of a checkpoint once they are loaded, whatever room is wanted."""
+        self._pins.add(_source(checkpoint))
+        self._mark()
+
+    def unpin(self, checkpoint: Checkpoint | str) -> None:
+        """Takes a pin back."""
+        self._pins.discard(_source(checkpoint))
+        self._mark()
+
+    def unload(
+        self, checkpoint: Checkpoint | str | None = None, report: Report | None = None
+    ) -> int:
+        """Drops what nobody holds or has pinned, of one checkpoint or of all; returns its bytes."""
         with self._lock:
-            free = [each for each in self._components.values() if not (each.leases or each.pinned)]
+            every = self._components.values()
+            free = [each for each in every if not (each.leases or each.pinned)]
+            if checkpoint is not None:
+                free = [each for each in free if _is_of(each.name, _source(checkpoint))]
             self._perform([Move("drop", each.resident) for each in free], {}, report)
             return sum(each.bytes for each in free)
+
+    def rest(self) -> None:
+        """Called when a run is over: from now on `keep_alive` counts."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.keep_alive is None:
+            return
+        self.expire()
+        left = [each.used_at for each in self.loaded() if not (each.leases or each.pinned)]
+        if left:
+            wait = max(0.0, min(left) + self.keep_alive - time.monotonic())
+            self._timer = threading.Timer(wait, self.rest)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def expire(self) -> None:
+        """Drops what nobody has used for as long as `keep_alive` says."""
+        with self._lock:
+            until = time.monotonic() - (self.keep_alive or 0)
+            old = [
+                each
+                for each in self._components.values()
+                if not (each.leases or each.pinned) and each.used_at <= until
+            ]
+            self._perform([Move("drop", each.resident) for each in old], {}, None)
+
+    def _mark(self) -> None:
+        with self._lock:
+            for each in self._components.values():
+                each.pinned = any(_is_of(each.name, source) for source in self._pins)
 
     def _free(self, device: str, tier: Tier) -> int:
         """The bytes on a tier that are free, or taken by components, less the reserve."""
@@ -292,18 +279,29 @@ class ModelCache:
         size, read = bytes_of(module), checkpoints.size(part)
         _tell(report, "loaded", component=wanted.name, bytes=size, file_bytes=read, device=device,
               seconds=time.perf_counter() - started)  # fmt: skip
-        return Component(wanted.key, wanted.name, module, size, read)
+        pinned = any(_is_of(wanted.name, source) for source in self._pins)
+        return Component(wanted.key, wanted.name, module, size, read, pinned=pinned)
 
     def _unpin(self, held: dict[str, Component]) -> None:
         """Lets go of what was leased."""
         for component in held.values():
             component.leases -= 1
+            component.used_at = time.monotonic()
         held.clear()
 
 
 def _tell(report: Report | None, happened: str, **details: Any) -> None:
     if report is not None:
         report(happened, **details)
+
+
+def _source(checkpoint: Checkpoint | str) -> str:
+    return checkpoint.source if isinstance(checkpoint, Checkpoint) else checkpoint
+
+
+def _is_of(name: str, source: str) -> bool:
+    """Whether a component's name is that of a checkpoint or of a part of it."""
+    return name == source or name.startswith(f"{source}/")
 
 
 def _give_back(places: set[str]) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from . import checkpoints, identities
 from .checkpoints import Part
+from .components import resident
 from .forecast import Demand, Forecast, Move, Residence, Resident, Room, forecast, read_ahead
 from .graph import Graph, late_checkpoint
-from .models import resident
 from .node import Node
 from .residency import Tier
 from .store import Remembered, Store, result_key

@@ -66,6 +66,7 @@ class Session:
             Schedule(made, steps).execute()
         finally:
             steps.close()
+            self.models.rest()
         clock.emit(events.RunFinished, clock.now(), steps.loads, steps.bytes_loaded)
         return {graph.names[node]: steps.results[node] for node in graph.targets}
 

@@ -153,7 +153,7 @@ class Steps:
             self._clock.emit(events.Retried, step.name, said, rung.told)
             tried.append(rung.told)
             if rung.unload:
-                self._models.unload(self._report)
+                self._models.unload(report=self._report)
             if rung.altered:
                 self._altered.add(step.node)
             dtype = self._dtype if rung.device != "cpu" else devices.dtype_for("cpu")

@@ -1,0 +1,91 @@
+"""Loaded components, what a lease hands out of them, and what a plan knows of them before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import checkpoints
+from .checkpoints import Part
+from .digests import refuse_changed
+from .footprint import footprint
+from .forecast import Key, Resident
+from .residency import Tier
+
+
+class Planned(NamedTuple):
+    """What a plan has worked out of a component: its identity, and its files with their sha256."""
+
+    identity: str
+    files: tuple[tuple[Path, str], ...] = ()
+
+    def refuse_changed(self) -> None:
+        """Raises CheckpointError where a file is no longer as it was."""
+        for path, digest in self.files:
+            refuse_changed(path, digest)
+
+
+@dataclass(eq=False)
+class Component:
+    """One loaded module (or tokenizer, or processor), where it is, and who holds it there."""
+
+    key: Key
+    name: str
+    module: Any
+    bytes: int
+    file_bytes: int = 0
+    leases: int = 0
+    parked: bool = False
+    """Whether it is kept in host memory and not on its device."""
+    pinned: bool = False
+    """Whether a person asked that it stays."""
+    used_at: float = field(default_factory=time.monotonic)
+    """When a lease of it last ended."""
+
+    @property
+    def why(self) -> str:
+        """Why it is in memory, in words."""
+        if self.leases:
+            return f"leased by {self.leases} node{'s' if self.leases > 1 else ''}"
+        return "pinned" if self.pinned else "kept until its room is wanted"
+
+    @property
+    def resident(self) -> Resident:
+        return Resident(self.key, self.name, self.bytes, self.file_bytes)
+
+    @property
+    def tier(self) -> Tier:
+        return Tier.HOST if self.parked else self.resident.home
+
+
+@dataclass(frozen=True)
+class Models(Mapping[str, Any]):
+    """What a lease hands to a node: its components by name, and where they live."""
+
+    components: Mapping[str, Any]
+    device: str
+    dtype: str
+
+    def __getitem__(self, name: str) -> Any:
+        return self.components[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.components)
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+    def without(self, prefix: str) -> Models:
+        """The components whose names do not begin with `prefix`."""
+        left = {k: v for k, v in self.components.items() if not k.startswith(prefix)}
+        return Models(left, self.device, self.dtype)
+
+
+def resident(part: Part, content: str, device: str, dtype: str) -> Resident:
+    """A part as memory sees it before it is loaded."""
+    kept = part.checkpoint.dtype or dtype
+    key = (content, kept, "cpu" if part.on_host else device)
+    return Resident(key, str(part), footprint(part, kept), checkpoints.size(part))
