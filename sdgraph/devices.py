@@ -16,8 +16,8 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
-Probe = Callable[[str], int]
-"""Says how many bytes are free on a device; injected wherever a policy depends on it."""
+Probe = Callable[[str], int | None]
+"""Says how many bytes are free on a device, None where nobody can tell; injected by tests."""
 
 
 def choose(device: str | None = None) -> str:
@@ -102,21 +102,25 @@ def torch_dtype(name: str) -> Any:
     return getattr(torch, name)
 
 
-def free_bytes(device: str) -> int:
-    """How many bytes are free on a device; for the CPU, how many the system can still give."""
+def free_bytes(device: str) -> int | None:
+    """How many bytes are free on a device, None for an accelerator that is not here.
+
+    For the CPU, and for MPS, which shares its memory: how many the system can still give.
+    """
     kind, _, number = device.partition(":")
+    if kind in ("cpu", "mps"):
+        return _host_free_bytes()
     if kind == "cuda" and "torch" not in sys.modules:
-        mebibytes = _nvidia("memory.free")
-        return int(mebibytes[int(number or 0)]) * 2**20 if mebibytes else _host_free_bytes()
-    if kind == "cuda":
-        import torch
+        mebibytes, place = _nvidia("memory.free"), int(number or 0)
+        return int(mebibytes[place]) * 2**20 if place < len(mebibytes) else None
+    if "torch" not in sys.modules:
+        return None
+    import torch
 
-        return int(torch.cuda.mem_get_info(device)[0])
-    if kind == "xpu":
-        import torch
-
-        return int(torch.xpu.mem_get_info(device)[0])
-    return _host_free_bytes()
+    backend = getattr(torch, kind)
+    if not backend.is_available() or int(number or 0) >= backend.device_count():
+        return None
+    return int(backend.mem_get_info(device)[0])
 
 
 def _host_free_bytes() -> int:

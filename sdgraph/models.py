@@ -192,12 +192,15 @@ class ModelCache:
             for each in self._components.values():
                 each.pinned = any(_is_of(each.name, source) for source in self._pins)
 
-    def _free(self, device: str, tier: Tier) -> int:
+    def _free(self, device: str, tier: Tier) -> int | None:
         """The bytes on a tier that are free, or taken by components, less the reserve."""
+        free = self.probe(device)
+        if free is None:
+            return None
         here = [each for each in self._components.values() if each.tier is tier]
         if tier is Tier.ACCELERATOR:
             here = [each for each in here if each.key[2] == device]
-        return max(0, sum(each.bytes for each in here) + self.probe(device) - self.reserve)
+        return max(0, sum(each.bytes for each in here) + free - self.reserve)
 
     def _arrange(
         self, wanted: Sequence[Resident], parts: Iterable[Part], device: str, moves: Moves | None,

@@ -71,10 +71,13 @@ class Session:
         return {graph.names[node]: steps.results[node] for node in graph.targets}
 
     def _place(self, graph: Graph, *, sure: bool = False) -> tuple[str, str]:
-        """The device and the dtype to run in; torch is asked if need be, and only if `sure`."""
+        """The device and the dtype to run in; torch is asked if need be, and only if `sure`.
+
+        A plan may be for a device that is elsewhere.
+        """
         if any("models" in type(node).definition.services for node in graph.nodes):
-            ask = devices.choose if sure or "torch" in sys.modules else devices.likely
-            device = ask(self.device)
+            known = self.device is None and "torch" in sys.modules
+            device = (devices.choose if sure or known else devices.likely)(self.device)
             return device, self.dtype or devices.dtype_for(device)
         return self.device or "cpu", self.dtype or "float32"
 

@@ -360,6 +360,8 @@ def test_plan_says_the_peak_beside_what_there_is(sdgraph: Command) -> None:
     peak = re.search(r"^peak on cuda: ([\d.]+) MB of 13 MB \(a budget\)$", tight.out, re.M)
     assert peak is not None and float(peak[1]) <= 13
     assert "drops tiny/" in tight.out
+    elsewhere = sdgraph("plan", "chain", "--device", "xpu:3", toys=False)
+    assert re.search(r"^peak on xpu:3: [\d.]+ MB$", elsewhere.out, re.M)
 
 
 @pytest.mark.parametrize("verb", ["plan", "run"])
