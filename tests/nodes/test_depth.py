@@ -15,6 +15,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.loading import load_part
 from sdgraph.models import ModelCache
 from sdgraph.nodes import DepthEstimate, DepthToImage
+from sdgraph.nodes.world import render, scene
 from sdgraph.values import DepthMap, Image
 
 from .bare import same, script
@@ -111,8 +112,10 @@ def test_an_estimate_does_not_see_alpha(session: Session) -> None:
 
 def test_an_estimate_in_bfloat16_is_near_the_one_in_float32(session: Session) -> None:
     checkpoint = Checkpoint("tiny/depth-estimator", dtype="bfloat16")
-    made = run(DepthEstimate(image=photo(64, 64), checkpoint=checkpoint), session=session)
-    wanted = estimated(photo(64, 64))
+    # Of what it was never trained on it makes little, and in each dtype another little.
+    seen = Image(render(scene(3), 64))
+    made = run(DepthEstimate(image=seen, checkpoint=checkpoint), session=session)
+    wanted = estimated(seen)
     assert made.depth.dtype == np.float32
     assert np.corrcoef(made.depth.ravel(), wanted.ravel())[0, 1] > 0.95
     assert (made.depth != wanted).any()
