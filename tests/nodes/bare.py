@@ -43,6 +43,11 @@ def pipeline(
     if scheduler is not None:
         name, options = scheduler
         pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config, **options)
+    # As the engine does with what it loads. For weights that could ask for gradients torch takes
+    # other kernels, even where none are asked for, and the last bit may be rounded otherwise.
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.requires_grad_(False)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
