@@ -120,6 +120,10 @@ class DepthTrainee:
         made = self.model(placed(self._prepare(self._pictures[places]), where)).predicted_depth
         return depth_loss(made, _sized(true, made.shape[-1], "bilinear"))
 
+    def seen(self, count: int) -> Any:
+        """The first so many pictures as the model is shown them."""
+        return placed(self._prepare(self._pictures[:count]), self.model.device)
+
     def sample(self) -> Any:
         """Pictures, their true depth, and what is predicted, each from its least to its most."""
         import numpy as np
@@ -169,6 +173,7 @@ class TrainDepth(Training):
         settings = self.settings()
         trainee = DepthTrainee(model, Preparation(like), data, settings)
         self.fit(trainee, data, settings, progress)
+        told_apart(model, trainee.seen(CALIBRATION))
         return save_model(model, like, self.folder / "checkpoint")
 
 
@@ -180,6 +185,27 @@ def alive(model: Any) -> Any:
     with torch.no_grad():
         model.head.head[-2].bias.fill_(1.0)
     return model
+
+
+CALIBRATION = 64
+"""Pictures by which the last layer of a trained estimator is scaled."""
+
+
+def told_apart(model: Any, seen: Any) -> None:
+    """Scales an estimator's last layer so that the depths of some pictures lie between 0.1 and 1.1.
+
+    The loss leaves shift and scale open, so all depths may come to lie between 1.01 and 1.03, say,
+    where half precision cannot tell them apart. A hundredth at either end is left out of count.
+    """
+    import torch
+
+    with torch.no_grad():
+        depth = model(seen).predicted_depth.flatten()
+        ends = depth[torch.randperm(len(depth), generator=generator_for(0, 0))[:1_000_000]]
+        low, high = torch.quantile(ends, torch.tensor([0.01, 0.99], device=ends.device)).tolist()
+        last, factor = model.head.head[-2], 1 / max(high - low, 1e-6)
+        last.weight.mul_(factor)
+        last.bias.sub_(low).mul_(factor).add_(0.1)
 
 
 class DepthToImageTrainee(WideTrainee):

@@ -24,6 +24,7 @@ from sdgraph.nodes.training.depth import (
     TrainDepthToImage,
     alive,
     depth_loss,
+    told_apart,
 )
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.world import render, scene
@@ -61,6 +62,27 @@ def painter(
 def trainee() -> DepthToImageTrainee:
     parts = widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)
     return DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
+
+
+def test_depths_that_lie_close_together_are_told_apart_and_stay_in_order() -> None:
+    import torch
+
+    model = load_trained(ESTIMATOR, ("",))[""]
+    with torch.no_grad():
+        model.head.head[-2].weight.mul_(0.01)
+        model.head.head[-2].bias.fill_(1)
+    pictures = np.stack([render(scene(number), SIDE) for number in range(6)])
+    seen = Preparation(ESTIMATOR)(torch.from_numpy(pictures))
+    with torch.no_grad():
+        before = model(seen).predicted_depth
+        told_apart(model, seen)
+        after = model(seen).predicted_depth
+    assert before.std() < 0.02 * before.mean()
+    ends = torch.quantile(after.flatten(), torch.tensor([0.01, 0.99]))
+    torch.testing.assert_close(ends, torch.tensor([0.1, 1.1]), rtol=0.02, atol=0.02)
+    kept = after.flatten() > 0
+    both = torch.stack([before.flatten()[kept], after.flatten()[kept]]).double()
+    assert torch.corrcoef(both)[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("side", [32, 64, 128, 200])
