@@ -101,14 +101,15 @@ class VideoTrainee(DiffusionTrainee):
         data: Dataset,
         settings: Settings,
         *,
-        base_unet: Any,
+        base_unet: Any | None,
         frames: int = 16,
         thaw_at: float = 0.3,
     ) -> None:
         from diffusers import DDPMScheduler
 
-        base = hash_of(base_unet)
-        self.spatial = grown(parts["unet"], base_unet)
+        # Without a U-Net to grow from, one that makes clips already is trained on, as a whole.
+        base = hash_of(parts["unet"] if base_unet is None else base_unet)
+        self.spatial = set() if base_unet is None else grown(parts["unet"], base_unet)
         settled(parts.values())
         self.parts = parts
         self.settings = settings
@@ -154,11 +155,15 @@ class VideoTrainee(DiffusionTrainee):
 class TrainText2Video(Denoising):
     """A text-to-video checkpoint grown from a text-to-image one (ModelScope, Wang et al. 2023).
 
-    Temporal convolutions and temporal attention are trained first, then all of the U-Net.
+    Temporal convolutions and temporal attention are trained first, then all of the U-Net. With a
+    text-to-video checkpoint as its base it goes on from there: with longer clips, say, for what
+    moves is learnt sooner from short ones.
     """
 
     data: In[Dataset] = Field(description="scenes that move")
-    base: In[Checkpoint] = Field(description="the text-to-image checkpoint to grow from")
+    base: In[Checkpoint] = Field(
+        description="what to grow from: a text-to-image checkpoint, or a text-to-video one"
+    )
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-video"), description="whose architecture is taken"
     )
@@ -181,16 +186,26 @@ class TrainText2Video(Denoising):
     ) -> Checkpoint:
         check_noise(base, like)
         trained = load_trained(base, (*KEPT, "text_encoder", "unet"))
-        fresh = fresh_parts(like, ("unet", "text_encoder"), self.seed)
-        words = trained["text_encoder"].state_dict()
-        adopt(fresh["text_encoder"], words, f"{base.source} in {like.source}")
-        parts = {**trained, **{n: fresh[n] for n in ("unet", "text_encoder", "scheduler")}}
+        if _makes_clips(base):
+            like, base_unet = base, None
+            parts = {**fresh_parts(base, (), self.seed), **trained}
+            for name in ("unet", "text_encoder"):
+                parts[name].requires_grad_(True).train()
+        else:
+            base_unet = trained["unet"]
+            fresh = fresh_parts(like, ("unet", "text_encoder"), self.seed)
+            words = trained["text_encoder"].state_dict()
+            adopt(fresh["text_encoder"], words, f"{base.source} in {like.source}")
+            parts = {**trained, **{n: fresh[n] for n in ("unet", "text_encoder", "scheduler")}}
         settings = self.settings()
         trainee = VideoTrainee(
-            parts, data, settings, base_unet=trained["unet"], frames=self.frames,
-            thaw_at=self.thaw_at,
-        )  # fmt: skip
+            parts, data, settings, base_unet=base_unet, frames=self.frames, thaw_at=self.thaw_at
+        )
         self.fit(trainee, data, settings, progress)
         own = {name: parts[name] for name in ("unet", "text_encoder")}
         kept = taken_from(base, KEPT)
         return save_pipeline(own, like, self.folder / "checkpoint", taken=kept)
+
+
+def _makes_clips(checkpoint: Checkpoint) -> bool:
+    return (index(checkpoint) or {}).get("_class_name") == "TextToVideoSDPipeline"

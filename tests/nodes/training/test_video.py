@@ -232,6 +232,24 @@ def test_a_sheet_of_frames_lies_beside_it(trained: Checkpoint) -> None:
         assert sheet.size == (FRAMES * SIDE, 2 * SIDE)
 
 
+def test_from_a_checkpoint_of_its_own_it_goes_on_with_longer_clips(
+    trained: Checkpoint, tmp_path: Path, session: Session
+) -> None:
+    import torch
+
+    slow = node(trained, tmp_path / "a", learning_rate=1e-12).but(frames=2 * FRAMES)
+    still = run(slow, session=session)
+    before, after = (load_trained(each, ("unet", "text_encoder")) for each in (trained, still))
+    for part, modules in before.items():
+        for name, value in modules.state_dict().items():
+            torch.testing.assert_close(value, after[part].state_dict()[name], msg=name)
+    moved = run(node(trained, tmp_path / "b").but(frames=2 * FRAMES), session=session)
+    changed = load_trained(moved, ("unet",))["unet"].state_dict()
+    kept = [n for n, v in before["unet"].state_dict().items() if torch.equal(v, changed[n])]
+    assert len(kept) < 0.2 * len(changed), "all of it is trained, also what was the first base's"
+    assert identity(Part(moved, "vae")) == identity(Part(trained, "vae"))
+
+
 def test_the_video_node_uses_it(trained: Checkpoint, session: Session) -> None:
     clip = run(
         Text2Video(prompt="a red star moving right", checkpoint=trained, frames=3, steps=1,
