@@ -81,23 +81,9 @@ class ModelCache:
         nothing stays pinned then.
         """
         held: dict[str, Component] = {}
-        known = known or {}
         with self._lock:
             try:
-                for part in parts.values():
-                    refuse_device(part, "cpu" if part.on_host else device)
-                wanted = {
-                    name: resident(
-                        part,
-                        known[name].identity if name in known else identity(part),
-                        device,
-                        dtype,
-                    )
-                    for name, part in parts.items()
-                }
-                for name, each in wanted.items():
-                    if name in known and each.key not in self._components:
-                        known[name].refuse_changed()
+                wanted = self._wanted(parts, known or {}, device, dtype)
                 self._arrange(list(wanted.values()), parts.values(), device, moves, report)
                 for name, each in wanted.items():
                     held[name] = self._components[each.key]
@@ -201,6 +187,23 @@ class ModelCache:
         if tier is Tier.ACCELERATOR:
             here = [each for each in here if each.key[2] == device]
         return max(0, sum(each.bytes for each in here) + free - self.reserve)
+
+    def _wanted(
+        self, parts: Mapping[str, Part], known: Mapping[str, Planned], device: str, dtype: str
+    ) -> dict[str, Resident]:
+        """The components of parts, by name; refuses what cannot be or is not as it was planned."""
+        for part in parts.values():
+            refuse_device(part, "cpu" if part.on_host else device)
+        found = {
+            name: resident(
+                part, known[name].identity if name in known else identity(part), device, dtype
+            )
+            for name, part in parts.items()
+        }
+        for name, each in found.items():
+            if name in known and each.key not in self._components:
+                known[name].refuse_changed()
+        return found
 
     def _arrange(
         self, wanted: Sequence[Resident], parts: Iterable[Part], device: str, moves: Moves | None,
