@@ -48,10 +48,8 @@ Only = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="where to run: cpu, cuda, cuda:1, mps, xpu")]
 Dtype = Annotated[str | None, typer.Option(help="what to compute in: float32, float16, bfloat16")]
-Vram = Annotated[
-    str | None, typer.Option(help="bytes for components and work on the accelerator: 8GB, 6GiB")
-]
-Ram = Annotated[str | None, typer.Option(help="bytes for components and work in host memory")]
+Vram = Annotated[str | None, typer.Option(help="bytes for models on the accelerator: 8GB, 6GiB")]
+Ram = Annotated[str | None, typer.Option(help="bytes for models in host memory")]
 Out = Annotated[
     Path | None, typer.Option(help="where relative files go, if not beside the workflow")
 ]

@@ -46,6 +46,11 @@ class Component:
     """When a lease of it last ended."""
 
     @property
+    def free(self) -> bool:
+        """Whether nobody holds it or has pinned it, so that it may go."""
+        return not (self.leases or self.pinned)
+
+    @property
     def why(self) -> str:
         """Why it is in memory, in words."""
         if self.leases:

@@ -60,7 +60,7 @@ class ModelCache:
     def __post_init__(self) -> None:
         self._components: OrderedDict[Key, Component] = OrderedDict()
         self._lock = threading.RLock()
-        self._pins: set[str] = set()
+        self._pins: frozenset[str] = frozenset()
         self._timer: threading.Timer | None = None
 
     @contextmanager
@@ -128,21 +128,18 @@ class ModelCache:
 
     def pin(self, checkpoint: Checkpoint | str) -> None:
         """Keeps the components of a checkpoint once they are loaded, whatever room is wanted."""
-        self._pins.add(_source(checkpoint))
-        self._mark()
+        self._pin(self._pins | {_source(checkpoint)})
 
     def unpin(self, checkpoint: Checkpoint | str) -> None:
         """Takes a pin back."""
-        self._pins.discard(_source(checkpoint))
-        self._mark()
+        self._pin(self._pins - {_source(checkpoint)})
 
     def unload(
         self, checkpoint: Checkpoint | str | None = None, report: Report | None = None
     ) -> int:
         """Drops what nobody holds or has pinned, of one checkpoint or of all; returns its bytes."""
         with self._lock:
-            every = self._components.values()
-            free = [each for each in every if not (each.leases or each.pinned)]
+            free = [each for each in self._components.values() if each.free]
             if checkpoint is not None:
                 free = [each for each in free if _is_of(each.name, _source(checkpoint))]
             self._perform([Move("drop", each.resident) for each in free], {}, report)
@@ -155,7 +152,7 @@ class ModelCache:
         if self.keep_alive is None:
             return
         self.expire()
-        left = [each.used_at for each in self.loaded() if not (each.leases or each.pinned)]
+        left = [each.used_at for each in self.loaded() if each.free]
         if left:
             wait = max(0.0, min(left) + self.keep_alive - time.monotonic())
             self._timer = threading.Timer(wait, self.rest)
@@ -167,16 +164,18 @@ class ModelCache:
         with self._lock:
             until = time.monotonic() - (self.keep_alive or 0)
             old = [
-                each
-                for each in self._components.values()
-                if not (each.leases or each.pinned) and each.used_at <= until
+                each for each in self._components.values() if each.free and each.used_at <= until
             ]
             self._perform([Move("drop", each.resident) for each in old], {}, None)
 
-    def _mark(self) -> None:
+    def _pin(self, sources: frozenset[str]) -> None:
         with self._lock:
+            self._pins = sources
             for each in self._components.values():
-                each.pinned = any(_is_of(each.name, source) for source in self._pins)
+                each.pinned = self._is_pinned(each.name)
+
+    def _is_pinned(self, name: str) -> bool:
+        return any(_is_of(name, source) for source in self._pins)
 
     def _free(self, device: str, tier: Tier) -> int | None:
         """The bytes on a tier that are free, or taken by components, less the reserve."""
@@ -285,7 +284,7 @@ class ModelCache:
         size, read = bytes_of(module), checkpoints.size(part)
         _tell(report, "loaded", component=wanted.name, bytes=size, file_bytes=read, device=device,
               seconds=time.perf_counter() - started)  # fmt: skip
-        pinned = any(_is_of(wanted.name, source) for source in self._pins)
+        pinned = self._is_pinned(wanted.name)
         return Component(wanted.key, wanted.name, module, size, read, pinned=pinned)
 
     def _unpin(self, held: dict[str, Component]) -> None:

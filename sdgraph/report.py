@@ -146,10 +146,10 @@ def _peaks(plan: Plan) -> Iterator[str]:
         tiers.insert(0, (plan.device, plan.peak_accelerator, limits.accelerator, asked.accelerator))
     for name, peak, limit, wanted in tiers:
         if limit is None:
-            yield f"peak on {name}: {size_words(peak)}"
+            yield f"peak of models on {name}: {size_words(peak)}"
         else:
             kind = "a budget" if wanted is not None else "free"
-            yield f"peak on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
+            yield f"peak of models on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
 
 
 def _is_unmade(source: str) -> bool:
