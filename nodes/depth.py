@@ -15,6 +15,7 @@ from sdgraph.values import Checkpoint, DepthMap, Image
 
 from .diffusion import Diffusion, multiple_of
 from .fit import Fit, same_size
+from .working import estimating
 
 _METRIC = ("glpn", "zoedepth", "depth_pro", "prompt_depth_anything")
 """Model types that predict distance, so that larger is farther."""
@@ -35,6 +36,11 @@ class DepthEstimate(Node[DepthMap]):
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
         return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        return estimating(config(checkpoint) or {}, checkpoint.dtype or dtype)
 
     def check(self) -> Iterator[Problem]:
         if not isinstance(self.checkpoint, Checkpoint):

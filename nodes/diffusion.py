@@ -18,7 +18,7 @@ from sdgraph.node import In, Node, Progress, refuse
 from sdgraph.values import Checkpoint
 from sdgraph.weights import Lora
 
-from . import adapters
+from . import adapters, working
 from .offloading import Offload, offloaded
 from .schedulers import Scheduler, make_scheduler
 from .tuning import KNOBS, NO_TUNING, Tuning, tuned, tuning_problems
@@ -118,6 +118,20 @@ class Diffusion(Node[T_co], Generic[T_co]):
         names = PARTS[family_of(checkpoint) or self.families[0]]
         own = {name: self.part(checkpoint, name) for name in names}
         return {**own, **adapters.parts(self.loras)}
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        """To denoise or to decode, at the size that can be told before the run."""
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        return working.visiting(self.offload, sizes) + working.generating(
+            checkpoint, dtype, working.told_size(self), images=self.at_once(),
+            guided=self.guidance > 1, vae=self.tuning.get("vae"),
+            controlled=any(name.startswith("controlnet_") for name in sizes),
+        )  # fmt: skip
+
+    def at_once(self) -> int:
+        """How many pictures it makes together."""
+        return 1
 
     def lighter(self) -> Iterator[tuple[str, Self]]:
         """Its autoencoder in slices and tiles; then weights moved over in groups as well."""

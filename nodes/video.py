@@ -57,6 +57,9 @@ class Text2Video(Diffusion[Video]):
             return frames
         return 16 if self.seconds is None else round(self.seconds * self.fps) + 1
 
+    def at_once(self) -> int:
+        return self._count(self.frames)
+
     def run(
         self,
         prompt: str,
@@ -77,7 +80,7 @@ class Text2Video(Diffusion[Video]):
                 negative_prompt=negative_prompt or None,
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
-                num_frames=self._count(self.frames),
+                num_frames=self.at_once(),
                 width=self.width,
                 height=self.height,
                 generator=generator(self.seed),

@@ -120,6 +120,8 @@ def _shifts(step: Step) -> str:
     if step.ahead:
         size = size_words(sum(each.file_bytes for each in step.ahead))
         told.append(f"reads {count_words(len(step.ahead), 'component')} ahead ({size})")
+    if step.working and step.action == "run":
+        told.append(f"works in about {size_words(step.working)}")
     return ", ".join(told)
 
 
@@ -139,17 +141,17 @@ def plan_totals(plan: Plan) -> str:
 
 
 def _peaks(plan: Plan) -> Iterator[str]:
-    """The peak on each tier that is used, beside its limit."""
+    """The peak of models and of what they work in on each tier that is used, beside its limit."""
     limits, asked = plan.room.limits, plan.room.asked
     tiers = [("host memory", plan.peak_host, limits.host, asked.host)]
     if plan.device != "cpu":
         tiers.insert(0, (plan.device, plan.peak_accelerator, limits.accelerator, asked.accelerator))
     for name, peak, limit, wanted in tiers:
         if limit is None:
-            yield f"peak of models on {name}: {size_words(peak)}"
+            yield f"peak on {name}: {size_words(peak)}"
         else:
             kind = "a budget" if wanted is not None else "free"
-            yield f"peak of models on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
+            yield f"peak on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
 
 
 def _is_unmade(source: str) -> bool:

@@ -354,7 +354,7 @@ def test_plan_says_what_each_step_releases(sdgraph: Command) -> None:
 
 def test_plan_says_the_peak_beside_what_there_is(sdgraph: Command) -> None:
     free = sdgraph("plan", "chain", "--device", "cpu", toys=False)
-    line = r"^peak of models on {}: ([\d.]+) MB{}$"
+    line = r"^peak on {}: ([\d.]+) MB{}$"
     assert re.search(line.format("host memory", r" of \d.* \(free\)"), free.out, re.M)
     tight = sdgraph("plan", "chain", "--device", "cuda", "--vram", "13MB", toys=False)
     assert "on cuda, float16\n" in tight.out
