@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import MediaError, Problem, ValueRefused
 from sdgraph.node import Node, refuse
+from sdgraph.nodes.world.words import MotionName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,19 +76,23 @@ class WorldDataset(Dataset):
         moving: bool = False,
         held_out: bool = False,
         pairs: float | None = None,
+        motions: Sequence[str] = (),
     ) -> None:
         from sdgraph.nodes.world import caption, scene
 
         self.side = side
-        self._moving = moving
-        self._pairs = pairs
+        self._how: dict[str, Any] = {"moving": moving, "pairs": pairs, "motions": motions}
         self._name = f"world {count} {seed} {side} {moving}{' held out' if held_out else ''}"
         if pairs is not None:
             self._name += f" pairs {pairs}"
-        self.scenes = [
+        if motions:
+            self._name += f" {', '.join(motions)}"
+        drawn = (
             scene(number, moving=moving, held_out=held_out, things=_things(number, pairs))
-            for number in range(seed, seed + count)
-        ]
+            for number in itertools.count(seed)
+        )
+        wanted = (each for each in drawn if not motions or each.motion in motions)
+        self.scenes = list(itertools.islice(wanted, count))
         self.captions = tuple(caption(each) for each in self.scenes)
 
     @property
@@ -117,9 +123,7 @@ class WorldDataset(Dataset):
         return np.stack([depth(self.scenes[place], self.side) for place in places])
 
     def examples(self, count: int) -> Dataset:
-        return WorldDataset(
-            count, 5_000_000, self.side, moving=self._moving, held_out=True, pairs=self._pairs
-        )
+        return WorldDataset(count, 5_000_000, self.side, held_out=True, **self._how)
 
 
 _GOLDEN = 0.6180339887498949
@@ -213,6 +217,9 @@ class TinyWorld(Node[Dataset]):
     seed: int = Field(default=0, ge=0, lt=2**31, description="the first scene's seed")
     side: int = Field(default=64, ge=32, le=512, description="pixels")
     moving: bool = Field(default=False, description="scenes with one object that moves, for video")
+    motions: Sequence[MotionName] = Field(
+        default=(), description="only scenes that move in one of these ways; by default in any"
+    )
     pairs: float | None = Field(
         default=None, ge=0, le=1, description="the share with two objects; by default about 0.35"
     )
@@ -222,10 +229,16 @@ class TinyWorld(Node[Dataset]):
         if self.moving and self.pairs:
             found = f"pairs {self.pairs:g} of scenes that move"
             raise refuse("pairs", found=found, wanted="one object each", fix="leave pairs out")
+        if self.motions and not self.moving:
+            found = f"motions {', '.join(self.motions)} of scenes that stand still"
+            raise refuse("motions", found=found, wanted="scenes that move", fix="set moving: true")
         return self
 
     def run(self) -> Dataset:
-        return WorldDataset(self.count, self.seed, self.side, moving=self.moving, pairs=self.pairs)
+        return WorldDataset(
+            self.count, self.seed, self.side,
+            moving=self.moving, pairs=self.pairs, motions=self.motions,
+        )  # fmt: skip
 
 
 class PictureFolder(Node[Dataset]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Literal, NoReturn, get_args
 
 from sdgraph.errors import Problem, ValueRefused, did_you_mean
 
@@ -46,7 +46,11 @@ MOVES: dict[str, tuple[int, int]] = {
 }
 """Motions from side to side, by their direction: right and down are positive."""
 
-MOTIONS = (*MOVES, "growing", "shrinking", "turning")
+MotionName = Literal[
+    "moving left", "moving right", "moving up", "moving down", "growing", "shrinking", "turning"
+]
+
+MOTIONS: tuple[str, ...] = get_args(MotionName)
 
 
 def refuse(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:
