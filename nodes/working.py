@@ -14,6 +14,7 @@ from typing import Any
 from sdgraph.checkpoints import config
 from sdgraph.errors import MediaError
 from sdgraph.media import probe_image
+from sdgraph.node import Node
 from sdgraph.values import Checkpoint
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -104,15 +105,18 @@ def told_size(node: object) -> tuple[int, int] | None:
     None where it will be known when it is made.
     """
     for _ in range(_FAR):
-        width, height = getattr(node, "width", None), getattr(node, "height", None)
-        if isinstance(width, int) and isinstance(height, int):
+        if not isinstance(node, Node):
+            size = getattr(node, "size", None)
+            return size if isinstance(size, tuple) else None
+        fields = vars(node)
+        width, height = fields.get("width"), fields.get("height")
+        if width and height:
             return width, height
-        path = getattr(node, "path", None)
-        if path is not None:
+        if fields.get("path") is not None:
             try:
-                return probe_image(path)[:2]
+                return probe_image(fields["path"])[:2]
             except MediaError:
                 return None
-        node = getattr(node, "image", None) or getattr(node, "control", None)
-        node = node[0] if isinstance(node, list | tuple) and node else node
+        source = fields.get("image") or fields.get("control")
+        node = source[0] if isinstance(source, list | tuple) and source else source
     return None

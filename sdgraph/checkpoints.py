@@ -12,6 +12,7 @@ from . import adapters, hub, shipped
 from .digests import read_json, refuse_damaged
 from .errors import CheckpointError, Problem
 from .files import expanded
+from .glance import seen_once
 from .weights import QUANTIZATIONS, Checkpoint, Lora
 from .weights import Part as Part
 
@@ -26,6 +27,7 @@ LIBRARIES = ("diffusers", "transformers")
 """The only libraries whose classes a checkpoint may name."""
 
 
+@seen_once
 def configs(checkpoint: Checkpoint) -> Path | None:
     """The local folder with the configs, or None for a hub checkpoint that is not here yet.
 
@@ -77,6 +79,7 @@ def weights(checkpoint: Checkpoint) -> Path:
     return fetched
 
 
+@seen_once
 def must_fetch(checkpoint: Checkpoint) -> bool:
     """Whether the hub must be asked for it before it can be loaded."""
     if isinstance(checkpoint, Lora):
@@ -121,6 +124,7 @@ def _is_component(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and value[1] is not None
 
 
+@seen_once
 def index(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
     """The checkpoint's model index, {} for a single model, None while it is not here."""
     folder = configs(checkpoint)
@@ -129,6 +133,7 @@ def index(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
     return read_json(folder / INDEX) if (folder / INDEX).is_file() else {}
 
 
+@seen_once
 def config(
     checkpoint: Checkpoint, folder: str = "", name: str | None = None
 ) -> Mapping[str, Any] | None:
@@ -154,6 +159,7 @@ def components(checkpoint: Checkpoint) -> tuple[str, ...] | None:
     return tuple(name for name, value in found.items() if _is_component(value))
 
 
+@seen_once
 def class_of(part: Part) -> tuple[str, str]:
     """The library and class of a component, as its checkpoint names them."""
     if part.folder:
@@ -177,6 +183,7 @@ def class_of(part: Part) -> tuple[str, str]:
     return library, name
 
 
+@seen_once
 def files(part: Part) -> tuple[Path, ...]:
     """The weight files of a component that is here, in order; () when it has none (tokenizers).
 
@@ -212,6 +219,7 @@ def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in chosen)
 
 
+@seen_once
 def check(part: Part) -> None:
     """Raises CheckpointError for a component that is here and cannot be used; loads nothing."""
     if part.quantization and find_spec(package := QUANTIZATIONS[part.quantization]) is None:
@@ -235,6 +243,7 @@ def check(part: Part) -> None:
         raise CheckpointError(f"{part}: there are no weights; wanted safetensors in {folder}")
 
 
+@seen_once
 def size(part: Part) -> int:
     """The bytes of a component's weight files, 0 where they are not here (or not made) yet.
 

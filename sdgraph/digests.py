@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NoReturn
 from . import digest_cache
 from .digest_cache import Stamp
 from .errors import CheckpointError, Problem
+from .glance import seen_once
 
 _MOST_KNOWN = 4096
 _known: dict[Stamp, str] = {}
@@ -26,6 +27,7 @@ _LONGEST_HEADER = 100_000_000
 _LFS_POINTER = b"version https://git-lfs"
 
 
+@seen_once
 def content(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal; remembered on disk where it is large.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import checkpoints
 from .errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
+from .glance import seen_once
 from .node import Node, ancestry
 from .weights import Checkpoint
 
@@ -79,13 +80,19 @@ def _problems(node: Node[Any]) -> Iterable[Problem]:
     try:
         found = list(node.check())
         if not found and "models" in type(node).definition.services and not late_checkpoint(node):
-            for part in node.parts().values():
+            for part in parts_of(node).values():
                 checkpoints.check(part)
         return found
     except CheckpointError as error:
         return [error.about("checkpoint", "a checkpoint that can be used")]
     except SdgraphError as error:
         return [Problem("", str(error), "a node that can run")]
+
+
+@seen_once
+def parts_of(node: Node[Any]) -> Mapping[str, checkpoints.Part]:
+    """The components a node needs, by name."""
+    return node.parts()
 
 
 def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:

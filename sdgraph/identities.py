@@ -10,9 +10,11 @@ from pathlib import Path
 
 from .checkpoints import INDEX, Part, class_of, config, configs, files
 from .digests import content, read_json
+from .glance import seen_once
 from .weights import Checkpoint, Lora
 
 
+@seen_once
 def identity(part: Part) -> str:
     """A hash of what the component computes with: class, config and the content of its weights.
 
@@ -47,6 +49,7 @@ def contents(part: Part) -> tuple[tuple[Path, str], ...]:
     return tuple((path, content(path)) for path in (*beside, *files(part)))
 
 
+@seen_once
 def settings(checkpoint: Checkpoint) -> str:
     """A hash of what a checkpoint says beside its components: its index and its scheduler."""
     root = configs(checkpoint)

@@ -11,7 +11,8 @@ from . import checkpoints, identities
 from .checkpoints import Part
 from .components import resident
 from .forecast import Demand, Forecast, Move, Residence, Resident, Room, forecast, read_ahead
-from .graph import Graph, late_checkpoint
+from .glance import seen_once
+from .graph import Graph, late_checkpoint, parts_of
 from .node import Node
 from .residency import Tier
 from .store import Remembered, Store, result_key
@@ -174,7 +175,7 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
     """What beside parameters and inputs can change a node's result."""
     if "models" not in type(node).definition.services:
         return ""
-    parts = node.parts()
+    parts = parts_of(node)
     components = ",".join(
         f"{name}={identities.identity(parts[name])}:{parts[name].checkpoint.dtype}"
         for name in sorted(parts)
@@ -235,16 +236,18 @@ def _uses(node: Node[Any], device: str, dtype: str) -> tuple[Use, ...]:
     if "models" not in type(node).definition.services or late_checkpoint(node):
         return ()
     return tuple(
-        Use(
-            name, part, resident(part, identities.identity(part), device, dtype),
-            identities.contents(part),
-        )
-        for name, part in node.parts().items()
-    )  # fmt: skip
+        Use(name, part, *_known_of(part, device, dtype)) for name, part in parts_of(node).items()
+    )
+
+
+@seen_once
+def _known_of(part: Part, device: str, dtype: str) -> tuple[Resident, tuple[tuple[Path, str], ...]]:
+    """What memory will hold of a part, and the files that this was told from."""
+    return resident(part, identities.identity(part), device, dtype), identities.contents(part)
 
 
 def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:
     """The checkpoints whose parts a node needs, each once."""
     if "models" not in type(node).definition.services or late_checkpoint(node):
         return ()
-    return tuple(dict.fromkeys(part.checkpoint for part in node.parts().values()))
+    return tuple(dict.fromkeys(part.checkpoint for part in parts_of(node).values()))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 
 from . import checkpoints, devices, events
 from .errors import CheckpointError, InvalidWorkflow, NodeFailed
+from .glance import one_look
 from .graph import Graph
 from .models import ModelCache
 from .node import Node
@@ -42,8 +43,9 @@ class Session:
 
         Raises InvalidWorkflow, and ValueRefused where a node alone is above a budget.
         """
-        _refuse_problems(graph)
-        return self._planned(graph, *self._place(graph))
+        with one_look():
+            _refuse_problems(graph)
+            return self._planned(graph, *self._place(graph))
 
     def run(self, graph: Graph, on_event: events.Listener | None = None) -> dict[str, Any]:
         """Runs a graph; returns the values of its targets by name.
@@ -51,14 +53,16 @@ class Session:
         Raises InvalidWorkflow before anything is loaded when files or configs show a problem,
         NodeFailed when a node raises. Finished files stay.
         """
-        _refuse_problems(graph)
-        device, dtype = self._place(graph, sure=True)
-        made = self._planned(graph, device, dtype)
+        with one_look():
+            _refuse_problems(graph)
+            device, dtype = self._place(graph, sure=True)
+            made = self._planned(graph, device, dtype)
         clock = events.Clock(on_event)
         if fetches := made.fetches:
             _fetch(graph, fetches, clock)
-            _refuse_problems(graph)
-            made = self._planned(graph, device, dtype)
+            with one_look():
+                _refuse_problems(graph)
+                made = self._planned(graph, device, dtype)
         steps = Steps(made, self.models, self.store, dtype, clock)
         reused = sum(step.action == "reuse" for step in made.steps)
         clock.emit(events.RunStarted, len(made.steps) - reused, reused, device)

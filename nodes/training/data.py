@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import MediaError, Problem, ValueRefused
+from sdgraph.errors import MediaError, Problem, ValueRefused, did_you_mean
 from sdgraph.node import Node, refuse
-from sdgraph.nodes.world.words import MotionName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,8 +216,8 @@ class TinyWorld(Node[Dataset]):
     seed: int = Field(default=0, ge=0, lt=2**31, description="the first scene's seed")
     side: int = Field(default=64, ge=32, le=512, description="pixels")
     moving: bool = Field(default=False, description="scenes with one object that moves, for video")
-    motions: Sequence[MotionName] = Field(
-        default=(), description="only scenes that move in one of these ways; by default in any"
+    motions: Sequence[str] = Field(
+        default=(), description='only scenes that move so, "growing" say; by default in any way'
     )
     pairs: float | None = Field(
         default=None, ge=0, le=1, description="the share with two objects; by default about 0.35"
@@ -232,6 +231,8 @@ class TinyWorld(Node[Dataset]):
         if self.motions and not self.moving:
             found = f"motions {', '.join(self.motions)} of scenes that stand still"
             raise refuse("motions", found=found, wanted="scenes that move", fix="set moving: true")
+        for motion in self.motions:
+            _refuse_unknown(motion)
         return self
 
     def run(self) -> Dataset:
@@ -239,6 +240,15 @@ class TinyWorld(Node[Dataset]):
             self.count, self.seed, self.side,
             moving=self.moving, pairs=self.pairs, motions=self.motions,
         )  # fmt: skip
+
+
+def _refuse_unknown(motion: str) -> None:
+    # Imported here: to know the world is to know OpenCV.
+    from sdgraph.nodes.world.words import MOTIONS
+
+    if motion not in MOTIONS:
+        raise refuse("motions", found=repr(motion), wanted=f"one of {', '.join(MOTIONS)}",
+                     fix=did_you_mean(motion, MOTIONS))  # fmt: skip
 
 
 class PictureFolder(Node[Dataset]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NoReturn, get_args
+from typing import NoReturn
 
 from sdgraph.errors import Problem, ValueRefused, did_you_mean
 
@@ -46,11 +46,7 @@ MOVES: dict[str, tuple[int, int]] = {
 }
 """Motions from side to side, by their direction: right and down are positive."""
 
-MotionName = Literal[
-    "moving left", "moving right", "moving up", "moving down", "growing", "shrinking", "turning"
-]
-
-MOTIONS: tuple[str, ...] = get_args(MotionName)
+MOTIONS = (*MOVES, "growing", "shrinking", "turning")
 
 
 def refuse(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:

@@ -57,6 +57,22 @@ def test_scenes_are_known_by_their_content() -> None:
     assert len({each.content for each in [one, *others]}) == 6
 
 
+def test_scenes_of_some_motions_are_those_among_all() -> None:
+    wanted = ("moving right", "growing")
+    data = WorldDataset(20, 0, 32, moving=True, motions=wanted)
+    among = WorldDataset(200, 0, 32, moving=True).scenes
+    assert data.scenes == [each for each in among if each.motion in wanted][:20]
+    assert data.content != WorldDataset(20, 0, 32, moving=True).content
+    assert {each.motion for each in data.examples(8).scenes} <= set(wanted)  # type: ignore[attr-defined]
+
+
+def test_motions_are_of_scenes_that_move_and_known() -> None:
+    with pytest.raises(InvalidNode, match="set moving: true"):
+        TinyWorld(motions=["growing"])
+    with pytest.raises(InvalidNode, match="did you mean 'growing'"):
+        TinyWorld(moving=True, motions=["grow"])
+
+
 def test_pairs_are_drawn_by_a_scenes_number_alone() -> None:
     data = WorldDataset(300, 50, 32, pairs=0.8)
     counts = [len(each.things) for each in data.scenes]

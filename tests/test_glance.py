@@ -1,0 +1,88 @@
+"""One look: the same question once, within it alone."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from sdgraph import Session, glance
+from sdgraph.errors import CheckpointError
+from sdgraph.glance import one_look, seen_once
+from sdgraph.graph import Graph
+from sdgraph.nodes import Text2Image
+
+asked: list[object] = []
+
+
+@seen_once
+def question(what: str, *, loudly: bool = False) -> int:
+    asked.append((what, loudly))
+    if what == "wrong":
+        raise CheckpointError("wrong")
+    return len(asked)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_asked() -> None:
+    asked.clear()
+
+
+def test_outside_a_look_every_question_is_asked() -> None:
+    assert question("x") != question("x")
+
+
+def test_within_one_it_is_asked_once_for_each_of_its_arguments() -> None:
+    with one_look():
+        first = question("x")
+        with one_look():
+            assert question("x") == first
+        assert question("x") == first
+        assert question("x", loudly=True) != first
+        assert question("y") != first
+    assert asked == [("x", False), ("x", True), ("y", False)]
+    with one_look():
+        assert question("x") == 4
+
+
+def test_errors_are_asked_again() -> None:
+    with one_look():
+        for _ in range(2):
+            with pytest.raises(CheckpointError):
+                question("wrong")
+    assert len(asked) == 2
+
+
+def test_another_thread_has_looks_of_its_own() -> None:
+    with one_look():
+        question("x")
+        thread = threading.Thread(target=question, args=("x",))
+        thread.start()
+        thread.join()
+    assert len(asked) == 2
+
+
+def test_a_plan_looks_at_a_checkpoint_once_and_the_next_plan_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sdgraph.digest_cache import Stamp
+
+    stamps: list[Path] = []
+    of = Stamp.of
+
+    def counted(path: Path) -> Stamp:
+        stamps.append(path)
+        return of(path)
+
+    monkeypatch.setattr(Stamp, "of", counted)
+    session = Session(store=None)
+    one = Graph.of(Text2Image(prompt="a"))
+    session.plan(one)  # what is remembered for good is asked for here
+    counts = []
+    for graph in (one, Graph.of(*(Text2Image(prompt=f"{n}") for n in range(50)))):
+        stamps.clear()
+        session.plan(graph)
+        counts.append(len(stamps))
+    assert counts[0] == counts[1] > 0
+    assert glance._seen.get() is None
