@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mean
 
+from sdgraph import Graph, Session
 from sdgraph.eviction import farthest_next_use, least_recently_used, smallest_first
+from sdgraph.glance import one_look
+from sdgraph.models import ModelCache
 from sdgraph.ordering import authored, best_plan, breadth_first, depth_first, lexicographic
-from sdgraph.residency import Workload
+from sdgraph.residency import Budgets, Workload
 from sdgraph.simulation import Simulation, simulate
 
 from .exhaustive import Optimum
 from .timing import median_seconds
-from .workloads import corpus, large
+from .workloads import corpus, large, real_graph
 
 ORDERS = {
     "authored": authored,
@@ -153,6 +156,28 @@ def seconds() -> Iterator[str]:
             )
 
 
+def whole() -> Iterator[str]:
+    """CPU time of `Session.plan`, for graphs of nodes over the shipped checkpoints' files."""
+    yield _line("nodes", "budget", "validation, median CPU ms", "the plan, median CPU ms", "aim")
+    yield _line(*["---"] * 5)
+    for count, aim in ((100, 10), (2000, 200)):
+        graph = real_graph(count)
+        for name, bytes_ in (("tight", 30 * 10**6), ("ample", 10**12)):
+            models = ModelCache(budgets=Budgets(bytes_, bytes_), probe=lambda device: None)
+            session = Session(device="cuda", dtype="float16", store=None, models=models)
+            checked = median_seconds(partial(_checked, graph))
+            both = median_seconds(partial(session.plan, graph))
+            yield _line(
+                str(len(graph.nodes)), name, f"{checked * 1e3:.1f}",
+                f"{(both - checked) * 1e3:.1f}", f"under {aim}",
+            )  # fmt: skip
+
+
+def _checked(graph: Graph) -> None:
+    with one_look():
+        assert not graph.check()
+
+
 def _planned_anew(workload: Workload) -> Simulation:
     # A workload remembers what was worked out of it; a copy remembers nothing.
     return best_plan(replace(workload))
@@ -167,5 +192,5 @@ if __name__ == "__main__":
     sizes = [len(case.workload.steps) for case in planned]
     print(f"{COUNT} workflows of {min(sizes)} to {max(sizes)} steps, mean {mean(sizes):.0f}. "
           "Bytes loaded, this plan = 1, mean of the ratios:\n")  # fmt: skip
-    for part in (rivals(planned), optimum(planned), seconds()):
+    for part in (rivals(planned), optimum(planned), seconds(), whole()):
         print(*part, sep="\n", end="\n\n")

@@ -5,7 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from sdgraph import Graph, Node
+from sdgraph.nodes import (
+    Canny,
+    ControlNet,
+    DepthToImage,
+    Image2Image,
+    Inpaint,
+    Mask,
+    Text2Image,
+    Turbo,
+)
 from sdgraph.residency import Budgets, Component, Need, Tier, Workload, shortfalls
 
 GB = 10**9
@@ -143,3 +155,30 @@ def with_budgets(
         return Workload(on_host, steps, Budgets(None, budget))
     host = chance.choice((0.0, 0.0, 0.2, 0.5, 1.0))
     return Workload(components, steps, Budgets(budget, int(host * used)))
+
+
+def real_graph(count: int, seed: int = 0) -> Graph:
+    """A graph of about that many nodes over the shipped checkpoints, each reading one before it."""
+    chance = random.Random(seed)
+    mask = Mask(box=(8, 8, 40, 40), width=64, height=64)
+    pictures: list[Node[Any]] = [Text2Image(prompt="a red star")]
+    nodes: list[Node[Any]] = [mask, *pictures]
+    while len(nodes) < count:
+        image, own = chance.choice(pictures[-40:]), dict[str, Any](prompt="x", seed=len(nodes))
+        make = chance.randrange(6)
+        if make == 0:
+            made: Node[Any] = Inpaint(image=image, mask=mask, **own)
+        elif make == 1:
+            edges = Canny(image=image, low=len(nodes) % 100)
+            nodes.append(edges)
+            made = ControlNet(control=edges, **own)
+        elif make == 2:
+            made = Turbo(image=image, steps=2, **own)
+        elif make == 3:
+            made = Text2Image(**own)
+        else:
+            made = (Image2Image, DepthToImage)[make % 2](image=image, **own)
+        pictures.append(made)
+        nodes.append(made)
+    read = {child for node in nodes for _, child in node.wires}
+    return Graph.of(*(node for node in nodes if node not in read))
