@@ -160,7 +160,7 @@ def with_budgets(
 def real_graph(count: int, seed: int = 0) -> Graph:
     """A graph of about that many nodes over the shipped checkpoints, each reading one before it."""
     chance = random.Random(seed)
-    mask = Mask(box=(8, 8, 40, 40), width=64, height=64)
+    mask = Mask(box=[8, 8, 40, 40], width=64, height=64)
     pictures: list[Node[Any]] = [Text2Image(prompt="a red star")]
     nodes: list[Node[Any]] = [mask, *pictures]
     while len(nodes) < count:
