@@ -1,0 +1,94 @@
+"""The verbs that run workflows, or plan to: `run`, `plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import (
+    Changes,
+    Debug,
+    Device,
+    Dtype,
+    File,
+    Inputs,
+    Only,
+    Out,
+    Packs,
+    Ram,
+    Vram,
+    verb,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from sdgraph.run import Session
+
+
+def _session(device: str | None, dtype: str | None, vram: str | None, ram: str | None) -> Session:
+    """A session of its own for one verb; raises WrongArgument for what cannot be."""
+    from sdgraph.models import ModelCache
+    from sdgraph.request import budget, check_device
+    from sdgraph.residency import Budgets
+    from sdgraph.run import Session
+
+    check_device(device, dtype)
+    budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
+    return Session(device=device, dtype=dtype, store=None, models=ModelCache(budgets=budgets))
+
+
+@verb
+def run(
+    file: File,
+    inputs: Inputs = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    vram: Vram = None,
+    ram: Ram = None,
+    changes: Changes = None,
+    only: Only = None,
+    packs: Packs = None,
+    out: Out = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print events as JSON lines")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run a workflow, or make a saved picture again."""
+    from sdgraph.request import folder_named, opened, registry_with, requested
+    from sdgraph.terminal import watching
+
+    session = _session(device, dtype, vram, ram)
+    workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
+    graph = requested(workflow, inputs or (), changes or ()).graph(only or ())
+    with watching(graph, quiet=quiet, as_json=as_json) as watch:
+        values = session.run(graph, watch.listener)
+    watch.finish(values)
+
+
+@verb
+def plan(
+    file: File,
+    inputs: Inputs = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    vram: Vram = None,
+    ram: Ram = None,
+    changes: Changes = None,
+    only: Only = None,
+    packs: Packs = None,
+    debug: Debug = False,
+) -> None:
+    """Show the steps of a run, what they load, and the memory they take.
+
+    In order, without running them.
+    """
+    from sdgraph.report import plan_rows, plan_totals
+    from sdgraph.request import opened, registry_with, requested
+    from sdgraph.terminal import say, say_table
+
+    session = _session(device, dtype, vram, ram)
+    workflow = opened(file, registry_with(packs or ()))
+    made = session.plan(requested(workflow, inputs or (), changes or ()).graph(only or ()))
+    say(f"on {made.device}, {made.dtype}")
+    say_table(["", "node", "type", "loads", "beside that", "releases"], [*plan_rows(made)])
+    say(plan_totals(made))
