@@ -73,6 +73,22 @@ def grown(video_unet: Any, base_unet: Any) -> set[str]:
     return set(taken)
 
 
+def lengthen(words: Any, tokens: Any) -> None:
+    """Makes the embeddings of words that a text encoder never learned as long as the others'.
+
+    Those lie near zero, where they were drawn, so that "up" and "down" are one to the network, and
+    thousands of steps go by until they have grown.
+    """
+    import torch
+
+    table = words.get_input_embeddings().weight
+    used = tokens.unique()
+    with torch.no_grad():
+        lengths = table[used].norm(dim=1, keepdim=True)
+        usual = lengths.median()
+        table[used] *= torch.where(lengths < usual / 2, usual / lengths.clamp_min(1e-6), 1.0)
+
+
 def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
     """The clips of scenes that move, as latents: float32, clips × 4 × count × height × width."""
     import torch
@@ -118,6 +134,7 @@ class VideoTrainee(DiffusionTrainee):
         self.thaw_at = thaw_at
         self.noise_schedule = DDPMScheduler.from_config(parts["scheduler"].config)
         self.tokens = tokens_of(parts["tokenizer"], data.captions)
+        lengthen(parts["text_encoder"], self.tokens)
         self.latents = encode_clips(parts["vae"], data, frames)
         self.modules = {"unet": parts["unet"], "text_encoder": parts["text_encoder"]}
 

@@ -21,6 +21,7 @@ from sdgraph.nodes.training.video import (
     VideoTrainee,
     encode_clips,
     grown,
+    lengthen,
     shared_weights,
 )
 from sdgraph.nodes.world import MOTIONS, frames
@@ -143,6 +144,22 @@ def test_a_base_that_does_not_fit_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(ValueRefused, match="set `like` to a fitting checkpoint"):
         grown(deep, wider)
+
+
+def test_words_that_were_never_learned_become_as_long_as_the_others() -> None:
+    import torch
+
+    words = torch.nn.Module()
+    table = torch.nn.Embedding(6, 8)
+    words.get_input_embeddings = lambda: table
+    with torch.no_grad():
+        table.weight[:] = torch.nn.functional.normalize(table.weight, dim=1)
+        table.weight[4:] *= 0.1
+    before = table.weight.detach().clone()
+    lengthen(words, torch.tensor([[0, 1, 2, 4], [3, 4, 4, 0]]))
+    assert torch.allclose(table.weight[4], before[4] * 10, rtol=1e-4)
+    others = [0, 1, 2, 3, 5]
+    assert torch.equal(table.weight[others], before[others]), "5 is no word of the captions"
 
 
 def test_clips_are_the_frames_of_scenes_in_latents(base: Checkpoint) -> None:
