@@ -39,7 +39,7 @@ def configs(checkpoint: Checkpoint) -> Path | None:
         adapter = adapters.file(checkpoint)
         return None if adapter is None else adapter.parent
     if source.startswith("tiny/"):
-        return shipped.configs(source)
+        return shipped.folder(source)
     path = expanded(source)
     if path.is_dir():
         return path
@@ -61,11 +61,9 @@ def configs(checkpoint: Checkpoint) -> Path | None:
 
 
 def weights(checkpoint: Checkpoint) -> Path:
-    """The local folder with configs and weights, fetched or made first where need be."""
+    """The local folder with configs and weights, fetched first where need be."""
     if isinstance(checkpoint, Lora):
         return adapters.fetched(checkpoint).parent
-    if checkpoint.source.startswith("tiny/"):
-        return shipped.folder(checkpoint.source)
     found = configs(checkpoint)
     if found is not None and not _missing(checkpoint, found):
         return found
@@ -84,14 +82,15 @@ def must_fetch(checkpoint: Checkpoint) -> bool:
     """Whether the hub must be asked for it before it can be loaded."""
     if isinstance(checkpoint, Lora):
         return adapters.file(checkpoint) is None
-    if checkpoint.source.startswith("tiny/") or _is_local(checkpoint):
+    if _is_local(checkpoint):
         return False
     found = configs(checkpoint)
     return found is None or bool(_missing(checkpoint, found))
 
 
 def _is_local(checkpoint: Checkpoint) -> bool:
-    return expanded(checkpoint.source).is_dir()
+    source = checkpoint.source
+    return source.startswith("tiny/") or expanded(source).is_dir()
 
 
 def _missing(checkpoint: Checkpoint, folder: Path) -> list[str]:
@@ -187,7 +186,6 @@ def class_of(part: Part) -> tuple[str, str]:
 def files(part: Part) -> tuple[Path, ...]:
     """The weight files of a component that is here, in order; () when it has none (tokenizers).
 
-    A shipped checkpoint without weights in the package has none: its configs say all of it.
     Only safetensors: a folder with pickles alone raises CheckpointError.
     """
     root = configs(part.checkpoint)
@@ -238,26 +236,17 @@ def check(part: Part) -> None:
         raise CheckpointError(f"{part}: the index names it, but it has no folder in {root}")
     for path in (there := files(part)):
         refuse_damaged(path)
-    makes_own = part.checkpoint.source.startswith("tiny/")
-    if not there and not makes_own and (folder / "config.json").is_file():
-        raise CheckpointError(f"{part}: there are no weights; wanted safetensors in {folder}")
+    if not there and (folder / "config.json").is_file():
+        fix = "fetch, copy or install the checkpoint again"
+        raise CheckpointError(Problem(str(part), "no weights", f"safetensors in {folder}", fix))
 
 
 @seen_once
 def size(part: Part) -> int:
-    """The bytes of a component's weight files, 0 where they are not here (or not made) yet.
+    """The bytes of a component's weight files, 0 where they are not here yet.
 
     An adapter's are 0 too: it is read when it is put on, and what stays in memory is its path.
     """
     if isinstance(part.checkpoint, Lora):
         return 0
-    return sum(path.stat().st_size for path in present_files(part))
-
-
-def present_files(part: Part) -> tuple[Path, ...]:
-    """The weight files of a component as far as they are here, a shipped one's once it is made."""
-    found = files(part)
-    if not found and not part.processor and part.checkpoint.source.startswith("tiny/"):
-        made = shipped.made(part.checkpoint.source)
-        found = _weight_files(part, made / part.folder) if made else ()
-    return found
+    return sum(path.stat().st_size for path in files(part))

@@ -32,7 +32,7 @@ def footprint(part: Part, dtype: str) -> int:
         return 0
     kept = part.quantization or part.casting or part.checkpoint.dtype or dtype
     width = _BYTES.get(kept, 1)
-    return sum(_cast(path, width) for path in checkpoints.present_files(part))
+    return sum(_cast(path, width) for path in checkpoints.files(part))
 
 
 def _cast(path: Path, width: float) -> int:

@@ -31,11 +31,9 @@ def identity(part: Part) -> str:
         digest.update(f"lora|{adapter}".encode())
         return digest.hexdigest()
     digest.update(":".join(class_of(part)).encode())
-    weights = files(part)
-    for path in (*_identifying(part, root / part.folder), *weights):
-        # Where the config is all there is, weights are made from it, to the letter.
-        by_meaning = weights and path.name == "config.json"
-        digest.update(f"|{_meaning(path) if by_meaning else content(path)}".encode())
+    for path in (*_identifying(part, root / part.folder), *files(part)):
+        read = _meaning if path.name == "config.json" else content
+        digest.update(f"|{read(path)}".encode())
     if part.casting or part.quantization:
         digest.update(f"|{part.casting}|{part.quantization}".encode())
     return digest.hexdigest()

@@ -131,10 +131,6 @@ def plan_totals(plan: Plan) -> str:
     lines = [f"\n{count_words(len(plan.steps), 'step')}, {loads} ({size_words(plan.bytes_loaded)})"]
     if plan.uses_models:
         lines += _peaks(plan)
-    sources = {use.part.checkpoint.source for step in plan.steps for use in step.uses}
-    unmade = sorted(source for source in sources if _is_unmade(source))
-    if unmade:
-        lines.append(f"made at the first run, of a size not known yet: {', '.join(unmade)}")
     for checkpoint in plan.fetches:
         lines.append(f"to be fetched from the hub: {checkpoint.source}")
     return "\n".join([*lines, *plan.short])
@@ -152,10 +148,6 @@ def _peaks(plan: Plan) -> Iterator[str]:
         else:
             kind = "a budget" if wanted is not None else "free"
             yield f"peak on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
-
-
-def _is_unmade(source: str) -> bool:
-    return source.startswith("tiny/") and shipped.made(source) is None
 
 
 def record_text(file: str, record: Record) -> str:
@@ -181,13 +173,10 @@ class Cache:
 
 
 def shipped_family() -> Cache:
-    """The checkpoints that ship with sdgraph, and whether their weights are there."""
+    """The checkpoints that ship with sdgraph."""
     rows, total = [], 0
     for name in shipped.names():
-        folder = shipped.made(name)
-        if folder is None:
-            rows.append((name, "", "made when first needed"))
-            continue
+        folder = shipped.folder(name)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         total += size
         rows.append((name, size_words(size), shorter(folder)))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from sdgraph import checkpoints, identities
+from sdgraph import checkpoints, identities, shipped
 from sdgraph.checkpoints import Part
 from sdgraph.errors import CheckpointError
 from sdgraph.values import Checkpoint
@@ -238,10 +238,25 @@ def test_a_part_that_the_index_does_not_name_is_told(model: Path) -> None:
         checkpoints.class_of(Part(Checkpoint(str(model)), "vea"))
 
 
-def test_shipped_checkpoints_need_no_weights_to_be_checked() -> None:
-    part = Part(Checkpoint("tiny/text-to-image"), "unet")
-    checkpoints.check(part)
-    assert identities.identity(part) == identities.identity(part)
+def test_a_shipped_checkpoint_without_its_weights_is_told_and_never_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fakes.checkpoint(tmp_path / "inpaint", unet=fakes.safetensors(b"u"), vae=b"v")
+    monkeypatch.setattr(shipped, "_SHIPPED", tmp_path)
+    monkeypatch.setattr(shipped, "names", lambda: ("tiny/inpaint",))
+    checkpoints.check(unet("tiny/inpaint"))
+    (folder / "unet" / fakes.WEIGHTS).unlink()
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.check(unet("tiny/inpaint"))
+    assert str(caught.value).splitlines() == [
+        "tiny/inpaint/unet",
+        "  found:  no weights",
+        f"  wanted: safetensors in {folder / 'unet'}",
+        "  fix:    fetch, copy or install the checkpoint again",
+    ]
+    assert not checkpoints.must_fetch(Checkpoint("tiny/inpaint"))
+    with pytest.raises(CheckpointError, match="no safetensors for unet"):
+        checkpoints.weights(Checkpoint("tiny/inpaint"))
 
 
 def adapter(path: Path, content: bytes = b"\0" * 8) -> Path:

@@ -459,7 +459,7 @@ def test_schema_is_json(sdgraph: Command) -> None:
 def test_models_lists_what_ships_and_what_was_fetched(sdgraph: Command) -> None:
     said = sdgraph("models", toys=False)
     assert said.code == 0
-    assert "tiny/inpaint" in said.out
+    assert re.search(r"tiny/inpaint +[\d.]+ MB +\S+/tiny/inpaint", said.out)
     assert "fetched from the hub" in said.out
 
 

@@ -129,7 +129,7 @@ def models(debug: Debug = False) -> None:
     for cache in (shipped_family(), hub_cache()):
         say(cache.title, "bold")
         if cache.rows:
-            say_table(("checkpoint", "size", ""), cache.rows, indent=2)
+            say_table(("checkpoint", "size", "folder"), cache.rows, indent=2)
 
 
 def _print_json(data: Any) -> None:

@@ -25,16 +25,14 @@ PROMPT = "a red star"
 
 
 def widen(name: str, folder: Path) -> None:
-    """Copies a tiny checkpoint's configs, its U-Net or ControlNet widened, with random weights."""
-    source = shipped.configs(f"tiny/{name}")
-    target = folder / name
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors"))
-    for config in (target / "unet" / "config.json", target / "config.json"):
-        if config.is_file():
-            data = json.loads(config.read_text())
-            data["block_out_channels"] = [n * WIDER for n in data["block_out_channels"]]
-            config.write_text(json.dumps(data))
-    shipped.fill(target)
+    """Copies a tiny checkpoint, its U-Net or ControlNet made wider, with random weights."""
+    import diffusers
+
+    target = Path(shutil.copytree(shipped.folder(f"tiny/{name}"), folder / name))
+    part = target / "unet" if (target / "unet").is_dir() else target
+    config = json.loads((part / "config.json").read_text())
+    config["block_out_channels"] = [n * WIDER for n in config["block_out_channels"]]
+    getattr(diffusers, config["_class_name"]).from_config(config).save_pretrained(part)
 
 
 def ours(folder: Path) -> None:
@@ -76,25 +74,26 @@ def script(folder: Path) -> None:
     def at(name: str) -> str:
         return str(folder / name)
 
+    full = {"dtype": torch.float32}
     words: dict[str, Any] = {"prompt": PROMPT, "num_inference_steps": 2}
-    base = diffusers.StableDiffusionPipeline.from_pretrained(at("text-to-image"))
+    base = diffusers.StableDiffusionPipeline.from_pretrained(at("text-to-image"), **full)
     picture = base(**words).images[0]
     edges = np.repeat(cv2.Canny(np.asarray(picture), 100, 200)[..., None], 3, axis=2)
     small = str(shipped.folder("tiny/depth-estimator"))
-    estimate = pipeline("depth-estimation", model=small, dtype=torch.float32)
+    estimate = pipeline("depth-estimation", model=small, **full)
     depth = estimate(picture)["depth"].convert("RGB")
     nets = [
-        diffusers.ControlNetModel.from_pretrained(at(name))
+        diffusers.ControlNetModel.from_pretrained(at(name), **full)
         for name in ("controlnet-edges", "controlnet-depth")
     ]
     controlled = diffusers.StableDiffusionControlNetPipeline.from_pretrained(
-        at("text-to-image"), controlnet=nets
+        at("text-to-image"), controlnet=nets, **full
     )
     picture = controlled(image=[PIL.Image.fromarray(edges), depth], **words).images[0]
-    inpaint = diffusers.StableDiffusionInpaintPipeline.from_pretrained(at("inpaint"))
+    inpaint = diffusers.StableDiffusionInpaintPipeline.from_pretrained(at("inpaint"), **full)
     size = {"width": SIDE, "height": SIDE}
     picture = inpaint(image=picture, mask_image=_mask().pil, **size, **words).images[0]
-    deep = diffusers.StableDiffusionDepth2ImgPipeline.from_pretrained(at("depth"))
+    deep = diffusers.StableDiffusionDepth2ImgPipeline.from_pretrained(at("depth"), **full)
     deep(image=picture, **words)
 
 
