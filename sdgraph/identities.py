@@ -23,7 +23,7 @@ def identity(part: Part) -> str:
     """
     root = configs(part.checkpoint)
     digest = hashlib.blake2b(digest_size=16)
-    if root is None:
+    if root is None or not _is_here(part, root / part.folder):
         digest.update(repr((part.checkpoint, part.folder, part.casting)).encode())
         return digest.hexdigest()
     if isinstance(part.checkpoint, Lora):
@@ -37,6 +37,13 @@ def identity(part: Part) -> str:
     if part.casting or part.quantization:
         digest.update(f"|{part.casting}|{part.quantization}".encode())
     return digest.hexdigest()
+
+
+def _is_here(part: Part, folder: Path) -> bool:
+    """Whether a component is complete: configs may be in a hub cache before their weights."""
+    if part.processor or isinstance(part.checkpoint, Lora):
+        return True
+    return bool(files(part)) or not (folder / "config.json").is_file()
 
 
 def contents(part: Part) -> tuple[tuple[Path, str], ...]:

@@ -69,6 +69,15 @@ def test_its_components_are_those_of_the_same_folder(cached: Path) -> None:
         assert identity(Part(hub, name)) == identity(Part(folder, name))
 
 
+def test_what_has_no_weights_here_yet_is_known_by_its_name(cached: Path, no_hub: Path) -> None:
+    for link in (cached / "snapshots" / COMMIT / "unet").glob("*.safetensors"):
+        link.unlink()
+    shutil.copytree(cached, no_hub / "models--someone--other", symlinks=True)
+    one, other = Checkpoint("someone/tiny-inpaint"), Checkpoint("someone/other")
+    assert identity(Part(one, "unet")) != identity(Part(other, "unet"))
+    assert identity(Part(one, "vae")) == identity(Part(other, "vae"))
+
+
 def test_a_revision_that_is_not_here_is_refused_while_offline(cached: Path) -> None:
     text = refused_before_load(node(Checkpoint("someone/tiny-inpaint", revision="other")))
     assert "someone/tiny-inpaint is not in the hub's cache" in text
