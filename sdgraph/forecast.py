@@ -74,6 +74,8 @@ class Room:
 
     limits: Budgets = UNBOUND
     asked: Budgets = UNBOUND
+    keeps: bool = True
+    """Whether what a run will not use again stays while there is room, for the next run."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def room_for(demand: Demand, device: str, room: Room, held: Residence) -> tuple[
 
     Where even that is too little, all goes that can.
     """
-    scene = _Scene([replace(demand, after=())], device, replace(room, asked=UNBOUND), held)
+    room = replace(room, asked=UNBOUND, keeps=True)
+    scene = _Scene([replace(demand, after=())], device, room, held)
     if not scene.short:
         return scene.told(simulate(scene.workload, (0,), least_recently_used)).moves[0]
     leased = {each.key for each in demand.residents}
@@ -209,6 +212,7 @@ class _Scene:
             ],
             room.limits,
             {place[each.key]: at for each, at in held.items()},
+            room.keeps,
         )  # fmt: skip
         self.workload, self.short = _that_fits(workload, room.asked)
 

@@ -108,7 +108,14 @@ class Search:
         trail = _trail(end)
         script = {self.groups[state.ran[0]][0]: state.gone for state in trail if state.ran}
         order = tuple(step for state in trail for group in state.ran for step in self.groups[group])
-        return order, lambda shortage: script[order[shortage.place]]
+
+        def policy(shortage: Shortage) -> Eviction:
+            # The search keeps what is dead while there is room; the workload need not.
+            drop, down = script[order[shortage.place]]
+            there = shortage.accelerator | shortage.host
+            return Eviction(drop & there, down & there)
+
+        return order, policy
 
     def _rank(self, order: Iterable[int]) -> None:
         """Takes an order by which to guess when each component is needed again."""

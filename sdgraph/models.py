@@ -55,7 +55,10 @@ class ModelCache:
     reserve: int = 2 * 2**30
     """Bytes kept free for what nodes do, on a tier without a budget."""
     keep_alive: float | None = None
-    """Seconds that what nobody uses stays loaded after a run; None for good, 0 not at all."""
+    """Seconds that what nobody uses stays loaded after a run; None for good, 0 not at all.
+
+    With 0 it does not wait for the end of its run either: it goes before the next load.
+    """
 
     def __post_init__(self) -> None:
         self._components: OrderedDict[Key, Component] = OrderedDict()
@@ -107,7 +110,7 @@ class ModelCache:
         if accelerator is None and device != "cpu":
             accelerator = self._free(device, Tier.ACCELERATOR)
         return Room(Budgets(accelerator, self._free("cpu", Tier.HOST) if host is None else host),
-                    self.budgets)  # fmt: skip
+                    self.budgets, keeps=self.keep_alive != 0)  # fmt: skip
 
     def residence(self, device: str, *, leased: bool = False) -> dict[Resident, Held]:
         """What is in host memory and on a device, least recently used first.

@@ -114,6 +114,8 @@ class Workload:
     steps: Sequence[Need]
     budgets: Budgets = Budgets()
     start: Mapping[int, Held] = field(default_factory=dict)
+    keeps: bool = True
+    """Whether what no step will use stays while there is room, for a plan after this one."""
 
     def __post_init__(self) -> None:
         for step in self.steps:

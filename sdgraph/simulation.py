@@ -6,7 +6,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from math import inf
+from operator import or_
 from typing import NamedTuple
 
 from .errors import ValueRefused
@@ -146,8 +148,9 @@ def simulate(workload: Workload, order: Sequence[int], policy: Policy) -> Simula
     """What happens when the steps run in this order under this policy.
 
     Before a step, what must leave is dropped or moved down, then what it leases is moved up or
-    loaded. Raises ValueRefused where a step cannot be done within the budgets, or where the policy
-    lets go of what must stay, or of too little.
+    loaded; where the workload keeps nothing, what is dead is dropped before that. Raises
+    ValueRefused where a step cannot be done within the budgets, or where the policy lets go of what
+    must stay, or of too little.
     """
     check(workload)
     found = simulate_within(workload, order, policy, None)
@@ -208,6 +211,11 @@ class _Walk:
         """Makes room and brings what is leased to its home; whether anything had to be done."""
         load = self.workload
         lacks = arrival(load, self.accelerator, self.host, lease, working)
+        dead = 0
+        if not load.keeps and (lacks.up or lacks.read):
+            dead = self.dead()
+            self.accelerator, self.host = self.accelerator & ~dead, self.host & ~dead
+            lacks = arrival(load, self.accelerator, self.host, lease, working)
         drop, down = NONE
         if lacks.short > 0 or lacks.short_host > 0:
             drop, down = self.evict(lacks, ~(lease | load.pinned))
@@ -222,8 +230,12 @@ class _Walk:
         self.reloaded += load.file_size(lacks.read & self.had)
         self.had |= lacks.read
         self.moved += load.size(lacks.up | down)
-        self.moments.append(Moment(self.place, drop, down, lacks.up, lacks.read))
+        self.moments.append(Moment(self.place, drop | dead, down, lacks.up, lacks.read))
         return True
+
+    def dead(self) -> int:
+        """What is in memory, may leave it, and is not used from here on."""
+        return (self.accelerator | self.host) & ~(self.workload.pinned | self.used[self.place])
 
     def evict(self, lacks: Arrival, free: int) -> Eviction:
         """What the policy lets go, if it may."""
@@ -240,6 +252,12 @@ class _Walk:
                 f"{lacks.short_host} off the host, of what may leave"
             )
         return found
+
+    @cached_property
+    def used(self) -> list[int]:
+        """For each place the components that are leased there or later."""
+        leases = [self.workload.leases[index] for index in reversed(self.order)]
+        return list(accumulate(leases, or_))[::-1]
 
     @cached_property
     def places(self) -> list[list[int]]:

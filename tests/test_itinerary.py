@@ -52,10 +52,13 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def session_on(device: str, accelerator: int | None, host: int | None) -> Session:
+def session_on(
+    device: str, accelerator: int | None, host: int | None, keep_alive: float | None = None
+) -> Session:
     cache = ModelCache(
-        fakes.Loader(), Budgets(accelerator, host), probe=lambda device: 10**6, reserve=0
-    )
+        fakes.Loader(), Budgets(accelerator, host), probe=lambda device: 10**6, reserve=0,
+        keep_alive=keep_alive,
+    )  # fmt: skip
     return Session(device=device, dtype="float32", models=cache, store=None)
 
 
@@ -103,7 +106,7 @@ def budgets(chance: random.Random) -> tuple[int | None, int | None]:
 def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
     chance = random.Random(seed)
     device = chance.choice(("cpu", "cuda"))
-    session = session_on(device, *budgets(chance))
+    session = session_on(device, *budgets(chance), chance.choice((None, 0)))
     for _ in range(chance.randint(1, 3)):  # the later ones find what the earlier ones left
         graph = workflow(chance, family)
         plan = session.plan(graph)
@@ -144,7 +147,7 @@ def test_a_run_that_strays_from_its_plan_keeps_the_budget(family: list[str], see
     chance = random.Random(seed)
     device = chance.choice(("cpu", "cuda"))
     accelerator, host = budgets(chance)
-    session = session_on(device, accelerator, host)
+    session = session_on(device, accelerator, host, chance.choice((None, 0)))
     session.store = Store()
     halves = [toys.Halve(a=toys.Number(value=n)) for n in range(4)]
     texts = [toys.Text(text="x")]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sdgraph import events
 from sdgraph.checkpoints import Part
 from sdgraph.errors import ValueRefused
 from sdgraph.graph import Graph
@@ -92,6 +93,19 @@ def test_with_no_keep_alive_a_run_leaves_nothing_but_pins(family: list[Checkpoin
     here.models.pin(family[1])
     here.run(Graph.of(*(toys.Dream(checkpoint=each) for each in family)))
     assert held(here) == ["bunet", "bvae"]
+
+
+def test_with_no_keep_alive_what_is_not_used_again_goes_before_the_next_load(
+    family: list[Checkpoint],
+) -> None:
+    graph = Graph.of(*(toys.Dream(checkpoint=each) for each in family))
+    told: list[events.Event] = []
+    here = session(keep_alive=0)
+    plan = here.plan(graph)
+    assert plan.peak_host == 9 and session().plan(graph).peak_host == 27
+    here.run(graph, told.append)
+    kinds = [each.kind for each in told if each.kind in ("loaded", "evicted")]
+    assert kinds == [*["loaded"] * 2, *["evicted", "evicted", "loaded", "loaded"] * 2]
 
 
 def test_within_a_run_what_is_used_again_is_not_let_go(family: list[Checkpoint]) -> None:

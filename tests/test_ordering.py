@@ -94,6 +94,12 @@ def test_where_the_search_finds_nothing_the_other_policies_are_tried(
     assert best == min(each.values()) < min(each["soonest_kept"], each["largest_kept"])
 
 
+@pytest.mark.parametrize("seed", [47, 61, 162, 263, 290])
+def test_what_a_search_found_is_done_where_the_dead_have_gone_before(seed: int) -> None:
+    workload = replace(made(seed, 12, 6, True), keeps=False)
+    assert_true_to_its_word(workload, best_plan(workload))
+
+
 @given(workloads(max_steps=12))
 def test_the_best_plan_is_the_same_every_time(workload: Workload) -> None:
     again = replace(workload)

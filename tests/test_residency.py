@@ -37,6 +37,7 @@ from tests.workloads import (
     HOST,
     NAMED,
     POLICIES,
+    Memory,
     assert_true_to_its_word,
     least_for,
     one_after_another,
@@ -64,8 +65,49 @@ def test_without_a_budget_each_component_is_loaded_once(policy: Policy, workload
     kinds = [action.kind for actions in plan.actions for action in actions]
     used = {n for step in workload.steps for n in step.leases}
     assert kinds.count("load") == plan.loads == len(used - set(workload.start))
-    assert not {"drop", "down"} & set(kinds)
+    assert "down" not in kinds
+    assert not (workload.keeps and "drop" in kinds)
     assert not plan.short
+
+
+@policies
+@given(workload=workloads())
+def test_what_keeps_nothing_never_loads_beside_what_is_dead(
+    policy: Policy, workload: Workload
+) -> None:
+    workload = replace(workload, keeps=False)
+    plan = simulate(workload, authored(workload), policy)
+    memory = Memory(workload)
+    for place, actions in enumerate(plan.actions):
+        step = workload.steps[plan.order[place]]
+        used = {n for index in plan.order[place:] for n in workload.steps[index].leases}
+        for action in actions:
+            memory.do(action, step)
+            if action.kind in ("load", "up"):
+                assert set(memory.at) <= used | memory.pinned
+
+
+@policies
+@given(workload=workloads(limited=False))
+def test_what_keeps_nothing_loads_the_same_and_takes_no_more(
+    policy: Policy, workload: Workload
+) -> None:
+    order = authored(workload)
+    kept, plain = (
+        simulate(replace(workload, keeps=keeps), order, policy) for keeps in (True, False)
+    )
+    assert plain.bytes_loaded == kept.bytes_loaded
+    assert plain.peak_accelerator <= kept.peak_accelerator
+    assert plain.peak_host <= kept.peak_host
+
+
+def test_a_chain_that_keeps_nothing_takes_what_its_largest_step_takes() -> None:
+    chain = one_after_another((3, 5, 2, 1), ((0, 3), (1, 3), (2,)), Budgets())
+    assert done(chain, soonest_kept) == ["load0 load3", "load1", "load2"]
+    assert simulate(chain, (0, 1, 2), soonest_kept).peak_accelerator == 11
+    lean = replace(chain, keeps=False)
+    assert done(lean, soonest_kept) == ["load0 load3", "drop0 load1", "drop1 drop3 load2"]
+    assert simulate(lean, (0, 1, 2), soonest_kept).peak_accelerator == 6
 
 
 @settings(max_examples=300)

@@ -34,8 +34,9 @@ def workloads(max_steps: int = 8, *, limited: bool = True) -> st.SearchStrategy[
 
     Made from a seed, for Hypothesis's own draws take far longer than what is tested.
     """
-    seeds = st.integers(0, 2**32)
-    return st.builds(made, seeds, st.integers(0, max_steps), st.integers(1, 6), st.just(limited))
+    numbers = st.integers(0, 2**32), st.integers(0, max_steps), st.integers(1, 6)
+    plain = st.builds(made, *numbers, st.just(limited))
+    return st.builds(lambda each, keeps: replace(each, keeps=keeps), plain, st.booleans())
 
 
 def made(seed: int, count: int, parts: int, limited: bool) -> Workload:

@@ -34,7 +34,9 @@ def _session(device: str | None, dtype: str | None, vram: str | None, ram: str |
 
     check_device(device, dtype)
     budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
-    return Session(device=device, dtype=dtype, store=None, models=ModelCache(budgets=budgets))
+    # No run comes after this one that could use what it leaves.
+    models = ModelCache(budgets=budgets, keep_alive=0)
+    return Session(device=device, dtype=dtype, store=None, models=models)
 
 
 @verb
