@@ -99,10 +99,12 @@ def _session(device: str | None, dtype: str | None, vram: str | None, ram: str |
     from .request import budget, check_device
     from .residency import Budgets
     from .run import Session
+    from .running import Record
 
     check_device(device, dtype)
     budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
-    return Session(device=device, dtype=dtype, store=None, models=ModelCache(budgets=budgets))
+    models = ModelCache(budgets=budgets, watch=Record())
+    return Session(device=device, dtype=dtype, store=None, models=models)
 
 
 @_verb
@@ -268,18 +270,24 @@ def schema(packs: Packs = None, debug: Debug = False) -> None:
 
 
 @_verb
-def models(debug: Debug = False) -> None:
-    """List the checkpoints on this machine.
+def models(as_json: Json = False, debug: Debug = False) -> None:
+    """List the checkpoints on this machine, and what is loaded.
 
-    Those that ship with sdgraph, and those fetched from the hub.
+    Those that ship with sdgraph, and those fetched from the hub; then what running processes
+    hold in memory, and why.
     """
-    from .report import hub_cache, shipped_family
+    from .report import hub_cache, in_memory, shipped_family
     from .terminal import say, say_table
 
-    for cache in (shipped_family(), hub_cache()):
-        say(cache.title, "bold")
-        if cache.rows:
-            say_table(("checkpoint", "size", ""), cache.rows, indent=2)
+    sections = [shipped_family(), hub_cache(), in_memory()]
+    if as_json:
+        _print_json({each.key: each.data for each in sections})
+        return
+    for each in sections:
+        if each.title:
+            say(each.title, "bold")
+        if each.rows:
+            say_table(each.headers, each.rows, indent=2)
 
 
 def _print_json(data: Any) -> None:
