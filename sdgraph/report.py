@@ -161,9 +161,14 @@ def record_text(file: str, record: Record) -> str:
     """How a saved file was made, in words and YAML."""
     dtype = f", {record.dtype}" if record.dtype else ""
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    altered = (
+        f"out of memory, {name} was made otherwise than asked: {', '.join(how)}"
+        for name, how in record.altered.items()
+    )
     return "\n".join(
         [
             f"{shorter(file)}: made by the node {record.node} on {record.device}{dtype}",
+            *altered,
             f"versions: {versions}",
             "",
             record.workflow.rstrip(),
