@@ -65,6 +65,10 @@ class Component:
     def tier(self) -> Tier:
         return Tier.HOST if self.parked else self.resident.home
 
+    def is_of(self, source: str) -> bool:
+        """Whether it is a checkpoint, by its source, or a part of it."""
+        return self.name == source or self.name.startswith(f"{source}/")
+
 
 @dataclass(frozen=True)
 class Models(Mapping[str, Any]):

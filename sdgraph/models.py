@@ -34,6 +34,9 @@ Loader = Callable[[Part, str, str], Any]
 
 Report = Callable[..., None]
 
+Watch = Callable[[Iterable[Component]], None]
+"""Hears what is held, each time that it changes, or who holds it; it must not raise."""
+
 Moves = Callable[[Sequence[Resident], Residence], Sequence[Move]]
 """Says what is to be done to memory before components are leased, memory being so."""
 
@@ -59,6 +62,7 @@ class ModelCache:
 
     With 0 it does not wait for the end of its run either: it goes before the next load.
     """
+    watch: Watch = lambda held: None
 
     def __post_init__(self) -> None:
         self._components: OrderedDict[Key, Component] = OrderedDict()
@@ -144,7 +148,7 @@ class ModelCache:
         with self._lock:
             free = [each for each in self._components.values() if each.free]
             if checkpoint is not None:
-                free = [each for each in free if _is_of(each.name, _source(checkpoint))]
+                free = [each for each in free if each.is_of(_source(checkpoint))]
             self._perform([Move("drop", each.resident) for each in free], {}, report)
             return sum(each.bytes for each in free)
 
@@ -175,10 +179,8 @@ class ModelCache:
         with self._lock:
             self._pins = sources
             for each in self._components.values():
-                each.pinned = self._is_pinned(each.name)
-
-    def _is_pinned(self, name: str) -> bool:
-        return any(_is_of(name, source) for source in self._pins)
+                each.pinned = any(map(each.is_of, sources))
+            self.watch(self._components.values())
 
     def _free(self, device: str, tier: Tier) -> int | None:
         """The bytes on a tier that are free, or taken by components, less the reserve."""
@@ -225,11 +227,12 @@ class ModelCache:
         )
 
     def _settle(self, device: str, report: Report | None) -> None:
-        """Lets go what is above a budget that was set, now that real sizes are known."""
+        """Lets go what is above a budget that was set, now that sizes and holders are known."""
         if self.budgets != UNBOUND:
             self._perform(
                 excess(Room(self.budgets), self.residence(device, leased=True)), {}, report
             )
+        self.watch(self._components.values())
 
     def _perform(
         self, moves: Sequence[Move], parts: Mapping[Key, Part], report: Report | None
@@ -249,6 +252,7 @@ class ModelCache:
             else:
                 self._shift(self._components[each.key], kind == "down", report)
                 freed.add(each.key[2])
+            self.watch(self._components.values())
         _give_back(freed)
 
     def _shift(self, component: Component, parked: bool, report: Report | None) -> None:
@@ -287,8 +291,9 @@ class ModelCache:
         size, read = bytes_of(module), checkpoints.size(part)
         _tell(report, "loaded", component=wanted.name, bytes=size, file_bytes=read, device=device,
               seconds=time.perf_counter() - started)  # fmt: skip
-        pinned = self._is_pinned(wanted.name)
-        return Component(wanted.key, wanted.name, module, size, read, pinned=pinned)
+        made = Component(wanted.key, wanted.name, module, size, read)
+        made.pinned = any(map(made.is_of, self._pins))
+        return made
 
     def _unpin(self, held: dict[str, Component]) -> None:
         """Lets go of what was leased."""
@@ -305,11 +310,6 @@ def _tell(report: Report | None, happened: str, **details: Any) -> None:
 
 def _source(checkpoint: Checkpoint | str) -> str:
     return checkpoint.source if isinstance(checkpoint, Checkpoint) else checkpoint
-
-
-def _is_of(name: str, source: str) -> bool:
-    """Whether a component's name is that of a checkpoint or of a part of it."""
-    return name == source or name.startswith(f"{source}/")
 
 
 def _give_back(places: set[str]) -> None:

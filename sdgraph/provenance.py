@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,10 @@ from .errors import InvalidWorkflow, MediaError
 from .graph import Graph
 from .workflow import graph_to_yaml
 
-PACKAGES = ("sdgraph", "torch", "diffusers", "transformers", "pillow", "opencv-python-headless")
+PACKAGES = (
+    "sdgraph", "torch", "diffusers", "transformers", "peft", "torchao", "bitsandbytes", "xformers",
+    "pillow", "opencv-python-headless",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,25 +25,30 @@ class Record:
     """What a saved file says of its making."""
 
     workflow: str
-    """YAML with every input resolved: run again, it makes the same file."""
+    """YAML with every input resolved: run again, it makes the same file, unless it was altered."""
     node: str
     device: str
     dtype: str | None
     versions: Mapping[str, str]
+    altered: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The nodes that were made in another way than asked for, for want of memory, and how."""
 
     def to_text(self) -> str:
         """The record as one JSON text."""
         return json.dumps({"sdgraph_record": 1, **self.__dict__}, ensure_ascii=False)
 
 
-def record(graph: Graph, node: str, *, device: str, dtype: str | None) -> Record:
+def record(
+    graph: Graph, node: str, *, device: str, dtype: str | None,
+    altered: Mapping[str, Sequence[str]] | None = None,
+) -> Record:  # fmt: skip
     """The record of what the last node of `graph` saves."""
     try:
         workflow = graph_to_yaml(graph, name=node.replace("/", "_"))
     except InvalidWorkflow as error:
         # A picture handed in from Python has no file to name; say so rather than fail to save.
         workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
-    return Record(workflow, node, device, dtype, versions())
+    return Record(workflow, node, device, dtype, versions(), altered or {})
 
 
 @cache

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from . import shipped
+from . import running, shipped
 from .drawing import unneeded
 from .errors import InvalidWorkflow, Problem
 from .excerpt import problem_text
@@ -154,9 +155,14 @@ def record_text(file: str, record: Record) -> str:
     """How a saved file was made, in words and YAML."""
     dtype = f", {record.dtype}" if record.dtype else ""
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    altered = (
+        f"out of memory, {name} was made otherwise than asked: {', '.join(how)}"
+        for name, how in record.altered.items()
+    )
     return "\n".join(
         [
             f"{shorter(file)}: made by the node {record.node} on {record.device}{dtype}",
+            *altered,
             f"versions: {versions}",
             "",
             record.workflow.rstrip(),
@@ -165,25 +171,33 @@ def record_text(file: str, record: Record) -> str:
 
 
 @dataclass(frozen=True)
-class Cache:
-    """The checkpoints in one place: a title with the total, and a row for each."""
+class Section:
+    """The checkpoints or components in one place: a title, rows for people, the same as data."""
 
+    key: str
     title: str
-    rows: tuple[tuple[str, str, str], ...]
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    data: tuple[dict[str, Any], ...]
 
 
-def shipped_family() -> Cache:
+_ON_DISK = ("checkpoint", "size", "folder")
+
+
+def shipped_family() -> Section:
     """The checkpoints that ship with sdgraph."""
-    rows, total = [], 0
+    rows, data, total = [], [], 0
     for name in shipped.names():
         folder = shipped.folder(name)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         total += size
         rows.append((name, size_words(size), shorter(folder)))
-    return Cache(f"shipped with sdgraph ({size_words(total)})", tuple(rows))
+        data.append({"checkpoint": name, "bytes": size, "folder": str(folder)})
+    title = f"shipped with sdgraph ({size_words(total)})"
+    return Section("shipped", title, _ON_DISK, tuple(rows), tuple(data))
 
 
-def hub_cache() -> Cache:
+def hub_cache() -> Section:
     """The checkpoints that were fetched from the hub."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -193,11 +207,24 @@ def hub_cache() -> Cache:
     try:
         found = scan_cache_dir()
     except CacheNotFound:
-        return Cache(f"fetched from the hub: none; they would be kept in {place}", ())
+        title = f"fetched from the hub: none; they would be kept in {place}"
+        return Section("hub", title, _ON_DISK, (), ())
     repos = sorted(found.repos, key=lambda repo: -repo.size_on_disk)
-    rows = tuple(
-        (repo.repo_id, size_words(repo.size_on_disk), shorter(repo.repo_path))
-        for repo in repos
-        if repo.repo_type == "model"
-    )
-    return Cache(f"fetched from the hub ({size_words(found.size_on_disk)} in {place})", rows)
+    models = [repo for repo in repos if repo.repo_type == "model"]
+    title = f"fetched from the hub ({size_words(found.size_on_disk)} in {place})"
+    rows = [(r.repo_id, size_words(r.size_on_disk), shorter(r.repo_path)) for r in models]
+    data = [
+        {"checkpoint": r.repo_id, "bytes": r.size_on_disk, "folder": str(r.repo_path)}
+        for r in models
+    ]
+    return Section("hub", title, _ON_DISK, tuple(rows), tuple(data))
+
+
+def in_memory() -> Section:
+    """What processes that run now hold in memory, and why; without a title where there is none."""
+    found = running.held()
+    total = size_words(sum(each.bytes for each in found))
+    headers = ("component", "size", "where", "why", "process")
+    rows = [(r.name, size_words(r.bytes), r.where, r.why, str(r.process)) for r in found]
+    title = f"in memory now ({total})" if found else ""
+    return Section("memory", title, headers, tuple(rows), tuple(each._asdict() for each in found))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar, overload
 
-from . import checkpoints, devices, events
+from . import checkpoints, devices, events, running
 from .errors import CheckpointError, InvalidWorkflow, NodeFailed
 from .glance import one_look
 from .graph import Graph
@@ -25,17 +25,23 @@ from .workflow import Workflow
 T = TypeVar("T")
 
 
+def _told_of() -> ModelCache:
+    """A cache of which other processes are told what it holds."""
+    return ModelCache(watch=running.Record())
+
+
 @dataclass
 class Session:
     """What outlives a run: loaded components, remembered results, the device to run on.
 
     `device` None takes the first accelerator there is; `dtype` None follows the device; `store`
-    None remembers nothing between runs.
+    None remembers nothing between runs. What the default `models` hold is what `sdgraph models`
+    lists, from any process of the user.
     """
 
     device: str | None = None
     dtype: str | None = None
-    models: ModelCache = field(default_factory=ModelCache)
+    models: ModelCache = field(default_factory=_told_of)
     store: Store | None = field(default_factory=Store)
 
     def plan(self, graph: Graph) -> Plan:

@@ -51,8 +51,8 @@ class Steps:
         self._dtype = dtype
         self._clock = clock
         self._stop = threading.Event()
-        self._altered: set[Node[Any]] = set()
-        """Nodes that were made in another way than asked for, so that memory held out."""
+        self._altered: dict[Node[Any], list[str]] = {}
+        """Nodes that were made in another way than asked for, so that memory held out, and how."""
         self._places = {step.node: place for place, step in enumerate(plan.steps)}
         moves = [step.moves for step in plan.steps]
         self._itinerary = Itinerary(demands(plan.steps), moves, plan.device, plan.room, plan.held)
@@ -155,7 +155,7 @@ class Steps:
             if rung.unload:
                 self._models.unload(report=self._report)
             if rung.altered:
-                self._altered.add(step.node)
+                self._altered.setdefault(step.node, []).append(rung.told)
             dtype = self._dtype if rung.device != "cpu" else devices.dtype_for("cpu")
             lease = self._models.lease(rung.node.parts(), rung.device, dtype, self._report)
             said, value = _attempt(lease, rung.node, arguments)
@@ -209,7 +209,12 @@ class Steps:
     def _provenance(self, step: Step) -> str:
         graph = self._plan.graph.only(step.node)
         device, dtype = self._plan.device, self._plan.dtype
-        return provenance.record(graph, step.name, device=device, dtype=dtype).to_text()
+        names = self._plan.graph.names
+        altered = {
+            names[node]: self._altered[node] for node in graph.nodes if node in self._altered
+        }
+        made = provenance.record(graph, step.name, device=device, dtype=dtype, altered=altered)
+        return made.to_text()
 
     def _report(self, happened: str, **details: Any) -> None:
         if happened == "loaded":

@@ -31,11 +31,12 @@ def _session(device: str | None, dtype: str | None, vram: str | None, ram: str |
     from sdgraph.request import budget, check_device
     from sdgraph.residency import Budgets
     from sdgraph.run import Session
+    from sdgraph.running import Record
 
     check_device(device, dtype)
     budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
     # No run comes after this one that could use what it leaves.
-    models = ModelCache(budgets=budgets, keep_alive=0)
+    models = ModelCache(budgets=budgets, keep_alive=0, watch=Record())
     return Session(device=device, dtype=dtype, store=None, models=models)
 
 

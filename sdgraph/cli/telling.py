@@ -118,18 +118,24 @@ def schema(packs: Packs = None, debug: Debug = False) -> None:
 
 
 @verb
-def models(debug: Debug = False) -> None:
-    """List the checkpoints on this machine.
+def models(as_json: Json = False, debug: Debug = False) -> None:
+    """List the checkpoints on this machine, and what is loaded.
 
-    Those that ship with sdgraph, and those fetched from the hub.
+    Those that ship with sdgraph, and those fetched from the hub; then what running processes
+    hold in memory, and why.
     """
-    from sdgraph.report import hub_cache, shipped_family
+    from sdgraph.report import hub_cache, in_memory, shipped_family
     from sdgraph.terminal import say, say_table
 
-    for cache in (shipped_family(), hub_cache()):
-        say(cache.title, "bold")
-        if cache.rows:
-            say_table(("checkpoint", "size", "folder"), cache.rows, indent=2)
+    sections = [shipped_family(), hub_cache(), in_memory()]
+    if as_json:
+        _print_json({each.key: each.data for each in sections})
+        return
+    for each in sections:
+        if each.title:
+            say(each.title, "bold")
+        if each.rows:
+            say_table(each.headers, each.rows, indent=2)
 
 
 def _print_json(data: Any) -> None:
