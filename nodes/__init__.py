@@ -10,6 +10,16 @@ from .edges import Canny
 from .files import LoadImage, LoadVideo, Save, SaveVideo
 from .inpaint import Inpaint
 from .mask import Mask
+from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
+from .masks.grabcut import MaskGrabCut
+from .masks.grounding import MaskByGrounding
+from .masks.overlay import MaskOverlay
+from .masks.parts import MaskFillHoles, MaskLargest
+from .masks.sam import MaskBySam
+from .masks.sets import MaskIntersect, MaskSubtract, MaskUnion
+from .masks.shapes import MaskBox, MaskBrush, MaskEllipse, MaskPolygon
+from .masks.sources import MaskFromAlpha, MaskFromColor, MaskFromFile
+from .masks.words import MaskByWords
 from .picture import Resize
 from .text_to_image import Image2Image, Text2Image
 from .training.controlnet import TrainControlNet
@@ -34,6 +44,27 @@ __all__ = [
     "LoadImage",
     "LoadVideo",
     "Mask",
+    "MaskBox",
+    "MaskBrush",
+    "MaskByGrounding",
+    "MaskBySam",
+    "MaskByWords",
+    "MaskEllipse",
+    "MaskFeather",
+    "MaskFillHoles",
+    "MaskFromAlpha",
+    "MaskFromColor",
+    "MaskFromFile",
+    "MaskGrabCut",
+    "MaskGrow",
+    "MaskIntersect",
+    "MaskInvert",
+    "MaskLargest",
+    "MaskOverlay",
+    "MaskPolygon",
+    "MaskResize",
+    "MaskSubtract",
+    "MaskUnion",
     "PictureFolder",
     "Resize",
     "Save",

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from sdgraph import values
-from sdgraph.errors import MediaError, Problem, ValueRefused
+from sdgraph.errors import MediaError, Problem
 from sdgraph.media import probe_image, read_image
 from sdgraph.node import In, Node, SourceFile, refuse
 from sdgraph.values import Image
 
+from .masks.changes import feathered, grown, inverted, resized
+from .masks.pixels import fresh
+from .masks.shapes import box, ellipse, polygon, refuse_hollow, refuse_unpaired
+from .masks.sources import coloured, rgb, transparent
+
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from sdgraph.arrays import Pixels
 
 SOURCES = ("path", "box", "ellipse", "polygon", "color", "alpha")
 
@@ -75,25 +79,16 @@ class Mask(Node[values.Mask]):
         if bool(self.width) != bool(self.height):
             missing = "height" if self.width else "width"
             raise refuse(missing, found="nothing", wanted="width and height together")
-        for corner in self.polygon or ():
-            if len(corner) != 2:
-                raise refuse("polygon", found=f"a corner {list(corner)}", wanted="[x, y]")
+        refuse_unpaired("polygon", self.polygon or ())
         for name in ("box", "ellipse"):
-            if (shape := getattr(self, name)) and (shape[0] >= shape[2] or shape[1] >= shape[3]):
-                found = f"{list(shape)}, which holds no pixel"
-                raise refuse(name, found=found, wanted="left < right and top < bottom")
+            if shape := getattr(self, name):
+                refuse_hollow(name, shape)
         return self
 
     @model_validator(mode="after")
     def _known_color(self) -> Self:
         if self.color is not None:
-            from PIL import ImageColor
-
-            try:
-                ImageColor.getrgb(self.color)
-            except ValueError:
-                raise refuse("color", found=repr(self.color),
-                             wanted="a colour name or #rrggbb") from None  # fmt: skip
+            rgb("color", self.color)
         return self
 
     def check(self) -> Iterator[Problem]:
@@ -104,87 +99,30 @@ class Mask(Node[values.Mask]):
                 yield error.about("path", "a picture that can be opened")
 
     def run(self, image: Image | None) -> values.Mask:
-        mask = self._drawn(image)
-        if self.grow:
-            mask = _grown(mask, self.grow)
+        mask = grown(self._made(image), self.grow)
         if self.feather:
-            mask = _feathered(mask, self.feather)
-        return values.Mask(255 - mask if self.invert else mask)
+            mask = feathered(mask, self.feather)
+        return fresh(inverted(mask) if self.invert else mask)
 
-    def _drawn(self, image: Image | None) -> npt.NDArray[np.uint8]:
-        import numpy as np
-        import PIL.Image
-
-        if self.color or self.alpha:
-            assert image is not None, "checked when the node was made"
-            found = self._where(image)
-        elif self.path is not None:
-            found = values.Mask.from_pil(read_image(self.path)).numpy
+    def _made(self, image: Image | None) -> Pixels:
+        if self.path is not None:
+            made = values.Mask.from_pil(read_image(self.path)).numpy
+        elif not (self.color or self.alpha):
+            return self._shape(self._size(image, (0, 0)))
         else:
-            found = self._shape(self._size(image))
-        size = self._size(image, (found.shape[1], found.shape[0]))
-        if size == (found.shape[1], found.shape[0]):
-            return found
-        resized = PIL.Image.fromarray(found).resize(size, PIL.Image.Resampling.BILINEAR)
-        return np.asarray(resized)
+            assert image is not None, "checked when the node was made"
+            made = transparent(image) if self.alpha else self._coloured(image)
+        return resized(made, self._size(image, (made.shape[1], made.shape[0])))
 
-    def _size(self, image: Image | None, own: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    def _coloured(self, image: Image) -> Pixels:
+        return coloured(image, self.color or "", self.tolerance)
+
+    def _size(self, image: Image | None, own: tuple[int, int]) -> tuple[int, int]:
         if self.width and self.height:
             return self.width, self.height
         return image.size if image is not None else own
 
-    def _where(self, image: Image) -> npt.NDArray[np.uint8]:
-        import numpy as np
-        from PIL import ImageColor
-
-        pixels = image.numpy
-        if self.alpha:
-            if pixels.shape[2] == 3:
-                raise ValueRefused("the image has no alpha channel; wanted one with transparency")
-            return 255 - pixels[..., 3]
-        color = np.array(ImageColor.getrgb(self.color or "")[:3], dtype=np.int16)
-        far = np.abs(pixels[..., :3].astype(np.int16) - color).max(axis=2)
-        return np.where(far <= self.tolerance, 255, 0).astype(np.uint8)
-
-    def _shape(self, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        import numpy as np
-        import PIL.Image
-        from PIL import ImageDraw
-
-        canvas = PIL.Image.new("L", size)
-        draw = ImageDraw.Draw(canvas)
+    def _shape(self, size: tuple[int, int]) -> Pixels:
         if self.box:
-            left, top, right, bottom = self.box
-            draw.rectangle((left, top, right - 1, bottom - 1), fill=255)
-        elif self.ellipse:
-            left, top, right, bottom = self.ellipse
-            draw.ellipse((left, top, right - 1, bottom - 1), fill=255)
-        else:
-            draw.polygon([(x, y) for x, y in self.polygon or ()], fill=255)
-        return np.asarray(canvas)
-
-
-def _grown(mask: npt.NDArray[np.uint8], by: int) -> npt.NDArray[np.uint8]:
-    """The mask grown (or shrunk) by a disc of that radius."""
-    import cv2
-    import numpy as np
-
-    change: Any = cv2.dilate if by > 0 else cv2.erode
-    left = abs(by)
-    while left:
-        # A large disc takes minutes; several small ones, one after the other, are the same.
-        radius = min(left, _REACH)
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        before, mask = mask, np.asarray(change(mask, disc))
-        left = 0 if (before == mask).all() else left - radius
-    return mask
-
-
-_REACH = 64
-
-
-def _feathered(mask: npt.NDArray[np.uint8], radius: float) -> npt.NDArray[np.uint8]:
-    import cv2
-    import numpy as np
-
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), radius))
+            return box(size, self.box)
+        return ellipse(size, self.ellipse) if self.ellipse else polygon(size, self.polygon or ())

@@ -168,6 +168,8 @@ def class_of(part: Part) -> tuple[str, str]:
         library, name = entry  # type: ignore[misc]
     elif part.processor:
         library, name = "transformers", "AutoImageProcessor"
+    elif part.tokenizer:
+        library, name = "transformers", "AutoTokenizer"
     else:
         own = config(part.checkpoint) or {}
         named = own.get("_class_name")
@@ -189,7 +191,7 @@ def files(part: Part) -> tuple[Path, ...]:
     Only safetensors: a folder with pickles alone raises CheckpointError.
     """
     root = configs(part.checkpoint)
-    if root is None or part.processor:
+    if root is None or part.prepares:
         return ()
     if isinstance(part.checkpoint, Lora):
         return (adapters.fetched(part.checkpoint),)
@@ -224,7 +226,7 @@ def check(part: Part) -> None:
         found = f"quantization {part.quantization}, and no package {package} here"
         fix = f"pip install {package}, or leave the quantization out"
         raise CheckpointError(Problem(part.checkpoint.source, found, f"the package {package}", fix))
-    if (root := configs(part.checkpoint)) is None or part.processor:
+    if (root := configs(part.checkpoint)) is None or part.prepares:
         return
     if isinstance(part.checkpoint, Lora):
         adapters.shapes(adapters.fetched(part.checkpoint))

@@ -41,7 +41,7 @@ def identity(part: Part) -> str:
 
 def _is_here(part: Part, folder: Path) -> bool:
     """Whether a component is complete: configs may be in a hub cache before their weights."""
-    if part.processor or isinstance(part.checkpoint, Lora):
+    if part.prepares or isinstance(part.checkpoint, Lora):
         return True
     return bool(files(part)) or not (folder / "config.json").is_file()
 
@@ -81,7 +81,7 @@ def _identifying(part: Part, folder: Path) -> Iterator[Path]:
     if part.processor:
         config(part.checkpoint, part.folder, "preprocessor_config.json")  # tells if it is missing
         yield folder / "preprocessor_config.json"
-    elif (folder / "config.json").is_file():
+    elif (folder / "config.json").is_file() and not part.tokenizer:
         yield folder / "config.json"
     else:
         # Tokenizers, schedulers and processors are all small files.

@@ -156,8 +156,15 @@ class Part:
     """Whether it is kept in host memory, for nodes that move it to the device themselves."""
     processor: bool = False
     """Whether it is what prepares pictures for a single model, and not the model."""
+    tokenizer: bool = False
+    """Whether it is what prepares words for a single model, and not the model."""
     casting: str | None = None
     """The dtype its layers are kept in, cast to the other for computing; None keeps that one."""
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it prepares what a single model reads, and so has no weights."""
+        return self.processor or self.tokenizer
 
     @property
     def quantization(self) -> str | None:
@@ -166,5 +173,5 @@ class Part:
 
     def __str__(self) -> str:
         named = getattr(self.checkpoint, "file", None) or self.folder
-        name = named or ("processor" if self.processor else "")
+        name = named or ("processor" if self.processor else "tokenizer" if self.tokenizer else "")
         return f"{self.checkpoint.source}/{name}" if name else self.checkpoint.source

@@ -1,0 +1,1 @@
+"""Masks: drawn, read off a picture, found by models, changed and combined."""

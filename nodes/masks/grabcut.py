@@ -1,0 +1,53 @@
+"""A mask cut out of a box by its colours."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import ValueRefused
+from sdgraph.node import In, Node
+from sdgraph.values import Image, Mask
+
+from .pixels import found
+from .shapes import Box, refuse_hollow, within
+
+
+class MaskGrabCut(Node[Mask]):
+    """The subject inside a box, told by its colours from what is outside (GrabCut, Rother 2004).
+
+    The box must leave some of the picture out: that is what the ground is learnt from.
+    """
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="a picture of any size; alpha is ignored")
+    box: Box = Field(description="left, top, right, bottom in pixels, around the whole subject")
+    iterations: int = Field(default=5, ge=1, le=100, description="rounds of learning and cutting")
+
+    @model_validator(mode="after")
+    def _holds_a_pixel(self) -> Self:
+        refuse_hollow("box", self.box)
+        return self
+
+    def run(self, image: Image) -> Mask:
+        import cv2
+        import numpy as np
+
+        width, height = image.size
+        left, top, right, bottom = within(self.box, image.size)
+        if (right - left, bottom - top) == image.size:
+            raise ValueRefused(
+                f"the box {list(self.box)} holds all of the picture of {width}×{height}; wanted "
+                "one that leaves some of the ground out"
+            )
+        guess = np.zeros((height, width), np.uint8)
+        guess[top:bottom, left:right] = cv2.GC_PR_FGD
+        # Its first guess of the colours is drawn from OpenCV's own generator.
+        cv2.setRNGSeed(0)
+        models = np.zeros((1, 65)), np.zeros((1, 65))
+        pixels = np.ascontiguousarray(image.numpy[..., :3])
+        cv2.grabCut(pixels, guess, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+        made = np.where(guess == cv2.GC_PR_FGD, np.uint8(255), np.uint8(0))
+        return found(made, "GrabCut", "a box around a subject whose colours differ from the rest")

@@ -1,0 +1,89 @@
+"""Masks of what words name, found as boxes first and cut out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.checkpoints import Part
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.models import Models
+from sdgraph.node import In, Node
+from sdgraph.values import Checkpoint, Image, Mask
+
+from . import sam
+from .pixels import found
+from .recognition import check_model, infer, known, prepared, refuse_blank, tokens
+
+
+class MaskByGrounding(Node[Mask]):
+    """All that words name in a picture, by Grounding DINO (Liu et al. 2023) and SAM in its boxes.
+
+    Several things are told apart by full stops: "a cat. a dog". Where none is found it is refused.
+    """
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="a picture of any size; alpha is ignored")
+    words: In[str] = Field(description="what to look for, such as: a cat. a dog")
+    threshold: float = Field(
+        default=0.3, ge=0, lt=1, description="a box is taken where its score is above"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("IDEA-Research/grounding-dino-tiny"),
+        description="a Grounding DINO checkpoint",
+    )
+    segmenter: In[Checkpoint] = Field(default=sam.CHECKPOINT, description="a SAM checkpoint")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        refuse_blank(self.words)
+        return self
+
+    def check(self) -> Iterator[Problem]:
+        architecture = "GroundingDinoForObjectDetection"
+        yield from check_model("checkpoint", self.checkpoint, architecture, words=True)
+        yield from check_model("segmenter", self.segmenter, sam.ARCHITECTURE)
+
+    def parts(self) -> Mapping[str, Part]:
+        detector, segmenter = known(self.checkpoint), known(self.segmenter)
+        return {
+            "detector": Part(detector),
+            "detector_processor": Part(detector, processor=True),
+            "tokenizer": Part(detector, tokenizer=True),
+            "segmenter": Part(segmenter),
+            "segmenter_processor": Part(segmenter, processor=True),
+        }
+
+    def run(
+        self, image: Image, words: str, checkpoint: Checkpoint, segmenter: Checkpoint,
+        models: Models,
+    ) -> Mask:  # fmt: skip
+        boxes = self._boxes(image, words, models)
+        made = sam.segment(
+            models["segmenter"], models["segmenter_processor"], image, models.device, boxes=boxes
+        )
+        return found(made, f"SAM, in {len(boxes)} boxes for {words!r},", "other words")
+
+    def _boxes(self, image: Image, words: str, models: Models) -> list[list[float]]:
+        """Left, top, right, bottom in pixels of all that is found."""
+        import torch
+
+        model = models["detector"]
+        # It was trained on phrases in lower case, each ended by a full stop.
+        text = words.lower().strip().rstrip(".") + "."
+        inputs: dict[str, Any] = tokens(models["tokenizer"], text, model.config.max_text_len)
+        inputs |= prepared(models["detector_processor"], image.rgb)
+        seen = infer(model, models.device, inputs)
+        scores = seen.logits[0].float().sigmoid().amax(-1)
+        middle, extent = seen.pred_boxes[0].float()[scores > self.threshold].chunk(2, dim=-1)
+        if not len(middle):
+            raise ValueRefused(
+                f"{words!r} matches nothing in the picture: its best box has a score of "
+                f"{scores.max():.3f}; wanted words for what is there, or a threshold below that"
+            )
+        corners = torch.cat([middle - extent / 2, middle + extent / 2], dim=-1).clamp(0, 1)
+        boxes: list[list[float]] = (corners * corners.new_tensor(image.size * 2)).tolist()
+        return boxes

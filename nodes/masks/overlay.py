@@ -1,0 +1,41 @@
+"""A mask shown over its picture."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.node import In, Node
+from sdgraph.nodes.fit import same_size
+from sdgraph.values import Image, Mask
+
+from .sources import rgb
+
+
+class MaskOverlay(Node[Image]):
+    """The picture tinted where the mask marks it: a preview."""
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="the picture")
+    mask: In[Mask] = Field(description="what to tint; the image's size")
+    color: str = Field(default="red", description="of the tint: a name or #rrggbb")
+    opacity: float = Field(
+        default=0.5, ge=0, le=1, description="of the tint where the mask is white"
+    )
+
+    @model_validator(mode="after")
+    def _known_color(self) -> Self:
+        rgb("color", self.color)
+        return self
+
+    def run(self, image: Image, mask: Mask) -> Image:
+        import numpy as np
+        import PIL.Image
+
+        same_size(image.size, mask.size, ("image", "mask"))
+        picture = image.pil
+        tint = PIL.Image.new(picture.mode, image.size, rgb("color", self.color))
+        share = mask.pil.point([round(value * self.opacity) for value in range(256)])
+        return Image(np.asarray(PIL.Image.composite(tint, picture, share)))

@@ -1,0 +1,30 @@
+"""Mask values from pixels that a node has just made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdgraph.errors import ValueRefused
+from sdgraph.values import Mask
+
+if TYPE_CHECKING:
+    from sdgraph.arrays import Pixels
+
+PAINTED = 128
+"""From this value up a pixel counts as painted, as the pipelines of diffusers count it."""
+
+
+def fresh(pixels: Pixels) -> Mask:
+    """The mask of an array that nobody else holds: it becomes read-only, which spares a copy."""
+    pixels.setflags(write=False)
+    return Mask(pixels)
+
+
+def found(pixels: Pixels, subject: str, wanted: str) -> Mask:
+    """The mask of what a node has drawn or found; raises ValueRefused where that is nothing."""
+    if not pixels.max():
+        width, height = pixels.shape[1], pixels.shape[0]
+        raise ValueRefused(
+            f"{subject} marks nothing in the picture of {width}×{height}; wanted {wanted}"
+        )
+    return fresh(pixels)

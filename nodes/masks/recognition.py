@@ -1,0 +1,80 @@
+"""What the nodes share that find a mask by a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sdgraph.checkpoints import config
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.node import refuse
+from sdgraph.values import Checkpoint
+
+
+def check_model(
+    field: str, checkpoint: object, architecture: str, *, words: bool = False
+) -> Iterator[Problem]:
+    """Problems of a checkpoint that is no model of that class, or lacks what prepares its input.
+
+    Raises CheckpointError where a config is missing.
+    """
+    if not isinstance(checkpoint, Checkpoint) or (own := config(checkpoint)) is None:
+        return
+    named = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
+    if named != architecture:
+        yield Problem(field, f"{checkpoint.source}, a {named}", f"a {architecture}")
+        return
+    config(checkpoint, name="preprocessor_config.json")
+    if words:
+        config(checkpoint, name="tokenizer_config.json")
+
+
+def known(checkpoint: object) -> Checkpoint:
+    """The checkpoint itself, as a type checker wants to see it."""
+    assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+    return checkpoint
+
+
+def infer(model: Any, device: str, inputs: Mapping[str, Any], **options: Any) -> Any:
+    """What a model makes of tensors, in its own precision; half precision under autocast."""
+    import torch
+
+    dtype = model.dtype
+    given = {
+        name: each.to(device=device, dtype=dtype if each.is_floating_point() else None)
+        for name, each in inputs.items()
+    }
+    half = dtype in (torch.float16, torch.bfloat16)
+    with torch.no_grad(), torch.autocast(device.partition(":")[0], dtype=dtype, enabled=half):
+        return model(**given, **options)
+
+
+def prepared(processor: Any, image: Any) -> dict[str, Any]:
+    """The tensors of a picture, as a model's own processor makes them."""
+    # A picture 3 pixels wide would pass for one whose channels come first.
+    return dict(processor(images=image, input_data_format="channels_last", return_tensors="pt"))
+
+
+def tokens(tokenizer: Any, words: str, most: int) -> dict[str, Any]:
+    """The tensors of a text; raises ValueRefused where the model cannot read it to its end."""
+    made = dict(tokenizer(words, return_tensors="pt"))
+    length = made["input_ids"].shape[1]
+    if length > most:
+        raise ValueRefused(f"the words are {length} tokens long; wanted at most {most}: be brief")
+    return made
+
+
+def refuse_blank(words: object) -> None:
+    """Raises a node's refusal of words that are none; those of a node are not known yet."""
+    if isinstance(words, str) and not words.strip():
+        raise refuse("words", found=repr(words), wanted="what to look for, in words")
+
+
+def refuse_outside(points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
+    """Raises ValueRefused where a point lies outside a picture of that size."""
+    for x, y in points:
+        if not (0 <= x < size[0] and 0 <= y < size[1]):
+            raise ValueRefused(
+                f"the point [{x}, {y}] lies outside the picture of {size[0]}×{size[1]}; wanted x "
+                f"of 0 to {size[0] - 1} and y of 0 to {size[1] - 1}"
+            )

@@ -1,0 +1,119 @@
+"""Masks of what stands at a point or in a box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.checkpoints import Part
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.models import Models
+from sdgraph.node import In, Node, refuse
+from sdgraph.values import Checkpoint, Image, Mask
+
+from .pixels import found
+from .recognition import check_model, infer, known, prepared, refuse_outside
+from .shapes import Box, Points, refuse_hollow, refuse_unpaired, within
+
+if TYPE_CHECKING:
+    from sdgraph.arrays import Pixels
+
+ARCHITECTURE = "SamModel"
+CHECKPOINT = Checkpoint("facebook/sam-vit-base")
+
+
+class MaskBySam(Node[Mask]):
+    """What stands at points of a picture or in a box, by SAM (Kirillov et al. 2023).
+
+    Of a single point, which may mean a thing or a part of it, SAM makes three masks: the one that
+    it holds for the best is taken. Several points, and a box, tell one thing.
+    """
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="a picture of any size; alpha is ignored")
+    points: Points | None = Field(
+        default=None, min_length=1, description="[[x, y], …] in pixels, inside the picture"
+    )
+    labels: list[Annotated[int, Field(ge=0, le=1)]] | None = Field(
+        default=None,
+        description="for each point 1 on the thing, 0 beside it; unset: all 1",
+    )
+    box: Box | None = Field(default=None, description="left, top, right, bottom around the thing")
+    checkpoint: In[Checkpoint] = Field(default=CHECKPOINT, description="a SAM checkpoint")
+
+    @model_validator(mode="after")
+    def _told_where(self) -> Self:
+        if self.points is None and self.box is None:
+            raise refuse("points", found="neither points nor a box", wanted="one of them, or both")
+        count = len(self.points or ())
+        if self.labels is not None and len(self.labels) != count:
+            found = f"{len(self.labels)} labels for {count} points"
+            raise refuse("labels", found=found, wanted="one for each point")
+        refuse_unpaired("points", self.points or ())
+        if self.box is not None:
+            refuse_hollow("box", self.box)
+        return self
+
+    def check(self) -> Iterator[Problem]:
+        yield from check_model("checkpoint", self.checkpoint, ARCHITECTURE)
+
+    def parts(self) -> Mapping[str, Part]:
+        checkpoint = known(self.checkpoint)
+        return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+
+    def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> Mask:
+        points = self.points or ()
+        refuse_outside(points, image.size)
+        made = segment(
+            models["model"],
+            models["processor"],
+            image,
+            models.device,
+            points=points,
+            labels=self.labels or [1] * len(points),
+            boxes=[within(self.box, image.size)] if self.box else (),
+        )
+        return found(made, "SAM", "other points, or a box closer around the thing")
+
+
+def segment(
+    model: Any,
+    processor: Any,
+    image: Image,
+    device: str,
+    *,
+    points: Sequence[Sequence[int]] = (),
+    labels: Sequence[int] = (),
+    boxes: Sequence[Sequence[float]] = (),
+) -> Pixels:
+    """What SAM finds, 255 on 0: at all the points together, or in each of the boxes.
+
+    Points go with one box at most. Raises ValueRefused for a picture too narrow for SAM to see.
+    """
+    import numpy as np
+    import torch
+
+    width, height = image.size
+    longest = processor.size["longest_edge"]
+    if min(width, height) * longest < 0.5 * max(width, height):
+        raise ValueRefused(
+            f"the picture of {width}×{height} is less than a pixel wide where SAM sees it, "
+            f"{longest} pixels long; wanted one that is wider, or a part of it"
+        )
+    inputs = prepared(processor, image.rgb)
+    originals, reshaped = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
+    scale = (reshaped[0].flip(0) / originals[0].flip(0)).float()
+    if points:
+        inputs["input_points"] = torch.tensor(points)[None, None] * scale
+        inputs["input_labels"] = torch.tensor(labels)[None, None]
+    if boxes:
+        inputs["input_boxes"] = torch.tensor(boxes)[None] * scale.repeat(2)
+    alone = len(points) == 1 and not boxes
+    seen = infer(model, device, inputs, multimask_output=alone)
+    best = seen.iou_scores[0].argmax(-1)
+    masks = seen.pred_masks[0, range(len(best)), best][None, :, None].float().cpu()
+    made = processor.post_process_masks(masks[0][None], originals, reshaped)[0]
+    return np.where(made.flatten(0, -3).any(0), np.uint8(255), np.uint8(0))

@@ -1,0 +1,192 @@
+"""Masks drawn by coordinates: boxes, ellipses, polygons and brush strokes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import ValueRefused
+from sdgraph.node import In, Node, refuse
+from sdgraph.values import Image, Mask
+
+from .pixels import found
+
+if TYPE_CHECKING:
+    import PIL.Image
+    import PIL.ImageDraw
+
+    from sdgraph.arrays import Pixels
+
+Coordinate = Annotated[int, Field(ge=-65_536, le=65_536)]
+Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+Points = list[list[Coordinate]]
+
+
+class Shape(Node[Mask]):
+    """What every drawn mask shares: the picture it is for, whose size it has.
+
+    What reaches over the picture's border is cut there; what lies wholly outside is refused.
+    """
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="the picture that the mask is for: gives the size")
+
+    def run(self, image: Image) -> Mask:
+        return found(self.drawn(image.size), "the shape", "one that reaches into the picture")
+
+    def drawn(self, size: tuple[int, int]) -> Pixels:
+        """The shape: fresh pixels of that (width, height)."""
+        raise NotImplementedError
+
+
+class MaskBox(Shape):
+    """The rectangle between two corners."""
+
+    box: Box = Field(description="left, top, right, bottom in pixels; right and bottom are outside")
+
+    @model_validator(mode="after")
+    def _holds_a_pixel(self) -> Self:
+        refuse_hollow("box", self.box)
+        return self
+
+    def drawn(self, size: tuple[int, int]) -> Pixels:
+        return box(size, self.box)
+
+
+class MaskEllipse(Shape):
+    """The ellipse that touches the sides of a box."""
+
+    box: Box = Field(description="left, top, right, bottom in pixels; right and bottom are outside")
+
+    @model_validator(mode="after")
+    def _holds_a_pixel(self) -> Self:
+        refuse_hollow("box", self.box)
+        return self
+
+    def drawn(self, size: tuple[int, int]) -> Pixels:
+        return ellipse(size, self.box)
+
+
+class MaskPolygon(Shape):
+    """A polygon with its inside; where its sides cross, inside and outside take turns."""
+
+    points: Points = Field(min_length=3, description="the corners [[x, y], …] in pixels")
+
+    @model_validator(mode="after")
+    def _of_pairs(self) -> Self:
+        refuse_unpaired("points", self.points)
+        return self
+
+    def drawn(self, size: tuple[int, int]) -> Pixels:
+        return polygon(size, self.points)
+
+
+class MaskBrush(Shape):
+    """Strokes of a round brush, each along its points."""
+
+    strokes: list[Points] = Field(
+        min_length=1, description="[[[x, y], …], …] in pixels; a stroke of one point is a dot"
+    )
+    radius: int = Field(default=16, ge=1, le=512, description="of the brush, in pixels")
+    hardness: float = Field(
+        default=1.0, ge=0, le=1, description="the share of the radius that is fully painted"
+    )
+
+    @model_validator(mode="after")
+    def _of_points(self) -> Self:
+        for number, stroke in enumerate(self.strokes):
+            if not stroke:
+                raise refuse(f"strokes.{number}", found="no point", wanted="at least one, [x, y]")
+            refuse_unpaired(f"strokes.{number}", stroke)
+        return self
+
+    def drawn(self, size: tuple[int, int]) -> Pixels:
+        return brush(size, self.strokes, self.radius, self.hardness)
+
+
+def refuse_hollow(field: str, box: Sequence[int]) -> None:
+    """Raises a node's refusal of a box that holds no pixel."""
+    if box[0] >= box[2] or box[1] >= box[3]:
+        found = f"{list(box)}, which holds no pixel"
+        raise refuse(field, found=found, wanted="left < right and top < bottom")
+
+
+def refuse_unpaired(field: str, points: Sequence[Sequence[int]]) -> None:
+    """Raises a node's refusal of points that are not all [x, y]."""
+    for point in points:
+        if len(point) != 2:
+            raise refuse(field, found=f"a point {list(point)}", wanted="[x, y]")
+
+
+def within(box: Sequence[int], size: tuple[int, int]) -> list[int]:
+    """The part of a box that lies in a picture; raises ValueRefused where there is none."""
+    left, top = max(0, box[0]), max(0, box[1])
+    right, bottom = min(size[0], box[2]), min(size[1], box[3])
+    if left >= right or top >= bottom:
+        raise ValueRefused(
+            f"the box {list(box)} lies outside the picture of {size[0]}×{size[1]}; wanted one "
+            "that reaches into it"
+        )
+    return [left, top, right, bottom]
+
+
+def box(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
+    """A rectangle of 255 on 0; right and bottom are outside of it."""
+    import numpy as np
+
+    left, top, right, bottom = (max(0, side) for side in bounds)
+    made = np.zeros(size[::-1], np.uint8)
+    made[top:bottom, left:right] = 255
+    return made
+
+
+def ellipse(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
+    """The ellipse inside a rectangle, 255 on 0."""
+    left, top, right, bottom = bounds
+    canvas, draw = _canvas(size)
+    draw.ellipse((left, top, right - 1, bottom - 1), fill=255)
+    return _pixels(canvas)
+
+
+def polygon(size: tuple[int, int], points: Sequence[Sequence[int]]) -> Pixels:
+    """A polygon by its corners, 255 on 0; even-odd where it crosses itself."""
+    canvas, draw = _canvas(size)
+    draw.polygon([(x, y) for x, y in points], fill=255)
+    return _pixels(canvas)
+
+
+def brush(
+    size: tuple[int, int],
+    strokes: Sequence[Sequence[Sequence[int]]],
+    radius: int,
+    hardness: float = 1.0,
+) -> Pixels:
+    """Strokes of a round brush, 255 on 0; from its hard part outwards it fades to 0 linearly."""
+    import cv2
+    import numpy as np
+
+    made = np.zeros(size[::-1], np.uint8)
+    # A line of one point is drawn from that point to itself, or OpenCV would draw none.
+    lines = [np.array([*stroke[:1], *stroke], np.int32) for stroke in strokes]
+    hard = max(1, round(radius * hardness))
+    for reach in range(radius, hard - 1, -1):
+        value = round(255 * (radius + 1 - reach) / (radius + 1 - hard))
+        cv2.polylines(made, lines, isClosed=False, color=value, thickness=2 * reach)
+    return made
+
+
+def _canvas(size: tuple[int, int]) -> tuple[PIL.Image.Image, PIL.ImageDraw.ImageDraw]:
+    import PIL.Image
+    import PIL.ImageDraw
+
+    canvas = PIL.Image.new("L", size)
+    return canvas, PIL.ImageDraw.Draw(canvas)
+
+
+def _pixels(canvas: PIL.Image.Image) -> Pixels:
+    import numpy as np
+
+    return np.asarray(canvas)

@@ -1,0 +1,106 @@
+"""Masks read off something: a file, a picture's transparency, its colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import MediaError, Problem, ValueRefused
+from sdgraph.media import probe_image, read_image
+from sdgraph.node import In, Node, SourceFile, refuse
+from sdgraph.values import Image, Mask
+
+from .pixels import found, fresh
+
+if TYPE_CHECKING:
+    from sdgraph.arrays import Pixels
+
+
+class MaskFromFile(Node[Mask]):
+    """The brightness of a picture file, white where to paint; its alpha plays no part."""
+
+    category: ClassVar[str] = "mask"
+
+    path: SourceFile = Field(description="a picture, white where to paint")
+
+    def check(self) -> Iterator[Problem]:
+        try:
+            probe_image(self.path)
+        except MediaError as error:
+            yield error.about("path", "a picture that can be opened")
+
+    def run(self) -> Mask:
+        return Mask.from_pil(read_image(self.path))
+
+
+class MaskFromAlpha(Node[Mask]):
+    """Where a picture is transparent, the more the whiter; refused where it has no alpha."""
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="a picture with transparency")
+
+    def run(self, image: Image) -> Mask:
+        return fresh(transparent(image))
+
+
+class MaskFromColor(Node[Mask]):
+    """Where a picture has a colour, within a tolerance; refused where it has it nowhere."""
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="a picture of any size; alpha is ignored")
+    color: str = Field(description="a name or #rrggbb")
+    tolerance: int = Field(
+        default=32,
+        ge=0,
+        le=255,
+        description="how far each of red, green and blue may be from color",
+    )
+
+    @model_validator(mode="after")
+    def _known_color(self) -> Self:
+        rgb("color", self.color)
+        return self
+
+    def run(self, image: Image) -> Mask:
+        made = coloured(image, self.color, self.tolerance)
+        return found(made, self.color, "a colour that it has, or a larger tolerance")
+
+
+def rgb(field: str, color: str) -> tuple[int, int, int]:
+    """Red, green and blue of a colour's name; raises a node's refusal of an unknown one."""
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(color)[:3]
+    except ValueError:
+        raise refuse(field, found=repr(color), wanted="a colour name or #rrggbb") from None
+    return red, green, blue
+
+
+def transparent(image: Image) -> Pixels:
+    """How transparent each pixel is, 255 wholly; raises ValueRefused where there is no alpha."""
+    import cv2
+
+    pixels = image.numpy
+    if pixels.shape[2] == 3:
+        raise ValueRefused("the image has no alpha channel; wanted one with transparency")
+    made: Pixels = cv2.bitwise_not(cv2.extractChannel(pixels, 3))
+    return made
+
+
+def coloured(image: Image, color: str, tolerance: int) -> Pixels:
+    """255 where red, green and blue are each within a tolerance of a colour, else 0."""
+    import cv2
+
+    pixels = image.numpy
+    # A fourth number bounds the alpha of a picture that has one: any will do.
+    wanted = rgb("color", color)
+    low = (*(each - tolerance for each in wanted), 0)
+    high = (*(each + tolerance for each in wanted), 255)
+    channels = pixels.shape[2]
+    made: Pixels = cv2.inRange(pixels, low[:channels], high[:channels])
+    return made

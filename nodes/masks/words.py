@@ -1,0 +1,67 @@
+"""Masks of what words name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.checkpoints import Part
+from sdgraph.errors import Problem
+from sdgraph.models import Models
+from sdgraph.node import In, Node
+from sdgraph.values import Checkpoint, Image, Mask
+
+from .pixels import found
+from .recognition import check_model, infer, known, prepared, refuse_blank, tokens
+
+
+class MaskByWords(Node[Mask]):
+    """What words name in a picture, by CLIPSeg (Lüddecke and Ecker 2022); refused where nothing.
+
+    CLIPSeg sees the picture at 352×352 pixels, so its borders are rough: grow the mask, or take
+    MaskByGrounding, which is finer and slower.
+    """
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] = Field(description="a picture of any size; alpha is ignored")
+    words: In[str] = Field(description="what to look for, such as: a cat")
+    threshold: float = Field(
+        default=0.4, gt=0, lt=1, description="a pixel is marked from this probability up"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("CIDAS/clipseg-rd64-refined"), description="a CLIPSeg checkpoint"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        refuse_blank(self.words)
+        return self
+
+    def check(self) -> Iterator[Problem]:
+        architecture = "CLIPSegForImageSegmentation"
+        yield from check_model("checkpoint", self.checkpoint, architecture, words=True)
+
+    def parts(self) -> Mapping[str, Part]:
+        checkpoint = known(self.checkpoint)
+        return {
+            "model": Part(checkpoint),
+            "processor": Part(checkpoint, processor=True),
+            "tokenizer": Part(checkpoint, tokenizer=True),
+        }
+
+    def run(self, image: Image, words: str, checkpoint: Checkpoint, models: Models) -> Mask:
+        import cv2
+        import numpy as np
+
+        model = models["model"]
+        most = model.config.text_config.max_position_embeddings
+        inputs = tokens(models["tokenizer"], words, most)
+        inputs |= prepared(models["processor"], image.rgb)
+        logits = infer(model, models.device, inputs).logits.float().sigmoid().cpu().numpy()
+        sure = cv2.resize(logits.reshape(logits.shape[-2:]), image.size)
+        made = np.where(sure >= self.threshold, np.uint8(255), np.uint8(0))
+        wanted = f"words for what is there, or a threshold of at most {sure.max():.3f}"
+        return found(made, repr(words), wanted)
