@@ -11,15 +11,16 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import running, telling
-from .app import app
+from . import caching, running, telling
+from .app import app, typed
 
-__all__ = ["app", "main", "running", "telling"]
+__all__ = ["app", "caching", "main", "running", "telling"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold stray bytes
+    typed[:] = sys.argv[1:] if arguments is None else arguments
     app(args=arguments, prog_name="sdgraph")
     raise AssertionError("typer exits")
