@@ -36,6 +36,7 @@ class Bound:
     nodes: dict[str, Lazy] = field(default_factory=dict)
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    uncached: set[Node[Any]] = field(default_factory=set)  # they, or what they stand in, say so
     workflows: int = 0
     """How many sub-workflows were opened."""
 
@@ -67,6 +68,7 @@ class _Scope:
     bound: Bound
     prefix: str = ""
     trail: tuple[Path, ...] = ()
+    cache: bool = True
 
     def build(self) -> None:
         wrong = given_problems(self.template.inputs, self.given)
@@ -153,6 +155,8 @@ class _Scope:
         ):
             self._missing_files(spec, {name: fields.get(name) for name in known.sources})
             return Unbuilt(cls.output)
+        if not (self.cache and spec.cache):
+            self.bound.uncached.add(node)
         here = self.bound.marks.setdefault(node, {})
         here.setdefault("", self._mark(spec.name))
         for name in spec.fields:
@@ -272,7 +276,7 @@ class _Scope:
         before = len(self.bound.problems)
         scope = _Scope(
             template, given, self.template.folder, self.registry, self.bound, prefix,
-            (*trail, Path(template.document.file).resolve()),
+            (*trail, Path(template.document.file).resolve()), self.cache and spec.cache,
         )  # fmt: skip
         scope.build()
         self.bound.problems[before:] = [

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ValidationError
@@ -16,7 +19,7 @@ from .weights import Checkpoint
 SERVICES = frozenset({"models", "progress", "provenance"})
 """Arguments of `run` that the engine hands in beside the ports."""
 
-TAKEN = ("type", "output", "definition")
+TAKEN = ("type", "output", "definition", "cache")
 """Names of fields that a workflow file, or the class itself, needs for something else."""
 
 _SCALARS = (str, int, float, bool)
@@ -35,7 +38,7 @@ class Definition:
     """The fields that say where weights come from, in ports or as parameters."""
     services: frozenset[str]
     tag: str
-    """Opens every identity: module, type and version."""
+    """Opens every identity: module, type and version; of nodes in a person's file, that too."""
 
 
 def define(cls: Any, root: type) -> Definition:
@@ -71,8 +74,22 @@ def define(cls: Any, root: type) -> Definition:
             if _of_weights(ports.get(name), field.annotation)
         ),
         services=_services(cls, ports, output),
-        tag=f"{cls.__module__}:{cls.__qualname__}:{cls.version}",
+        tag=f"{cls.__module__}:{cls.__qualname__}:{cls.version}{_source(cls.__module__)}",
     )
+
+
+def _source(module: str) -> str:
+    """A hash of the file that a node is written in; "" for nodes that ship, and without a file.
+
+    Who tries out a node of their own changes it many times and raises no version.
+    """
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None or module.partition(".nodes")[0] == "sdgraph":
+        return ""
+    try:
+        return ":" + blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
 
 
 def _of_weights(port: Port | None, annotation: Any) -> bool:

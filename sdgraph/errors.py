@@ -12,6 +12,7 @@ SdgraphError                 the root: catch this to catch them all
 │   └── OutOfMemory          a node wants more memory than there is, whatever was tried
 ├── ValueRefused             a value that cannot be what it claims (also a ValueError)
 └── NodeFailed               a node raised while it ran; the cause is chained
+    └── NodesFailed          several nodes raised in a run that kept going
 """
 
 from __future__ import annotations
@@ -138,6 +139,19 @@ class NodeFailed(SdgraphError):
 
     def __reduce__(self) -> tuple[type[NodeFailed], tuple[str, str, Mark | None]]:
         return type(self), (self.node, self.message, self.at)
+
+
+class NodesFailed(NodeFailed):
+    """Several nodes raised in a run that kept going; it stands for the first of `failures`."""
+
+    def __init__(self, failures: Iterable[NodeFailed]) -> None:
+        self.failures = tuple(failures)
+        first = self.failures[0]
+        super().__init__(first.node, first.message, first.at)
+        self.args = ("\n".join(map(str, self.failures)),)
+
+    def __reduce__(self) -> tuple[type[NodesFailed], tuple[tuple[NodeFailed, ...]]]:  # type: ignore[override]
+        return type(self), (self.failures,)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -108,10 +108,11 @@ class Evicted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Reused(Event):
-    """A node did not run: its result is remembered."""
+    """A node did not run: its result is remembered; making it took `seconds`."""
 
     kind = "reused"
     node: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,23 @@ class NodeFailed(Event):
 
     kind = "node_failed"
     node: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Event):
+    """A node was not run: `failed`, which it needs, did not give a result."""
+
+    kind = "skipped"
+    node: str
+    failed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something is wrong that does not stop the run."""
+
+    kind = "warned"
     message: str
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import typer
 
-from .errors import CheckpointError, Invalid, MediaError, NodeFailed, SdgraphError
+from .errors import CheckpointError, Invalid, MediaError, NodeFailed, NodesFailed, SdgraphError
 from .excerpt import excerpt, problem_text
 
 DONE, FAILED, WRONG, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -29,17 +29,17 @@ def ending(*, debug: bool) -> Iterator[None]:
     except BrokenPipeError:
         _close_output()
         raise typer.Exit(PIPE_CLOSED) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if debug:
             traceback.print_exc()
-        _complain("stopped; finished files stay")
+        _complain("\n".join(["stopped; finished files stay", *_notes(stop)]))
         raise typer.Exit(STOPPED) from None
     except Exception as error:
         if not _is_ours(error):
             raise
         if debug:
             traceback.print_exc()
-        _complain(in_words(error))
+        _complain("\n".join([in_words(error), *_notes(error)]))
         raise typer.Exit(_code(error)) from None
 
 
@@ -47,6 +47,8 @@ def in_words(error: Exception) -> str:
     """A failure as text for the person at the keyboard."""
     if isinstance(error, Invalid):
         return "\n".join(map(problem_text, error.problems))
+    if isinstance(error, NodesFailed):
+        return "\n".join(map(in_words, error.failures))
     if isinstance(error, NodeFailed):
         head, *rest = str(error).splitlines()
         return "\n".join([head, *excerpt(error.at), *rest])
@@ -54,6 +56,11 @@ def in_words(error: Exception) -> str:
         return str(error)
     said = " ".join(str(error).split()) or "no reason given"
     return f"internal error: {type(error).__name__}: {said}; run again with --debug"
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What the command itself has to say of a failure."""
+    return getattr(error, "__notes__", [])
 
 
 def _is_ours(error: Exception) -> bool:

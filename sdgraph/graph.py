@@ -31,6 +31,8 @@ class Graph:
     nodes: tuple[Node[Any], ...]
     names: Mapping[Node[Any], str] = field(repr=False)
     marks: Mapping[Node[Any], Marks] = field(repr=False, default_factory=dict)
+    uncached: frozenset[Node[Any]] = frozenset()
+    """The nodes that always run: their results are neither remembered nor reused."""
 
     @classmethod
     def of(
@@ -38,10 +40,13 @@ class Graph:
         *targets: Node[Any],
         names: Mapping[Node[Any], str] | None = None,
         marks: Mapping[Node[Any], Marks] | None = None,
+        uncached: Iterable[Node[Any]] = (),
     ) -> Graph:
         """The graph of some targets; nodes without a name get one from their type."""
         nodes = tuple(ancestry(*targets))
-        return cls(tuple(dict.fromkeys(targets)), nodes, named(nodes, names or {}), marks or {})
+        kept = frozenset(uncached).intersection(nodes)
+        names = named(nodes, names or {})
+        return cls(tuple(dict.fromkeys(targets)), nodes, names, marks or {}, kept)
 
     @cached_property
     def dag(self) -> nx.DiGraph[Node[Any]]:
@@ -53,9 +58,30 @@ class Graph:
         dag.add_edges_from((child, node) for node in self.nodes for _, child in node.wires)
         return dag
 
+    def in_generations(self) -> list[Node[Any]]:
+        """The nodes in the order of networkx's `topological_sort`, without importing it.
+
+        Those that read nothing, then those that read only these, and so on.
+        """
+        readers: dict[Node[Any], dict[Node[Any], None]] = {node: {} for node in self.nodes}
+        waits = dict.fromkeys(self.nodes, 0)
+        for node in self.nodes:
+            for child in dict.fromkeys(child for _, child in node.wires):
+                readers[child][node] = None
+                waits[node] += 1
+        order = [node for node in self.nodes if not waits[node]]
+        for node in order:  # grows while it is walked
+            for reader in readers[node]:
+                waits[reader] -= 1
+                if not waits[reader]:
+                    order.append(reader)
+        return order
+
     def only(self, *targets: Node[Any]) -> Graph:
         """The part that some of its nodes need, names and marks kept."""
-        return Graph.of(*targets, names=self.names, marks=self.marks)
+        return Graph.of(
+            *targets, names=self.names, marks=self.marks, uncached=self.uncached
+        )  # fmt: skip
 
     def mark(self, node: Node[Any], field: str = "") -> Mark | None:
         """Where a node, or one of its fields, stands in its file."""

@@ -8,8 +8,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .checkpoints import INDEX, Part, class_of, config, configs, files
+from .checkpoints import INDEX, Part, class_of, components, config, configs, files
 from .digests import content, read_json
+from .errors import CheckpointError
 from .glance import seen_once
 from .weights import Checkpoint, Lora
 
@@ -65,6 +66,42 @@ def settings(checkpoint: Checkpoint) -> str:
         if path.is_file():
             digest.update(f"{path.name}|{content(path)}|".encode())
     return digest.hexdigest()
+
+
+def every_file(checkpoint: Checkpoint) -> tuple[tuple[Path, str], ...]:
+    """The files of a whole checkpoint, each with its sha256; none while it is not here.
+
+    Those of its components and what stands beside them; not what a training keeps in folders of
+    its own.
+    """
+    if (root := configs(checkpoint)) is None:
+        return ()
+    if isinstance(checkpoint, Lora):
+        return contents(Part(checkpoint))
+    folders = [root, *(root / name for name in components(checkpoint) or ())]
+    return tuple(
+        (folder / name, content(folder / name))
+        for folder in folders
+        if folder.is_dir()
+        for name in sorted(os.listdir(folder))
+        if name.endswith(_TOLD) and (folder / name).is_file()
+    )
+
+
+@seen_once
+def whole(checkpoint: Checkpoint) -> str:
+    """A hash of all that a checkpoint holds; of its name alone while it is not here."""
+    try:
+        found = every_file(checkpoint)
+    except CheckpointError:
+        found = ()  # whoever reads it says so better
+    told = [f"{path.parent.name}/{path.name}:{digest}" for path, digest in found]
+    if not found:
+        told = [repr(checkpoint)]
+    return hashlib.blake2b("|".join(told).encode(), digest_size=16).hexdigest()
+
+
+_TOLD = (".json", ".txt", ".model", ".safetensors")
 
 
 def _meaning(config: Path) -> str:

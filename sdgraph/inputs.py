@@ -30,7 +30,7 @@ LOADERS = {"Image": "LoadImage", "Mask": "Mask", "Video": "LoadVideo"}
 
 TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
 
-RESERVED = ("only", "session", "on_event")
+RESERVED = ("only", "session", "on_event", "keep_going", "uncached")
 """Names that `run` and `Workflow.graph` take for themselves."""
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from . import checkpoints, identities
+from . import checkpoints, identities, libraries
 from .checkpoints import Part
 from .components import resident
 from .forecast import Demand, Forecast, Move, Residence, Resident, Room, forecast, read_ahead
@@ -15,7 +15,7 @@ from .glance import seen_once
 from .graph import Graph, late_checkpoint, parts_of
 from .node import Node
 from .residency import Tier
-from .store import Remembered, Store, result_key
+from .store import Found, Store, result_key
 from .weights import Checkpoint
 
 
@@ -48,7 +48,7 @@ class Step:
     """The components whose files are read into the system's cache while it computes."""
     releases: tuple[Node[Any], ...] = ()
     """The results that nobody reads after this step."""
-    found: Remembered | None = field(default=None, repr=False, compare=False)
+    found: Found | None = field(default=None, repr=False, compare=False)
     """What is remembered, kept here lest the store forget it before the step's turn."""
 
     @property
@@ -95,6 +95,14 @@ class Plan:
         return found
 
     @property
+    def runs_models(self) -> bool:
+        """Whether a step will compute with models."""
+        return any(
+            step.action == "run" and "models" in type(step.node).definition.services
+            for step in self.steps
+        )
+
+    @property
     def uses_models(self) -> bool:
         return any("models" in type(step.node).definition.services for step in self.steps)
 
@@ -107,16 +115,18 @@ def plan(
     dtype: str | None = None,
     room: Room | None = None,
     held: Residence | None = None,
+    made: Mapping[Node[Any], Found] | None = None,
 ) -> Plan:
     """The plan for a graph, given what the store remembers, what is in memory and how much fits.
 
+    `made` are results that are there already, of a run that is planned anew in its midst.
     Raises ValueRefused where a step alone is above a budget that was set.
     """
-    import networkx as nx
-
     room, held = room or Room(), held or {}
-    order = list(nx.topological_sort(graph.dag))
-    keys, remembered = ({}, {}) if store is None else _remembered(order, store, device, dtype)
+    order = graph.in_generations()
+    keys, remembered = {}, dict(made or {})
+    if store is not None:
+        keys = _remember(remembered, graph, store, device, dtype)
     needed = _needed(graph, order, remembered)
     steps = [
         _step(node, graph.names[node], keys.get(node), remembered.get(node), device, dtype)
@@ -162,7 +172,7 @@ def _foreseen(steps: Sequence[Step], device: str, room: Room, held: Residence) -
 
 
 def _step(
-    node: Node[Any], name: str, key: bytes | None, found: Remembered | None, device: str,
+    node: Node[Any], name: str, key: bytes | None, found: Found | None, device: str,
     dtype: str | None,
 ) -> Step:  # fmt: skip
     uses = _uses(node, device, dtype or "float32") if found is None else ()
@@ -172,9 +182,16 @@ def _step(
 
 
 def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
-    """What beside parameters and inputs can change a node's result."""
-    if "models" not in type(node).definition.services:
-        return ""
+    """What beside parameters and inputs can change a node's result.
+
+    The weights it reads, what they compute with, and where.
+    """
+    known = type(node).definition
+    if "models" not in known.services:
+        if not known.weights:
+            return ""
+        read = ",".join(map(identities.whole, _checkpoints_in(node)))
+        return f"{read};{libraries.versions(libraries.MODELS)}"
     parts = parts_of(node)
     components = ",".join(
         f"{name}={identities.identity(parts[name])}:{parts[name].checkpoint.dtype}"
@@ -182,26 +199,36 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
     )
     used = dict.fromkeys(part.checkpoint for part in parts.values())
     told = ",".join(identities.settings(checkpoint) for checkpoint in used)
-    return f"{components};{told};{device};{dtype}"
+    versions = libraries.versions(libraries.MODELS)
+    return f"{components};{told};{device};{dtype};{versions}"
 
 
-def _remembered(
-    order: Iterable[Node[Any]], store: Store, device: str, dtype: str | None
-) -> tuple[dict[Node[Any], bytes], dict[Node[Any], Remembered]]:
-    """Every key that can be known before the run, and the results that are remembered."""
-    remembered: dict[Node[Any], Remembered] = {}
+def _checkpoints_in(node: Node[Any]) -> Iterable[Checkpoint]:
+    """The checkpoints that stand in a node's fields, in order."""
+    for name in type(node).definition.weights:
+        value = getattr(node, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, Checkpoint):
+                yield each
+
+
+def _remember(
+    found: dict[Node[Any], Found], graph: Graph, store: Store, device: str, dtype: str | None
+) -> dict[Node[Any], bytes]:
+    """Adds to `found` what is remembered; every key that can be known before the run."""
     keys: dict[Node[Any], bytes] = {}
-    for node in order:
+    for node in graph.nodes:
         children = [child for _, child in node.wires]
-        if late_checkpoint(node) or not all(child in remembered for child in children):
+        known = all(child in found for child in children) and not late_checkpoint(node)
+        if node in found or node in graph.uncached or not known:
             continue
-        inputs = [remembered[child].content for child in children]
+        inputs = [found[child].content for child in children]
         key = result_key(node, inputs, surroundings(node, device, dtype))
         keys[node] = key
-        found = None if node.effect else store.get(key)
-        if found is not None:
-            remembered[node] = found
-    return keys, remembered
+        there = None if node.effect else store.get(key)
+        if there is not None:
+            found[node] = there
+    return keys
 
 
 def _needed(

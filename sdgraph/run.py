@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar, overload
@@ -17,8 +17,9 @@ from .node import Node
 from .plan import Plan
 from .plan import plan as make_plan
 from .schedule import Schedule
+from .shelf import Lost
 from .steps import Steps
-from .store import Store
+from .store import Found, Store
 from .weights import Checkpoint
 from .workflow import Workflow
 
@@ -53,32 +54,58 @@ class Session:
             _refuse_problems(graph)
             return self._planned(graph, *self._place(graph))
 
-    def run(self, graph: Graph, on_event: events.Listener | None = None) -> dict[str, Any]:
+    def run(
+        self, graph: Graph, on_event: events.Listener | None = None, *, keep_going: bool = False
+    ) -> dict[str, Any]:
         """Runs a graph; returns the values of its targets by name.
 
         Raises InvalidWorkflow before anything is loaded when files or configs show a problem,
-        NodeFailed when a node raises. Finished files stay.
+        NodeFailed when a node raises: at once, or with `keep_going` when all is done that needs
+        none of the failed. Finished files stay.
         """
         with one_look():
             _refuse_problems(graph)
-            device, dtype = self._place(graph, sure=True)
-            made = self._planned(graph, device, dtype)
+            made = self._surely_planned(graph)
         clock = events.Clock(on_event)
         if fetches := made.fetches:
             _fetch(graph, fetches, clock)
             with one_look():
                 _refuse_problems(graph)
-                made = self._planned(graph, device, dtype)
-        steps = Steps(made, self.models, self.store, dtype, clock)
+                made = self._planned(graph, made.device, made.dtype)
         reused = sum(step.action == "reuse" for step in made.steps)
-        clock.emit(events.RunStarted, len(made.steps) - reused, reused, device)
-        try:
-            Schedule(made, steps).execute()
-        finally:
-            steps.close()
-            self.models.rest()
-        clock.emit(events.RunFinished, clock.now(), steps.loads, steps.bytes_loaded)
-        return {graph.names[node]: steps.results[node] for node in graph.targets}
+        clock.emit(events.RunStarted, len(made.steps) - reused, reused, made.device)
+        for trouble in self.store.troubles() if self.store is not None else ():
+            clock.emit(events.Warned, trouble)
+        results = self._carried_out(made, clock, keep_going)
+        return {graph.names[node]: results[node] for node in graph.targets}
+
+    def _carried_out(self, plan: Plan, clock: events.Clock, keep_going: bool) -> dict[Any, Any]:
+        """Walks a plan; what was remembered and turns out to be lost is planned anew."""
+        made: dict[Node[Any], Found] = {}
+        loads = bytes_loaded = 0
+        while True:
+            steps = Steps(plan, self.models, self.store, plan.dtype or "float32", clock, made)
+            try:
+                Schedule(plan, steps, keep_going=keep_going).execute()
+                break
+            except Lost:
+                made = steps.made()
+                plan = self._planned(plan.graph, plan.device, plan.dtype, made)
+            finally:
+                steps.close()
+                self.models.rest()
+                loads, bytes_loaded = loads + steps.loads, bytes_loaded + steps.bytes_loaded
+        clock.emit(events.RunFinished, clock.now(), loads, bytes_loaded)
+        return steps.results
+
+    def _surely_planned(self, graph: Graph) -> Plan:
+        """The plan on a device that is there; torch is asked where a node needs it."""
+        made = self._planned(graph, *self._place(graph))
+        if made.runs_models:
+            place = self._place(graph, sure=True)
+            if place != (made.device, made.dtype):
+                return self._planned(graph, *place)
+        return made
 
     def _place(self, graph: Graph, *, sure: bool = False) -> tuple[str, str]:
         """The device and the dtype to run in; torch is asked if need be, and only if `sure`.
@@ -91,9 +118,12 @@ class Session:
             return device, self.dtype or devices.dtype_for(device)
         return self.device or "cpu", self.dtype or "float32"
 
-    def _planned(self, graph: Graph, device: str, dtype: str | None) -> Plan:
+    def _planned(
+        self, graph: Graph, device: str, dtype: str | None,
+        made: Mapping[Node[Any], Found] | None = None,
+    ) -> Plan:  # fmt: skip
         return make_plan(
-            graph, store=self.store, device=device, dtype=dtype,
+            graph, store=self.store, device=device, dtype=dtype, made=made,
             room=self.models.room(device), held=self.models.residence(device),
         )  # fmt: skip
 
@@ -128,6 +158,7 @@ def run(
     *,
     session: Session | None = None,
     on_event: events.Listener | None = None,
+    keep_going: bool = False,
     **inputs: Any,
 ) -> dict[str, Any]: ...
 
@@ -139,6 +170,8 @@ def run(
     *,
     session: Session | None = None,
     on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
 ) -> T: ...
 
 
@@ -149,6 +182,8 @@ def run(
     *more: Node[Any],
     session: Session | None = None,
     on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
 ) -> tuple[Any, ...]: ...
 
 
@@ -158,21 +193,26 @@ def run(
     *more: Node[Any],
     session: Session | None = None,
     on_event: Callable[[events.Event], None] | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
     **inputs: Any,
 ) -> Any:
     """What the targets make: one node's value, several nodes' values, or a workflow's by name.
 
-    Equal nodes run once, within a call and, while the session remembers, between calls.
-    Raises InvalidWorkflow (nothing was loaded) or NodeFailed (its `__cause__` says why).
+    Equal nodes run once, within a call and, while the session remembers, between calls; those in
+    `uncached` always. Raises InvalidWorkflow (nothing was loaded) or NodeFailed (its `__cause__`
+    says why), with `keep_going` once all is done that needs none of the failed.
     """
     session = session or default_session()
     _refuse_extra(target, more, inputs)
+    if uncached and not isinstance(target, Node):
+        raise TypeError("found uncached nodes beside a workflow or graph; wanted it to name them")
     if isinstance(target, Workflow):
-        return session.run(target.graph(**inputs), on_event)
+        return session.run(target.graph(**inputs), on_event, keep_going=keep_going)
     if isinstance(target, Graph):
-        return session.run(target, on_event)
-    graph = Graph.of(target, *more)
-    values = session.run(graph, on_event)
+        return session.run(target, on_event, keep_going=keep_going)
+    graph = Graph.of(target, *more, uncached=uncached)
+    values = session.run(graph, on_event, keep_going=keep_going)
     if not more:
         return values[graph.names[target]]
     return tuple(values[graph.names[node]] for node in (target, *more))

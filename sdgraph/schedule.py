@@ -12,30 +12,37 @@ import threading
 import traceback
 from typing import Any
 
-from .errors import NodeFailed, SdgraphError
+from .errors import NodeFailed, NodesFailed, SdgraphError
 from .node import Node
 from .plan import Plan, Step
+from .shelf import Lost
 from .steps import Steps, Stopped
 
 LIGHT_THREADS = 2
 
 
 class Schedule:
-    """Walks a plan to its end, or to the first failure."""
+    """Walks a plan to its end, or to the first failure.
 
-    def __init__(self, plan: Plan, steps: Steps) -> None:
+    With `keep_going`, past failures: all is done that needs none of the failed.
+    """
+
+    def __init__(self, plan: Plan, steps: Steps, *, keep_going: bool = False) -> None:
         self._plan = plan
         self._steps = steps
+        self._keep_going = keep_going
         self._changed = threading.Condition()
         self._left = len(plan.steps)
         self._stopped = False
-        self._failure: tuple[Step, BaseException] | None = None
+        self._failures: list[NodeFailed] = []
+        self._lost: Lost | None = None
         self._broken: BaseException | None = None
         self._waits: list[int] = []
         self._readers: dict[Node[Any], list[int]] = {}
         self._unread: dict[Node[Any], int] = {}
         self._models = [n for n, step in enumerate(plan.steps) if _uses_models(step)][::-1]
         """The model steps not begun, the next one last: memory is planned in their order."""
+        self._given_up: set[int] = set()
         self._light: list[int] = []
         self._reads = [_read(step) for step in plan.steps]
         self._releasable = {node for step in plan.steps for node in step.releases}
@@ -53,7 +60,10 @@ class Schedule:
             self._make_ready(place)
 
     def execute(self) -> None:
-        """Does every step; raises NodeFailed for the first that fails."""
+        """Does every step; raises NodeFailed for the first that fails, NodesFailed for several.
+
+        Raises Lost, once all else is done, where what was remembered turned out to be gone.
+        """
         threads = [
             threading.Thread(target=self._work_beside, name=f"sdgraph-light-{n}")
             for n in range(self._threads)
@@ -68,8 +78,12 @@ class Schedule:
                 thread.join()
         if self._broken is not None:
             raise self._broken
-        if self._failure is not None:
-            self._raise(*self._failure)
+        if self._lost is not None and (self._keep_going or not self._failures):
+            raise self._lost
+        if self._failures:
+            if not self._keep_going:
+                self._steps.failed(self._failures[0])
+            raise self._failures[0] if len(self._failures) == 1 else NodesFailed(self._failures)
 
     def _work(self, models: bool) -> None:
         while (place := self._take(models)) is not None:
@@ -77,9 +91,9 @@ class Schedule:
             try:
                 self._steps.do(step)
             except Exception as error:
-                self._fail(step, error)
-                return
-            self._finish(place, step)
+                self._fail(place, step, error)
+            else:
+                self._finish(place, step)
 
     def _work_beside(self) -> None:
         """A light thread's work; whatever ends it early ends the run, for nobody else hears it."""
@@ -122,24 +136,49 @@ class Schedule:
             if not self._unread[child] and child in self._releasable:
                 self._steps.release(child)
 
-    def _fail(self, step: Step, error: Exception) -> None:
+    def _fail(self, place: int, step: Step, error: Exception) -> None:
+        # The frames of a failed node hold its models; let go of them, keep the lines.
+        traceback.clear_frames(error.__traceback__)
         with self._changed:
-            if self._failure is None and not isinstance(error, Stopped):
-                self._failure = (step, error)
-        self._halt()
+            if isinstance(error, Lost):
+                self._lost = error
+                self._pass_over(place)
+                return
+            if isinstance(error, Stopped) or (self._failures and not self._keep_going):
+                self._halt()
+                return
+            message = str(error) if isinstance(error, SdgraphError) else _in_words(error)
+            failure = NodeFailed(step.name, message, self._plan.graph.mark(step.node))
+            failure.__cause__ = error
+            self._failures.append(failure)
+            if not self._keep_going:
+                self._halt()
+                return
+            self._steps.failed(failure)
+            for reader in self._pass_over(place):
+                self._steps.skipped(self._plan.steps[reader], step)
+
+    def _pass_over(self, place: int) -> list[int]:
+        """Gives up a step that failed and all that needs it; returns those, in order."""
+        given_up = {place}
+        ahead = [place]
+        while ahead:
+            node = self._plan.steps[ahead.pop()].node
+            for reader in self._readers.get(node, ()):
+                if reader not in given_up and reader not in self._given_up:
+                    given_up.add(reader)
+                    ahead.append(reader)
+        self._given_up |= given_up
+        self._left -= len(given_up)
+        self._models = [each for each in self._models if each not in given_up]
+        self._changed.notify_all()
+        return sorted(given_up - {place})
 
     def _halt(self) -> None:
         with self._changed:
             self._stopped = True
             self._steps.stop()
             self._changed.notify_all()
-
-    def _raise(self, step: Step, error: BaseException) -> None:
-        # The frames of a failed node hold its models; let go of them, keep the lines.
-        traceback.clear_frames(error.__traceback__)
-        message = str(error) if isinstance(error, SdgraphError) else _in_words(error)
-        self._steps.failed(step, message)
-        raise NodeFailed(step.name, message, self._plan.graph.mark(step.node)) from error
 
 
 def _read(step: Step) -> set[Node[Any]]:

@@ -23,6 +23,11 @@ Schema = dict[str, Any]
 _NAME = "[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*"
 _INPUT = {"$ref": "#/definitions/input"}
 _REFERENCE = rf"^\$(inputs\.)?{_NAME}$"
+_CACHE = {
+    "type": "boolean",
+    "default": True,
+    "description": "false: it runs every time; its result is neither remembered nor reused",
+}
 _NOTES = ("description", "default", "examples")
 """What is said about a field, whichever of its forms is written."""
 
@@ -162,6 +167,7 @@ def _sub_workflow() -> Schema:
         "required": ["type", "path"],
         "properties": {
             "type": {"const": "Workflow"},
+            "cache": _CACHE,
             "path": {
                 "type": "string",
                 "description": "the workflow file, relative to this one",
@@ -188,7 +194,7 @@ def _node(name: str, cls: type[Node[Any]]) -> tuple[Schema, Schema]:
         "description": made.get("description", ""),
         "required": ["type", *made.get("required", ())],
         "additionalProperties": False,
-        "properties": {"type": {"const": name}, **fields},
+        "properties": {"type": {"const": name}, "cache": _CACHE, **fields},
     }
     nested = {
         f"{name}.{key}": _inside(schema, name, is_port=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from . import devices, events, provenance
 from .content import content_of
-from .errors import ValueRefused, out_of_memory
+from .errors import NodeFailed, ValueRefused, out_of_memory
 from .graph import late_checkpoint
 from .itinerary import Itinerary
 from .ladder import exhausted, rungs
@@ -21,7 +21,8 @@ from .node import Node
 from .plan import Plan, Step, demands, surroundings
 from .ports import a
 from .reading import Reader, Reading
-from .store import Store, result_key
+from .shelf import Lost
+from .store import Found, Remembered, Store, result_key
 from .weights import Checkpoint
 from .wording import describe
 
@@ -40,6 +41,7 @@ class Steps:
         store: Store | None,
         dtype: str,
         clock: events.Clock,
+        made: Container[Node[Any]] = (),
     ) -> None:
         self.results: dict[Node[Any], Any] = {}
         self.loads = 0
@@ -50,6 +52,8 @@ class Steps:
         self._store = store
         self._dtype = dtype
         self._clock = clock
+        self._made = made
+        """The nodes that were done before a run was planned anew, and told of."""
         self._stop = threading.Event()
         self._altered: dict[Node[Any], list[str]] = {}
         """Nodes that were made in another way than asked for, so that memory held out, and how."""
@@ -73,33 +77,67 @@ class Steps:
         self._stop.set()
 
     def do(self, step: Step) -> None:
-        """Does one step whose inputs are all there; raises what the node raises."""
+        """Does one step whose inputs are all there; raises what the node raises, and Lost."""
         node = step.node
-        key = self._key(step) if self._store is not None else None
+        store = None if node in self._plan.graph.uncached else self._store
+        key = self._key(step) if store is not None else None
         found = step.found
-        if found is None and key is not None and self._store is not None and not node.effect:
-            found = self._store.get(key)
-        if found is not None:
-            self.results[node] = found.value
-            self._contents[node] = found.content
-            self._clock.emit(events.Reused, step.name)
-        else:
-            value = self._run(step)
-            self.results[node] = value
-            if key is not None and self._store is not None and node not in self._altered:
-                self._remember(node, key, value)
+        if found is None and key is not None and store is not None and not node.effect:
+            found = store.get(key)
+        if found is not None and self._reuses(step, found):
+            return
+        began = self._clock.now()
+        value = self._run(step)
+        seconds = self._clock.now() - began
+        self.results[node] = value
+        if key is not None and store is not None and node not in self._altered and not node.effect:
+            made = store.put(key, value, node=type(node).__name__, seconds=seconds)
+            self._contents[node] = made.content
+        self._tell_troubles()
+        # Told when it is kept: what was told of is there after any end of the process.
+        file = str(value) if node.effect and isinstance(value, Path) else None
+        self._clock.emit(events.NodeFinished, step.name, seconds, file)
+
+    def made(self) -> dict[Node[Any], Found]:
+        """The results that are held now."""
+        return {
+            node: Remembered(value, self._content(node)) for node, value in self.results.items()
+        }
+
+    def _reuses(self, step: Step, found: Found) -> bool:
+        """Takes what is remembered, if it can be read; raises Lost where no run was planned."""
+        try:
+            value = found.value if self._store is None else self._store.read(found)
+        except Lost:
+            self._tell_troubles()
+            if step.action == "reuse":
+                raise
+            return False
+        self.results[step.node] = value
+        self._contents[step.node] = found.content
+        if step.node not in self._made:
+            self._clock.emit(events.Reused, step.name, found.seconds)
+        return True
+
+    def _tell_troubles(self) -> None:
+        for trouble in self._store.troubles() if self._store is not None else ():
+            self._clock.emit(events.Warned, trouble)
 
     def release(self, node: Node[Any]) -> None:
         """Drops a result that nobody will read."""
         if self.results.pop(node, None) is not None:
             self._clock.emit(events.Released, self._plan.graph.names[node])
 
-    def failed(self, step: Step, message: str) -> None:
+    def failed(self, failure: NodeFailed) -> None:
         """Says that a step failed."""
-        self._clock.emit(events.NodeFailed, step.name, message)
+        self._clock.emit(events.NodeFailed, failure.node, failure.message)
+
+    def skipped(self, step: Step, failed: Step) -> None:
+        """Says that a step is not done, as one failed that it needs."""
+        self._clock.emit(events.Skipped, step.name, failed.name)
 
     def _key(self, step: Step) -> bytes | None:
-        if step.key is not None:
+        if step.key is not None or step.found is not None:
             return step.key
         node = step.node
         inputs = [self._content(child) for _, child in node.wires]
@@ -113,16 +151,8 @@ class Steps:
             self._contents[node] = content_of(self.results[node])
         return self._contents[node]
 
-    def _remember(self, node: Node[Any], key: bytes, value: Any) -> None:
-        assert self._store is not None
-        if node.effect:
-            self._contents[node] = content_of(value)
-        else:
-            self._contents[node] = self._store.put(key, value).content
-
     def _run(self, step: Step) -> Any:
         node = step.node
-        began = self._clock.now()
         self._clock.emit(events.NodeStarted, step.name, type(node).__name__)
         arguments = node.arguments(self.results)
         services = type(node).definition.services
@@ -139,10 +169,7 @@ class Steps:
             value = self._with_models(step, node, arguments)
         else:
             value = node.run(**arguments)
-        value = _of_kind(node, value)
-        file = str(value) if node.effect and isinstance(value, Path) else None
-        self._clock.emit(events.NodeFinished, step.name, self._clock.now() - began, file)
-        return value
+        return _of_kind(node, value)
 
     def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What the node makes with its models; out of memory, by the next rung of the ladder."""

@@ -56,6 +56,8 @@ class Spec:
     name: str
     type: str
     fields: Mapping[str, Any]
+    cache: bool = True
+    """Whether its result may be remembered and reused."""
 
     def references(self) -> Iterator[str]:
         """The names of the nodes it refers to, as often as it does."""
@@ -172,9 +174,13 @@ def _specs(document: Document, problems: list[Problem]) -> dict[str, Spec]:
             found = describe(fields["type"]) if "type" in fields else "no type"
             fix = "`sdgraph nodes` lists the types"
             problems.append(Problem(name, found, "type: the name of a node type", fix, at))
+        elif not isinstance(fields.get("cache", True), bool):
+            at = document.mark("nodes", name, "cache")
+            wanted = "true, or false for a node that is to run every time"
+            problems.append(Problem(f"{name}.cache", describe(fields["cache"]), wanted, at=at))
         else:
-            rest = {key: value for key, value in fields.items() if key != "type"}
-            specs[name] = Spec(name, fields["type"], rest)
+            rest = {key: value for key, value in fields.items() if key not in ("type", "cache")}
+            specs[name] = Spec(name, fields["type"], rest, fields.get("cache", True))
     return specs
 
 

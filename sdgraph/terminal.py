@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from . import events
 from .graph import Graph
 from .listing import count_words, shorter, size_words
+from .wording import seconds_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,13 +101,17 @@ class Lines:
                 if event.note is not None:
                     return f"{event.node:{self._width}}  {event.note}"
             case events.Loaded():
-                size, seconds = size_words(event.bytes), _seconds(event.seconds)
+                size, seconds = size_words(event.bytes), seconds_words(event.seconds)
                 return f"  loaded {event.component}  {size}  {seconds}"
             case events.Moved():
-                size, seconds = size_words(event.bytes), _seconds(event.seconds)
+                size, seconds = size_words(event.bytes), seconds_words(event.seconds)
                 return f"  moved {event.component} to {event.device}  {size}  {seconds}"
             case events.Evicted():
                 return f"  dropped {event.component}  {size_words(event.bytes)}"
+            case events.Warned():
+                return f"warning: {event.message}"
+            case events.Skipped():
+                return f"{event.node:{self._width}}  left out: it needs {event.failed}"
             case events.Reused():
                 return f"{event.node:{self._width}}  remembered"
             case events.NodeFinished():
@@ -115,7 +120,9 @@ class Lines:
                     self.files[event.node] = event.file
                 kind = self.types.get(event.node, "")
                 loss = _loss(self._losses.get(event.node))
-                return f"{event.node:{self._width}}  {kind:14}  {_seconds(event.seconds)}{loss}"
+                return (
+                    f"{event.node:{self._width}}  {kind:14}  {seconds_words(event.seconds)}{loss}"
+                )
             case events.Retried():
                 return f"{event.node:{self._width}}  out of memory; again: {event.how}"
             case events.NodeFailed():
@@ -131,7 +138,7 @@ class Lines:
         if self.finished is not None:
             done = self.finished
             lines.append(
-                f"{count_words(self._ran, 'node')} in {_seconds(done.seconds)}, "
+                f"{count_words(self._ran, 'node')} in {seconds_words(done.seconds)}, "
                 f"{count_words(done.loads, 'model')} loaded ({size_words(done.bytes_loaded)})"
             )
         return "\n".join(lines)
@@ -237,10 +244,3 @@ def _json_lines(out: TextIO) -> events.Listener:
 
 def _loss(loss: float | None) -> str:
     return "" if loss is None else f"  loss {loss:#.3g}"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s"

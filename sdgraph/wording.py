@@ -161,3 +161,11 @@ def describe(value: Any) -> str:
     if isinstance(value, dict):
         return f"a map with {', '.join(map(str, list(value)[:5]))}" if value else "an empty map"
     return a(type(value)) if not isinstance(value, type) else f"the class {value.__name__}"
+
+
+def seconds_words(seconds: float) -> str:
+    """A time as "2.50 s", from a minute on as "3 min 07 s"."""
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s"

@@ -18,7 +18,7 @@ from .graph import Graph, default_targets
 from .inputs import SCALARS, Input
 from .node import Node
 from .registry import Registry, installed
-from .template import Spec, Template, escaped, read_template, template
+from .template import Template, escaped, read_template, template
 from .weights import Checkpoint
 from .wording import describe
 
@@ -72,9 +72,13 @@ class Workflow:
             if name not in specs or not field:
                 wanted = f"NODE.FIELD with NODE one of {', '.join(specs)}"
                 problems.append(Problem(place, place, wanted, did_you_mean(name, specs)))
+            elif field == "cache":
+                if not isinstance(value, bool):
+                    problems.append(Problem(place, describe(value), "true or false"))
+                specs[name] = replace(specs[name], cache=bool(value))
             else:
                 fields = {**specs[name].fields, field: value}
-                specs[name] = Spec(name, specs[name].type, fields)
+                specs[name] = replace(specs[name], fields=fields)
         if problems:
             raise InvalidWorkflow(problems)
         return Workflow(replace(self.template, specs=specs), self.registry)
@@ -90,7 +94,7 @@ class Workflow:
             targets = _chosen(bound, only, problems)
         if not made:
             return None, in_file_order(problems)
-        whole = Graph.of(*made, names=bound.names, marks=bound.marks)
+        whole = Graph.of(*made, names=bound.names, marks=bound.marks, uncached=bound.uncached)
         graph = whole.only(*targets)
         problems += (graph if only else whole).check()
         return graph, in_file_order(problems)
@@ -103,7 +107,8 @@ class Workflow:
         if self.inputs:
             data["inputs"] = {name: _declaration(each) for name, each in self.inputs.items()}
         data["nodes"] = {
-            name: {"type": spec.type, **spec.fields} for name, spec in self.template.specs.items()
+            name: {"type": spec.type, **({} if spec.cache else {"cache": False}), **spec.fields}
+            for name, spec in self.template.specs.items()
         }
         if self.template.output:
             data["output"] = f"${self.template.output}"
@@ -189,6 +194,8 @@ def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | 
     nodes: dict[str, Any] = {}
     for node in graph.nodes:
         entry: dict[str, Any] = {"type": type(node).__name__}
+        if node in graph.uncached:
+            entry["cache"] = False
         for field, value in node.explicit().items():
             try:
                 entry[field] = _plain(value, names, Path(folder) if folder else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -33,3 +34,11 @@ def fresh_toys() -> None:
     """Forgets what ran before and closes all gates."""
     toys.ran.clear()
     toys.gates.clear()
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own, in its subprocesses too: no test meets another's results."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("SDGRAPH_HOME", str(home))
+    return home

@@ -81,4 +81,4 @@ def test_a_plan_and_a_check_never_import_torch() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "['networkx']"
+    assert done.stdout.strip() == "[]"

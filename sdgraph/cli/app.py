@@ -16,6 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
+typed: list[str] = []
+"""What was typed after `sdgraph`."""
+
 File = Annotated[
     str,
     typer.Argument(
@@ -43,19 +46,27 @@ Ram = Annotated[str | None, typer.Option(help="bytes for models in host memory")
 Out = Annotated[
     Path | None, typer.Option(help="where relative files go, if not beside the workflow")
 ]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="neither reuse remembered results nor remember any")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 
 
 def verb(command: Callable[..., None]) -> Callable[..., None]:
     """Makes a function a verb that ends in words and an exit code, whatever it raises."""
+    return app.command()(guarded(command))
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """A function that ends in words and an exit code, whatever it raises; it takes `debug`."""
 
     @wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
+    def ended(*args: Any, **kwargs: Any) -> None:
         with ending(debug=kwargs["debug"]):
             command(*args, **kwargs)
 
-    return app.command()(guarded)
+    return ended
 
 
 def _version(asked: bool) -> None:

@@ -13,6 +13,7 @@ from .app import (
     Dtype,
     File,
     Inputs,
+    NoCache,
     Only,
     Out,
     Packs,
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from sdgraph.run import Session
 
 
-def _session(device: str | None, dtype: str | None, vram: str | None, ram: str | None) -> Session:
+def _session(
+    device: str | None, dtype: str | None, vram: str | None, ram: str | None, no_cache: bool
+) -> Session:
     """A session of its own for one verb; raises WrongArgument for what cannot be."""
     from sdgraph.models import ModelCache
     from sdgraph.request import budget, check_device
@@ -33,11 +36,14 @@ def _session(device: str | None, dtype: str | None, vram: str | None, ram: str |
     from sdgraph.run import Session
     from sdgraph.running import Record
 
+    from .caching import kept
+
     check_device(device, dtype)
     budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
     # No run comes after this one that could use what it leaves.
     models = ModelCache(budgets=budgets, keep_alive=0, watch=Record())
-    return Session(device=device, dtype=dtype, store=None, models=models)
+    store = None if no_cache else kept()
+    return Session(device=device, dtype=dtype, store=store, models=models)
 
 
 @verb
@@ -52,20 +58,33 @@ def run(
     only: Only = None,
     packs: Packs = None,
     out: Out = None,
+    no_cache: NoCache = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="past a failure, do all that does not need it")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="say of each node why it ran or did not")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print events as JSON lines")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
     debug: Debug = False,
 ) -> None:
     """Run a workflow, or make a saved picture again."""
+    from sdgraph.explanation import Explained
     from sdgraph.request import folder_named, opened, registry_with, requested
-    from sdgraph.terminal import watching
+    from sdgraph.terminal import say_table, watching
 
-    session = _session(device, dtype, vram, ram)
+    from .caching import continued
+
+    session = _session(device, dtype, vram, ram, no_cache)
     workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
     graph = requested(workflow, inputs or (), changes or ()).graph(only or ())
-    with watching(graph, quiet=quiet, as_json=as_json) as watch:
-        values = session.run(graph, watch.listener)
+    with watching(graph, quiet=quiet, as_json=as_json) as watch, continued(session):
+        told = Explained(graph, watch.listener, remembers=not no_cache) if explain else None
+        values = session.run(graph, told or watch.listener, keep_going=keep_going)
     watch.finish(values)
+    if told is not None:
+        say_table((), [*told.rows()])
 
 
 @verb
@@ -79,6 +98,7 @@ def plan(
     changes: Changes = None,
     only: Only = None,
     packs: Packs = None,
+    no_cache: NoCache = False,
     debug: Debug = False,
 ) -> None:
     """Show the steps of a run, what they load, and the memory they take.
@@ -89,7 +109,7 @@ def plan(
     from sdgraph.request import opened, registry_with, requested
     from sdgraph.terminal import say, say_table
 
-    session = _session(device, dtype, vram, ram)
+    session = _session(device, dtype, vram, ram, no_cache)
     workflow = opened(file, registry_with(packs or ()))
     made = session.plan(requested(workflow, inputs or (), changes or ()).graph(only or ()))
     say(f"on {made.device}, {made.dtype}")
