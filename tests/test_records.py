@@ -80,7 +80,9 @@ def written(folder: Path, value: Any) -> Path:
 
 @settings(max_examples=300)
 @given(kept)
-def test_every_kind_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+def test_every_kind_comes_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, value: Any
+) -> None:
     path = written(tmp_path_factory.getbasetemp(), value)
     found = records.read_header(path)
     assert (found.content, found.node, found.seconds, found.files) == (
