@@ -1,0 +1,267 @@
+"""A result's key hangs on all that can change the result, and on nothing else; of every node."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from sdgraph import Checkpoint, Graph, Lora, Node, SdgraphError, libraries, shipped, store
+from sdgraph.graph import parts_of
+from sdgraph.identities import every_file
+from sdgraph.nodes import Turbo
+from sdgraph.nodes.training.data import WorldDataset
+from sdgraph.plan import plan, surroundings
+from sdgraph.schema import node_schema
+from sdgraph.store import Store, result_key
+from sdgraph.values import EdgeMap, Video, content_of
+from sdgraph.workflow import shipped as shipped_workflows
+from sdgraph.workflow import workflow_from_yaml
+from tests.toys import Number
+
+from .lora_files import lora
+from .photos import noisy, photo, picture, spot
+from .test_schema import EVERY, LITERALS, every_node, required
+
+NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 8, 16, 31, 64, 512, 0.25, 0.5, 0.75, 1.5, 0.0, 1.0)
+WORDS: tuple[Any, ...] = (True, False, None, "a ring", "red", "#123456", "ring", "none", "model")
+LISTS: tuple[Any, ...] = (
+    [1], ["a"], [0.25], [1, 2], [1, 2, 5, 6], [0, 0, 3, 3], [[1, 1], [5, 1], [5, 5]], [[1, 1, 5, 5]],
+    {"vae": "tiling"}, {"channels_last": True}, {"attention": "slicing"}, {"vae": ["slicing"]},
+    {"layerwise_casting": "float8"}, ["right"], ["growing"],
+)  # fmt: skip
+VALUES: tuple[Any, ...] = (
+    *LITERALS.values(),
+    photo(9, 9),
+    spot(9, 9),
+    Video(noisy((2, 9, 9, 3)), 8),
+    EdgeMap(noisy((9, 9, 3))),
+    WorldDataset(1, 1, 32),
+)
+AROUND: dict[str, dict[str, Any]] = {
+    "ControlNet": {"image": photo(8, 8), "controlnet": Checkpoint("tiny/controlnet-edges")},
+    "Mask": {"path": None, "image": photo(8, 8)},
+    "TinyWorld": {"moving": True},
+    "Turbo": {"steps": 4},
+}
+"""What must be set beside a field, for some nodes, before it may be."""
+
+
+def files(folder: Path) -> dict[str, Any]:
+    """Files for the fields that read some."""
+    folder.mkdir(exist_ok=True)
+    for name, seed in (("file.png", 0), ("other.png", 1)):
+        picture(8 + seed, 8).save(folder / name)
+    (folder / "file.mp4").write_bytes(b"film")
+    (folder / "other.mp4").write_bytes(b"other film")
+    (folder / "pictures").mkdir(exist_ok=True)
+    return {"path": folder / "file.png", "out": folder / "out"}
+
+
+def given(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
+    """The least that makes a node, every file it reads being there."""
+    there = files(folder)
+    if not cls.definition.sources:
+        there["path"] = str(folder / "pictures")
+    if cls.effect:
+        there["path"] = folder / ("out.mp4" if "video" in cls.model_fields else "out.png")
+    return {k: there.get(k, v) if isinstance(v, str) else v for k, v in required(cls).items()}
+
+
+def key(node: Node[Any]) -> bytes:
+    return result_key(node, [], surroundings(node, "cpu", "float32"))
+
+
+def others(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]:
+    """Values that a field might take, of every kind; most do not fit it."""
+    schema = node_schema(cls)
+    yield from re.findall(r"'([\w.-]+)'", str(schema["properties"][name]))
+    yield from (*NUMBERS, *WORDS, *LISTS)
+    yield from (folder / "other.png", folder / "other.mp4", folder / "other")
+    for value in VALUES:
+        yield from (value, [value, value])
+    yield from (Checkpoint(each) for each in shipped.names())
+    yield [Lora(folder / "lora", scale=0.5)]
+
+
+def flipped(cls: type[Node[Any]], name: str, fields: dict[str, Any], folder: Path) -> set[bytes]:
+    """The keys with every value that one field takes; fails where two values share one."""
+    keys: dict[str, bytes] = {}
+    for changes in ({}, *({name: value} for value in others(cls, name, folder))):
+        try:
+            node = cls(**{**fields, **changes})
+            keys[content_of(getattr(node, name))] = key(node)
+        except (SdgraphError, ValueError, TypeError, OSError):
+            continue  # no value of this field
+    assert len(set(keys.values())) == len(keys), name
+    return set(keys.values())
+
+
+@every_node
+def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], tmp_path: Path) -> None:
+    lora(tmp_path / "lora", "tiny/text-to-image")
+    least = given(cls, tmp_path)
+    for name in cls.model_fields:
+        for fields in (least, {**least, **AROUND.get(cls.__name__, {})}):
+            if len(flipped(cls, name, fields, tmp_path)) > 1:
+                break
+        else:
+            raise AssertionError(f"no other value was found for {name}")
+
+
+@every_node
+def test_defaults_written_out_change_nothing(cls: type[Node[Any]], tmp_path: Path) -> None:
+    least = given(cls, tmp_path)
+    node = cls(**least)
+    for name in cls.model_fields:
+        again = cls(**{**least, name: getattr(node, name)})
+        assert key(again) == key(node), name
+    backwards = {name: getattr(node, name) for name in reversed(cls.model_fields)}
+    assert key(cls(**backwards)) == key(node)
+
+
+@every_node
+def test_a_nodes_version_is_in_its_key(cls: type[Node[Any]], tmp_path: Path) -> None:
+    def of_version(number: int) -> type[Node[Any]]:
+        said = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "version": number}
+        return type(cls.__name__, (cls,), said)
+
+    fields = given(cls, tmp_path)
+    assert key(of_version(cls.version)(**fields)) == key(cls(**fields))
+    assert key(of_version(cls.version + 1)(**fields)) != key(cls(**fields))
+
+
+@pytest.mark.parametrize(
+    "cls", [c for c in EVERY if c.definition.sources], ids=lambda c: c.__name__
+)
+def test_a_files_pixel_changes_the_key_and_its_times_do_not(
+    cls: type[Node[Any]], tmp_path: Path
+) -> None:
+    path = files(tmp_path)["path"]
+    node = cls(**{**given(cls, tmp_path), "path": path})
+    own = key(node)
+    path.touch()
+    assert key(node) == own
+    pixels = np.asarray(PIL.Image.open(path)).copy()
+    pixels[3, 4, 1] ^= 1
+    PIL.Image.fromarray(pixels).save(path)
+    assert key(node) != own
+
+
+WEIGHTED = [(cls, name) for cls in EVERY for name in cls.definition.weights if name != "loras"]
+
+
+def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], list[Path]]:
+    """The node over a copy of a checkpoint that fits, and the files of it that it reads."""
+    least = {**given(cls, folder), **AROUND.get(cls.__name__, {})}
+    default = cls.model_fields[name].default
+    preferred = default.source if isinstance(default, Checkpoint) else "tiny/controlnet-edges"
+    for source in (preferred, *shipped.names()):
+        copied = folder / source.replace("/", "-")
+        if not copied.exists():
+            shutil.copytree(shipped.folder(source), copied)
+        checkpoint = Checkpoint(copied)
+        try:
+            node = cls(**{**least, name: checkpoint})
+            if "models" not in cls.definition.services:
+                return node, [path for path, _ in every_file(checkpoint)]
+            read = [
+                folder / path
+                for part in parts_of(node).values()
+                if part.checkpoint.source == checkpoint.source
+                for path in (copied / part.folder).glob("*.safetensors")
+            ]
+        except (SdgraphError, ValueError):
+            continue
+        if read:
+            return node, read
+    raise AssertionError(f"no shipped checkpoint fits {cls.__name__}.{name}")
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"), WEIGHTED, ids=lambda each: getattr(each, "__name__", each)
+)
+def test_any_byte_of_a_checkpoint_changes_the_key(
+    cls: type[Node[Any]], name: str, tmp_path: Path
+) -> None:
+    node, read = local(cls, name, tmp_path)
+    own = key(node)
+    assert any(path.suffix == ".safetensors" for path in read)
+    for path in read:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        try:
+            assert key(node) != own, path
+        finally:
+            path.write_bytes(whole)
+    assert key(node) == own
+
+
+def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = Number(), Turbo(prompt="a star")
+    before = key(small), key(large)
+
+    def upgraded(package: str) -> None:
+        found = libraries._version
+        monkeypatch.setattr(libraries, "_version", lambda p: "99" if p == package else found(p))
+        libraries.versions.cache_clear()
+        store._pixel_libraries.cache_clear()
+
+    upgraded("torch")
+    assert key(small) == before[0] and key(large) != before[1]
+    upgraded("pillow")
+    assert key(small) != before[0]
+    monkeypatch.undo()
+    libraries.versions.cache_clear()
+    store._pixel_libraries.cache_clear()
+    assert (key(small), key(large)) == before
+
+
+def test_a_plan_names_these_keys(tmp_path: Path) -> None:
+    for cls in EVERY:
+        node = cls(**given(cls, tmp_path))
+        (step,) = plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
+        assert step.key == key(node)
+
+
+def merkle(graph: Graph) -> list[bytes]:
+    """A key for each node, its inputs' contents stood in for by their keys."""
+    keys: dict[Node[Any], bytes] = {}
+    for node in graph.nodes:
+        inputs = [keys[child].hex() for _, child in node.wires]
+        keys[node] = result_key(node, inputs, surroundings(node, "cpu", "float32"))
+    return sorted(keys.values())
+
+
+SMALL = sorted(name for name in shipped_workflows() if "/" not in name)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_names_order_and_comments_of_a_file_change_no_key(name: str) -> None:
+    path = shipped_workflows()[name]
+    text = path.read_text()
+    own = merkle(workflow_from_yaml(text, folder=path.parent).graph())
+    head, _, body = text.partition("nodes:\n")
+    entries = body.rstrip().splitlines()
+    names = [entry.split(":")[0].strip() for entry in entries]
+    renamed = []
+    for entry in reversed(entries):
+        for each in names:
+            entry = re.sub(rf"\${each}\b", f"$the_{each}", entry)
+        renamed.append(re.sub(r"^  (\w+):", r"  the_\1:", entry) + "  # a comment")
+    other = f"# another comment\n{head}nodes:\n" + "\n\n".join(renamed) + "\n"
+    assert merkle(workflow_from_yaml(other, folder=path.parent).graph()) == own
+    data = workflow_from_yaml(text, folder=path.parent)
+    swapped = [
+        re.sub(r"\{type: (\w+), (.*)\}$", r"{\2, type: \1}", entry) for entry in entries
+    ]  # fmt: skip
+    assert swapped != entries
+    turned = f"{head}nodes:\n" + "\n".join(swapped) + "\n"
+    assert merkle(workflow_from_yaml(turned, folder=path.parent).graph()) == own
+    assert merkle(workflow_from_yaml(data.to_yaml(), folder=path.parent).graph()) == own
