@@ -76,22 +76,31 @@ class WorldDataset(Dataset):
         held_out: bool = False,
         pairs: float | None = None,
         motions: Sequence[str] = (),
+        time: float = 0.5,
     ) -> None:
         from sdgraph.nodes.world import caption, scene
 
         self.side = side
-        self._how: dict[str, Any] = {"moving": moving, "pairs": pairs, "motions": motions}
+        self._how: dict[str, Any] = {
+            "moving": moving,
+            "pairs": pairs,
+            "motions": motions,
+            "time": time,
+        }
         self._name = f"world {count} {seed} {side} {moving}{' held out' if held_out else ''}"
         if pairs is not None:
             self._name += f" pairs {pairs}"
         if motions:
             self._name += f" {', '.join(motions)}"
+        if time != 0.5:
+            self._name += f" at {time:g}"
         drawn = (
             scene(number, moving=moving, held_out=held_out, things=_things(number, pairs))
             for number in itertools.count(seed)
         )
         wanted = (each for each in drawn if not motions or each.motion in motions)
         self.scenes = list(itertools.islice(wanted, count))
+        self._shown = [each.at(time) for each in self.scenes]
         self.captions = tuple(caption(each) for each in self.scenes)
 
     @property
@@ -107,19 +116,19 @@ class WorldDataset(Dataset):
 
         from sdgraph.nodes.world import render
 
-        return np.stack([render(each, self.side) for each in self.scenes])
+        return np.stack([render(each, self.side) for each in self._shown])
 
     def masks(self, places: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
         from sdgraph.nodes.world import masks
 
-        return [masks(self.scenes[place], self.side) for place in places]
+        return [masks(self._shown[place], self.side) for place in places]
 
     def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
         import numpy as np
 
         from sdgraph.nodes.world import depth
 
-        return np.stack([depth(self.scenes[place], self.side) for place in places])
+        return np.stack([depth(self._shown[place], self.side) for place in places])
 
     def examples(self, count: int) -> Dataset:
         return WorldDataset(count, 5_000_000, self.side, held_out=True, **self._how)
@@ -223,6 +232,10 @@ class TinyWorld(Node[Dataset]):
         default=None, ge=0, le=1, description="the share with two objects; by default about 0.35"
     )
 
+    time: float = Field(
+        default=0.5, ge=0, le=1, description="of a motion, which its picture shows: 0 is its start"
+    )
+
     @model_validator(mode="after")
     def _one_moves(self) -> TinyWorld:
         if self.moving and self.pairs:
@@ -238,7 +251,7 @@ class TinyWorld(Node[Dataset]):
     def run(self) -> Dataset:
         return WorldDataset(
             self.count, self.seed, self.side,
-            moving=self.moving, pairs=self.pairs, motions=self.motions,
+            moving=self.moving, pairs=self.pairs, motions=self.motions, time=self.time,
         )  # fmt: skip
 
 

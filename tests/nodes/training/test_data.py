@@ -66,6 +66,17 @@ def test_scenes_of_some_motions_are_those_among_all() -> None:
     assert {each.motion for each in data.examples(8).scenes} <= set(wanted)  # type: ignore[attr-defined]
 
 
+def test_a_picture_of_a_motion_shows_the_time_that_is_asked_for() -> None:
+    from sdgraph.nodes.world import frames
+
+    clip = frames(scene(3, moving=True), 5, 32)
+    for time, number in ((0.0, 0), (0.5, 2), (1.0, 4)):
+        shown = WorldDataset(1, 3, 32, moving=True, time=time)
+        assert np.array_equal(shown.pictures[0], clip[number])
+    start = WorldDataset(1, 3, 32, moving=True, time=0.0)
+    assert start.content != WorldDataset(1, 3, 32, moving=True).content
+
+
 def test_motions_are_of_scenes_that_move_and_known() -> None:
     with pytest.raises(InvalidNode, match="set moving: true"):
         TinyWorld(motions=["growing"])
