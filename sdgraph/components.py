@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import ref
 
 from . import checkpoints
 from .checkpoints import Part
@@ -14,6 +15,7 @@ from .digests import refuse_changed
 from .footprint import footprint
 from .forecast import Key, Resident
 from .residency import Tier
+from .weights import Checkpoint
 
 
 class Planned(NamedTuple):
@@ -57,6 +59,12 @@ class Component:
             return f"leased by {self.leases} node{'s' if self.leases > 1 else ''}"
         return "pinned" if self.pinned else "kept until its room is wanted"
 
+    def let_go(self) -> bool:
+        """Drops the module; whether something else still holds it, a circle of objects perhaps."""
+        watched = ref(self.module) if type(self.module).__weakrefoffset__ else None
+        self.module = None
+        return watched is not None and watched() is not None
+
     @property
     def resident(self) -> Resident:
         return Resident(self.key, self.name, self.bytes, self.file_bytes)
@@ -98,3 +106,8 @@ def resident(part: Part, content: str, device: str, dtype: str) -> Resident:
     kept = part.checkpoint.dtype or dtype
     key = (content, kept, "cpu" if part.on_host else device)
     return Resident(key, str(part), footprint(part, kept), checkpoints.size(part))
+
+
+def source_of(checkpoint: Checkpoint | str) -> str:
+    """Where a checkpoint comes from, given it or that."""
+    return checkpoint.source if isinstance(checkpoint, Checkpoint) else checkpoint

@@ -132,9 +132,13 @@ def _host_free_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def give_back(device: str) -> None:
-    """Returns freed memory to the device; costs a garbage collection, so only after evictions."""
-    gc.collect()
+def give_back(device: str, *, collect: bool = True) -> None:
+    """Returns freed memory to the device, by default with what only a garbage collection frees.
+
+    The collection goes over the whole heap, a third of a second where the libraries are imported.
+    """
+    if collect:
+        gc.collect()
     kind = device.partition(":")[0]
     if kind in ("cuda", "mps", "xpu"):
         import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,23 @@ from .weights import QUANTIZATIONS, Lora
 
 def load_quietly(part: Part, dtype: str, device: str) -> Any:
     """What `load_part` loads, with the libraries' bars and advice kept off the terminal."""
-    with quiet():
+    with quiet(), _uncollected():
         return load_part(part, dtype, device)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Holds off the garbage collector, which finds nothing among what is being built.
+
+    A module is some ten thousand objects, enough to send it over the whole heap more than once.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def load_part(part: Part, dtype: str, device: str) -> Any:
@@ -49,9 +65,9 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
     module = cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
     if part.casting:
         _cast_by_layer(module, part, dtype)
-    if not _stays(part):
+    if device != "cpu" and not _stays(part):
         module = module.to(device)
-    return module.eval().requires_grad_(False)
+    return module.requires_grad_(False)
 
 
 def refuse_device(part: Part, device: str) -> None:

@@ -20,7 +20,7 @@ from .checkpoints import Part
 from .components import Component as Component
 from .components import Models as Models
 from .components import Planned as Planned
-from .components import resident
+from .components import resident, source_of
 from .errors import CheckpointError, OutOfMemory, out_of_memory
 from .footprint import bytes_of
 from .forecast import UNBOUND, Demand, Key, Move, Residence, Resident, Room, excess, room_for
@@ -135,11 +135,11 @@ class ModelCache:
 
     def pin(self, checkpoint: Checkpoint | str) -> None:
         """Keeps the components of a checkpoint once they are loaded, whatever room is wanted."""
-        self._pin(self._pins | {_source(checkpoint)})
+        self._pin(self._pins | {source_of(checkpoint)})
 
     def unpin(self, checkpoint: Checkpoint | str) -> None:
         """Takes a pin back."""
-        self._pin(self._pins - {_source(checkpoint)})
+        self._pin(self._pins - {source_of(checkpoint)})
 
     def unload(
         self, checkpoint: Checkpoint | str | None = None, report: Report | None = None
@@ -148,7 +148,7 @@ class ModelCache:
         with self._lock:
             free = [each for each in self._components.values() if each.free]
             if checkpoint is not None:
-                free = [each for each in free if each.is_of(_source(checkpoint))]
+                free = [each for each in free if each.is_of(source_of(checkpoint))]
             self._perform([Move("drop", each.resident) for each in free], {}, report)
             return sum(each.bytes for each in free)
 
@@ -238,7 +238,7 @@ class ModelCache:
         self, moves: Sequence[Move], parts: Mapping[Key, Part], report: Report | None
     ) -> None:
         """Does what is to be done to memory, in that order: room is made before it is taken."""
-        freed: set[str] = set()
+        freed: dict[str, bool] = {}
         for kind, each in moves:
             if kind in ("up", "load"):
                 _give_back(freed)
@@ -246,12 +246,12 @@ class ModelCache:
                 self._components[each.key] = self._load(each, parts[each.key], report)
             elif kind == "drop":
                 gone = self._components.pop(each.key)
-                freed.add("cpu" if gone.parked else each.key[2])
-                del gone
+                place = "cpu" if gone.parked else each.key[2]
+                freed[place] = gone.let_go() or freed.get(place, False)
                 _tell(report, "evicted", component=each.name, bytes=each.bytes)
             else:
                 self._shift(self._components[each.key], kind == "down", report)
-                freed.add(each.key[2])
+                freed.setdefault(each.key[2], False)
             self.watch(self._components.values())
         _give_back(freed)
 
@@ -308,11 +308,8 @@ def _tell(report: Report | None, happened: str, **details: Any) -> None:
         report(happened, **details)
 
 
-def _source(checkpoint: Checkpoint | str) -> str:
-    return checkpoint.source if isinstance(checkpoint, Checkpoint) else checkpoint
-
-
-def _give_back(places: set[str]) -> None:
-    for device in places:
-        devices.give_back(device)
-    places.clear()
+def _give_back(freed: dict[str, bool]) -> None:
+    """Returns the memory of devices, each with whether something of it is still held."""
+    for device, held in freed.items():
+        devices.give_back(device, collect=held)
+    freed.clear()

@@ -48,7 +48,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Any device is there, and gives nothing back."""
     monkeypatch.setattr(devices, "choose", lambda device: device)
-    monkeypatch.setattr(devices, "give_back", lambda device: None)
+    monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
     yield
 
 

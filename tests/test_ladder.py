@@ -60,7 +60,7 @@ MADE = ["large on cuda", "large on cuda", "large on cuda", "small on cuda", "sma
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     tries.clear()
     monkeypatch.setattr(devices, "choose", lambda device: device)
-    monkeypatch.setattr(devices, "give_back", lambda device: None)
+    monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import threading
+import weakref
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from sdgraph import devices, loading
 from sdgraph.checkpoints import Part
 from sdgraph.errors import CheckpointError
 from sdgraph.models import ModelCache
@@ -259,3 +262,58 @@ def test_a_failing_load_holds_no_frame_of_the_loader(model: Path) -> None:
         raise AssertionError("the lease was granted")
     assert caught.value.__cause__ is None
     assert [each.leases for each in cache.loaded()] == [0]
+
+
+def test_only_what_is_held_elsewhere_when_it_goes_costs_a_collection(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, collected = ModelCache(fakes.Loader()), []
+    give_back = devices.give_back
+
+    def watched(device: str, *, collect: bool = True) -> None:
+        collected.append(collect)
+        give_back(device, collect=collect)
+
+    monkeypatch.setattr(devices, "give_back", watched)
+    with cache.lease(parts_of(model, "a"), "cpu", "float32"):
+        pass
+    cache.unload()
+    with cache.lease(parts_of(model, "a", "b"), "cpu", "float32") as models:
+        gone = weakref.ref(models["a"])
+        models["a"].itself = models["a"]
+        del models
+    cache.unload()
+    assert collected == [False, True]
+    assert gone() is None
+
+
+def test_no_garbage_is_looked_for_while_a_component_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    collecting = []
+
+    def load(part: Part, dtype: str, device: str) -> None:
+        collecting.append(gc.isenabled())
+        if dtype == "torn":
+            raise OSError
+
+    monkeypatch.setattr(loading, "load_part", load)
+    part = Part(Checkpoint("tiny/text-to-image"), "unet")
+    loading.load_quietly(part, "float32", "cpu")
+    assert gc.isenabled()
+    with pytest.raises(OSError):
+        loading.load_quietly(part, "torn", "cpu")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        loading.load_quietly(part, "float32", "cpu")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    assert collecting == [False] * 3
+
+
+@pytest.mark.parametrize("folder", ["unet", "text_encoder"])
+def test_a_loaded_component_is_frozen_and_in_evaluation_mode(folder: str) -> None:
+    part = Part(Checkpoint("tiny/text-to-image"), folder)
+    module = loading.load_quietly(part, "float32", "cpu")
+    assert not any(each.training for each in module.modules())
+    assert not any(each.requires_grad for each in module.parameters())

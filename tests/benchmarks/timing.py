@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -56,14 +55,13 @@ class Process:
     """What a finished process used."""
 
     cpu: float
-    peak_bytes: int
     output: str
 
 
 def process(arguments: Sequence[str]) -> Process:
     """Runs a Python process with these arguments to its end, one OpenMP thread.
 
-    Peak memory is that of a child of its own, so that processes do not mix.
+    Its CPU time is that of a child of its own, so that processes do not mix.
     """
     script = (
         "import resource, subprocess, sys\n"
@@ -71,7 +69,7 @@ def process(arguments: Sequence[str]) -> Process:
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
         "sys.stdout.write(done.stdout)\n"
         "sys.stderr.write(done.stderr)\n"
-        "print('\\n', used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)\n"
+        "print('\\n', used.ru_utime + used.ru_stime)\n"
         "sys.exit(done.returncode)\n"
     )
     done = subprocess.run(
@@ -83,11 +81,5 @@ def process(arguments: Sequence[str]) -> Process:
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
-    output, _, figures = done.stdout.rstrip().rpartition("\n")
-    cpu, peak = figures.split()
-    return Process(float(cpu), int(peak), output)
-
-
-def peak_bytes_here() -> int:
-    """The most memory this process has held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    output, _, cpu = done.stdout.rstrip().rpartition("\n")
+    return Process(float(cpu), output)
