@@ -32,7 +32,8 @@ from .test_schema import EVERY, LITERALS, every_node, required
 NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 8, 16, 31, 64, 512, 0.25, 0.5, 0.75, 1.5, 0.0, 1.0)
 WORDS: tuple[Any, ...] = (True, False, None, "a ring", "red", "#123456", "ring", "none", "model")
 LISTS: tuple[Any, ...] = (
-    [1], ["a"], [0.25], [1, 2], [1, 2, 5, 6], [0, 0, 3, 3], [[1, 1], [5, 1], [5, 5]], [[1, 1, 5, 5]],
+    [1], ["a"], [0.25], [1, 2], [1, 2, 5, 6], [0, 0, 3, 3], [[1, 1], [5, 1], [5, 5]],
+    [[1, 1], [6, 1], [5, 5]], [[1, 1, 5, 5]], [[2, 2, 5, 5]],
     {"vae": "tiling"}, {"channels_last": True}, {"attention": "slicing"}, {"vae": ["slicing"]},
     {"layerwise_casting": "float8"}, ["right"], ["growing"],
 )  # fmt: skip
