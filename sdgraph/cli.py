@@ -10,12 +10,14 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from . import pickles
 from .exits import WRONG, ending
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ Ram = Annotated[str | None, typer.Option(help="bytes for models in host memory")
 Out = Annotated[
     Path | None, typer.Option(help="where relative files go, if not beside the workflow")
 ]
+Pickles = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="take weights that are pickles; code in them is not run"),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 
@@ -66,11 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _verb(command: Callable[..., None]) -> Callable[..., None]:
-    """Makes a function a verb that ends in words and an exit code, whatever it raises."""
+    """Makes a function a verb that ends in words and an exit code, whatever it raises.
+
+    `--allow-pickle` is seen to here.
+    """
 
     @wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> None:
-        with ending(debug=kwargs["debug"]):
+        allowing = pickles.allowed() if kwargs.get("allow_pickle") else nullcontext()
+        with ending(debug=kwargs["debug"]), allowing:
             command(*args, **kwargs)
 
     return app.command()(guarded)
@@ -121,6 +131,7 @@ def run(
     out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="print events as JSON lines")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
     """Run a workflow, or make a saved picture again."""
@@ -143,6 +154,7 @@ def validate(
     ],
     packs: Packs = None,
     as_json: Annotated[bool, typer.Option("--json", help="print problems as JSON")] = False,
+    allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
     """Say all that is wrong with workflow files.
@@ -176,6 +188,7 @@ def plan(
     changes: Changes = None,
     only: Only = None,
     packs: Packs = None,
+    allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
     """Show the steps of a run, what they load, and the memory they take.
