@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
-from . import hub
+from . import hub, pickles
 from .digests import refuse_damaged
 from .errors import CheckpointError, Problem, did_you_mean
 from .files import expanded
@@ -22,7 +22,6 @@ NAME = "pytorch_lora_weights.safetensors"
 """The file that diffusers writes adapters to."""
 
 _WANTED = "an adapter: a safetensors file, a folder that holds one, or a hub id"
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The names of a file's tensors, each with its shape."""
@@ -38,8 +37,8 @@ def file(lora: Lora) -> Path | None:
         if path.suffix != ".safetensors":
             _refuse(lora, f"a {path.suffix or 'nameless'} file", "convert it to safetensors")
         return path
-    if path.is_dir():
-        return _in_folder(lora, path)
+    if (folder := hub.local_folder(lora.source, lora.revision, (lora.file or NAME,))) is not None:
+        return _in_folder(lora, folder)
     looks_like_path = lora.source.startswith((".", "/", "~", "tiny/"))
     if looks_like_path or lora.source.endswith(".safetensors") or lora.source.count("/") != 1:
         near = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -64,9 +63,9 @@ def _in_folder(lora: Lora, folder: Path) -> Path:
     if len(known) > 1:
         _refuse(lora, f"a folder with {', '.join(known)}", "name one: {source: …, file: …}")
     if not known:
-        pickles = [name for name in there if name.endswith(_PICKLES)]
-        found = f"a folder with {', '.join(pickles) or 'no safetensors'}"
-        _refuse(lora, found, "convert it: pickles can run code" if pickles else "")
+        pickled = [name for name in there if name.endswith(pickles.SUFFIXES)]
+        found = f"a folder with {', '.join(pickled) or 'no safetensors'}"
+        _refuse(lora, found, "convert it: pickles can run code" if pickled else "")
     return folder / known[0]
 
 

@@ -8,10 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import adapters, hub, shipped
+from . import adapters, hub, pickles, shipped
 from .digests import read_json, refuse_damaged
 from .errors import CheckpointError, Problem
-from .files import expanded
 from .glance import seen_once
 from .weights import QUANTIZATIONS, Checkpoint, Lora
 from .weights import Part as Part
@@ -19,9 +18,10 @@ from .weights import Part as Part
 INDEX = "model_index.json"
 """The file that lists the components of a pipeline's checkpoint."""
 
-CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+_MARKS = (INDEX, "config.json")
+"""What the hub's cache has one of, where it has a checkpoint."""
 
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
 LIBRARIES = ("diffusers", "transformers")
 """The only libraries whose classes a checkpoint may name."""
@@ -40,10 +40,9 @@ def configs(checkpoint: Checkpoint) -> Path | None:
         return None if adapter is None else adapter.parent
     if source.startswith("tiny/"):
         return shipped.folder(source)
-    path = expanded(source)
-    if path.is_dir():
+    if (path := hub.local_folder(source, checkpoint.revision, _MARKS)) is not None:
         return path
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+    if hub.is_path(source):
         problem = Problem(
             source,
             "no such folder",
@@ -51,7 +50,7 @@ def configs(checkpoint: Checkpoint) -> Path | None:
             f"those that ship: {', '.join(shipped.names())}",
         )
         raise CheckpointError(problem)
-    found = hub.in_cache(source, checkpoint.revision, (INDEX, "config.json"))
+    found = hub.in_cache(source, checkpoint.revision, _MARKS)
     if found is None and hub.is_off():
         raise CheckpointError(
             f"{source} is not in the hub's cache and HF_HUB_OFFLINE is set; fetch it once while "
@@ -67,12 +66,18 @@ def weights(checkpoint: Checkpoint) -> Path:
     found = configs(checkpoint)
     if found is not None and not _missing(checkpoint, found):
         return found
-    fetched = found if found is not None and _is_local(checkpoint) else hub.fetch(checkpoint)
-    if missing := _missing(checkpoint, fetched):
+    is_local = found is not None and _is_local(checkpoint)
+    fetched = found if found is not None and is_local else hub.fetch(checkpoint)
+    missing = _missing(checkpoint, fetched)
+    if missing and not is_local and pickles.are_allowed():
+        fetched = hub.fetch(checkpoint, ".bin")
+        missing = _missing(checkpoint, fetched)
+    if missing:
         variant = f" of the variant {checkpoint.variant!r}" if checkpoint.variant else ""
         raise CheckpointError(
             f"{checkpoint.source}: found no safetensors{variant} for {', '.join(missing)} in "
-            f"{fetched}; complete the folder, or choose a revision or variant that has them"
+            f"{fetched}; complete the folder, choose a revision or variant that has them, or "
+            "allow pickles, if it has those, with --allow-pickle"
         )
     return fetched
 
@@ -90,7 +95,9 @@ def must_fetch(checkpoint: Checkpoint) -> bool:
 
 def _is_local(checkpoint: Checkpoint) -> bool:
     source = checkpoint.source
-    return source.startswith("tiny/") or expanded(source).is_dir()
+    if source.startswith("tiny/"):
+        return True
+    return hub.local_folder(source, checkpoint.revision, _MARKS) is not None
 
 
 def _missing(checkpoint: Checkpoint, folder: Path) -> list[str]:
@@ -188,7 +195,7 @@ def class_of(part: Part) -> tuple[str, str]:
 def files(part: Part) -> tuple[Path, ...]:
     """The weight files of a component that is here, in order; () when it has none (tokenizers).
 
-    Only safetensors: a folder with pickles alone raises CheckpointError.
+    A folder with pickles alone raises CheckpointError, unless they are allowed.
     """
     root = configs(part.checkpoint)
     if root is None or part.prepares:
@@ -202,6 +209,7 @@ def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
     variant = part.checkpoint.variant
     names = sorted(os.listdir(folder)) if folder.is_dir() else []
     every = [name for name in names if name.endswith(".safetensors")]
+    every = every or pickles.readable(str(part), names)
     plain = [name for name in every if name.count(".") == 1]
     infixes = (f".{variant}.", f".{variant}-")
     chosen = [name for name in every if any(x in name for x in infixes)] if variant else plain
@@ -210,11 +218,6 @@ def _weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
         fix = "set the checkpoint's variant" if not variant else "remove the variant"
         raise CheckpointError(
             f"{part}: found only {listed}, wanted {variant or 'no variant'}; {fix}"
-        )
-    if not chosen and any(name.endswith(PICKLES) for name in names):
-        raise CheckpointError(
-            f"{part}: its weights are pickles, which can run code; wanted safetensors: convert "
-            "them, or choose a revision that has them"
         )
     return tuple(folder / name for name in chosen)
 
@@ -237,7 +240,8 @@ def check(part: Part) -> None:
     if not (folder := root / part.folder).is_dir():
         raise CheckpointError(f"{part}: the index names it, but it has no folder in {root}")
     for path in (there := files(part)):
-        refuse_damaged(path)
+        if path.suffix == ".safetensors":
+            refuse_damaged(path)
     if not there and (folder / "config.json").is_file():
         fix = "fetch, copy or install the checkpoint again"
         raise CheckpointError(Problem(str(part), "no weights", f"safetensors in {folder}", fix))

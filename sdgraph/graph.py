@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,21 @@ class Graph:
             problem.under(self.names[node], self.mark(node, problem.subject))
             for node in self.nodes
             for problem in _problems(node)
-        ]
+        ] + [*self._rivals()]
+
+    def _rivals(self) -> Iterator[Problem]:
+        """Nodes that write to one place, where only the work of the last would stay."""
+        writers: dict[str, str] = {}
+        for node in self.nodes:
+            for field_name in type(node).definition.targets:
+                if (path := getattr(node, field_name)) is None:
+                    continue
+                name = self.names[node]
+                first = writers.setdefault(os.path.normpath(Path(path).absolute()), name)
+                if first != name:
+                    found, wanted = f"{path}, where {first} writes too", "a place of its own"
+                    problem = Problem(field_name, found, wanted, "choose another name")
+                    yield problem.under(name, self.mark(node, field_name))
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:

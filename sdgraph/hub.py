@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import shipped
 from .errors import CheckpointError, Problem
+from .files import expanded
 from .weights import Checkpoint
 
 
@@ -14,6 +15,34 @@ def is_off() -> bool:
     """Whether the environment forbids the hub."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
+
+
+def is_path(source: str) -> bool:
+    """Whether a source can only be a path, and no hub's name."""
+    return source.startswith((".", "/", "~")) or source.count("/") > 1
+
+
+def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
+    """The folder that a source names, or None where it names none, or one of the hub's revisions.
+
+    Raises CheckpointError where the hub's cache has a checkpoint of that name, with one of `names`.
+    """
+    path = expanded(source)
+    if not path.is_dir() or (revision is not None and not is_path(source)):
+        return None
+    try:
+        cached = None if is_path(source) else in_cache(source, None, names)
+    except CheckpointError:
+        return path
+    if cached is not None:
+        problem = Problem(
+            source,
+            f"the folder {path.absolute()}, and a checkpoint of that name from the hub",
+            "one checkpoint of a name",
+            f"write {path.absolute()} for the folder, or add `revision: main` for the hub's",
+        )
+        raise CheckpointError(problem)
+    return path
 
 
 def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
@@ -40,12 +69,16 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
     return None
 
 
-def fetch(checkpoint: Checkpoint) -> Path:
-    """The folder with a checkpoint's configs and safetensors, from the hub where need be."""
+def fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
+    """The folder with a checkpoint's configs and weights, from the hub where need be.
+
+    Weights are files of one suffix; of ".bin", which may be anything, those that are pickles.
+    """
     from huggingface_hub import snapshot_download
 
     variant = checkpoint.variant
-    weight = f"*.{variant}*.safetensors" if variant else "*.safetensors"
+    stem = "*pytorch_model*" if suffix == ".bin" else "*"
+    weight = f"{stem}.{variant}*{suffix}" if variant else f"{stem}{suffix}"
     patterns = ["*.json", "*.txt", "*.model", weight]
     skipped = ["safety_checker/*"] + ([] if variant else ["*.fp16.*", "*.non_ema.*"])
     try:

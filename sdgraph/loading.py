@@ -40,8 +40,9 @@ def _uncollected() -> Iterator[None]:
 def load_part(part: Part, dtype: str, device: str) -> Any:
     """A component from its checkpoint by the library and class the checkpoint names.
 
-    Models come in `dtype` on `device`, in evaluation mode and frozen; safetensors only. Of an
-    adapter it is the path of its file.
+    Models come in `dtype` on `device`, in evaluation mode and frozen. Pickles are refused unless
+    they are allowed, and then the libraries make tensors of them and nothing else. Of an adapter it
+    is the path of its file.
     """
     if isinstance(part.checkpoint, Lora):
         return adapters.fetched(part.checkpoint)
@@ -54,8 +55,8 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
         ("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")
     ):
         return _load_processor(part, folder)
-    checkpoints.files(part)
-    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    pickled = any(path.suffix != ".safetensors" for path in checkpoints.files(part))
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
     if part.checkpoint.variant:
         options["variant"] = part.checkpoint.variant
     if part.quantization:

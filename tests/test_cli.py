@@ -370,7 +370,11 @@ def test_a_budget_too_small_for_a_node_is_refused(verb: str, sdgraph: Command) -
     said = sdgraph(verb, "chain", "--ram", "1MB", toys=False)
     assert said.code == 2 and "Traceback" not in said.err
     assert re.search(r"found: +a budget of 1000000 bytes on the host", said.err)
-    assert re.search(r"wanted: at least \d{8} bytes", said.err)
+    named = re.search(r"wanted: at least (\d{8}) bytes", said.err)
+    assert named is not None
+    smallest = int(named[1])
+    assert sdgraph("plan", "chain", "--ram", str(smallest), toys=False).code == 0
+    assert sdgraph("plan", "chain", "--ram", str(smallest - 1), toys=False).code == 2
 
 
 @pytest.mark.parametrize(("option", "text"), [("--ram", "much"), ("--vram", "-3GB")])

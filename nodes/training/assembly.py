@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sdgraph.checkpoints import INDEX, PICKLES, class_of, config, configs, index, weights
+from sdgraph import pickles
+from sdgraph.checkpoints import INDEX, class_of, config, configs, index, weights
 from sdgraph.checkpoints import Part as PartOf
 from sdgraph.errors import CheckpointError, MediaError, ValueRefused
 from sdgraph.values import Checkpoint
@@ -73,9 +74,15 @@ def load_vae(checkpoint: Checkpoint) -> Any:
     folder = weights(checkpoint)
     folder = folder / "vae" if (folder / INDEX).is_file() else folder
     vae = AutoencoderKL.from_pretrained(
-        folder, dtype=torch.float32, variant=checkpoint.variant, local_files_only=True
-    )
+        folder, dtype=torch.float32, variant=checkpoint.variant, use_safetensors=_no_pickles(),
+        local_files_only=True,
+    )  # fmt: skip
     return vae.eval().requires_grad_(False)
+
+
+def _no_pickles() -> bool | None:
+    """What the libraries take for safetensors alone, or for those or pickles where allowed."""
+    return None if pickles.are_allowed() else True
 
 
 def load_trained(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def load_trained(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, Any]
             folder / name,
             dtype=torch.float32,
             variant=checkpoint.variant,
-            use_safetensors=True,
+            use_safetensors=_no_pickles(),
             local_files_only=True,
         )
         parts[name] = module.eval().requires_grad_(False)
@@ -246,7 +253,9 @@ def _forget_weights(folder: Path) -> None:
     """Removes the weights that were copied with a part's config."""
     if folder.is_dir():
         for path in list(folder.iterdir()):
-            if path.suffix in (".safetensors", *PICKLES) or path.name.endswith(".index.json"):
+            if path.suffix in (".safetensors", *pickles.SUFFIXES) or path.name.endswith(
+                ".index.json"
+            ):
                 path.unlink()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sdgraph import pickles
 from sdgraph.exits import ending
 
 app = typer.Typer(
@@ -49,12 +51,19 @@ Out = Annotated[
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="neither reuse remembered results nor remember any")
 ]
+Pickles = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="take weights that are pickles; code in them is not run"),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 
 
 def verb(command: Callable[..., None]) -> Callable[..., None]:
-    """Makes a function a verb that ends in words and an exit code, whatever it raises."""
+    """Makes a function a verb that ends in words and an exit code, whatever it raises.
+
+    `--allow-pickle` is seen to here.
+    """
     return app.command()(guarded(command))
 
 
@@ -63,7 +72,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def ended(*args: Any, **kwargs: Any) -> None:
-        with ending(debug=kwargs["debug"]):
+        allowing = pickles.allowed() if kwargs.get("allow_pickle") else nullcontext()
+        with ending(debug=kwargs["debug"]), allowing:
             command(*args, **kwargs)
 
     return ended

@@ -17,6 +17,7 @@ from .app import (
     Only,
     Out,
     Packs,
+    Pickles,
     Ram,
     Vram,
     verb,
@@ -67,6 +68,7 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print events as JSON lines")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
     """Run a workflow, or make a saved picture again."""
@@ -99,6 +101,7 @@ def plan(
     only: Only = None,
     packs: Packs = None,
     no_cache: NoCache = False,
+    allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
     """Show the steps of a run, what they load, and the memory they take.

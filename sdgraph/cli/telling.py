@@ -9,7 +9,7 @@ import typer
 
 from sdgraph.exits import WRONG
 
-from .app import Debug, File, Json, Packs, verb
+from .app import Debug, File, Json, Packs, Pickles, verb
 
 
 @verb
@@ -20,6 +20,7 @@ def validate(
     ],
     packs: Packs = None,
     as_json: Annotated[bool, typer.Option("--json", help="print problems as JSON")] = False,
+    allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
     """Say all that is wrong with workflow files.
