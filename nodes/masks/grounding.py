@@ -15,7 +15,7 @@ from sdgraph.values import Checkpoint, Image, Mask
 
 from . import sam
 from .pixels import found
-from .recognition import check_model, infer, known, prepared, refuse_blank, tokens
+from .recognition import check_model, infer, known, prepared, refuse_blank, refuse_narrow, tokens
 
 
 class MaskByGrounding(Node[Mask]):
@@ -71,11 +71,12 @@ class MaskByGrounding(Node[Mask]):
         """Left, top, right, bottom in pixels of all that is found."""
         import torch
 
-        model = models["detector"]
+        model, processor = models["detector"], models["detector_processor"]
+        refuse_narrow(image.size, processor.size["longest_edge"])
         # It was trained on phrases in lower case, each ended by a full stop.
         text = words.lower().strip().rstrip(".") + "."
         inputs: dict[str, Any] = tokens(models["tokenizer"], text, model.config.max_text_len)
-        inputs |= prepared(models["detector_processor"], image.rgb)
+        inputs |= prepared(processor, image.rgb)
         seen = infer(model, models.device, inputs)
         scores = seen.logits[0].float().sigmoid().amax(-1)
         middle, extent = seen.pred_boxes[0].float()[scores > self.threshold].chunk(2, dim=-1)

@@ -56,12 +56,26 @@ def prepared(processor: Any, image: Any) -> dict[str, Any]:
 
 
 def tokens(tokenizer: Any, words: str, most: int) -> dict[str, Any]:
-    """The tensors of a text; raises ValueRefused where the model cannot read it to its end."""
+    """The tensors of a text; raises ValueRefused for one that is blank, or too long to be read."""
+    if not words.strip():
+        raise ValueRefused(f"the words are {words!r}; wanted what to look for, in words")
     made = dict(tokenizer(words, return_tensors="pt"))
     length = made["input_ids"].shape[1]
     if length > most:
         raise ValueRefused(f"the words are {length} tokens long; wanted at most {most}: be brief")
     return made
+
+
+def refuse_narrow(size: tuple[int, int], longest: int) -> None:
+    """Raises ValueRefused for a picture with less than a pixel left on its shorter side.
+
+    longest is the longer side as the model sees it.
+    """
+    if min(size) * longest < 0.5 * max(size):
+        raise ValueRefused(
+            f"the picture of {size[0]}×{size[1]} is less than a pixel wide where the model sees "
+            f"it, {longest} pixels long; wanted one of other proportions, such as a part of it"
+        )
 
 
 def refuse_blank(words: object) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph.checkpoints import Part
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import Problem
 from sdgraph.models import Models
 from sdgraph.node import In, Node, refuse
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
-from .recognition import check_model, infer, known, prepared, refuse_outside
+from .recognition import check_model, infer, known, prepared, refuse_narrow, refuse_outside
 from .shapes import Box, Points, refuse_hollow, refuse_unpaired, within
 
 if TYPE_CHECKING:
@@ -96,13 +96,7 @@ def segment(
     import numpy as np
     import torch
 
-    width, height = image.size
-    longest = processor.size["longest_edge"]
-    if min(width, height) * longest < 0.5 * max(width, height):
-        raise ValueRefused(
-            f"the picture of {width}×{height} is less than a pixel wide where SAM sees it, "
-            f"{longest} pixels long; wanted one that is wider, or a part of it"
-        )
+    refuse_narrow(image.size, processor.size["longest_edge"])
     inputs = prepared(processor, image.rgb)
     originals, reshaped = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
     scale = (reshaped[0].flip(0) / originals[0].flip(0)).float()
@@ -114,6 +108,9 @@ def segment(
     alone = len(points) == 1 and not boxes
     seen = infer(model, device, inputs, multimask_output=alone)
     best = seen.iou_scores[0].argmax(-1)
-    masks = seen.pred_masks[0, range(len(best)), best][None, :, None].float().cpu()
-    made = processor.post_process_masks(masks[0][None], originals, reshaped)[0]
-    return np.where(made.flatten(0, -3).any(0), np.uint8(255), np.uint8(0))
+    made = np.zeros(image.size[::-1], np.uint8)
+    # One by one: a hundred masks at once of a large picture would fill the memory.
+    for mask in seen.pred_masks[0, range(len(best)), best].float().cpu():
+        (whole,) = processor.post_process_masks([mask[None, None]], originals, reshaped)
+        made[whole[0, 0].numpy()] = 255
+    return made

@@ -1,0 +1,70 @@
+"""Subjects cut out of boxes by their colours."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from sdgraph import Session, run
+from sdgraph.nodes import MaskGrabCut
+from sdgraph.nodes.world import masks, render, scene
+from sdgraph.values import Image
+
+from ..failing import failure, refused_at_construction
+from ..photos import photo
+
+
+def boxed(truth: np.ndarray) -> list[int]:  # type: ignore[type-arg]
+    """A box around a thing, with some of the ground inside."""
+    rows, columns = np.nonzero(truth)
+    left, top = columns.min() - 6, rows.min() - 6
+    return [int(each) for each in (left, top, columns.max() + 7, rows.max() + 7)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_thing_in_its_box_is_cut_out(session: Session, seed: int) -> None:
+    shown = scene(seed, things=1)
+    (truth,) = masks(shown)
+    node = MaskGrabCut(image=Image(render(shown)), box=boxed(truth))
+    made = run(node, session=session).numpy > 0
+    assert (made & (truth > 0)).sum() / (made | (truth > 0)).sum() > 0.85
+
+
+def test_the_same_picture_gives_the_same_mask_whatever_ran_before() -> None:
+    image = photo(60, 50, "cat")
+    node = MaskGrabCut(image=image, box=[10, 5, 50, 45], iterations=2)
+    made = []
+    for seed in (1, 2, 3):
+        cv2.setRNGSeed(seed)
+        made.append(node.run(image))
+    assert made[0] == made[1] == made[2]
+
+
+def test_the_mask_stays_inside_the_box(session: Session) -> None:
+    node = MaskGrabCut(image=photo(60, 50, "coffee"), box=[-5, 5, 40, 99])
+    made = run(node, session=session).numpy
+    assert made.shape == (50, 60)
+    assert not made[:5].any() and not made[:, 40:].any()
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ([0, 0, 60, 50], "the box [0, 0, 60, 50] holds all of the picture of 60×50"),
+        ([-9, -9, 99, 99], "holds all of the picture of 60×50"),
+        ([60, 0, 70, 9], "the box [60, 0, 70, 9] lies outside the picture of 60×50"),
+    ],
+)
+def test_a_box_that_parts_nothing_is_refused(session: Session, box: list[int], words: str) -> None:
+    assert words in str(failure(MaskGrabCut(image=photo(60, 50), box=box), session))
+
+
+def test_one_pixel_has_no_ground(session: Session) -> None:
+    text = str(failure(MaskGrabCut(image=photo(1, 1), box=[0, 0, 1, 1]), session))
+    assert "leaves some of the ground out" in text
+
+
+def test_a_box_without_pixels_is_refused() -> None:
+    text = refused_at_construction(MaskGrabCut, image=photo(9, 9), box=[5, 5, 5, 6])
+    assert "MaskGrabCut.box" in text

@@ -1,0 +1,128 @@
+"""Masks by Grounding DINO and SAM: the boxes of transformers' own classes, cut out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.nodes import MaskByGrounding, MaskBySam
+from sdgraph.values import Image, Mask
+
+from ..failing import failure, refused_at_construction, refused_before_load
+from ..photos import photo
+from . import tiny_models
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+    root = tmp_path_factory.mktemp("grounding")
+    return {
+        "checkpoint": Checkpoint(tiny_models.grounding_dino(root / "dino")),
+        "segmenter": Checkpoint(tiny_models.sam(root / "sam")),
+    }
+
+
+def detected(folder: str, image: Image, words: str, threshold: float) -> tuple[Any, Any]:
+    """Boxes and scores by GroundingDinoProcessor, as its documentation shows."""
+    import torch
+    import transformers
+
+    model = transformers.GroundingDinoForObjectDetection.from_pretrained(folder)
+    processor = transformers.GroundingDinoProcessor(
+        transformers.GroundingDinoImageProcessorPil.from_pretrained(folder),
+        transformers.AutoTokenizer.from_pretrained(folder),
+    )
+    inputs = processor(images=image.rgb, text=words, return_tensors="pt")
+    with torch.no_grad():
+        seen = model(**inputs)
+    (found,) = processor.post_process_grounded_object_detection(
+        seen, inputs.input_ids, threshold=threshold, target_sizes=[image.size[::-1]]
+    )
+    return found["boxes"].numpy(), found["scores"].numpy()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (75, 53), (90, 8)])
+def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
+    session: Session, folders: dict[str, Checkpoint], size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from sdgraph.nodes.masks import sam
+
+    image, seen = photo(*size), []
+    plain = sam.segment
+
+    def watched(*given: Any, boxes: Any, **more: Any) -> Any:
+        seen.append(boxes)
+        return plain(*given, boxes=boxes, **more)
+
+    monkeypatch.setattr(sam, "segment", watched)
+    _, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", 0)
+    threshold = float(np.median(scores)) - 1e-4
+    boxes, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", threshold)
+    node = MaskByGrounding(image=image, words=" A cat. a Dog ", threshold=threshold, **folders)
+    made = run(node, session=session)
+    assert type(made) is Mask and made.size == size
+    within = boxes.clip(0, [*size, *size])
+    assert len(scores) and np.allclose(seen[0], within, atol=0.01)
+
+
+def test_the_mask_is_the_union_of_those_of_the_boxes(
+    session: Session, folders: dict[str, Checkpoint]
+) -> None:
+    image = photo(75, 53)
+    from sdgraph.loading import load_part
+    from sdgraph.nodes.masks.sam import segment
+    from sdgraph.weights import Part
+
+    sam = folders["segmenter"]
+    model, processor = (
+        load_part(Part(sam, processor=each), "float32", "cpu") for each in (False, True)
+    )
+    boxes = [[5, 5, 30, 30], [40, 20, 74, 50]]
+    both = segment(model, processor, image, "cpu", boxes=boxes)
+    alone = [
+        run(MaskBySam(image=image, box=box, checkpoint=sam), session=session).numpy for box in boxes
+    ]
+    assert (both == np.maximum(*alone)).all()
+
+
+def test_words_that_match_nothing_are_refused(
+    session: Session, folders: dict[str, Checkpoint]
+) -> None:
+    node = MaskByGrounding(image=photo(64, 64), words="a cat", threshold=0.99999, **folders)
+    text = str(failure(node, session))
+    assert "'a cat' matches nothing in the picture: its best box has a score of 0." in text
+
+
+def test_too_many_words_are_refused(session: Session, folders: dict[str, Checkpoint]) -> None:
+    node = MaskByGrounding(image=photo(64, 64), words="x y " * 12, **folders)
+    assert "tokens long; wanted at most 24" in str(failure(node, session))
+
+
+def test_a_picture_too_narrow_to_see_is_refused(
+    session: Session, folders: dict[str, Checkpoint]
+) -> None:
+    image = Image(np.zeros((16_000, 1, 3), np.uint8))
+    text = str(failure(MaskByGrounding(image=image, words="a", **folders), session))
+    assert "the picture of 1×16000 is less than a pixel wide" in text
+
+
+def test_blank_words_are_refused() -> None:
+    text = refused_at_construction(MaskByGrounding, image=photo(8, 8), words="")
+    assert "MaskByGrounding.words" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted"),
+    [("checkpoint", "a GroundingDinoForObjectDetection"), ("segmenter", "a SamModel")],
+)
+def test_checkpoints_of_another_kind_are_refused_before_they_are_loaded(
+    folders: dict[str, Checkpoint], field: str, wanted: str
+) -> None:
+    fields = {**folders, field: Checkpoint("tiny/depth-estimator")}
+    text = refused_before_load(MaskByGrounding(image=photo(8, 8), words="a", **fields))
+    assert f"mask_by_grounding.{field}" in text and wanted in text

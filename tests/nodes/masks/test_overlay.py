@@ -1,0 +1,51 @@
+"""A mask shown over its picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdgraph import Session, run
+from sdgraph.nodes import MaskOverlay
+from sdgraph.values import EdgeMap, Image, Mask
+
+from ..failing import failure, refused_at_construction
+from ..photos import clear_photo, noisy, photo, spot
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("image", [photo(40, 30), clear_photo(40, 30)], ids=["RGB", "RGBA"])
+def test_the_tint_is_mixed_in_where_the_mask_is(
+    session: Session, image: Image, opacity: float
+) -> None:
+    mask = Mask(noisy((30, 40)))
+    node = MaskOverlay(image=image, mask=mask, color="#2060ff", opacity=opacity)
+    made = run(node, session=session)
+    share = mask.numpy[..., None] / 255 * opacity
+    tint = np.array([0x20, 0x60, 0xFF, 0xFF][: image.numpy.shape[2]])
+    wanted = image.numpy * (1 - share) + tint * share
+    assert made.numpy.shape == image.numpy.shape
+    assert np.abs(made.numpy - wanted).max() <= 1.5
+
+
+def test_outside_the_mask_nothing_changes(session: Session) -> None:
+    image, mask = photo(40, 30), spot(40, 30)
+    made = run(MaskOverlay(image=image, mask=mask), session=session).numpy
+    assert (made[mask.numpy == 0] == image.numpy[mask.numpy == 0]).all()
+    assert (made[mask.numpy > 0] != image.numpy[mask.numpy > 0]).any(axis=1).all()
+
+
+def test_over_a_control_map_it_is_a_picture(session: Session) -> None:
+    made = run(MaskOverlay(image=EdgeMap(noisy((9, 8, 3))), mask=spot(8, 9)), session=session)
+    assert type(made) is Image
+
+
+def test_a_mask_of_another_size_is_refused(session: Session) -> None:
+    text = str(failure(MaskOverlay(image=photo(8, 9), mask=spot(9, 8)), session))
+    assert "the image is 8×9 and the mask 9×8; wanted one size: resize the mask" in text
+
+
+def test_a_colour_or_an_opacity_that_is_none_is_refused() -> None:
+    fields = {"image": photo(8, 8), "mask": spot(8, 8)}
+    assert "MaskOverlay.color" in refused_at_construction(MaskOverlay, **fields, color="rot")
+    assert "MaskOverlay.opacity" in refused_at_construction(MaskOverlay, **fields, opacity=1.1)

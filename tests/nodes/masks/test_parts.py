@@ -1,0 +1,76 @@
+"""Holes filled, and the largest part alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.ndimage
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from sdgraph import Session, run
+from sdgraph.nodes import MaskFillHoles, MaskLargest
+from sdgraph.nodes.world import masks, scene
+from sdgraph.values import Mask
+
+from ..failing import failure
+
+HARD = arrays.arrays(
+    np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.sampled_from([0, 255]), fill=st.nothing(),
+)  # fmt: skip
+
+
+def test_a_ring_becomes_a_disc(session: Session) -> None:
+    drawn = scene(1, things=1)
+    ring = replace(drawn, things=(replace(drawn.things[0], shape="ring"),))
+    made = run(MaskFillHoles(mask=Mask(masks(ring)[0])), session=session).numpy
+    assert (made == scipy.ndimage.binary_fill_holes(masks(ring)[0]) * 255).all()
+    assert made.sum() > 1.3 * masks(ring)[0].sum()
+
+
+@given(HARD)
+def test_holes_are_those_that_scipy_finds(pixels: npt.NDArray[np.uint8]) -> None:
+    made = MaskFillHoles(mask=Mask(pixels)).run(Mask(pixels)).numpy
+    assert (made == scipy.ndimage.binary_fill_holes(pixels) * 255).all()
+
+
+def test_soft_borders_stay_and_what_is_less_than_half_painted_is_a_hole() -> None:
+    rows, columns = np.mgrid[-4:5, -4:5]
+    from_within = np.array([127, 255, 128, 40, 0], np.uint8)
+    soft = from_within[np.maximum(abs(rows), abs(columns))]
+    made = MaskFillHoles(mask=Mask(soft)).run(Mask(soft)).numpy
+    assert made[4, 4] == 255
+    assert (np.delete(made.ravel(), 40) == np.delete(soft.ravel(), 40)).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_two_things_the_larger_stays(session: Session, seed: int) -> None:
+    one, other = masks(scene(seed, things=2))
+    larger = max(one, other, key=lambda each: int(each.sum()))
+    assert (run(MaskLargest(mask=Mask(one | other)), session=session).numpy == larger).all()
+
+
+@given(HARD.filter(lambda pixels: bool(pixels.any())))
+def test_the_largest_part_is_the_one_that_scipy_finds(pixels: npt.NDArray[np.uint8]) -> None:
+    labels, _ = scipy.ndimage.label(pixels, np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())[1:]
+    made = MaskLargest(mask=Mask(pixels)).run(Mask(pixels)).numpy
+    (label,) = np.unique(labels[made > 0])
+    assert areas[label - 1] == areas.max()
+    assert (made == np.where(labels == label, 255, 0)).all()
+
+
+def test_of_two_of_one_size_the_higher_one_stays_and_faint_pixels_belong_to_it() -> None:
+    pixels = np.array([[0, 0, 0, 0, 9], [7, 0, 0, 0, 255], [255, 0, 0, 0, 0]], np.uint8)
+    made = MaskLargest(mask=Mask(pixels)).run(Mask(pixels)).numpy
+    assert made.tolist() == [[0, 0, 0, 0, 9], [0, 0, 0, 0, 255], [0, 0, 0, 0, 0]]
+
+
+def test_an_empty_mask_has_no_largest_part(session: Session) -> None:
+    text = str(failure(MaskLargest(mask=Mask(np.zeros((3, 4), np.uint8))), session))
+    assert "the mask of 4×3 is empty and has no largest part; wanted" in text

@@ -1,0 +1,59 @@
+"""Masks combined as sets, hard and soft."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from sdgraph import Session, run
+from sdgraph.nodes import MaskIntersect, MaskInvert, MaskSubtract, MaskUnion
+from sdgraph.nodes.world import masks, scene
+from sdgraph.values import Mask
+
+from ..failing import failure, refused_at_construction
+from ..photos import noisy, spot
+
+THREE = st.lists(arrays.arrays(np.uint8, (5, 4)).map(Mask), min_size=3, max_size=3)
+
+
+def test_the_things_of_a_scene_are_joined_and_parted(session: Session) -> None:
+    one, other = (Mask(each) for each in masks(scene(2, things=2)))
+    union = MaskUnion(masks=[one, other])
+    assert (run(union, session=session).numpy == one.numpy | other.numpy).all()
+    assert run(MaskSubtract(mask=union, less=other), session=session) == one
+    assert not run(MaskIntersect(masks=[one, other]), session=session).numpy.any()
+    assert run(MaskIntersect(masks=[union, one]), session=session) == one
+
+
+@given(THREE)
+def test_they_keep_the_laws_of_sets(three: list[Mask]) -> None:
+    a, b, c = three
+    union, intersection = MaskUnion(masks=three), MaskIntersect(masks=three)
+    assert union.run(three) == union.run([c, a, b]) == union.run([union.run([a, b]), c])
+    assert union.run([a, a]) == a == intersection.run([a, union.run([a, b])])
+    turned = [MaskInvert(mask=each).run(each) for each in three]
+    assert intersection.run(three) == MaskInvert(mask=a).run(union.run(turned))
+    left = MaskSubtract(mask=a, less=b).run(a, b).numpy
+    assert (left == np.maximum(a.numpy.astype(int) - b.numpy, 0)).all()
+
+
+@pytest.mark.parametrize("cls", [MaskUnion, MaskIntersect])
+def test_masks_of_two_sizes_are_refused(session: Session, cls: Any) -> None:
+    node = cls(masks=[spot(8, 9), spot(8, 9), spot(9, 8)])
+    text = str(failure(node, session))
+    assert "the first mask is 8×9 and the mask number 3 9×8; wanted one size" in text
+
+
+def test_what_is_taken_away_must_have_the_same_size(session: Session) -> None:
+    text = str(failure(MaskSubtract(mask=spot(8, 9), less=Mask(noisy((1, 2)))), session))
+    assert "the mask is 8×9 and the one to take away 2×1; wanted one size" in text
+
+
+@pytest.mark.parametrize("cls", [MaskUnion, MaskIntersect])
+def test_one_mask_alone_is_refused(cls: Any) -> None:
+    assert "at least 2 items" in refused_at_construction(cls, masks=[spot(8, 8)])

@@ -1,0 +1,132 @@
+"""Boxes, ellipses, polygons and brush strokes, drawn where they are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdgraph.nodes import Mask, MaskBox, MaskBrush, MaskEllipse, MaskPolygon
+from sdgraph.nodes.masks.shapes import Shape, within
+from sdgraph.values import Image
+
+from ..failing import refused_at_construction
+from ..photos import photo
+
+CANVAS = photo(40, 30)
+ROWS, COLUMNS = np.mgrid[:30, :40]
+
+
+def drawn(node: Shape, image: Image = CANVAS) -> Any:
+    return node.run(image).numpy
+
+
+@settings(max_examples=60)
+@given(st.tuples(*[st.integers(-20, 60)] * 4).filter(lambda b: b[0] < b[2] and b[1] < b[3]))
+def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...]) -> None:
+    left, top, right, bottom = bounds
+    inside = (COLUMNS >= left) & (COLUMNS < right) & (ROWS >= top) & (ROWS < bottom)
+    node = MaskBox(image=CANVAS, box=list(bounds))
+    if inside.any():
+        assert (drawn(node) == np.where(inside, 255, 0)).all()
+        (rows,), (columns,) = ([np.flatnonzero(inside.any(axis))] for axis in (1, 0))
+        assert within(bounds, (40, 30)) == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    else:
+        for act in (lambda: node.run(CANVAS), lambda: within(bounds, (40, 30))):
+            with pytest.raises(ValueError, match=r"picture of 40×30; wanted one that reaches in"):
+                act()
+
+
+@pytest.mark.parametrize(
+    ("node", "fields"),
+    [
+        (MaskBox(image=CANVAS, box=[3, 4, 30, 20]), {"box": [3, 4, 30, 20]}),
+        (MaskEllipse(image=CANVAS, box=[3, 4, 30, 20]), {"ellipse": [3, 4, 30, 20]}),
+        (MaskPolygon(image=CANVAS, points=[[0, 0], [39, 3], [5, 29]]),
+         {"polygon": [[0, 0], [39, 3], [5, 29]]}),
+    ],
+)  # fmt: skip
+def test_it_is_the_shape_of_the_node_of_all_sources(node: Shape, fields: dict[str, Any]) -> None:
+    made = drawn(node)
+    assert (made == Mask(image=CANVAS, **fields).run(CANVAS).numpy).all()
+    assert made.any() and not made.all()
+
+
+def test_a_dot_of_the_brush_is_a_disc() -> None:
+    for radius in (1, 2, 5, 12):
+        made = drawn(MaskBrush(image=CANVAS, strokes=[[[20, 15]]], radius=radius))
+        far = np.hypot(ROWS - 15, COLUMNS - 20)
+        assert (made[far <= radius - 0.5] == 255).all()
+        assert not made[far > radius + 0.5].any()
+
+
+def test_a_stroke_reaches_as_far_as_its_radius_from_its_line() -> None:
+    made = drawn(MaskBrush(image=CANVAS, strokes=[[[8, 5], [30, 5], [30, 25]]], radius=3))
+    across = np.maximum(np.maximum(8 - COLUMNS, COLUMNS - 30), 0)
+    down = np.maximum(np.maximum(5 - ROWS, ROWS - 25), 0)
+    far = np.minimum(np.hypot(across, ROWS - 5), np.hypot(COLUMNS - 30, down))
+    assert (made[far <= 2.5] == 255).all()
+    assert not made[far > 4].any()
+
+
+def test_strokes_are_not_joined() -> None:
+    one, other = [[5, 5], [15, 5]], [[30, 20], [38, 20]]
+    parts = [drawn(MaskBrush(image=CANVAS, strokes=[each], radius=2)) for each in (one, other)]
+    both = drawn(MaskBrush(image=CANVAS, strokes=[one, other], radius=2))
+    assert (both == np.maximum(*parts)).all()
+
+
+def test_a_soft_brush_fades_from_its_hard_part_outwards() -> None:
+    strokes = [[[20, 15]]]
+    row = drawn(MaskBrush(image=CANVAS, strokes=strokes, radius=12, hardness=0.5))[15, 20:]
+    assert (row[:6] == 255).all()
+    assert (np.diff(row[6:13].astype(int)) < 0).all()
+    assert row[12] > 0 and not row[13:].any()
+    soft = drawn(MaskBrush(image=CANVAS, strokes=[*strokes, [[26, 15]]], radius=12, hardness=0.0))
+    assert soft[15, 20] == soft[15, 26] == 255
+
+
+def test_a_stroke_that_begins_outside_reaches_in() -> None:
+    made = drawn(MaskBrush(image=CANVAS, strokes=[[[-3, 15]]], radius=6))
+    assert made[15, :3].all() and not made[:, 5:].any()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        MaskBox(image=CANVAS, box=[40, 0, 50, 9]),
+        MaskEllipse(image=CANVAS, box=[-9, -9, 0, 0]),
+        MaskPolygon(image=CANVAS, points=[[50, 50], [60, 50], [50, 60]]),
+        MaskBrush(image=CANVAS, strokes=[[[20, 99]]], radius=5),
+    ],
+    ids=lambda node: type(node).__name__,
+)
+def test_a_shape_outside_the_picture_is_refused(node: Shape) -> None:
+    with pytest.raises(ValueError, match="the shape marks nothing in the picture of 40×30; wanted"):
+        node.run(CANVAS)
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields", "words"),
+    [
+        (MaskBox, {"box": [3, 0, 3, 5]}, ["MaskBox.box", "holds no pixel", "left < right"]),
+        (MaskEllipse, {"box": [0, 5, 3, 5]}, ["MaskEllipse.box", "top < bottom"]),
+        (MaskBox, {"box": [0, 0, 5]}, ["MaskBox.box", "at least 4 items"]),
+        (MaskBox, {"box": [0, 0, 5, 10**9]}, ["MaskBox.box.3", "at most 65536"]),
+        (MaskBox, {"box": [0, 0, 5.5, 9]}, ["MaskBox.box.2", "a whole number"]),
+        (MaskPolygon, {"points": [[0, 0], [1, 1]]}, ["MaskPolygon.points", "at least 3 items"]),
+        (MaskPolygon, {"points": [[0, 0], [1, 1], [2]]}, ["MaskPolygon.points", "[x, y]"]),
+        (MaskBrush, {"strokes": []}, ["MaskBrush.strokes", "at least 1"]),
+        (MaskBrush, {"strokes": [[[1, 1]], []]}, ["MaskBrush.strokes.1", "no point"]),
+        (MaskBrush, {"strokes": [[[1, 1, 1]]]}, ["MaskBrush.strokes.0", "[x, y]"]),
+        (MaskBrush, {"strokes": [[[1, 1]]], "radius": 0}, ["MaskBrush.radius", "at least 1"]),
+        (MaskBrush, {"strokes": [[[1, 1]]], "hardness": float("nan")}, ["MaskBrush.hardness"]),
+    ],
+)
+def test_what_is_no_shape_is_refused(cls: Any, fields: dict[str, Any], words: list[str]) -> None:
+    text = refused_at_construction(cls, image=CANVAS, **fields)
+    for word in words:
+        assert word in text

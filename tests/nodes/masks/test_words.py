@@ -1,0 +1,129 @@
+"""Masks by CLIPSeg: as transformers' own classes make them, and refused where nothing matches."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Node, Session, run
+from sdgraph.checkpoints import Part
+from sdgraph.identities import identity
+from sdgraph.nodes import MaskByWords
+from sdgraph.values import Mask
+
+from ..failing import failure, refused_at_construction, refused_before_load
+from ..photos import photo
+from . import tiny_models
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.clipseg(tmp_path_factory.mktemp("clipseg"))
+
+
+def probabilities(folder: Path, size: tuple[int, int], words: str) -> np.ndarray:  # type: ignore[type-arg]
+    """What CLIPSegForImageSegmentation says, at the picture's size."""
+    import torch
+    import transformers
+
+    model = transformers.CLIPSegForImageSegmentation.from_pretrained(folder)
+    processor = transformers.CLIPSegProcessor(
+        transformers.ViTImageProcessorPil.from_pretrained(folder),
+        transformers.AutoTokenizer.from_pretrained(folder),
+    )
+    inputs = processor(
+        text=[words], images=[photo(*size).rgb], return_tensors="pt", padding=True,
+        input_data_format="channels_last",
+    )  # fmt: skip
+    with torch.no_grad():
+        seen = model(**inputs).logits.sigmoid().numpy()
+    return np.asarray(cv2.resize(seen.reshape(32, 32), size))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (75, 53), (90, 3), (3, 90), (1, 1), (16_000, 1)])
+@pytest.mark.parametrize("words", ["a cat", "THE  DOG"])
+def test_it_marks_where_the_probability_reaches_the_threshold(
+    session: Session, folder: Path, size: tuple[int, int], words: str
+) -> None:
+    sure = probabilities(folder, size, words)
+    threshold = float(np.median(sure)) - 1e-5
+    node = MaskByWords(
+        image=photo(*size), words=words, threshold=threshold, checkpoint=Checkpoint(folder)
+    )
+    made = run(node, session=session)
+    assert type(made) is Mask and made.size == size
+    assert (made.numpy == np.where(sure >= threshold, 255, 0)).all()
+    assert made.numpy.any()
+
+
+def test_other_words_find_other_things(session: Session, folder: Path) -> None:
+    one, other = (probabilities(folder, (64, 64), words) for words in ("a cat", "dog"))
+    assert np.abs(one - other).max() > 0.01
+
+
+def test_words_that_match_nothing_are_refused(session: Session, folder: Path) -> None:
+    sure = probabilities(folder, (64, 64), "a cat").max()
+    node = MaskByWords(
+        image=photo(64, 64), words="a cat", threshold=0.9999999, checkpoint=Checkpoint(folder)
+    )
+    text = str(failure(node, session))
+    assert "'a cat' marks nothing in the picture of 64×64; wanted words for what is there" in text
+    assert f"a threshold of at most {sure:.3f}" in text
+
+
+def test_too_many_words_are_refused(session: Session, folder: Path) -> None:
+    node = MaskByWords(image=photo(8, 8), words="x y " * 10, checkpoint=Checkpoint(folder))
+    text = str(failure(node, session))
+    assert "the words are 22 tokens long; wanted at most 20" in text
+
+
+class Words(Node[str]):
+    """Words that are known when the graph runs."""
+
+    said: str
+
+    def run(self) -> str:
+        return self.said
+
+
+def test_words_may_come_from_a_node(session: Session, folder: Path) -> None:
+    node = MaskByWords(
+        image=photo(64, 64), words=Words(said="a cat"), threshold=1e-6, checkpoint=folder
+    )
+    assert run(node, session=session) == run(node.but(words="a cat"), session=session)
+    text = str(failure(node.but(words=Words(said=" ")), session))
+    assert "wanted what to look for, in words" in text
+
+
+def test_blank_words_are_refused() -> None:
+    assert "MaskByWords.words" in refused_at_construction(MaskByWords, image=photo(8, 8), words=" ")
+
+
+@pytest.mark.parametrize("lost", ["preprocessor_config.json", "tokenizer_config.json"])
+def test_a_folder_that_lost_a_config_is_refused_before_loading(
+    folder: Path, tmp_path: Path, lost: str
+) -> None:
+    shutil.copytree(folder, other := tmp_path / "other")
+    (other / lost).unlink()
+    text = refused_before_load(MaskByWords(image=photo(8, 8), words="a", checkpoint=other))
+    assert str(other) in text and lost in text
+
+
+def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded() -> None:
+    text = refused_before_load(
+        MaskByWords(image=photo(8, 8), words="a", checkpoint="tiny/depth-estimator")
+    )
+    assert "a CLIPSegForImageSegmentation" in text
+
+
+def test_a_tokenizer_is_known_by_its_files(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, other := tmp_path / "other")
+    mine, its = (Part(Checkpoint(each), tokenizer=True) for each in (folder, other))
+    assert identity(mine) == identity(its) != identity(Part(Checkpoint(folder)))
+    assert str(mine) == f"{folder}/tokenizer"
+    (other / "vocab.json").write_text("{}")
+    assert identity(mine) != identity(its)
