@@ -13,7 +13,7 @@ from typing import Any
 from . import devices, events, provenance
 from .content import content_of
 from .errors import ValueRefused, out_of_memory
-from .graph import late_checkpoint
+from .graph import late_checkpoint, plain_name
 from .itinerary import Itinerary
 from .ladder import exhausted, rungs
 from .models import ModelCache, Models, Planned
@@ -209,7 +209,8 @@ class Steps:
     def _provenance(self, step: Step) -> str:
         graph = self._plan.graph.only(step.node)
         device, dtype = self._plan.device, self._plan.dtype
-        return provenance.record(graph, step.name, device=device, dtype=dtype).to_text()
+        name = plain_name(step.name)
+        return provenance.record(graph, name, device=device, dtype=dtype).to_text()
 
     def _report(self, happened: str, **details: Any) -> None:
         if happened == "loaded":
