@@ -8,6 +8,7 @@ from .controlnet import ControlNet
 from .depth import DepthEstimate, DepthToImage
 from .edges import Canny
 from .files import LoadImage, LoadVideo, Save, SaveVideo
+from .grid import Grid
 from .inpaint import Inpaint
 from .mask import Mask
 from .picture import Resize
@@ -29,6 +30,7 @@ __all__ = [
     "ControlNet",
     "DepthEstimate",
     "DepthToImage",
+    "Grid",
     "Image2Image",
     "Inpaint",
     "LoadImage",

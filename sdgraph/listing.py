@@ -243,6 +243,16 @@ def size_words(count: int) -> str:
     return f"{size / 1000:.3g} TB"
 
 
+def duration_words(seconds: float) -> str:
+    """Seconds as people say them: "0.25 s", "12 min 05 s", "3 h 20 min"."""
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
 def count_words(count: int, noun: str) -> str:
     """ "1 node", "2 nodes"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -56,10 +56,10 @@ class Request:
         found = variants(self.inputs, self.axes, side_by_side=side_by_side)
         return apart(self.workflow, found, only)
 
-    def graph(self, only: Sequence[str] = ()) -> Graph:
+    def graph(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Graph:
         """The graph that is asked for; raises InvalidWorkflow with every problem found."""
         if self.axes:
-            return self.sweep(only).graph
+            return self.sweep(only, side_by_side=side_by_side).graph
         if self.problems:
             raise InvalidWorkflow(self.every_problem())
         return self.workflow.graph(only=only, **self.inputs)

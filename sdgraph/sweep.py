@@ -13,6 +13,7 @@ from .assignments import MAX_VALUES
 from .attempt import Bound
 from .errors import InvalidWorkflow, Problem, in_file_order
 from .graph import Graph, Marks, named
+from .inputs import Input
 from .node import Node, ancestry
 from .wording import describe
 from .workflow import Workflow
@@ -53,6 +54,8 @@ class Sweep:
     """For each node, also of those that no target needs, the places of the variants it is in."""
     patterned: frozenset[Node[Any]] = field(repr=False, default=frozenset())
     """The nodes that write to a path with inputs in braces."""
+    inputs: Mapping[str, Input] = field(repr=False, default_factory=dict)
+    """What the workflow declares."""
 
     def common(self, node: Node[Any]) -> dict[str, Any]:
         """The varying inputs whose value is the same wherever a node is needed."""
@@ -110,7 +113,9 @@ def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = (
     ends = dict.fromkeys(node for aims in targets for node in aims.values())
     labels = _labels(found, needed, plain)
     graph = Graph(tuple(ends), tuple(ancestry(*ends)), labels, marks, variants=True)
-    return Sweep(graph, tuple(found), tuple(targets), needed, frozenset(patterned))
+    return Sweep(
+        graph, tuple(found), tuple(targets), needed, frozenset(patterned), workflow.inputs
+    )  # fmt: skip
 
 
 def _bound(
@@ -160,12 +165,12 @@ def _labels(
     return labels
 
 
-def told(values: Mapping[str, Any]) -> str:
-    """The values of some inputs in a line: seed=3 style=ink."""
-    return " ".join(f"{name}={brief(value)}" for name, value in values.items())
+def told(values: Mapping[str, Any], length: int = 24) -> str:
+    """The values of some inputs in a line, each cut to a length: seed=3 style=ink."""
+    return " ".join(f"{name}={brief(value, length)}" for name, value in values.items())
 
 
-def brief(value: Any, length: int = 24) -> str:
+def brief(value: Any, length: int) -> str:
     """A value in a few characters: a file by its name, a text by its beginning."""
     if isinstance(value, Path):
         value = value.name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import events
 from .graph import Graph
-from .listing import count_words, shorter, size_words
+from .listing import count_words, duration_words, shorter, size_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 1000
 _NAME_WIDTH = 30
+_SHOWN = 10
+"""How many files a summary names of the first and of the last."""
 
 
 def console(stream: TextIO | None = None) -> Console:
@@ -100,10 +102,10 @@ class Lines:
                 if event.note is not None:
                     return f"{event.node:{self._width}}  {event.note}"
             case events.Loaded():
-                size, seconds = size_words(event.bytes), _seconds(event.seconds)
+                size, seconds = size_words(event.bytes), duration_words(event.seconds)
                 return f"  loaded {event.component}  {size}  {seconds}"
             case events.Moved():
-                size, seconds = size_words(event.bytes), _seconds(event.seconds)
+                size, seconds = size_words(event.bytes), duration_words(event.seconds)
                 return f"  moved {event.component} to {event.device}  {size}  {seconds}"
             case events.Evicted():
                 return f"  dropped {event.component}  {size_words(event.bytes)}"
@@ -115,7 +117,9 @@ class Lines:
                     self.files[event.node] = event.file
                 kind = self.types.get(event.node, "")
                 loss = _loss(self._losses.get(event.node))
-                return f"{event.node:{self._width}}  {kind:14}  {_seconds(event.seconds)}{loss}"
+                return (
+                    f"{event.node:{self._width}}  {kind:14}  {duration_words(event.seconds)}{loss}"
+                )
             case events.Retried():
                 return f"{event.node:{self._width}}  out of memory; again: {event.how}"
             case events.NodeFailed():
@@ -128,10 +132,12 @@ class Lines:
         """Where each file went, what else was made, and what it took."""
         lines = [f"{name} → {shorter(file)}" for name, file in self.files.items()]
         lines += [f"{name} = {value!r}" for name, value in values.items() if name not in self.files]
+        if len(lines) > 2 * _SHOWN:
+            lines[_SHOWN:-_SHOWN] = [f"… {len(lines) - 2 * _SHOWN} more …"]
         if self.finished is not None:
             done = self.finished
             lines.append(
-                f"{count_words(self._ran, 'node')} in {_seconds(done.seconds)}, "
+                f"{count_words(self._ran, 'node')} in {duration_words(done.seconds)}, "
                 f"{count_words(done.loads, 'model')} loaded ({size_words(done.bytes_loaded)})"
             )
         return "\n".join(lines)
@@ -181,7 +187,7 @@ def watching(graph: Graph, *, quiet: bool = False, as_json: bool = False) -> Ite
         yield Watch(lines, None, show_summary=False)
     elif console().is_terminal:
         with _live() as progress:
-            yield Watch(lines, _Screen(lines, progress))
+            yield Watch(lines, _Screen(lines, progress), progress)
     else:
         yield Watch(lines, _plain_lines(lines))
 
@@ -190,9 +196,15 @@ class Watch:
     """A listener, and the summary when the run is over."""
 
     def __init__(
-        self, lines: Lines, listener: events.Listener | None, *, show_summary: bool = True
+        self,
+        lines: Lines,
+        listener: events.Listener | None,
+        progress: Progress | None = None,
+        *,
+        show_summary: bool = True,
     ) -> None:
         self.listener = listener
+        self._progress = progress
         self._lines = lines
         self._show_summary = show_summary
 
@@ -200,6 +212,18 @@ class Watch:
         """Says where everything went."""
         if self._show_summary:
             say(self._lines.summary(values))
+
+    def ask(self, question: str) -> bool:
+        """Asks for a yes; the bars stand aside until there is an answer."""
+        if self._progress is not None:
+            self._progress.stop()
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
+        finally:
+            if self._progress is not None:
+                self._progress.start()
 
 
 def _live() -> Progress:
@@ -237,10 +261,3 @@ def _json_lines(out: TextIO) -> events.Listener:
 
 def _loss(loss: float | None) -> str:
     return "" if loss is None else f"  loss {loss:#.3g}"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s"

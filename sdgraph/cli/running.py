@@ -20,6 +20,7 @@ from .app import (
     Vram,
     verb,
 )  # fmt: skip
+from .sweeping import Overwrite, Sheet, Sweeping, Table, Yes, Zip, sweep_run
 
 if TYPE_CHECKING:
     from sdgraph.run import Session
@@ -51,15 +52,29 @@ def run(
     out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="print events as JSON lines")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    side_by_side: Zip = False,
+    sheet: Sheet = None,
+    table: Table = None,
+    overwrite: Overwrite = False,
+    yes: Yes = False,
     debug: Debug = False,
 ) -> None:
-    """Run a workflow, or make a saved picture again."""
+    """Run a workflow, or make a saved picture again.
+
+    An input with several values (seed=1..50, prompt=@prompts.txt, style='[a, b]') makes a sweep.
+    """
     from sdgraph.request import folder_named, opened, registry_with, requested
     from sdgraph.terminal import watching
 
     session = _session(device, dtype, vram, ram)
     workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
-    graph = requested(workflow, inputs or (), changes or ()).graph(only or ())
+    asked = requested(workflow, inputs or (), changes or ())
+    how = Sweeping(side_by_side, sheet, table, overwrite, yes)
+    if asked.axes:
+        sweep_run(session, asked, only or (), how, quiet=quiet, as_json=as_json)
+        return
+    how.refuse()
+    graph = asked.graph(only or ())
     with watching(graph, quiet=quiet, as_json=as_json) as watch:
         values = session.run(graph, watch.listener)
     watch.finish(values)
@@ -76,6 +91,7 @@ def plan(
     changes: Changes = None,
     only: Only = None,
     packs: Packs = None,
+    side_by_side: Zip = False,
     debug: Debug = False,
 ) -> None:
     """Show the steps of a run, what they load, and the memory they take.
@@ -88,7 +104,8 @@ def plan(
 
     session = _session(device, dtype, vram, ram)
     workflow = opened(file, registry_with(packs or ()))
-    made = session.plan(requested(workflow, inputs or (), changes or ()).graph(only or ()))
+    asked = requested(workflow, inputs or (), changes or ())
+    made = session.plan(asked.graph(only or (), side_by_side=side_by_side))
     say(f"on {made.device}, {made.dtype}")
     say_table(["", "node", "type", "loads", "beside that", "releases"], [*plan_rows(made)])
     say(plan_totals(made))
