@@ -130,6 +130,9 @@ def _range(declared: Input, text: str) -> Iterator[int | float]:
 
 def _named(declared: Input, text: str) -> Several:
     """The values in the file, or the pictures in the folder, that stands after the @."""
+    fix = f"for the text itself write {declared.name}=['{text}']"
+    if text == "@":
+        raise _refused(declared, "no name after the @", "a file or a folder", fix)
     path = expanded(text[1:]).absolute()
     if path.is_dir():
         if not declared.is_path(text):
@@ -144,8 +147,7 @@ def _named(declared: Input, text: str) -> Several:
         raise _refused(declared, f"{text[1:]}: not UTF-8", "UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        fix = f"for the text itself write {declared.name}=['{text}']"
-        raise _refused(declared, f"{text[1:] or 'no name'}: {reason}", "a file", fix) from None
+        raise _refused(declared, f"{text[1:]}: {reason}", "a file", fix) from None
     told = (line.strip() for line in lines)
     values = (_one(declared, line, path.parent) for line in told if line and line[0] != "#")
     return _several(declared, text, values)

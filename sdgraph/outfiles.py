@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,9 +60,11 @@ def patterns(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
     """
     found: dict[str, tuple[Path, str]] = {}
     for nodes in same_files(sweep).values():
+        entries = Counter(plain_name(sweep.graph.names[node]) for node, _ in nodes)
         for node, name in nodes:
             entry = plain_name(sweep.graph.names[node])
-            if node not in sweep.patterned and entry in workflow.template.specs:
+            known = entries[entry] > 1 and entry in workflow.template.specs
+            if known and node not in sweep.patterned:
                 path = Path(getattr(node, name))
                 added = _told(workflow, sweep.variants, sweep.common(node))
                 key = f"{entry}.{name}"
