@@ -8,6 +8,7 @@ from .controlnet import ControlNet
 from .depth import DepthEstimate, DepthToImage
 from .edges import Canny
 from .files import LoadImage, LoadVideo, Save, SaveVideo
+from .grid import Grid
 from .inpaint import Inpaint
 from .mask import Mask
 from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
@@ -39,6 +40,7 @@ __all__ = [
     "ControlNet",
     "DepthEstimate",
     "DepthToImage",
+    "Grid",
     "Image2Image",
     "Inpaint",
     "LoadImage",

@@ -31,13 +31,13 @@ class Resize(Node[Image]):
         if self.mode == "stretch":
             made = image.pil.resize(size, Resampling.LANCZOS)
         elif self.mode == "fit":
-            made = image.pil.resize(_inside(image.size, size), Resampling.LANCZOS)
+            made = image.pil.resize(inside(image.size, size), Resampling.LANCZOS)
         else:
             made = PIL.ImageOps.fit(image.pil, size, Resampling.LANCZOS)
         return Image.from_pil(made)
 
 
-def _inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+def inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """The largest size of the same proportions inside a box; no side is less than a pixel."""
     scale = min(box[0] / size[0], box[1] / size[1])
     width, height = (max(1, round(side * scale)) for side in size)

@@ -10,6 +10,7 @@ from .errors import (
     SdgraphError,
 )
 from .graph import Graph
+from .many import run_many
 from .node import In, Node
 from .run import Session, plan, run
 from .weights import Checkpoint, Lora
@@ -35,5 +36,6 @@ __all__ = [
     "load_workflow",
     "plan",
     "run",
+    "run_many",
     "to_yaml",
 ]

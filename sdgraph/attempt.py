@@ -1,11 +1,12 @@
-"""Making a node of a file's fields, and what stands in for one that could not be made."""
+"""Making nodes of a file's fields, and what stands in for one that could not be made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import InvalidNode, Problem
+from .errors import InvalidNode, Mark, Problem
 from .node import Node
 from .ports import Lazy
 
@@ -17,6 +18,31 @@ class Unbuilt(Lazy):
 
     def __init__(self, output: type | None) -> None:
         self.output = output  # type: ignore[misc]  # of each one, not of the class
+
+
+@dataclass
+class Bound:
+    """What binding made: a node under each name, or an Unbuilt."""
+
+    nodes: dict[str, Lazy] = field(default_factory=dict)
+    marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    workflows: int = 0
+    """How many sub-workflows were opened."""
+    number: int = 1
+    patterned: set[Node[Any]] = field(default_factory=set)
+    """The nodes that write to a path with inputs in braces."""
+    uncached: set[Node[Any]] = field(default_factory=set)
+    """Those that are never remembered: they, or what they stand in, say so."""
+
+    @property
+    def names(self) -> dict[Node[Any], str]:
+        """The first name of each node that was made."""
+        names: dict[Node[Any], str] = {}
+        for name, node in self.nodes.items():
+            if isinstance(node, Node):
+                names.setdefault(node, name)
+        return names
 
 
 def attempt(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .attempt import Unbuilt, attempt, holds_unbuilt
+from .attempt import Bound, Unbuilt, attempt, holds_unbuilt
 from .errors import InvalidWorkflow, Mark, Problem, nearest
 from .files import expanded
 from .graph import missing_file
 from .inputs import LOADERS, Input, given_problems, kind_of
 from .node import Node
+from .patterns import filled, holds_pattern, nameable
 from .ports import Lazy, a
 from .registry import Registry
 from .subworkflow import no_single_output, outputs, sub_template
@@ -29,30 +30,14 @@ from .template import (
 )
 
 
-@dataclass
-class Bound:
-    """What binding made: a node under each name, or an Unbuilt."""
+def bind(
+    template: Template, given: Mapping[str, Any], registry: Registry, number: int = 1
+) -> Bound:
+    """The nodes of a template with the given inputs; required inputs left open stay Unbuilt.
 
-    nodes: dict[str, Lazy] = field(default_factory=dict)
-    marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    uncached: set[Node[Any]] = field(default_factory=set)  # they, or what they stand in, say so
-    workflows: int = 0
-    """How many sub-workflows were opened."""
-
-    @property
-    def names(self) -> dict[Node[Any], str]:
-        """The first name of each node that was made."""
-        names: dict[Node[Any], str] = {}
-        for name, node in self.nodes.items():
-            if isinstance(node, Node):
-                names.setdefault(node, name)
-        return names
-
-
-def bind(template: Template, given: Mapping[str, Any], registry: Registry) -> Bound:
-    """The nodes of a template with the given inputs; required inputs left open stay Unbuilt."""
-    bound = Bound()
+    `number` is what `{number}` in a file's name stands for: the variant's place in a sweep.
+    """
+    bound = Bound(number=number)
     _Scope(template, given, Path.cwd(), registry, bound).build()
     return bound
 
@@ -157,6 +142,8 @@ class _Scope:
             return Unbuilt(cls.output)
         if not (self.cache and spec.cache):
             self.bound.uncached.add(node)
+        if any(holds_pattern(str(spec.fields.get(name, ""))) for name in known.targets):
+            self.bound.patterned.add(node)
         here = self.bound.marks.setdefault(node, {})
         here.setdefault("", self._mark(spec.name))
         for name in spec.fields:
@@ -215,6 +202,8 @@ class _Scope:
         to = reference(raw)
         if to is None:
             text = unescaped(raw)
+            if role == "target" and text:
+                return self._filled(text, spec, place)
             return self._path(text, role) if role and text else text
         if not to.to_input:
             return self._named(to, spec, place)
@@ -226,6 +215,16 @@ class _Scope:
             written = self.given[to.name] if given else self.template.inputs[to.name].default
             return self._path(written, role, given=given)
         return value
+
+    def _filled(self, pattern: str, spec: Spec, place: tuple[str | int, ...]) -> Path | Unbuilt:
+        """The path that a pattern means; a stand-in where an input it names is left open."""
+        named = nameable(self.template.inputs, self.given, self.inputs)
+        made = filled(pattern, named, self.bound.number)
+        if isinstance(made, Problem):
+            problem = made.under(".".join(map(str, place)))
+            self._report(problem, spec.name, self._mark(spec.name, *place))
+            return Unbuilt(None)
+        return made if isinstance(made, Unbuilt) else self._path(made, "target")
 
     def _path(self, written: str | Path, role: str, *, given: bool = False) -> Path:
         folder = self.given_folder if given else self.template.folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,8 @@ class Graph:
     marks: Mapping[Node[Any], Marks] = field(repr=False, default_factory=dict)
     uncached: frozenset[Node[Any]] = frozenset()
     """The nodes that always run: their results are neither remembered nor reused."""
+    variants: bool = False
+    """Whether it holds the variants of one workflow, one after another."""
 
     @classmethod
     def of(
@@ -178,8 +180,15 @@ def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
     return [node for node in every if node not in read]
 
 
-def named(nodes: Iterable[Node[Any]], given: Mapping[Node[Any], str]) -> dict[Node[Any], str]:
+def plain_name(name: str) -> str:
+    """A node's name without what tells variants apart: star, of star[seed=3]."""
+    return name.partition("[")[0]
+
+
+def named(nodes: Collection[Node[Any]], given: Mapping[Node[Any], str]) -> dict[Node[Any], str]:
     """A name for each node, unique: the given one, else its type in snake case and a number."""
+    if all(node in given for node in nodes):
+        return {node: given[node] for node in nodes}
     taken = {"inputs", *given.values()}  # `inputs` would read as an input in a file
     names: dict[Node[Any], str] = {}
     counts: dict[str, int] = {}

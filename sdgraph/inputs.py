@@ -30,8 +30,8 @@ LOADERS = {"Image": "LoadImage", "Mask": "Mask", "Video": "LoadVideo"}
 
 TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
 
-RESERVED = ("only", "session", "on_event", "keep_going", "uncached")
-"""Names that `run` and `Workflow.graph` take for themselves."""
+RESERVED = ("only", "session", "on_event", "keep_going", "uncached", "zip", "overwrite")
+"""Names that `run`, `run_many` and `Workflow.graph` take for themselves."""
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """The default of an input that must be given."""
@@ -49,6 +49,10 @@ class Input:
     @property
     def required(self) -> bool:
         return self.default is MISSING
+
+    def is_path(self, value: Any) -> bool:
+        """Whether a value given for this input names a file."""
+        return self.type in ("Path", *LOADERS) and isinstance(value, str | Path)
 
     def read(self, text: str) -> Any:
         """The value that a text on the command line means; raises ValueError with the wanted."""

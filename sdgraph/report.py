@@ -83,7 +83,9 @@ def _name(assignment: str) -> str:
 def _report(file: str, asked: Request) -> Report:
     workflow = asked.workflow
     open_inputs = (
-        each for each in workflow.inputs.values() if each.required and each.name not in asked.inputs
+        each
+        for each in workflow.inputs.values()
+        if each.required and each.name not in (*asked.inputs, *asked.axes)
     )
     idle = unneeded(workflow.template, workflow.registry)
     return Report(file, tuple(asked.every_problem()), tuple(idle), tuple(open_inputs))

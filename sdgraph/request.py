@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from . import document, provenance
+from . import assignments, document, provenance
 from .devices import DTYPES, check_name
 from .errors import (
     InvalidWorkflow,
@@ -21,9 +22,11 @@ from .errors import (
 )
 from .graph import Graph
 from .inputs import given_problems
+from .outfiles import apart
+from .patterns import braces_kept
 from .registry import Registry, installed
+from .sweep import Sweep, variants
 from .template import reference
-from .wording import describe
 from .workflow import Workflow, load_workflow, shipped, workflow_from_yaml
 
 PICTURES = (
@@ -43,16 +46,34 @@ class Request:
     workflow: Workflow
     inputs: Mapping[str, Any]
     problems: tuple[Problem, ...] = ()
+    axes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    """The inputs with several values, for a sweep."""
 
-    def graph(self, only: Sequence[str] = ()) -> Graph:
+    def sweep(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Sweep:
+        """All variants that are asked for; raises InvalidWorkflow with every problem found."""
+        if self.problems:
+            raise InvalidWorkflow(self.every_problem())
+        found = variants(self.inputs, self.axes, side_by_side=side_by_side)
+        return apart(self.workflow, found, only)
+
+    def graph(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Graph:
         """The graph that is asked for; raises InvalidWorkflow with every problem found."""
+        if self.axes:
+            return self.sweep(only, side_by_side=side_by_side).graph
         if self.problems:
             raise InvalidWorkflow(self.every_problem())
         return self.workflow.graph(only=only, **self.inputs)
 
     def every_problem(self) -> list[Problem]:
-        """The problems of the command line, then those of the file."""
-        return [*self.problems, *self.workflow.problems(**self.inputs)]
+        """The problems of the command line, then those of the file, or of all its variants."""
+        if self.problems or not self.axes:
+            first = {name: values[0] for name, values in self.axes.items()}
+            return [*self.problems, *self.workflow.problems(**self.inputs, **first)]
+        try:
+            self.sweep()
+        except InvalidWorkflow as error:
+            return list(error.problems)
+        return []
 
 
 def registry_with(files: Sequence[Path]) -> Registry:
@@ -101,9 +122,7 @@ def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflo
     return workflow.with_fields(moved)
 
 
-def requested(
-    workflow: Workflow, assignments: Sequence[str], changes: Sequence[str] = ()
-) -> Request:
+def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] = ()) -> Request:
     """The workflow with `input=value` and `NODE.FIELD=VALUE` texts applied.
 
     What is wrong with the values is kept as problems, so that it comes out with the file's.
@@ -121,16 +140,23 @@ def requested(
         rooted = {place: _from_here(workflow, place, value) for place, value in fields.items()}
         workflow = workflow.with_fields(rooted)
     given: dict[str, Any] = {}
-    for assignment in assignments:
+    axes: dict[str, tuple[Any, ...]] = {}
+    for assignment in inputs:
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
             problems += given_problems(workflow.inputs, {name: text})
             continue
+        given.pop(name, None), axes.pop(name, None)  # of an input given twice the last counts
         try:
-            given[name] = workflow.inputs[name].read(text)
-        except ValueError as error:
-            problems.append(Problem(f"inputs.{name}", describe(text), str(error)))
-    return Request(workflow, given, tuple(problems))
+            value = assignments.read(workflow.inputs[name], text)
+        except InvalidWorkflow as error:
+            problems += error.problems
+            continue
+        if isinstance(value, assignments.Several):
+            axes[name] = value.values
+        else:
+            given[name] = value
+    return Request(workflow, given, tuple(problems), axes)
 
 
 def files_and_inputs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -198,6 +224,8 @@ def _from_here(workflow: Workflow, place: str, value: Any) -> Any:
     if cls is None or not isinstance(value, str) or reference(value) or not value:
         return value
     is_target = field in cls.definition.targets
-    if field in cls.definition.sources or (is_target and workflow.template.out is None):
+    if is_target and workflow.template.out is None:
+        return str(Path(braces_kept(str(Path.cwd()))) / Path(value).expanduser())
+    if field in cls.definition.sources:
         return str(Path.cwd() / Path(value).expanduser())
     return value

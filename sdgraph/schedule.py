@@ -20,6 +20,9 @@ from .steps import Steps, Stopped
 
 LIGHT_THREADS = 2
 
+AHEAD = 4
+"""How many model steps ahead light steps may be, for what they make is held until it is read."""
+
 
 class Schedule:
     """Walks a plan to its end, or to the first failure.
@@ -108,11 +111,16 @@ class Schedule:
         with self._changed:
             while self._left and not self._stopped:
                 if models and self._models and not self._waits[self._models[-1]]:
+                    self._changed.notify_all()  # the light steps may go further now
                     return self._models.pop()
-                if self._light:
+                if self._light and self._light[0] < self._reach():
                     return heapq.heappop(self._light)
                 self._changed.wait()
         return None
+
+    def _reach(self) -> int:
+        """The place before which light steps may begin now; all that the next models need is."""
+        return self._models[-AHEAD] if len(self._models) >= AHEAD else len(self._waits)
 
     def _finish(self, place: int, step: Step) -> None:
         with self._changed:

@@ -13,7 +13,7 @@ from typing import Any
 from . import devices, events, provenance
 from .content import content_of
 from .errors import NodeFailed, ValueRefused, out_of_memory
-from .graph import late_checkpoint
+from .graph import late_checkpoint, plain_name
 from .itinerary import Itinerary
 from .ladder import exhausted, rungs
 from .models import ModelCache, Models, Planned
@@ -240,7 +240,9 @@ class Steps:
         altered = {
             names[node]: self._altered[node] for node in graph.nodes if node in self._altered
         }
-        made = provenance.record(graph, step.name, device=device, dtype=dtype, altered=altered)
+        made = provenance.record(
+            graph, plain_name(step.name), device=device, dtype=dtype, altered=altered
+        )
         return made.to_text()
 
     def _report(self, happened: str, **details: Any) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 1000
 _NAME_WIDTH = 30
+_SHOWN = 10
+"""How many files a summary names of the first and of the last."""
 
 
 def console(stream: TextIO | None = None) -> Console:
@@ -135,6 +137,8 @@ class Lines:
         """Where each file went, what else was made, and what it took."""
         lines = [f"{name} → {shorter(file)}" for name, file in self.files.items()]
         lines += [f"{name} = {value!r}" for name, value in values.items() if name not in self.files]
+        if len(lines) > 2 * _SHOWN:
+            lines[_SHOWN:-_SHOWN] = [f"… {len(lines) - 2 * _SHOWN} more …"]
         if self.finished is not None:
             done = self.finished
             lines.append(
@@ -188,7 +192,7 @@ def watching(graph: Graph, *, quiet: bool = False, as_json: bool = False) -> Ite
         yield Watch(lines, None, show_summary=False)
     elif console().is_terminal:
         with _live() as progress:
-            yield Watch(lines, _Screen(lines, progress))
+            yield Watch(lines, _Screen(lines, progress), progress)
     else:
         yield Watch(lines, _plain_lines(lines))
 
@@ -197,9 +201,15 @@ class Watch:
     """A listener, and the summary when the run is over."""
 
     def __init__(
-        self, lines: Lines, listener: events.Listener | None, *, show_summary: bool = True
+        self,
+        lines: Lines,
+        listener: events.Listener | None,
+        progress: Progress | None = None,
+        *,
+        show_summary: bool = True,
     ) -> None:
         self.listener = listener
+        self._progress = progress
         self._lines = lines
         self._show_summary = show_summary
 
@@ -207,6 +217,18 @@ class Watch:
         """Says where everything went."""
         if self._show_summary:
             say(self._lines.summary(values))
+
+    def ask(self, question: str) -> bool:
+        """Asks for a yes; the bars stand aside until there is an answer."""
+        if self._progress is not None:
+            self._progress.stop()
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
+        finally:
+            if self._progress is not None:
+                self._progress.start()
 
 
 def _live() -> Progress:

@@ -164,8 +164,10 @@ def describe(value: Any) -> str:
 
 
 def seconds_words(seconds: float) -> str:
-    """A time as "2.50 s", from a minute on as "3 min 07 s"."""
+    """Seconds as people say them: "0.25 s", "12 min 05 s", "3 h 20 min"."""
     if seconds < 60:
         return f"{seconds:.2f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

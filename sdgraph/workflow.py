@@ -11,12 +11,14 @@ from typing import Any
 
 import yaml
 
-from .binding import Bound, bind
+from .attempt import Bound
+from .binding import bind
 from .document import parse
 from .errors import InvalidWorkflow, Problem, did_you_mean, in_file_order
-from .graph import Graph, default_targets
+from .graph import Graph, default_targets, plain_name
 from .inputs import SCALARS, Input
 from .node import Node
+from .patterns import braces_kept
 from .registry import Registry, installed
 from .template import Template, escaped, read_template, template
 from .weights import Checkpoint
@@ -48,14 +50,7 @@ class Workflow:
         Raises InvalidWorkflow with every problem found; no file but configs is opened.
         """
         graph, problems = self._graph(inputs, only)
-        problems += [
-            Problem(
-                f"inputs.{name}", "nothing", f"a value of type {declared.type}",
-                f"give it: {name}=…", self.template.document.mark("inputs", name),
-            )
-            for name, declared in self.inputs.items()
-            if declared.required and name not in inputs
-        ]  # fmt: skip
+        problems += self.not_given(inputs)
         if problems or graph is None:
             raise InvalidWorkflow(problems)
         return graph
@@ -63,6 +58,30 @@ class Workflow:
     def problems(self, /, **inputs: Any) -> list[Problem]:
         """Every problem in the file, whichever targets one would run; open inputs are none."""
         return self._graph(inputs, ())[1]
+
+    def not_given(self, inputs: Mapping[str, Any]) -> list[Problem]:
+        """A problem for each required input that is not among those given."""
+        return [
+            Problem(
+                f"inputs.{name}", "nothing", f"a value of type {declared.type}",
+                f"give it: {name}=…", self.template.document.mark("inputs", name),
+            )
+            for name, declared in self.inputs.items()
+            if declared.required and name not in inputs
+        ]  # fmt: skip
+
+    def bound(
+        self, inputs: Mapping[str, Any], only: Sequence[str] = (), number: int = 1
+    ) -> tuple[Bound, list[Node[Any]]]:
+        """The nodes with these inputs, and the targets among them; nothing is checked yet.
+
+        `number` is the variant's place in a sweep, for names of files.
+        """
+        bound = bind(self.template, inputs, self.registry, number)
+        if only:
+            return bound, _chosen(bound, only, bound.problems)
+        made = (node for node in bound.nodes.values() if isinstance(node, Node))
+        return bound, default_targets(made)
 
     def with_fields(self, changes: Mapping[str, Any]) -> Workflow:
         """The workflow with some fields replaced: {"edges.low": 50}; raises InvalidWorkflow."""
@@ -86,15 +105,13 @@ class Workflow:
     def _graph(
         self, inputs: Mapping[str, Any], only: Sequence[str]
     ) -> tuple[Graph | None, list[Problem]]:
-        bound = bind(self.template, inputs, self.registry)
-        made = [node for node in bound.nodes.values() if isinstance(node, Node)]
+        bound, targets = self.bound(inputs, only)
         problems = bound.problems
-        targets = default_targets(made)
-        if only:
-            targets = _chosen(bound, only, problems)
-        if not made:
+        if not bound.names:
             return None, in_file_order(problems)
-        whole = Graph.of(*made, names=bound.names, marks=bound.marks, uncached=bound.uncached)
+        whole = Graph.of(
+            *bound.names, names=bound.names, marks=bound.marks, uncached=bound.uncached
+        )
         graph = whole.only(*targets)
         problems += (graph if only else whole).check()
         return graph, in_file_order(problems)
@@ -199,6 +216,8 @@ def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | 
         for field, value in node.explicit().items():
             try:
                 entry[field] = _plain(value, names, Path(folder) if folder else None)
+                if field in type(node).definition.targets:
+                    entry[field] = braces_kept(entry[field])
             except TypeError:
                 fix = "load it from a file with a node, or save it first"
                 wanted = "something a file can hold"
@@ -211,13 +230,18 @@ def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | 
 
 
 def _flat_names(graph: Graph) -> dict[Node[Any], str]:
-    """The graph's names without the slash of sub-workflows, still each of its own."""
+    """The graph's names as a file may hold them, still each of its own.
+
+    They lose the slash of sub-workflows, and what tells the variants of a sweep apart.
+    """
     names: dict[Node[Any], str] = {}
-    taken = {label for label in graph.names.values() if "/" not in label}
+    taken = {label for label in graph.names.values() if label.isidentifier()}
+    counts: dict[str, int] = {}
     for node, label in graph.names.items():
-        name = label.replace("/", "__")
-        while "/" in label and name in taken:
-            name += "_"
+        name = stem = label if label in taken else plain_name(label).replace("/", "__")
+        while name != label and name in taken:
+            counts[stem] = counts.get(stem, 1) + 1
+            name = f"{stem}_{counts[stem]}"
         taken.add(name)
         names[node] = name
     return names

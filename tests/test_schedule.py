@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ from sdgraph.graph import Graph
 from sdgraph.models import ModelCache
 from sdgraph.node import Node
 from sdgraph.run import Session
+from sdgraph.schedule import AHEAD
+from sdgraph.values import Checkpoint
 from tests import fakes, toys
 
 
@@ -57,3 +61,29 @@ def test_a_plan_without_models_stays_in_the_calling_thread() -> None:
 
     Session().run(Graph.of(*[Where(number=n) for n in range(20)]))
     assert threads == {threading.current_thread().name}
+
+
+def test_light_steps_are_not_far_ahead_of_the_models(tmp_path: Path) -> None:
+    whole = {name: fakes.safetensors(b"w") for name in ("unet", "vae")}
+    model = str(fakes.checkpoint(tmp_path / "model", **whole))
+
+    class Slow(toys.Dream):
+        def run(self, prompt: str, checkpoint: Checkpoint, models: Any, progress: Any) -> str:
+            time.sleep(0.01)  # in which light threads could do all there is
+            return prompt
+
+    texts = [toys.Text(text=str(n)) for n in range(30)]
+    targets = [Slow(prompt=text, checkpoint=model) for text in texts]  # type: ignore[arg-type]
+    graph = Graph(tuple(targets), Graph.of(*targets).nodes, Graph.of(*targets).names, variants=True)
+    held, most = 0, 0
+
+    def count(event: events.Event) -> None:
+        nonlocal held, most
+        if isinstance(event, events.NodeFinished) and event.node.startswith("text"):
+            held, most = held + 1, max(most, held + 1)
+        elif isinstance(event, events.Released):
+            held -= 1
+
+    session = Session(device="cpu", models=ModelCache(fakes.Loader()), store=None)
+    session.run(graph, count)
+    assert held == 0 and 1 <= most <= AHEAD + 2

@@ -22,6 +22,7 @@ from .app import (
     Vram,
     verb,
 )  # fmt: skip
+from .sweeping import Overwrite, Sheet, Sweeping, Table, Yes, Zip, sweep_run
 
 if TYPE_CHECKING:
     from sdgraph.run import Session
@@ -68,10 +69,18 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print events as JSON lines")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    side_by_side: Zip = False,
+    sheet: Sheet = None,
+    table: Table = None,
+    overwrite: Overwrite = False,
+    yes: Yes = False,
     allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
-    """Run a workflow, or make a saved picture again."""
+    """Run a workflow, or make a saved picture again.
+
+    An input with several values (seed=1..50, prompt=@prompts.txt, style='[a, b]') makes a sweep.
+    """
     from sdgraph.explanation import Explained
     from sdgraph.request import folder_named, opened, registry_with, requested
     from sdgraph.terminal import say_table, watching
@@ -80,7 +89,14 @@ def run(
 
     session = _session(device, dtype, vram, ram, no_cache)
     workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
-    graph = requested(workflow, inputs or (), changes or ()).graph(only or ())
+    asked = requested(workflow, inputs or (), changes or ())
+    how = Sweeping(side_by_side, sheet, table, overwrite, yes)
+    if asked.axes:
+        with continued(session):
+            sweep_run(session, asked, only or (), how, quiet=quiet, as_json=as_json)
+        return
+    how.refuse()
+    graph = asked.graph(only or ())
     with watching(graph, quiet=quiet, as_json=as_json) as watch, continued(session):
         told = Explained(graph, watch.listener, remembers=not no_cache) if explain else None
         values = session.run(graph, told or watch.listener, keep_going=keep_going)
@@ -102,6 +118,7 @@ def plan(
     packs: Packs = None,
     no_cache: NoCache = False,
     allow_pickle: Pickles = False,
+    side_by_side: Zip = False,
     debug: Debug = False,
 ) -> None:
     """Show the steps of a run, what they load, and the memory they take.
@@ -114,7 +131,8 @@ def plan(
 
     session = _session(device, dtype, vram, ram, no_cache)
     workflow = opened(file, registry_with(packs or ()))
-    made = session.plan(requested(workflow, inputs or (), changes or ()).graph(only or ()))
+    asked = requested(workflow, inputs or (), changes or ())
+    made = session.plan(asked.graph(only or (), side_by_side=side_by_side))
     say(f"on {made.device}, {made.dtype}")
     say_table(["", "node", "type", "loads", "beside that", "releases"], [*plan_rows(made)])
     say(plan_totals(made))

@@ -1,0 +1,59 @@
+"""Many variants of a workflow in one run, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from . import events
+from .outfiles import apart, refuse_existing
+from .run import Session, default_session
+from .sweep import Sweep, variants
+from .variants import Account, VariantRecord
+from .workflow import Workflow
+
+
+def run_many(
+    workflow: Workflow,
+    /,
+    *,
+    zip: bool = False,  # noqa: A002  what it is called on the command line, and in Python
+    overwrite: bool = False,
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    **inputs: Any,
+) -> list[VariantRecord]:
+    """A record of each variant, in order; all are made in one run, in which equal nodes are one.
+
+    A list, tuple, range or iterator gives an input several values; all combinations are made, or
+    with `zip` the first values together, then the second. Raises InvalidWorkflow, also where
+    files are there already and `overwrite` is not set, and NodeFailed; finished files stay.
+    """
+    several = (list, tuple, range, Iterator)
+    axes = {name: tuple(value) for name, value in inputs.items() if isinstance(value, several)}
+    fixed = {name: value for name, value in inputs.items() if name not in axes}
+    sweep = apart(workflow, variants(fixed, axes, side_by_side=zip))
+    if not overwrite:
+        refuse_existing(sweep)
+    account = Account(sweep)
+    values = run_sweep(session or default_session(), sweep, account, on_event)
+    names = sweep.graph.names
+    return [
+        replace(
+            account.record(place),
+            values={name: values[names[node]] for name, node in targets.items()},
+        )
+        for place, targets in enumerate(sweep.targets)
+    ]
+
+
+def run_sweep(session: Session, sweep: Sweep, *listeners: events.Listener | None) -> dict[str, Any]:
+    """Runs a sweep's graph; each event goes to every listener in turn."""
+    hearing = [each for each in listeners if each is not None]
+
+    def listen(event: events.Event) -> None:
+        for each in hearing:
+            each(event)
+
+    return session.run(sweep.graph, listen)

@@ -1,0 +1,134 @@
+"""A sweep of 200 variants of a workflow with six nodes, beside a bare diffusers loop."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from sdgraph import Session, events, run_many, shipped
+from sdgraph.graph import plain_name
+from sdgraph.workflow import Workflow, workflow_from_yaml
+from sdgraph.workflow import shipped as workflows
+
+from .timing import Row, paired
+
+VARIANTS = 200
+ROUNDS = 3
+BOX = (35, 20, 59, 44)
+STAR = "a yellow star on the left on a brown background"
+PAIR = "a yellow star on the left and a blue ring on the right on a brown background"
+
+FLOW = f"""\
+inputs:
+  photo: {{type: Path}}
+  seed: 0
+nodes:
+  photo: {{type: LoadImage, path: $inputs.photo}}
+  edges: {{type: Canny, image: $photo}}
+  window: {{type: Mask, image: $photo, box: {list(BOX)}}}
+  star: {{type: ControlNet, control: $edges, prompt: {STAR}, steps: 4, guidance: 3.0, seed: $inputs.seed, checkpoint: tiny/text-to-image, controlnet: tiny/controlnet-edges}}
+  pair: {{type: Inpaint, image: $star, mask: $window, prompt: {PAIR}, steps: 4, guidance: 3.0, seed: $inputs.seed, checkpoint: tiny/inpaint}}
+  scene: {{type: Save, image: $pair, path: "ours/{{seed:04d}}.png"}}
+"""  # noqa: E501  a workflow has a line for each node
+
+PHOTO = workflows()["inpaint"].parent / "samples" / "red_star.png"
+
+
+def swept(
+    session: Session, workflow: Workflow, count: int, listener: events.Listener | None = None
+) -> Callable[[], object]:
+    """The sweep, as a person asks for it: binding, checks, plan and all."""
+    return lambda: run_many(
+        workflow, session=session, on_event=listener, overwrite=True,
+        photo=PHOTO, seed=range(count),
+    )  # fmt: skip
+
+
+def bare(folder: Path, count: int) -> Callable[[], object]:
+    """The loop over seeds that a script with the loaded pipelines would have."""
+    import cv2
+    import diffusers
+    import torch
+
+    dtype = torch.float32
+    control = diffusers.ControlNetModel.from_pretrained(
+        shipped.folder("tiny/controlnet-edges"), dtype=dtype
+    )
+    star = diffusers.StableDiffusionControlNetPipeline.from_pretrained(
+        shipped.folder("tiny/text-to-image"), controlnet=control, dtype=dtype
+    )
+    pair = diffusers.StableDiffusionInpaintPipeline.from_pretrained(
+        shipped.folder("tiny/inpaint"), dtype=dtype
+    )
+    for pipeline in (star, pair):
+        pipeline.set_progress_bar_config(disable=True)
+    common = {"num_inference_steps": 4, "guidance_scale": 3.0}
+
+    def made(pipeline: Any, seed: int, **call: Any) -> PIL.Image.Image:
+        # A script that wants the same picture each time makes its scheduler anew, as the node does.
+        pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        found: PIL.Image.Image = pipeline(generator=generator, **common, **call).images[0]
+        return found
+
+    def loop() -> None:
+        photo = PIL.Image.open(PHOTO).convert("RGB")
+        found = cv2.Canny(np.asarray(photo), 100, 200)
+        edges = PIL.Image.fromarray(np.repeat(found[..., None], 3, axis=2))
+        area = np.zeros(found.shape, dtype=np.uint8)
+        area[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 255
+        mask = PIL.Image.fromarray(area)
+        width, height = photo.size
+        for seed in range(count):
+            first = made(star, seed, prompt=STAR, image=edges)
+            second = made(pair, seed, prompt=PAIR, image=first, mask_image=mask, width=width,
+                          height=height, strength=1.0)  # fmt: skip
+            second.save(folder / f"{seed:04d}.png")
+
+    return loop
+
+
+def rows() -> Iterator[Row]:
+    """How often each node ran, and the CPU time of a variant beside the loop's."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        workflow = workflow_from_yaml(FLOW, folder=folder)
+        session = Session(device="cpu", store=None)
+        (theirs := folder / "theirs").mkdir()
+        started: Counter[str] = Counter()
+
+        def count(event: events.Event) -> None:
+            if isinstance(event, events.NodeStarted):
+                started[plain_name(event.node)] += 1
+
+        swept(session, workflow, VARIANTS, count)()
+        shared = {name: times for name, times in started.items() if times != VARIANTS}
+        yield Row(
+            f"{VARIANTS} variants of 6 nodes: runs of the shared nodes",
+            ", ".join(f"{name} {times}" for name, times in shared.items()),
+            f"{3 * VARIANTS} one workflow after another", f"{started.total()} runs in all",
+            "each once",
+        )  # fmt: skip
+        loop = bare(theirs, VARIANTS)
+        loop()
+        ours, its, ratio = paired(swept(session, workflow, VARIANTS), loop, ROUNDS)
+        equal = sum(_same(folder / "ours" / each.name, each) for each in theirs.iterdir())
+        yield Row(
+            f"{VARIANTS} variants of 6 nodes, files written: a variant",
+            f"{ours / VARIANTS * 1e3:.1f} ms CPU",
+            f"diffusers loop {its / VARIANTS * 1e3:.1f} ms",
+            f"{ratio:.3f}, {equal} of {VARIANTS} equal", "≤ 1.05, equal",
+        )  # fmt: skip
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two pictures agree in the box; outside it the node keeps what it was given."""
+    left, top, right, bottom = BOX
+    first, second = (np.asarray(PIL.Image.open(each).convert("RGB")) for each in (one, other))
+    return np.array_equal(first[top:bottom, left:right], second[top:bottom, left:right])
