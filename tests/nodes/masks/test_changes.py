@@ -11,9 +11,8 @@ from sdgraph import Session, run
 from sdgraph.nodes import MaskFeather, MaskGrow, MaskInvert, MaskResize
 from sdgraph.nodes.world import masks, scene
 from sdgraph.values import Mask
-
-from ..failing import refused_at_construction
-from ..photos import noisy, photo
+from tests.nodes.failing import refused_at_construction
+from tests.nodes.photos import noisy, photo
 
 GREY = Mask(noisy((30, 40)))
 

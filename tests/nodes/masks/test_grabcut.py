@@ -10,9 +10,8 @@ from sdgraph import Session, run
 from sdgraph.nodes import MaskGrabCut
 from sdgraph.nodes.world import masks, render, scene
 from sdgraph.values import Image
-
-from ..failing import failure, refused_at_construction
-from ..photos import photo
+from tests.nodes.failing import failure, refused_at_construction
+from tests.nodes.photos import photo
 
 
 def boxed(truth: np.ndarray) -> list[int]:  # type: ignore[type-arg]

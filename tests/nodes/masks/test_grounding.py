@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import MaskByGrounding, MaskBySam
 from sdgraph.values import Image, Mask
+from tests.nodes.failing import failure, refused_at_construction, refused_before_load
+from tests.nodes.photos import photo
 
-from ..failing import failure, refused_at_construction, refused_before_load
-from ..photos import photo
 from . import tiny_models
 
 

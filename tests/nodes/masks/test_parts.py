@@ -16,8 +16,7 @@ from sdgraph import Session, run
 from sdgraph.nodes import MaskFillHoles, MaskLargest
 from sdgraph.nodes.world import masks, scene
 from sdgraph.values import Mask
-
-from ..failing import failure
+from tests.nodes.failing import failure
 
 HARD = arrays.arrays(
     np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12),

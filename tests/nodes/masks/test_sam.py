@@ -11,9 +11,9 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import MaskBySam
 from sdgraph.values import Image, Mask
+from tests.nodes.failing import failure, refused_at_construction, refused_before_load
+from tests.nodes.photos import clear_photo, photo
 
-from ..failing import failure, refused_at_construction, refused_before_load
-from ..photos import clear_photo, photo
 from . import tiny_models
 
 

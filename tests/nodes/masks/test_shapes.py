@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from sdgraph.nodes import Mask, MaskBox, MaskBrush, MaskEllipse, MaskPolygon
 from sdgraph.nodes.masks.shapes import Shape, within
 from sdgraph.values import Image
-
-from ..failing import refused_at_construction
-from ..photos import photo
+from tests.nodes.failing import refused_at_construction
+from tests.nodes.photos import photo
 
 CANVAS = photo(40, 30)
 ROWS, COLUMNS = np.mgrid[:30, :40]
@@ -28,7 +27,7 @@ def drawn(node: Shape, image: Image = CANVAS) -> Any:
 @given(st.tuples(*[st.integers(-20, 60)] * 4).filter(lambda b: b[0] < b[2] and b[1] < b[3]))
 def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...]) -> None:
     left, top, right, bottom = bounds
-    inside = (COLUMNS >= left) & (COLUMNS < right) & (ROWS >= top) & (ROWS < bottom)
+    inside = (left <= COLUMNS) & (right > COLUMNS) & (top <= ROWS) & (bottom > ROWS)
     node = MaskBox(image=CANVAS, box=list(bounds))
     if inside.any():
         assert (drawn(node) == np.where(inside, 255, 0)).all()

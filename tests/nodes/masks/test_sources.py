@@ -12,9 +12,8 @@ from sdgraph.media import read_image
 from sdgraph.nodes import MaskFromAlpha, MaskFromColor, MaskFromFile
 from sdgraph.nodes.world import COLOURS, masks, render, scene
 from sdgraph.values import Image
-
-from ..failing import failure, refused_at_construction, refused_before_load
-from ..photos import clear_photo, photo
+from tests.nodes.failing import failure, refused_at_construction, refused_before_load
+from tests.nodes.photos import clear_photo, photo
 
 
 def test_a_file_is_its_brightness(session: Session, photo_file: Path) -> None:

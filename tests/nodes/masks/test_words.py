@@ -14,9 +14,9 @@ from sdgraph.checkpoints import Part
 from sdgraph.identities import identity
 from sdgraph.nodes import MaskByWords
 from sdgraph.values import Mask
+from tests.nodes.failing import failure, refused_at_construction, refused_before_load
+from tests.nodes.photos import photo
 
-from ..failing import failure, refused_at_construction, refused_before_load
-from ..photos import photo
 from . import tiny_models
 
 
