@@ -12,6 +12,7 @@ from .errors import (
 from .graph import Graph
 from .node import In, Node
 from .run import Session, plan, run
+from .store import Store
 from .weights import Checkpoint, Lora
 from .workflow import Workflow, load_workflow, to_yaml
 
@@ -31,6 +32,7 @@ __all__ = [
     "NodeFailed",
     "SdgraphError",
     "Session",
+    "Store",
     "Workflow",
     "load_workflow",
     "plan",
