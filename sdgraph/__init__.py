@@ -13,6 +13,7 @@ from .graph import Graph
 from .many import run_many
 from .node import In, Node
 from .run import Session, plan, run
+from .store import Store
 from .weights import Checkpoint, Lora
 from .workflow import Workflow, load_workflow, to_yaml
 
@@ -32,6 +33,7 @@ __all__ = [
     "NodeFailed",
     "SdgraphError",
     "Session",
+    "Store",
     "Workflow",
     "load_workflow",
     "plan",

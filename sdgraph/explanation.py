@@ -12,19 +12,26 @@ from .wording import seconds_words
 
 
 class Explained:
-    """A listener that notes what became of each node, and hands every event on."""
+    """A listener that notes what became of each node; `remembers` is whether anything could be."""
 
-    def __init__(self, graph: Graph, listener: events.Listener | None, *, remembers: bool) -> None:
+    def __init__(self, graph: Graph, *, remembers: bool) -> None:
         self._graph = graph
-        self._listener = listener
         self._remembers = remembers
         self._became: dict[str, events.Event] = {}
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.NodeStarted | events.Reused | events.Skipped):
             self._became[event.node] = event
-        if self._listener is not None:
-            self._listener(event)
+
+    def before(self, listener: events.Listener | None) -> events.Listener:
+        """A listener that has this one hear each event first."""
+
+        def both(event: events.Event) -> None:
+            self(event)
+            if listener is not None:
+                listener(event)
+
+        return both
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """A row for each node: its name, whether it ran, and why."""

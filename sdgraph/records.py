@@ -7,11 +7,13 @@ header alone says what the value is, so that a plan reads no arrays.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from . import values
 from .arrays import ArrayValue
@@ -29,6 +31,7 @@ VERSION = 1
 
 _LONGEST_HEADER = 100_000_000
 _LONG = 2**63
+_AT_ONCE = 4096
 _SAMPLE = 2**16
 _DTYPES = {"U8": "uint8", "F32": "float32"}
 
@@ -84,24 +87,24 @@ def to_bytes(value: object, header: Header) -> bytes:
     return made
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: str | Path) -> Header:
     """What a record says of its value, its arrays left unread; raises OSError, Damaged, Newer.
 
     Finds a file that was cut short, and one with a damaged header.
     """
-    with path.open("rb") as file:
+    with FileIO(path) as file:
         told, _ = _opened(file)
     return _header(told)
 
 
-def read_value(path: Path, content: str) -> Any:
+def read_value(path: str | Path, content: str) -> Any:
     """The value in a record; raises OSError, Newer, and Damaged where it is not of that content.
 
     So any wrong byte is found.
     """
-    with path.open("rb") as file:
+    with FileIO(path) as file:
         told, tensors = _opened(file)
-        data = file.read()
+        data = file.readall()
     header = _header(told)
     try:
         arrays = {
@@ -117,20 +120,24 @@ def read_value(path: Path, content: str) -> Any:
     return value
 
 
-def _opened(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
+def _opened(file: FileIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """What stands in the header, and the tensors' places; leaves the file where they begin."""
     try:
-        length = int.from_bytes(file.read(8), "little")
+        start = file.read(_AT_ONCE)
+        length = int.from_bytes(start[:8], "little")
         if not 2 <= length <= _LONGEST_HEADER:
             raise ValueError(f"a header of {length} bytes")
-        tensors = json.loads(file.read(length).decode())
+        if len(start) < 8 + length:
+            file.seek(0)
+            start = file.read(8 + length)
+        tensors = json.loads(start[8 : 8 + length])
         marked = tensors.pop("__metadata__")
         version = int(marked["sdgraph_result"])
         if version > VERSION:
             raise Newer(f"version {version}, and this is {VERSION}")
         told = json.loads(marked["record"])
         end = max((each["data_offsets"][1] for each in tensors.values()), default=0)
-        size = file.seek(0, 2)
+        size = os.fstat(file.fileno()).st_size
         if version < 1 or size != 8 + length + end:
             raise ValueError(f"{size} bytes of {8 + length + end}")
         file.seek(8 + length)

@@ -132,6 +132,9 @@ def plan_totals(plan: Plan) -> str:
     """How much will be loaded and fetched, and how much memory it takes, in words."""
     loads = f"{count_words(len(plan.loads), 'component')} loaded"
     lines = [f"\n{count_words(len(plan.steps), 'step')}, {loads} ({size_words(plan.bytes_loaded)})"]
+    if reused := sum(step.action == "reuse" for step in plan.steps):
+        spared = count_words(len(plan.graph.nodes) - len(plan.steps), "node")
+        lines.append(f"{count_words(reused, 'result')} remembered, {spared} not needed for that")
     if plan.uses_models:
         lines += _peaks(plan)
     for checkpoint in plan.fetches:

@@ -27,6 +27,9 @@ DEFAULT_BYTES = 4 * 2**30
 _SUFFIX = ".safetensors"
 _ABANDONED_S = 3600
 """A file that is being written longer than this was left by a process that was killed."""
+_LOOKED = ".looked"
+_LOOK_AGAIN_S = 60
+"""A process that begins looks through the folder only if none did so just before."""
 _SLACK = 20
 """The folder is looked through again when this part of the budget was written since.
 
@@ -42,7 +45,7 @@ class Lost(Exception):
 class Entry(NamedTuple):
     """One file of the shelf, as its folder tells of it."""
 
-    path: Path
+    path: str
     bytes: int
     used: float
     """When it was last used, in seconds since 1970."""
@@ -83,6 +86,7 @@ class Shelf:
     def __init__(self, folder: Path | None = None, limit: int = DEFAULT_BYTES) -> None:
         self.folder = home() / "results" if folder is None else Path(folder)
         self.limit = limit
+        self._root = f"{self.folder}{os.sep}"  # a thousand paths are joined faster as texts
         self.troubles: deque[str] = deque()
         """What went wrong and has not been told yet."""
         self._told: set[str] = set()
@@ -93,10 +97,10 @@ class Shelf:
         """The bytes written since the folder was last looked through, None before the first."""
         self._held = 0
 
-    def place(self, key: bytes) -> Path:
+    def place(self, key: bytes) -> str:
         """The file of a key's record."""
         name = key.hex()
-        return self.folder / name[:2] / f"{name}{_SUFFIX}"
+        return f"{self._root}{name[:2]}{os.sep}{name}{_SUFFIX}"
 
     def get(self, key: bytes) -> Shelved | None:
         """What is kept under a key; one that is damaged is removed and counts for nothing."""
@@ -150,7 +154,7 @@ class Shelf:
 
     def entries(self) -> Iterator[Entry]:
         """Every record there is, in no order."""
-        return (each for each in _files(self.folder) if _is_record(each.path))
+        return (each for each in _files(self.folder) if _is_record(each))
 
     def header(self, entry: Entry) -> Header | None:
         """What a record says of its value, None where it cannot be read or is newer."""
@@ -167,7 +171,7 @@ class Shelf:
         now, count, freed = time.time(), 0, 0
         kept: list[Entry] = []
         for each in _files(self.folder):
-            if not _is_record(each.path):
+            if not _is_record(each):
                 if abs(now - each.used) > _ABANDONED_S:
                     _remove(each.path)
             elif older is not None and now - each.used > older and _remove(each.path):
@@ -178,12 +182,14 @@ class Shelf:
                     # The clock was wrong: it must not seem newer than all that is used from now.
                     _touch(each.path)
         held = sum(each.bytes for each in kept)
-        for each in sorted(kept, key=lambda entry: (min(entry.used, now), entry.used, entry.path)):
-            if limit is None or held <= limit:
-                break
-            if _remove(each.path):
-                held, count, freed = held - each.bytes, count + 1, freed + each.bytes
+        if limit is not None and held > limit:
+            kept.sort(key=lambda entry: (min(entry.used, now), entry.used, entry.path))
+            for each in kept:
+                if held > limit and _remove(each.path):
+                    held, count, freed = held - each.bytes, count + 1, freed + each.bytes
         self._held, self._written = held, 0
+        with suppress(OSError):
+            (self.folder / _LOOKED).touch()
         return count, freed
 
     def clear(self) -> tuple[int, int]:
@@ -196,22 +202,32 @@ class Shelf:
 
     def _make_room(self, written: int) -> None:
         """Keeps to the budget; others write too, so the folder is looked through now and then."""
+        if self._written is None and self._was_looked_through():
+            self._written = 0
         if self._written is not None:
             self._written += written
             if self._written <= min(self.limit - self._held, self.limit // _SLACK):
                 return
         self.prune(self._goal)
 
-    def _discard(self, path: Path, error: Exception) -> None:
+    def _was_looked_through(self) -> bool:
+        try:
+            looked = (self.folder / _LOOKED).stat().st_mtime
+        except OSError:
+            return False
+        return abs(time.time() - looked) < _LOOK_AGAIN_S
+
+    def _discard(self, path: str, error: Exception) -> None:
+        name = Path(path).name
         if isinstance(error, FileNotFoundError):
-            self._tell(f"a remembered result is gone ({path.name}); it is made again")
+            self._tell(f"a remembered result is gone ({name}); it is made again")
         elif isinstance(error, OSError):
             reason = error.strerror or str(error)
             self._tell(f"remembered results in {self.folder} cannot be read: {reason}")
         else:
             if isinstance(error, Damaged):
                 _remove(path)
-            self._tell(f"a remembered result is damaged ({path.name}): {error}; it is made again")
+            self._tell(f"a remembered result is damaged ({name}): {error}; it is made again")
 
     def _tell(self, text: str) -> None:
         """Keeps a text to be told, once."""
@@ -225,16 +241,16 @@ def _files(folder: Path) -> Iterator[Entry]:
     for below in _listed(folder):
         if len(below.name) != 2:
             continue
-        for file in _listed(Path(below.path)):
+        for file in _listed(below.path):
             if _OURS.fullmatch(file.name):
                 try:
                     found = file.stat(follow_symlinks=False)
                 except OSError:
                     continue  # somebody else removed it
-                yield Entry(Path(file.path), found.st_size, found.st_mtime)
+                yield Entry(file.path, found.st_size, found.st_mtime)
 
 
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
+def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return list(found)
@@ -242,11 +258,11 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _is_record(path: Path) -> bool:
-    return not path.name.startswith(".")
+def _is_record(entry: Entry) -> bool:
+    return not os.path.basename(entry.path).startswith(".")  # noqa: PTH119  of a thousand texts
 
 
-def _is_newer(path: Path) -> bool:
+def _is_newer(path: str) -> bool:
     try:
         records.read_header(path)
     except Newer:
@@ -256,15 +272,15 @@ def _is_newer(path: Path) -> bool:
     return False
 
 
-def _touch(path: Path) -> None:
+def _touch(path: str) -> None:
     """Notes that a record was used now; where it may not be written to, nothing is noted."""
     with suppress(OSError):
         os.utime(path)
 
 
-def _remove(path: Path) -> bool:
+def _remove(path: str) -> bool:
     try:
-        path.unlink()
+        Path(path).unlink()
     except OSError:
         return False
     return True

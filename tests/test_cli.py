@@ -267,6 +267,7 @@ def test_a_failed_node_is_named_with_its_line_and_exit_code_1(
         "boom.yaml:3:6: b: RuntimeError: the toy broke\n"
         "  3 |   b: {type: ToyBoom, image: $a}\n"
         "    |      ^\n"
+        f"what was done is remembered; go on with: sdgraph run boom.yaml --nodes {TOYS}\n"
     )
 
 
@@ -544,6 +545,7 @@ def test_ctrl_c_stops_within_a_step_and_leaves_no_partial_file(tmp_path: Path) -
     _, err = running.communicate(timeout=20)
     assert time.monotonic() - began < 3
     assert running.returncode == 130
-    assert err == "stopped; finished files stay\n"
+    assert err.startswith("stopped; finished files stay\nwhat was done is remembered; go on with: ")
+    assert err.endswith(f"sdgraph run slow.yaml --json --nodes {TOYS}\n")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"slow.yaml", "done.png"}

@@ -31,7 +31,7 @@ def key(number: int) -> bytes:
 
 def put(here: Shelf, number: int, value: Any) -> Path:
     here.put(key(number), value, content_of(value), node="Toy", seconds=1.0, files={})
-    return here.place(key(number))
+    return Path(here.place(key(number)))
 
 
 def noise(number: int, side: int = 20) -> Image:
@@ -39,7 +39,7 @@ def noise(number: int, side: int = 20) -> Image:
 
 
 def numbers(here: Shelf) -> set[int]:
-    return {int(each.path.stem, 16) for each in here.entries()}
+    return {int(Path(each.path).stem, 16) for each in here.entries()}
 
 
 def test_what_is_put_is_there_for_a_new_process(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> No
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     other = put(here, 2, noise(2)).read_bytes()
-    made = {
+    made: dict[str, bytes | bytearray] = {
         "cut": data[:-9], "empty": b"", "garbage": b"x" * 99, "flipped": data, "other": other,
     }  # fmt: skip
     path.unlink() if damage == "gone" else path.write_bytes(made[damage])

@@ -97,12 +97,15 @@ def run(
         return
     how.refuse()
     graph = asked.graph(only or ())
-    with watching(graph, quiet=quiet, as_json=as_json) as watch, continued(session):
-        told = Explained(graph, watch.listener, remembers=not no_cache) if explain else None
-        values = session.run(graph, told or watch.listener, keep_going=keep_going)
-    watch.finish(values)
-    if told is not None:
-        say_table((), [*told.rows()])
+    told = Explained(graph, remembers=not no_cache) if explain else None
+    try:
+        with watching(graph, quiet=quiet, as_json=as_json) as watch, continued(session):
+            listener = told.before(watch.listener) if told is not None else watch.listener
+            values = session.run(graph, listener, keep_going=keep_going)
+        watch.finish(values)
+    finally:
+        if told is not None:
+            say_table((), [*told.rows()])
 
 
 @verb
