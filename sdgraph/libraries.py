@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 PIXELS = ("numpy", "pillow", "opencv-python-headless", "opencv-python", "av")
 """What any node may make pixels with."""
 
-MODELS = ("torch", "diffusers", "transformers", "peft")
+MODELS = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "torchao")
 """What models compute with."""
 
 

@@ -63,15 +63,8 @@ class Session:
         NodeFailed when a node raises: at once, or with `keep_going` when all is done that needs
         none of the failed. Finished files stay.
         """
-        with one_look():
-            _refuse_problems(graph)
-            made = self._surely_planned(graph)
         clock = events.Clock(on_event)
-        if fetches := made.fetches:
-            _fetch(graph, fetches, clock)
-            with one_look():
-                _refuse_problems(graph)
-                made = self._planned(graph, made.device, made.dtype)
+        made = self._prepared(graph, clock)
         reused = sum(step.action == "reuse" for step in made.steps)
         clock.emit(events.RunStarted, len(made.steps) - reused, reused, made.device)
         for trouble in self.store.troubles() if self.store is not None else ():
@@ -79,8 +72,22 @@ class Session:
         results = self._carried_out(made, clock, keep_going)
         return {graph.names[node]: results[node] for node in graph.targets}
 
+    def _prepared(
+        self, graph: Graph, clock: events.Clock, made: Mapping[Node[Any], Found] | None = None
+    ) -> Plan:
+        """The plan of a run, every checkpoint that it loads being here."""
+        with one_look():
+            _refuse_problems(graph)
+            found = self._surely_planned(graph, made)
+        if fetches := found.fetches:
+            _fetch(graph, fetches, clock)
+            with one_look():
+                _refuse_problems(graph)
+                found = self._planned(graph, found.device, found.dtype, made)
+        return found
+
     def _carried_out(self, plan: Plan, clock: events.Clock, keep_going: bool) -> dict[Any, Any]:
-        """Walks a plan; what was remembered and turns out to be lost is planned anew."""
+        """Walks a plan; where what was remembered is lost, plans the rest anew."""
         made: dict[Node[Any], Found] = {}
         loads = bytes_loaded = 0
         while True:
@@ -90,7 +97,7 @@ class Session:
                 break
             except Lost:
                 made = steps.made()
-                plan = self._planned(plan.graph, plan.device, plan.dtype, made)
+                plan = self._prepared(plan.graph, clock, made)
             finally:
                 steps.close()
                 self.models.rest()
@@ -98,14 +105,14 @@ class Session:
         clock.emit(events.RunFinished, clock.now(), loads, bytes_loaded)
         return steps.results
 
-    def _surely_planned(self, graph: Graph) -> Plan:
+    def _surely_planned(self, graph: Graph, made: Mapping[Node[Any], Found] | None) -> Plan:
         """The plan on a device that is there; torch is asked where a node needs it."""
-        made = self._planned(graph, *self._place(graph))
-        if made.runs_models:
+        found = self._planned(graph, *self._place(graph), made)
+        if found.runs_models:
             place = self._place(graph, sure=True)
-            if place != (made.device, made.dtype):
-                return self._planned(graph, *place)
-        return made
+            if place != (found.device, found.dtype):
+                return self._planned(graph, *place, made)
+        return found
 
     def _place(self, graph: Graph, *, sure: bool = False) -> tuple[str, str]:
         """The device and the dtype to run in; torch is asked if need be, and only if `sure`.

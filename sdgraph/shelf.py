@@ -147,7 +147,7 @@ class Shelf:
         except MediaError as error:
             self._unwritable = True
             told = error.problem.found if error.problem else str(error)
-            self._tell(f"results are not kept: {self.folder} is {told}; the run goes on")
+            self._tell(f"results are not kept in {self.folder}: {told}; the run goes on")
             return
         self._lost.discard(key)
         self._make_room(len(data))
