@@ -145,7 +145,7 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: Schema, required: bool) 
     is_list = any(form.get("type") == "array" for form in forms)
     if port is not None:
         kind = f"a list, each {port.kind}" if is_list else port.kind
-        example: Any = [f"${name}"] if is_list else f"${name}"
+        example: Any = _several(name, forms) if is_list else f"${name}"
     elif name in (*cls.definition.sources, *cls.definition.targets):
         kind = "a file to read" if name in cls.definition.sources else "a file to write"
         example = f"{name}.png"
@@ -153,6 +153,12 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: Schema, required: bool) 
         kind, example = type_words(schema), _example(schema)
     default = schema.get("default")
     return FieldDoc(name, kind, required, default, described, port is not None, example)
+
+
+def _several(name: str, forms: Sequence[Schema]) -> list[str]:
+    """As many wires as a list of a port must have at least."""
+    least = max(form.get("minItems", 1) for form in forms)
+    return [f"${name}", *(f"${name}_{number}" for number in range(2, least + 1))]
 
 
 def type_words(schema: Schema) -> str:

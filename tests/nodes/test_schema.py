@@ -39,6 +39,7 @@ PARAMETERS: dict[str, Any] = {
     "color": "red",
 }
 SOURCES: dict[str, dict[str, Any]] = {
+    "Grid": {"images": [photo(8, 8)]},
     "Mask": {"path": "mask.png"},
     "MaskBySam": {"box": [1, 1, 3, 3]},
     "MaskIntersect": {"masks": [spot(8, 8), spot(8, 8)]},
