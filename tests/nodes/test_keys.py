@@ -54,6 +54,8 @@ AROUND: dict[str, dict[str, Any]] = {
     "Turbo": {"steps": 4},
 }
 """What must be set beside a field, for some nodes, before it may be."""
+PAIRED = {"width": 8, "height": 8}
+"""Sizes that go together."""
 ALONE = {("Mask", "alpha")}
 """Fields of which one value alone goes with the rest."""
 
@@ -115,7 +117,8 @@ def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], tmp_path: Path
     for name in cls.model_fields:
         if (cls.__name__, name) in ALONE:
             continue
-        for fields in (least, {**least, **AROUND.get(cls.__name__, {})}):
+        pair = PAIRED if name in PAIRED and set(PAIRED) <= set(cls.model_fields) else {}
+        for fields in (least, {**least, **AROUND.get(cls.__name__, {})}, {**least, **pair}):
             if len(flipped(cls, name, fields, tmp_path)) > 1:
                 break
         else:
