@@ -62,7 +62,10 @@ class Save(Node[Path]):
     effect: ClassVar[bool] = True
 
     image: In[Image | values.Mask] = Field(description="what to save")
-    path: TargetFile = Field(description="the suffix chooses the format: .png, .jpg, .webp …")
+    path: TargetFile = Field(
+        description="the suffix chooses the format: .png, .jpg, .webp …; in a workflow file it may "
+        "hold inputs: {seed:04d}_{prompt_slug}.png"
+    )
     quality: int = Field(
         default=95, ge=1, le=100, description="for JPEG and WebP; 100 is lossless WebP"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import get_args
@@ -15,9 +16,10 @@ from sdgraph.nodes.offloading import Offload
 from sdgraph.nodes.tuning import KNOBS
 from sdgraph.nodes.world import parse
 from sdgraph.registry import installed
+from sdgraph.request import requested
 from sdgraph.values import Image
 from sdgraph.weights import QUANTIZATIONS
-from sdgraph.workflow import shipped, workflow_from_yaml
+from sdgraph.workflow import load_workflow, shipped, workflow_from_yaml
 from tests.nodes import lora_files
 
 README = Path(__file__).parents[1] / "README.md"
@@ -116,3 +118,36 @@ def test_every_prompt_of_the_examples_speaks_of_the_tiny_world() -> None:
     assert len(prompts) >= 7
     for prompt in prompts:
         parse(prompt)
+
+
+def test_every_sweep_of_the_readme_is_as_many_variants_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prompts = ["a red star on a navy background", "a white cross on a teal background"] * 2
+    (tmp_path / "prompts.txt").write_text("\n".join(prompts))
+    shutil.copytree(SAMPLES, tmp_path / "pictures")
+    (block,) = [each for each in blocks("bash") if "seed=1..50" in each]
+    counts = []
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)[2:]
+        inputs = [word for word in words if re.match(r"\w+=", word)]
+        changes = [word for word in words if word.startswith("result.path=")]
+        asked = requested(load_workflow(words[0], out=tmp_path), inputs, changes)
+        counts.append(len(asked.sweep(side_by_side="--zip" in words).variants))
+
+    assert counts == [50, 8, 4, len(list(SAMPLES.iterdir())), 4, 4]
+
+
+def test_the_sweep_in_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sdgraph.load_workflow", lambda name: load_workflow(name, out=tmp_path))
+
+    exec(compile(blocks("python")[3], "README", "exec", dont_inherit=True), {})
+
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        "text_seed-0001.png", "text_seed-0002.png",
+    ]  # fmt: skip
+    assert len(capsys.readouterr().out.splitlines()) == 2
