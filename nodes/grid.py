@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -31,7 +32,9 @@ class Grid(Node[Image]):
 
     category: ClassVar[str] = "picture"
 
-    images: list[In[Image]] = Field(min_length=1, description="pictures of any sizes, row by row")
+    images: Sequence[In[Image]] = Field(
+        min_length=1, description="pictures of any sizes, row by row"
+    )
     labels: list[str] = Field(default=[], description="a text for each picture, or none at all")
     columns: int = Field(
         default=0, ge=0, le=1000, description="0 makes about as many columns as rows"

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph import NodeFailed, Session, events, run_many
+from sdgraph import Node, NodeFailed, Session, events, run_many
 from sdgraph.errors import InvalidWorkflow
 from sdgraph.graph import Graph
+from sdgraph.node import In
 from sdgraph.outfiles import apart, refuse_existing, written
 from sdgraph.plan import plan
+from sdgraph.registry import Registry
 from sdgraph.sweep import Sweep, merged, variants
 from sdgraph.workflow import Workflow, graph_to_yaml, load_workflow, workflow_from_yaml
 from tests import toys
@@ -144,18 +146,18 @@ def test_a_merged_graph_can_be_written_and_read_again() -> None:
 # files
 
 
-class Fixed(toys.Node[str]):
+class Fixed(Node[str]):
     """A text that hangs on all it is given."""
 
     seed: int = 0
     on: bool = True
-    text: toys.In[str]
+    text: In[str]
 
     def run(self, text: str) -> str:
         return f"{text} {self.seed} {self.on}"
 
 
-toys_and_fixed = toys.Registry({**toys.REGISTRY, "Fixed": Fixed})
+toys_and_fixed = Registry({**toys.REGISTRY, "Fixed": Fixed})
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +187,7 @@ def test_a_file_that_all_variants_share_keeps_its_name() -> None:
 
 
 def test_a_pattern_is_taken_as_it_is() -> None:
-    axes = {"seed": [1, 2], "word": ["A b", "c"]}
+    axes: dict[str, Any] = {"seed": [1, 2], "word": ["A b", "c"]}
     sweep = apart(writing("{word_slug}/{seed:03d}_{number}.txt"), variants({}, axes))
     assert [str(path.relative_to("/nowhere")) for path, _, _ in written(sweep)] == [
         "a-b/001_1.txt", "c/001_2.txt", "a-b/002_3.txt", "c/002_4.txt",

@@ -249,7 +249,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
         asked: list[str] = []
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-        monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or answer)
+        monkeypatch.setattr("builtins.input", lambda text: asked.__iadd__([text]) and answer)
         return asked
 
     return answering
@@ -296,7 +296,7 @@ def finished(at: float, node: str, seconds: float) -> list[events.Event]:
 def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "LONG", 40)
     asked: list[str] = []
-    listen = Asking(three(), lambda text: not asked.append(text))
+    listen = Asking(three(), lambda text: bool(asked.__iadd__([text])))
     for event in [*finished(2, "base", 2), *finished(22, "add[seed=1]", 20),
                   *finished(23, "save[seed=1]", 1)]:  # fmt: skip
         listen(event)
@@ -306,7 +306,7 @@ def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch
 
 def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
     asked: list[str] = []
-    listen = Asking(three(), lambda text: bool(asked.append(text)))
+    listen = Asking(three(), lambda text: not asked.__iadd__([text]))
     for event in finished(1, "base", 1):
         listen(event)
     with pytest.raises(KeyboardInterrupt):

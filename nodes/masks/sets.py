@@ -20,7 +20,7 @@ class MaskUnion(Node[Mask]):
 
     category: ClassVar[str] = "mask"
 
-    masks: list[In[Mask]] = Field(min_length=2, description="two or more of one size")
+    masks: Sequence[In[Mask]] = Field(min_length=2, description="two or more of one size")
 
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2
@@ -34,7 +34,7 @@ class MaskIntersect(Node[Mask]):
 
     category: ClassVar[str] = "mask"
 
-    masks: list[In[Mask]] = Field(min_length=2, description="two or more of one size")
+    masks: Sequence[In[Mask]] = Field(min_length=2, description="two or more of one size")
 
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2

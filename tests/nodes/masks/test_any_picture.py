@@ -113,14 +113,16 @@ def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     """What a node makes, checked for its kind and size, or None where it refuses the values."""
     before = {name: str(value) for name, value in contents(given).items()}
     try:
-        made = node.run(**given)
+        made: Any = node.run(**given)
     except ValueRefused as refusal:
         assert "wanted" in str(refusal)
         return None
     finally:
         assert contents(given) == before
-    sized = given.get("image") or given.get("mask") or given["masks"][0]
-    assert type(made) is type(node).output and made.size == sized.size
+    sized: Any = given.get("image") or given.get("mask") or given["masks"][0]
+    kind: Any = type(made)
+    assert kind is type(node).output
+    assert made.size == sized.size
     assert made.numpy.dtype == np.uint8 and not made.numpy.flags.writeable
     return made
 
@@ -158,7 +160,7 @@ def test_nor_does_it_one_with_a_model(
 ) -> None:  # fmt: skip
     inside = [[abs(x) % image.width, abs(y) % image.height] for x, y in points]
     sam, dino, clipseg = model["sam"], model["grounding_dino"], model["clipseg"]
-    words = {"image": image, "words": "a cat"}
+    words: dict[str, Any] = {"image": image, "words": "a cat"}
     nodes: list[Node[Any]] = [
         MaskBySam(image=image, points=inside, box=box, checkpoint=sam),
         MaskBySam(image=image, points=points, checkpoint=sam),
@@ -194,7 +196,7 @@ def test_nor_does_it_a_file(tmp_path_factory: pytest.TempPathFactory, image: Ima
 def test_no_mask_node_is_left_out() -> None:
     tested = {*NODES, MaskFromFile, MaskBySam, MaskByWords, MaskByGrounding}
     every = {name for name in sdgraph.nodes.__all__ if name.startswith("Mask") and name != "Mask"}
-    assert {cls.__name__ for cls in tested} == every
+    assert {getattr(cls, "__name__", "") for cls in tested} == every
 
 
 @pytest.mark.parametrize("size", [(16_000, 1), (1, 16_000), (16_000, 3)])

@@ -14,7 +14,7 @@ from tests.nodes.failing import failure, refused_at_construction
 from tests.nodes.photos import photo
 
 
-def boxed(truth: np.ndarray) -> list[int]:  # type: ignore[type-arg]
+def boxed(truth: np.ndarray) -> list[int]:
     """A box around a thing, with some of the ground inside."""
     rows, columns = np.nonzero(truth)
     left, top = columns.min() - 6, rows.min() - 6

@@ -60,7 +60,7 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
     session: Session, folder: Path, size: tuple[int, int], points: Any, labels: Any, box: Any
 ) -> None:
     image = photo(*size)
-    moved = [[size[0] * 2 // 3, size[1] // 2]] + points[1:] if points else None
+    moved = [[size[0] * 2 // 3, size[1] // 2], *points[1:]] if points else None
     node = MaskBySam(
         image=image, points=moved, labels=labels, box=box, checkpoint=Checkpoint(folder)
     )
@@ -139,7 +139,9 @@ def test_what_tells_no_place_is_refused(fields: dict[str, Any], words: list[str]
 
 
 def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded(folder: Path) -> None:
-    node = MaskBySam(image=photo(8, 8), points=[[1, 1]], checkpoint="tiny/depth-estimator")
+    node = MaskBySam(
+        image=photo(8, 8), points=[[1, 1]], checkpoint=Checkpoint("tiny/depth-estimator")
+    )
     text = refused_before_load(node)
     assert "mask_by_sam.checkpoint" in text
     assert "tiny/depth-estimator, a DPTForDepthEstimation" in text and "a SamModel" in text
