@@ -60,7 +60,7 @@ def finished(log: Path, kind: str = "node_finished") -> set[str]:
 
 def check_whole(folder: Path) -> None:
     """No file under its final name is partial, and no remembered value is wrong."""
-    for path in (folder / "out").glob("*.png"):
+    for path in (folder / "out").glob("[0-9]*.png"):
         with PIL.Image.open(path) as picture:
             picture.load()
             assert picture.getpixel((3, 3)) == (int(path.stem),) * 3
@@ -95,7 +95,7 @@ def killed_until_done(folder: Path, kills: int, seed: int) -> int:
     assert process.exitcode == 0
     assert not finished(last) & known
     check_whole(folder)
-    assert len(list((folder / "out").glob("*.png"))) == COUNT
+    assert len(list((folder / "out").glob("[0-9]*.png"))) == COUNT
     return at_work
 
 
