@@ -183,7 +183,7 @@ class Shelf:
                     _touch(each.path)
         held = sum(each.bytes for each in kept)
         if limit is not None and held > limit:
-            kept.sort(key=lambda entry: (min(entry.used, now), entry.used, entry.path))
+            kept.sort(key=lambda entry: (entry.used, entry.path))
             for each in kept:
                 if held > limit and _remove(each.path):
                     held, count, freed = held - each.bytes, count + 1, freed + each.bytes

@@ -79,10 +79,11 @@ class Steps:
     def do(self, step: Step) -> None:
         """Does one step whose inputs are all there; raises what the node raises, and Lost."""
         node = step.node
-        store = None if node in self._plan.graph.uncached else self._store
+        kept = not node.effect and node not in self._plan.graph.uncached
+        store = self._store if kept else None
         key = self._key(step) if store is not None else None
         found = step.found
-        if found is None and key is not None and store is not None and not node.effect:
+        if found is None and key is not None and store is not None:
             found = store.get(key)
         if found is not None and self._reuses(step, found):
             return
@@ -90,7 +91,7 @@ class Steps:
         value = self._run(step)
         seconds = self._clock.now() - began
         self.results[node] = value
-        if key is not None and store is not None and node not in self._altered and not node.effect:
+        if key is not None and store is not None and node not in self._altered:
             made = store.put(key, value, node=type(node).__name__, seconds=seconds)
             self._contents[node] = made.content
         self._tell_troubles()
