@@ -160,7 +160,7 @@ def test_one_made_on_the_cpu_instead_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "choose", lambda device: device)
-    monkeypatch.setattr(devices, "give_back", lambda device: None)
+    monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
 
     path = tmp_path / "star.png"
     load = lambda part, dtype, device: load_quietly(part, dtype, "cpu")  # noqa: E731
