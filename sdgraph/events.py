@@ -192,6 +192,19 @@ Listener = Callable[[Event], None]
 """What takes events; called from one thread at a time."""
 
 
+def heard_by(*listeners: Listener | None) -> Listener | None:
+    """A listener that hands each event to every one of these that there is, in turn; or None."""
+    hearing = [each for each in listeners if each is not None]
+    if not hearing:
+        return None
+
+    def listen(event: Event) -> None:
+        for each in hearing:
+            each(event)
+
+    return listen
+
+
 class Clock:
     """Stamps events and hands them to the listener; builds none when nobody listens."""
 

@@ -20,7 +20,7 @@ def problem_text(problem: Problem) -> str:
 
 def excerpt(mark: Mark | None) -> list[str]:
     """The source line at a mark and a caret beneath its column; [] where it cannot be read."""
-    lines = _lines(mark.file) if mark else ()
+    lines = _lines_of(mark.file) if mark else ()
     if mark is None or not 0 < mark.line <= len(lines):
         return []
     line = lines[mark.line - 1]
@@ -39,12 +39,19 @@ def excerpt(mark: Mark | None) -> list[str]:
     return [f"  {number} | {before}{after}", f"  {' ' * len(number)} | {blank}^"]
 
 
-@lru_cache(maxsize=16)
-def _lines(file: str) -> tuple[str, ...]:
+def _lines_of(file: str) -> tuple[str, ...]:
+    """The lines as they are now; a file with many problems is read once while it stays so."""
     try:
-        return tuple(Path(file).read_text(encoding="utf-8-sig").splitlines())
+        path = Path(file).resolve()
+        status = path.stat()
+        return _lines(path, status.st_size, status.st_mtime_ns, status.st_ino)
     except (OSError, ValueError):
         return ()
+
+
+@lru_cache(maxsize=16)
+def _lines(path: Path, *_: int) -> tuple[str, ...]:
+    return tuple(path.read_text(encoding="utf-8-sig").splitlines())
 
 
 def problem_data(problem: Problem) -> dict[str, Any]:

@@ -23,16 +23,6 @@ class Explained:
         if isinstance(event, events.NodeStarted | events.Reused | events.Skipped):
             self._became[event.node] = event
 
-    def before(self, listener: events.Listener | None) -> events.Listener:
-        """A listener that has this one hear each event first."""
-
-        def both(event: events.Event) -> None:
-            self(event)
-            if listener is not None:
-                listener(event)
-
-        return both
-
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """A row for each node: its name, whether it ran, and why."""
         for node in self._graph.nodes:

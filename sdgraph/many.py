@@ -9,7 +9,7 @@ from typing import Any
 from . import events
 from .outfiles import apart, refuse_existing
 from .run import Session, default_session
-from .sweep import Sweep, variants
+from .sweep import variants
 from .variants import Account, VariantRecord
 from .workflow import Workflow
 
@@ -37,7 +37,8 @@ def run_many(
     if not overwrite:
         refuse_existing(sweep)
     account = Account(sweep)
-    values = run_sweep(session or default_session(), sweep, account, on_event)
+    listener = events.heard_by(account, on_event)
+    values = (session or default_session()).run(sweep.graph, listener)
     names = sweep.graph.names
     return [
         replace(
@@ -46,14 +47,3 @@ def run_many(
         )
         for place, targets in enumerate(sweep.targets)
     ]
-
-
-def run_sweep(session: Session, sweep: Sweep, *listeners: events.Listener | None) -> dict[str, Any]:
-    """Runs a sweep's graph; each event goes to every listener in turn."""
-    hearing = [each for each in listeners if each is not None]
-
-    def listen(event: events.Event) -> None:
-        for each in hearing:
-            each(event)
-
-    return session.run(sweep.graph, listen)

@@ -255,6 +255,12 @@ def test_a_wrong_argument_is_explained_with_exit_code_2(
     assert "Traceback" not in said.err
 
 
+def test_an_edited_file_is_shown_as_it_is_now(sdgraph: Command, tmp_path: Path) -> None:
+    for grey in ("300", "400"):
+        (tmp_path / "wrong.yaml").write_text(f"nodes:\n  a: {{type: ToySquare, grey: {grey}}}\n")
+        assert f"grey: {grey}}}\n" in sdgraph("validate", "wrong.yaml").out
+
+
 def test_a_failed_node_is_named_with_its_line_and_exit_code_1(
     sdgraph: Command, tmp_path: Path
 ) -> None:

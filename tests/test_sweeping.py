@@ -72,6 +72,31 @@ def test_a_sweep_makes_a_file_for_each_variant(sdgraph: Command, tmp_path: Path)
     assert record.node == "result" and "grey: 20" in record.workflow
 
 
+BROKEN = """\
+inputs:
+  grey: 40
+nodes:
+  square: {type: ToySquare, grey: $inputs.grey}
+  boom: {type: ToyBoom, image: $square}
+  bad: {type: ToySave, image: $boom, path: out/bad.png}
+  result: {type: ToySave, image: $square, path: out/good.png}
+"""
+
+
+def test_a_sweep_keeps_going_past_a_failure_and_explains_itself(
+    sdgraph: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    said = sdgraph("run", "broken.yaml", "grey=[10, 20]", "--keep-going", "--explain")
+    assert said.code == 1
+    assert made(tmp_path) == ["out/good_grey-0010.png", "out/good_grey-0020.png"]
+    for grey in (10, 20):
+        assert f"boom[grey={grey}]: RuntimeError: the toy broke" in said.err
+        why = f"left out  it needs boom[grey={grey}], which failed"
+        assert any(line.startswith(f"bad[grey={grey}]") and why in line
+                   for line in said.out.splitlines())  # fmt: skip
+
+
 def test_side_by_side(sdgraph: Command, tmp_path: Path) -> None:
     assert sdgraph("run", "flow.yaml", "grey=[10, 20]", "size=4..5", "--zip").code == 0
     assert made(tmp_path) == ["out/square_grey-0010_size-0004.png",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,9 +15,48 @@ import typer
 from .app import Debug, app, guarded, typed
 
 if TYPE_CHECKING:
+    from sdgraph.events import Listener
+    from sdgraph.graph import Graph
     from sdgraph.run import Session
     from sdgraph.shelf import Shelf
     from sdgraph.store import Store
+    from sdgraph.terminal import Watch
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a graph is run from the command line: in what session, and what is told of it."""
+
+    session: Session
+    quiet: bool = False
+    as_json: bool = False
+    keep_going: bool = False
+    explain: bool = False
+
+    def run(
+        self,
+        graph: Graph,
+        first: Listener | None = None,
+        last: Callable[[Watch], Listener | None] = lambda watch: None,
+    ) -> None:
+        """Runs it and shows it; `first` hears each event before that, what `last` makes after."""
+        from sdgraph.events import heard_by
+        from sdgraph.explanation import Explained
+        from sdgraph.terminal import say_table, watching
+
+        told = Explained(graph, remembers=self.session.store is not None) if self.explain else None
+        try:
+            with (
+                watching(graph, quiet=self.quiet, as_json=self.as_json) as watch,
+                continued(self.session),
+            ):
+                listener = heard_by(first, told, watch.listener, last(watch))
+                values = self.session.run(graph, listener, keep_going=self.keep_going)
+            watch.finish(values)
+        finally:
+            if told is not None:
+                say_table((), [*told.rows()])
+
 
 BUDGET = "SDGRAPH_STORE_BYTES"
 

@@ -81,31 +81,20 @@ def run(
 
     An input with several values (seed=1..50, prompt=@prompts.txt, style='[a, b]') makes a sweep.
     """
-    from sdgraph.explanation import Explained
     from sdgraph.request import folder_named, opened, registry_with, requested
-    from sdgraph.terminal import say_table, watching
 
-    from .caching import continued
+    from .caching import Manner
 
     session = _session(device, dtype, vram, ram, no_cache)
     workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
     asked = requested(workflow, inputs or (), changes or ())
     how = Sweeping(side_by_side, sheet, table, overwrite, yes)
+    manner = Manner(session, quiet, as_json, keep_going, explain)
     if asked.axes:
-        with continued(session):
-            sweep_run(session, asked, only or (), how, quiet=quiet, as_json=as_json)
-        return
-    how.refuse()
-    graph = asked.graph(only or ())
-    told = Explained(graph, remembers=not no_cache) if explain else None
-    try:
-        with watching(graph, quiet=quiet, as_json=as_json) as watch, continued(session):
-            listener = told.before(watch.listener) if told is not None else watch.listener
-            values = session.run(graph, listener, keep_going=keep_going)
-        watch.finish(values)
-    finally:
-        if told is not None:
-            say_table((), [*told.rows()])
+        sweep_run(manner, asked, only or (), how)
+    else:
+        how.refuse()
+        manner.run(asked.graph(only or ()))
 
 
 @verb

@@ -13,8 +13,10 @@ import typer
 
 if TYPE_CHECKING:
     from sdgraph.request import Request
-    from sdgraph.run import Session
     from sdgraph.sweep import Sweep
+    from sdgraph.terminal import Watch
+
+    from .caching import Manner
 
 Zip = Annotated[
     bool, typer.Option("--zip", help="sweep: values side by side, not every combination")
@@ -53,22 +55,17 @@ class Sweeping:
                 raise WrongArgument(str(Problem(option, "no sweep", wanted)))
 
 
-def sweep_run(
-    session: Session, asked: Request, only: Sequence[str], how: Sweeping, *, quiet: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping) -> None:
     """Makes all variants, with the sheet and the table that were asked for."""
     from sdgraph.asking import Asking
-    from sdgraph.many import run_sweep
     from sdgraph.outfiles import refuse_existing
     from sdgraph.sheet import with_sheet
-    from sdgraph.terminal import watching
     from sdgraph.variants import Account, table
 
     sweep = asked.sweep(only, side_by_side=how.side_by_side)
     if how.sheet is not None:
         sweep = with_sheet(sweep, how.sheet.expanduser().absolute(), asked.workflow.registry)
-    attended = not (quiet or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
+    attended = not (manner.quiet or manner.as_json) and sys.stdin.isatty() and sys.stdout.isatty()
     if not (how.yes or attended):
         _refuse_many(sweep)
     if not how.overwrite:
@@ -77,10 +74,11 @@ def sweep_run(
         rows = stack.enter_context(table(how.table, sweep.inputs)) if how.table else None
         account = Account(sweep, rows)
         stack.callback(account.finish)
-        watch = stack.enter_context(watching(sweep.graph, quiet=quiet, as_json=as_json))
-        asking = Asking(sweep, watch.ask) if attended and not how.yes else None
-        values = run_sweep(session, sweep, account, watch.listener, asking)
-    watch.finish(values)
+
+        def asking(watch: Watch) -> Asking | None:
+            return Asking(sweep, watch.ask) if attended and not how.yes else None
+
+        manner.run(sweep.graph, account, asking)
 
 
 def _refuse_many(sweep: Sweep) -> None:

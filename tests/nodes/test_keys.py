@@ -26,6 +26,7 @@ from sdgraph.workflow import workflow_from_yaml
 from tests.toys import Number
 
 from .lora_files import lora
+from .masks import tiny_models
 from .photos import noisy, photo, picture, spot
 from .test_schema import EVERY, LITERALS, every_node, required
 
@@ -46,18 +47,20 @@ VALUES: tuple[Any, ...] = (
     EdgeMap(noisy((9, 9, 3))),
     WorldDataset(1, 1, 32),
 )
-AROUND: dict[str, dict[str, Any]] = {
-    "ControlNet": {"image": photo(8, 8), "controlnet": Checkpoint("tiny/controlnet-edges")},
-    "Mask": {"path": None, "image": photo(8, 8)},
-    "MaskBySam": {"points": [[1, 1]]},
-    "TinyWorld": {"moving": True},
-    "Turbo": {"steps": 4},
+AROUND: dict[str, list[dict[str, Any]]] = {
+    "ControlNet": [{"image": photo(8, 8), "controlnet": Checkpoint("tiny/controlnet-edges")}],
+    "Mask": [
+        {"path": None, "image": photo(8, 8)},
+        {"path": None, "box": [1, 2, 5, 6], "width": 64, "height": 64},
+    ],
+    "MaskBySam": [{"points": [[1, 1]]}],
+    "TinyWorld": [{"moving": True}],
+    "Turbo": [{"steps": 4}],
 }
 """What must be set beside a field, for some nodes, before it may be."""
-PAIRED = {"width": 8, "height": 8}
-"""Sizes that go together."""
+
 ALONE = {("Mask", "alpha")}
-"""Fields of which one value alone goes with the rest."""
+"""Fields with one other value, beside which something else must be left out."""
 
 
 def files(folder: Path) -> dict[str, Any]:
@@ -115,11 +118,10 @@ def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], tmp_path: Path
     lora(tmp_path / "lora", "tiny/text-to-image")
     least = given(cls, tmp_path)
     for name in cls.model_fields:
-        if (cls.__name__, name) in ALONE:
-            continue
-        pair = PAIRED if name in PAIRED and set(PAIRED) <= set(cls.model_fields) else {}
-        for fields in (least, {**least, **AROUND.get(cls.__name__, {})}, {**least, **pair}):
-            if len(flipped(cls, name, fields, tmp_path)) > 1:
+        for around in ({}, *AROUND.get(cls.__name__, ())):
+            fields = {**least, **around}
+            keys = flipped(cls, name, fields, tmp_path)
+            if len(keys) > 1 or ((cls.__name__, name) in ALONE and keys - {key(cls(**least))}):
                 break
         else:
             raise AssertionError(f"no other value was found for {name}")
@@ -164,29 +166,27 @@ def test_a_files_pixel_changes_the_key_and_its_times_do_not(
     assert key(node) != own
 
 
-def ships(cls: type[Node[Any]]) -> bool:
-    """Whether the checkpoints that a node takes by default are in the package."""
-    defaults = (field.default for field in cls.model_fields.values())
-    sources = [each.source for each in defaults if isinstance(each, Checkpoint)]
-    return all(source.startswith("tiny/") for source in sources)
+MODELS = {
+    "facebook/sam-vit-base": tiny_models.sam,
+    "CIDAS/clipseg-rd64-refined": tiny_models.clipseg,
+    "IDEA-Research/grounding-dino-tiny": tiny_models.grounding_dino,
+}
+"""What is taken for the checkpoints that do not ship."""
 
-
-WEIGHTED = [
-    (cls, name)
-    for cls in EVERY
-    for name in cls.definition.weights
-    if name != "loras" and ships(cls)
-]
+WEIGHTED = [(cls, name) for cls in EVERY for name in cls.definition.weights if name != "loras"]
 
 
 def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], list[Path]]:
     """The node over a copy of a checkpoint that fits, and the files of it that it reads."""
-    least = {**given(cls, folder), **AROUND.get(cls.__name__, {})}
+    around = AROUND.get(cls.__name__, [{}])[0]
+    least = {**given(cls, folder), **around}
     default = cls.model_fields[name].default
     preferred = default.source if isinstance(default, Checkpoint) else "tiny/controlnet-edges"
     for source in (preferred, *shipped.names()):
         copied = folder / source.replace("/", "-")
-        if not copied.exists():
+        if source in MODELS:
+            MODELS[source](copied)
+        elif not copied.exists():
             shutil.copytree(shipped.folder(source), copied)
         checkpoint = Checkpoint(copied)
         try:
@@ -246,7 +246,7 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
 
 
 def test_a_plan_names_these_keys(tmp_path: Path) -> None:
-    for cls in filter(ships, EVERY):
+    for cls in EVERY:
         node = cls(**given(cls, tmp_path))
         (step,) = plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)

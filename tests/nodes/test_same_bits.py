@@ -81,8 +81,7 @@ def contents(session: Session, nodes: Sequence[Node[Any]], **more: Any) -> list[
 def limited(nodes: Sequence[Node[Any]], slack: float) -> Session:
     """A session whose memory holds the largest of the nodes, and `slack` of all the rest."""
     unlimited = Session(device="cpu", store=None)
-    # Of what is kept in float8 a plan knows the size about; once it is loaded, exactly.
-    largest = round(1.02 * max(unlimited.plan(Graph.of(node)).peak_host for node in nodes))
+    largest = max(unlimited.plan(Graph.of(node)).peak_host for node in nodes)
     every = unlimited.plan(Graph.of(*nodes)).peak_host
     budget = largest + round(slack * max(0, every - largest))
     return Session(device="cpu", store=None, models=ModelCache(budgets=Budgets(host=budget)))
