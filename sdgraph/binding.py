@@ -10,7 +10,7 @@ from typing import Any
 from .attempt import Unbuilt, attempt, holds_unbuilt
 from .errors import InvalidWorkflow, Mark, Problem, nearest
 from .files import expanded
-from .graph import missing_file
+from .graph import Origin, Origins, missing_file
 from .inputs import LOADERS, Input, given_problems, kind_of
 from .node import Node
 from .ports import Lazy, a
@@ -35,6 +35,7 @@ class Bound:
 
     nodes: dict[str, Lazy] = field(default_factory=dict)
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
+    origins: dict[Node[Any], Origins] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     workflows: int = 0
     """How many sub-workflows were opened."""
@@ -48,11 +49,17 @@ class Bound:
                 names.setdefault(node, name)
         return names
 
+    def keep_origins(self, node: Node[Any], read: Origins) -> None:
+        """Keeps which inputs a node's fields were read from, as far as all its names agree."""
+        known = self.origins.get(node, read)
+        self.origins[node] = {k: each for k, each in known.items() if read.get(k) == each}
+
 
 def bind(template: Template, given: Mapping[str, Any], registry: Registry) -> Bound:
     """The nodes of a template with the given inputs; required inputs left open stay Unbuilt."""
     bound = Bound()
-    _Scope(template, given, Path.cwd(), registry, bound).build()
+    origins = {k: Origin(k, each.type, each.description) for k, each in template.inputs.items()}
+    _Scope(template, given, Path.cwd(), registry, bound, origins).build()
     return bound
 
 
@@ -65,8 +72,11 @@ class _Scope:
     given_folder: Path
     registry: Registry
     bound: Bound
+    origins: Mapping[str, Origin | None]
+    """The input of the outermost workflow that each input of this one is."""
     prefix: str = ""
     trail: tuple[Path, ...] = ()
+    read: dict[tuple[str | int, ...], Origin] = field(default_factory=dict)
 
     def build(self) -> None:
         wrong = given_problems(self.template.inputs, self.given)
@@ -110,6 +120,8 @@ class _Scope:
             self.bound.problems.append(Problem(subject, f"the path {path}", wanted, at=at))
             return Unbuilt(kind_of(declared))
         node = self.registry[type_name](**fields)
+        if origin := self.origins.get(declared.name):
+            self.bound.keep_origins(node, {("path",): replace(origin, type="Path")})
         self.bound.marks.setdefault(node, {}).setdefault("", at)
         return node
 
@@ -137,6 +149,7 @@ class _Scope:
         known = cls.definition
         roles = dict.fromkeys(known.sources, "source") | dict.fromkeys(known.targets, "target")
         before = len(self.bound.problems)
+        self.read = {}
         fields = {
             name: self._value(raw, spec, (name,), role=roles.get(name, ""))
             for name, raw in spec.fields.items()
@@ -153,6 +166,7 @@ class _Scope:
         ):
             self._missing_files(spec, {name: fields.get(name) for name in known.sources})
             return Unbuilt(cls.output)
+        self.bound.keep_origins(node, self.read)
         here = self.bound.marks.setdefault(node, {})
         here.setdefault("", self._mark(spec.name))
         for name in spec.fields:
@@ -217,6 +231,8 @@ class _Scope:
         if to.name not in self.inputs:
             return self._unknown(to, self.inputs, spec, place)
         value = self.inputs[to.name]
+        if (origin := self.origins.get(to.name)) and not isinstance(value, Lazy):
+            self.read[place] = origin
         if role and isinstance(value, str | Path):
             given = to.name in self.given
             written = self.given[to.name] if given else self.template.inputs[to.name].default
@@ -270,8 +286,10 @@ class _Scope:
         }
         prefix = f"{self.prefix}{spec.name}/"
         before = len(self.bound.problems)
+        passed = {k: to for k, raw in spec.fields.items() if (to := reference(raw)) and to.to_input}
+        origins = {name: self.origins.get(to.name) for name, to in passed.items()}
         scope = _Scope(
-            template, given, self.template.folder, self.registry, self.bound, prefix,
+            template, given, self.template.folder, self.registry, self.bound, origins, prefix,
             (*trail, Path(template.document.file).resolve()),
         )  # fmt: skip
         scope.build()

@@ -24,6 +24,19 @@ Marks = Mapping[str, Mark]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The input of a workflow that a field of a node was read from."""
+
+    name: str
+    type: str
+    description: str = ""
+
+
+Origins = Mapping[tuple[str | int, ...], Origin]
+"""Where in a node's fields a value stands that was read from an input."""
+
+
+@dataclass(frozen=True)
 class Graph:
     """What some targets need, each node once, every node after the nodes it reads."""
 
@@ -31,6 +44,7 @@ class Graph:
     nodes: tuple[Node[Any], ...]
     names: Mapping[Node[Any], str] = field(repr=False)
     marks: Mapping[Node[Any], Marks] = field(repr=False, default_factory=dict)
+    origins: Mapping[Node[Any], Origins] = field(repr=False, default_factory=dict)
 
     @classmethod
     def of(
@@ -38,10 +52,12 @@ class Graph:
         *targets: Node[Any],
         names: Mapping[Node[Any], str] | None = None,
         marks: Mapping[Node[Any], Marks] | None = None,
+        origins: Mapping[Node[Any], Origins] | None = None,
     ) -> Graph:
         """The graph of some targets; nodes without a name get one from their type."""
         nodes = tuple(ancestry(*targets))
-        return cls(tuple(dict.fromkeys(targets)), nodes, named(nodes, names or {}), marks or {})
+        once = tuple(dict.fromkeys(targets))
+        return cls(once, nodes, named(nodes, names or {}), marks or {}, origins or {})
 
     @cached_property
     def dag(self) -> nx.DiGraph[Node[Any]]:
@@ -54,8 +70,8 @@ class Graph:
         return dag
 
     def only(self, *targets: Node[Any]) -> Graph:
-        """The part that some of its nodes need, names and marks kept."""
-        return Graph.of(*targets, names=self.names, marks=self.marks)
+        """The part that some of its nodes need, names, marks and origins kept."""
+        return Graph.of(*targets, names=self.names, marks=self.marks, origins=self.origins)
 
     def mark(self, node: Node[Any], field: str = "") -> Mark | None:
         """Where a node, or one of its fields, stands in its file."""

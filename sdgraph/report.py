@@ -1,4 +1,4 @@
-"""What `validate`, `plan`, `show` and `models` tell, as text and rows."""
+"""What `validate`, `plan` and `models` tell, as text and rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from .excerpt import problem_text
 from .inputs import Input
 from .listing import count_words, shorter, size_words
 from .plan import Plan, Step
-from .provenance import Record
 from .registry import Registry
 from .request import (
     Request,
@@ -156,20 +155,6 @@ def _peaks(plan: Plan) -> Iterator[str]:
 
 def _is_unmade(source: str) -> bool:
     return source.startswith("tiny/") and shipped.made(source) is None
-
-
-def record_text(file: str, record: Record) -> str:
-    """How a saved file was made, in words and YAML."""
-    dtype = f", {record.dtype}" if record.dtype else ""
-    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    return "\n".join(
-        [
-            f"{shorter(file)}: made by the node {record.node} on {record.device}{dtype}",
-            f"versions: {versions}",
-            "",
-            record.workflow.rstrip(),
-        ]
-    )
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,14 @@ class Session:
     """What outlives a run: loaded components, remembered results, the device to run on.
 
     `device` None takes the first accelerator there is; `dtype` None follows the device; `store`
-    None remembers nothing between runs.
+    None remembers nothing between runs; without `metadata` no file says how it was made.
     """
 
     device: str | None = None
     dtype: str | None = None
     models: ModelCache = field(default_factory=ModelCache)
     store: Store | None = field(default_factory=Store)
+    metadata: bool = True
 
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it; torch is not imported for it.
@@ -63,7 +64,7 @@ class Session:
             with one_look():
                 _refuse_problems(graph)
                 made = self._planned(graph, device, dtype)
-        steps = Steps(made, self.models, self.store, dtype, clock)
+        steps = Steps(made, self.models, self.store, dtype, clock, self.metadata)
         reused = sum(step.action == "reuse" for step in made.steps)
         clock.emit(events.RunStarted, len(made.steps) - reused, reused, device)
         try:

@@ -40,6 +40,7 @@ class Steps:
         store: Store | None,
         dtype: str,
         clock: events.Clock,
+        metadata: bool = True,
     ) -> None:
         self.results: dict[Node[Any], Any] = {}
         self.loads = 0
@@ -50,6 +51,10 @@ class Steps:
         self._store = store
         self._dtype = dtype
         self._clock = clock
+        saves = any("provenance" in type(step.node).definition.services for step in plan.steps)
+        self._metadata = metadata
+        # Now, for a file may change while the nodes that were made of it are still to be saved.
+        self._sources = provenance.hashes(plan.graph) if metadata and saves else {}
         self._stop = threading.Event()
         self._altered: set[Node[Any]] = set()
         """Nodes that were made in another way than asked for, so that memory held out."""
@@ -207,9 +212,14 @@ class Steps:
         return progress
 
     def _provenance(self, step: Step) -> str:
-        graph = self._plan.graph.only(step.node)
-        device, dtype = self._plan.device, self._plan.dtype
-        return provenance.record(graph, step.name, device=device, dtype=dtype).to_text()
+        """The record of what a step saves; "" where none is wanted."""
+        if not self._metadata:
+            return ""
+        made = provenance.record(
+            self._plan.graph.only(step.node), step.name, device=self._plan.device,
+            dtype=self._plan.dtype, sources=self._sources, seconds=self._clock.now(),
+        )  # fmt: skip
+        return made.to_text()
 
     def _report(self, happened: str, **details: Any) -> None:
         if happened == "loaded":

@@ -18,6 +18,7 @@ from .graph import Graph, default_targets
 from .inputs import SCALARS, Input
 from .node import Node
 from .registry import Registry, installed
+from .reopening import reopened
 from .template import Spec, Template, escaped, read_template, template
 from .weights import Checkpoint
 from .wording import describe
@@ -90,7 +91,7 @@ class Workflow:
             targets = _chosen(bound, only, problems)
         if not made:
             return None, in_file_order(problems)
-        whole = Graph.of(*made, names=bound.names, marks=bound.marks)
+        whole = Graph.of(*made, names=bound.names, marks=bound.marks, origins=bound.origins)
         graph = whole.only(*targets)
         problems += (graph if only else whole).check()
         return graph, in_file_order(problems)
@@ -184,12 +185,25 @@ def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | No
 
 def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | None = None) -> str:
     """A graph as a workflow file, one entry a node, under the graph's own names."""
+    return resolved(graph, name=name, folder=folder)[0]
+
+
+def resolved(
+    graph: Graph, *, name: str = "workflow", folder: str | Path | None = None, open_: bool = False
+) -> tuple[str, Mapping[str, Input]]:
+    """A graph as a workflow file, and the inputs that it declares.
+
+    It declares some only if `open_`: those that its fields were read from, by default as they were.
+    """
     names = _flat_names(graph)
     problems: list[Problem] = []
-    nodes: dict[str, Any] = {}
+    entries: dict[Node[Any], dict[str, Any]] = {}
     for node in graph.nodes:
-        entry: dict[str, Any] = {"type": type(node).__name__}
-        for field, value in node.explicit().items():
+        entry = entries[node] = {"type": type(node).__name__}
+        fields = node.explicit()
+        for place in graph.origins.get(node, {}) if open_ else ():
+            fields[str(place[0])] = getattr(node, str(place[0]))
+        for field, value in fields.items():
             try:
                 entry[field] = _plain(value, names, Path(folder) if folder else None)
             except TypeError:
@@ -197,10 +211,14 @@ def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | 
                 wanted = "something a file can hold"
                 subject = f"{names[node]}.{field}"
                 problems.append(Problem(subject, describe(value), wanted, fix))
-        nodes[names[node]] = entry
     if problems:
         raise InvalidWorkflow(problems)
-    return _dumped({"name": name, "nodes": nodes})
+    inputs = reopened(graph, entries) if open_ else {}
+    data: dict[str, Any] = {"name": name}
+    if inputs:
+        data["inputs"] = {name: _declaration(each) for name, each in inputs.items()}
+    data["nodes"] = {names[node]: entry for node, entry in entries.items()}
+    return _dumped(data), inputs
 
 
 def _flat_names(graph: Graph) -> dict[Node[Any], str]:

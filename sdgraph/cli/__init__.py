@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import running, telling
+from . import running, runs, telling
 from .app import app
 
-__all__ = ["app", "main", "running", "telling"]
+__all__ = ["app", "main", "running", "runs", "telling"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

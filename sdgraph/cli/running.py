@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,10 +24,18 @@ from .app import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from sdgraph.graph import Graph
+    from sdgraph.request import Request
     from sdgraph.run import Session
 
 
-def _session(device: str | None, dtype: str | None, vram: str | None, ram: str | None) -> Session:
+def _session(
+    device: str | None,
+    dtype: str | None,
+    vram: str | None,
+    ram: str | None,
+    metadata: bool = True,
+) -> Session:
     """A session of its own for one verb; raises WrongArgument for what cannot be."""
     from sdgraph.models import ModelCache
     from sdgraph.request import budget, check_device
@@ -34,7 +44,8 @@ def _session(device: str | None, dtype: str | None, vram: str | None, ram: str |
 
     check_device(device, dtype)
     budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
-    return Session(device=device, dtype=dtype, store=None, models=ModelCache(budgets=budgets))
+    models = ModelCache(budgets=budgets)
+    return Session(device=device, dtype=dtype, store=None, models=models, metadata=metadata)
 
 
 @verb
@@ -51,18 +62,78 @@ def run(
     out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="print events as JSON lines")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="no saved file says how it was made")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="run again what changed when a file that is read does")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Run a workflow, or make a saved picture again."""
     from sdgraph.request import folder_named, opened, registry_with, requested
+    from sdgraph.run_records import recording
     from sdgraph.terminal import watching
 
-    session = _session(device, dtype, vram, ram)
-    workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
-    graph = requested(workflow, inputs or (), changes or ()).graph(only or ())
-    with watching(graph, quiet=quiet, as_json=as_json) as watch:
-        values = session.run(graph, watch.listener)
-    watch.finish(values)
+    session = _session(device, dtype, vram, ram, metadata=not no_metadata)
+    registry = registry_with(packs or ())
+
+    def asked() -> Request:
+        workflow = opened(file, registry, out=folder_named(out))
+        return requested(workflow, inputs or (), changes or ())
+
+    def once() -> None:
+        request = asked()
+        graph = request.graph(only or ())
+        _remark_changes(file, graph)
+        with (
+            watching(graph, quiet=quiet, as_json=as_json) as shown,
+            recording(graph, request.workflow.name, shown.listener) as listener,
+        ):
+            values = session.run(graph, listener)
+        shown.finish(values)
+
+    if watch:
+        _watch(session, asked, once, file, debug=debug)
+    else:
+        once()
+
+
+def _remark_changes(file: str, graph: Graph) -> None:
+    """Says what has changed since a saved picture was made, where it is to be made again."""
+    from sdgraph.comparing import changes
+    from sdgraph.request import is_picture, record_in
+    from sdgraph.terminal import remark
+
+    if is_picture(file):
+        for change in changes(record_in(file), graph):
+            remark(f"{change}: what is made will differ")
+
+
+def _watch(
+    session: Session,
+    asked: Callable[[], Request],
+    once: Callable[[], None],
+    file: str,
+    *,
+    debug: bool,
+) -> None:
+    """Runs once, and again what changed whenever a file does; results are remembered for it."""
+    from sdgraph.file_changes import files_read
+    from sdgraph.store import Store
+    from sdgraph.workflow import find
+
+    from .watching import keep_running
+
+    if session.store is None:
+        session.store = Store()
+
+    def files() -> set[Path]:
+        request = asked()
+        return files_read(request.workflow, request.inputs) | {first}
+
+    first = find(file).absolute()
+    keep_running(once, files, first, debug=debug)
 
 
 @verb
