@@ -86,8 +86,9 @@ class Tally:
         seconds = round(event["seconds"], 4)
         self.loads.append(
             Load(
-                event["component"], round(max(0.0, event["at"] - seconds), 4), seconds, event["bytes"], event["file_bytes"],
-                event["device"], running[0] if running else None,
+                event["component"], round(max(0.0, event["at"] - seconds), 4), seconds,
+                event["bytes"], event["file_bytes"], event["device"],
+                running[0] if running else None,
             )
         )  # fmt: skip
 
