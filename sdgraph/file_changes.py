@@ -12,7 +12,7 @@ from .digests import content
 from .errors import SdgraphError
 from .graph import late_checkpoint, parts_of, source_files
 from .identities import contents
-from .node import Node
+from .node import Node, ancestry
 from .template import reference
 from .workflow import Workflow
 
@@ -35,10 +35,9 @@ def files_read(workflow: Workflow, inputs: Mapping[str, Any]) -> set[Path]:
         written = spec.fields.get("path")
         if spec.type == "Workflow" and isinstance(written, str) and not reference(written):
             found.add(workflow.template.folder / written)
-    for node in bound.nodes.values():
-        if isinstance(node, Node):
-            found.update(path for _, path in source_files(node))
-            found.update(_weights(node))
+    for node in ancestry(*(each for each in bound.nodes.values() if isinstance(each, Node))):
+        found.update(path for _, path in source_files(node))
+        found.update(_weights(node))
     return {path.absolute() for path in found if "\0" not in str(path)}
 
 

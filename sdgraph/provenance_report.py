@@ -48,7 +48,8 @@ def _head(file: str, record: Record) -> Iterator[str]:
     for told_of, (source, state) in zip(record.checkpoints, checkpoint_states(record), strict=True):
         words = ("revision", "commit", "variant", "dtype", "quantization", "file", "scale")
         asked = ", ".join(f"{word} {told_of[word]}" for word in words if word in told_of)
-        files = count_words(len(told_of.get("files") or ()), "file")
+        named = told_of.get("files")
+        files = count_words(len(named) if isinstance(named, dict) else 0, "file")
         rows.append((source, state, f"{files}, {asked}" if asked else files))
     yield from _table("checkpoints", rows)
 

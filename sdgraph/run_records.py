@@ -25,7 +25,7 @@ from .graph import Graph
 from .inscription import spelled_out
 from .redaction import redacted
 from .tally import Tally
-from .workflow import graph_to_yaml
+from .workflow import resolved
 
 KEPT = 200
 """How many records are kept; the oldest go first."""
@@ -143,7 +143,7 @@ class _Writer:
         }
         (self._here / HEAD).write_text(_json(redacted(head)), "utf-8")
         try:
-            text = graph_to_yaml(self._graph, name=self._workflow or "workflow")
+            text, _ = resolved(self._graph, name=self._workflow or "workflow", open_=True)
         except InvalidWorkflow as error:  # a picture handed in from Python
             text = "".join(f"# {line}\n" for line in str(error).splitlines())
         (self._here / WORKFLOW).write_text(redacted(text), "utf-8", "backslashreplace")

@@ -118,8 +118,9 @@ _LEFT, _WIDTH, _ROW, _TOP = 260, 720, 24, 34
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#222}.quiet{fill:#555}.grid{stroke:#ccc}"
     ".run{fill:#4a7fb5}.load{fill:#e0a030;stroke:#5a3c00}.failed{fill:#b03030}"
-    "@media(prefers-color-scheme:dark){text{fill:#ddd}.quiet{fill:#aaa}.grid{stroke:#555}}"
 )
+_DARK = "@media(prefers-color-scheme:dark){text{fill:#ddd}.quiet{fill:#aaa}.grid{stroke:#555}}"
+"""For the page alone: behind a file of its own browsers leave the ground white."""
 
 
 def as_svg(run: PastRun) -> str:
@@ -185,13 +186,13 @@ def as_html(run: PastRun) -> str:
     told = "".join(f"<p>{_safe(each)}</p>" for each in rest)
     style = (
         ":root{color-scheme:light dark}body{font:15px system-ui,sans-serif;margin:2em}"
-        "td,th{padding:2px 12px 2px 0;text-align:left}div{overflow-x:auto}"
+        f"td,th{{padding:2px 12px 2px 0;text-align:left}}div{{overflow-x:auto}}{_DARK}"
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{_safe(head)}</title><style>{style}</style></head><body>\n"
+        f"<title>{_safe(head)}</title></head><body>\n"
         f"<h1>{_safe(run.workflow)}</h1><p>{_safe(head)}</p>{told}{error}\n"
-        f"<div>{as_svg(run)}</div>\n<table><tr><th>node</th><th>type</th><th>began</th>"
+        f"<div>{as_svg(run)}</div><style>{style}</style>\n<table><tr><th>node</th><th>type</th><th>began</th>"
         f"<th>took</th></tr>\n{table}</table>\n</body></html>\n"
     )
 
