@@ -9,6 +9,7 @@ import pytest
 
 from sdgraph import provenance
 from sdgraph.graph import Graph
+from sdgraph.media import write_image
 from sdgraph.registry import installed
 from sdgraph.workflow import load_workflow, workflow_from_yaml
 from tests import cli_toys
@@ -37,7 +38,7 @@ nodes:
 
 
 def record(folder: Path, text: str = OUTER, **inputs: Any) -> tuple[Graph, provenance.Record]:
-    cli_toys.write_image(cli_toys.ToySquare(size=4).run().pil, folder / "p.png")
+    write_image(cli_toys.ToySquare(size=4).run().pil, folder / "p.png")
     (folder / "inner.yaml").write_text(INNER)
     (folder / "outer.yaml").write_text(text)
     graph = load_workflow(folder / "outer.yaml", registry=REGISTRY).graph(**inputs)
