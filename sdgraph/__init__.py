@@ -15,7 +15,8 @@ from .node import In, Node
 from .run import Session, plan, run
 from .store import Store
 from .weights import Checkpoint, Lora
-from .workflow import Workflow, load_workflow, to_yaml
+from .workflow import Workflow, load_workflow
+from .writing import to_yaml
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -61,6 +61,14 @@ def read(declared: Input, text: str) -> Any:
         files = (Path(each).absolute() for each in found if Path(each).is_file())
         return _several(declared, text, files)
     return _one(declared, text)
+
+
+def named_by(given: Sequence[str]) -> set[Path]:
+    """The files and folders that some `INPUT=VALUE` take their values from, whole."""
+    texts = [assignment.partition("=")[2] for assignment in given]
+    found = [text[1:] for text in texts if text.startswith("@") and text != "@"]
+    found += [str(Path(text).parent) for text in texts if re.search(r"[*?]", text)]
+    return {expanded(text).absolute() for text in found if not re.search(r"[*?]", text)}
 
 
 def _several(declared: Input, text: str, values: Iterator[Any]) -> Several:

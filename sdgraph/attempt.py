@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import InvalidNode, Mark, Problem
+from .graph import Origins
 from .node import Node
 from .ports import Lazy
 
@@ -26,6 +27,7 @@ class Bound:
 
     nodes: dict[str, Lazy] = field(default_factory=dict)
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
+    origins: dict[Node[Any], Origins] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     workflows: int = 0
     """How many sub-workflows were opened."""
@@ -43,6 +45,11 @@ class Bound:
             if isinstance(node, Node):
                 names.setdefault(node, name)
         return names
+
+    def keep_origins(self, node: Node[Any], read: Origins) -> None:
+        """Keeps which inputs a node's fields were read from, as far as all its names agree."""
+        known = self.origins.get(node, read)
+        self.origins[node] = {k: each for k, each in known.items() if read.get(k) == each}
 
 
 def attempt(

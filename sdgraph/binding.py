@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .attempt import Bound, Unbuilt, attempt, holds_unbuilt
 from .errors import InvalidWorkflow, Mark, Problem, nearest
 from .files import expanded
-from .graph import missing_file
+from .graph import Origin, missing_file
 from .inputs import LOADERS, Input, given_problems, kind_of
 from .node import Node
 from .patterns import filled, holds_pattern, nameable
@@ -38,7 +38,8 @@ def bind(
     `number` is what `{number}` in a file's name stands for: the variant's place in a sweep.
     """
     bound = Bound(number=number)
-    _Scope(template, given, Path.cwd(), registry, bound).build()
+    origins = {k: Origin(k, each.type, each.description) for k, each in template.inputs.items()}
+    _Scope(template, given, Path.cwd(), registry, bound, origins).build()
     return bound
 
 
@@ -51,9 +52,12 @@ class _Scope:
     given_folder: Path
     registry: Registry
     bound: Bound
+    origins: Mapping[str, Origin | None]
+    """The input of the outermost workflow that each input of this one is."""
     prefix: str = ""
     trail: tuple[Path, ...] = ()
     cache: bool = True
+    read: dict[tuple[str | int, ...], Origin] = field(default_factory=dict)
 
     def build(self) -> None:
         wrong = given_problems(self.template.inputs, self.given)
@@ -97,6 +101,8 @@ class _Scope:
             self.bound.problems.append(Problem(subject, f"the path {path}", wanted, at=at))
             return Unbuilt(kind_of(declared))
         node = self.registry[type_name](**fields)
+        if origin := self.origins.get(declared.name):
+            self.bound.keep_origins(node, {("path",): replace(origin, type="Path")})
         self.bound.marks.setdefault(node, {}).setdefault("", at)
         return node
 
@@ -124,6 +130,7 @@ class _Scope:
         known = cls.definition
         roles = dict.fromkeys(known.sources, "source") | dict.fromkeys(known.targets, "target")
         before = len(self.bound.problems)
+        self.read = {}
         fields = {
             name: self._value(raw, spec, (name,), role=roles.get(name, ""))
             for name, raw in spec.fields.items()
@@ -144,6 +151,7 @@ class _Scope:
             self.bound.uncached.add(node)
         if any(holds_pattern(str(spec.fields.get(name, ""))) for name in known.targets):
             self.bound.patterned.add(node)
+        self.bound.keep_origins(node, self.read)
         here = self.bound.marks.setdefault(node, {})
         here.setdefault("", self._mark(spec.name))
         for name in spec.fields:
@@ -210,6 +218,8 @@ class _Scope:
         if to.name not in self.inputs:
             return self._unknown(to, self.inputs, spec, place)
         value = self.inputs[to.name]
+        if (origin := self.origins.get(to.name)) and not isinstance(value, Lazy):
+            self.read[place] = origin
         if role and isinstance(value, str | Path):
             given = to.name in self.given
             written = self.given[to.name] if given else self.template.inputs[to.name].default
@@ -273,8 +283,10 @@ class _Scope:
         }
         prefix = f"{self.prefix}{spec.name}/"
         before = len(self.bound.problems)
+        passed = {k: to for k, raw in spec.fields.items() if (to := reference(raw)) and to.to_input}
+        origins = {name: self.origins.get(to.name) for name, to in passed.items()}
         scope = _Scope(
-            template, given, self.template.folder, self.registry, self.bound, prefix,
+            template, given, self.template.folder, self.registry, self.bound, origins, prefix,
             (*trail, Path(template.document.file).resolve()), self.cache and spec.cache,
         )  # fmt: skip
         scope.build()

@@ -144,3 +144,68 @@ def give_back(device: str, *, collect: bool = True) -> None:
         import torch
 
         getattr(torch, kind).empty_cache()
+
+
+class PeakMemory:
+    """The most memory that this process, and a device through torch, have in use during a run."""
+
+    def __init__(self) -> None:
+        self._before = _host_peak_bytes()
+        self._seen = 0
+
+    def begin(self, device: str) -> None:
+        """Has torch, where it is at work already, forget what the device held before."""
+        if (backend := _counting(device)) is not None:
+            backend.reset_peak_memory_stats(device)
+
+    def look(self) -> None:
+        """Notes what the process holds now."""
+        self._seen = max(self._seen, _host_held_bytes())
+
+    def peaks(self, device: str) -> dict[str, int | None]:
+        """The peaks in bytes, as `peak_host` and `peak_device`; None for what nobody can tell.
+
+        That of the process is the system's own where the run raised it, else the most seen.
+        """
+        self.look()
+        peak = _host_peak_bytes()
+        host = peak if peak > self._before else self._seen
+        backend = _counting(device)
+        used = None if backend is None else int(backend.max_memory_allocated(device))
+        return {"peak_host": host or None, "peak_device": used}
+
+
+def _counting(device: str) -> Any:
+    """torch's backend of a device that it counts the bytes of, once it is at work; else None."""
+    kind = device.partition(":")[0]
+    if kind not in ("cuda", "xpu") or "torch" not in sys.modules:
+        return None
+    import torch
+
+    backend = getattr(torch, kind)
+    return backend if backend.is_initialized() else None
+
+
+def _host_held_bytes() -> int:
+    """What this process holds of the host's memory, 0 where nobody can tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _host_peak_bytes() -> int:
+    """The most it held since it began, 0 where nobody can tell."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

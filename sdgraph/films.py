@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from . import sidecar
 from .files import DISK_FULL, UNWRITABLE, fail, reading, write_beside
 from .inscription import pillow_marks, signed
 from .pictures import opened_picture
@@ -37,9 +38,11 @@ def write_video(
     """Writes .mp4 (H.264), .webm (VP9) or .gif; returns whether it holds `provenance`.
 
     quality: 1..100, of no effect on a GIF. An odd side of an MP4 grows by one pixel, repeated from
-    the edge. A GIF counts time in 1/100 s and merges equal frames in a row. Raises MediaError.
+    the edge. A GIF counts time in 1/100 s and merges equal frames in a row. Of a provenance of ""
+    or None nothing is written. Raises MediaError.
     """
     path = Path(path)
+    provenance = provenance or None
     suffix = path.suffix.lower()
     if suffix not in _VIDEOS and suffix != ".gif":
         fail(path, f"the suffix {path.suffix!r}", "one of .mp4, .webm, .gif", "rename it")
@@ -56,6 +59,7 @@ def write_video(
                 raise
             found = f"an encoder that refuses {video!r}: {error}"
             fail(path, found, "a size and rate it takes", "resize it, or try .webm", error)
+    sidecar.keep(path, None)
     return provenance is not None
 
 

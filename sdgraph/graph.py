@@ -25,6 +25,19 @@ Marks = Mapping[str, Mark]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The input of a workflow that a field of a node was read from."""
+
+    name: str
+    type: str
+    description: str = ""
+
+
+Origins = Mapping[tuple[str | int, ...], Origin]
+"""Where in a node's fields a value stands that was read from an input."""
+
+
+@dataclass(frozen=True)
 class Graph:
     """What some targets need, each node once, every node after the nodes it reads."""
 
@@ -32,6 +45,7 @@ class Graph:
     nodes: tuple[Node[Any], ...]
     names: Mapping[Node[Any], str] = field(repr=False)
     marks: Mapping[Node[Any], Marks] = field(repr=False, default_factory=dict)
+    origins: Mapping[Node[Any], Origins] = field(repr=False, default_factory=dict)
     uncached: frozenset[Node[Any]] = frozenset()
     """The nodes that always run: their results are neither remembered nor reused."""
     variants: bool = False
@@ -43,13 +57,14 @@ class Graph:
         *targets: Node[Any],
         names: Mapping[Node[Any], str] | None = None,
         marks: Mapping[Node[Any], Marks] | None = None,
+        origins: Mapping[Node[Any], Origins] | None = None,
         uncached: Iterable[Node[Any]] = (),
     ) -> Graph:
         """The graph of some targets; nodes without a name get one from their type."""
         nodes = tuple(ancestry(*targets))
         kept = frozenset(uncached).intersection(nodes)
-        names = named(nodes, names or {})
-        return cls(tuple(dict.fromkeys(targets)), nodes, names, marks or {}, kept)
+        once, names = tuple(dict.fromkeys(targets)), named(nodes, names or {})
+        return cls(once, nodes, names, marks or {}, origins or {}, kept)
 
     @cached_property
     def dag(self) -> nx.DiGraph[Node[Any]]:
@@ -81,9 +96,10 @@ class Graph:
         return order
 
     def only(self, *targets: Node[Any]) -> Graph:
-        """The part that some of its nodes need, names and marks kept."""
+        """The part that some of its nodes need; names, marks and origins kept."""
         return Graph.of(
-            *targets, names=self.names, marks=self.marks, uncached=self.uncached
+            *targets, names=self.names, marks=self.marks, origins=self.origins,
+            uncached=self.uncached,
         )  # fmt: skip
 
     def mark(self, node: Node[Any], field: str = "") -> Mark | None:

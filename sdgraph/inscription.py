@@ -19,7 +19,7 @@ def pillow_marks(format_: str, text: str) -> dict[str, Any]:
 
     if format_ == "PNG":
         info = PngInfo()
-        info.add_itxt(_KEY, _utf8(text))
+        info.add_itxt(_KEY, spelled_out(text))
         return {"pnginfo": info}
     if format_ == "GIF":
         return {"comment": signed(text).encode()}
@@ -50,7 +50,7 @@ def text_in(picture: PIL.Image.Image) -> str | None:
 
 def signed(text: str) -> str:
     """A comment that holds `text` and is known again as ours."""
-    return f"{_KEY}\n{_utf8(text)}"
+    return f"{_KEY}\n{spelled_out(text)}"
 
 
 def unsigned(comment: str) -> str | None:
@@ -58,6 +58,6 @@ def unsigned(comment: str) -> str | None:
     return comment.removeprefix(f"{_KEY}\n") if comment.startswith(f"{_KEY}\n") else None
 
 
-def _utf8(text: str) -> str:
+def spelled_out(text: str) -> str:
     """`text`, with half a surrogate pair (a stray byte of a command line) spelled out."""
     return text.encode("utf-8", "backslashreplace").decode()

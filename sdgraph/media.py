@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import sidecar
 from .files import reading, write_beside
 from .films import VIDEO_SUFFIXES, opened_film, read_video, write_video
 from .inscription import text_in, unsigned
@@ -23,14 +24,15 @@ __all__ = [
 
 
 def read_provenance(path: str | Path) -> str | None:
-    """The text that `write_image` or `write_video` put into a file, or None if it has none."""
+    """The text that `write_image` or `write_video` put into a file or beside it, else None."""
     import PIL
 
     with reading(path, "a picture or video"):
         try:
             with opened_picture(path) as picture:
-                return text_in(picture)
+                inside = text_in(picture)
         except PIL.UnidentifiedImageError:
             with opened_film(path) as film:
                 tags = {name.lower(): text for name, text in film.metadata.items()}
-            return unsigned(tags.get("comment", ""))
+            inside = unsigned(tags.get("comment", ""))
+        return sidecar.read(Path(path)) if inside is None else inside

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import sidecar
 from .files import fail, fail_too_large, reading, write_beside
 from .inscription import pillow_marks
 from .values import Image
@@ -63,14 +64,15 @@ def write_image(
 
     quality: 1..100 for JPEG and WebP, where WebP at 100 is lossless. What a format has no mode for
     becomes 8-bit RGB; transparency is laid over white in JPEG, dropped in BMP. BMP takes no
-    provenance, JPEG none beyond 64 KB: the picture is then written without. Raises MediaError.
+    provenance, JPEG none beyond 64 KB: a sidecar takes it then. Of "" and None nothing is written.
+    Raises MediaError.
     """
     path = Path(path)
     if path.suffix.lower() not in _PICTURES:
         fail(path, f"the suffix {path.suffix!r}", f"one of {', '.join(_PICTURES)}", "rename it")
     format_, modes = _PICTURES[path.suffix.lower()]
     options = _options(format_, quality)
-    marks = pillow_marks(format_, provenance) if provenance is not None else {}
+    marks = pillow_marks(format_, provenance) if provenance else {}
     with write_beside(path) as beside:
         try:
             fitted = _fitted(picture, format_, modes)
@@ -80,6 +82,7 @@ def write_image(
             found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
             fail(path, found, "one that the format can hold", "try .png", error)
         beside.write_bytes(encoded.getbuffer())
+    sidecar.keep(path, (provenance or None) if not marks else None)
     return bool(marks)
 
 

@@ -1,54 +1,152 @@
-"""How a picture was made, as text that a file can carry: workflow, versions, device, dtype."""
+"""How a picture was made, as text that a file can carry: workflow, inputs, files, versions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, Self
+
+from pydantic import TypeAdapter
 
 from . import media
-from .errors import InvalidWorkflow, MediaError
-from .graph import Graph
-from .workflow import graph_to_yaml
+from .checkpoints import configs
+from .digests import content
+from .errors import CheckpointError, InvalidWorkflow, MediaError
+from .glance import one_look
+from .graph import Graph, late_checkpoint, parts_of, source_files
+from .identities import contents
+from .node import Node
+from .weights import Lora
+from .writing import resolved
 
 PACKAGES = (
     "sdgraph", "torch", "diffusers", "transformers", "peft", "torchao", "bitsandbytes", "xformers",
     "pillow", "opencv-python-headless",
 )  # fmt: skip
 
+_VERSION = 2
+"""Of the record. 1 had no inputs, sources and checkpoints, and said not when."""
+
 
 @dataclass(frozen=True)
 class Record:
-    """What a saved file says of its making."""
+    """What a saved file says of its making; what an older record does not say has a default."""
 
     workflow: str
-    """YAML with every input resolved: run again, it makes the same file, unless it was altered."""
+    """YAML that makes the same file, unless it was altered; inputs default to their values then."""
     node: str
     device: str
     dtype: str | None
     versions: Mapping[str, str]
     altered: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The nodes that were made in another way than asked for, for want of memory, and how."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """The values of the inputs that it was made from."""
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    """The seed of each node that has one."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The files that were read, each with the sha256 of its content."""
+    checkpoints: tuple[Mapping[str, Any], ...] = ()
+    """The checkpoints: source and whatever else was asked for, commit, sha256 of each file."""
+    made: str | None = None
+    """When, in UTC as ISO 8601 has it."""
+    seconds: float | None = None
+    """Since the run began."""
 
     def to_text(self) -> str:
         """The record as one JSON text."""
-        return json.dumps({"sdgraph_record": 1, **self.__dict__}, ensure_ascii=False)
+        return json.dumps({"sdgraph_record": _VERSION, **self.__dict__}, ensure_ascii=False)
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The record in a text; what a newer one says beside is left out. Raises ValueError."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or "sdgraph_record" not in data:
+            raise ValueError("no record")
+        return TypeAdapter(cls).validate_python(data)
 
 
 def record(
-    graph: Graph, node: str, *, device: str, dtype: str | None,
+    graph: Graph,
+    node: str,
+    *,
+    device: str,
+    dtype: str | None,
+    sources: Mapping[Path, str] | None = None,
+    seconds: float | None = None,
     altered: Mapping[str, Sequence[str]] | None = None,
-) -> Record:  # fmt: skip
-    """The record of what the last node of `graph` saves."""
+) -> Record:
+    """The record of what the last node of `graph` saves.
+
+    `sources` are the hashes of the files it reads as they were when they were read; `altered` the
+    nodes that memory forced to be made otherwise, and how.
+    """
+    inputs: dict[str, Any] = {}
     try:
-        workflow = graph_to_yaml(graph, name=node.replace("/", "_"))
+        workflow, declared = resolved(graph, name=node.replace("/", "_"), open_=True)
+        inputs = {name: each.default for name, each in declared.items()}
     except InvalidWorkflow as error:
         # A picture handed in from Python has no file to name; say so rather than fail to save.
         workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
-    return Record(workflow, node, device, dtype, versions(), altered or {})
+    known = hashes(graph) if sources is None else sources
+    seeds = {graph.names[each]: getattr(each, "seed", None) for each in graph.nodes}
+    read = dict.fromkeys(path for each in graph.nodes for _, path in source_files(each))
+    return Record(
+        workflow, node, device, dtype, versions(), altered or {}, inputs,
+        {name: seed for name, seed in seeds.items() if type(seed) is int},
+        {str(path): known[path] for path in read if path in known},
+        tuple(_checkpoints(graph)), datetime.now(UTC).isoformat(timespec="seconds"),
+        None if seconds is None else round(seconds, 3),
+    )  # fmt: skip
+
+
+def hashes(graph: Graph) -> dict[Path, str]:
+    """The sha256 of each file that a graph reads, as it is now; those that cannot be read lack."""
+    found = {}
+    for node in graph.nodes:
+        for _, path in source_files(node):
+            try:
+                found[path] = content(path)
+            except OSError:
+                continue
+    return found
+
+
+def _checkpoints(graph: Graph) -> Iterator[dict[str, Any]]:
+    """What a graph's nodes take weights from, each with the files that were used of it."""
+    made: dict[Any, dict[str, Any]] = {}
+    with one_look():
+        for node in graph.nodes:
+            for checkpoint, files in _weights(node):
+                told = checkpoint.as_data()
+                entry = made.setdefault(
+                    checkpoint, {"source": told} if isinstance(told, str) else dict(told)
+                )
+                if isinstance(checkpoint, Lora):
+                    entry["adapter"] = True
+                root = configs(checkpoint)
+                if root is not None and root.parent.name == "snapshots":
+                    entry["commit"] = root.name  # as a hub's cache names the folder
+                entry.setdefault("files", {}).update(files)
+    yield from made.values()
+
+
+def _weights(node: Node[Any]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """The checkpoint of each component a node uses, with the component's files."""
+    if "models" not in type(node).definition.services or late_checkpoint(node):
+        return
+    try:
+        for part in parts_of(node).values():
+            files = contents(part)
+            root = configs(part.checkpoint) or Path()
+            yield part.checkpoint, {path.relative_to(root).as_posix(): sha for path, sha in files}
+    except (CheckpointError, OSError):
+        return  # gone since it was loaded
 
 
 @cache
@@ -64,13 +162,11 @@ def versions() -> dict[str, str]:
 
 
 def read(path: Path) -> Record:
-    """The record in a saved file; raises MediaError where there is none."""
+    """The record in a saved file, or beside it; raises MediaError where there is none."""
     text = media.read_provenance(path)
     try:
-        data = json.loads(text or "null")
-        data.pop("sdgraph_record")
-        return Record(**data)
-    except (ValueError, TypeError, AttributeError, KeyError):
+        return Record.of(text or "null")
+    except (ValueError, RecursionError):
         raise MediaError(
             f"{path}: found no record of how it was made, wanted a picture or video saved by "
             "sdgraph (an editor or a web site may have stripped it)"

@@ -1,4 +1,4 @@
-"""What `validate`, `plan`, `show` and `models` tell, as text and rows."""
+"""What `validate`, `plan` and `models` tell, as text and rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from .excerpt import problem_text
 from .inputs import Input
 from .listing import count_words, shorter, size_words
 from .plan import Plan, Step
-from .provenance import Record
 from .registry import Registry
 from .request import (
     Request,
@@ -154,25 +153,6 @@ def _peaks(plan: Plan) -> Iterator[str]:
         else:
             kind = "a budget" if wanted is not None else "free"
             yield f"peak on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
-
-
-def record_text(file: str, record: Record) -> str:
-    """How a saved file was made, in words and YAML."""
-    dtype = f", {record.dtype}" if record.dtype else ""
-    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    altered = (
-        f"out of memory, {name} was made otherwise than asked: {', '.join(how)}"
-        for name, how in record.altered.items()
-    )
-    return "\n".join(
-        [
-            f"{shorter(file)}: made by the node {record.node} on {record.device}{dtype}",
-            *altered,
-            f"versions: {versions}",
-            "",
-            record.workflow.rstrip(),
-        ]
-    )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +112,25 @@ def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflo
     folder = Path.cwd() if out is None else out
     text = record_in(file).workflow
     workflow = workflow_from_yaml(text, registry=registry, folder=folder, file=f"{file}/workflow")
-    moved = {}
+    return _written_below(workflow, out)
+
+
+def _written_below(workflow: Workflow, out: Path | None) -> Workflow:
+    """A picture's workflow, with the files it writes by their names alone, not where they were."""
+    moved, inputs = {}, dict(workflow.inputs)
     for name, spec in workflow.template.specs.items():
-        cls = registry.get(spec.type)
+        cls = workflow.registry.get(spec.type)
         for field in cls.definition.targets if cls is not None else ():
             written = spec.fields.get(field)
-            if isinstance(written, str) and Path(written).is_absolute():
+            to = reference(written)
+            if to is not None and to.to_input and to.name in inputs:
+                declared = inputs[to.name]
+                if isinstance(declared.default, str):
+                    inputs[to.name] = replace(declared, default=Path(declared.default).name)
+            elif isinstance(written, str) and to is None:
                 moved[f"{name}.{field}"] = Path(written).name
-    return workflow.with_fields(moved)
+    template = replace(workflow.template, inputs=inputs, out=out)
+    return replace(workflow, template=template).with_fields(moved)
 
 
 def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] = ()) -> Request:

@@ -36,14 +36,15 @@ class Session:
     """What outlives a run: loaded components, remembered results, the device to run on.
 
     `device` None takes the first accelerator there is; `dtype` None follows the device; `store`
-    None remembers nothing between runs. What the default `models` hold is what `sdgraph models`
-    lists, from any process of the user.
+    None remembers nothing between runs; without `metadata` no file says how it was made. What the
+    default `models` hold is what `sdgraph models` lists, from any process of the user.
     """
 
     device: str | None = None
     dtype: str | None = None
     models: ModelCache = field(default_factory=_told_of)
     store: Store | None = field(default_factory=Store)
+    metadata: bool = True
 
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it; torch is not imported for it.
@@ -91,7 +92,10 @@ class Session:
         made: dict[Node[Any], Found] = {}
         loads = bytes_loaded = 0
         while True:
-            steps = Steps(plan, self.models, self.store, plan.dtype or "float32", clock, made)
+            steps = Steps(
+                plan, self.models, self.store, plan.dtype or "float32", clock, made,
+                metadata=self.metadata,
+            )  # fmt: skip
             try:
                 Schedule(plan, steps, keep_going=keep_going).execute()
                 break

@@ -42,6 +42,8 @@ class Steps:
         dtype: str,
         clock: events.Clock,
         made: Container[Node[Any]] = (),
+        *,
+        metadata: bool = True,
     ) -> None:
         self.results: dict[Node[Any], Any] = {}
         self.loads = 0
@@ -54,6 +56,10 @@ class Steps:
         self._clock = clock
         self._made = made
         """The nodes that were done before a run was planned anew, and told of."""
+        saves = any("provenance" in type(step.node).definition.services for step in plan.steps)
+        self._metadata = metadata
+        # Now, for a file may change while the nodes that were made of it are still to be saved.
+        self._sources = provenance.hashes(plan.graph) if metadata and saves else {}
         self._stop = threading.Event()
         self._altered: dict[Node[Any], list[str]] = {}
         """Nodes that were made in another way than asked for, so that memory held out, and how."""
@@ -235,15 +241,15 @@ class Steps:
         return progress
 
     def _provenance(self, step: Step) -> str:
-        graph = self._plan.graph.only(step.node)
-        device, dtype = self._plan.device, self._plan.dtype
-        names = self._plan.graph.names
-        altered = {
-            names[node]: self._altered[node] for node in graph.nodes if node in self._altered
-        }
+        """The record of what a step saves; "" where none is wanted."""
+        if not self._metadata:
+            return ""
+        graph, names = self._plan.graph.only(step.node), self._plan.graph.names
         made = provenance.record(
-            graph, plain_name(step.name), device=device, dtype=dtype, altered=altered
-        )
+            graph, plain_name(step.name), device=self._plan.device, dtype=self._plan.dtype,
+            sources=self._sources, seconds=self._clock.now(),
+            altered={names[n]: self._altered[n] for n in graph.nodes if n in self._altered},
+        )  # fmt: skip
         return made.to_text()
 
     def _report(self, happened: str, **details: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from .assignments import MAX_VALUES
 from .attempt import Bound
 from .errors import InvalidWorkflow, Problem, in_file_order
-from .graph import Graph, Marks, named
+from .graph import Graph, Marks, Origins, named
 from .inputs import Input
 from .node import Node, ancestry
 from .wording import describe
@@ -99,6 +99,7 @@ def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = (
     needed: dict[Node[Any], list[int]] = {}
     plain: dict[Node[Any], str] = {}
     marks: dict[Node[Any], Marks] = {}
+    origins: dict[Node[Any], Origins] = {}
     patterned: set[Node[Any]] = set()
     uncached: set[Node[Any]] = set()
     targets = []
@@ -109,14 +110,18 @@ def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = (
             plain.setdefault(node, name)
         for node, where in bound.marks.items():
             marks.setdefault(node, where)
+        for node, read in bound.origins.items():
+            known = origins.setdefault(node, read)
+            origins[node] = {k: each for k, each in known.items() if read.get(k) == each}
         patterned |= bound.patterned
         uncached |= bound.uncached
         targets.append({names[node]: node for node in aims})
     ends = dict.fromkeys(node for aims in targets for node in aims.values())
     labels = _labels(found, needed, plain)
     graph = Graph(
-        tuple(ends), tuple(ancestry(*ends)), labels, marks, frozenset(uncached), variants=True
-    )
+        tuple(ends), tuple(ancestry(*ends)), labels, marks, origins, frozenset(uncached),
+        variants=True,
+    )  # fmt: skip
     return Sweep(
         graph, tuple(found), tuple(targets), needed, frozenset(patterned), workflow.inputs
     )  # fmt: skip

@@ -56,6 +56,11 @@ def complain(text: str) -> None:
         out.print(rest, soft_wrap=True)
 
 
+def remark(text: str) -> None:
+    """Writes what is worth knowing to standard error; lines are never broken."""
+    console(sys.stderr).print(text, style="dim", soft_wrap=True)
+
+
 def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
     """Writes a table with one line of headers; on a narrow terminal the last columns wrap."""
     from rich.padding import Padding

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .attempt import Bound
 from .binding import bind
 from .document import parse
 from .errors import InvalidWorkflow, Problem, did_you_mean, in_file_order
-from .graph import Graph, default_targets, plain_name
-from .inputs import SCALARS, Input
+from .graph import Graph, default_targets
+from .inputs import Input
 from .node import Node
-from .patterns import braces_kept
 from .registry import Registry, installed
-from .template import Template, escaped, read_template, template
-from .weights import Checkpoint
+from .template import Template, read_template, template
 from .wording import describe
+from .writing import declaration, dumped
 
 
 @dataclass(frozen=True)
@@ -110,8 +106,9 @@ class Workflow:
         if not bound.names:
             return None, in_file_order(problems)
         whole = Graph.of(
-            *bound.names, names=bound.names, marks=bound.marks, uncached=bound.uncached
-        )
+            *bound.names, names=bound.names, marks=bound.marks, origins=bound.origins,
+            uncached=bound.uncached,
+        )  # fmt: skip
         graph = whole.only(*targets)
         problems += (graph if only else whole).check()
         return graph, in_file_order(problems)
@@ -122,14 +119,14 @@ class Workflow:
         if self.description:
             data["description"] = self.description
         if self.inputs:
-            data["inputs"] = {name: _declaration(each) for name, each in self.inputs.items()}
+            data["inputs"] = {name: declaration(each) for name, each in self.inputs.items()}
         data["nodes"] = {
             name: {"type": spec.type, **({} if spec.cache else {"cache": False}), **spec.fields}
             for name, spec in self.template.specs.items()
         }
         if self.template.output:
             data["output"] = f"${self.template.output}"
-        return _dumped(data)
+        return dumped(data)
 
 
 def load_workflow(
@@ -194,119 +191,3 @@ def find(source: str | Path) -> Path:
     fix = did_you_mean(str(source), known) or f"shipped: {', '.join(known)}"
     wanted = "a workflow file, or the name of a shipped workflow"
     raise InvalidWorkflow([Problem(str(source), "no such file", wanted, fix)])
-
-
-def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | None = None) -> str:
-    """The graph of some nodes as a workflow file; relative to `folder` where paths allow it.
-
-    Raises InvalidWorkflow where a literal picture stands in a port: a file cannot hold it.
-    """
-    return graph_to_yaml(Graph.of(*targets), name=name, folder=folder)
-
-
-def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | None = None) -> str:
-    """A graph as a workflow file, one entry a node, under the graph's own names."""
-    names = _flat_names(graph)
-    problems: list[Problem] = []
-    nodes: dict[str, Any] = {}
-    for node in graph.nodes:
-        entry: dict[str, Any] = {"type": type(node).__name__}
-        if node in graph.uncached:
-            entry["cache"] = False
-        for field, value in node.explicit().items():
-            try:
-                entry[field] = _plain(value, names, Path(folder) if folder else None)
-                if field in type(node).definition.targets:
-                    entry[field] = braces_kept(entry[field])
-            except TypeError:
-                fix = "load it from a file with a node, or save it first"
-                wanted = "something a file can hold"
-                subject = f"{names[node]}.{field}"
-                problems.append(Problem(subject, describe(value), wanted, fix))
-        nodes[names[node]] = entry
-    if problems:
-        raise InvalidWorkflow(problems)
-    return _dumped({"name": name, "nodes": nodes})
-
-
-def _flat_names(graph: Graph) -> dict[Node[Any], str]:
-    """The graph's names as a file may hold them, still each of its own.
-
-    They lose the slash of sub-workflows, and what tells the variants of a sweep apart.
-    """
-    names: dict[Node[Any], str] = {}
-    taken = {label for label in graph.names.values() if label.isidentifier()}
-    counts: dict[str, int] = {}
-    for node, label in graph.names.items():
-        name = stem = label if label in taken else plain_name(label).replace("/", "__")
-        while name != label and name in taken:
-            counts[stem] = counts.get(stem, 1) + 1
-            name = f"{stem}_{counts[stem]}"
-        taken.add(name)
-        names[node] = name
-    return names
-
-
-def _plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> Any:
-    if isinstance(value, Node):
-        return f"${names[value]}"
-    if isinstance(value, Checkpoint):
-        return value.as_data()
-    if isinstance(value, Path):
-        if folder is not None:
-            value = os.path.relpath(value, folder)
-        return escaped(str(value))
-    if isinstance(value, str):
-        return escaped(value)
-    if isinstance(value, list | tuple):
-        return [_plain(each, names, folder) for each in value]
-    if isinstance(value, dict):
-        return {key: _plain(each, names, folder) for key, each in value.items()}
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    raise TypeError(f"{type(value).__name__} has no place in YAML")
-
-
-def _declaration(declared: Input) -> Any:
-    data: dict[str, Any] = {"type": declared.type}
-    if not declared.required:
-        data["default"] = declared.default
-    if declared.description:
-        data["description"] = declared.description
-    plain = type(declared.default) is SCALARS.get(declared.type)
-    return data["default"] if plain and set(data) == {"type", "default"} else data
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes nodes one a line, as people do, and never an alias."""
-
-    def ignore_aliases(self, _: Any) -> bool:
-        return True
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        """Texts of several lines in quotes, on one line: they may stand inside braces."""
-        style = None if data.isprintable() else '"'
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-
-_Dumper.add_representer(str, _Dumper.represent_str)
-
-
-def _dumped(data: dict[str, Any]) -> str:
-    """The data with `nodes` and `inputs` one entry a line."""
-    lines = []
-    for key, value in data.items():
-        if key in ("nodes", "inputs"):
-            lines.append(f"{key}:\n")
-            lines += [f"  {name}: {_flow(entry)}\n" for name, entry in value.items()]
-        else:
-            lines.append(f"{key}: {_flow(value)}\n")
-    return "".join(lines)
-
-
-def _flow(value: Any) -> str:
-    text = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=float("inf"),
-        allow_unicode=True,
-    )  # fmt: skip
-    return text.removesuffix("\n").removesuffix("\n...")

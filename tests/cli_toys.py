@@ -28,8 +28,8 @@ class ToySquare(Node[Image]):
 
     category: ClassVar[str] = "toys"
 
-    size: int = Field(8, ge=1, le=64, description="its side in pixels")
-    grey: int = Field(128, ge=0, le=255)
+    size: int = Field(default=8, ge=1, le=64, description="its side in pixels")
+    grey: int = Field(default=128, ge=0, le=255)
     points: list[tuple[float, float]] = Field(default=[], max_length=4)
     mode: Literal["flat", "round"] = "flat"
 
@@ -44,7 +44,7 @@ class ToyEdges(Node[EdgeMap]):
 
     image: In[Image] = Field(description="what to look at")
     mask: In[Mask] | None = None
-    low: int = Field(100, ge=0, le=255)
+    low: int = Field(default=100, ge=0, le=255)
 
     def run(self, image: Image, mask: Mask | None) -> EdgeMap:
         return EdgeMap(255 - image.numpy)
@@ -65,7 +65,7 @@ class ToySlow(Node[Image]):
 
     image: In[Image]
     steps: int = 3
-    seconds: float = Field(0.0, ge=0, description="of each step")
+    seconds: float = Field(default=0.0, ge=0, description="of each step")
 
     def run(self, image: Image, progress: Callable[[int, int], None]) -> Image:
         for step in range(self.steps):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from tests.hashing import place as place
 # A first call may import torch; nothing here is a timed test.
 settings.register_profile("sdgraph", deadline=None)
 settings.load_profile("sdgraph")
+
+# Runs of tests are not for the list of runs; those that are about it name a folder of their own.
+os.environ["SDGRAPH_RUNS"] = ""
 
 # A shell starts what runs in the background with Ctrl-C ignored, and so would tests and their
 # subprocesses, some of which are about Ctrl-C.

@@ -432,7 +432,7 @@ def test_show_reads_the_record_of_a_picture(sdgraph: Command) -> None:
     assert f"sdgraph {__version__}" in said.out
     assert "square: {type: ToySquare" in said.out
     yaml = sdgraph("show", "out/turned.png", "--yaml", toys=False).out
-    assert yaml.startswith("name: result\nnodes:\n")
+    assert yaml.startswith("name: result\ninputs:\n  grey: {type: int, default: 40")
 
 
 def test_nodes_lists_types_by_category(sdgraph: Command) -> None:

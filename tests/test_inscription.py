@@ -6,6 +6,7 @@ from pathlib import Path
 
 import PIL.Image
 
+from sdgraph import sidecar
 from sdgraph.media import read_provenance
 from sdgraph.pictures import read_image, write_image
 from tests.pixels import PICTURES, gradient
@@ -27,14 +28,15 @@ def test_a_picture_without_provenance_has_none_and_takes_over_no_foreign_comment
     assert b"sdgraph" not in (tmp_path / "new.jpg").read_bytes()
 
 
-def test_provenance_too_long_for_jpeg_is_left_out_and_said_so(tmp_path: Path) -> None:
+def test_provenance_too_long_for_jpeg_goes_into_a_sidecar(tmp_path: Path) -> None:
     picture, long = PIL.Image.fromarray(gradient()), "x" * 70_000
     assert write_image(picture, tmp_path / "a.jpg", provenance=long) is False
     assert read_image(tmp_path / "a.jpg").size == (32, 24)
-    assert read_provenance(tmp_path / "a.jpg") is None
+    assert read_provenance(tmp_path / "a.jpg") == long
     for suffix in (".png", ".webp", ".tif", ".gif"):
         assert write_image(picture, path := tmp_path / f"a{suffix}", provenance=long) is True
         assert read_provenance(path) == long
+        assert not sidecar.beside(path).exists()
 
 
 def test_a_stray_byte_of_a_command_line_is_spelled_out(tmp_path: Path) -> None:

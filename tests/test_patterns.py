@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sdgraph.errors import Problem
 from sdgraph.patterns import braces_kept, filled, holds_pattern, slug
 from sdgraph.values import Checkpoint, Image
-from sdgraph.workflow import to_yaml, workflow_from_yaml
+from sdgraph.workflow import workflow_from_yaml
+from sdgraph.writing import to_yaml
 from tests import toys
 from tests.strategies import texts
 

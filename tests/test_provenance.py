@@ -31,18 +31,33 @@ def test_the_workflow_in_a_record_makes_the_same_graph(text: str) -> None:
     target: Node[str] = toys.Join(words=[toys.Text(text=text), text], glue=text)
     made = provenance.record(Graph.of(target), "a/join", device="cpu", dtype=None)
     assert workflow_from_yaml(made.workflow, registry=toys.REGISTRY).graph().targets == (target,)
-    assert json.loads(made.to_text())["sdgraph_record"] == 1
+    assert json.loads(made.to_text())["sdgraph_record"] == 2
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.gif", "a.bmp"])
 def test_a_record_is_read_back_from_a_picture(tmp_path: Path, name: str) -> None:
     graph = Graph.of(toys.Text(text="größe $x"))
-    made = provenance.record(graph, "text", device="cpu", dtype="float32")
+    made = provenance.record(graph, "text", device="cpu", dtype="float32", seconds=1.5)
     assert provenance.read(saved(tmp_path / name, made.to_text())) == made
+    assert made.seconds == 1.5 and made.made is not None
     assert made.versions["sdgraph"] and made.versions["torch"]
 
 
-@pytest.mark.parametrize("text", [None, "", "no json", "{}", "[1]", "3", '{"sdgraph_record": 1}'])
+def test_a_record_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> None:
+    old = {
+        "sdgraph_record": 1, "workflow": "nodes: {}", "node": "a", "device": "cpu", "dtype": None,
+        "versions": {"torch": "2.0"},
+    }  # fmt: skip
+    first = provenance.read(saved(tmp_path / "a.png", json.dumps(old)))
+    assert (first.node, first.inputs, first.made) == ("a", {}, None)
+    newer = {**old, "sdgraph_record": 9, "mood": "blue"}
+    assert provenance.read(saved(tmp_path / "b.png", json.dumps(newer))) == first
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "no json", "{}", "[1]", "3", '{"sdgraph_record": 1}', "[" * 9999,
+             '{"sdgraph_record": 2, "workflow": 3, "node": "", "device": "", "versions": {}}'],
+)  # fmt: skip
 def test_a_picture_without_a_record_is_told(tmp_path: Path, text: str | None) -> None:
     with pytest.raises(MediaError, match="no record of how it was made"):
         provenance.read(saved(tmp_path / "a.png", text))

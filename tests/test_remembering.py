@@ -15,7 +15,8 @@ from sdgraph.models import ModelCache
 from sdgraph.node import Node
 from sdgraph.registry import Registry
 from sdgraph.store import Store
-from sdgraph.workflow import graph_to_yaml, workflow_from_yaml
+from sdgraph.workflow import workflow_from_yaml
+from sdgraph.writing import graph_to_yaml
 from tests import fakes, toys
 
 

@@ -20,7 +20,8 @@ from sdgraph.outfiles import apart, refuse_existing, written
 from sdgraph.plan import plan
 from sdgraph.registry import Registry
 from sdgraph.sweep import Sweep, merged, variants
-from sdgraph.workflow import Workflow, graph_to_yaml, load_workflow, workflow_from_yaml
+from sdgraph.workflow import Workflow, load_workflow, workflow_from_yaml
+from sdgraph.writing import graph_to_yaml
 from tests import toys
 
 FLOW = """\

@@ -16,7 +16,8 @@ from sdgraph.graph import Graph
 from sdgraph.node import Node
 from sdgraph.run import Session, run
 from sdgraph.values import Checkpoint, Image
-from sdgraph.workflow import Workflow, graph_to_yaml, load_workflow, to_yaml, workflow_from_yaml
+from sdgraph.workflow import Workflow, load_workflow, workflow_from_yaml
+from sdgraph.writing import graph_to_yaml, to_yaml
 from tests import toys
 from tests.strategies import graphs, texts
 

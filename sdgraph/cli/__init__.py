@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import caching, running, telling
+from . import caching, running, runs, telling
 from .app import app, typed
 
-__all__ = ["app", "caching", "main", "running", "telling"]
+__all__ = ["app", "caching", "main", "running", "runs", "telling"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

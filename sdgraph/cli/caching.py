@@ -1,61 +1,18 @@
-"""The results on disk: `cache` shows, prunes and clears them; runs go on by them."""
+"""The results on disk: `cache` shows, prunes and clears them."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import Debug, app, guarded, typed
+from .app import Debug, app, guarded
 
 if TYPE_CHECKING:
-    from sdgraph.events import Listener
-    from sdgraph.graph import Graph
-    from sdgraph.run import Session
     from sdgraph.shelf import Shelf
     from sdgraph.store import Store
-    from sdgraph.terminal import Watch
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a graph is run from the command line: in what session, and what is told of it."""
-
-    session: Session
-    quiet: bool = False
-    as_json: bool = False
-    keep_going: bool = False
-    explain: bool = False
-
-    def run(
-        self,
-        graph: Graph,
-        first: Listener | None = None,
-        last: Callable[[Watch], Listener | None] = lambda watch: None,
-    ) -> None:
-        """Runs it and shows it; `first` hears each event before that, what `last` makes after."""
-        from sdgraph.events import heard_by
-        from sdgraph.explanation import Explained
-        from sdgraph.terminal import say_table, watching
-
-        told = Explained(graph, remembers=self.session.store is not None) if self.explain else None
-        try:
-            with (
-                watching(graph, quiet=self.quiet, as_json=self.as_json) as watch,
-                continued(self.session),
-            ):
-                listener = heard_by(first, told, watch.listener, last(watch))
-                values = self.session.run(graph, listener, keep_going=self.keep_going)
-            watch.finish(values)
-        finally:
-            if told is not None:
-                say_table((), [*told.rows()])
 
 
 BUDGET = "SDGRAPH_STORE_BYTES"
@@ -82,19 +39,6 @@ def kept() -> Store | None:
     except RuntimeError:
         return None
     return Store(folder=folder, disk=DEFAULT_BYTES if limit is None else limit)
-
-
-@contextmanager
-def continued(session: Session) -> Iterator[None]:
-    """Has what ends a run early end with the command that goes on from there."""
-    from sdgraph.errors import NodeFailed
-
-    try:
-        yield
-    except (NodeFailed, KeyboardInterrupt) as error:
-        if session.store is not None:
-            error.add_note(f"what was done is remembered; go on with: sdgraph {shlex.join(typed)}")
-        raise
 
 
 @caches.callback()

@@ -25,27 +25,31 @@ from .app import (
 from .sweeping import Overwrite, Sheet, Sweeping, Table, Yes, Zip, sweep_run
 
 if TYPE_CHECKING:
+    from sdgraph.graph import Graph
+    from sdgraph.request import Request
     from sdgraph.run import Session
 
 
 def _session(
-    device: str | None, dtype: str | None, vram: str | None, ram: str | None, no_cache: bool
-) -> Session:
+    device: str | None, dtype: str | None, vram: str | None, ram: str | None, no_cache: bool,
+    *, again: bool = False, metadata: bool = True,
+) -> Session:  # fmt: skip
     """A session of its own for one verb; raises WrongArgument for what cannot be."""
     from sdgraph.models import ModelCache
     from sdgraph.request import budget, check_device
     from sdgraph.residency import Budgets
     from sdgraph.run import Session
     from sdgraph.running import Record
+    from sdgraph.store import Store
 
     from .caching import kept
 
     check_device(device, dtype)
     budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
-    # No run comes after this one that could use what it leaves.
-    models = ModelCache(budgets=budgets, keep_alive=0, watch=Record())
-    store = None if no_cache else kept()
-    return Session(device=device, dtype=dtype, store=store, models=models)
+    # Where no run comes after this one, none could use what it leaves.
+    models = ModelCache(budgets=budgets, keep_alive=None if again else 0, watch=Record())
+    store = None if no_cache else kept() or (Store() if again else None)
+    return Session(device=device, dtype=dtype, store=store, models=models, metadata=metadata)
 
 
 @verb
@@ -74,6 +78,12 @@ def run(
     table: Table = None,
     overwrite: Overwrite = False,
     yes: Yes = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="run again what changed when a file that is read does")
+    ] = False,
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="no saved file says how it was made")
+    ] = False,
     allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
@@ -83,18 +93,46 @@ def run(
     """
     from sdgraph.request import folder_named, opened, registry_with, requested
 
-    from .caching import Manner
+    from .manner import Manner
 
-    session = _session(device, dtype, vram, ram, no_cache)
-    workflow = opened(file, registry_with(packs or ()), out=folder_named(out))
-    asked = requested(workflow, inputs or (), changes or ())
-    how = Sweeping(side_by_side, sheet, table, overwrite, yes)
+    session = _session(
+        device, dtype, vram, ram, no_cache, again=watch, metadata=not no_metadata
+    )  # fmt: skip
     manner = Manner(session, quiet, as_json, keep_going, explain)
-    if asked.axes:
-        sweep_run(manner, asked, only or (), how)
-    else:
+    how = Sweeping(side_by_side, sheet, table, overwrite or watch, yes)
+    registry = registry_with(packs or ())
+
+    def asked() -> Request:
+        workflow = opened(file, registry, out=folder_named(out))
+        return requested(workflow, inputs or (), changes or ())
+
+    def once() -> None:
+        request = asked()
+        if request.axes:
+            sweep_run(manner, request, only or (), how)
+            return
         how.refuse()
-        manner.run(asked.graph(only or ()))
+        graph = request.graph(only or ())
+        _remark_changes(file, graph)
+        manner.run(graph, request.workflow.name)
+
+    if watch:
+        from .watching import keep_running
+
+        keep_running(once, asked, file, inputs or (), debug=debug)
+    else:
+        once()
+
+
+def _remark_changes(file: str, graph: Graph) -> None:
+    """Says what has changed since a saved picture was made, where it is to be made again."""
+    from sdgraph.comparing import changes
+    from sdgraph.request import is_picture, record_in
+    from sdgraph.terminal import remark
+
+    if is_picture(file):
+        for change in changes(record_in(file), graph):
+            remark(f"{change}: what is made will differ")
 
 
 @verb

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sdgraph.sweep import Sweep
     from sdgraph.terminal import Watch
 
-    from .caching import Manner
+    from .manner import Manner
 
 Zip = Annotated[
     bool, typer.Option("--zip", help="sweep: values side by side, not every combination")
@@ -78,7 +78,7 @@ def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping
         def asking(watch: Watch) -> Asking | None:
             return Asking(sweep, watch.ask) if attended and not how.yes else None
 
-        manner.run(sweep.graph, account, asking)
+        manner.run(sweep.graph, asked.workflow.name, account, asking)
 
 
 def _refuse_many(sweep: Sweep) -> None:

@@ -48,19 +48,25 @@ def show(
     file: File,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="as a Mermaid flowchart")] = False,
     yaml: Annotated[bool, typer.Option("--yaml", help="only the workflow as YAML")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="a picture's record as JSON")] = False,
     packs: Packs = None,
     debug: Debug = False,
 ) -> None:
     """Draw a workflow; say how a picture was made."""
     from sdgraph import drawing
-    from sdgraph.report import record_text
-    from sdgraph.request import is_picture, opened, record_in, registry_with
+    from sdgraph.provenance_report import record_data, record_text
+    from sdgraph.request import WrongArgument, is_picture, opened, record_in, registry_with
 
     registry = registry_with(packs or ())
     if is_picture(file) and not mermaid:
         record = record_in(file)
-        typer.echo(record.workflow.rstrip() if yaml else record_text(file, record))
+        if as_json:
+            _print_json(record_data(record))
+        else:
+            typer.echo(record.workflow.rstrip() if yaml else record_text(file, record))
         return
+    if as_json:
+        raise WrongArgument(f"--json is for the record of a saved picture; found {file}")
     workflow = opened(file, registry)
     if yaml:
         typer.echo(workflow.to_yaml().rstrip())

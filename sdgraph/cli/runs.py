@@ -1,0 +1,70 @@
+"""The verb about runs that were: `runs` lists them, `runs show` draws one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdgraph.exits import ending
+
+from .app import Debug, Json, app
+
+runs_app = typer.Typer(
+    rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True,
+    help="List the runs that were recorded; `runs show` draws one.",
+)  # fmt: skip
+app.add_typer(runs_app, name="runs")
+
+
+@runs_app.callback()
+def runs(context: typer.Context, as_json: Json = False, debug: Debug = False) -> None:
+    """List the runs that were recorded, the newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    with ending(debug=debug):
+        from sdgraph.run_history import history
+        from sdgraph.run_records import place
+        from sdgraph.terminal import say, say_table
+        from sdgraph.timeline import listing_row
+
+        found = history()
+        if as_json:
+            typer.echo(json.dumps([run.as_data() for run in found], indent=2, ensure_ascii=False))
+        elif found:
+            headers = ("id", "when", "workflow", "status", "took", "nodes")
+            say_table(headers, [listing_row(run) for run in found])
+        else:
+            say(f"no runs are recorded in {place() or 'any folder: SDGRAPH_RUNS is empty'}")
+
+
+@runs_app.command()
+def show(
+    run: Annotated[
+        str, typer.Argument(help="its id, the beginning of one, or `last`", metavar="ID")
+    ] = "last",
+    svg: Annotated[
+        Path | None, typer.Option(help="write the timeline as SVG", metavar="FILE")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="write a page", metavar="FILE")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw when each node of a run ran, and what was loaded."""
+    with ending(debug=debug):
+        from sdgraph import timeline
+        from sdgraph.files import write_beside
+        from sdgraph.run_history import past_run
+
+        found = past_run(run)
+        for path, draw in ((svg, timeline.as_svg), (html, timeline.as_html)):
+            if path is not None:
+                with write_beside(path) as beside:
+                    beside.write_text(draw(found), "utf-8", "backslashreplace")
+        if as_json:
+            data = {**found.as_data(), **found.tally().as_data(), **found.summary}
+            typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        elif svg is None and html is None:
+            typer.echo(timeline.as_text(found))
