@@ -29,7 +29,10 @@ LITERALS: dict[type, Any] = {
     Dataset: WorldDataset(1, 0, 32),
 }
 PARAMETERS: dict[str, Any] = {"path": "file.png", "out": "out", "width": 64, "height": 64}
-SOURCES: dict[str, dict[str, Any]] = {"Mask": {"path": "mask.png"}}
+SOURCES: dict[str, dict[str, Any]] = {
+    "Mask": {"path": "mask.png"},
+    "Grid": {"images": [photo(8, 8)]},
+}
 every_node = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 
 
@@ -37,7 +40,7 @@ def required(cls: type[Node[Any]]) -> dict[str, Any]:
     """The least that makes a node."""
     given = dict(SOURCES.get(cls.__name__, {}))
     for name, field in cls.model_fields.items():
-        if field.is_required():
+        if field.is_required() and name not in given:
             port = cls.definition.ports.get(name)
             kinds = [] if port is None else port.kinds
             fitting = [v for k, v in LITERALS.items() if any(issubclass(k, kind) for kind in kinds)]
