@@ -200,10 +200,10 @@ def test_a_path_that_is_swept_over_itself_is_left_as_it_is() -> None:
         "  text: {type: Fixed, seed: $inputs.seed, text: x}\n"
         "  save: {type: Write, text: $text, path: $inputs.to}\n"
     )
-    assert files(apart(read(flow), variants({}, {"to": ["a.txt", "b.txt"]}))) == ["a.txt", "b.txt"]
-    assert "a.txt, written by variant 1" in problems(
-        read(flow), {"seed": [1, 2], "to": ["a.txt", "b.txt"]}
-    )
+    names = ["a.txt", "b.txt"]
+    assert files(apart(read(flow), variants({}, {"to": names}))) == names
+    said = problems(read(flow), {"seed": [1, 2], "to": names})
+    assert "a.txt, written by variant 1" in said
 
 
 def test_a_file_that_all_variants_share_keeps_its_name() -> None:
@@ -211,7 +211,7 @@ def test_a_file_that_all_variants_share_keeps_its_name() -> None:
 
 
 def test_a_pattern_is_taken_as_it_is() -> None:
-    axes = {"seed": [1, 2], "word": ["A b", "c"]}
+    axes: dict[str, Sequence[Any]] = {"seed": [1, 2], "word": ["A b", "c"]}
     sweep = apart(writing("{word_slug}/{seed:03d}_{number}.txt"), variants({}, axes))
     assert [str(path.relative_to("/nowhere")) for path, _, _ in written(sweep)] == [
         "a-b/001_1.txt", "c/001_2.txt", "a-b/002_3.txt", "c/002_4.txt",
