@@ -60,7 +60,7 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
     session: Session, folder: Path, size: tuple[int, int], points: Any, labels: Any, box: Any
 ) -> None:
     image = photo(*size)
-    moved = [[size[0] * 2 // 3, size[1] // 2]] + points[1:] if points else None
+    moved = [[size[0] * 2 // 3, size[1] // 2], *points[1:]] if points else None
     node = MaskBySam(
         image=image, points=moved, labels=labels, box=box, checkpoint=Checkpoint(folder)
     )
