@@ -111,7 +111,7 @@ NODES: dict[type[Node[Any]], st.SearchStrategy[Node[Any]]] = {
 
 def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     """What a node makes, checked for its kind and size, or None where it refuses the values."""
-    before = {name: str(value) for name, value in contents(given).items()}
+    before = contents(given)
     try:
         made = node.run(**given)
     except ValueRefused as refusal:
@@ -120,12 +120,13 @@ def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     finally:
         assert contents(given) == before
     sized = given.get("image") or given.get("mask") or given["masks"][0]
-    assert type(made) is type(node).output and made.size == sized.size
+    assert made.size == sized.size
     assert made.numpy.dtype == np.uint8 and not made.numpy.flags.writeable
+    assert type(made) is type(node).output
     return made
 
 
-def contents(given: dict[str, Any]) -> dict[str, Any]:
+def contents(given: dict[str, Any]) -> dict[str, str]:
     """The inputs as hashes of the pixels that they hold now."""
     return {
         f"{name}{number}": hash_of(each)
@@ -138,7 +139,7 @@ def hash_of(value: Any) -> str:
     return str(type(value)(value.numpy.copy()).content)
 
 
-@pytest.mark.parametrize("cls", NODES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", NODES, ids=lambda cls: str(cls.__name__))
 def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> None:
     @settings(max_examples=60)
     @given(NODES[cls])
@@ -158,7 +159,7 @@ def test_nor_does_it_one_with_a_model(
 ) -> None:  # fmt: skip
     inside = [[abs(x) % image.width, abs(y) % image.height] for x, y in points]
     sam, dino, clipseg = model["sam"], model["grounding_dino"], model["clipseg"]
-    words = {"image": image, "words": "a cat"}
+    words: dict[str, Any] = {"image": image, "words": "a cat"}
     nodes: list[Node[Any]] = [
         MaskBySam(image=image, points=inside, box=box, checkpoint=sam),
         MaskBySam(image=image, points=points, checkpoint=sam),
@@ -192,7 +193,7 @@ def test_nor_does_it_a_file(tmp_path_factory: pytest.TempPathFactory, image: Ima
 
 
 def test_no_mask_node_is_left_out() -> None:
-    tested = {*NODES, MaskFromFile, MaskBySam, MaskByWords, MaskByGrounding}
+    tested: set[type[Node[Any]]] = {*NODES, MaskFromFile, MaskBySam, MaskByWords, MaskByGrounding}
     every = {name for name in sdgraph.nodes.__all__ if name.startswith("Mask") and name != "Mask"}
     assert {cls.__name__ for cls in tested} == every
 

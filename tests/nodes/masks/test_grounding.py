@@ -17,7 +17,7 @@ from . import tiny_models
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("grounding")
     return {
         "checkpoint": Checkpoint(tiny_models.grounding_dino(root / "dino")),
@@ -46,7 +46,7 @@ def detected(folder: str, image: Image, words: str, threshold: float) -> tuple[A
 
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (90, 8)])
 def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
-    session: Session, folders: dict[str, Checkpoint], size: tuple[int, int],
+    session: Session, folders: dict[str, Any], size: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from sdgraph.nodes.masks import sam
@@ -70,7 +70,7 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
 
 
 def test_the_mask_is_the_union_of_those_of_the_boxes(
-    session: Session, folders: dict[str, Checkpoint]
+    session: Session, folders: dict[str, Any]
 ) -> None:
     image = photo(75, 53)
     from sdgraph.loading import load_part
@@ -89,22 +89,18 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
     assert (both == np.maximum(*alone)).all()
 
 
-def test_words_that_match_nothing_are_refused(
-    session: Session, folders: dict[str, Checkpoint]
-) -> None:
+def test_words_that_match_nothing_are_refused(session: Session, folders: dict[str, Any]) -> None:
     node = MaskByGrounding(image=photo(64, 64), words="a cat", threshold=0.99999, **folders)
     text = str(failure(node, session))
     assert "'a cat' matches nothing in the picture: its best box has a score of 0." in text
 
 
-def test_too_many_words_are_refused(session: Session, folders: dict[str, Checkpoint]) -> None:
+def test_too_many_words_are_refused(session: Session, folders: dict[str, Any]) -> None:
     node = MaskByGrounding(image=photo(64, 64), words="x y " * 12, **folders)
     assert "tokens long; wanted at most 24" in str(failure(node, session))
 
 
-def test_a_picture_too_narrow_to_see_is_refused(
-    session: Session, folders: dict[str, Checkpoint]
-) -> None:
+def test_a_picture_too_narrow_to_see_is_refused(session: Session, folders: dict[str, Any]) -> None:
     image = Image(np.zeros((16_000, 1, 3), np.uint8))
     text = str(failure(MaskByGrounding(image=image, words="a", **folders), session))
     assert "the picture of 1×16000 is less than a pixel wide" in text
@@ -120,7 +116,7 @@ def test_blank_words_are_refused() -> None:
     [("checkpoint", "a GroundingDinoForObjectDetection"), ("segmenter", "a SamModel")],
 )
 def test_checkpoints_of_another_kind_are_refused_before_they_are_loaded(
-    folders: dict[str, Checkpoint], field: str, wanted: str
+    folders: dict[str, Any], field: str, wanted: str
 ) -> None:
     fields = {**folders, field: Checkpoint("tiny/depth-estimator")}
     text = refused_before_load(MaskByGrounding(image=photo(8, 8), words="a", **fields))
