@@ -93,7 +93,10 @@ class Words(Node[str]):
 
 def test_words_may_come_from_a_node(session: Session, folder: Path) -> None:
     node = MaskByWords(
-        image=photo(64, 64), words=Words(said="a cat"), threshold=1e-6, checkpoint=folder
+        image=photo(64, 64),
+        words=Words(said="a cat"),
+        threshold=1e-6,
+        checkpoint=Checkpoint(folder),
     )
     assert run(node, session=session) == run(node.but(words="a cat"), session=session)
     text = str(failure(node.but(words=Words(said=" ")), session))
@@ -110,13 +113,15 @@ def test_a_folder_that_lost_a_config_is_refused_before_loading(
 ) -> None:
     shutil.copytree(folder, other := tmp_path / "other")
     (other / lost).unlink()
-    text = refused_before_load(MaskByWords(image=photo(8, 8), words="a", checkpoint=other))
+    text = refused_before_load(
+        MaskByWords(image=photo(8, 8), words="a", checkpoint=Checkpoint(other))
+    )
     assert str(other) in text and lost in text
 
 
 def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded() -> None:
     text = refused_before_load(
-        MaskByWords(image=photo(8, 8), words="a", checkpoint="tiny/depth-estimator")
+        MaskByWords(image=photo(8, 8), words="a", checkpoint=Checkpoint("tiny/depth-estimator"))
     )
     assert "a CLIPSegForImageSegmentation" in text
 
