@@ -4,13 +4,17 @@ if __name__ != "sdgraph.nodes":
     # Under two names every node class would exist twice.
     raise ImportError("import these nodes as sdgraph.nodes")
 
+from .comparison import Compare
+from .compositing import Blend, Composite
 from .controlnet import ControlNet
 from .depth import DepthEstimate, DepthToImage
 from .edges import Canny
 from .files import LoadImage, LoadVideo, Save, SaveVideo
+from .frames import Frame, Frames, VideoFromFrames
 from .inpaint import Inpaint
+from .lettering import Text
 from .mask import Mask
-from .picture import Resize
+from .picture import Crop, Pad, Resize
 from .text_to_image import Image2Image, Text2Image
 from .training.controlnet import TrainControlNet
 from .training.data import PictureFolder, TinyWorld
@@ -25,19 +29,27 @@ from .turbo import Turbo
 from .video import Text2Video
 
 __all__ = [
+    "Blend",
     "Canny",
+    "Compare",
+    "Composite",
     "ControlNet",
+    "Crop",
     "DepthEstimate",
     "DepthToImage",
+    "Frame",
+    "Frames",
     "Image2Image",
     "Inpaint",
     "LoadImage",
     "LoadVideo",
     "Mask",
+    "Pad",
     "PictureFolder",
     "Resize",
     "Save",
     "SaveVideo",
+    "Text",
     "Text2Image",
     "Text2Video",
     "TinyWorld",
@@ -51,4 +63,5 @@ __all__ = [
     "TrainTurbo",
     "TrainVae",
     "Turbo",
+    "VideoFromFrames",
 ]
