@@ -53,6 +53,8 @@ class Compare(Node[Image]):
             same_size(image.size, other.size, ("image", "other"))
             panels = [self._difference(one, two)]
         strip = round(1.5 * self.size) if self.labels else 0
+        if not strip and len(panels) == 1:
+            return Image(panels[0])
         width = sum(panel.shape[1] for panel in panels) + _GAP * (len(panels) - 1)
         height = strip + max(len(panel) for panel in panels)
         made = np.zeros((height, width, 3), np.uint8)
@@ -70,7 +72,10 @@ class Compare(Node[Image]):
         import cv2
 
         far = cv2.absdiff(one, two)
-        return far if self.gain == 1 else cv2.convertScaleAbs(far, alpha=self.gain)
+        if self.gain != 1:
+            cv2.convertScaleAbs(far, far, self.gain)
+        far.setflags(write=False)  # spares Image a copy
+        return far
 
     def _label(self, number: int, width: int, height: int) -> Any:
         import numpy as np

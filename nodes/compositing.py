@@ -46,10 +46,11 @@ class Composite(Node[Image]):
             return Image(image.numpy)
         part = slice(top - y, bottom - y), slice(left - x, right - x)
         above, below = over.numpy[part], image.numpy[top:bottom, left:right]
+        laid = _laid_over(below, above, None if mask is None else mask.numpy[part])
+        if laid.shape == image.numpy.shape:
+            return Image(laid)
         made = image.numpy.copy()
-        made[top:bottom, left:right] = _laid_over(
-            below, above, None if mask is None else mask.numpy[part]
-        )
+        made[top:bottom, left:right] = laid
         made.setflags(write=False)  # spares Image a copy
         return Image(made)
 
@@ -77,9 +78,9 @@ class Blend(Node[Image]):
         from PIL import ImageChops
 
         same_size(image.size, over.size, ("image", "picture above"))
-        below, above = image.rgb, over.rgb
-        formula: Any = None if self.mode == "normal" else getattr(ImageChops, self.mode)
-        mixed = above if formula is None else formula(below, above)
+        below, mixed = image.rgb, over.rgb
+        if self.mode != "normal":
+            mixed = getattr(ImageChops, self.mode)(below, mixed)
         if over.numpy.shape[2] == 4:
             amount = PIL.Image.fromarray(np.rint(over.numpy[..., 3] * self.amount).astype(np.uint8))
             mixed = PIL.Image.composite(mixed, below, amount)

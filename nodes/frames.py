@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -59,8 +59,8 @@ class VideoFromFrames(Node[Video]):
     category: ClassVar[str] = "video"
     gathers: ClassVar[bool] = True
 
-    frames: In[Image] | Sequence[In[Image]] = Field(
-        min_length=1, description="pictures of one size; alpha is ignored"
+    frames: In[Image] | Annotated[Sequence[In[Image]], Field(min_length=1)] = Field(
+        description="pictures of one size; alpha is ignored"
     )
     fps: float | None = Field(
         default=None,
@@ -69,7 +69,7 @@ class VideoFromFrames(Node[Video]):
         description="frames a second; that of the video they come from, or 8",
     )
 
-    def run(self, frames: Any) -> Video:
+    def run(self, frames: Image | Series | tuple[Image | Series, ...]) -> Video:
         import numpy as np
 
         parts = frames if isinstance(frames, tuple) else (frames,)

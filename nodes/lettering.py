@@ -75,7 +75,7 @@ class Text(Node[Image]):
             "font": _font(self.font, self.size),
             "fill": rgba(self.color),
             "stroke_width": self.stroke,
-            "stroke_fill": rgba(self.stroke_color),
+            "stroke_fill": rgba(self.stroke_color) if self.stroke else None,
         }
         x, y = self.position or self._place(image.size)
         return Image(np.asarray(drawn(image.pil, text, (x, y), self.anchor, style)))
@@ -107,8 +107,9 @@ def drawn(
     across, down = _sides(anchor)
     clear = picture.mode == "RGBA"  # whose own alpha Pillow would overwrite
     layer = PIL.Image.new("RGBA", picture.size, (*style["fill"][:3], 0)) if clear else picture
+    sheer = any(len(ink) == 4 and ink[3] < 255 for ink in style.values() if type(ink) is tuple)
     try:
-        ImageDraw.Draw(layer, "RGBA").text(
+        ImageDraw.Draw(layer, "RGBA" if sheer else None).text(
             place, text, anchor=across + down, align=_ALIGN[across], **style
         )
     except (ValueError, OSError, PIL.Image.DecompressionBombError) as error:

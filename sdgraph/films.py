@@ -166,7 +166,9 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = 1  # limited: what every browser expects of a video
         for number, pixels in enumerate(video.frames):
-            frame = av.VideoFrame.from_ndarray(np.pad(pixels, edges, "edge"), format="rgb24")
+            if (width, height) != video.size:
+                pixels = np.pad(pixels, edges, "edge")
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame = frame.reformat(
                 format="yuv420p", dst_colorspace="ITU709", interpolation=_accurate()
             )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from sdgraph.provenance import versions
 
-from . import engine, memory, sharing, startup, systems
+from . import engine, memory, pictures, sharing, startup, systems
 from .timing import Row
 
 ALL = {
@@ -18,6 +18,7 @@ ALL = {
     "startup": startup.rows,
     "memory": memory.rows,
     "sharing": sharing.rows,
+    "pictures": pictures.rows,
 }
 
 

@@ -29,7 +29,7 @@ LITERALS: dict[type, Any] = {
     Dataset: WorldDataset(1, 0, 32),
 }
 PARAMETERS: dict[str, Any] = {"path": "file.png", "out": "out", "width": 64, "height": 64}
-SOURCES: dict[str, dict[str, Any]] = {"Mask": {"path": "mask.png"}}
+SOURCES: dict[str, dict[str, Any]] = {"Mask": {"path": "mask.png"}, "Crop": {"width": 4}}
 every_node = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 
 
@@ -74,7 +74,9 @@ def test_every_field_is_described(cls: type[Node[Any]]) -> None:
 
 @every_node
 def test_it_has_a_category_and_a_version(cls: type[Node[Any]]) -> None:
-    assert cls.category in ("file", "picture", "mask", "control", "generate", "train")
+    assert cls.category in (
+        "file", "picture", "video", "mask", "control", "generate", "train",
+    )  # fmt: skip
     assert type(cls.version) is int and cls.version >= 1
 
 
