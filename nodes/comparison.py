@@ -84,5 +84,5 @@ class Compare(Node[Image]):
 
         strip = PIL.Image.new("RGB", (width, height))
         style = {"font": ImageFont.load_default(self.size), "fill": (255, 255, 255, 255)}
-        place = (width / 2, height / 2)
+        place = (width // 2, height // 2)
         return np.asarray(drawn(strip, self.labels[number], place, "center", style))

@@ -35,14 +35,14 @@ class Text(Node[Image]):
     anchor: Anchor = Field(
         default="top left", description="where in the picture; of the words, what is at position"
     )
-    position: list[float] | None = Field(
+    position: list[int] | None = Field(
         default=None,
         min_length=2,
         max_length=2,
         description="[x, y] in pixels; if not given, that side or corner of the picture",
     )
-    margin: float = Field(
-        default=4.0, ge=0, le=16_384, description="pixels to the picture's border without position"
+    margin: int = Field(
+        default=4, ge=0, le=16_384, description="pixels to the picture's border without position"
     )
     size: float = Field(default=24.0, ge=1, le=1024, description="of the letters in pixels")
     color: str = Field(default="white", description="a name, #rrggbb or #rrggbbaa")
@@ -80,18 +80,18 @@ class Text(Node[Image]):
         x, y = self.position or self._place(image.size)
         return Image(np.asarray(drawn(image.pil, text, (x, y), self.anchor, style)))
 
-    def _place(self, size: tuple[int, int]) -> tuple[float, float]:
+    def _place(self, size: tuple[int, int]) -> tuple[int, int]:
         """The point of the picture at which the anchor of the words stands."""
         across, down = _sides(self.anchor)
-        x = {"l": self.margin, "m": size[0] / 2, "r": size[0] - self.margin}[across]
-        y = {"a": self.margin, "m": size[1] / 2, "d": size[1] - self.margin}[down]
+        x = {"l": self.margin, "m": size[0] // 2, "r": size[0] - self.margin}[across]
+        y = {"a": self.margin, "m": size[1] // 2, "d": size[1] - self.margin}[down]
         return x, y
 
 
 def drawn(
     picture: PIL.Image.Image,
     text: str,
-    place: tuple[float, float],
+    place: tuple[int, int],
     anchor: str,
     style: dict[str, Any],
 ) -> PIL.Image.Image:
@@ -104,20 +104,25 @@ def drawn(
 
     if len(text) > _LONGEST:
         raise ValueRefused(f"the text has {len(text)} characters; wanted at most {_LONGEST}")
+    if not text.strip():
+        return picture
     across, down = _sides(anchor)
-    clear = picture.mode == "RGBA"  # whose own alpha Pillow would overwrite
-    layer = PIL.Image.new("RGBA", picture.size, (*style["fill"][:3], 0)) if clear else picture
-    sheer = any(len(ink) == 4 and ink[3] < 255 for ink in style.values() if type(ink) is tuple)
+    # Pillow overwrites alpha, and takes no heed of that of its ink.
+    layered = picture.mode == "RGBA" or any(
+        len(ink) == 4 and ink[3] < 255 for ink in style.values() if type(ink) is tuple
+    )
+    ground = (*style["fill"][:3], 0)
+    layer = PIL.Image.new("RGBA", picture.size, ground) if layered else picture
     try:
-        ImageDraw.Draw(layer, "RGBA" if sheer else None).text(
-            place, text, anchor=across + down, align=_ALIGN[across], **style
-        )
+        ImageDraw.Draw(layer).text(place, text, anchor=across + down, align=_ALIGN[across], **style)
     except (ValueError, OSError, PIL.Image.DecompressionBombError) as error:
         raise ValueRefused(
             f"the text {text[:40]!r} cannot be drawn ({error}); wanted fewer, smaller or other "
             "letters"
         ) from error
-    return PIL.Image.alpha_composite(picture, layer) if clear else layer
+    if not layered:
+        return picture
+    return PIL.Image.alpha_composite(picture.convert("RGBA"), layer).convert(picture.mode)
 
 
 _ALIGN = {"l": "left", "m": "center", "r": "right"}

@@ -159,11 +159,11 @@ def test_a_start_beyond_the_end_is_refused(tmp_path: Path) -> None:
         read_video(path, start=9)
 
 
-@pytest.mark.parametrize("suffix", VIDEOS)
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_writing_takes_no_more_memory_for_more_frames(tmp_path: Path, suffix: str) -> None:
     peaks = []
-    for count in (20, 80):
-        video = Video(np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8), 8)
+    for count in (10, 40):
+        video = Video(np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8), 8)
         write_video(video, tmp_path / f"warm{suffix}")
         tracemalloc.start()
         write_video(video, tmp_path / f"a{suffix}")

@@ -54,7 +54,7 @@ def test_it_stands_at_its_side_of_the_picture(session: Session, anchor: Any) -> 
 
 
 def test_it_stands_at_its_position(session: Session) -> None:
-    made = run(Text(image=BLACK, text="x", position=[150.0, 80.0], anchor="bottom right"),
+    made = run(Text(image=BLACK, text="x", position=[150, 80], anchor="bottom right"),
                session=session)  # fmt: skip
     left, top, right, bottom = inked(made)
     assert 130 < left <= right <= 150 and 50 < top <= bottom <= 80
@@ -109,7 +109,7 @@ def test_a_font_from_a_file_is_used(session: Session, tmp_path: Path) -> None:
     st.fixed_dictionaries(
         {
             "anchor": st.sampled_from(ANCHORS),
-            "position": st.none() | st.lists(st.floats(-100, 100), min_size=2, max_size=2),
+            "position": st.none() | st.lists(st.integers(-100, 100), min_size=2, max_size=2),
             "size": st.floats(1, 60),
             "stroke": st.floats(0, 8),
             "color": st.sampled_from(["white", "#ff000080", "hsl(120,100%,50%)"]),
@@ -133,9 +133,9 @@ def test_a_text_that_fits_no_picture_is_refused(session: Session) -> None:
     [
         ({"color": "no such colour"}, "Text.color"),
         ({"stroke_color": "#12"}, "Text.stroke_color"),
-        ({"position": [1.0]}, "Text.position"),
-        ({"position": [1e9, 0.0]}, "Text.position"),
-        ({"position": [float("nan"), 0.0]}, "Text.position"),
+        ({"position": [1]}, "Text.position"),
+        ({"position": [10**9, 0]}, "Text.position"),
+        ({"position": [0.5, 0]}, "Text.position"),
         ({"anchor": "middle"}, "Text.anchor"),
         ({"size": 0.0}, "Text.size"),
     ],
