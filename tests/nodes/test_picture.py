@@ -168,7 +168,7 @@ def test_what_is_no_part_is_refused(fields: dict[str, Any], words: str) -> None:
 def test_any_picture_is_padded_as_numpy_pads_it(
     image: Image, left: int, top: int, right: int, bottom: int, mode: Any
 ) -> None:
-    sides = {"left": left, "top": top, "right": right, "bottom": bottom}
+    sides: dict[str, Any] = {"left": left, "top": top, "right": right, "bottom": bottom}
     with unchanged(image):
         made = Pad(image=image, **sides, mode=mode).run(image)
     assert type(made) is Image
