@@ -149,6 +149,7 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
     """Writes MP4 or WebM, in the colours of BT.709 and saying so, one frame in hand at a time."""
     import av
     import numpy as np
+    from av.video.reformatter import Colorspace, VideoReformatter
 
     codec, options, best, worst = _VIDEOS[path.suffix.lower()]
     rate = Fraction(video.fps).limit_denominator(100_000)  # 29.97002997… is 30000/1001 again
@@ -165,12 +166,13 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = 1  # limited: what every browser expects of a video
+        scaler = VideoReformatter()  # a frame's own would be set up anew for each
         for number, pixels in enumerate(video.frames):
             if (width, height) != video.size:
                 pixels = np.pad(pixels, edges, "edge")
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame = frame.reformat(
-                format="yuv420p", dst_colorspace="ITU709", interpolation=_accurate()
+            frame = scaler.reformat(
+                frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, interpolation=_accurate()
             )
             frame.pts, frame.time_base = number, 1 / rate
             file.mux(stream.encode(frame))
@@ -203,7 +205,9 @@ def _frames(path: str | Path, longest: int | None) -> Iterator[tuple[float, Iter
 def _decoded(film: av.container.InputContainer, longest: int | None) -> Iterator[Pixels]:
     """The frames of a video by FFmpeg; raises ValueError where the file is cut short."""
     import numpy as np
+    from av.video.reformatter import VideoReformatter
 
+    scaler = VideoReformatter()
     stream = film.streams.video[0]
     stream.thread_type = "AUTO"
     rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -213,9 +217,8 @@ def _decoded(film: av.container.InputContainer, longest: int | None) -> Iterator
             raise ValueError(f"frame {number} is cut short")
         for frame in packet.decode():
             width, height = _within((frame.width, frame.height), longest)
-            pixels: Any = frame.to_ndarray(  # PyAV types it by any of its formats
-                format="rgb24", width=width, height=height, interpolation=_accurate()
-            )
+            scaled = scaler.reformat(frame, width, height, "rgb24", interpolation=_accurate())
+            pixels: Any = scaled.to_ndarray()  # PyAV types it by any of its formats
             end = frame.time or end
             number += 1
             yield np.rot90(pixels, frame.rotation // 90)
