@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.films import read_video, write_video
+from sdgraph.films import probe_video, read_video, write_video
 from sdgraph.media import read_provenance
 from sdgraph.values import Video
 from tests.pixels import PROVENANCE, VIDEOS, film, mean_difference
@@ -115,3 +116,57 @@ def test_a_cut_video_is_refused(tmp_path: Path, suffix: str, kept: float) -> Non
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(MediaError):
         read_video(path)
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [
+        ({}, list(range(12))),
+        ({"start": 0.5}, list(range(4, 12))),
+        ({"seconds": 0.5}, [0, 1, 2, 3]),
+        ({"start": 0.25, "seconds": 0.01}, [2]),
+        ({"start": 1.25, "seconds": 99.0}, [10, 11]),
+        ({"fps": 4.0}, [0, 2, 4, 6, 8, 10]),
+        ({"fps": 16.0, "seconds": 0.5}, [0, 0, 1, 1, 2, 2, 3, 3]),
+        ({"fps": 3.0}, [0, 2, 5, 8, 10]),
+    ],
+)
+def test_a_part_is_read_at_any_rate(
+    tmp_path: Path, suffix: str, part: dict[str, float], wanted: list[int]
+) -> None:
+    shades = np.arange(0, 240, 20, dtype=np.uint8)
+    video = Video(np.repeat(shades, 16 * 16 * 3).reshape(12, 16, 16, 3), 8)
+    write_video(video, tmp_path / f"a{suffix}")
+    whole = read_video(tmp_path / f"a{suffix}")
+    made = read_video(tmp_path / f"a{suffix}", **part)  # type: ignore[arg-type]
+    assert made.fps == part.get("fps", whole.fps)
+    assert np.rint(made.frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist() == wanted
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+def test_the_longer_side_is_shrunk_while_it_is_read(tmp_path: Path, suffix: str) -> None:
+    write_video(film(height=24, width=60), path := tmp_path / f"a{suffix}")
+    assert read_video(path, longest=30).size == (30, 12)
+    assert read_video(path, longest=1).size == (1, 1)
+    assert read_video(path, longest=60) == read_video(path)
+    assert probe_video(path) == (60, 24)
+
+
+def test_a_start_beyond_the_end_is_refused(tmp_path: Path) -> None:
+    write_video(film(), path := tmp_path / "a.mp4")
+    with pytest.raises(MediaError, match="no frame 9 s from its start"):
+        read_video(path, start=9)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_writing_takes_no_more_memory_for_more_frames(tmp_path: Path, suffix: str) -> None:
+    peaks = []
+    for count in (10, 40):
+        video = Video(np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8), 8)
+        write_video(video, tmp_path / f"warm{suffix}")
+        tracemalloc.start()
+        write_video(video, tmp_path / f"a{suffix}")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from sdgraph.provenance import versions
 
-from . import engine, masks, memory, results, sharing, startup, sweeps, systems
+from . import engine, masks, memory, pictures, results, sharing, startup, sweeps, systems
 from .timing import Row
 
 ALL = {
@@ -21,6 +21,7 @@ ALL = {
     "sharing": sharing.rows,
     "results": results.rows,
     "sweeps": sweeps.rows,
+    "pictures": pictures.rows,
 }
 
 
