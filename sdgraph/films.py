@@ -6,7 +6,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from io import BytesIO
 from itertools import pairwise
 from math import ceil, inf
 from pathlib import Path
@@ -40,7 +39,7 @@ def write_video(
     """Writes .mp4 (H.264), .webm (VP9) or .gif; returns whether it holds `provenance`.
 
     quality: 1..100, of no effect on a GIF. An odd side of an MP4 grows by one pixel, repeated from
-    the edge. A GIF counts time in 1/100 s and merges equal frames in a row. Raises MediaError.
+    the edge. A GIF counts time in 1/100 s. One frame is in hand at a time. Raises MediaError.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -180,14 +179,42 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
 
 
 def _write_gif(video: Video, path: Path, provenance: str | None) -> None:
-    """Writes a GIF that loops for ever; rounding its delays to 1/100 s does not add up."""
+    """Writes a GIF that loops for ever, of each frame what changed, one frame in hand at a time.
+
+    Pillow's own way to save one holds every frame until the last is there.
+    """
+    import PIL.Image
+    from PIL.GifImagePlugin import getheader
+    from PIL.ImageChops import difference
+
+    # Ends are rounded and not delays, so that the errors do not add up.
     ends = [round(100 * number / video.fps) for number in range(len(video) + 1)]
-    delays = [10 * max(end - start, 1) for start, end in pairwise(ends)]
     marks = pillow_marks("GIF", provenance) if provenance is not None else {}
-    pictures = (frame.pil for frame in video)
-    options = {"save_all": True, "append_images": pictures, "duration": delays, "loop": 0}
-    next(pictures).save(encoded := BytesIO(), "GIF", **options, **marks)
-    path.write_bytes(encoded.getbuffer())
+    before = None
+    with path.open("wb") as file:
+        file.writelines(getheader(PIL.Image.new("P", video.size), info={"loop": 0, **marks})[0])
+        for frame, (start, end) in zip(video, pairwise(ends), strict=True):
+            picture = frame.pil
+            box = difference(before, picture).getbbox() if before else (0, 0, *video.size)
+            file.write(_gif_frame(picture, box, max(end - start, 1)))
+            before = picture
+        file.write(b";")
+
+
+def _gif_frame(picture: PIL.Image.Image, box: tuple[int, ...] | None, delay: int) -> bytes:
+    """A frame of a GIF for `delay` / 100 s: the box of the picture, in 256 colours of its own.
+
+    No box is a frame that changes nothing: one pixel that does not show.
+    """
+    left, top, right, bottom = box or (0, 0, 1, 1)
+    part = picture.crop((left, top, right, bottom))
+    part = part.quantize(min(256, part.width * part.height))
+    colours = bytes(part.getpalette() or ())
+    bits = max(1, (len(colours) // 3 - 1).bit_length())
+    control = struct.pack("<3sBHBB", b"!\xf9\4", box is None, delay, 0, 0)
+    place = struct.pack("<cHHHHB", b",", left, top, *part.size, 0x80 | bits - 1)
+    table = colours.ljust(3 << bits, b"\0")
+    return b"".join([control, place, table, b"\x08", part.tobytes("gif", "P"), b"\0"])
 
 
 @contextmanager
