@@ -29,6 +29,7 @@ from sdgraph.nodes import (
 )
 from sdgraph.nodes.world import Scene, Thing, edges_of, frames
 from sdgraph.series import Series
+from sdgraph.store import Store
 from sdgraph.values import Image, Video
 from sdgraph.workflow import to_yaml, workflow_from_yaml
 
@@ -118,10 +119,14 @@ def test_pictures_of_two_sizes_make_no_video(session: Session) -> None:
     assert "8×8" in text and "frame 1 9×8" in text
 
 
-def test_only_what_changed_runs_again() -> None:
+@pytest.mark.parametrize("on_disk", [False, True], ids=["in memory", "on disk"])
+def test_only_what_changed_runs_again(on_disk: bool, tmp_path: Path) -> None:
     remembering = Session(device="cpu")
 
     def told(low: int, fps: float) -> dict[str, str]:
+        nonlocal remembering
+        if on_disk:
+            remembering = Session(device="cpu", store=Store(folder=tmp_path))
         events: list[Event] = []
         edges = Canny(image=Frames(video=CLIP), low=low)
         run(VideoFromFrames(frames=edges, fps=fps), session=remembering, on_event=events.append)
