@@ -4,12 +4,16 @@ if __name__ != "sdgraph.nodes":
     # Under two names every node class would exist twice.
     raise ImportError("import these nodes as sdgraph.nodes")
 
+from .comparison import Compare
+from .compositing import Blend, Composite
 from .controlnet import ControlNet
 from .depth import DepthEstimate, DepthToImage
 from .edges import Canny
 from .files import LoadImage, LoadVideo, Save, SaveVideo
+from .frames import Frame, Frames, VideoFromFrames
 from .grid import Grid
 from .inpaint import Inpaint
+from .lettering import Text
 from .mask import Mask
 from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
 from .masks.grabcut import MaskGrabCut
@@ -21,7 +25,7 @@ from .masks.sets import MaskIntersect, MaskSubtract, MaskUnion
 from .masks.shapes import MaskBox, MaskBrush, MaskEllipse, MaskPolygon
 from .masks.sources import MaskFromAlpha, MaskFromColor, MaskFromFile
 from .masks.words import MaskByWords
-from .picture import Resize
+from .picture import Crop, Pad, Resize
 from .text_to_image import Image2Image, Text2Image
 from .training.controlnet import TrainControlNet
 from .training.data import PictureFolder, TinyWorld
@@ -36,10 +40,16 @@ from .turbo import Turbo
 from .video import Text2Video
 
 __all__ = [
+    "Blend",
     "Canny",
+    "Compare",
+    "Composite",
     "ControlNet",
+    "Crop",
     "DepthEstimate",
     "DepthToImage",
+    "Frame",
+    "Frames",
     "Grid",
     "Image2Image",
     "Inpaint",
@@ -67,10 +77,12 @@ __all__ = [
     "MaskResize",
     "MaskSubtract",
     "MaskUnion",
+    "Pad",
     "PictureFolder",
     "Resize",
     "Save",
     "SaveVideo",
+    "Text",
     "Text2Image",
     "Text2Video",
     "TinyWorld",
@@ -84,4 +96,5 @@ __all__ = [
     "TrainTurbo",
     "TrainVae",
     "Turbo",
+    "VideoFromFrames",
 ]

@@ -15,6 +15,7 @@ from sdgraph.media import (
     PICTURE_SUFFIXES,
     VIDEO_SUFFIXES,
     probe_image,
+    probe_video,
     read_image,
     read_video,
     write_image,
@@ -47,9 +48,30 @@ class LoadVideo(Node[Video]):
     category: ClassVar[str] = "file"
 
     path: SourceFile = Field(description="a video file")
+    start: float = Field(default=0.0, ge=0, le=1e6, description="seconds to leave out at the start")
+    seconds: float | None = Field(
+        default=None, gt=0, le=1e6, description="how much to take; the rest if not given"
+    )
+    fps: float | None = Field(
+        default=None,
+        gt=0,
+        le=240,
+        description="frames a second, dropped or repeated; the file's own if not given",
+    )
+    longest: int | None = Field(
+        default=None, ge=1, le=16_384, description="pixels that the longer side is shrunk to"
+    )
+
+    def check(self) -> Iterator[Problem]:
+        try:
+            probe_video(self.path)
+        except MediaError as error:
+            yield error.about("path", "a video that can be opened")
 
     def run(self) -> Video:
-        return read_video(self.path)
+        return read_video(
+            self.path, start=self.start, seconds=self.seconds, fps=self.fps, longest=self.longest
+        )
 
 
 class Save(Node[Path]):

@@ -15,7 +15,7 @@ from sdgraph.values import Image
 
 from .masks.changes import feathered, grown, inverted, resized
 from .masks.pixels import fresh
-from .masks.shapes import box, ellipse, polygon, refuse_hollow, refuse_unpaired
+from .masks.shapes import box, ellipse, polygon, refuse_hollow
 from .masks.sources import coloured, rgb, transparent
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class Mask(Node[values.Mask]):
         if bool(self.width) != bool(self.height):
             missing = "height" if self.width else "width"
             raise refuse(missing, found="nothing", wanted="width and height together")
-        refuse_unpaired("polygon", self.polygon or ())
+        for corner in self.polygon or ():
+            if len(corner) != 2:
+                raise refuse("polygon", found=f"a corner {list(corner)}", wanted="[x, y]")
         for name in ("box", "ellipse"):
             if shape := getattr(self, name):
                 refuse_hollow(name, shape)

@@ -66,12 +66,16 @@ def check_array(
     if not isinstance(array, np.ndarray):
         fix = f"{subject}.from_pil takes Pillow pictures, numpy.asarray makes arrays of the rest"
         refuse_value(subject, f"a {type(array).__qualname__}", wanted, fix)
-    found = f"a {array.dtype} array of shape {array.shape}"
     if array.ndim != ndim or not array.size or (channels and array.shape[-1] not in channels):
-        refuse_value(subject, found, wanted, "put the axes in that order; stack grey three times")
+        fix = "put the axes in that order; stack grey three times"
+        refuse_value(subject, _told(array), wanted, fix)
     if array.dtype.name not in dtypes and array.dtype.kind not in dtypes:
         fix = "of numbers 0..1 make (array * 255).round().astype('uint8')"
-        refuse_value(subject, found, wanted, fix)
+        refuse_value(subject, _told(array), wanted, fix)
+
+
+def _told(array: npt.NDArray[Any]) -> str:
+    return f"a {array.dtype} array of shape {array.shape}"
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

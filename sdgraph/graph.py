@@ -109,10 +109,11 @@ class Graph:
 
     def check(self) -> list[Problem]:
         """Every problem that files and configs show; nothing is loaded, torch not imported."""
+        found = [(node, problem) for node in self.nodes for problem in _problems(node)]
+        found += [(node, _OPEN) for node in _left_open(self.nodes)]
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
-            for node in self.nodes
-            for problem in _problems(node)
+            for node, problem in found
         ] + [*self._rivals()]
 
     def _rivals(self) -> Iterator[Problem]:
@@ -128,6 +129,26 @@ class Graph:
                     found, wanted = f"{path}, where {first} writes too", "a place of its own"
                     problem = Problem(field_name, found, wanted, "choose another name")
                     yield problem.under(name, self.mark(node, field_name))
+
+
+_OPEN = Problem(
+    "",
+    "a value for each frame of a video",
+    "one value at the end",
+    "make a video of the frames by VideoFromFrames, or take one of them by Frame",
+)
+
+
+def _left_open(nodes: Iterable[Node[Any]]) -> Iterator[Node[Any]]:
+    """The nodes that make a value for each frame which nobody gathers, or would save each."""
+    spread: dict[Node[Any], None] = {}
+    read: set[Node[Any]] = set()
+    for node in nodes:
+        read.update(child for _, child in node.wires)
+        cls = type(node)
+        if cls.spreads or (not cls.gathers and any(child in spread for _, child in node.wires)):
+            spread[node] = None
+    yield from (node for node in spread if node.effect or node not in read)
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:

@@ -151,6 +151,8 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: Schema, required: bool) 
         example = f"{name}.png"
     else:
         kind, example = type_words(schema), _example(schema)
+    if "examples" in schema:
+        example = schema["examples"][0]
     default = schema.get("default")
     return FieldDoc(name, kind, required, default, described, port is not None, example)
 

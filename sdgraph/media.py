@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import sidecar
 from .files import reading, write_beside
-from .films import VIDEO_SUFFIXES, opened_film, read_video, write_video
+from .films import VIDEO_SUFFIXES, opened_film, probe_video, read_video, write_video
 from .inscription import text_in, unsigned
 from .pictures import PICTURE_SUFFIXES, opened_picture, probe_image, read_image, write_image
 
@@ -14,6 +14,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "probe_image",
+    "probe_video",
     "read_image",
     "read_provenance",
     "read_video",

@@ -64,6 +64,10 @@ class Node(BaseModel, Lazy, Generic[T_co]):
     """Whether running it matters beyond its value (it writes a file): then it always runs."""
     category: ClassVar[str] = "other"
     """Where listings put it."""
+    spreads: ClassVar[bool] = False
+    """Whether `run` returns a Series: then nodes that read it run once for each of its items."""
+    gathers: ClassVar[bool] = False
+    """Whether it takes a Series whole and makes one value of it."""
     definition: ClassVar[Definition]
 
     if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidWorkflow, Problem, in_file_order
+from .glance import one_look
 from .graph import plain_name
 from .node import Node
 from .patterns import braces_kept, slug
@@ -18,6 +19,11 @@ from .workflow import Workflow
 
 SHOWN = 3
 """How many files an error names."""
+
+NUMBER = "{number:04d}"
+
+MOST_TOLD = 3
+"""How many values a name holds at most; more would be too long for some disks."""
 
 
 def apart(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
@@ -31,7 +37,8 @@ def apart(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()
     if varied:
         sweep = merged(workflow.with_fields(varied), found, only)
     whole = replace(sweep.graph, nodes=tuple(sweep.needed))
-    problems = [*clashes(sweep), *(whole if not only else sweep.graph).check()]
+    with one_look():
+        problems = [*clashes(sweep), *(whole if not only else sweep.graph).check()]
     if problems:
         raise InvalidWorkflow(in_file_order(problems))
     return sweep
@@ -56,25 +63,28 @@ def patterns(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
     """For each field, as NODE.FIELD, of a path that is one in several variants: one that varies.
 
     The values that vary are put behind its stem. A field with a pattern of its own is left as it
-    is, and so is one inside a sub-workflow, which does not know what varies outside.
+    is, and so is one whose path is itself swept over, or that stands inside a sub-workflow, which
+    does not know what varies outside.
     """
-    found: dict[str, tuple[Path, str]] = {}
+    forms = _forms(workflow, sweep.variants)
+    found: dict[str, set[tuple[Path, str]]] = {}
     for nodes in same_files(sweep).values():
         entries = Counter(plain_name(sweep.graph.names[node]) for node, _ in nodes)
         for node, name in nodes:
             entry = plain_name(sweep.graph.names[node])
             known = entries[entry] > 1 and entry in workflow.template.specs
             if known and node not in sweep.patterned:
-                path = Path(getattr(node, name))
-                added = _told(workflow, sweep.variants, sweep.common(node))
-                key = f"{entry}.{name}"
-                if found.get(key, (path, added)) != (path, added):
-                    added = "{number:04d}"  # side by side some values may come again
-                found[key] = path, added
-    return {
-        key: f"{braces_kept(str(path.with_suffix('')))}_{added}{braces_kept(path.suffix)}"
-        for key, (path, added) in found.items()
-    }
+                told = Path(getattr(node, name)), _suffix(sweep.common(node), forms)
+                found.setdefault(f"{entry}.{name}", set()).add(told)
+    varied = {}
+    for field, ways in found.items():
+        (path, *other), added = {path for path, _ in ways}, {suffix for _, suffix in ways}
+        if not other:
+            stem = braces_kept(str(path.with_suffix("")))
+            # Side by side some values may come again and others not: then the number is sure.
+            suffix = added.pop() if len(added) == 1 else NUMBER
+            varied[field] = f"{stem}_{suffix}{braces_kept(path.suffix)}"
+    return varied
 
 
 def clashes(sweep: Sweep) -> Iterator[Problem]:
@@ -109,26 +119,27 @@ def refuse_existing(sweep: Sweep, *more: Path) -> None:
     raise InvalidWorkflow([Problem("files", found, "a sweep that writes over nothing", fix)])
 
 
-def _told(workflow: Workflow, found: Sequence[Variant], common: Mapping[str, Any]) -> str:
-    """The pattern of the values that a node's variants share: seed-{seed:04d}_style-{style_slug}.
+def _forms(workflow: Workflow, found: Sequence[Variant]) -> dict[str, str]:
+    """How each input that varies stands in a name: seed-{seed:04d}, style-{style_slug}.
 
-    The variant's number where that would not tell them apart, or is too long for a name.
+    One is missing where names would not tell its values apart.
     """
-    parts = []
-    for name in common:
-        values = {variant.places[name]: variant.inputs[name] for variant in found}
-        kinds = {type(value) for value in values.values()}
-        if kinds == {int} and min(values.values()) >= 0:
-            parts.append(f"{name}-{{{name}:0{max(4, len(str(max(values.values()))))}d}}")
+    forms = {}
+    for name in found[0].places:
+        values = list({each.places[name]: each.inputs[name] for each in found}.values())
+        kinds = {type(value) for value in values}
+        is_path = workflow.inputs[name].is_path
+        if kinds == {int} and min(values) >= 0:
+            forms[name] = f"{name}-{{{name}:0{max(4, len(str(max(values))))}d}}"
         elif kinds <= {int, float}:
-            parts.append(f"{name}-{{{name}}}")
-        elif len({slug(each) for each in _nameable(workflow, name, values)}) == len(values):
-            parts.append(f"{name}-{{{name}_slug}}")
-        else:
-            return "{number:04d}"
-    return "_".join(parts) if 0 < len(parts) <= 3 else "{number:04d}"
+            forms[name] = f"{name}-{{{name}}}"
+        elif len({slug(Path(each) if is_path(each) else each) for each in values}) == len(values):
+            forms[name] = f"{name}-{{{name}_slug}}"
+    return forms
 
 
-def _nameable(workflow: Workflow, name: str, values: Mapping[int, Any]) -> list[Any]:
-    paths = workflow.inputs[name].is_path
-    return [Path(value) if paths(value) else value for value in values.values()]
+def _suffix(common: Mapping[str, Any], forms: Mapping[str, str]) -> str:
+    """The pattern of the values that a node's variants share; else the variant's number."""
+    told = [forms[name] for name in common if name in forms]
+    whole = 0 < len(told) == len(common) <= MOST_TOLD
+    return "_".join(told) if whole else NUMBER

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import values
 from .arrays import ArrayValue
 from .content import content_of
+from .series import Series
 from .values import Checkpoint
 from .weights import Lora
 
@@ -200,6 +201,8 @@ def _plain(value: Any, arrays: Arrays) -> Any:
         return {name: [number, *more]}
     if _SOURCES.get(name) is kind:
         return {name: value._set()}
+    if kind is Series:
+        return {"Series": [value.fps, *(_plain(each, arrays) for each in value)]}
     if isinstance(value, Path) and kind is type(Path()):
         return {"path": str(value)}
     if kind is bytes:
@@ -220,6 +223,9 @@ def _value(plain: Any, arrays: Arrays) -> Any:
         return _ARRAYS[name](arrays[number], *more)
     if name in _SOURCES:
         return _SOURCES[name](**held)
+    if name == "Series":
+        fps, *items = held
+        return Series((_value(each, arrays) for each in items), fps)
     if name == "map":
         return {_value(k, arrays): _value(v, arrays) for k, v in held}
     if name in ("tuple", "list"):

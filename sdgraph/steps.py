@@ -21,6 +21,7 @@ from .node import Node
 from .plan import Plan, Step, demands, surroundings
 from .ports import a
 from .reading import Reader, Reading
+from .series import Series, once_for_each
 from .shelf import Lost
 from .store import Found, Remembered, Store, result_key
 from .weights import Checkpoint
@@ -175,12 +176,14 @@ class Steps:
         if "models" in services:
             value = self._with_models(step, node, arguments)
         else:
-            value = node.run(**arguments)
+            value = self._work(step, node)(arguments)
         return _of_kind(node, value)
 
     def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What the node makes with its models; out of memory, by the next rung of the ladder."""
-        said, value = _attempt(self._lease(node, step), node, arguments, self._reads(step))
+        said, value = _attempt(
+            self._lease(node, step), self._work(step, node), arguments, self._reads(step)
+        )
         tried: list[str] = []
         for rung in rungs(node, self._plan.device) if said is not None else ():
             devices.give_back(self._plan.device)
@@ -192,12 +195,18 @@ class Steps:
                 self._altered.setdefault(step.node, []).append(rung.told)
             dtype = self._dtype if rung.device != "cpu" else devices.dtype_for("cpu")
             lease = self._models.lease(rung.node.parts(), rung.device, dtype, self._report)
-            said, value = _attempt(lease, rung.node, arguments)
+            said, value = _attempt(lease, self._work(step, rung.node), arguments)
             if said is None:
                 break
         if said is not None:
             raise exhausted(self._plan.device, said, tried)
         return value
+
+    def _work(self, step: Step, node: Node[Any]) -> Callable[[Mapping[str, Any]], Any]:
+        """What makes the node's value of its arguments, once for each frame where there are any."""
+        if type(node).gathers:
+            return lambda arguments: node.run(**arguments)
+        return partial(once_for_each, node.run, self._progress(step.name))
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
         """The lease of what the plan names, or of what a late checkpoint turns out to need."""
@@ -262,7 +271,7 @@ class Steps:
 
 def _attempt(
     lease: AbstractContextManager[Models],
-    node: Node[Any],
+    work: Callable[[Mapping[str, Any]], Any],
     arguments: Mapping[str, Any],
     once_leased: Callable[[], object] | None = None,
 ) -> tuple[str | None, Any]:
@@ -271,7 +280,7 @@ def _attempt(
         with lease as models:
             if once_leased is not None:
                 once_leased()
-            return None, node.run(**arguments, models=models)
+            return None, work({**arguments, "models": models})
     except Exception as error:
         said = out_of_memory(error)
         if said is None:
@@ -284,9 +293,12 @@ def _attempt(
 def _of_kind(node: Node[Any], value: Any) -> Any:
     """The value, which must be of the kind that the node's class promises."""
     wanted = type(node).definition.output
-    if isinstance(value, wanted) or (wanted is float and type(value) is int):
+    for each in value if isinstance(value, Series) else (value,):
+        if not isinstance(each, wanted) and not (wanted is float and type(each) is int):
+            break
+    else:
         return value
     raise ValueRefused(
-        f"run returned {describe(value)}, wanted {a(wanted)}: {type(node).__name__} is a "
+        f"run returned {describe(each)}, wanted {a(wanted)}: {type(node).__name__} is a "
         f"Node[{wanted.__name__}]"
     )

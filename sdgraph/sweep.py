@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -31,7 +31,7 @@ class Variant:
     inputs: Mapping[str, Any]
     """What the workflow is given: the inputs that vary, and those that do not."""
     places: Mapping[str, int]
-    """For each input that varies, which of its values this is."""
+    """For each input that varies, which of its values this is: the place of the first equal one."""
 
     @property
     def swept(self) -> dict[str, Any]:
@@ -83,12 +83,23 @@ def variants(
         raise _refused("sweep", found, f"at most {MAX_VALUES:,}", "sweep over fewer values")
     ranges = [range(count) for count in counts.values()]
     chosen = zip(*ranges, strict=True) if side_by_side else product(*ranges)
+    firsts = {name: _first_places(values) for name, values in axes.items()}
     made = []
     for number, places in enumerate(chosen, 1):
         named = dict(zip(axes, places, strict=True))
         swept = {name: axes[name][place] for name, place in named.items()}
-        made.append(Variant(number, {**fixed, **swept}, named))
+        same = {name: firsts[name][place] for name, place in named.items()}
+        made.append(Variant(number, {**fixed, **swept}, same))
     return tuple(made)
+
+
+def _first_places(values: Sequence[Any]) -> list[int]:
+    """For each value the first place of an equal one; 1, 1.0 and true are not equal."""
+    seen: dict[Any, int] = {}
+    return [
+        seen.setdefault((type(value), value) if isinstance(value, Hashable) else id(value), place)
+        for place, value in enumerate(values)
+    ]
 
 
 def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:

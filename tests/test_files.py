@@ -6,7 +6,9 @@ import errno
 import subprocess
 import sys
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -68,11 +70,12 @@ def test_write_beside_leaves_the_old_file_when_anything_goes_wrong(
 def test_a_disk_that_fails_is_said_with_a_way_out(
     tmp_path: Path, number: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path, data: bytes) -> None:
-        path.write_text("half")
-        raise OSError(number, "the disk says no")
+    class Failing(FileIO):
+        def write(self, data: Any) -> int:
+            super().write(bytes(data)[: len(data) // 2])
+            raise OSError(number, "the disk says no")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(Path, "open", lambda path, mode: Failing(path, mode))
     writers: list[Callable[[], bool]] = [
         lambda: write_image(PIL.Image.fromarray(gradient()), tmp_path / "a.png"),
         lambda: write_video(film(), tmp_path / "a.gif"),

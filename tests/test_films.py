@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +12,9 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.films import read_video, write_video
+from sdgraph.films import probe_video, read_video, write_video
 from sdgraph.media import read_provenance
-from sdgraph.values import Video
+from sdgraph.values import Image, Video
 from tests.pixels import PROVENANCE, VIDEOS, film, mean_difference
 
 
@@ -97,6 +100,26 @@ def test_equal_frames_in_a_row_come_back_from_a_gif(tmp_path: Path) -> None:
     assert (len(back), back.fps) == (5, 10) and np.array_equal(back.frames[1], back.frames[3])
 
 
+def test_a_film_of_equal_frames_comes_back_whole_from_a_gif(tmp_path: Path) -> None:
+    video = Video(film(count=1).frames.repeat(7, axis=0), 25)
+    write_video(video, tmp_path / "a.gif")
+    back = read_video(tmp_path / "a.gif")
+    assert (len(back), back.fps) == (7, 25) and (back.frames == back.frames[0]).all()
+
+
+def test_every_reader_sees_the_same_frames_in_a_gif(tmp_path: Path) -> None:
+    import av
+
+    frames = np.full((9, 20, 30, 3), (20, 40, 60), np.uint8)
+    for number in (1, 2, 3, 5, 6, 8):  # what they do not reach stays as it was, 3 and 4 are equal
+        frames[number:, number : 2 * number, 2 * number : 20] = 255 - 20 * number
+    write_video(Video(frames, 8), path := tmp_path / "a.gif")
+    assert np.array_equal(read_video(path).frames, frames)
+    with av.open(str(path)) as file:
+        shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert np.array_equal(shown, frames)
+
+
 def test_one_long_pause_of_a_gif_does_not_fill_the_memory(tmp_path: Path) -> None:
     first, second = (image.pil for image in film(count=2))
     first.save(
@@ -115,3 +138,70 @@ def test_a_cut_video_is_refused(tmp_path: Path, suffix: str, kept: float) -> Non
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(MediaError):
         read_video(path)
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [
+        ({}, list(range(12))),
+        ({"start": 0.5}, list(range(4, 12))),
+        ({"seconds": 0.5}, [0, 1, 2, 3]),
+        ({"start": 0.25, "seconds": 0.01}, [2]),
+        ({"start": 1.25, "seconds": 99.0}, [10, 11]),
+        ({"fps": 4.0}, [0, 2, 4, 6, 8, 10]),
+        ({"fps": 16.0, "seconds": 0.5}, [0, 0, 1, 1, 2, 2, 3, 3]),
+        ({"fps": 3.0}, [0, 2, 5, 8, 10]),
+    ],
+)
+def test_a_part_is_read_at_any_rate(
+    tmp_path: Path, suffix: str, part: dict[str, float], wanted: list[int]
+) -> None:
+    shades = np.arange(0, 240, 20, dtype=np.uint8)
+    video = Video(np.repeat(shades, 16 * 16 * 3).reshape(12, 16, 16, 3), 8)
+    write_video(video, tmp_path / f"a{suffix}")
+    whole = read_video(tmp_path / f"a{suffix}")
+    made = read_video(tmp_path / f"a{suffix}", **part)  # type: ignore[arg-type]
+    assert made.fps == part.get("fps", whole.fps)
+    assert np.rint(made.frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist() == wanted
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+def test_the_longer_side_is_shrunk_while_it_is_read(tmp_path: Path, suffix: str) -> None:
+    write_video(film(height=24, width=60), path := tmp_path / f"a{suffix}")
+    assert read_video(path, longest=30).size == (30, 12)
+    assert read_video(path, longest=1).size == (1, 1)
+    assert read_video(path, longest=60) == read_video(path)
+    assert probe_video(path) == (60, 24)
+
+
+def test_a_start_beyond_the_end_is_refused(tmp_path: Path) -> None:
+    write_video(film(), path := tmp_path / "a.mp4")
+    with pytest.raises(MediaError, match="no frame 9 s from its start"):
+        read_video(path, start=9)
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+def test_writing_takes_no_more_memory_for_more_frames(tmp_path: Path, suffix: str) -> None:
+    peaks = []
+    for count in (10, 40):
+        video = Video(np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8), 8)
+        write_video(video, tmp_path / f"warm{suffix}")
+        tracemalloc.start()
+        write_video(video, tmp_path / f"a{suffix}")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_of_a_gif_two_pictures_are_held_at_once_however_many_come(tmp_path: Path) -> None:
+    class Watched(Video):
+        def __iter__(self) -> Iterator[Image]:
+            for image in super().__iter__():
+                held.append(sum(type(each) is PIL.Image.Image for each in gc.get_objects()))
+                yield image
+
+    held: list[int] = []
+    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    write_video(Watched(noise, 8), tmp_path / "a.gif")
+    assert len(held) == 12 and max(held[2:]) <= held[2]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sdgraph import records, values
 from sdgraph.arrays import ArrayValue
 from sdgraph.records import Damaged, Header, Newer, Unkept
+from sdgraph.series import Series
 from sdgraph.values import Checkpoint, DepthMap, Image, Mask, Video, content_of
 from sdgraph.weights import Lora
 from tests.strategies import texts
@@ -64,7 +65,8 @@ plain = (
 kept = st.recursive(
     plain | arrays() | sources,
     lambda inner: st.lists(inner, max_size=3) | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(texts, inner, max_size=3),
+    | st.dictionaries(texts, inner, max_size=3)
+    | st.builds(Series, st.lists(inner, min_size=1, max_size=3), st.floats(0.01, 1000)),
     max_leaves=5,
 )  # fmt: skip
 

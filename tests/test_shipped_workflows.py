@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Node, Session, load_workflow, media, plan
-from sdgraph.nodes.world import parse
+from sdgraph.nodes.world import edge_f1, edges_of, parse
 from sdgraph.provenance import read
 from sdgraph.registry import installed
 from sdgraph.request import opened
@@ -122,7 +122,16 @@ def node(workflow: str, name: str) -> Node[Any]:
 
 
 def test_those_in_folders_are_named_by_them() -> None:
-    assert NAMES == ["chain", "controlnet", "depth", "inpaint", "text", "turbo", "video"]
+    assert NAMES == [
+        "chain",
+        "controlnet",
+        "depth",
+        "inpaint",
+        "text",
+        "turbo",
+        "video",
+        "video_edges",
+    ]
     assert REFERENCE == list(HUB) == list(TINY)
     assert "training/base" in shipped()
 
@@ -163,7 +172,7 @@ def test_it_opens_with_what_it_does_and_which_line_to_change(name: str) -> None:
     first, second, third = shipped()[name].read_text(encoding="utf-8").splitlines()[:3]
 
     assert first.startswith("# ")
-    assert second.startswith("# Your own checkpoint")
+    assert second.startswith(("# Your own checkpoint", "# Your own video"))
     assert not third.startswith("#")
     named = re.findall(r"`(\w+)`", second)
     assert named
@@ -177,7 +186,7 @@ def test_its_prompts_speak_of_the_tiny_world(name: str) -> None:
     graph = load_workflow(name).graph()
     prompts = [prompt for each in graph.nodes if (prompt := getattr(each, "prompt", None))]
 
-    assert prompts
+    assert prompts or name == "video_edges"
     for prompt in prompts:
         parse(prompt)
 
@@ -206,12 +215,25 @@ def test_the_small_film_is_two_seconds_long(session: Session, tmp_path: Path) ->
     assert (len(video), video.fps, video.size) == (16, 8.0, (64, 64))
 
 
+def test_the_edges_of_the_film_are_those_of_its_frames(session: Session, tmp_path: Path) -> None:
+    (file,) = session.run(load_workflow("video_edges", out=tmp_path).graph()).values()
+
+    video, clip = media.read_video(file), media.read_video(SMALL / "moving_star.mp4")
+    assert (len(video), video.fps, video.size) == (16, 8.0, (132, 64))
+    for shown, frame in zip(video.frames, clip.frames, strict=True):
+        assert edge_f1(edges_of(frame), shown[:, 68:, 1]) > 0.9
+
+
 def test_the_samples_are_what_the_script_draws(tmp_path: Path) -> None:
     draw_samples.draw(tmp_path)
 
-    drawn = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")}
+    drawn = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")}
     assert drawn == {path.relative_to(FOLDER) for path in FOLDER.glob("**/samples/*")}
     for name in drawn:
+        if name.suffix == ".mp4":
+            shown = media.read_video(FOLDER / name).frames.astype(int)
+            assert np.abs(shown - media.read_video(tmp_path / name).frames).mean() <= 1
+            continue
         shown = np.asarray(PIL.Image.open(FOLDER / name)).astype(int)
         assert np.abs(shown - np.asarray(PIL.Image.open(tmp_path / name))).max() <= 2
 

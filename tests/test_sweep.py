@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,29 @@ def test_files_without_a_pattern_are_named_for_what_varies(
     assert files(apart(writing("out/t.txt"), variants({}, axes))) == names
 
 
+def test_side_by_side_with_values_that_come_again_the_number_is_told() -> None:
+    axes: dict[str, Sequence[Any]] = {"seed": [1, 2, 1], "word": [*"aba"]}
+    found = variants({}, axes, side_by_side=True)
+    assert files(apart(writing("t.txt"), found)) == ["t_seed-0001_word-a.txt",
+                                                     "t_seed-0002_word-b.txt"]  # fmt: skip
+    flow = writing("t.txt").with_fields({"save.text": "$text"})
+    axes = {"seed": [1, 2, 3], "word": [*"abb"]}
+    found = variants({}, axes, side_by_side=True)
+    assert files(apart(flow, found)) == ["t_0001.txt", "t_0002.txt", "t_0003.txt"]
+
+
+def test_a_path_that_is_swept_over_itself_is_left_as_it_is() -> None:
+    flow = (
+        "inputs: {seed: 0, to: {type: Path}}\nnodes:\n"
+        "  text: {type: Fixed, seed: $inputs.seed, text: x}\n"
+        "  save: {type: Write, text: $text, path: $inputs.to}\n"
+    )
+    names = ["a.txt", "b.txt"]
+    assert files(apart(read(flow), variants({}, {"to": names}))) == names
+    said = problems(read(flow), {"seed": [1, 2], "to": names})
+    assert "a.txt, written by variant 1" in said
+
+
 def test_a_file_that_all_variants_share_keeps_its_name() -> None:
     assert files(apart(read(FLOW), variants({}, {"seed": [1, 2]}))) == ["loud.txt"]
 
@@ -291,3 +315,15 @@ def test_a_sweep_of_one_plan_is_no_other_graph_for_a_single_workflow() -> None:
     sweep = merged(read(FLOW), variants({}, {"seed": [3]}), ["half"])
     assert sweep.graph.nodes == single.nodes
     assert Graph.of(*single.targets).nodes == single.nodes
+
+
+def test_with_room_for_all_models_few_results_are_held_and_each_is_loaded_once() -> None:
+    sweep = apart(load_workflow("chain"), variants({}, {"seed": range(12)}))
+    made, held, most = Session(device="cpu", store=None).plan(sweep.graph), set[Any](), 0
+    single = Session(device="cpu", store=None).plan(load_workflow("chain").graph())
+    for step in made.steps:
+        held.add(step.node)
+        most = max(most, len(held - set(sweep.graph.targets)))
+        held -= set(step.releases)
+    assert most <= 6
+    assert len(made.loads) == len(single.loads)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import PIL.Image
 import pytest
@@ -22,6 +22,8 @@ from sdgraph.sweep import Sweep, variants
 from sdgraph.workflow import load_workflow, workflow_from_yaml
 from tests import toys
 from tests.test_cli import Command, Said
+
+T = TypeVar("T")
 
 TOYS = str(Path(__file__).with_name("cli_toys.py"))
 
@@ -266,6 +268,16 @@ def test_too_many_variants_are_an_error_where_nobody_can_be_asked(
     assert len(made(tmp_path)) == 4
 
 
+def said(asked: list[str], answer: T) -> Callable[[str], T]:
+    """Somebody who gives one answer, and what they were asked."""
+
+    def answering(question: str) -> T:
+        asked.append(question)
+        return answer
+
+    return answering
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
     """Somebody at a terminal, who gives one answer; returns what they were asked."""
@@ -274,7 +286,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
         asked: list[str] = []
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-        monkeypatch.setattr("builtins.input", lambda text: asked.__iadd__([text]) and answer)
+        monkeypatch.setattr("builtins.input", said(asked, answer))
         return asked
 
     return answering
@@ -321,7 +333,7 @@ def finished(at: float, node: str, seconds: float) -> list[events.Event]:
 def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "LONG", 40)
     asked: list[str] = []
-    listen = Asking(three(), lambda text: bool(asked.__iadd__([text])))
+    listen = Asking(three(), said(asked, True))
     for event in [*finished(2, "base", 2), *finished(22, "add[seed=1]", 20),
                   *finished(23, "save[seed=1]", 1)]:  # fmt: skip
         listen(event)
@@ -331,7 +343,7 @@ def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch
 
 def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
     asked: list[str] = []
-    listen = Asking(three(), lambda text: not asked.__iadd__([text]))
+    listen = Asking(three(), said(asked, False))
     for event in finished(1, "base", 1):
         listen(event)
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Draws the sample pictures of the shipped workflows: `python -m sdgraph.workflows.draw_samples`.
+"""Draws the samples of the shipped workflows: `python -m sdgraph.workflows.draw_samples`.
 
 For the workflows of the tiny world, scenes of it. For the reference workflows, flat pictures with
 near and far, clear edges, and something to mask; drawn large and shrunk.
@@ -12,7 +12,9 @@ from pathlib import Path
 import cv2
 from PIL import Image, ImageDraw
 
-from sdgraph.nodes.world import Scene, Thing, masks, render
+from sdgraph.media import write_video
+from sdgraph.nodes.world import Scene, Thing, frames, masks, render
+from sdgraph.values import Video
 
 SMALL = 64
 """The side of the tiny world's pictures."""
@@ -20,6 +22,7 @@ SMALL = 64
 CIRCLE = Scene("gray", (Thing("circle", "red", "center", 0.2),))
 SQUARE = Scene("gray", (Thing("square", "blue", "center", 0.2),))
 STAR = Scene("teal", (Thing("star", "red", "left", 0.19),))
+MOVING = Scene("teal", (Thing("star", "red", "center", 0.2),), "moving right")
 
 MARGIN = 5
 """How far the circle's mask reaches beyond it: a rim left of the circle would show its colour."""
@@ -155,12 +158,19 @@ SAMPLES: dict[str, Callable[[], Image.Image]] = {
 """Where each sample lies below the workflows → what draws it."""
 
 
+FILMS: dict[str, Callable[[], Video]] = {
+    "samples/moving_star": lambda: Video(frames(MOVING, 16, SMALL), 8.0),
+}
+
+
 def draw(folder: Path) -> None:
-    """Draws every sample as PNG below a folder."""
+    """Draws every sample below a folder: pictures as PNG, videos as MP4."""
     for name, make in SAMPLES.items():
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         make().save(path, optimize=True)
+    for name, film in FILMS.items():
+        write_video(film(), folder / f"{name}.mp4")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,10 @@ class MaskGrabCut(Node[Mask]):
     category: ClassVar[str] = "mask"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
-    box: Box = Field(description="left, top, right, bottom in pixels, around the whole subject")
+    box: Box = Field(
+        description="left, top, right, bottom in pixels, around the whole subject",
+        examples=[[16, 16, 48, 48]],
+    )
     iterations: int = Field(default=5, ge=1, le=100, description="rounds of learning and cutting")
 
     @model_validator(mode="after")

@@ -22,7 +22,9 @@ def fresh(pixels: Pixels) -> Mask:
 
 def found(pixels: Pixels, subject: str, wanted: str) -> Mask:
     """The mask of what a node has drawn or found; raises ValueRefused where that is nothing."""
-    if not pixels.max():
+    import cv2
+
+    if not cv2.hasNonZero(pixels):
         width, height = pixels.shape[1], pixels.shape[0]
         raise ValueRefused(
             f"{subject} marks nothing in the picture of {width}×{height}; wanted {wanted}"

@@ -15,7 +15,7 @@ from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
 from .recognition import check_model, infer, known, prepared, refuse_narrow, refuse_outside
-from .shapes import Box, Points, refuse_hollow, refuse_unpaired, within
+from .shapes import Box, Points, refuse_hollow, within
 
 if TYPE_CHECKING:
     from sdgraph.arrays import Pixels
@@ -35,7 +35,10 @@ class MaskBySam(Node[Mask]):
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     points: Points | None = Field(
-        default=None, min_length=1, description="[[x, y], …] in pixels, inside the picture"
+        default=None,
+        min_length=1,
+        description="[[x, y], …] in pixels, inside the picture",
+        examples=[[[32, 32]]],
     )
     labels: list[Annotated[int, Field(ge=0, le=1)]] | None = Field(
         default=None,
@@ -52,7 +55,6 @@ class MaskBySam(Node[Mask]):
         if self.labels is not None and len(self.labels) != count:
             found = f"{len(self.labels)} labels for {count} points"
             raise refuse("labels", found=found, wanted="one for each point")
-        refuse_unpaired("points", self.points or ())
         if self.box is not None:
             refuse_hollow("box", self.box)
         return self

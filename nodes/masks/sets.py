@@ -20,7 +20,9 @@ class MaskUnion(Node[Mask]):
 
     category: ClassVar[str] = "mask"
 
-    masks: Sequence[In[Mask]] = Field(min_length=2, description="two or more of one size")
+    masks: Sequence[In[Mask]] = Field(
+        min_length=2, description="two or more of one size", examples=[["$one", "$other"]]
+    )
 
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2
@@ -34,7 +36,9 @@ class MaskIntersect(Node[Mask]):
 
     category: ClassVar[str] = "mask"
 
-    masks: Sequence[In[Mask]] = Field(min_length=2, description="two or more of one size")
+    masks: Sequence[In[Mask]] = Field(
+        min_length=2, description="two or more of one size", examples=[["$one", "$other"]]
+    )
 
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Coordinate = Annotated[int, Field(ge=-65_536, le=65_536)]
 Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
-Points = list[list[Coordinate]]
+Points = list[Annotated[list[Coordinate], Field(min_length=2, max_length=2)]]
 
 
 class Shape(Node[Mask]):
@@ -45,7 +45,10 @@ class Shape(Node[Mask]):
 class MaskBox(Shape):
     """The rectangle between two corners."""
 
-    box: Box = Field(description="left, top, right, bottom in pixels; right and bottom are outside")
+    box: Box = Field(
+        description="left, top, right, bottom in pixels; right and bottom are outside",
+        examples=[[16, 16, 48, 48]],
+    )
 
     @model_validator(mode="after")
     def _holds_a_pixel(self) -> Self:
@@ -59,7 +62,10 @@ class MaskBox(Shape):
 class MaskEllipse(Shape):
     """The ellipse that touches the sides of a box."""
 
-    box: Box = Field(description="left, top, right, bottom in pixels; right and bottom are outside")
+    box: Box = Field(
+        description="left, top, right, bottom in pixels; right and bottom are outside",
+        examples=[[16, 16, 48, 48]],
+    )
 
     @model_validator(mode="after")
     def _holds_a_pixel(self) -> Self:
@@ -73,12 +79,11 @@ class MaskEllipse(Shape):
 class MaskPolygon(Shape):
     """A polygon with its inside; where its sides cross, inside and outside take turns."""
 
-    points: Points = Field(min_length=3, description="the corners [[x, y], …] in pixels")
-
-    @model_validator(mode="after")
-    def _of_pairs(self) -> Self:
-        refuse_unpaired("points", self.points)
-        return self
+    points: Points = Field(
+        min_length=3,
+        description="the corners [[x, y], …] in pixels",
+        examples=[[[16, 16], [48, 16], [32, 48]]],
+    )
 
     def drawn(self, size: tuple[int, int]) -> Pixels:
         return polygon(size, self.points)
@@ -87,21 +92,15 @@ class MaskPolygon(Shape):
 class MaskBrush(Shape):
     """Strokes of a round brush, each along its points."""
 
-    strokes: list[Points] = Field(
-        min_length=1, description="[[[x, y], …], …] in pixels; a stroke of one point is a dot"
+    strokes: list[Annotated[Points, Field(min_length=1)]] = Field(
+        min_length=1,
+        description="[[[x, y], …], …] in pixels; a stroke of one point is a dot",
+        examples=[[[[16, 32], [48, 32]]]],
     )
     radius: int = Field(default=16, ge=1, le=512, description="of the brush, in pixels")
     hardness: float = Field(
         default=1.0, ge=0, le=1, description="the share of the radius that is fully painted"
     )
-
-    @model_validator(mode="after")
-    def _of_points(self) -> Self:
-        for number, stroke in enumerate(self.strokes):
-            if not stroke:
-                raise refuse(f"strokes.{number}", found="no point", wanted="at least one, [x, y]")
-            refuse_unpaired(f"strokes.{number}", stroke)
-        return self
 
     def drawn(self, size: tuple[int, int]) -> Pixels:
         return brush(size, self.strokes, self.radius, self.hardness)
@@ -112,13 +111,6 @@ def refuse_hollow(field: str, box: Sequence[int]) -> None:
     if box[0] >= box[2] or box[1] >= box[3]:
         found = f"{list(box)}, which holds no pixel"
         raise refuse(field, found=found, wanted="left < right and top < bottom")
-
-
-def refuse_unpaired(field: str, points: Sequence[Sequence[int]]) -> None:
-    """Raises a node's refusal of points that are not all [x, y]."""
-    for point in points:
-        if len(point) != 2:
-            raise refuse(field, found=f"a point {list(point)}", wanted="[x, y]")
 
 
 def within(box: Sequence[int], size: tuple[int, int]) -> list[int]:

@@ -52,7 +52,7 @@ class MaskFromColor(Node[Mask]):
     category: ClassVar[str] = "mask"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
-    color: str = Field(description="a name or #rrggbb")
+    color: str = Field(description="a name or #rrggbb", examples=["red"])
     tolerance: int = Field(
         default=32,
         ge=0,

@@ -9,17 +9,19 @@ from collections.abc import Iterable
 
 from sdgraph.provenance import versions
 
-from . import engine, memory, results, sharing, startup, sweeps, systems
+from . import engine, masks, memory, pictures, results, sharing, startup, sweeps, systems
 from .timing import Row
 
 ALL = {
     "engine": engine.rows,
     "systems": systems.rows,
+    "masks": masks.rows,
     "startup": startup.rows,
     "memory": memory.rows,
     "sharing": sharing.rows,
     "results": results.rows,
     "sweeps": sweeps.rows,
+    "pictures": pictures.rows,
 }
 
 

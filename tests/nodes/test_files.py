@@ -257,9 +257,9 @@ def test_a_video_file_of_another_kind_is_refused_before_anything_runs(
     assert ".mp4, .webm, .gif" in text
 
 
-def test_a_picture_is_no_video(session: Session, tmp_path: Path) -> None:
+def test_a_picture_is_no_video(tmp_path: Path) -> None:
     picture(32, 32).save(path := tmp_path / "photo.png")
-    text = str(failure(LoadVideo(path=path), session))
+    text = refused_before_load(LoadVideo(path=path))
     assert str(path) in text
     assert "a video" in text
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from sdgraph import Session, run
+from sdgraph import Node, Session, run
 from sdgraph.nodes import Grid
 from sdgraph.nodes.grid import LINES, wrapped
 from sdgraph.values import Image
@@ -28,7 +28,7 @@ def plain(color: tuple[int, int, int], width: int = 20, height: int = 20) -> Ima
 def test_each_picture_stands_in_its_cell(
     session: Session, count: int, columns: int, cell: int, gap: int, labelled: bool
 ) -> None:
-    images = [plain(color) for color in COLORS[:count]]
+    images: list[Image | Node[Image]] = [plain(color) for color in COLORS[:count]]
     labels = [f"n={n}" for n in range(count)] if labelled else []
     made = run(
         Grid(images=images, labels=labels, columns=columns, cell=cell, gap=gap), session=session

@@ -49,6 +49,7 @@ VALUES: tuple[Any, ...] = (
 )
 AROUND: dict[str, list[dict[str, Any]]] = {
     "ControlNet": [{"image": photo(8, 8), "controlnet": Checkpoint("tiny/controlnet-edges")}],
+    "Crop": [{"width": None}],
     "Mask": [
         {"path": None, "image": photo(8, 8)},
         {"path": None, "box": [1, 2, 5, 6], "width": 64, "height": 64},
@@ -150,13 +151,15 @@ def test_a_nodes_version_is_in_its_key(cls: type[Node[Any]], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "cls", [c for c in EVERY if c.definition.sources], ids=lambda c: c.__name__
+    ("cls", "name"),
+    [(cls, name) for cls in EVERY for name in cls.definition.sources],
+    ids=lambda each: getattr(each, "__name__", each),
 )
 def test_a_files_pixel_changes_the_key_and_its_times_do_not(
-    cls: type[Node[Any]], tmp_path: Path
+    cls: type[Node[Any]], name: str, tmp_path: Path
 ) -> None:
     path = files(tmp_path)["path"]
-    node = cls(**{**given(cls, tmp_path), "path": path})
+    node = cls(**{**given(cls, tmp_path), name: path})
     own = key(node)
     path.touch()
     assert key(node) == own

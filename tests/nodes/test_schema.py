@@ -39,6 +39,7 @@ PARAMETERS: dict[str, Any] = {
     "color": "red",
 }
 SOURCES: dict[str, dict[str, Any]] = {
+    "Crop": {"width": 4},
     "Grid": {"images": [photo(8, 8)]},
     "Mask": {"path": "mask.png"},
     "MaskBySam": {"box": [1, 1, 3, 3]},
@@ -89,7 +90,9 @@ def test_every_field_is_described(cls: type[Node[Any]]) -> None:
 
 @every_node
 def test_it_has_a_category_and_a_version(cls: type[Node[Any]]) -> None:
-    assert cls.category in ("file", "picture", "mask", "control", "generate", "train")
+    assert cls.category in (
+        "file", "picture", "video", "mask", "control", "generate", "train",
+    )  # fmt: skip
     assert type(cls.version) is int and cls.version >= 1
 
 

@@ -111,7 +111,7 @@ NODES: dict[type[Node[Any]], st.SearchStrategy[Node[Any]]] = {
 
 def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     """What a node makes, checked for its kind and size, or None where it refuses the values."""
-    before = {name: str(value) for name, value in contents(given).items()}
+    before = contents(given)
     try:
         made: Any = node.run(**given)
     except ValueRefused as refusal:
@@ -127,7 +127,7 @@ def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     return made
 
 
-def contents(given: dict[str, Any]) -> dict[str, Any]:
+def contents(given: dict[str, Any]) -> dict[str, str]:
     """The inputs as hashes of the pixels that they hold now."""
     return {
         f"{name}{number}": hash_of(each)
@@ -140,7 +140,7 @@ def hash_of(value: Any) -> str:
     return str(type(value)(value.numpy.copy()).content)
 
 
-@pytest.mark.parametrize("cls", NODES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", NODES, ids=lambda cls: str(cls.__name__))
 def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> None:
     @settings(max_examples=60)
     @given(NODES[cls])
@@ -194,7 +194,7 @@ def test_nor_does_it_a_file(tmp_path_factory: pytest.TempPathFactory, image: Ima
 
 
 def test_no_mask_node_is_left_out() -> None:
-    tested = {*NODES, MaskFromFile, MaskBySam, MaskByWords, MaskByGrounding}
+    tested: set[type[Node[Any]]] = {*NODES, MaskFromFile, MaskBySam, MaskByWords, MaskByGrounding}
     every = {name for name in sdgraph.nodes.__all__ if name.startswith("Mask") and name != "Mask"}
     assert {getattr(cls, "__name__", "") for cls in tested} == every
 

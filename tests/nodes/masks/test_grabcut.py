@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from sdgraph import Session, run
@@ -14,7 +15,7 @@ from tests.nodes.failing import failure, refused_at_construction
 from tests.nodes.photos import photo
 
 
-def boxed(truth: np.ndarray) -> list[int]:
+def boxed(truth: npt.NDArray[np.uint8]) -> list[int]:
     """A box around a thing, with some of the ground inside."""
     rows, columns = np.nonzero(truth)
     left, top = columns.min() - 6, rows.min() - 6

@@ -17,7 +17,7 @@ from . import tiny_models
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("grounding")
     return {
         "checkpoint": Checkpoint(tiny_models.grounding_dino(root / "dino")),

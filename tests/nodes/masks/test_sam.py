@@ -125,7 +125,7 @@ def test_a_picture_too_narrow_to_see_is_refused(session: Session, folder: Path) 
     [
         ({}, ["MaskBySam.points", "neither points nor a box"]),
         ({"points": []}, ["MaskBySam.points", "at least 1"]),
-        ({"points": [[1]]}, ["MaskBySam.points", "[x, y]"]),
+        ({"points": [[1]]}, ["MaskBySam.points.0", "at least 2 items"]),
         ({"points": [[1, 1]], "labels": [1, 0]}, ["MaskBySam.labels", "2 labels for 1 points"]),
         ({"box": [0, 0, 1, 1], "labels": [1]}, ["MaskBySam.labels", "1 labels for 0 points"]),
         ({"points": [[1, 1]], "labels": [2]}, ["MaskBySam.labels.0", "at most 1"]),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from sdgraph import Checkpoint, Node, Session, run
@@ -25,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_models.clipseg(tmp_path_factory.mktemp("clipseg"))
 
 
-def probabilities(folder: Path, size: tuple[int, int], words: str) -> np.ndarray:
+def probabilities(folder: Path, size: tuple[int, int], words: str) -> npt.NDArray[np.float32]:
     """What CLIPSegForImageSegmentation says, at the picture's size."""
     import torch
     import transformers
