@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,12 +29,15 @@ PACKAGES = (
 )  # fmt: skip
 
 _VERSION = 2
-"""Of the record. 1 had no inputs, sources and checkpoints, and said not when."""
+"""Of the record. 1 had no inputs, sources and checkpoints."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a saved file says of its making; what an older record does not say has a default."""
+    """What a saved file says of its making; what an older record does not say has a default.
+
+    Not when: the same workflow makes the same file, byte for byte.
+    """
 
     workflow: str
     """YAML that makes the same file, unless it was altered; inputs default to their values then."""
@@ -53,10 +55,6 @@ class Record:
     """The files that were read, each with the sha256 of its content."""
     checkpoints: tuple[Mapping[str, Any], ...] = ()
     """The checkpoints: source and whatever else was asked for, commit, sha256 of each file."""
-    made: str | None = None
-    """When, in UTC as ISO 8601 has it."""
-    seconds: float | None = None
-    """Since the run began."""
 
     def to_text(self) -> str:
         """The record as one JSON text."""
@@ -78,7 +76,6 @@ def record(
     device: str,
     dtype: str | None,
     sources: Mapping[Path, str] | None = None,
-    seconds: float | None = None,
     altered: Mapping[str, Sequence[str]] | None = None,
 ) -> Record:
     """The record of what the last node of `graph` saves.
@@ -100,8 +97,7 @@ def record(
         workflow, node, device, dtype, versions(), altered or {}, inputs,
         {name: seed for name, seed in seeds.items() if type(seed) is int},
         {str(path): known[path] for path in read if path in known},
-        tuple(_checkpoints(graph)), datetime.now(UTC).isoformat(timespec="seconds"),
-        None if seconds is None else round(seconds, 3),
+        tuple(_checkpoints(graph)),
     )  # fmt: skip
 
 

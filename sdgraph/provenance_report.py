@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from .comparing import checkpoint_states, other_versions, source_states
@@ -34,9 +33,6 @@ def _head(file: str, record: Record) -> Iterator[str]:
     yield f"{shorter(file)}: made by the node {record.node} on {record.device}{dtype}"
     for name, how in record.altered.items():
         yield f"out of memory, {name} was made otherwise than asked: {', '.join(how)}"
-    if record.made is not None:
-        after = f", {record.seconds:.2f} s after the run began" if record.seconds else ""
-        yield f"made {_when(record.made)}{after}"
     others = other_versions(record)
     here = {name: f" (here {other})" for name, other in others.items()}
     told = (f"{name} {version}{here.get(name, '')}" for name, version in record.versions.items())
@@ -60,11 +56,3 @@ def _table(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if rows:
         yield f"{title}:"
         yield from (f"  {line}" for line in aligned(rows))
-
-
-def _when(made: str) -> str:
-    """A time as ISO 8601 has it, in words, in the time of the place; as it stands if it is none."""
-    try:
-        return datetime.fromisoformat(made).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-    except ValueError:
-        return made

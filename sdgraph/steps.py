@@ -256,7 +256,7 @@ class Steps:
         graph, names = self._plan.graph.only(step.node), self._plan.graph.names
         made = provenance.record(
             graph, plain_name(step.name), device=self._plan.device, dtype=self._plan.dtype,
-            sources=self._sources, seconds=self._clock.now(),
+            sources=self._sources,
             altered={names[n]: self._altered[n] for n in graph.nodes if n in self._altered},
         )  # fmt: skip
         return made.to_text()

@@ -48,7 +48,9 @@ def _session(
     budgets = Budgets(budget("--vram", vram), budget("--ram", ram))
     # Where no run comes after this one, none could use what it leaves.
     models = ModelCache(budgets=budgets, keep_alive=None if again else 0, watch=Record())
-    store = None if no_cache else kept() or (Store() if again else None)
+    store = None if no_cache else kept()
+    if again and store is None and not no_cache:
+        store = Store()  # no home to keep results in; while it watches they are held
     return Session(device=device, dtype=dtype, store=store, models=models, metadata=metadata)
 
 

@@ -71,10 +71,12 @@ nodes:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0
-    star = yaml.safe_load(capsys.readouterr().out)["nodes"]["star"]
-    assert star["tuning"] == {"vae": "tiled", "attention": "sliced", "channels_last": True}
+    record = yaml.safe_load(capsys.readouterr().out)
+    star = record["nodes"]["star"]
+    assert record["inputs"] == {"vae": "tiled", "strength": 0.5}
+    assert star["tuning"] == {"vae": "$inputs.vae", "attention": "sliced", "channels_last": True}
     assert star["offload"] == "group"
-    assert star["loras"] == [{"source": str(tmp_path / "style"), "scale": 0.5}]
+    assert star["loras"] == [{"source": str(tmp_path / "style"), "scale": "$inputs.strength"}]
     assert not provenance.read(target).altered
     assert "peft" in provenance.read(target).versions
 
