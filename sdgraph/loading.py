@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -15,10 +16,12 @@ from .checkpoints import Part
 from .errors import CheckpointError, Problem
 from .weights import QUANTIZATIONS, Lora
 
+_PATTERNS = 8192
+
 
 def load_quietly(part: Part, dtype: str, device: str) -> Any:
     """What `load_part` loads, with the libraries' bars and advice kept off the terminal."""
-    with quiet(), _uncollected():
+    with quiet(), _uncollected(), _patterns_kept():
         return load_part(part, dtype, device)
 
 
@@ -35,6 +38,25 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+@contextmanager
+def _patterns_kept() -> Iterator[None]:
+    """Lets Python remember as many regular expressions as a text encoder has tensors.
+
+    transformers makes one for each, some of them alike in every encoder of a kind; of the 512 that
+    Python remembers, none is left when the next is loaded. Where its cache has another name, they
+    are made anew each time, as before.
+    """
+    limit = getattr(re, "_MAXCACHE", None)
+    if limit is None:
+        yield
+        return
+    re._MAXCACHE = max(limit, _PATTERNS)  # type: ignore[attr-defined]  # it has no public name
+    try:
+        yield
+    finally:
+        re._MAXCACHE = limit  # type: ignore[attr-defined]
 
 
 def load_part(part: Part, dtype: str, device: str) -> Any:
