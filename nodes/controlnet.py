@@ -15,7 +15,8 @@ from sdgraph.node import In, Progress, refuse
 from sdgraph.values import Checkpoint, ControlMap, Image
 
 from .controls import default_network
-from .diffusion import Diffusion, family_of, multiple_of
+from .diffusion import Diffusion
+from .families import family_of, multiple_of
 from .fit import Fit, same_size
 from .inpaint import paste, refuse_empty
 
@@ -160,7 +161,7 @@ class ControlNet(Diffusion[Image]):
             models,
             progress,
             prompt=prompt,
-            negative_prompt=negative_prompt or None,
+            negative_prompt=negative_prompt,
             **self._pictures(fit, maps, image, mask),
             **self._steering(),
         )

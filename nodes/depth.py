@@ -13,7 +13,8 @@ from sdgraph.models import Models
 from sdgraph.node import In, Node, Progress
 from sdgraph.values import Checkpoint, DepthMap, Image
 
-from .diffusion import Diffusion, multiple_of
+from .diffusion import Diffusion
+from .families import multiple_of
 from .fit import Fit, same_size
 from .working import estimating
 
@@ -134,7 +135,7 @@ class DepthToImage(Diffusion[Image]):
             models,
             progress,
             prompt=prompt,
-            negative_prompt=negative_prompt or None,
+            negative_prompt=negative_prompt,
             image=picture,
             depth_map=given,
             strength=self.strength,

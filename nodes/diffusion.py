@@ -6,19 +6,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from inspect import signature
 from math import ceil
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.checkpoints import Part, components, config, index
-from sdgraph.errors import CheckpointError, Problem, ValueRefused
+from sdgraph.checkpoints import Part, config, index
+from sdgraph.errors import Problem, ValueRefused
 from sdgraph.loading import quiet
 from sdgraph.models import Models
 from sdgraph.node import In, Node, Progress, refuse
+from sdgraph.stages import Stage
 from sdgraph.values import Checkpoint
 from sdgraph.weights import Lora
 
-from . import adapters, working
+from . import adapters, prompting, working
+from .families import (
+    CHANNELS,
+    PARTS,
+    TEXT,
+    Family,
+    described,
+    family_of,
+    kind_of,
+    multiple_of,
+    other_node,
+)
 from .offloading import Offload, offloaded
 from .schedulers import Scheduler, make_scheduler
 from .tuning import KNOBS, NO_TUNING, Tuning, tuned, tuning_problems
@@ -28,24 +40,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 T_co = TypeVar("T_co", covariant=True)
-
-Family = Literal["sd", "xl", "video"]
-
-_FAMILIES: dict[str, Family] = {
-    "StableDiffusionXL": "xl",
-    "StableDiffusion": "sd",
-    "LatentConsistencyModel": "sd",
-    "TextToVideoSD": "video",
-}
-"""What a pipeline's class name in a model index begins with → its family."""
-
-_TEXT = ("text_encoder", "tokenizer")
-PARTS: dict[Family, tuple[str, ...]] = {
-    "sd": ("vae", "unet", *_TEXT),
-    "xl": ("vae", "unet", *_TEXT, "text_encoder_2", "tokenizer_2"),
-    "video": ("vae", "unet", *_TEXT),
-}
-"""The components that the pipelines of a family compute with."""
 
 _ABSENT = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 """What these nodes do without."""
@@ -119,6 +113,22 @@ class Diffusion(Node[T_co], Generic[T_co]):
         own = {name: self.part(checkpoint, name) for name in names}
         return {**own, **adapters.parts(self.loras)}
 
+    def stages(self) -> Iterator[Stage]:
+        """The embedding of its prompts, where neither comes from a node or hangs on an adapter."""
+        prompt, negative, checkpoint = self.prompt, self.negative_prompt, self.checkpoint
+        if self.loras or not (isinstance(prompt, str) and isinstance(negative, str)):
+            return
+        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        texts = tuple(name for name in self.parts() if name.startswith(TEXT))
+        yield prompting.stage(prompt, negative, checkpoint, texts, guided=self.guidance > 1)
+
+    def embedded(
+        self, pipe: Any, models: Models, prompt: str, negative_prompt: str
+    ) -> dict[str, Any]:
+        """What a prepared pipeline is called with instead of the prompts."""
+        guided = self.guidance > 1
+        return prompting.embeddings(pipe, models, prompt, negative_prompt, guided=guided)
+
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         """To denoise or to decode, at the size that can be told before the run."""
         checkpoint = self.checkpoint
@@ -164,8 +174,8 @@ class Diffusion(Node[T_co], Generic[T_co]):
         if family not in self.families:
             yield Problem(
                 "checkpoint",
-                f"{checkpoint.source}, a {_kind(checkpoint)} checkpoint",
-                f"one for {type(self).__name__} ({', '.join(map(_described, self.families))})",
+                f"{checkpoint.source}, a {kind_of(checkpoint)} checkpoint",
+                f"one for {type(self).__name__} ({', '.join(map(described, self.families))})",
             )
             return
         unet = config(checkpoint, "unet") or {}
@@ -174,9 +184,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
             yield Problem(
                 "checkpoint",
                 f"{checkpoint.source}, whose U-Net takes {channels} channels"
-                f" ({_CHANNELS.get(channels, 'of an unknown kind')})",
-                " or ".join(f"{n} ({_CHANNELS[n]})" for n in self.channels),
-                _other_node(channels),
+                f" ({CHANNELS.get(channels, 'of an unknown kind')})",
+                " or ".join(f"{n} ({CHANNELS[n]})" for n in self.channels),
+                other_node(channels),
             )
         yield from self._sides(checkpoint)
         yield from self._schedule(checkpoint)
@@ -212,10 +222,11 @@ class Diffusion(Node[T_co], Generic[T_co]):
         settings = {**(index(checkpoint) or {}), **_ABSENT}
         options = {name: settings[name] for name in _OPTIONS if name in takes and name in settings}
         scheduler = make_scheduler(checkpoint, self.scheduler)
+        # Those of a remembered embedding are not loaded.
+        names = PARTS[family_of(checkpoint) or "sd"]
+        given = {**dict.fromkeys(names), **models.without(adapters.PREFIX)}
         with quiet():
-            made = cls(
-                **{**options, **models.without(adapters.PREFIX), "scheduler": scheduler, **more}
-            )
+            made = cls(**{**options, **given, "scheduler": scheduler, **more})
         made.set_progress_bar_config(disable=True)
         return made
 
@@ -234,8 +245,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
         return offloaded(pipe, self.offload, models.device)
 
     def generate(
-        self, pipe: Any, models: Models, progress: Progress, **call: Any
-    ) -> npt.NDArray[np.uint8]:
+        self, pipe: Any, models: Models, progress: Progress, *, prompt: str, negative_prompt: str,
+        **call: Any,
+    ) -> npt.NDArray[np.uint8]:  # fmt: skip
         """The first picture a pipeline makes, as uint8 height × width × 3; the seed is ours."""
 
         def stepped(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -249,53 +261,10 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 generator=generator(self.seed),
                 callback_on_step_end=stepped,
                 output_type="np",
+                **self.embedded(pipe, models, prompt, negative_prompt),
                 **call,
             )
         return to_pixels(made.images[0])
-
-
-_CHANNELS = {4: "text-to-image", 5: "depth-guided", 9: "inpainting"}
-
-
-def _other_node(channels: int) -> str:
-    node = {4: "Text2Image", 5: "DepthToImage", 9: "Inpaint"}.get(channels)
-    return f"{node} takes such a checkpoint" if node else ""
-
-
-def _described(family: Family) -> str:
-    return {"sd": "Stable Diffusion", "xl": "SDXL", "video": "text-to-video"}[family]
-
-
-def _kind(checkpoint: Checkpoint) -> str:
-    named = (index(checkpoint) or {}).get("_class_name")
-    return str(named) if named else "single-model"
-
-
-def family_of(checkpoint: Checkpoint) -> Family | None:
-    """The family a checkpoint's index says it is of, None while it is not here.
-
-    Raises CheckpointError for a family that no node knows.
-    """
-    found = index(checkpoint)
-    if found is None:
-        return None
-    named = str(found.get("_class_name", ""))
-    for prefix, family in _FAMILIES.items():
-        if named.startswith(prefix) and not named.startswith("StableDiffusion3"):
-            return family
-    raise CheckpointError(
-        f"{checkpoint.source}: found a checkpoint for {named or 'a single model, not a pipeline'}; "
-        "wanted Stable Diffusion 1.x or 2.x, SDXL, or text-to-video in diffusers' folder layout"
-    )
-
-
-def multiple_of(checkpoint: Checkpoint) -> int:
-    """What sides must be multiples of, by the VAE config; 8 while it is not here."""
-    if components(checkpoint) is None:
-        return 8
-    blocks = (config(checkpoint, "vae") or {}).get("block_out_channels", (0,) * 4)
-    # The pipelines refuse what is no multiple of 8, whatever the VAE.
-    return max(8, int(2 ** (len(blocks) - 1)))
 
 
 def generator(seed: int) -> Any:

@@ -12,7 +12,8 @@ from sdgraph.models import Models
 from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, Image
 
-from .diffusion import Diffusion, family_of, multiple_of
+from .diffusion import Diffusion
+from .families import family_of, multiple_of
 from .fit import Fit, same_size
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Inpaint(Diffusion[Image]):
             models,
             progress,
             prompt=prompt,
-            negative_prompt=negative_prompt or None,
+            negative_prompt=negative_prompt,
             image=fit.pad(image.rgb),
             mask_image=fit.pad(mask.pil),
             width=fit.padded[0],

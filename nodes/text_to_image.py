@@ -8,7 +8,8 @@ from sdgraph.models import Models
 from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, Image
 
-from .diffusion import Diffusion, family_of, multiple_of
+from .diffusion import Diffusion
+from .families import family_of, multiple_of
 from .fit import Fit
 
 TEXT_PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
@@ -43,7 +44,7 @@ class Text2Image(Diffusion[Image]):
                 models,
                 progress,
                 prompt=prompt,
-                negative_prompt=negative_prompt or None,
+                negative_prompt=negative_prompt,
                 width=self.width,
                 height=self.height,
             )
@@ -77,7 +78,7 @@ class Image2Image(Diffusion[Image]):
             models,
             progress,
             prompt=prompt,
-            negative_prompt=negative_prompt or None,
+            negative_prompt=negative_prompt,
             image=fit.pad(image.rgb),
             strength=self.strength,
         )

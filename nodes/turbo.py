@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,8 @@ from sdgraph.models import Models
 from sdgraph.node import In, Progress, refuse
 from sdgraph.values import Checkpoint, Image
 
-from .diffusion import Diffusion, family_of, multiple_of
+from .diffusion import Diffusion
+from .families import family_of, multiple_of
 from .fit import Fit
 from .text_to_image import IMAGE_PIPELINES, TEXT_PIPELINES
 
@@ -60,10 +61,10 @@ class Turbo(Diffusion[Image]):
         progress: Progress,
     ) -> Image:
         family = family_of(checkpoint) or "xl"
-        words = {"prompt": prompt, "negative_prompt": negative_prompt or None}
+        words = {"prompt": prompt, "negative_prompt": negative_prompt}
         if image is None:
             pipe = self.assemble(TEXT_PIPELINES[family], models, checkpoint)
-            size = {"width": self.width, "height": self.height}
+            size: Any = {"width": self.width, "height": self.height}
             return Image(self.generate(pipe, models, progress, **words, **size))
         pipe = self.assemble(IMAGE_PIPELINES[family], models, checkpoint)
         fit = Fit.of(image.size, multiple_of(checkpoint))

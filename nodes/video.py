@@ -76,8 +76,7 @@ class Text2Video(Diffusion[Video]):
 
         with quiet(), self.prepared(pipe, models):
             made = pipe(
-                prompt=prompt,
-                negative_prompt=negative_prompt or None,
+                **self.embedded(pipe, models, prompt, negative_prompt),
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
                 num_frames=self.at_once(),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import ref
@@ -85,6 +85,8 @@ class Models(Mapping[str, Any]):
     components: Mapping[str, Any]
     device: str
     dtype: str
+    recall: Callable[[str, Callable[[], bytes]], bytes] = lambda _, make: make()
+    """The result of a stage of the node's work by its name: remembered, or made and remembered."""
 
     def __getitem__(self, name: str) -> Any:
         return self.components[name]
@@ -98,7 +100,7 @@ class Models(Mapping[str, Any]):
     def without(self, prefix: str) -> Models:
         """The components whose names do not begin with `prefix`."""
         left = {k: v for k, v in self.components.items() if not k.startswith(prefix)}
-        return Models(left, self.device, self.dtype)
+        return replace(self, components=left)
 
 
 def resident(part: Part, content: str, device: str, dtype: str) -> Resident:

@@ -22,6 +22,7 @@ from .wording import problems_of
 
 if TYPE_CHECKING:
     from .checkpoints import Part
+    from .stages import Stage
 
 __all__ = ["In", "Node", "Progress", "SourceFile", "TargetFile", "refuse"]
 
@@ -118,6 +119,10 @@ class Node(BaseModel, Lazy, Generic[T_co]):
 
         They are tried in turn when there is too little memory for the node as it is.
         """
+        yield from ()
+
+    def stages(self) -> Iterator[Stage]:
+        """The parts of its work whose results are remembered by themselves."""
         yield from ()
 
     def check(self) -> Iterator[Problem]:

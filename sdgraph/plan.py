@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from . import checkpoints, identities, libraries
+from . import checkpoints, identities
 from .checkpoints import Part
 from .components import resident
 from .forecast import (
@@ -23,6 +23,7 @@ from .forecast import (
 )
 from .glance import seen_once
 from .graph import Graph, late_checkpoint, parts_of
+from .keys import stage_key, surroundings
 from .node import Node
 from .residency import Tier
 from .store import Found, Store, result_key
@@ -38,6 +39,17 @@ class Use:
     resident: Resident
     files: tuple[tuple[Path, str], ...] = field(default=(), repr=False)
     """The files it is made of, each with its sha256 when this was planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A stage of a step's work that is remembered by itself, or will be."""
+
+    name: str
+    key: bytes
+    parts: tuple[str, ...]
+    """The components that it alone needs."""
+    found: Found | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ class Step:
     """The results that nobody reads after this step."""
     found: Found | None = field(default=None, repr=False, compare=False)
     """What is remembered, kept here lest the store forget it before the step's turn."""
+    stages: tuple[Kept, ...] = ()
 
     @property
     def loads(self) -> tuple[Resident, ...]:
@@ -140,9 +153,10 @@ def plan(
         keys = _remember(remembered, graph, store, device, dtype)
     needed = _needed(graph, order, remembered)
     steps = [
-        _step(node, graph.names[node], keys.get(node), remembered.get(node), device, dtype)
+        _step(node, graph.names[node], keys.get(node), remembered.get(node), stages, device, dtype)
         for node in order
         if node in needed
+        for stages in [_stages(node, graph, store, device, dtype) if node not in remembered else ()]
     ]
     told = _foreseen(steps, device, room, held, as_given=graph.variants)
     steps = [steps[place] for place in told.order]
@@ -200,45 +214,26 @@ def _bytes_shifted(told: Forecast) -> tuple[int, int]:
     return loads, sum(move.resident.bytes for move in every if move.kind != "load")
 
 
+def _stages(
+    node: Node[Any], graph: Graph, store: Store | None, device: str, dtype: str | None
+) -> tuple[Kept, ...]:
+    """The stages of a node's work, with what is remembered of them."""
+    if store is None or node in graph.uncached or not _has_parts(node):
+        return ()
+    keys = {stage: stage_key(node, stage, device, dtype) for stage in node.stages()}
+    return tuple(Kept(each.name, key, each.parts, store.get(key)) for each, key in keys.items())
+
+
 def _step(
-    node: Node[Any], name: str, key: bytes | None, found: Found | None, device: str,
-    dtype: str | None,
+    node: Node[Any], name: str, key: bytes | None, found: Found | None, stages: tuple[Kept, ...],
+    device: str, dtype: str | None,
 ) -> Step:  # fmt: skip
-    uses = _uses(node, device, dtype or "float32") if found is None else ()
+    spared = {part for stage in stages if stage.found is not None for part in stage.parts}
+    uses = _uses(node, device, dtype or "float32", spared) if found is None else ()
     sizes = {use.name: use.resident.bytes for use in uses}
     working = node.working_memory(sizes, dtype or "float32") if uses else 0
-    return Step(node, name, "run" if found is None else "reuse", key, uses, working, found=found)
-
-
-def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
-    """What beside parameters and inputs can change a node's result.
-
-    The weights it reads, what they compute with, and where.
-    """
-    known = type(node).definition
-    if "models" not in known.services:
-        if not known.weights:
-            return ""
-        read = ",".join(map(identities.whole, _checkpoints_in(node)))
-        return f"{read};{libraries.versions(libraries.MODELS)}"
-    parts = parts_of(node)
-    components = ",".join(
-        f"{name}={identities.identity(parts[name])}:{parts[name].checkpoint.dtype}"
-        for name in sorted(parts)
-    )
-    used = dict.fromkeys(part.checkpoint for part in parts.values())
-    told = ",".join(identities.settings(checkpoint) for checkpoint in used)
-    versions = libraries.versions(libraries.MODELS)
-    return f"{components};{told};{device};{dtype};{versions}"
-
-
-def _checkpoints_in(node: Node[Any]) -> Iterable[Checkpoint]:
-    """The checkpoints that stand in a node's fields, in order."""
-    for name in type(node).definition.weights:
-        value = getattr(node, name)
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, Checkpoint):
-                yield each
+    action: Literal["run", "reuse"] = "run" if found is None else "reuse"
+    return Step(node, name, action, key, uses, working, found=found, stages=stages)
 
 
 def _remember(
@@ -288,11 +283,19 @@ def _releases(
     return {reader: tuple(nodes) for reader, nodes in releases.items()}
 
 
-def _uses(node: Node[Any], device: str, dtype: str) -> tuple[Use, ...]:
-    if "models" not in type(node).definition.services or late_checkpoint(node):
+def _has_parts(node: Node[Any]) -> bool:
+    """Whether a node computes with models that can be told before the run."""
+    return "models" in type(node).definition.services and not late_checkpoint(node)
+
+
+def _uses(node: Node[Any], device: str, dtype: str, spared: Container[str] = ()) -> tuple[Use, ...]:
+    """The components that a node uses, without those that are `spared`."""
+    if not _has_parts(node):
         return ()
     return tuple(
-        Use(name, part, *_known_of(part, device, dtype)) for name, part in parts_of(node).items()
+        Use(name, part, *_known_of(part, device, dtype))
+        for name, part in parts_of(node).items()
+        if name not in spared
     )
 
 
@@ -304,6 +307,6 @@ def _known_of(part: Part, device: str, dtype: str) -> tuple[Resident, tuple[tupl
 
 def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:
     """The checkpoints whose parts a node needs, each once."""
-    if "models" not in type(node).definition.services or late_checkpoint(node):
+    if not _has_parts(node):
         return ()
     return tuple(dict.fromkeys(part.checkpoint for part in parts_of(node).values()))

@@ -206,12 +206,23 @@ def _plain(value: Any, arrays: Arrays) -> Any:
     if isinstance(value, Path) and kind is type(Path()):
         return {"path": str(value)}
     if kind is bytes:
-        return {"bytes": value.hex()}
+        return _plain_bytes(value, arrays)
     if kind in (tuple, list):
         return {name: [_plain(each, arrays) for each in value]}
     if isinstance(value, Mapping):
         return {"map": [[_plain(k, arrays), _plain(v, arrays)] for k, v in value.items()]}
     raise Unkept(f"{name}, which no record can hold")
+
+
+def _plain_bytes(value: bytes, arrays: Arrays) -> Any:
+    """A few in the header itself, many as an array, which no plan reads."""
+    import numpy as np
+
+    if len(value) < _AT_ONCE:
+        return {"bytes": value.hex()}
+    number = str(len(arrays))
+    arrays[number] = np.frombuffer(value, np.uint8)
+    return {"blob": number}
 
 
 def _value(plain: Any, arrays: Arrays) -> Any:
@@ -223,6 +234,8 @@ def _value(plain: Any, arrays: Arrays) -> Any:
         return _ARRAYS[name](arrays[number], *more)
     if name in _SOURCES:
         return _SOURCES[name](**held)
+    if name == "blob":
+        return arrays[held].tobytes()
     if name == "Series":
         fps, *items = held
         return Series((_value(each, arrays) for each in items), fps)

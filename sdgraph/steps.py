@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable, Container, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from .content import content_of
 from .errors import NodeFailed, ValueRefused, out_of_memory
 from .graph import late_checkpoint, plain_name
 from .itinerary import Itinerary
+from .keys import surroundings
 from .ladder import exhausted, rungs
 from .models import ModelCache, Models, Planned
 from .node import Node
-from .plan import Plan, Step, demands, surroundings
+from .plan import Plan, Step, demands
 from .ports import a
 from .reading import Reader, Reading
+from .recall import Recall, recalling
 from .series import Series, once_for_each
 from .shelf import Lost
 from .store import Found, Remembered, Store, result_key
@@ -181,8 +184,9 @@ class Steps:
 
     def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What the node makes with its models; out of memory, by the next rung of the ladder."""
+        recall = recalling(step, self._store)
         said, value = _attempt(
-            self._lease(node, step), self._work(step, node), arguments, self._reads(step)
+            self._lease(node, step), self._work(step, node), arguments, self._reads(step), recall
         )
         tried: list[str] = []
         for rung in rungs(node, self._plan.device) if said is not None else ():
@@ -274,12 +278,14 @@ def _attempt(
     work: Callable[[Mapping[str, Any]], Any],
     arguments: Mapping[str, Any],
     once_leased: Callable[[], object] | None = None,
+    recall: Recall | None = None,
 ) -> tuple[str | None, Any]:
     """What stopped the node for want of memory, if anything did; and what it made."""
     try:
         with lease as models:
             if once_leased is not None:
                 once_leased()
+            models = replace(models, recall=recall) if recall is not None else models
             return None, work({**arguments, "models": models})
     except Exception as error:
         said = out_of_memory(error)

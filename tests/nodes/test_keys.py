@@ -15,9 +15,10 @@ import pytest
 from sdgraph import Checkpoint, Graph, Lora, Node, SdgraphError, libraries, shipped, store
 from sdgraph.graph import parts_of
 from sdgraph.identities import every_file
+from sdgraph.keys import surroundings
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset
-from sdgraph.plan import plan, surroundings
+from sdgraph.plan import plan
 from sdgraph.schema import node_schema
 from sdgraph.store import Store, result_key
 from sdgraph.values import EdgeMap, Video, content_of
