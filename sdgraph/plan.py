@@ -218,10 +218,11 @@ def _stages(
     node: Node[Any], graph: Graph, store: Store | None, device: str, dtype: str | None
 ) -> tuple[Kept, ...]:
     """The stages of a node's work, with what is remembered of them."""
-    if store is None or node in graph.uncached or not _has_parts(node):
+    if node in graph.uncached or not _has_parts(node):
         return ()
     keys = {stage: stage_key(node, stage, device, dtype) for stage in node.stages()}
-    return tuple(Kept(each.name, key, each.parts, store.get(key)) for each, key in keys.items())
+    get = store.get if store is not None else lambda _: None
+    return tuple(Kept(each.name, key, each.parts, get(key)) for each, key in keys.items())
 
 
 def _step(

@@ -12,9 +12,9 @@ Recall = Callable[[str, Callable[[], bytes]], bytes]
 """The result of a stage by its name; the second argument makes it."""
 
 
-def recalling(step: Step, store: Store | None) -> Recall:
+def recalling(step: Step, store: Store) -> Recall:
     """What a step's node calls for its stages; raises Lost, before anything is loaded for it."""
-    if store is None or not step.stages:
+    if not step.stages:
         return lambda _, make: make()
     keys = {each.name: each.key for each in step.stages}
     known = {each.name: store.read(each.found) for each in step.stages if each.found is not None}

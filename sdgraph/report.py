@@ -109,7 +109,8 @@ def _loads(step: Step) -> str:
         for each in step.loads
     ]
     kept = len(names) - len(loads)
-    return ", ".join([*loads, f"({kept} there)"] if kept else loads)
+    loads += [f"({kept} there)"] if kept else []
+    return ", ".join(loads + [f"{k.name} remembered" for k in step.stages if k.found is not None])
 
 
 def _shifts(step: Step) -> str:

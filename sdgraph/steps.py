@@ -30,6 +30,9 @@ from .store import Found, Remembered, Store, result_key
 from .weights import Checkpoint
 from .wording import describe
 
+_STAGE_BYTES = 64 * 2**20
+"""What the results of stages may take in a run that remembers nothing."""
+
 
 class Stopped(Exception):
     """Raised inside a node, at its next step, when the run is being stopped."""
@@ -56,6 +59,8 @@ class Steps:
         self._plan = plan
         self._models = models
         self._store = store
+        self._stages = store if store is not None else Store(_STAGE_BYTES)
+        """Where the results of nodes' stages are kept, if only for this run."""
         self._dtype = dtype
         self._clock = clock
         self._made = made
@@ -184,7 +189,7 @@ class Steps:
 
     def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What the node makes with its models; out of memory, by the next rung of the ladder."""
-        recall = recalling(step, self._store)
+        recall = recalling(step, self._stages)
         said, value = _attempt(
             self._lease(node, step), self._work(step, node), arguments, self._reads(step), recall
         )

@@ -10,7 +10,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from sdgraph import Graph, Node, Session, events
+from sdgraph.plan import Plan
 from sdgraph.store import Store
+from sdgraph.workflow import workflow_from_yaml
 
 from .engine import Start, Step
 from .timing import Row, process
@@ -71,6 +73,41 @@ def unchanged() -> Row:
     )  # fmt: skip
 
 
+def new_seed() -> Row:
+    """What is loaded when only the seeds change, beside what the plan says and the first run."""
+    photo = Path(__file__).parents[2] / "workflows" / "samples" / "red_star.png"
+    with TemporaryDirectory() as folder:
+        first, _ = _loaded(Session(store=Store(folder=folder)), photo, folder, seed=0)
+        again, plan = _loaded(Session(store=Store(folder=folder)), photo, folder, seed=1)
+    texts = [sum("text_encoder" in name for name in names) for names in (first, again)]
+    planned = [each.name for each in plan.loads]
+    return Row(
+        "five systems in a chain, a new seed in a new session: text encoders loaded",
+        f"{texts[1]}; {len(again)} components in all, {'as' if again == planned else 'not as'} "
+        "planned",
+        f"first run {texts[0]}; {len(first)} in all", f"{len(again) / len(first):.2f}",
+        "0, as planned",
+    )  # fmt: skip
+
+
+def _loaded(session: Session, photo: Path, folder: str, *, seed: int) -> tuple[list[str], Plan]:
+    """The components that a run of the chain loads, and its plan."""
+    workflow = workflow_from_yaml(SYSTEMS.format(photo=photo), folder=folder)
+    drawn = ("star", "pair", "evening", "sketch", "film")
+    graph = workflow.with_fields({f"{name}.seed": seed for name in drawn}).graph(
+        only=("picture", "film")
+    )
+    plan = session.plan(graph)
+    loaded: list[str] = []
+
+    def heard(event: events.Event) -> None:
+        if isinstance(event, events.Loaded):
+            loaded.append(event.component)
+
+    session.run(graph, heard)
+    return loaded, plan
+
+
 def leaves(changed: int) -> Graph:
     """A hundred chains of ten nodes, the first of which begins with another number."""
     ends: list[Node[int]] = []
@@ -107,5 +144,6 @@ def one_leaf(on_disk: bool) -> Row:
 
 def rows() -> Iterator[Row]:
     yield unchanged()
+    yield new_seed()
     yield one_leaf(on_disk=False)
     yield one_leaf(on_disk=True)

@@ -11,8 +11,9 @@ from sdgraph import Checkpoint, Session, Store, events
 from sdgraph.graph import Graph, parts_of
 from sdgraph.identities import identity
 from sdgraph.node import Node
-from sdgraph.nodes import Text2Image
+from sdgraph.nodes import Text2Image, prompting
 from sdgraph.plan import Plan
+from sdgraph.report import plan_rows
 from tests import toys
 
 from .test_diffusion import SYSTEMS
@@ -53,6 +54,7 @@ def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
     assert encoders(all_loaded) and not encoders(loaded)
     assert loaded == [each.name for each in plan.loads]
     assert set(all_loaded) - set(loaded) == set(encoders(all_loaded))
+    assert any("prompt remembered" in cell for row in plan_rows(plan) for cell in row)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,24 @@ def test_without_guidance_the_negative_prompt_counts_for_nothing(tmp_path: Path)
     made(node, Store(folder=tmp_path))
     _, _, loaded = made(node.but(negative_prompt="b"), Store(folder=tmp_path))
     assert not encoders(loaded)
+
+
+def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded: list[str] = []
+    real = prompting._embedded
+
+    def counted(pipe: Any, device: Any, prompt: str, *rest: Any, **more: Any) -> Any:
+        encoded.append(prompt)
+        return real(pipe, device, prompt, *rest, **more)
+
+    monkeypatch.setattr(prompting, "_embedded", counted)
+    node = SYSTEMS["Text2Image"]
+    several = [node, node.but(seed=1), node.but(seed=2), node.but(prompt="b")]
+    values = Session(device="cpu", store=None).run(Graph.of(*several))
+    assert len(set(values.values())) == 4
+    assert sorted(encoded) == ["a", "b"]
 
 
 def test_a_prompt_that_a_node_makes_is_read_by_the_encoder() -> None:
