@@ -1,43 +1,101 @@
-"""The node library, imported as `sdgraph.nodes`."""
+"""The node library, imported as `sdgraph.nodes`, each room when its first node is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if __name__ != "sdgraph.nodes":
     # Under two names every node class would exist twice.
     raise ImportError("import these nodes as sdgraph.nodes")
 
-from .comparison import Compare
-from .compositing import Blend, Composite
-from .controlnet import ControlNet
-from .depth import DepthEstimate, DepthToImage
-from .edges import Canny
-from .files import LoadImage, LoadVideo, Save, SaveVideo
-from .frames import Frame, Frames, VideoFromFrames
-from .grid import Grid
-from .inpaint import Inpaint
-from .lettering import Text
-from .mask import Mask
-from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
-from .masks.grabcut import MaskGrabCut
-from .masks.grounding import MaskByGrounding
-from .masks.overlay import MaskOverlay
-from .masks.parts import MaskFillHoles, MaskLargest
-from .masks.sam import MaskBySam
-from .masks.sets import MaskIntersect, MaskSubtract, MaskUnion
-from .masks.shapes import MaskBox, MaskBrush, MaskEllipse, MaskPolygon
-from .masks.sources import MaskFromAlpha, MaskFromColor, MaskFromFile
-from .masks.words import MaskByWords
-from .picture import Crop, Pad, Resize
-from .text_to_image import Image2Image, Text2Image
-from .training.controlnet import TrainControlNet
-from .training.data import PictureFolder, TinyWorld
-from .training.depth import TrainDepth, TrainDepthToImage
-from .training.inpaint import TrainInpaint
-from .training.sdxl import TrainSdxl
-from .training.text_to_image import TrainText2Image
-from .training.turbo import TrainTurbo
-from .training.vae import TrainVae
-from .training.video import TrainText2Video
-from .turbo import Turbo
-from .video import Text2Video
+if TYPE_CHECKING:
+    from .comparison import Compare
+    from .compositing import Blend, Composite
+    from .controlnet import ControlNet
+    from .depth import DepthEstimate, DepthToImage
+    from .edges import Canny
+    from .files import LoadImage, LoadVideo, Save, SaveVideo
+    from .frames import Frame, Frames, VideoFromFrames
+    from .grid import Grid
+    from .inpaint import Inpaint
+    from .lettering import Text
+    from .mask import Mask
+    from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
+    from .masks.grabcut import MaskGrabCut
+    from .masks.grounding import MaskByGrounding
+    from .masks.overlay import MaskOverlay
+    from .masks.parts import MaskFillHoles, MaskLargest
+    from .masks.sam import MaskBySam
+    from .masks.sets import MaskIntersect, MaskSubtract, MaskUnion
+    from .masks.shapes import MaskBox, MaskBrush, MaskEllipse, MaskPolygon
+    from .masks.sources import MaskFromAlpha, MaskFromColor, MaskFromFile
+    from .masks.words import MaskByWords
+    from .picture import Crop, Pad, Resize
+    from .text_to_image import Image2Image, Text2Image
+    from .training.controlnet import TrainControlNet
+    from .training.data import PictureFolder, TinyWorld
+    from .training.depth import TrainDepth, TrainDepthToImage
+    from .training.inpaint import TrainInpaint
+    from .training.sdxl import TrainSdxl
+    from .training.text_to_image import TrainText2Image
+    from .training.turbo import TrainTurbo
+    from .training.vae import TrainVae
+    from .training.video import TrainText2Video
+    from .turbo import Turbo
+    from .video import Text2Video
+
+_ROOMS = {
+    "comparison": ("Compare",),
+    "compositing": ("Blend", "Composite"),
+    "controlnet": ("ControlNet",),
+    "depth": ("DepthEstimate", "DepthToImage"),
+    "edges": ("Canny",),
+    "files": ("LoadImage", "LoadVideo", "Save", "SaveVideo"),
+    "frames": ("Frame", "Frames", "VideoFromFrames"),
+    "grid": ("Grid",),
+    "inpaint": ("Inpaint",),
+    "lettering": ("Text",),
+    "mask": ("Mask",),
+    "masks.changes": ("MaskFeather", "MaskGrow", "MaskInvert", "MaskResize"),
+    "masks.grabcut": ("MaskGrabCut",),
+    "masks.grounding": ("MaskByGrounding",),
+    "masks.overlay": ("MaskOverlay",),
+    "masks.parts": ("MaskFillHoles", "MaskLargest"),
+    "masks.sam": ("MaskBySam",),
+    "masks.sets": ("MaskIntersect", "MaskSubtract", "MaskUnion"),
+    "masks.shapes": ("MaskBox", "MaskBrush", "MaskEllipse", "MaskPolygon"),
+    "masks.sources": ("MaskFromAlpha", "MaskFromColor", "MaskFromFile"),
+    "masks.words": ("MaskByWords",),
+    "picture": ("Crop", "Pad", "Resize"),
+    "text_to_image": ("Image2Image", "Text2Image"),
+    "training.controlnet": ("TrainControlNet",),
+    "training.data": ("PictureFolder", "TinyWorld"),
+    "training.depth": ("TrainDepth", "TrainDepthToImage"),
+    "training.inpaint": ("TrainInpaint",),
+    "training.sdxl": ("TrainSdxl",),
+    "training.text_to_image": ("TrainText2Image",),
+    "training.turbo": ("TrainTurbo",),
+    "training.vae": ("TrainVae",),
+    "training.video": ("TrainText2Video",),
+    "turbo": ("Turbo",),
+    "video": ("Text2Video",),
+}
+
+PLACES = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names}
+"""In which module each node type is; a workflow of three types imports three of them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(PLACES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Blend",

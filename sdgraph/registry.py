@@ -24,16 +24,22 @@ OWN = "sdgraph.nodes"
 
 
 class Registry(Mapping[str, type[Node[Any]]]):
-    """Node classes by type name; `broken` tells of packs that could not be loaded."""
+    """Node classes by type name; `broken` tells of packs that could not be loaded.
+
+    A class may be given as the name of its module, which is imported when it is asked for.
+    """
 
     def __init__(
-        self, types: Mapping[str, type[Node[Any]]], broken: Mapping[str, str] | None = None
+        self, types: Mapping[str, type[Node[Any]] | str], broken: Mapping[str, str] | None = None
     ) -> None:
         self._types = dict(types)
         self.broken = dict(broken or {})
 
     def __getitem__(self, name: str) -> type[Node[Any]]:
-        return self._types[name]
+        found = self._types[name]
+        if isinstance(found, str):
+            self._types[name] = found = getattr(importlib.import_module(found), name)
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._types)
@@ -57,7 +63,7 @@ class Registry(Mapping[str, type[Node[Any]]]):
 
     def _merged(self, pack: str, types: Mapping[str, type[Node[Any]]]) -> Registry:
         for name, cls in types.items():
-            there = self._types.get(name)
+            there = self.get(name)
             if there is not None and there is not cls:
                 raise PackError(
                     f"{pack}: the node type {name} is there already, from {there.__module__}; "
@@ -88,7 +94,7 @@ def installed() -> Registry:
     A pack that fails to import is left out whole and named in `broken`; two packs that claim one
     name are a PackError.
     """
-    registry = Registry(nodes_of(importlib.import_module(OWN)))
+    registry = Registry(importlib.import_module(OWN).PLACES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value):
         if entry.value == OWN:
             continue

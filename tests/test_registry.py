@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -126,3 +129,33 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_module_offers_what_it_defines_and_not_what_it_imports() -> None:
     assert set(nodes_of(toys)) == {cls.__name__ for cls in toys.TYPES}
     assert nodes_of(module(Number=toys.Number)) == {}
+
+
+def test_the_own_nodes_are_told_where_they_are_and_imported_when_asked_for() -> None:
+    code = (
+        "import sys; from sdgraph.registry import installed; types = installed();"
+        "before = [name for name in sys.modules if name.startswith('sdgraph.nodes.')];"
+        "types['Canny']; print(before, 'sdgraph.nodes.edges' in sys.modules,"
+        " 'sdgraph.nodes.training.vae' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[] True False\n"
+
+
+def test_every_node_is_in_the_room_that_is_told_and_offered_to_type_checkers() -> None:
+    from sdgraph import nodes
+
+    tree = ast.parse(Path(str(nodes.__file__)).read_text())
+    (guarded,) = [each for each in tree.body if isinstance(each, ast.If) and not each.orelse
+                  and isinstance(each.test, ast.Name)]  # fmt: skip
+    checked = {
+        alias.name: f"sdgraph.nodes.{each.module}"
+        for each in guarded.body
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
+    assert checked == nodes.PLACES
+    assert set(nodes.__all__) == set(nodes.PLACES) <= set(dir(nodes))
+    assert {name: getattr(nodes, name).__module__ for name in nodes.__all__} == nodes.PLACES
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        nodes.Nothing  # noqa: B018
