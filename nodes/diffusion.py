@@ -134,10 +134,14 @@ class Diffusion(Node[T_co], Generic[T_co]):
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
         return working.visiting(self.offload, sizes) + working.generating(
-            checkpoint, dtype, working.told_size(self), images=self.at_once(),
+            checkpoint, dtype, self.told_size(), images=self.at_once(),
             guided=self.guidance > 1, vae=self.tuning.get("vae"),
             controlled=any(name.startswith("controlnet_") for name in sizes),
         )  # fmt: skip
+
+    def told_size(self) -> tuple[int, int] | None:
+        """The width and height that it works at, as far as they can be told before the run."""
+        return working.told_size(self)
 
     def at_once(self) -> int:
         """How many pictures it makes together."""

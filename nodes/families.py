@@ -66,6 +66,13 @@ def family_of(checkpoint: Checkpoint) -> Family | None:
     )
 
 
+def own_size(checkpoint: Checkpoint) -> tuple[int, int]:
+    """The width and height in pixels that a checkpoint was trained for, by its configs."""
+    blocks = (config(checkpoint, "vae") or {}).get("block_out_channels", (0,) * 4)
+    side = int((config(checkpoint, "unet") or {}).get("sample_size") or 64) * 2 ** (len(blocks) - 1)
+    return side, side
+
+
 def multiple_of(checkpoint: Checkpoint) -> int:
     """What sides must be multiples of, by the VAE config; 8 while it is not here."""
     if components(checkpoint) is None:

@@ -13,12 +13,14 @@ from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, Image
 
 from .diffusion import Diffusion
-from .families import family_of, multiple_of
+from .families import family_of, multiple_of, own_size
 from .fit import Fit, same_size
+from .region import Region, marked_box
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import PIL.Image
 
 PIPELINES = {"sd": "StableDiffusionInpaintPipeline", "xl": "StableDiffusionXLInpaintPipeline"}
 
@@ -36,6 +38,13 @@ class Inpaint(Diffusion[Image]):
     mask: In[values.Mask] = Field(description="white where it is painted anew; the image's size")
     strength: float = Field(
         default=1.0, ge=0, le=1, description="how much of what was there is forgotten; 1 is all"
+    )
+    padding_mask_crop: int | None = Field(
+        default=None,
+        ge=0,
+        le=4096,
+        description="works on the mask's box alone, wider by these pixels, at the checkpoint's own "
+        "size, and pastes it back; unset works on the whole picture",
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/inpaint"),
@@ -55,20 +64,27 @@ class Inpaint(Diffusion[Image]):
         same_size(image.size, mask.size, ("image", "mask"))
         refuse_empty(mask)
         pipe = self.assemble(PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
-        fit = Fit.of(image.size, multiple_of(checkpoint))
-        made = self.generate(
-            pipe,
-            models,
-            progress,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            image=fit.pad(image.rgb),
-            mask_image=fit.pad(mask.pil),
-            width=fit.padded[0],
-            height=fit.padded[1],
-            strength=self.strength,
+        multiple = multiple_of(checkpoint)
+        words = {"prompt": prompt, "negative_prompt": negative_prompt}
+
+        def painted(picture: PIL.Image.Image, area: PIL.Image.Image) -> npt.NDArray[np.uint8]:
+            return self.generate(
+                pipe, models, progress, image=picture, mask_image=area, width=picture.width,
+                height=picture.height, strength=self.strength, **words,
+            )  # fmt: skip
+
+        if self.padding_mask_crop is None:
+            fit = Fit.of(image.size, multiple)
+            return paste(image, fit.cut(painted(fit.pad(image.rgb), fit.pad(mask.pil))), mask)
+        region = Region.around(
+            marked_box(mask), image.size, self.padding_mask_crop, own_size(checkpoint), multiple
         )
-        return paste(image, fit.cut(made), mask)
+        made = painted(region.cut(image.rgb), region.cut(mask.pil))
+        return paste(image, region.put(image, made), mask)
+
+    def told_size(self) -> tuple[int, int] | None:
+        """Of what is worked on: about the checkpoint's own where it is the mask's box alone."""
+        return super().told_size() if self.padding_mask_crop is None else None
 
 
 def refuse_empty(mask: values.Mask) -> None:

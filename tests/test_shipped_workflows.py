@@ -12,10 +12,12 @@ import PIL.Image
 import pytest
 
 from sdgraph import Node, Session, load_workflow, media, plan
-from sdgraph.nodes.world import edge_f1, edges_of, parse
+from sdgraph.graph import Graph
+from sdgraph.nodes.world import edge_f1, edges_of, judge, parse
 from sdgraph.provenance import read
 from sdgraph.registry import installed
 from sdgraph.request import opened
+from sdgraph.values import Mask
 from sdgraph.workflow import shipped, workflow_from_yaml
 from sdgraph.workflows import draw_samples
 
@@ -24,6 +26,8 @@ REFERENCE = [name for name in shipped() if name.startswith("reference/")]
 
 FOLDER = Path(str(resources.files("sdgraph.workflows")))
 SMALL = FOLDER / "samples"
+
+BOTH = "a green circle on the left and a yellow square on the right on a teal background"
 
 HUB: dict[str, set[str]] = {
     "reference/chain": {
@@ -123,10 +127,14 @@ def node(workflow: str, name: str) -> Node[Any]:
 
 def test_those_in_folders_are_named_by_them() -> None:
     assert NAMES == [
+        "background",
         "chain",
         "controlnet",
         "depth",
         "inpaint",
+        "outpaint",
+        "regions",
+        "replace",
         "text",
         "turbo",
         "video",
@@ -205,6 +213,46 @@ def test_the_reference_settings_are_the_fields_own() -> None:
     assert of(bear, "seconds", "fps", "steps", "offload") == [3.0, 25.0, 25, "model"]
     assert of(cat, "steps", "guidance", "strength", "seed") == [50, 7.5, 1.0, 0]
     assert sketch.checkpoint.variant == bear.checkpoint.variant == "fp16"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "shows", "kept"),
+    [
+        ("replace", "a cyan star in the center on a gray background", "rest"),
+        ("background", "a red star on the left on a sunset background", "subject"),
+        ("regions", BOTH, "rest"),
+    ],
+)
+def test_it_changes_what_it_should_and_nothing_else(
+    name: str, shows: str, kept: str, session: Session, tmp_path: Path
+) -> None:
+    graph = load_workflow(name, out=tmp_path).graph()
+    nodes = {label: node for node, label in graph.names.items()}
+    whole = Graph.of(*graph.targets, *nodes.values(), names=graph.names)
+    values = session.run(whole)
+    made = np.asarray(PIL.Image.open(values["result"]).convert("RGB"))
+    before = values["photo"].numpy[..., :3]
+    areas = [value.numpy for value in values.values() if isinstance(value, Mask)]
+    if kept == "subject":
+        assert (
+            made[values["subject"].numpy == 255] == before[values["subject"].numpy == 255]
+        ).all()
+    else:
+        outside = np.max(areas, axis=0) == 0
+        assert outside.any() and (made[outside] == before[outside]).all()
+    assert judge(made, parse(shows)).all
+
+
+def test_a_larger_canvas_keeps_the_picture_and_goes_on_with_its_ground(
+    session: Session, tmp_path: Path
+) -> None:
+    (file,) = session.run(load_workflow("outpaint", out=tmp_path).graph()).values()
+    made = np.asarray(PIL.Image.open(file).convert("RGB")).astype(int)
+    photo = np.asarray(PIL.Image.open(SMALL / "red_circle.png").convert("RGB")).astype(int)
+    assert made.shape == (64, 96, 3)
+    assert (made[:, 16:80] == photo).all()
+    for strip in (made[:, :16], made[:, 80:]):
+        assert np.abs(strip - photo[0, 0]).max(axis=2).mean() < 12
 
 
 def test_the_small_film_is_two_seconds_long(session: Session, tmp_path: Path) -> None:
