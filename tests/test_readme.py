@@ -103,11 +103,12 @@ def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
     text = README.read_text("utf-8")
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     systems = [row for row in rows if len(row) == 5 and row[1] in shipped()]
-    named = {name for _, small, _, real, _ in systems for name in (small, real) if name}
+    named = set(re.findall(r"`([a-z_/]+)`", text)) & set(shipped())
     commands = set(re.findall(r"sdgraph (?:run|plan) ([a-z]+(?:/[a-z]+)?)(?![\w./])", text))
 
     assert named == {name for name in shipped() if not name.startswith("training/")}
-    assert {node for _, _, node, _, _ in systems if node} <= set(installed())
+    nodes = {name for row in systems for name in re.findall(r"\b[A-Z]\w+", row[2])}
+    assert nodes and nodes <= set(installed())
     assert commands and commands <= set(shipped())
 
 
