@@ -18,7 +18,8 @@ from .controls import default_network
 from .diffusion import Diffusion
 from .families import family_of, multiple_of
 from .fit import Fit, same_size
-from .inpaint import paste, refuse_empty
+from .inpaint import paste, refuse_unusable
+from .region import Region
 
 _PIPELINES = {
     ("sd", "text"): "StableDiffusionControlNetPipeline",
@@ -59,6 +60,13 @@ class ControlNet(Diffusion[Image]):
         default=None, description="with image: paint only here; elsewhere it stays bit for bit"
     )
     strength: float = Field(default=0.8, ge=0, le=1, description="with image: how much changes")
+    padding_mask_crop: int | None = Field(
+        default=None,
+        ge=0,
+        le=4096,
+        description="with mask: works on its box alone, wider by these pixels, at the checkpoint's own "
+        "size, and pastes it back; unset works on the whole picture",
+    )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-image"), description="the base: Stable Diffusion or SDXL"
     )
@@ -86,10 +94,17 @@ class ControlNet(Diffusion[Image]):
         if self.mask is not None and self.image is None:
             raise refuse("mask", found="a mask without an image", wanted="both, or neither",
                          fix="add `image:`, the picture whose masked part is painted")  # fmt: skip
+        if self.padding_mask_crop is not None and self.mask is None:
+            raise refuse("padding_mask_crop", found="no mask to work around",
+                         wanted="an image and a mask, or nothing")  # fmt: skip
         return self
 
     def part_of_steps(self) -> float | None:
         return None if self.image is None else self.strength
+
+    def told_size(self) -> tuple[int, int] | None:
+        """Of what is worked on: the checkpoint's own where it is the mask's box alone."""
+        return super().told_size() if self.padding_mask_crop is None else None
 
     def _controls(self) -> Sequence[Any]:
         return self.control if isinstance(self.control, list | tuple) else (self.control,)
@@ -147,7 +162,11 @@ class ControlNet(Diffusion[Image]):
             same_size(maps[0].size, other.size, ("first control", "next one"))
         if image is not None:
             same_size(image.size, maps[0].size, ("image", "control map"))
-        fit = Fit.of(maps[0].size, multiple_of(checkpoint))
+        region = Region((0, 0, *maps[0].size), maps[0].size)
+        if image is not None and mask is not None:
+            refuse_unusable(image, mask)
+            region = Region.of(mask, self.padding_mask_crop, checkpoint)
+        fit = Fit.of(region.worked, multiple_of(checkpoint))
         way = "text" if image is None else "image" if mask is None else "mask"
         nets = [models[f"controlnet_{n}"] for n in range(len(maps))]
         pipe = self.assemble(
@@ -162,31 +181,32 @@ class ControlNet(Diffusion[Image]):
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            **self._pictures(fit, maps, image, mask),
+            **self._pictures(region, fit, maps, image, mask),
             **self._steering(),
         )
         painted = fit.cut(made)
-        return Image(painted) if image is None or mask is None else paste(image, painted, mask)
+        if image is None or mask is None:
+            return Image(painted)
+        return paste(image, region.put(image, painted), mask)
 
     def _pictures(
         self,
+        region: Region,
         fit: Fit,
         maps: Sequence[ControlMap],
         image: Image | None,
         mask: values.Mask | None,
     ) -> dict[str, Any]:
         """The pictures under the names that the three pipelines give them."""
-        controls: Any = [fit.pad(each.rgb) for each in maps]
+        controls: Any = [fit.pad(region.cut(each.rgb)) for each in maps]
         controls = controls if len(maps) > 1 else controls[0]
         size = {"width": fit.padded[0], "height": fit.padded[1]}
         if image is None:
             return {"image": controls, **size}
-        start = {"image": fit.pad(image.rgb), "control_image": controls, "strength": self.strength}
-        if mask is None:
-            return {**start, **size}
-        same_size(image.size, mask.size, ("image", "mask"))
-        refuse_empty(mask)
-        return {**start, "mask_image": fit.pad(mask.pil), **size}
+        start = {"image": fit.pad(region.cut(image.rgb)), "control_image": controls}
+        if mask is not None:
+            start["mask_image"] = fit.pad(region.cut_mask(mask))
+        return {**start, "strength": self.strength, **size}
 
     def _steering(self) -> dict[str, Any]:
         names = {

@@ -13,14 +13,14 @@ from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, Image
 
 from .diffusion import Diffusion
-from .families import family_of, multiple_of, own_size
+from .families import family_of, multiple_of
 from .fit import Fit, same_size
-from .region import Region, marked_box
+from .masks.pixels import PAINTED
+from .region import Region
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import PIL.Image
 
 PIPELINES = {"sd": "StableDiffusionInpaintPipeline", "xl": "StableDiffusionXLInpaintPipeline"}
 
@@ -32,6 +32,7 @@ class Inpaint(Diffusion[Image]):
     2022) and plain ones (4 channels: the kept part is blended back at every step).
     """
 
+    version = 2
     channels = (9, 4)
 
     image: In[Image] = Field(description="the picture to change")
@@ -61,39 +62,42 @@ class Inpaint(Diffusion[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        same_size(image.size, mask.size, ("image", "mask"))
-        refuse_empty(mask)
+        refuse_unusable(image, mask)
         pipe = self.assemble(PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
-        multiple = multiple_of(checkpoint)
-        words = {"prompt": prompt, "negative_prompt": negative_prompt}
-
-        def painted(picture: PIL.Image.Image, area: PIL.Image.Image) -> npt.NDArray[np.uint8]:
-            return self.generate(
-                pipe, models, progress, image=picture, mask_image=area, width=picture.width,
-                height=picture.height, strength=self.strength, **words,
-            )  # fmt: skip
-
-        if self.padding_mask_crop is None:
-            fit = Fit.of(image.size, multiple)
-            return paste(image, fit.cut(painted(fit.pad(image.rgb), fit.pad(mask.pil))), mask)
-        region = Region.around(
-            marked_box(mask), image.size, self.padding_mask_crop, own_size(checkpoint), multiple
+        region = Region.of(mask, self.padding_mask_crop, checkpoint)
+        fit = Fit.of(region.worked, multiple_of(checkpoint))
+        made = self.generate(
+            pipe,
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            image=fit.pad(region.cut(image.rgb)),
+            mask_image=fit.pad(region.cut_mask(mask)),
+            width=fit.padded[0],
+            height=fit.padded[1],
+            strength=self.strength,
         )
-        made = painted(region.cut(image.rgb), region.cut(mask.pil))
-        return paste(image, region.put(image, made), mask)
+        return paste(image, region.put(image, fit.cut(made)), mask)
 
     def told_size(self) -> tuple[int, int] | None:
-        """Of what is worked on: about the checkpoint's own where it is the mask's box alone."""
+        """Of what is worked on: the checkpoint's own where it is the mask's box alone."""
         return super().told_size() if self.padding_mask_crop is None else None
 
 
-def refuse_empty(mask: values.Mask) -> None:
-    """Raises ValueRefused for a mask that marks nothing."""
-    if mask.numpy.max() < 128:
-        # The pipelines take a mask as white from one half up.
+def refuse_unusable(image: Image, mask: values.Mask) -> None:
+    """Raises ValueRefused for a mask of another size, and one that marks nothing or everything."""
+    same_size(image.size, mask.size, ("image", "mask"))
+    if mask.numpy.max() < PAINTED:
         raise ValueRefused(
             "the mask marks nothing: no pixel is white (128 or more); wanted the part to paint in "
             "white, the rest in black (invert: true turns a mask round)"
+        )
+    if mask.numpy.min() >= PAINTED:
+        raise ValueRefused(
+            f"the mask marks all of the picture of {image.width}×{image.height}, so nothing would "
+            "stay; wanted the part that stays in black (Text2Image and Image2Image paint a whole "
+            "picture)"
         )
 
 

@@ -90,6 +90,11 @@ class Crop(Node[Image]):
             )
         return Image(image.numpy[top:bottom, left:right])
 
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The width and height of the part, of a picture of that size."""
+        left, top, right, bottom = self.box or self._middle(size)
+        return right - left, bottom - top
+
     def _middle(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         width, height = self.width or size[0], self.height or size[1]
         left, top = (size[0] - width) // 2, (size[1] - height) // 2
@@ -142,6 +147,11 @@ class Pad(Node[Image]):
         made = cv2.copyMakeBorder(pixels, top, bottom, left, right, way, value=color)
         made.setflags(write=False)  # spares Image a copy
         return Image(np.asarray(made, np.uint8))
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The width and height with what is put around, of a picture of that size."""
+        wide, high = self.left + size[0] + self.right, self.top + size[1] + self.bottom
+        return self.width or wide, self.height or high
 
     def _around(
         self, side: int, total: int | None, before: int, after: int, name: str

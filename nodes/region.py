@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sdgraph import values
-from sdgraph.values import Image
+from sdgraph.values import Checkpoint, Image
 
+from .families import multiple_of, own_size
 from .fit import LEAST
+from .masks.pixels import PAINTED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,32 +29,55 @@ class Region:
     worked: tuple[int, int]
 
     @classmethod
+    def of(cls, mask: values.Mask, padding: int | None, checkpoint: Checkpoint) -> Region:
+        """Around what a mask marks; the whole picture as it is where `padding` is None."""
+        if padding is None:
+            return cls((0, 0, *mask.size), mask.size)
+        own, multiple = own_size(checkpoint), multiple_of(checkpoint)
+        return cls.around(marked_box(mask), mask.size, padding, own, multiple)
+
+    @classmethod
     def around(
         cls, marked: Box, size: tuple[int, int], padding: int, own: tuple[int, int], multiple: int
     ) -> Region:
         """The box of what is marked, wider by `padding` each side, worked on in the area of `own`.
 
-        A box narrower than half its length grows to that where the picture allows: networks know
-        no slivers. Its sides keep their ratio, up to the rounding to a multiple.
+        Its sides keep their ratio, up to the rounding to a multiple. A box narrower than half its
+        length, or than the shortest side of a network allows, grows as far as the picture goes;
+        where that is not far enough it is stretched, and the area stays.
         """
         left, right = _wider(marked[0] - padding, marked[2] + padding, 0, size[0])
         top, bottom = _wider(marked[1] - padding, marked[3] + padding, 0, size[1])
-        left, right = _wider(left, right, (bottom - top) // 2, size[0])
-        top, bottom = _wider(top, bottom, (right - left) // 2, size[1])
+        area = own[0] * own[1]
+        share = min(1.0, max(0.5, LEAST**2 / area))
+        left, right = _wider(left, right, int((bottom - top) * share), size[0])
+        top, bottom = _wider(top, bottom, int((right - left) * share), size[1])
         width, height = right - left, bottom - top
-        scale = (own[0] * own[1] / (width * height)) ** 0.5
-        worked = (
-            max(LEAST, multiple, round(side * scale / multiple) * multiple)
-            for side in (width, height)
+        scale = (area / (width * height)) ** 0.5
+        least = -(-LEAST // multiple) * multiple
+        short, long = (
+            max(least, round(side * scale / multiple) * multiple)
+            for side in sorted((width, height))
         )
-        wide, high = worked
-        return cls((left, top, right, bottom), (wide, high))
+        long = max(least, min(long, area // short // multiple * multiple))
+        return cls((left, top, right, bottom), (short, long) if width < height else (long, short))
 
     def cut(self, picture: PIL.Image.Image) -> PIL.Image.Image:
         """The box of a picture, as large as it is worked on."""
         import PIL.Image
 
         return picture.crop(self.box).resize(self.worked, PIL.Image.Resampling.LANCZOS)
+
+    def cut_mask(self, mask: values.Mask) -> PIL.Image.Image:
+        """The same of a mask, white wherever a marked pixel falls: no thin stroke is lost."""
+        import PIL.Image
+
+        left, top, right, bottom = self.box
+        if self.worked == (right - left, bottom - top):
+            return mask.pil.crop(self.box)
+        marked = mask.pil.crop(self.box).point(lambda value: 255 if value >= PAINTED else 0)
+        small = marked.resize(self.worked, PIL.Image.Resampling.BOX)
+        return small.point(lambda value: 255 if value else 0)
 
     def put(self, image: Image, painted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The colours of the whole picture with the box as it was painted."""

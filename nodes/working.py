@@ -99,24 +99,28 @@ def visiting(offload: str, sizes: Mapping[str, int]) -> int:
     return {"model": largest, "group": largest // 3}.get(offload, 0)
 
 
-def told_size(node: object) -> tuple[int, int] | None:
+def told_size(node: object, far: int = _FAR) -> tuple[int, int] | None:
     """The width and height of what a node makes, as its fields, its file or its sources tell.
 
-    None where it will be known when it is made.
+    A node that makes its picture larger or smaller says how by a method `resized`. None where it
+    will be known when it is made.
     """
-    for _ in range(_FAR):
-        if not isinstance(node, Node):
-            size = getattr(node, "size", None)
-            return size if isinstance(size, tuple) else None
-        fields = vars(node)
-        width, height = fields.get("width"), fields.get("height")
-        if width and height:
-            return width, height
-        if fields.get("path") is not None:
-            try:
-                return probe_image(fields["path"])[:2]
-            except MediaError:
-                return None
-        source = fields.get("image") or fields.get("control")
-        node = source[0] if isinstance(source, list | tuple) and source else source
-    return None
+    if not isinstance(node, Node):
+        size = getattr(node, "size", None)
+        return size if isinstance(size, tuple) else None
+    fields = vars(node)
+    width, height = fields.get("width"), fields.get("height")
+    if width and height:
+        return width, height
+    if not far:
+        return None
+    if fields.get("path") is not None:
+        try:
+            return probe_image(fields["path"])[:2]
+        except MediaError:
+            return None
+    source = fields.get("image") or fields.get("control")
+    source = source[0] if isinstance(source, list | tuple) and source else source
+    before = told_size(source, far - 1)
+    resized = getattr(node, "resized", None)
+    return resized(before) if before and resized else before

@@ -235,6 +235,8 @@ def test_a_list_of_another_length_is_refused(
         ({"end": 1.1}, "0 ≤ start < end ≤ 1"),
         ({"control": []}, "at least one control map"),
         ({"mask": spot(*SIZE)}, "both, or neither"),
+        ({"padding_mask_crop": 8}, "no mask to work around"),
+        ({"padding_mask_crop": 8, "image": photo(*SIZE)}, "no mask to work around"),
         ({"image": photo(*SIZE), "strength": 0.01}, "strength × steps of at least 1"),
     ],
 )
@@ -274,12 +276,22 @@ def test_an_empty_mask_is_refused(session: Session, edges: EdgeMap) -> None:
     assert "the mask marks nothing" in str(failure(node, session))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (75, 53), (90, 2)])
+def test_a_full_mask_is_refused(session: Session, edges: EdgeMap) -> None:
+    mask = type(spot(*SIZE))(np.full((64, 80), 255, np.uint8))
+    node = ControlNet(prompt="a", steps=2, control=edges, image=photo(*SIZE), mask=mask)
+    assert "the mask marks all of the picture of 80×64" in str(failure(node, session))
+
+
+@pytest.mark.parametrize("size", [(1, 2), (75, 53), (90, 2)])
+@pytest.mark.parametrize("crop", [None, 4])
 def test_any_size_with_alpha_keeps_what_is_outside_the_mask(
-    session: Session, size: tuple[int, int]
+    session: Session, size: tuple[int, int], crop: int | None
 ) -> None:
     start, mask = clear_photo(*size), spot(*size)
-    node = ControlNet(prompt="a", control=Canny(image=start), image=start, mask=mask, steps=2)
+    node = ControlNet(
+        prompt="a", control=Canny(image=start), image=start, mask=mask, steps=2,
+        padding_mask_crop=crop,
+    )  # fmt: skip
     made = run(node, session=session).numpy
     outside = mask.numpy == 0
     assert made.shape == start.numpy.shape

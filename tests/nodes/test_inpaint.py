@@ -60,16 +60,18 @@ def test_inside_it_is_the_scripts_and_outside_the_inputs(
 
 
 @pytest.mark.parametrize("checkpoint", ["tiny/inpaint", "tiny/text-to-image", "tiny/sdxl"])
-@pytest.mark.parametrize("size", [(1, 1), (2, 90), (65, 64), (75, 53), (129, 7)])
+@pytest.mark.parametrize("size", [(1, 2), (2, 90), (65, 64), (75, 53), (129, 7)])
 @pytest.mark.parametrize("make", [photo, clear_photo])
+@pytest.mark.parametrize("crop", [None, 0, 9])
 def test_outside_the_mask_every_size_and_mode_keeps_its_bits(
-    session: Session, checkpoint: str, size: tuple[int, int], make: Any
+    session: Session, checkpoint: str, size: tuple[int, int], make: Any, crop: int | None
 ) -> None:
     image, mask = make(*size), spot(*size)
-    made = run(
-        Inpaint(prompt="a", image=image, mask=mask, steps=1, checkpoint=Checkpoint(checkpoint)),
-        session=session,
-    )
+    node = Inpaint(
+        prompt="a", image=image, mask=mask, padding_mask_crop=crop, steps=1,
+        checkpoint=Checkpoint(checkpoint),
+    )  # fmt: skip
+    made = run(node, session=session)
     outside = mask.numpy == 0
     assert made.numpy.shape == image.numpy.shape
     assert (made.numpy[outside] == image.numpy[outside]).all()
@@ -140,13 +142,24 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(session: Session) -> 
     assert "resize the mask" in text
 
 
-def test_a_white_mask_repaints_all_of_it(session: Session) -> None:
+@pytest.mark.parametrize("least", [128, 255])
+def test_a_mask_that_marks_all_is_refused(session: Session, least: int) -> None:
+    mask = values.Mask(np.full((64, 80), least, np.uint8))
+    node = Inpaint(prompt="a", image=photo(80, 64), mask=mask, steps=1)
+    text = str(failure(node, session))
+    assert "the mask marks all of the picture of 80×64" in text
+    assert "Text2Image" in text
+
+
+@pytest.mark.parametrize("crop", [None, 3])
+def test_the_least_black_pixel_is_enough(session: Session, crop: int | None) -> None:
+    marked = np.full((64, 80), 255, np.uint8)
+    marked[40, 20] = 0
     image = Image(noisy((64, 80, 3)))
-    mask = values.Mask(np.full((64, 80), 255, np.uint8))
-    made = run(Inpaint(prompt="a", image=image, mask=mask, steps=2), session=session)
-    wanted = script("StableDiffusionInpaintPipeline", "tiny/inpaint", prompt="a", steps=2, seed=0,
-                    image=image.pil, mask_image=mask.pil, width=80, height=64)  # fmt: skip
-    assert same(made.numpy, wanted)
+    node = Inpaint(prompt="a", image=image, mask=values.Mask(marked), steps=1)
+    made = run(node.but(padding_mask_crop=crop), session=session).numpy
+    assert (made[40, 20] == image.numpy[40, 20]).all()
+    assert (made != image.numpy).any()
 
 
 def test_without_a_picture_or_a_mask_it_says_which_is_missing() -> None:

@@ -49,7 +49,14 @@ VALUES: tuple[Any, ...] = (
     WorldDataset(1, 1, 32),
 )
 AROUND: dict[str, list[dict[str, Any]]] = {
-    "ControlNet": [{"image": photo(8, 8), "controlnet": Checkpoint("tiny/controlnet-edges")}],
+    "ControlNet": [
+        {"image": photo(8, 8), "controlnet": Checkpoint("tiny/controlnet-edges")},
+        {
+            "image": photo(8, 8),
+            "mask": spot(8, 8),
+            "controlnet": Checkpoint("tiny/controlnet-edges"),
+        },
+    ],
     "Crop": [{"width": None}],
     "Mask": [
         {"path": None, "image": photo(8, 8)},

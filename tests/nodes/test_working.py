@@ -17,8 +17,12 @@ from torch.utils._pytree import tree_iter
 from sdgraph.nodes import (
     Canny,
     ControlNet,
+    Crop,
     Image2Image,
+    Inpaint,
     LoadImage,
+    MaskBox,
+    Pad,
     Resize,
     Text2Image,
     Text2Video,
@@ -224,6 +228,32 @@ def test_the_size_of_a_picture_is_told_by_its_file_or_what_it_went_through(tmp_p
     assert told_size(LoadImage(path=tmp_path / "later.png")) is None
     plain = Image2Image(image=Text2Image(prompt="x"), prompt="x")
     assert of(Image2Image(image=Canny(image=wide), prompt="x")) == of(plain) * 15
+
+
+def test_what_is_put_around_a_picture_or_cut_off_counts() -> None:
+    wide = Text2Image(prompt="x", width=320, height=192)
+    assert told_size(Pad(image=wide, left=100, top=8)) == (420, 200)
+    assert told_size(Pad(image=wide, width=640, bottom=8)) == (640, 200)
+    assert told_size(Crop(image=wide, box=[10, 20, 40, 60])) == (30, 40)
+    assert told_size(Crop(image=wide, height=50)) == (320, 50)
+    twice = Pad(image=Canny(image=Crop(image=wide, width=20)), left=1, right=2)
+    assert told_size(twice) == (23, 192)
+    assert told_size(Pad(image=Text2Image(prompt="x"), left=1)) is None
+
+
+def test_around_a_mask_it_works_at_the_checkpoints_own_size() -> None:
+    large = Text2Image(prompt="x", width=2048, height=1024)
+    edges = Canny(image=large)
+    how: dict[str, Any] = {
+        "prompt": "x",
+        "image": large,
+        "mask": MaskBox(image=large, box=[0, 0, 9, 9]),
+    }
+    for whole in (Inpaint(**how), ControlNet(control=edges, **how)):
+        around = whole.but(padding_mask_crop=32)
+        own = whole.but(image=Text2Image(prompt="x", width=64, height=64))
+        own = own.but(control=Canny(image=own.image)) if isinstance(own, ControlNet) else own
+        assert of(around) == of(own) < of(whole)
 
 
 def test_a_control_and_weights_that_visit_are_added() -> None:
