@@ -14,6 +14,10 @@ from .frames import Frame, Frames, VideoFromFrames
 from .grid import Grid
 from .inpaint import Inpaint
 from .lettering import Text
+from .maps.lines import Scribble, SoftEdges
+from .maps.normals import NormalsFromDepth
+from .maps.pose import PoseDraw, PoseEstimate
+from .maps.segments import Segment
 from .mask import Mask
 from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
 from .masks.grabcut import MaskGrabCut
@@ -77,11 +81,17 @@ __all__ = [
     "MaskResize",
     "MaskSubtract",
     "MaskUnion",
+    "NormalsFromDepth",
     "Pad",
     "PictureFolder",
+    "PoseDraw",
+    "PoseEstimate",
     "Resize",
     "Save",
     "SaveVideo",
+    "Scribble",
+    "Segment",
+    "SoftEdges",
     "Text",
     "Text2Image",
     "Text2Video",
