@@ -46,6 +46,9 @@ class NormalsFromDepth(Node[NormalMap]):
             cv2.Sobel(share, cv2.CV_32F, *way, scale=steep, borderType=cv2.BORDER_REPLICATE)
             for way in ((1, 0), (0, 1))
         ]
+        # At the border a neighbour is missing: half the way is seen.
+        slopes[0][:, [0, -1]] *= 2
+        slopes[1][[0, -1]] *= 2
         for slope in slopes:
             slope[share < self.background] = 0
         long = cv2.magnitude(cv2.magnitude(*slopes), np.ones_like(share))

@@ -39,7 +39,7 @@ def test_soft_edges_are_bright_at_a_step_and_fade_beside_it(session: Session) ->
     assert type(made) is SoftEdgeMap
     row = made.numpy[20, :, 0].astype(int)
     assert row[31] == row[32] == 255
-    assert (np.diff(row[32:40]) < 0).all()
+    assert (np.diff(row[32:38]) < 0).all()
     assert not row[:24].any() and not row[41:].any()
 
 
@@ -88,10 +88,10 @@ def test_a_scribble_is_white_on_black_and_as_thick_as_told(session: Session) -> 
 def test_a_weak_line_is_drawn_only_where_it_goes_on_from_a_strong_one(session: Session) -> None:
     weak = Scribble(image=step(40), low=0.1, high=0.3)
     assert not run(weak, session=session).numpy.any()
-    both = step(40).numpy.copy()
-    both[:32, 32:] = 200
-    made = run(weak.but(image=Image(both)), session=session).numpy
-    assert made[50, 28:37].any()
+    fading = step(40).numpy.copy()
+    fading[:, 32:] = np.linspace(200, 40, 64)[:, None, None]
+    made = run(weak.but(image=Image(fading)), session=session).numpy
+    assert made[2, 28:37].any() and made[62, 28:37].any()
 
 
 @pytest.mark.parametrize("cls", [SoftEdges, Scribble])

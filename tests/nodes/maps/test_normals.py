@@ -37,7 +37,7 @@ def normals(session: Session, heights: Any, **fields: Any) -> np.ndarray:
 )
 def test_a_slope_faces_where_it_falls_to(session: Session, heights: Any, wanted: Any) -> None:
     # A whole side deep over the map's width: 45 degrees.
-    made = normals(session, heights, relief=(SIDE - 1) / SIDE)[2:-2, 2:-2]
+    made = normals(session, heights, relief=(SIDE - 1) / SIDE)
     assert np.abs(made - np.array(wanted) / np.sqrt(2)).max() < 0.01
 
 
@@ -69,7 +69,7 @@ def test_what_is_far_faces_the_viewer(session: Session) -> None:
     assert (made[:, 33:, 0] > 0.5).all()
 
 
-@pytest.mark.parametrize("heights", [X * 1e37, X * 1e-38, X * 1e4 + 3e7, (X - 32) * 1e37])
+@pytest.mark.parametrize("heights", [X * 5e36, X * 1e-38, X * 1e4 + 3e7, (X - 32) * 1e37])
 def test_the_unit_of_depth_does_not_count(session: Session, heights: Any) -> None:
     assert np.abs(normals(session, heights) - normals(session, X)).max() < 0.02
 
