@@ -32,7 +32,7 @@ def test_shipped_networks_exist() -> None:
         (768, EdgeMap, "lllyasviel/sd-controlnet-canny"),
         (768, NormalMap, "lllyasviel/sd-controlnet-normal"),
         (1024, DepthMap, "thibaud/controlnet-sd21-depth-diffusers"),
-        (2048, PoseMap, "thibaud/controlnet-openpose-sdxl-1.0"),
+        (2048, PoseMap, "xinsir/controlnet-openpose-sdxl-1.0"),
     ],
 )
 def test_the_base_is_known_by_the_width_of_its_text_features(
