@@ -125,7 +125,7 @@ def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: 
         Segment(image=image, checkpoint=plain),
         session=with_model(ByColour([*things, *_grounds(image, seen)])),
     )
-    for count, (thing, mask) in enumerate(zip(seen.things, masks(seen, 128), strict=True)):
+    for count, thing in enumerate(seen.things):
         marked = (made.numpy == COLORS[things.index(COLOURS[thing.colour])]).all(axis=2)
         same = [other for other, each in zip(masks(seen, 128), seen.things, strict=True)
                 if each.colour == thing.colour]  # fmt: skip
