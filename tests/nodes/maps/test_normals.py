@@ -75,9 +75,7 @@ def test_the_unit_of_depth_does_not_count(session: Session, heights: Any) -> Non
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_the_things_of_the_tiny_world_rise_at_their_outlines(
-    session: Session, number: int
-) -> None:
+def test_the_things_of_the_tiny_world_rise_at_their_outlines(session: Session, number: int) -> None:
     made = normals(session, depth(scene(number), 128))
     leaning = np.hypot(made[..., 0], made[..., 1]) > 0.9
     outlines = np.zeros((128, 128), np.uint8)
