@@ -124,7 +124,8 @@ def test_nor_does_it_one_with_a_model(
                 assert isinstance(error.__cause__, ValueRefused)
                 assert "wanted" in str(error)
             else:
-                assert type(made) is type(node).output and made.size == image.size
+                kind: Any = type(made)
+                assert kind is type(node).output and made.size == image.size
 
 
 def test_no_node_that_makes_a_map_is_left_out() -> None:
