@@ -105,8 +105,8 @@ class PoseEstimate(Node[PoseMap]):
         people = [self._joints(image, box, models) for box in boxes]
         if not any(people):
             raise ValueRefused(
-                f"no joint can be seen of the people found ({len(boxes)}); wanted at least one "
-                f"with a score above {self.joint_threshold:g}: lower joint_threshold"
+                f"no joint can be seen of the people found ({len(boxes)}); wanted one with a score "
+                f"above {self.joint_threshold:g}: lower joint_threshold"
             )
         return PoseMap(draw(people, image.size, self.thickness or usual_thickness(image.size)))
 

@@ -125,12 +125,11 @@ def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: 
         Segment(image=image, checkpoint=plain),
         session=with_model(ByColour([*things, *_grounds(image, seen)])),
     )
-    for count, thing in enumerate(seen.things):
-        marked = (made.numpy == COLORS[things.index(COLOURS[thing.colour])]).all(axis=2)
-        same = [other for other, each in zip(masks(seen, 128), seen.things, strict=True)
-                if each.colour == thing.colour]  # fmt: skip
-        wanted = np.max(same, axis=0) > 0
-        assert (marked & wanted).sum() / (marked | wanted).sum() > 0.85, count
+    for thing in things:
+        marked = (made.numpy == COLORS[things.index(thing)]).all(axis=2)
+        where = [mask for mask, each in zip(masks(seen, 128), things, strict=True) if each == thing]
+        wanted = np.max(where, axis=0) > 0
+        assert (marked & wanted).sum() / (marked | wanted).sum() > 0.85
 
 
 def _grounds(image: Image, seen: Any) -> list[tuple[int, int, int]]:
