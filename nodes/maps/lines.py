@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph.node import In, Node, refuse
+from sdgraph.nodes.edges import grey
 from sdgraph.values import Image, ScribbleMap, SoftEdgeMap
 
 from .gradients import gradients
@@ -39,9 +40,9 @@ class SoftEdges(Node[SoftEdgeMap]):
         import cv2
 
         right, down = (each.astype("float32") for each in gradients(image.numpy, self.smoothing))
-        steep = cv2.magnitude(right, down).max(axis=2)
-        grey = cv2.convertScaleAbs(steep, alpha=1 / self.contrast)
-        return SoftEdgeMap(cv2.merge([grey] * 3))
+        channels = cv2.split(cv2.magnitude(right, down))
+        steep = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
+        return SoftEdgeMap(grey(cv2.convertScaleAbs(steep, alpha=1 / self.contrast)))
 
 
 class Scribble(Node[ScribbleMap]):
@@ -82,4 +83,4 @@ class Scribble(Node[ScribbleMap]):
         right, down = gradients(image.numpy, self.smoothing)
         lines = cv2.Canny(right, down, 255 * self.low, 255 * self.high, L2gradient=True)
         pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (self.thickness, self.thickness))
-        return ScribbleMap(cv2.merge([cv2.dilate(lines, pen)] * 3))
+        return ScribbleMap(grey(cv2.dilate(lines, pen)))

@@ -38,8 +38,11 @@ class NormalsFromDepth(Node[NormalMap]):
         import numpy as np
 
         far, near = float(depth.depth.min()), float(depth.depth.max())
-        # Halved first: what lies between two float32 may be more than one holds.
-        share = (depth.depth / 2 - far / 2) / np.float32(near / 2 - far / 2)
+        # In float64: the range of two float32 may be more, or less, than one holds.
+        exact = depth.depth.astype(np.float64)
+        exact -= far
+        exact /= near - far
+        share = exact.astype(np.float32)
         # Sobel's weights sum to 8.
         steep = self.relief * max(depth.size) / 8
         slopes = [
@@ -49,8 +52,13 @@ class NormalsFromDepth(Node[NormalMap]):
         # At the border a neighbour is missing: half the way is seen.
         slopes[0][:, [0, -1]] *= 2
         slopes[1][[0, -1]] *= 2
+        behind = share < self.background
         for slope in slopes:
-            slope[share < self.background] = 0
+            slope[behind] = 0
         long = cv2.magnitude(cv2.magnitude(*slopes), np.ones_like(share))
         normal = cv2.merge([slope / long for slope in slopes] + [1 / long])
-        return NormalMap(np.rint(normal * 127.5 + 127.5).astype(np.uint8))
+        normal *= 127.5
+        normal += 127.5
+        made = np.rint(normal, out=normal).astype(np.uint8)
+        made.setflags(write=False)  # spares the value a copy
+        return NormalMap(made)

@@ -85,6 +85,14 @@ def test_the_things_of_the_tiny_world_rise_at_their_outlines(session: Session, n
     assert leaning[cv2.dilate(outlines, np.ones((3, 3), np.uint8)) == 0].mean() < 0.02
 
 
+@pytest.mark.parametrize("most", [1.4e-45, 1e-40, 1e-20, 3e38])
+def test_any_range_of_depth_will_do(session: Session, most: float) -> None:
+    heights = np.array([[0, most, most]] * 3, np.float32)
+    made = run(NormalsFromDepth(depth=DepthMap(heights)), session=session)
+    unit = run(NormalsFromDepth(depth=DepthMap(np.sign(heights))), session=session)
+    assert made == unit and (made.numpy[..., 2] >= 128).all()
+
+
 def test_two_pixels_will_do(session: Session) -> None:
     assert normals(session, np.array([[0.0, 1.0]])).shape == (1, 2, 3)
 
