@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .grid import Grid
     from .inpaint import Inpaint
     from .lettering import Text
+    from .maps.lines import Scribble, SoftEdges
+    from .maps.normals import NormalsFromDepth
+    from .maps.pose import PoseDraw, PoseEstimate
+    from .maps.segments import Segment
     from .mask import Mask
     from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
     from .masks.grabcut import MaskGrabCut
@@ -56,6 +60,10 @@ _ROOMS = {
     "grid": ("Grid",),
     "inpaint": ("Inpaint",),
     "lettering": ("Text",),
+    "maps.lines": ("Scribble", "SoftEdges"),
+    "maps.normals": ("NormalsFromDepth",),
+    "maps.pose": ("PoseDraw", "PoseEstimate"),
+    "maps.segments": ("Segment",),
     "mask": ("Mask",),
     "masks.changes": ("MaskFeather", "MaskGrow", "MaskInvert", "MaskResize"),
     "masks.grabcut": ("MaskGrabCut",),
@@ -135,11 +143,17 @@ __all__ = [
     "MaskResize",
     "MaskSubtract",
     "MaskUnion",
+    "NormalsFromDepth",
     "Pad",
     "PictureFolder",
+    "PoseDraw",
+    "PoseEstimate",
     "Resize",
     "Save",
     "SaveVideo",
+    "Scribble",
+    "Segment",
+    "SoftEdges",
     "Text",
     "Text2Image",
     "Text2Video",

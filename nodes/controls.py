@@ -42,7 +42,9 @@ NETWORKS: dict[str, dict[type[ControlMap], str]] = {
     "SDXL": {
         EdgeMap: "diffusers/controlnet-canny-sdxl-1.0",
         DepthMap: "diffusers/controlnet-depth-sdxl-1.0",
-        PoseMap: "thibaud/controlnet-openpose-sdxl-1.0",
+        PoseMap: "xinsir/controlnet-openpose-sdxl-1.0",
+        ScribbleMap: "xinsir/controlnet-scribble-sdxl-1.0",
+        SoftEdgeMap: "xinsir/controlnet-scribble-sdxl-1.0",
     },
 }
 

@@ -151,7 +151,14 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
     import torch
 
     home, dtype = model.device, model.dtype
-    pixels = processor(images=[picture], return_tensors="pt").pixel_values
+    try:
+        pixels = processor(images=[picture], return_tensors="pt").pixel_values
+    except ValueError as error:
+        # Depth Anything's keeps the proportions, and makes of a narrow picture one of no width.
+        raise ValueRefused(
+            f"the estimator cannot see a picture of {picture.width}×{picture.height} ({error}); "
+            "wanted one of other proportions, such as a part of it"
+        ) from None
     half = dtype in (torch.float16, torch.bfloat16)
     try:
         model.to(device)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from sdgraph.node import In, Node, refuse
 from sdgraph.values import EdgeMap, Image
+
+if TYPE_CHECKING:
+    from sdgraph.arrays import Pixels
 
 
 class Canny(Node[EdgeMap]):
@@ -35,4 +38,14 @@ class Canny(Node[EdgeMap]):
         import numpy as np
 
         edges = cv2.Canny(np.ascontiguousarray(image.numpy[..., :3]), self.low, self.high)
-        return EdgeMap(np.repeat(edges[..., None], 3, axis=2))
+        return EdgeMap(grey(edges))
+
+
+def grey(pixels: Any) -> Pixels:
+    """Three channels of one; fresh and read-only, which spares their value a copy."""
+    import cv2
+    import numpy as np
+
+    made = np.asarray(cv2.merge([pixels] * 3), np.uint8)
+    made.setflags(write=False)
+    return made

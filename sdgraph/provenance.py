@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from . import media
-from .checkpoints import configs
+from .checkpoints import Part, configs
 from .digests import content
 from .errors import CheckpointError, InvalidWorkflow, MediaError
 from .glance import one_look
@@ -27,6 +27,9 @@ PACKAGES = (
     "sdgraph", "torch", "diffusers", "transformers", "peft", "torchao", "bitsandbytes", "xformers",
     "pillow", "opencv-python-headless",
 )  # fmt: skip
+
+Files = Sequence[tuple[Path, str]]
+"""Files, each with its sha256."""
 
 _VERSION = 2
 """Of the record. 1 had no inputs, sources and checkpoints."""
@@ -77,11 +80,13 @@ def record(
     dtype: str | None,
     sources: Mapping[Path, str] | None = None,
     altered: Mapping[str, Sequence[str]] | None = None,
+    weights: Mapping[Part, Files] | None = None,
 ) -> Record:
     """The record of what the last node of `graph` saves.
 
     `sources` are the hashes of the files it reads as they were when they were read; `altered` the
-    nodes that memory forced to be made otherwise, and how.
+    nodes that memory forced to be made otherwise, and how; `weights` the files of components as
+    far as they were looked at before.
     """
     inputs: dict[str, Any] = {}
     try:
@@ -97,7 +102,7 @@ def record(
         workflow, node, device, dtype, versions(), altered or {}, inputs,
         {name: seed for name, seed in seeds.items() if type(seed) is int},
         {str(path): known[path] for path in read if path in known},
-        tuple(_checkpoints(graph)),
+        tuple(_checkpoints(graph, weights or {})),
     )  # fmt: skip
 
 
@@ -113,12 +118,12 @@ def hashes(graph: Graph) -> dict[Path, str]:
     return found
 
 
-def _checkpoints(graph: Graph) -> Iterator[dict[str, Any]]:
+def _checkpoints(graph: Graph, known: Mapping[Part, Files]) -> Iterator[dict[str, Any]]:
     """What a graph's nodes take weights from, each with the files that were used of it."""
     made: dict[Any, dict[str, Any]] = {}
     with one_look():
         for node in graph.nodes:
-            for checkpoint, files in _weights(node):
+            for checkpoint, files in _weights(node, known):
                 told = checkpoint.as_data()
                 entry = made.setdefault(
                     checkpoint, {"source": told} if isinstance(told, str) else dict(told)
@@ -132,13 +137,13 @@ def _checkpoints(graph: Graph) -> Iterator[dict[str, Any]]:
     yield from made.values()
 
 
-def _weights(node: Node[Any]) -> Iterator[tuple[Any, dict[str, str]]]:
+def _weights(node: Node[Any], known: Mapping[Part, Files]) -> Iterator[tuple[Any, dict[str, str]]]:
     """The checkpoint of each component a node uses, with the component's files."""
     if "models" not in type(node).definition.services or late_checkpoint(node):
         return
     try:
         for part in parts_of(node).values():
-            files = contents(part)
+            files = known.get(part) or contents(part)
             root = configs(part.checkpoint) or Path()
             yield part.checkpoint, {path.relative_to(root).as_posix(): sha for path, sha in files}
     except (CheckpointError, OSError):

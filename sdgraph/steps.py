@@ -69,6 +69,7 @@ class Steps:
         self._metadata = metadata
         # Now, for a file may change while the nodes that were made of it are still to be saved.
         self._sources = provenance.hashes(plan.graph) if metadata and saves else {}
+        self._weights = {use.part: use.files for step in plan.steps for use in step.uses}
         self._stop = threading.Event()
         self._altered: dict[Node[Any], list[str]] = {}
         """Nodes that were made in another way than asked for, so that memory held out, and how."""
@@ -265,7 +266,7 @@ class Steps:
         graph, names = self._plan.graph.only(step.node), self._plan.graph.names
         made = provenance.record(
             graph, plain_name(step.name), device=self._plan.device, dtype=self._plan.dtype,
-            sources=self._sources,
+            sources=self._sources, weights=self._weights,
             altered={names[n]: self._altered[n] for n in graph.nodes if n in self._altered},
         )  # fmt: skip
         return made.to_text()

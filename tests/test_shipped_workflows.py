@@ -13,6 +13,7 @@ import pytest
 
 from sdgraph import Node, Session, load_workflow, media, plan
 from sdgraph.graph import Graph
+from sdgraph.nodes.maps.skeleton import COLORS, JOINTS
 from sdgraph.nodes.world import edge_f1, edges_of, judge, parse
 from sdgraph.provenance import read
 from sdgraph.registry import installed
@@ -20,6 +21,7 @@ from sdgraph.request import opened
 from sdgraph.values import Mask
 from sdgraph.workflow import shipped, workflow_from_yaml
 from sdgraph.workflows import draw_samples
+from tests.nodes.maps.tiny_models import rt_detr, vitpose
 
 NAMES = [name for name in shipped() if "/" not in name]
 REFERENCE = [name for name in shipped() if name.startswith("reference/")]
@@ -44,6 +46,12 @@ HUB: dict[str, set[str]] = {
     },
     "reference/depth": {"stabilityai/stable-diffusion-2-depth"},
     "reference/inpaint": {"stable-diffusion-v1-5/stable-diffusion-inpainting"},
+    "reference/pose": {
+        "PekingU/rtdetr_r50vd_coco_o365",
+        "lllyasviel/sd-controlnet-openpose",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "usyd-community/vitpose-base-simple",
+    },
     "reference/turbo": {"stabilityai/sdxl-turbo"},
     "reference/video": {"ali-vilab/text-to-video-ms-1.7b"},
 }
@@ -87,6 +95,15 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "cat.steps": 2,
         },
     ),
+    "reference/pose": (
+        {"photo": SMALL / "red_star.png", "checkpoint": "tiny/text-to-image"},
+        {
+            "pose.threshold": 0.0,
+            "pose.joint_threshold": 0.0,
+            "person.steps": 2,
+            "person.controlnet": "tiny/controlnet-edges",
+        },
+    ),
     "reference/turbo": ({"checkpoint": "tiny/turbo"}, {}),
     "reference/video": ({"checkpoint": "tiny/text-to-video", "seconds": 0.2}, {"bear.steps": 2}),
 }
@@ -96,6 +113,14 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def session() -> Session:
     return Session(store=None)
+
+
+@pytest.fixture(scope="module")
+def finders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models of the classes that find people and their joints, tiny and random."""
+    folder = tmp_path_factory.mktemp("finders")
+    estimator, detector = (folder / name for name in ("estimator", "detector"))
+    return {"estimator": vitpose(estimator), "detector": rt_detr(detector)}
 
 
 @pytest.fixture
@@ -133,10 +158,12 @@ def test_those_in_folders_are_named_by_them() -> None:
         "depth",
         "inpaint",
         "outpaint",
+        "pose",
         "regions",
         "replace",
         "text",
         "turbo",
+        "two_maps",
         "video",
         "video_edges",
     ]
@@ -167,10 +194,11 @@ def test_a_reference_workflow_names_what_it_fetches(name: str) -> None:
 
 @pytest.mark.parametrize("name", REFERENCE)
 def test_a_reference_workflow_runs_with_other_checkpoints(
-    name: str, session: Session, tmp_path: Path
+    name: str, session: Session, finders: dict[str, Path], tmp_path: Path
 ) -> None:
     inputs, fields = TINY[name]
     workflow = load_workflow(name, out=tmp_path).with_fields(fields)
+    inputs = {**inputs, **(finders if name == "reference/pose" else {})}
 
     check_files(session.run(workflow.graph(**inputs)), tmp_path)
 
@@ -270,6 +298,26 @@ def test_the_edges_of_the_film_are_those_of_its_frames(session: Session, tmp_pat
     assert (len(video), video.fps, video.size) == (16, 8.0, (132, 64))
     for shown, frame in zip(video.frames, clip.frames, strict=True):
         assert edge_f1(edges_of(frame), shown[:, 68:, 1]) > 0.9
+
+
+def test_two_maps_at_once_are_both_followed(session: Session, tmp_path: Path) -> None:
+    files = session.run(load_workflow("two_maps", out=tmp_path).graph())
+
+    made, edges = (np.asarray(PIL.Image.open(files[name])) for name in ("result", "lines"))
+    star: Any = node("two_maps", "star")
+    assert judge(made, parse(star.prompt)).all
+    assert edge_f1(made, edges[..., 0], tolerance=2) > 0.6
+    assert list(star.scale) == [0.7, 0.5] and list(star.end) == [1.0, 0.8]
+
+
+def test_the_pose_is_drawn_as_it_is_told(session: Session, tmp_path: Path) -> None:
+    files = session.run(load_workflow("pose", out=tmp_path).graph())
+
+    drawn = np.asarray(PIL.Image.open(files["map"]))
+    pose: Any = node("pose", "pose")
+    (person,) = pose.people
+    for joint, (x, y) in person.items():
+        assert tuple(drawn[round(y), round(x)].tolist()) == COLORS[JOINTS.index(joint)]
 
 
 def test_the_samples_are_what_the_script_draws(tmp_path: Path) -> None:

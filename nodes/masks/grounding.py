@@ -11,11 +11,19 @@ from sdgraph.checkpoints import Part
 from sdgraph.errors import Problem, ValueRefused
 from sdgraph.models import Models
 from sdgraph.node import In, Node
+from sdgraph.nodes.recognition import (
+    check_model,
+    infer,
+    known,
+    prepared,
+    refuse_blank,
+    refuse_narrow,
+    tokens,
+)
 from sdgraph.values import Checkpoint, Image, Mask
 
 from . import sam
 from .pixels import found
-from .recognition import check_model, infer, known, prepared, refuse_blank, refuse_narrow, tokens
 
 
 class MaskByGrounding(Node[Mask]):

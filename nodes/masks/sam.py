@@ -11,10 +11,17 @@ from sdgraph.checkpoints import Part
 from sdgraph.errors import Problem
 from sdgraph.models import Models
 from sdgraph.node import In, Node, refuse
+from sdgraph.nodes.recognition import (
+    check_model,
+    infer,
+    known,
+    prepared,
+    refuse_narrow,
+    refuse_outside,
+)
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
-from .recognition import check_model, infer, known, prepared, refuse_narrow, refuse_outside
 from .shapes import Box, Points, refuse_hollow, within
 
 if TYPE_CHECKING:

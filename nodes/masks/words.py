@@ -11,10 +11,10 @@ from sdgraph.checkpoints import Part
 from sdgraph.errors import Problem
 from sdgraph.models import Models
 from sdgraph.node import In, Node
+from sdgraph.nodes.recognition import check_model, infer, known, prepared, refuse_blank, tokens
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
-from .recognition import check_model, infer, known, prepared, refuse_blank, tokens
 
 
 class MaskByWords(Node[Mask]):

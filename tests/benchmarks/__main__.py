@@ -9,13 +9,14 @@ from collections.abc import Iterable
 
 from sdgraph.provenance import versions
 
-from . import engine, masks, memory, pictures, results, sharing, startup, sweeps, systems
+from . import engine, maps, masks, memory, pictures, results, sharing, startup, sweeps, systems
 from .timing import Row
 
 ALL = {
     "engine": engine.rows,
     "systems": systems.rows,
     "masks": masks.rows,
+    "maps": maps.rows,
     "startup": startup.rows,
     "memory": memory.rows,
     "sharing": sharing.rows,

@@ -166,6 +166,32 @@ def test_sdxl_equals_the_script(
     assert same(made[inside], wanted[inside])
 
 
+@pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
+def test_two_controls_over_sdxl_equal_the_script(
+    session: Session, edges: EdgeMap, depth: DepthMap, xl_network: Checkpoint, way: str
+) -> None:
+    start, mask = photo(*SIZE, "coffee"), spot(*SIZE)
+    given: dict[str, Any] = {"strength": 0.7, "image": start} if way else {}
+    maps = [edges.pil, depth.rgb]
+    pictures: dict[str, Any] = {"image": maps}
+    if way:
+        pictures = {"image": start.pil, "control_image": maps, "strength": 0.7}
+    if way == "Inpaint":
+        given["mask"], pictures["mask_image"] = mask, mask.pil
+    node = ControlNet(prompt="a man", control=[edges, depth], checkpoint=Checkpoint("tiny/sdxl"),
+                      controlnet=xl_network, scale=[0.8, 0.3], start=[0.0, 0.3], end=[0.5, 1.0],
+                      steps=3, guidance=5.0, **given)  # fmt: skip
+    made = run(node, session=session).numpy
+    wanted = script(
+        f"StableDiffusionXLControlNet{way}Pipeline", "tiny/sdxl", networks=(xl_network,) * 2,
+        prompt="a man", seed=0, steps=3, guidance_scale=5.0, width=80, height=64,
+        controlnet_conditioning_scale=[0.8, 0.3], control_guidance_start=[0.0, 0.3],
+        control_guidance_end=[0.5, 1.0], **pictures,
+    )  # fmt: skip
+    inside = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
+    assert same(made[inside], wanted[inside])
+
+
 def test_scale_zero_is_plain_text_to_image(
     session: Session, edges: EdgeMap, networks: Pair
 ) -> None:

@@ -20,6 +20,7 @@ from sdgraph.values import DepthMap, Image
 
 from .bare import same, script
 from .failing import failure, refused_at_construction
+from .maps.tiny_models import depth_anything
 from .photos import clear_photo, photo, picture
 from .test_schedulers import CLASSES
 
@@ -103,6 +104,30 @@ def test_an_estimate_equals_transformers_and_has_the_pictures_size(
     made = run(DepthEstimate(image=photo(*size)), session=session)
     assert made.size == size
     assert (made.depth == estimated(photo(*size))).all()
+
+
+def test_depth_anything_is_an_estimator_too(session: Session, tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    folder = depth_anything(tmp_path)
+    image = photo(75, 53)
+    made = run(DepthEstimate(image=image, checkpoint=Checkpoint(folder)), session=session)
+    model = transformers.AutoModelForDepthEstimation.from_pretrained(folder)
+    processor = transformers.DPTImageProcessorPil.from_pretrained(folder)
+    with torch.no_grad():
+        seen = model(**processor(images=image.rgb, return_tensors="pt"))
+    sizes = [image.size[::-1]]
+    (wanted,) = processor.post_process_depth_estimation(seen, target_sizes=sizes)
+    assert type(model).__name__ == "DepthAnythingForDepthEstimation"
+    assert (made.depth == wanted["predicted_depth"].numpy()).all()
+
+
+def test_depth_anything_refuses_what_is_too_narrow(session: Session, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(depth_anything(tmp_path))
+    text = str(failure(DepthEstimate(image=photo(2, 64), checkpoint=checkpoint), session))
+    assert "the estimator cannot see a picture of 2×64" in text
+    assert "wanted one of other proportions" in text
 
 
 def test_an_estimate_does_not_see_alpha(session: Session) -> None:

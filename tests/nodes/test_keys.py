@@ -21,12 +21,13 @@ from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.plan import plan
 from sdgraph.schema import node_schema
 from sdgraph.store import Store, result_key
-from sdgraph.values import EdgeMap, Video, content_of
+from sdgraph.values import DepthMap, EdgeMap, Video, content_of
 from sdgraph.workflow import shipped as shipped_workflows
 from sdgraph.workflow import workflow_from_yaml
 from tests.toys import Number
 
 from .lora_files import lora
+from .maps import tiny_models as map_models
 from .masks import tiny_models
 from .photos import noisy, photo, picture, spot
 from .test_schema import EVERY, LITERALS, every_node, required
@@ -38,7 +39,7 @@ LISTS: tuple[Any, ...] = (
     [[1, 1], [6, 1], [5, 5]], [[1, 1, 5, 5]], [[2, 2, 5, 5]],
     {"vae": "tiling"}, {"channels_last": True}, {"attention": "slicing"}, {"vae": ["slicing"]},
     {"layerwise_casting": "float8"}, ["right"], ["growing"], [0],
-    [[[1, 1], [5, 1]]], [[[2, 2]]],
+    [[[1, 1], [5, 1]]], [[[2, 2]]], [{"nose": [1, 2]}],
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     *LITERALS.values(),
@@ -46,6 +47,7 @@ VALUES: tuple[Any, ...] = (
     spot(9, 9),
     Video(noisy((2, 9, 9, 3)), 8),
     EdgeMap(noisy((9, 9, 3))),
+    DepthMap(noisy((9, 9))),
     WorldDataset(1, 1, 32),
 )
 AROUND: dict[str, list[dict[str, Any]]] = {
@@ -181,6 +183,9 @@ MODELS = {
     "facebook/sam-vit-base": tiny_models.sam,
     "CIDAS/clipseg-rd64-refined": tiny_models.clipseg,
     "IDEA-Research/grounding-dino-tiny": tiny_models.grounding_dino,
+    "usyd-community/vitpose-base-simple": map_models.vitpose,
+    "PekingU/rtdetr_r50vd_coco_o365": map_models.rt_detr,
+    "openmmlab/upernet-convnext-small": map_models.upernet,
 }
 """What is taken for the checkpoints that do not ship."""
 

@@ -37,6 +37,7 @@ PARAMETERS: dict[str, Any] = {
     "points": [[0, 0], [5, 0], [0, 5]],
     "strokes": [[[1, 1]]],
     "color": "red",
+    "people": [{"nose": [8, 8]}],
 }
 SOURCES: dict[str, dict[str, Any]] = {
     "Crop": {"width": 4},

@@ -77,7 +77,7 @@ FACTS: dict[str, Facts] = {
     "text-to-video": Facts(
         "Text to video by a 3-D U-Net (ModelScope, Wang et al. 2023)",
         "diffusers' `TextToVideoSDPipeline`",
-        ("video_leaving", "video_short", "video"),
+        ("video_words", "video_short", "video_long", "video"),
         "The autoencoder and the tokenizer are those of `tiny/text-to-image`.",
     ),
 }

@@ -9,6 +9,8 @@ from sdgraph.nodes import (
     Inpaint,
     LoadImage,
     Mask,
+    NormalsFromDepth,
+    PoseDraw,
     Save,
     SaveVideo,
     Text2Image,
@@ -29,6 +31,8 @@ ControlNet(prompt="a", control=photo)  # error
 ControlNet(prompt="a", control=[edges, photo])  # error
 ControlNet(prompt="a", control=edges, scale="strong")  # error
 DepthToImage(prompt="a", image=photo, depth=edges)  # error
+NormalsFromDepth(depth=photo)  # error
+PoseDraw(people=[{"tail": [1.0, 1.0]}])  # error
 Inpaint(prompt="a", image=photo, mask=photo)  # error
 Inpaint(prompt="a", image=mask, mask=mask)  # error
 Inpaint(image=photo, mask=mask)  # error

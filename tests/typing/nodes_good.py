@@ -12,9 +12,12 @@ from sdgraph.nodes import (
     LoadImage,
     LoadVideo,
     Mask,
+    NormalsFromDepth,
+    PoseEstimate,
     Resize,
     Save,
     SaveVideo,
+    Scribble,
     Text2Image,
     Text2Video,
     Turbo,
@@ -33,6 +36,8 @@ ControlNet(prompt="a", control=edges)
 ControlNet(prompt="a", control=[edges, depth], scale=[0.5, 1.0])
 ControlNet(prompt="a", control=edges, controlnet=Checkpoint("tiny/controlnet-edges"))
 DepthToImage(prompt="a", image=photo, depth=depth)
+maps = [PoseEstimate(image=photo, count=1), Scribble(image=photo), NormalsFromDepth(depth=depth)]
+ControlNet(prompt="a", control=maps)
 painted = Inpaint(prompt="a", image=photo, mask=mask, checkpoint=Checkpoint("tiny/inpaint"))
 Save(image=painted, path=Path("out.png"))
 Save(image=mask, path="mask.png")

@@ -1,4 +1,4 @@
-"""What the nodes share that find a mask by a model."""
+"""What the nodes share that recognise what a picture shows by a model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ def check_model(
 ) -> Iterator[Problem]:
     """Problems of a checkpoint that is no model of that class, or lacks what prepares its input.
 
-    Raises CheckpointError where a config is missing.
+    Of several classes, joined by "or", each will do. Raises CheckpointError where a config is
+    missing.
     """
     if not isinstance(checkpoint, Checkpoint) or (own := config(checkpoint)) is None:
         return
     named = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
-    if named != architecture:
+    if named not in architecture.split(" or "):
         yield Problem(field, f"{checkpoint.source}, a {named}", f"a {architecture}")
         return
     config(checkpoint, name="preprocessor_config.json")

@@ -1,0 +1,1 @@
+"""Control maps beside edges and depth: lines, poses, segments and normals."""

@@ -1,0 +1,64 @@
+"""Surface normals from depth."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from sdgraph.node import In, Node
+from sdgraph.values import DepthMap, NormalMap
+
+
+class NormalsFromDepth(Node[NormalMap]):
+    """The way that each surface faces, from a depth map: red is left, green is up, blue is near.
+
+    Seen without perspective, as the networks for normals were trained: a wall that faces the viewer
+    is (128, 128, 255). What is too far away is such a wall.
+    """
+
+    category: ClassVar[str] = "control"
+
+    depth: In[DepthMap] = Field(description="as DepthEstimate makes it")
+    relief: float = Field(
+        default=1.0,
+        gt=0,
+        le=100,
+        description="how deep the scene is, as a share of the map's longer side",
+    )
+    background: float = Field(
+        default=0.4,
+        ge=0,
+        lt=1,
+        description="what is farther faces the viewer; 0 the farthest, 1 the nearest pixel",
+    )
+
+    def run(self, depth: DepthMap) -> NormalMap:
+        import cv2
+        import numpy as np
+
+        far, near = float(depth.depth.min()), float(depth.depth.max())
+        # In float64: the range of two float32 may be more, or less, than one holds.
+        exact = depth.depth.astype(np.float64)
+        exact -= far
+        exact /= near - far
+        share = exact.astype(np.float32)
+        # Sobel's weights sum to 8.
+        steep = self.relief * max(depth.size) / 8
+        slopes = [
+            cv2.Sobel(share, cv2.CV_32F, *way, scale=steep, borderType=cv2.BORDER_REPLICATE)
+            for way in ((1, 0), (0, 1))
+        ]
+        # At the border a neighbour is missing: half the way is seen.
+        slopes[0][:, [0, -1]] *= 2
+        slopes[1][[0, -1]] *= 2
+        behind = share < self.background
+        for slope in slopes:
+            slope[behind] = 0
+        long = cv2.magnitude(cv2.magnitude(*slopes), np.ones_like(share))
+        normal = cv2.merge([slope / long for slope in slopes] + [1 / long])
+        normal *= 127.5
+        normal += 127.5
+        made = np.rint(normal, out=normal).astype(np.uint8)
+        made.setflags(write=False)  # spares the value a copy
+        return NormalMap(made)

@@ -1,0 +1,185 @@
+"""Poses of people: drawn from given joints, and found in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.checkpoints import Part, config
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.models import Models
+from sdgraph.node import In, Node, refuse
+from sdgraph.nodes.recognition import check_model, infer, known, prepared
+from sdgraph.values import Checkpoint, Image, PoseMap
+
+from .skeleton import COCO, Joint, Person, draw, usual_thickness
+
+Place = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+_THICKNESS = "of limbs, in pixels; unset: 8 where the shorter side is 512, and in proportion"
+
+
+class PoseDraw(Node[PoseMap]):
+    """People drawn from their joints, as ControlNets for poses expect: in OpenPose's colours.
+
+    A joint that is left out is hidden, and the limbs at it too. The neck is put between the
+    shoulders where it is left out.
+    """
+
+    category: ClassVar[str] = "control"
+
+    people: list[Annotated[dict[Joint, Place], Field(min_length=1)]] = Field(
+        min_length=1,
+        description="each one's joints by name, [x, y] in pixels; left is the person's own left",
+        examples=[[{"nose": [256, 80], "neck": [256, 160], "right_wrist": [80, 160]}]],
+    )
+    width: int = Field(default=512, ge=1, le=16_384, description="pixels")
+    height: int = Field(default=512, ge=1, le=16_384, description="pixels")
+    thickness: float | None = Field(default=None, ge=1, le=1024, description=_THICKNESS)
+
+    @model_validator(mode="after")
+    def _joints_are_inside(self) -> Self:
+        for person in self.people:
+            for joint, (x, y) in person.items():
+                if not _inside((x, y), (self.width, self.height)):
+                    found = f"{joint} at [{x:g}, {y:g}], outside {self.width}×{self.height}"
+                    raise refuse("people", found=found, wanted="joints inside the picture",
+                                 fix="leave out what cannot be seen")  # fmt: skip
+        return self
+
+    def run(self) -> PoseMap:
+        size = (self.width, self.height)
+        return PoseMap(draw(self.people, size, self.thickness or usual_thickness(size)))
+
+
+class PoseEstimate(Node[PoseMap]):
+    """The poses of the people in a picture, by RT-DETR and ViTPose, drawn as OpenPose draws them.
+
+    RT-DETR (Zhao et al. 2024) finds the people, ViTPose (Xu et al. 2022) the joints of each.
+    """
+
+    category: ClassVar[str] = "control"
+
+    image: In[Image] = Field(description="a picture of any size; alpha is ignored")
+    count: int | None = Field(
+        default=None, ge=1, le=1000, description="how many people must be there; unset: any number"
+    )
+    threshold: float = Field(
+        default=0.5, ge=0, lt=1, description="a person is taken whose score is above"
+    )
+    joint_threshold: float = Field(
+        default=0.3, ge=0, lt=1, description="a joint is hidden whose score is not above"
+    )
+    thickness: float | None = Field(default=None, ge=1, le=1024, description=_THICKNESS)
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("usyd-community/vitpose-base-simple"),
+        description="a ViTPose checkpoint for COCO's 17 joints",
+    )
+    detector: In[Checkpoint] = Field(
+        default=Checkpoint("PekingU/rtdetr_r50vd_coco_o365"),
+        description="an RT-DETR checkpoint that knows people",
+    )
+
+    def check(self) -> Iterator[Problem]:
+        wrong = list(check_model("checkpoint", self.checkpoint, "VitPoseForPoseEstimation"))
+        yield from wrong or _other_labels("checkpoint", self.checkpoint, joints=len(COCO))
+        wrong = list(check_model("detector", self.detector, "RTDetrForObjectDetection"))
+        yield from wrong or _other_labels("detector", self.detector)
+
+    def parts(self) -> Mapping[str, Part]:
+        estimator, detector = known(self.checkpoint), known(self.detector)
+        return {
+            "model": Part(estimator),
+            "processor": Part(estimator, processor=True),
+            "detector": Part(detector),
+            "detector_processor": Part(detector, processor=True),
+        }
+
+    def run(
+        self, image: Image, checkpoint: Checkpoint, detector: Checkpoint, models: Models
+    ) -> PoseMap:
+        boxes = self._boxes(image, models)
+        # One by one: a crowd at once would fill the memory.
+        people = [self._joints(image, box, models) for box in boxes]
+        if not any(people):
+            raise ValueRefused(
+                f"no joint can be seen of the people found ({len(boxes)}); wanted one with a score "
+                f"above {self.joint_threshold:g}: lower joint_threshold"
+            )
+        return PoseMap(draw(people, image.size, self.thickness or usual_thickness(image.size)))
+
+    def _boxes(self, image: Image, models: Models) -> list[list[float]]:
+        """Left, top, width, height in pixels of each person; refused where they are not as many."""
+        import torch
+
+        model, processor = models["detector"], models["detector_processor"]
+        seen = infer(model, models.device, prepared(processor, image.rgb))
+        scores = seen.logits[0].float().sigmoid()[:, _person(model.config.id2label)]
+        found = seen.pred_boxes[0].float()[scores > self.threshold]
+        count = f"{len(found)} people" if len(found) != 1 else "one person"
+        if not len(found):
+            raise ValueRefused(
+                f"no person is in the picture of {image.width}×{image.height}: the best score is "
+                f"{scores.max():.3f}; wanted one above {self.threshold:g}: another picture, or a "
+                "lower threshold"
+            )
+        if self.count not in (None, len(found)):
+            raise ValueRefused(
+                f"{count} in the picture; wanted {self.count}: crop it, move the threshold, or "
+                "leave count unset"
+            )
+        middle, extent = found.chunk(2, dim=-1)
+        corners = torch.cat([middle - extent / 2, middle + extent / 2], dim=-1).clamp(0, 1)
+        edges = corners * corners.new_tensor(image.size * 2)
+        sides = (edges[:, 2:] - edges[:, :2]).clamp(min=1)
+        boxes: list[list[float]] = torch.cat([edges[:, :2], sides], dim=-1).tolist()
+        return boxes
+
+    def _joints(self, image: Image, box: list[float], models: Models) -> Person:
+        """The joints of the person in a box that can be seen, by name."""
+        import numpy as np
+        import torch
+
+        model, processor = models["model"], models["processor"]
+        # The processor takes a picture of three rows for one whose channels come first; what lies
+        # outside is black to it anyway.
+        short = max(0, 4 - image.height)
+        pixels = np.pad(image.numpy[..., :3], ((0, short), (0, 0), (0, 0)))
+        inputs = dict(processor(pixels, boxes=[[box]], input_data_format="channels_last",
+                                return_tensors="pt"))  # fmt: skip
+        if model.config.backbone_config.num_experts > 1:
+            # ViTPose+ has an expert for each data set that it was trained on; the first is COCO.
+            inputs["dataset_index"] = torch.zeros(1, dtype=torch.long)
+        seen = infer(model, models.device, inputs)
+        seen.heatmaps = seen.heatmaps.float()
+        ((told,),) = processor.post_process_pose_estimation(seen, boxes=[[box]])
+        scored = zip(COCO, told["keypoints"].tolist(), told["scores"].tolist(), strict=True)
+        return {
+            joint: place
+            for joint, place, score in scored
+            if score > self.joint_threshold and _inside(place, image.size)
+        }
+
+
+def _inside(place: Any, size: tuple[int, int]) -> bool:
+    return bool(0 <= place[0] <= size[0] and 0 <= place[1] <= size[1])
+
+
+def _person(names: Mapping[Any, str]) -> int:
+    """The number of the class of people; raises StopIteration where there is none."""
+    return next(int(number) for number, name in names.items() if name.lower() == "person")
+
+
+def _other_labels(field: str, checkpoint: object, joints: int = 0) -> Iterator[Problem]:
+    """Why a checkpoint of the right class is for other joints, or knows no people."""
+    own = config(checkpoint) if isinstance(checkpoint, Checkpoint) else None
+    if own is None:
+        return
+    names = own.get("id2label") or {}
+    source = known(checkpoint).source
+    if joints and len(names) != joints:
+        yield Problem(field, f"{source}, for {len(names)} joints", f"one for COCO's {joints}")
+    if not joints and "person" not in {name.lower() for name in names.values()}:
+        yield Problem(field, f"{source}, which knows no people", "a detector of persons")

@@ -1,0 +1,75 @@
+"""What each part of a picture shows, as flat colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from sdgraph.checkpoints import Part, config
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.models import Models
+from sdgraph.node import In, Node
+from sdgraph.nodes.recognition import check_model, infer, known, prepared
+from sdgraph.values import Checkpoint, Image, SegmentMap
+
+from .ade20k import COLORS
+
+if TYPE_CHECKING:
+    from sdgraph.arrays import Pixels
+
+
+class Segment(Node[SegmentMap]):
+    """What each pixel shows, of ADE20K's 150 classes, in the colour of its class.
+
+    Takes UperNet (Xiao et al. 2018) and SegFormer (Xie et al. 2021).
+    """
+
+    category: ClassVar[str] = "control"
+
+    image: In[Image] = Field(description="a picture of any size; alpha is ignored")
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("openmmlab/upernet-convnext-small"),
+        description="a UperNet or SegFormer checkpoint for ADE20K",
+    )
+
+    def check(self) -> Iterator[Problem]:
+        architecture = "UperNetForSemanticSegmentation or SegformerForSemanticSegmentation"
+        wrong = list(check_model("checkpoint", self.checkpoint, architecture))
+        yield from wrong
+        own = config(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
+        if not wrong and own is not None and len(own.get("id2label") or ()) != len(COLORS):
+            found = f"{known(self.checkpoint).source}, for {len(own.get('id2label') or ())} classes"
+            yield Problem("checkpoint", found, f"one for ADE20K's {len(COLORS)}")
+
+    def parts(self) -> Mapping[str, Part]:
+        checkpoint = known(self.checkpoint)
+        return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+
+    def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> SegmentMap:
+        import numpy as np
+
+        inputs = prepared(models["processor"], image.rgb)
+        logits = infer(models["model"], models.device, inputs).logits[0].float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            raise ValueRefused(
+                "the model's scores hold NaN or infinity; wanted finite ones: take another "
+                "checkpoint, or the dtype float32"
+            )
+        return SegmentMap(np.array(COLORS, np.uint8)[_best(logits, image.size)])
+
+
+def _best(logits: Any, size: tuple[int, int]) -> Pixels:
+    """The number of the class with the highest score at each pixel of that (width, height)."""
+    import cv2
+    import numpy as np
+
+    best = np.full(size[::-1], -np.inf, np.float32)
+    made = np.zeros(size[::-1], np.uint8)
+    # Class by class: all at once, of a large picture, would fill the memory.
+    for number, score in enumerate(logits):
+        enlarged = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
+        made[enlarged > best] = number
+        np.maximum(best, enlarged, out=best)
+    return made
