@@ -64,8 +64,8 @@ class ControlNet(Diffusion[Image]):
         default=None,
         ge=0,
         le=4096,
-        description="with mask: works on its box alone, wider by these pixels, at the checkpoint's own "
-        "size, and pastes it back; unset works on the whole picture",
+        description="with mask: works on its box alone, wider by these pixels, at the checkpoint's "
+        "own size, and pastes it back; unset works on the whole picture",
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-image"), description="the base: Stable Diffusion or SDXL"
