@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from sdgraph.graph import Graph
     from sdgraph.request import Request
     from sdgraph.run import Session
+
+    from .manner import Manner
 
 
 def _session(
@@ -93,8 +98,6 @@ def run(
 
     An input with several values (seed=1..50, prompt=@prompts.txt, style='[a, b]') makes a sweep.
     """
-    from sdgraph.request import folder_named, opened, registry_with, requested
-
     from .manner import Manner
 
     session = _session(
@@ -102,28 +105,44 @@ def run(
     )  # fmt: skip
     manner = Manner(session, quiet, as_json, keep_going, explain)
     how = Sweeping(side_by_side, sheet, table, overwrite or watch, yes)
-    registry = registry_with(packs or ())
-
-    def asked() -> Request:
-        workflow = opened(file, registry, out=folder_named(out))
-        return requested(workflow, inputs or (), changes or ())
-
-    def once() -> None:
-        request = asked()
-        if request.axes:
-            sweep_run(manner, request, only or (), how)
-            return
-        how.refuse()
-        graph = request.graph(only or ())
-        _remark_changes(file, graph)
-        manner.run(graph, request.workflow.name)
-
+    asked = _asked(file, inputs, changes, packs, out)
+    once = partial(_run_once, manner, asked, file, only or (), how)
     if watch:
         from .watching import keep_running
 
         keep_running(once, asked, file, inputs or (), debug=debug)
     else:
         once()
+
+
+def _asked(
+    file: str, inputs: Sequence[str] | None, changes: Sequence[str] | None,
+    packs: Sequence[Path] | None, out: Path | None = None,
+) -> Callable[[], Request]:  # fmt: skip
+    """What reads the file, and what is asked of it, as they are when it is called."""
+    from sdgraph.request import folder_named, opened, registry_with, requested
+
+    registry = registry_with(packs or ())
+
+    def asked() -> Request:
+        workflow = opened(file, registry, out=folder_named(out))
+        return requested(workflow, inputs or (), changes or ())
+
+    return asked
+
+
+def _run_once(
+    manner: Manner, asked: Callable[[], Request], file: str, only: Sequence[str], how: Sweeping
+) -> None:
+    """Runs what is asked for: a sweep, or one graph."""
+    request = asked()
+    if request.axes:
+        sweep_run(manner, request, only, how)
+        return
+    how.refuse()
+    graph = request.graph(only)
+    _remark_changes(file, graph)
+    manner.run(graph, request.workflow.name)
 
 
 def _remark_changes(file: str, graph: Graph) -> None:
@@ -158,13 +177,11 @@ def plan(
     In order, without running them.
     """
     from sdgraph.report import plan_rows, plan_totals
-    from sdgraph.request import opened, registry_with, requested
     from sdgraph.terminal import say, say_table
 
     session = _session(device, dtype, vram, ram, no_cache)
-    workflow = opened(file, registry_with(packs or ()))
-    asked = requested(workflow, inputs or (), changes or ())
-    made = session.plan(asked.graph(only or (), side_by_side=side_by_side))
+    request = _asked(file, inputs, changes, packs)()
+    made = session.plan(request.graph(only or (), side_by_side=side_by_side))
     say(f"on {made.device}, {made.dtype}")
     say_table(["", "node", "type", "loads", "beside that", "releases"], [*plan_rows(made)])
     say(plan_totals(made))

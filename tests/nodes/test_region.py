@@ -100,10 +100,7 @@ SIDES = {32: "larger", 64: "as it is", 128: "smaller"}
 def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
     session: Session, side: int, wanted: str, ground: str
 ) -> None:
-    """A picture of 256×256 tiled with a scene, of which one is repainted.
-
-    Measured at three scales with eight looks: 24 of 24 right, of the whole picture 4.
-    """
+    """A picture of 256×256 tiled with a scene, of which one is repainted."""
     scene = Scene(ground, (Thing("circle", "white", "center", 0.18),))
     before = np.tile(render(scene, side), (256 // side, 256 // side, 1))
     room = side * 14 // 64
@@ -123,7 +120,7 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
 @pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
 @pytest.mark.parametrize("kind", ["edges", "depth"])
 def test_control_maps_are_followed_around_the_mask(session: Session, side: int, kind: str) -> None:
-    """The maps are of another shape than the picture's. Measured: 36 of 36 right."""
+    """The maps are of another shape than the picture's."""
     before, wanted = (
         Scene("gray", (Thing(shape, "white", "center", 0.18),)) for shape in ("circle", "star")
     )
