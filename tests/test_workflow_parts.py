@@ -24,7 +24,6 @@ def session() -> Session:
 
 @pytest.mark.parametrize("ground", ["sunset", "navy"])
 def test_a_background_of_the_same_depth_keeps_the_subject(session: Session, ground: str) -> None:
-    """Measured on three grounds: 9 of 9."""
     before = LoadImage(path=FOLDER / "samples" / "red_star.png")
     photo, subject = session.run(
         Graph.of(before, MaskFromColor(image=before, color="red", tolerance=90))
