@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sdgraph import Checkpoint
-from sdgraph.checkpoints import Part
-from sdgraph.loading import load_quietly
+from sdgraph.checkpoints import Part, weights
+from sdgraph.loading import _built, load_quietly
 
 
 def test_a_second_text_encoder_of_a_kind_compiles_no_patterns_anew(
@@ -44,3 +45,66 @@ def test_a_second_text_encoder_of_a_kind_compiles_no_patterns_anew(
     assert first > limit
     assert len(compiled) - first < first / 20
     assert limit == re._MAXCACHE  # type: ignore[attr-defined]
+
+
+PARTS = [
+    ("tiny/inpaint", "unet", "UNet2DConditionModel"),
+    ("tiny/sdxl", "unet", "UNet2DConditionModel"),
+    ("tiny/text-to-video", "unet", "UNet3DConditionModel"),
+    ("tiny/text-to-image", "vae", "AutoencoderKL"),
+    ("tiny/controlnet-edges", "", "ControlNetModel"),
+]
+
+
+@pytest.mark.parametrize(("source", "folder", "name"), PARTS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_module_is_the_one_that_diffusers_loads(
+    source: str, folder: str, name: str, dtype: str
+) -> None:
+    import diffusers
+    import torch
+
+    part = Part(Checkpoint(source), folder)
+    cls = getattr(diffusers, name)
+    known = cls.from_pretrained(weights(part.checkpoint) / folder, dtype=getattr(torch, dtype))
+    made = _built(cls, part, weights(part.checkpoint) / folder, dtype)
+    assert type(made) is type(known) and made.config == known.config
+    assert vars(made).keys() == vars(known).keys()
+    assert (made.dtype, made.training) == (known.dtype, known.training)
+    for one, other in ((made.state_dict(), known.state_dict()),
+                       (dict(made.named_buffers()), dict(known.named_buffers()))):  # fmt: skip
+        assert list(one) == list(other)
+        for key in one:
+            assert one[key].dtype == other[key].dtype and one[key].device.type == "cpu"
+            assert torch.equal(one[key], other[key])
+
+
+@pytest.mark.parametrize("change", ["renamed", "missing", "sharded"])
+def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
+    tmp_path: Path, change: str
+) -> None:
+    import diffusers
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(weights(Checkpoint("tiny/text-to-image")), tmp_path, dirs_exist_ok=True)
+    config = {"block_out_channels": [8], "norm_num_groups": 4, "layers_per_block": 1}
+    vae = diffusers.AutoencoderKL(**config).eval()
+    vae.save_pretrained(tmp_path / "vae", max_shard_size="20KB" if change == "sharded" else "1GB")
+    part = Part(Checkpoint(tmp_path), "vae")
+    path = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    if change == "sharded":
+        path.unlink(missing_ok=True)
+    else:
+        old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+        state = load_file(path)
+        if change == "missing":
+            old, state = {}, {k: v for k, v in state.items() if k != "quant_conv.bias"}
+        for new, before in old.items():
+            state = {key.replace(new, before): value for key, value in state.items()}
+        save_file(state, path, {"format": "pt"})
+    assert _built(diffusers.AutoencoderKL, part, tmp_path / "vae", "float32") is None
+    made = load_quietly(part, "float32", "cpu").state_dict()
+    gone = {"quant_conv.bias"} if change == "missing" else set()
+    for key, value in vae.state_dict().items():
+        assert key in gone or torch.equal(made[key], value)
