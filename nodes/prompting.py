@@ -47,7 +47,7 @@ def embeddings(
     """
     from safetensors.torch import load, save
 
-    device = pipe._execution_device
+    device = models.device
 
     def made() -> bytes:
         data: bytes = save(dict(_embedded(pipe, device, prompt, negative, guided=guided)))

@@ -81,19 +81,21 @@ class Graph:
 
         Those that read nothing, then those that read only these, and so on.
         """
-        readers: dict[Node[Any], dict[Node[Any], None]] = {node: {} for node in self.nodes}
-        waits = dict.fromkeys(self.nodes, 0)
-        for node in self.nodes:
-            for child in dict.fromkeys(child for _, child in node.wires):
-                readers[child][node] = None
-                waits[node] += 1
-        order = [node for node in self.nodes if not waits[node]]
-        for node in order:  # grows while it is walked
-            for reader in readers[node]:
-                waits[reader] -= 1
-                if not waits[reader]:
-                    order.append(reader)
-        return order
+        place = {node: n for n, node in enumerate(self.nodes)}
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        waits = []
+        for n, node in enumerate(self.nodes):
+            read = {place[child] for _, child in node.wires}
+            waits.append(len(read))
+            for child in read:
+                readers[child].append(n)
+        order = [n for n, waiting in enumerate(waits) if not waiting]
+        for child in order:  # grows while it is walked
+            for n in readers[child]:
+                waits[n] -= 1
+                if not waits[n]:
+                    order.append(n)
+        return [self.nodes[n] for n in order]
 
     def only(self, *targets: Node[Any]) -> Graph:
         """The part that some of its nodes need; names, marks and origins kept."""
@@ -142,13 +144,14 @@ _OPEN = Problem(
 def _left_open(nodes: Iterable[Node[Any]]) -> Iterator[Node[Any]]:
     """The nodes that make a value for each frame which nobody gathers, or would save each."""
     spread: dict[Node[Any], None] = {}
-    read: set[Node[Any]] = set()
     for node in nodes:
-        read.update(child for _, child in node.wires)
         cls = type(node)
-        if cls.spreads or (not cls.gathers and any(child in spread for _, child in node.wires)):
+        reads_spread = spread and any(child in spread for _, child in node.wires)
+        if cls.spreads or (reads_spread and not cls.gathers):
             spread[node] = None
-    yield from (node for node in spread if node.effect or node not in read)
+    if spread:
+        read = {child for node in nodes for _, child in node.wires}
+        yield from (node for node in spread if node.effect or node not in read)
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:

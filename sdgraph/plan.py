@@ -243,11 +243,11 @@ def _remember(
     """Adds to `found` what is remembered; every key that can be known before the run."""
     keys: dict[Node[Any], bytes] = {}
     for node in graph.nodes:
-        children = [child for _, child in node.wires]
-        known = all(child in found for child in children) and not late_checkpoint(node)
-        if node in found or node in graph.uncached or not known:
+        if node in found or node in graph.uncached or late_checkpoint(node):
             continue
-        inputs = [found[child].content for child in children]
+        inputs = [found[child].content for _, child in node.wires if child in found]
+        if len(inputs) < len(node.wires):
+            continue
         key = result_key(node, inputs, surroundings(node, device, dtype))
         keys[node] = key
         there = None if node.effect else store.get(key)

@@ -97,8 +97,8 @@ class Store:
                     self._results.move_to_end(key)
         elif self.shelf is not None:
             found = self.shelf.get(key)
-        if found is None:
-            return None
+        if found is None or not found.files:
+            return found
         return found if all(_still(*each) for each in found.files.items()) else None
 
     def put(self, key: bytes, value: Any, *, node: str = "", seconds: float = 0.0) -> Remembered:

@@ -201,7 +201,7 @@ def test_a_deflated_array_that_would_fill_the_memory_is_stopped(tmp_path: Path) 
     bomb = np.frombuffer(zlib.compress(bytes(10**8)), np.uint8)
     value = Image(np.zeros((8, 8, 3), np.uint8))
     told = {
-        **header(value).__dict__, "value": {"Image": ["0"]}, "arrays": {"0": ["uint8", 8, 8, 3]}
+        **header(value)._asdict(), "value": {"Image": ["0"]}, "arrays": {"0": ["uint8", 8, 8, 3]}
     }  # fmt: skip
     path = tmp_path / "record"
     path.write_bytes(save({"0": bomb}, {"sdgraph_result": "1", "record": json.dumps(told)}))
