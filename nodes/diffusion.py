@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from inspect import signature
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
@@ -222,7 +223,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
         with quiet():
             cls = getattr(diffusers, pipeline)
-        takes = signature(cls.__init__).parameters
+        takes = _parameters(cls)
         settings = {**(index(checkpoint) or {}), **_ABSENT}
         options = {name: settings[name] for name in _OPTIONS if name in takes and name in settings}
         scheduler = make_scheduler(checkpoint, self.scheduler)
@@ -269,6 +270,12 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 **call,
             )
         return to_pixels(made.images[0])
+
+
+@cache
+def _parameters(pipeline: type) -> Container[str]:
+    """The names of what a pipeline is made of."""
+    return frozenset(signature(pipeline).parameters)
 
 
 def generator(seed: int) -> Any:

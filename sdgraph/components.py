@@ -19,9 +19,9 @@ from .weights import Checkpoint
 
 
 class Planned(NamedTuple):
-    """What a plan has worked out of a component: its identity, and its files with their sha256."""
+    """What a plan has worked out of a component: how memory sees it, and its files' sha256."""
 
-    identity: str
+    resident: Resident
     files: tuple[tuple[Path, str], ...] = ()
 
     def refuse_changed(self) -> None:

@@ -199,9 +199,9 @@ class ModelCache:
         for part in parts.values():
             refuse_device(part, "cpu" if part.on_host else device)
         found = {
-            name: resident(
-                part, known[name].identity if name in known else identity(part), device, dtype
-            )
+            name: known[name].resident
+            if name in known
+            else resident(part, identity(part), device, dtype)
             for name, part in parts.items()
         }
         for name, each in found.items():

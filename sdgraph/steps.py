@@ -220,7 +220,7 @@ class Steps:
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
         """The lease of what the plan names, or of what a late checkpoint turns out to need."""
-        known = {use.name: Planned(use.resident.key[0], use.files) for use in step.uses}
+        known = {use.name: Planned(use.resident, use.files) for use in step.uses}
         parts = {use.name: use.part for use in step.uses} or node.parts()
         moves = partial(self._itinerary.before, self._places[step.node])
         return self._models.lease(
