@@ -15,10 +15,10 @@ from sdgraph.node import In, Progress, refuse
 from sdgraph.values import Checkpoint, ControlMap, Image
 
 from .controls import default_network
-from .diffusion import Diffusion
 from .families import family_of, multiple_of
 from .fit import Fit, same_size
 from .inpaint import paste, refuse_unusable
+from .references import Referenced, shown
 from .region import Region
 
 _PIPELINES = {
@@ -31,7 +31,7 @@ _PIPELINES = {
 }
 
 
-class ControlNet(Diffusion[Image]):
+class ControlNet(Referenced[Image]):
     """A picture from a prompt that follows one or several control maps.
 
     The map's kind picks the network that fits the checkpoint, unless `controlnet` names it. With
@@ -154,6 +154,8 @@ class ControlNet(Diffusion[Image]):
         negative_prompt: str,
         checkpoint: Checkpoint,
         controlnet: Checkpoint | tuple[Checkpoint, ...] | None,
+        reference: Image | tuple[Image, ...] | None,
+        image_encoder: Checkpoint | None,
         models: Models,
         progress: Progress,
     ) -> Image:
@@ -183,6 +185,7 @@ class ControlNet(Diffusion[Image]):
             negative_prompt=negative_prompt,
             **self._pictures(region, fit, maps, image, mask),
             **self._steering(),
+            **shown(reference),
         )
         painted = fit.cut(made)
         if image is None or mask is None:

@@ -56,7 +56,7 @@ def default_network(base: object, kind: type) -> Checkpoint:
     """
     if not isinstance(base, Checkpoint):
         raise CheckpointError("the base is made by another node; name the network: `controlnet: …`")
-    name = _base_of(base)
+    name = base_of(base)
     known = NETWORKS.get(name, {})
     if kind not in known:
         listed = ", ".join(each.__name__ for each in known) or "none"
@@ -67,7 +67,8 @@ def default_network(base: object, kind: type) -> Checkpoint:
     return Checkpoint(known[kind], dtype=base.dtype)
 
 
-def _base_of(base: Checkpoint) -> str:
+def base_of(base: Checkpoint) -> str:
+    """What a checkpoint belongs to, as people call it: "tiny", "SDXL" …"""
     if base.source.startswith("tiny/"):
         return "tiny"
     unet = config(base, "unet")

@@ -12,10 +12,10 @@ from sdgraph.models import Models
 from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint, Image
 
-from .diffusion import Diffusion
 from .families import family_of, multiple_of
 from .fit import Fit, same_size
 from .masks.pixels import PAINTED
+from .references import Referenced, shown
 from .region import Region
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PIPELINES = {"sd": "StableDiffusionInpaintPipeline", "xl": "StableDiffusionXLInpaintPipeline"}
 
 
-class Inpaint(Diffusion[Image]):
+class Inpaint(Referenced[Image]):
     """The picture with what the mask marks painted anew; elsewhere equal to the input bit for bit.
 
     Takes inpainting checkpoints (9-channel U-Net: latents, mask, masked latents; Rombach et al.
@@ -59,6 +59,8 @@ class Inpaint(Diffusion[Image]):
         prompt: str,
         negative_prompt: str,
         checkpoint: Checkpoint,
+        reference: Image | tuple[Image, ...] | None,
+        image_encoder: Checkpoint | None,
         models: Models,
         progress: Progress,
     ) -> Image:
@@ -77,6 +79,7 @@ class Inpaint(Diffusion[Image]):
             width=fit.padded[0],
             height=fit.padded[1],
             strength=self.strength,
+            **shown(reference),
         )
         return paste(image, region.put(image, fit.cut(made)), mask)
 

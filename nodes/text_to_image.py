@@ -11,12 +11,13 @@ from sdgraph.values import Checkpoint, Image
 from .diffusion import Diffusion
 from .families import family_of, multiple_of
 from .fit import Fit
+from .references import Referenced, shown
 
 TEXT_PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
 IMAGE_PIPELINES = {"sd": "StableDiffusionImg2ImgPipeline", "xl": "StableDiffusionXLImg2ImgPipeline"}
 
 
-class Text2Image(Diffusion[Image]):
+class Text2Image(Referenced[Image]):
     """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
 
     checkpoint: In[Checkpoint] = Field(
@@ -34,6 +35,8 @@ class Text2Image(Diffusion[Image]):
         prompt: str,
         negative_prompt: str,
         checkpoint: Checkpoint,
+        reference: Image | tuple[Image, ...] | None,
+        image_encoder: Checkpoint | None,
         models: Models,
         progress: Progress,
     ) -> Image:
@@ -47,6 +50,7 @@ class Text2Image(Diffusion[Image]):
                 negative_prompt=negative_prompt,
                 width=self.width,
                 height=self.height,
+                **shown(reference),
             )
         )
 

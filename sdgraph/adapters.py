@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
-from . import hub, pickles
+from . import hub, pickles, shipped
 from .digests import refuse_damaged
 from .errors import CheckpointError, Problem, did_you_mean
 from .files import expanded
@@ -32,6 +32,8 @@ def file(lora: Lora) -> Path | None:
 
     Raises CheckpointError where there is none, or none that can be told from others.
     """
+    if lora.source.startswith("tiny/"):
+        return _in_folder(lora, shipped.folder(lora.source))
     path = expanded(lora.source)
     if path.is_file():
         if path.suffix != ".safetensors":
@@ -39,7 +41,7 @@ def file(lora: Lora) -> Path | None:
         return path
     if (folder := hub.local_folder(lora.source, lora.revision, (lora.file or NAME,))) is not None:
         return _in_folder(lora, folder)
-    looks_like_path = lora.source.startswith((".", "/", "~", "tiny/"))
+    looks_like_path = lora.source.startswith((".", "/", "~"))
     if looks_like_path or lora.source.endswith(".safetensors") or lora.source.count("/") != 1:
         near = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         _refuse(lora, "no such file or folder", did_you_mean(path.name, near))

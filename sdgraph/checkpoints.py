@@ -10,7 +10,7 @@ from typing import Any
 
 from . import adapters, hub, pickles, shipped
 from .digests import read_json, refuse_damaged
-from .errors import CheckpointError, Problem
+from .errors import CheckpointError, Problem, did_you_mean
 from .glance import seen_once
 from .weights import QUANTIZATIONS, Checkpoint, Lora
 from .weights import Part as Part
@@ -38,10 +38,9 @@ def configs(checkpoint: Checkpoint) -> Path | None:
     if isinstance(checkpoint, Lora):
         adapter = adapters.file(checkpoint)
         return None if adapter is None else adapter.parent
-    if source.startswith("tiny/"):
-        return shipped.folder(source)
-    if (path := hub.local_folder(source, checkpoint.revision, _MARKS)) is not None:
-        return path
+    path = shipped.folder(source) if source.startswith("tiny/") else _local(checkpoint)
+    if path is not None:
+        return _below(path, checkpoint)
     if hub.is_path(source):
         problem = Problem(
             source,
@@ -50,7 +49,7 @@ def configs(checkpoint: Checkpoint) -> Path | None:
             f"those that ship: {', '.join(shipped.names())}",
         )
         raise CheckpointError(problem)
-    found = hub.in_cache(source, checkpoint.revision, _MARKS)
+    found = hub.in_cache(source, checkpoint.revision, _marks(checkpoint))
     if found is None and hub.is_off():
         raise CheckpointError(
             f"{source} is not in the hub's cache and HF_HUB_OFFLINE is set; fetch it once while "
@@ -94,10 +93,32 @@ def must_fetch(checkpoint: Checkpoint) -> bool:
 
 
 def _is_local(checkpoint: Checkpoint) -> bool:
-    source = checkpoint.source
-    if source.startswith("tiny/"):
-        return True
-    return hub.local_folder(source, checkpoint.revision, _MARKS) is not None
+    return checkpoint.source.startswith("tiny/") or _local(checkpoint) is not None
+
+
+def _local(checkpoint: Checkpoint) -> Path | None:
+    return hub.local_folder(checkpoint.source, checkpoint.revision, _marks(checkpoint))
+
+
+def _marks(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The files that show that a checkpoint is here."""
+    below = f"{checkpoint.subfolder}/" if checkpoint.subfolder else ""
+    return tuple(f"{below}{name}" for name in _MARKS)
+
+
+def _below(folder: Path, checkpoint: Checkpoint) -> Path:
+    """The folder of a checkpoint in that of its source; raises CheckpointError for none."""
+    found = folder / (checkpoint.subfolder or "")
+    if not found.is_dir():
+        folders = sorted(each.name for each in folder.iterdir() if each.is_dir())
+        problem = Problem(
+            f"{checkpoint.source}: subfolder",
+            f"no folder {checkpoint.subfolder}",
+            f"one of {', '.join(folders)}" if folders else "none: it has no folders",
+            did_you_mean(checkpoint.subfolder or "", folders),
+        )
+        raise CheckpointError(problem)
+    return found
 
 
 def _missing(checkpoint: Checkpoint, folder: Path) -> list[str]:

@@ -79,7 +79,8 @@ def fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
     variant = checkpoint.variant
     stem = "*pytorch_model*" if suffix == ".bin" else "*"
     weight = f"{stem}.{variant}*{suffix}" if variant else f"{stem}{suffix}"
-    patterns = ["*.json", "*.txt", "*.model", weight]
+    below = f"{checkpoint.subfolder}/" if checkpoint.subfolder else ""
+    patterns = [f"{below}{each}" for each in ("*.json", "*.txt", "*.model", weight)]
     skipped = ["safety_checker/*"] + ([] if variant else ["*.fp16.*", "*.non_ema.*"])
     try:
         found = snapshot_download(
@@ -95,4 +96,4 @@ def fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
             f"{checkpoint.source}: cannot be fetched from the hub ({reason}); check the name and "
             "the network, log in if it is gated, or name a local folder"
         ) from error
-    return Path(found)
+    return Path(found) / below

@@ -44,7 +44,16 @@ def _head(file: str, record: Record) -> Iterator[str]:
     yield from _table("source files", stands)
     rows: list[tuple[str, ...]] = []
     for told_of, (source, state) in zip(record.checkpoints, checkpoint_states(record), strict=True):
-        words = ("revision", "commit", "variant", "dtype", "quantization", "file", "scale")
+        words = (
+            "revision",
+            "commit",
+            "subfolder",
+            "variant",
+            "dtype",
+            "quantization",
+            "file",
+            "scale",
+        )
         asked = ", ".join(f"{word} {told_of[word]}" for word in words if word in told_of)
         named = told_of.get("files")
         files = count_words(len(named) if isinstance(named, dict) else 0, "file")

@@ -33,16 +33,20 @@ class Checkpoint(Value):
     """Where weights come from: a hub id, a folder, or a shipped one such as "tiny/inpaint".
 
     `dtype` is "float32", "float16" or "bfloat16"; None leaves it to the device. `quantization` is
-    one of `QUANTIZATIONS`, for the linear layers of its U-Net; None leaves them whole.
+    one of `QUANTIZATIONS`, for the linear layers of its U-Net; None leaves them whole. `subfolder`
+    is where in that source it lies; None is the top.
     """
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("source", "revision", "variant", "dtype", "quantization")
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "source", "revision", "variant", "dtype", "quantization", "subfolder",
+    )  # fmt: skip
 
     source: str
     revision: str | None
     variant: str | None
     dtype: str | None
     quantization: str | None
+    subfolder: str | None
 
     def __init__(
         self,
@@ -52,9 +56,13 @@ class Checkpoint(Value):
         variant: str | None = None,
         dtype: str | None = None,
         quantization: str | None = None,
+        subfolder: str | None = None,
     ) -> None:
         words = {"dtype": dtype, "quantization": quantization}
-        self._name(source, revision=revision, variant=variant, **words)
+        self._name(source, revision=revision, variant=variant, subfolder=subfolder, **words)
+        if subfolder is not None and not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", subfolder)):
+            wanted = "a folder in the source, such as 'models/image_encoder', or nothing"
+            refuse_value("Checkpoint.subfolder", repr(subfolder), wanted)
         for name, known in (("dtype", _DTYPES), ("quantization", tuple(QUANTIZATIONS))):
             word = words[name]
             if word is not None and word not in known:
@@ -129,7 +137,9 @@ class Lora(Checkpoint):
         file: str | None = None,
         revision: str | None = None,
     ) -> None:
-        self._name(source, revision=revision, variant=None, dtype=None, quantization=None)
+        self._name(
+            source, revision=revision, variant=None, dtype=None, quantization=None, subfolder=None
+        )
         if type(scale) not in (int, float) or not isfinite(scale):
             refuse_value("Lora.scale", repr(scale), "a finite number", "1 is as it was trained")
         if file is not None and not (isinstance(file, str) and file.endswith(".safetensors")):

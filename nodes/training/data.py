@@ -43,6 +43,18 @@ class Dataset:
         """Where each object of these pictures is, 255 or 0, side × side; none where unknown."""
         return [[] for _ in places]
 
+    def references(self, places: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Pictures of the subjects of these: count × side × side × 3; themselves if no others are.
+
+        What a picture is made from that shall show the same subject.
+        """
+        return self.pictures[list(places)]
+
+    @property
+    def surroundings(self) -> Sequence[str]:
+        """The captions without their subjects; whole where nobody knows what in them that is."""
+        return self.captions
+
     def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
         """How near everything in these pictures is: float32, count × side × side.
 
@@ -129,6 +141,19 @@ class WorldDataset(Dataset):
         from sdgraph.nodes.world import depth
 
         return np.stack([depth(self._shown[place], self.side) for place in places])
+
+    def references(self, places: Sequence[int]) -> npt.NDArray[np.uint8]:
+        import numpy as np
+
+        from sdgraph.nodes.world import elsewhere, render
+
+        return np.stack([render(elsewhere(self._shown[n], n), self.side) for n in places])
+
+    @cached_property
+    def surroundings(self) -> Sequence[str]:
+        from sdgraph.nodes.world import surroundings
+
+        return tuple(map(surroundings, self.scenes))
 
     def examples(self, count: int) -> Dataset:
         return WorldDataset(count, 5_000_000, self.side, held_out=True, **self._how)

@@ -58,6 +58,13 @@ def caption(scene: Scene) -> str:
     return f"{things} on {_article(scene.background)} background"
 
 
+def surroundings(scene: Scene) -> str:
+    """What the caption says of all but the objects: "on the left on a gray background"."""
+    places = " and ".join(_phrase(thing.place) for thing in scene.things)
+    ground = f"on {_article(scene.background)} background"
+    return f"{places} {ground}" if scene.tells_place else ground
+
+
 def parse(text: str) -> Wanted:
     """What a caption asks for: one or two objects and, unless it is left out, the ground.
 

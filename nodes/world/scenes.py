@@ -96,6 +96,29 @@ class Scene:
         return replace(self, things=(thing,))
 
 
+def elsewhere(scene: Scene, seed: int) -> Scene:
+    """The same objects on another ground, at other places, in other sizes, by a seed.
+
+    Never in a combination that is held out from training.
+    """
+    dice = np.random.default_rng(seed)
+    looks = [(thing.shape, thing.colour) for thing in scene.things]
+    grounds = [
+        each
+        for each in BACKGROUNDS
+        if each != scene.background and not any(is_held_out(*look, each) for look in looks)
+    ]
+    pair = (("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top"))
+    places = tuple(PLACES) if len(looks) == 1 else pair
+    chosen = places[int(dice.integers(len(places)))]
+    sizes = ALONE if len(looks) == 1 else PAIRED
+    things = tuple(
+        Thing(*look, place, float(dice.uniform(*sizes)), float(dice.uniform(-_TILT, _TILT)))
+        for look, place in zip(looks, (chosen,) if isinstance(chosen, str) else chosen, strict=True)
+    )
+    return Scene(grounds[int(dice.integers(len(grounds)))], things)
+
+
 def is_held_out(shape: str, colour: str, background: str) -> bool:
     """Whether no scene for training shows that shape in that colour on that ground."""
     digest = blake2b(f"{shape} {colour} {background}".encode(), digest_size=4).digest()
