@@ -11,30 +11,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.checkpoints import Part, config, index
+from sdgraph.checkpoints import Part, index
 from sdgraph.errors import Problem, ValueRefused
 from sdgraph.loading import quiet
 from sdgraph.models import Models
 from sdgraph.node import In, Node, Progress, refuse
 from sdgraph.stages import Stage
 from sdgraph.values import Checkpoint
-from sdgraph.weights import Lora
 
-from . import adapters, prompting, working
-from .families import (
-    CHANNELS,
-    PARTS,
-    TEXT,
-    Family,
-    described,
-    family_of,
-    kind_of,
-    multiple_of,
-    other_node,
-)
+from . import adapters, embeddings, fitting, prompting, working
+from .families import PARTS, TEXT, Family, family_of
 from .offloading import Offload, offloaded
 from .schedulers import Scheduler, make_scheduler
-from .tuning import KNOBS, NO_TUNING, Tuning, tuned, tuning_problems
+from .tuning import KNOBS, NO_TUNING, Tuning, tuned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +71,10 @@ class Diffusion(Node[T_co], Generic[T_co]):
         default=(),
         description="adapters put on for this node: a folder, a file or a hub id each, with scale",
     )
+    embeddings: Sequence[adapters.Adapter] = Field(
+        default=(),
+        description="textual inversions, whose words the prompts may have: a file or a hub id each",
+    )
     tuning: Tuning = Field(
         default=NO_TUNING,
         description=f"knobs of speed and memory: {', '.join(KNOBS)}",
@@ -112,12 +105,16 @@ class Diffusion(Node[T_co], Generic[T_co]):
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
         names = PARTS[family_of(checkpoint) or self.families[0]]
         own = {name: self.part(checkpoint, name) for name in names}
-        return {**own, **adapters.parts(self.loras)}
+        return {**own, **adapters.parts(self.loras), **embeddings.parts(self.embeddings)}
 
     def stages(self) -> Iterator[Stage]:
         """The embedding of its prompts, where neither comes from a node or hangs on an adapter."""
         prompt, negative, checkpoint = self.prompt, self.negative_prompt, self.checkpoint
-        if self.loras or not (isinstance(prompt, str) and isinstance(negative, str)):
+        if (
+            self.loras
+            or self.embeddings
+            or not (isinstance(prompt, str) and isinstance(negative, str))
+        ):
             return
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
         texts = tuple(name for name in self.parts() if name.startswith(TEXT))
@@ -128,7 +125,10 @@ class Diffusion(Node[T_co], Generic[T_co]):
     ) -> dict[str, Any]:
         """What a prepared pipeline is called with instead of the prompts."""
         guided = self.guidance > 1
-        return prompting.embeddings(pipe, models, prompt, negative_prompt, guided=guided)
+        vectors = embeddings.loaded(models)
+        return prompting.embeddings(
+            pipe, models, prompt, negative_prompt, guided=guided, vectors=vectors
+        )
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         """To denoise or to decode, at the size that can be told before the run."""
@@ -164,55 +164,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     def check(self) -> Iterator[Problem]:
         """Whether the checkpoint is of a kind this node can use; read from its configs."""
-        checkpoint = self.checkpoint
-        if isinstance(checkpoint, Lora):
-            found = f"{checkpoint.source}, an adapter"
-            yield Problem("checkpoint", found, "a whole checkpoint", "put it under `loras`")
-            return
-        known = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
-        yield from adapters.problems(self.loras, checkpoint, known)
-        yield from tuning_problems(self.tuning, self.offload, self.loras, checkpoint)
-        if isinstance(checkpoint, Checkpoint) and known is not None:
-            yield from self._fit(checkpoint, known)
-
-    def _fit(self, checkpoint: Checkpoint, family: Family) -> Iterator[Problem]:
-        if family not in self.families:
-            yield Problem(
-                "checkpoint",
-                f"{checkpoint.source}, a {kind_of(checkpoint)} checkpoint",
-                f"one for {type(self).__name__} ({', '.join(map(described, self.families))})",
-            )
-            return
-        unet = config(checkpoint, "unet") or {}
-        channels = unet.get("in_channels", 4)
-        if channels not in self.channels:
-            yield Problem(
-                "checkpoint",
-                f"{checkpoint.source}, whose U-Net takes {channels} channels"
-                f" ({CHANNELS.get(channels, 'of an unknown kind')})",
-                " or ".join(f"{n} ({CHANNELS[n]})" for n in self.channels),
-                other_node(channels),
-            )
-        yield from self._sides(checkpoint)
-        yield from self._schedule(checkpoint)
-
-    def _schedule(self, checkpoint: Checkpoint) -> Iterator[Problem]:
-        """LCM and TCD choose their steps among the few that they were distilled for."""
-        settings = config(checkpoint, "scheduler") or {}
-        name = self.scheduler or settings.get("_class_name")
-        most = settings.get("original_inference_steps", 50)
-        if name in ("lcm", "tcd", "LCMScheduler", "TCDScheduler") and self.steps > most:
-            found = f"{self.steps} steps by {name}"
-            yield Problem("steps", found, f"at most {most}", "4 to 8 are enough for it")
-
-    def _sides(self, checkpoint: Checkpoint) -> Iterator[Problem]:
-        multiple = multiple_of(checkpoint)
-        for name in ("width", "height"):
-            side = getattr(self, name, None)
-            if side is not None and side % multiple:
-                near = max(multiple, round(side / multiple) * multiple)
-                found = f"{side} pixels"
-                yield Problem(name, found, f"a multiple of {multiple}", f"for example {near}")
+        yield from fitting.problems(self)
 
     def assemble(self, pipeline: str, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         """A diffusers pipeline made from leased components and a fresh scheduler.
@@ -229,7 +181,10 @@ class Diffusion(Node[T_co], Generic[T_co]):
         scheduler = make_scheduler(checkpoint, self.scheduler)
         # Those of a remembered embedding are not loaded.
         names = PARTS[family_of(checkpoint) or "sd"]
-        given = {**dict.fromkeys(names), **models.without(adapters.PREFIX)}
+        given = {
+            **dict.fromkeys(names),
+            **models.without(adapters.PREFIX).without(embeddings.PREFIX),
+        }
         with quiet():
             made = cls(**{**options, **given, "scheduler": scheduler, **more})
         made.set_progress_bar_config(disable=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdgraph.checkpoints import index
+from sdgraph.loading import quiet
 from sdgraph.models import Models
 from sdgraph.stages import Stage
 from sdgraph.values import Checkpoint
+
+from .emphasis import weighted
+from .spoken import Vectors, spoken
 
 PROMPT = "prompt"
 
@@ -32,25 +36,28 @@ def stage(
     `parts` are the names of the text encoders and their tokenizers.
     """
     told = {
-        "version": 1, "prompt": prompt, "negative": negative if guided else "", "guided": guided,
+        "version": 2, "prompt": prompt, "negative": negative if guided else "", "guided": guided,
         _ZEROS: (index(checkpoint) or {}).get(_ZEROS),
     }  # fmt: skip
     return Stage(PROMPT, told, parts)
 
 
 def embeddings(
-    pipe: Any, models: Models, prompt: str, negative: str, *, guided: bool
-) -> dict[str, Any]:
+    pipe: Any, models: Models, prompt: str, negative: str, *, guided: bool,
+    vectors: Mapping[str, Vectors] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """What a pipeline is called with instead of the two prompts; it runs no text encoder then.
 
-    Tensors batch 1 × tokens × width on the pipeline's device; the same bits, remembered or not.
+    `vectors` are those of textual inversions, by token. Tensors batch 1 × tokens × width on the
+    pipeline's device; the same bits, remembered or not.
     """
     from safetensors.torch import load, save
 
     device = models.device
 
     def made() -> bytes:
-        data: bytes = save(dict(_embedded(pipe, device, prompt, negative, guided=guided)))
+        found = dict(_embedded(pipe, device, prompt, negative, vectors or {}, guided=guided))
+        data: bytes = save({name: each.cpu().contiguous() for name, each in found.items()})
         return data
 
     tensors = load(models.recall(PROMPT, made))
@@ -58,18 +65,32 @@ def embeddings(
 
 
 def _embedded(
-    pipe: Any, device: Any, prompt: str, negative: str, *, guided: bool
-) -> Iterator[tuple[str, Any]]:
+    pipe: Any, device: Any, prompt: str, negative: str, vectors: Mapping[str, Vectors], *,
+    guided: bool,
+) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    """The embeddings by name: the pipeline's own of prompts that it reads whole as they stand."""
     import torch
 
-    with torch.no_grad():
-        made = pipe.encode_prompt(
-            prompt=prompt,
-            negative_prompt=(negative or None) if guided else None,
-            device=device,
-            num_images_per_prompt=1,
-            do_classifier_free_guidance=guided,
-        )
+    said = [weighted(prompt), weighted(negative if guided else "")]
+    plain = all(len(each) == 1 and each[0][1] == 1 for each in said)
+    texts = [each[0][0] for each in said]
+    with torch.no_grad(), quiet():
+        if vectors or not plain or not all(_fits(pipe, text) for text in texts):
+            made = spoken(pipe, device, said, vectors, guided=guided)
+        else:
+            made = pipe.encode_prompt(
+                prompt=texts[0],
+                negative_prompt=(texts[1] or None) if guided else None,
+                device=device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=guided,
+            )
     for name, tensor in zip(_NAMES[len(made)], made, strict=True):
         if tensor is not None:
-            yield name, tensor.cpu().contiguous()
+            yield name, tensor
+
+
+def _fits(pipe: Any, text: str) -> bool:
+    """Whether the tokenizers read all of a text at once."""
+    tokenizers = [pipe.tokenizer, getattr(pipe, "tokenizer_2", None) or pipe.tokenizer]
+    return all(len(each(text).input_ids) <= each.model_max_length for each in tokenizers)
