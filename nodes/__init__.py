@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .training.data import PictureFolder, TinyWorld
     from .training.depth import TrainDepth, TrainDepthToImage
     from .training.inpaint import TrainInpaint
+    from .training.ip_adapter import TrainIPAdapter
     from .training.sdxl import TrainSdxl
     from .training.text_to_image import TrainText2Image
     from .training.turbo import TrainTurbo
@@ -81,6 +82,7 @@ _ROOMS = {
     "training.data": ("PictureFolder", "TinyWorld"),
     "training.depth": ("TrainDepth", "TrainDepthToImage"),
     "training.inpaint": ("TrainInpaint",),
+    "training.ip_adapter": ("TrainIPAdapter",),
     "training.sdxl": ("TrainSdxl",),
     "training.text_to_image": ("TrainText2Image",),
     "training.turbo": ("TrainTurbo",),
@@ -161,6 +163,7 @@ __all__ = [
     "TrainControlNet",
     "TrainDepth",
     "TrainDepthToImage",
+    "TrainIPAdapter",
     "TrainInpaint",
     "TrainSdxl",
     "TrainText2Image",

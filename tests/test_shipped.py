@@ -23,6 +23,7 @@ NAMES = (
     "tiny/depth",
     "tiny/depth-estimator",
     "tiny/inpaint",
+    "tiny/ip-adapter",
     "tiny/sdxl",
     "tiny/text-to-image",
     "tiny/text-to-video",

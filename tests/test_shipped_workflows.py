@@ -45,6 +45,7 @@ HUB: dict[str, set[str]] = {
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
     },
     "reference/depth": {"stabilityai/stable-diffusion-2-depth"},
+    "reference/face": {"h94/IP-Adapter", "stable-diffusion-v1-5/stable-diffusion-v1-5"},
     "reference/inpaint": {"stable-diffusion-v1-5/stable-diffusion-inpainting"},
     "reference/pose": {
         "PekingU/rtdetr_r50vd_coco_o365",
@@ -80,6 +81,10 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "reference/depth": (
         {"photo": SMALL / "blue_square.png", "checkpoint": "tiny/depth"},
         {"skyline.steps": 2},
+    ),
+    "reference/face": (
+        {"reference": SMALL / "red_star.png", "checkpoint": "tiny/text-to-image"},
+        {"hero.steps": 2, "hero.ip_adapter": "tiny/ip-adapter"},
     ),
     "reference/inpaint": (
         {
@@ -156,6 +161,7 @@ def test_those_in_folders_are_named_by_them() -> None:
         "chain",
         "controlnet",
         "depth",
+        "face",
         "inpaint",
         "outpaint",
         "pose",
@@ -220,7 +226,11 @@ def test_it_opens_with_what_it_does_and_which_line_to_change(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_its_prompts_speak_of_the_tiny_world(name: str) -> None:
     graph = load_workflow(name).graph()
-    prompts = [prompt for each in graph.nodes if (prompt := getattr(each, "prompt", None))]
+    prompts = [
+        f"a red star {prompt}" if getattr(each, "reference", None) else prompt
+        for each in graph.nodes
+        if (prompt := getattr(each, "prompt", None))
+    ]
 
     assert prompts or name == "video_edges"
     for prompt in prompts:
@@ -308,6 +318,15 @@ def test_two_maps_at_once_are_both_followed(session: Session, tmp_path: Path) ->
     assert judge(made, parse(star.prompt)).all
     assert edge_f1(made, edges[..., 0], tolerance=2) > 0.6
     assert list(star.scale) == [0.7, 0.5] and list(star.end) == [1.0, 0.8]
+
+
+def test_the_subject_of_a_reference_stands_where_the_prompt_says(
+    session: Session, tmp_path: Path
+) -> None:
+    (file,) = session.run(load_workflow("face", out=tmp_path).graph()).values()
+
+    made = np.asarray(PIL.Image.open(file).convert("RGB"))
+    assert judge(made, parse("a red star on the left on a teal background")).all
 
 
 def test_the_pose_is_drawn_as_it_is_told(session: Session, tmp_path: Path) -> None:

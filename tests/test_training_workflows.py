@@ -42,6 +42,8 @@ def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Path)
         folder = family / name / "checkpoint"
         if name == "depth-estimator":
             transformers.DPTForDepthEstimation.from_pretrained(folder)
+        elif name == "ip-adapter":
+            transformers.CLIPVisionModelWithProjection.from_pretrained(folder / "image_encoder")
         elif name.startswith("controlnet"):
             diffusers.ControlNetModel.from_pretrained(folder)
         else:

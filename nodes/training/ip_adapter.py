@@ -68,17 +68,19 @@ def as_seen(pictures: Any) -> Any:
     return (pictures.float() / 255 - mean) / torch.tensor(OPENAI_CLIP_STD)[:, None, None]
 
 
-def attached(unet: Any, width: int) -> tuple[Any, Any]:
+def attached(unet: Any, width: int, seed: int) -> tuple[Any, Any]:
     """A U-Net with untrained layers for a reference; returns the projection and those layers.
 
-    `width` is that of the image encoder's embedding. Each cross-attention begins with copies of its
+    `width` is that of the image encoder's embedding; the projection is drawn by `seed`. Each cross-attention begins with copies of its
     own keys and values, as in the paper, so that a token of a picture is heard as one of words.
     """
     import torch
     from diffusers.models.embeddings import ImageProjection
 
     text = unet.config.cross_attention_dim
-    projection = ImageProjection(width, text, num_image_text_embeds=TOKENS)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        projection = ImageProjection(width, text, num_image_text_embeds=TOKENS)
     state = {
         name.replace("image_embeds", "proj"): value
         for name, value in projection.state_dict().items()
@@ -106,7 +108,7 @@ class IPAdapterTrainee(DiffusionTrainee):
         self._own = tuple(parts["unet"].state_dict())
         base = {name: hash_of(parts[name]) for name in ("unet", "text_encoder", "vae")}
         self.identity = {"data": data.content, **base}
-        projection, layers = attached(parts["unet"], encoder.config.projection_dim)
+        projection, layers = attached(parts["unet"], encoder.config.projection_dim, settings.seed)
         # Dictionaries of modules, lest what is the base's be counted among what is trained.
         self.modules = {"image_encoder": encoder, "projection": projection, "attention": layers}
         for module in self.modules.values():

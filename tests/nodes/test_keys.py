@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ VALUES: tuple[Any, ...] = (
 )
 AROUND: dict[str, list[dict[str, Any]]] = {
     "ControlNet": [
-        {"image": photo(8, 8), "controlnet": Checkpoint("tiny/controlnet-edges")},
+        {
+            "image": photo(8, 8),
+            "controlnet": Checkpoint("tiny/controlnet-edges"),
+            "reference": photo(8, 8),
+        },
         {
             "image": photo(8, 8),
             "mask": spot(8, 8),
@@ -60,6 +65,8 @@ AROUND: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "Crop": [{"width": None}],
+    "Inpaint": [{"reference": photo(8, 8)}],
+    "Text2Image": [{"reference": photo(8, 8)}],
     "Mask": [
         {"path": None, "image": photo(8, 8)},
         {"path": None, "box": [1, 2, 5, 6], "width": 64, "height": 64},
@@ -108,7 +115,7 @@ def others(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]:
     for value in VALUES:
         yield from (value, [value, value])
     yield from (Checkpoint(each) for each in shipped.names())
-    yield [Lora(folder / "lora", scale=0.5)]
+    yield from ([Lora(folder / "lora", scale=0.5)], Lora(shipped.folder("tiny/ip-adapter")))
 
 
 def flipped(cls: type[Node[Any]], name: str, fields: dict[str, Any], folder: Path) -> set[bytes]:
@@ -189,16 +196,17 @@ MODELS = {
 }
 """What is taken for the checkpoints that do not ship."""
 
-WEIGHTED = [(cls, name) for cls in EVERY for name in cls.definition.weights if name != "loras"]
+ADAPTERS = ("loras", "embeddings", "ip_adapter")
+WEIGHTED = [(cls, name) for cls in EVERY for name in cls.definition.weights if name not in ADAPTERS]
 
 
 def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], list[Path]]:
     """The node over a copy of a checkpoint that fits, and the files of it that it reads."""
-    around = AROUND.get(cls.__name__, [{}])[0]
-    least = {**given(cls, folder), **around}
+    least = given(cls, folder)
     default = cls.model_fields[name].default
     preferred = default.source if isinstance(default, Checkpoint) else "tiny/controlnet-edges"
-    for source in (preferred, *shipped.names()):
+    sources = (preferred, *shipped.names())
+    for around, source in product(({}, *AROUND.get(cls.__name__, ())), sources):
         copied = folder / source.replace("/", "-")
         if source in MODELS:
             MODELS[source](copied)
@@ -206,7 +214,7 @@ def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], lis
             shutil.copytree(shipped.folder(source), copied)
         checkpoint = Checkpoint(copied)
         try:
-            node = cls(**{**least, name: checkpoint})
+            node = cls(**{**least, **around, name: checkpoint})
             if "models" not in cls.definition.services:
                 return node, [path for path, _ in every_file(checkpoint)]
             read = [

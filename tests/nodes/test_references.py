@@ -11,15 +11,17 @@ import pytest
 
 from sdgraph import Checkpoint, Graph, plan, run, to_yaml
 from sdgraph.events import Stepped
+from sdgraph.keys import surroundings
 from sdgraph.nodes import Canny, ControlNet, Inpaint, Text2Image
 from sdgraph.nodes.ip_adapter import default_adapter, default_encoder
+from sdgraph.store import result_key
 from sdgraph.weights import Lora
 from sdgraph.workflow import workflow_from_yaml
 
 from .bare import Pixels, pipeline, same
 from .failing import failure, refused_at_construction, refused_before_load
 from .ip_adapter_files import FILE, KINDS, encoder, ip_adapter, tensors, write
-from .lora_files import lora
+from .lora_files import NAME, lora
 from .photos import photo, spot
 from .test_adapters import fresh, state
 
@@ -227,3 +229,20 @@ def test_an_adapter_in_the_hubs_cache_runs_offline(no_hub: Path, tmp_path: Path)
     shutil.copytree(made.source, root / "snapshots" / commit / "models")
     cached = Lora("someone/adapter", file=f"models/{FILE}")
     assert run(text(cached), session=fresh()) == run(text(made), session=fresh())
+
+
+@pytest.mark.parametrize("name", ["loras", "embeddings", "ip_adapter"])
+def test_any_byte_of_an_adapter_changes_the_key(name: str, tmp_path: Path) -> None:
+    def key() -> bytes:
+        return result_key(node, [], surroundings(node, "cpu", "float32"))
+
+    made = lora(tmp_path, BASES["sd"])
+    fields: dict[str, Any] = {name: made if name == "ip_adapter" else [made]}
+    if name == "ip_adapter":
+        fields |= {"reference": SUBJECT, "image_encoder": Checkpoint("tiny/depth-estimator")}
+    node, path = Text2Image(prompt="a", **fields), tmp_path / NAME
+    own, whole = key(), path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert key() != own
+    path.write_bytes(whole)
+    assert key() == own

@@ -27,6 +27,7 @@ SYSTEMS: dict[str, System] = {
     "inpaint": steered.inpaint,
     "controlnet-edges": steered.controlnet_edges,
     "controlnet-depth": steered.controlnet_depth,
+    "ip-adapter": steered.ip_adapter,
     "sdxl": pictures.sdxl,
     "turbo": pictures.turbo,
     "depth-estimator": steered.depth_estimator,

@@ -49,6 +49,14 @@ def still(count: int) -> list[Scene]:
     return [scene(FIRST + number, held_out=True) for number in range(count)]
 
 
+def alone(count: int) -> list[Scene]:
+    """Held-out scenes of one object, whose captions say where it is."""
+    return [
+        replace(scene(FIRST + number, held_out=True, things=1), tells_place=True)
+        for number in range(count)
+    ]
+
+
 def moving(count: int) -> list[Scene]:
     """Held-out scenes of one object that moves."""
     return [scene(FIRST + number, held_out=True, moving=True) for number in range(count)]

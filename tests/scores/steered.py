@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint
-from sdgraph.nodes.world import Verdict, caption, depth, depth_correlation, render
+from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image
+from sdgraph.nodes.training.ip_adapter import FILE
+from sdgraph.nodes.world import (
+    Verdict,
+    caption,
+    depth,
+    depth_correlation,
+    elsewhere,
+    render,
+    surroundings,
+)
 from sdgraph.values import DepthMap, Image, Mask
+from sdgraph.weights import Lora
 
-from .asked import SIDE, changes_of_ground, changes_under_edges, repaintings, still
+from .asked import SIDE, alone, changes_of_ground, changes_under_edges, repaintings, still
 from .measure import (
     depth_agreement,
     edges_followed,
@@ -75,6 +85,26 @@ def controlnet_depth(studio: Studio, count: int) -> Iterator[Row]:
     settings = f"{studio.settings('text-to-image')}, scale 1"
     row = partial(studio.row, "controlnet-depth", settings=settings)
     yield row("estimated depth with the control, correlation", followed)
+    yield row("all right", [each.all for each in verdicts])
+
+
+def ip_adapter(studio: Studio, count: int) -> Iterator[Row]:
+    """An object as another picture shows it, where a prompt says that does not name it."""
+    verdicts: list[Verdict] = []
+    folder = studio.checkpoint("ip-adapter")
+    adapter = Lora(folder.source, file=FILE)
+    for seed, wanted in enumerate(alone(count)):
+        node = Text2Image(
+            prompt=surroundings(wanted), reference=Image(render(elsewhere(wanted, seed), SIDE)),
+            ip_adapter=adapter, seed=seed, checkpoint=studio.checkpoint("text-to-image"),
+            **studio.guided(),
+        )  # fmt: skip
+        verdicts.append(verdict(studio.made(node).numpy, wanted))
+    settings = f"{studio.settings('text-to-image')}, scale 1"
+    row = partial(studio.row, "ip-adapter", settings=settings)
+    yield row("colour of the reference", [each.colour for each in verdicts])
+    yield row("shape of the reference", [each.shape for each in verdicts])
+    yield row("asked place and background", [each.place and each.background for each in verdicts])
     yield row("all right", [each.all for each in verdicts])
 
 

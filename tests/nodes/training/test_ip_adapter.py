@@ -1,0 +1,143 @@
+"""IP-Adapters trained over a base that stays as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Lora, Session, run
+from sdgraph.errors import Invalid
+from sdgraph.nodes import Text2Image
+from sdgraph.nodes.training.assembly import fresh_model, load_trained
+from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
+from sdgraph.nodes.training.ip_adapter import FILE, IPAdapterTrainee, TrainIPAdapter, at_side
+from sdgraph.nodes.training.loop import Settings
+from sdgraph.nodes.world import (
+    caption,
+    elsewhere,
+    is_held_out,
+    judge,
+    parse,
+    render,
+    scene,
+    surroundings,
+)
+from sdgraph.values import Image
+
+from .test_inpaint import contents, descend
+
+BASE = Checkpoint("tiny/text-to-image")
+LIKE = Checkpoint("tiny/ip-adapter", subfolder="image_encoder")
+SIDE = 64
+
+
+def trainee(count: int = 8, steps: int = 1) -> IPAdapterTrainee:
+    parts = load_trained(BASE, ("unet", "text_encoder", "vae", "tokenizer", "scheduler"))
+    parts["image_encoder"] = fresh_model(LIKE, 0)
+    return IPAdapterTrainee(parts, WorldDataset(count, 0, SIDE), Settings(steps, 4, 3e-3))
+
+
+def node(out: Path, **more: Any) -> TrainIPAdapter:
+    data = TinyWorld(count=8, side=SIDE, pairs=0.0)
+    return TrainIPAdapter(data=data, base=BASE, out=str(out), steps=2, batch=2, **more)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Checkpoint:
+    return run(node(tmp_path_factory.mktemp("ip")), session=session)
+
+
+def test_the_loss_falls_on_one_batch_and_the_base_stays() -> None:
+    made = trainee()
+    before = made.frozen()
+    losses = descend(made, steps=25)
+    assert losses[-1] < 0.97 * losses[0]
+    assert made.frozen() == before
+
+
+def test_it_learns_from_the_reference_and_not_only_beside_it() -> None:
+    import torch
+
+    made = trainee()
+    descend(made, steps=40)
+    with torch.no_grad():
+        own = float(made.loss(0))
+        made._seen = made._seen.roll(3, dims=0)
+        assert float(made.loss(0)) > 1.02 * own
+
+
+def test_plain_diffusers_loads_it_and_the_node_uses_it(
+    trained: Checkpoint, session: Session
+) -> None:
+    import diffusers
+
+    from tests.nodes.bare import folder
+
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder(BASE))
+    pipe.load_ip_adapter(trained.source, subfolder="", weight_name=FILE)
+    reference = Image(render(scene(1), SIDE))
+    text = Text2Image(prompt="a", steps=2, checkpoint=BASE)
+    made = run(
+        text.but(reference=reference, ip_adapter=Lora(trained.source, file=FILE)), session=session
+    )
+    assert made != run(text, session=session)
+
+
+def test_the_hashes_before_and_after_are_kept_and_one_seed_makes_one_checkpoint(
+    trained: Checkpoint, tmp_path: Path, session: Session
+) -> None:
+    told = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
+    assert told["before"] == told["after"] and sorted(told["before"]) == [
+        "text_encoder", "unet", "vae",
+    ]  # fmt: skip
+    again = run(node(tmp_path / "again"), session=session)
+    assert contents(Path(again.source)) == contents(Path(trained.source))
+
+
+def test_a_like_that_is_no_image_encoder_is_refused(tmp_path: Path, session: Session) -> None:
+    wrong = node(tmp_path / "no", like=Checkpoint("tiny/depth-estimator"))
+    with pytest.raises(Invalid, match=r"wanted: a CLIPVisionModelWithProjection"):
+        run(wrong, session=session)
+
+
+@pytest.mark.parametrize("things", [1, 2])
+def test_a_reference_shows_the_same_objects_elsewhere(things: int) -> None:
+    for number in range(40):
+        shown = scene(number, things=things)
+        other = elsewhere(shown, number)
+        looks = [[(thing.shape, thing.colour) for thing in each.things] for each in (shown, other)]
+        assert looks[0] == looks[1] and other.background != shown.background
+        assert not any(is_held_out(*look, other.background) for look in looks[1])
+        assert judge(render(other, SIDE), parse(caption(other))).all
+        assert elsewhere(shown, number) == other
+
+
+def test_surroundings_are_the_caption_without_its_objects() -> None:
+    for number in range(20):
+        shown = scene(number, things=1)
+        (thing,) = shown.things
+        article = "an" if thing.colour[0] in "aeiou" else "a"
+        said = f"{article} {thing.colour} {thing.shape} {surroundings(shown)}"
+        assert parse(said) == parse(caption(shown))
+
+
+def test_pictures_of_a_folder_are_their_own_references(tmp_path: Path) -> None:
+    Image(render(scene(1), SIDE)).pil.save(tmp_path / "one.png")
+    data = FolderDataset(tmp_path, SIDE)
+    assert np.array_equal(data.references([0]), data.pictures) and data.surroundings == ("one",)
+
+
+def test_pictures_come_to_the_encoder_as_the_librarys_processor_brings_them() -> None:
+    from transformers import CLIPImageProcessorPil
+
+    from sdgraph.nodes.training.ip_adapter import as_seen
+
+    pictures = np.stack([render(scene(n), SIDE) for n in range(2)])
+    size = {"height": 32, "width": 32}
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size)
+    wanted = processor(list(pictures), return_tensors="np")["pixel_values"]
+    assert np.abs(as_seen(at_side(pictures, 32)).numpy() - wanted).max() < 0.02
