@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import PIL.Image
 import pytest
 
 from sdgraph import run
+from sdgraph.nodes.emphasis import weighted
 from sdgraph.nodes.offloading import Offload
 from sdgraph.nodes.tuning import KNOBS
 from sdgraph.nodes.world import parse
@@ -81,7 +83,12 @@ def test_the_examples_with_an_adapter_run(tmp_path: Path, monkeypatch: pytest.Mo
     lora_files.write(tmp_path / "style.safetensors", lora_files.tensors("tiny/text-to-image"))
     monkeypatch.chdir(tmp_path)
 
-    assert workflow_from_yaml(blocks("yaml")[2], folder=tmp_path).problems() == []
+    vectors = {"emb_params": np.ones((2, 64), np.float32)}
+    lora_files.write(tmp_path / "easynegative.safetensors", vectors)
+    shutil.copy(SAMPLES / "red_star.png", tmp_path)
+
+    for example in blocks("yaml")[2:5]:
+        assert workflow_from_yaml(example, folder=tmp_path).problems() == []
     exec(compile(blocks("python")[2], "README", "exec", dont_inherit=True), {})
 
 
@@ -114,11 +121,12 @@ def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
 
 def test_every_prompt_of_the_examples_speaks_of_the_tiny_world() -> None:
     text = "\n".join([*blocks("yaml"), *blocks("python")])
-    prompts = re.findall(r"""prompt(?::| =) "?([a-z][^},"\n]*)""", text)
+    prompts = re.findall(r"""(?<!_)prompt(?::| =) "?([a-z][^},"\n]*)""", text)
 
     assert len(prompts) >= 7
     for prompt in prompts:
-        parse(prompt)
+        words = "".join(text for text, _ in weighted(prompt))
+        parse(f"a red star {words}" if words.startswith("on ") else words)
 
 
 def test_every_sweep_of_the_readme_is_as_many_variants_as_it_says(

@@ -71,8 +71,9 @@ def as_seen(pictures: Any) -> Any:
 def attached(unet: Any, width: int, seed: int) -> tuple[Any, Any]:
     """A U-Net with untrained layers for a reference; returns the projection and those layers.
 
-    `width` is that of the image encoder's embedding; the projection is drawn by `seed`. Each cross-attention begins with copies of its
-    own keys and values, as in the paper, so that a token of a picture is heard as one of words.
+    `width` is that of the image encoder's embedding; the projection is drawn by `seed`. Each
+    cross-attention begins with copies of its own keys and values, as in the paper, so that a token
+    of a picture is heard as one of words.
     """
     import torch
     from diffusers.models.embeddings import ImageProjection
