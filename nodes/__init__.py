@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from .grid import Grid
     from .inpaint import Inpaint
     from .lettering import Text
+    from .maps.files import (
+        DepthFromFile,
+        EdgesFromFile,
+        NormalsFromFile,
+        PoseFromFile,
+        ScribbleFromFile,
+        SegmentsFromFile,
+        SoftEdgesFromFile,
+    )
     from .maps.lines import Scribble, SoftEdges
     from .maps.normals import NormalsFromDepth
     from .maps.pose import PoseDraw, PoseEstimate
@@ -61,6 +70,15 @@ _ROOMS = {
     "grid": ("Grid",),
     "inpaint": ("Inpaint",),
     "lettering": ("Text",),
+    "maps.files": (
+        "DepthFromFile",
+        "EdgesFromFile",
+        "NormalsFromFile",
+        "PoseFromFile",
+        "ScribbleFromFile",
+        "SegmentsFromFile",
+        "SoftEdgesFromFile",
+    ),
     "maps.lines": ("Scribble", "SoftEdges"),
     "maps.normals": ("NormalsFromDepth",),
     "maps.pose": ("PoseDraw", "PoseEstimate"),
@@ -115,7 +133,9 @@ __all__ = [
     "ControlNet",
     "Crop",
     "DepthEstimate",
+    "DepthFromFile",
     "DepthToImage",
+    "EdgesFromFile",
     "Frame",
     "Frames",
     "Grid",
@@ -146,16 +166,21 @@ __all__ = [
     "MaskSubtract",
     "MaskUnion",
     "NormalsFromDepth",
+    "NormalsFromFile",
     "Pad",
     "PictureFolder",
     "PoseDraw",
     "PoseEstimate",
+    "PoseFromFile",
     "Resize",
     "Save",
     "SaveVideo",
     "Scribble",
+    "ScribbleFromFile",
     "Segment",
+    "SegmentsFromFile",
     "SoftEdges",
+    "SoftEdgesFromFile",
     "Text",
     "Text2Image",
     "Text2Video",

@@ -178,7 +178,7 @@ class _Scope:
                 made = f"which makes {a(value.output)}" if isinstance(value, Lazy) else found
                 found = f"{to}, {made}"
                 if isinstance(value, Lazy):
-                    fix = self._could_be(cls, name, str(to))
+                    fix = self._could_be(cls, name, str(to)) or fix
             at = self._mark(spec.name, *place)
             if name in spec.fields and name not in cls.model_fields:
                 at = self.template.document.key_mark("nodes", spec.name, name)

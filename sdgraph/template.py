@@ -198,11 +198,14 @@ def _output(document: Document, specs: Mapping[str, Spec], problems: list[Proble
 
 
 def place_in(subject: str, fields: Mapping[str, Any]) -> list[str | int]:
-    """A problem's subject as a place in a node's fields: "terms.2" is the third of `terms`."""
+    """A problem's subject as a place in a node's fields: "terms.2" is the third of `terms`.
+
+    A step that is no number is a key of a map.
+    """
     if not subject or subject in fields:
         return [subject] if subject else []
     name, *rest = subject.split(".")
-    return [name, *map(int, rest)]
+    return [name, *(int(step) if step.isdecimal() else step for step in rest)]
 
 
 def value_at(fields: Any, place: list[str | int]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from math import isfinite, nan
@@ -31,6 +32,11 @@ _WANTED = {
     "is_instance_of": "a list",
 }
 
+_MAPS = (
+    "make one of it (Canny, SoftEdges, DepthEstimate, PoseEstimate …), or read a finished one "
+    "(EdgesFromFile, DepthFromFile, PoseFromFile …)"
+)
+
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "greater_than": ("gt", "more than"),
@@ -48,14 +54,25 @@ def problems_of(cls: Any, error: ValidationError, given: Mapping[str, Any]) -> l
     by_field: dict[str, list[ErrorDetails]] = {}
     for each in error.errors(include_url=False):
         context = each.get("ctx") or {}
-        place = [str(step) for n, step in enumerate(each["loc"]) if not n or type(step) is int]
-        field = ".".join(place) if place else str(context.get("field", ""))
+        place = ".".join(_place(each["loc"], given))
+        field = place or str(context.get("field", ""))
         by_field.setdefault(field, []).append(each)
     for field in list(by_field):
         # A list that is wrong at one place is wrong there, not as the whole of a union.
         if any(other.startswith(f"{field}.") for other in by_field):
             del by_field[field]
     return [_problem(cls, field, errors, given) for field, errors in by_field.items()]
+
+
+def _place(loc: tuple[str | int, ...], given: Any) -> Iterator[str]:
+    """Where in a node's fields something is wrong; pydantic's names for kinds are left out."""
+    for number, step in enumerate(loc):
+        try:
+            given = given[step]
+        except (KeyError, IndexError, TypeError):
+            if number and type(step) is str:
+                continue
+        yield str(step)
 
 
 def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[str, Any]) -> Problem:
@@ -106,7 +123,10 @@ def _wanted_field(cls: Any, field: str) -> str:
 
 def _fix(errors: list[ErrorDetails], value: Any) -> str:
     if isinstance(value, Lazy):
-        return ""
+        asked = " ".join(text for error in errors for text in _wanted(error))
+        # Its name will do: to know pictures is to know more than this room may.
+        shown = getattr(value.output, "__name__", "") == "Image"
+        return _MAPS if shown and re.search(r"\w+Map\b", asked) else ""
     if any(error["type"] == "literal_error" for error in errors):
         expected = next(e["ctx"]["expected"] for e in errors if e["type"] == "literal_error")
         choices = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]

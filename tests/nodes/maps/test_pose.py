@@ -33,6 +33,13 @@ def test_it_draws_what_it_is_told(session: Session) -> None:
     assert (thick == draw([PERSON], SIZE, 20.0)).all() and (thick != made.numpy).any()
 
 
+def test_a_joint_that_is_none_is_told_by_its_name() -> None:
+    people: Any = [{"nose": [3.0, 3.0], "left_wrist": ["a", 3.0]}]
+    assert "people.0.left_wrist.0" in refused_at_construction(
+        PoseDraw, people=people, width=8, height=8
+    )
+
+
 @pytest.mark.parametrize("place", [[-1, 5], [5, -0.5], [65, 5], [5, 49], [1e9, 1e9]])
 def test_a_joint_outside_is_refused(place: list[float]) -> None:
     people = [{"nose": [3.0, 3.0]}, {"left_ear": place}]

@@ -1,0 +1,96 @@
+"""Control maps that are pictures in files already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from sdgraph import Checkpoint, Session, plan, run
+from sdgraph.nodes import (
+    Canny,
+    ControlNet,
+    DepthFromFile,
+    EdgesFromFile,
+    NormalsFromFile,
+    PoseFromFile,
+    Save,
+    ScribbleFromFile,
+    SegmentsFromFile,
+    SoftEdgesFromFile,
+)
+from sdgraph.workflow import workflow_from_yaml
+from tests.nodes.failing import failure, refused_before_load
+from tests.nodes.photos import MODES, photo, picture, save_in_mode
+
+PICTURES: tuple[Any, ...] = (
+    EdgesFromFile, NormalsFromFile, PoseFromFile, ScribbleFromFile, SegmentsFromFile,
+    SoftEdgesFromFile,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", PICTURES, ids=lambda each: str(each.__name__))
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_of_any_mode_is_read_as_it_shows(
+    cls: Any, mode: str, tmp_path: Path, session: Session
+) -> None:
+    path = save_in_mode(picture(31, 17, "cat"), mode, tmp_path)
+    made = run(cls(path=path), session=session)
+    assert type(made) is cls.output and made.size == (31, 17) and made.numpy.shape == (17, 31, 3)
+
+
+def test_edges_that_were_saved_steer_as_those_that_were_made(
+    tmp_path: Path, session: Session
+) -> None:
+    edges = Canny(image=photo(64, 64))
+    path = run(Save(image=edges, path=str(tmp_path / "edges.png")), session=session)
+    node = ControlNet(prompt="a red star", control=edges, steps=1)
+    assert run(node.but(control=EdgesFromFile(path=path)), session=session) == run(
+        node, session=session
+    )
+    (*_, step) = plan(node.but(control=EdgesFromFile(path=path))).steps
+    assert any("controlnet-edges" in use.resident.name for use in step.uses)
+
+
+def test_the_kind_finds_the_network_for_a_real_base(tmp_path: Path) -> None:
+    picture(8, 8).save(tmp_path / "pose.png")
+    node = ControlNet(
+        prompt="a", control=PoseFromFile(path=tmp_path / "pose.png"),
+        checkpoint=Checkpoint("stable-diffusion-v1-5/stable-diffusion-v1-5"),
+    )  # fmt: skip
+    (network,) = node.networks()
+    assert network.source == "lllyasviel/sd-controlnet-openpose"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_depth_keeps_all_its_bits_and_may_be_turned_round(bits: int, tmp_path: Path) -> None:
+    values = np.arange(64 * 48).reshape(48, 64) % 2**bits
+    path = tmp_path / "depth.png"
+    PIL.Image.fromarray(values.astype(np.uint8 if bits == 8 else np.uint16)).save(path)
+    near = DepthFromFile(path=path).run()
+    assert len(np.unique(near.depth)) == len(np.unique(values))
+    assert np.array_equal(DepthFromFile(path=path, invert=True).run().depth, -near.depth)
+
+
+def test_what_is_no_map_is_one_clear_error(tmp_path: Path, session: Session) -> None:
+    picture(8, 8, "cat").save(tmp_path / "colours.png")
+    told = str(failure(DepthFromFile(path=tmp_path / "colours.png"), session))
+    assert "a colour picture" in told and "DepthEstimate" in told
+    PIL.Image.new("L", (8, 8), 7).save(tmp_path / "flat.png")
+    assert "one depth" in str(failure(DepthFromFile(path=tmp_path / "flat.png"), session))
+    (tmp_path / "text.png").write_text("no picture")
+    assert "a file that is no picture" in refused_before_load(
+        EdgesFromFile(path=tmp_path / "text.png")
+    )
+
+
+def test_a_picture_in_the_place_of_a_map_is_told_what_makes_one(tmp_path: Path) -> None:
+    picture(8, 8).save(tmp_path / "a.png")
+    text = (
+        "nodes: {p: {type: LoadImage, path: a.png}, c: {type: ControlNet, control: $p, prompt: a}}"
+    )
+    (problem,) = workflow_from_yaml(text, folder=tmp_path).problems()
+    assert "EdgesFromFile" in problem.fix and "Canny" in problem.fix
