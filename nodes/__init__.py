@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .training.controlnet import TrainControlNet
     from .training.data import PictureFolder, TinyWorld
     from .training.depth import TrainDepth, TrainDepthToImage
+    from .training.image_encoder import TrainImageEncoder
     from .training.inpaint import TrainInpaint
     from .training.ip_adapter import TrainIPAdapter
     from .training.sdxl import TrainSdxl
@@ -99,6 +100,7 @@ _ROOMS = {
     "training.controlnet": ("TrainControlNet",),
     "training.data": ("PictureFolder", "TinyWorld"),
     "training.depth": ("TrainDepth", "TrainDepthToImage"),
+    "training.image_encoder": ("TrainImageEncoder",),
     "training.inpaint": ("TrainInpaint",),
     "training.ip_adapter": ("TrainIPAdapter",),
     "training.sdxl": ("TrainSdxl",),
@@ -189,6 +191,7 @@ __all__ = [
     "TrainDepth",
     "TrainDepthToImage",
     "TrainIPAdapter",
+    "TrainImageEncoder",
     "TrainInpaint",
     "TrainSdxl",
     "TrainText2Image",

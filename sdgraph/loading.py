@@ -87,12 +87,34 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
     cls = _class(part, library, name)
     module = None if pickled or part.quantization else _built(cls, part, folder, dtype)
     if module is None:
-        module = cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
+        module, told = cls.from_pretrained(
+            folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
+        )
+        _refuse_missing(part, name, sorted(told["missing_keys"]))
     if part.casting:
         _cast_by_layer(module, part, dtype)
     if device != "cpu" and not _stays(part):
         module = module.to(device)
     return module.requires_grad_(False)
+
+
+def _refuse_missing(part: Part, name: str, missing: list[str]) -> None:
+    """Raises CheckpointError for weights without all that a module has: it would be random there.
+
+    Of classes that pipelines compute with. Some that recognise things have layers that are never
+    read, and checkpoints without them.
+    """
+    import diffusers
+
+    if missing and (hasattr(diffusers, name) or name.startswith("CLIP")):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        problem = Problem(
+            str(part),
+            f"weights without {missing[0]}{more}",
+            f"all that a {name} has",
+            "fetch or copy the checkpoint again; config and weights may be of different models",
+        )
+        raise CheckpointError(problem)
 
 
 def _built(cls: Any, part: Part, folder: Path, dtype: str) -> Any:

@@ -72,7 +72,7 @@ def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Path) -> No
 
 @pytest.mark.timeout(1500)
 def test_each_procedure_leaves_its_curve_and_those_from_nothing_learn(family: Path) -> None:
-    for name in [*NAMES, "vae", "first", "second", "sdxl-first"]:
+    for name in [*NAMES, "vae", "first", "second", "sdxl-first", "image-encoder"]:
         folder = family / name / "training"
         losses = json.loads((folder / "curve.json").read_text("utf-8"))
         assert len(losses) == 20

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config
 from sdgraph.errors import Problem
 from sdgraph.loading import quiet
 from sdgraph.node import In, Progress
 from sdgraph.values import Checkpoint
 from sdgraph.weights import Lora
 
-from .assembly import fresh_model, load_trained, save_model, whole
+from .assembly import load_trained, save_model, whole
 from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_of, hash_of_state, refuse_changed
+from .image_encoder import as_seen, at_side, encoder_problems
 from .inpaint import pipeline_of
 from .kinds import channel_problems
 from .latents import tokens_of
@@ -26,10 +26,6 @@ from .loop import Settings, generator_for
 from .placement import placed
 from .procedure import Denoising
 from .samples import rows
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 TOKENS = 4
 """The tokens that a picture becomes, beside those of the words."""
@@ -40,32 +36,6 @@ _UNSEEN = 0.05
 """The share of references that are left out, so that guidance has something to compare with."""
 _NAMED = 0.35
 """The share of captions that name the subject too; the others leave it to the reference."""
-
-
-def at_side(pictures: npt.NDArray[np.uint8], side: int) -> Any:
-    """Pictures at an encoder's size, as CLIP's image processor brings them there.
-
-    uint8, count × height × width × 3, as uint8, count × 3 × side × side.
-    """
-    import numpy as np
-    import torch
-    from transformers import CLIPImageProcessorPil
-
-    size = {"height": side, "width": side}
-    processor = CLIPImageProcessorPil(
-        size={"shortest_edge": side}, crop_size=size, do_rescale=False, do_normalize=False
-    )
-    made = [processor(each, return_tensors="np")["pixel_values"][0] for each in pictures]
-    return torch.from_numpy(np.stack(made).astype(np.uint8))
-
-
-def as_seen(pictures: Any) -> Any:
-    """uint8, count × 3 × side × side, as CLIP's encoders are given them: normalised float32."""
-    import torch
-    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-
-    mean = torch.tensor(OPENAI_CLIP_MEAN)[:, None, None]
-    return (pictures.float() / 255 - mean) / torch.tensor(OPENAI_CLIP_STD)[:, None, None]
 
 
 def attached(unet: Any, width: int, seed: int) -> tuple[Any, Any]:
@@ -198,44 +168,40 @@ def exported(modules: Mapping[str, Any]) -> dict[str, Any]:
 class TrainIPAdapter(Denoising):
     """An IP-Adapter for a base that stays as it is, to the bit (Ye et al. 2023).
 
-    Its image encoder is trained along from nothing. `out`/checkpoint holds both, laid out as the
+    Its image encoder is trained on along with it. `out`/checkpoint holds both, laid out as the
     authors' repository; `out`/training/frozen.json the hashes of the base's parts before and after.
     """
 
     data: In[Dataset] = Field(description="captioned pictures, and others of the same subjects")
     base: In[Checkpoint] = Field(description="the text-to-image checkpoint that it is for")
-    like: In[Checkpoint] = Field(
+    encoder: In[Checkpoint] = Field(
         default=Checkpoint("tiny/ip-adapter", subfolder="image_encoder"),
-        description="whose image encoder's architecture is taken",
+        description="the image encoder, as TrainImageEncoder makes one; it is trained on",
     )
 
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4))
-        own = config(self.like) if isinstance(self.like, Checkpoint) else None
-        wanted = "CLIPVisionModelWithProjection"
-        if own is not None and wanted not in (own.get("architectures") or ()):
-            found = (own.get("architectures") or [own.get("_class_name", "another model")])[0]
-            yield Problem("like", f"{self.like}, a {found}", f"a {wanted}")
+        yield from encoder_problems("encoder", self.encoder)
 
     @quiet()
     def run(
-        self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
+        self, data: Dataset, base: Checkpoint, encoder: Checkpoint, progress: Progress
     ) -> Checkpoint:
         parts = load_trained(base, ("unet", "text_encoder", "vae", "tokenizer", "scheduler"))
-        encoder = fresh_model(like, self.seed)
+        (parts["image_encoder"],) = load_trained(encoder, ("",)).values()
         settings = self.settings()
-        trainee = IPAdapterTrainee({**parts, "image_encoder": encoder}, data, settings)
+        trainee = IPAdapterTrainee(parts, data, settings)
         before = trainee.frozen()
         self.fit(trainee, data, settings, progress)
         refuse_changed(before, trainee.frozen(), self.kept)
-        return _saved(trainee, like, self.folder / "checkpoint")
+        return _saved(trainee, encoder, self.folder / "checkpoint")
 
 
-def _saved(trainee: IPAdapterTrainee, like: Checkpoint, folder: Path) -> Checkpoint:
+def _saved(trainee: IPAdapterTrainee, encoder: Checkpoint, folder: Path) -> Checkpoint:
     from safetensors.torch import save_file
 
     with whole(folder) as beside:
         beside.mkdir(parents=True)
-        save_model(trainee.modules["image_encoder"], like, beside / "image_encoder")
+        save_model(trainee.modules["image_encoder"], encoder, beside / "image_encoder")
         save_file(exported(trainee.modules), beside / FILE, metadata={"format": "pt"})
     return Checkpoint(Lora(folder, file=FILE).source)

@@ -54,7 +54,7 @@ FACTS: dict[str, Facts] = {
     "ip-adapter": Facts(
         "An IP-Adapter over `tiny/text-to-image` with its image encoder (Ye et al. 2023)",
         "`h94/IP-Adapter`",
-        ("ip_adapter",),
+        ("image_encoder", "ip_adapter"),
     ),
     "sdxl": Facts(
         "Text to image with two text encoders (Podell et al. 2023), the teacher of `tiny/turbo`",

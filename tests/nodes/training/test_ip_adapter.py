@@ -14,7 +14,13 @@ from sdgraph.errors import Invalid
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_model, load_trained
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
-from sdgraph.nodes.training.ip_adapter import FILE, IPAdapterTrainee, TrainIPAdapter, at_side
+from sdgraph.nodes.training.image_encoder import (
+    ImageEncoderTrainee,
+    TrainImageEncoder,
+    as_seen,
+    at_side,
+)
+from sdgraph.nodes.training.ip_adapter import FILE, IPAdapterTrainee, TrainIPAdapter
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.world import (
     caption,
@@ -99,9 +105,35 @@ def test_the_hashes_before_and_after_are_kept_and_one_seed_makes_one_checkpoint(
 
 
 def test_a_like_that_is_no_image_encoder_is_refused(tmp_path: Path, session: Session) -> None:
-    wrong = node(tmp_path / "no", like=Checkpoint("tiny/depth-estimator"))
-    with pytest.raises(Invalid, match=r"wanted: a CLIPVisionModelWithProjection"):
-        run(wrong, session=session)
+    wrong = Checkpoint("tiny/depth-estimator")
+    for each in (node(tmp_path / "no", encoder=wrong), encoder_node(tmp_path / "no", like=wrong)):
+        with pytest.raises(Invalid, match=r"wanted: a CLIPVisionModelWithProjection"):
+            run(each, session=session)
+
+
+def encoder_node(out: Path, **more: Any) -> TrainImageEncoder:
+    data = TinyWorld(count=12, side=SIDE, pairs=0.0)
+    return TrainImageEncoder(data=data, base=BASE, out=str(out), steps=2, batch=4, **more)
+
+
+def test_an_image_encoder_learns_which_caption_is_whose() -> None:
+    parts = load_trained(BASE, ("text_encoder", "tokenizer"))
+    data = WorldDataset(24, 0, SIDE, pairs=0.0)
+    made = ImageEncoderTrainee(fresh_model(LIKE, 0), parts, data, Settings(1, 16, 3e-3))
+    losses = descend(made, steps=30)
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_train_and_use_stand_in_one_graph_and_one_seed_makes_one_encoder(
+    tmp_path: Path, session: Session
+) -> None:
+    encoder = encoder_node(tmp_path / "encoder")
+    made = run(node(tmp_path / "adapter", encoder=encoder), session=session)
+    again = run(encoder_node(tmp_path / "again"), session=session)
+    first = tmp_path / "encoder" / "checkpoint"
+    assert contents(Path(again.source)) == contents(first)
+    beside = contents(Path(made.source) / "image_encoder")
+    assert beside.keys() == contents(first).keys() and beside != contents(first)
 
 
 @pytest.mark.parametrize("things", [1, 2])
@@ -133,8 +165,6 @@ def test_pictures_of_a_folder_are_their_own_references(tmp_path: Path) -> None:
 
 def test_pictures_come_to_the_encoder_as_the_librarys_processor_brings_them() -> None:
     from transformers import CLIPImageProcessorPil
-
-    from sdgraph.nodes.training.ip_adapter import as_seen
 
     pictures = np.stack([render(scene(n), SIDE) for n in range(2)])
     size = {"height": 32, "width": 32}
