@@ -17,7 +17,7 @@ from sdgraph.media import probe_image
 from sdgraph.node import Node
 from sdgraph.values import Checkpoint
 
-_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _ATTENDING, _PLAIN, _FILM = 26.0, 16.0, 33.3
 """A U-Net with attention at its widest level, one without (SDXL), one of three dimensions."""
 _CONTROLLED = 7.0
@@ -45,7 +45,7 @@ def denoising(unet: Config, images: int, area: int, dtype: str, *, controlled: b
         factor = _FILM
     if controlled:
         factor += _CONTROLLED
-    return int(factor * images * area * widths[0] * _BYTES.get(dtype, 4))
+    return int(factor * images * area * widths[0] * BYTES.get(dtype, 4))
 
 
 def decoding(vae: Config, images: int, area: int, dtype: str, how: str | None = None) -> int:
@@ -58,7 +58,7 @@ def decoding(vae: Config, images: int, area: int, dtype: str, how: str | None = 
         images = 1
     if how in ("tiled", "both"):
         area = min(area, int(vae.get("sample_size") or _TILE) ** 2)
-    width = 4 if vae.get("force_upcast") else _BYTES.get(dtype, 4)
+    width = 4 if vae.get("force_upcast") else BYTES.get(dtype, 4)
     return int(_DECODING * images * area * widths[0] * width)
 
 
@@ -66,7 +66,7 @@ def estimating(estimator: Config, dtype: str) -> int:
     """The bytes that a depth estimator takes for one picture of the size that it works at."""
     side = estimator.get("image_size") or 384
     width = estimator.get("fusion_hidden_size") or 256
-    return int(_ESTIMATING * int(side) ** 2 * width * _BYTES.get(dtype, 4))
+    return int(_ESTIMATING * int(side) ** 2 * width * BYTES.get(dtype, 4))
 
 
 def generating(

@@ -12,6 +12,7 @@ from sdgraph.errors import Problem, ValueRefused
 from sdgraph.models import Models
 from sdgraph.node import In, Node, refuse
 from sdgraph.nodes.recognition import check_model, infer, known, prepared
+from sdgraph.nodes.seeing import seeing
 from sdgraph.values import Checkpoint, Image, PoseMap
 
 from .skeleton import COCO, Joint, Person, draw, usual_thickness
@@ -96,6 +97,9 @@ class PoseEstimate(Node[PoseMap]):
             "detector": Part(detector),
             "detector_processor": Part(detector, processor=True),
         }
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        return seeing(dtype, self.checkpoint, self.detector)
 
     def run(
         self, image: Image, checkpoint: Checkpoint, detector: Checkpoint, models: Models

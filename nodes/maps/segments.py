@@ -12,6 +12,7 @@ from sdgraph.errors import Problem, ValueRefused
 from sdgraph.models import Models
 from sdgraph.node import In, Node
 from sdgraph.nodes.recognition import check_model, infer, known, prepared
+from sdgraph.nodes.seeing import seeing
 from sdgraph.values import Checkpoint, Image, SegmentMap
 
 from .ade20k import COLORS
@@ -46,6 +47,9 @@ class Segment(Node[SegmentMap]):
     def parts(self) -> Mapping[str, Part]:
         checkpoint = known(self.checkpoint)
         return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        return seeing(dtype, self.checkpoint)
 
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> SegmentMap:
         import numpy as np

@@ -20,6 +20,7 @@ from sdgraph.nodes.recognition import (
     refuse_narrow,
     tokens,
 )
+from sdgraph.nodes.seeing import seeing
 from sdgraph.values import Checkpoint, Image, Mask
 
 from . import sam
@@ -64,6 +65,9 @@ class MaskByGrounding(Node[Mask]):
             "segmenter": Part(segmenter),
             "segmenter_processor": Part(segmenter, processor=True),
         }
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        return seeing(dtype, self.checkpoint, self.segmenter)
 
     def run(
         self, image: Image, words: str, checkpoint: Checkpoint, segmenter: Checkpoint,

@@ -19,6 +19,7 @@ from sdgraph.nodes.recognition import (
     refuse_narrow,
     refuse_outside,
 )
+from sdgraph.nodes.seeing import seeing
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
@@ -72,6 +73,9 @@ class MaskBySam(Node[Mask]):
     def parts(self) -> Mapping[str, Part]:
         checkpoint = known(self.checkpoint)
         return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        return seeing(dtype, self.checkpoint)
 
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> Mask:
         points = self.points or ()

@@ -12,6 +12,7 @@ from sdgraph.errors import Problem
 from sdgraph.models import Models
 from sdgraph.node import In, Node
 from sdgraph.nodes.recognition import check_model, infer, known, prepared, refuse_blank, tokens
+from sdgraph.nodes.seeing import seeing
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
@@ -51,6 +52,9 @@ class MaskByWords(Node[Mask]):
             "processor": Part(checkpoint, processor=True),
             "tokenizer": Part(checkpoint, tokenizer=True),
         }
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        return seeing(dtype, self.checkpoint)
 
     def run(self, image: Image, words: str, checkpoint: Checkpoint, models: Models) -> Mask:
         import cv2

@@ -109,7 +109,8 @@ def pretended(cls: Any, config: Any, dtype: torch.dtype) -> Any:
     with torch.device("meta"):
         made = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
     for each in (*made.parameters(), *made.buffers()):
-        each.data = each.data.to(dtype)
+        if each.is_floating_point():
+            each.data = each.data.to(dtype)
     return made.eval()
 
 

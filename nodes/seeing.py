@@ -1,0 +1,78 @@
+"""The memory that models which recognise things work with: laws of their configs, measured.
+
+As those of networks that generate (`working`): tensors of some size, counted by
+`tests/nodes/test_seeing.py` on the architectures that the nodes take. 0 where a model's config is
+not here, or of a kind without a law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sdgraph.checkpoints import config
+from sdgraph.values import Checkpoint
+
+from .working import BYTES
+
+_LONGEST = 800 * 1333
+"""The pixels that Grounding DINO sees at most, as its processor is set up."""
+
+
+def seeing(dtype: str, *checkpoints: object) -> int:
+    """The bytes that the hungriest of some models takes to see one picture, or one person."""
+    return max(_seeing(dtype, each) for each in checkpoints if isinstance(each, Checkpoint))
+
+
+def _seeing(dtype: str, checkpoint: Checkpoint) -> int:
+    own = config(checkpoint) or {}
+    law = _LAWS.get((own.get("architectures") or [""])[0])
+    return int(law(own) * BYTES.get(checkpoint.dtype or dtype, 4)) if law else 0
+
+
+def _sam(own: Mapping[str, Any]) -> float:
+    vision = own.get("vision_config") or {}
+    tokens = (vision.get("image_size", 1024) // vision.get("patch_size", 16)) ** 2
+    # Its attention is computed with its matrix.
+    return float(134 * tokens * vision.get("hidden_size", 768))
+
+
+def _clipseg(own: Mapping[str, Any]) -> float:
+    vision = own.get("vision_config") or {}
+    tokens = (352 // vision.get("patch_size", 16)) ** 2
+    return float(21 * tokens * vision.get("hidden_size", 768))
+
+
+def _dino(own: Mapping[str, Any]) -> float:
+    backbone = own.get("backbone_config") or {}
+    return float(56 * _LONGEST * backbone.get("embed_dim", 96) / 16)
+
+
+def _rt_detr(own: Mapping[str, Any]) -> float:
+    backbone = own.get("backbone_config") or {}
+    return float(1.25 * 640**2 * backbone.get("embedding_size", 64))
+
+
+def _vitpose(own: Mapping[str, Any]) -> float:
+    backbone = own.get("backbone_config") or {}
+    height, width = backbone.get("image_size") or (256, 192)
+    return float(25 * (height // 16) * (width // 16) * backbone.get("hidden_size", 768))
+
+
+def _segformer(own: Mapping[str, Any]) -> float:
+    return float(9.5 * 512**2 / 16 * own.get("decoder_hidden_size", 768))
+
+
+def _upernet(own: Mapping[str, Any]) -> float:
+    return float(10 * 512**2 / 16 * own.get("hidden_size", 512))
+
+
+_LAWS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+    "SamModel": _sam,
+    "CLIPSegForImageSegmentation": _clipseg,
+    "GroundingDinoForObjectDetection": _dino,
+    "RTDetrForObjectDetection": _rt_detr,
+    "VitPoseForPoseEstimation": _vitpose,
+    "SegformerForSemanticSegmentation": _segformer,
+    "UperNetForSemanticSegmentation": _upernet,
+}
