@@ -82,7 +82,7 @@ FACTS: dict[str, Facts] = {
     "text-to-video": Facts(
         "Text to video by a 3-D U-Net (ModelScope, Wang et al. 2023)",
         "diffusers' `TextToVideoSDPipeline`",
-        ("video_words", "video_short", "video_long", "video"),
+        ("video_words", "video_short", "video_long", "video_longer", "video"),
         "The autoencoder and the tokenizer are those of `tiny/text-to-image`.",
     ),
 }

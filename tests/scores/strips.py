@@ -13,11 +13,21 @@ import numpy as np
 import PIL.Image
 
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
-from sdgraph.nodes.world import caption, depth, render
+from sdgraph.nodes.training.ip_adapter import FILE
+from sdgraph.nodes.world import caption, depth, elsewhere, render, surroundings
 from sdgraph.nodes.world.reading import Pixels
 from sdgraph.values import DepthMap, Image, Mask
+from sdgraph.weights import Lora
 
-from .asked import SIDE, changes_of_ground, changes_under_edges, moving, repaintings, still
+from .asked import (
+    SIDE,
+    alone,
+    changes_of_ground,
+    changes_under_edges,
+    moving,
+    repaintings,
+    still,
+)
 from .studio import Studio
 
 ACROSS = 8
@@ -82,6 +92,19 @@ def controlnet_depth(studio: Studio) -> Iterator[Pixels]:
         yield studio.made(node).numpy
 
 
+def ip_adapter(studio: Studio) -> Iterator[Pixels]:
+    """Each reference, and its object where a prompt says that does not name it."""
+    for seed, wanted in enumerate(alone(ACROSS // 2)):
+        reference = Image(render(elsewhere(wanted, seed), SIDE))
+        node = Text2Image(
+            prompt=surroundings(wanted), reference=reference, seed=seed,
+            ip_adapter=Lora(studio.checkpoint("ip-adapter").source, file=FILE),
+            checkpoint=studio.checkpoint("text-to-image"), **studio.guided(),
+        )  # fmt: skip
+        yield reference.numpy
+        yield studio.made(node).numpy
+
+
 def depth_to_image(studio: Studio) -> Iterator[Pixels]:
     """Each scene, and one of the same depth on another ground."""
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
@@ -109,6 +132,7 @@ STRIPS: dict[str, Callable[[Studio], Iterator[Pixels]]] = {
     "inpaint": inpaint,
     "controlnet-edges": controlnet_edges,
     "controlnet-depth": controlnet_depth,
+    "ip-adapter": ip_adapter,
     "turbo": turbo,
     "depth": depth_to_image,
     "text-to-video": text_to_video,
