@@ -1,6 +1,6 @@
 """Scores the shipped checkpoints, prints the table and keeps it.
 
-`OMP_NUM_THREADS=1 python -m tests.scores [--count N] [--only NAME …] [--family FOLDER]`; with
+`OMP_NUM_THREADS=1 python -m tests.scores [--count N] [--only NAME …] [--family FOLDER] [--jobs N]`; with
 `--cards` it writes the model cards from the kept rows instead, with `--pictures` the README's
 rows of pictures.
 """
@@ -55,7 +55,7 @@ def main(
             strips.write(studio, chosen.only or list(strips.STRIPS), folder / "pictures")
             return
         rows = score(chosen.only or list(SYSTEMS), chosen.count, folder,
-                     Studio(chosen.family, effort))  # fmt: skip
+                     Studio(chosen.family, effort, chosen.jobs))  # fmt: skip
     except SdgraphError as error:
         raise SystemExit(str(error)) from None
     print(table(rows))
@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         "--family", type=Path, metavar="FOLDER",
         help="checkpoints FOLDER/inpaint and so on, and what they build on; the shipped if unset",
     )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="processes that make clips"
+    )
     parser.add_argument("--cards", action="store_true", help="write the model cards, score nothing")
     parser.add_argument("--pictures", action="store_true", help="draw the README's pictures")
     return parser

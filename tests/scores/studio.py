@@ -36,20 +36,24 @@ class Effort:
 class Studio:
     """A session over one family of checkpoints, and the rows that come of it."""
 
-    def __init__(self, family: Path | None = None, effort: Effort | None = None) -> None:
+    def __init__(
+        self, family: Path | None = None, effort: Effort | None = None, jobs: int = 1
+    ) -> None:
         self.effort = effort or Effort()
         self.session = Session(device="cpu", store=None)
-        self._family = None if family is None else family.absolute()
+        self.family = None if family is None else family.absolute()
+        self.jobs = jobs
+        """How many processes make clips, which take the longest."""
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The family's checkpoint of a name; the shipped one where no family is given.
 
         A family may be what the training workflow left: FOLDER/NAME/checkpoint.
         """
-        if self._family is None:
+        if self.family is None:
             return Checkpoint(f"tiny/{name}")
-        trained = self._family / name / "checkpoint"
-        return Checkpoint(trained if trained.is_dir() else self._family / name)
+        trained = self.family / name / "checkpoint"
+        return Checkpoint(trained if trained.is_dir() else self.family / name)
 
     def made(self, node: Node[T]) -> T:
         """What a node makes."""
