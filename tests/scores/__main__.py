@@ -1,7 +1,7 @@
 """Scores the shipped checkpoints, prints the table and keeps it.
 
-`OMP_NUM_THREADS=1 python -m tests.scores [--count N] [--only NAME …] [--family FOLDER] [--jobs N]`; with
-`--cards` it writes the model cards from the kept rows instead, with `--pictures` the README's
+`OMP_NUM_THREADS=1 python -m tests.scores [--count N] [--only NAME …] [--family FOLDER] [--jobs N]`;
+with `--cards` it writes the model cards from the kept rows instead, with `--pictures` the README's
 rows of pictures.
 """
 

@@ -72,6 +72,13 @@ def test_a_run_of_one_system_leaves_the_others_rows(
     assert printed.err.startswith("vae: ")
 
 
+def test_clips_made_by_several_processes_score_the_same(
+    folder: Path, rows: list[Row], tmp_path: Path
+) -> None:
+    main(["--count", "2", "--only", "text-to-video", "--jobs", "2"], folder=tmp_path, effort=LITTLE)
+    assert kept(tmp_path) == [row for row in kept(folder) if row.system == "text-to-video"]
+
+
 def test_a_family_in_a_folder_is_scored_instead_of_the_shipped_one(tmp_path: Path) -> None:
     family = tmp_path / "family"
     family.mkdir()
