@@ -86,7 +86,9 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
         options["quantization_config"] = _quantization(part.quantization, dtype)
     cls = _class(part, library, name)
     module = None if pickled or part.quantization else _built(cls, part, folder, dtype)
-    if module is None:
+    if part.quantization:
+        module = cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
+    elif module is None:
         module, told = cls.from_pretrained(
             folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
         )
