@@ -43,6 +43,7 @@ NETWORKS: dict[str, dict[type[ControlMap], str]] = {
         EdgeMap: "diffusers/controlnet-canny-sdxl-1.0",
         DepthMap: "diffusers/controlnet-depth-sdxl-1.0",
         PoseMap: "xinsir/controlnet-openpose-sdxl-1.0",
+        SegmentMap: "SargeZT/sdxl-controlnet-seg",
         ScribbleMap: "xinsir/controlnet-scribble-sdxl-1.0",
         SoftEdgeMap: "xinsir/controlnet-scribble-sdxl-1.0",
     },

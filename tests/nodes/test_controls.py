@@ -11,7 +11,7 @@ import pytest
 from sdgraph import Checkpoint, CheckpointError, shipped
 from sdgraph.nodes import Canny
 from sdgraph.nodes.controls import NETWORKS, default_network
-from sdgraph.values import ControlMap, DepthMap, EdgeMap, NormalMap, PoseMap, SegmentMap
+from sdgraph.values import ControlMap, DepthMap, EdgeMap, NormalMap, PoseMap
 
 
 def test_every_entry_is_a_kind_of_control_map_and_a_source() -> None:
@@ -49,7 +49,7 @@ def test_the_base_is_known_by_the_width_of_its_text_features(
 @pytest.mark.parametrize("base", ["Stable Diffusion 1.x", "SDXL"])
 def test_every_kind_of_map_has_its_network(base: str) -> None:
     kinds = set(ControlMap.__subclasses__())
-    none_in_a_folder_of_its_own = {SegmentMap, NormalMap} if base == "SDXL" else set()
+    none_in_a_folder_of_its_own = {NormalMap} if base == "SDXL" else set()
     assert set(NETWORKS[base]) == kinds - none_in_a_folder_of_its_own
 
 
@@ -57,7 +57,7 @@ def test_a_kind_without_a_network_says_which_have_one(
     no_hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    known = "EdgeMap, DepthMap, PoseMap, ScribbleMap, SoftEdgeMap"
+    known = "EdgeMap, DepthMap, PoseMap, SegmentMap, ScribbleMap, SoftEdgeMap"
     with pytest.raises(CheckpointError, match=rf"NormalMap over SDXL \(known: {known}\); name one"):
         default_network(Checkpoint("someone/SDXL"), NormalMap)
 
