@@ -19,6 +19,8 @@ from sdgraph.node import refuse
 from sdgraph.values import Checkpoint
 from sdgraph.weights import Lora
 
+from .families import BY_TEXT_WIDTH
+
 PREFIX = "lora_"
 """What the names of adapters among a node's components begin with."""
 
@@ -30,8 +32,6 @@ _LAYER = re.compile(r"(?:(unet|text_encoder|text_encoder_2)\.|lora_(unet|te|te1|
 _ATTENTION = re.compile(r"attn([12])[._](?:processor[._])?to_([qkv])(?![a-z])")
 _DOWN = ("lora_A.weight", "lora.down.weight", "lora_down.weight", "_layer.down.weight")
 _SPECIAL = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_magnitude": "DoRA"}
-_TRAINED_OVER = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
-"""What has text features of a width, among the checkpoints that people know."""
 
 
 class _Written:
@@ -78,8 +78,7 @@ def problems(loras: Sequence[Lora], checkpoint: object, family: str | None) -> I
         return
     for lora in loras:
         try:
-            path = adapters.file(lora)
-            shapes = None if path is None else adapters.shapes(path)
+            shapes = adapters.header(lora)
         except CheckpointError as error:
             yield error.about("loras", "an adapter that can be used")
             continue
@@ -119,7 +118,7 @@ def _unfit(shapes: adapters.Shapes, checkpoint: Checkpoint, family: str) -> str:
         wanted = _taken(layer, unet) if part == "unet" else _width(checkpoint, part, layer)
         if wanted and shape[1] not in wanted:
             many = " or ".join(map(str, sorted(wanted)))
-            over = _TRAINED_OVER.get(shape[1], "") if "attn2" in layer else ""
+            over = BY_TEXT_WIDTH.get(shape[1], "") if "attn2" in layer else ""
             made = f"a LoRA for {over}" if over else "a LoRA for another network"
             return f"{made}: {layer} takes {shape[1]} features, here there are {many}"
     return ""

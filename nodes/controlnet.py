@@ -126,7 +126,8 @@ class ControlNet(Referenced[Image]):
         parts = dict(super().parts())
         dtype = parts["unet"].checkpoint.dtype
         for number, network in enumerate(self.networks()):
-            parts[f"controlnet_{number}"] = self.part(_in_dtype(network, dtype))
+            # The two compute together.
+            parts[f"controlnet_{number}"] = self.part(network.in_dtype(dtype))
         return parts
 
     def check(self) -> Iterator[Problem]:
@@ -221,13 +222,6 @@ class ControlNet(Referenced[Image]):
         if len(self._controls()) == 1:
             return {to: values[0] for to, values in each.items()}
         return each
-
-
-def _in_dtype(network: Checkpoint, dtype: str | None) -> Checkpoint:
-    """The network in the dtype of its base: the two compute together."""
-    return Checkpoint(
-        network.source, revision=network.revision, variant=network.variant, dtype=dtype
-    )
 
 
 def _mismatch(network: Checkpoint, base: Checkpoint, unet: Mapping[str, Any]) -> Iterator[Problem]:

@@ -16,8 +16,7 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
-_BY_TEXT_WIDTH = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
-"""The width of the text features a U-Net attends to → the base it belongs to."""
+from .families import BY_TEXT_WIDTH
 
 NETWORKS: dict[str, dict[type[ControlMap], str]] = {
     "tiny": {
@@ -77,4 +76,4 @@ def base_of(base: Checkpoint) -> str:
         # Not fetched yet, so its U-Net cannot be asked; asked again once it is here.
         return "SDXL" if "xl" in base.source.lower() else "Stable Diffusion 1.x"
     width = int(unet.get("cross_attention_dim") or 0)
-    return _BY_TEXT_WIDTH.get(width, f"a base with text features of {width}")
+    return BY_TEXT_WIDTH.get(width, f"a base with text features of {width}")

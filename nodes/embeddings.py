@@ -47,8 +47,10 @@ def problems(
             continue
         if path is None or shapes is None:
             continue
-        found = _unfit(shapes, checkpoint) if isinstance(checkpoint, Checkpoint) else ""
-        if found := _unreadable(shapes) or found:
+        found = _unreadable(shapes)
+        if not found and isinstance(checkpoint, Checkpoint):
+            found = _unfit(shapes, checkpoint)
+        if found:
             over = getattr(checkpoint, "source", "the checkpoint")
             yield Problem("embeddings", f"{each.source}, {found}", f"an embedding for {over}")
             continue
@@ -99,7 +101,7 @@ def _said(token: str, prompts: Sequence[object]) -> bool:
 def _unreadable(shapes: adapters.Shapes) -> str:
     """What a file is that is no textual inversion, or nothing."""
     names = set(shapes)
-    if names != {_LARGE, _LONG} and len(names) != 1:
+    if names != {_LARGE, _LONG} and (len(names) != 1 or names & {_LARGE, _LONG}):
         return f"which holds no embedding ({len(names)} tensors: a LoRA, or something else)"
     if any(len(shape) not in (1, 2) or not min(shape) for shape in shapes.values()):
         return "which holds no embedding (vectors, one or a few)"

@@ -31,6 +31,10 @@ CHANNELS = {4: "text-to-image", 5: "depth-guided", 9: "inpainting"}
 """The channels a U-Net takes → what it is for."""
 
 
+BY_TEXT_WIDTH = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
+"""The width of the text features a U-Net attends to → the base it belongs to."""
+
+
 def other_node(channels: int) -> str:
     """Which node takes a U-Net with so many channels, in words; "" where none does."""
     node = {4: "Text2Image", 5: "DepthToImage", 9: "Inpaint"}.get(channels)

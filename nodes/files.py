@@ -25,6 +25,14 @@ from sdgraph.node import In, Node, SourceFile, TargetFile
 from sdgraph.values import Image, Video
 
 
+def picture_problems(path: str | Path) -> Iterator[Problem]:
+    """Why the file of a field `path` cannot be opened as a picture; reads its header alone."""
+    try:
+        probe_image(path)
+    except MediaError as error:
+        yield error.about("path", "a picture that can be opened")
+
+
 class LoadImage(Node[Image]):
     """The picture in a file, turned as its EXIF says, as 8-bit RGB or RGBA."""
 
@@ -33,10 +41,7 @@ class LoadImage(Node[Image]):
     path: SourceFile = Field(description="a PNG, JPEG, WebP, TIFF, BMP or GIF file")
 
     def check(self) -> Iterator[Problem]:
-        try:
-            probe_image(self.path)
-        except MediaError as error:
-            yield error.about("path", "a picture that can be opened")
+        yield from picture_problems(self.path)
 
     def run(self) -> Image:
         return Image.from_pil(read_image(self.path))

@@ -15,10 +15,9 @@ from sdgraph.values import Checkpoint
 from sdgraph.weights import Lora
 
 from .controls import base_of
+from .families import BY_TEXT_WIDTH
 
 ENCODER = "CLIPVisionModelWithProjection"
-
-_WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
 
 _KNOWN = {
     "tiny": Lora("tiny/ip-adapter"),
@@ -59,8 +58,7 @@ def default_encoder(adapter: Lora) -> Checkpoint:
 def problems(adapter: Lora, encoder: object, base: object) -> Iterator[Problem]:
     """Why an adapter or its encoder cannot be used over a base, as far as headers here show."""
     try:
-        path = adapters.file(adapter)
-        shapes = None if path is None else adapters.shapes(path)
+        shapes = adapters.header(adapter)
     except CheckpointError as error:
         yield error.about("ip_adapter", "an IP-Adapter that can be used")
         return
@@ -70,26 +68,31 @@ def problems(adapter: Lora, encoder: object, base: object) -> Iterator[Problem]:
     if found:
         over = getattr(base, "source", "the checkpoint")
         yield Problem("ip_adapter", f"{adapter.source}, {found}", f"an IP-Adapter for {over}")
-    elif isinstance(encoder, Checkpoint):
-        yield from _encoder_problems(shapes, encoder)
+    else:
+        yield from encoder_problems("image_encoder", encoder, shapes)
 
 
-def _encoder_problems(shapes: adapters.Shapes | None, encoder: Checkpoint) -> Iterator[Problem]:
+def encoder_problems(
+    field: str, encoder: object, shapes: adapters.Shapes | None = None
+) -> Iterator[Problem]:
+    """Why a checkpoint is no image encoder, or not an adapter's, as far as configs show."""
+    if not isinstance(encoder, Checkpoint):
+        return
     try:
         own = config(encoder)
     except CheckpointError as error:
-        yield error.about("image_encoder", f"a {ENCODER}")
+        yield error.about(field, f"a {ENCODER}")
         return
     if own is None:
         return
     named = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
     if named != ENCODER:
-        yield Problem("image_encoder", f"{encoder.source}, a {named}", f"a {ENCODER}")
+        yield Problem(field, f"{encoder.source}, a {named}", f"a {ENCODER}")
         return
-    field, wanted = _read(shapes or {})
-    if wanted and own.get(field) != wanted:
-        found = f"{encoder.source}, which gives {own.get(field)} features"
-        yield Problem("image_encoder", found, f"the adapter's own: it reads {wanted}")
+    setting, wanted = _read(shapes or {})
+    if wanted and own.get(setting) != wanted:
+        found = f"{encoder.source}, which gives {own.get(setting)} features"
+        yield Problem(field, found, f"the adapter's own: it reads {wanted}")
 
 
 def _read(shapes: adapters.Shapes) -> tuple[str, int]:
@@ -100,14 +103,15 @@ def _read(shapes: adapters.Shapes) -> tuple[str, int]:
         "image_proj.proj_in.weight": ("hidden_size", 1),
     }
     for name, (field, side) in widths.items():
-        if name in shapes:
+        if len(shapes.get(name, ())) == 2:
             return field, shapes[name][side]
     return "", 0
 
 
 def _unreadable(shapes: adapters.Shapes) -> str:
     """What a file is that is no IP-Adapter for CLIP's features, or nothing."""
-    if not any(name.startswith("ip_adapter.") for name in shapes):
+    heard = [shape for name, shape in shapes.items() if name.endswith("_ip.weight")]
+    if not heard or any(len(shape) != 2 for shape in heard):
         return "which holds no IP-Adapter (a LoRA, whole weights, or something else)"
     plain = "image_proj.proj.weight" in shapes
     if "image_proj.perceiver_resampler.proj_in.weight" in shapes or (
@@ -124,7 +128,7 @@ def _unfit(shapes: adapters.Shapes, unet: Mapping[str, Any]) -> str:
     heard = {name: shape for name, shape in shapes.items() if name.endswith("to_k_ip.weight")}
     for own, text in heard.values():
         if isinstance(width, int) and text != width:
-            over = f" for {_WIDTHS[text]}" if text in _WIDTHS else ""
+            over = f" for {BY_TEXT_WIDTH[text]}" if text in BY_TEXT_WIDTH else ""
             return f"made{over} for text features of {text}, here there are {width}"
         if levels and own not in levels:
             many = ", ".join(map(str, sorted(levels)))
@@ -141,13 +145,12 @@ def held(adapter: Lora) -> int:
     return 0 if path is None else path.stat().st_size
 
 
-def processor(encoder: Any) -> Any:
-    """What prepares pictures for an image encoder: CLIP's, at the encoder's size."""
+def processor(side: int, **options: Any) -> Any:
+    """What prepares pictures for an image encoder that sees them at a size: CLIP's own."""
     from transformers import CLIPImageProcessorPil
 
-    side = encoder.config.image_size
     size = {"height": side, "width": side}
-    return CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=size)
+    return CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=size, **options)
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph import values
-from sdgraph.errors import MediaError, Problem
-from sdgraph.media import probe_image, read_image
+from sdgraph.errors import Problem
+from sdgraph.media import read_image
 from sdgraph.node import In, Node, SourceFile, refuse
 from sdgraph.values import Image
 
+from .files import picture_problems
 from .masks.changes import feathered, grown, inverted, resized
 from .masks.pixels import fresh
 from .masks.shapes import box, ellipse, polygon, refuse_hollow
@@ -95,10 +96,7 @@ class Mask(Node[values.Mask]):
 
     def check(self) -> Iterator[Problem]:
         if self.path is not None:
-            try:
-                probe_image(self.path)
-            except MediaError as error:
-                yield error.about("path", "a picture that can be opened")
+            yield from picture_problems(self.path)
 
     def run(self, image: Image | None) -> values.Mask:
         mask = grown(self._made(image), self.grow)

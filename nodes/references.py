@@ -61,9 +61,8 @@ class Referenced(Diffusion[T_co], Generic[T_co]):
         if self.reference is not None:
             encoder = self._seen_by()
             assert isinstance(encoder, Checkpoint), "a checkpoint from a node is put in before"
-            dtype = parts["unet"].checkpoint.dtype
-            told = {**encoder._set(), "dtype": dtype} if dtype else encoder._set()
-            parts[_ENCODER] = self.part(Checkpoint(**told))
+            # What it sees is read by the U-Net's own layers.
+            parts[_ENCODER] = self.part(encoder.in_dtype(parts["unet"].checkpoint.dtype))
             parts[_ADAPTER] = Part(self._adapter().unscaled, on_host=True)
         return parts
 
@@ -94,7 +93,7 @@ class Referenced(Diffusion[T_co], Generic[T_co]):
 
     def assemble(self, pipeline: str, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         if self.reference is not None:
-            more["feature_extractor"] = ip_adapter.processor(models[_ENCODER])
+            more["feature_extractor"] = ip_adapter.processor(models[_ENCODER].config.image_size)
             models = models.without(_ADAPTER)
         return super().assemble(pipeline, models, checkpoint, **more)
 

@@ -71,6 +71,15 @@ def _in_folder(lora: Lora, folder: Path) -> Path:
     return folder / known[0]
 
 
+def header(lora: Lora) -> Shapes | None:
+    """The tensors in an adapter's file, None for one on the hub that is not here yet.
+
+    Raises CheckpointError where there is none, or it is damaged.
+    """
+    path = file(lora)
+    return None if path is None else shapes(path)
+
+
 def fetched(lora: Lora) -> Path:
     """The adapter's file, asked of the hub where it is not here."""
     found = file(lora)

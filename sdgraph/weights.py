@@ -98,6 +98,10 @@ class Checkpoint(Value):
                 refuse_value(f"{cls.__name__}.{key}", "an unknown key", wanted, fix)
         return cls(**data)
 
+    def in_dtype(self, dtype: str | None) -> Checkpoint:
+        """The same weights in another dtype; None leaves it to the device."""
+        return Checkpoint(**{**self._set(), "dtype": dtype})
+
     def as_data(self) -> str | dict[str, Any]:
         """What `parse` takes back: the source, or a dict of the fields when others are set."""
         fields = self._set()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
-from sdgraph.errors import MediaError, Problem
-from sdgraph.media import probe_image, read_image
+from sdgraph.errors import Problem
+from sdgraph.media import read_image
 from sdgraph.node import Node, SourceFile
+from sdgraph.nodes.files import picture_problems
 from sdgraph.values import (
     ControlMap,
     DepthMap,
@@ -35,10 +36,7 @@ class _FromFile(Node[T_co], Generic[T_co]):
     path: SourceFile = Field(description="a picture that is such a map already")
 
     def check(self) -> Iterator[Problem]:
-        try:
-            probe_image(self.path)
-        except MediaError as error:
-            yield error.about("path", "a picture that can be opened")
+        yield from picture_problems(self.path)
 
     def shown(self) -> PIL.Image.Image:
         """The picture as RGB; its alpha plays no part."""

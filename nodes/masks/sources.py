@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import MediaError, Problem, ValueRefused
-from sdgraph.media import probe_image, read_image
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.media import read_image
 from sdgraph.node import In, Node, SourceFile, refuse
+from sdgraph.nodes.files import picture_problems
 from sdgraph.values import Image, Mask
 
 from .pixels import found, fresh
@@ -26,10 +27,7 @@ class MaskFromFile(Node[Mask]):
     path: SourceFile = Field(description="a picture, white where to paint")
 
     def check(self) -> Iterator[Problem]:
-        try:
-            probe_image(self.path)
-        except MediaError as error:
-            yield error.about("path", "a picture that can be opened")
+        yield from picture_problems(self.path)
 
     def run(self) -> Mask:
         return Mask.from_pil(read_image(self.path))

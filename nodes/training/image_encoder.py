@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config
 from sdgraph.errors import Problem
 from sdgraph.loading import quiet
 from sdgraph.node import In, Progress
+from sdgraph.nodes.ip_adapter import encoder_problems, processor
 from sdgraph.values import Checkpoint
 
 from .assembly import fresh_model, load_trained, save_model
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-ARCHITECTURE = "CLIPVisionModelWithProjection"
-
 _SHARPNESS = 1 / 0.07
 """What similarities are multiplied by at first, as in the paper."""
 
@@ -39,13 +37,9 @@ def at_side(pictures: npt.NDArray[np.uint8], side: int) -> Any:
     """
     import numpy as np
     import torch
-    from transformers import CLIPImageProcessorPil
 
-    size = {"height": side, "width": side}
-    processor = CLIPImageProcessorPil(
-        size={"shortest_edge": side}, crop_size=size, do_rescale=False, do_normalize=False
-    )
-    made = [processor(each, return_tensors="np")["pixel_values"][0] for each in pictures]
+    sized = processor(side, do_rescale=False, do_normalize=False)
+    made = [sized(each, return_tensors="np")["pixel_values"][0] for each in pictures]
     return torch.from_numpy(np.stack(made).astype(np.uint8))
 
 
@@ -56,14 +50,6 @@ def as_seen(pictures: Any) -> Any:
 
     mean = torch.tensor(OPENAI_CLIP_MEAN)[:, None, None]
     return (pictures.float() / 255 - mean) / torch.tensor(OPENAI_CLIP_STD)[:, None, None]
-
-
-def encoder_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
-    """Why a checkpoint is no image encoder, as far as configs show."""
-    own = config(checkpoint) if isinstance(checkpoint, Checkpoint) else None
-    if own is not None and ARCHITECTURE not in (own.get("architectures") or ()):
-        named = (own.get("architectures") or [own.get("_class_name", "model of another kind")])[0]
-        yield Problem(field, f"{checkpoint.source}, a {named}", f"a {ARCHITECTURE}")
 
 
 class ImageEncoderTrainee:

@@ -11,6 +11,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.loading import quiet
 from sdgraph.node import In, Progress
+from sdgraph.nodes.ip_adapter import encoder_problems
 from sdgraph.values import Checkpoint
 from sdgraph.weights import Lora
 
@@ -18,7 +19,7 @@ from .assembly import load_trained, save_model, whole
 from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_of, hash_of_state, refuse_changed
-from .image_encoder import as_seen, at_side, encoder_problems
+from .image_encoder import as_seen, at_side
 from .inpaint import pipeline_of
 from .kinds import channel_problems
 from .latents import tokens_of

@@ -407,3 +407,13 @@ def test_the_picture_does_not_depend_on_alpha_of_the_control(session: Session) -
     plain = EdgeMap(clear.numpy[..., :3].copy())
     node = ControlNet(prompt="a", control=marked, steps=1)
     assert run(node, session=session) == run(node.but(control=plain), session=session)
+
+
+def test_a_network_in_a_subfolder_stays_there_in_the_dtype_of_its_base() -> None:
+    network = Checkpoint("someone/networks", subfolder="canny", revision="main")
+    base = Checkpoint("tiny/text-to-image", dtype="bfloat16")
+    node = ControlNet(
+        prompt="a", control=Canny(image=photo(64, 64)), checkpoint=base, controlnet=network
+    )
+    wanted = Checkpoint("someone/networks", subfolder="canny", revision="main", dtype="bfloat16")
+    assert node.parts()["controlnet_0"].checkpoint == wanted

@@ -159,6 +159,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
 
     style = lora(tmp_path / "style", BASES["sd"])
     assert "holds no IP-Adapter" in refused(style)
+    write(tmp_path / "flat.safetensors", {n: s.reshape(-1) for n, s in held.items()})
+    assert "holds no IP-Adapter" in refused(Lora(tmp_path / "flat.safetensors"))
     face = {"image_proj.norm.weight": np.zeros(64, np.float32),
             "image_proj.proj.0.weight": np.zeros((64, 512), np.float32),
             "image_proj.proj.2.weight": np.zeros((64, 64), np.float32),

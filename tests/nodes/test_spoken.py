@@ -186,6 +186,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
     told = refused(wide)
     assert "Stable Diffusion 2.x" in told and "here they are 64" in told
     assert "holds no embedding" in refused(lora(tmp_path / "lora", BASES["sd"]))
+    strange: list[dict[str, Any]] = [
+        {"a.alpha": np.zeros((), np.float32), "b": np.zeros((2, 3), np.float32)},
+        {"a": np.zeros((), np.float32)},
+        {"clip_g": np.zeros((2, 64), np.float32)},
+    ]
+    for held in strange:
+        write(tmp_path / "strange.safetensors", held)
+        assert "holds no embedding" in refused(Lora(tmp_path / "strange.safetensors"))
     shutil.copy(fits.source, tmp_path / "style.pt")
     assert "convert it to safetensors" in refused(Lora(tmp_path / "style.pt"))
     twice = embedding(tmp_path / "more" / "style.safetensors")
