@@ -89,8 +89,9 @@ class Image(_Still):
         """
         import numpy as np
 
-        grey = _eight_bit(picture)
-        return cls(np.asarray(grey.convert("RGBA" if grey.has_transparency_data else "RGB")))
+        shown = _eight_bit(picture)
+        mode = "RGBA" if shown.has_transparency_data else "RGB"
+        return cls(np.asarray(shown if shown.mode == mode else shown.convert(mode)))
 
     @property
     def rgb(self) -> PIL.Image.Image:

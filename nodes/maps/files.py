@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
@@ -22,9 +22,7 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
-if TYPE_CHECKING:
-    import PIL.Image
-
+M = TypeVar("M", bound=ControlMap)
 T_co = TypeVar("T_co", bound=ControlMap, covariant=True)
 
 
@@ -38,51 +36,52 @@ class _FromFile(Node[T_co], Generic[T_co]):
     def check(self) -> Iterator[Problem]:
         yield from picture_problems(self.path)
 
-    def shown(self) -> PIL.Image.Image:
-        """The picture as RGB; its alpha plays no part."""
-        return read_image(self.path).convert("RGB")
+    def read(self, kind: type[M]) -> M:
+        """The picture as a map of a kind; its alpha plays no part."""
+        made = kind.from_pil(read_image(self.path))
+        return made if made.numpy.shape[2] == 3 else kind(made.numpy[..., :3])
 
 
 class EdgesFromFile(_FromFile[EdgeMap]):
     """Hard edges from a file, white on black."""
 
     def run(self) -> EdgeMap:
-        return EdgeMap.from_pil(self.shown())
+        return self.read(EdgeMap)
 
 
 class SoftEdgesFromFile(_FromFile[SoftEdgeMap]):
     """Soft edges from a file, brighter where surer."""
 
     def run(self) -> SoftEdgeMap:
-        return SoftEdgeMap.from_pil(self.shown())
+        return self.read(SoftEdgeMap)
 
 
 class ScribbleFromFile(_FromFile[ScribbleMap]):
     """Hand-drawn lines from a file, white on black."""
 
     def run(self) -> ScribbleMap:
-        return ScribbleMap.from_pil(self.shown())
+        return self.read(ScribbleMap)
 
 
 class PoseFromFile(_FromFile[PoseMap]):
     """Skeletons from a file, drawn as OpenPose does."""
 
     def run(self) -> PoseMap:
-        return PoseMap.from_pil(self.shown())
+        return self.read(PoseMap)
 
 
 class SegmentsFromFile(_FromFile[SegmentMap]):
     """Regions from a file, in the colours of ADE20K's classes."""
 
     def run(self) -> SegmentMap:
-        return SegmentMap.from_pil(self.shown())
+        return self.read(SegmentMap)
 
 
 class NormalsFromFile(_FromFile[NormalMap]):
     """Surface normals from a file: red is left, green is up, blue is near."""
 
     def run(self) -> NormalMap:
-        return NormalMap.from_pil(self.shown())
+        return self.read(NormalMap)
 
 
 class DepthFromFile(_FromFile[DepthMap]):

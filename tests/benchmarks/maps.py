@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -11,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from sdgraph import Node
-from sdgraph.nodes import Canny, NormalsFromDepth, Scribble, SoftEdges
+from sdgraph.nodes import Canny, EdgesFromFile, NormalsFromDepth, Scribble, SoftEdges
 from sdgraph.values import DepthMap, Image
 
 from .timing import Row, paired
@@ -73,6 +75,11 @@ def pairs() -> Iterator[tuple[Node[Any], Callable[[], Pixels]]]:
     yield SoftEdges(image=image), partial(soft_edges, pixels)
     yield Scribble(image=image), partial(scribbled, pixels)
     yield NormalsFromDepth(depth=DepthMap(depth)), partial(normals, depth)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "edges.png")
+        photo.save(path)
+        # The other maps from files are read by the same code.
+        yield EdgesFromFile(path=path), lambda: np.asarray(PIL.Image.open(path).convert("RGB"))
 
 
 def rows() -> Iterator[Row]:

@@ -15,6 +15,7 @@ from sdgraph.nodes import (
     ControlNet,
     DepthFromFile,
     EdgesFromFile,
+    LoadImage,
     NormalsFromFile,
     PoseFromFile,
     Save,
@@ -40,6 +41,7 @@ def test_a_picture_of_any_mode_is_read_as_it_shows(
     path = save_in_mode(picture(31, 17, "cat"), mode, tmp_path)
     made = run(cls(path=path), session=session)
     assert type(made) is cls.output and made.size == (31, 17) and made.numpy.shape == (17, 31, 3)
+    assert np.array_equal(made.numpy, np.asarray(run(LoadImage(path=path), session=session).rgb))
 
 
 def test_edges_that_were_saved_steer_as_those_that_were_made(
