@@ -1,4 +1,4 @@
-"""What can change a result beside a node's parameters and inputs, as texts and keys. Torch-free."""
+"""What can change a result, as texts and keys. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from . import identities, libraries
 from .checkpoints import Part
 from .content import content_of
-from .graph import parts_of
+from .graph import Graph, parts_of
 from .node import Node
 from .stages import Stage
+from .store import result_key
 from .weights import Checkpoint
 
 
@@ -30,6 +31,31 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
         return ""
     read = ",".join(map(identities.whole, _checkpoints_in(node)))
     return f"{read};{libraries.versions(libraries.MODELS)}"
+
+
+def lineages(graph: Graph, device: str, dtype: str | None) -> dict[Node[Any], bytes]:
+    """A key for each result by all that it is made of, told before anything is made.
+
+    Left out are nodes that always run and what reads them, and what reads a checkpoint or a path:
+    such a value names files, which may change while it stays the same.
+    """
+    found: dict[Node[Any], bytes] = {}
+    for node in graph.nodes:
+        if node.effect or node in graph.uncached:
+            continue
+        above = [
+            found[child].hex()
+            for _, child in node.wires
+            if child in found and not _names_files(type(child).definition.output)
+        ]
+        if len(above) == len(node.wires):
+            told = [f"of {each}" for each in above]  # no content of an input
+            found[node] = result_key(node, told, surroundings(node, device, dtype))
+    return found
+
+
+def _names_files(kind: type) -> bool:
+    return issubclass(kind, Checkpoint) or hasattr(kind, "__fspath__")
 
 
 def stage_key(node: Node[Any], stage: Stage, device: str, dtype: str | None) -> bytes:

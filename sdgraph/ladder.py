@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import OutOfMemory, Problem, SdgraphError
+from .errors import OutOfMemory, Problem, SdgraphError, out_of_memory
+from .models import Models
 from .node import Node
+from .recall import Recall
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,29 @@ def _can_run(node: Node[Any]) -> bool:
         return not list(node.check())
     except SdgraphError:
         return False
+
+
+def attempt(
+    lease: AbstractContextManager[Models],
+    work: Callable[[Mapping[str, Any]], Any],
+    arguments: Mapping[str, Any],
+    once_leased: Callable[[], object] | None = None,
+    recall: Recall | None = None,
+) -> tuple[str | None, Any]:
+    """What stopped a node's work for want of memory, if anything did; and what it made."""
+    try:
+        with lease as models:
+            if once_leased is not None:
+                once_leased()
+            models = replace(models, recall=recall) if recall is not None else models
+            return None, work({**arguments, "models": models})
+    except Exception as error:
+        said = out_of_memory(error)
+        if said is None:
+            raise
+        # Frames hold tensors, and would until the next rung is through.
+        traceback.clear_frames(error.__traceback__)
+        return said, None
 
 
 def exhausted(device: str, said: str, tried: list[str]) -> OutOfMemory:

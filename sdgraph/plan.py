@@ -23,10 +23,11 @@ from .forecast import (
 )
 from .glance import seen_once
 from .graph import Graph, late_checkpoint, parts_of
-from .keys import stage_key, surroundings
+from .keys import stage_key
+from .lookup import LookedUp, look_up
 from .node import Node
 from .residency import Tier
-from .store import Found, Store, result_key
+from .store import Found, Store
 from .weights import Checkpoint
 
 
@@ -73,6 +74,8 @@ class Step:
     found: Found | None = field(default=None, repr=False, compare=False)
     """What is remembered, kept here lest the store forget it before the step's turn."""
     stages: tuple[Kept, ...] = ()
+    alias: bytes | None = field(default=None, repr=False)
+    """The key of its result by its lineage, under which it is to be found too."""
 
     @property
     def loads(self) -> tuple[Resident, ...]:
@@ -148,12 +151,11 @@ def plan(
     room, held = room or Room(), held or {}
     # One variant after another; generations would take a layer of all of them at a time.
     order = list(graph.nodes) if graph.variants else graph.in_generations()
-    keys, remembered = {}, dict(made or {})
-    if store is not None:
-        keys = _remember(remembered, graph, store, device, dtype)
+    known = look_up(graph, store, device, dtype, made or {})
+    remembered = known.found
     needed = _needed(graph, order, remembered)
     steps = [
-        _step(node, graph.names[node], keys.get(node), remembered.get(node), stages, device, dtype)
+        _step(node, graph.names[node], known, stages, device, dtype)
         for node in order
         if node in needed
         for stages in [_stages(node, graph, store, device, dtype) if node not in remembered else ()]
@@ -226,34 +228,17 @@ def _stages(
 
 
 def _step(
-    node: Node[Any], name: str, key: bytes | None, found: Found | None, stages: tuple[Kept, ...],
+    node: Node[Any], name: str, known: LookedUp, stages: tuple[Kept, ...],
     device: str, dtype: str | None,
 ) -> Step:  # fmt: skip
+    found = known.found.get(node)
     spared = {part for stage in stages if stage.found is not None for part in stage.parts}
     uses = _uses(node, device, dtype or "float32", spared) if found is None else ()
     sizes = {use.name: use.resident.bytes for use in uses}
     working = node.working_memory(sizes, dtype or "float32") if uses else 0
     action: Literal["run", "reuse"] = "run" if found is None else "reuse"
-    return Step(node, name, action, key, uses, working, found=found, stages=stages)
-
-
-def _remember(
-    found: dict[Node[Any], Found], graph: Graph, store: Store, device: str, dtype: str | None
-) -> dict[Node[Any], bytes]:
-    """Adds to `found` what is remembered; every key that can be known before the run."""
-    keys: dict[Node[Any], bytes] = {}
-    for node in graph.nodes:
-        if node in found or node in graph.uncached or late_checkpoint(node):
-            continue
-        inputs = [found[child].content for _, child in node.wires if child in found]
-        if len(inputs) < len(node.wires):
-            continue
-        key = result_key(node, inputs, surroundings(node, device, dtype))
-        keys[node] = key
-        there = None if node.effect else store.get(key)
-        if there is not None:
-            found[node] = there
-    return keys
+    key, alias = known.keys.get(node), known.aliases.get(node)
+    return Step(node, name, action, key, uses, working, found=found, stages=stages, alias=alias)
 
 
 def _needed(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import records
+from .aliases import Aliases
 from .errors import MediaError
 from .files import home, write_beside
 from .records import Damaged, Header, Newer, Unkept
@@ -85,6 +86,7 @@ class Shelf:
         self.folder = home() / "results" if folder is None else Path(folder)
         self.limit = limit
         self._root = f"{self.folder}{os.sep}"  # a thousand paths are joined faster as texts
+        self.aliases = Aliases(self.folder)
         self.troubles: deque[str] = deque()
         """What went wrong and has not been told yet."""
         self._told: set[str] = set()
@@ -186,6 +188,7 @@ class Shelf:
                 if held > limit and _remove(each.path):
                     held, count, freed = held - each.bytes, count + 1, freed + each.bytes
         self._held, self._written = held, 0
+        self.aliases.prune(lambda key: Path(self.place(key)).exists())
         with suppress(OSError):
             (self.folder / _LOOKED).touch()
         return count, freed

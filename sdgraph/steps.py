@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Container, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import devices, events, provenance
 from .content import content_of
-from .errors import NodeFailed, ValueRefused, out_of_memory
+from .errors import NodeFailed, SdgraphError, ValueRefused
 from .graph import late_checkpoint, plain_name
 from .itinerary import Itinerary
 from .keys import surroundings
-from .ladder import exhausted, rungs
+from .ladder import attempt, exhausted, rungs
 from .models import ModelCache, Models, Planned
 from .node import Node
 from .plan import Plan, Step, demands
 from .ports import a
 from .reading import Reader, Reading
-from .recall import Recall, recalling
+from .recall import recalling
 from .series import Series, once_for_each
 from .shelf import Lost
 from .store import Found, Remembered, Store, result_key
@@ -73,6 +71,8 @@ class Steps:
         self._stop = threading.Event()
         self._altered: dict[Node[Any], list[str]] = {}
         """Nodes that were made in another way than asked for, so that memory held out, and how."""
+        self._changed = False
+        """Whether a file that was read is another than when this was planned."""
         self._places = {step.node: place for place, step in enumerate(plan.steps)}
         moves = [step.moves for step in plan.steps]
         self._itinerary = Itinerary(demands(plan.steps), moves, plan.device, plan.room, plan.held)
@@ -101,15 +101,23 @@ class Steps:
         found = step.found
         if found is None and key is not None and store is not None:
             found = store.get(key)
+            if found is not None:
+                self._add_alias(step, key)
         if found is not None and self._reuses(step, found):
             return
         began = self._clock.now()
         value = self._run(step)
         seconds = self._clock.now() - began
         self.results[node] = value
-        if key is not None and store is not None and node not in self._altered:
+        if (
+            store is not None
+            and key is not None
+            and node not in self._altered
+            and self._read_what_was_planned(step, key)
+        ):
             made = store.put(key, value, node=type(node).__name__, seconds=seconds)
             self._contents[node] = made.content
+            self._add_alias(step, key)
         self._tell_troubles()
         # Told when it is kept: what was told of is there after any end of the process.
         file = str(value) if node.effect and isinstance(value, Path) else None
@@ -154,14 +162,37 @@ class Steps:
         self._clock.emit(events.Skipped, step.name, failed.name)
 
     def _key(self, step: Step) -> bytes | None:
-        if step.key is not None or step.found is not None:
-            return step.key
+        known = step.key is not None or step.found is not None
+        return step.key if known else self._key_now(step)
+
+    def _key_now(self, step: Step) -> bytes:
         node = step.node
         inputs = [self._content(child) for _, child in node.wires]
         if late_checkpoint(node):
             node = self._with_checkpoints(node)
         around = surroundings(node, self._plan.device, self._plan.dtype)
         return result_key(step.node, inputs, around)
+
+    def _read_what_was_planned(self, step: Step, key: bytes) -> bool:
+        """Whether the files that a step has read are those its key was made of."""
+        known = type(step.node).definition
+        if not known.sources and not known.weights:
+            return True
+        try:
+            same = self._key_now(step) == key
+        except (OSError, SdgraphError):
+            same = False
+        if not same:
+            self._changed = True
+            told = f"{step.name}: a file it reads changed while this ran; its result is not kept"
+            self._clock.emit(events.Warned, told)
+        return same
+
+    def _add_alias(self, step: Step, key: bytes) -> None:
+        """Lets the result be found by its lineage, unless that may have been departed from."""
+        read = step.node.wires and not self._altered and not self._changed
+        if read and step.alias is not None and self._store is not None:
+            self._store.add_alias(step.alias, key)
 
     def _content(self, node: Node[Any]) -> str:
         if node not in self._contents:
@@ -191,7 +222,7 @@ class Steps:
     def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What the node makes with its models; out of memory, by the next rung of the ladder."""
         recall = recalling(step, self._stages)
-        said, value = _attempt(
+        said, value = attempt(
             self._lease(node, step), self._work(step, node), arguments, self._reads(step), recall
         )
         tried: list[str] = []
@@ -205,7 +236,7 @@ class Steps:
                 self._altered.setdefault(step.node, []).append(rung.told)
             dtype = self._dtype if rung.device != "cpu" else devices.dtype_for("cpu")
             lease = self._models.lease(rung.node.parts(), rung.device, dtype, self._report)
-            said, value = _attempt(lease, self._work(step, rung.node), arguments)
+            said, value = attempt(lease, self._work(step, rung.node), arguments)
             if said is None:
                 break
         if said is not None:
@@ -277,29 +308,6 @@ class Steps:
             self.bytes_loaded += details["file_bytes"]
         kinds = {"loaded": events.Loaded, "evicted": events.Evicted, "moved": events.Moved}
         self._clock.emit(partial(kinds[happened], **details))
-
-
-def _attempt(
-    lease: AbstractContextManager[Models],
-    work: Callable[[Mapping[str, Any]], Any],
-    arguments: Mapping[str, Any],
-    once_leased: Callable[[], object] | None = None,
-    recall: Recall | None = None,
-) -> tuple[str | None, Any]:
-    """What stopped the node for want of memory, if anything did; and what it made."""
-    try:
-        with lease as models:
-            if once_leased is not None:
-                once_leased()
-            models = replace(models, recall=recall) if recall is not None else models
-            return None, work({**arguments, "models": models})
-    except Exception as error:
-        said = out_of_memory(error)
-        if said is None:
-            raise
-        # Frames hold tensors, and would until the next rung is through.
-        traceback.clear_frames(error.__traceback__)
-        return said, None
 
 
 def _of_kind(node: Node[Any], value: Any) -> Any:

@@ -24,6 +24,9 @@ from .weights import Checkpoint
 
 DEFAULT_BYTES = 512 * 2**20
 
+_SPARE_ALIASES = 1024
+"""So many more than two for each result in memory, and those of forgotten results are let go."""
+
 
 def result_key(node: Node[Any], inputs: Iterable[str], surroundings: str = "") -> bytes:
     """The key of a node's result: what it is, and the content of all it reads.
@@ -83,6 +86,7 @@ class Store:
         self.bytes = 0
         self.shelf = None if folder is None else Shelf(Path(folder), disk)
         self._results: OrderedDict[bytes, Remembered] = OrderedDict()
+        self._aliases: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
 
     def get(self, key: bytes) -> Found | None:
@@ -113,6 +117,23 @@ class Store:
             self.shelf.put(key, value, made.content, node=node, seconds=seconds, files=made.files)
         return made
 
+    def by_alias(self, alias: bytes) -> Found | None:
+        """What is remembered under the key that an alias leads to, or None."""
+        key = self._aliases.get(alias)
+        if key is None and self.shelf is not None:
+            key = self.shelf.aliases.get(alias)
+        return None if key is None else self.get(key)
+
+    def add_alias(self, alias: bytes, key: bytes) -> None:
+        """Lets a key be found by an alias too."""
+        with self._lock:
+            if len(self._aliases) > _SPARE_ALIASES + 2 * len(self._results):
+                here = self._aliases.items()
+                self._aliases = {name: to for name, to in here if to in self._results}
+            self._aliases[alias] = key
+        if self.shelf is not None:
+            self.shelf.aliases.put(alias, key)
+
     def read(self, found: Found) -> Any:
         """The value of what was found, from now on held in memory; raises Lost."""
         value = found.value
@@ -129,6 +150,7 @@ class Store:
         """Forgets everything in memory."""
         with self._lock:
             self._results.clear()
+            self._aliases.clear()
             self.bytes = 0
 
     def _hold(self, key: bytes, made: Remembered) -> None:

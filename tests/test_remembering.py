@@ -293,6 +293,28 @@ def test_who_changes_a_node_of_their_own_gets_what_it_makes_now(
     assert values == [1, 2]
 
 
+def test_what_was_made_of_a_file_that_changed_meanwhile_is_not_kept(
+    folder: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "text.txt"
+    source.write_text("first")
+    last = toys.Join(words=[toys.Read(path=source), "of all"])
+
+    def changed(event: events.Event) -> None:
+        told.append(event)
+        if isinstance(event, events.RunStarted):
+            source.write_text("second")
+
+    told: list[events.Event] = []
+    session = anew(folder)
+    results = session.run(Graph.of(last, names={last: "last"}), changed)
+    assert results["last"] == "second of all"
+    assert sum("changed" in each.message for each in told if isinstance(each, events.Warned)) == 1
+    source.write_text("first")
+    for each in (session, anew(folder)):
+        assert run(last, session=each) == "first of all"
+
+
 def test_a_plan_reuses_what_a_run_remembered(folder: Path) -> None:
     done(anew(folder), add(4))
     made = anew(folder).plan(Graph.of(add(4)))

@@ -1,0 +1,78 @@
+"""What is remembered of a graph, looked up from its targets down: no further than is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .graph import Graph, late_checkpoint
+from .keys import lineages, surroundings
+from .node import Node
+from .store import Found, Store, result_key
+
+
+class LookedUp(NamedTuple):
+    """What a store knows of the results of a graph."""
+
+    found: dict[Node[Any], Found]
+    """Those that are remembered, as far as anything asks for them."""
+    keys: dict[Node[Any], bytes]
+    """Keys by content, as far as they are needed and can be known before the run."""
+    aliases: Mapping[Node[Any], bytes]
+    """Keys by lineage, under which results are to be found next time."""
+
+
+def look_up(
+    graph: Graph,
+    store: Store | None,
+    device: str,
+    dtype: str | None,
+    made: Mapping[Node[Any], Found],
+) -> LookedUp:
+    """What is remembered of a graph's targets, or else of what they are made of, and so on.
+
+    `made` are results that are there already. A result is looked for by its lineage first, for
+    then nothing that it was made of need be looked at, or even be remembered any more; where that
+    fails, by its inputs' contents, so that other ways to the same inputs lead to it too.
+    """
+    if store is None:
+        return LookedUp(dict(made), {}, {})
+    aliases = lineages(graph, device, dtype)
+    told = LookedUp(dict(made), {}, aliases if not made else {})
+    wanted = _by_lineage(told.found, graph, store, aliases)
+    for node in graph.nodes:
+        if node not in wanted or node in graph.uncached or late_checkpoint(node):
+            continue
+        inputs = [told.found[child].content for _, child in node.wires if child in told.found]
+        if len(inputs) < len(node.wires):
+            continue
+        key = told.keys[node] = result_key(node, inputs, surroundings(node, device, dtype))
+        there = None if node.effect else store.get(key)
+        if there is not None:
+            told.found[node] = there
+            if node.wires and node in told.aliases:
+                store.add_alias(aliases[node], key)
+    return told
+
+
+def _by_lineage(
+    found: dict[Node[Any], Found],
+    graph: Graph,
+    store: Store,
+    aliases: Mapping[Node[Any], bytes],
+) -> set[Node[Any]]:
+    """Adds to `found`; returns the nodes that must be looked for in another way."""
+    wanted: set[Node[Any]] = set()
+    waiting = list(graph.targets)
+    while waiting:
+        node = waiting.pop()
+        if node in wanted or node in found:
+            continue
+        alias = aliases.get(node) if node.wires else None  # without inputs both keys are the same
+        there = None if alias is None else store.by_alias(alias)
+        if there is not None:
+            found[node] = there
+        else:
+            wanted.add(node)
+            waiting.extend(child for _, child in node.wires)
+    return wanted

@@ -1,0 +1,186 @@
+"""A graph is looked up from its targets: no further than is needed, and never wrongly."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdgraph import Checkpoint, Graph, Session, events, records, run
+from sdgraph.models import ModelCache
+from sdgraph.node import In, Node
+from sdgraph.records import Header
+from sdgraph.shelf import Shelf
+from sdgraph.store import Store
+from tests import fakes, strategies, test_ladder, toys
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Header]]:
+    """The headers that were read from disk."""
+    headers: list[Header] = []
+    read = records.read_header
+
+    def reading(path: str | Path) -> Header:
+        headers.append(read(path))
+        return headers[-1]
+
+    monkeypatch.setattr(records, "read_header", reading)
+    yield headers
+
+
+def ran(folder: Path, *targets: Node[object]) -> list[str]:
+    """The types of the toys that ran in a session that has nothing in memory."""
+    toys.ran.clear()
+    Session(device="cpu", dtype="float32", store=Store(folder=folder)).run(Graph.of(*targets))
+    return list(toys.ran)
+
+
+def chain(first: int, length: int = 9) -> Node[int]:
+    node: Node[int] = toys.Number(value=first)
+    for _ in range(length):
+        node = toys.Add(a=node, b=1)
+    return node
+
+
+def forget(folder: Path, *types: str) -> None:
+    shelf = Shelf(folder)
+    for entry in list(shelf.entries()):
+        header = shelf.header(entry)
+        if header is not None and header.node in types:
+            Path(entry.path).unlink()
+
+
+def test_of_a_remembered_target_nothing_that_it_reads_is_looked_at(
+    folder: Path, looked: list[Header]
+) -> None:
+    ends = [chain(100 * n) for n in range(5)]
+    ran(folder, *ends)
+    looked.clear()
+    assert ran(folder, *ends[:-1], chain(900)) == ["Number", *["Add"] * 9]
+    assert len(looked) == 4
+
+
+def test_a_target_is_found_when_all_that_it_reads_is_forgotten(folder: Path) -> None:
+    end = toys.Halve(a=chain(4))
+    ran(folder, end)
+    forget(folder, "Number", "Add")
+    assert ran(folder, end) == []
+    forget(folder, "Halve")
+    assert ran(folder, end) == ["Number", *["Add"] * 9, "Halve"]
+
+
+def test_what_was_found_by_content_is_found_by_lineage_from_then_on(
+    folder: Path, looked: list[Header]
+) -> None:
+    end = toys.Halve(a=toys.Add(a=toys.Number(value=4), b=1))
+    same = toys.Halve(a=toys.Add(a=toys.Number(value=5)))
+    ran(folder, end)
+    assert ran(folder, same) == ["Number", "Add"]  # 5 = 4 + 1, found while it ran
+    looked.clear()
+    assert ran(folder, same) == [] and len(looked) == 1
+    shutil.rmtree(folder)
+    ran(folder, same, end)
+    for link in folder.rglob("*.alias"):
+        link.unlink()
+    for seen in (3, 1):  # found while it was planned
+        looked.clear()
+        assert ran(folder, same) == [] and len(looked) == seen
+
+
+def test_a_file_that_changed_is_seen_from_the_end_of_a_chain(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "x.txt"
+    end = toys.Join(words=[toys.Join(words=[toys.Read(path=source), "y"])])
+    for text, wanted in (
+        ("a", ["Read", "Join", "Join"]),
+        ("b", ["Read", "Join", "Join"]),
+        ("a", []),
+    ):
+        source.write_text(text)
+        assert ran(folder, end) == wanted
+        assert run(end, session=Session(store=Store(folder=folder))) == f"{text} y"
+
+
+class Source(Node[str]):
+    """Where a checkpoint comes from, with its vae's first bytes."""
+
+    checkpoint: In[Checkpoint]
+
+    def run(self, checkpoint: Checkpoint) -> str:
+        toys.ran.append("Source")
+        return (Path(str(checkpoint.source)) / "vae" / fakes.WEIGHTS).read_text("latin-1")[-1:]
+
+
+def test_what_reads_a_trained_checkpoint_follows_its_files(folder: Path, tmp_path: Path) -> None:
+    made = fakes.checkpoint(tmp_path / "made", vae=fakes.safetensors(b"1"))
+    end = toys.Join(words=[Source(checkpoint=toys.Train(source=str(made))), "!"])
+    assert ran(folder, end) == ["Train", "Source", "Join"] and ran(folder, end) == []
+    (made / "vae" / fakes.WEIGHTS).write_bytes(fakes.safetensors(b"2"))
+    assert ran(folder, end) == ["Train", "Source", "Join"]
+    assert run(end, session=Session(store=Store(folder=folder))) == "2 !"
+
+
+def test_what_always_runs_does_so_below_what_is_remembered(folder: Path, tmp_path: Path) -> None:
+    number = toys.Number(value=4)
+    end = toys.Halve(a=toys.Add(a=number, b=1))
+    for _ in range(2):
+        toys.ran.clear()
+        Session(store=Store(folder=folder)).run(Graph.of(end, uncached=[number]))
+        assert toys.ran[0] == "Number"
+    assert toys.ran == ["Number"]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["planned once", "planned anew"])
+def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, lost: bool
+) -> None:
+    monkeypatch.setattr("sdgraph.devices.choose", lambda device: device)
+    monkeypatch.setattr("sdgraph.devices.give_back", lambda device, collect=True: None)
+    whole = fakes.safetensors(b"u" * 7)
+    one = Checkpoint(fakes.checkpoint(tmp_path / "one", unet=whole, vae=fakes.safetensors(b"v")))
+    cache = ModelCache(fakes.Loader(), probe=lambda device: 10**6, reserve=0)
+    here = Session(device="cuda", dtype="float16", models=cache, store=Store(folder=folder))
+    text = toys.Text(text="text")
+    run(text, session=here)
+    end = toys.Join(words=[test_ladder.Hungry(checkpoint=one, fails=3), text])
+
+    def damage(event: events.Event) -> None:
+        """What is lost once a run is planned has the rest planned anew, after what can be done."""
+        if lost and isinstance(event, events.RunStarted):
+            forget(folder, "Text")
+
+    for fails, size in ((0, "small"), (99, "large"), (99, "large")):
+        test_ladder.tries[:] = [("", "")] * fails
+        here.store = Store(folder=folder)
+        graph = Graph.of(end, names={end: "end"})
+        assert here.run(graph, damage) == {"end": f"{size} on cuda text"}
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("results")
+    for _ in range(data.draw(st.integers(2, 5))):
+        made = data.draw(strategies.graphs())
+        names = {node: f"n{place}" for place, node in enumerate(made)}
+        graph = Graph.of(*made[-3:], names=names)
+        alone = Session(device="cpu", dtype="float32", store=None).run(graph)
+        for _ in range(2):
+            toys.ran.clear()
+            here = Session(device="cpu", dtype="float32", store=Store(folder=folder))
+            assert here.run(graph) == alone
+        assert toys.ran == []
+        for path in sorted(folder.rglob("??/*")):
+            if data.draw(st.integers(0, 3)) == 0:
+                path.unlink()
