@@ -108,14 +108,16 @@ def _marks(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 def _below(folder: Path, checkpoint: Checkpoint) -> Path:
     """The folder of a checkpoint in that of its source; raises CheckpointError for none."""
-    found = folder / (checkpoint.subfolder or "")
+    if not checkpoint.subfolder:
+        return folder
+    found = folder / checkpoint.subfolder
     if not found.is_dir():
         folders = sorted(each.name for each in folder.iterdir() if each.is_dir())
         problem = Problem(
             f"{checkpoint.source}: subfolder",
             f"no folder {checkpoint.subfolder}",
             f"one of {', '.join(folders)}" if folders else "none: it has no folders",
-            did_you_mean(checkpoint.subfolder or "", folders),
+            did_you_mean(checkpoint.subfolder, folders),
         )
         raise CheckpointError(problem)
     return found

@@ -44,6 +44,8 @@ class Component:
     """Whether it is kept in host memory and not on its device."""
     pinned: bool = False
     """Whether a person asked that it stays."""
+    in_run: bool = False
+    """Whether a run that goes on has leased it."""
     used_at: float = field(default_factory=time.monotonic)
     """When a lease of it last ended."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -13,10 +14,35 @@ from typing import Any
 
 from . import adapters, checkpoints, devices
 from .checkpoints import Part
-from .errors import CheckpointError, Problem
+from .errors import CheckpointError, OutOfMemory, Problem, out_of_memory
 from .weights import QUANTIZATIONS, Lora
 
+Loader = Callable[[Part, str, str], Any]
+"""Loads a part in a dtype onto a device."""
+
+# One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
+_one_at_a_time = threading.Lock()
+
 _PATTERNS = 8192
+
+
+def load_or_say(load: Loader, part: Part, dtype: str, device: str) -> Any:
+    """What a loader loads; raises CheckpointError, or OutOfMemory, whatever it raises."""
+    try:
+        with _one_at_a_time:
+            return load(part, dtype, device)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # Frames of the failed load hold tensors; `from None` with a text lets them go.
+        error.__traceback__ = None
+        if (said := out_of_memory(error)) is not None:
+            raise OutOfMemory(said) from None
+        # The libraries raise many kinds for a damaged file.
+        raise CheckpointError(
+            f"{part}: cannot be loaded ({type(error).__name__}: {error}); the files may be "
+            "damaged or of another kind"
+        ) from None
 
 
 def load_quietly(part: Part, dtype: str, device: str) -> Any:

@@ -21,16 +21,12 @@ from .components import Component as Component
 from .components import Models as Models
 from .components import Planned as Planned
 from .components import resident, source_of
-from .errors import CheckpointError, OutOfMemory, out_of_memory
 from .footprint import bytes_of
 from .forecast import UNBOUND, Demand, Key, Move, Residence, Resident, Room, excess, room_for
 from .identities import identity
-from .loading import load_quietly, refuse_device
+from .loading import Loader, load_or_say, load_quietly, refuse_device
 from .residency import Budgets, Held, Tier
 from .weights import Checkpoint
-
-Loader = Callable[[Part, str, str], Any]
-"""Loads a part in a dtype onto a device."""
 
 Report = Callable[..., None]
 
@@ -39,9 +35,6 @@ Watch = Callable[[Iterable[Component]], None]
 
 Moves = Callable[[Sequence[Resident], Residence], Sequence[Move]]
 """Says what is to be done to memory before components are leased, memory being so."""
-
-# One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
-_loading = threading.Lock()
 
 
 @dataclass
@@ -69,6 +62,8 @@ class ModelCache:
         self._lock = threading.RLock()
         self._pins: frozenset[str] = frozenset()
         self._timer: threading.Timer | None = None
+        self._runs = 0
+        """How many runs are going on."""
 
     @contextmanager
     def lease(
@@ -95,6 +90,7 @@ class ModelCache:
                 for name, each in wanted.items():
                     held[name] = self._components[each.key]
                     held[name].leases += 1
+                    held[name].in_run = self._runs > 0
                     self._components.move_to_end(each.key)
                 self._settle(device, report)
             except BaseException:
@@ -152,8 +148,26 @@ class ModelCache:
             self._perform([Move("drop", each.resident) for each in free], {}, report)
             return sum(each.bytes for each in free)
 
-    def rest(self) -> None:
-        """Called when a run is over: from now on `keep_alive` counts."""
+    @contextmanager
+    def during_run(self) -> Iterator[None]:
+        """For the time of a run: what it leases counts as its own until the block ends.
+
+        From then on `keep_alive` counts.
+        """
+        with self._lock:
+            self._runs += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._runs -= 1
+                if not self._runs:
+                    for each in self._components.values():
+                        each.in_run = False
+                    self.watch(self._components.values())
+            self._rest()
+
+    def _rest(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self.keep_alive is None:
@@ -162,7 +176,7 @@ class ModelCache:
         left = [each.used_at for each in self.loaded() if each.free]
         if left:
             wait = max(0.0, min(left) + self.keep_alive - time.monotonic())
-            self._timer = threading.Timer(wait, self.rest)
+            self._timer = threading.Timer(wait, self._rest)
             self._timer.daemon = True
             self._timer.start()
 
@@ -272,22 +286,7 @@ class ModelCache:
     def _load(self, wanted: Resident, part: Part, report: Report | None) -> Component:
         _, dtype, device = wanted.key
         started = time.perf_counter()
-        try:
-            with _loading:
-                module = self.load(part, dtype, device)
-        except CheckpointError:
-            raise
-        except Exception as error:
-            if (said := out_of_memory(error)) is not None:
-                error.__traceback__ = None
-                raise OutOfMemory(said) from None
-            # The libraries raise many kinds for a damaged file. Frames of the failed load hold
-            # tensors: `from None` with a text lets them go.
-            error.__traceback__ = None
-            raise CheckpointError(
-                f"{part}: cannot be loaded ({type(error).__name__}: {error}); the files may be "
-                "damaged or of another kind"
-            ) from None
+        module = load_or_say(self.load, part, dtype, device)
         size, read = bytes_of(module), checkpoints.size(part)
         _tell(report, "loaded", component=wanted.name, bytes=size, file_bytes=read, device=device,
               seconds=time.perf_counter() - started)  # fmt: skip

@@ -16,6 +16,7 @@ from .models import ModelCache
 from .node import Node
 from .plan import Plan
 from .plan import plan as make_plan
+from .results import Results
 from .schedule import Schedule
 from .shelf import Lost
 from .steps import Steps
@@ -80,7 +81,8 @@ class Session:
         with one_look():
             _refuse_problems(graph)
             found = self._surely_planned(graph, made)
-        if fetches := found.fetches:
+            fetches = found.fetches
+        if fetches:
             _fetch(graph, fetches, clock)
             with one_look():
                 _refuse_problems(graph)
@@ -89,25 +91,23 @@ class Session:
 
     def _carried_out(self, plan: Plan, clock: events.Clock, keep_going: bool) -> dict[Any, Any]:
         """Walks a plan; where what was remembered is lost, plans the rest anew."""
-        made: dict[Node[Any], Found] = {}
+        results = Results(self.store, clock)
         loads = bytes_loaded = 0
         while True:
             steps = Steps(
-                plan, self.models, self.store, plan.dtype or "float32", clock, made,
-                metadata=self.metadata,
-            )  # fmt: skip
+                plan, self.models, results, plan.dtype or "float32", clock, metadata=self.metadata
+            )
             try:
-                Schedule(plan, steps, keep_going=keep_going).execute()
+                with self.models.during_run():
+                    Schedule(plan, steps, keep_going=keep_going).execute()
                 break
             except Lost:
-                made = steps.made()
-                plan = self._prepared(plan.graph, clock, made)
+                plan = self._prepared(plan.graph, clock, results.planned_anew())
             finally:
                 steps.close()
-                self.models.rest()
                 loads, bytes_loaded = loads + steps.loads, bytes_loaded + steps.bytes_loaded
         clock.emit(events.RunFinished, clock.now(), loads, bytes_loaded)
-        return steps.results
+        return results.values
 
     def _surely_planned(self, graph: Graph, made: Mapping[Node[Any], Found] | None) -> Plan:
         """The plan on a device that is there; torch is asked where a node needs it."""

@@ -43,13 +43,14 @@ class Record:
     """Tells other processes what a cache of this one holds, for as long as it lives."""
 
     def __init__(self) -> None:
-        self._told: list[list[object]] = []
+        self._told: list[list[Any]] = []
         self._path: Path | None = None
         self._about: dict[str, object] = {"process": 0}
 
     def __call__(self, held: Iterable[Component]) -> None:
         """Puts what is held now in place of what was told before; never raises for the disk."""
-        rows = [[each.name, each.bytes, _where(each), each.why] for each in held]
+        # By name, for which one was used last changes with every node.
+        rows = sorted([each.name, each.bytes, _where(each), _why(each)] for each in held)
         # A fork inherits what its parent has told, and has told nothing itself.
         if self._about["process"] != os.getpid():
             self._about, self._path, self._told = _process(), None, []
@@ -60,7 +61,7 @@ class Record:
         with suppress(OSError, RuntimeError):
             self._tell(rows)
 
-    def _tell(self, rows: list[list[object]]) -> None:
+    def _tell(self, rows: list[list[Any]]) -> None:
         if self._path is None:
             folder = _folder()
             folder.mkdir(parents=True, exist_ok=True)
@@ -153,6 +154,11 @@ def _machine() -> str:
 def _where(component: Component) -> str:
     device = component.key[2]
     return "host" if component.parked or device == "cpu" else device
+
+
+def _why(component: Component) -> str:
+    """Why it is held; a run's leases come and go with every node, and are not told one by one."""
+    return "used by a run" if component.in_run else component.why
 
 
 def _folder() -> Path:

@@ -157,7 +157,16 @@ def dumped(data: dict[str, Any]) -> str:
 
 
 def _flow(value: Any) -> str:
+    """The value on one line; most entries of a sweep's records are those of the one before."""
     told = repr(value)
+    if told not in _written:
+        if len(_written) >= _MOST_WRITTEN:
+            _written.clear()
+        _written[told] = _dumped_flow(value, told)
+    return _written[told]
+
+
+def _dumped_flow(value: Any, told: str) -> str:
     # libyaml is six times as fast, and writes these as PyYAML does; others it escapes.
     fast = told.isascii() and "\\" not in told and "'':" not in told
     text = yaml.dump(
@@ -168,3 +177,6 @@ def _flow(value: Any) -> str:
 
 
 _NO_WIDTH = 2**31 - 1
+_MOST_WRITTEN = 1024
+_written: dict[str, str] = {}
+"""What values are written as, by what Python shows of them, which tells any two apart."""

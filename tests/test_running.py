@@ -16,11 +16,12 @@ import pytest
 from sdgraph import running
 from sdgraph.checkpoints import Part
 from sdgraph.cli import main
+from sdgraph.graph import Graph
 from sdgraph.models import ModelCache
 from sdgraph.residency import Budgets
 from sdgraph.run import Session
 from sdgraph.values import Checkpoint
-from tests import fakes
+from tests import fakes, toys
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,7 +32,7 @@ from sdgraph.checkpoints import Part
 from sdgraph.models import ModelCache
 from sdgraph.running import Record
 from sdgraph.values import Checkpoint
-from tests import fakes
+from tests import fakes, toys
 
 model = Checkpoint(Path(sys.argv[1]))
 cache = ModelCache(fakes.Loader(), probe=lambda device: 10**9, reserve=0, watch=Record())
@@ -302,7 +303,7 @@ from sdgraph import running
 from sdgraph.checkpoints import Part
 from sdgraph.models import ModelCache
 from sdgraph.values import Checkpoint
-from tests import fakes
+from tests import fakes, toys
 
 unet = {"unet": Part(Checkpoint(Path(sys.argv[1])), "unet")}
 cache = ModelCache(fakes.Loader(), watch=running.Record())
@@ -351,4 +352,26 @@ def test_a_run_of_the_command_line_tells_what_it_holds(
     with pytest.raises(SystemExit) as ended:
         main(["run", str(flow), "--nodes", str(pack), "--device", "cpu", "--quiet"])
     assert ended.value.code == 0
-    assert "tiny/turbo/unet: leased by 1 node\n" in capsys.readouterr().out
+    assert "tiny/turbo/unet: used by a run\n" in capsys.readouterr().out
+
+
+def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
+    home: Path, model: Path
+) -> None:
+    class Counting(running.Record):
+        def _tell(self, rows: list[list[object]]) -> None:
+            told.append([str(row[3]) for row in rows])
+            super()._tell(rows)
+
+    told: list[list[str]] = []
+    cache = ModelCache(fakes.Loader(), watch=Counting())
+    here = Session(device="cpu", dtype="float32", models=cache, store=None)
+    node = toys.Dream(prompt="0", checkpoint=Checkpoint(model))
+    for number in range(1, 20):
+        node = toys.Dream(prompt=node, checkpoint=Checkpoint(model), steps=number)
+    for loads in (2, 0):
+        told.clear()
+        here.run(Graph.of(node))
+        assert len(told) == loads + 2
+        assert told[-2:] == [["used by a run"] * 2, ["kept until its room is wanted"] * 2]
+    assert [row.why for row in running.held()] == ["kept until its room is wanted"] * 2

@@ -88,6 +88,11 @@ def test_a_scheduler_is_never_the_same_object_twice() -> None:
     assert first is not second
     first.set_timesteps(5)
     assert (first.num_inference_steps, second.num_inference_steps) == (5, None)
+    first.register_to_config(steps_offset=7)  # as some pipelines do
+    first.alphas_cumprod.zero_()
+    third = make_scheduler(Checkpoint("tiny/text-to-image"), None)
+    assert third.config == second.config != first.config
+    assert third.alphas_cumprod.equal(second.alphas_cumprod)
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
