@@ -6,6 +6,7 @@ Each of these is a listener of events, made by `watching`. rich is imported when
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+_ASKED = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Variables by which rich is told to take a stream for a terminal."""
 _PIPE_WIDTH = 1000
 _NAME_WIDTH = 30
 _SHOWN = 10
@@ -42,13 +45,24 @@ def console(stream: TextIO | None = None) -> Console:
     return made
 
 
+def _is_plain(stream: TextIO) -> bool:
+    """Whether a stream is no terminal, nor asked to be one; nothing is loaded to write to it."""
+    return not stream.isatty() and not any(map(os.environ.get, _ASKED))
+
+
 def say(text: str, style: str = "") -> None:
     """Writes a text to standard output; lines are never broken."""
+    if _is_plain(sys.stdout):
+        _write(sys.stdout, text)
+        return
     console().print(text, style=style or None, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Writes what went wrong to standard error."""
+    if _is_plain(sys.stderr):
+        _write(sys.stderr, text)
+        return
     out = console(sys.stderr)
     head, _, rest = text.partition("\n")
     out.print(head, style="bold red", soft_wrap=True)
@@ -58,7 +72,15 @@ def complain(text: str) -> None:
 
 def remark(text: str) -> None:
     """Writes what is worth knowing to standard error; lines are never broken."""
+    if _is_plain(sys.stderr):
+        _write(sys.stderr, text)
+        return
     console(sys.stderr).print(text, style="dim", soft_wrap=True)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
@@ -195,7 +217,7 @@ def watching(graph: Graph, *, quiet: bool = False, as_json: bool = False) -> Ite
             yield Watch(lines, _json_lines(out), show_summary=False)
     elif quiet:
         yield Watch(lines, None, show_summary=False)
-    elif console().is_terminal:
+    elif not _is_plain(sys.stdout) and console().is_terminal:
         with _live() as progress:
             yield Watch(lines, _Screen(lines, progress), progress)
     else:
@@ -255,8 +277,7 @@ def _plain_lines(lines: Lines) -> events.Listener:
     def listen(event: events.Event) -> None:
         line = lines.line(event)
         if line is not None:
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+            _write(sys.stdout, line)
 
     return listen
 

@@ -68,6 +68,7 @@ def test_the_bar_shows_the_loss_beside_the_steps(
     def console(*_: Any) -> Console:
         return Console(file=screen, force_terminal=True, width=100, highlight=False)
 
+    monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr("sdgraph.terminal.console", console)
     with watching(Graph.of(Number(value=1))) as watch:
         assert watch.listener is not None
