@@ -19,7 +19,7 @@ from sdgraph.workflow import shipped as workflows
 from .timing import Row, paired
 
 VARIANTS = 200
-ROUNDS = 3
+ROUNDS = 7
 BOX = (35, 20, 59, 44)
 STAR = "a yellow star on the left on a brown background"
 PAIR = "a yellow star on the left and a blue ring on the right on a brown background"
