@@ -2,8 +2,8 @@
 
 A record is kept under a key of its inputs' contents, which are known only where each input's own
 record is looked at. An alias leads there at once, and still does when the inputs are forgotten.
-Each is a symbolic link, whose text is the record's file name and is never followed: written in
-one piece, or not at all. Where a folder takes none, records are found as without.
+Each is a symbolic link to the record, of which only the text is read: written in one piece, or not
+at all. Where a folder takes none, records are found as without.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 _SUFFIX = ".alias"
 _ALIAS = re.compile(r"[0-9a-f]{32}\.alias")
-_KEY = re.compile(r"[0-9a-f]{32}")
+_TARGET = re.compile(r"\.\./[0-9a-f]{2}/([0-9a-f]{32})\.safetensors")
 _OLD_S = 90 * 86400
 """One that is needed later is made again once its record was found without it."""
 
@@ -34,11 +33,12 @@ class Aliases:
             text = os.readlink(self._place(alias))  # noqa: PTH115  hundreds of texts
         except OSError:
             return None
-        return bytes.fromhex(text) if _KEY.fullmatch(text) else None
+        target = _TARGET.fullmatch(text)
+        return bytes.fromhex(target[1]) if target else None
 
     def put(self, alias: bytes, key: bytes) -> None:
         """Lets an alias lead to a key; where the disk refuses, nothing is done."""
-        place, text = self._place(alias), key.hex()
+        place, text = self._place(alias), f"../{key.hex()[:2]}/{key.hex()}.safetensors"
         with suppress(OSError):
             try:
                 os.symlink(text, place)  # noqa: PTH211
@@ -50,15 +50,14 @@ class Aliases:
                     Path(place).unlink()
                     os.symlink(text, place)  # noqa: PTH211
 
-    def prune(self, is_kept: Callable[[bytes], bool]) -> None:
-        """Removes those that lead to a key under which nothing is kept, and those that are old."""
+    def prune(self) -> None:
+        """Removes those that lead to no record any more, and those that are old."""
         now = time.time()
         for path in Path(self._root).glob(f"??/*{_SUFFIX}"):
             with suppress(OSError):
                 if _ALIAS.fullmatch(path.name) and path.is_symlink():
-                    key = self.get(bytes.fromhex(path.stem))
                     old = abs(now - path.lstat().st_mtime) > _OLD_S
-                    if old or key is None or not is_kept(key):
+                    if old or not path.exists():
                         path.unlink()
 
     def _place(self, alias: bytes) -> str:

@@ -12,6 +12,7 @@ from sdgraph.aliases import Aliases
 from sdgraph.shelf import Shelf
 
 ALIAS, KEY, OTHER = (bytes([n]) * 16 for n in (1, 2, 3))
+HEX = "a" * 32
 
 
 def links(folder: Path) -> list[Path]:
@@ -28,7 +29,9 @@ def test_an_alias_leads_to_the_key_it_was_given_last(tmp_path: Path) -> None:
     assert here.get(ALIAS) == OTHER and len(links(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("text", ["/etc/passwd", "../" + "a" * 32, "x" * 32, "a" * 31])
+@pytest.mark.parametrize(
+    "text", ["/etc/passwd", HEX, f"../aa/{HEX}", f"../../aa/{HEX}.safetensors"]
+)
 def test_a_link_that_names_no_key_counts_for_nothing(tmp_path: Path, text: str) -> None:
     here = Aliases(tmp_path)
     here.put(ALIAS, KEY)
@@ -61,4 +64,5 @@ def test_aliases_go_with_what_they_lead_to_and_when_they_are_old(tmp_path: Path)
     os.utime(old, (long_ago, long_ago), follow_symlinks=False)
     here.prune()
     assert links(tmp_path) == sorted([foreign, tmp_path / "01" / f"{ALIAS.hex()}.alias"])
+    assert links(tmp_path)[0].resolve() == Path(here.place(KEY)).resolve()
     assert here.clear()[0] == 1 and links(tmp_path) == [foreign]
