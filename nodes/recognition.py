@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sdgraph.checkpoints import config
@@ -36,8 +36,17 @@ def known(checkpoint: object) -> Checkpoint:
     return checkpoint
 
 
-def infer(model: Any, device: str, inputs: Mapping[str, Any], **options: Any) -> Any:
-    """What a model makes of tensors, in its own precision; half precision under autocast."""
+def infer(
+    model: Any,
+    device: str,
+    inputs: Mapping[str, Any],
+    by: Callable[..., Any] | None = None,
+    **options: Any,
+) -> Any:
+    """What a model makes of tensors, in its own precision; half precision under autocast.
+
+    `by` is a method of it, where a part of it alone is to work.
+    """
     import torch
 
     dtype = model.dtype
@@ -47,7 +56,7 @@ def infer(model: Any, device: str, inputs: Mapping[str, Any], **options: Any) ->
     }
     half = dtype in (torch.float16, torch.bfloat16)
     with torch.no_grad(), torch.autocast(device.partition(":")[0], dtype=dtype, enabled=half):
-        return model(**given, **options)
+        return (by or model)(**given, **options)
 
 
 def prepared(processor: Any, image: Any) -> dict[str, Any]:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 ARCHITECTURE = "SamModel"
 CHECKPOINT = Checkpoint("facebook/sam-vit-base")
 
+_BOXES = 8
+"""The boxes that are looked into at once, which takes less memory than seeing the picture."""
+
 
 class MaskBySam(Node[Mask]):
     """What stands at points of a picture or in a box, by SAM (Kirillov et al. 2023).
@@ -119,11 +122,22 @@ def segment(
     if boxes:
         inputs["input_boxes"] = torch.tensor(boxes)[None] * scale.repeat(2)
     alone = len(points) == 1 and not boxes
-    seen = infer(model, device, inputs, multimask_output=alone)
-    best = seen.iou_scores[0].argmax(-1)
+    pixels = {"pixel_values": inputs.pop("pixel_values")}
+    image_embeddings = infer(model, device, pixels, by=model.get_image_embeddings)
     made = np.zeros(image.size[::-1], np.uint8)
-    # One by one: a hundred masks at once of a large picture would fill the memory.
-    for mask in seen.pred_masks[0, range(len(best)), best].float().cpu():
-        (whole,) = processor.post_process_masks([mask[None, None]], originals, reshaped)
-        made[whole[0, 0].numpy()] = 255
+    for told in _by_few(inputs):
+        few = {**told, "image_embeddings": image_embeddings}
+        seen = infer(model, device, few, multimask_output=alone)
+        best = seen.iou_scores[0].argmax(-1)
+        # One by one: a hundred masks at once of a large picture would fill the memory.
+        for mask in seen.pred_masks[0, range(len(best)), best].float().cpu():
+            (whole,) = processor.post_process_masks([mask[None, None]], originals, reshaped)
+            made[whole[0, 0].numpy()] = 255
     return made
+
+
+def _by_few(inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The inputs with a few of the boxes at a time: each takes memory of its own in the decoder."""
+    boxes = inputs.get("input_boxes")
+    for few in (None,) if boxes is None else boxes.split(_BOXES, dim=1):
+        yield {**inputs, "input_boxes": few} if few is not None else dict(inputs)

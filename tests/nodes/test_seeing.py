@@ -48,6 +48,18 @@ def test_sam(width: int, layers: int, tmp_path: Path) -> None:
     assert said(config, tmp_path) == pytest.approx(found, rel=0.05)
 
 
+def test_looking_into_boxes_takes_less_than_seeing_the_picture(tmp_path: Path) -> None:
+    import transformers
+
+    from sdgraph.nodes.masks import sam
+
+    config = transformers.SamConfig()
+    model = pretended(transformers.SamModel, config, torch.float16)
+    boxes, image_embeddings = empty(1, sam._BOXES, 4), empty(1, 256, 64, 64)
+    found = peak(model, lambda: model(image_embeddings=image_embeddings, input_boxes=boxes))
+    assert 0 < found < said(config, tmp_path) / 2
+
+
 @pytest.mark.parametrize("width", [384, 768])
 def test_vitpose(width: int, tmp_path: Path) -> None:
     import transformers

@@ -74,19 +74,19 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
 ) -> None:
     image = photo(75, 53)
     from sdgraph.loading import load_part
-    from sdgraph.nodes.masks.sam import segment
+    from sdgraph.nodes.masks.sam import _BOXES, segment
     from sdgraph.weights import Part
 
     sam = folders["segmenter"]
     model, processor = (
         load_part(Part(sam, processor=each), "float32", "cpu") for each in (False, True)
     )
-    boxes = [[5, 5, 30, 30], [40, 20, 74, 50]]
-    both = segment(model, processor, image, "cpu", boxes=boxes)
+    boxes = [[5 + n, 5, 30 + n, 30 + n % 5] for n in range(0, 40, 4)]  # more than at once
+    every = segment(model, processor, image, "cpu", boxes=boxes)
     alone = [
         run(MaskBySam(image=image, box=box, checkpoint=sam), session=session).numpy for box in boxes
     ]
-    assert (both == np.maximum(*alone)).all()
+    assert len(boxes) > _BOXES and (every == np.maximum.reduce(alone)).all()
 
 
 def test_words_that_match_nothing_are_refused(session: Session, folders: dict[str, Any]) -> None:
