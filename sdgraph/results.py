@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from . import events
 from .content import content_of
 from .errors import SdgraphError
-from .graph import late_checkpoint
+from .graph import late_checkpoint, source_files
 from .keys import surroundings
 from .node import Node
 from .plan import Plan, Step
@@ -24,11 +25,13 @@ class Results:
         self.values: dict[Node[Any], Any] = {}
         self.altered: dict[Node[Any], list[str]] = {}
         """Nodes that were made in another way than asked for, so that memory held out, and how."""
+        self.changed: set[Path] = set()
+        """Files that were read and are no longer, or not yet, what they were when planned."""
         self.store = store
         self._clock = clock
         self._contents: dict[Node[Any], str] = {}
         self._changed = False
-        """Whether a file that was read is another than when this was planned."""
+        """Whether there are any, or weights that did."""
         self._told: set[Node[Any]] = set()
         """The nodes that were done and told of before the run was planned anew."""
 
@@ -116,6 +119,7 @@ class Results:
             same = False
         if not same:
             self._changed = True
+            self.changed.update(path for _, path in source_files(step.node))
             told = f"{step.name}: a file it reads changed while this ran; its result is not kept"
             self._clock.emit(events.Warned, told)
         return same

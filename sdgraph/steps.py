@@ -202,9 +202,11 @@ class Steps:
         if not self._metadata:
             return ""
         graph, names = self._plan.graph.only(step.node), self._plan.graph.names
+        changed = self._results.changed  # nobody knows which of their contents was read
         made = provenance.record(
             graph, plain_name(step.name), device=self._plan.device, dtype=self._plan.dtype,
-            sources=self._sources, weights=self._weights,
+            sources={path: sha for path, sha in self._sources.items() if path not in changed},
+            weights=self._weights,
             altered=self._results.altered_in({node: names[node] for node in graph.nodes}),
         )  # fmt: skip
         return made.to_text()

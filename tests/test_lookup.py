@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph import Checkpoint, Graph, Session, events, records, run
+from sdgraph import Checkpoint, Graph, Session, events, provenance, records, run
 from sdgraph.models import ModelCache
 from sdgraph.node import In, Node
+from sdgraph.nodes import LoadImage, Save
 from sdgraph.records import Header
 from sdgraph.shelf import Shelf
 from sdgraph.store import Store
@@ -184,3 +187,22 @@ def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
         for path in sorted(folder.rglob("??/*")):
             if data.draw(st.integers(0, 3)) == 0:
                 path.unlink()
+
+
+@pytest.mark.parametrize("meanwhile", ["before it is read", "after it is read"])
+def test_a_record_tells_of_a_file_only_what_was_read(
+    folder: Path, tmp_path: Path, meanwhile: str
+) -> None:
+    source = tmp_path / "photo.png"
+    PIL.Image.new("RGB", (8, 8), "red").save(source)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    save = Save(image=LoadImage(path=source), path=tmp_path / "out.png")
+    moment = events.RunStarted if meanwhile.startswith("before") else events.NodeFinished
+
+    def changed(event: events.Event) -> None:
+        if isinstance(event, moment):
+            PIL.Image.new("RGB", (8, 8), "blue").save(source)
+
+    Session(store=Store(folder=folder)).run(Graph.of(save), changed)
+    told = {} if moment is events.RunStarted else {str(source): digest}
+    assert provenance.read(tmp_path / "out.png").sources == told
