@@ -53,12 +53,13 @@ class Aliases:
     def prune(self) -> None:
         """Removes those that lead to no record any more, and those that are old."""
         now = time.time()
-        for path in Path(self._root).glob(f"??/*{_SUFFIX}"):
-            with suppress(OSError):
-                if _ALIAS.fullmatch(path.name) and path.is_symlink():
-                    old = abs(now - path.lstat().st_mtime) > _OLD_S
-                    if old or not path.exists():
-                        path.unlink()
+        for folder in Path(self._root).glob("??"):
+            with suppress(OSError), os.scandir(folder) as found:
+                for each in found:
+                    if _ALIAS.fullmatch(each.name) and each.is_symlink():
+                        made = each.stat(follow_symlinks=False).st_mtime
+                        if abs(now - made) > _OLD_S or not Path(each.path).exists():
+                            Path(each.path).unlink(missing_ok=True)
 
     def _place(self, alias: bytes) -> str:
         name = alias.hex()

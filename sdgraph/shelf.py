@@ -188,7 +188,8 @@ class Shelf:
                 if held > limit and _remove(each.path):
                     held, count, freed = held - each.bytes, count + 1, freed + each.bytes
         self._held, self._written = held, 0
-        self.aliases.prune()
+        if count:
+            self.aliases.prune()
         with suppress(OSError):
             (self.folder / _LOOKED).touch()
         return count, freed

@@ -13,6 +13,7 @@ from sdgraph.shelf import Shelf
 
 ALIAS, KEY, OTHER = (bytes([n]) * 16 for n in (1, 2, 3))
 HEX = "a" * 32
+OLD = bytes.fromhex(HEX)
 
 
 def links(folder: Path) -> list[Path]:
@@ -62,7 +63,9 @@ def test_aliases_go_with_what_they_lead_to_and_when_they_are_old(tmp_path: Path)
     old = next(link for link in links(tmp_path) if link.stem == KEY.hex())
     long_ago = time.time() - 100 * 86400
     os.utime(old, (long_ago, long_ago), follow_symlinks=False)
-    here.prune()
+    here.put(OLD, 2, "int:2", node="Number", seconds=0.0, files={})
+    os.utime(here.place(OLD), (long_ago, long_ago))
+    here.prune(older=3600.0)
     assert links(tmp_path) == sorted([foreign, tmp_path / "01" / f"{ALIAS.hex()}.alias"])
     assert links(tmp_path)[0].resolve() == Path(here.place(KEY)).resolve()
     assert here.clear()[0] == 1 and links(tmp_path) == [foreign]
