@@ -33,15 +33,16 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
     return f"{read};{libraries.versions(libraries.MODELS)}"
 
 
-def lineages(graph: Graph, device: str, dtype: str | None) -> dict[Node[Any], bytes]:
+def lineages(graph: Graph, around: Mapping[Node[Any], str]) -> dict[Node[Any], bytes]:
     """A key for each result by all that it is made of, told before anything is made.
 
-    Left out are nodes that always run and what reads them, and what reads a checkpoint or a path:
-    such a value names files, which may change while it stays the same.
+    `around` are the nodes' surroundings, as far as they are known by then. Left out are nodes that
+    always run and what reads them, and what reads a checkpoint or a path: such a value names files,
+    which may change while it stays the same.
     """
     found: dict[Node[Any], bytes] = {}
     for node in graph.nodes:
-        if node.effect or node in graph.uncached:
+        if node.effect or node not in around:
             continue
         above = [
             found[child].hex()
@@ -50,7 +51,7 @@ def lineages(graph: Graph, device: str, dtype: str | None) -> dict[Node[Any], by
         ]
         if len(above) == len(node.wires):
             told = [f"of {each}" for each in above]  # no content of an input
-            found[node] = result_key(node, told, surroundings(node, device, dtype))
+            found[node] = result_key(node, told, around[node])
     return found
 
 

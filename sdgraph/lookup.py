@@ -20,6 +20,8 @@ class LookedUp(NamedTuple):
     """Keys by content, as far as they are needed and can be known before the run."""
     aliases: Mapping[Node[Any], bytes]
     """Keys by lineage, under which results are to be found next time."""
+    around: Mapping[Node[Any], str]
+    """The surroundings of the nodes that may be remembered, but for late checkpoints."""
 
 
 def look_up(
@@ -36,17 +38,22 @@ def look_up(
     fails, by its inputs' contents, so that other ways to the same inputs lead to it too.
     """
     if store is None:
-        return LookedUp(dict(made), {}, {})
-    aliases = lineages(graph, device, dtype)
-    told = LookedUp(dict(made), {}, aliases if not made else {})
+        return LookedUp(dict(made), {}, {}, {})
+    around = {
+        node: surroundings(node, device, dtype)
+        for node in graph.nodes
+        if node not in graph.uncached and not late_checkpoint(node)
+    }
+    aliases = lineages(graph, around)
+    told = LookedUp(dict(made), {}, aliases if not made else {}, around)
     wanted = _by_lineage(told.found, graph, store, aliases)
     for node in graph.nodes:
-        if node not in wanted or node in graph.uncached or late_checkpoint(node):
+        if node not in wanted or node not in around:
             continue
         inputs = [told.found[child].content for _, child in node.wires if child in told.found]
         if len(inputs) < len(node.wires):
             continue
-        key = told.keys[node] = result_key(node, inputs, surroundings(node, device, dtype))
+        key = told.keys[node] = result_key(node, inputs, around[node])
         there = None if node.effect else store.get(key)
         if there is not None:
             told.found[node] = there

@@ -76,6 +76,8 @@ class Step:
     stages: tuple[Kept, ...] = ()
     alias: bytes | None = field(default=None, repr=False)
     """The key of its result by its lineage, under which it is to be found too."""
+    around: str | None = field(default=None, repr=False)
+    """Its surroundings when this was planned, where they are needed and could be known."""
 
     @property
     def loads(self) -> tuple[Resident, ...]:
@@ -237,8 +239,10 @@ def _step(
     sizes = {use.name: use.resident.bytes for use in uses}
     working = node.working_memory(sizes, dtype or "float32") if uses else 0
     action: Literal["run", "reuse"] = "run" if found is None else "reuse"
-    key, alias = known.keys.get(node), known.aliases.get(node)
-    return Step(node, name, action, key, uses, working, found=found, stages=stages, alias=alias)
+    return Step(
+        node, name, action, known.keys.get(node), uses, working, found=found, stages=stages,
+        alias=known.aliases.get(node), around=known.around.get(node),
+    )  # fmt: skip
 
 
 def _needed(

@@ -51,7 +51,7 @@ class Results:
         kept = not step.node.effect and step.node not in plan.graph.uncached
         store = self.store if kept else None
         known = step.key is not None or step.found is not None or store is None
-        key = step.key if known else self._key(step.node, plan)
+        key = step.key if known else self._key(step.node, plan, step.around)
         found = step.found
         if found is None and key is not None and store is not None:
             found = store.get(key)
@@ -103,15 +103,20 @@ class Results:
         if step.node not in self._told:
             self._clock.emit(events.Reused, step.name, found.seconds)
 
-    def _key(self, node: Node[Any], plan: Plan) -> bytes:
+    def _key(self, node: Node[Any], plan: Plan, around: str | None = None) -> bytes:
+        """The key of a result now that its inputs are there; its surroundings may be known."""
         inputs = [self._content(child) for _, child in node.wires]
-        whole = self.with_checkpoints(node) if late_checkpoint(node) else node
-        return result_key(node, inputs, surroundings(whole, plan.device, plan.dtype))
+        if around is None:
+            whole = self.with_checkpoints(node) if late_checkpoint(node) else node
+            around = surroundings(whole, plan.device, plan.dtype)
+        return result_key(node, inputs, around)
 
     def _read_what_was_planned(self, step: Step, plan: Plan, key: bytes) -> bool:
         """Whether the files that a step has read are those its key was made of."""
         known = type(step.node).definition
-        if not known.sources and not known.weights:
+        # What a lease holds was compared with the plan when it was loaded.
+        own_weights = known.weights and "models" not in known.services
+        if not known.sources and not own_weights:
             return True
         try:
             same = self._key(step.node, plan) == key
