@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from sdgraph import Session, glance
+from sdgraph import Checkpoint, Session, glance, run
+from sdgraph.checkpoints import Part
 from sdgraph.errors import CheckpointError
 from sdgraph.glance import one_look, seen_once
 from sdgraph.graph import Graph
+from sdgraph.models import ModelCache, Models
+from sdgraph.node import In, Node
 from sdgraph.nodes import Text2Image
+from tests import fakes
 
 asked: list[object] = []
 
@@ -86,3 +91,35 @@ def test_a_plan_looks_at_a_checkpoint_once_and_the_next_plan_again(
         counts.append(len(stamps))
     assert counts[0] == counts[1] > 0
     assert glance._seen.get() is None
+
+
+class Asks(Node[str]):
+    """A node that asks the same thing again and again while it runs."""
+
+    checkpoint: In[Checkpoint]
+
+    def parts(self) -> Mapping[str, Part]:
+        assert isinstance(self.checkpoint, Checkpoint)
+        return {"unet": Part(self.checkpoint, "unet")}
+
+    def run(self, checkpoint: Checkpoint, models: Models) -> str:
+        return f"{question('x')} {question('x')}"
+
+
+class Trains(Node[Checkpoint]):
+    """A node that makes what it asks about."""
+
+    checkpoint: In[Checkpoint]
+
+    def run(self, checkpoint: Checkpoint, models: Models) -> Checkpoint:
+        return Checkpoint(checkpoint.source, revision=f"{question('x')}-{question('x')}")
+
+
+def test_a_node_asks_once_of_what_it_leased_but_a_training_sees_what_it_wrote(
+    tmp_path: Path,
+) -> None:
+    model = Checkpoint(fakes.checkpoint(tmp_path / "model", unet=fakes.safetensors(b"u")))
+    models = ModelCache(fakes.Loader())
+    here = Session(device="cpu", dtype="float32", models=models, store=None)
+    assert [run(Asks(checkpoint=model), session=here) for _ in range(2)] == ["1 1", "2 2"]
+    assert run(Trains(checkpoint=model), session=here).revision == "3-4"
