@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, Graph, Session, events, provenance, records, run
+from sdgraph.keys import lineages
 from sdgraph.models import ModelCache
-from sdgraph.node import In, Node
+from sdgraph.node import In, Node, ancestry
 from sdgraph.nodes import LoadImage, Save
 from sdgraph.records import Header
 from sdgraph.shelf import Shelf
@@ -187,6 +189,42 @@ def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
         for path in sorted(folder.rglob("??/*")):
             if data.draw(st.integers(0, 3)) == 0:
                 path.unlink()
+
+
+def swapped(nodes: Sequence[Node[Any]], old: Node[Any], new: Node[Any]) -> dict[Any, Node[Any]]:
+    """What becomes of each node where one of them is another."""
+    made = {old: new}
+
+    def anew(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [anew(each) for each in value]
+        return made[value] if isinstance(value, Node) else value
+
+    for node in nodes:
+        if node not in made:
+            reads = {name: anew(getattr(node, name)) for name in type(node).definition.ports}
+            made[node] = node.but(**reads)
+    return made
+
+
+@given(st.data())
+def test_a_lineage_changes_with_all_that_a_result_is_made_of_and_with_nothing_else(
+    data: st.DataObject,
+) -> None:
+    nodes = list(Graph.of(*data.draw(strategies.graphs())).nodes)
+    old = data.draw(st.sampled_from([each for each in nodes if not each.wires]))
+    new: Node[Any] = (
+        toys.Number(value=2000) if old.output is int else toys.Text(text="none of the others")
+    )
+    became = swapped(nodes, old, new)
+    graphs = Graph.of(*nodes), Graph.of(*became.values())
+    one, other = (lineages(graph, dict.fromkeys(graph.nodes, "")) for graph in graphs)
+    for node in nodes:
+        assert (one[node] != other[became[node]]) == (old in ancestry(node))
+    around = dict.fromkeys(graphs[0].nodes, "") | {old: "elsewhere"}
+    moved = lineages(graphs[0], around)
+    for node in nodes:
+        assert (one[node] != moved[node]) == (old in ancestry(node))
 
 
 @pytest.mark.parametrize("meanwhile", ["before it is read", "after it is read"])
