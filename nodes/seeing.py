@@ -19,9 +19,32 @@ _LONGEST = 800 * 1333
 """The pixels that Grounding DINO sees at most, as its processor is set up."""
 
 
+_SEEN_OF_PIXELS = 1 / 8**2 + 1 / 16**2 + 1 / 32**2 + 1 / 64**2
+"""Its places in a picture, at four scales, for each pixel."""
+
+_COUNTED = 16
+"""The tokens of text that are in what it takes to see."""
+
+
 def seeing(dtype: str, *checkpoints: object) -> int:
     """The bytes that the hungriest of some models takes to see one picture, or one person."""
     return max(_seeing(dtype, each) for each in checkpoints if isinstance(each, Checkpoint))
+
+
+def reading(dtype: str, checkpoint: object, words: object) -> int:
+    """The bytes that Grounding DINO takes beside that to read words, known now or only later.
+
+    Its attention between text and picture is computed with its matrix. A token is taken to be two
+    characters, where it is three or four in most texts.
+    """
+    own = (config(checkpoint) if isinstance(checkpoint, Checkpoint) else None) or {}
+    tokens = own.get("max_text_len", 256)
+    if isinstance(words, str):
+        tokens = min(tokens, len(words) // 2 + 2)
+    heads = own.get("encoder_attention_heads", 8) // 2
+    matrix = _LONGEST * _SEEN_OF_PIXELS * max(0, tokens - _COUNTED)
+    dtype = (checkpoint.dtype if isinstance(checkpoint, Checkpoint) else None) or dtype
+    return int(4 * heads * matrix * BYTES.get(dtype, 4))
 
 
 def _seeing(dtype: str, checkpoint: Checkpoint) -> int:

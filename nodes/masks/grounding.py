@@ -20,7 +20,7 @@ from sdgraph.nodes.recognition import (
     refuse_narrow,
     tokens,
 )
-from sdgraph.nodes.seeing import seeing
+from sdgraph.nodes.seeing import reading, seeing
 from sdgraph.values import Checkpoint, Image, Mask
 
 from . import sam
@@ -67,7 +67,8 @@ class MaskByGrounding(Node[Mask]):
         }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        return seeing(dtype, self.checkpoint, self.segmenter)
+        detecting = seeing(dtype, self.checkpoint) + reading(dtype, self.checkpoint, self.words)
+        return max(detecting, seeing(dtype, self.segmenter))
 
     def run(
         self, image: Image, words: str, checkpoint: Checkpoint, segmenter: Checkpoint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch
 
 from sdgraph import Checkpoint, plan
 from sdgraph.nodes import MaskByGrounding, MaskBySam, MaskByWords, PoseEstimate, Segment
-from sdgraph.nodes.seeing import seeing
+from sdgraph.nodes.seeing import reading, seeing
+from tests import toys
 
+from .masks import tiny_models as masks
 from .photos import photo
 from .test_working import _attention_without_its_matrix as _without_matrix  # noqa: F401
 from .test_working import empty, peak, pretended
@@ -46,6 +49,42 @@ def test_sam(width: int, layers: int, tmp_path: Path) -> None:
     points = empty(1, 1, 1, 2)
     found = peak(model, lambda: model(pixel_values=empty(1, 3, 1024, 1024), input_points=points))
     assert said(config, tmp_path) == pytest.approx(found, rel=0.05)
+
+
+@pytest.mark.slow
+def test_grounding_dino_by_the_length_of_the_text(tmp_path: Path) -> None:
+    import transformers
+
+    swin = transformers.SwinConfig(
+        embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], window_size=7,
+        out_features=["stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    config = transformers.GroundingDinoConfig(backbone_config=swin)
+    model = transformers.GroundingDinoForObjectDetection(config).eval()
+    name = "GroundingDinoForObjectDetection"
+    told = {**config.to_dict(), "architectures": [name]}
+    (tmp_path / "config.json").write_text(json.dumps(told, default=str))
+    here = Checkpoint(tmp_path)
+    for tokens in (16, 128, 256):
+        words = torch.tensor([[101, *[7592, 1012] * ((tokens - 2) // 2), 102]])
+        inputs = {
+            "pixel_values": torch.zeros(1, 3, 800, 1333),
+            "pixel_mask": torch.ones(1, 800, 1333, dtype=torch.long),
+            "input_ids": words,
+            "attention_mask": torch.ones_like(words),
+            "token_type_ids": torch.zeros_like(words),
+        }
+        found = peak(model, partial(model, **inputs))
+        text = "ab" * (tokens - 2)
+        law = seeing("float32", here) + reading("float32", here, text)
+        assert law == pytest.approx(found, rel=0.05)
+
+
+def test_words_that_are_not_known_yet_may_be_as_long_as_they_can(tmp_path: Path) -> None:
+    dino = Checkpoint(masks.grounding_dino(tmp_path / "dino"))
+    most = json.loads((tmp_path / "dino" / "config.json").read_text())["max_text_len"]
+    late = reading("float32", dino, toys.Text(text="a"))
+    assert late == reading("float32", dino, "a" * 2 * most) > reading("float32", dino, "a") == 0
 
 
 def test_looking_into_boxes_takes_less_than_seeing_the_picture(tmp_path: Path) -> None:
@@ -125,7 +164,6 @@ def test_clipseg(tmp_path: Path) -> None:
 
 def test_nodes_take_the_hungriest_of_their_models(tmp_path: Path) -> None:
     from .maps import tiny_models as maps
-    from .masks import tiny_models as masks
 
     image = photo(32, 32)
     sam = Checkpoint(masks.sam(tmp_path / "sam"))
