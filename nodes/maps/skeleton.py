@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import atan2, degrees, hypot
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
@@ -73,20 +74,21 @@ def draw(people: Iterable[Person], size: tuple[int, int], thickness: float) -> P
         for limb, color in zip(LIMBS, COLORS, strict=False):
             ends = [joints[end] for end in limb if end in joints]
             if len(ends) == 2:
-                _limb(canvas, np.array(ends), thickness, [channel * 3 // 5 for channel in color])
+                _limb(canvas, ends, thickness, [channel * 3 // 5 for channel in color])
         for joint, color in zip(JOINTS, COLORS, strict=True):
             if joint in joints:
                 _disc(canvas, joints[joint], thickness, color)
     return canvas
 
 
-def _limb(canvas: Any, ends: Any, thickness: float, color: Sequence[int]) -> None:
+def _limb(
+    canvas: Any, ends: Sequence[Sequence[float]], thickness: float, color: Sequence[int]
+) -> None:
     import cv2
-    import numpy as np
 
-    across, down = (ends[1] - ends[0]).tolist()
-    box = (ends.mean(axis=0).tolist(), (float(np.hypot(across, down)), thickness),
-           float(np.degrees(np.arctan2(down, across))))  # fmt: skip
+    (x, y), (u, v) = ends
+    middle, long = ((x + u) / 2, (y + v) / 2), hypot(u - x, v - y)
+    box = (middle, (long, thickness), degrees(atan2(v - y, u - x)))
     cv2.ellipse(canvas, box, color, cv2.FILLED)
 
 
