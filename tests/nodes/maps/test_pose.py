@@ -298,3 +298,10 @@ def test_models_of_other_joints_or_things_are_refused_before_they_are_loaded(
     cars = Checkpoint(tiny_models.rt_detr(tmp_path / "cars", id2label={0: "car", 1: "bus"}))
     text = refused_before_load(PoseEstimate(image=photo(8, 8), **{**folders, "detector": cars}))
     assert "knows no people" in text
+
+
+def test_the_order_in_which_joints_are_told_does_not_count() -> None:
+    turned = dict(reversed(PERSON.items()))
+    node, other = (PoseDraw(people=[each], width=240, height=320) for each in (PERSON, turned))
+    assert node == other and node.identity == other.identity
+    assert node.run() == other.run()
