@@ -44,7 +44,8 @@ def look_up(
         for node in graph.nodes
         if node not in graph.uncached and not late_checkpoint(node)
     }
-    aliases = lineages(graph, around)
+    # Of a node that reads nothing both keys are the same.
+    aliases = {node: key for node, key in lineages(graph, around).items() if node.wires}
     told = LookedUp(dict(made), {}, aliases if not made else {}, around)
     wanted = _by_lineage(told.found, graph, store, aliases)
     for node in graph.nodes:
@@ -57,7 +58,7 @@ def look_up(
         there = None if node.effect else store.get(key)
         if there is not None:
             told.found[node] = there
-            if node.wires and node in told.aliases:
+            if node in told.aliases:
                 store.add_alias(aliases[node], key)
     return told
 
@@ -75,7 +76,7 @@ def _by_lineage(
         node = waiting.pop()
         if node in wanted or node in found:
             continue
-        alias = aliases.get(node) if node.wires else None  # without inputs both keys are the same
+        alias = aliases.get(node)
         there = None if alias is None else store.by_alias(alias)
         if there is not None:
             found[node] = there

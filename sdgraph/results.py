@@ -131,8 +131,8 @@ class Results:
 
     def _add_alias(self, step: Step, key: bytes) -> None:
         """Lets the result be found by its lineage, unless that may have been departed from."""
-        read = step.node.wires and not self.altered and not self._changed
-        if read and step.alias is not None and self.store is not None:
+        departed = self.altered or self._changed
+        if step.alias is not None and self.store is not None and not departed:
             self.store.add_alias(step.alias, key)
 
     def _content(self, node: Node[Any]) -> str:
