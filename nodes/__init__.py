@@ -10,16 +10,20 @@ if __name__ != "sdgraph.nodes":
     raise ImportError("import these nodes as sdgraph.nodes")
 
 if TYPE_CHECKING:
-    from .comparison import Compare
-    from .compositing import Blend, Composite
-    from .controlnet import ControlNet
-    from .depth import DepthEstimate, DepthToImage
-    from .edges import Canny
-    from .files import LoadImage, LoadVideo, Save, SaveVideo
-    from .frames import Frame, Frames, VideoFromFrames
-    from .grid import Grid
-    from .inpaint import Inpaint
-    from .lettering import Text
+    from .diffusion.controlnet import ControlNet
+    from .diffusion.depth_to_image import DepthToImage
+    from .diffusion.inpaint import Inpaint
+    from .diffusion.text_to_image import Image2Image, Text2Image
+    from .diffusion.text_to_video import Text2Video
+    from .diffusion.turbo import Turbo
+    from .image.compare import Compare
+    from .image.compositing import Blend, Composite
+    from .image.grid import Grid
+    from .image.resize import Crop, Pad, Resize
+    from .image.text import Text
+    from .io.files import LoadImage, LoadVideo, Save, SaveVideo
+    from .maps.canny import Canny
+    from .maps.depth import DepthEstimate
     from .maps.files import (
         DepthFromFile,
         EdgesFromFile,
@@ -33,10 +37,10 @@ if TYPE_CHECKING:
     from .maps.normals import NormalsFromDepth
     from .maps.pose import PoseDraw, PoseEstimate
     from .maps.segments import Segment
-    from .mask import Mask
     from .masks.changes import MaskFeather, MaskGrow, MaskInvert, MaskResize
     from .masks.grabcut import MaskGrabCut
     from .masks.grounding import MaskByGrounding
+    from .masks.mask import Mask
     from .masks.overlay import MaskOverlay
     from .masks.parts import MaskFillHoles, MaskLargest
     from .masks.sam import MaskBySam
@@ -44,8 +48,6 @@ if TYPE_CHECKING:
     from .masks.shapes import MaskBox, MaskBrush, MaskEllipse, MaskPolygon
     from .masks.sources import MaskFromAlpha, MaskFromColor, MaskFromFile
     from .masks.words import MaskByWords
-    from .picture import Crop, Pad, Resize
-    from .text_to_image import Image2Image, Text2Image
     from .training.controlnet import TrainControlNet
     from .training.data import PictureFolder, TinyWorld
     from .training.depth import TrainDepth, TrainDepthToImage
@@ -57,20 +59,20 @@ if TYPE_CHECKING:
     from .training.turbo import TrainTurbo
     from .training.vae import TrainVae
     from .training.video import TrainText2Video
-    from .turbo import Turbo
-    from .video import Text2Video
+    from .video.frames import Frame, Frames, VideoFromFrames
 
 _ROOMS = {
-    "comparison": ("Compare",),
-    "compositing": ("Blend", "Composite"),
-    "controlnet": ("ControlNet",),
-    "depth": ("DepthEstimate", "DepthToImage"),
-    "edges": ("Canny",),
-    "files": ("LoadImage", "LoadVideo", "Save", "SaveVideo"),
-    "frames": ("Frame", "Frames", "VideoFromFrames"),
-    "grid": ("Grid",),
-    "inpaint": ("Inpaint",),
-    "lettering": ("Text",),
+    "image.compare": ("Compare",),
+    "image.compositing": ("Blend", "Composite"),
+    "diffusion.controlnet": ("ControlNet",),
+    "diffusion.depth_to_image": ("DepthToImage",),
+    "maps.depth": ("DepthEstimate",),
+    "maps.canny": ("Canny",),
+    "io.files": ("LoadImage", "LoadVideo", "Save", "SaveVideo"),
+    "video.frames": ("Frame", "Frames", "VideoFromFrames"),
+    "image.grid": ("Grid",),
+    "diffusion.inpaint": ("Inpaint",),
+    "image.text": ("Text",),
     "maps.files": (
         "DepthFromFile",
         "EdgesFromFile",
@@ -84,7 +86,7 @@ _ROOMS = {
     "maps.normals": ("NormalsFromDepth",),
     "maps.pose": ("PoseDraw", "PoseEstimate"),
     "maps.segments": ("Segment",),
-    "mask": ("Mask",),
+    "masks.mask": ("Mask",),
     "masks.changes": ("MaskFeather", "MaskGrow", "MaskInvert", "MaskResize"),
     "masks.grabcut": ("MaskGrabCut",),
     "masks.grounding": ("MaskByGrounding",),
@@ -95,8 +97,8 @@ _ROOMS = {
     "masks.shapes": ("MaskBox", "MaskBrush", "MaskEllipse", "MaskPolygon"),
     "masks.sources": ("MaskFromAlpha", "MaskFromColor", "MaskFromFile"),
     "masks.words": ("MaskByWords",),
-    "picture": ("Crop", "Pad", "Resize"),
-    "text_to_image": ("Image2Image", "Text2Image"),
+    "image.resize": ("Crop", "Pad", "Resize"),
+    "diffusion.text_to_image": ("Image2Image", "Text2Image"),
     "training.controlnet": ("TrainControlNet",),
     "training.data": ("PictureFolder", "TinyWorld"),
     "training.depth": ("TrainDepth", "TrainDepthToImage"),
@@ -108,8 +110,8 @@ _ROOMS = {
     "training.turbo": ("TrainTurbo",),
     "training.vae": ("TrainVae",),
     "training.video": ("TrainText2Video",),
-    "turbo": ("Turbo",),
-    "video": ("Text2Video",),
+    "diffusion.turbo": ("Turbo",),
+    "diffusion.text_to_video": ("Text2Video",),
 }
 
 PLACES = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names}

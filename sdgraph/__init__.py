@@ -9,14 +9,13 @@ from .errors import (
     NodeFailed,
     SdgraphError,
 )
-from .graph import Graph
-from .many import run_many
-from .node import In, Node
-from .run import Session, plan, run
+from .execution import Session, plan, run
+from .graph import Graph, In, Node
+from .language import Workflow, load_workflow, to_yaml
 from .store import Store
-from .weights import Checkpoint, Lora
-from .workflow import Workflow, load_workflow
-from .writing import to_yaml
+from .sweep import run_many
+from .values import Lora
+from .values.checkpoint import Checkpoint
 
 __version__ = "0.1.0"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import toys
-from tests.hashing import place as place
+from tests.support import toys
+from tests.support.hashing import place as place
 
 # A first call may import torch; nothing here is a timed test.
 settings.register_profile("sdgraph", deadline=None)

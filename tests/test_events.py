@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from sdgraph import events
-from sdgraph.graph import Graph
-from sdgraph.node import Node
-from sdgraph.run import Session
-from tests.strategies import graphs
+from sdgraph.execution import Session
+from sdgraph.graph import Graph, Node
+from tests.support.strategies import graphs
 
 KINDS = [
     kind

@@ -15,9 +15,9 @@ import pytest
 
 from sdgraph.errors import MediaError
 from sdgraph.files import expanded, write_beside
-from sdgraph.films import write_video
-from sdgraph.pictures import read_image, write_image
-from tests.pixels import film, gradient
+from sdgraph.media.images import read_image, write_image
+from sdgraph.media.videos import write_video
+from tests.support.small_images import film, gradient
 
 
 def test_a_missing_picture_is_answered_with_the_nearest_name(tmp_path: Path) -> None:

@@ -13,16 +13,15 @@ import PIL.Image
 import pytest
 
 from sdgraph import run
-from sdgraph.nodes.emphasis import weighted
-from sdgraph.nodes.offloading import Offload
-from sdgraph.nodes.tuning import KNOBS
-from sdgraph.nodes.world import parse
-from sdgraph.registry import installed
-from sdgraph.request import requested
-from sdgraph.values import Image
-from sdgraph.weights import QUANTIZATIONS
-from sdgraph.workflow import load_workflow, shipped, workflow_from_yaml
-from tests.nodes import lora_files
+from sdgraph.cli.request import requested
+from sdgraph.graph import installed
+from sdgraph.language import load_workflow, shipped, workflow_from_yaml
+from sdgraph.nodes.diffusion.offloading import Offload
+from sdgraph.nodes.diffusion.performance import KNOBS
+from sdgraph.nodes.diffusion.prompt_weights import weighted
+from sdgraph.nodes.tiny_world import parse
+from sdgraph.values import QUANTIZATIONS, Image
+from tests.support import lora_files
 
 README = Path(__file__).parents[1] / "README.md"
 SAMPLES = Path(str(shipped()["inpaint"])).parent / "samples"
@@ -157,6 +156,7 @@ def test_the_sweep_in_python_runs(
     exec(compile(blocks("python")[3], "README", "exec", dont_inherit=True), {})
 
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
-        "text_seed-0001.png", "text_seed-0002.png",
-    ]  # fmt: skip
+        "text_seed-0001.png",
+        "text_seed-0002.png",
+    ]
     assert len(capsys.readouterr().out.splitlines()) == 2

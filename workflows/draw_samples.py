@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 from PIL import Image, ImageDraw
 
-from sdgraph.media import write_video
-from sdgraph.nodes.world import Scene, Thing, frames, masks, render
+from sdgraph.media.embedded import write_video
+from sdgraph.nodes.tiny_world import Scene, Thing, frames, masks, render
 from sdgraph.values import Video
 
 SMALL = 64
@@ -106,8 +106,17 @@ def man() -> Image.Image:
     skin, hair = (225, 180, 150), (70, 50, 35)
     canvas.box(222, 310, 290, 400, (205, 160, 130))
     canvas.ellipse(160, 110, 352, 350, skin)
-    canvas.polygon(hair, (158, 220), (165, 120), (256, 78), (347, 120), (354, 220), (330, 160),
-                   (256, 140), (182, 160))  # fmt: skip
+    canvas.polygon(
+        hair,
+        (158, 220),
+        (165, 120),
+        (256, 78),
+        (347, 120),
+        (354, 220),
+        (330, 160),
+        (256, 140),
+        (182, 160),
+    )
     for left in (200, 276):
         canvas.ellipse(left, 205, left + 36, 229, (250, 250, 250))
         canvas.ellipse(left + 11, 208, left + 27, 226, (60, 80, 60))
@@ -126,8 +135,13 @@ def drinks() -> Image.Image:
         canvas.polygon(
             glass, (left, top), (left + 120, top), (left + 100, top + 240), (left + 20, top + 240)
         )
-        canvas.polygon(juice, (left + 6, top + 60), (left + 114, top + 60), (left + 98, top + 232),
-                       (left + 22, top + 232))  # fmt: skip
+        canvas.polygon(
+            juice,
+            (left + 6, top + 60),
+            (left + 114, top + 60),
+            (left + 98, top + 232),
+            (left + 22, top + 232),
+        )
         canvas.ellipse(left, top - 14, left + 120, top + 14, (240, 246, 250))
         canvas.ellipse(left + 78, top - 34, left + 134, top + 22, (175, 215, 90))
         canvas.line((235, 90, 80), 7, (left + 30, top - 60), (left + 66, top + 200))

@@ -8,9 +8,9 @@ from typing import ClassVar, Generic, TypeVar
 from pydantic import Field
 
 from sdgraph.errors import Problem
+from sdgraph.graph import Node, SourceFile
 from sdgraph.media import read_image
-from sdgraph.node import Node, SourceFile
-from sdgraph.nodes.files import picture_problems
+from sdgraph.nodes.io.files import picture_problems
 from sdgraph.values import (
     ControlMap,
     DepthMap,

@@ -6,10 +6,10 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.node import In, Node, refuse
-from sdgraph.nodes.edges import grey
+from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image, ScribbleMap, SoftEdgeMap
 
+from .canny import grey
 from .gradients import gradients
 
 

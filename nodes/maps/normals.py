@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from sdgraph.node import In, Node
+from sdgraph.graph import In, Node
 from sdgraph.values import DepthMap, NormalMap
 
 

@@ -7,12 +7,11 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.checkpoints import Part, config
 from sdgraph.errors import Problem, ValueRefused
-from sdgraph.models import Models
-from sdgraph.node import In, Node, refuse
-from sdgraph.nodes.recognition import check_model, infer, known, prepared
-from sdgraph.nodes.seeing import seeing
+from sdgraph.graph import In, Node, refuse
+from sdgraph.models import Models, Part, config
+from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
+from sdgraph.nodes.vision.memory import seeing
 from sdgraph.values import Checkpoint, Image, PoseMap
 
 from .skeleton import COCO, Joint, Person, draw, usual_thickness
@@ -46,8 +45,12 @@ class PoseDraw(Node[PoseMap]):
             for joint, (x, y) in person.items():
                 if not _inside((x, y), (self.width, self.height)):
                     found = f"{joint} at [{x:g}, {y:g}], outside {self.width}×{self.height}"
-                    raise refuse("people", found=found, wanted="joints inside the picture",
-                                 fix="leave out what cannot be seen")  # fmt: skip
+                    raise refuse(
+                        "people",
+                        found=found,
+                        wanted="joints inside the picture",
+                        fix="leave out what cannot be seen",
+                    )
         return self
 
     def run(self) -> PoseMap:
@@ -151,8 +154,9 @@ class PoseEstimate(Node[PoseMap]):
         # outside is black to it anyway.
         short = max(0, 4 - image.height)
         pixels = np.pad(image.numpy[..., :3], ((0, short), (0, 0), (0, 0)))
-        inputs = dict(processor(pixels, boxes=[[box]], input_data_format="channels_last",
-                                return_tensors="pt"))  # fmt: skip
+        inputs = dict(
+            processor(pixels, boxes=[[box]], input_data_format="channels_last", return_tensors="pt")
+        )
         if model.config.backbone_config.num_experts > 1:
             # ViTPose+ has an expert for each data set that it was trained on; the first is COCO.
             inputs["dataset_index"] = torch.zeros(1, dtype=torch.long)

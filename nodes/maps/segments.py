@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from sdgraph.checkpoints import Part, config
 from sdgraph.errors import Problem, ValueRefused
-from sdgraph.models import Models
-from sdgraph.node import In, Node
-from sdgraph.nodes.recognition import check_model, infer, known, prepared
-from sdgraph.nodes.seeing import seeing
+from sdgraph.graph import In, Node
+from sdgraph.models import Models, Part, config
+from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
+from sdgraph.nodes.vision.memory import seeing
 from sdgraph.values import Checkpoint, Image, SegmentMap
 
 from .ade20k import COLORS
 
 if TYPE_CHECKING:
-    from sdgraph.arrays import Pixels
+    from sdgraph.values import Pixels
 
 
 class Segment(Node[SegmentMap]):

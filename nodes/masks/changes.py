@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from sdgraph.node import In, Node
+from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
 from .pixels import fresh
 
 if TYPE_CHECKING:
-    from sdgraph.arrays import Pixels
+    from sdgraph.values import Pixels
 
 _REACH = 64
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph.errors import ValueRefused
-from sdgraph.node import In, Node
+from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
 from .pixels import found

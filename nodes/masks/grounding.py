@@ -7,11 +7,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.checkpoints import Part
 from sdgraph.errors import Problem, ValueRefused
-from sdgraph.models import Models
-from sdgraph.node import In, Node
-from sdgraph.nodes.recognition import (
+from sdgraph.graph import In, Node
+from sdgraph.models import Models, Part
+from sdgraph.nodes.vision.inference import (
     check_model,
     infer,
     known,
@@ -20,7 +19,7 @@ from sdgraph.nodes.recognition import (
     refuse_narrow,
     tokens,
 )
-from sdgraph.nodes.seeing import reading, seeing
+from sdgraph.nodes.vision.memory import reading, seeing
 from sdgraph.values import Checkpoint, Image, Mask
 
 from . import sam
@@ -71,9 +70,13 @@ class MaskByGrounding(Node[Mask]):
         return max(detecting, seeing(dtype, self.segmenter))
 
     def run(
-        self, image: Image, words: str, checkpoint: Checkpoint, segmenter: Checkpoint,
+        self,
+        image: Image,
+        words: str,
+        checkpoint: Checkpoint,
+        segmenter: Checkpoint,
         models: Models,
-    ) -> Mask:  # fmt: skip
+    ) -> Mask:
         boxes = self._boxes(image, words, models)
         made = sam.segment(
             models["segmenter"], models["segmenter_processor"], image, models.device, boxes=boxes

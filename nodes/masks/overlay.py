@@ -6,8 +6,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.node import In, Node
-from sdgraph.nodes.fit import same_size
+from sdgraph.graph import In, Node
+from sdgraph.nodes.image.padding import same_size
 from sdgraph.values import Image, Mask
 
 from .sources import rgb

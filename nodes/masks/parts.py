@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from sdgraph.errors import ValueRefused
-from sdgraph.node import In, Node
+from sdgraph.graph import In, Node
 from sdgraph.values import Mask
 
 from .pixels import PAINTED, fresh
 
 if TYPE_CHECKING:
-    from sdgraph.arrays import Pixels
+    from sdgraph.values import Pixels
 
 
 class MaskFillHoles(Node[Mask]):

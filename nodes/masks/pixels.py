@@ -8,7 +8,7 @@ from sdgraph.errors import ValueRefused
 from sdgraph.values import Mask
 
 if TYPE_CHECKING:
-    from sdgraph.arrays import Pixels
+    from sdgraph.values import Pixels
 
 PAINTED = 128
 """From this value up a pixel counts as painted, as the pipelines of diffusers count it."""

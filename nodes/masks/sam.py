@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.checkpoints import Part
 from sdgraph.errors import Problem
-from sdgraph.models import Models
-from sdgraph.node import In, Node, refuse
-from sdgraph.nodes.recognition import (
+from sdgraph.graph import In, Node, refuse
+from sdgraph.models import Models, Part
+from sdgraph.nodes.vision.inference import (
     check_model,
     infer,
     known,
@@ -19,14 +18,14 @@ from sdgraph.nodes.recognition import (
     refuse_narrow,
     refuse_outside,
 )
-from sdgraph.nodes.seeing import seeing
+from sdgraph.nodes.vision.memory import seeing
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
 from .shapes import Box, Points, refuse_hollow, within
 
 if TYPE_CHECKING:
-    from sdgraph.arrays import Pixels
+    from sdgraph.values import Pixels
 
 ARCHITECTURE = "SamModel"
 CHECKPOINT = Checkpoint("facebook/sam-vit-base")

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from sdgraph.node import In, Node
-from sdgraph.nodes.fit import same_size
+from sdgraph.graph import In, Node
+from sdgraph.nodes.image.padding import same_size
 from sdgraph.values import Mask
 
 from .pixels import fresh

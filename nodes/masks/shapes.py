@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph.errors import ValueRefused
-from sdgraph.node import In, Node, refuse
+from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image, Mask
 
 from .pixels import found
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import PIL.Image
     import PIL.ImageDraw
 
-    from sdgraph.arrays import Pixels
+    from sdgraph.values import Pixels
 
 Coordinate = Annotated[int, Field(ge=-65_536, le=65_536)]
 Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]

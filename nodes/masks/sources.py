@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph.errors import Problem, ValueRefused
+from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.media import read_image
-from sdgraph.node import In, Node, SourceFile, refuse
-from sdgraph.nodes.files import picture_problems
+from sdgraph.nodes.io.files import picture_problems
 from sdgraph.values import Image, Mask
 
 from .pixels import found, fresh
 
 if TYPE_CHECKING:
-    from sdgraph.arrays import Pixels
+    from sdgraph.values import Pixels
 
 
 class MaskFromFile(Node[Mask]):

@@ -7,12 +7,11 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.checkpoints import Part
 from sdgraph.errors import Problem
-from sdgraph.models import Models
-from sdgraph.node import In, Node
-from sdgraph.nodes.recognition import check_model, infer, known, prepared, refuse_blank, tokens
-from sdgraph.nodes.seeing import seeing
+from sdgraph.graph import In, Node
+from sdgraph.models import Models, Part
+from sdgraph.nodes.vision.inference import check_model, infer, known, prepared, refuse_blank, tokens
+from sdgraph.nodes.vision.memory import seeing
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found

@@ -9,18 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sdgraph import pickles
-from sdgraph.checkpoints import INDEX, class_of, config, configs, index, weights
-from sdgraph.checkpoints import Part as PartOf
 from sdgraph.errors import CheckpointError, MediaError, ValueRefused
+from sdgraph.models import INDEX, class_of, config, configs, index, pickles, weights
+from sdgraph.models import Part as PartOf
 from sdgraph.values import Checkpoint
 
 WEIGHTLESS = ("tokenizer", "tokenizer_2", "scheduler")
 
 _NOISE = (
-    "prediction_type", "num_train_timesteps", "beta_schedule", "beta_start", "beta_end",
+    "prediction_type",
+    "num_train_timesteps",
+    "beta_schedule",
+    "beta_start",
+    "beta_end",
     "rescale_betas_zero_snr",
-)  # fmt: skip
+)
 """What a scheduler's config says of the noise that a U-Net was trained on."""
 
 
@@ -74,9 +77,12 @@ def load_vae(checkpoint: Checkpoint) -> Any:
     folder = weights(checkpoint)
     folder = folder / "vae" if (folder / INDEX).is_file() else folder
     vae = AutoencoderKL.from_pretrained(
-        folder, dtype=torch.float32, variant=checkpoint.variant, use_safetensors=_no_pickles(),
+        folder,
+        dtype=torch.float32,
+        variant=checkpoint.variant,
+        use_safetensors=_no_pickles(),
         local_files_only=True,
-    )  # fmt: skip
+    )
     return vae.eval().requires_grad_(False)
 
 

@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config
 from sdgraph.errors import Problem
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
+from sdgraph.graph import In, Progress
+from sdgraph.models import config, quiet
 from sdgraph.values import Checkpoint, DepthMap
 
 from .assembly import adopt, fresh_model, load_trained, save_model
@@ -39,7 +38,7 @@ def controls(data: Dataset, kind: Kind) -> Any:
     """
     import numpy as np
 
-    from sdgraph.nodes.world import edges_of
+    from sdgraph.nodes.tiny_world import edges_of
 
     if kind == "edges":
         return np.stack([edges_of(picture) for picture in data.pictures])
@@ -130,14 +129,23 @@ class ControlNetTrainee(DiffusionTrainee):
         count, side = min(8, len(shown)), shown.side
         maps = controls(shown, self.kind)[:count]
         pipe = pipeline_of(
-            StableDiffusionControlNetPipeline, self.parts, controlnet=self.parts["controlnet"],
-            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-        )  # fmt: skip
+            StableDiffusionControlNetPipeline,
+            self.parts,
+            controlnet=self.parts["controlnet"],
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
         made = pipe(
-            list(shown.captions[:count]), image=_as_condition(torch.from_numpy(maps)),
-            height=side, width=side, num_inference_steps=20, guidance_scale=3.0, output_type="np",
+            list(shown.captions[:count]),
+            image=_as_condition(torch.from_numpy(maps)),
+            height=side,
+            width=side,
+            num_inference_steps=20,
+            guidance_scale=3.0,
+            output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),
-        ).images  # fmt: skip
+        ).images
         white = np.repeat(maps[..., None], 3, axis=3)
         return rows(np.concatenate([white, (made * 255).round().astype(np.uint8)]), count)
 

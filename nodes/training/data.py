@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, model_validator
 
 from sdgraph.errors import MediaError, Problem, ValueRefused, did_you_mean
-from sdgraph.node import Node, refuse
+from sdgraph.graph import Node, refuse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ class WorldDataset(Dataset):
         motions: Sequence[str] = (),
         time: float = 0.5,
     ) -> None:
-        from sdgraph.nodes.world import caption, scene
+        from sdgraph.nodes.tiny_world import caption, scene
 
         self.side = side
         self._how: dict[str, Any] = {
@@ -117,7 +117,7 @@ class WorldDataset(Dataset):
 
     @property
     def content(self) -> str:
-        from sdgraph.nodes.world import BACKGROUNDS, COLOURS, PLACES, SHAPES
+        from sdgraph.nodes.tiny_world import BACKGROUNDS, COLOURS, PLACES, SHAPES
 
         words = f"{self._name} {BACKGROUNDS} {COLOURS} {PLACES} {SHAPES} {self.captions[:16]}"
         return blake2b(words.encode(), digest_size=16).hexdigest()
@@ -126,32 +126,32 @@ class WorldDataset(Dataset):
     def pictures(self) -> npt.NDArray[np.uint8]:
         import numpy as np
 
-        from sdgraph.nodes.world import render
+        from sdgraph.nodes.tiny_world import render
 
         return np.stack([render(each, self.side) for each in self._shown])
 
     def masks(self, places: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
-        from sdgraph.nodes.world import masks
+        from sdgraph.nodes.tiny_world import masks
 
         return [masks(self._shown[place], self.side) for place in places]
 
     def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
         import numpy as np
 
-        from sdgraph.nodes.world import depth
+        from sdgraph.nodes.tiny_world import depth
 
         return np.stack([depth(self._shown[place], self.side) for place in places])
 
     def references(self, places: Sequence[int]) -> npt.NDArray[np.uint8]:
         import numpy as np
 
-        from sdgraph.nodes.world import elsewhere, render
+        from sdgraph.nodes.tiny_world import elsewhere, render
 
         return np.stack([render(elsewhere(self._shown[n], n), self.side) for n in places])
 
     @cached_property
     def surroundings(self) -> Sequence[str]:
-        from sdgraph.nodes.world import surroundings
+        from sdgraph.nodes.tiny_world import surroundings
 
         return tuple(map(surroundings, self.scenes))
 
@@ -275,18 +275,27 @@ class TinyWorld(Node[Dataset]):
 
     def run(self) -> Dataset:
         return WorldDataset(
-            self.count, self.seed, self.side,
-            moving=self.moving, pairs=self.pairs, motions=self.motions, time=self.time,
-        )  # fmt: skip
+            self.count,
+            self.seed,
+            self.side,
+            moving=self.moving,
+            pairs=self.pairs,
+            motions=self.motions,
+            time=self.time,
+        )
 
 
 def _refuse_unknown(motion: str) -> None:
     # Imported here: to know the world is to know OpenCV.
-    from sdgraph.nodes.world.words import MOTIONS
+    from sdgraph.nodes.tiny_world.words import MOTIONS
 
     if motion not in MOTIONS:
-        raise refuse("motions", found=repr(motion), wanted=f"one of {', '.join(MOTIONS)}",
-                     fix=did_you_mean(motion, MOTIONS))  # fmt: skip
+        raise refuse(
+            "motions",
+            found=repr(motion),
+            wanted=f"one of {', '.join(MOTIONS)}",
+            fix=did_you_mean(motion, MOTIONS),
+        )
 
 
 class PictureFolder(Node[Dataset]):

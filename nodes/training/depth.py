@@ -8,10 +8,9 @@ from typing import Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config
 from sdgraph.errors import Problem, ValueRefused
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
+from sdgraph.graph import In, Progress
+from sdgraph.models import config, quiet
 from sdgraph.values import Checkpoint
 
 from .assembly import fresh_model, save_model, save_pipeline, taken_from, widened_parts
@@ -64,8 +63,9 @@ class Preparation:
         if self._resizes and made.shape[-2:] != torch.Size(self.size):
             smooth = {} if self.mode == "nearest-exact" else {"antialias": True}
             made = interpolate(made, size=self.size, mode=self.mode, **smooth)
-        mean, deviation = (torch.tensor(each)[:, None, None] for each in
-                           (self._mean, self._deviation))  # fmt: skip
+        mean, deviation = (
+            torch.tensor(each)[:, None, None] for each in (self._mean, self._deviation)
+        )
         return ((made.float() * self._scale - mean) / deviation).contiguous()
 
 
@@ -217,10 +217,13 @@ class DepthToImageTrainee(WideTrainee):
         super().__init__(parts, data, settings)
         side = self.latents.shape[-1]
         made = [
-            _sized(torch.from_numpy(data.depths(range(first, min(first + 64, len(data))))), side,
-                   "bicubic")
+            _sized(
+                torch.from_numpy(data.depths(range(first, min(first + 64, len(data))))),
+                side,
+                "bicubic",
+            )
             for first in range(0, len(data), 64)
-        ]  # fmt: skip
+        ]
         self._depths = 2 * _spread(torch.cat(made)) - 1
 
     def further(self, places: Any, random: Any) -> Any:
@@ -238,14 +241,21 @@ class DepthToImageTrainee(WideTrainee):
         count = min(8, len(shown))
         pictures, true = shown.pictures[:count], torch.from_numpy(shown.depths(range(count)))
         pipe = pipeline_of(
-            StableDiffusionDepth2ImgPipeline, self.parts, depth_estimator=None,
+            StableDiffusionDepth2ImgPipeline,
+            self.parts,
+            depth_estimator=None,
             feature_extractor=None,
-        )  # fmt: skip
+        )
         made = pipe(
-            list(shown.captions[:count]), image=[fromarray(each) for each in pictures],
-            depth_map=true, strength=1.0, num_inference_steps=20, guidance_scale=3.0,
-            output_type="np", generator=torch.Generator("cpu").manual_seed(0),
-        ).images  # fmt: skip
+            list(shown.captions[:count]),
+            image=[fromarray(each) for each in pictures],
+            depth_map=true,
+            strength=1.0,
+            num_inference_steps=20,
+            guidance_scale=3.0,
+            output_type="np",
+            generator=torch.Generator("cpu").manual_seed(0),
+        ).images
         grey = np.repeat((_spread(true) * 255).round().byte().numpy()[..., None], 3, axis=3)
         return rows(np.concatenate([pictures, grey, (made * 255).round().astype("uint8")]), count)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sdgraph.errors import Problem
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
-from sdgraph.nodes.ip_adapter import encoder_problems, processor
+from sdgraph.graph import In, Progress
+from sdgraph.models import quiet
+from sdgraph.nodes.diffusion.ip_adapter import encoder_problems, processor
 from sdgraph.values import Checkpoint
 
 from .assembly import fresh_model, load_trained, save_model

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from sdgraph.errors import Problem
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
+from sdgraph.graph import In, Progress
+from sdgraph.models import quiet
 from sdgraph.values import Checkpoint
 
 from .assembly import save_pipeline, taken_from, widened_parts
@@ -91,11 +91,16 @@ class InpaintTrainee(WideTrainee):
         pictures = shown.pictures[:count]
         masks = self._masks_to_show(shown, count)
         made = self._pipe()(
-            list(shown.captions[:count]), image=[fromarray(each) for each in pictures],
-            mask_image=[fromarray(each) for each in masks], height=side, width=side,
-            num_inference_steps=20, guidance_scale=3.0, output_type="np",
+            list(shown.captions[:count]),
+            image=[fromarray(each) for each in pictures],
+            mask_image=[fromarray(each) for each in masks],
+            height=side,
+            width=side,
+            num_inference_steps=20,
+            guidance_scale=3.0,
+            output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),
-        ).images  # fmt: skip
+        ).images
         hidden = np.where(masks[..., None] > 127, 127, pictures).astype(np.uint8)
         painted = (made * 255).round().astype(np.uint8)
         return rows(np.concatenate([hidden, painted, pictures]), count)
@@ -115,9 +120,12 @@ class InpaintTrainee(WideTrainee):
         from diffusers import StableDiffusionInpaintPipeline
 
         return pipeline_of(
-            StableDiffusionInpaintPipeline, self.parts, safety_checker=None,
-            feature_extractor=None, requires_safety_checker=False,
-        )  # fmt: skip
+            StableDiffusionInpaintPipeline,
+            self.parts,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
 
 
 def pipeline_of(cls: Any, parts: Mapping[str, Any], **more: Any) -> Any:

@@ -9,11 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from sdgraph.errors import Problem
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
-from sdgraph.nodes.ip_adapter import encoder_problems
-from sdgraph.values import Checkpoint
-from sdgraph.weights import Lora
+from sdgraph.graph import In, Progress
+from sdgraph.models import quiet
+from sdgraph.nodes.diffusion.ip_adapter import encoder_problems
+from sdgraph.values import Checkpoint, Lora
 
 from .assembly import load_trained, save_model, whole
 from .data import Dataset
@@ -132,15 +131,22 @@ class IPAdapterTrainee(DiffusionTrainee):
             seen = as_seen(at_side(references, encoder.config.image_size))
             embeds = encoder(placed(seen, self.device)).image_embeds[:, None]
         pipe = pipeline_of(
-            StableDiffusionPipeline, self.parts, safety_checker=None, feature_extractor=None,
+            StableDiffusionPipeline,
+            self.parts,
+            safety_checker=None,
+            feature_extractor=None,
             requires_safety_checker=False,
-        )  # fmt: skip
+        )
         made = pipe(
-            list(shown.surroundings[:count]), height=side, width=side, num_inference_steps=20,
-            guidance_scale=3.0, output_type="np",
+            list(shown.surroundings[:count]),
+            height=side,
+            width=side,
+            num_inference_steps=20,
+            guidance_scale=3.0,
+            output_type="np",
             ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embeds), embeds])],
             generator=torch.Generator("cpu").manual_seed(0),
-        ).images  # fmt: skip
+        ).images
         return rows(np.concatenate([references, (made * 255).round().astype(np.uint8)]), count)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sdgraph.checkpoints import config, index
 from sdgraph.errors import Problem
+from sdgraph.models import config, index
 from sdgraph.values import Checkpoint
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from sdgraph.errors import MediaError, SdgraphError
-from sdgraph.node import Progress
+from sdgraph.graph import Progress
 
 from .averaging import average, averaged
 from .state import Learner, State, load_state, save_sample, save_state

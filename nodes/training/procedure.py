@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from sdgraph.node import In, Node, Progress, TargetFile
+from sdgraph.graph import In, Node, Progress, TargetFile
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
@@ -43,9 +43,13 @@ class Training(Node[Checkpoint]):
     def settings(self, *, weight_decay: float = 0.01, **more: Any) -> Settings:
         """The loop's settings, from the fields; `more` are others of the loop's."""
         return Settings(
-            self.steps, self.batch, self.learning_rate, seed=self.seed, weight_decay=weight_decay,
+            self.steps,
+            self.batch,
+            self.learning_rate,
+            seed=self.seed,
+            weight_decay=weight_decay,
             **more,
-        )  # fmt: skip
+        )
 
     def fit(
         self, trainee: Trainee, data: Dataset, settings: Settings, progress: Progress

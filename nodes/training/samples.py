@@ -10,7 +10,7 @@ COUNT = 16
 
 def held_out_captions(count: int = COUNT) -> list[str]:
     """Captions of scenes that no training set has."""
-    from sdgraph.nodes.world import caption, scene
+    from sdgraph.nodes.tiny_world import caption, scene
 
     return [caption(scene(5_000_000 + number, held_out=True)) for number in range(count)]
 
@@ -37,9 +37,14 @@ def generated(
     pipe.set_progress_bar_config(disable=True)
     random = torch.Generator("cpu").manual_seed(seed)
     made = pipe(
-        list(captions), height=side, width=side, num_inference_steps=steps,
-        guidance_scale=guidance, generator=random, output_type="np",
-    )  # fmt: skip
+        list(captions),
+        height=side,
+        width=side,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        generator=random,
+        output_type="np",
+    )
     return (made.images * 255).round().astype("uint8")
 
 
@@ -52,9 +57,12 @@ def _pipeline(parts: Mapping[str, Any]) -> Any:
     if "text_encoder_2" in used:
         return StableDiffusionXLPipeline(**used, scheduler=scheduler, add_watermarker=False)
     return StableDiffusionPipeline(
-        **used, scheduler=scheduler, safety_checker=None, feature_extractor=None,
+        **used,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
-    )  # fmt: skip
+    )
 
 
 def rows(pictures: Any, across: int) -> Any:
@@ -62,6 +70,8 @@ def rows(pictures: Any, across: int) -> Any:
     import numpy as np
     from PIL import Image
 
-    lines = [np.concatenate(list(pictures[n : n + across]), axis=1)
-             for n in range(0, len(pictures), across)]  # fmt: skip
+    lines = [
+        np.concatenate(list(pictures[n : n + across]), axis=1)
+        for n in range(0, len(pictures), across)
+    ]
     return Image.fromarray(np.concatenate(lines, axis=0))

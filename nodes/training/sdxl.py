@@ -31,8 +31,9 @@ class SdxlTrainee(DiffusionTrainee):
         """
         import torch
 
-        tokens, tokens_2 = (placed(each[places], self.device) for each in
-                            (self.tokens, self.tokens_2))  # fmt: skip
+        tokens, tokens_2 = (
+            placed(each[places], self.device) for each in (self.tokens, self.tokens_2)
+        )
         first = self.parts["text_encoder"](tokens, output_hidden_states=True)
         second = self.parts["text_encoder_2"](tokens_2, output_hidden_states=True)
         words = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)

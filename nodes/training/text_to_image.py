@@ -8,20 +8,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from sdgraph.checkpoints import components, weights
 from sdgraph.errors import Problem
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
+from sdgraph.graph import In, Progress
+from sdgraph.models import components, quiet, weights
 from sdgraph.values import Checkpoint
 
-from .assembly import (
-    WEIGHTLESS,
-    fresh_parts,
-    load_trained,
-    load_vae,
-    save_pipeline,
-    taken_from,
-)
+from .assembly import WEIGHTLESS, fresh_parts, load_trained, load_vae, save_pipeline, taken_from
 from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_of, refuse_changed
@@ -72,19 +64,25 @@ class TrainFromText(Denoising):
     def check(self) -> Iterator[Problem]:
         if self.base is None and self.vae is None:
             yield Problem(
-                "vae", "neither a base nor a vae", "one of them",
+                "vae",
+                "neither a base nor a vae",
+                "one of them",
                 "set base to go on from a checkpoint, or vae to train from nothing over it",
-            )  # fmt: skip
+            )
         if self.base is not None and self.like is not None:
             yield Problem(
-                "like", "a base and a like", "one of them: the base has its own architecture",
+                "like",
+                "a base and a like",
+                "one of them: the base has its own architecture",
                 "leave like out",
-            )  # fmt: skip
+            )
         if self.rank and self.base is None:
             yield Problem(
-                "rank", f"rank {self.rank} without a base", "a base for the adapters to change",
+                "rank",
+                f"rank {self.rank} without a base",
+                "a base for the adapters to change",
                 "set base, or rank to 0",
-            )  # fmt: skip
+            )
         yield from self.kind_problems()
 
     def kind_problems(self) -> Iterator[Problem]:

@@ -8,20 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config, index
 from sdgraph.errors import Problem
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
+from sdgraph.graph import In, Progress
+from sdgraph.models import config, index, quiet
 from sdgraph.values import Checkpoint
 
-from .assembly import (
-    adopt,
-    check_noise,
-    fresh_parts,
-    load_trained,
-    save_pipeline,
-    taken_from,
-)
+from .assembly import adopt, check_noise, fresh_parts, load_trained, save_pipeline, taken_from
 from .data import Dataset
 from .frozen import hash_of
 from .kinds import sdxl_problems

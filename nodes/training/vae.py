@@ -9,9 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import config
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
+from sdgraph.graph import In, Progress
+from sdgraph.models import config, quiet
 from sdgraph.values import Checkpoint
 
 from .data import Dataset

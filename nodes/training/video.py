@@ -7,20 +7,12 @@ from typing import Any
 
 from pydantic import Field
 
-from sdgraph.checkpoints import index
 from sdgraph.errors import Problem, ValueRefused
-from sdgraph.loading import quiet
-from sdgraph.node import In, Progress
+from sdgraph.graph import In, Progress
+from sdgraph.models import index, quiet
 from sdgraph.values import Checkpoint
 
-from .assembly import (
-    adopt,
-    check_noise,
-    fresh_parts,
-    load_trained,
-    save_pipeline,
-    taken_from,
-)
+from .assembly import adopt, check_noise, fresh_parts, load_trained, save_pipeline, taken_from
 from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_of
@@ -93,7 +85,7 @@ def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
     """The clips of scenes that move, as latents: float32, clips × 4 × count × height × width."""
     import torch
 
-    from sdgraph.nodes.world import frames
+    from sdgraph.nodes.tiny_world import frames
 
     scenes = getattr(data, "scenes", ())
     if not scenes or any(scene.motion is None for scene in scenes):
@@ -160,10 +152,15 @@ class VideoTrainee(DiffusionTrainee):
         pipe.set_progress_bar_config(disable=True)
         shown = self.data.examples(2)
         made = pipe(
-            list(shown.captions[:2]), height=shown.side, width=shown.side, num_frames=self.frames,
-            num_inference_steps=20, guidance_scale=3.0, output_type="np",
+            list(shown.captions[:2]),
+            height=shown.side,
+            width=shown.side,
+            num_frames=self.frames,
+            num_inference_steps=20,
+            guidance_scale=3.0,
+            output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),
-        ).frames  # fmt: skip
+        ).frames
         chosen = np.linspace(0, self.frames - 1, min(8, self.frames)).round().astype(int)
         pixels = (np.asarray(made)[:, chosen] * 255).round().astype(np.uint8)
         return rows(pixels.reshape(-1, *pixels.shape[2:]), len(chosen))

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import caching, running, runs, telling
+from . import cache, inspect, run, runs
 from .app import app, typed
 
-__all__ = ["app", "caching", "main", "running", "runs", "telling"]
+__all__ = ["app", "cache", "inspect", "main", "run", "runs"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

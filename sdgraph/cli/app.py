@@ -10,13 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from sdgraph import pickles
-from sdgraph.exits import ending
+from sdgraph.models import pickles
+
+from .exit_codes import ending
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, rich_markup_mode=None,
-    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
-)  # fmt: skip
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 typed: list[str] = []
 """What was typed after `sdgraph`."""

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
-from sdgraph.exits import ending
-
 from .app import Debug, Json, app
+from .exit_codes import ending
 
 runs_app = typer.Typer(
-    rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
     help="List the runs that were recorded; `runs show` draws one.",
-)  # fmt: skip
+)
 app.add_typer(runs_app, name="runs")
 
 
@@ -25,10 +26,9 @@ def runs(context: typer.Context, as_json: Json = False, debug: Debug = False) ->
     if context.invoked_subcommand is not None:
         return
     with ending(debug=debug):
-        from sdgraph.run_history import history
-        from sdgraph.run_records import place
-        from sdgraph.terminal import say, say_table
-        from sdgraph.timeline import listing_row
+        from sdgraph.history import history, listing_row, place
+
+        from .terminal import say, say_table
 
         found = history()
         if as_json:
@@ -54,9 +54,8 @@ def show(
 ) -> None:
     """Draw when each node of a run ran, and what was loaded."""
     with ending(debug=debug):
-        from sdgraph import timeline
         from sdgraph.files import write_beside
-        from sdgraph.run_history import past_run
+        from sdgraph.history import past_run, timeline
 
         found = past_run(run)
         for path, draw in ((svg, timeline.as_svg), (html, timeline.as_html)):

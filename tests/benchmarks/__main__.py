@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Iterable
 
-from sdgraph.provenance import versions
+from sdgraph.provenance.record import versions
 
 from . import engine, maps, masks, memory, pictures, results, sharing, startup, sweeps, systems
 from .timing import Row

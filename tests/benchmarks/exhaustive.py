@@ -6,7 +6,8 @@ import heapq
 from collections.abc import Iterator
 from itertools import count
 
-from sdgraph.residency import Tier, Workload, members
+from sdgraph.memory import Tier
+from sdgraph.memory.workload import Workload, members
 
 State = tuple[int, int, int]
 """The sets of steps done, of components on the accelerator, and of components on the host."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdgraph import shipped
+from sdgraph.models import shipped
 
 from .random_weights import fill
 
@@ -103,7 +103,10 @@ LAYOUTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "text_encoder": _text(320, 23, "gelu"),
         "vae": {**_VAE, "_name_or_path": "stable-diffusion-2-depth"},
         "unet": _unet(
-            "AAA-", in_channels=5, cross_attention_dim=320, use_linear_projection=True,
+            "AAA-",
+            in_channels=5,
+            cross_attention_dim=320,
+            use_linear_projection=True,
             attention_head_dim=[3, 6, 12, 12],
         ),
         "depth_estimator": _ESTIMATOR,
@@ -115,12 +118,16 @@ LAYOUTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         ),
         "vae": {**_VAE, "scaling_factor": 0.13025},
         "unet": _unet(
-            "-AA", block_out_channels=_WIDTHS[:3], cross_attention_dim=256 + 384,
-            transformer_layers_per_block=[1, 2, 10], attention_head_dim=[3, 6, 12],
-            use_linear_projection=True, **_XL,
+            "-AA",
+            block_out_channels=_WIDTHS[:3],
+            cross_attention_dim=256 + 384,
+            transformer_layers_per_block=[1, 2, 10],
+            attention_head_dim=[3, 6, 12],
+            use_linear_projection=True,
+            **_XL,
         ),
     },
-}  # fmt: skip
+}
 """For each checkpoint, named as the shipped one whose other files it has, its configs."""
 
 

@@ -30,11 +30,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from sdgraph import Session, load_workflow, shipped
-from sdgraph.loading import load_quietly
-from sdgraph.models import ModelCache
-from sdgraph.plan import Plan
-from sdgraph.residency import Budgets
+from sdgraph import Session, load_workflow
+from sdgraph.execution import Plan
+from sdgraph.memory import Budgets
+from sdgraph.models import ModelCache, shipped
+from sdgraph.models.loader import load_quietly
 
 from . import layouts
 from .timing import Row, process
@@ -59,12 +59,16 @@ def nodes(alone: str | None = None) -> dict[str, dict[str, Any]]:
         "window": {"type": "Mask", "image": "$photo", "box": list(BOX)},
         "edges": {"type": "Canny", "image": reads["control"]},
         "inpaint": {"type": "Inpaint", "image": reads["inpaint"], "mask": "$window", **words},
-        "control": {"type": "ControlNet", "control": "$edges", "controlnet": "./controlnet-edges",
-                    **words},
+        "control": {
+            "type": "ControlNet",
+            "control": "$edges",
+            "controlnet": "./controlnet-edges",
+            **words,
+        },
         "depth": {"type": "DepthToImage", "image": reads["depth"], **words},
         "turbo": {"type": "Turbo", "image": reads["turbo"], **words},
         "result": {"type": "Save", "image": f"${alone or 'turbo'}", "path": "out/result.png"},
-    }  # fmt: skip
+    }
     for system in SYSTEMS:
         if alone in (None, system):
             source = "text-to-image" if system == "control" else system
@@ -76,7 +80,7 @@ def nodes(alone: str | None = None) -> dict[str, dict[str, Any]]:
 
 def write(folder: Path) -> None:
     """The checkpoints, a photo, and a workflow for the chain and for each system alone."""
-    from sdgraph.nodes.world import render, scene
+    from sdgraph.nodes.tiny_world import render, scene
     from sdgraph.values import Image
 
     layouts.make(folder)
@@ -163,8 +167,11 @@ def script(folder: Path) -> float:
 
 
 WAYS: dict[str, Callable[..., float]] = {
-    "libraries": libraries, "ours": ours, "kept": kept, "script": script,
-}  # fmt: skip
+    "libraries": libraries,
+    "ours": ours,
+    "kept": kept,
+    "script": script,
+}
 
 
 class Used(NamedTuple):
@@ -262,8 +269,13 @@ def _rows(folder: Path) -> Iterator[Row]:
     yield row("peak RSS: the same, models kept for a next run", keeping, "that script", its)
     lean = measure("ours", folder, "chain", str(need))
     alone = max(measure("ours", folder, name) for name in SYSTEMS)
-    yield row(f"peak RSS: the same, budget of {need / 1e6:.0f} MB, what the largest node needs",
-              lean, "that node alone", alone, "≤ 1.1")  # fmt: skip
+    yield row(
+        f"peak RSS: the same, budget of {need / 1e6:.0f} MB, what the largest node needs",
+        lean,
+        "that node alone",
+        alone,
+        "≤ 1.1",
+    )
     yield Row(
         "load seconds: the same",
         f"{median(ours.seconds for ours, _ in both):.2f} s CPU",

@@ -13,12 +13,13 @@ from functools import partial
 from statistics import mean
 
 from sdgraph import Graph, Session
-from sdgraph.eviction import farthest_next_use, least_recently_used, smallest_first
-from sdgraph.glance import one_look
+from sdgraph.memoize import one_look
+from sdgraph.memory import Budgets
+from sdgraph.memory.eviction import farthest_next_use, least_recently_used, smallest_first
+from sdgraph.memory.ordering import authored, best_plan, breadth_first, depth_first, lexicographic
+from sdgraph.memory.simulation import Simulation, simulate
+from sdgraph.memory.workload import Workload
 from sdgraph.models import ModelCache
-from sdgraph.ordering import authored, best_plan, breadth_first, depth_first, lexicographic
-from sdgraph.residency import Budgets, Workload
-from sdgraph.simulation import Simulation, simulate
 
 from .exhaustive import Optimum
 from .timing import median_seconds
@@ -112,8 +113,14 @@ def rivals(corpus: list[Case]) -> Iterator[str]:
     ]
     worst = max(c.best_of_others.bytes_loaded / c.ours.bytes_loaded for c in corpus)
     below = sum(c.best_of_others.cost < c.ours.cost for c in corpus)
-    yield _line("the best of these", "for each workflow", *best, f"{worst:.2f}", str(below),
-                _moved(c.best_of_others for c in corpus))  # fmt: skip
+    yield _line(
+        "the best of these",
+        "for each workflow",
+        *best,
+        f"{worst:.2f}",
+        str(below),
+        _moved(c.best_of_others for c in corpus),
+    )
 
 
 def _moved(plans: Iterable[Simulation]) -> str:
@@ -135,9 +142,13 @@ def optimum(corpus: list[Case]) -> Iterator[str]:
         same = sum(not each for each in excess)
         total = len(small) if name == "all" else sum(case.tight for case in small)
         yield _line(
-            f"{name}: {total}", str(len(group)), f"{mean(excess):.3%}", f"{max(excess):.1%}",
-            f"{same} of {len(group)}", "mean within 5 %",
-        )  # fmt: skip
+            f"{name}: {total}",
+            str(len(group)),
+            f"{mean(excess):.3%}",
+            f"{max(excess):.1%}",
+            f"{same} of {len(group)}",
+            "mean within 5 %",
+        )
         assert all(case.ours.cost[:2] >= least for case, least in group)
 
 
@@ -168,9 +179,12 @@ def whole() -> Iterator[str]:
             checked = median_seconds(partial(_checked, graph))
             both = median_seconds(partial(session.plan, graph))
             yield _line(
-                str(len(graph.nodes)), name, f"{checked * 1e3:.1f}",
-                f"{(both - checked) * 1e3:.1f}", f"under {aim}",
-            )  # fmt: skip
+                str(len(graph.nodes)),
+                name,
+                f"{checked * 1e3:.1f}",
+                f"{(both - checked) * 1e3:.1f}",
+                f"under {aim}",
+            )
 
 
 def _checked(graph: Graph) -> None:
@@ -190,7 +204,9 @@ def _line(*cells: str) -> str:
 if __name__ == "__main__":
     planned = cases()
     sizes = [len(case.workload.steps) for case in planned]
-    print(f"{COUNT} workflows of {min(sizes)} to {max(sizes)} steps, mean {mean(sizes):.0f}. "
-          "Bytes loaded, this plan = 1, mean of the ratios:\n")  # fmt: skip
+    print(
+        f"{COUNT} workflows of {min(sizes)} to {max(sizes)} steps, mean {mean(sizes):.0f}. "
+        "Bytes loaded, this plan = 1, mean of the ratios:\n"
+    )
     for part in (rivals(planned), optimum(planned), seconds(), whole()):
         print(*part, sep="\n", end="\n\n")

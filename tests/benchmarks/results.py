@@ -10,9 +10,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from sdgraph import Graph, Node, Session, events
-from sdgraph.plan import Plan
+from sdgraph.execution import Plan
+from sdgraph.language import workflow_from_yaml
 from sdgraph.store import Store
-from sdgraph.workflow import workflow_from_yaml
 
 from .engine import Start, Step
 from .timing import Row, process
@@ -68,9 +68,10 @@ def unchanged() -> Row:
         "five systems in a chain, run again unchanged in another process",
         f"{seconds:.2f} s CPU, {'; '.join(sorted(told)).removesuffix(' 0')}, "
         f"{'no model' if loads == {True} else 'models'} loaded",
-        f"first run {first.cpu:.1f} s", f"{seconds / first.cpu:.3f}",
+        f"first run {first.cpu:.1f} s",
+        f"{seconds / first.cpu:.3f}",
         "< 0.5 s, no torch, no model",
-    )  # fmt: skip
+    )
 
 
 def new_seed() -> Row:
@@ -85,9 +86,10 @@ def new_seed() -> Row:
         "five systems in a chain, a new seed in a new session: text encoders loaded",
         f"{texts[1]}; {len(again)} components in all, {'as' if again == planned else 'not as'} "
         "planned",
-        f"first run {texts[0]}; {len(first)} in all", f"{len(again) / len(first):.2f}",
+        f"first run {texts[0]}; {len(first)} in all",
+        f"{len(again) / len(first):.2f}",
         "0, as planned",
-    )  # fmt: skip
+    )
 
 
 def _loaded(session: Session, photo: Path, folder: str, *, seed: int) -> tuple[list[str], Plan]:
@@ -137,9 +139,11 @@ def one_leaf(on_disk: bool) -> Row:
     return Row(
         f"one leaf of {CHAINS * LENGTH:,} nodes changed, the rest "
         f"{'on disk' if on_disk else 'in memory'}",
-        f"{1000 * median(took):.1f} ms", f"{', '.join(map(str, sorted(ran)))} nodes ran",
-        f"{LENGTH} are its descendants and it", "< 20 ms",
-    )  # fmt: skip
+        f"{1000 * median(took):.1f} ms",
+        f"{', '.join(map(str, sorted(ran)))} nodes ran",
+        f"{LENGTH} are its descendants and it",
+        "< 20 ms",
+    )
 
 
 def rows() -> Iterator[Row]:

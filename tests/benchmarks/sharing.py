@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from sdgraph import Checkpoint, Graph, Node, Session, events
+from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Turbo
-from sdgraph.nodes.world import render, scene
-from sdgraph.residency import Budgets
+from sdgraph.nodes.tiny_world import render, scene
 from sdgraph.values import Image, Mask
 
 from .timing import Row
@@ -37,9 +37,11 @@ def chain(seed: int) -> Node[Any]:
     common: dict[str, Any] = {**WORDS, "seed": seed, "prompt": "a cyan star on a gray background"}
     painted = Inpaint(image=photo, mask=mask(), checkpoint=at("inpaint"), **common)
     edged = ControlNet(
-        control=Canny(image=painted), checkpoint=at("text-to-image"),
-        controlnet=at("controlnet-edges"), **common,
-    )  # fmt: skip
+        control=Canny(image=painted),
+        checkpoint=at("text-to-image"),
+        controlnet=at("controlnet-edges"),
+        **common,
+    )
     deep = DepthToImage(image=edged, strength=1.0, checkpoint=at("depth"), **common)
     words = common["prompt"]
     return Turbo(image=deep, prompt=words, steps=2, strength=0.5, seed=seed, checkpoint=at("turbo"))
@@ -78,9 +80,11 @@ def cold() -> Row:
     done = [each for each in loads(fresh(), graph) if each.file_bytes]
     return Row(
         "cold chain inpaint → ControlNet → depth → Turbo: loads of weights",
-        f"{len(done)}", f"{len(used)} one pipeline at a time",
-        f"{len(done) / len(used):.2f}, distinct {len(distinct)}", "the distinct ones",
-    )  # fmt: skip
+        f"{len(done)}",
+        f"{len(used)} one pipeline at a time",
+        f"{len(done) / len(used):.2f}, distinct {len(distinct)}",
+        "the distinct ones",
+    )
 
 
 def variants() -> Row:
@@ -93,8 +97,11 @@ def variants() -> Row:
     beside = big(loads(fresh(budget), *graphs))
     return Row(
         f"{VARIANTS} variants through 4 U-Nets, room for one: loads of U-Nets",
-        f"{ours}", f"{beside} one workflow after another", f"{ours / beside:.2f}", "4, of 80",
-    )  # fmt: skip
+        f"{ours}",
+        f"{beside} one workflow after another",
+        f"{ours / beside:.2f}",
+        "4, of 80",
+    )
 
 
 def big(done: list[events.Loaded]) -> int:

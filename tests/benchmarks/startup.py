@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from sdgraph.workflow import shipped
+from sdgraph.language import shipped
 
 from .timing import Row, process
 

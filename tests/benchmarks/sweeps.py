@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from sdgraph import Session, events, run_many, shipped
+from sdgraph import Session, events, run_many
 from sdgraph.graph import plain_name
-from sdgraph.workflow import Workflow, workflow_from_yaml
-from sdgraph.workflow import shipped as workflows
+from sdgraph.language import Workflow, workflow_from_yaml
+from sdgraph.language import shipped as workflows
+from sdgraph.models import shipped
 
 from .timing import Row, paired
 
@@ -45,9 +46,13 @@ def swept(
 ) -> Callable[[], object]:
     """The sweep, as a person asks for it: binding, checks, plan and all."""
     return lambda: run_many(
-        workflow, session=session, on_event=listener, overwrite=True,
-        photo=PHOTO, seed=range(count),
-    )  # fmt: skip
+        workflow,
+        session=session,
+        on_event=listener,
+        overwrite=True,
+        photo=PHOTO,
+        seed=range(count),
+    )
 
 
 def bare(folder: Path, count: int) -> Callable[[], object]:
@@ -87,8 +92,16 @@ def bare(folder: Path, count: int) -> Callable[[], object]:
         width, height = photo.size
         for seed in range(count):
             first = made(star, seed, prompt=STAR, image=edges)
-            second = made(pair, seed, prompt=PAIR, image=first, mask_image=mask, width=width,
-                          height=height, strength=1.0)  # fmt: skip
+            second = made(
+                pair,
+                seed,
+                prompt=PAIR,
+                image=first,
+                mask_image=mask,
+                width=width,
+                height=height,
+                strength=1.0,
+            )
             second.save(folder / f"{seed:04d}.png")
 
     return loop
@@ -112,9 +125,10 @@ def rows() -> Iterator[Row]:
         yield Row(
             f"{VARIANTS} variants of 6 nodes: runs of the shared nodes",
             ", ".join(f"{name} {times}" for name, times in shared.items()),
-            f"{3 * VARIANTS} one workflow after another", f"{started.total()} runs in all",
+            f"{3 * VARIANTS} one workflow after another",
+            f"{started.total()} runs in all",
             "each once",
-        )  # fmt: skip
+        )
         bare(theirs, 2)()
         loop = bare(theirs, VARIANTS)
         ours, its, ratio = paired(swept(session, workflow, VARIANTS), loop, ROUNDS)
@@ -123,8 +137,9 @@ def rows() -> Iterator[Row]:
             f"{VARIANTS} variants of 6 nodes, files written: a variant",
             f"{ours / VARIANTS * 1e3:.1f} ms CPU",
             f"diffusers loop {its / VARIANTS * 1e3:.1f} ms",
-            f"{ratio:.3f}, {equal} of {VARIANTS} equal", "≤ 1, equal",
-        )  # fmt: skip
+            f"{ratio:.3f}, {equal} of {VARIANTS} equal",
+            "≤ 1, equal",
+        )
 
 
 def _same(one: Path, other: Path) -> bool:

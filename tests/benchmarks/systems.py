@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sdgraph import Graph, Node, Session, shipped
+from sdgraph import Graph, Node, Session
+from sdgraph.models import shipped
 from sdgraph.nodes import ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.values import EdgeMap, Image, Mask
 
@@ -63,24 +64,56 @@ def pairs() -> list[Pair]:
     turbo |= {"width": 2 * SIDE, "height": 2 * SIDE}
     video = {**common, "num_frames": 8, "guidance_scale": 9.0}
     return [
-        Pair("text to image", Text2Image(**fields, width=SIDE, height=SIDE),
-             "StableDiffusionPipeline", "tiny/text-to-image",
-             {**common, "width": SIDE, "height": SIDE}, {}),
-        Pair("inpainting", Inpaint(image=image, mask=mask, **fields),
-             "StableDiffusionInpaintPipeline", "tiny/inpaint",
-             {**common, **painted, "strength": 1.0}, {}, inside=mask.numpy == 255),
-        Pair("ControlNet", ControlNet(control=edges, scale=0.5, **fields),
-             "StableDiffusionControlNetPipeline", "tiny/text-to-image",
-             {**common, "image": edges.pil, "controlnet_conditioning_scale": 0.5},
-             {"controlnet": "tiny/controlnet-edges"}),
-        Pair("Turbo", Turbo(prompt="a red star", seed=7, width=2 * SIDE, height=2 * SIDE),
-             "StableDiffusionXLPipeline", "tiny/turbo", turbo, {}),
-        Pair("depth to image", DepthToImage(image=image, strength=0.7, **fields),
-             "StableDiffusionDepth2ImgPipeline", "tiny/depth",
-             {**common, "image": image.pil, "strength": 0.7}, {}),
-        Pair("text to video", Text2Video(**fields, frames=8), "TextToVideoSDPipeline",
-             "tiny/text-to-video", video, {}),
-    ]  # fmt: skip
+        Pair(
+            "text to image",
+            Text2Image(**fields, width=SIDE, height=SIDE),
+            "StableDiffusionPipeline",
+            "tiny/text-to-image",
+            {**common, "width": SIDE, "height": SIDE},
+            {},
+        ),
+        Pair(
+            "inpainting",
+            Inpaint(image=image, mask=mask, **fields),
+            "StableDiffusionInpaintPipeline",
+            "tiny/inpaint",
+            {**common, **painted, "strength": 1.0},
+            {},
+            inside=mask.numpy == 255,
+        ),
+        Pair(
+            "ControlNet",
+            ControlNet(control=edges, scale=0.5, **fields),
+            "StableDiffusionControlNetPipeline",
+            "tiny/text-to-image",
+            {**common, "image": edges.pil, "controlnet_conditioning_scale": 0.5},
+            {"controlnet": "tiny/controlnet-edges"},
+        ),
+        Pair(
+            "Turbo",
+            Turbo(prompt="a red star", seed=7, width=2 * SIDE, height=2 * SIDE),
+            "StableDiffusionXLPipeline",
+            "tiny/turbo",
+            turbo,
+            {},
+        ),
+        Pair(
+            "depth to image",
+            DepthToImage(image=image, strength=0.7, **fields),
+            "StableDiffusionDepth2ImgPipeline",
+            "tiny/depth",
+            {**common, "image": image.pil, "strength": 0.7},
+            {},
+        ),
+        Pair(
+            "text to video",
+            Text2Video(**fields, frames=8),
+            "TextToVideoSDPipeline",
+            "tiny/text-to-video",
+            video,
+            {},
+        ),
+    ]
 
 
 def bare(pair: Pair) -> Callable[[], Any]:

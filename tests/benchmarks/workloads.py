@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sdgraph import Graph, Node
+from sdgraph.memory import Budgets, Tier
+from sdgraph.memory.workload import Component, Need, Workload, shortfalls
 from sdgraph.nodes import (
     Canny,
     ControlNet,
@@ -18,7 +20,6 @@ from sdgraph.nodes import (
     Text2Image,
     Turbo,
 )
-from sdgraph.residency import Budgets, Component, Need, Tier, Workload, shortfalls
 
 GB = 10**9
 
@@ -26,13 +27,25 @@ GB = 10**9
 # Stable Diffusion 1.5, its inpainting model and its ControlNets the text encoder and the VAE,
 # the SDXL models both text encoders and the VAE, depth and video (both of the 2.x line) theirs.
 SIZES = {
-    "sd15/unet": 1.72, "sd15/text_encoder": 0.25, "sd15/vae": 0.17, "sd15-inpaint/unet": 1.72,
-    "sd15-canny": 0.72, "sd15-depth": 0.72, "sd15-pose": 0.72,
-    "sdxl/unet": 5.14, "sdxl/text_encoder": 0.25, "sdxl/text_encoder_2": 1.39, "sdxl/vae": 0.17,
-    "sdxl-turbo/unet": 5.14, "sdxl-canny": 2.5,
-    "dpt": 0.25, "sd2-depth/unet": 1.73, "sd2/text_encoder": 0.68, "sd2/vae": 0.17,
+    "sd15/unet": 1.72,
+    "sd15/text_encoder": 0.25,
+    "sd15/vae": 0.17,
+    "sd15-inpaint/unet": 1.72,
+    "sd15-canny": 0.72,
+    "sd15-depth": 0.72,
+    "sd15-pose": 0.72,
+    "sdxl/unet": 5.14,
+    "sdxl/text_encoder": 0.25,
+    "sdxl/text_encoder_2": 1.39,
+    "sdxl/vae": 0.17,
+    "sdxl-turbo/unet": 5.14,
+    "sdxl-canny": 2.5,
+    "dpt": 0.25,
+    "sd2-depth/unet": 1.73,
+    "sd2/text_encoder": 0.68,
+    "sd2/vae": 0.17,
     "video/unet": 2.82,
-}  # fmt: skip
+}
 NAMES = tuple(SIZES)
 
 SD15 = ("sd15/text_encoder", "sd15/vae")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph import Checkpoint, Session, shipped
-
-from .photos import MODES, picture, save_in_mode
+from sdgraph import Checkpoint, Session
+from sdgraph.models import shipped
+from tests.support.photos import MODES, picture, save_in_mode
 
 
 @pytest.fixture(scope="session")

@@ -13,35 +13,48 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from sdgraph import Checkpoint, Graph, Lora, Node, SdgraphError, libraries, shipped, store
+from sdgraph import Checkpoint, Graph, Lora, Node, SdgraphError
+from sdgraph.execution.plan import plan
 from sdgraph.graph import parts_of
-from sdgraph.identities import every_file
-from sdgraph.keys import surroundings
+from sdgraph.language import node_schema, workflow_from_yaml
+from sdgraph.language import shipped as shipped_workflows
+from sdgraph.models import every_file, libraries, shipped
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset
-from sdgraph.plan import plan
-from sdgraph.schema import node_schema
-from sdgraph.store import Store, result_key
+from sdgraph.store import Store, result_key, store, surroundings
 from sdgraph.values import DepthMap, EdgeMap, Video, content_of
-from sdgraph.workflow import shipped as shipped_workflows
-from sdgraph.workflow import workflow_from_yaml
-from tests.toys import Number
-
-from .lora_files import lora
-from .maps import tiny_models as map_models
-from .masks import tiny_models
-from .photos import noisy, photo, picture, spot
-from .test_schema import EVERY, LITERALS, every_node, required
+from tests.nodes.test_schema import EVERY, LITERALS, every_node, required
+from tests.support import map_models as map_models
+from tests.support import mask_models
+from tests.support.lora_files import lora
+from tests.support.photos import noisy, photo, picture, spot
+from tests.support.toys import Number
 
 NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 8, 16, 31, 64, 512, 0.25, 0.5, 0.75, 1.5, 0.0, 1.0)
 WORDS: tuple[Any, ...] = (True, False, None, "a ring", "red", "#123456", "ring", "none", "model")
 LISTS: tuple[Any, ...] = (
-    [1], ["a"], [0.25], [1, 2], [1, 2, 5, 6], [0, 0, 3, 3], [[1, 1], [5, 1], [5, 5]],
-    [[1, 1], [6, 1], [5, 5]], [[1, 1, 5, 5]], [[2, 2, 5, 5]],
-    {"vae": "tiling"}, {"channels_last": True}, {"attention": "slicing"}, {"vae": ["slicing"]},
-    {"layerwise_casting": "float8"}, ["right"], ["growing"], [0],
-    [[[1, 1], [5, 1]]], [[[2, 2]]], [{"nose": [1, 2]}],
-)  # fmt: skip
+    [1],
+    ["a"],
+    [0.25],
+    [1, 2],
+    [1, 2, 5, 6],
+    [0, 0, 3, 3],
+    [[1, 1], [5, 1], [5, 5]],
+    [[1, 1], [6, 1], [5, 5]],
+    [[1, 1, 5, 5]],
+    [[2, 2, 5, 5]],
+    {"vae": "tiling"},
+    {"channels_last": True},
+    {"attention": "slicing"},
+    {"vae": ["slicing"]},
+    {"layerwise_casting": "float8"},
+    ["right"],
+    ["growing"],
+    [0],
+    [[[1, 1], [5, 1]]],
+    [[[2, 2]]],
+    [{"nose": [1, 2]}],
+)
 VALUES: tuple[Any, ...] = (
     *LITERALS.values(),
     photo(9, 9),
@@ -187,9 +200,9 @@ def test_a_files_pixel_changes_the_key_and_its_times_do_not(
 
 
 MODELS = {
-    "facebook/sam-vit-base": tiny_models.sam,
-    "CIDAS/clipseg-rd64-refined": tiny_models.clipseg,
-    "IDEA-Research/grounding-dino-tiny": tiny_models.grounding_dino,
+    "facebook/sam-vit-base": mask_models.sam,
+    "CIDAS/clipseg-rd64-refined": mask_models.clipseg,
+    "IDEA-Research/grounding-dino-tiny": mask_models.grounding_dino,
     "usyd-community/vitpose-base-simple": map_models.vitpose,
     "PekingU/rtdetr_r50vd_coco_o365": map_models.rt_detr,
     "openmmlab/upernet-convnext-small": map_models.upernet,
@@ -304,9 +317,7 @@ def test_names_order_and_comments_of_a_file_change_no_key(name: str) -> None:
     other = f"# another comment\n{head}nodes:\n" + "\n\n".join(renamed) + "\n"
     assert merkle(workflow_from_yaml(other, folder=path.parent).graph()) == own
     data = workflow_from_yaml(text, folder=path.parent)
-    swapped = [
-        re.sub(r"\{type: (\w+), (.*)\}$", r"{\2, type: \1}", entry) for entry in entries
-    ]  # fmt: skip
+    swapped = [re.sub(r"\{type: (\w+), (.*)\}$", r"{\2, type: \1}", entry) for entry in entries]
     assert swapped != entries
     turned = f"{head}nodes:\n" + "\n".join(swapped) + "\n"
     assert merkle(workflow_from_yaml(turned, folder=path.parent).graph()) == own

@@ -14,8 +14,7 @@ import sdgraph.nodes
 from sdgraph import Checkpoint, Node
 from sdgraph.nodes.training.data import Dataset, WorldDataset
 from sdgraph.values import DepthMap, EdgeMap, Image, Mask, Video
-
-from .photos import noisy, photo, spot
+from tests.support.photos import noisy, photo, spot
 
 EVERY: list[type[Node[Any]]] = [getattr(sdgraph.nodes, name) for name in sdgraph.nodes.__all__]
 LITERALS: dict[type, Any] = {
@@ -92,8 +91,14 @@ def test_every_field_is_described(cls: type[Node[Any]]) -> None:
 @every_node
 def test_it_has_a_category_and_a_version(cls: type[Node[Any]]) -> None:
     assert cls.category in (
-        "file", "picture", "video", "mask", "control", "generate", "train",
-    )  # fmt: skip
+        "file",
+        "picture",
+        "video",
+        "mask",
+        "control",
+        "generate",
+        "train",
+    )
     assert type(cls.version) is int and cls.version >= 1
 
 

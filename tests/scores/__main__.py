@@ -54,8 +54,12 @@ def main(
             studio = Studio(chosen.family, effort)
             strips.write(studio, chosen.only or list(strips.STRIPS), folder / "pictures")
             return
-        rows = score(chosen.only or list(SYSTEMS), chosen.count, folder,
-                     Studio(chosen.family, effort, chosen.jobs))  # fmt: skip
+        rows = score(
+            chosen.only or list(SYSTEMS),
+            chosen.count,
+            folder,
+            Studio(chosen.family, effort, chosen.jobs),
+        )
     except SdgraphError as error:
         raise SystemExit(str(error)) from None
     print(table(rows))
@@ -81,9 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         "--only", nargs="+", choices=SYSTEMS, metavar="NAME", help=", ".join(SYSTEMS)
     )
     parser.add_argument(
-        "--family", type=Path, metavar="FOLDER",
+        "--family",
+        type=Path,
+        metavar="FOLDER",
         help="checkpoints FOLDER/inpaint and so on, and what they build on; the shipped if unset",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--jobs", type=_positive, default=1, metavar="N", help="processes that make clips"
     )

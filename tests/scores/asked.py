@@ -11,8 +11,8 @@ from random import Random
 import cv2
 import numpy as np
 
-from sdgraph.nodes.world import BACKGROUNDS, COLOURS, SHAPES, Scene, is_held_out, masks, scene
-from sdgraph.nodes.world.reading import Pixels
+from sdgraph.nodes.tiny_world import BACKGROUNDS, COLOURS, SHAPES, Scene, is_held_out, masks, scene
+from sdgraph.nodes.tiny_world.reading import Pixels
 
 FIRST = 6_000_000
 """The seed of the first scene that is scored; samples along a training are of others."""

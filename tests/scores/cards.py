@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sdgraph import Checkpoint, Node, load_workflow, shipped
+from sdgraph import Checkpoint, Node, load_workflow
 from sdgraph.errors import Problem, ValueRefused
+from sdgraph.models import shipped
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.procedure import Training
 
@@ -121,7 +122,7 @@ def training(name: str) -> str:
 _TEMPLATE = """\
 # tiny/{name}
 
-{what}, for pictures of 64×64 pixels of the tiny world of `sdgraph.nodes.world`: one or two of six
+{what}, for pictures of 64×64 pixels of the tiny world (`sdgraph.nodes.tiny_world`): one or two of six
 shapes in eight colours at named places on eight grounds. The layout is that of {layout}:
 {parameters:.2f} million parameters, {megabytes:.1f} MB of safetensors.
 
@@ -142,8 +143,8 @@ Combinations of shape, colour and ground that `is_held_out` names were never sho
 
 ## Limits
 
-It knows the words of the tiny world (`sdgraph.nodes.world.vocabulary()`) and what they name, and
-nothing else: no photo, no other object, no other word.
+It knows the words of the tiny world (`sdgraph.nodes.tiny_world.vocabulary()`) and what they
+name, and nothing else: no photo, no other object, no other word.
 
 ## Licence
 
@@ -170,11 +171,15 @@ def card(name: str, rows: Iterable[Row]) -> str:
     facts, folder = FACTS[name], shipped.folder(source.source)
     kept = f"\n{facts.kept}\n" if facts.kept else ""
     return _TEMPLATE.format(
-        name=name, what=facts.what, layout=facts.layout, rows=table(own),
-        trained="\n".join(map(training, facts.nodes)), kept=kept,
+        name=name,
+        what=facts.what,
+        layout=facts.layout,
+        rows=table(own),
+        trained="\n".join(map(training, facts.nodes)),
+        kept=kept,
         parameters=sum(_counts(folder)) / 1e6,
         megabytes=sum(path.stat().st_size for path in _files(folder)) / 1e6,
-    )  # fmt: skip
+    )
 
 
 def write(rows: Iterable[Row]) -> None:

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from sdgraph.nodes import Text2Video
-from sdgraph.nodes.world import Scene, caption
+from sdgraph.nodes.tiny_world import Scene, caption
 
 from .asked import moving
 from .measure import ClipScore, clip_score
@@ -25,9 +25,12 @@ def _score(studio: Studio, asked: tuple[int, Scene]) -> ClipScore:
     """How right the clip of a seed and a scene is."""
     seed, wanted = asked
     node = Text2Video(
-        prompt=caption(wanted), frames=studio.effort.frames, seed=seed,
-        checkpoint=studio.checkpoint("text-to-video"), **studio.guided(),
-    )  # fmt: skip
+        prompt=caption(wanted),
+        frames=studio.effort.frames,
+        seed=seed,
+        checkpoint=studio.checkpoint("text-to-video"),
+        **studio.guided(),
+    )
     return clip_score(studio.made(node).frames, wanted)
 
 

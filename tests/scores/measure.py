@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sdgraph.nodes.world import (
+from sdgraph.nodes.tiny_world import (
     Scene,
     Verdict,
     caption,
@@ -23,7 +23,7 @@ from sdgraph.nodes.world import (
     parse,
     read,
 )
-from sdgraph.nodes.world.reading import Pixels
+from sdgraph.nodes.tiny_world.reading import Pixels
 
 STILL = 1.0
 """Pixels from frame to frame that count as standing: so finely the judge reads a middle."""

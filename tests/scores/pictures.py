@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sdgraph import Checkpoint, Graph, Node, Session
-from sdgraph.checkpoints import weights
+from sdgraph.models import weights
 from sdgraph.nodes import Text2Image, Turbo
-from sdgraph.nodes.world import Scene, Verdict, caption, render
-from sdgraph.nodes.world.reading import Pixels
+from sdgraph.nodes.tiny_world import Scene, Verdict, caption, render
+from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.values import Image
 from tests.benchmarks.timing import paired
 
@@ -62,9 +62,13 @@ def turbo(studio: Studio, count: int) -> Iterator[Row]:
         )
     times = _time_ratio(studio, slow(caption(scenes[0]), 0), fast(caption(scenes[0]), 0))
     yield studio.row(
-        "turbo", "CPU time of the teacher's node over its own", [times], "≥ 20",
-        settings=both, count=effort.rounds,
-    )  # fmt: skip
+        "turbo",
+        "CPU time of the teacher's node over its own",
+        [times],
+        "≥ 20",
+        settings=both,
+        count=effort.rounds,
+    )
 
 
 def drawn(

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image
-from sdgraph.nodes.training.ip_adapter import FILE
-from sdgraph.nodes.world import (
+from sdgraph.nodes.tiny_world import (
     Verdict,
     caption,
     depth,
@@ -16,17 +15,11 @@ from sdgraph.nodes.world import (
     render,
     surroundings,
 )
-from sdgraph.values import DepthMap, Image, Mask
-from sdgraph.weights import Lora
+from sdgraph.nodes.training.ip_adapter import FILE
+from sdgraph.values import DepthMap, Image, Lora, Mask
 
 from .asked import SIDE, alone, changes_of_ground, changes_under_edges, repaintings, still
-from .measure import (
-    depth_agreement,
-    edges_followed,
-    kept_outside,
-    object_right,
-    verdict,
-)
+from .measure import depth_agreement, edges_followed, kept_outside, object_right, verdict
 from .studio import Studio
 from .table import Row
 
@@ -37,9 +30,13 @@ def inpaint(studio: Studio, count: int) -> Iterator[Row]:
     for seed, asked in enumerate(repaintings(count)):
         source = render(asked.source, SIDE)
         node = Inpaint(
-            image=Image(source), mask=Mask(asked.mask), prompt=caption(asked.wanted), seed=seed,
-            checkpoint=studio.checkpoint("inpaint"), **studio.guided(),
-        )  # fmt: skip
+            image=Image(source),
+            mask=Mask(asked.mask),
+            prompt=caption(asked.wanted),
+            seed=seed,
+            checkpoint=studio.checkpoint("inpaint"),
+            **studio.guided(),
+        )
         picture = studio.made(node).numpy
         verdicts.append(verdict(picture, asked.wanted))
         kept.append(kept_outside(picture, source, asked.mask))
@@ -55,10 +52,13 @@ def controlnet_edges(studio: Studio, count: int) -> Iterator[Row]:
     for seed, change in enumerate(changes_under_edges(count)):
         source = Image(render(change.source, SIDE))
         node = ControlNet(
-            control=Canny(image=source), prompt=caption(change.wanted), seed=seed,
+            control=Canny(image=source),
+            prompt=caption(change.wanted),
+            seed=seed,
             checkpoint=studio.checkpoint("text-to-image"),
-            controlnet=studio.checkpoint("controlnet-edges"), **studio.guided(),
-        )  # fmt: skip
+            controlnet=studio.checkpoint("controlnet-edges"),
+            **studio.guided(),
+        )
         picture = studio.made(node).numpy
         verdicts.append(verdict(picture, change.wanted))
         followed.append(edges_followed(picture, change.source))
@@ -75,10 +75,13 @@ def controlnet_depth(studio: Studio, count: int) -> Iterator[Row]:
     followed = []
     for seed, change in enumerate(changes_of_ground(count)):
         node = ControlNet(
-            control=DepthMap(depth(change.source, SIDE)), prompt=caption(change.wanted), seed=seed,
+            control=DepthMap(depth(change.source, SIDE)),
+            prompt=caption(change.wanted),
+            seed=seed,
             checkpoint=studio.checkpoint("text-to-image"),
-            controlnet=studio.checkpoint("controlnet-depth"), **studio.guided(),
-        )  # fmt: skip
+            controlnet=studio.checkpoint("controlnet-depth"),
+            **studio.guided(),
+        )
         picture = studio.made(node)
         verdicts.append(verdict(picture.numpy, change.wanted))
         followed.append(depth_agreement(studio.depth(picture), change.source))
@@ -95,10 +98,13 @@ def ip_adapter(studio: Studio, count: int) -> Iterator[Row]:
     adapter = Lora(folder.source, file=FILE)
     for seed, wanted in enumerate(alone(count)):
         node = Text2Image(
-            prompt=surroundings(wanted), reference=Image(render(elsewhere(wanted, seed), SIDE)),
-            ip_adapter=adapter, seed=seed, checkpoint=studio.checkpoint("text-to-image"),
+            prompt=surroundings(wanted),
+            reference=Image(render(elsewhere(wanted, seed), SIDE)),
+            ip_adapter=adapter,
+            seed=seed,
+            checkpoint=studio.checkpoint("text-to-image"),
             **studio.guided(),
-        )  # fmt: skip
+        )
         verdicts.append(verdict(studio.made(node).numpy, wanted))
     settings = f"{studio.settings('text-to-image')}, scale 1"
     row = partial(studio.row, "ip-adapter", settings=settings)
@@ -115,9 +121,13 @@ def depth_to_image(studio: Studio, count: int) -> Iterator[Row]:
     for seed, change in enumerate(changes_of_ground(count)):
         source = Image(render(change.source, SIDE))
         node = DepthToImage(
-            image=source, prompt=caption(change.wanted), strength=1.0, seed=seed,
-            checkpoint=studio.checkpoint("depth"), **studio.guided(),
-        )  # fmt: skip
+            image=source,
+            prompt=caption(change.wanted),
+            strength=1.0,
+            seed=seed,
+            checkpoint=studio.checkpoint("depth"),
+            **studio.guided(),
+        )
         picture = studio.made(node)
         found = studio.depth(picture)
         verdicts.append(verdict(picture.numpy, change.wanted))

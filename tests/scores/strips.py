@@ -13,21 +13,12 @@ import numpy as np
 import PIL.Image
 
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
+from sdgraph.nodes.tiny_world import caption, depth, elsewhere, render, surroundings
+from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.nodes.training.ip_adapter import FILE
-from sdgraph.nodes.world import caption, depth, elsewhere, render, surroundings
-from sdgraph.nodes.world.reading import Pixels
-from sdgraph.values import DepthMap, Image, Mask
-from sdgraph.weights import Lora
+from sdgraph.values import DepthMap, Image, Lora, Mask
 
-from .asked import (
-    SIDE,
-    alone,
-    changes_of_ground,
-    changes_under_edges,
-    moving,
-    repaintings,
-    still,
-)
+from .asked import SIDE, alone, changes_of_ground, changes_under_edges, moving, repaintings, still
 from .studio import Studio
 
 ACROSS = 8
@@ -59,9 +50,13 @@ def inpaint(studio: Studio) -> Iterator[Pixels]:
     for seed, asked in enumerate(repaintings(ACROSS // 2)):
         source = render(asked.source, SIDE)
         node = Inpaint(
-            image=Image(source), mask=Mask(asked.mask), prompt=caption(asked.wanted), seed=seed,
-            checkpoint=studio.checkpoint("inpaint"), **studio.guided(),
-        )  # fmt: skip
+            image=Image(source),
+            mask=Mask(asked.mask),
+            prompt=caption(asked.wanted),
+            seed=seed,
+            checkpoint=studio.checkpoint("inpaint"),
+            **studio.guided(),
+        )
         yield np.where(asked.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
         yield studio.made(node).numpy
 
@@ -71,10 +66,13 @@ def controlnet_edges(studio: Studio) -> Iterator[Pixels]:
     for seed, change in enumerate(changes_under_edges(ACROSS // 2)):
         edges = Canny(image=Image(render(change.source, SIDE)))
         node = ControlNet(
-            control=edges, prompt=caption(change.wanted), seed=seed,
+            control=edges,
+            prompt=caption(change.wanted),
+            seed=seed,
             checkpoint=studio.checkpoint("text-to-image"),
-            controlnet=studio.checkpoint("controlnet-edges"), **studio.guided(),
-        )  # fmt: skip
+            controlnet=studio.checkpoint("controlnet-edges"),
+            **studio.guided(),
+        )
         yield studio.made(edges).numpy
         yield studio.made(node).numpy
 
@@ -84,10 +82,13 @@ def controlnet_depth(studio: Studio) -> Iterator[Pixels]:
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
         control = DepthMap(depth(change.source, SIDE))
         node = ControlNet(
-            control=control, prompt=caption(change.wanted), seed=seed,
+            control=control,
+            prompt=caption(change.wanted),
+            seed=seed,
             checkpoint=studio.checkpoint("text-to-image"),
-            controlnet=studio.checkpoint("controlnet-depth"), **studio.guided(),
-        )  # fmt: skip
+            controlnet=studio.checkpoint("controlnet-depth"),
+            **studio.guided(),
+        )
         yield control.numpy
         yield studio.made(node).numpy
 
@@ -97,10 +98,13 @@ def ip_adapter(studio: Studio) -> Iterator[Pixels]:
     for seed, wanted in enumerate(alone(ACROSS // 2)):
         reference = Image(render(elsewhere(wanted, seed), SIDE))
         node = Text2Image(
-            prompt=surroundings(wanted), reference=reference, seed=seed,
+            prompt=surroundings(wanted),
+            reference=reference,
+            seed=seed,
             ip_adapter=Lora(studio.checkpoint("ip-adapter").source, file=FILE),
-            checkpoint=studio.checkpoint("text-to-image"), **studio.guided(),
-        )  # fmt: skip
+            checkpoint=studio.checkpoint("text-to-image"),
+            **studio.guided(),
+        )
         yield reference.numpy
         yield studio.made(node).numpy
 
@@ -110,9 +114,13 @@ def depth_to_image(studio: Studio) -> Iterator[Pixels]:
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
         source = Image(render(change.source, SIDE))
         node = DepthToImage(
-            image=source, prompt=caption(change.wanted), strength=1.0, seed=seed,
-            checkpoint=studio.checkpoint("depth"), **studio.guided(),
-        )  # fmt: skip
+            image=source,
+            prompt=caption(change.wanted),
+            strength=1.0,
+            seed=seed,
+            checkpoint=studio.checkpoint("depth"),
+            **studio.guided(),
+        )
         yield source.numpy
         yield studio.made(node).numpy
 
@@ -121,9 +129,12 @@ def text_to_video(studio: Studio) -> Iterator[Pixels]:
     """Every other frame of a clip."""
     for seed, each in enumerate(moving(1)):
         node = Text2Video(
-            prompt=caption(each), frames=2 * ACROSS, seed=seed,
-            checkpoint=studio.checkpoint("text-to-video"), **studio.guided(),
-        )  # fmt: skip
+            prompt=caption(each),
+            frames=2 * ACROSS,
+            seed=seed,
+            checkpoint=studio.checkpoint("text-to-video"),
+            **studio.guided(),
+        )
         yield from studio.made(node).frames[::2]
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sdgraph import Checkpoint, Node, Session, run
-from sdgraph.checkpoints import config, weights
+from sdgraph.models import config, weights
 from sdgraph.nodes import DepthEstimate
 from sdgraph.values import Image
 

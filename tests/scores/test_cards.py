@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph import Checkpoint, load_workflow, shipped
+from sdgraph import Checkpoint, load_workflow
 from sdgraph.errors import ValueRefused
+from sdgraph.models import shipped
 from sdgraph.nodes.training.procedure import Training
 
 from .__main__ import HERE, main
@@ -23,8 +24,16 @@ NAME = "text-to-image"
 @pytest.fixture
 def rows() -> list[Row]:
     """A row of text-to-image, and one of another checkpoint."""
-    own = Row(NAME, "all right", 0.981, "≥ 0.98", 500, "20 DDIM steps", NAME,
-              digest(Checkpoint(f"tiny/{NAME}")))  # fmt: skip
+    own = Row(
+        NAME,
+        "all right",
+        0.981,
+        "≥ 0.98",
+        500,
+        "20 DDIM steps",
+        NAME,
+        digest(Checkpoint(f"tiny/{NAME}")),
+    )
     return [own, replace(own, system="turbo", checkpoint="turbo", value=0.5)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph import shipped
+from sdgraph.models import shipped
 
 from .__main__ import SYSTEMS, main
 from .studio import Effort

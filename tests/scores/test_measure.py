@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sdgraph.nodes.world import Scene, Thing, depth, edges, frames, render
-from sdgraph.nodes.world.reading import Pixels
+from sdgraph.nodes.tiny_world import Scene, Thing, depth, edges, frames, render
+from sdgraph.nodes.tiny_world.reading import Pixels
 
 from .asked import SIDE, Repainting, changes_of_ground, changes_under_edges, moving, repaintings
 from .asked import still as held_out

@@ -3,9 +3,9 @@
 from typing import assert_type
 
 from sdgraph import run
-from sdgraph.node import In, Node
+from sdgraph.graph import In, Node
 from sdgraph.values import EdgeMap, Image, Mask
-from tests.toys import Add, Edges, Hole, Square, Sum, Text
+from tests.support.toys import Add, Edges, Hole, Square, Sum, Text
 
 
 class Narrow(Node[EdgeMap]):

@@ -3,9 +3,9 @@
 from typing import Any, assert_type
 
 from sdgraph import run
-from sdgraph.node import Node
+from sdgraph.graph import Node
 from sdgraph.values import Checkpoint, EdgeMap, Image
-from tests.toys import Add, Dream, Edges, Number, Scale, Square, Sum, Train
+from tests.support.toys import Add, Dream, Edges, Number, Scale, Square, Sum, Train
 
 photo = Square(size=4)
 edges = Edges(image=photo, low=10)

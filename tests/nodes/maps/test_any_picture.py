@@ -24,9 +24,8 @@ from sdgraph.nodes import (
 )
 from sdgraph.nodes.maps.skeleton import JOINTS
 from sdgraph.values import DepthMap, Image
-from tests.nodes.arbitrary import images, unchanged
-
-from . import tiny_models
+from tests.support import map_models
+from tests.support.arbitrary_images import images, unchanged
 
 IMAGE = images()
 SHARE = st.floats(0, 1)
@@ -61,21 +60,30 @@ def people(draw: st.DrawFn) -> PoseDraw:
 NODES: dict[type[Node[Any]], st.SearchStrategy[Any]] = {
     Canny: st.builds(
         lambda pair, **more: Canny(low=pair[0], high=pair[1], **more),
-        st.lists(st.integers(0, 1000), min_size=2, max_size=2).map(sorted), image=IMAGE,
+        st.lists(st.integers(0, 1000), min_size=2, max_size=2).map(sorted),
+        image=IMAGE,
     ),
     NormalsFromDepth: st.builds(
-        NormalsFromDepth, depth=depths(), relief=st.floats(1e-6, 100),
+        NormalsFromDepth,
+        depth=depths(),
+        relief=st.floats(1e-6, 100),
         background=st.floats(0, 1, exclude_max=True),
     ),
     PoseDraw: people(),
     Scribble: st.builds(
-        lambda pair, **more: Scribble(low=pair[0], high=pair[1], **more), PAIR, image=IMAGE,
-        smoothing=SMOOTHING, thickness=st.integers(1, 256),
+        lambda pair, **more: Scribble(low=pair[0], high=pair[1], **more),
+        PAIR,
+        image=IMAGE,
+        smoothing=SMOOTHING,
+        thickness=st.integers(1, 256),
     ),
     SoftEdges: st.builds(
-        SoftEdges, image=IMAGE, smoothing=SMOOTHING, contrast=st.floats(0, 1, exclude_min=True),
+        SoftEdges,
+        image=IMAGE,
+        smoothing=SMOOTHING,
+        contrast=st.floats(0, 1, exclude_min=True),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("cls", NODES, ids=lambda cls: str(cls.__name__))
@@ -98,24 +106,37 @@ def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> Non
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
     root = tmp_path_factory.mktemp("models")
-    makers = (tiny_models.rt_detr, tiny_models.vitpose, tiny_models.segformer,
-              tiny_models.depth_anything)  # fmt: skip
+    makers = (
+        map_models.rt_detr,
+        map_models.vitpose,
+        map_models.segformer,
+        map_models.depth_anything,
+    )
     return {make.__name__: Checkpoint(make(root / make.__name__)) for make in makers}
 
 
 @settings(max_examples=25, deadline=None)
 @given(image=IMAGE, thresholds=st.tuples(SHARE, SHARE), thickness=THICKNESS)
 def test_nor_does_it_one_with_a_model(
-    model: dict[str, Checkpoint], session: Session, image: Image,
-    thresholds: tuple[float, float], thickness: float | None,
-) -> None:  # fmt: skip
+    model: dict[str, Checkpoint],
+    session: Session,
+    image: Image,
+    thresholds: tuple[float, float],
+    thickness: float | None,
+) -> None:
     person, joint = (0.99 * each for each in thresholds)
     nodes: list[Node[Any]] = [
         DepthEstimate(image=image, checkpoint=model["depth_anything"]),
         Segment(image=image, checkpoint=model["segformer"]),
-        PoseEstimate(image=image, threshold=person, joint_threshold=joint, thickness=thickness,
-                     checkpoint=model["vitpose"], detector=model["rt_detr"]),
-    ]  # fmt: skip
+        PoseEstimate(
+            image=image,
+            threshold=person,
+            joint_threshold=joint,
+            thickness=thickness,
+            checkpoint=model["vitpose"],
+            detector=model["rt_detr"],
+        ),
+    ]
     for node in nodes:
         with unchanged(image):
             try:

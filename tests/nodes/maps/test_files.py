@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Session, plan, run
+from sdgraph.language import workflow_from_yaml
 from sdgraph.nodes import (
     Canny,
     ControlNet,
@@ -23,14 +24,17 @@ from sdgraph.nodes import (
     SegmentsFromFile,
     SoftEdgesFromFile,
 )
-from sdgraph.workflow import workflow_from_yaml
-from tests.nodes.failing import failure, refused_before_load
-from tests.nodes.photos import MODES, photo, picture, save_in_mode
+from tests.support.failing_runs import failure, refused_before_load
+from tests.support.photos import MODES, photo, picture, save_in_mode
 
 PICTURES: tuple[Any, ...] = (
-    EdgesFromFile, NormalsFromFile, PoseFromFile, ScribbleFromFile, SegmentsFromFile,
+    EdgesFromFile,
+    NormalsFromFile,
+    PoseFromFile,
+    ScribbleFromFile,
+    SegmentsFromFile,
     SoftEdgesFromFile,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("cls", PICTURES, ids=lambda each: str(each.__name__))
@@ -60,9 +64,10 @@ def test_edges_that_were_saved_steer_as_those_that_were_made(
 def test_the_kind_finds_the_network_for_a_real_base(tmp_path: Path) -> None:
     picture(8, 8).save(tmp_path / "pose.png")
     node = ControlNet(
-        prompt="a", control=PoseFromFile(path=tmp_path / "pose.png"),
+        prompt="a",
+        control=PoseFromFile(path=tmp_path / "pose.png"),
         checkpoint=Checkpoint("stable-diffusion-v1-5/stable-diffusion-v1-5"),
-    )  # fmt: skip
+    )
     (network,) = node.networks()
     assert network.source == "lllyasviel/sd-controlnet-openpose"
 

@@ -9,10 +9,10 @@ import pytest
 from sdgraph import Session, run
 from sdgraph.nodes import Scribble, SoftEdges
 from sdgraph.nodes.maps.gradients import gradients
-from sdgraph.nodes.world import edge_f1, edges, render, scene
+from sdgraph.nodes.tiny_world import edge_f1, edges, render, scene
 from sdgraph.values import Image, ScribbleMap, SoftEdgeMap
-from tests.nodes.failing import refused_at_construction
-from tests.nodes.photos import clear_photo, noisy, photo
+from tests.support.failing_runs import refused_at_construction
+from tests.support.photos import clear_photo, noisy, photo
 
 
 def step(height: int, *, side: int = 64) -> Image:
@@ -30,8 +30,9 @@ def test_a_step_is_as_steep_as_it_is_high_whatever_the_smoothing(
     right, down = gradients(step(height).numpy, smoothing)
     assert not down.any()
     assert (np.abs(right[:, 31:33] - height) <= 1).all()
-    assert (gradients(step(height).numpy.transpose(1, 0, 2), smoothing)[1] == right.transpose(
-        1, 0, 2)).all()  # fmt: skip
+    assert (
+        gradients(step(height).numpy.transpose(1, 0, 2), smoothing)[1] == right.transpose(1, 0, 2)
+    ).all()
 
 
 def test_soft_edges_are_bright_at_a_step_and_fade_beside_it(session: Session) -> None:
@@ -51,8 +52,10 @@ def test_contrast_says_which_step_is_white(session: Session) -> None:
 
 def test_more_smoothing_makes_wider_lines(session: Session) -> None:
     node = SoftEdges(image=step(255), contrast=1.0)
-    wide = [(run(node.but(smoothing=s), session=session).numpy[20, :, 0] > 64).sum()
-            for s in (1.0, 3.0, 6.0)]  # fmt: skip
+    wide = [
+        (run(node.but(smoothing=s), session=session).numpy[20, :, 0] > 64).sum()
+        for s in (1.0, 3.0, 6.0)
+    ]
     assert wide[0] < wide[1] < wide[2]
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from sdgraph import Session, run
 from sdgraph.nodes import NormalsFromDepth
-from sdgraph.nodes.world import depth, masks, scene
+from sdgraph.nodes.tiny_world import depth, masks, scene
 from sdgraph.values import DepthMap, NormalMap
-from tests.nodes.failing import refused_at_construction
+from tests.support.failing_runs import refused_at_construction
 
 SIDE = 65
 X, Y = np.meshgrid(np.arange(SIDE, dtype=np.float64), np.arange(SIDE, dtype=np.float64))

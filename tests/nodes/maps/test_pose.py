@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.loading import load_part
 from sdgraph.models import ModelCache
+from sdgraph.models.loader import load_part
 from sdgraph.nodes import PoseDraw, PoseEstimate
 from sdgraph.nodes.maps.skeleton import COCO, COLORS, JOINTS, draw, usual_thickness
 from sdgraph.values import Image, PoseMap
-from tests.nodes.failing import failure, refused_at_construction, refused_before_load
-from tests.nodes.photos import clear_photo, photo
+from tests.support import map_models
+from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
+from tests.support.photos import clear_photo, photo
 
-from . import tiny_models
 from .test_skeleton import SIZE, STANDING
 
 PERSON: Any = {joint: list(place) for joint, place in STANDING.items()}
@@ -68,8 +68,8 @@ def test_what_is_no_person_is_refused(people: Any, words: list[str]) -> None:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("poses")
     return {
-        "checkpoint": Checkpoint(tiny_models.vitpose(root / "vitpose")),
-        "detector": Checkpoint(tiny_models.rt_detr(root / "rt_detr")),
+        "checkpoint": Checkpoint(map_models.vitpose(root / "vitpose")),
+        "detector": Checkpoint(map_models.rt_detr(root / "rt_detr")),
     }
 
 
@@ -87,8 +87,9 @@ def by_transformers(
     with torch.no_grad():
         seen = finder(**prepare(images=image.rgb, return_tensors="pt"))
     scores = seen.logits[0].sigmoid()[:, 0]
-    corners = torch.stack([torch.cat([b[:2] - b[2:] / 2, b[:2] + b[2:] / 2])
-                           for b in seen.pred_boxes[0]]).clamp(0, 1)  # fmt: skip
+    corners = torch.stack(
+        [torch.cat([b[:2] - b[2:] / 2, b[:2] + b[2:] / 2]) for b in seen.pred_boxes[0]]
+    ).clamp(0, 1)
     boxes = (corners * torch.tensor(image.size * 2))[scores > threshold].numpy()
     boxes[:, 2:] -= boxes[:, :2]
     inputs = crop(image.rgb, boxes=[boxes], return_tensors="pt")
@@ -101,22 +102,27 @@ def by_transformers(
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (130, 40)])
 @pytest.mark.parametrize(("threshold", "joint_threshold"), [(0.0, 0.1), (0.4, 0.5)])
 def test_the_joints_are_those_of_transformers(
-    session: Session, folders: dict[str, Any], size: tuple[int, int], threshold: float,
+    session: Session,
+    folders: dict[str, Any],
+    size: tuple[int, int],
+    threshold: float,
     joint_threshold: float,
-) -> None:  # fmt: skip
+) -> None:
     image = photo(*size)
-    node = PoseEstimate(image=image, threshold=threshold, joint_threshold=joint_threshold,
-                        **folders)  # fmt: skip
+    node = PoseEstimate(
+        image=image, threshold=threshold, joint_threshold=joint_threshold, **folders
+    )
     made = run(node, session=session)
     people = [
         {
             joint: tuple(place)
-            for joint, place, score in zip(COCO, told["keypoints"].tolist(), told["scores"],
-                                           strict=True)
+            for joint, place, score in zip(
+                COCO, told["keypoints"].tolist(), told["scores"], strict=True
+            )
             if score > joint_threshold and 0 <= place[0] <= size[0] and 0 <= place[1] <= size[1]
         }
         for told in by_transformers(image, **folders, threshold=threshold)
-    ]  # fmt: skip
+    ]
     assert people and any(people)
     assert type(made) is PoseMap and made.size == size
     wanted = draw(people, size, usual_thickness(size))
@@ -172,10 +178,10 @@ def lookers(tmp_path: Path) -> dict[str, Any]:
     """Checkpoints for the two above: their processors leave colours as they are."""
     import transformers
 
-    pose = tiny_models.vitpose(tmp_path / "vitpose")
+    pose = map_models.vitpose(tmp_path / "vitpose")
     size = {"height": 256, "width": 192}
     transformers.VitPoseImageProcessorPil(size=size, do_normalize=False).save_pretrained(pose)
-    finder = tiny_models.rt_detr(tmp_path / "rt_detr")
+    finder = map_models.rt_detr(tmp_path / "rt_detr")
     return {"checkpoint": Checkpoint(pose), "detector": Checkpoint(finder)}
 
 
@@ -264,7 +270,7 @@ def test_a_picture_of_few_rows_is_taken(
 def test_a_vitpose_of_several_experts_asks_that_of_coco(
     session: Session, folders: dict[str, Any], tmp_path: Path
 ) -> None:
-    plus = {**folders, "checkpoint": Checkpoint(tiny_models.vitpose(tmp_path, experts=3))}
+    plus = {**folders, "checkpoint": Checkpoint(map_models.vitpose(tmp_path, experts=3))}
     node = PoseEstimate(image=photo(64, 64), threshold=0.0, joint_threshold=0.0, **plus)
     assert run(node, session=session).numpy.any()
 
@@ -292,10 +298,10 @@ def test_checkpoints_of_another_kind_are_refused_before_they_are_loaded(
 def test_models_of_other_joints_or_things_are_refused_before_they_are_loaded(
     folders: dict[str, Any], tmp_path: Path
 ) -> None:
-    hands = Checkpoint(tiny_models.vitpose(tmp_path / "hands", joints=21))
+    hands = Checkpoint(map_models.vitpose(tmp_path / "hands", joints=21))
     text = refused_before_load(PoseEstimate(image=photo(8, 8), **{**folders, "checkpoint": hands}))
     assert "for 21 joints" in text and "one for COCO's 17" in text
-    cars = Checkpoint(tiny_models.rt_detr(tmp_path / "cars", id2label={0: "car", 1: "bus"}))
+    cars = Checkpoint(map_models.rt_detr(tmp_path / "cars", id2label={0: "car", 1: "bus"}))
     text = refused_before_load(PoseEstimate(image=photo(8, 8), **{**folders, "detector": cars}))
     assert "knows no people" in text
 

@@ -10,21 +10,20 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.loading import load_part
 from sdgraph.models import ModelCache
+from sdgraph.models.loader import load_part
 from sdgraph.nodes import Segment
 from sdgraph.nodes.maps.ade20k import COLORS
-from sdgraph.nodes.world import COLOURS, masks, render, scene
+from sdgraph.nodes.tiny_world import COLOURS, masks, render, scene
 from sdgraph.values import Image, SegmentMap
-from tests.nodes.failing import failure, refused_before_load
-from tests.nodes.photos import clear_photo, photo
-
-from . import tiny_models
+from tests.support import map_models
+from tests.support.failing_runs import failure, refused_before_load
+from tests.support.photos import clear_photo, photo
 
 
 @pytest.fixture(scope="module", params=["segformer", "upernet"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made: Path = getattr(tiny_models, request.param)(tmp_path_factory.mktemp(request.param))
+    made: Path = getattr(map_models, request.param)(tmp_path_factory.mktemp(request.param))
     return made
 
 
@@ -59,9 +58,14 @@ def test_the_colours_are_150_of_which_two_are_one() -> None:
     assert len(set(COLORS)) == 149
     named = {"wall": 0, "building": 1, "sky": 2, "floor": 3, "tree": 4, "person": 12, "flag": 149}
     assert [COLORS[number] for number in named.values()] == [
-        (120, 120, 120), (180, 120, 120), (6, 230, 230), (80, 50, 50), (4, 200, 3), (150, 5, 61),
+        (120, 120, 120),
+        (180, 120, 120),
+        (6, 230, 230),
+        (80, 50, 50),
+        (4, 200, 3),
+        (150, 5, 61),
         (92, 0, 255),
-    ]  # fmt: skip
+    ]
 
 
 def test_alpha_is_ignored(session: Session, folder: Path) -> None:
@@ -110,7 +114,7 @@ def plain(tmp_path: Path) -> Checkpoint:
     """A checkpoint whose processor leaves the colours as they are."""
     import transformers
 
-    folder = tiny_models.segformer(tmp_path / "plain")
+    folder = map_models.segformer(tmp_path / "plain")
     size = {"height": 96, "width": 96}
     transformers.SegformerImageProcessorPil(size=size, do_normalize=False).save_pretrained(folder)
     return Checkpoint(folder)
@@ -153,6 +157,6 @@ def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded() -> None:
 
 
 def test_a_model_of_other_classes_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
-    folder = tiny_models.segformer(tmp_path, classes=19)
+    folder = map_models.segformer(tmp_path, classes=19)
     text = refused_before_load(Segment(image=photo(8, 8), checkpoint=Checkpoint(folder)))
     assert "for 19 classes" in text and "one for ADE20K's 150" in text

@@ -21,13 +21,25 @@ from sdgraph.nodes.maps.skeleton import (
 
 SIZE = (240, 320)
 STANDING: dict[Joint, tuple[float, float]] = {
-    "nose": (120, 50), "neck": (120, 90),
-    "right_shoulder": (90, 92), "right_elbow": (70, 130), "right_wrist": (60, 170),
-    "left_shoulder": (150, 92), "left_elbow": (170, 130), "left_wrist": (200, 160),
-    "right_hip": (100, 180), "right_knee": (95, 235), "right_ankle": (90, 290),
-    "left_hip": (140, 180), "left_knee": (150, 235), "left_ankle": (160, 290),
-    "right_eye": (108, 40), "left_eye": (132, 40), "right_ear": (92, 46), "left_ear": (148, 46),
-}  # fmt: skip
+    "nose": (120, 50),
+    "neck": (120, 90),
+    "right_shoulder": (90, 92),
+    "right_elbow": (70, 130),
+    "right_wrist": (60, 170),
+    "left_shoulder": (150, 92),
+    "left_elbow": (170, 130),
+    "left_wrist": (200, 160),
+    "right_hip": (100, 180),
+    "right_knee": (95, 235),
+    "right_ankle": (90, 290),
+    "left_hip": (140, 180),
+    "left_knee": (150, 235),
+    "left_ankle": (160, 290),
+    "right_eye": (108, 40),
+    "left_eye": (132, 40),
+    "right_ear": (92, 46),
+    "left_ear": (148, 46),
+}
 """A person who faces the viewer: the right side is at the left of the picture."""
 
 
@@ -49,9 +61,24 @@ def test_there_are_18_joints_and_17_limbs_as_in_openpose() -> None:
     assert JOINTS[:5] == ("nose", "neck", "right_shoulder", "right_elbow", "right_wrist")
     numbers = [(JOINTS.index(one), JOINTS.index(other)) for one, other in LIMBS]
     assert numbers == [
-        (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12),
-        (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
-    ]  # fmt: skip
+        (1, 2),
+        (1, 5),
+        (2, 3),
+        (3, 4),
+        (5, 6),
+        (6, 7),
+        (1, 8),
+        (8, 9),
+        (9, 10),
+        (1, 11),
+        (11, 12),
+        (12, 13),
+        (1, 0),
+        (0, 14),
+        (14, 16),
+        (0, 15),
+        (15, 17),
+    ]
     assert set(COCO) == set(JOINTS) - {"neck"} and len(COCO) == 17
 
 

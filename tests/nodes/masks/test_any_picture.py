@@ -38,8 +38,7 @@ from sdgraph.nodes import (
     MaskUnion,
 )
 from sdgraph.values import Image, Mask
-
-from . import tiny_models
+from tests.support import mask_models
 
 SIDE = st.one_of(st.integers(1, 4), st.integers(1, 64))
 FAR = st.one_of(st.integers(-8, 72), st.integers(-65_536, 65_536))
@@ -77,7 +76,10 @@ WITH_MASK = IMAGE.flatmap(lambda image: st.tuples(st.just(image), masks_of(image
 NODES: dict[type[Node[Any]], st.SearchStrategy[Node[Any]]] = {
     MaskBox: st.builds(MaskBox, image=IMAGE, box=BOX),
     MaskBrush: st.builds(
-        MaskBrush, image=IMAGE, radius=st.integers(1, 40), hardness=SHARE,
+        MaskBrush,
+        image=IMAGE,
+        radius=st.integers(1, 40),
+        hardness=SHARE,
         strokes=st.lists(st.lists(POINT, min_size=1, max_size=4), min_size=1, max_size=3),
     ),
     MaskEllipse: st.builds(MaskEllipse, image=IMAGE, box=BOX),
@@ -95,18 +97,18 @@ NODES: dict[type[Node[Any]], st.SearchStrategy[Node[Any]]] = {
     MaskInvert: st.builds(MaskInvert, mask=MASK),
     MaskLargest: st.builds(MaskLargest, mask=MASK),
     MaskOverlay: st.builds(
-        lambda both, **more: MaskOverlay(image=both[0], mask=both[1], **more), WITH_MASK,
-        color=COLOR, opacity=SHARE,
+        lambda both, **more: MaskOverlay(image=both[0], mask=both[1], **more),
+        WITH_MASK,
+        color=COLOR,
+        opacity=SHARE,
     ),
     MaskPolygon: st.builds(
         MaskPolygon, image=IMAGE, points=st.lists(POINT, min_size=3, max_size=6)
     ),
     MaskResize: st.builds(MaskResize, mask=MASK, image=IMAGE),
-    MaskSubtract: st.builds(
-        lambda masks: MaskSubtract(mask=masks[0], less=masks[1]), MASKS
-    ),
+    MaskSubtract: st.builds(lambda masks: MaskSubtract(mask=masks[0], less=masks[1]), MASKS),
     MaskUnion: st.builds(MaskUnion, masks=MASKS),
-}  # fmt: skip
+}
 
 
 def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
@@ -155,9 +157,13 @@ def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> Non
 @settings(max_examples=25)
 @given(image=IMAGE, box=BOX, points=st.lists(POINT, min_size=1, max_size=3), share=SHARE)
 def test_nor_does_it_one_with_a_model(
-    model: dict[str, Checkpoint], session: Session, image: Image, box: list[int],
-    points: list[list[int]], share: float,
-) -> None:  # fmt: skip
+    model: dict[str, Checkpoint],
+    session: Session,
+    image: Image,
+    box: list[int],
+    points: list[list[int]],
+    share: float,
+) -> None:
     inside = [[abs(x) % image.width, abs(y) % image.height] for x, y in points]
     sam, dino, clipseg = model["sam"], model["grounding_dino"], model["clipseg"]
     words: dict[str, Any] = {"image": image, "words": "a cat"}
@@ -180,7 +186,7 @@ def test_nor_does_it_one_with_a_model(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
     root = tmp_path_factory.mktemp("models")
-    makers = (tiny_models.sam, tiny_models.grounding_dino, tiny_models.clipseg)
+    makers = (mask_models.sam, mask_models.grounding_dino, mask_models.clipseg)
     return {make.__name__: Checkpoint(make(root / make.__name__)) for make in makers}
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskFeather, MaskGrow, MaskInvert, MaskResize
-from sdgraph.nodes.world import masks, scene
+from sdgraph.nodes.tiny_world import masks, scene
 from sdgraph.values import Mask
-from tests.nodes.failing import refused_at_construction
-from tests.nodes.photos import noisy, photo
+from tests.support.failing_runs import refused_at_construction
+from tests.support.photos import noisy, photo
 
 GREY = Mask(noisy((30, 40)))
 

@@ -9,10 +9,10 @@ import pytest
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskGrabCut
-from sdgraph.nodes.world import masks, render, scene
+from sdgraph.nodes.tiny_world import masks, render, scene
 from sdgraph.values import Image
-from tests.nodes.failing import failure, refused_at_construction
-from tests.nodes.photos import photo
+from tests.support.failing_runs import failure, refused_at_construction
+from tests.support.photos import photo
 
 
 def boxed(truth: npt.NDArray[np.uint8]) -> list[int]:

@@ -10,18 +10,17 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import MaskByGrounding, MaskBySam
 from sdgraph.values import Image, Mask
-from tests.nodes.failing import failure, refused_at_construction, refused_before_load
-from tests.nodes.photos import photo
-
-from . import tiny_models
+from tests.support import mask_models
+from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
+from tests.support.photos import photo
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("grounding")
     return {
-        "checkpoint": Checkpoint(tiny_models.grounding_dino(root / "dino")),
-        "segmenter": Checkpoint(tiny_models.sam(root / "sam")),
+        "checkpoint": Checkpoint(mask_models.grounding_dino(root / "dino")),
+        "segmenter": Checkpoint(mask_models.sam(root / "sam")),
     }
 
 
@@ -46,9 +45,11 @@ def detected(folder: str, image: Image, words: str, threshold: float) -> tuple[A
 
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (90, 8)])
 def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
-    session: Session, folders: dict[str, Any], size: tuple[int, int],
+    session: Session,
+    folders: dict[str, Any],
+    size: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     from sdgraph.nodes.masks import sam
 
     image, seen = photo(*size), []
@@ -73,9 +74,9 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
     session: Session, folders: dict[str, Any]
 ) -> None:
     image = photo(75, 53)
-    from sdgraph.loading import load_part
+    from sdgraph.models.loader import load_part
     from sdgraph.nodes.masks.sam import _BOXES, segment
-    from sdgraph.weights import Part
+    from sdgraph.values import Part
 
     sam = folders["segmenter"]
     model, processor = (

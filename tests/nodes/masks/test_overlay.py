@@ -8,8 +8,8 @@ import pytest
 from sdgraph import Session, run
 from sdgraph.nodes import MaskOverlay
 from sdgraph.values import EdgeMap, Image, Mask
-from tests.nodes.failing import failure, refused_at_construction
-from tests.nodes.photos import clear_photo, noisy, photo, spot
+from tests.support.failing_runs import failure, refused_at_construction
+from tests.support.photos import clear_photo, noisy, photo, spot
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.3, 1.0])

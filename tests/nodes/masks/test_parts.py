@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as arrays
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskFillHoles, MaskLargest
-from sdgraph.nodes.world import masks, scene
+from sdgraph.nodes.tiny_world import masks, scene
 from sdgraph.values import Mask
-from tests.nodes.failing import failure
+from tests.support.failing_runs import failure
 
 
 def without_holes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -26,9 +26,11 @@ def without_holes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 HARD = arrays.arrays(
-    np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12),
-    elements=st.sampled_from([0, 255]), fill=st.nothing(),
-)  # fmt: skip
+    np.uint8,
+    arrays.array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.sampled_from([0, 255]),
+    fill=st.nothing(),
+)
 
 
 def test_a_ring_becomes_a_disc(session: Session) -> None:

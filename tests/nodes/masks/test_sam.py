@@ -11,15 +11,14 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import MaskBySam
 from sdgraph.values import Image, Mask
-from tests.nodes.failing import failure, refused_at_construction, refused_before_load
-from tests.nodes.photos import clear_photo, photo
-
-from . import tiny_models
+from tests.support import mask_models
+from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
+from tests.support.photos import clear_photo, photo
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.sam(tmp_path_factory.mktemp("sam"))
+    return mask_models.sam(tmp_path_factory.mktemp("sam"))
 
 
 def by_transformers(
@@ -32,14 +31,17 @@ def by_transformers(
     model = transformers.SamModel.from_pretrained(folder)
     processor = transformers.SamProcessor(transformers.SamImageProcessorPil.from_pretrained(folder))
     inputs = processor(
-        image.rgb, input_data_format="channels_last", return_tensors="pt",
+        image.rgb,
+        input_data_format="channels_last",
+        return_tensors="pt",
         input_points=[[points]] if points else None,
         input_labels=[[labels or [1] * len(points)]] if points else None,
         input_boxes=[[box]] if box else None,
-    )  # fmt: skip
+    )
     sizes = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
-    inputs = {name: each.float() if each.is_floating_point() else each for name, each in
-              inputs.items()}  # fmt: skip
+    inputs = {
+        name: each.float() if each.is_floating_point() else each for name, each in inputs.items()
+    }
     with torch.no_grad():
         seen = model(**inputs, multimask_output=multimask)
     masks = processor.post_process_masks(seen.pred_masks, *sizes)[0][0]
@@ -64,8 +66,11 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
     node = MaskBySam(
         image=image, points=moved, labels=labels, box=box, checkpoint=Checkpoint(folder)
     )
-    cut = [max(0, box[0]), max(0, box[1]), min(size[0], box[2]), min(size[1], box[3])]\
-        if box else None  # fmt: skip
+    cut = (
+        [max(0, box[0]), max(0, box[1]), min(size[0], box[2]), min(size[1], box[3])]
+        if box
+        else None
+    )
     alone = box is None and len(moved or ()) == 1
     wanted = by_transformers(folder, image, moved, labels, cut, alone)
     if wanted.any():
@@ -88,8 +93,9 @@ def test_where_the_points_are_makes_a_difference(session: Session, folder: Path)
 def test_alpha_is_ignored(session: Session, folder: Path) -> None:
     clear = clear_photo(60, 50)
     node = MaskBySam(image=clear, points=[[30, 20]], checkpoint=Checkpoint(folder))
-    assert run(node, session=session) == run(node.but(image=Image(clear.numpy[..., :3])),
-                                             session=session)  # fmt: skip
+    assert run(node, session=session) == run(
+        node.but(image=Image(clear.numpy[..., :3])), session=session
+    )
 
 
 def test_in_bfloat16_it_is_about_the_same(session: Session, folder: Path) -> None:

@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as arrays
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskIntersect, MaskInvert, MaskSubtract, MaskUnion
-from sdgraph.nodes.world import masks, scene
+from sdgraph.nodes.tiny_world import masks, scene
 from sdgraph.values import Mask
-from tests.nodes.failing import failure, refused_at_construction
-from tests.nodes.photos import noisy, spot
+from tests.support.failing_runs import failure, refused_at_construction
+from tests.support.photos import noisy, spot
 
 THREE = st.lists(arrays.arrays(np.uint8, (5, 4)).map(Mask), min_size=3, max_size=3)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sdgraph.nodes import Mask, MaskBox, MaskBrush, MaskEllipse, MaskPolygon
 from sdgraph.nodes.masks.shapes import Shape, within
 from sdgraph.values import Image
-from tests.nodes.failing import refused_at_construction
-from tests.nodes.photos import photo
+from tests.support.failing_runs import refused_at_construction
+from tests.support.photos import photo
 
 CANVAS = photo(40, 30)
 ROWS, COLUMNS = np.mgrid[:30, :40]
@@ -44,10 +44,12 @@ def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...])
     [
         (MaskBox(image=CANVAS, box=[3, 4, 30, 20]), {"box": [3, 4, 30, 20]}),
         (MaskEllipse(image=CANVAS, box=[3, 4, 30, 20]), {"ellipse": [3, 4, 30, 20]}),
-        (MaskPolygon(image=CANVAS, points=[[0, 0], [39, 3], [5, 29]]),
-         {"polygon": [[0, 0], [39, 3], [5, 29]]}),
+        (
+            MaskPolygon(image=CANVAS, points=[[0, 0], [39, 3], [5, 29]]),
+            {"polygon": [[0, 0], [39, 3], [5, 29]]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_it_is_the_shape_of_the_node_of_all_sources(node: Shape, fields: dict[str, Any]) -> None:
     made = drawn(node)
     assert (made == Mask(image=CANVAS, **fields).run(CANVAS).numpy).all()

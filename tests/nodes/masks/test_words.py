@@ -11,19 +11,18 @@ import numpy.typing as npt
 import pytest
 
 from sdgraph import Checkpoint, Node, Session, run
-from sdgraph.checkpoints import Part
-from sdgraph.identities import identity
+from sdgraph.models import Part
+from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import MaskByWords
 from sdgraph.values import Mask
-from tests.nodes.failing import failure, refused_at_construction, refused_before_load
-from tests.nodes.photos import photo
-
-from . import tiny_models
+from tests.support import mask_models
+from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
+from tests.support.photos import photo
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.clipseg(tmp_path_factory.mktemp("clipseg"))
+    return mask_models.clipseg(tmp_path_factory.mktemp("clipseg"))
 
 
 def probabilities(folder: Path, size: tuple[int, int], words: str) -> npt.NDArray[np.float32]:
@@ -37,9 +36,12 @@ def probabilities(folder: Path, size: tuple[int, int], words: str) -> npt.NDArra
         transformers.AutoTokenizer.from_pretrained(folder),
     )
     inputs = processor(
-        text=[words], images=[photo(*size).rgb], return_tensors="pt", padding=True,
+        text=[words],
+        images=[photo(*size).rgb],
+        return_tensors="pt",
+        padding=True,
         input_data_format="channels_last",
-    )  # fmt: skip
+    )
     with torch.no_grad():
         seen = model(**inputs).logits.sigmoid().numpy()
     return np.asarray(cv2.resize(seen.reshape(32, 32), size))

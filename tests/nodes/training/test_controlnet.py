@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import weights
 from sdgraph.errors import Invalid, NodeFailed, ValueRefused
+from sdgraph.models import weights
 from sdgraph.nodes import Canny, ControlNet
+from sdgraph.nodes.tiny_world import depth, render, scene
 from sdgraph.nodes.training.assembly import fresh_model, load_trained
 from sdgraph.nodes.training.controlnet import (
     FROZEN,
@@ -25,7 +26,6 @@ from sdgraph.nodes.training.controlnet import (
 from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
 from sdgraph.nodes.training.frozen import hash_of, refuse_changed
 from sdgraph.nodes.training.loop import Settings, TrainingStopped
-from sdgraph.nodes.world import depth, render, scene
 from sdgraph.values import DepthMap, Image
 
 from .test_inpaint import contents, descend
@@ -125,10 +125,11 @@ def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
 def test_the_controlnet_node_uses_it(trained: Checkpoint, session: Session) -> None:
     edges = Canny(image=Image(render(scene(1), SIDE)))
     made = run(
-        ControlNet(control=edges, prompt="a red star", steps=2, checkpoint=BASE,
-                   controlnet=trained),
+        ControlNet(
+            control=edges, prompt="a red star", steps=2, checkpoint=BASE, controlnet=trained
+        ),
         session=session,
-    )  # fmt: skip
+    )
     assert made.size == (SIDE, SIDE)
 
 

@@ -12,9 +12,9 @@ from sdgraph import Session, run
 from sdgraph.errors import InvalidNode, InvalidWorkflow, ValueRefused
 from sdgraph.graph import Graph
 from sdgraph.nodes import PictureFolder, TinyWorld
+from sdgraph.nodes.tiny_world import Scene, caption, is_held_out, render, scene
 from sdgraph.nodes.training.data import FolderDataset, WorldDataset
-from sdgraph.nodes.world import Scene, caption, is_held_out, render, scene
-from tests.nodes.photos import save_in_mode
+from tests.support.photos import save_in_mode
 
 
 def put(
@@ -67,7 +67,7 @@ def test_scenes_of_some_motions_are_those_among_all() -> None:
 
 
 def test_a_picture_of_a_motion_shows_the_time_that_is_asked_for() -> None:
-    from sdgraph.nodes.world import frames
+    from sdgraph.nodes.tiny_world import frames
 
     clip = frames(scene(3, moving=True), 5, 32)
     for time, number in ((0.0, 0), (0.5, 2), (1.0, 4)):

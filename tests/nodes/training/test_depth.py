@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import Part, config, weights
 from sdgraph.errors import Invalid, NodeFailed, ValueRefused
-from sdgraph.identities import identity
+from sdgraph.models import Part, config, weights
+from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import DepthEstimate, DepthToImage
+from sdgraph.nodes.tiny_world import render, scene
 from sdgraph.nodes.training.assembly import fresh_model, load_trained, widened_parts
 from sdgraph.nodes.training.data import PictureFolder, TinyWorld, WorldDataset
 from sdgraph.nodes.training.depth import (
@@ -27,7 +28,6 @@ from sdgraph.nodes.training.depth import (
     told_apart,
 )
 from sdgraph.nodes.training.loop import Settings
-from sdgraph.nodes.world import render, scene
 from sdgraph.values import Image
 
 from .test_inpaint import contents, descend
@@ -184,8 +184,10 @@ def test_it_is_shown_the_depth_that_the_pipeline_shows(trainee: DepthToImageTrai
 
     pipe = diffusers.StableDiffusionDepth2ImgPipeline(
         **{name: trainee.parts[name] for name in ("vae", "text_encoder", "tokenizer", "unet")},
-        scheduler=trainee.parts["scheduler"], depth_estimator=None, feature_extractor=None,
-    )  # fmt: skip
+        scheduler=trainee.parts["scheduler"],
+        depth_estimator=None,
+        feature_extractor=None,
+    )
     true = torch.from_numpy(trainee.data.depths([2, 5]))
     pictures = torch.zeros(2, 3, SIDE, SIDE)
     theirs = pipe.prepare_depth_map(pictures, true, 2, False, torch.float32, "cpu")
@@ -262,9 +264,12 @@ def test_wrong_checkpoints_are_refused_before_anything_is_made(
     tmp_path: Path, session: Session
 ) -> None:
     wrong = TrainDepthToImage(
-        data=TinyWorld(count=1), base=Checkpoint("tiny/depth"), out=str(tmp_path / "no"),
-        depth=Checkpoint("tiny/controlnet-depth"), like=Checkpoint("tiny/inpaint"),
-    )  # fmt: skip
+        data=TinyWorld(count=1),
+        base=Checkpoint("tiny/depth"),
+        out=str(tmp_path / "no"),
+        depth=Checkpoint("tiny/controlnet-depth"),
+        like=Checkpoint("tiny/inpaint"),
+    )
     with pytest.raises(Invalid) as refused:
         run(wrong, session=session)
     told = str(refused.value)

@@ -11,18 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import Part, config, weights
-from sdgraph.digests import content
 from sdgraph.errors import Invalid, ValueRefused
-from sdgraph.identities import identity
+from sdgraph.models import Part, config, content, weights
+from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import Inpaint
+from sdgraph.nodes.tiny_world import masks as object_masks
+from sdgraph.nodes.tiny_world import render, scene
 from sdgraph.nodes.training.assembly import adopt, check_noise, load_trained, widened_parts
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.inpaint import InpaintTrainee, TrainInpaint
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.masks import WEIGHTS, draw
-from sdgraph.nodes.world import masks as object_masks
-from sdgraph.nodes.world import render, scene
 from sdgraph.values import Image, Mask
 
 BASE = Checkpoint("tiny/text-to-image")
@@ -100,9 +99,16 @@ def test_it_is_shown_what_the_pipeline_shows(trainee: InpaintTrainee) -> None:
     torch.randint(2**62, (1,), generator=random)  # what the masks have drawn
     with torch.no_grad():
         theirs = pipe.prepare_mask_latents(
-            condition, picture * (condition < 0.5), 1, SIDE, SIDE, torch.float32, "cpu", random,
+            condition,
+            picture * (condition < 0.5),
+            1,
+            SIDE,
+            SIDE,
+            torch.float32,
+            "cpu",
+            random,
             do_classifier_free_guidance=False,
-        )  # fmt: skip
+        )
     torch.testing.assert_close(ours, torch.cat(theirs, dim=1), rtol=1e-5, atol=1e-6)
 
 

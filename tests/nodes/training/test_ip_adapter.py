@@ -12,6 +12,16 @@ import pytest
 from sdgraph import Checkpoint, Lora, Session, run
 from sdgraph.errors import Invalid
 from sdgraph.nodes import Text2Image
+from sdgraph.nodes.tiny_world import (
+    caption,
+    elsewhere,
+    is_held_out,
+    judge,
+    parse,
+    render,
+    scene,
+    surroundings,
+)
 from sdgraph.nodes.training.assembly import fresh_model, load_trained
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.image_encoder import (
@@ -22,16 +32,6 @@ from sdgraph.nodes.training.image_encoder import (
 )
 from sdgraph.nodes.training.ip_adapter import FILE, IPAdapterTrainee, TrainIPAdapter
 from sdgraph.nodes.training.loop import Settings
-from sdgraph.nodes.world import (
-    caption,
-    elsewhere,
-    is_held_out,
-    judge,
-    parse,
-    render,
-    scene,
-    surroundings,
-)
 from sdgraph.values import Image
 
 from .test_inpaint import contents, descend
@@ -81,7 +81,7 @@ def test_plain_diffusers_loads_it_and_the_node_uses_it(
 ) -> None:
     import diffusers
 
-    from tests.nodes.bare import folder
+    from tests.support.bare_scripts import folder
 
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder(BASE))
     pipe.load_ip_adapter(trained.source, subfolder="", weight_name=FILE)
@@ -98,8 +98,10 @@ def test_the_hashes_before_and_after_are_kept_and_one_seed_makes_one_checkpoint(
 ) -> None:
     told = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
     assert told["before"] == told["after"] and sorted(told["before"]) == [
-        "text_encoder", "unet", "vae",
-    ]  # fmt: skip
+        "text_encoder",
+        "unet",
+        "vae",
+    ]
     again = run(node(tmp_path / "again"), session=session)
     assert contents(Path(again.source)) == contents(Path(trained.source))
 

@@ -17,8 +17,7 @@ from PIL import Image
 from sdgraph.errors import MediaError
 from sdgraph.nodes.training.averaging import averaged
 from sdgraph.nodes.training.loop import TrainingStopped, generator_for, train
-
-from .toys import STEPS, Duel, Line, Toy, equal, settings, trained
+from tests.support.toy_training import STEPS, Duel, Line, Toy, equal, settings, trained
 
 BOTH = pytest.mark.parametrize("toy", [Line, Duel])
 
@@ -178,8 +177,9 @@ def test_an_adversary_that_goes_astray_stops_it_too(tmp_path: Path) -> None:
 def test_the_curve_and_samples_are_drawn(tmp_path: Path) -> None:
     trained(Line, tmp_path)
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
-        "000006.png", "000012.png",
-    ]  # fmt: skip
+        "000006.png",
+        "000012.png",
+    ]
     with Image.open(tmp_path / "curve.png") as curve:
         assert curve.size == (640, 320)
 
@@ -224,6 +224,8 @@ def test_no_two_steps_draw_alike() -> None:
 
     drawn = {
         torch.rand(1, generator=generator_for(seed, step, stream)).item()
-        for seed in range(3) for step in range(20) for stream in (0, 1, 100)
-    }  # fmt: skip
+        for seed in range(3)
+        for step in range(20)
+        for stream in (0, 1, 100)
+    }
     assert len(drawn) == 180

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import weights
 from sdgraph.errors import NodeFailed
+from sdgraph.models import weights
 from sdgraph.nodes.training.assembly import load_trained
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.diffusion import DiffusionTrainee
@@ -55,9 +55,14 @@ def picture(pipe: Any) -> Any:
 
     pipe.set_progress_bar_config(disable=True)
     return pipe(
-        "a red star on a navy background", height=SIDE, width=SIDE, num_inference_steps=4,
-        guidance_scale=3.0, output_type="np", generator=torch.Generator("cpu").manual_seed(0),
-    ).images[0]  # fmt: skip
+        "a red star on a navy background",
+        height=SIDE,
+        width=SIDE,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        output_type="np",
+        generator=torch.Generator("cpu").manual_seed(0),
+    ).images[0]
 
 
 def pipe_of(folder: Path | str) -> Any:

@@ -13,15 +13,14 @@ from PIL import Image
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import MediaError, NodeFailed, ValueRefused
 from sdgraph.events import Event, Stepped
+from sdgraph.nodes.tiny_world import caption, render, scene
 from sdgraph.nodes.training.data import PictureFolder
 from sdgraph.nodes.training.loop import SMOOTH, TrainingStopped
 from sdgraph.nodes.training.procedure import Training
 from sdgraph.nodes.training.state import NAME
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
 from sdgraph.nodes.training.vae import TrainVae, VaeTrainee
-from sdgraph.nodes.world import caption, render, scene
-
-from .toys import Line, trained
+from tests.support.toy_training import Line, trained
 
 BASE = Checkpoint("tiny/text-to-image")
 SIDE = 32
@@ -162,9 +161,13 @@ def test_a_full_disk_at_the_list_of_pictures_is_told(
 
 @pytest.mark.parametrize(
     ("other", "told"),
-    [({"steps": 3}, "steps was 2, is 3"), ({"learning_rate": 0.1}, "learning_rate was"),
-     ({"seed": 1}, "seed was 0, is 1"), ({"batch": 2}, "batch was 1, is 2")],
-)  # fmt: skip
+    [
+        ({"steps": 3}, "steps was 2, is 3"),
+        ({"learning_rate": 0.1}, "learning_rate was"),
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"batch": 2}, "batch was 1, is 2"),
+    ],
+)
 def test_a_run_does_not_go_on_with_other_settings(
     other: dict[str, Any], told: str, pictures: Path, session: Session
 ) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import weights
 from sdgraph.errors import Invalid
+from sdgraph.models import weights
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_parts, load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
@@ -86,10 +86,16 @@ def test_a_base_is_gone_on_from(
 
     monkeypatch.setattr(SdxlTrainee, "sample", lambda _: None)
     made = run(
-        TrainSdxl(data=TinyWorld(count=4, side=SIDE), base=LIKE, out=str(tmp_path), steps=1,
-                  batch=1, learning_rate=1e-12),
+        TrainSdxl(
+            data=TinyWorld(count=4, side=SIDE),
+            base=LIKE,
+            out=str(tmp_path),
+            steps=1,
+            batch=1,
+            learning_rate=1e-12,
+        ),
         session=session,
-    )  # fmt: skip
+    )
     for path in weights(LIKE).rglob("*.safetensors"):
         name = path.relative_to(weights(LIKE))
         before, after = load_file(path), load_file(Path(made.source) / name)

@@ -13,8 +13,7 @@ from PIL import Image
 from sdgraph.errors import MediaError
 from sdgraph.nodes.training.loop import train
 from sdgraph.nodes.training.state import NAME, ResumeRefused, draw_curve
-
-from .toys import STEPS, Duel, Line, equal, settings, trained
+from tests.support.toy_training import STEPS, Duel, Line, equal, settings, trained
 
 
 class Killed(BaseException):
@@ -74,8 +73,11 @@ def test_what_a_killed_run_left_half_written_is_in_nobodys_way(tmp_path: Path) -
     (tmp_path / f".{NAME}.new").write_bytes(b"half")
     trained(Line, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "curve.json", "curve.png", "samples", NAME,
-    ]  # fmt: skip
+        "curve.json",
+        "curve.png",
+        "samples",
+        NAME,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,9 +122,18 @@ def test_a_full_disk_at_the_first_state_is_said(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", 1), ("steps", 13), ("batch", 6), ("learning_rate", 0.01), ("betas", (0.5, 0.9)),
-     ("weight_decay", 0.1), ("ema", 0.5), ("clip", 2.0), ("warmup", 4)],
-)  # fmt: skip
+    [
+        ("seed", 1),
+        ("steps", 13),
+        ("batch", 6),
+        ("learning_rate", 0.01),
+        ("betas", (0.5, 0.9)),
+        ("weight_decay", 0.1),
+        ("ema", 0.5),
+        ("clip", 2.0),
+        ("warmup", 4),
+    ],
+)
 def test_other_settings_are_refused_and_the_state_stays(
     name: str, value: Any, tmp_path: Path
 ) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import weights
 from sdgraph.errors import Invalid, NodeFailed, ValueRefused
 from sdgraph.events import Event, Stepped
+from sdgraph.models import weights
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_parts, load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
@@ -121,8 +121,9 @@ def test_plain_diffusers_loads_it_and_its_weights_are_half_precision(trained: Ch
     assert pipe.unet.config.in_channels == 4
     files = sorted(Path(trained.source).glob("*/*.safetensors"))
     assert len(files) == 3
-    assert {v.dtype for file in files for v in load_file(file).values() if v.is_floating_point()} \
-        == {torch.float16}  # fmt: skip
+    assert {
+        v.dtype for file in files for v in load_file(file).values() if v.is_floating_point()
+    } == {torch.float16}
 
 
 def test_training_and_use_stand_in_one_graph(tmp_path: Path, session: Session) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import Part, weights
 from sdgraph.errors import Invalid
-from sdgraph.identities import identity
+from sdgraph.models import Part, weights
+from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.assembly import fresh_parts, load_trained
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
@@ -48,9 +48,13 @@ def scheduler_of(prediction: str = "v_prediction") -> Any:
     from diffusers import EulerAncestralDiscreteScheduler
 
     return EulerAncestralDiscreteScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-        prediction_type=prediction, timestep_spacing="trailing", steps_offset=1,
-    )  # fmt: skip
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type=prediction,
+        timestep_spacing="trailing",
+        steps_offset=1,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import config
+from sdgraph.models import config
 from sdgraph.nodes.training.assembly import load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.latents import encode

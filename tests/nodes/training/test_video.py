@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.checkpoints import Part, weights
 from sdgraph.errors import Invalid, ValueRefused
-from sdgraph.identities import identity
+from sdgraph.models import Part, weights
+from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import Text2Video
+from sdgraph.nodes.tiny_world import MOTIONS, frames
 from sdgraph.nodes.training.assembly import fresh_parts, load_trained
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.loop import Settings, train
@@ -24,16 +25,18 @@ from sdgraph.nodes.training.video import (
     lengthen,
     shared_weights,
 )
-from sdgraph.nodes.world import MOTIONS, frames
 
 from .test_inpaint import contents, descend
 
 SIDE, FRAMES = 32, 4
 SETTINGS = Settings(4, 2, 3e-3, warmup=0, save_every=1)
 WIDTHS: dict[str, Any] = {
-    "block_out_channels": (16, 32), "layers_per_block": 1, "norm_num_groups": 4,
-    "cross_attention_dim": 32, "sample_size": 8,
-}  # fmt: skip
+    "block_out_channels": (16, 32),
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "cross_attention_dim": 32,
+    "sample_size": 8,
+}
 
 
 def unets() -> tuple[Any, Any]:
@@ -46,13 +49,15 @@ def unets() -> tuple[Any, Any]:
         flat = UNet2DConditionModel(
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            attention_head_dim=4, **WIDTHS,
-        )  # fmt: skip
+            attention_head_dim=4,
+            **WIDTHS,
+        )
         deep = UNet3DConditionModel(
             down_block_types=("DownBlock3D", "CrossAttnDownBlock3D"),
             up_block_types=("CrossAttnUpBlock3D", "UpBlock3D"),
-            attention_head_dim=8, **WIDTHS,
-        )  # fmt: skip
+            attention_head_dim=8,
+            **WIDTHS,
+        )
     return flat.eval(), deep.eval()
 
 
@@ -74,9 +79,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         attention_head_dim=heads,
     )
     pipe = StableDiffusionPipeline(
-        **parts, unet=unet, safety_checker=None, feature_extractor=None,
+        **parts,
+        unet=unet,
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
-    )  # fmt: skip
+    )
     folder = tmp_path_factory.mktemp("base") / "checkpoint"
     pipe.save_pretrained(folder)
     return Checkpoint(folder)
@@ -140,8 +148,9 @@ def test_a_base_that_does_not_fit_is_refused() -> None:
     wider = UNet2DConditionModel(
         **{**WIDTHS, "block_out_channels": (16, 64)},
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=4,
-    )  # fmt: skip
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=4,
+    )
     with pytest.raises(ValueRefused, match="set `like` to a fitting checkpoint"):
         grown(deep, wider)
 
@@ -191,8 +200,11 @@ def test_the_bases_layers_stay_until_they_thaw(base: Checkpoint, tmp_path: Path)
     changed: list[int] = []
 
     def progress(step: int, _: int, **__: Any) -> None:
-        moved = {name for name, value in unet.named_parameters()
-                 if not torch.equal(value.detach(), before[name])}  # fmt: skip
+        moved = {
+            name
+            for name, value in unet.named_parameters()
+            if not torch.equal(value.detach(), before[name])
+        }
         assert moved - trainee.spatial
         changed.append(len(moved & trainee.spatial))
 
@@ -269,17 +281,26 @@ def test_from_a_checkpoint_of_its_own_it_goes_on_with_longer_clips(
 
 def test_the_video_node_uses_it(trained: Checkpoint, session: Session) -> None:
     clip = run(
-        Text2Video(prompt="a red star moving right", checkpoint=trained, frames=3, steps=1,
-                   width=SIDE, height=SIDE),
+        Text2Video(
+            prompt="a red star moving right",
+            checkpoint=trained,
+            frames=3,
+            steps=1,
+            width=SIDE,
+            height=SIDE,
+        ),
         session=session,
-    )  # fmt: skip
+    )
     assert (len(clip), clip.size) == (3, (SIDE, SIDE))
 
 
 def test_one_seed_makes_one_checkpoint(
-    trained: Checkpoint, base: Checkpoint, tmp_path: Path, session: Session,
+    trained: Checkpoint,
+    base: Checkpoint,
+    tmp_path: Path,
+    session: Session,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(VideoTrainee, "sample", lambda _: None)
     again = run(node(base, tmp_path / "again"), session=session)
     assert contents(Path(again.source)) == contents(Path(trained.source))

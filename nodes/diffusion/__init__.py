@@ -1,0 +1,1 @@
+"""Nodes that generate images and videos with diffusion models."""

@@ -1,0 +1,252 @@
+"""Pictures that follow control maps (ControlNet, Zhang et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.graph import In, Progress, refuse
+from sdgraph.models import Models, Part, config
+from sdgraph.nodes.image.padding import Fit, same_size
+from sdgraph.values import Checkpoint, ControlMap, Image
+from sdgraph.values import kinds as values
+
+from .controlnet_defaults import default_network
+from .crop_region import Region
+from .families import family_of, multiple_of
+from .inpaint import paste, refuse_unusable
+from .reference_images import Referenced, shown
+
+_PIPELINES = {
+    ("sd", "text"): "StableDiffusionControlNetPipeline",
+    ("sd", "image"): "StableDiffusionControlNetImg2ImgPipeline",
+    ("sd", "mask"): "StableDiffusionControlNetInpaintPipeline",
+    ("xl", "text"): "StableDiffusionXLControlNetPipeline",
+    ("xl", "image"): "StableDiffusionXLControlNetImg2ImgPipeline",
+    ("xl", "mask"): "StableDiffusionXLControlNetInpaintPipeline",
+}
+
+
+class ControlNet(Referenced[Image]):
+    """A picture from a prompt that follows one or several control maps.
+
+    The map's kind picks the network that fits the checkpoint, unless `controlnet` names it. With
+    `image` it starts from that picture; with `mask` too, only what the mask marks is painted.
+    """
+
+    channels = (4, 9)
+
+    control: In[ControlMap] | Sequence[In[ControlMap]] = Field(
+        description="what to follow: an EdgeMap, a DepthMap …; several of one size"
+    )
+    scale: float | Sequence[float] = Field(
+        default=1.0,
+        description="how strongly each control is followed (conditioning scale), from 0",
+    )
+    start: float | Sequence[float] = Field(
+        default=0.0, description="the share of the steps, 0..1, after which each control sets in"
+    )
+    end: float | Sequence[float] = Field(
+        default=1.0, description="the share of the steps, 0..1, after which each control ends"
+    )
+    image: In[Image] | None = Field(
+        default=None, description="start from this picture instead of noise"
+    )
+    mask: In[values.Mask] | None = Field(
+        default=None, description="with image: paint only here; elsewhere it stays bit for bit"
+    )
+    strength: float = Field(default=0.8, ge=0, le=1, description="with image: how much changes")
+    padding_mask_crop: int | None = Field(
+        default=None,
+        ge=0,
+        le=4096,
+        description="with mask: works on its box alone, wider by these pixels, at the checkpoint's "
+        "own size, and pastes it back; unset works on the whole picture",
+    )
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/text-to-image"), description="the base: Stable Diffusion or SDXL"
+    )
+    controlnet: In[Checkpoint] | Sequence[In[Checkpoint]] | None = Field(
+        default=None, description="the networks, one a control; by the controls' kinds if unset"
+    )
+
+    @model_validator(mode="after")
+    def _controls_fit_together(self) -> Self:
+        count = len(self._controls())
+        if not count:
+            raise refuse("control", found="an empty list", wanted="at least one control map")
+        for name in ("scale", "start", "end", "controlnet"):
+            given = getattr(self, name)
+            if isinstance(given, list | tuple) and len(given) != count:
+                found = f"{len(given)} values for {count} controls"
+                raise refuse(name, found=found, wanted="one each, or a single one for all")
+        for scale in self._each("scale"):
+            if scale < 0:
+                raise refuse("scale", found=f"{scale:g}", wanted="at least 0")
+        for start, end in zip(self._each("start"), self._each("end"), strict=True):
+            if not 0 <= start < end <= 1:
+                raise refuse(
+                    "start", found=f"start {start:g}, end {end:g}", wanted="0 ≤ start < end ≤ 1"
+                )
+        if self.mask is not None and self.image is None:
+            raise refuse(
+                "mask",
+                found="a mask without an image",
+                wanted="both, or neither",
+                fix="add `image:`, the picture whose masked part is painted",
+            )
+        if self.padding_mask_crop is not None and self.mask is None:
+            raise refuse(
+                "padding_mask_crop",
+                found="no mask to work around",
+                wanted="an image and a mask, or nothing",
+            )
+        return self
+
+    def part_of_steps(self) -> float | None:
+        return None if self.image is None else self.strength
+
+    def told_size(self) -> tuple[int, int] | None:
+        """Of what is worked on: the checkpoint's own where it is the mask's box alone."""
+        return super().told_size() if self.padding_mask_crop is None else None
+
+    def _controls(self) -> Sequence[Any]:
+        return self.control if isinstance(self.control, list | tuple) else (self.control,)
+
+    def _each(self, name: str) -> list[Any]:
+        """A field with a value for each control: one given value counts for all."""
+        given = getattr(self, name)
+        many = isinstance(given, list | tuple)
+        return list(given) if many else [given] * len(self._controls())
+
+    def networks(self) -> list[Checkpoint]:
+        """The ControlNet checkpoint of each control; raises CheckpointError where none is known."""
+        if self.controlnet is not None:
+            return self._each("controlnet")
+        kinds = [getattr(control, "output", type(control)) for control in self._controls()]
+        return [default_network(self.checkpoint, kind) for kind in kinds]
+
+    def parts(self) -> Mapping[str, Part]:
+        parts = dict(super().parts())
+        dtype = parts["unet"].checkpoint.dtype
+        for number, network in enumerate(self.networks()):
+            # The two compute together.
+            parts[f"controlnet_{number}"] = self.part(network.in_dtype(dtype))
+        return parts
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        base = self.checkpoint
+        if not isinstance(base, Checkpoint):
+            return
+        unet = (config(base, "unet") if family_of(base) else None) or {}
+        if self.mask is None and unet.get("in_channels") == 9:
+            found = f"{base.source}, whose U-Net takes 9 channels (inpainting), and no mask"
+            yield Problem("checkpoint", found, "4 (text-to-image), or an image and a mask")
+        try:
+            for network in self.networks():
+                if isinstance(network, Checkpoint):
+                    yield from _mismatch(network, base, unet)
+        except CheckpointError as error:
+            yield Problem("controlnet", str(error), "a ControlNet for this kind of control map")
+
+    def run(
+        self,
+        control: ControlMap | tuple[ControlMap, ...],
+        image: Image | None,
+        mask: values.Mask | None,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        controlnet: Checkpoint | tuple[Checkpoint, ...] | None,
+        reference: Image | tuple[Image, ...] | None,
+        image_encoder: Checkpoint | None,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        maps = control if isinstance(control, tuple) else (control,)
+        for other in maps[1:]:
+            same_size(maps[0].size, other.size, ("first control", "next one"))
+        if image is not None:
+            same_size(image.size, maps[0].size, ("image", "control map"))
+        region = Region((0, 0, *maps[0].size), maps[0].size)
+        if image is not None and mask is not None:
+            refuse_unusable(image, mask)
+            region = Region.of(mask, self.padding_mask_crop, checkpoint)
+        fit = Fit.of(region.worked, multiple_of(checkpoint))
+        way = "text" if image is None else "image" if mask is None else "mask"
+        nets = [models[f"controlnet_{n}"] for n in range(len(maps))]
+        pipe = self.assemble(
+            _PIPELINES[family_of(checkpoint) or "sd", way],
+            models.without("controlnet_"),
+            checkpoint,
+            controlnet=nets if len(nets) > 1 else nets[0],
+        )
+        made = self.generate(
+            pipe,
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            **self._pictures(region, fit, maps, image, mask),
+            **self._steering(),
+            **shown(reference),
+        )
+        painted = fit.cut(made)
+        if image is None or mask is None:
+            return Image(painted)
+        return paste(image, region.put(image, painted), mask)
+
+    def _pictures(
+        self,
+        region: Region,
+        fit: Fit,
+        maps: Sequence[ControlMap],
+        image: Image | None,
+        mask: values.Mask | None,
+    ) -> dict[str, Any]:
+        """The pictures under the names that the three pipelines give them."""
+        controls: Any = [fit.pad(region.cut(each.rgb)) for each in maps]
+        controls = controls if len(maps) > 1 else controls[0]
+        size = {"width": fit.padded[0], "height": fit.padded[1]}
+        if image is None:
+            return {"image": controls, **size}
+        start = {"image": fit.pad(region.cut(image.rgb)), "control_image": controls}
+        if mask is not None:
+            start["mask_image"] = fit.pad(region.cut_mask(mask))
+        return {**start, "strength": self.strength, **size}
+
+    def _steering(self) -> dict[str, Any]:
+        names = {
+            "controlnet_conditioning_scale": "scale",
+            "control_guidance_start": "start",
+            "control_guidance_end": "end",
+        }
+        each = {to: [float(v) for v in self._each(name)] for to, name in names.items()}
+        if len(self._controls()) == 1:
+            return {to: values[0] for to, values in each.items()}
+        return each
+
+
+def _mismatch(network: Checkpoint, base: Checkpoint, unet: Mapping[str, Any]) -> Iterator[Problem]:
+    """Why a network does not fit a base, as far as the configs that are here show."""
+    if network.dtype not in (None, base.dtype):
+        over = f"{base.source} in {base.dtype or 'what the device prefers'}"
+        found = f"{network.source} in {network.dtype} over {over}"
+        yield Problem("controlnet", found, "one dtype", "set the dtype of the checkpoint alone")
+    own = config(network)
+    if own is None:
+        return
+    kind = str(own.get("_class_name") or (own.get("architectures") or ["nothing"])[0])
+    if "ControlNet" not in kind:
+        yield Problem("controlnet", f"{network.source}, a {kind}", "a ControlNet checkpoint")
+    elif unet and own.get("cross_attention_dim") != unet.get("cross_attention_dim"):
+        yield Problem(
+            "controlnet",
+            f"{network.source}, for text features of {own.get('cross_attention_dim')}",
+            f"one for {base.source} ({unet.get('cross_attention_dim')})",
+            "use a ControlNet trained for this base",
+        )

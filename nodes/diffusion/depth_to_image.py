@@ -1,0 +1,92 @@
+"""Pictures that keep the depth of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from sdgraph.errors import Problem
+from sdgraph.graph import In, Progress
+from sdgraph.models import Models, Part, config
+from sdgraph.nodes.image.padding import Fit, same_size
+from sdgraph.nodes.vision.depth import predict_depth
+from sdgraph.values import Checkpoint, DepthMap, Image
+
+from .families import multiple_of
+from .node import Diffusion
+
+
+class DepthToImage(Diffusion[Image]):
+    """The picture painted anew with its depth kept: structure stays, surfaces and ground change.
+
+    Takes depth-guided checkpoints (5-channel U-Net: latents and depth; Stable Diffusion 2 depth).
+    The depth is the given map, or is estimated by the checkpoint's own estimator.
+    """
+
+    families = ("sd",)
+    channels = (5,)
+
+    image: In[Image] = Field(description="the picture to start from")
+    depth: In[DepthMap] | None = Field(
+        default=None, description="the depth to keep; estimated if unset"
+    )
+    strength: float = Field(
+        default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all but the depth"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/depth"), description="a depth-guided checkpoint"
+    )
+
+    def check(self) -> Iterator[Problem]:
+        problems = list(super().check())
+        yield from problems
+        if not problems and self.depth is None and isinstance(self.checkpoint, Checkpoint):
+            # Raises where it is missing.
+            config(self.checkpoint, "feature_extractor", "preprocessor_config.json")
+
+    def parts(self) -> Mapping[str, Part]:
+        parts = dict(super().parts())
+        if self.depth is None:
+            checkpoint = parts["unet"].checkpoint
+            parts["depth_estimator"] = self.part(checkpoint, "depth_estimator")
+            parts["feature_extractor"] = self.part(checkpoint, "feature_extractor")
+        return parts
+
+    def run(
+        self,
+        image: Image,
+        depth: DepthMap | None,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        import torch
+
+        fit = Fit.of(image.size, multiple_of(checkpoint))
+        picture = fit.pad(image.rgb)
+        given: Any = None
+        estimator: dict[str, Any] = {}
+        if depth is None:
+            given = predict_depth(
+                models["depth_estimator"], models["feature_extractor"], picture, models.device
+            )
+        else:
+            same_size(image.size, depth.size, ("image", "depth map"))
+            given = torch.from_numpy(fit.pad_array(depth.depth).copy())[None]
+            estimator = {"depth_estimator": None, "feature_extractor": None}
+        pipe = self.assemble("StableDiffusionDepth2ImgPipeline", models, checkpoint, **estimator)
+        made = self.generate(
+            pipe,
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            image=picture,
+            depth_map=given,
+            strength=self.strength,
+        )
+        return Image(fit.cut(made))

@@ -1,0 +1,116 @@
+"""Part of a picture painted anew from words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from sdgraph.errors import ValueRefused
+from sdgraph.graph import In, Progress
+from sdgraph.models import Models
+from sdgraph.nodes.image.padding import Fit, same_size
+from sdgraph.nodes.masks.pixels import PAINTED
+from sdgraph.values import Checkpoint, Image, kinds
+
+from .crop_region import Region
+from .families import family_of, multiple_of
+from .reference_images import Referenced, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+PIPELINES = {"sd": "StableDiffusionInpaintPipeline", "xl": "StableDiffusionXLInpaintPipeline"}
+
+
+class Inpaint(Referenced[Image]):
+    """The picture with what the mask marks painted anew; elsewhere equal to the input bit for bit.
+
+    Takes inpainting checkpoints (9-channel U-Net: latents, mask, masked latents; Rombach et al.
+    2022) and plain ones (4 channels: the kept part is blended back at every step).
+    """
+
+    version = 2
+    channels = (9, 4)
+
+    image: In[Image] = Field(description="the picture to change")
+    mask: In[kinds.Mask] = Field(description="white where it is painted anew; the image's size")
+    strength: float = Field(
+        default=1.0, ge=0, le=1, description="how much of what was there is forgotten; 1 is all"
+    )
+    padding_mask_crop: int | None = Field(
+        default=None,
+        ge=0,
+        le=4096,
+        description="works on the mask's box alone, wider by these pixels, at the checkpoint's own "
+        "size, and pastes it back; unset works on the whole picture",
+    )
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/inpaint"),
+        description="an inpainting checkpoint, or a text-to-image one",
+    )
+
+    def run(
+        self,
+        image: Image,
+        mask: kinds.Mask,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        reference: Image | tuple[Image, ...] | None,
+        image_encoder: Checkpoint | None,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        refuse_unusable(image, mask)
+        pipe = self.assemble(PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
+        region = Region.of(mask, self.padding_mask_crop, checkpoint)
+        fit = Fit.of(region.worked, multiple_of(checkpoint))
+        made = self.generate(
+            pipe,
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            image=fit.pad(region.cut(image.rgb)),
+            mask_image=fit.pad(region.cut_mask(mask)),
+            width=fit.padded[0],
+            height=fit.padded[1],
+            strength=self.strength,
+            **shown(reference),
+        )
+        return paste(image, region.put(image, fit.cut(made)), mask)
+
+    def told_size(self) -> tuple[int, int] | None:
+        """Of what is worked on: the checkpoint's own where it is the mask's box alone."""
+        return super().told_size() if self.padding_mask_crop is None else None
+
+
+def refuse_unusable(image: Image, mask: kinds.Mask) -> None:
+    """Raises ValueRefused for a mask of another size, and one that marks nothing or everything."""
+    same_size(image.size, mask.size, ("image", "mask"))
+    if mask.numpy.max() < PAINTED:
+        raise ValueRefused(
+            "the mask marks nothing: no pixel is white (128 or more); wanted the part to paint in "
+            "white, the rest in black (invert: true turns a mask round)"
+        )
+    if mask.numpy.min() >= PAINTED:
+        raise ValueRefused(
+            f"the mask marks all of the picture of {image.width}×{image.height}, so nothing would "
+            "stay; wanted the part that stays in black (Text2Image and Image2Image paint a whole "
+            "picture)"
+        )
+
+
+def paste(image: Image, painted: npt.NDArray[np.uint8], mask: kinds.Mask) -> Image:
+    """`painted` where the mask is white, `image` where it is black, a blend between."""
+    import numpy as np
+
+    kept = image.numpy
+    share: npt.NDArray[Any] = mask.numpy[..., None].astype(np.uint32)
+    colours = (kept[..., :3] * (255 - share) + painted * share + 127) // 255
+    if kept.shape[2] == 3:
+        return Image(colours.astype(np.uint8))
+    alpha = np.maximum(kept[..., 3:], mask.numpy[..., None])
+    return Image(np.concatenate([colours.astype(np.uint8), alpha], axis=2))

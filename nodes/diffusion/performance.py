@@ -1,0 +1,285 @@
+"""Knobs of speed and memory by name: how they are written, checked, turned, and turned back.
+
+Attention is named as diffusers names its backends, where a U-Net of Stable Diffusion can have one.
+`set_attention_backend` itself does not reach these networks (their attention calls torch's scaled
+dot product directly), so the kernels of torch are chosen through torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal, NoReturn, TypedDict, cast
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+from sdgraph.errors import Problem, ValueRefused, did_you_mean
+from sdgraph.graph import refuse
+from sdgraph.models import components, config
+from sdgraph.values import Checkpoint, Lora
+
+
+class Knobs(TypedDict, total=False):
+    """The knobs; each that is left out stays as the libraries have it."""
+
+    vae: Literal["sliced", "tiled", "both"]
+    attention: Literal[
+        "native",
+        "_native_math",
+        "_native_flash",
+        "_native_efficient",
+        "_native_cudnn",
+        "xformers",
+        "sliced",
+    ]
+    channels_last: bool
+    compile: bool
+    layerwise_casting: Literal["float8_e4m3fn", "float8_e5m2"]
+
+
+KNOBS = tuple(Knobs.__annotations__)
+"""Their names."""
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "vae": ("sliced", "tiled", "both"),
+    "attention": (
+        "native",
+        "_native_math",
+        "_native_flash",
+        "_native_efficient",
+        "_native_cudnn",
+        "xformers",
+        "sliced",
+    ),
+    "channels_last": (True, False),
+    "compile": (True, False),
+    "layerwise_casting": ("float8_e4m3fn", "float8_e5m2"),
+}
+
+_TOLD = {
+    "vae": "decode one picture at a time (sliced), or by tiles that are blended (tiled)",
+    "attention": "which kernel computes it; sliced does so head by head",
+    "channels_last": "the memory format of the U-Net's convolutions",
+    "compile": "torch.compile for the U-Net; needs a C++ compiler, slow at first",
+    "layerwise_casting": "keep the U-Net's layers in this dtype, and compute in the checkpoint's",
+}
+
+_KERNELS = {
+    "native": (),
+    "_native_math": ("MATH",),
+    "_native_flash": ("FLASH_ATTENTION", "MATH"),
+    "_native_efficient": ("EFFICIENT_ATTENTION", "MATH"),
+    "_native_cudnn": ("CUDNN_ATTENTION", "MATH"),
+}
+"""Torch's kernels for a backend; those after the first take what it cannot (masks, widths)."""
+
+_ON_CUDA_ALONE = ("_native_efficient", "_native_cudnn", "xformers")
+
+
+class _Frozen(dict[str, Any]):
+    """A mapping that stays as it was made, like the node that holds it."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("the knobs of a node are frozen; make another node with `but(tuning=…)`")
+
+    __setitem__ = __delitem__ = update = pop = clear = setdefault = popitem = __ior__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Frozen, (dict(self),)
+
+    def __deepcopy__(self, memo: Any) -> _Frozen:
+        return self
+
+
+class _Written:
+    """How the knobs are written in a field."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_plain_validator_function(_parse)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        knobs = {
+            key: {"enum": list(choices), "description": _TOLD[key]}
+            for key, choices in _CHOICES.items()
+        }
+        return {"type": "object", "additionalProperties": False, "properties": knobs}
+
+
+def _parse(value: Any) -> _Frozen:
+    if not isinstance(value, Mapping):
+        wanted = f"a map with any of {', '.join(_CHOICES)}"
+        raise refuse("tuning", found=repr(value), wanted=wanted, fix="write {vae: tiled}")
+    for key, chosen in value.items():
+        if key not in _CHOICES:
+            wanted, fix = f"one of {', '.join(_CHOICES)}", did_you_mean(str(key), _CHOICES)
+            raise refuse("tuning", found=f"a key {key!r}", wanted=wanted, fix=fix)
+        choices = _CHOICES[key]
+        if chosen not in choices or type(chosen) is not type(choices[0]):
+            words = ["true", "false"] if choices[0] is True else [str(each) for each in choices]
+            raise refuse(
+                "tuning",
+                found=f"{key}: {chosen!r}",
+                wanted=f"one of {', '.join(words)}",
+                fix=did_you_mean(str(chosen), words),
+            )
+    # A knob that is off is one that was never named.
+    return _Frozen({key: chosen for key, chosen in value.items() if chosen is not False})
+
+
+Tuning = Annotated[Knobs, _Written()]
+"""A field's type: a map with any of the knobs."""
+
+NO_TUNING = cast(Knobs, _Frozen())
+
+
+def tuning_problems(
+    tuning: Knobs, offload: str, loras: Sequence[Lora], checkpoint: object
+) -> Iterator[Problem]:
+    """Why knobs cannot be turned here, or not together, or not for a checkpoint."""
+    if tuning.get("compile"):
+        if not _compiler():
+            found = "compile, and no C++ compiler here"
+            yield Problem("tuning", found, "g++, clang++ or $CXX", "install one, or leave it out")
+        if offload != "none":
+            found = f"compile with offload {offload}"
+            yield Problem("tuning", found, "one of the two", "set offload to none")
+    if tuning.get("layerwise_casting") and any(lora.scale for lora in loras):
+        # peft takes the dtype of the layer beside it for an adapter's, and cannot compute in it.
+        found = "layerwise_casting with loras"
+        yield Problem("tuning", found, "one of the two", "leave one out")
+    if tuning.get("attention") == "xformers" and find_spec("xformers") is None:
+        yield Problem(
+            "tuning",
+            "attention: xformers, and no package xformers here",
+            "the package",
+            "pip install xformers, or attention: native",
+        )
+    if not isinstance(checkpoint, Checkpoint) or components(checkpoint) is None:
+        return
+    if tuning.get("layerwise_casting") and checkpoint.quantization:
+        found = f"layerwise_casting over weights quantized to {checkpoint.quantization}"
+        yield Problem("tuning", found, "one of the two", "leave one out")
+    named = (config(checkpoint, "vae") or {}).get("_class_name") if "vae" in tuning else None
+    if named not in (None, "AutoencoderKL", "AutoencoderTiny"):
+        found = f"vae: {tuning.get('vae')} for {checkpoint.source}, whose VAE is a {named}"
+        yield Problem("tuning", found, "an AutoencoderKL", "leave `vae` out")
+
+
+def _compiler() -> str | None:
+    named = os.environ.get("CXX")
+    for name in [named] if named else ["g++", "clang++", "c++", "cl"]:
+        if found := shutil.which(name):
+            return found
+    return None
+
+
+@contextmanager
+def tuned(pipe: Any, tuning: Knobs, device: str) -> Iterator[None]:
+    """The pipeline with its knobs turned; its modules are shared, so all is turned back.
+
+    Raises ValueRefused for a kernel that this device does not have.
+    """
+    with ExitStack() as turned:
+        if vae := tuning.get("vae"):
+            turned.enter_context(_decoding(pipe.vae, vae))
+        if backend := tuning.get("attention"):
+            turned.enter_context(_attending(pipe, backend, device))
+        if tuning.get("channels_last"):
+            for module in _networks(pipe):
+                turned.enter_context(_channels_last(module))
+        if tuning.get("compile"):
+            turned.enter_context(_compiled(pipe))
+        yield
+
+
+def _networks(pipe: Any) -> list[Any]:
+    """The modules that run once a step."""
+    found = (getattr(pipe, name, None) for name in ("unet", "controlnet"))
+    return [module for module in found if module is not None]
+
+
+@contextmanager
+def _decoding(vae: Any, how: str) -> Iterator[None]:
+    before = {name: getattr(vae, name) for name in ("use_slicing", "use_tiling")}
+    try:
+        if how in ("sliced", "both"):
+            vae.enable_slicing()
+        if how in ("tiled", "both"):
+            vae.enable_tiling()
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(vae, name, value)
+
+
+@contextmanager
+def _attending(pipe: Any, backend: str, device: str) -> Iterator[None]:
+    if backend in _ON_CUDA_ALONE and not device.startswith("cuda"):
+        found = f"attention: {backend} on {device}"
+        raise ValueRefused(Problem("tuning", found, "cuda", "leave it out, or attention: native"))
+    if backend in _KERNELS:
+        with _kernel(_KERNELS[backend]):
+            yield
+        return
+    processors = [
+        (module, module.processor)
+        for network in (*_networks(pipe), pipe.vae)
+        for module in network.modules()
+        if hasattr(module, "set_processor")
+    ]
+    try:
+        if backend == "xformers":
+            pipe.enable_xformers_memory_efficient_attention()
+        else:
+            pipe.enable_attention_slicing()
+        yield
+    finally:
+        for module, processor in processors:
+            module.set_processor(processor)
+
+
+@contextmanager
+def _kernel(names: tuple[str, ...]) -> Iterator[None]:
+    if not names:
+        yield
+        return
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel([getattr(SDPBackend, name) for name in names], set_priority=True):
+        yield
+
+
+@contextmanager
+def _channels_last(module: Any) -> Iterator[None]:
+    import torch
+
+    before = [(weight, weight.stride()) for weight in module.parameters() if weight.dim() == 4]
+    try:
+        for weight, _ in before:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        yield
+    finally:
+        for weight, stride in before:
+            if weight.stride() != stride:
+                # Of a 1×1 kernel both formats count as contiguous, so torch would leave it.
+                old = torch.empty_strided(
+                    weight.shape, stride, dtype=weight.dtype, device=weight.device
+                )
+                weight.data = old.copy_(weight.data)
+
+
+@contextmanager
+def _compiled(pipe: Any) -> Iterator[None]:
+    """The pipeline, which is thrown away, over a compiled wrapper of the U-Net."""
+    import torch
+
+    unet = pipe.unet
+    try:
+        pipe.unet = torch.compile(unet)
+        yield
+    finally:
+        pipe.unet = unet

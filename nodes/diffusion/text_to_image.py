@@ -1,0 +1,89 @@
+"""Pictures from words, and pictures from pictures and words."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sdgraph.graph import In, Progress
+from sdgraph.models import Models
+from sdgraph.nodes.image.padding import Fit
+from sdgraph.values import Checkpoint, Image
+
+from .families import family_of, multiple_of
+from .node import Diffusion
+from .reference_images import Referenced, shown
+
+TEXT_PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
+IMAGE_PIPELINES = {"sd": "StableDiffusionImg2ImgPipeline", "xl": "StableDiffusionXLImg2ImgPipeline"}
+
+
+class Text2Image(Referenced[Image]):
+    """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
+
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+    )
+    width: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; the checkpoint's default"
+    )
+    height: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; the checkpoint's default"
+    )
+
+    def run(
+        self,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        reference: Image | tuple[Image, ...] | None,
+        image_encoder: Checkpoint | None,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        pipe = self.assemble(TEXT_PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
+        return Image(
+            self.generate(
+                pipe,
+                models,
+                progress,
+                prompt=prompt,
+                negative_prompt=negative_prompt,
+                width=self.width,
+                height=self.height,
+                **shown(reference),
+            )
+        )
+
+
+class Image2Image(Diffusion[Image]):
+    """A picture from a picture and a prompt (SDEdit, Meng et al. 2021); size as the input's."""
+
+    image: In[Image] = Field(description="where it starts from")
+    strength: float = Field(
+        default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+    )
+
+    def run(
+        self,
+        image: Image,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        pipe = self.assemble(IMAGE_PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
+        fit = Fit.of(image.size, multiple_of(checkpoint))
+        made = self.generate(
+            pipe,
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            image=fit.pad(image.rgb),
+            strength=self.strength,
+        )
+        return Image(fit.cut(made))

@@ -1,0 +1,74 @@
+"""Pictures in one step by adversarially distilled models (Sauer et al. 2023)."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.graph import In, Progress, refuse
+from sdgraph.models import Models
+from sdgraph.nodes.image.padding import Fit
+from sdgraph.values import Checkpoint, Image
+
+from .families import family_of, multiple_of
+from .node import Diffusion
+from .text_to_image import IMAGE_PIPELINES, TEXT_PIPELINES
+
+
+class Turbo(Diffusion[Image]):
+    """A picture in 1 to 4 steps without guidance, from a prompt or from a picture and a prompt."""
+
+    image: In[Image] | None = Field(
+        default=None, description="start from this picture instead of noise"
+    )
+    steps: int = Field(default=1, ge=1, le=4, description="denoising steps")
+    guidance: float = Field(default=0.0, ge=0, le=100, description="distilled models want none")
+    strength: float = Field(
+        default=0.5, gt=0, le=1, description="with an image: how much changes; strength × steps ≥ 1"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/turbo"), description="SDXL Turbo, SD Turbo or alike"
+    )
+    width: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; without an image only"
+    )
+    height: int | None = Field(
+        default=None, ge=64, le=8192, description="pixels; without an image only"
+    )
+
+    @model_validator(mode="after")
+    def _size_comes_from_one_place(self) -> Self:
+        if self.image is not None and (self.width or self.height):
+            raise refuse(
+                "width" if self.width else "height",
+                found="a size beside an image",
+                wanted="one of the two: the result has the image's size",
+                fix="resize the image with a Resize node",
+            )
+        return self
+
+    def part_of_steps(self) -> float | None:
+        return None if self.image is None else self.strength
+
+    def run(
+        self,
+        image: Image | None,
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        family = family_of(checkpoint) or "xl"
+        words = {"prompt": prompt, "negative_prompt": negative_prompt}
+        if image is None:
+            pipe = self.assemble(TEXT_PIPELINES[family], models, checkpoint)
+            size: Any = {"width": self.width, "height": self.height}
+            return Image(self.generate(pipe, models, progress, **words, **size))
+        pipe = self.assemble(IMAGE_PIPELINES[family], models, checkpoint)
+        fit = Fit.of(image.size, multiple_of(checkpoint))
+        made = self.generate(
+            pipe, models, progress, image=fit.pad(image.rgb), strength=self.strength, **words
+        )
+        return Image(fit.cut(made))

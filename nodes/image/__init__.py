@@ -1,0 +1,1 @@
+"""Nodes that resize, combine, compare and label images."""

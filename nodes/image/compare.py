@@ -1,0 +1,87 @@
+"""Two pictures shown beside each other, or where they differ."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.graph import In, Node, refuse
+from sdgraph.values import Image
+
+from .padding import same_size
+from .text import drawn
+
+_GAP = 4
+"""Black pixels between two pictures."""
+
+
+class Compare(Node[Image]):
+    """Two pictures side by side on black, or the difference of each pixel; alpha is ignored.
+
+    Labels stand in a strip above the pictures, whose pixels stay as they are.
+    """
+
+    category: ClassVar[str] = "picture"
+
+    image: In[Image] = Field(description="a picture of any size")
+    other: In[Image] = Field(description="the picture beside it; for a difference of one size")
+    mode: Literal["side", "difference"] = Field(
+        default="side", description="side by side; or |image - other| of each colour, × gain"
+    )
+    gain: float = Field(default=1.0, gt=0, le=255, description="makes small differences seen")
+    labels: list[str] = Field(
+        default=[], max_length=2, description="a word for each picture, or for the difference"
+    )
+    size: float = Field(default=16.0, ge=1, le=256, description="of the labels' letters in pixels")
+
+    @model_validator(mode="after")
+    def _a_label_each(self) -> Self:
+        wanted = 2 if self.mode == "side" else 1
+        if self.labels and len(self.labels) != wanted:
+            raise refuse("labels", found=f"{len(self.labels)} labels", wanted=f"{wanted}, or none")
+        return self
+
+    def run(self, image: Image, other: Image) -> Image:
+        import numpy as np
+
+        one, two = image.numpy[..., :3], other.numpy[..., :3]
+        if self.mode == "side":
+            panels = [one, two]
+        else:
+            same_size(image.size, other.size, ("image", "other"))
+            panels = [self._difference(one, two)]
+        strip = round(1.5 * self.size) if self.labels else 0
+        if not strip and len(panels) == 1:
+            return Image(panels[0])
+        width = sum(panel.shape[1] for panel in panels) + _GAP * (len(panels) - 1)
+        height = strip + max(len(panel) for panel in panels)
+        made = np.zeros((height, width, 3), np.uint8)
+        left = 0
+        for number, panel in enumerate(panels):
+            right = left + panel.shape[1]
+            made[strip : strip + len(panel), left:right] = panel
+            if strip:
+                made[:strip, left:right] = self._label(number, right - left, strip)
+            left = right + _GAP
+        made.setflags(write=False)  # spares Image a copy
+        return Image(made)
+
+    def _difference(self, one: Any, two: Any) -> Any:
+        import cv2
+
+        far = cv2.absdiff(one, two)
+        if self.gain != 1:
+            cv2.convertScaleAbs(far, far, self.gain)
+        far.setflags(write=False)  # spares Image a copy
+        return far
+
+    def _label(self, number: int, width: int, height: int) -> Any:
+        import numpy as np
+        import PIL.Image
+        from PIL import ImageFont
+
+        strip = PIL.Image.new("RGB", (width, height))
+        style = {"font": ImageFont.load_default(self.size), "fill": (255, 255, 255, 255)}
+        place = (width // 2, height // 2)
+        return np.asarray(drawn(strip, self.labels[number], place, "center", style))

@@ -1,0 +1,143 @@
+"""A contact sheet: many pictures in rows and columns, each with its label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.graph import In, Node, refuse
+from sdgraph.values import Image
+
+from .resize import inside
+
+if TYPE_CHECKING:
+    import PIL.Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+MAX_PIXELS = 89_478_485
+"""What Pillow opens again without a warning."""
+
+LINES = 3
+"""How many lines of a label are drawn; the last ends in … where there would be more."""
+
+
+class Grid(Node[Image]):
+    """Pictures in rows and columns, each fitted into a square cell, with its label below.
+
+    As large as the cells and the gaps between and around them; labels take lines of their own.
+    """
+
+    category: ClassVar[str] = "picture"
+
+    images: Sequence[In[Image]] = Field(
+        min_length=1, description="pictures of any sizes, row by row"
+    )
+    labels: list[str] = Field(default=[], description="a text for each picture, or none at all")
+    columns: int = Field(
+        default=0, ge=0, le=1000, description="0 makes about as many columns as rows"
+    )
+    cell: int = Field(default=256, ge=16, le=4096, description="the side of a cell, in pixels")
+    gap: int = Field(default=8, ge=0, le=512, description="pixels between and around the cells")
+    background: str = Field(default="white", description="a colour name or #rrggbb")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        from PIL import ImageColor
+
+        if self.labels and len(self.labels) != len(self.images):
+            found = f"{len(self.labels)} labels for {len(self.images)} pictures"
+            raise refuse("labels", found=found, wanted="a label for each picture, or none")
+        try:
+            ImageColor.getcolor(self.background, "RGB")
+        except ValueError:
+            wanted = "a colour name or #rrggbb"
+            raise refuse("background", found=repr(self.background), wanted=wanted) from None
+        width, height = self._size()
+        if width * height > MAX_PIXELS:
+            found = f"{len(self.images)} cells of {self.cell} pixels: a sheet of {width}×{height}"
+            raise refuse(
+                "cell",
+                found=found,
+                wanted=f"at most {MAX_PIXELS} pixels",
+                fix="make the cells smaller",
+            )
+        return self
+
+    def run(self, images: tuple[Image, ...]) -> Image:
+        import PIL.Image
+        from PIL.Image import Resampling
+
+        cell = (self.cell, self.cell)
+        sheet = PIL.Image.new("RGB", self._size(), self.background)
+        for place, image in enumerate(images):
+            left, top = self._corner(place)
+            fitted = image.pil.resize(inside(image.size, cell), Resampling.LANCZOS)
+            across, down = ((self.cell - side) // 2 for side in fitted.size)
+            mask = fitted.getchannel("A") if fitted.mode == "RGBA" else None
+            sheet.paste(fitted.convert("RGB"), (left + across, top + down), mask)
+            if self.labels:
+                self._write(sheet, self.labels[place], (left, top + self.cell))
+        return Image.from_pil(sheet)
+
+    def _across(self) -> int:
+        return min(self.columns or math.ceil(math.sqrt(len(self.images))), len(self.images))
+
+    def _font_size(self) -> int:
+        return max(10, self.cell // 16)
+
+    def _row(self) -> int:
+        """The height of a row, its gap and label with it."""
+        label = self._line() * max(map(_lines_at_most, self.labels), default=0)
+        return self.cell + self.gap + label
+
+    def _line(self) -> int:
+        return math.ceil(self._font_size() * 1.3)
+
+    def _size(self) -> tuple[int, int]:
+        rows = math.ceil(len(self.images) / self._across())
+        return self._across() * (self.cell + self.gap) + self.gap, rows * self._row() + self.gap
+
+    def _corner(self, place: int) -> tuple[int, int]:
+        row, column = divmod(place, self._across())
+        return self.gap + column * (self.cell + self.gap), self.gap + row * self._row()
+
+    def _write(self, sheet: PIL.Image.Image, label: str, corner: tuple[int, int]) -> None:
+        from PIL import ImageColor, ImageDraw, ImageFont
+
+        red, green, blue = ImageColor.getrgb(self.background)[:3]
+        ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 127 else "white"
+        font = ImageFont.load_default(self._font_size())
+        left, top = corner
+        draw = ImageDraw.Draw(sheet)
+        for number, line in enumerate(wrapped(label, font, self.cell)):
+            draw.text((left, top + number * self._line()), line, fill=ink, font=font)
+
+
+def wrapped(label: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
+    """The label in at most LINES lines of a width in pixels; … stands for what is left out."""
+    lines = [""]
+    for word in label.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    if len(lines) > LINES:
+        lines = [*lines[: LINES - 1], f"{lines[LINES - 1]}…"]
+    return [_cut(line, font, width) for line in lines]
+
+
+def _cut(line: str, font: FreeTypeFont | ImageFont, width: int) -> str:
+    if font.getlength(line) <= width:
+        return line
+    line = line.rstrip("…")
+    while line and font.getlength(f"{line}…") > width:
+        line = line[:-1]
+    return f"{line}…"
+
+
+def _lines_at_most(label: str) -> int:
+    return min(LINES, len(label.split()))

@@ -1,0 +1,188 @@
+"""The size and the borders of a picture, changed without a model."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import ValueRefused
+from sdgraph.graph import In, Node, refuse
+from sdgraph.values import Image
+
+from .colour import known_colour, rgba
+
+
+class Resize(Node[Image]):
+    """The picture at another size, by Lanczos resampling."""
+
+    category: ClassVar[str] = "picture"
+
+    image: In[Image] = Field(description="a picture of any size")
+    width: int = Field(ge=1, le=16_384, description="pixels")
+    height: int = Field(ge=1, le=16_384, description="pixels")
+    mode: Literal["stretch", "fit", "fill"] = Field(
+        default="stretch",
+        description="stretch; fit inside, proportions kept; fill, and cut the rest",
+    )
+    multiple: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="sides become the nearest multiples of it, in fit the next ones inside",
+    )
+
+    def run(self, image: Image) -> Image:
+        import PIL.ImageOps
+        from PIL.Image import Resampling
+
+        size = (self.width, self.height)
+        if self.mode == "fit":
+            size = _multiples(inside(image.size, size), self.multiple, down=True)
+        else:
+            size = _multiples(size, self.multiple)
+        if self.mode == "fill":
+            made = PIL.ImageOps.fit(image.pil, size, Resampling.LANCZOS)
+        else:
+            made = image.pil.resize(size, Resampling.LANCZOS)
+        return Image.from_pil(made)
+
+
+class Crop(Node[Image]):
+    """A part of the picture: a box, or the middle of a size."""
+
+    category: ClassVar[str] = "picture"
+
+    image: In[Image] = Field(description="a picture of any size")
+    box: list[int] | None = Field(
+        default=None, min_length=4, max_length=4, description="left, top, right, bottom in pixels"
+    )
+    width: int | None = Field(
+        default=None, ge=1, le=16_384, description="pixels from the middle; all if not given"
+    )
+    height: int | None = Field(
+        default=None, ge=1, le=16_384, description="pixels from the middle; all if not given"
+    )
+
+    @model_validator(mode="after")
+    def _one_part(self) -> Self:
+        if self.box is None:
+            if self.width is None and self.height is None:
+                raise refuse("box", found="no part", wanted="a box, or width or height")
+        elif self.width is not None or self.height is not None:
+            raise refuse("box", found="both a box and a size", wanted="one of the two")
+        elif self.box[0] >= self.box[2] or self.box[1] >= self.box[3]:
+            found = f"{list(self.box)}, which holds no pixel"
+            raise refuse("box", found=found, wanted="left < right and top < bottom")
+        elif min(self.box) < 0:
+            raise refuse(
+                "box",
+                found=str(list(self.box)),
+                wanted="pixels of the picture, from 0",
+                fix="Pad makes a picture larger",
+            )
+        return self
+
+    def run(self, image: Image) -> Image:
+        left, top, right, bottom = self.box or self._middle(image.size)
+        if left < 0 or top < 0 or right > image.width or bottom > image.height:
+            wanted = (
+                f"{right - left}×{bottom - top} from ({left}, {top})"
+                if self.box
+                else (f"{right - left}×{bottom - top}")
+            )
+            raise ValueRefused(
+                f"the image is {image.width}×{image.height} and the part {wanted} reaches beyond "
+                "it; wanted a part inside: Pad makes a picture larger"
+            )
+        return Image(image.numpy[top:bottom, left:right])
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The width and height of the part, of a picture of that size."""
+        left, top, right, bottom = self.box or self._middle(size)
+        return right - left, bottom - top
+
+    def _middle(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        width, height = self.width or size[0], self.height or size[1]
+        left, top = (size[0] - width) // 2, (size[1] - height) // 2
+        return left, top, left + width, top + height
+
+
+class Pad(Node[Image]):
+    """The picture with pixels put around it: so many each side, or up to a size."""
+
+    category: ClassVar[str] = "picture"
+
+    image: In[Image] = Field(description="a picture of any size")
+    left: int = Field(default=0, ge=0, le=16_384, description="pixels")
+    top: int = Field(default=0, ge=0, le=16_384, description="pixels")
+    right: int = Field(default=0, ge=0, le=16_384, description="pixels")
+    bottom: int = Field(default=0, ge=0, le=16_384, description="pixels")
+    width: int | None = Field(
+        default=None, ge=1, le=16_384, description="pixels in all, the picture in the middle"
+    )
+    height: int | None = Field(
+        default=None, ge=1, le=16_384, description="pixels in all, the picture in the middle"
+    )
+    mode: Literal["color", "edge", "reflect"] = Field(
+        default="color", description="one colour; the last row and column; a mirror at them"
+    )
+    color: str = Field(
+        default="black", description="a name or #rrggbb; with alpha (#rrggbbaa) the picture gets it"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        for total, sides in (("width", ("left", "right")), ("height", ("top", "bottom"))):
+            if getattr(self, total) is not None and any(getattr(self, side) for side in sides):
+                raise refuse(
+                    total, found=f"both {total} and {' or '.join(sides)}", wanted="one of the two"
+                )
+        known_colour("color", self.color)
+        return self
+
+    def run(self, image: Image) -> Image:
+        import cv2
+        import numpy as np
+
+        left, right = self._around(image.width, self.width, self.left, self.right, "width")
+        top, bottom = self._around(image.height, self.height, self.top, self.bottom, "height")
+        pixels, color = image.numpy, rgba(self.color)
+        if self.mode == "color" and pixels.shape[2] == 3 and color[3] < 255:
+            pixels = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+        ways = {"edge": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101}
+        way = ways.get(self.mode, cv2.BORDER_CONSTANT)
+        made = cv2.copyMakeBorder(pixels, top, bottom, left, right, way, value=color)
+        made.setflags(write=False)  # spares Image a copy
+        return Image(np.asarray(made, np.uint8))
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The width and height with what is put around, of a picture of that size."""
+        wide, high = self.left + size[0] + self.right, self.top + size[1] + self.bottom
+        return self.width or wide, self.height or high
+
+    def _around(
+        self, side: int, total: int | None, before: int, after: int, name: str
+    ) -> tuple[int, int]:
+        """The pixels before and after a side."""
+        if total is None:
+            return before, after
+        if total < side:
+            raise ValueRefused(
+                f"{name} is {total} and that of the image {side}; wanted at least as much: Crop or "
+                "Resize makes a picture smaller"
+            )
+        return (total - side) // 2, total - side - (total - side) // 2
+
+
+def inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the same proportions inside a box; no side is less than a pixel."""
+    scale = min(box[0] / size[0], box[1] / size[1])
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
+
+
+def _multiples(size: tuple[int, int], of: int, *, down: bool = False) -> tuple[int, int]:
+    """The nearest multiples (the next ones below where `down`), none less than one."""
+    width, height = (max(1, side // of if down else (2 * side + of) // (2 * of)) for side in size)
+    return width * of, height * of

@@ -1,0 +1,150 @@
+"""Words drawn on a picture, in Pillow's own font or in one from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import Problem, ValueRefused
+from sdgraph.graph import In, Node, SourceFile, refuse
+from sdgraph.values import Image
+
+from .colour import known_colour, rgba
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+Anchor = Literal[
+    "top left",
+    "top",
+    "top right",
+    "left",
+    "center",
+    "right",
+    "bottom left",
+    "bottom",
+    "bottom right",
+]
+
+_LONGEST = 10_000
+"""How many characters are drawn: more fit no picture."""
+
+
+class Text(Node[Image]):
+    """The picture with words drawn on it; lines are parted by line breaks, none is wrapped."""
+
+    category: ClassVar[str] = "picture"
+
+    image: In[Image] = Field(description="a picture of any size; what does not fit on it is cut")
+    text: In[str] = Field(description="the words")
+    anchor: Anchor = Field(
+        default="top left", description="where in the picture; of the words, what is at position"
+    )
+    position: list[int] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="[x, y] in pixels; if not given, that side or corner of the picture",
+    )
+    margin: int = Field(
+        default=4, ge=0, le=16_384, description="pixels to the picture's border without position"
+    )
+    size: float = Field(default=24.0, ge=1, le=1024, description="of the letters in pixels")
+    color: str = Field(default="white", description="a name, #rrggbb or #rrggbbaa")
+    stroke: float = Field(default=0.0, ge=0, le=64, description="pixels of outline around letters")
+    stroke_color: str = Field(default="black", description="a name, #rrggbb or #rrggbbaa")
+    font: SourceFile | None = Field(
+        default=None, description="a TrueType or OpenType file; Pillow's own font if not given"
+    )
+
+    @model_validator(mode="after")
+    def _drawable(self) -> Self:
+        known_colour("color", self.color)
+        known_colour("stroke_color", self.stroke_color)
+        if any(abs(number) > 1_000_000 for number in self.position or ()):
+            raise refuse(
+                "position",
+                found=str(list(self.position or ())),
+                wanted="pixels of -1,000,000..1,000,000",
+            )
+        return self
+
+    def check(self) -> Iterator[Problem]:
+        if self.font is not None:
+            try:
+                _font(self.font, self.size)
+            except OSError as error:
+                yield Problem("font", f"{self.font}: {error}", "a TrueType or OpenType font")
+
+    def run(self, image: Image, text: str) -> Image:
+        import numpy as np
+
+        style = {
+            "font": _font(self.font, self.size),
+            "fill": rgba(self.color),
+            "stroke_width": self.stroke,
+            "stroke_fill": rgba(self.stroke_color) if self.stroke else None,
+        }
+        x, y = self.position or self._place(image.size)
+        return Image(np.asarray(drawn(image.pil, text, (x, y), self.anchor, style)))
+
+    def _place(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The point of the picture at which the anchor of the words stands."""
+        across, down = _sides(self.anchor)
+        x = {"l": self.margin, "m": size[0] // 2, "r": size[0] - self.margin}[across]
+        y = {"a": self.margin, "m": size[1] // 2, "d": size[1] - self.margin}[down]
+        return x, y
+
+
+def drawn(
+    picture: PIL.Image.Image,
+    text: str,
+    place: tuple[int, int],
+    anchor: str,
+    style: dict[str, Any],
+) -> PIL.Image.Image:
+    """The picture with the text, its `anchor` at `place`; `style` goes to Pillow as it is.
+
+    Raises ValueRefused for a text that cannot be drawn.
+    """
+    import PIL.Image
+    from PIL import ImageDraw
+
+    if len(text) > _LONGEST:
+        raise ValueRefused(f"the text has {len(text)} characters; wanted at most {_LONGEST}")
+    if not text.strip():
+        return picture
+    across, down = _sides(anchor)
+    # Pillow overwrites alpha, and takes no heed of that of its ink.
+    layered = picture.mode == "RGBA" or any(
+        len(ink) == 4 and ink[3] < 255 for ink in style.values() if type(ink) is tuple
+    )
+    ground = (*style["fill"][:3], 0)
+    layer = PIL.Image.new("RGBA", picture.size, ground) if layered else picture
+    try:
+        ImageDraw.Draw(layer).text(place, text, anchor=across + down, align=_ALIGN[across], **style)
+    except (ValueError, OSError, PIL.Image.DecompressionBombError) as error:
+        raise ValueRefused(
+            f"the text {text[:40]!r} cannot be drawn ({error}); wanted fewer, smaller or other "
+            "letters"
+        ) from error
+    if not layered:
+        return picture
+    return PIL.Image.alpha_composite(picture.convert("RGBA"), layer).convert(picture.mode)
+
+
+_ALIGN = {"l": "left", "m": "center", "r": "right"}
+
+
+def _sides(anchor: str) -> tuple[str, str]:
+    """An anchor in Pillow's letters: left, middle, right; ascender, middle, descender."""
+    across = "l" if "left" in anchor else "r" if "right" in anchor else "m"
+    return across, "a" if "top" in anchor else "d" if "bottom" in anchor else "m"
+
+
+def _font(path: Any, size: float) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)

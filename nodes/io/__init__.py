@@ -1,0 +1,1 @@
+"""Nodes that load and save images and videos."""

@@ -1,0 +1,65 @@
+"""Depth maps estimated from pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from sdgraph.errors import Problem
+from sdgraph.graph import In, Node
+from sdgraph.models import Models, Part, config
+from sdgraph.nodes.vision.depth import predict_depth
+from sdgraph.nodes.vision.memory import estimating
+from sdgraph.values import Checkpoint, DepthMap, Image
+
+_METRIC = ("glpn", "zoedepth", "depth_pro", "prompt_depth_anything")
+"""Model types that predict distance, so that larger is farther."""
+
+
+class DepthEstimate(Node[DepthMap]):
+    """The relative depth of a picture by a monocular estimator (DPT, Ranftl et al. 2021)."""
+
+    category: ClassVar[str] = "control"
+
+    image: In[Image] = Field(description="a picture of any size")
+    checkpoint: In[Checkpoint] = Field(
+        default=Checkpoint("tiny/depth-estimator"),
+        description="DPT, Depth Anything, ZoeDepth, GLPN",
+    )
+
+    def parts(self) -> Mapping[str, Part]:
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        return estimating(config(checkpoint) or {}, checkpoint.dtype or dtype)
+
+    def check(self) -> Iterator[Problem]:
+        if not isinstance(self.checkpoint, Checkpoint):
+            return
+        own = config(self.checkpoint)
+        named = (own or {}).get("architectures") or ["nothing"]
+        if own is not None and "DepthEstimation" not in named[0] and named[0] != "DepthProModel":
+            found = f"{self.checkpoint.source}, a {own.get('_class_name', named[0])}"
+            yield Problem("checkpoint", found, "a depth estimator (…ForDepthEstimation)")
+        else:
+            # Raises where it is missing.
+            config(self.checkpoint, name="preprocessor_config.json")
+
+    def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> DepthMap:
+        import torch
+
+        made = predict_depth(models["model"], models["processor"], image.rgb, models.device)
+        width, height = image.size
+        resized = torch.nn.functional.interpolate(
+            made[:, None].float(), size=(height, width), mode="bicubic", align_corners=False
+        )
+        own = config(checkpoint) or {}
+        metric = own.get("model_type") in _METRIC or own.get("depth_estimation_type") == "metric"
+        depth = resized[0, 0].cpu().numpy()
+        return DepthMap(-depth if metric else depth)

@@ -1,0 +1,132 @@
+"""Masks: white where something is to be painted, black where the picture stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import Problem
+from sdgraph.graph import In, Node, SourceFile, refuse
+from sdgraph.media import read_image
+from sdgraph.nodes.io.files import picture_problems
+from sdgraph.values import Image, kinds
+
+from .changes import feathered, grown, inverted, resized
+from .pixels import fresh
+from .shapes import box, ellipse, polygon, refuse_hollow
+from .sources import coloured, rgb, transparent
+
+if TYPE_CHECKING:
+    from sdgraph.values import Pixels
+
+SOURCES = ("path", "box", "ellipse", "polygon", "color", "alpha")
+
+
+class Mask(Node[kinds.Mask]):
+    """A mask from exactly one source: a file, a shape, a colour of the image, or its alpha.
+
+    Its size is `width` × `height` where given, else the image's, else the file's.
+    """
+
+    category: ClassVar[str] = "mask"
+
+    image: In[Image] | None = Field(
+        default=None, description="gives the size; color and alpha look at it"
+    )
+    path: SourceFile | None = Field(default=None, description="a picture, white where to paint")
+    box: list[int] | None = Field(
+        default=None, min_length=4, max_length=4, description="left, top, right, bottom in pixels"
+    )
+    ellipse: list[int] | None = Field(
+        default=None, min_length=4, max_length=4, description="the box it touches"
+    )
+    polygon: list[list[int]] | None = Field(
+        default=None, min_length=3, description="corners [[x, y], …] in pixels"
+    )
+    color: str | None = Field(default=None, description="where the image has it: a name or #rrggbb")
+    tolerance: int = Field(
+        default=32,
+        ge=0,
+        le=255,
+        description="how far each of red, green and blue may be from color",
+    )
+    alpha: bool = Field(default=False, description="where the image is transparent")
+    grow: int = Field(
+        default=0, ge=-4096, le=4096, description="pixels to grow by; negative shrinks"
+    )
+    feather: float = Field(
+        default=0.0, ge=0, le=1024, description="blur radius in pixels, after growing"
+    )
+    invert: bool = Field(default=False, description="swap inside and outside, at the last")
+    width: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
+    height: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in SOURCES if getattr(self, name)]
+        if len(given) != 1:
+            found = " and ".join(given) or "no source"
+            wanted = f"exactly one of {', '.join(SOURCES)}"
+            raise refuse(given[1] if given else "path", found=found, wanted=wanted)
+        if given[0] in ("color", "alpha") and self.image is None:
+            raise refuse(
+                given[0], found="no image", wanted="the image to look at", fix="add `image: $photo`"
+            )
+        if given[0] != "path" and self.image is None and not (self.width and self.height):
+            raise refuse(
+                given[0],
+                found="a shape without a canvas",
+                wanted="an image, or a size",
+                fix="add `image: $photo`, or width and height",
+            )
+        if bool(self.width) != bool(self.height):
+            missing = "height" if self.width else "width"
+            raise refuse(missing, found="nothing", wanted="width and height together")
+        for corner in self.polygon or ():
+            if len(corner) != 2:
+                raise refuse("polygon", found=f"a corner {list(corner)}", wanted="[x, y]")
+        for name in ("box", "ellipse"):
+            if shape := getattr(self, name):
+                refuse_hollow(name, shape)
+        return self
+
+    @model_validator(mode="after")
+    def _known_color(self) -> Self:
+        if self.color is not None:
+            rgb("color", self.color)
+        return self
+
+    def check(self) -> Iterator[Problem]:
+        if self.path is not None:
+            yield from picture_problems(self.path)
+
+    def run(self, image: Image | None) -> kinds.Mask:
+        mask = grown(self._made(image), self.grow)
+        if self.feather:
+            mask = feathered(mask, self.feather)
+        return fresh(inverted(mask) if self.invert else mask)
+
+    def _made(self, image: Image | None) -> Pixels:
+        if self.path is not None:
+            made = kinds.Mask.from_pil(read_image(self.path)).numpy
+        elif not (self.color or self.alpha):
+            return self._shape(self._size(image, (0, 0)))
+        else:
+            assert image is not None, "checked when the node was made"
+            made = transparent(image) if self.alpha else self._coloured(image)
+        return resized(made, self._size(image, (made.shape[1], made.shape[0])))
+
+    def _coloured(self, image: Image) -> Pixels:
+        return coloured(image, self.color or "", self.tolerance)
+
+    def _size(self, image: Image | None, own: tuple[int, int]) -> tuple[int, int]:
+        if self.width and self.height:
+            return self.width, self.height
+        return image.size if image is not None else own
+
+    def _shape(self, size: tuple[int, int]) -> Pixels:
+        if self.box:
+            return box(size, self.box)
+        return ellipse(size, self.ellipse) if self.ellipse else polygon(size, self.polygon or ())

@@ -1,0 +1,109 @@
+"""The grounds that objects stand on: their pictures, and how they recede."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .words import BACKGROUNDS, RGB, check_word
+
+Floats = npt.NDArray[np.float32]
+
+_PLAIN: dict[str, RGB] = {
+    "navy": (22, 28, 90),
+    "gray": (125, 125, 125),
+    "black": (12, 12, 14),
+    "brown": (98, 62, 34),
+    "teal": (0, 92, 100),
+}
+_TILES: tuple[RGB, RGB] = (158, 150, 142), (74, 70, 80)
+_SKY: RGB = (112, 136, 168)
+_BOARDS: tuple[RGB, RGB] = (150, 92, 122), (56, 20, 50)
+_EVENING: tuple[RGB, RGB, RGB, RGB] = (44, 32, 92), (186, 112, 124), (86, 62, 76), (38, 28, 44)
+
+HORIZON = {"checkered": 0.25, "sunset": 0.25}
+"""How far down the horizon lies, as a share of the height, where it can be seen."""
+
+_FARTHEST = 0.55  # the nearest of the ground; objects stand before it
+_BEND = {
+    "navy": 1.0,
+    "gray": 1.2,
+    "black": 0.85,
+    "brown": 1.1,
+    "teal": 0.92,
+    "checkered": 1.0,
+    "striped": 1.3,
+    "sunset": 0.85,
+}
+_FINE = 4  # fine rows and columns a pixel
+
+
+@cache
+def ground(name: str, side: int) -> npt.NDArray[np.uint8]:
+    """The picture of a ground with nothing on it: read-only uint8, side × side × 3."""
+    check_word("background", name, BACKGROUNDS)
+    if name in _PLAIN:
+        made = np.full((side, side, 3), _PLAIN[name], np.uint8)
+    else:
+        steps = (np.arange(side * _FINE) + 0.5) / (side * _FINE)
+        fine = _PATTERNS[name](*np.meshgrid(steps, steps))
+        small = cv2.resize(fine.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        made = np.rint(small).astype(np.uint8)
+    made.setflags(write=False)
+    return made
+
+
+@cache
+def recession(name: str, side: int) -> Floats:
+    """How near a ground is: read-only float32, side × side, 0 at the top to 0.55 at the bottom.
+
+    Each has a form of its own, yet any two are alike enough (Pearson 0.96) that a picture can
+    change its ground and keep its depth.
+    """
+    check_word("background", name, BACKGROUNDS)
+    down = (np.arange(side, dtype=np.float64) + 0.5) / side
+    horizon = HORIZON.get(name, 0.0)
+    floor = np.clip((down - horizon) / (1 - horizon), 0, 1) ** _BEND[name]
+    made = np.repeat((_FARTHEST * floor).astype(np.float32)[:, None], side, axis=1)
+    made.setflags(write=False)
+    return made
+
+
+def _checkered(x: Any, y: Any) -> Any:
+    """Square tiles seen in perspective, under a plain sky."""
+    below = np.maximum(y - HORIZON["checkered"], 1e-3)
+    away, across = 0.62 / below, (x - 0.5) / below
+    odd = (np.floor(away) + np.floor(across * 1.5)) % 2
+    tiles = _mixed(odd, *_TILES)
+    # Far tiles would be finer than a pixel: they fade into their mean.
+    haze = np.clip((below - 0.09) / 0.1, 0, 1)
+    tiles = _mixed(haze, tuple(np.mean(_TILES, axis=0)), tiles)
+    return np.where((y < HORIZON["checkered"])[..., None], np.array(_SKY), tiles)
+
+
+def _striped(x: Any, y: Any) -> Any:
+    """Boards that lie across, broader as they come nearer."""
+    del x
+    return _mixed(np.floor(6 * y**0.65) % 2, *_BOARDS)
+
+
+def _sunset(x: Any, y: Any) -> Any:
+    """A sky that glows at the horizon, over a darkening plain."""
+    del x
+    horizon = HORIZON["sunset"]
+    high, low, far, near = _EVENING
+    sky = _mixed(np.clip(y / horizon, 0, 1), high, low)
+    plain = _mixed(np.clip((y - horizon) / (1 - horizon), 0, 1), far, near)
+    return np.where((y < horizon)[..., None], sky, plain)
+
+
+def _mixed(share: Any, one: Any, other: Any) -> Any:
+    """Colours from `one` (share 0) to `other` (share 1)."""
+    return np.asarray(one) + share[..., None] * (np.asarray(other) - np.asarray(one))
+
+
+_PATTERNS = {"checkered": _checkered, "striped": _striped, "sunset": _sunset}

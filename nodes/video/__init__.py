@@ -1,0 +1,1 @@
+"""Nodes that split videos into frames and join frames to videos."""

@@ -1,0 +1,84 @@
+"""From a video to its frames and back: nodes between the two run once for each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from sdgraph.errors import ValueRefused
+from sdgraph.graph import In, Node
+from sdgraph.nodes.image.padding import same_size
+from sdgraph.values import Image, Series, Video
+
+_FPS = 8.0
+"""The rate of pictures that come from no video, that of Text2Video."""
+
+
+class Frames(Node[Image]):
+    """Every frame of a video: what reads it, and what reads that, runs once for each frame.
+
+    `VideoFromFrames` makes one video of them again. Two videos whose frames meet in one node must
+    be of one length.
+    """
+
+    category: ClassVar[str] = "video"
+    spreads: ClassVar[bool] = True
+
+    video: In[Video] = Field(description="a video of any length")
+
+    def run(self, video: Video) -> Any:
+        return Series(video, video.fps)
+
+
+class Frame(Node[Image]):
+    """One frame of a video."""
+
+    category: ClassVar[str] = "video"
+
+    video: In[Video] = Field(description="a video of any length")
+    number: int = Field(
+        default=0, ge=-1_000_000, le=1_000_000, description="from 0; -1 is the last"
+    )
+
+    def run(self, video: Video) -> Image:
+        if not -len(video) <= self.number < len(video):
+            raise ValueRefused(
+                f"number is {self.number} and the video has {len(video)} frames; wanted "
+                f"{-len(video)}..{len(video) - 1}"
+            )
+        return video[self.number]
+
+
+class VideoFromFrames(Node[Video]):
+    """A video of pictures in their order: the frames of a video, single pictures, or both."""
+
+    category: ClassVar[str] = "video"
+    gathers: ClassVar[bool] = True
+
+    frames: In[Image] | Annotated[Sequence[In[Image]], Field(min_length=1)] = Field(
+        description="pictures of one size; alpha is ignored"
+    )
+    fps: float | None = Field(
+        default=None,
+        gt=0,
+        le=240,
+        description="frames a second; that of the video they come from, or 8",
+    )
+
+    def run(self, frames: Image | Series | tuple[Image | Series, ...]) -> Video:
+        import numpy as np
+
+        parts = frames if isinstance(frames, tuple) else (frames,)
+        rates = [part.fps for part in parts if isinstance(part, Series)]
+        images: list[Image] = []
+        for part in parts:
+            images += part if isinstance(part, Series) else (part,)
+        width, height = images[0].size
+        made = np.empty((len(images), height, width, 3), np.uint8)
+        for number, image in enumerate(images):
+            same_size((width, height), image.size, ("first frame", f"frame {number}"))
+            made[number] = image.numpy[..., :3]
+        made.setflags(write=False)  # spares Video a copy
+        return Video(made, self.fps or (rates[0] if rates else _FPS))

@@ -1,0 +1,1 @@
+"""Running recognition models: inference and its memory."""

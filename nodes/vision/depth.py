@@ -1,0 +1,40 @@
+"""Depth of a picture as an estimator predicts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdgraph.errors import ValueRefused
+
+
+def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
+    """The estimator's raw map, 1 × height × width, larger as it predicts; refused where flat.
+
+    Half precision runs under autocast, as the depth pipeline does: DPT's batch norms need it.
+    """
+    import torch
+
+    home, dtype = model.device, model.dtype
+    try:
+        pixels = processor(images=[picture], return_tensors="pt").pixel_values
+    except ValueError as error:
+        # Depth Anything's keeps the proportions, and makes of a narrow picture one of no width.
+        raise ValueRefused(
+            f"the estimator cannot see a picture of {picture.width}×{picture.height} ({error}); "
+            "wanted one of other proportions, such as a part of it"
+        ) from None
+    half = dtype in (torch.float16, torch.bfloat16)
+    try:
+        model.to(device)
+        with torch.no_grad(), torch.autocast(device.partition(":")[0], dtype=dtype, enabled=half):
+            made = model(pixels.to(device=device, dtype=dtype)).predicted_depth
+    finally:
+        # A model that is kept in host memory goes back there.
+        model.to(home)
+    if not torch.isfinite(made).all() or made.max() == made.min():
+        found = f"the same depth {made.flatten()[0].item():g} everywhere, or NaN"
+        raise ValueRefused(
+            f"the depth estimator found {found}; wanted a picture with near and far in it (a "
+            "picture of one colour has none)"
+        )
+    return made

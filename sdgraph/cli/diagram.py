@@ -1,0 +1,130 @@
+"""A workflow file drawn: as text, and as a Mermaid flowchart.
+
+Drawn from what the file says, so that a workflow with open inputs or wrong wires can be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from sdgraph.formatting import aligned
+from sdgraph.graph import Node
+from sdgraph.language import Input, Reference, Spec, Template, places, reference
+
+Types = Mapping[str, type[Node[Any]]]
+
+_BRIEF = 40
+
+
+def as_text(template: Template, registry: Types) -> str:
+    """The inputs, then every node after those it reads: what it makes, its wires, its fields."""
+    title = f"{template.name}: {template.description}" if template.description else template.name
+    lines = [title]
+    if template.inputs:
+        rows = [_input_row(each) for each in template.inputs.values()]
+        lines += ["", "inputs", *(f"  {row}" for row in aligned(rows))]
+    boxes = [_node_row(template.specs[name], registry) for name in _order(template)]
+    lines += ["", "nodes", *(f"  {row}" for row in aligned(boxes))]
+    if template.output:
+        lines += ["", f"output  {template.output}"]
+    return "\n".join(lines)
+
+
+def mermaid(template: Template, registry: Types) -> str:
+    """The same as Mermaid's `flowchart LR`: boxes with name and type, wires with the port."""
+    order = _order(template)
+    # Ids are numbered: a node may be called `end`, which Mermaid keeps for itself.
+    ids = {name: f"n{place}" for place, name in enumerate(order)}
+    inputs = {name: f"i{place}" for place, name in enumerate(template.inputs)}
+    lines = ["flowchart LR"]
+    lines += [f"  {key}([{_quoted(f'$inputs.{name}')}])" for name, key in inputs.items()]
+    for name in order:
+        spec = template.specs[name]
+        effect = _is_effect(spec, registry)
+        opening, closing = ("[[", "]]") if effect else ("[", "]")
+        lines.append(f"  {ids[name]}{opening}{_quoted(name, spec.type)}{closing}")
+    for name in order:
+        for field, to in _wires(template.specs[name]):
+            source = (inputs if to.to_input else ids).get(to.name)
+            if source is not None:
+                arrow = "-.->" if to.to_input else "-->"
+                lines.append(f"  {source} {arrow}|{_quoted(field)}| {ids[name]}")
+    return "\n".join(lines)
+
+
+def unneeded(template: Template, registry: Types) -> list[str]:
+    """The nodes that no target needs: with none of them the same files would be written."""
+    targets = [name for name, spec in template.specs.items() if _is_effect(spec, registry)]
+    if not targets:
+        return []  # then whatever nobody reads is a target
+    needed: set[str] = set()
+    stack = [*targets, *([template.output] if template.output else [])]
+    while stack:
+        name = stack.pop()
+        if name not in needed and name in template.specs:
+            needed.add(name)
+            stack += template.specs[name].references()
+    return [name for name in template.specs if name not in needed]
+
+
+def _is_effect(spec: Spec, registry: Types) -> bool:
+    """Whether it is a target; a workflow within may save files, a type unknown may do anything."""
+    cls = registry.get(spec.type)
+    return cls is None or cls.effect
+
+
+def _order(template: Template) -> list[str]:
+    """The names, each after those it refers to; as written where they go in circles."""
+    specs = template.specs
+    graph = {
+        name: [other for other in spec.references() if other in specs]
+        for name, spec in specs.items()
+    }
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError:
+        return list(specs)
+
+
+def _wires(spec: Spec) -> Iterator[tuple[str, Reference]]:
+    """Each reference in a node's fields, with the place it is wired to: `controls[0]`."""
+    for place, value in places(dict(spec.fields)):
+        if (to := reference(value)) is not None:
+            steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place[1:])
+            yield f"{place[0]}{''.join(steps)}", to
+
+
+def _node_row(spec: Spec, registry: Types) -> tuple[str, str, str]:
+    cls = registry.get(spec.type)
+    known = spec.type == "Workflow" or cls is not None
+    output = f" → {cls.definition.output.__name__}" if cls is not None else ""
+    kind = f"{spec.type}{output}" if known else f"{spec.type} (unknown)"
+    wires = list(_wires(spec))
+    told = [f"{field} ← {to.name}" for field, to in wires if not to.to_input]
+    told += [f"{field} ← {to}" for field, to in wires if to.to_input]
+    told += [
+        f"{name}={_brief(value)}"
+        for name, value in spec.fields.items()
+        if not any(reference(inner) for _, inner in places(value))
+    ]
+    return spec.name, kind, ", ".join(told)
+
+
+def _input_row(declared: Input) -> tuple[str, str, str, str]:
+    default = "must be given" if declared.required else _brief(declared.default)
+    return declared.name, declared.type, default, declared.description
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 1]}…"
+
+
+def _quoted(*lines: str) -> str:
+    """Lines as one Mermaid label; its own signs are written as their codes."""
+    codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;"}
+    written = ("".join(codes.get(char, char) for char in line) for line in lines)
+    return f'"{"<br/>".join(written)}"'

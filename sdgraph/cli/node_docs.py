@@ -1,0 +1,235 @@
+"""What the command line says of node classes, and of sizes and paths: plain text and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import cleandoc
+from typing import Any
+
+from sdgraph.errors import Invalid
+from sdgraph.formatting import aligned, snake
+from sdgraph.graph import Node
+from sdgraph.language import Schema, Unbuilt, node_schema, reference
+
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "a map",
+    "array": "a list",
+}
+_NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
+"""Words that YAML takes for something else than text."""
+
+
+@dataclass(frozen=True)
+class FieldDoc:
+    """One field of a node class, in words."""
+
+    name: str
+    kind: str
+    """What it takes: "an Image", "a whole number from 0 to 255"."""
+    required: bool
+    default: Any
+    description: str
+    port: bool
+    example: Any
+    """A value it would take, as it stands in a file."""
+
+    @property
+    def default_words(self) -> str:
+        """What stands for it when it is left out."""
+        if self.required:
+            return "required"
+        return "optional" if self.default is None else f"default {_yaml(self.default)}"
+
+
+@dataclass(frozen=True)
+class NodeDoc:
+    """A node class, in words."""
+
+    name: str
+    output: str
+    category: str
+    effect: bool
+    doc: str
+    fields: tuple[FieldDoc, ...]
+    given: Mapping[str, Any]
+    """The fields of the example."""
+
+    @property
+    def summary(self) -> str:
+        """The first line of its documentation."""
+        return self.doc.partition("\n")[0]
+
+    @property
+    def example(self) -> str:
+        """A line of YAML that makes such a node, of what it requires and no more."""
+        fields = ", ".join(f"{name}: {_yaml(value)}" for name, value in self.given.items())
+        return f"{snake(self.name)}: {{type: {self.name}{', ' if fields else ''}{fields}}}"
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as plain data for JSON."""
+        fields = [
+            {"name": f.name, "port": f.port, "kind": f.kind, "required": f.required}
+            | ({} if f.required else {"default": f.default})
+            | {"description": f.description}
+            for f in self.fields
+        ]
+        return {
+            "name": self.name,
+            "output": self.output,
+            "category": self.category,
+            "effect": self.effect,
+            "doc": self.doc,
+            "fields": fields,
+            "example": self.example,
+        }
+
+    def as_text(self) -> str:
+        """The same as a page of text."""
+        lines = [f"{self.name} → {self.output}   ({self.category})", ""]
+        lines += self.doc.splitlines() or ["(not documented)"]
+        if self.effect:
+            lines += ["", "It has an effect beyond its value, so it always runs."]
+        for title, is_port in (("Ports", True), ("Parameters", False)):
+            rows = [
+                (f.name, f.default_words, f"{f.kind}; {f.description}" if f.description else f.kind)
+                for f in self.fields
+                if f.port == is_port
+            ]
+            if rows:
+                lines += ["", title, *(f"  {row}" for row in aligned(rows))]
+        return "\n".join([*lines, "", "Example", f"  {self.example}"])
+
+
+def node_doc(cls: type[Node[Any]]) -> NodeDoc:
+    """What there is to know of a node class."""
+    schema = node_schema(cls)
+    required = schema.get("required", ())
+    fields = tuple(
+        _field_doc(cls, name, each, name in required) for name, each in schema["properties"].items()
+    )
+    doc = cleandoc(cls.__doc__ or "")
+    output = cls.definition.output.__name__
+    given = _example_fields(cls, fields)
+    return NodeDoc(cls.__name__, output, cls.category, cls.effect, doc, fields, given)
+
+
+def _example_fields(cls: type[Node[Any]], fields: Sequence[FieldDoc]) -> dict[str, Any]:
+    """What is required, and the first other field with which the class accepts it."""
+    required = {field.name: field.example for field in fields if field.required}
+    optional = ({field.name: field.example} for field in fields if not field.required)
+    for more in ({}, *optional):
+        try:
+            cls(**{name: _wired(value) for name, value in {**required, **more}.items()})
+        except Invalid:
+            continue
+        return {**required, **more}
+    return required
+
+
+def _wired(value: Any) -> Any:
+    """An example with something that is not made yet in place of each `$name`."""
+    if isinstance(value, list):
+        return [_wired(each) for each in value]
+    return Unbuilt(None) if reference(value) else value
+
+
+def _field_doc(cls: type[Node[Any]], name: str, schema: Schema, required: bool) -> FieldDoc:
+    port = cls.definition.ports.get(name)
+    described = cls.model_fields[name].description or ""
+    forms = schema.get("anyOf", [schema])
+    is_list = any(form.get("type") == "array" for form in forms)
+    if port is not None:
+        kind = f"a list, each {port.kind}" if is_list else port.kind
+        example: Any = _several(name, forms) if is_list else f"${name}"
+    elif name in (*cls.definition.sources, *cls.definition.targets):
+        kind = "a file to read" if name in cls.definition.sources else "a file to write"
+        example = f"{name}.png"
+    else:
+        kind, example = type_words(schema), _example(schema)
+    if "examples" in schema:
+        example = schema["examples"][0]
+    default = schema.get("default")
+    return FieldDoc(name, kind, required, default, described, port is not None, example)
+
+
+def _several(name: str, forms: Sequence[Schema]) -> list[str]:
+    """As many wires as a list of a port must have at least."""
+    least = max(form.get("minItems", 1) for form in forms)
+    return [f"${name}", *(f"${name}_{number}" for number in range(2, least + 1))]
+
+
+def type_words(schema: Schema) -> str:
+    """A JSON schema in words: "a whole number from 0 to 255"."""
+    if "anyOf" in schema:
+        forms = [form for form in schema["anyOf"] if form.get("type") != "null"]
+        return " or ".join(dict.fromkeys(map(type_words, forms)))
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    kind = schema.get("type")
+    words = _WORDS.get(str(kind), "a value")
+    if kind == "array":
+        if "prefixItems" in schema:
+            return f"[{', '.join(map(type_words, schema['prefixItems']))}]"
+        inner = type_words(schema.get("items", {}))
+        count = _range(schema, "minItems", "maxItems", " items")
+        return f"{words}{f' of{count},' if count else ','} each {inner}"
+    return words + _range(schema, "minimum", "maximum", "")
+
+
+def _range(schema: Schema, low: str, high: str, unit: str) -> str:
+    least, most = schema.get(low), schema.get(high)
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    words = []
+    if least is not None and most is not None:
+        words = [f"from {least} to {most}{unit}" if least != most else f"{least}{unit}"]
+    elif least is not None or most is not None:
+        words = [f"at least {least}{unit}" if most is None else f"at most {most}{unit}"]
+    words += [f"above {above}"] * (above is not None) + [f"below {below}"] * (below is not None)
+    step = schema.get("multipleOf")
+    words += [f"a multiple of {step}"] * (step is not None)
+    return f" {', '.join(words)}" if words else ""
+
+
+def _example(schema: Schema) -> Any:
+    """A value that fits a schema, for the line of YAML that shows a node."""
+    form = schema.get("anyOf", [schema])[0]
+    if "enum" in form:
+        return form["enum"][0]
+    if "const" in form:
+        return form["const"]
+    kind = form.get("type")
+    if kind in ("integer", "number"):
+        low = form.get("minimum", form.get("exclusiveMinimum", 0))
+        return max(form.get("multipleOf", 1), low + ("exclusiveMinimum" in form))
+    if kind == "array":
+        inner = form.get("prefixItems") or [form.get("items", {})] * max(form.get("minItems", 1), 1)
+        return [_example(each) for each in inner]
+    return {"boolean": True, "null": None, "object": {}}.get(str(kind), "…")
+
+
+def _yaml(value: Any) -> str:
+    """A value as YAML within a line; JSON is YAML, but plain words need no quotes."""
+    plain = (
+        isinstance(value, str)
+        and value.removeprefix("$").replace(".", "_").isidentifier()
+        and value.lower() not in _NOT_TEXT
+    )
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
+
+
+def by_category(registry: Mapping[str, type[Node[Any]]]) -> dict[str, list[type[Node[Any]]]]:
+    """The node classes by category, both in alphabetical order."""
+    groups: dict[str, list[type[Node[Any]]]] = {}
+    for cls in sorted(registry.values(), key=lambda cls: (cls.category, cls.__name__)):
+        groups.setdefault(cls.category, []).append(cls)
+    return groups

@@ -1,0 +1,309 @@
+"""The plan of a run: order, what each step loads and releases, what is remembered. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from sdgraph.graph import Graph, Node, late_checkpoint, parts_of
+from sdgraph.memoize import seen_once
+from sdgraph.memory import (
+    Demand,
+    Forecast,
+    Move,
+    Residence,
+    Resident,
+    Room,
+    Tier,
+    continued,
+    forecast,
+    read_ahead,
+)
+from sdgraph.models import Part, checkpoint_files, fingerprints, resident
+from sdgraph.store import Found, LookedUp, Store, look_up, stage_key
+from sdgraph.values import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One component that a step uses, by the name the node calls it."""
+
+    name: str
+    part: Part
+    resident: Resident
+    files: tuple[tuple[Path, str], ...] = field(default=(), repr=False)
+    """The files it is made of, each with its sha256 when this was planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A stage of a step's work that is remembered by itself, or will be."""
+
+    name: str
+    key: bytes
+    parts: tuple[str, ...]
+    """The components that it alone needs."""
+    found: Found | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node's turn: run it, or reuse what is remembered of it."""
+
+    node: Node[Any]
+    name: str
+    action: Literal["run", "reuse"]
+    key: bytes | None
+    """The key of its result where that is known before the run."""
+    uses: tuple[Use, ...]
+    working: int
+    """The bytes it is thought to work with beside its components."""
+    moves: tuple[Move, ...] = ()
+    """What is done to memory before it runs, in order."""
+    ahead: tuple[Resident, ...] = ()
+    """The components whose files are read into the system's cache while it computes."""
+    releases: tuple[Node[Any], ...] = ()
+    """The results that nobody reads after this step."""
+    found: Found | None = field(default=None, repr=False, compare=False)
+    """What is remembered, kept here lest the store forget it before the step's turn."""
+    stages: tuple[Kept, ...] = ()
+    alias: bytes | None = field(default=None, repr=False)
+    """The key of its result by its lineage, under which it is to be found too."""
+    around: str | None = field(default=None, repr=False)
+    """Its surroundings when this was planned, where they are needed and could be known."""
+
+    @property
+    def loads(self) -> tuple[Resident, ...]:
+        """The components that are read from disk for it."""
+        return tuple(move.resident for move in self.moves if move.kind == "load")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order; a frozen description of what a run will do."""
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    device: str
+    dtype: str | None
+    room: Room = field(default_factory=Room)
+    held: Residence = field(default_factory=dict)
+    """What is in memory before the first step."""
+    peak_accelerator: int = 0
+    """The most bytes that components and working memory take on the accelerator at once."""
+    peak_host: int = 0
+    short: tuple[str, ...] = ()
+    """Where less memory was found free than a step alone needs, in words."""
+
+    @property
+    def loads(self) -> tuple[Resident, ...]:
+        """What will be loaded, in order; a component twice where it must be loaded again."""
+        return tuple(each for step in self.steps for each in step.loads)
+
+    @property
+    def bytes_loaded(self) -> int:
+        """The bytes of the weight files that will be read, as far as they are here."""
+        return sum(each.file_bytes for each in self.loads)
+
+    @property
+    def fetches(self) -> dict[Checkpoint, Node[Any]]:
+        """The checkpoints that the hub must be asked for, each with a node that needs it."""
+        found: dict[Checkpoint, Node[Any]] = {}
+        for step in self.steps:
+            for checkpoint in checkpoints_of(step.node) if step.action == "run" else ():
+                if checkpoint_files.must_fetch(checkpoint):
+                    found.setdefault(checkpoint, step.node)
+        return found
+
+    @property
+    def runs_models(self) -> bool:
+        """Whether a step will compute with models."""
+        return any(
+            step.action == "run" and "models" in type(step.node).definition.services
+            for step in self.steps
+        )
+
+    @property
+    def uses_models(self) -> bool:
+        return any("models" in type(step.node).definition.services for step in self.steps)
+
+
+def plan(
+    graph: Graph,
+    *,
+    store: Store | None = None,
+    device: str = "cpu",
+    dtype: str | None = None,
+    room: Room | None = None,
+    held: Residence | None = None,
+    made: Mapping[Node[Any], Found] | None = None,
+) -> Plan:
+    """The plan for a graph, given what the store remembers, what is in memory and how much fits.
+
+    `made` are results that are there already, of a run that is planned anew in its midst.
+    Raises ValueRefused where a step alone is above a budget that was set.
+    """
+    room, held = room or Room(), held or {}
+    # One variant after another; generations would take a layer of all of them at a time.
+    order = list(graph.nodes) if graph.variants else graph.in_generations()
+    known = look_up(graph, store, device, dtype, made or {})
+    remembered = known.found
+    needed = _needed(graph, order, remembered)
+    steps = [
+        _step(node, graph.names[node], known, stages, device, dtype)
+        for node in order
+        if node in needed
+        for stages in [_stages(node, graph, store, device, dtype) if node not in remembered else ()]
+    ]
+    told = _foreseen(steps, device, room, held, as_given=graph.variants)
+    steps = [steps[place] for place in told.order]
+    releases = _releases(graph, [step.node for step in steps], remembered)
+    ahead = read_ahead(demands(steps), told.moves, device, room, held)
+    done = tuple(
+        replace(step, moves=moves, ahead=soon, releases=releases.get(step.node, ()))
+        for step, moves, soon in zip(steps, told.moves, ahead, strict=True)
+    )
+    return Plan(
+        graph, done, device, dtype, room, held, told.peak_accelerator, told.peak_host, told.short
+    )
+
+
+def demands(steps: Sequence[Step]) -> list[Demand]:
+    """What each step asks of memory, and which of the others it comes after."""
+    place = {step.node: n for n, step in enumerate(steps)}
+    return [
+        Demand(
+            step.name,
+            tuple(use.resident for use in step.uses),
+            step.working,
+            tuple(place[child] for _, child in step.node.wires) if step.action == "run" else (),
+            step.node.effect,
+        )
+        for step in steps
+    ]
+
+
+def _foreseen(
+    steps: Sequence[Step], device: str, room: Room, held: Residence, *, as_given: bool
+) -> Forecast:
+    """The order and the moves; as authored where no step needs any component.
+
+    `as_given` prefers the given order to every other that loads and moves as many bytes.
+    """
+    if any(step.uses for step in steps):
+        asked = demands(steps)
+        told = forecast(asked, device, room, held)
+        if as_given:
+            # Variant after variant few results are held, which no forecast counts.
+            same = continued(asked, device, room, held)
+            return same if _bytes_shifted(same) <= _bytes_shifted(told) else told
+        return told
+    accelerator, host = (
+        sum(each.bytes for each, at in held.items() if at.tier is tier) for tier in Tier
+    )
+    return Forecast(tuple(range(len(steps))), ((),) * len(steps), accelerator, host)
+
+
+def _bytes_shifted(told: Forecast) -> tuple[int, int]:
+    """The bytes that are read from disk, and those that move between the tiers."""
+    every = [move for moves in told.moves for move in moves if move.kind != "drop"]
+    loads = sum(move.resident.file_bytes for move in every if move.kind == "load")
+    return loads, sum(move.resident.bytes for move in every if move.kind != "load")
+
+
+def _stages(
+    node: Node[Any], graph: Graph, store: Store | None, device: str, dtype: str | None
+) -> tuple[Kept, ...]:
+    """The stages of a node's work, with what is remembered of them."""
+    if node in graph.uncached or not _has_parts(node):
+        return ()
+    keys = {stage: stage_key(node, stage, device, dtype) for stage in node.stages()}
+    get = store.get if store is not None else lambda _: None
+    return tuple(Kept(each.name, key, each.parts, get(key)) for each, key in keys.items())
+
+
+def _step(
+    node: Node[Any],
+    name: str,
+    known: LookedUp,
+    stages: tuple[Kept, ...],
+    device: str,
+    dtype: str | None,
+) -> Step:
+    found = known.found.get(node)
+    spared = {part for stage in stages if stage.found is not None for part in stage.parts}
+    uses = _uses(node, device, dtype or "float32", spared) if found is None else ()
+    sizes = {use.name: use.resident.bytes for use in uses}
+    working = node.working_memory(sizes, dtype or "float32") if uses else 0
+    action: Literal["run", "reuse"] = "run" if found is None else "reuse"
+    return Step(
+        node,
+        name,
+        action,
+        known.keys.get(node),
+        uses,
+        working,
+        found=found,
+        stages=stages,
+        alias=known.aliases.get(node),
+        around=known.around.get(node),
+    )
+
+
+def _needed(
+    graph: Graph, order: list[Node[Any]], remembered: Container[Node[Any]]
+) -> set[Node[Any]]:
+    """The nodes whose results must be had: the targets, and what those that run read."""
+    needed = set(graph.targets)
+    for node in reversed(order):
+        if node in needed and node not in remembered:
+            needed.update(child for _, child in node.wires)
+    return needed
+
+
+def _releases(
+    graph: Graph, taken: list[Node[Any]], remembered: Container[Node[Any]]
+) -> dict[Node[Any], tuple[Node[Any], ...]]:
+    """For each step the results whose last reader it is; targets are kept to the end."""
+    last: dict[Node[Any], Node[Any]] = {}
+    for node in taken:
+        last[node] = node
+        if node not in remembered:
+            last.update((child, node) for _, child in node.wires)
+    releases: dict[Node[Any], list[Node[Any]]] = {}
+    targets = set(graph.targets)
+    for node, reader in last.items():
+        if node not in targets:
+            releases.setdefault(reader, []).append(node)
+    return {reader: tuple(nodes) for reader, nodes in releases.items()}
+
+
+def _has_parts(node: Node[Any]) -> bool:
+    """Whether a node computes with models that can be told before the run."""
+    return "models" in type(node).definition.services and not late_checkpoint(node)
+
+
+def _uses(node: Node[Any], device: str, dtype: str, spared: Container[str] = ()) -> tuple[Use, ...]:
+    """The components that a node uses, without those that are `spared`."""
+    if not _has_parts(node):
+        return ()
+    return tuple(
+        Use(name, part, *_known_of(part, device, dtype))
+        for name, part in parts_of(node).items()
+        if name not in spared
+    )
+
+
+@seen_once
+def _known_of(part: Part, device: str, dtype: str) -> tuple[Resident, tuple[tuple[Path, str], ...]]:
+    """What memory will hold of a part, and the files that this was told from."""
+    return resident(part, fingerprints.identity(part), device, dtype), fingerprints.contents(part)
+
+
+def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:
+    """The checkpoints whose parts a node needs, each once."""
+    if not _has_parts(node):
+        return ()
+    return tuple(dict.fromkeys(part.checkpoint for part in parts_of(node).values()))

@@ -1,0 +1,256 @@
+"""The loop that walks a plan: lease, run, remember, release, and say what happened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeVar, overload
+
+from sdgraph import events
+from sdgraph.errors import CheckpointError, InvalidWorkflow, NodeFailed
+from sdgraph.graph import Graph, Node
+from sdgraph.language import Workflow
+from sdgraph.memoize import one_look
+from sdgraph.models import ModelCache, checkpoint_files, devices, process_records
+from sdgraph.store import Found, Lost, Store
+from sdgraph.values import Checkpoint
+
+from .executor import Schedule
+from .plan import Plan
+from .plan import plan as make_plan
+from .results import Results
+from .step_runner import Steps
+
+T = TypeVar("T")
+
+
+def _told_of() -> ModelCache:
+    """A cache of which other processes are told what it holds."""
+    return ModelCache(watch=process_records.Record())
+
+
+@dataclass
+class Session:
+    """What outlives a run: loaded components, remembered results, the device to run on.
+
+    `device` None takes the first accelerator there is; `dtype` None follows the device; `store`
+    None remembers nothing between runs; without `metadata` no file says how it was made. What the
+    default `models` hold is what `sdgraph models` lists, from any process of the user.
+    """
+
+    device: str | None = None
+    dtype: str | None = None
+    models: ModelCache = field(default_factory=_told_of)
+    store: Store | None = field(default_factory=Store)
+    metadata: bool = True
+
+    def plan(self, graph: Graph) -> Plan:
+        """The plan for a graph as this session would run it; torch is not imported for it.
+
+        Raises InvalidWorkflow, and ValueRefused where a node alone is above a budget.
+        """
+        with one_look():
+            _refuse_problems(graph)
+            return self._planned(graph, *self._place(graph))
+
+    def run(
+        self, graph: Graph, on_event: events.Listener | None = None, *, keep_going: bool = False
+    ) -> dict[str, Any]:
+        """Runs a graph; returns the values of its targets by name.
+
+        Raises InvalidWorkflow before anything is loaded when files or configs show a problem,
+        NodeFailed when a node raises: at once, or with `keep_going` when all is done that needs
+        none of the failed. Finished files stay.
+        """
+        clock = events.Clock(on_event)
+        made = self._prepared(graph, clock)
+        reused = sum(step.action == "reuse" for step in made.steps)
+        clock.emit(events.RunStarted, len(made.steps) - reused, reused, made.device)
+        for trouble in self.store.troubles() if self.store is not None else ():
+            clock.emit(events.Warned, trouble)
+        results = self._carried_out(made, clock, keep_going)
+        return {graph.names[node]: results[node] for node in graph.targets}
+
+    def _prepared(
+        self, graph: Graph, clock: events.Clock, made: Mapping[Node[Any], Found] | None = None
+    ) -> Plan:
+        """The plan of a run, every checkpoint that it loads being here."""
+        with one_look():
+            _refuse_problems(graph)
+            found = self._surely_planned(graph, made)
+            fetches = found.fetches
+        if fetches:
+            _fetch(graph, fetches, clock)
+            with one_look():
+                _refuse_problems(graph)
+                found = self._planned(graph, found.device, found.dtype, made)
+        return found
+
+    def _carried_out(self, plan: Plan, clock: events.Clock, keep_going: bool) -> dict[Any, Any]:
+        """Walks a plan; where what was remembered is lost, plans the rest anew."""
+        results = Results(self.store, clock)
+        loads = bytes_loaded = 0
+        while True:
+            steps = Steps(
+                plan, self.models, results, plan.dtype or "float32", clock, metadata=self.metadata
+            )
+            try:
+                with self.models.during_run():
+                    Schedule(plan, steps, keep_going=keep_going).execute()
+                break
+            except Lost:
+                plan = self._prepared(plan.graph, clock, results.planned_anew())
+            finally:
+                steps.close()
+                loads, bytes_loaded = loads + steps.loads, bytes_loaded + steps.bytes_loaded
+        clock.emit(events.RunFinished, clock.now(), loads, bytes_loaded)
+        return results.values
+
+    def _surely_planned(self, graph: Graph, made: Mapping[Node[Any], Found] | None) -> Plan:
+        """The plan on a device that is there; torch is asked where a node needs it."""
+        found = self._planned(graph, *self._place(graph), made)
+        if found.runs_models:
+            place = self._place(graph, sure=True)
+            if place != (found.device, found.dtype):
+                return self._planned(graph, *place, made)
+        return found
+
+    def _place(self, graph: Graph, *, sure: bool = False) -> tuple[str, str]:
+        """The device and the dtype to run in; torch is asked if need be, and only if `sure`.
+
+        A plan may be for a device that is elsewhere.
+        """
+        if any("models" in type(node).definition.services for node in graph.nodes):
+            known = self.device is None and "torch" in sys.modules
+            device = (devices.choose if sure or known else devices.likely)(self.device)
+            return device, self.dtype or devices.dtype_for(device)
+        return self.device or "cpu", self.dtype or "float32"
+
+    def _planned(
+        self,
+        graph: Graph,
+        device: str,
+        dtype: str | None,
+        made: Mapping[Node[Any], Found] | None = None,
+    ) -> Plan:
+        return make_plan(
+            graph,
+            store=self.store,
+            device=device,
+            dtype=dtype,
+            made=made,
+            room=self.models.room(device),
+            held=self.models.residence(device),
+        )
+
+
+def _refuse_problems(graph: Graph) -> None:
+    problems = graph.check()
+    if problems:
+        raise InvalidWorkflow(problems)
+
+
+def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.Clock) -> None:
+    for checkpoint, node in fetches.items():
+        clock.emit(events.Fetching, checkpoint.source)
+        try:
+            checkpoint_files.weights(checkpoint)
+        except CheckpointError as error:
+            mark = graph.mark(node, "checkpoint")
+            clock.emit(events.NodeFailed, graph.names[node], str(error))
+            raise NodeFailed(graph.names[node], str(error), mark) from error
+
+
+@cache
+def default_session() -> Session:
+    """The session that `run` uses when none is given; made at the first call."""
+    return Session()
+
+
+@overload
+def run(
+    target: Workflow | Graph,
+    /,
+    *,
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    **inputs: Any,
+) -> dict[str, Any]: ...
+
+
+@overload
+def run(
+    target: Node[T],
+    /,
+    *,
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
+) -> T: ...
+
+
+@overload
+def run(
+    target: Node[Any],
+    /,
+    *more: Node[Any],
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
+) -> tuple[Any, ...]: ...
+
+
+def run(
+    target: Workflow | Graph | Node[Any],
+    /,
+    *more: Node[Any],
+    session: Session | None = None,
+    on_event: Callable[[events.Event], None] | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
+    **inputs: Any,
+) -> Any:
+    """What the targets make: one node's value, several nodes' values, or a workflow's by name.
+
+    Equal nodes run once, within a call and, while the session remembers, between calls; those in
+    `uncached` always. Raises InvalidWorkflow (nothing was loaded) or NodeFailed (its `__cause__`
+    says why), with `keep_going` once all is done that needs none of the failed.
+    """
+    session = session or default_session()
+    _refuse_extra(target, more, inputs)
+    if uncached and not isinstance(target, Node):
+        raise TypeError("found uncached nodes beside a workflow or graph; wanted it to name them")
+    if isinstance(target, Workflow):
+        return session.run(target.graph(**inputs), on_event, keep_going=keep_going)
+    if isinstance(target, Graph):
+        return session.run(target, on_event, keep_going=keep_going)
+    graph = Graph.of(target, *more, uncached=uncached)
+    values = session.run(graph, on_event, keep_going=keep_going)
+    if not more:
+        return values[graph.names[target]]
+    return tuple(values[graph.names[node]] for node in (target, *more))
+
+
+def _refuse_extra(target: object, more: tuple[Node[Any], ...], inputs: dict[str, Any]) -> None:
+    """Raises TypeError for what a target cannot use, rather than pass over it."""
+    if inputs and not isinstance(target, Workflow):
+        raise TypeError(f"only a workflow takes inputs; found {', '.join(inputs)}")
+    if more and not isinstance(target, Node):
+        raise TypeError("found further targets after a workflow or graph; wanted it alone")
+
+
+def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: Any) -> Plan:
+    """The plan for nodes, a graph or a workflow, before torch is imported.
+
+    Raises InvalidWorkflow with every problem found.
+    """
+    _refuse_extra(target, more, inputs)
+    if isinstance(target, Workflow):
+        target = target.graph(**inputs)
+    graph = target if isinstance(target, Graph) else Graph.of(target, *more)
+    return Session(store=None).plan(graph)

@@ -1,0 +1,249 @@
+"""Nodes → DAG: what the targets need, under which names, and every static check."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Any
+
+from sdgraph.errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
+from sdgraph.memoize import seen_once
+from sdgraph.models import checkpoint_files
+from sdgraph.values import Checkpoint
+
+from .node import Node, ancestry
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Marks = Mapping[str, Mark]
+"""Where a node and its fields stand in a file: field name → mark; "" is the node itself."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The input of a workflow that a field of a node was read from."""
+
+    name: str
+    type: str
+    description: str = ""
+
+
+Origins = Mapping[tuple[str | int, ...], Origin]
+"""Where in a node's fields a value stands that was read from an input."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What some targets need, each node once, every node after the nodes it reads."""
+
+    targets: tuple[Node[Any], ...]
+    nodes: tuple[Node[Any], ...]
+    names: Mapping[Node[Any], str] = field(repr=False)
+    marks: Mapping[Node[Any], Marks] = field(repr=False, default_factory=dict)
+    origins: Mapping[Node[Any], Origins] = field(repr=False, default_factory=dict)
+    uncached: frozenset[Node[Any]] = frozenset()
+    """The nodes that always run: their results are neither remembered nor reused."""
+    variants: bool = False
+    """Whether it holds the variants of one workflow, one after another."""
+
+    @classmethod
+    def of(
+        cls,
+        *targets: Node[Any],
+        names: Mapping[Node[Any], str] | None = None,
+        marks: Mapping[Node[Any], Marks] | None = None,
+        origins: Mapping[Node[Any], Origins] | None = None,
+        uncached: Iterable[Node[Any]] = (),
+    ) -> Graph:
+        """The graph of some targets; nodes without a name get one from their type."""
+        nodes = tuple(ancestry(*targets))
+        kept = frozenset(uncached).intersection(nodes)
+        once, names = tuple(dict.fromkeys(targets)), named(nodes, names or {})
+        return cls(once, nodes, names, marks or {}, origins or {}, kept)
+
+    @cached_property
+    def dag(self) -> nx.DiGraph[Node[Any]]:
+        """The same as a networkx graph: an edge leads from a node to each that reads it."""
+        import networkx as nx
+
+        dag: nx.DiGraph[Node[Any]] = nx.DiGraph()
+        dag.add_nodes_from(self.nodes)
+        dag.add_edges_from((child, node) for node in self.nodes for _, child in node.wires)
+        return dag
+
+    def in_generations(self) -> list[Node[Any]]:
+        """The nodes in the order of networkx's `topological_sort`, without importing it.
+
+        Those that read nothing, then those that read only these, and so on.
+        """
+        place = {node: n for n, node in enumerate(self.nodes)}
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        waits = []
+        for n, node in enumerate(self.nodes):
+            read = {place[child] for _, child in node.wires}
+            waits.append(len(read))
+            for child in read:
+                readers[child].append(n)
+        order = [n for n, waiting in enumerate(waits) if not waiting]
+        for child in order:  # grows while it is walked
+            for n in readers[child]:
+                waits[n] -= 1
+                if not waits[n]:
+                    order.append(n)
+        return [self.nodes[n] for n in order]
+
+    def only(self, *targets: Node[Any]) -> Graph:
+        """The part that some of its nodes need; names, marks and origins kept."""
+        return Graph.of(
+            *targets,
+            names=self.names,
+            marks=self.marks,
+            origins=self.origins,
+            uncached=self.uncached,
+        )
+
+    def mark(self, node: Node[Any], field: str = "") -> Mark | None:
+        """Where a node, or one of its fields, stands in its file."""
+        marks = self.marks.get(node, {})
+        return marks.get(field) or marks.get("")
+
+    def check(self) -> list[Problem]:
+        """Every problem that files and configs show; nothing is loaded, torch not imported."""
+        found = [(node, problem) for node in self.nodes for problem in _problems(node)]
+        found += [(node, _OPEN) for node in _left_open(self.nodes)]
+        return [
+            problem.under(self.names[node], self.mark(node, problem.subject))
+            for node, problem in found
+        ] + [*self._rivals()]
+
+    def _rivals(self) -> Iterator[Problem]:
+        """Nodes that write to one place, where only the work of the last would stay."""
+        writers: dict[str, str] = {}
+        for node in self.nodes:
+            for field_name in type(node).definition.targets:
+                if (path := getattr(node, field_name)) is None:
+                    continue
+                name = self.names[node]
+                first = writers.setdefault(os.path.normpath(Path(path).absolute()), name)
+                if first != name:
+                    found, wanted = f"{path}, where {first} writes too", "a place of its own"
+                    problem = Problem(field_name, found, wanted, "choose another name")
+                    yield problem.under(name, self.mark(node, field_name))
+
+
+_OPEN = Problem(
+    "",
+    "a value for each frame of a video",
+    "one value at the end",
+    "make a video of the frames by VideoFromFrames, or take one of them by Frame",
+)
+
+
+def _left_open(nodes: Iterable[Node[Any]]) -> Iterator[Node[Any]]:
+    """The nodes that make a value for each frame which nobody gathers, or would save each."""
+    spread: dict[Node[Any], None] = {}
+    for node in nodes:
+        cls = type(node)
+        reads_spread = spread and any(child in spread for _, child in node.wires)
+        if cls.spreads or (reads_spread and not cls.gathers):
+            spread[node] = None
+    if spread:
+        read = {child for node in nodes for _, child in node.wires}
+        yield from (node for node in spread if node.effect or node not in read)
+
+
+def _problems(node: Node[Any]) -> Iterable[Problem]:
+    missing = [
+        problem for name, path in source_files(node) if (problem := missing_file(name, path))
+    ]
+    if missing:
+        return missing
+    try:
+        found = list(node.check())
+        if not found and "models" in type(node).definition.services and not late_checkpoint(node):
+            for part in parts_of(node).values():
+                checkpoint_files.check(part)
+        return found
+    except CheckpointError as error:
+        return [error.about("checkpoint", "a checkpoint that can be used")]
+    except SdgraphError as error:
+        return [Problem("", str(error), "a node that can run")]
+
+
+@seen_once
+def parts_of(node: Node[Any]) -> Mapping[str, checkpoint_files.Part]:
+    """The components a node needs, by name."""
+    return node.parts()
+
+
+def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:
+    """The files a node reads, each with its field."""
+    for name in type(node).definition.sources:
+        value = getattr(node, name)
+        for path in value if isinstance(value, tuple) else (value,):
+            if path is not None:
+                yield name, path
+
+
+def late_checkpoint(node: Node[Any]) -> bool:
+    """Whether a checkpoint of this node is made by another node, and so known only then."""
+    return any(child.output is Checkpoint for _, child in node.wires)
+
+
+def missing_file(field: str, path: Path) -> Problem | None:
+    """What is wrong with a file that a node is to read, as far as its path shows."""
+    fix = ""
+    try:
+        if S_ISREG(path.stat().st_mode):
+            return None
+        found = "a folder" if path.is_dir() else "no plain file"
+    except FileNotFoundError:
+        found = "no such file"
+        near = path.parent.iterdir() if path.parent.is_dir() else ()
+        fix = did_you_mean(path.name, [each.name for each in near])
+    except ValueError:  # a NUL in the path, which the field itself refuses
+        return None
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+    return Problem(field, f"{path}: {found}", "a file that exists", fix)
+
+
+def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
+    """The nodes with an effect; where there are none, those that nobody reads."""
+    every = ancestry(*nodes)
+    effects = [node for node in every if node.effect]
+    if effects:
+        return effects
+    read = {child for node in every for _, child in node.wires}
+    return [node for node in every if node not in read]
+
+
+def plain_name(name: str) -> str:
+    """A node's name without what tells variants apart: star, of star[seed=3]."""
+    return name.partition("[")[0]
+
+
+def named(nodes: Collection[Node[Any]], given: Mapping[Node[Any], str]) -> dict[Node[Any], str]:
+    """A name for each node, unique: the given one, else its type in snake case and a number."""
+    if all(node in given for node in nodes):
+        return {node: given[node] for node in nodes}
+    taken = {"inputs", *given.values()}  # `inputs` would read as an input in a file
+    names: dict[Node[Any], str] = {}
+    counts: dict[str, int] = {}
+    for node in nodes:
+        name = given.get(node)
+        if name is None:
+            stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(node).__name__).lower()
+            name = stem
+            while name in taken:
+                counts[stem] = counts.get(stem, 1) + 1
+                name = f"{stem}_{counts[stem]}"
+            taken.add(name)
+        names[node] = name
+    return names

@@ -1,0 +1,174 @@
+"""What a node class is, read from it once and checked while the class is made."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from pydantic import ValidationError
+
+from sdgraph.errors import NodeDefinitionError
+from sdgraph.values import Checkpoint
+
+from .ports import FileField, Port, marks_in, too_deep
+
+SERVICES = frozenset({"models", "progress", "provenance"})
+"""Arguments of `run` that the engine hands in beside the ports."""
+
+TAKEN = ("type", "output", "definition", "cache")
+"""Names of fields that a workflow file, or the class itself, needs for something else."""
+
+_SCALARS = (str, int, float, bool)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The facts of one node class."""
+
+    output: type
+    fields: tuple[str, ...]
+    ports: Mapping[str, Port]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    weights: tuple[str, ...]
+    """The fields that say where weights come from, in ports or as parameters."""
+    services: frozenset[str]
+    tag: str
+    """Opens every identity: module, type and version; of nodes in a person's file, that too."""
+
+
+def define(cls: Any, root: type) -> Definition:
+    """The definition of a node class; raises NodeDefinitionError where it breaks a rule."""
+    ports: dict[str, Port] = {}
+    files: dict[str, str] = {}
+    for name, field in cls.model_fields.items():
+        if name in SERVICES or name in TAKEN or hasattr(root, name):
+            raise NodeDefinitionError(f"{cls.__name__}.{name}: this name is taken; rename it")
+        if too_deep(field.annotation):
+            raise NodeDefinitionError(
+                f"{cls.__name__}.{name}: a port stands too deep for a wire to reach it; wanted "
+                "In[T], In[T] | None or list[In[T]]"
+            )
+        for mark in marks_in(field.annotation, field.metadata):
+            if isinstance(mark, FileField):
+                files[name] = mark.role
+            elif name in ports:
+                kinds = dict.fromkeys((*ports[name].kinds, *mark.kinds))
+                ports[name] = Port(tuple(kinds))
+            else:
+                ports[name] = mark
+    output = _output(cls, root)
+    return Definition(
+        output=output,
+        fields=tuple(cls.model_fields),
+        ports=ports,
+        sources=tuple(name for name, role in files.items() if role == "source"),
+        targets=tuple(name for name, role in files.items() if role == "target"),
+        weights=tuple(
+            name
+            for name, field in cls.model_fields.items()
+            if _of_weights(ports.get(name), field.annotation)
+        ),
+        services=_services(cls, ports, output),
+        tag=f"{cls.__module__}:{cls.__qualname__}:{cls.version}{_source(cls.__module__)}",
+    )
+
+
+def _source(module: str) -> str:
+    """A hash of the file that a node is written in; "" for nodes that ship, and without a file.
+
+    Who tries out a node of their own changes it many times and raises no version.
+    """
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None or module.partition(".nodes")[0] == "sdgraph":
+        return ""
+    try:
+        return ":" + blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
+
+
+def _of_weights(port: Port | None, annotation: Any) -> bool:
+    """Whether a field holds checkpoints or adapters, or lists of them."""
+    if port is not None:
+        return Checkpoint in port.kinds
+    if isinstance(annotation, type) and issubclass(annotation, Checkpoint):
+        return True
+    return any(_of_weights(None, inner) for inner in get_args(annotation))
+
+
+def _output(cls: Any, root: type) -> type:
+    for ancestor in cls.__mro__:
+        generic = getattr(ancestor, "__pydantic_generic_metadata__", None)
+        if generic and generic["origin"] is not None and issubclass(generic["origin"], root):
+            (kind,) = generic["args"]
+            if isinstance(kind, TypeVar):
+                continue
+            if not isinstance(kind, type) or not (
+                kind in _SCALARS or hasattr(kind, "content") or hasattr(kind, "__fspath__")
+            ):
+                raise NodeDefinitionError(
+                    f"{cls.__name__}: Node[{kind}] is no kind of value; wanted a class with a "
+                    "`content` hash (Image, Mask, Video, Checkpoint …), str, int, float or Path"
+                )
+            return kind
+    raise NodeDefinitionError(
+        f"{cls.__name__} does not say what it makes; write `class {cls.__name__}(Node[Image])`"
+    )
+
+
+def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[str]:
+    parameters = list(inspect.signature(cls.run).parameters.values())[1:]
+    arguments = [str(each).partition(":")[0] for each in parameters]  # "*rest" with its stars
+    by_name = all(each.kind is not each.POSITIONAL_ONLY for each in parameters)
+    services = SERVICES.intersection(arguments)
+    wanted, found = set(ports), set(arguments) - services
+    if wanted != found or not by_name:
+        raise NodeDefinitionError(
+            f"{cls.__name__}.run takes ({', '.join(arguments)}), but the ports are "
+            f"({', '.join(ports)}); wanted exactly the ports by name, then any of "
+            f"{', '.join(sorted(SERVICES))}. Parameters are read from self."
+        )
+    try:
+        hints = get_type_hints(cls.run)
+    except NameError:
+        # A hint that exists for type checkers only (TYPE_CHECKING imports) is theirs to check.
+        hints = {}
+    returned = hints.get("return", output)
+    if returned is not Any and not (isinstance(returned, type) and issubclass(returned, output)):
+        name = getattr(returned, "__name__", returned)
+        raise NodeDefinitionError(
+            f"{cls.__name__}.run returns {name}, but the class is a "
+            f"Node[{output.__name__}]; make the two agree"
+        )
+    for name, port in ports.items():
+        hint = hints.get(name)
+        if isinstance(hint, type) and not all(issubclass(kind, hint) for kind in port.kinds):
+            raise NodeDefinitionError(
+                f"{cls.__name__}.run takes {name}: {hint.__name__}, but the port holds "
+                f"{port.kind}; make the two agree"
+            )
+    return frozenset(services)
+
+
+def check_defaults(cls: Any) -> None:
+    """Raises NodeDefinitionError for a default that its own field would refuse."""
+    try:
+        # Into an instance, for otherwise the class's own __init__ would take the errors.
+        cls.__pydantic_validator__.validate_python({}, self_instance=cls.__new__(cls))
+    except ValidationError as error:
+        for problem in error.errors():
+            # A problem without a place says that fields do not fit together: some must be given.
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            if problem["type"] not in ("missing", "refused") and name in cls.model_fields:
+                default = cls.model_fields[name].get_default(call_default_factory=True)
+                reason = problem.get("ctx", {}).get("wanted", problem["msg"])
+                raise NodeDefinitionError(
+                    f"{cls.__name__}.{name}: the default {default!r} is not a valid value: wanted "
+                    f"{reason}"
+                ) from None

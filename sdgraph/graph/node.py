@@ -1,0 +1,322 @@
+"""Nodes: frozen, typed, lazily computed values, and the ports that connect them.
+
+A node is a frozen pydantic model with one output type. A field annotated `In[T]` is a port: it
+takes a literal `T` or any node that makes one. References are the graph; nothing else is filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Union
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import PydanticCustomError
+
+from sdgraph.errors import InvalidNode, NodeDefinitionError, Problem
+from sdgraph.events import Progress
+from sdgraph.values import content_of
+
+from .definition import Definition, check_defaults, define
+from .ports import Lazy, SourceFile, TargetFile, any_sequence, port
+from .validation import problems_of
+
+if TYPE_CHECKING:
+    from sdgraph.models import Part
+
+    from .stage import Stage
+
+__all__ = ["In", "Node", "Progress", "SourceFile", "TargetFile", "refuse"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+if TYPE_CHECKING:
+    In = Union[T, "Node[T]"]
+else:
+
+    class In:
+        """A port: a literal `T`, or any node whose output is a `T`."""
+
+        def __class_getitem__(cls, kind: Any) -> Any:
+            return port(kind)
+
+
+class Node(BaseModel, Lazy, Generic[T_co]):
+    """A computation that has not run yet and whose result is a `T`.
+
+    Subclasses declare fields (ports as `In[...]`, everything else a parameter) and one method
+    `run`, whose arguments are exactly the ports by name. `run` may ask for services as further
+    arguments: `models` (the leased components), `progress` (called as `progress(step, total)`),
+    `provenance` (the workflow as text, for files that are saved).
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        validate_default=True,
+        revalidate_instances="never",
+        allow_inf_nan=False,
+    )
+    __slots__ = ("identity", "own", "wires")
+
+    version: ClassVar[int] = 1
+    """Raised by the author when the same parameters give another result."""
+    effect: ClassVar[bool] = False
+    """Whether running it matters beyond its value (it writes a file): then it always runs."""
+    category: ClassVar[str] = "other"
+    """Where listings put it."""
+    spreads: ClassVar[bool] = False
+    """Whether `run` returns a Series: then nodes that read it run once for each of its items."""
+    gathers: ClassVar[bool] = False
+    """Whether it takes a Series whole and makes one value of it."""
+    definition: ClassVar[Definition]
+
+    if TYPE_CHECKING:
+        # Properties, so that a type checker takes none of them for a field.
+        @property
+        def identity(self) -> bytes:
+            """The structure as 16 bytes: equal for nodes that compute the same."""
+
+        @property
+        def own(self) -> bytes:
+            """The identity without the wired nodes: type, version, parameters and literals."""
+
+        @property
+        def wires(self) -> tuple[tuple[str, Node[Any]], ...]:
+            """The nodes this one reads, each with the port it is wired to, in field order."""
+
+    else:
+
+        def __init__(self, /, **fields: Any) -> None:
+            try:
+                self.__pydantic_validator__.validate_python(fields, self_instance=self)
+            except ValidationError as error:
+                problems = problems_of(type(self), error, fields)
+                name = type(self).__name__
+                raise InvalidNode(problem.under(name) for problem in problems) from None
+
+        def copy(self, **how: Any) -> Self:
+            """pydantic's old name for `model_copy`, which would leave a stale identity."""
+            return self.model_copy(**how)
+
+    def run(self, *args: Any, **kwargs: Any) -> T_co:
+        """The result, from the computed ports (by name) and the parameters (on self)."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it runs")
+
+    def parts(self) -> Mapping[str, Part]:
+        """The model components `run` needs, by name; read from configs, nothing is loaded."""
+        return {}
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        """The bytes `run` takes on the device beside its components, whose bytes it is given.
+
+        An estimate: plans keep as much free. It is asked before anything is loaded.
+        """
+        return 0
+
+    def lighter(self) -> Iterator[tuple[str, Self]]:
+        """Ways to make about the same with less memory, each in words, the least costly first.
+
+        They are tried in turn when there is too little memory for the node as it is.
+        """
+        yield from ()
+
+    def stages(self) -> Iterator[Stage]:
+        """The parts of its work whose results are remembered by themselves."""
+        yield from ()
+
+    def check(self) -> Iterator[Problem]:
+        """Problems that only files can show (a missing picture, a checkpoint of another kind).
+
+        Runs before anything is loaded and imports no torch; the subject is the field's name.
+        """
+        yield from ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return any_sequence(handler(source))
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.__pydantic_generic_metadata__["origin"] is None and cls.run is not Node.run:
+            cls.definition = define(cls, Node)
+            cls.output = cls.definition.output
+            check_defaults(cls)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Computes the structural identity, once, from the identities of the wired nodes."""
+        cls, fields = type(self), self.__dict__
+        try:
+            known = cls.definition
+        except AttributeError:
+            raise NodeDefinitionError(
+                f"{cls.__name__} does not say how it runs; give it a method `run`"
+            ) from None
+        told = [known.tag]
+        wires: list[tuple[str, Node[Any]]] = []
+        for name in known.fields:
+            value = fields[name]
+            if type(value) is list:
+                value = fields[name] = _frozen(value)
+            if name not in known.ports:
+                told.append(content_of(value))
+            elif isinstance(value, Node):
+                wires.append((name, value))
+                told.append("$")
+            elif type(value) is tuple:
+                for index, item in enumerate(value):
+                    if isinstance(item, Node):
+                        wires.append((f"{name}[{index}]", item))
+                        told.append("$")
+                    else:
+                        told.append(content_of(item))
+                told.append("]")
+            else:
+                told.append(content_of(value))
+        # No content holds a comma: no two lists of contents are joined to one text.
+        digest = blake2b(",".join(told).encode(), digest_size=16).digest()
+        object.__setattr__(self, "own", digest)
+        object.__setattr__(self, "wires", tuple(wires))
+        identity = blake2b(digest, digest_size=16)
+        for _, node in wires:
+            identity.update(node.identity)
+        object.__setattr__(self, "identity", identity.digest())
+
+    def arguments(self, results: Mapping[Node[Any], Any]) -> dict[str, Any]:
+        """What `run` gets: every port by name, nodes replaced by their results."""
+        given: dict[str, Any] = {}
+        for name in type(self).definition.ports:
+            value = self.__dict__[name]
+            if isinstance(value, Node):
+                value = results[value]
+            elif type(value) is tuple:
+                value = tuple(results[v] if isinstance(v, Node) else v for v in value)
+            given[name] = value
+        return given
+
+    def but(self, **changes: Any) -> Self:
+        """The same node with some fields changed, validated again."""
+        return type(self)(**{**self.explicit(), **changes})
+
+    def explicit(self) -> dict[str, Any]:
+        """The fields whose values differ from their defaults."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if fields[name].is_required() or not _same(value, fields[name].get_default())
+        }
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Node) and self.identity == other.identity)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={_brief(value)}" for name, value in self.explicit().items())
+        return f"{type(self).__name__}({given})"
+
+    __str__ = __repr__
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same as `but(**update)`: a copy is never left with a stale identity."""
+        return self.but(**update) if update else self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (flatten(self),)
+
+
+class _Ref(int):
+    """The place of a node in a flattened list."""
+
+
+def ancestry(*targets: Node[Any]) -> list[Node[Any]]:
+    """The targets and all they read, each once, every node after the nodes it reads.
+
+    Iterative, so a chain of any length will do; depth first in the order of the ports.
+    """
+    order: dict[Node[Any], None] = {}
+    stack: list[tuple[Node[Any], bool]] = [(target, False) for target in reversed(targets)]
+    while stack:
+        node, read = stack.pop()
+        if node in order:
+            continue
+        if read or not node.wires:
+            order[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((child, False) for _, child in reversed(node.wires))
+    return list(order)
+
+
+def flatten(node: Node[Any]) -> list[tuple[type[Node[Any]], dict[str, Any]]]:
+    """A node and its ancestry as plain data in which nodes are places in the list."""
+    places: dict[Node[Any], _Ref] = {}
+    flat: list[tuple[type[Node[Any]], dict[str, Any]]] = []
+    for each in ancestry(node):
+        places[each] = _Ref(len(flat))
+        flat.append((type(each), {k: _map_nodes(v, places) for k, v in each.__dict__.items()}))
+    return flat
+
+
+def _map_nodes(value: Any, places: Mapping[Node[Any], _Ref]) -> Any:
+    if isinstance(value, Node):
+        return places[value]
+    if type(value) is tuple:
+        return tuple(_map_nodes(item, places) for item in value)
+    return value
+
+
+def _rebuild(flat: list[tuple[type[Node[Any]], dict[str, Any]]]) -> Node[Any]:
+    made: list[Node[Any]] = []
+
+    def place(value: Any) -> Any:
+        if type(value) is _Ref:
+            return made[value]
+        return [place(item) for item in value] if type(value) is tuple else value
+
+    for cls, fields in flat:
+        made.append(cls(**{name: place(value) for name, value in fields.items()}))
+    return made[-1]
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, at any depth."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether they count as one in an identity: 1 is not 1.0, and 0.0 is not -0.0."""
+    if isinstance(value, Node):
+        return bool(value == default)
+    if type(value) is tuple:
+        alike = isinstance(default, list | tuple) and len(value) == len(default)
+        return alike and all(map(_same, value, default))
+    return type(value) is type(default) and content_of(value) == content_of(default)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Node):
+        return f"<{type(value).__name__} {value.identity.hex()[:6]}>"
+    if type(value) is tuple:
+        return "[" + ", ".join(_brief(item) for item in value) + "]"
+    return repr(value)
+
+
+def refuse(field: str, *, found: str, wanted: str, fix: str = "") -> PydanticCustomError:
+    """The error a node's own validator raises when its fields do not fit together."""
+    return PydanticCustomError(
+        "refused",
+        "found {found}, wanted {wanted}",
+        {"field": field, "found": found, "wanted": wanted, "fix": fix},
+    )

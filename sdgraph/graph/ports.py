@@ -1,0 +1,186 @@
+"""Ports and file fields: the annotations a node's fields are made of."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+from sdgraph.errors import ValueRefused
+from sdgraph.files import expanded
+from sdgraph.values import Checkpoint
+
+
+class Lazy:
+    """Something that will be a value of the kind `output` once it has run."""
+
+    __slots__ = ()
+
+    output: ClassVar[type | None]
+    """The kind, or None while it is not known."""
+
+
+REFERENCE = r"^\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+"""What a reference to a node or an input looks like in a workflow file."""
+
+_SCALARS: dict[type, Any] = {
+    str: core_schema.str_schema(strict=True),
+    int: core_schema.int_schema(strict=True),
+    float: core_schema.float_schema(strict=True, allow_inf_nan=False),
+    bool: core_schema.bool_schema(strict=True),
+}
+
+
+@dataclass(frozen=True)
+class Port:
+    """Marks a field as a port that takes any of `kinds`, as a literal or from a node."""
+
+    kinds: tuple[type, ...]
+
+    @property
+    def kind(self) -> str:
+        """The kinds in words, with an article: "an Image or a Mask"."""
+        return " or ".join(a(kind) for kind in self.kinds)
+
+    def takes(self, output: type | None) -> bool:
+        """Whether a node with this output may be wired here; an int will do for a float."""
+        if output is None or output in self.kinds:
+            return True
+        if output in _SCALARS:
+            return output is int and float in self.kinds
+        return issubclass(output, self.kinds)
+
+    def validate(self, value: Any) -> Any:
+        """The literal or node itself, or the refusal that names both kinds."""
+        if isinstance(value, Lazy):
+            if self.takes(value.output):
+                return value
+            raise PydanticCustomError(
+                "wire", "{kind}", {"kind": a(value.output), "wanted": self.kind}
+            )
+        for kind in self.kinds:
+            if kind is Checkpoint and isinstance(value, str | dict | Path):
+                try:
+                    return Checkpoint.parse(value)
+                except ValueRefused as error:
+                    raise _refused(error) from None
+            if kind is float and type(value) is float and not isfinite(value):
+                raise PydanticCustomError("literal", "{wanted}", {"wanted": "a finite number"})
+            if type(value) is kind or (kind not in _SCALARS and isinstance(value, kind)):
+                return value
+            if kind is float and type(value) is int:
+                return float(value)
+        raise PydanticCustomError("literal", "{wanted}", {"wanted": self.kind})
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        reference = {"type": "string", "pattern": REFERENCE, "description": f"{self.kind}: $node"}
+        literals = [handler(_SCALARS[kind]) for kind in self.kinds if kind in _SCALARS]
+        if Checkpoint in self.kinds:
+            literals.append({"type": ["string", "object"], "description": "a hub id or a folder"})
+        return {"anyOf": [*literals, reference]} if literals else reference
+
+
+def _refused(error: ValueRefused) -> PydanticCustomError:
+    """What a value says of itself, as an error of its field."""
+    told = error.args[0]
+    part = told.subject.rpartition(".")[2]
+    context = {"found": f"{part}: {told.found}", "wanted": told.wanted, "fix": told.fix}
+    return PydanticCustomError("refused", "{found}", context)
+
+
+@dataclass(frozen=True)
+class FileField:
+    """Marks a field as a path: of a file to read ("source") or to write ("target")."""
+
+    role: Literal["source", "target"]
+
+    @property
+    def kind(self) -> str:
+        """What it holds, in words."""
+        return f"the path of a file to {'read' if self.role == 'source' else 'write'}"
+
+    @staticmethod
+    def validate(value: Any) -> Path:
+        """The path, `~` expanded."""
+        if not isinstance(value, str | Path) or not str(value):
+            raise PydanticCustomError("literal", "{wanted}", {"wanted": "a path"})
+        if "\0" in str(value):
+            raise PydanticCustomError("literal", "{wanted}", {"wanted": "a path without NUL"})
+        return expanded(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"type": "string", "description": f"the path of a file ({self.role})"}
+
+
+SourceFile = Annotated[str | Path, FileField("source")]
+"""A file to read: it must exist, and its content is part of the result's identity."""
+
+TargetFile = Annotated[str | Path, FileField("target")]
+"""A file to write."""
+
+
+def port(kind: Any) -> Any:
+    """What `In[kind]` stands for at run time."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return Annotated[Any, Port(get_args(kind))]
+    return Annotated[Any, Port((kind,))]
+
+
+def any_sequence(schema: Any) -> Any:
+    """A pydantic core schema whose lists and tuples take either; their items stay strict."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("list", "tuple"):
+            schema["strict"] = False
+        for inner in schema.values():
+            any_sequence(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            any_sequence(inner)
+    return schema
+
+
+def too_deep(annotation: Any, depth: int = 0) -> bool:
+    """Whether a port stands deeper in an annotation than in one list: no wire would reach it."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        ports = any(isinstance(mark, Port) for mark in annotation.__metadata__)
+        return (ports and depth > 1) or too_deep(inner[0], depth)
+    if origin in (list, tuple, Sequence):
+        depth += 1
+    elif origin not in (Union, types.UnionType):
+        depth += 2
+    return any(too_deep(each, depth) for each in inner)
+
+
+def marks_in(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> Iterator[Any]:
+    """Every Port and FileField in an annotation, at any depth."""
+    yield from (mark for mark in metadata if isinstance(mark, Port | FileField))
+    if get_origin(annotation) is Annotated:
+        yield from marks_in(get_args(annotation)[0], annotation.__metadata__)
+    else:
+        for inner in get_args(annotation):
+            yield from marks_in(inner)
+
+
+_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def a(kind: type | None) -> str:
+    """A kind with its article: "an Image", "a Mask", "text"."""
+    if kind is None:
+        return "a value"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    return f"an {kind.__name__}" if kind.__name__[0] in "AEIOU" else f"a {kind.__name__}"

@@ -1,0 +1,184 @@
+"""pydantic's validation errors in sdgraph's words: found, wanted, fix."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+from sdgraph.errors import Problem, did_you_mean
+
+from .ports import Lazy, a, marks_in
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "none_required": "nothing",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "sequence_str": "a list",
+    "is_instance_of": "a list",
+}
+
+_MAPS = (
+    "make one of it (Canny, SoftEdges, DepthEstimate, PoseEstimate …), or read a finished one "
+    "(EdgesFromFile, DepthFromFile, PoseFromFile …)"
+)
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+    "multiple_of": ("multiple_of", "a multiple of"),
+}
+
+
+def problems_of(cls: Any, error: ValidationError, given: Mapping[str, Any]) -> list[Problem]:
+    """One problem per wrong field of node class `cls`.
+
+    The subject is the field's name, and the place in a list after it: "low", "terms.2".
+    """
+    by_field: dict[str, list[ErrorDetails]] = {}
+    for each in error.errors(include_url=False):
+        context = each.get("ctx") or {}
+        place = ".".join(_place(each["loc"], given))
+        field = place or str(context.get("field", ""))
+        by_field.setdefault(field, []).append(each)
+    for field in list(by_field):
+        # A list that is wrong at one place is wrong there, not as the whole of a union.
+        if any(other.startswith(f"{field}.") for other in by_field):
+            del by_field[field]
+    return [_problem(cls, field, errors, given) for field, errors in by_field.items()]
+
+
+def _place(loc: tuple[str | int, ...], given: Any) -> Iterator[str]:
+    """Where in a node's fields something is wrong; pydantic's names for kinds are left out."""
+    for number, step in enumerate(loc):
+        try:
+            given = given[step]
+        except (KeyError, IndexError, TypeError):
+            if number and type(step) is str:
+                continue
+        yield str(step)
+
+
+def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[str, Any]) -> Problem:
+    first = errors[0]
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        fields = tuple(cls.model_fields)
+        listed = one_of(fields) if fields else "no fields at all"
+        return Problem(field, f"a field {field!r}", listed, did_you_mean(field, fields))
+    if kind == "missing":
+        return Problem(field, "nothing", _wanted_field(cls, field), f"add `{field}: …`")
+    if kind == "refused":
+        context = first["ctx"]
+        return Problem(field, context["found"], context["wanted"], context["fix"])
+    value = first["input"] if len(errors) == 1 else given.get(field, first["input"])
+    wanted = " or ".join(dict.fromkeys(text for e in errors for text in _wanted(e)))
+    return Problem(field, describe(value), wanted, _fix(errors, value))
+
+
+def _wanted(error: ErrorDetails) -> Iterator[str]:
+    kind, context = error["type"], error.get("ctx") or {}
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        yield f"{words} {context[key]}"
+    elif kind in ("wire", "literal"):
+        yield context["wanted"]
+    elif kind == "literal_error":
+        yield f"one of {context['expected']}"
+    elif kind in ("too_short", "too_long"):
+        bound = context.get("min_length", context.get("max_length"))
+        yield f"{'at least' if kind == 'too_short' else 'at most'} {bound} items"
+    elif kind in _WANTED:
+        yield _WANTED[kind]
+    elif kind == "value_error":
+        yield str(context["error"])
+    else:
+        yield error["msg"]
+
+
+def _wanted_field(cls: Any, field: str) -> str:
+    info = cls.model_fields[field]
+    marks = list(marks_in(info.annotation, info.metadata))
+    kinds = " or ".join(mark.kind for mark in marks if hasattr(mark, "kind"))
+    if kinds:
+        return f"{kinds} ({info.description})" if info.description else kinds
+    return info.description or "a value: this field has no default"
+
+
+def _fix(errors: list[ErrorDetails], value: Any) -> str:
+    if isinstance(value, Lazy):
+        asked = " ".join(text for error in errors for text in _wanted(error))
+        # Its name will do: to know pictures is to know more than this room may.
+        shown = getattr(value.output, "__name__", "") == "Image"
+        return _MAPS if shown and re.search(r"\w+Map\b", asked) else ""
+    if any(error["type"] == "literal_error" for error in errors):
+        expected = next(e["ctx"]["expected"] for e in errors if e["type"] == "literal_error")
+        choices = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
+        return did_you_mean(str(value), choices)
+    texts = any(error["type"] == "string_type" for error in errors)
+    if texts and isinstance(value, bool | int | float | date):
+        return f'quote it: "{_plain(value)}"'
+    wanted = {text for error in errors for text in _wanted(error)}
+    if isinstance(value, str) and wanted & {"an Image", "a Mask", "a Video"}:
+        return "load the file with a node of its own, then refer to that node as $name"
+    if isinstance(value, float) and "a whole number" in wanted and value.is_integer():
+        return f"write {int(value)}"
+    number = _number_in(value) if wanted & {"a number", "a whole number"} else None
+    if number is None or ("a number" not in wanted and not number.is_integer()):
+        return ""
+    return f"write it as a number: {int(number) if number.is_integer() else number}"
+
+
+def _plain(value: Any) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _number_in(value: Any) -> float | None:
+    """The finite number that a text holds, if it holds one."""
+    try:
+        number = float(value) if isinstance(value, str) else nan
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def one_of(names: Iterable[str]) -> str:
+    """The names in a row: "one of low, high", or the only one."""
+    listed = tuple(names)
+    return f"one of {', '.join(listed)}" if len(listed) > 1 else "".join(listed)
+
+
+def describe(value: Any) -> str:
+    """A value as a person would name it: "the text 'abc'", "3.5", "true", "a list"."""
+    if isinstance(value, Lazy):
+        return f"{type(value).__name__}, which makes {a(value.output)}"
+    if isinstance(value, str):
+        return f"the text {value if len(value) <= 60 else value[:57] + '…'!r}"
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return _plain(value)
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return f"a map with {', '.join(map(str, list(value)[:5]))}" if value else "an empty map"
+    return a(type(value)) if not isinstance(value, type) else f"the class {value.__name__}"

@@ -1,0 +1,179 @@
+"""What a workflow's user may set: declared inputs, their types and their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from sdgraph.errors import Problem, did_you_mean
+from sdgraph.graph import Lazy, Port, a, describe, one_of
+from sdgraph.values import kinds
+
+from .yaml_document import Document
+
+SCALARS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+
+KINDS: dict[str, type] = {
+    name: getattr(kinds, name)
+    for name in (
+        "Image",
+        "Mask",
+        "Video",
+        "ControlMap",
+        "EdgeMap",
+        "DepthMap",
+        "PoseMap",
+        "SegmentMap",
+        "ScribbleMap",
+        "SoftEdgeMap",
+        "NormalMap",
+    )
+}
+"""Kinds that only a node can make; an input of such a kind takes a node, or a file to load."""
+
+LOADERS = {"Image": "LoadImage", "Mask": "Mask", "Video": "LoadVideo"}
+"""The node type that makes a kind from a path given on the command line."""
+
+TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
+
+RESERVED = ("only", "session", "on_event", "keep_going", "uncached", "zip", "overwrite")
+"""Names that `run`, `run_many` and `Workflow.graph` take for themselves."""
+
+MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
+"""The default of an input that must be given."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One declared input."""
+
+    name: str
+    type: str
+    default: Any = MISSING
+    description: str = ""
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    def is_path(self, value: Any) -> bool:
+        """Whether a value given for this input names a file."""
+        return self.type in ("Path", *LOADERS) and isinstance(value, str | Path)
+
+    def read(self, text: str) -> Any:
+        """The value that a text on the command line means; raises ValueError with the wanted."""
+        if self.type == "bool":
+            if text.lower() not in ("true", "false"):
+                raise ValueError("true or false")
+            return text.lower() == "true"
+        if self.type in ("int", "float"):
+            try:
+                return SCALARS[self.type](text)
+            except ValueError:
+                wanted = "a whole number" if self.type == "int" else "a number"
+                raise ValueError(wanted) from None
+        return text
+
+    def problem(self, value: Any) -> Problem | None:
+        """What is wrong with a value given for this input, if anything."""
+        wanted = {
+            "str": "text",
+            "int": "a whole number",
+            "float": "a finite number" if isinstance(value, float) else "a number",
+            "bool": "true or false",
+            "Path": "a path",
+            "Checkpoint": "a checkpoint: a hub id, a folder or a map with source",
+        }
+        fits = {
+            "str": isinstance(value, str),
+            "int": type(value) is int,
+            "float": type(value) is int or (type(value) is float and isfinite(value)),
+            "bool": type(value) is bool,
+            "Path": isinstance(value, str | Path),
+            "Checkpoint": isinstance(value, str | Path | dict | kinds.Checkpoint),
+        }
+        if isinstance(value, Lazy):
+            kind = kind_of(self)
+            fits_wire = kind is None or Port((kind,)).takes(value.output)
+            return None if fits_wire else Problem(self.name, describe(value), a(kind))
+        if self.type in KINDS:
+            right = self.type in LOADERS and isinstance(value, str | Path)
+            if right or isinstance(value, KINDS[self.type]):
+                return None
+            wanted_kind = a(KINDS[self.type])
+            more = ", or the path of one" if self.type in LOADERS else ""
+            return Problem(self.name, describe(value), f"{wanted_kind}{more}")
+        if fits[self.type]:
+            return None
+        return Problem(self.name, describe(value), wanted[self.type])
+
+
+def kind_of(declared: Input) -> type | None:
+    """The kind of value an input is for sure; None where a text may stand for another kind."""
+    return {**SCALARS, **KINDS}.get(declared.type) if declared.type != "str" else None
+
+
+def declared(document: Document, problems: list[Problem]) -> dict[str, Input]:
+    """The inputs a workflow file declares; what is wrong with them is added to `problems`."""
+    raw = document.data.get("inputs")
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        problems.append(
+            Problem("inputs", describe(raw), "a map of names", at=document.mark("inputs"))
+        )
+        return {}
+    made = {}
+    for name, declaration in raw.items():
+        found = _declare(name, declaration)
+        if isinstance(found, Problem):
+            at = document.mark("inputs", name)
+            problems.append(found.under("inputs", at))
+        else:
+            made[name] = found
+    return made
+
+
+def _declare(name: str, raw: Any) -> Input | Problem:
+    if not name.isidentifier():
+        return Problem(name, f"the name {name!r}", "letters, digits and _", "rename the input")
+    if name in RESERVED:
+        return Problem(
+            name, f"the name {name!r}", "a name that Python's `run` leaves free", "rename the input"
+        )
+    if not isinstance(raw, dict):
+        kind = {str: "str", bool: "bool", int: "int", float: "float"}.get(type(raw))
+        if kind is None:
+            fix = f"write {name}: {{type: …, default: …}}"
+            return Problem(name, describe(raw), "a default, or a map with type", fix)
+        return Input(name, kind, raw)
+    allowed = ("type", "default", "description")
+    for key in raw:
+        if key not in allowed:
+            return Problem(name, f"a key {key!r}", one_of(allowed), did_you_mean(key, allowed))
+    default = raw.get("default", MISSING)
+    kind = raw.get("type") or {str: "str", bool: "bool", int: "int", float: "float"}.get(
+        type(default)
+    )
+    if kind not in TYPES:
+        found = "no type" if kind is None else f"the type {kind!r}"
+        return Problem(name, found, f"one of {', '.join(TYPES)}", did_you_mean(str(kind), TYPES))
+    made = Input(name, kind, default, str(raw.get("description", "")))
+    wrong = None if made.required else made.problem(default)
+    return wrong or made
+
+
+def given_problems(inputs: Mapping[str, Input], given: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the values a user gave; the subject is `inputs.NAME`."""
+    problems = []
+    for name, value in given.items():
+        if name not in inputs:
+            listed = one_of(inputs) if inputs else "no inputs: it declares none"
+            fix = did_you_mean(name, inputs)
+            problems.append(Problem(f"inputs.{name}", f"an input {name!r}", listed, fix))
+        elif wrong := inputs[name].problem(value):
+            problems.append(wrong.under("inputs"))
+    return problems

@@ -1,0 +1,251 @@
+"""The JSON Schema of workflow files, made from the node classes. Torch-free.
+
+It is draft-07, the one that editors (yaml-language-server) understand best. Each node is chosen by
+its `type`; every value may also be `$inputs.name`, at any depth, as in the engine. What only the
+whole graph shows (whether `$photo` makes an Image) is left to `sdgraph validate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import to_jsonable_python
+
+from sdgraph.graph import REFERENCE as PORT_PATTERN
+from sdgraph.graph import Node
+from sdgraph.values import Checkpoint
+
+from .inputs import RESERVED, TYPES
+
+Schema = dict[str, Any]
+
+_NAME = "[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*"
+_INPUT = {"$ref": "#/definitions/input"}
+_REFERENCE = rf"^\$(inputs\.)?{_NAME}$"
+_CACHE = {
+    "type": "boolean",
+    "default": True,
+    "description": "false: it runs every time; its result is neither remembered nor reused",
+}
+_NOTES = ("description", "default", "examples")
+"""What is said about a field, whichever of its forms is written."""
+
+
+def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> Schema:
+    """The JSON Schema of a workflow file whose nodes are of the types in `registry`."""
+    types = sorted(registry)
+    definitions: Schema = {
+        "input": {
+            "type": "string",
+            "pattern": rf"^\$inputs\.{_NAME}$",
+            "description": "the value of a declared input: $inputs.name",
+        },
+        "declaration": _declaration(),
+        "node": _chosen(registry, types),
+        "type.Workflow": _sub_workflow(),
+    }
+    for name in types:
+        own, nested = _node(name, registry[name])
+        definitions[f"type.{name}"] = own
+        definitions.update(nested)
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A workflow of sdgraph",
+        **_top(),
+        "definitions": definitions,
+    }
+
+
+def node_schema(cls: type[Node[Any]]) -> Schema:
+    """The JSON Schema of a node's own fields, as pydantic sees them; `$defs` for nested models."""
+    made = cls.model_json_schema(schema_generator=_Generator)
+    made["properties"] = {name: dict(each) for name, each in made.get("properties", {}).items()}
+    for each in made["properties"].values():
+        each.pop("title", None)
+    return made
+
+
+class _Generator(GenerateJsonSchema):
+    """pydantic's generator, which also writes the defaults that are values of sdgraph."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return to_jsonable_python(dft, fallback=_as_data)
+
+
+def _as_data(value: Any) -> Any:
+    return value.as_data() if isinstance(value, Checkpoint) else repr(value)
+
+
+def _top() -> Schema:
+    return {
+        "type": "object",
+        "required": ["nodes"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "description": "what the workflow is called"},
+            "description": {"type": "string", "description": "what it does, in a sentence"},
+            "inputs": {
+                "type": ["object", "null"],
+                "description": "what a user may set: sdgraph run FILE name=value",
+                "propertyNames": {"pattern": f"^{_NAME}$", "not": {"enum": list(RESERVED)}},
+                "additionalProperties": {"$ref": "#/definitions/declaration"},
+            },
+            "nodes": {
+                "type": "object",
+                "description": "the nodes by name; $name elsewhere is what the node makes",
+                "minProperties": 1,
+                "propertyNames": {"pattern": f"^{_NAME}$", "not": {"const": "inputs"}},
+                "additionalProperties": {"$ref": "#/definitions/node"},
+            },
+            "output": {
+                "type": ["string", "null"],
+                "pattern": rf"^\${_NAME}$",
+                "description": "the node ($name) whose value another workflow gets from this one",
+            },
+        },
+    }
+
+
+def _declaration() -> Schema:
+    """An input: its default alone, or a map. A default must be of the type that is declared."""
+    json_types = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+    agree = [
+        {
+            "if": {"properties": {"type": {"const": kind}}, "required": ["type"]},
+            "then": {"properties": {"default": {"type": json_type}}},
+        }
+        for kind, json_type in {**json_types, "Path": "string"}.items()
+    ]
+    full = {
+        "type": "object",
+        "additionalProperties": False,
+        "anyOf": [{"required": ["type"]}, {"required": ["default"]}],
+        "properties": {
+            "type": {"enum": list(TYPES), "description": "what kind of value it takes"},
+            "default": {"description": "its value when none is given; without it one must be"},
+            "description": {"type": "string"},
+        },
+        "allOf": agree,
+    }
+    return {"anyOf": [{"type": ["string", "number", "boolean"]}, full]}
+
+
+def _chosen(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> Schema:
+    """Any node: its `type` decides which schema holds.
+
+    By if/then rather than oneOf, so that an editor speaks of the wrong field and not of every
+    type that the node is not.
+    """
+    every = [*types, "Workflow"]
+    told = [_first_line(registry[name]) for name in types]
+    return {
+        "type": "object",
+        "required": ["type"],
+        "properties": {
+            "type": {
+                "type": "string",
+                "description": "the node type; `sdgraph nodes` lists them",
+                "enum": every,
+                "markdownEnumDescriptions": [*told, "Another workflow file as one node."],
+            }
+        },
+        "allOf": [
+            {
+                "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
+                "then": {"$ref": f"#/definitions/type.{name}"},
+            }
+            for name in every
+        ],
+    }
+
+
+def _sub_workflow() -> Schema:
+    return {
+        "type": "object",
+        "description": "Another workflow file as one node: its path, and values for its inputs.",
+        "required": ["type", "path"],
+        "properties": {
+            "type": {"const": "Workflow"},
+            "cache": _CACHE,
+            "path": {
+                "type": "string",
+                "description": "the workflow file, relative to this one",
+                "not": {"pattern": _REFERENCE},
+            },
+        },
+        "additionalProperties": True,
+    }
+
+
+def _node(name: str, cls: type[Node[Any]]) -> tuple[Schema, Schema]:
+    """The schema of a node of one type, and the definitions it refers to."""
+    made = node_schema(cls)
+    fields = {}
+    for field, schema in made["properties"].items():
+        port = cls.definition.ports.get(field)
+        written = _field(schema, name, is_port=port is not None)
+        if port is not None:
+            told = getattr(cls.model_fields[field], "description", None)
+            written["description"] = f"{port.kind}: {told}" if told else port.kind
+        fields[field] = written
+    own: Schema = {
+        "type": "object",
+        "description": made.get("description", ""),
+        "required": ["type", *made.get("required", ())],
+        "additionalProperties": False,
+        "properties": {"type": {"const": name}, "cache": _CACHE, **fields},
+    }
+    nested = {
+        f"{name}.{key}": _inside(schema, name, is_port=False)
+        for key, schema in made.get("$defs", {}).items()
+    }
+    return own, nested
+
+
+def _field(schema: Schema, name: str, *, is_port: bool) -> Schema:
+    """A value that may be written out, or be an input."""
+    inner = _inside(schema, name, is_port=is_port)
+    notes = {key: inner.pop(key) for key in _NOTES if key in inner and not _refers(inner)}
+    if _refers(inner):  # a port's own pattern covers inputs
+        return {**inner, **notes}
+    forms = inner["anyOf"] if set(inner) == {"anyOf"} else [inner]
+    if any(map(_refers, forms)) or inner == {}:
+        return {**inner, **notes}
+    return {**notes, "anyOf": [*forms, _INPUT]}
+
+
+def _refers(schema: Schema) -> bool:
+    return schema.get("pattern") == _REFERENCE
+
+
+def _inside(schema: Schema, name: str, *, is_port: bool) -> Schema:
+    """The same schema in draft-07's words, where at any depth an input may stand for a value."""
+    made = {key: value for key, value in schema.items() if key != "title"}
+    if "$ref" in made:
+        return {"$ref": f"#/definitions/{name}.{made['$ref'].rpartition('/')[2]}"}
+    if made.get("pattern") == PORT_PATTERN:
+        # The engine's references have no dots but the one after `inputs`.
+        made["pattern"] = _REFERENCE
+        made["patternErrorMessage"] = f"wanted {made.get('description', '$node')}"
+    elif made.get("type") == "string" and not is_port and "enum" not in made:
+        made["not"] = {"pattern": rf"^\${_NAME}$"}  # a parameter takes no node
+    if "prefixItems" in made:
+        made["items"] = [_field(each, name, is_port=is_port) for each in made.pop("prefixItems")]
+    elif isinstance(made.get("items"), dict):
+        made["items"] = _field(made["items"], name, is_port=is_port)
+    if isinstance(made.get("additionalProperties"), dict):
+        made["additionalProperties"] = _field(made["additionalProperties"], name, is_port=is_port)
+    if "properties" in made:
+        made["properties"] = {
+            key: _field(each, name, is_port=is_port) for key, each in made["properties"].items()
+        }
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in made:
+            made[key] = [_inside(each, name, is_port=is_port) for each in made[key]]
+    return made
+
+
+def _first_line(cls: type[Node[Any]]) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,299 @@
+"""YAML text → plain data in which every key and value knows its line.
+
+`yaml.safe_load` semantics from yaml's event stream, in one pass without recursion: only plain
+scalars, lists and maps; no tags, no duplicate keys, aliases bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.constructor import ConstructorError, SafeConstructor
+from yaml.resolver import Resolver
+
+from sdgraph.errors import InvalidWorkflow, Mark, Problem, did_you_mean
+
+from .yaml_errors import UNPRINTABLE, syntax, unprintable
+
+Place = tuple[str | int, ...]
+"""Where a value stands in the document: ("nodes", "edges", "low")."""
+
+MAX_BYTES = 32 * 2**20
+MAX_DEPTH = 40
+MAX_VALUES = 1_000_000
+"""How many values a document may hold once its aliases are written out."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data and the marks of its parts."""
+
+    data: Any
+    file: str
+    marks: Mapping[Place, Mark] = field(repr=False)
+    keys: Mapping[Place, Mark] = field(repr=False)
+
+    def key_mark(self, *place: str | int) -> Mark:
+        """Where the key of `place` stands."""
+        return self.keys.get(place) or self.mark(*place)
+
+    def mark(self, *place: str | int) -> Mark:
+        """Where `place` begins, or the nearest thing around it that has a mark."""
+        while place and place not in self.marks:
+            place = place[:-1]
+        return self.marks.get(place) or Mark(self.file, 1, 1)
+
+
+def read(path: Path) -> Document:
+    """The document in a file; raises InvalidWorkflow with every problem found."""
+    name = str(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _refused(name, f"{size} bytes", f"a workflow of at most {MAX_BYTES} bytes")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        found = f"the byte 0x{raw[error.start]:02x}, which is not UTF-8"
+        problem = Problem(
+            "encoding", found, "UTF-8 text", "save the file as UTF-8", Mark(name, line, column)
+        )
+        raise InvalidWorkflow([problem]) from None
+    return parse(text, name)
+
+
+def parse(text: str, file: str = "<text>") -> Document:
+    """The document in a text; raises InvalidWorkflow with every problem found."""
+    builder = _Builder(file)
+    if bad := UNPRINTABLE.search(text):
+        raise InvalidWorkflow([unprintable(file, text, bad.start())])
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            builder.take(event)
+    except yaml.YAMLError as error:
+        builder.problems.append(syntax(file, text, error))
+    except _Stop:
+        pass
+    if builder.problems:
+        raise InvalidWorkflow(builder.problems)
+    return Document(builder.root, file, builder.marks, builder.keys)
+
+
+class _Stop(Exception):
+    """The document is not worth reading further."""
+
+
+@dataclass
+class _Open:
+    """A list or map that is still being read."""
+
+    value: Any
+    place: Place
+    size: int = 1
+    key: str | None = None
+    merges: bool = False
+    merged: list[Any] = field(default_factory=list)
+
+
+class _Builder:
+    """Takes yaml events one by one and builds the value, its marks and its problems."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: Any = None
+        self.marks: dict[Place, Mark] = {}
+        self.keys: dict[Place, Mark] = {}
+        self.problems: list[Problem] = []
+        self._open: list[_Open] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchor_of: dict[int, str] = {}
+        self._documents = 0
+        self._resolver: Any = Resolver()  # untyped in yaml's own annotations
+        self._constructor = SafeConstructor()
+
+    def take(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                self._refuse(event, "document", "a second document (---)", "one workflow a file")
+                raise _Stop
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._start(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._end()
+
+    def _mark(self, event: yaml.Event) -> Mark:
+        mark: Any = event.start_mark
+        return Mark(self.file, mark.line + 1, mark.column + 1)
+
+    def _refuse(
+        self, event: yaml.Event, subject: str, found: str, wanted: str, fix: str = ""
+    ) -> None:
+        self.problems.append(Problem(subject, found, wanted, fix, self._mark(event)))
+
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+        self._refuse(event, "tag", tag, "plain YAML without tags", "remove the tag")
+
+    def _place(self) -> Place:
+        if not self._open:
+            return ()
+        top = self._open[-1]
+        step = len(top.value) if isinstance(top.value, list) else (top.key or "")
+        return (*top.place, step)
+
+    def _start(self, event: yaml.CollectionStartEvent) -> None:
+        if len(self._open) >= MAX_DEPTH:
+            self._refuse(event, "nesting", f"more than {MAX_DEPTH} levels", "a flat workflow")
+            raise _Stop
+        if self._wants_key():
+            kind = "a map" if isinstance(event, yaml.MappingStartEvent) else "a list"
+            self._refuse(event, "key", f"{kind} as a key", "a name")
+            raise _Stop
+        if event.tag not in (None, "!"):
+            self._refuse_tag(event)
+        place = self._place()
+        self.marks[place] = self._mark(event)
+        value: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+        if event.anchor:
+            self._anchor_of[id(value)] = event.anchor
+        self._open.append(_Open(value, place))
+
+    def _end(self) -> None:
+        done = self._open.pop()
+        for merged in done.merged:
+            for key, value in merged.items():
+                done.value.setdefault(key, value)
+        anchor = self._anchor_of.pop(id(done.value), None)
+        if anchor:
+            self._anchors[anchor] = (done.value, done.size)
+        self._put(done.value, done.size)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        if self._wants_key():
+            self._key(event)
+            return
+        place = self._place()
+        self.marks[place] = self._mark(event)
+        value = self._constructed(event)
+        if event.anchor:
+            self._anchors[event.anchor] = (value, 1)
+        self._put(value, 1)
+
+    def _constructed(self, event: yaml.ScalarEvent) -> Any:
+        if event.tag not in (None, "!"):
+            self._refuse_tag(event)
+            return None
+        tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        try:
+            return self._constructor.construct_object(yaml.ScalarNode(tag, event.value))
+        except (ConstructorError, ValueError) as error:
+            reason = getattr(error, "problem", None) or str(error)
+            self._refuse(event, "value", repr(event.value), f"a plain value ({reason})", "quote it")
+            return None
+
+    def _wants_key(self) -> bool:
+        return (
+            bool(self._open)
+            and isinstance(self._open[-1].value, dict)
+            and (self._open[-1].key is None)
+        )
+
+    def _key(self, event: yaml.ScalarEvent) -> None:
+        top = self._open[-1]
+        place = (*top.place, event.value)
+        if place in self.keys:
+            first = self.keys[place].line
+            self._refuse(
+                event,
+                event.value,
+                "the same key again",
+                "each key once",
+                f"it stands on line {first} already: rename or remove one",
+            )
+            # Its value goes beside the first one's, or all in both would seem to stand there twice.
+            top.key = f"{event.value}\0{self._mark(event).line}"
+            return
+        self.keys[place] = self._mark(event)
+        top.key = event.value
+        top.merges = event.value == "<<" and event.implicit[0]
+        if event.anchor:
+            self._anchors[event.anchor] = (event.value, 1)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        if self._wants_key():
+            self._refuse(event, "key", f"*{event.anchor} as a key", "a name")
+            raise _Stop
+        if event.anchor not in self._anchors:
+            self._refuse(event, "alias", f"*{event.anchor}", "an anchor that was closed before it")
+            raise _Stop
+        value, size = self._anchors[event.anchor]
+        self.marks[self._place()] = self._mark(event)
+        if size + sum(each.size for each in self._open) > MAX_VALUES:
+            self._refuse(
+                event,
+                "alias",
+                f"*{event.anchor}, which grows past {MAX_VALUES:,} values",
+                "fewer values",
+                "write the values out",
+            )
+            raise _Stop
+        self._put(value, size)
+
+    def _put(self, value: Any, size: int) -> None:
+        if not self._open:
+            self.root = value
+            return
+        top = self._open[-1]
+        top.size += size
+        if isinstance(top.value, list):
+            top.value.append(value)
+            return
+        key, top.key = top.key, None
+        if top.merges and (merged := _mergeable(value)) is not None:
+            top.merged.extend(merged)
+        else:
+            top.value[key] = value
+
+
+def _mergeable(value: Any) -> list[dict[str, Any]] | None:
+    maps = value if isinstance(value, list) else [value]
+    return maps if all(isinstance(each, dict) for each in maps) else None
+
+
+def _refused(file: str, found: str, wanted: str) -> InvalidWorkflow:
+    return InvalidWorkflow([Problem("file", found, wanted, at=Mark(file, 1, 1))])
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidWorkflow:
+    fix = ""
+    if path.parent.is_dir():
+        fix = did_you_mean(path.name, [each.name for each in path.parent.glob("*.y*ml")])
+    reason = "a folder" if path.is_dir() else (error.strerror or str(error)).lower()
+    return InvalidWorkflow([Problem(str(path), reason, "a workflow file (.yaml)", fix)])
+
+
+def places(data: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Every scalar in plain data with its place; used to look for references."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from places(value, (*place, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from places(value, (*place, index))
+    else:
+        yield place, data

@@ -1,0 +1,347 @@
+"""The cache of loaded components, and leases of them.
+
+A component is loaded once, whichever checkpoints it belongs to, and stays until room is needed.
+A lease is the right to use all components of one node: loading and pinning are one step, a leased
+component is never evicted, and a load that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sdgraph.memory import (
+    UNBOUND,
+    Budgets,
+    Demand,
+    Held,
+    Key,
+    Move,
+    Residence,
+    Resident,
+    Room,
+    Tier,
+    excess,
+    room_for,
+)
+from sdgraph.values import Checkpoint
+
+from . import checkpoint_files, devices
+from .checkpoint_files import Part
+from .component import Component as Component
+from .component import Models as Models
+from .component import Planned as Planned
+from .component import resident, source_of
+from .fingerprints import identity
+from .loader import Loader, load_or_say, load_quietly, refuse_device
+from .sizes import bytes_of
+
+Report = Callable[..., None]
+
+Watch = Callable[[Iterable[Component]], None]
+"""Hears what is held, each time that it changes, or who holds it; it must not raise."""
+
+Moves = Callable[[Sequence[Resident], Residence], Sequence[Move]]
+"""Says what is to be done to memory before components are leased, memory being so."""
+
+
+@dataclass
+class ModelCache:
+    """Loaded components within budgets; what goes is the plan's word, else recency decides.
+
+    `budgets` are bytes for the accelerator and for host memory; where one is None it is what the
+    probe says is free beside the components, less a reserve.
+    """
+
+    load: Loader = load_quietly
+    budgets: Budgets = UNBOUND
+    probe: devices.Probe = devices.free_bytes
+    reserve: int = 2 * 2**30
+    """Bytes kept free for what nodes do, on a tier without a budget."""
+    keep_alive: float | None = None
+    """Seconds that what nobody uses stays loaded after a run; None for good, 0 not at all.
+
+    With 0 it does not wait for the end of its run either: it goes before the next load.
+    """
+    watch: Watch = lambda held: None
+
+    def __post_init__(self) -> None:
+        self._components: OrderedDict[Key, Component] = OrderedDict()
+        self._lock = threading.RLock()
+        self._pins: frozenset[str] = frozenset()
+        self._timer: threading.Timer | None = None
+        self._runs = 0
+        """How many runs are going on."""
+
+    @contextmanager
+    def lease(
+        self,
+        parts: Mapping[str, Part],
+        device: str,
+        dtype: str,
+        report: Report | None = None,
+        *,
+        known: Mapping[str, Planned] | None = None,
+        moves: Moves | None = None,
+    ) -> Iterator[Models]:
+        """All of a node's components, loaded and pinned until the block ends.
+
+        `known` is what a plan has worked out, by name; `moves` its word on what goes. Raises
+        CheckpointError when one cannot be loaded, or a file of it has changed since the plan;
+        nothing stays pinned then.
+        """
+        held: dict[str, Component] = {}
+        with self._lock:
+            try:
+                wanted = self._wanted(parts, known or {}, device, dtype)
+                self._arrange(list(wanted.values()), parts.values(), device, moves, report)
+                for name, each in wanted.items():
+                    held[name] = self._components[each.key]
+                    held[name].leases += 1
+                    held[name].in_run = self._runs > 0
+                    self._components.move_to_end(each.key)
+                self._settle(device, report)
+            except BaseException:
+                self._unpin(held)
+                self._settle(device, report)
+                raise
+        try:
+            yield Models({name: held[name].module for name in parts}, device, dtype)
+        finally:
+            with self._lock:
+                self._unpin(held)
+                self._settle(device, report)
+
+    def room(self, device: str) -> Room:
+        """The bytes that components and nodes may take, as set or as far as the probe can see."""
+        accelerator, host = self.budgets.accelerator, self.budgets.host
+        if accelerator is None and device != "cpu":
+            accelerator = self._free(device, Tier.ACCELERATOR)
+        return Room(
+            Budgets(accelerator, self._free("cpu", Tier.HOST) if host is None else host),
+            self.budgets,
+            keeps=self.keep_alive != 0,
+        )
+
+    def residence(self, device: str, *, leased: bool = False) -> dict[Resident, Held]:
+        """What is in host memory and on a device, least recently used first.
+
+        What a person has pinned stays; so does, if asked for, what is leased just now.
+        """
+        with self._lock:
+            return {
+                each.resident: Held(each.tier, each.pinned or (leased and each.leases > 0))
+                for each in self._components.values()
+                if each.tier is Tier.HOST or each.key[2] == device
+            }
+
+    def loaded(self) -> tuple[Component, ...]:
+        """What is in memory, least recently used first."""
+        with self._lock:
+            return tuple(self._components.values())
+
+    def pin(self, checkpoint: Checkpoint | str) -> None:
+        """Keeps the components of a checkpoint once they are loaded, whatever room is wanted."""
+        self._pin(self._pins | {source_of(checkpoint)})
+
+    def unpin(self, checkpoint: Checkpoint | str) -> None:
+        """Takes a pin back."""
+        self._pin(self._pins - {source_of(checkpoint)})
+
+    def unload(
+        self, checkpoint: Checkpoint | str | None = None, report: Report | None = None
+    ) -> int:
+        """Drops what nobody holds or has pinned, of one checkpoint or of all; returns its bytes."""
+        with self._lock:
+            free = [each for each in self._components.values() if each.free]
+            if checkpoint is not None:
+                free = [each for each in free if each.is_of(source_of(checkpoint))]
+            self._perform([Move("drop", each.resident) for each in free], {}, report)
+            return sum(each.bytes for each in free)
+
+    @contextmanager
+    def during_run(self) -> Iterator[None]:
+        """For the time of a run: what it leases counts as its own until the block ends.
+
+        From then on `keep_alive` counts.
+        """
+        with self._lock:
+            self._runs += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._runs -= 1
+                if not self._runs:
+                    for each in self._components.values():
+                        each.in_run = False
+                    self.watch(self._components.values())
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.keep_alive is None:
+            return
+        self.expire()
+        left = [each.used_at for each in self.loaded() if each.free]
+        if left:
+            wait = max(0.0, min(left) + self.keep_alive - time.monotonic())
+            self._timer = threading.Timer(wait, self._rest)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def expire(self) -> None:
+        """Drops what nobody has used for as long as `keep_alive` says."""
+        with self._lock:
+            until = time.monotonic() - (self.keep_alive or 0)
+            old = [
+                each for each in self._components.values() if each.free and each.used_at <= until
+            ]
+            self._perform([Move("drop", each.resident) for each in old], {}, None)
+
+    def _pin(self, sources: frozenset[str]) -> None:
+        with self._lock:
+            self._pins = sources
+            for each in self._components.values():
+                each.pinned = any(map(each.is_of, sources))
+            self.watch(self._components.values())
+
+    def _free(self, device: str, tier: Tier) -> int | None:
+        """The bytes on a tier that are free, or taken by components, less the reserve."""
+        free = self.probe(device)
+        if free is None:
+            return None
+        here = [each for each in self._components.values() if each.tier is tier]
+        if tier is Tier.ACCELERATOR:
+            here = [each for each in here if each.key[2] == device]
+        return max(0, sum(each.bytes for each in here) + free - self.reserve)
+
+    def _wanted(
+        self, parts: Mapping[str, Part], known: Mapping[str, Planned], device: str, dtype: str
+    ) -> dict[str, Resident]:
+        """The components of parts, by name; refuses what cannot be or is not as it was planned."""
+        for part in parts.values():
+            refuse_device(part, "cpu" if part.on_host else device)
+        found = {
+            name: known[name].resident
+            if name in known
+            else resident(part, identity(part), device, dtype)
+            for name, part in parts.items()
+        }
+        for name, each in found.items():
+            if name in known and each.key not in self._components:
+                known[name].refuse_changed()
+        return found
+
+    def _arrange(
+        self,
+        wanted: Sequence[Resident],
+        parts: Iterable[Part],
+        device: str,
+        moves: Moves | None,
+        report: Report | None,
+    ) -> None:
+        """Makes room, and brings what is wanted to its home."""
+        residence = self.residence(device, leased=True)
+        # A component's size is known once it is loaded.
+        sized = {each.key: each for each in residence}
+        wanted = [sized.get(each.key, each) for each in wanted]
+        if moves is None:
+            chosen = room_for(Demand("", tuple(wanted)), device, self.room(device), residence)
+        else:
+            chosen = tuple(moves(wanted, residence))
+        self._perform(
+            chosen, {each.key: part for each, part in zip(wanted, parts, strict=True)}, report
+        )
+
+    def _settle(self, device: str, report: Report | None) -> None:
+        """Lets go what is above a budget that was set, now that sizes and holders are known."""
+        if self.budgets != UNBOUND:
+            self._perform(
+                excess(Room(self.budgets), self.residence(device, leased=True)), {}, report
+            )
+        self.watch(self._components.values())
+
+    def _perform(
+        self, moves: Sequence[Move], parts: Mapping[Key, Part], report: Report | None
+    ) -> None:
+        """Does what is to be done to memory, in that order: room is made before it is taken."""
+        freed: dict[str, bool] = {}
+        for kind, each in moves:
+            if kind in ("up", "load"):
+                _give_back(freed)
+            if kind == "load":
+                self._components[each.key] = self._load(each, parts[each.key], report)
+            elif kind == "drop":
+                gone = self._components.pop(each.key)
+                place = "cpu" if gone.parked else each.key[2]
+                freed[place] = gone.let_go() or freed.get(place, False)
+                _tell(report, "evicted", component=each.name, bytes=each.bytes)
+            else:
+                self._shift(self._components[each.key], kind == "down", report)
+                freed.setdefault(each.key[2], False)
+            self.watch(self._components.values())
+        _give_back(freed)
+
+    def _shift(self, component: Component, parked: bool, report: Report | None) -> None:
+        """Moves a component to host memory or back to its device."""
+        device = "cpu" if parked else component.key[2]
+        started = time.perf_counter()
+        try:
+            component.module.to(device)
+        except Exception:
+            # Some of its tensors have moved and some have not: nobody can use it any more.
+            del self._components[component.key]
+            raise
+        component.parked = parked
+        _tell(
+            report,
+            "moved",
+            component=component.name,
+            bytes=component.bytes,
+            device=device,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _load(self, wanted: Resident, part: Part, report: Report | None) -> Component:
+        _, dtype, device = wanted.key
+        started = time.perf_counter()
+        module = load_or_say(self.load, part, dtype, device)
+        size, read = bytes_of(module), checkpoint_files.size(part)
+        _tell(
+            report,
+            "loaded",
+            component=wanted.name,
+            bytes=size,
+            file_bytes=read,
+            device=device,
+            seconds=time.perf_counter() - started,
+        )
+        made = Component(wanted.key, wanted.name, module, size, read)
+        made.pinned = any(map(made.is_of, self._pins))
+        return made
+
+    def _unpin(self, held: dict[str, Component]) -> None:
+        """Lets go of what was leased."""
+        for component in held.values():
+            component.leases -= 1
+            component.used_at = time.monotonic()
+        held.clear()
+
+
+def _tell(report: Report | None, happened: str, **details: Any) -> None:
+    if report is not None:
+        report(happened, **details)
+
+
+def _give_back(freed: dict[str, bool]) -> None:
+    """Returns the memory of devices, each with whether something of it is still held."""
+    for device, held in freed.items():
+        devices.give_back(device, collect=held)
+    freed.clear()

@@ -1,0 +1,100 @@
+"""The hub: what of it is in the cache on this disk, and fetching what is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import expanded
+from sdgraph.values import Checkpoint
+
+from . import shipped
+
+
+def is_off() -> bool:
+    """Whether the environment forbids the hub."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
+
+
+def is_path(source: str) -> bool:
+    """Whether a source can only be a path, and no hub's name."""
+    return source.startswith((".", "/", "~")) or source.count("/") > 1
+
+
+def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
+    """The folder that a source names, or None where it names none, or one of the hub's revisions.
+
+    Raises CheckpointError where the hub's cache has a checkpoint of that name, with one of `names`.
+    """
+    path = expanded(source)
+    if not path.is_dir() or (revision is not None and not is_path(source)):
+        return None
+    try:
+        cached = None if is_path(source) else in_cache(source, None, names)
+    except CheckpointError:
+        return path
+    if cached is not None:
+        problem = Problem(
+            source,
+            f"the folder {path.absolute()}, and a checkpoint of that name from the hub",
+            "one checkpoint of a name",
+            f"write {path.absolute()} for the folder, or add `revision: main` for the hub's",
+        )
+        raise CheckpointError(problem)
+    return path
+
+
+def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
+    """The cached snapshot's folder that holds the first of `names` there is, or None.
+
+    Raises CheckpointError for a source that no hub could know.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        for name in names:
+            found = try_to_load_from_cache(source, name, revision=revision)
+            if isinstance(found, str):
+                return Path(found).parent
+    except HFValidationError:
+        problem = Problem(
+            repr(source),
+            "no folder here, and no hub's name",
+            "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
+            f"those that ship: {', '.join(shipped.names())}",
+        )
+        raise CheckpointError(problem) from None
+    return None
+
+
+def fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
+    """The folder with a checkpoint's configs and weights, from the hub where need be.
+
+    Weights are files of one suffix; of ".bin", which may be anything, those that are pickles.
+    """
+    from huggingface_hub import snapshot_download
+
+    variant = checkpoint.variant
+    stem = "*pytorch_model*" if suffix == ".bin" else "*"
+    weight = f"{stem}.{variant}*{suffix}" if variant else f"{stem}{suffix}"
+    below = f"{checkpoint.subfolder}/" if checkpoint.subfolder else ""
+    patterns = [f"{below}{each}" for each in ("*.json", "*.txt", "*.model", weight)]
+    skipped = ["safety_checker/*"] + ([] if variant else ["*.fp16.*", "*.non_ema.*"])
+    try:
+        found = snapshot_download(
+            checkpoint.source,
+            revision=checkpoint.revision,
+            allow_patterns=patterns,
+            ignore_patterns=skipped,
+        )
+    except Exception as error:
+        # The hub's client raises dozens of kinds (network, HTTP, gated, missing, disk).
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{checkpoint.source}: cannot be fetched from the hub ({reason}); check the name and "
+            "the network, log in if it is gated, or name a local folder"
+        ) from error
+    return Path(found) / below

@@ -1,0 +1,279 @@
+"""A component from its folder, by the library and class that its checkpoint names."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from sdgraph.errors import CheckpointError, OutOfMemory, Problem, out_of_memory
+from sdgraph.values import QUANTIZATIONS, Lora
+
+from . import checkpoint_files, devices, lora_files
+from .checkpoint_files import Part
+
+Loader = Callable[[Part, str, str], Any]
+"""Loads a part in a dtype onto a device."""
+
+# One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
+_one_at_a_time = threading.Lock()
+
+_PATTERNS = 8192
+
+
+def load_or_say(load: Loader, part: Part, dtype: str, device: str) -> Any:
+    """What a loader loads; raises CheckpointError, or OutOfMemory, whatever it raises."""
+    try:
+        with _one_at_a_time:
+            return load(part, dtype, device)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # Frames of the failed load hold tensors; `from None` with a text lets them go.
+        error.__traceback__ = None
+        if (said := out_of_memory(error)) is not None:
+            raise OutOfMemory(said) from None
+        # The libraries raise many kinds for a damaged file.
+        raise CheckpointError(
+            f"{part}: cannot be loaded ({type(error).__name__}: {error}); the files may be "
+            "damaged or of another kind"
+        ) from None
+
+
+def load_quietly(part: Part, dtype: str, device: str) -> Any:
+    """What `load_part` loads, with the libraries' bars and advice kept off the terminal."""
+    with quiet(), _uncollected(), _patterns_kept():
+        return load_part(part, dtype, device)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Holds off the garbage collector, which finds nothing among what is being built.
+
+    A module is some ten thousand objects, enough to send it over the whole heap more than once.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@contextmanager
+def _patterns_kept() -> Iterator[None]:
+    """Lets Python remember as many regular expressions as a text encoder has tensors.
+
+    transformers makes one for each, some of them alike in every encoder of a kind; of the 512 that
+    Python remembers, none is left when the next is loaded. Where its cache has another name, they
+    are made anew each time, as before.
+    """
+    limit = getattr(re, "_MAXCACHE", None)
+    if limit is None:
+        yield
+        return
+    re._MAXCACHE = max(limit, _PATTERNS)  # type: ignore[attr-defined]  # it has no public name
+    try:
+        yield
+    finally:
+        re._MAXCACHE = limit  # type: ignore[attr-defined]
+
+
+def load_part(part: Part, dtype: str, device: str) -> Any:
+    """A component from its checkpoint by the library and class the checkpoint names.
+
+    Models come in `dtype` on `device`, in evaluation mode and frozen. Pickles are refused unless
+    they are allowed, and then the libraries make tensors of them and nothing else. Of an adapter it
+    is the path of its file.
+    """
+    if isinstance(part.checkpoint, Lora):
+        return lora_files.fetched(part.checkpoint)
+    root = checkpoint_files.weights(part.checkpoint)
+    library, name = checkpoint_files.class_of(part)
+    folder = root / part.folder
+    if "Tokenizer" in name:
+        return _load_tokenizer(_class(part, library, name), folder)
+    if name.removesuffix("Fast").endswith(
+        ("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")
+    ):
+        return _load_processor(part, folder)
+    pickled = any(path.suffix != ".safetensors" for path in checkpoint_files.files(part))
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
+    if part.checkpoint.variant:
+        options["variant"] = part.checkpoint.variant
+    if part.quantization:
+        refuse_device(part, device)
+        options["quantization_config"] = _quantization(part.quantization, dtype)
+    cls = _class(part, library, name)
+    module = None if pickled or part.quantization else _built(cls, part, folder, dtype)
+    if part.quantization:
+        module = cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
+    elif module is None:
+        module, told = cls.from_pretrained(
+            folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
+        )
+        _refuse_missing(part, name, sorted(told["missing_keys"]))
+    if part.casting:
+        _cast_by_layer(module, part, dtype)
+    if device != "cpu" and not _stays(part):
+        module = module.to(device)
+    return module.requires_grad_(False)
+
+
+def _refuse_missing(part: Part, name: str, missing: list[str]) -> None:
+    """Raises CheckpointError for weights without all that a module has: it would be random there.
+
+    Of classes that pipelines compute with. Some that recognise things have layers that are never
+    read, and checkpoints without them.
+    """
+    import diffusers
+
+    if missing and (hasattr(diffusers, name) or name.startswith("CLIP")):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        problem = Problem(
+            str(part),
+            f"weights without {missing[0]}{more}",
+            f"all that a {name} has",
+            "fetch or copy the checkpoint again; config and weights may be of different models",
+        )
+        raise CheckpointError(problem)
+
+
+def _built(cls: Any, part: Part, folder: Path, dtype: str) -> Any:
+    """What diffusers' `from_pretrained` loads, in two thirds of its time; None if it is to load it.
+
+    That is where weights and modules do not match name by name, for it renames those of older
+    versions; where they lie in several files; and where some stay in float32.
+    """
+    import diffusers
+
+    weights = checkpoint_files.files(part)
+    if len(weights) != 1 or not issubclass(cls, diffusers.ModelMixin) or cls._keep_in_fp32_modules:
+        return None
+    from accelerate import init_empty_weights
+    from safetensors.torch import load_file
+    from transformers.initialization import no_init_weights
+
+    wanted = devices.torch_dtype(dtype)
+    state = load_file(weights[0])
+    with init_empty_weights(), no_init_weights():
+        module = cls.from_config(cls.load_config(folder, local_files_only=True))
+    own = module.state_dict()
+    if any(each.shape != getattr(state.get(name), "shape", None) for name, each in own.items()):
+        return None
+    if own.keys() != state.keys():
+        return None
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            state[name] = tensor.to(wanted)
+    module.load_state_dict(state, assign=True)
+    module.register_to_config(_name_or_path=folder)
+    return module.eval()
+
+
+def refuse_device(part: Part, device: str) -> None:
+    """Raises CheckpointError where a device cannot hold a part as its checkpoint asks."""
+    if _stays(part) and device.partition(":")[0] != "cuda":
+        found = f"quantization {part.quantization} on {device}"
+        wanted = "cuda, the one device that bitsandbytes quantizes on, without offload"
+        fix = "leave the quantization out, or take int8wo or float8wo of torchao"
+        raise CheckpointError(Problem(part.checkpoint.source, found, wanted, fix))
+
+
+def _stays(part: Part) -> bool:
+    """Whether a part is loaded onto its device and cannot be moved."""
+    return part.quantization is not None and QUANTIZATIONS[part.quantization] == "bitsandbytes"
+
+
+def _quantization(name: str, dtype: str) -> Any:
+    """diffusers' config for quantizing while a component loads."""
+    import diffusers
+
+    if name == "int8":
+        return diffusers.BitsAndBytesConfig(load_in_8bit=True)
+    if name in ("nf4", "fp4"):
+        return diffusers.BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=name,
+            bnb_4bit_compute_dtype=devices.torch_dtype(dtype),
+        )
+    quantization = import_module("torchao.quantization")
+    kinds = {"int8wo": "Int8WeightOnlyConfig", "float8wo": "Float8WeightOnlyConfig"}
+    return diffusers.TorchAoConfig(getattr(quantization, kinds[name])())
+
+
+def _cast_by_layer(module: Any, part: Part, dtype: str) -> None:
+    import torch
+
+    module.enable_layerwise_casting(
+        storage_dtype=getattr(torch, str(part.casting)), compute_dtype=devices.torch_dtype(dtype)
+    )
+
+
+def _class(part: Part, library: str, name: str) -> Any:
+    found = getattr(import_module(library), name, None)
+    if found is None:
+        raise CheckpointError(
+            f"{part}: {library} has no class {name}; a newer {library} may have it"
+        )
+    return found
+
+
+def _load_tokenizer(cls: Any, folder: Path) -> Any:
+    made = cls.from_pretrained(folder, local_files_only=True)
+    if made.model_max_length > 1_000_000:
+        # A tokenizer without a maximum length overflows when a pipeline pads; 77 is CLIP's.
+        made.model_max_length = 77
+    return made
+
+
+def _load_processor(part: Part, folder: Path) -> Any:
+    """An image processor that works without torchvision, also under its class's old name."""
+    import transformers
+
+    own = checkpoint_files.config(part.checkpoint, part.folder, "preprocessor_config.json") or {}
+    named = str(own.get("image_processor_type") or own.get("feature_extractor_type") or "")
+    stem = (
+        named.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
+    )
+    cls = getattr(transformers, f"{stem}Pil", None) or getattr(transformers, stem, None)
+    if cls is None or not stem:
+        raise CheckpointError(f"{part}: transformers has no image processor {named or 'named'}")
+    return cls.from_pretrained(folder, local_files_only=True)
+
+
+def _only_errors(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the libraries' loading bars and advice to script authors off the terminal.
+
+    By a filter on their handlers: changing a level costs half a millisecond, each way.
+    """
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    libraries = (of_diffusers, of_transformers)
+    for library in libraries:
+        library.disable_progress_bar()
+    names = ("diffusers", "transformers")
+    handlers = [handler for name in names for handler in logging.getLogger(name).handlers]
+    before = [list(handler.filters) for handler in handlers]
+    for handler in handlers:
+        handler.filters = [_only_errors]
+    try:
+        yield
+    finally:
+        for handler, filters in zip(handlers, before, strict=True):
+            handler.filters = filters
+        for library in libraries:
+            library.enable_progress_bar()

@@ -1,0 +1,174 @@
+"""What one `INPUT=VALUE` of the command line means: one value, or several for a sweep.
+
+`1..50` and `0.1..0.9..0.2` are ranges of numbers, `[a, b]` is a list, `@prompts.txt` a file with a
+value on each line, `@photos/` a folder of pictures, `photos/*.png` the files of that form. No
+declared type is itself a list, so brackets always enumerate; were one, `[[1, 2]]` would be one
+list. A list of one is that value as it stands, and no sweep: so `['@home']` is the text `@home`.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sdgraph.errors import InvalidWorkflow, Problem
+from sdgraph.files import expanded
+from sdgraph.graph import describe
+from sdgraph.language import Input, rebased
+from sdgraph.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+
+MAX_VALUES = 100_000
+"""How many values one input may go through, and how many variants a sweep may have."""
+
+MAX_BYTES = 32 * 2**20
+
+_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?"
+_RANGE = re.compile(rf"\s*({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?\s*\Z")
+
+
+@dataclass(frozen=True)
+class Several:
+    """Values that a sweep goes through, in order; there is at least one."""
+
+    values: tuple[Any, ...]
+
+
+def read(declared: Input, text: str) -> Any:
+    """The value that a text means for an input, or Several; raises InvalidWorkflow.
+
+    Paths come out whole: those in a file of values are relative to it, others to the current
+    folder.
+    """
+    if text.startswith("[") and text.rstrip().endswith("]"):
+        items = _items(declared, text)
+        if len(items) == 1:
+            return _one(declared, items[0])
+        return _several(declared, text, (_one(declared, item) for item in items))
+    if text.startswith("@"):
+        return _named(declared, text)
+    if declared.type in ("int", "float") and ".." in text:
+        return _several(declared, text, _range(declared, text))
+    if declared.is_path(text) and re.search(r"[*?]", text) and not expanded(text).exists():
+        found = sorted(glob.glob(str(expanded(text)), recursive=True))  # noqa: PTH207  ~/x is whole
+        files = (Path(each).absolute() for each in found if Path(each).is_file())
+        return _several(declared, text, files)
+    return _one(declared, text)
+
+
+def named_by(given: Sequence[str]) -> set[Path]:
+    """The files and folders that some `INPUT=VALUE` take their values from, whole."""
+    texts = [assignment.partition("=")[2] for assignment in given]
+    found = [text[1:] for text in texts if text.startswith("@") and text != "@"]
+    found += [str(Path(text).parent) for text in texts if re.search(r"[*?]", text)]
+    return {expanded(text).absolute() for text in found if not re.search(r"[*?]", text)}
+
+
+def _several(declared: Input, text: str, values: Iterator[Any]) -> Several:
+    taken = []
+    for value in values:
+        taken.append(value)
+        if len(taken) > MAX_VALUES:
+            raise _refused(declared, f"{text}: more than {MAX_VALUES:,} values", "fewer values")
+    if not taken:
+        kind = "no file" if declared.is_path(text) else "no value"
+        raise _refused(declared, f"{text}, which is {kind}", "at least one")
+    return Several(tuple(taken))
+
+
+def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
+    """The value of a text; a path is made whole from `folder`, where one is given."""
+    try:
+        value = declared.read(text)
+    except ValueError as error:
+        raise _refused(declared, describe(text), str(error)) from None
+    if folder is not None and declared.is_path(value):
+        return folder / expanded(value)
+    if folder is not None and declared.type == "Checkpoint":
+        return rebased(value, folder)
+    return value
+
+
+def _items(declared: Input, text: str) -> list[str]:
+    """The texts in a YAML list of plain values, as they are written."""
+    fix = f"for the text itself write {declared.name}=['…']" if declared.type == "str" else ""
+    try:
+        events = list(yaml.parse(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        reason = getattr(error, "problem", None) or "no YAML"
+        raise _refused(declared, f"{text}: {reason}", "a list such as [a, b]", fix) from None
+    items = events[3:-3]
+    plain = all(
+        isinstance(each, yaml.ScalarEvent) and each.tag is None and each.anchor is None
+        for each in items
+    )
+    if not plain or not isinstance(events[2], yaml.SequenceStartEvent):
+        raise _refused(declared, text, "a list of plain values, such as [a, b]", fix)
+    return [each.value for each in items if isinstance(each, yaml.ScalarEvent)]
+
+
+def _range(declared: Input, text: str) -> Iterator[int | float]:
+    """The numbers from the first to the last, both among them where the step meets it."""
+    match = _RANGE.match(text)
+    wanted = "a range FIRST..LAST or FIRST..LAST..STEP, such as 1..50 or 0.1..0.9..0.2"
+    if match is None:
+        raise _refused(declared, describe(text), wanted)
+    first, last = Decimal(match[1]), Decimal(match[2])
+    whole = first == first.to_integral() and last == last.to_integral()
+    if match[3] is None and not whole:
+        raise _refused(declared, text, f"{wanted}; with fractions it needs a step")
+    step = Decimal(match[3]) if match[3] else Decimal(1)
+    if step <= 0:
+        fix = "the way is that from the first to the last"
+        raise _refused(declared, f"{text}, a step of {step}", "a step above 0", fix)
+    if declared.type == "int" and not (whole and step == step.to_integral()):
+        raise _refused(declared, text, "whole numbers, for a whole number is wanted")
+    count = int(abs(last - first) / step) + 1
+    way = step if last >= first else -step
+    kind = int if declared.type == "int" else float
+    return (kind(first + way * n) for n in range(count))
+
+
+def _named(declared: Input, text: str) -> Several:
+    """The values in the file, or the pictures in the folder, that stands after the @."""
+    fix = f"for the text itself write {declared.name}=['{text}']"
+    if text == "@":
+        raise _refused(declared, "no name after the @", "a file or a folder", fix)
+    path = expanded(text[1:]).absolute()
+    if path.is_dir():
+        if not declared.is_path(text):
+            wanted = f"a file with one value on each line, for an input of type {declared.type}"
+            raise _refused(declared, f"the folder {text[1:]}", wanted)
+        return _several(declared, text, iter(_media_in(path, declared)))
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _refused(declared, f"{text[1:]}, {path.stat().st_size} bytes", "a smaller file")
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise _refused(declared, f"{text[1:]}: not UTF-8", "UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise _refused(declared, f"{text[1:]}: {reason}", "a file", fix) from None
+    told = (line.strip() for line in lines)
+    values = (_one(declared, line, path.parent) for line in told if line and line[0] != "#")
+    return _several(declared, text, values)
+
+
+def _media_in(folder: Path, declared: Input) -> list[Path]:
+    """The pictures in a folder, or the videos for an input of videos, by name; no hidden file."""
+    suffixes = VIDEO_SUFFIXES if declared.type == "Video" else PICTURE_SUFFIXES
+    return sorted(
+        each
+        for each in folder.iterdir()
+        if each.suffix.lower() in suffixes and not each.name.startswith(".") and each.is_file()
+    )
+
+
+def _refused(declared: Input, found: str, wanted: str, fix: str = "") -> InvalidWorkflow:
+    return InvalidWorkflow([Problem(f"inputs.{declared.name}", found, wanted, fix)])

@@ -1,0 +1,88 @@
+"""Whether a sweep is to go on, asked once it is known how long it takes."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from sdgraph import events
+from sdgraph.formatting import count_words, seconds_words
+from sdgraph.graph import Node, plain_name
+
+from .sweep import Sweep
+
+MANY = 100
+"""More variants than this are asked about."""
+
+LONG = 600.0
+"""More seconds than this, too."""
+
+WAIT = 30.0
+"""If the first variant takes longer than this, what is known by then must do."""
+
+
+class Asking:
+    """Listens to a run and asks once, when the first variant is there; a no ends the run.
+
+    It asks where the variants are more than MANY or the estimate is above LONG. Nothing is
+    known of seconds before something has run, so nothing is said of them before.
+    """
+
+    def __init__(self, sweep: Sweep, ask: Callable[[str], bool]) -> None:
+        self._sweep = sweep
+        self._ask = ask
+        self._asked = False
+        self._nodes = {name: node for node, name in sweep.graph.names.items()}
+        self._first = set(sweep.targets[0].values())
+        self._left = Counter(plain_name(sweep.graph.names[node]) for node in sweep.graph.nodes)
+        self._seconds: dict[str, list[float]] = {}
+        self._loading = 0.0
+        self._began: float | None = None
+
+    def __call__(self, event: events.Event) -> None:
+        """Takes one event; raises KeyboardInterrupt where the answer is no."""
+        if self._asked:
+            return
+        if isinstance(event, events.NodeStarted) and self._began is None:
+            self._began = event.at
+        elif isinstance(event, events.Loaded):
+            self._loading += event.seconds
+        elif isinstance(event, events.NodeFinished):
+            self._finished(event)
+        due = not self._first or (self._began is not None and event.at - self._began > WAIT)
+        # In another thread a question could not be ended by Ctrl-C; the next event will do.
+        if due and self._seconds and threading.current_thread() is threading.main_thread():
+            self._decide(event.at - (self._began or 0.0))
+
+    def _finished(self, event: events.NodeFinished) -> None:
+        node, name = self._nodes[event.node], plain_name(event.node)
+        seconds = event.seconds
+        if _loads(node):  # what is loaded once is no measure of what comes
+            seconds, self._loading = max(0.0, seconds - self._loading), 0.0
+        self._seconds.setdefault(name, []).append(seconds)
+        self._left[name] -= 1
+        self._first.discard(node)
+
+    def _decide(self, passed: float) -> None:
+        self._asked = True
+        seconds = sum(
+            self._left[name] * sum(each) / len(each) for name, each in self._seconds.items()
+        )
+        count = len(self._sweep.variants)
+        if count <= MANY and seconds <= LONG:
+            return
+        least = any(left and name not in self._seconds for name, left in self._left.items())
+        about = "at least" if least else "about"
+        question = (
+            f"{count_words(count, 'variant')}, {count_words(sum(self._left.values()), 'node')} "
+            f"still to run; {seconds_words(passed)} so far, {about} "
+            f"{seconds_words(seconds)} more. Go on?"
+        )
+        if not self._ask(question):
+            raise KeyboardInterrupt
+
+
+def _loads(node: Node[Any]) -> bool:
+    return "models" in type(node).definition.services

@@ -1,0 +1,170 @@
+"""What became of each variant of a sweep, told by the events of its run; and a table of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from sdgraph import events
+from sdgraph.errors import MediaError, Problem
+from sdgraph.graph import Node, ancestry, describe
+
+from .sweep import Sweep
+
+TABLES = (".csv", ".jsonl")
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """One variant: what it was given and what it made."""
+
+    number: int
+    inputs: Mapping[str, Any]
+    """Every input of the workflow, also those left at their defaults."""
+    state: Literal["done", "failed", "not done"]
+    files: tuple[str, ...]
+    seconds: float
+    """Of its nodes; those that it shares with variants before it count there."""
+    seeds: tuple[int, ...]
+    error: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What its targets made, by their names in the workflow."""
+
+    def row(self) -> dict[str, Any]:
+        """The record as plain data: number, state, inputs, files, seconds, seed, error."""
+        seed = self.seeds[0] if len(self.seeds) == 1 else list(self.seeds)
+        row = {"number": self.number, "state": self.state, "seed": seed or None}
+        row |= {name: _plain(value) for name, value in self.inputs.items()}
+        return {
+            **row,
+            "files": list(self.files),
+            "seconds": round(self.seconds, 3),
+            "error": self.error,
+        }
+
+
+class Account:
+    """Listens to the run of a sweep, and makes a record of each variant when it is done."""
+
+    def __init__(
+        self, sweep: Sweep, on_record: Callable[[VariantRecord], object] | None = None
+    ) -> None:
+        self._sweep = sweep
+        self._on_record = on_record
+        self._nodes = {name: node for node, name in sweep.graph.names.items()}
+        self._left = [len(set(targets.values())) for targets in sweep.targets]
+        self._targets = {node for targets in sweep.targets for node in targets.values()}
+        self._seconds: dict[Node[Any], float] = {}
+        self._files: dict[Node[Any], str] = {}
+        self._failed: dict[Node[Any], str] = {}
+        self._told: set[int] = set()
+
+    def __call__(self, event: events.Event) -> None:
+        """Takes one event of the run."""
+        if isinstance(event, events.NodeFinished):
+            node = self._nodes[event.node]
+            self._seconds[node] = event.seconds
+            if event.file is not None:
+                self._files[node] = event.file
+            self._done(node)
+        elif isinstance(event, events.Reused):
+            self._done(self._nodes[event.node])
+        elif isinstance(event, events.NodeFailed):
+            self._failed[self._nodes[event.node]] = event.message
+
+    def finish(self) -> None:
+        """Tells of the variants that were not made."""
+        for place in range(len(self._left)):
+            if place not in self._told:
+                self._tell(place)
+
+    def _done(self, node: Node[Any]) -> None:
+        for place in self._sweep.needed[node] if node in self._targets else ():
+            self._left[place] -= 1
+            if not self._left[place]:
+                self._tell(place)
+
+    def _tell(self, place: int) -> None:
+        self._told.add(place)
+        if self._on_record is not None:
+            self._on_record(self.record(place))
+
+    def record(self, place: int) -> VariantRecord:
+        """The record of one variant as far as it is known now."""
+        variant, targets = self._sweep.variants[place], self._sweep.targets[place].values()
+        nodes = ancestry(*targets)
+        errors = [self._failed[node] for node in nodes if node in self._failed]
+        own = (node for node in nodes if self._sweep.needed[node][0] == place)
+        return VariantRecord(
+            variant.number,
+            {
+                name: variant.inputs.get(name, declared.default)
+                for name, declared in self._sweep.inputs.items()
+            },
+            "failed" if errors else "not done" if self._left[place] else "done",
+            tuple(self._files[node] for node in targets if node in self._files),
+            sum(self._seconds.get(node, 0.0) for node in own),
+            _seeds(nodes),
+            errors[0] if errors else "",
+        )
+
+
+@contextmanager
+def table(path: Path, inputs: Mapping[str, Any]) -> Iterator[Callable[[VariantRecord], None]]:
+    """What writes records to a table, each at once: CSV, or JSON lines, as the suffix says.
+
+    The workflow's inputs are columns. Raises MediaError where the table cannot be written.
+    """
+    if path.suffix.lower() not in TABLES:
+        wanted = f"a name that ends in {' or '.join(TABLES)}"
+        raise MediaError(Problem("--table", str(path), wanted))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        out = path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        found = f"{path}: {(error.strerror or str(error)).lower()}"
+        raise MediaError(Problem("--table", found, "a file that can be written")) from error
+    with out:
+        yield _json_rows(out) if path.suffix.lower() == ".jsonl" else _csv_rows(out, inputs)
+
+
+def _json_rows(out: TextIO) -> Callable[[VariantRecord], None]:
+    def write(record: VariantRecord) -> None:
+        out.write(json.dumps(record.row(), ensure_ascii=False) + "\n")
+        out.flush()
+
+    return write
+
+
+def _csv_rows(out: TextIO, inputs: Mapping[str, Any]) -> Callable[[VariantRecord], None]:
+    columns = dict.fromkeys(("number", "state", "seed", *inputs, "files", "seconds", "error"))
+    rows = csv.DictWriter(out, list(columns))
+    rows.writeheader()
+
+    def write(record: VariantRecord) -> None:
+        rows.writerow({name: _cell(value) for name, value in record.row().items()})
+        out.flush()
+
+    return write
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    plain = value is None or isinstance(value, str | int | float | bool | dict)
+    return value if plain else describe(value)
+
+
+def _seeds(nodes: list[Node[Any]]) -> tuple[int, ...]:
+    """The seeds of some nodes, each once."""
+    found = (getattr(node, "seed", None) for node in nodes)
+    return tuple(dict.fromkeys(seed for seed in found if type(seed) is int))

@@ -1,0 +1,197 @@
+"""Where weights come from: checkpoints and adapters, named but not yet looked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from pathlib import PurePath
+from typing import Any, ClassVar, Self
+
+from sdgraph.errors import did_you_mean
+
+from .value import Value, digest, refuse_value
+
+_DTYPES = ("float32", "float16", "bfloat16")
+
+QUANTIZATIONS: dict[str, str] = {
+    "int8": "bitsandbytes",
+    "nf4": "bitsandbytes",
+    "fp4": "bitsandbytes",
+    "int8wo": "torchao",
+    "float8wo": "torchao",
+}
+"""How linear layers can be quantized, each with the package that does it.
+
+LLM.int8() (Dettmers et al. 2022), 4-bit NormalFloat and float (Dettmers et al. 2023); weights alone
+as int8 and as float8.
+"""
+
+
+class Checkpoint(Value):
+    """Where weights come from: a hub id, a folder, or a shipped one such as "tiny/inpaint".
+
+    `dtype` is "float32", "float16" or "bfloat16"; None leaves it to the device. `quantization` is
+    one of `QUANTIZATIONS`, for the linear layers of its U-Net; None leaves them whole. `subfolder`
+    is where in that source it lies; None is the top.
+    """
+
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "source",
+        "revision",
+        "variant",
+        "dtype",
+        "quantization",
+        "subfolder",
+    )
+
+    source: str
+    revision: str | None
+    variant: str | None
+    dtype: str | None
+    quantization: str | None
+    subfolder: str | None
+
+    def __init__(
+        self,
+        source: str | PurePath,
+        *,
+        revision: str | None = None,
+        variant: str | None = None,
+        dtype: str | None = None,
+        quantization: str | None = None,
+        subfolder: str | None = None,
+    ) -> None:
+        words = {"dtype": dtype, "quantization": quantization}
+        self._name(source, revision=revision, variant=variant, subfolder=subfolder, **words)
+        if subfolder is not None and not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", subfolder)):
+            wanted = "a folder in the source, such as 'models/image_encoder', or nothing"
+            refuse_value("Checkpoint.subfolder", repr(subfolder), wanted)
+        for name, known in (("dtype", _DTYPES), ("quantization", tuple(QUANTIZATIONS))):
+            word = words[name]
+            if word is not None and word not in known:
+                wanted, fix = f"one of {', '.join(known)}", did_you_mean(word, known)
+                refuse_value(f"Checkpoint.{name}", repr(word), wanted, fix)
+
+    def _name(self, source: str | PurePath, **words: str | None) -> None:
+        """Sets the source and the fields that are one word each; refuses what is none."""
+        kind = type(self).__name__
+        source = str(source) if isinstance(source, PurePath) else source
+        if not isinstance(source, str) or not source.strip():
+            wanted = "a hub id such as 'stabilityai/sdxl-turbo', or a folder"
+            refuse_value(f"{kind}.source", repr(source), wanted)
+        for name, word in words.items():
+            if word is not None and not (isinstance(word, str) and re.fullmatch(r"\S+", word)):
+                refuse_value(f"{kind}.{name}", repr(word), "one word, or nothing")
+        self.__dict__.update(source=source, **words)
+
+    @classmethod
+    def parse(cls, data: object) -> Self:
+        """The checkpoint that `data` is or describes: a source, or a mapping of the fields."""
+        if isinstance(data, cls):
+            return data
+        if isinstance(data, str | PurePath):
+            return cls(data)
+        if not isinstance(data, Mapping) or "source" not in data:
+            fix = f"write the source alone, or {{source: …, {cls.FIELDS[2]}: …}}"
+            refuse_value(cls.__name__, repr(data), "a source, or a mapping that has one", fix)
+        for key in data:
+            if key not in cls.FIELDS:
+                fix = did_you_mean(str(key), cls.FIELDS)
+                wanted = f"one of {', '.join(cls.FIELDS)}"
+                refuse_value(f"{cls.__name__}.{key}", "an unknown key", wanted, fix)
+        return cls(**data)
+
+    def in_dtype(self, dtype: str | None) -> Checkpoint:
+        """The same weights in another dtype; None leaves it to the device."""
+        return Checkpoint(**{**self._set(), "dtype": dtype})
+
+    def as_data(self) -> str | dict[str, Any]:
+        """What `parse` takes back: the source, or a dict of the fields when others are set."""
+        fields = self._set()
+        return fields if len(fields) > 1 else self.source
+
+    def _set(self) -> dict[str, Any]:
+        return {name: value for name in self.FIELDS if (value := getattr(self, name)) is not None}
+
+    @cached_property
+    def content(self) -> str:
+        return digest(repr((type(self).__name__, self.as_data())).encode())
+
+    def __repr__(self) -> str:
+        others = [(name, value) for name, value in self._set().items() if name != "source"]
+        named = (f"{name}={value!r}" for name, value in others)
+        return f"{type(self).__name__}({', '.join([repr(self.source), *named])})"
+
+
+class Lora(Checkpoint):
+    """An adapter (LoRA, Hu et al. 2021): a folder, a safetensors file or a hub id, and its scale.
+
+    `file` names one of several in a folder or on the hub; without it that is the name diffusers
+    writes, or in a folder the only one there is. `scale` is any finite number: 1 is as it was
+    trained, 0 leaves it out, below 0 turns it round.
+    """
+
+    FIELDS: ClassVar[tuple[str, ...]] = ("source", "revision", "file", "scale")
+
+    file: str | None
+    scale: float
+
+    def __init__(
+        self,
+        source: str | PurePath,
+        *,
+        scale: float = 1.0,
+        file: str | None = None,
+        revision: str | None = None,
+    ) -> None:
+        self._name(
+            source, revision=revision, variant=None, dtype=None, quantization=None, subfolder=None
+        )
+        if type(scale) not in (int, float) or not isfinite(scale):
+            refuse_value("Lora.scale", repr(scale), "a finite number", "1 is as it was trained")
+        if file is not None and not (isinstance(file, str) and file.endswith(".safetensors")):
+            refuse_value("Lora.file", repr(file), "the name of a safetensors file, or nothing")
+        self.__dict__.update(file=file, scale=float(scale))
+
+    @property
+    def unscaled(self) -> Lora:
+        """The same weights at a scale of 1: what is found, fetched and shared."""
+        return Lora(self.source, file=self.file, revision=self.revision)
+
+    def _set(self) -> dict[str, Any]:
+        fields = super()._set()
+        return fields if self.scale != 1 else {k: v for k, v in fields.items() if k != "scale"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a checkpoint: a folder of its own, or the whole ("") of a single model."""
+
+    checkpoint: Checkpoint
+    folder: str = ""
+    on_host: bool = False
+    """Whether it is kept in host memory, for nodes that move it to the device themselves."""
+    processor: bool = False
+    """Whether it is what prepares pictures for a single model, and not the model."""
+    tokenizer: bool = False
+    """Whether it is what prepares words for a single model, and not the model."""
+    casting: str | None = None
+    """The dtype its layers are kept in, cast to the other for computing; None keeps that one."""
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it prepares what a single model reads, and so has no weights."""
+        return self.processor or self.tokenizer
+
+    @property
+    def quantization(self) -> str | None:
+        """How its weights are quantized: as the checkpoint says, for a U-Net alone."""
+        return self.checkpoint.quantization if self.folder == "unet" else None
+
+    def __str__(self) -> str:
+        named = getattr(self.checkpoint, "file", None) or self.folder
+        name = named or ("processor" if self.processor else "tokenizer" if self.tokenizer else "")
+        return f"{self.checkpoint.source}/{name}" if name else self.checkpoint.source

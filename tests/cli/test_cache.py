@@ -1,0 +1,197 @@
+"""The command line remembers results, shows and prunes them, and says why a node ran."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sdgraph.cli import main
+from sdgraph.store import Shelf
+
+from .test_cli import TOYS, Said
+
+FLOW = """\
+inputs: {grey: 40}
+nodes:
+  square: {type: ToySquare, grey: $inputs.grey, size: 16}
+  edges: {type: ToyEdges, image: $square}
+  result: {type: ToySave, image: $edges, path: out.png}
+"""
+BROKEN = (
+    FLOW
+    + "  boom: {type: ToyBoom, image: $edges}\n  lost: {type: ToySave, image: $boom, path: l.png}\n"
+)
+
+
+class Here:
+    """A folder with workflows, and the command line in it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Said:
+        toys = [] if arguments[0] == "cache" else ["--nodes", TOYS]
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, *toys])
+        said = self._capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, said.out, said.err)
+
+    def ran(self, *arguments: str) -> list[str]:
+        """The nodes that a run of the flow ran."""
+        return re.findall(r"^(\w+) +Toy", self("run", "flow.yaml", *arguments).out, re.MULTILINE)
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Here:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    return Here(tmp_path, capsys)
+
+
+def shelf(home: Path) -> Shelf:
+    return Shelf(home / "results")
+
+
+def test_a_second_run_does_only_what_has_an_effect(here: Here) -> None:
+    assert here.ran() == ["square", "edges", "result"]
+    (here.folder / "out.png").unlink()
+    assert here.ran() == ["result"] and (here.folder / "out.png").exists()
+    assert here.ran("grey=41") == ["square", "edges", "result"]
+    assert here.ran("--set", "edges.low=9") == ["edges", "result"]
+    assert here.ran("--set", "square.cache=false") == ["square", "result"]
+    assert here.ran("--no-cache") == ["square", "edges", "result"]
+
+
+def test_without_the_cache_nothing_is_kept(here: Here, own_home: Path) -> None:
+    here.ran("--no-cache")
+    assert list(shelf(own_home).entries()) == [] and "0 results" in here("cache").out
+
+
+def test_a_plan_says_what_is_remembered(here: Here) -> None:
+    assert "remembered" not in here("plan", "flow.yaml").out
+    here.ran()
+    said = here("plan", "flow.yaml").out
+    assert re.search(r"edges +ToyEdges +remembered", said) and "square" not in said
+    assert "1 result remembered, 1 node not needed" in said
+    assert "remembered" not in here("plan", "flow.yaml", "--no-cache").out
+
+
+def test_a_run_explains_each_node(here: Here) -> None:
+    here.ran()
+    said = here("run", "flow.yaml", "--explain", "--set", "edges.low=9").out
+    assert re.search(r"^square +reused +the same was computed before", said, re.MULTILINE)
+    assert re.search(r"^edges +ran +its fields, files", said, re.MULTILINE)
+    assert re.search(r"^result +ran +it has an effect", said, re.MULTILINE)
+
+
+def test_keep_going_tells_every_failure_and_how_to_go_on(here: Here) -> None:
+    said = here("run", "broken.yaml", "--keep-going")
+    assert said.code == 1 and (here.folder / "out.png").exists()
+    assert "boom: RuntimeError: the toy broke" in said.err
+    assert said.err.rstrip().endswith(f"sdgraph run broken.yaml --keep-going --nodes {TOYS}")
+    assert re.search(r"^lost +left out: it needs boom$", said.out, re.MULTILINE)
+
+
+def test_a_failure_is_explained_too(here: Here) -> None:
+    said = here("run", "broken.yaml", "--keep-going", "--explain")
+    assert re.search(r"^lost +left out +it needs boom, which failed *$", said.out, re.MULTILINE)
+
+
+def test_the_cache_is_shown_pruned_and_cleared(here: Here, own_home: Path) -> None:
+    for grey in range(4):
+        here.ran(f"grey={grey}")
+    said = here("cache")
+    assert said.code == 0 and said.out.startswith("8 results, ")
+    assert re.search(r"ToySquare +4 +[\d.]+ \w+ +\d+ s", said.out)
+    for entry in shelf(own_home).entries():
+        if Path(entry.path).name < "8":
+            then = time.time() - 40 * 86400
+            os.utime(entry.path, (then, then))
+    old = sum(Path(entry.path).name < "8" for entry in shelf(own_home).entries())
+    told = here("cache", "prune", "--older", "30d").out
+    assert told.startswith(f"{old} result") and len(list(shelf(own_home).entries())) == 8 - old
+    assert here("cache", "prune").out.startswith("0 results removed")
+    here("cache", "prune", "--to", "1kB")
+    assert sum(entry.bytes for entry in shelf(own_home).entries()) <= 1000
+    here("cache", "clear")
+    assert list(shelf(own_home).entries()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["--older", "soon"], "30d, 12h, 90m or 2w"), (["--to", "much"], "8GB, 6.5GiB")],
+)
+def test_a_prune_of_nonsense_is_refused(here: Here, arguments: list[str], told: str) -> None:
+    said = here("cache", "prune", *arguments)
+    assert said.code == 2 and told in said.err
+
+
+def test_the_budget_comes_from_the_environment(
+    here: Here, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDGRAPH_STORE_BYTES", "3kB")
+    for grey in range(12):
+        here.ran(f"grey={grey}")
+    assert 0 < sum(entry.bytes for entry in shelf(own_home).entries()) <= 3000
+    assert "of 3 kB" in here("cache").out
+    monkeypatch.setenv("SDGRAPH_STORE_BYTES", "plenty")
+    said = here("run", "flow.yaml")
+    assert said.code == 2 and "SDGRAPH_STORE_BYTES" in said.err
+
+
+def test_a_home_that_cannot_be_written_is_a_warning(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here.folder / "home").write_text("a file")
+    monkeypatch.setenv("SDGRAPH_HOME", str(here.folder / "home"))
+    said = here("run", "flow.yaml")
+    assert said.code == 0 and said.out.count("warning: results are not kept") == 1
+
+
+def test_a_damaged_record_is_a_warning(here: Here, own_home: Path) -> None:
+    here.ran()
+    for entry in shelf(own_home).entries():
+        path = Path(entry.path)
+        path.write_bytes(path.read_bytes()[:50])
+    said = here("run", "flow.yaml")
+    assert said.code == 0 and "warning: a remembered result is damaged" in said.out
+    assert here.ran() == ["result"]
+
+
+CODE = """
+import sys
+from sdgraph.cli import main
+try:
+    main(["run", "chain"])
+except SystemExit as end:
+    print(end.code, [name for name in ("torch", "diffusers", "networkx") if name in sys.modules])
+"""
+
+
+def test_a_second_run_in_another_process_loads_no_model_and_no_torch(tmp_path: Path) -> None:
+    def chain() -> str:
+        command = [sys.executable, "-c", CODE]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    first, pictures = chain(), {}
+    assert "models loaded" in first and "0 models loaded" not in first and "torch" in first
+    for path in (tmp_path / "out").iterdir():
+        pictures[path] = path.read_bytes()
+        path.unlink()
+    second = chain()
+    assert "0 models loaded" in second and second.endswith("0 []\n")
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == pictures

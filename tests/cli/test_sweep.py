@@ -1,0 +1,367 @@
+"""Sweeps on the command line: files, sheet, table, and a question before too much is made."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import PIL.Image
+import pytest
+
+from sdgraph import events
+from sdgraph.cli import main
+from sdgraph.language import load_workflow, workflow_from_yaml
+from sdgraph.media import read_image
+from sdgraph.provenance.record import read
+from sdgraph.sweep import Asking, Sweep, apart, confirm, variants
+from tests.support import cli_nodes, toys
+
+from .test_cli import Command, Said
+
+T = TypeVar("T")
+
+TOYS = str(Path(cli_nodes.__file__))
+
+FLOW = """\
+inputs:
+  grey: 40
+  size: 16
+  words: a b
+nodes:
+  square: {type: ToySquare, grey: $inputs.grey, size: $inputs.size}
+  stack: {type: ToyStack, images: [$square], title: $inputs.words}
+  result: {type: ToySave, image: $stack, path: out/square.png}
+"""
+
+
+@pytest.fixture
+def sdgraph(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    (tmp_path / "flow.yaml").write_text(FLOW)
+
+    def command(verb: str, *arguments: str) -> Said:
+        with pytest.raises(SystemExit) as ended:
+            main([verb, *arguments, "--nodes", TOYS])
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, said.out, said.err)
+
+    return command
+
+
+def made(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+
+
+def test_a_sweep_makes_a_file_for_each_variant(sdgraph: Command, tmp_path: Path) -> None:
+    said = sdgraph("run", "flow.yaml", "grey=10..30..10", "words=[x, y z]")
+    assert said.code == 0, said.err
+    assert made(tmp_path) == [
+        f"out/square_grey-00{grey}_words-{words}.png"
+        for grey in (10, 20, 30)
+        for words in ("x", "y-z")
+    ]
+    assert "result[grey=10 words=y z] → out/square_grey-0010_words-y-z.png" in said.out
+    assert "15 nodes in" in said.out
+    record = read(tmp_path / "out/square_grey-0020_words-x.png")
+    assert record.node == "result" and "grey: 20" in record.workflow
+
+
+BROKEN = """\
+inputs:
+  grey: 40
+nodes:
+  square: {type: ToySquare, grey: $inputs.grey}
+  boom: {type: ToyBoom, image: $square}
+  bad: {type: ToySave, image: $boom, path: out/bad.png}
+  result: {type: ToySave, image: $square, path: out/good.png}
+"""
+
+
+def test_a_sweep_keeps_going_past_a_failure_and_explains_itself(
+    sdgraph: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    said = sdgraph("run", "broken.yaml", "grey=[10, 20]", "--keep-going", "--explain")
+    assert said.code == 1
+    assert made(tmp_path) == ["out/good_grey-0010.png", "out/good_grey-0020.png"]
+    for grey in (10, 20):
+        assert f"boom[grey={grey}]: RuntimeError: the toy broke" in said.err
+        why = f"left out  it needs boom[grey={grey}], which failed"
+        assert any(
+            line.startswith(f"bad[grey={grey}]") and why in line for line in said.out.splitlines()
+        )
+
+
+def test_side_by_side(sdgraph: Command, tmp_path: Path) -> None:
+    assert sdgraph("run", "flow.yaml", "grey=[10, 20]", "size=4..5", "--zip").code == 0
+    assert made(tmp_path) == [
+        "out/square_grey-0010_size-0004.png",
+        "out/square_grey-0020_size-0005.png",
+    ]
+    said = sdgraph("run", "flow.yaml", "grey=[10, 20]", "size=4..6", "--zip")
+    assert said.code == 2 and "2 of grey, 3 of size" in said.err
+
+
+def test_plan_and_validate_cover_all_variants(sdgraph: Command) -> None:
+    said = sdgraph("plan", "flow.yaml", "grey=1..3")
+    assert said.code == 0 and "9 steps" in said.out and "square[grey=2]" in said.out
+    assert sdgraph("validate", "flow.yaml", "grey=1..3").code == 0
+    said = sdgraph("validate", "flow.yaml", "grey=254..257")
+    assert said.code == 2 and "256" in said.out and "257" in said.out
+
+
+def test_an_input_given_twice_counts_as_last_given(sdgraph: Command, tmp_path: Path) -> None:
+    assert sdgraph("run", "flow.yaml", "grey=1..9", "grey=5").code == 0
+    assert made(tmp_path) == ["out/square.png"]
+
+
+def test_existing_files_stay_unless_told(sdgraph: Command, tmp_path: Path) -> None:
+    assert sdgraph("run", "flow.yaml", "grey=1..2").code == 0
+    said = sdgraph("run", "flow.yaml", "grey=1..2")
+    assert said.code == 2 and "--overwrite" in said.err and "square_grey-0001.png" in said.err
+    assert sdgraph("run", "flow.yaml", "grey=1..2", "--overwrite").code == 0
+    assert sdgraph("run", "flow.yaml", "grey=3").code == 0
+    assert sdgraph("run", "flow.yaml", "grey=3").code == 0  # a single run is as it was
+
+
+@pytest.mark.parametrize("option", [["--zip"], ["--sheet", "s.png"], ["--table", "t.csv"]])
+def test_options_of_sweeps_want_a_sweep(sdgraph: Command, option: list[str]) -> None:
+    said = sdgraph("run", "flow.yaml", *option)
+    assert said.code == 2 and "no sweep" in said.err and option[0] in said.err
+
+
+def test_each_picture_of_a_folder(sdgraph: Command, tmp_path: Path) -> None:
+    flow = (
+        "inputs: {photo: {type: Path}}\nnodes:\n  photo: {type: LoadImage, path: $inputs.photo}\n"
+        '  save: {type: Save, image: $photo, path: "out/{photo}.png"}\n'
+    )
+    (tmp_path / "copy.yaml").write_text(flow)
+    (tmp_path / "in").mkdir()
+    for name in ("one.jpg", "two.png"):
+        PIL.Image.new("RGB", (8, 8), "teal").save(tmp_path / "in" / name)
+    assert sdgraph("run", "copy.yaml", "photo=@in").code == 0
+    assert {"out/one.png", "out/two.png"} <= set(made(tmp_path))
+    (tmp_path / "in/bad.png").write_text("no picture")
+    said = sdgraph("run", "copy.yaml", "photo=in/*.png", "--out", "again")
+    assert said.code == 2 and "bad.png" in said.err
+    assert not (tmp_path / "again").exists()
+
+
+# the sheet
+
+
+def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Path) -> None:
+    arguments = ("grey=[0, 100, 200]", "size=[8, 9]", "--sheet", "sheet.png")
+    said = sdgraph("run", "flow.yaml", *arguments)
+    assert said.code == 0, said.err
+    sheet = read_image(tmp_path / "sheet.png").convert("RGB")
+    assert sheet.width == 2 * (256 + 8) + 8
+    step = (sheet.height - 8) // 3
+    for row, grey in enumerate((0, 100, 200)):
+        for column in (0, 1):
+            assert sheet.getpixel((8 + 128 + column * 264, 8 + 128 + row * step)) == (grey,) * 3
+    assert len(made(tmp_path)) == 7
+    assert sdgraph("run", "flow.yaml", *arguments).code == 2
+
+
+def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
+    from sdgraph.execution.plan import plan
+    from sdgraph.graph import installed
+    from sdgraph.sweep import with_sheet
+
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    registry = installed().and_file(Path(TOYS))
+    workflow = load_workflow(tmp_path / "flow.yaml", registry=registry)
+    sweep = apart(workflow, variants({}, {"grey": range(40)}))
+    sheet = with_sheet(sweep, tmp_path / "s.png", registry)
+    held: set[Any] = set()
+    for step in plan(sheet.graph).steps:
+        held.add(step.node)
+        large = [node for node in held if type(node).__name__.startswith(("ToySq", "ToySt"))]
+        assert len(large) <= 2
+        held -= set(step.releases)
+    assert sheet.targets == sweep.targets
+
+
+def test_a_sheet_wants_pictures(sdgraph: Command, tmp_path: Path) -> None:
+    (tmp_path / "text.yaml").write_text(
+        "inputs: {file: {type: Path}}\nnodes: {read: {type: ToyRead, path: $inputs.file}}"
+    )
+    (tmp_path / "a.txt").touch()
+    said = sdgraph("run", "text.yaml", "file=@a.txt", "--sheet", "s.png")
+    assert said.code == 2
+    said = sdgraph("run", "text.yaml", "file=a.*", "--sheet", "s.png")
+    assert said.code == 2 and "no picture in a variant" in said.err
+    said = sdgraph("run", "flow.yaml", "grey=1..2", "--sheet", "s.doc")
+    assert said.code == 2 and "--sheet.path" in said.err
+
+
+# the table
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["new/runs.csv", "runs.jsonl"])
+def test_a_table_has_a_row_for_each_variant(sdgraph: Command, tmp_path: Path, name: str) -> None:
+    assert sdgraph("run", "flow.yaml", "grey=1..3", "size=7", "--table", name).code == 0
+    found = rows(tmp_path / name)
+    assert [str(row["grey"]) for row in found] == ["1", "2", "3"]
+    assert [row["state"] for row in found] == ["done"] * 3
+    assert {str(row["size"]) for row in found} == {"7"} and found[0]["words"] == "a b"
+    for number, row in enumerate(found, 1):
+        files = row["files"] if isinstance(row["files"], list) else [row["files"]]
+        assert [Path(file).name for file in files] == [f"square_grey-000{number}.png"]
+        assert float(row["seconds"]) >= 0
+    assert sdgraph("run", "flow.yaml", "grey=4..5", "--table", name).code == 2
+
+
+def test_a_failure_halfway_is_in_the_table(sdgraph: Command, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        "inputs: {file: {type: Path}, seed: 3}\nnodes:\n"
+        "  read: {type: ToyRead, path: $inputs.file}\n"
+        "  square: {type: ToySquare}\n"
+        "  stack: {type: ToyStack, images: [$square], title: $read}\n"
+        "  save: {type: ToySave, image: $stack, path: square.png}\n"
+    )
+    for name, content in (("a", b"fine"), ("b", b"\xff"), ("c", b"too")):
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    said = sdgraph("run", "bad.yaml", "file=*.txt", "--table", "runs.csv")
+    assert said.code == 1 and "read[file=b.txt]" in said.err
+    found = rows(tmp_path / "runs.csv")
+    assert [(row["number"], row["state"]) for row in found] == [
+        ("1", "done"),
+        ("2", "failed"),
+        ("3", "not done"),
+    ]
+    assert "utf-8" in found[1]["error"] and {row["seed"] for row in found} == {"3"}
+    assert made(tmp_path) == ["square_file-a.png"]
+
+
+@pytest.mark.parametrize("name", ["runs.txt", "flow.yaml/runs.csv"])
+def test_a_table_that_cannot_be_written_stops_it_before_it_begins(
+    sdgraph: Command, tmp_path: Path, name: str
+) -> None:
+    said = sdgraph("run", "flow.yaml", "grey=1..3", "--table", name)
+    assert said.code == 1 and "--table" in said.err
+    assert made(tmp_path) == []
+
+
+# asking
+
+
+def test_too_many_variants_are_an_error_where_nobody_can_be_asked(
+    sdgraph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirm, "MANY", 3)
+    said = sdgraph("run", "flow.yaml", "grey=1..4")
+    assert said.code == 2 and "4 variants" in said.err and "--yes" in said.err
+    assert made(tmp_path) == []
+    assert sdgraph("run", "flow.yaml", "grey=1..4", "--yes").code == 0
+    assert len(made(tmp_path)) == 4
+
+
+def said(asked: list[str], answer: T) -> Callable[[str], T]:
+    """Somebody who gives one answer, and what they were asked."""
+
+    def answering(question: str) -> T:
+        asked.append(question)
+        return answer
+
+    return answering
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Somebody at a terminal, who gives one answer; returns what they were asked."""
+
+    def answering(answer: str) -> list[str]:
+        asked: list[str] = []
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setattr("builtins.input", said(asked, answer))
+        return asked
+
+    return answering
+
+
+@pytest.mark.parametrize(("answer", "code", "count"), [("y", 0, 4), ("", 130, 1), ("no", 130, 1)])
+def test_at_a_terminal_the_first_is_made_and_then_it_asks(
+    sdgraph: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: Callable[[str], list[str]],
+    answer: str,
+    code: int,
+    count: int,
+) -> None:
+    monkeypatch.setattr(confirm, "MANY", 3)
+    asked = terminal(answer)
+    assert sdgraph("run", "flow.yaml", "grey=1..4").code == code
+    (question,) = asked
+    assert "4 variants, 9 nodes still to run" in question and "about" in question
+    assert len(made(tmp_path)) == count
+
+
+def test_a_few_quick_variants_are_not_asked_about(
+    sdgraph: Command, terminal: Callable[[str], list[str]]
+) -> None:
+    asked = terminal("")
+    assert sdgraph("run", "flow.yaml", "grey=1..4").code == 0
+    assert asked == []
+
+
+def three() -> Sweep:
+    flow = (
+        "inputs: {seed: 0}\nnodes:\n"
+        "  base: {type: Number}\n"
+        "  add: {type: Add, a: $base, offset: $inputs.seed}\n"
+        "  save: {type: Halve, a: $add}\n"
+    )
+    return apart(
+        workflow_from_yaml(flow, registry=toys.REGISTRY), variants({}, {"seed": [1, 2, 3]})
+    )
+
+
+def finished(at: float, node: str, seconds: float) -> list[events.Event]:
+    return [
+        events.NodeStarted(at - seconds, node, ""),
+        events.NodeFinished(at, node, seconds, None),
+    ]
+
+
+def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirm, "LONG", 40)
+    asked: list[str] = []
+    listen = Asking(three(), said(asked, True))
+    for event in [
+        *finished(2, "base", 2),
+        *finished(22, "add[seed=1]", 20),
+        *finished(23, "save[seed=1]", 1),
+    ]:
+        listen(event)
+    (question,) = asked
+    assert "3 variants, 4 nodes still to run; 23.00 s so far, about 42.00 s more" in question
+
+
+def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
+    asked: list[str] = []
+    listen = Asking(three(), said(asked, False))
+    for event in finished(1, "base", 1):
+        listen(event)
+    with pytest.raises(KeyboardInterrupt):
+        for event in finished(500, "add[seed=1]", 499):
+            listen(event)
+    assert "at least 16 min 38 s more" in asked[0]

@@ -1,0 +1,88 @@
+"""A schedule walks any plan to its end, in one thread or in several."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sdgraph import events
+from sdgraph.execution import Session
+from sdgraph.execution.executor import AHEAD
+from sdgraph.graph import Graph, Node
+from sdgraph.models import ModelCache
+from sdgraph.values import Checkpoint
+from tests.support import fake_checkpoints, toys
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 9)), max_size=10))
+def test_models_and_light_nodes_in_any_graph_end_in_order(
+    tmp_path: Path, shape: list[tuple[bool, int, int]]
+) -> None:
+    model = str(tmp_path / "model")
+    if not Path(model).exists():
+        whole = {name: fake_checkpoints.safetensors(b"w") for name in ("unet", "vae")}
+        fake_checkpoints.checkpoint(Path(model), **whole)
+    made: list[Node[str]] = [toys.Text(text="start")]
+    for place, (heavy, one, two) in enumerate(shape):
+        first, second = made[one % len(made)], made[two % len(made)]
+        made.append(
+            toys.Dream(prompt=first, checkpoint=model)  # type: ignore[arg-type]
+            if heavy
+            else toys.Join(words=[first, second, str(place)])
+        )
+    session = Session(device="cpu", models=ModelCache(fake_checkpoints.Loader()), store=None)
+    graph, seen = Graph.of(*made), list[events.Event]()
+    session.run(graph, seen.append)
+    ended = {each.node: each.at for each in seen if isinstance(each, events.NodeFinished)}
+    began = {each.node: each.at for each in seen if isinstance(each, events.NodeStarted)}
+    assert set(ended) == set(began) == set(graph.names.values())
+    for node in graph.nodes:
+        for _, child in node.wires:
+            assert ended[graph.names[child]] <= began[graph.names[node]]
+    assert not [each for each in threading.enumerate() if each.name.startswith("sdgraph-light")]
+
+
+def test_a_plan_without_models_stays_in_the_calling_thread() -> None:
+    threads: set[str] = set()
+
+    class Where(Node[str]):
+        number: int
+
+        def run(self) -> str:
+            threads.add(threading.current_thread().name)
+            return ""
+
+    Session().run(Graph.of(*[Where(number=n) for n in range(20)]))
+    assert threads == {threading.current_thread().name}
+
+
+def test_light_steps_are_not_far_ahead_of_the_models(tmp_path: Path) -> None:
+    whole = {name: fake_checkpoints.safetensors(b"w") for name in ("unet", "vae")}
+    model = str(fake_checkpoints.checkpoint(tmp_path / "model", **whole))
+
+    class Slow(toys.Dream):
+        def run(self, prompt: str, checkpoint: Checkpoint, models: Any, progress: Any) -> str:
+            time.sleep(0.01)  # in which light threads could do all there is
+            return prompt
+
+    texts = [toys.Text(text=str(n)) for n in range(30)]
+    targets = [Slow(prompt=text, checkpoint=model) for text in texts]  # type: ignore[arg-type]
+    graph = Graph(tuple(targets), Graph.of(*targets).nodes, Graph.of(*targets).names, variants=True)
+    held, most = 0, 0
+
+    def count(event: events.Event) -> None:
+        nonlocal held, most
+        if isinstance(event, events.NodeFinished) and event.node.startswith("text"):
+            held, most = held + 1, max(most, held + 1)
+        elif isinstance(event, events.Released):
+            held -= 1
+
+    session = Session(device="cpu", models=ModelCache(fake_checkpoints.Loader()), store=None)
+    session.run(graph, count)
+    assert held == 0 and 1 <= most <= AHEAD + 2

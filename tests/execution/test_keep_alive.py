@@ -1,0 +1,145 @@
+"""What stays loaded after a run, and why: pins, unloading, and how long nobody's models live."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sdgraph import events
+from sdgraph.errors import ValueRefused
+from sdgraph.execution import Session
+from sdgraph.graph import Graph
+from sdgraph.memory import Budgets
+from sdgraph.models import ModelCache, Part
+from sdgraph.values import Checkpoint
+from tests.support import fake_checkpoints, toys
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> list[Checkpoint]:
+    """Three checkpoints of 7 and 2 bytes."""
+    return [
+        Checkpoint(
+            fake_checkpoints.checkpoint(
+                tmp_path / letter,
+                unet=fake_checkpoints.safetensors(letter.encode() * 7),
+                vae=fake_checkpoints.safetensors(letter.encode() * 2),
+            )
+        )
+        for letter in "abc"
+    ]
+
+
+def session(keep_alive: float | None = None, budget: int | None = None) -> Session:
+    cache = ModelCache(
+        fake_checkpoints.Loader(),
+        Budgets(host=budget),
+        probe=lambda device: 10**6,
+        reserve=0,
+        keep_alive=keep_alive,
+    )
+    return Session(device="cpu", dtype="float32", models=cache, store=None)
+
+
+def dream(checkpoint: Checkpoint) -> Graph:
+    return Graph.of(toys.Dream(checkpoint=checkpoint))
+
+
+def held(here: Session) -> list[str]:
+    return [Path(each.name).parent.name + Path(each.name).name for each in here.models.loaded()]
+
+
+def test_a_pinned_checkpoint_stays_when_room_is_wanted(family: list[Checkpoint]) -> None:
+    here = session(budget=18)
+    here.models.pin(family[0])  # before it is loaded
+    for checkpoint in family:
+        here.run(dream(checkpoint))
+    assert held(here) == ["aunet", "avae", "cunet", "cvae"]
+    assert {each.why for each in here.models.loaded()} == {
+        "pinned",
+        "kept until its room is wanted",
+    }
+    here.models.unpin(family[0])
+    here.models.pin(str(family[2].source))  # after it was
+    here.run(dream(family[1]))
+    assert held(here) == ["cunet", "cvae", "bunet", "bvae"]
+
+
+def test_pins_that_leave_no_room_are_told_before_the_run(family: list[Checkpoint]) -> None:
+    here = session(budget=17)
+    here.models.pin(family[0])
+    here.run(dream(family[0]))
+    with pytest.raises(ValueRefused, match=r"wanted: at least 18 bytes.*pinned") as caught:
+        here.run(dream(family[1]))
+    assert "fewer pinned components" in str(caught.value)
+    assert held(here) == ["aunet", "avae"]
+
+
+def test_one_checkpoint_is_unloaded_or_all_but_what_is_held(family: list[Checkpoint]) -> None:
+    here = session()
+    for checkpoint in family:
+        here.run(dream(checkpoint))
+    assert here.models.unload(family[1]) == 9
+    assert held(here) == ["aunet", "avae", "cunet", "cvae"]
+    here.models.pin(family[2])
+    with here.models.lease({"vae": Part(family[0], "vae")}, "cpu", "float32"):
+        assert [each.why for each in here.models.loaded() if each.leases] == ["leased by 1 node"]
+        assert here.models.unload() == 7
+    assert sorted(held(here)) == ["avae", "cunet", "cvae"]
+
+
+def test_with_no_keep_alive_a_run_leaves_nothing_but_pins(family: list[Checkpoint]) -> None:
+    here = session(keep_alive=0)
+    here.models.pin(family[1])
+    here.run(Graph.of(*(toys.Dream(checkpoint=each) for each in family)))
+    assert held(here) == ["bunet", "bvae"]
+
+
+def test_with_no_keep_alive_what_is_not_used_again_goes_before_the_next_load(
+    family: list[Checkpoint],
+) -> None:
+    graph = Graph.of(*(toys.Dream(checkpoint=each) for each in family))
+    told: list[events.Event] = []
+    here = session(keep_alive=0)
+    plan = here.plan(graph)
+    assert plan.peak_host == 9 and session().plan(graph).peak_host == 27
+    here.run(graph, told.append)
+    kinds = [each.kind for each in told if each.kind in ("loaded", "evicted")]
+    assert kinds == [*["loaded"] * 2, *["evicted", "evicted", "loaded", "loaded"] * 2]
+
+
+def test_within_a_run_what_is_used_again_is_not_let_go(family: list[Checkpoint]) -> None:
+    here = session(keep_alive=0)
+    one = toys.Dream(checkpoint=family[0])
+    loader = here.models.load
+    here.run(Graph.of(toys.Dream(prompt=one, checkpoint=family[0])))
+    assert isinstance(loader, fake_checkpoints.Loader) and len(loader.loaded) == 2
+
+
+def test_what_nobody_has_used_for_long_enough_goes_by_itself(
+    family: list[Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    here = session(keep_alive=60)
+    here.run(dream(family[0]))
+    now[0] = 130.0
+    here.run(dream(family[1]))
+    assert held(here) == ["aunet", "avae", "bunet", "bvae"]
+    now[0] = 165.0
+    here.models.expire()
+    assert held(here) == ["bunet", "bvae"]
+    assert here.models._timer is not None
+    here.models._timer.cancel()
+
+
+def test_the_timer_lets_go(family: list[Checkpoint]) -> None:
+    here = session(keep_alive=0.05)
+    here.run(dream(family[0]))
+    until = time.monotonic() + 30
+    while here.models.loaded() and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    assert here.models.loaded() == ()

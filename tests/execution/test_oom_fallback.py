@@ -1,0 +1,195 @@
+"""Out of memory is climbed rung by rung, and each rung is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdgraph import events
+from sdgraph.errors import NodeFailed, OutOfMemory, out_of_memory
+from sdgraph.execution import Session
+from sdgraph.execution.oom_fallback import rungs
+from sdgraph.graph import Graph, In, Node
+from sdgraph.models import ModelCache, Models, Part, devices
+from sdgraph.nodes import Text2Image
+from sdgraph.store import Store
+from sdgraph.values import Checkpoint
+from tests.support import fake_checkpoints, toys
+
+tries: list[tuple[str, str]] = []
+"""How each try of the hungry node was made: its appetite, and the device."""
+
+
+class Hungry(Node[str]):
+    """A node that eats more memory than there is, until it is made in another way."""
+
+    checkpoint: In[Checkpoint]
+    appetite: str = "large"
+    fails: int = 0
+
+    def parts(self) -> Mapping[str, Part]:
+        assert isinstance(self.checkpoint, Checkpoint)
+        return {"unet": Part(self.checkpoint, "unet")}
+
+    def lighter(self) -> Iterator[tuple[str, Hungry]]:
+        yield "less is eaten", self.but(appetite="small")
+
+    def run(self, checkpoint: Checkpoint, models: Models) -> str:
+        tries.append((self.appetite, models.device))
+        if len(tries) <= self.fails:
+            raise MemoryError("out of memory: tried to allocate 9 GiB")
+        return f"{self.appetite} on {models.device}"
+
+
+RUNGS = [
+    "what the try held is given back",
+    "every model that nobody holds is dropped",
+    "less is eaten",
+    "on the CPU",
+]
+MADE = ["large on cuda", "large on cuda", "large on cuda", "small on cuda", "small on cpu"]
+
+
+@pytest.fixture(autouse=True)
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries.clear()
+    monkeypatch.setattr(devices, "choose", lambda device: device)
+    monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Checkpoint:
+    whole = fake_checkpoints.safetensors(b"u" * 7)
+    return Checkpoint(
+        fake_checkpoints.checkpoint(
+            tmp_path / "one", unet=whole, vae=fake_checkpoints.safetensors(b"v")
+        )
+    )
+
+
+def session() -> Session:
+    cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
+    return Session(device="cuda", dtype="float16", models=cache, store=Store())
+
+
+@pytest.mark.parametrize("fails", range(5))
+def test_each_rung_is_tried_in_turn_and_told(fails: int, one: Checkpoint) -> None:
+    here, told = session(), list[events.Event]()
+    made = here.run(Graph.of(Hungry(checkpoint=one, fails=fails)), told.append)
+    assert made == {"hungry": MADE[fails]}
+    again = [each for each in told if isinstance(each, events.Retried)]
+    assert [each.how for each in again] == RUNGS[:fails]
+    assert all("9 GiB" in each.found for each in again)
+    assert not any(each.leases for each in here.models.loaded())
+
+
+def test_at_the_top_of_the_ladder_is_a_clear_error(one: Checkpoint) -> None:
+    here = session()
+    with pytest.raises(NodeFailed) as caught:
+        here.run(Graph.of(Hungry(checkpoint=one, fails=99)))
+    message = caught.value.message
+    assert "none left on cuda (out of memory: tried to allocate 9 GiB)" in message
+    assert all(rung in message for rung in RUNGS) and "fix:" in message
+    assert isinstance(caught.value.__cause__, OutOfMemory)
+    assert not any(each.leases for each in here.models.loaded())
+
+
+@pytest.mark.parametrize(("fails", "tried_again"), [(2, 0), (3, 1)])
+def test_what_was_made_in_another_way_is_not_remembered(
+    fails: int, tried_again: int, one: Checkpoint
+) -> None:
+    here, graph = session(), Graph.of(Hungry(checkpoint=one, fails=fails))
+    here.run(graph)
+    before = len(tries)
+    here.run(graph)
+    assert len(tries) - before == tried_again
+
+
+def test_another_error_climbs_nothing(one: Checkpoint) -> None:
+    told: list[events.Event] = []
+    with pytest.raises(NodeFailed, match="no such thing"):
+        session().run(Graph.of(toys.Fail(message="no such thing")), told.append)
+    assert not any(isinstance(each, events.Retried) for each in told)
+
+
+@dataclass
+class Small(fake_checkpoints.Loader):
+    """A loader onto a device that holds less than the probe says."""
+
+    capacity: int = 0
+    held: list[Any] = field(default_factory=list)
+
+    def __call__(self, part: Part, dtype: str, device: str) -> fake_checkpoints.Module:
+        import gc
+        import weakref
+
+        made = super().__call__(part, dtype, device)
+        gc.collect()
+        alive = [each() for each in self.held if each() is not None]
+        if sum(each.size for each in alive) + made.size > self.capacity:
+            raise RuntimeError("CUDA out of memory.")
+        self.held.append(weakref.ref(made))
+        return made
+
+
+def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
+    folders = [
+        fake_checkpoints.checkpoint(
+            tmp_path / name,
+            unet=fake_checkpoints.safetensors(letter * 7),
+            vae=fake_checkpoints.safetensors(letter * 2),
+        )
+        for name, letter in (("one", b"a"), ("two", b"b"), ("three", b"c"))
+    ]
+    cache = ModelCache(Small(capacity=12), probe=lambda device: 10**6, reserve=0)
+    here = Session(device="cuda", dtype="float32", models=cache, store=None)
+    text: Any = ""
+    for folder in folders:
+        text = toys.Dream(prompt=text, checkpoint=Checkpoint(folder))
+    told: list[events.Event] = []
+    made = here.run(Graph.of(text), told.append)
+    assert str(made["dream_3"]).count("by unet and vae") == 3
+    again = [(each.node, each.how) for each in told if isinstance(each, events.Retried)]
+    assert again == [(f"dream_{n}", rung) for n in (2, 3) for rung in RUNGS[:2]]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9"), "enforce"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "MPS"),
+        (RuntimeError("shape mismatch"), None),
+        (ValueError("out of memory"), None),
+    ],
+)
+def test_errors_of_too_little_memory_are_told_from_others(
+    error: BaseException, said: str | None
+) -> None:
+    found = out_of_memory(error)
+    assert found is None if said is None else found is not None and said in found
+
+
+def test_torchs_own_error_is_one_of_them() -> None:
+    import torch
+
+    assert out_of_memory(torch.OutOfMemoryError("no room")) == "no room"
+
+
+def test_a_diffusion_node_is_made_lighter_by_its_knobs() -> None:
+    node = Text2Image(prompt="a star", checkpoint=Checkpoint("tiny/text-to-image"))
+    found = [(rung.told, rung.device, rung.node) for rung in rungs(node, "cuda")]
+    assert [told for told, _, _ in found] == [
+        *RUNGS[:2],
+        "the autoencoder works by slices and tiles",
+        "weights stay on the host and move by groups",
+        "on the CPU",
+    ]
+    tiled, grouped, last = (node for _, _, node in found[2:])
+    assert tiled == node.but(tuning={"vae": "both"})
+    assert grouped == last == tiled.but(offload="group")
+    assert found[-1][1] == "cpu" and "on the CPU" not in [r.told for r in rungs(node, "cpu")]

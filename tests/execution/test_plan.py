@@ -1,0 +1,87 @@
+"""A plan is frozen data: what runs in which order, what it loads, what it lets go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdgraph.execution.plan import plan
+from sdgraph.graph import Graph, Node
+from sdgraph.memory import Held, Tier
+from sdgraph.store import Store
+from tests.support import fake_checkpoints, toys
+from tests.support.strategies import graphs
+
+
+@settings(max_examples=60)
+@given(graphs(), st.data())
+def test_every_result_is_released_once_right_after_its_last_reader(
+    nodes: list[Node[Any]], data: st.DataObject
+) -> None:
+    targets = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=3))
+    made = plan(Graph.of(*targets))
+    held: set[Node[Any]] = set()
+    for place, step in enumerate(made.steps):
+        assert {child for _, child in step.node.wires} <= held
+        held.add(step.node)
+        later = {child for after in made.steps[place + 1 :] for _, child in after.node.wires}
+        for node in step.releases:
+            assert node in held and node not in later
+            held.remove(node)
+        assert held <= later | set(targets)
+    assert held == set(targets)
+
+
+def test_a_store_makes_a_plan_shorter() -> None:
+    one = toys.Number(value=1)
+    target = toys.Halve(a=toys.Add(a=one, b=1))
+    store = Store()
+    assert [step.action for step in plan(Graph.of(target), store=store).steps] == ["run"] * 3
+    (leaf, *_) = plan(Graph.of(target), store=store).steps
+    assert leaf.key is not None
+    store.put(leaf.key, 1)
+    steps = plan(Graph.of(target), store=store).steps
+    assert [(step.name, step.action) for step in steps] == [
+        ("number", "reuse"),
+        ("add", "run"),
+        ("halve", "run"),
+    ]
+    assert steps[1].key is not None and steps[2].key is None
+
+
+def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: Path) -> None:
+    one = fake_checkpoints.checkpoint(tmp_path / "one", unet=b"u" * 7, vae=b"same")
+    two = fake_checkpoints.checkpoint(tmp_path / "two", unet=b"w" * 5, vae=b"same")
+    first = toys.Dream(checkpoint=str(one))  # type: ignore[arg-type]
+    target = toys.Dream(prompt=first, checkpoint=str(two))  # type: ignore[arg-type]
+    made = plan(Graph.of(target))
+    assert [str(Path(each.name).relative_to(tmp_path)) for each in made.loads] == [
+        "one/unet",
+        "one/vae",
+        "two/unet",
+    ]
+    assert made.bytes_loaded == 16 and made.uses_models and not made.fetches
+    held = {each: Held(Tier.HOST) for each in made.loads}
+    assert plan(Graph.of(target), held=held).loads == ()
+
+
+def test_a_plan_and_a_check_never_import_torch() -> None:
+    code = (
+        "import sys, sdgraph\n"
+        "from tests.support import toys\n"
+        "target = toys.Dream(checkpoint='tiny/text-to-image')\n"
+        "made = sdgraph.plan(target)\n"
+        "assert made.steps and made.loads\n"
+        "print([name for name in ('torch', 'diffusers', 'transformers', 'cv2', 'networkx') "
+        "if name in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

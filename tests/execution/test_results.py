@@ -1,0 +1,322 @@
+"""Across processes nothing is computed twice, nothing wrong is reused, and failures cost little."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdgraph import Checkpoint, Graph, InvalidWorkflow, NodeFailed, Session, events, run, to_yaml
+from sdgraph.cli.explain import Explained
+from sdgraph.errors import NodesFailed
+from sdgraph.graph import Node, Registry
+from sdgraph.language import workflow_from_yaml
+from sdgraph.language.writer import graph_to_yaml
+from sdgraph.models import ModelCache
+from sdgraph.store import Store
+from tests.support import fake_checkpoints, toys
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+def anew(folder: Path) -> Session:
+    """A session as another process would have it: nothing in memory."""
+    return Session(device="cpu", dtype="float32", store=Store(folder=folder))
+
+
+def done(session: Session, *targets: Node[Any], **how: Any) -> tuple[list[str], list[events.Event]]:
+    """The types of the toys that ran, and the events."""
+    toys.ran.clear()
+    told: list[events.Event] = []
+    session.run(Graph.of(*targets, **how), told.append)
+    return list(toys.ran), told
+
+
+def add(value: int, offset: int = 0) -> Node[int]:
+    return toys.Halve(a=toys.Add(a=toys.Number(value=value), b=1, offset=offset))
+
+
+def test_another_process_reuses_what_was_made(folder: Path) -> None:
+    assert done(anew(folder), add(4))[0] == ["Number", "Add", "Halve"]
+    ran, told = done(anew(folder), add(4))
+    assert ran == [] and [each.kind for each in told] == ["run_started", "reused", "run_finished"]
+    assert run(add(4), session=anew(folder)) == 2
+
+
+def test_what_gives_the_same_stops_the_recomputation_there(folder: Path) -> None:
+    target = toys.Text(text="x")
+    readers = toys.Join(words=[target, toys.Join(words=["a", "b"])])
+    done(anew(folder), readers)
+    changed = toys.Text(text="", tags=["x"])  # the same text, made in another way
+    again = toys.Join(words=[changed, toys.Join(words=["a", "b"])])
+    assert done(anew(folder), again)[0] == ["Text"]
+    other = toys.Join(words=[toys.Text(text="y"), toys.Join(words=["a", "b"])])
+    assert done(anew(folder), other)[0] == ["Text", "Join"]
+
+
+def test_an_effect_always_runs_and_what_it_reads_does_not(folder: Path, tmp_path: Path) -> None:
+    save = toys.Write(text=toys.Text(text="x"), path=tmp_path / "x.txt")
+    done(anew(folder), save)
+    (tmp_path / "x.txt").unlink()
+    assert done(anew(folder), save)[0] == ["Write"] and (tmp_path / "x.txt").read_text() == "x"
+
+
+def test_one_changed_leaf_of_a_thousand_nodes_runs_its_descendants_alone(folder: Path) -> None:
+    def chains(first: int) -> Node[int]:
+        ends: list[int | Node[int]] = []
+        for chain in range(100):
+            node: Node[int] = toys.Number(value=10_000 * (chain or first))
+            for _ in range(9):
+                node = toys.Add(a=node, b=1)
+            ends.append(node)
+        return toys.Sum(terms=ends)
+
+    assert len(done(anew(folder), chains(0))[0]) == 1001
+    assert done(anew(folder), chains(200))[0] == ["Number", *["Add"] * 9, "Sum"]
+
+
+def record(folder: Path, content: str) -> Path:
+    shelf = Store(folder=folder).shelf
+    assert shelf is not None
+    (path,) = (
+        each.path for each in shelf.entries() if getattr(shelf.header(each), "node", "") == content
+    )
+    return Path(path)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_a_lost_result_is_made_again_and_told(folder: Path, damage: str, tmp_path: Path) -> None:
+    save = toys.Write(text=toys.Join(words=[toys.Text(text="x"), "y"]), path=tmp_path / "x.txt")
+    other = toys.Write(text=toys.Text(text="z"), path=tmp_path / "z.txt")
+    done(anew(folder), save, other)
+    session = anew(folder)
+    path = record(folder, "Join")
+    whole = path.read_bytes()
+    damaged: list[str] = []
+
+    def once_planned(event: events.Event) -> None:
+        """Damage that comes after the plan, which the plan cannot have seen."""
+        if isinstance(event, events.RunStarted):
+            path.unlink() if damage == "gone" else path.write_bytes(
+                whole.replace(b'x y\\"', b'x z\\"')
+            )
+        damaged.append(event.kind)
+
+    toys.ran.clear()
+    session.run(Graph.of(save, other), once_planned)
+    assert toys.ran == ["Write", "Join", "Write"]  # the other's once, the text from the disk
+    assert damaged.count("warned") == 1 and damaged.count("run_started") == 1
+    assert damaged.count("node_finished") == 3 and (tmp_path / "x.txt").read_text() == "x y"
+    assert done(anew(folder), save)[0] == ["Write"]
+
+
+def test_a_result_that_is_lost_with_all_it_reads_is_made_from_the_start(folder: Path) -> None:
+    done(anew(folder), add(4))
+    session = anew(folder)
+    for path in folder.rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert done(session, add(4))[0] == ["Number", "Add", "Halve"]
+
+
+def test_uncached_nodes_always_run_and_are_never_kept(folder: Path) -> None:
+    number = toys.Number(value=4)
+    add = toys.Add(a=number, b=1)
+    for _ in range(2):
+        assert done(anew(folder), add, uncached=[number])[0][0] == "Number"
+    session = anew(folder)
+    assert done(session, add, uncached=[number])[0] == ["Number"]  # its sum is remembered
+    assert done(session, add, uncached=[number])[0] == ["Number"]
+    assert done(anew(folder), number)[0] == ["Number"]
+    assert run(number, session=session, uncached=[number]) == 4 and toys.ran[-1] == "Number"
+
+
+FLOW = """\
+nodes:
+  one: {type: Number, value: 4, cache: false}
+  two: {type: Add, a: $one, b: 1}
+"""
+
+
+def test_a_file_says_cache_false(folder: Path) -> None:
+    flow = workflow_from_yaml(FLOW, registry=toys.REGISTRY)
+    graph = flow.graph()
+    assert [graph.names[node] for node in graph.uncached] == ["one"]
+    for _ in range(2):
+        toys.ran.clear()
+        anew(folder).run(flow.graph())
+    assert toys.ran == ["Number"]
+    again = workflow_from_yaml(graph_to_yaml(graph), registry=toys.REGISTRY)
+    assert again.graph().uncached == graph.uncached
+    assert "cache: false" in flow.to_yaml() and "cache" not in to_yaml(*graph.targets)
+    cached = flow.with_fields({"one.cache": True, "two.cache": False}).graph()
+    assert [cached.names[node] for node in cached.uncached] == ["two"]
+
+
+def test_a_sub_workflow_that_says_so_runs_every_time(tmp_path: Path) -> None:
+    (tmp_path / "inner.yaml").write_text(FLOW.replace(", cache: false", ""))
+    outer = "nodes: {sub: {type: Workflow, path: inner.yaml, cache: false}, "
+    outer += "three: {type: Add, a: $sub}}"
+    graph = workflow_from_yaml(outer, registry=toys.REGISTRY, folder=tmp_path).graph()
+    assert sorted(graph.names[node] for node in graph.uncached) == ["sub/one", "sub/two"]
+
+
+def test_cache_is_true_or_false_and_nothing_else() -> None:
+    with pytest.raises(InvalidWorkflow, match="true, or false") as caught:
+        workflow_from_yaml(FLOW.replace("false", "never"), registry=toys.REGISTRY)
+    (problem,) = caught.value.problems
+    assert problem.subject == "one.cache" and problem.at is not None and problem.at.line == 2
+
+
+def failing() -> Graph:
+    one = toys.Number(value=1)
+    lost = toys.Add(a=toys.Fail(a=one), b=1)
+    names = {lost: "lost", toys.Fail(a=one): "broken"}
+    targets = (toys.Halve(a=lost), toys.Fail(message="also"), toys.Add(a=one, b=5))
+    return Graph.of(*targets, names=names)
+
+
+def test_a_run_that_keeps_going_does_all_that_can_be_done(folder: Path) -> None:
+    graph, told = failing(), list[events.Event]()
+    with pytest.raises(NodesFailed) as caught:
+        anew(folder).run(graph, told.append, keep_going=True)
+    said = sorted(each.message for each in caught.value.failures)
+    assert said == ["RuntimeError: also", "RuntimeError: as asked"]
+    assert isinstance(caught.value, NodeFailed) and caught.value.failures[0].__cause__ is not None
+    assert toys.ran.count("Add") == 1 and toys.ran.count("Halve") == 0
+    kinds = [each.kind for each in told]
+    assert kinds.count("node_failed") == 2 and kinds.count("skipped") == 2
+    skipped = [(e.node, e.failed) for e in told if isinstance(e, events.Skipped)]
+    assert skipped == [("lost", "broken"), ("halve", "broken")]
+    toys.ran.clear()
+    with pytest.raises(NodesFailed):
+        anew(folder).run(graph, keep_going=True)
+    assert set(toys.ran) == {"Fail"}
+
+
+def test_a_run_that_does_not_keep_going_stops_at_the_first(folder: Path) -> None:
+    graph, told = failing(), list[events.Event]()
+    with pytest.raises(NodeFailed) as caught:
+        anew(folder).run(graph, told.append)
+    assert type(caught.value) is NodeFailed and toys.ran.count("Fail") == 1
+
+
+class Broken(Node[str]):
+    """A text that never comes."""
+
+    def run(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_models_keep_going_too(tmp_path: Path, folder: Path) -> None:
+    made = fake_checkpoints.checkpoint(
+        tmp_path / "made",
+        unet=fake_checkpoints.safetensors(b"u"),
+        vae=fake_checkpoints.safetensors(b"v"),
+    )
+    session = anew(folder)
+    session.models = ModelCache(fake_checkpoints.Loader())
+    checkpoint = Checkpoint(made)
+    lost = toys.Join(words=[toys.Dream(prompt=Broken(), checkpoint=checkpoint)])
+    good = toys.Join(words=[toys.Dream(prompt="p", checkpoint=checkpoint)], glue="-")
+    last = toys.Dream(prompt=lost, checkpoint=checkpoint, steps=2)
+    told: list[events.Event] = []
+    with pytest.raises(NodeFailed, match="no text") as caught:
+        session.run(Graph.of(lost, last, good), told.append, keep_going=True)
+    assert type(caught.value) is NodeFailed
+    assert sorted(toys.ran) == ["Dream", "Join"]
+    assert sum(isinstance(each, events.Skipped) for each in told) == 3
+    assert not any(each.leases for each in session.models.loaded())
+
+
+def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
+    def graph(text: str) -> Graph:
+        first = toys.Text(text=text)
+        last = toys.Join(words=[toys.Join(words=["k"], glue="-"), first])
+        saved = toys.Write(text=last, path=tmp_path / "x")
+        names: dict[Node[Any], str] = {first: "first", last: "last", saved: "saved"}
+        return Graph.of(saved, names=names, uncached=[])
+
+    def explained(text: str, *, remembers: bool = True) -> dict[str, tuple[str, str]]:
+        here = Explained(graph(text), remembers=remembers)
+        session = anew(folder)
+        session.store = session.store if remembers else None
+        session.run(graph(text), here)
+        return {name: (did, why) for name, did, why in here.rows()}
+
+    assert explained("a")["last"] == ("ran", "what it reads is new: join, first")
+    again = explained("a")
+    assert again["first"][0] == "not needed" and again["last"][0] == "reused"
+    assert again["saved"] == ("ran", "it has an effect: it always runs")
+    other = explained("b")
+    assert other["first"][1].startswith("its fields, files") and other["join"][0] == "reused"
+    assert other["last"] == ("ran", "what it reads is new: first")
+    assert explained("b", remembers=False)["last"] == ("ran", "nothing is remembered: --no-cache")
+
+
+def test_a_read_only_folder_warns_once_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    _, told = done(anew(tmp_path / "file"), add(1), add(9))
+    assert [each.kind for each in told].count("warned") == 1
+
+
+def test_a_checkpoint_that_was_trained_is_made_again_when_it_changed(
+    tmp_path: Path, folder: Path
+) -> None:
+    made = fake_checkpoints.checkpoint(tmp_path / "made", unet=fake_checkpoints.safetensors(b"u"))
+    train = toys.Train(source=str(made))
+    assert done(anew(folder), train)[0] == ["Train"]
+    assert done(anew(folder), train)[0] == []
+    (made / "unet" / fake_checkpoints.WEIGHTS).write_bytes(fake_checkpoints.safetensors(b"x"))
+    assert done(anew(folder), train)[0] == ["Train"]
+
+
+def test_who_changes_a_node_of_their_own_gets_what_it_makes_now(
+    tmp_path: Path, folder: Path
+) -> None:
+    code = (
+        "from sdgraph import Node\n"
+        "class Mine(Node[int]):\n"
+        '    """A number of mine."""\n'
+        "    def run(self) -> int:\n"
+        "        return {}\n"
+    )
+    values = []
+    for number in (1, 2):
+        (tmp_path / "mine.py").write_text(code.format(number))
+        mine = Registry({}).and_file(tmp_path / "mine.py")["Mine"]
+        values.append(run(mine(), session=anew(folder)))
+        del sys.modules[mine.__module__]  # as in another process
+    assert values == [1, 2]
+
+
+def test_what_was_made_of_a_file_that_changed_meanwhile_is_not_kept(
+    folder: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "text.txt"
+    source.write_text("first")
+    last = toys.Join(words=[toys.Read(path=source), "of all"])
+
+    def changed(event: events.Event) -> None:
+        told.append(event)
+        if isinstance(event, events.RunStarted):
+            source.write_text("second")
+
+    told: list[events.Event] = []
+    session = anew(folder)
+    results = session.run(Graph.of(last, names={last: "last"}), changed)
+    assert results["last"] == "second of all"
+    assert sum("changed" in each.message for each in told if isinstance(each, events.Warned)) == 1
+    source.write_text("first")
+    for each in (session, anew(folder)):
+        assert run(last, session=each) == "first of all"
+
+
+def test_a_plan_reuses_what_a_run_remembered(folder: Path) -> None:
+    done(anew(folder), add(4))
+    made = anew(folder).plan(Graph.of(add(4)))
+    assert [step.action for step in made.steps] == ["reuse"]

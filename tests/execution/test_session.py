@@ -1,0 +1,434 @@
+"""A run computes each node once, in order, only what is needed, and loses nothing on a failure."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sdgraph
+from sdgraph import events
+from sdgraph.errors import InvalidWorkflow, NodeFailed
+from sdgraph.execution import Session, plan, run
+from sdgraph.graph import Graph, Node, ancestry
+from sdgraph.language import workflow_from_yaml
+from sdgraph.models import ModelCache
+from sdgraph.store import Store
+from tests.support import fake_checkpoints, toys
+from tests.support.strategies import graphs
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(device="cpu", models=ModelCache(fake_checkpoints.Loader()))
+
+
+@pytest.fixture
+def dreams(tmp_path: Path) -> str:
+    return checkpoint(tmp_path / "model")
+
+
+def checkpoint(folder: Path, number: int = 0) -> str:
+    weights = {
+        name: fake_checkpoints.safetensors(f"{name} {number}".encode()) for name in ("unet", "vae")
+    }
+    return str(fake_checkpoints.checkpoint(folder, **weights))
+
+
+def weight_bytes(folder: str) -> int:
+    return sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
+
+
+def naive(node: Node[Any], known: dict[Node[Any], Any]) -> Any:
+    """What a node makes, by plain recursion."""
+    if node not in known:
+        for _, child in node.wires:
+            naive(child, known)
+        known[node] = node.run(**node.arguments(known))
+    return known[node]
+
+
+def actions(session: Session, *targets: Node[Any]) -> dict[str, str]:
+    return {step.name: step.action for step in session.plan(Graph.of(*targets)).steps}
+
+
+@settings(max_examples=60)
+@given(graphs(), st.data())
+def test_results_equal_those_of_plain_recursion(
+    nodes: list[Node[Any]], data: st.DataObject
+) -> None:
+    targets = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=3))
+    found = run(targets[0], *targets[1:], session=Session())
+    known: dict[Node[Any], Any] = {}
+    wanted = [naive(target, known) for target in targets]
+    assert ([found] if len(targets) == 1 else list(found)) == wanted
+
+
+@settings(max_examples=60)
+@given(graphs(), st.data())
+def test_each_needed_node_runs_once_after_all_it_reads(
+    nodes: list[Node[Any]], data: st.DataObject
+) -> None:
+    target = data.draw(st.sampled_from(nodes))
+    seen: list[events.Event] = []
+    graph = Graph.of(target)
+    Session(store=None).run(graph, seen.append)
+    names = [each.node for each in seen if isinstance(each, events.NodeStarted)]
+    assert sorted(names) == sorted(graph.names.values())
+    place = {name: index for index, name in enumerate(names)}
+    for node in graph.nodes:
+        for _, child in node.wires:
+            assert place[graph.names[child]] < place[graph.names[node]]
+
+
+@settings(max_examples=40)
+@given(graphs())
+def test_a_second_run_reuses_everything(nodes: list[Node[Any]]) -> None:
+    session, target = Session(), nodes[-1]
+    first = run(target, session=session)
+    seen: list[events.Event] = []
+    assert run(target, session=session, on_event=seen.append) == first
+    kinds = {type(each) for each in seen}
+    assert events.NodeStarted not in kinds and events.Reused in kinds
+
+
+def test_nodes_that_no_target_needs_do_not_run() -> None:
+    one = toys.Number(value=1)
+    toys.Add(a=one, b=2)
+    assert run(toys.Halve(a=one), session=Session()) == 0
+    assert toys.ran == ["Number", "Halve"]
+
+
+def test_equal_nodes_run_once() -> None:
+    twice = [toys.Add(a=toys.Number(value=2), b=1) for _ in range(2)]
+    assert run(toys.Sum(terms=[*twice, toys.Number(value=2)]), session=Session()) == 8
+    assert toys.ran == ["Number", "Add", "Sum"]
+
+
+def test_one_changed_leaf_reruns_its_descendants_and_nothing_else() -> None:
+    def target(leaf: int) -> Node[int]:
+        left = toys.Add(a=toys.Number(value=leaf), b=1)
+        right = toys.Add(a=toys.Number(value=100), b=1)
+        return toys.Sum(terms=[left, right])
+
+    session = Session()
+    run(target(1), session=session)
+    toys.ran.clear()
+    assert run(target(2), session=session) == 104
+    assert toys.ran == ["Number", "Add", "Sum"]
+
+
+def test_an_edit_that_changes_no_value_stops_the_recomputation() -> None:
+    session = Session()
+    run(toys.Add(a=toys.Halve(a=toys.Number(value=4)), b=1), session=session)
+    toys.ran.clear()
+    seen: list[events.Event] = []
+    edited = toys.Add(a=toys.Halve(a=toys.Number(value=5)), b=1)
+    assert run(edited, session=session, on_event=seen.append) == 3
+    assert toys.ran == ["Number", "Halve"]
+    assert [each.node for each in seen if isinstance(each, events.Reused)] == ["add"]
+
+
+def test_a_changed_file_reruns_what_reads_it_and_an_equal_one_does_not(tmp_path: Path) -> None:
+    path, session = tmp_path / "a.txt", Session()
+    target = toys.Join(words=[toys.Read(path=path)])
+    for text, rerun in (("one", True), ("one", False), ("two", True), ("one", False)):
+        path.write_text(text)
+        toys.ran.clear()
+        assert run(target, session=session) == text
+        assert toys.ran == (["Read", "Join"] if rerun else [])
+
+
+def test_effects_always_run_and_their_inputs_are_reused(tmp_path: Path) -> None:
+    session = Session()
+    target = toys.Write(text=toys.Text(text="x"), path=tmp_path / "out.txt")
+    assert run(target, session=session) == tmp_path / "out.txt"
+    (tmp_path / "out.txt").unlink()
+    toys.ran.clear()
+    assert run(target, session=session) == tmp_path / "out.txt"
+    assert toys.ran == ["Write"] and (tmp_path / "out.txt").read_text() == "x"
+
+
+def test_an_effect_that_others_read_always_runs_too(tmp_path: Path) -> None:
+    class Size(Node[int]):
+        path: sdgraph.In[Path]
+
+        def run(self, path: Path) -> int:
+            toys.ran.append("Size")
+            return path.stat().st_size
+
+    session = Session()
+    target = Size(path=toys.Write(text="four", path=tmp_path / "out.txt"))
+    assert [run(target, session=session) for _ in range(2)] == [4, 4]
+    assert toys.ran == ["Write", "Size", "Write"]
+
+
+def test_a_result_that_the_store_forgets_in_mid_run_is_still_reused() -> None:
+    session = Session(store=Store(limit=1000))
+    kept = toys.Text(text="k" * 600)
+    run(kept, session=session)
+    toys.ran.clear()
+    large = toys.Text(text="l" * 700)
+    target = toys.Join(words=[toys.Join(words=[large]), kept], glue="")
+    assert run(target, session=session) == "l" * 700 + "k" * 600
+    assert toys.ran.count("Text") == 1
+
+
+def test_results_are_released_after_their_last_reader() -> None:
+    node: Node[int] = toys.Number(value=0)
+    for _ in range(50):
+        node = toys.Add(a=node, b=1)
+    held = peak = 0
+
+    def count(event: events.Event) -> None:
+        nonlocal held, peak
+        held += isinstance(event, events.NodeFinished) - isinstance(event, events.Released)
+        peak = max(peak, held)
+
+    assert run(node, session=Session(store=None), on_event=count) == 50
+    assert peak == 2 and held == 1
+
+
+@settings(max_examples=40)
+@given(graphs())
+def test_at_the_end_only_the_targets_are_held(nodes: list[Node[Any]]) -> None:
+    seen: list[events.Event] = []
+    graph = Graph.of(nodes[-1])
+    Session(store=None).run(graph, seen.append)
+    released = [each.node for each in seen if isinstance(each, events.Released)]
+    others = [graph.names[node] for node in graph.nodes if node != nodes[-1]]
+    assert sorted(released) == sorted(others)
+
+
+def test_a_chain_of_20_000_nodes_is_checked_planned_and_run() -> None:
+    node: Node[int] = toys.Number(value=0)
+    for _ in range(20_000):
+        node = toys.Halve(a=node)
+    graph = Graph.of(node)
+    assert graph.check() == [] and len(plan(graph).steps) == 20_001
+    session = Session()
+    assert session.run(graph) == {graph.names[node]: 0}
+    toys.ran.clear()
+    assert run(node, session=session) == 0 and toys.ran == []
+
+
+def test_a_failing_node_is_named_with_its_cause_and_its_place() -> None:
+    text = "nodes:\n  one: {type: Number}\n  bad: {type: Fail, a: $one, message: broke}\n"
+    workflow = workflow_from_yaml(text, registry=toys.REGISTRY, file="f.yaml")
+    seen: list[events.Event] = []
+    with pytest.raises(NodeFailed) as caught:
+        run(workflow, session=Session(), on_event=seen.append)
+    error = caught.value
+    assert str(error) == "f.yaml:3:8: bad: RuntimeError: broke"
+    assert isinstance(error.__cause__, RuntimeError)
+    assert seen[-1] == events.NodeFailed(seen[-1].at, "bad", "RuntimeError: broke")
+
+
+def test_a_failure_loses_no_result_that_is_done(tmp_path: Path) -> None:
+    session, text = Session(), toys.Text(text="x")
+    saved = toys.Write(text=text, path=tmp_path / "a.txt")
+    with pytest.raises(NodeFailed, match="fail"):
+        run(saved, toys.Fail(a=toys.Number(value=3)), session=session)
+    assert (tmp_path / "a.txt").read_text() == "x"
+    toys.ran.clear()
+    assert run(text, session=session) == "x" and toys.ran == []
+
+
+def test_a_node_that_breaks_its_promise_fails_by_name() -> None:
+    for store in (None, Store()):
+        with pytest.raises(NodeFailed, match=r"wrong: run returned the text .* wanted a whole"):
+            run(toys.Wrong(), session=Session(store=store))
+
+
+def test_problems_come_out_before_anything_runs(tmp_path: Path) -> None:
+    bad = toys.Read(path=tmp_path / "none.txt")
+    with pytest.raises(InvalidWorkflow, match=r"read\.path"):
+        run(toys.Number(), bad, session=Session())
+    with pytest.raises(InvalidWorkflow, match=r"read\.path"):
+        plan(bad)
+    with pytest.raises(InvalidWorkflow, match=r"read\.path"):
+        Session().plan(Graph.of(bad))
+    assert toys.ran == []
+
+
+def test_what_a_target_cannot_use_is_refused() -> None:
+    loose: Any = run
+    with pytest.raises(TypeError, match="only a workflow takes inputs; found seed"):
+        loose(toys.Number(), seed=3)
+    with pytest.raises(TypeError, match="wanted it alone"):
+        loose(Graph.of(toys.Number()), toys.Number())
+
+
+def test_several_targets_come_back_in_their_order() -> None:
+    one, two = toys.Number(value=1), toys.Number(value=2)
+    assert run(two, one, two, session=Session()) == (2, 1, 2)
+    assert run(Graph.of(one, two), session=Session()) == {"number": 1, "number_2": 2}
+
+
+def test_two_sessions_in_two_threads_do_not_disturb_each_other() -> None:
+    node: Node[int] = toys.Number(value=0)
+    for _ in range(200):
+        node = toys.Add(a=node, b=1)
+    found: list[int] = []
+    session = Session()
+    threads = [
+        threading.Thread(target=lambda: found.append(run(node, session=session))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [200] * 4
+
+
+# Models
+
+
+def test_a_second_node_over_one_checkpoint_loads_nothing(session: Session, dreams: str) -> None:
+    one = toys.Dream(prompt="a", checkpoint=dreams)  # type: ignore[arg-type]
+    two = toys.Dream(prompt=one, checkpoint=dreams)  # type: ignore[arg-type]
+    seen: list[events.Event] = []
+    text = run(two, session=session, on_event=seen.append)
+    assert text == f"a by unet and vae of {dreams} by unet and vae of {dreams}"
+    loads = [each.component for each in seen if isinstance(each, events.Loaded)]
+    assert loads == [f"{dreams}/unet", f"{dreams}/vae"]
+    end = seen[-1]
+    assert isinstance(end, events.RunFinished)
+    assert (end.loads, end.bytes_loaded) == (2, weight_bytes(dreams))
+
+
+def test_the_plan_foretells_loads_and_reuse(session: Session, dreams: str) -> None:
+    target = toys.Dream(prompt="a", checkpoint=dreams)  # type: ignore[arg-type]
+    before = session.plan(Graph.of(target))
+    assert [Path(each.name).name for each in before.loads] == ["unet", "vae"]
+    assert before.bytes_loaded == weight_bytes(dreams)
+    run(target, session=session)
+    other = toys.Dream(prompt="b", checkpoint=dreams)  # type: ignore[arg-type]
+    assert session.plan(Graph.of(other)).loads == ()
+    assert actions(session, target) == {"dream": "reuse"}
+
+
+def test_a_checkpoint_that_a_node_makes_is_used_once_it_is_known(
+    session: Session, dreams: str
+) -> None:
+    target = toys.Dream(prompt="a", checkpoint=toys.Train(source=dreams))
+    assert plan(target).loads == ()
+    assert run(target, session=session) == f"a by unet and vae of {dreams}"
+    toys.ran.clear()
+    run(target, session=session)
+    assert toys.ran == []
+
+
+def test_light_nodes_run_beside_a_model_node(session: Session, dreams: str) -> None:
+    # Each waits for the other: it ends only if both run at once.
+    dream = toys.Dream(checkpoint=dreams, opens="dreaming", awaits="waiting")  # type: ignore[arg-type]
+    light = toys.Wait(opens="waiting", awaits="dreaming")
+    run(dream, light, session=session)
+
+
+def test_two_model_nodes_never_run_or_load_at_once(tmp_path: Path) -> None:
+    loader = fake_checkpoints.Loader()
+    session = Session(device="cpu", models=ModelCache(loader))
+    nodes = [
+        toys.Dream(
+            prompt=toys.Text(text=str(n)),
+            checkpoint=checkpoint(tmp_path / str(n), n),  # type: ignore[arg-type]
+        )
+        for n in range(6)
+    ]
+    running, most = 0, 0
+
+    def count(event: events.Event) -> None:
+        nonlocal running, most
+        if isinstance(event, events.NodeStarted) and event.type == "Dream":
+            running += 1
+            most = max(most, running)
+        running -= isinstance(event, events.NodeFinished) and "dream" in event.node
+
+    run(nodes[0], *nodes[1:], session=session, on_event=count)
+    assert most == 1 and loader.overlaps == 0 and len(loader.loaded) == 12
+
+
+def test_a_failing_light_node_stops_the_model_node_at_its_next_step(
+    session: Session, dreams: str
+) -> None:
+    steps: list[int] = []
+
+    class Doomed(Node[int]):
+        def run(self) -> int:
+            toys.gates.setdefault("dreaming", threading.Event()).wait(20)
+            raise ValueError("no")
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.Stepped):
+            steps.append(event.step)
+
+    dream = toys.Dream(checkpoint=dreams, steps=10**9, opens="dreaming")  # type: ignore[arg-type]
+    with pytest.raises(NodeFailed, match="doomed: ValueError: no"):
+        run(dream, Doomed(), session=session, on_event=listen)
+    assert all(not each.leases for each in session.models.loaded())
+
+
+def test_ctrl_c_stops_within_a_step(session: Session, dreams: str) -> None:
+    steps: list[int] = []
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.Stepped):
+            steps.append(event.step)
+            if event.step == 3:
+                _thread.interrupt_main()
+
+    dream = toys.Dream(checkpoint=dreams, steps=10**7)  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        run(dream, toys.Wait(), session=session, on_event=listen)
+    assert len(steps) <= 5 and all(not each.leases for each in session.models.loaded())
+    assert threading.active_count() == 1 or not [
+        thread for thread in threading.enumerate() if thread.name.startswith("sdgraph-light")
+    ]
+
+
+@pytest.mark.parametrize("error", [SystemExit("bye"), KeyboardInterrupt(), ValueError("x")])
+@pytest.mark.timeout(60)
+def test_whatever_ends_a_light_thread_ends_the_run(
+    session: Session, dreams: str, error: BaseException
+) -> None:
+    class Exits(Node[int]):
+        def run(self) -> int:
+            toys.gates.setdefault("dreaming", threading.Event()).wait(20)
+            raise error
+
+    dream = toys.Dream(checkpoint=dreams, steps=10**9, opens="dreaming")  # type: ignore[arg-type]
+    with pytest.raises((type(error), NodeFailed)):
+        run(dream, Exits(), session=session)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", [events.NodeStarted, events.Released, events.NodeFinished])
+def test_a_listener_that_raises_ends_the_run_and_hangs_nobody(
+    session: Session, dreams: str, kind: type[events.Event]
+) -> None:
+    def listen(event: events.Event) -> None:
+        if isinstance(event, kind):
+            raise BrokenPipeError("nobody reads")
+
+    dream = toys.Dream(prompt=toys.Text(text="x"), checkpoint=dreams)  # type: ignore[arg-type]
+    with pytest.raises((BrokenPipeError, NodeFailed)):
+        run(dream, toys.Halve(a=toys.Number(value=1)), session=session, on_event=listen)
+
+
+def test_a_failed_load_names_the_node_and_pins_nothing(dreams: str) -> None:
+    loader = fake_checkpoints.Loader(failing={f"{dreams}/vae"})
+    session = Session(device="cpu", models=ModelCache(loader))
+    with pytest.raises(NodeFailed, match=r"dream: .*vae: cannot be loaded \(OSError: the file is"):
+        run(toys.Dream(checkpoint=dreams), session=session)  # type: ignore[arg-type]
+    assert all(not each.leases for each in session.models.loaded())
+
+
+def test_ancestry_is_what_a_graph_holds() -> None:
+    target = toys.Add(a=toys.Number(value=1), b=toys.Number(value=2))
+    assert Graph.of(target).nodes == tuple(ancestry(target))

@@ -1,0 +1,165 @@
+"""A node class that breaks a rule is refused while it is made, with a message that says which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from sdgraph.errors import NodeDefinitionError
+from sdgraph.graph import In, Node, SourceFile, TargetFile
+from sdgraph.values import Checkpoint, EdgeMap, Image, Mask
+from tests.support import toys
+
+
+def defined(body: str, base: str = "Node[Image]") -> type[Node[Any]]:
+    """The class that this source makes; from source, so that wrong ones pass mypy and ruff."""
+    space: dict[str, Any] = {**globals()}
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    exec(f"class Toy({base}):\n{lines}", space)
+    made: type[Node[Any]] = space["Toy"]
+    return made
+
+
+RUN = "def run(self) -> Image: ..."
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("a: In[int]\ndef run(self) -> Image: ...", r"Toy\.run takes \(\).*ports are \(a\)"),
+        ("def run(self, image: Image) -> Image: ...", r"Toy\.run takes \(image\)"),
+        ("image: In[Image]\ndef run(self, picture: Image) -> Image: ...", "exactly the ports"),
+        ("low: int = 3\ndef run(self, low: int) -> Image: ...", "Parameters are read from self"),
+        ("image: In[Image]\ndef run(self, **image: Image) -> Image: ...", r"takes \(\*\*image\)"),
+        ("image: In[Image]\ndef run(self, *image: Image) -> Image: ...", r"takes \(\*image\)"),
+        ("image: In[Image]\ndef run(self, image: Image, /) -> Image: ...", "exactly the ports"),
+        ("def run(self) -> Mask: ...", r"returns Mask, but the class is a Node\[Image\]"),
+        ("def run(self) -> None: ...", "returns NoneType"),
+        ("def run(self) -> Image | Mask: ...", r"returns .*Image \| .*Mask"),
+        ("a: In[Image]\ndef run(self, a: Mask) -> Image: ...", "takes a: Mask.*an Image"),
+        (f"image: In[Image]\nedge: In[Image] = 3\n{RUN}", "Toy.run takes"),
+        (f"low: int = 'x'\n{RUN}", r"Toy\.low: the default 'x' is not a valid value"),
+        (f"low: int = True\n{RUN}", r"Toy\.low: the default True"),
+        (f"low: int = Field(default=9, le=5)\n{RUN}", r"Toy\.low: the default 9"),
+        (f"low: list[int] = Field(default_factory=lambda: ['x'])\n{RUN}", r"Toy\.low: the default"),
+        ("a: In[int] = 'x'\ndef run(self, a: int) -> Image: ...", r"Toy\.a: the default 'x'"),
+        ("a: In[Image] = toys.Hole()\ndef run(self, a: Image) -> Image: ...", r"Toy\.a: "),
+        ("rows: list[list[In[int]]]\ndef run(self, rows: Any) -> Image: ...", "too deep"),
+        ("named: dict[str, In[int]]\ndef run(self, named: Any) -> Image: ...", "too deep"),
+        *[
+            (f"{name}: int = 1\n{RUN}", rf"Toy\.{name}: this name is taken")
+            for name in (
+                "models",
+                "progress",
+                "provenance",
+                "type",
+                "version",
+                "effect",
+                "category",
+                "wires",
+                "identity",
+                "own",
+                "parts",
+                "check",
+                "but",
+                "output",
+                "definition",
+            )
+        ],
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")
+def test_a_class_that_breaks_a_rule_is_refused(body: str, told: str) -> None:
+    with pytest.raises(NodeDefinitionError, match=told):
+        defined(body)
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("Node", "does not say what it makes"),
+        ("Node[dict[str, int]]", "is no kind of value"),
+        ("Node[list]", "is no kind of value"),
+        ("Node[Image | Mask]", "is no kind of value"),
+        ("Node[None]", "is no kind of value"),
+        ("Node[Any]", "is no kind of value"),
+    ],
+)
+def test_a_class_must_say_what_it_makes(base: str, told: str) -> None:
+    with pytest.raises(NodeDefinitionError, match=told):
+        defined("def run(self) -> Any: ...", base)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        RUN,
+        "def run(self): ...",
+        "def run(self) -> EdgeMap: ...",
+        "def run(self) -> Any: ...",
+        "def run(self) -> 'OnlyForCheckers': ...",
+        "image: In[EdgeMap]\ndef run(self, image: Image) -> Image: ...",
+        "image: In[Image] | None = None\ndef run(self, image: Image | None) -> Image: ...",
+        "a: In[int] = toys.Number(value=2)\ndef run(self, a: int) -> Image: ...",
+        "def run(self, models: Any, progress: Any, provenance: str) -> Image: ...",
+    ],
+)
+def test_a_class_that_keeps_the_rules_is_accepted(body: str) -> None:
+    assert defined(body).definition.output is Image
+
+
+def test_fields_that_may_not_stand_alone_need_no_valid_defaults() -> None:
+    class OneOf(Node[int]):
+        a: int | None = None
+        b: int | None = None
+
+        def run(self) -> int:
+            return 0
+
+        def model_post_init(self, context: Any, /) -> None:
+            super().model_post_init(context)
+
+    assert OneOf(a=1) != OneOf(b=1)
+
+
+def test_a_definition_lists_ports_files_and_services() -> None:
+    class Both(Node[Image]):
+        image: In[Image] | In[Mask]
+        source: SourceFile
+        more: list[SourceFile] = Field(default=[])
+        target: TargetFile | None = None
+        checkpoint: In[Checkpoint] = "tiny/x"  # type: ignore[assignment]
+        low: int = 1
+
+        def run(self, image: Image | Mask, checkpoint: Checkpoint, progress: Any) -> Image:
+            raise NotImplementedError
+
+    known = Both.definition
+    assert known.fields == ("image", "source", "more", "target", "checkpoint", "low")
+    assert {name: port.kinds for name, port in known.ports.items()} == {
+        "image": (Image, Mask),
+        "checkpoint": (Checkpoint,),
+    }
+    assert known.sources == ("source", "more") and known.targets == ("target",)
+    assert known.services == {"progress"} and known.output is Image
+
+
+def test_a_subclass_has_its_own_definition_and_inherits_run() -> None:
+    class Louder(toys.Number):
+        more: int = 1
+
+    assert Louder.definition.fields == ("value", "more")
+    assert Louder(value=1) != toys.Number(value=1)
+
+
+def test_a_new_version_makes_another_node() -> None:
+    def made(number: int) -> Node[Any]:
+        return defined(f"version = {number}\n{RUN}")()
+
+    assert made(1) == made(1) and made(1) != made(2)
+
+
+def test_edge_maps_are_images_to_a_definition() -> None:
+    assert issubclass(EdgeMap, toys.Edges.definition.ports["image"].kinds)

@@ -1,0 +1,166 @@
+"""Node types come from installed packs and one's own files; a broken pack harms nobody else."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sdgraph.errors import PackError
+from sdgraph.graph import Registry, installed, registry
+from sdgraph.graph.registry import nodes_of
+from tests.support import toys
+
+NODE = """
+from sdgraph.graph import Node
+
+class {name}(Node[int]):
+    def run(self) -> int:
+        return {result}
+"""
+
+
+@pytest.fixture
+def packs(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets the entry points that are installed."""
+
+    def install(*entries: Any) -> Registry:
+        monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+        installed.cache_clear()
+        return installed()
+
+    yield install
+    installed.cache_clear()
+
+
+def entry(name: str, value: str, loads: Any) -> Any:
+    class Entry:
+        def load(self) -> Any:
+            if isinstance(loads, BaseException):
+                raise loads
+            return loads
+
+    made: Any = Entry()
+    made.name, made.value, made.group = name, value, registry.GROUP
+    assert hasattr(EntryPoint("n", "v", "g"), "load")
+    return made
+
+
+def module(**members: Any) -> ModuleType:
+    made = ModuleType("pack")
+    vars(made).update(members)
+    return made
+
+
+def test_the_own_pack_is_there_without_entry_points(packs: Any) -> None:
+    assert set(nodes_of(__import__("sdgraph.nodes", fromlist=["x"]))) == set(packs())
+
+
+def test_a_pack_brings_its_types(packs: Any) -> None:
+    found = packs(entry("toys", "toys", module(__all__=["Number"], Number=toys.Number)))
+    assert found["Number"] is toys.Number and not found.broken
+
+
+@pytest.mark.parametrize("error", [ImportError("no cv9"), SystemExit(3), ValueError("x")])
+def test_a_pack_that_cannot_be_loaded_is_named_and_left_out(
+    packs: Any, error: BaseException
+) -> None:
+    found = packs(
+        entry("broken", "broken", error),
+        entry("toys", "toys", module(__all__=["Number"], Number=toys.Number)),
+    )
+    assert list(found.broken) == ["broken"] and str(error) in found.broken["broken"]
+    assert "Number" in found and "broken" in found.suggest("Nummer")
+
+
+def test_two_packs_may_not_claim_one_name(packs: Any) -> None:
+    space: dict[str, Any] = {}
+    exec(NODE.format(name="Number", result=1), space)
+    one = entry("a", "a", module(__all__=["Number"], Number=toys.Number))
+    two = entry("b", "b", module(__all__=["Number"], Number=space["Number"]))
+    with pytest.raises(PackError, match="Number is there already"):
+        packs(one, two)
+
+
+def test_an_unknown_type_suggests_the_nearest() -> None:
+    assert toys.REGISTRY.suggest("nummber") == "did you mean 'Number'?"
+    assert toys.REGISTRY.suggest("zzz") == "`sdgraph nodes` lists the types"
+
+
+def test_a_file_of_ones_own_adds_its_nodes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(NODE.format(name="Mine", result=4))
+    found = toys.REGISTRY.and_file(path)
+    assert found["Mine"]().run() == 4 and "Mine" not in toys.REGISTRY
+    assert found.and_file(path)["Mine"] is found["Mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("class", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("import nothing_of_this_name", "ModuleNotFoundError"),
+        ("raise SystemExit('bye')", "SystemExit: bye"),
+        ("x = 1", "no node class"),
+        ("from sdgraph.graph import Node", "no node class"),
+        (NODE.format(name="Number", result=1), "Number is there already"),
+    ],
+)
+def test_a_file_that_is_no_pack_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "pack.py"
+    path.write_text(text)
+    with pytest.raises(PackError, match=told):
+        toys.REGISTRY.and_file(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="no such file"):
+        toys.REGISTRY.and_file(tmp_path / "none.py")
+    (tmp_path / "nodes.txt").write_text("")
+    with pytest.raises(PackError, match=r"\.py"):
+        toys.REGISTRY.and_file(tmp_path / "nodes.txt")
+
+
+def test_a_module_offers_what_it_defines_and_not_what_it_imports() -> None:
+    assert set(nodes_of(toys)) == {cls.__name__ for cls in toys.TYPES}
+    assert nodes_of(module(Number=toys.Number)) == {}
+
+
+def test_the_own_nodes_are_told_where_they_are_and_imported_when_asked_for() -> None:
+    code = (
+        "import sys; from sdgraph.graph import installed; types = installed();"
+        "before = [name for name in sys.modules if name.startswith('sdgraph.nodes.')];"
+        "types['Canny']; print(before, 'sdgraph.nodes.maps.canny' in sys.modules,"
+        " 'sdgraph.nodes.training.vae' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[] True False\n"
+
+
+def test_every_node_is_in_the_room_that_is_told_and_offered_to_type_checkers() -> None:
+    from sdgraph import nodes
+
+    tree = ast.parse(Path(str(nodes.__file__)).read_text())
+    (guarded,) = [
+        each
+        for each in tree.body
+        if isinstance(each, ast.If) and not each.orelse and isinstance(each.test, ast.Name)
+    ]
+    checked = {
+        alias.name: f"sdgraph.nodes.{each.module}"
+        for each in guarded.body
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
+    assert checked == nodes.PLACES
+    assert set(nodes.__all__) == set(nodes.PLACES) <= set(dir(nodes))
+    assert {name: getattr(nodes, name).__module__ for name in nodes.__all__} == nodes.PLACES
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        nodes.Nothing  # noqa: B018

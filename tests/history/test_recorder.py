@@ -1,0 +1,246 @@
+"""What a run leaves behind: its events, its sums, and nothing that it should not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from sdgraph.errors import NodeFailed
+from sdgraph.execution import Session
+from sdgraph.graph import Graph, Node
+from sdgraph.history import history, past_run, recorder, recording, timeline
+from sdgraph.history.reader import NoSuchRun
+from sdgraph.history.redaction import redacted
+from tests.support import cli_nodes, toys
+
+SQUARE = cli_nodes.ToySquare(grey=7)
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for records."""
+    monkeypatch.setenv("SDGRAPH_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def recorded(*targets: Node[Any], session: Session | None = None, name: str = "flow") -> None:
+    graph = Graph.of(*targets)
+    with recording(graph, name) as record:
+        (session or Session(device="cpu")).run(graph, record)
+
+
+def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None:
+    session = Session(device="cpu")
+    recorded(cli_nodes.ToySlow(image=SQUARE, steps=3), session=session)
+    recorded(cli_nodes.ToyEdges(image=SQUARE), session=session)
+    newest, oldest = history()
+    kinds = [event["event"] for event in oldest.events()]
+    assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")
+    assert kinds.count("stepped") == 3 and kinds.count("node_finished") == 2
+    assert "grey: 7" in (oldest.folder / "workflow.yaml").read_text()
+    summary = json.loads((oldest.folder / "summary.json").read_text())
+    assert [node["name"] for node in summary["nodes"]] == ["toy_square", "toy_slow"]
+    assert summary["peak_host"] > 10**6 and summary["peak_device"] is None
+    told = newest.as_data()
+    assert (told["workflow"], told["status"], told["ran"], told["reused"]) == (
+        "flow",
+        "finished",
+        1,
+        1,
+    )
+    assert newest.id > oldest.id
+
+
+def test_a_failure_is_told_and_what_was_refused_leaves_nothing(runs: Path) -> None:
+    with pytest.raises(NodeFailed):
+        recorded(cli_nodes.ToyBoom(image=SQUARE))
+    (run,) = history()
+    assert run.status == "failed"
+    assert "the toy broke" in run.summary["error"]
+    assert "error: toy_boom: RuntimeError: the toy broke" in timeline.as_text(run)
+    with pytest.raises(Exception, match="no such file"):
+        recorded(cli_nodes.ToyRead(path=Path("/nowhere")))
+    assert len(history()) == 1
+
+
+def test_a_run_stopped_by_ctrl_c_says_so(runs: Path) -> None:
+    graph = Graph.of(SQUARE)
+    with pytest.raises(KeyboardInterrupt), recording(graph) as record:
+        Session(device="cpu").run(graph, record)
+        raise KeyboardInterrupt
+    assert history()[0].status == "stopped"
+
+
+def test_a_killed_run_is_known_and_so_is_one_that_goes_on(runs: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, signal\n"
+        "from tests.support import cli_nodes\n"
+        "from tests.history.test_recorder import recorded\n"
+        "from sdgraph.history import history\n"
+        "class Die(cli_nodes.ToyBoom):\n"
+        "    def run(self, image):\n"
+        "        print(history()[0].status, flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "recorded(Die(image=cli_nodes.ToySquare()))\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.stdout == "running\n", done.stderr
+    (run,) = history()
+    assert run.status == "killed"
+    assert "not finished" in timeline.as_text(run)
+    assert run.as_data()["ran"] == 1
+
+
+def test_only_the_newest_are_kept_and_none_that_goes_on_is_swept(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "KEPT", 3)
+    graph = Graph.of(SQUARE)
+    with recording(graph, "open") as open_:
+        Session(device="cpu").run(graph, open_)
+        for number in range(5):
+            recorded(SQUARE, name=str(number))
+    assert [run.workflow for run in history()] == ["4", "3", "2", "open"]
+    recorded(SQUARE, name="5")
+    assert [run.workflow for run in history()] == ["5", "4", "3"]
+
+
+@pytest.mark.parametrize("moment", ["begin", "middle"])
+def test_a_disk_that_fails_is_no_reason_for_a_run_to(
+    runs: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if moment == "begin":
+        runs.write_text("a file where the folder would be")
+    else:
+        monkeypatch.setattr(recorder, "redacted", full)
+    heard: list[str] = []
+    graph = Graph.of(SQUARE)
+    with recording(graph, "flow", lambda event: heard.append(event.kind)) as record:
+        assert Session(device="cpu").run(graph, record)
+    assert heard[-1] == "run_finished"
+
+
+def test_records_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDGRAPH_HOME", str(tmp_path))
+    monkeypatch.setenv("SDGRAPH_RUNS", "")
+    recorded(SQUARE)
+    assert history() == [] and not list(tmp_path.iterdir())
+    monkeypatch.delenv("SDGRAPH_RUNS")
+    recorded(SQUARE)
+    assert (tmp_path / "runs" / history()[0].id).is_dir()
+
+
+def test_many_steps_are_thinned_to_a_hundred(runs: Path) -> None:
+    recorded(cli_nodes.ToySlow(image=SQUARE, steps=1000))
+    steps = [event["step"] for event in history()[0].events() if event["event"] == "stepped"]
+    assert 100 <= len(steps) <= 101 and steps[-1] == 1000
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(runs: Path) -> None:
+    with pytest.raises(NoSuchRun, match="no runs at all"):
+        past_run("last")
+    recorded(SQUARE, name="one")
+    recorded(SQUARE, name="two")
+    newest, oldest = history()
+    assert past_run("last").id == newest.id
+    assert past_run(oldest.id).workflow == "one"
+    with pytest.raises(NoSuchRun, match="2 runs"):
+        past_run("20")
+    with pytest.raises(NoSuchRun, match="no run of that id"):
+        past_run("x")
+
+
+def test_a_record_cut_off_anywhere_is_still_listed_and_drawn(runs: Path) -> None:
+    recorded(cli_nodes.ToyEdges(image=SQUARE))
+    (run,) = history()
+    (run.folder / "summary.json").unlink()
+    whole = (run.folder / "events.jsonl").read_bytes()
+    for length in range(0, len(whole), 17):
+        (run.folder / "events.jsonl").write_bytes(whole[:length])
+        assert history()[0].as_data()["status"] == "killed"
+        assert timeline.as_text(history()[0])
+    for text in ("", "[]", '{"at": null}\n{"event": "loaded", "at": 1}\n3\n{"at": "x"}'):
+        (run.folder / "run.json").write_text(text)
+        (run.folder / "events.jsonl").write_text(text)
+        assert timeline.as_text(history()[0]) and timeline.listing_row(history()[0])
+
+
+def test_pages_are_whole_and_their_text_is_escaped(runs: Path) -> None:
+    with pytest.raises(NodeFailed):
+        recorded(toys.Fail(message="<script>&\x1b"), name="<b>&\"'")
+    (run,) = history()
+    svg = ElementTree.fromstring(timeline.as_svg(run))
+    assert svg.tag.endswith("svg") and "failed" in "".join(svg.itertext())
+    page = timeline.as_html(run)
+    xml = page.removeprefix("<!doctype html>\n").replace('<meta charset="utf-8">', "")
+    ElementTree.fromstring(xml)
+    assert "<script" not in page and "&lt;script&gt;" in page and "<b>&" not in page
+    assert "\x1b" not in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_loads_belong_to_the_node_with_models_that_ran(runs: Path) -> None:
+    folder = runs / "20260101-000000-0000000"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"models": ["star"], "workflow": "w"}')
+    events = [
+        {"event": "run_started", "at": 0.0, "device": "cuda", "reused": 0},
+        {"event": "node_started", "at": 0.0, "node": "star", "type": "T"},
+        {"event": "node_started", "at": 0.1, "node": "light", "type": "U"},
+        {
+            "event": "loaded",
+            "at": 5.0,
+            "component": "a/unet",
+            "seconds": 5.0,
+            "bytes": 2,
+            "file_bytes": 3,
+            "device": "cuda",
+        },
+        {"event": "node_finished", "at": 9.0, "node": "light", "seconds": 8.9, "file": None},
+        {"event": "node_finished", "at": 10.0, "node": "star", "seconds": 10.0, "file": None},
+        {"event": "a kind of tomorrow", "at": 10.0},
+    ]
+    (folder / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
+    lines = timeline.as_text(history()[0]).splitlines()
+    star, light = (line for line in lines if line.startswith(("star ", "light ")))
+    assert 23 <= star.count("L") - star.count("loads") <= 26 and "loads 1 model (3 B" in star
+    assert "L" not in light
+
+
+SECRETS = [
+    ("hf_abcdefghijklmnopqrstuvwxyz", "hf_abcdef"),
+    ("Authorization: Bearer abcdefghijklmnop", "abcdefghijklmnop"),
+    ("https://me:hunter2@example.org/x", "hunter2"),
+    ("https://example.org/f?X-Amz-Signature=abc123def&x=1", "abc123def"),
+    ("password=hunter2 is wrong", "hunter2"),
+    ("told: my-own-secret!", "my-own-secret!"),
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS)
+def test_no_secret_is_written_down(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, text: str, secret: str
+) -> None:
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "my-own-secret!")
+    with pytest.raises(NodeFailed):
+        recorded(toys.Fail(message=text))
+    for path in history()[0].folder.iterdir():
+        assert secret not in path.read_text()
+    assert "[hidden]" in timeline.as_text(history()[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["a secret garden", "the key: a token of love", "sk", "https://example.org/a?b=c"]
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redacted({"a": [text, 3, None]}) == {"a": [text, 3, None]}

@@ -1,0 +1,138 @@
+"""What a file says before its inputs are known: references, names, specifications, order."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdgraph.errors import InvalidWorkflow
+from sdgraph.language import Reference, Spec, rebased, reference, workflow_from_yaml
+from sdgraph.language.template import escaped, place_in, reading_order, unescaped, value_at
+from tests.support import toys
+from tests.support.strategies import texts
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("$photo", Reference("photo", False)),
+        ("$inputs.seed", Reference("seed", True)),
+        ("$_x1", Reference("_x1", False)),
+        ("$größe", Reference("größe", False)),
+        ("$ñ", Reference("ñ", False)),
+        ("$inputs", Reference("inputs", False)),
+        *[
+            (text, None)
+            for text in (
+                "",
+                "$",
+                "$$",
+                "$$x",
+                "$5",
+                "costs $5",
+                "$x y",
+                " $x",
+                "$x\n",
+                "$x.y",
+                "$x²",
+                "$a-b",
+                "$inputs.",
+                "$inputs.a.b",
+                "$outputs.x",
+                "x$y",
+                "${x}",
+            )
+        ],
+    ],
+)
+def test_a_text_is_a_reference_only_as_a_whole(text: str, found: Reference | None) -> None:
+    assert reference(text) == found
+    assert found is None or str(found) == text
+
+
+@pytest.mark.parametrize("value", [3, None, True, ["$x"], {"$x": 1}])
+def test_what_is_no_text_is_no_reference(value: object) -> None:
+    assert reference(value) is None
+
+
+@given(texts | st.text("$ax.", max_size=6))
+def test_an_escaped_text_is_no_reference_and_is_read_back(text: str) -> None:
+    assert reference(escaped(text)) is None and unescaped(escaped(text)) == text
+
+
+def test_a_specification_lists_the_nodes_it_refers_to_as_often_as_it_does() -> None:
+    fields = {"a": "$x", "b": ["$y", "$x", {"c": "$z"}], "d": "$inputs.i", "e": "$$q", "f": 3}
+    assert sorted(Spec("n", "T", fields).references()) == ["x", "x", "y", "z"]
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdefz"), max_size=3)))
+def test_the_reading_order_holds_unless_a_cycle_is_told(wires: dict[str, list[str]]) -> None:
+    specs = {name: Spec(name, "T", {"terms": [f"${to}" for to in wires[name]]}) for name in wires}
+    order, cycles = reading_order(specs)
+    assert sorted(order) == sorted(wires)
+    place = {name: index for index, name in enumerate(order)}
+    backward = [
+        (name, to)
+        for name in wires
+        for to in wires[name]
+        if to in place and place[to] >= place[name]
+    ]
+    assert bool(backward) <= bool(cycles)
+    for cycle in cycles:
+        assert cycle[0] == cycle[-1]
+        assert all(b in wires[a] for a, b in pairwise(cycle))
+
+
+@pytest.mark.parametrize(
+    ("subject", "place"),
+    [
+        ("", []),
+        ("low", ["low"]),
+        ("terms.2", ["terms", 2]),
+        ("a.b", ["a.b"]),
+        ("x.1.0", ["x", 1, 0]),
+    ],
+)
+def test_a_problems_subject_is_a_place_in_the_fields(subject: str, place: list[object]) -> None:
+    fields = {"a.b": 7, "terms": [1, 2, 3], "low": 4, "x": [[], [5]]}
+    assert place_in(subject, fields) == place
+    value = {"low": 4, "terms.2": 3, "a.b": 7, "x.1.0": 5}.get(subject, fields)
+    assert value_at(fields, place_in(subject, fields)) == value
+
+
+def test_a_place_that_is_not_there_is_nothing() -> None:
+    assert value_at({"a": [1]}, ["a", 5]) is None and value_at({"a": 1}, ["a", 0]) is None
+
+
+def test_only_checkpoints_that_look_like_paths_are_made_whole(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pathlib import Path
+
+    folder = Path(str(tmp_path))
+    assert rebased("./x", folder) == str(folder / "x")
+    assert rebased({"source": "../x", "dtype": "float16"}, folder) == {
+        "source": str(folder.parent / "x"),
+        "dtype": "float16",
+    }
+    for same in ("org/name", "tiny/inpaint", "/abs/x", 3, {"source": 3}, None):
+        assert rebased(same, folder) == same
+    assert rebased("~/x", folder) == str(Path.home().resolve() / "x")
+
+
+def test_a_workflow_without_a_name_is_named_after_its_file() -> None:
+    workflow = workflow_from_yaml(
+        "nodes: {n: {type: Number}}", registry=toys.REGISTRY, file="a/portrait.yaml"
+    )
+    assert workflow.name == "portrait" and workflow.description == ""
+
+
+@pytest.mark.parametrize("output", ["n", "$m", "$inputs.n", "3", "[$n]"])
+def test_an_output_must_name_a_node(output: str) -> None:
+    with pytest.raises(InvalidWorkflow, match="output"):
+        workflow_from_yaml(
+            f"nodes: {{n: {{type: Number}}}}\noutput: {output}", registry=toys.REGISTRY
+        )

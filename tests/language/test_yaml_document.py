@@ -1,0 +1,240 @@
+"""YAML becomes plain data whose every part knows its place; what is not plain is refused."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdgraph.errors import InvalidWorkflow, Mark
+from sdgraph.language import yaml_document
+from sdgraph.language.yaml_document import parse, read
+from tests.support.strategies import plain
+
+
+@given(plain, st.booleans())
+def test_what_yaml_writes_is_read_back(data: Any, flow: bool) -> None:
+    text = yaml.safe_dump(data, default_flow_style=flow, sort_keys=False)
+    assert parse(text).data == data
+
+
+@given(plain)
+def test_unicode_is_read_back_unescaped(data: Any) -> None:
+    text = yaml.safe_dump(data, allow_unicode=True)
+    assert parse(text).data == yaml.safe_load(text)  # not `data`: yaml folds U+0085 to a space
+
+
+PIECES = st.sampled_from(
+    [
+        "a",
+        "b",
+        ": ",
+        ":",
+        "- ",
+        "\n",
+        "\n  ",
+        "  ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        "&x ",
+        "*x",
+        "<<: ",
+        "'",
+        '"',
+        "#",
+        "!t ",
+        "!!str ",
+        "---\n",
+        "...",
+        "|",
+        ">",
+        "1",
+        "1.5",
+        "yes",
+        "null",
+        "~",
+        "?",
+        "%",
+        "0x1",
+        "2024-01-01",
+        "1e3",
+        ".inf",
+        "=",
+        "\t",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_it_is_safe_load_wherever_that_succeeds_and_nothing_else_where_it_fails(text: str) -> None:
+    try:
+        wanted = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError):
+        wanted = InvalidWorkflow
+    try:
+        found = parse(text).data
+    except InvalidWorkflow as error:
+        assert error.problems and all(problem.at for problem in error.problems)
+        return  # stricter than safe_load: tags, second documents, keys that are no text
+    if wanted is not InvalidWorkflow:
+        assert _as_text_keys(wanted) == found
+
+
+def _as_text_keys(data: Any) -> Any:
+    """The same with keys as they may be written: safe_load makes True of `yes`."""
+    if isinstance(data, dict):
+        if not all(isinstance(key, str) for key in data):
+            return _Anything()
+        return {key: _as_text_keys(value) for key, value in data.items()}
+    return [_as_text_keys(each) for each in data] if isinstance(data, list) else data
+
+
+class _Anything:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+WORDS = st.text("abc", min_size=1, max_size=5)
+
+
+@given(st.dictionaries(WORDS, st.lists(WORDS | st.integers(0, 99), max_size=3), max_size=5))
+def test_every_mark_points_at_its_value(data: dict[str, list[Any]]) -> None:
+    flow = "\n".join(f"{key}: {value}" for key, value in data.items())
+    for text in (yaml.safe_dump(data), flow.replace("'", "")):
+        made = parse(text)
+        lines = text.split("\n")
+        for key, values in data.items():
+            at = made.key_mark(key)
+            assert lines[at.line - 1][at.column - 1 :].startswith(f"{key}:")
+            for index, value in enumerate(values):
+                at = made.mark(key, index)
+                assert lines[at.line - 1][at.column - 1 :].startswith(str(value))
+
+
+def test_marks_and_key_marks_are_lines_and_columns_from_one() -> None:
+    made = parse("a:\n  b: [1, {c: x}]\n  'd': y\n", "f.yaml")
+    assert made.mark("a", "b") == Mark("f.yaml", 2, 6)
+    assert made.mark("a", "b", 0) == Mark("f.yaml", 2, 7)
+    assert made.mark("a", "b", 1, "c") == Mark("f.yaml", 2, 14)
+    assert made.key_mark("a", "b", 1, "c") == Mark("f.yaml", 2, 11)
+    assert made.key_mark("a", "d") == Mark("f.yaml", 3, 3)
+    assert made.mark("a", "nothing", "there") == made.mark("a") == Mark("f.yaml", 2, 3)
+
+
+def test_columns_count_characters_and_not_bytes() -> None:
+    assert parse("ä: {ö: 🙂, x: 1}").mark("ä", "x") == Mark("<text>", 1, 14)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("", None),
+        ("# nothing\n", None),
+        ("\ufeffa: 1", {"a": 1}),
+        ("yes: 1\n1: 2\nnull: 3", {"yes": 1, "1": 2, "null": 3}),
+        ("a: &x {b: 1}\nc: *x", {"a": {"b": 1}, "c": {"b": 1}}),
+        ("a: &x {b: 1}\nc: {<<: *x, d: 2}", {"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
+        ("a: &x {b: 1}\nc: {b: 2, <<: *x}", {"a": {"b": 1}, "c": {"b": 2}}),
+        (
+            "x: &a {k: 1}\ny: &b {k: 2}\nz: {<<: [*a, *b]}",
+            {"x": {"k": 1}, "y": {"k": 2}, "z": {"k": 1}},
+        ),
+        ("'<<': 1", {"<<": 1}),
+        ("'<<': {a: 1}", {"<<": {"a": 1}}),
+        ("&k a: 1\nb: *k", {"a": 1, "b": "a"}),
+        ("a: 2024-01-02", {"a": datetime.date(2024, 1, 2)}),
+        ("a: 010", {"a": 8}),
+    ],
+)
+def test_plain_yaml_is_read(text: str, data: Any) -> None:
+    assert parse(text).data == data
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "place"),
+    [
+        ("a:\n\tb: 1", "YAML", (2, 1)),
+        ("a: 1\nb: [1, 2\n\n", "YAML", (4, 1)),
+        ("a: b: c", "YAML", (1, 5)),
+        ("a: 1\nb: 2\na: 3", "a", (3, 1)),
+        ("a: {x: 1, x: 1}", "x", (1, 11)),
+        ("a: {<<: {b: 1}, <<: {c: 1}}", "<<", (1, 17)),
+        ("a: !!python/object/apply:os.system [ls]", "tag", (1, 4)),
+        ("a: !env HOME", "tag", (1, 4)),
+        ("a: !!binary aGk=", "tag", (1, 4)),
+        ("a: !!set {x}", "tag", (1, 4)),
+        ("a: *b", "alias", (1, 4)),
+        ("a: &a [*a]", "alias", (1, 8)),
+        ("a: &k x\n*k : 1", "key", (2, 1)),
+        ("{a: 1}: 2", "key", (1, 1)),
+        ("? [a]\n: 2", "key", (1, 3)),
+        ("a: 1\n---\nb: 1", "document", (2, 1)),
+        (LAUGHS, "alias", (6, 29)),
+        ("[" * 100 + "]" * 100, "nesting", (1, 41)),
+        ("a: 2024-99-99", "value", (1, 4)),
+        ("a: " + "1" * 5000, "value", (1, 4)),
+        ("a: x\nb: \x00", "YAML", (2, 4)),
+        ("a: \ud800", "YAML", (1, 4)),
+        ("a: 'no end\n\n", "YAML", (1, 4)),
+        ("a: @x", "YAML", (1, 4)),
+        ("a: %x", "YAML", (1, 4)),
+    ],
+)
+def test_what_is_not_plain_is_refused_at_its_place(
+    text: str, subject: str, place: tuple[int, int]
+) -> None:
+    began = time.process_time()
+    with pytest.raises(InvalidWorkflow) as caught:
+        parse(text, "f.yaml")
+    assert time.process_time() - began < 5  # an alias bomb would take minutes
+    problem = caught.value.problems[0]
+    assert (problem.subject, problem.at) == (subject, Mark("f.yaml", *place))
+    assert problem.found and problem.wanted and "\n" not in problem.found + problem.wanted
+
+
+def test_every_duplicate_key_and_tag_is_told_at_once() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        parse("a: 1\na: 2\nb: !x 1\nc: {d: 1, d: 2}\n")
+    assert [problem.subject for problem in caught.value.problems] == ["a", "tag", "d"]
+
+
+def test_bytes_that_are_no_utf8_are_refused_at_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("a: 1\nb: größe".encode("latin-1"))
+    with pytest.raises(InvalidWorkflow, match="0xf6") as caught:
+        read(path)
+    assert caught.value.problems[0].at == Mark(str(path), 2, 6)
+
+
+def test_a_file_too_large_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path := tmp_path / "big.yaml").write_text("a: 1234567890")
+    monkeypatch.setattr(yaml_document, "MAX_BYTES", 5)
+    with pytest.raises(InvalidWorkflow, match="13 bytes"):
+        read(path)
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "portrait.yaml").write_text("")
+    with pytest.raises(InvalidWorkflow, match=r"did you mean 'portrait\.yaml'"):
+        read(tmp_path / "portrat.yaml")
+    with pytest.raises(InvalidWorkflow, match="a folder"):
+        read(tmp_path)

@@ -1,0 +1,83 @@
+"""Pictures and videos alike: what is no file of theirs is refused with a way out."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import PIL.Image
+import pytest
+
+from sdgraph.errors import MediaError
+from sdgraph.media import probe_image, read_image, read_video, write_image
+from sdgraph.media.embedded import read_provenance, write_video
+from tests.support.small_images import film, gradient
+
+
+def broken_files(folder: Path) -> dict[str, Path]:
+    """A path for each thing that can be wrong with a file."""
+    whole = io.BytesIO()
+    PIL.Image.fromarray(gradient(99, 99)).save(whole, "JPEG")
+    (folder / "cut.jpg").write_bytes(whole.getvalue()[:700])
+    (folder / "text.png").write_text("no picture at all")
+    (folder / "empty.png").write_bytes(b"")
+    return {
+        "cut": folder / "cut.jpg",
+        "text": folder / "text.png",
+        "empty": folder / "empty.png",
+        "folder": folder,
+        "missing": folder / "txt.png",
+        "below a file": folder / "text.png" / "a.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("cut", "damaged"),
+        ("text", "no picture"),
+        ("empty", "no picture"),
+        ("folder", "found:  a folder"),
+        ("missing", "no such file"),
+        ("below a file", "no such file"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_a_way_out(
+    tmp_path: Path, case: str, words: str
+) -> None:
+    path = broken_files(tmp_path)[case]
+    with pytest.raises(MediaError, match=words) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value) and "fix:" in str(caught.value)
+    with pytest.raises(MediaError):
+        read_video(path)
+    if case != "cut":  # whose header is whole
+        for reader in (probe_image, read_provenance):
+            with pytest.raises(MediaError):
+                reader(path)
+
+
+@pytest.mark.parametrize("policy", ["error", "ignore"])
+@pytest.mark.parametrize("limit", [500, 200])  # beyond the limit Pillow warns, beyond twice raises
+def test_a_decompression_bomb_is_refused_with_its_size_and_the_limit(
+    tmp_path: Path, limit: int, policy: Literal["error", "ignore"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(PIL.Image.fromarray(gradient()), path := tmp_path / "a.png")
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", limit)
+    for reader in (read_image, probe_image, read_provenance):
+        with (
+            warnings.catch_warnings(),
+            pytest.raises(MediaError, match=rf"a\.png\n.*(768|32×24) pixels\n.*at most {limit} "),
+        ):
+            warnings.simplefilter(policy)
+            reader(path)
+
+
+def test_an_unknown_suffix_is_answered_with_the_known(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"'.pgn'\n.*\.png, \.jpg"):
+        write_image(PIL.Image.fromarray(gradient()), tmp_path / "a.pgn")
+    with pytest.raises(MediaError, match=r"''\n.*\.mp4, \.webm, \.gif"):
+        write_video(film(), tmp_path / "a")
+    assert not list(tmp_path.iterdir())

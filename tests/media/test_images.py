@@ -1,0 +1,107 @@
+"""Pictures survive files: their pixels, modes, turn and provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sdgraph.errors import MediaError
+from sdgraph.media.embedded import read_provenance
+from sdgraph.media.images import probe_image, read_image, write_image
+from sdgraph.media.videos import write_video
+from sdgraph.values import Image
+from tests.support.small_images import PICTURES, PROVENANCE, film, gradient, mean_difference
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.tuples(st.integers(1, 20), st.integers(1, 20), st.sampled_from((3, 4))).flatmap(
+        lambda shape: hnp.arrays(np.uint8, shape)
+    ),
+    st.sampled_from((".png", ".webp", ".tif", ".bmp")),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"])),
+)
+def test_lossless_formats_keep_every_pixel_and_the_provenance(
+    tmp_path: Path, pixels: npt.NDArray[np.uint8], suffix: str, text: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".bmp":
+        pixels = pixels[..., :3]
+    stored = write_image(Image(pixels).pil, path, provenance=text, quality=100)
+    assert np.array_equal(np.asarray(read_image(path).convert(Image(pixels).pil.mode)), pixels)
+    assert stored == (suffix != ".bmp" and bool(text))
+    assert read_provenance(path) == (text or None)
+
+
+@pytest.mark.parametrize("suffix", PICTURES)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "F", "I", "I;16"])
+def test_every_format_takes_every_mode(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = tmp_path / f"a{suffix.upper()}"
+    stored = write_image(PIL.Image.new(mode, (5, 3)), path, provenance=PROVENANCE)
+    assert probe_image(path)[:2] == read_image(path).size == (5, 3)
+    assert read_provenance(path) == PROVENANCE
+    assert stored == (suffix != ".bmp")
+
+
+def test_sixteen_bits_of_grey_survive_png_and_tiff(tmp_path: Path) -> None:
+    deep = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
+    for suffix in (".png", ".tif"):
+        write_image(PIL.Image.fromarray(deep), path := tmp_path / f"a{suffix}")
+        assert np.array_equal(np.asarray(read_image(path)), deep)
+
+
+def test_jpeg_lays_transparency_over_white(tmp_path: Path) -> None:
+    clear = PIL.Image.new("RGBA", (16, 16), (255, 0, 0, 0))
+    write_image(clear, tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg").getpixel((8, 8)) == (255, 255, 255)
+
+
+def test_quality_is_heard(tmp_path: Path) -> None:
+    picture = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    for suffix in (".jpg", ".webp"):
+        sizes = []
+        for quality in (20, 95):
+            write_image(picture, path := tmp_path / f"a{suffix}", quality=quality)
+            sizes.append(path.stat().st_size)
+        assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_picture_is_turned_as_its_exif_says(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    PIL.Image.fromarray(gradient()).save(path := tmp_path / f"a{suffix}", exif=exif, quality=95)
+    turned = np.rot90(gradient(), {1: 0, 3: 2, 6: 3, 8: 1}[orientation])
+    assert mean_difference(read_image(path), turned) < 4
+    assert probe_image(path) == (turned.shape[1], turned.shape[0], "RGB")
+
+
+def test_probing_reads_the_header_alone(tmp_path: Path) -> None:
+    write_image(PIL.Image.fromarray(gradient(200, 300)), path := tmp_path / "a.png")
+    path.write_bytes(path.read_bytes()[:200])
+    assert probe_image(path) == (300, 200, "RGB")
+    with pytest.raises(MediaError, match=r"damaged"):
+        read_image(path)
+
+
+def test_the_first_frame_of_a_moving_picture_is_read(tmp_path: Path) -> None:
+    write_video(film(), tmp_path / "a.gif")
+    assert mean_difference(read_image(tmp_path / "a.gif").convert("RGB"), film().frames[0]) < 6
+
+
+def test_a_size_that_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"16384"):
+        write_image(PIL.Image.new("L", (16384, 1)), tmp_path / "a.webp")
+    with pytest.raises(MediaError):
+        write_image(PIL.Image.new("L", (65536, 1)), tmp_path / "a.gif")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,63 @@
+"""What a picture's own file cannot hold stands beside it, and speaks of that file alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from sdgraph.errors import MediaError
+from sdgraph.media import sidecar, write_image
+from sdgraph.media.embedded import read_provenance, write_video
+from tests.support.small_images import film, gradient
+
+PICTURE = PIL.Image.fromarray(gradient())
+
+
+def test_a_sidecar_can_be_read_by_a_person_and_by_us(tmp_path: Path) -> None:
+    path, text = tmp_path / "a.bmp", '{"sdgraph_record": 2, "prompt": "größe \\udc80"}'
+    write_image(PICTURE, path, provenance=text)
+    data = json.loads((tmp_path / "a.bmp.sdgraph.json").read_text("utf-8"))
+    assert data["file"] == "a.bmp"
+    assert data["record"]["prompt"].startswith("größe")
+    assert read_provenance(path) == text
+
+
+def test_a_sidecar_goes_where_its_picture_goes(tmp_path: Path) -> None:
+    write_image(PICTURE, tmp_path / "a.bmp", provenance="how")
+    moved = (tmp_path / "a.bmp").rename(tmp_path / "b.bmp")
+    assert read_provenance(moved) is None
+    sidecar.beside(tmp_path / "a.bmp").rename(sidecar.beside(moved))
+    assert read_provenance(moved) == "how"
+
+
+def test_a_sidecar_of_what_the_file_held_before_is_refused(tmp_path: Path) -> None:
+    write_image(PICTURE, path := tmp_path / "a.bmp", provenance="how")
+    PICTURE.rotate(90).save(path)
+    with pytest.raises(MediaError, match="has changed since its sidecar was written"):
+        read_provenance(path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense"])
+def test_a_damaged_sidecar_is_said(tmp_path: Path, text: str) -> None:
+    write_image(PICTURE, path := tmp_path / "a.bmp", provenance="how")
+    sidecar.beside(path).write_text(text)
+    with pytest.raises(MediaError, match="a damaged file"):
+        read_provenance(path)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".png"])
+@pytest.mark.parametrize("text", [None, ""])
+def test_saving_without_removes_what_was_told_before(
+    tmp_path: Path, suffix: str, text: str | None
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    sidecar.beside(path).write_text("old")
+    write_image(PICTURE, path, provenance=text)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    if suffix == ".gif":
+        sidecar.beside(path).write_text("old")
+        write_video(film(count=2), path, provenance=text)
+        assert [each.name for each in tmp_path.iterdir()] == [path.name]

@@ -1,0 +1,210 @@
+"""What a plan foretells of memory is what happens, and where it cannot be, a run makes do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdgraph import events
+from sdgraph.errors import NodeFailed, ValueRefused
+from sdgraph.execution import Plan, Session
+from sdgraph.graph import Graph, Node
+from sdgraph.memory import Budgets, Move
+from sdgraph.models import ModelCache, Part, devices
+from sdgraph.store import Store
+from sdgraph.values import Checkpoint
+from tests.support import fake_checkpoints, toys
+
+SIZES = (5, 9, 14, 22)
+NODE = max(SIZES) * 2
+"""No node needs more."""
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Six checkpoints; some hold one another's U-Net or VAE."""
+    folder = tmp_path_factory.mktemp("family")
+    chance = random.Random(0)
+    made = []
+    for number in range(6):
+        unet, vae = (chance.choice(SIZES) for _ in range(2))
+        unet_bytes = fake_checkpoints.safetensors(bytes([chance.randrange(3)]) * unet)
+        vae_bytes = fake_checkpoints.safetensors(bytes([9]) * vae)
+        made.append(
+            str(fake_checkpoints.checkpoint(folder / f"m{number}", unet=unet_bytes, vae=vae_bytes))
+        )
+    return made
+
+
+@pytest.fixture(autouse=True)
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Any device is there, and gives nothing back."""
+    monkeypatch.setattr(devices, "choose", lambda device: device)
+    monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
+    yield
+
+
+def session_on(
+    device: str, accelerator: int | None, host: int | None, keep_alive: float | None = None
+) -> Session:
+    cache = ModelCache(
+        fake_checkpoints.Loader(),
+        Budgets(accelerator, host),
+        probe=lambda device: 10**6,
+        reserve=0,
+        keep_alive=keep_alive,
+    )
+    return Session(device=device, dtype="float32", models=cache, store=None)
+
+
+def workflow(chance: random.Random, family: Sequence[str]) -> Graph:
+    """Texts that models make of texts, some of them joined."""
+    nodes: list[Node[Any]] = [toys.Text(text="x")]
+    for number in range(chance.randint(1, 9)):
+        prompt, other = chance.choice(nodes), chance.choice(nodes)
+        if chance.random() < 0.3:
+            nodes.append(toys.Join(words=[prompt, other]))
+        else:
+            source = Checkpoint(chance.choice(family))
+            nodes.append(toys.Dream(prompt=prompt, checkpoint=source, steps=number))
+    return Graph.of(*chance.sample(nodes, min(len(nodes), chance.randint(1, 4))))
+
+
+def seen(plan: Plan) -> list[tuple[str, str, str]]:
+    """What a plan says will happen: the step, what is done, and to which component."""
+    return [
+        (step.name, _word(move), move.resident.name) for step in plan.steps for move in step.moves
+    ]
+
+
+def _word(move: Move) -> str:
+    return {"drop": "evicted", "load": "loaded", "down": "moved", "up": "moved"}[move.kind]
+
+
+def happened(told: Sequence[events.Event]) -> list[tuple[str, str, str]]:
+    """The same of what did happen."""
+    found, node = [], ""
+    for event in told:
+        if isinstance(event, events.NodeStarted) and event.type == "Dream":
+            node = event.node
+        elif isinstance(event, events.Loaded | events.Moved | events.Evicted):
+            found.append((node, event.kind, event.component))
+    return found
+
+
+def budgets(chance: random.Random) -> tuple[int | None, int | None]:
+    return chance.choice((None, NODE, NODE + 10, 80)), chance.choice((None, NODE, 60, 90))
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
+    chance = random.Random(seed)
+    device = chance.choice(("cpu", "cuda"))
+    session = session_on(device, *budgets(chance), chance.choice((None, 0)))
+    for _ in range(chance.randint(1, 3)):  # the later ones find what the earlier ones left
+        graph = workflow(chance, family)
+        plan = session.plan(graph)
+        told: list[events.Event] = []
+        session.run(graph, told.append)
+        assert happened(told) == seen(plan)
+        (end,) = (each for each in told if isinstance(each, events.RunFinished))
+        assert (end.loads, end.bytes_loaded) == (len(plan.loads), plan.bytes_loaded)
+        loaded = [each.bytes for each in told if isinstance(each, events.Loaded)]
+        assert loaded == [each.bytes for each in plan.loads]
+        assert most_held(plan, told) == (plan.peak_accelerator, plan.peak_host)
+
+
+def most_held(plan: Plan, told: Sequence[events.Event]) -> tuple[int, int]:
+    """The most bytes on the accelerator and on the host, counted from events."""
+    at = {each.name: (str(held.tier), each.bytes) for each, held in plan.held.items()}
+    device = {True: "host", False: "accelerator"}
+    peaks = [0, 0]
+
+    def count() -> None:
+        for place, tier in enumerate(("accelerator", "host")):
+            peaks[place] = max(peaks[place], sum(b for t, b in at.values() if t == tier))
+
+    count()
+    for event in told:
+        if isinstance(event, events.Evicted):
+            del at[event.component]
+        elif isinstance(event, events.Loaded | events.Moved):
+            at[event.component] = device[event.device == "cpu"], event.bytes
+        count()
+    return peaks[0], peaks[1]
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32))
+def test_a_run_that_strays_from_its_plan_keeps_the_budget(family: list[str], seed: int) -> None:
+    """Results turn up that nobody foresaw, and checkpoints are known late."""
+    chance = random.Random(seed)
+    device = chance.choice(("cpu", "cuda"))
+    accelerator, host = budgets(chance)
+    session = session_on(device, accelerator, host, chance.choice((None, 0)))
+    session.store = Store()
+    halves = [toys.Halve(a=toys.Number(value=n)) for n in range(4)]
+    texts = [toys.Text(text="x")]
+    nodes: list[Node[Any]] = []
+    for number in range(chance.randint(2, 8)):
+        source: Any = chance.choice(family)
+        if chance.random() < 0.3:
+            source = toys.Train(source=source)
+        prompt = chance.choice([*texts, *nodes])
+        nodes.append(toys.Dream(prompt=prompt, checkpoint=source, steps=number % 3))
+    first = Graph.of(*chance.sample(nodes, 1), *halves)
+    session.run(first)
+    told: list[events.Event] = []
+    session.run(Graph.of(*nodes), told.append)
+    held = [(each.tier, each.bytes) for each in session.models.loaded()]
+    for tier, budget in (("accelerator", accelerator), ("host", host)):
+        if budget is not None:
+            assert sum(size for at, size in held if at == tier) <= budget
+    assert not any(each.leases for each in session.models.loaded())
+
+
+def test_a_component_above_a_budget_is_refused_before_anything_runs(family: list[str]) -> None:
+    session = session_on("cpu", None, 4)
+    target = toys.Dream(checkpoint=family[0], prompt=toys.Text(text="a"))  # type: ignore[arg-type]
+    with pytest.raises(ValueRefused, match="a budget of 4 bytes on the host"):
+        session.run(Graph.of(target))
+    assert toys.ran == []
+
+
+def test_a_late_checkpoint_above_a_budget_is_a_clear_error(family: list[str]) -> None:
+    session = session_on("cpu", None, 4)
+    target = toys.Dream(checkpoint=toys.Train(source=family[0]))
+    with pytest.raises(NodeFailed, match="a budget of 4 bytes on the host"):
+        session.run(Graph.of(target))
+    assert session.models.loaded() == ()
+
+
+def test_what_is_found_free_is_no_law(family: list[str]) -> None:
+    cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 4, reserve=0)
+    session = Session(device="cpu", models=cache, store=None)
+    graph = Graph.of(toys.Dream(checkpoint=family[0]))  # type: ignore[arg-type]
+    plan = session.plan(graph)
+    assert "4 are free" in plan.short[0]
+    session.run(graph)
+    assert len(cache.loaded()) == 2
+
+
+def test_another_runs_lease_in_the_way_is_worked_around(tmp_path: Path) -> None:
+    small, large = fake_checkpoints.safetensors(b"v"), fake_checkpoints.safetensors(b"u" * 7)
+    one = fake_checkpoints.checkpoint(tmp_path / "one", unet=large, vae=small)
+    two = fake_checkpoints.checkpoint(
+        tmp_path / "two", unet=fake_checkpoints.safetensors(b"w" * 5), vae=small
+    )
+    session = session_on("cuda", 10, None)
+    graph = Graph.of(toys.Dream(checkpoint=str(two)))  # type: ignore[arg-type]
+    with session.models.lease({"unet": Part(Checkpoint(one), "unet")}, "cuda", "float32"):
+        session.run(graph)
+        names = [each.name for each in session.models.loaded()]
+        assert names == [f"{one}/unet", f"{two}/vae"], "what was above the budget has gone"

@@ -1,0 +1,129 @@
+"""Loading does what the libraries would do over again only once."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdgraph import Checkpoint
+from sdgraph.errors import CheckpointError
+from sdgraph.models import Part, weights
+from sdgraph.models.loader import _built, load_quietly
+
+
+def test_a_second_text_encoder_of_a_kind_compiles_no_patterns_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.CLIPTextConfig(
+        vocab_size=100, hidden_size=8, intermediate_size=8, num_attention_heads=2,
+        num_hidden_layers=48, eos_token_id=99, bos_token_id=98,
+    )  # fmt: skip  # 48 layers of 16 tensors: more than Python remembers
+    transformers.CLIPTextModel(config).save_pretrained(tmp_path / "text_encoder")
+    (tmp_path / "model_index.json").write_text(
+        '{"_class_name": "StableDiffusionPipeline",'
+        ' "text_encoder": ["transformers", "CLIPTextModel"]}'
+    )
+    part = Part(Checkpoint(tmp_path), "text_encoder")
+    compiled: list[Any] = []
+    compiler: Any = re._compiler  # type: ignore[attr-defined]
+    real = compiler.compile
+
+    def counted(*arguments: Any) -> Any:
+        compiled.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(compiler, "compile", counted)
+    limit = re._MAXCACHE  # type: ignore[attr-defined]
+    re.purge()
+    load_quietly(part, "float32", "cpu")
+    first = len(compiled)
+    load_quietly(part, "float32", "cpu")
+    assert first > limit
+    assert len(compiled) - first < first / 20
+    assert limit == re._MAXCACHE  # type: ignore[attr-defined]
+
+
+PARTS = [
+    ("tiny/inpaint", "unet", "UNet2DConditionModel"),
+    ("tiny/sdxl", "unet", "UNet2DConditionModel"),
+    ("tiny/text-to-video", "unet", "UNet3DConditionModel"),
+    ("tiny/text-to-image", "vae", "AutoencoderKL"),
+    ("tiny/controlnet-edges", "", "ControlNetModel"),
+]
+
+
+@pytest.mark.parametrize(("source", "folder", "name"), PARTS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_module_is_the_one_that_diffusers_loads(
+    source: str, folder: str, name: str, dtype: str
+) -> None:
+    import diffusers
+    import torch
+
+    part = Part(Checkpoint(source), folder)
+    cls = getattr(diffusers, name)
+    known = cls.from_pretrained(weights(part.checkpoint) / folder, dtype=getattr(torch, dtype))
+    made = _built(cls, part, weights(part.checkpoint) / folder, dtype)
+    assert type(made) is type(known) and made.config == known.config
+    assert vars(made).keys() == vars(known).keys()
+    assert (made.dtype, made.training) == (known.dtype, known.training)
+    for one, other in (
+        (made.state_dict(), known.state_dict()),
+        (dict(made.named_buffers()), dict(known.named_buffers())),
+    ):
+        assert list(one) == list(other)
+        for key in one:
+            assert one[key].dtype == other[key].dtype and one[key].device.type == "cpu"
+            assert torch.equal(one[key], other[key])
+
+
+@pytest.mark.parametrize("change", ["renamed", "sharded"])
+def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
+    tmp_path: Path, change: str
+) -> None:
+    import diffusers
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(weights(Checkpoint("tiny/text-to-image")), tmp_path, dirs_exist_ok=True)
+    config = {"block_out_channels": [8], "norm_num_groups": 4, "layers_per_block": 1}
+    vae = diffusers.AutoencoderKL(**config).eval()
+    vae.save_pretrained(tmp_path / "vae", max_shard_size="20KB" if change == "sharded" else "1GB")
+    part = Part(Checkpoint(tmp_path), "vae")
+    path = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    if change == "sharded":
+        path.unlink(missing_ok=True)
+    else:
+        old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+        state = load_file(path)
+        for new, before in old.items():
+            state = {key.replace(new, before): value for key, value in state.items()}
+        save_file(state, path, {"format": "pt"})
+    assert _built(diffusers.AutoencoderKL, part, tmp_path / "vae", "float32") is None
+    made = load_quietly(part, "float32", "cpu").state_dict()
+    for key, value in vae.state_dict().items():
+        assert torch.equal(made[key], value)
+
+
+@pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
+def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(
+    component: str, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(weights(Checkpoint("tiny/text-to-image")), tmp_path / "copy"))
+    (path,) = (folder / component).glob("*.safetensors")
+    state = load_file(path)
+    gone = sorted(name for name in state if name.endswith("weight"))[:3]
+    save_file({n: t for n, t in state.items() if n not in gone}, path, {"format": "pt"})
+    part = Part(Checkpoint(folder), component)
+    with pytest.raises(CheckpointError, match=r"weights without .*weight and 2 more") as caught:
+        load_quietly(part, "float32", "cpu")
+    assert component in str(caught.value) and "fetch or copy" in str(caught.value)
+    save_file({**state, "another.weight": state[gone[0]].clone()}, path, {"format": "pt"})
+    assert load_quietly(part, "float32", "cpu") is not None

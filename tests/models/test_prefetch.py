@@ -1,0 +1,123 @@
+"""Files are read ahead while a node computes, as far as the plan says and memory has room."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdgraph import events
+from sdgraph.execution import Session
+from sdgraph.graph import Graph
+from sdgraph.memory import Budgets, Demand, Resident, Room, Tier, continued, read_ahead
+from sdgraph.models import ModelCache, Reader, Reading, devices
+from sdgraph.values import Checkpoint
+from tests.support import fake_checkpoints, toys
+
+
+def residents(chance: random.Random, device: str) -> list[Resident]:
+    return [
+        Resident(
+            (str(n), "float32", chance.choice((device, "cpu"))),
+            f"c{n}",
+            chance.randint(1, 9),
+            chance.randint(1, 9),
+        )
+        for n in range(6)
+    ]
+
+
+@given(st.integers(0, 2**32))
+def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -> None:
+    chance = random.Random(seed)
+    device = chance.choice(("cpu", "cuda"))
+    every = residents(chance, device)
+    steps = [
+        Demand(f"s{n}", tuple(chance.sample(every, chance.randint(0, 2))), chance.randint(0, 3))
+        for n in range(chance.randint(1, 8))
+    ]
+    limit = chance.randint(21, 60)
+    room = Room(Budgets(chance.randint(21, 40), limit))
+    told = continued(steps, device, room, {})
+    ahead = read_ahead(steps, told.moves, device, room, {})
+    held: dict[Resident, Tier] = {}
+    for place, soon in enumerate(ahead):
+        for kind, each in told.moves[place]:
+            if kind == "drop":
+                del held[each]
+            else:
+                held[each] = Tier.HOST if kind == "down" else each.home
+        if not soon:
+            continue
+        assert steps[place].residents, "nothing is read beside a step without models"
+        later = [[m.resident for m in here if m.kind == "load"] for here in told.moves[place + 1 :]]
+        following = next(loads for loads in later if loads)
+        assert list(soon) == following[: len(soon)]
+        here = sum(each.bytes for each, tier in held.items() if tier is Tier.HOST)
+        here += steps[place].working if device == "cpu" else 0
+        assert here + sum(each.file_bytes for each in soon) <= limit
+
+
+def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "choose", lambda device: device)
+    text: Any = ""
+    for number, letter in enumerate("abc"):
+        whole = fake_checkpoints.safetensors(letter.encode() * 7)
+        folder = fake_checkpoints.checkpoint(tmp_path / letter, unet=whole, vae=whole)
+        # The first two compute until what comes next has been read.
+        gate = f"{number + 1}" if number < 2 else ""
+        text = toys.Dream(prompt=text, checkpoint=Checkpoint(folder), awaits=gate)
+    told: list[events.Event] = []
+
+    def listen(event: events.Event) -> None:
+        told.append(event)
+        if isinstance(event, events.ReadAhead):
+            read = sum(isinstance(each, events.ReadAhead) for each in told)
+            toys.gates.setdefault(f"{read}", threading.Event()).set()
+
+    cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
+    session = Session(device="cpu", dtype="float32", models=cache, store=None)
+    graph = Graph.of(text)
+    plan = session.plan(graph)
+    assert [len(step.ahead) for step in plan.steps] == [1, 1, 0]
+    session.run(graph, listen)
+    names = [each.component for each in told if isinstance(each, events.ReadAhead)]
+    assert names == [each.name for step in plan.steps for each in step.ahead]
+    small = ModelCache(fake_checkpoints.Loader(), Budgets(host=14), reserve=0)
+    tight = Session(device="cpu", dtype="float32", models=small, store=None)
+    assert not any(step.ahead for step in tight.plan(graph).steps)
+
+
+def test_a_file_that_is_gone_is_no_matter(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_bytes(b"x" * 100)
+    done = threading.Event()
+    wrong: list[float] = []
+    reader = Reader()
+    reader.read([Reading((tmp_path / "gone",), wrong.append)])
+    reader.read([Reading((there,), lambda seconds: done.set())])
+    assert done.wait(30) and not wrong
+    reader.close()
+
+
+def test_closing_ends_the_thread_in_the_middle_of_its_work(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(bytes(10**7))
+    reader = Reader()
+    reader.read([Reading((large,) * 10_000, print)])
+    reader.close()
+    assert not any(each.name == "sdgraph-reading" for each in threading.enumerate())
+
+
+def test_a_reader_that_was_given_nothing_starts_no_thread() -> None:
+    before = threading.active_count()
+    reader = Reader()
+    assert threading.active_count() == before
+    reader.close()

@@ -1,0 +1,108 @@
+"""Weights that go wrong under a run stop the node that wants them, and hurt nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sdgraph import events, run
+from sdgraph.errors import NodeFailed, ValueRefused
+from sdgraph.execution import Session
+from sdgraph.memory import Budgets
+from sdgraph.models import ModelCache, Part
+from sdgraph.values import Checkpoint
+from tests.support import fake_checkpoints, toys
+
+
+def checkpoint(folder: Path, letter: bytes) -> Checkpoint:
+    unet, vae = fake_checkpoints.safetensors(letter * 70), fake_checkpoints.safetensors(letter * 20)
+    return Checkpoint(fake_checkpoints.checkpoint(folder, unet=unet, vae=vae))
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Checkpoint:
+    return checkpoint(tmp_path / "good", b"g")
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Checkpoint:
+    return checkpoint(tmp_path / "bad", b"b")
+
+
+def gone(path: Path, loader: fake_checkpoints.Loader) -> None:
+    path.unlink()
+
+
+def changed(path: Path, loader: fake_checkpoints.Loader) -> None:
+    path.write_bytes(path.read_bytes().replace(b"b", b"B"))
+
+
+def cut_short(path: Path, loader: fake_checkpoints.Loader) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def torn(path: Path, loader: fake_checkpoints.Loader) -> None:
+    loader.failing = {str(path.parent)}
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+@pytest.mark.parametrize("meddle", [gone, changed, cut_short, torn])
+def test_other_work_of_the_run_stays_and_goes_on(
+    good: Checkpoint,
+    bad: Checkpoint,
+    tmp_path: Path,
+    part: str,
+    meddle: Callable[[Path, fake_checkpoints.Loader], None],
+) -> None:
+    loader = fake_checkpoints.Loader()
+    cache = ModelCache(loader, probe=lambda device: 10**6, reserve=0)
+    session = Session(device="cpu", models=cache)
+    text = toys.Dream(prompt="first", checkpoint=good)
+    saved = toys.Write(text=text, path=tmp_path / "first.txt")
+    failing = toys.Dream(prompt=text, checkpoint=bad)
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.NodeStarted) and event.node == "dream_2":
+            meddle(Path(bad.source) / part / fake_checkpoints.WEIGHTS, loader)
+
+    # What is leased elsewhere stays as it is, too.
+    with cache.lease({"unet": Part(good, "unet")}, "cpu", "float32") as leased:
+        with pytest.raises(NodeFailed) as caught:
+            run(saved, failing, session=session, on_event=listen)
+        assert caught.value.node == "dream_2" and f"{bad.source}/{part}" in caught.value.message
+        here = {each.name: each for each in cache.loaded()}
+        assert here[f"{good.source}/unet"].module is leased["unet"]
+        assert here[f"{good.source}/unet"].leases == 1
+    assert f"{bad.source}/{part}" not in here, "nothing is there in part"
+    assert all(each.free for each in cache.loaded())
+    assert set(here) >= {f"{good.source}/unet", f"{good.source}/vae"}
+    loads, seen = len(loader.loaded), list[events.Event]()
+    assert run(saved, session=session, on_event=seen.append) == tmp_path / "first.txt"
+    assert len(loader.loaded) == loads
+    assert [each.node for each in seen if isinstance(each, events.Reused)] == ["dream"]
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_budget_too_small_is_told_before_anything_is_loaded_or_dropped(
+    good: Checkpoint, bad: Checkpoint, pinned: bool
+) -> None:
+    one = toys.Dream(prompt="one", checkpoint=good)
+    both = toys.Dream(prompt=one, checkpoint=bad)
+    loader = fake_checkpoints.Loader()
+    cache = ModelCache(loader, budgets=Budgets(host=10**6))
+    session = Session(device="cpu", models=cache, store=None)
+    run(one, session=session)
+    if pinned:
+        cache.pin(good)
+    smallest = 180 if pinned else 90
+    before = [each.key for each in cache.loaded()]
+    for budget in (0, 1, smallest - 1):
+        cache.budgets = Budgets(host=budget)
+        with pytest.raises(ValueRefused, match=f"at least {smallest} bytes") as caught:
+            run(both, session=session)
+        assert f"a budget of {budget} bytes on the host" in str(caught.value)
+        assert [each.key for each in cache.loaded()] == before and len(loader.loaded) == 2
+    cache.budgets = Budgets(host=smallest)
+    assert run(both, session=session).count(" by unet and vae of ") == 2

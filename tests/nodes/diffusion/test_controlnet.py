@@ -1,0 +1,514 @@
+"""ControlNet gives the pictures of the scripts, by the networks that the controls' kinds pick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.nodes import Canny, ControlNet, DepthEstimate, Text2Image
+from sdgraph.values import DepthMap, EdgeMap, PoseMap
+from tests.support.bare_scripts import same, script
+from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
+from tests.support.photos import clear_photo, photo, spot
+
+from .test_schedulers import CLASSES
+
+SIZE = (80, 64)
+Pair = tuple[Checkpoint, Checkpoint]
+EDGES, DEPTH = Checkpoint("tiny/controlnet-edges"), Checkpoint("tiny/controlnet-depth")
+
+
+@pytest.fixture(scope="module")
+def edges(session: Session) -> EdgeMap:
+    return run(Canny(image=photo(*SIZE), low=10, high=250), session=session)
+
+
+@pytest.fixture(scope="module")
+def depth(session: Session) -> DepthMap:
+    return run(DepthEstimate(image=photo(*SIZE)), session=session)
+
+
+def bare(way: str = "", **call: Any) -> Any:
+    """The script over tiny/text-to-image."""
+    width, height = SIZE
+    cls = f"StableDiffusionControlNet{way}Pipeline"
+    call = {"prompt": "a man", "seed": 0, **call}
+    return script(cls, "tiny/text-to-image", width=width, height=height, **call)
+
+
+@pytest.mark.parametrize(
+    ("fields", "call"),
+    [
+        ({"steps": 2}, {}),
+        (
+            {
+                "steps": 3,
+                "seed": 12345,
+                "scale": 0.5,
+                "negative_prompt": "bad",
+                "guidance": 9.0,
+                "scheduler": "dpm++",
+            },
+            {
+                "controlnet_conditioning_scale": 0.5,
+                "negative_prompt": "bad",
+                "guidance_scale": 9.0,
+                "seed": 12345,
+                "scheduler": CLASSES["dpm++"],
+            },
+        ),
+        (
+            {"steps": 4, "start": 0.25, "end": 0.75, "scale": 2.0},
+            {
+                "control_guidance_start": 0.25,
+                "control_guidance_end": 0.75,
+                "controlnet_conditioning_scale": 2.0,
+            },
+        ),
+        ({"steps": 2, "guidance": 1.0, "scale": 1}, {"guidance_scale": 1.0}),
+    ],
+)
+def test_from_noise_it_equals_the_script(
+    session: Session, edges: EdgeMap, networks: Pair, fields: dict[str, Any], call: dict[str, Any]
+) -> None:
+    node = ControlNet(prompt="a man", control=edges, controlnet=networks[0], **fields)
+    wanted = bare(networks=networks[:1], image=edges.pil, steps=fields["steps"], **call)
+    assert same(run(node, session=session).numpy, wanted)
+
+
+def test_several_controls_each_with_their_own_scale_start_and_end_equal_the_script(
+    session: Session, edges: EdgeMap, depth: DepthMap, networks: Pair
+) -> None:
+    node = ControlNet(
+        prompt="a man",
+        control=[edges, depth],
+        steps=4,
+        scale=[0.5, 1.5],
+        start=[0.0, 0.25],
+        end=[0.5, 1.0],
+        controlnet=list(networks),
+    )
+    wanted = bare(
+        networks=networks,
+        image=[edges.pil, depth.rgb],
+        steps=4,
+        controlnet_conditioning_scale=[0.5, 1.5],
+        control_guidance_start=[0.0, 0.25],
+        control_guidance_end=[0.5, 1.0],
+    )
+    assert same(run(node, session=session).numpy, wanted)
+
+
+def test_one_scale_counts_for_all_controls(
+    session: Session, edges: EdgeMap, depth: DepthMap, networks: Pair
+) -> None:
+    one = ControlNet(
+        prompt="a", control=[edges, depth], steps=2, scale=0.5, end=0.6, controlnet=networks[1]
+    )
+    each = one.but(scale=[0.5, 0.5], end=[0.6, 0.6], start=[0.0, 0.0], controlnet=[networks[1]] * 2)
+    assert run(one, session=session) == run(each, session=session)
+
+
+def test_two_controls_share_one_network(session: Session, edges: EdgeMap, networks: Pair) -> None:
+    other = run(Canny(image=photo(*SIZE, "cat")), session=session)
+    node = ControlNet(prompt="a man", control=[edges, other], steps=2, controlnet=networks[0])
+    own = Session(device="cpu", store=None)
+    made = run(node, session=own)
+    assert [each.name for each in own.models.loaded()].count(networks[0].source) == 1
+    wanted = bare(networks=networks[:1] * 2, image=[edges.pil, other.pil], steps=2)
+    assert same(made.numpy, wanted)
+
+
+def test_a_list_of_one_control_is_that_control(
+    session: Session, edges: EdgeMap, networks: Pair
+) -> None:
+    net = networks[0]
+    one = ControlNet(prompt="a", control=edges, steps=2, scale=0.7, controlnet=net)
+    listed = ControlNet(prompt="a", control=[edges], steps=2, scale=[0.7], controlnet=[net])
+    assert run(one, session=session) == run(listed, session=session)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_from_a_picture_it_equals_the_script(
+    session: Session, edges: EdgeMap, networks: Pair, strength: float
+) -> None:
+    start = photo(*SIZE, "coffee")
+    node = ControlNet(
+        prompt="a man",
+        control=edges,
+        image=start,
+        strength=strength,
+        steps=4,
+        controlnet=networks[0],
+    )
+    # This pipeline's own scale is 0.8, the others' 1.
+    wanted = bare(
+        "Img2Img",
+        image=start.pil,
+        control_image=edges.pil,
+        strength=strength,
+        steps=4,
+        guidance_scale=7.5,
+        controlnet_conditioning_scale=1.0,
+        networks=networks[:1],
+    )
+    assert same(run(node, session=session).numpy, wanted)
+
+
+@pytest.mark.parametrize("checkpoint", ["tiny/text-to-image", "tiny/inpaint"])
+def test_with_a_mask_it_equals_the_script_inside_and_the_input_outside(
+    session: Session, edges: EdgeMap, depth: DepthMap, networks: Pair, checkpoint: str
+) -> None:
+    start, mask = photo(*SIZE, "coffee"), spot(*SIZE)
+    node = ControlNet(
+        prompt="a man",
+        control=[edges, depth],
+        image=start,
+        mask=mask,
+        steps=3,
+        strength=1.0,
+        scale=[1.0, 0.5],
+        checkpoint=Checkpoint(checkpoint),
+        controlnet=list(networks),
+    )
+    made = run(node, session=session).numpy
+    wanted = script(
+        "StableDiffusionControlNetInpaintPipeline",
+        checkpoint,
+        prompt="a man",
+        seed=0,
+        steps=3,
+        networks=networks,
+        image=start.pil,
+        mask_image=mask.pil,
+        width=80,
+        height=64,
+        control_image=[edges.pil, depth.rgb],
+        controlnet_conditioning_scale=[1.0, 0.5],
+        strength=1.0,
+        guidance_scale=7.5,
+    )
+    inside = mask.numpy == 255
+    assert same(made[inside], wanted[inside])
+    assert same(made[~inside], start.numpy[~inside])
+
+
+@pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
+def test_sdxl_equals_the_script(
+    session: Session, edges: EdgeMap, xl_network: Checkpoint, way: str
+) -> None:
+    start, mask = photo(*SIZE, "coffee"), spot(*SIZE)
+    given: dict[str, Any] = {"strength": 0.7} if way else {}
+    pictures: dict[str, Any] = {"image": edges.pil}
+    if way:
+        given["image"] = start
+        pictures = {"image": start.pil, "control_image": edges.pil, "strength": 0.7}
+    if way == "Inpaint":
+        given["mask"], pictures["mask_image"] = mask, mask.pil
+    node = ControlNet(
+        prompt="a man",
+        control=edges,
+        checkpoint=Checkpoint("tiny/sdxl"),
+        scale=0.8,
+        controlnet=xl_network,
+        steps=3,
+        guidance=5.0,
+        **given,
+    )
+    made = run(node, session=session).numpy
+    wanted = script(
+        f"StableDiffusionXLControlNet{way}Pipeline",
+        "tiny/sdxl",
+        networks=(xl_network,),
+        prompt="a man",
+        seed=0,
+        steps=3,
+        guidance_scale=5.0,
+        width=80,
+        height=64,
+        controlnet_conditioning_scale=0.8,
+        **pictures,
+    )
+    inside = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
+    assert same(made[inside], wanted[inside])
+
+
+@pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
+def test_two_controls_over_sdxl_equal_the_script(
+    session: Session, edges: EdgeMap, depth: DepthMap, xl_network: Checkpoint, way: str
+) -> None:
+    start, mask = photo(*SIZE, "coffee"), spot(*SIZE)
+    given: dict[str, Any] = {"strength": 0.7, "image": start} if way else {}
+    maps = [edges.pil, depth.rgb]
+    pictures: dict[str, Any] = {"image": maps}
+    if way:
+        pictures = {"image": start.pil, "control_image": maps, "strength": 0.7}
+    if way == "Inpaint":
+        given["mask"], pictures["mask_image"] = mask, mask.pil
+    node = ControlNet(
+        prompt="a man",
+        control=[edges, depth],
+        checkpoint=Checkpoint("tiny/sdxl"),
+        controlnet=xl_network,
+        scale=[0.8, 0.3],
+        start=[0.0, 0.3],
+        end=[0.5, 1.0],
+        steps=3,
+        guidance=5.0,
+        **given,
+    )
+    made = run(node, session=session).numpy
+    wanted = script(
+        f"StableDiffusionXLControlNet{way}Pipeline",
+        "tiny/sdxl",
+        networks=(xl_network,) * 2,
+        prompt="a man",
+        seed=0,
+        steps=3,
+        guidance_scale=5.0,
+        width=80,
+        height=64,
+        controlnet_conditioning_scale=[0.8, 0.3],
+        control_guidance_start=[0.0, 0.3],
+        control_guidance_end=[0.5, 1.0],
+        **pictures,
+    )
+    inside = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
+    assert same(made[inside], wanted[inside])
+
+
+def test_scale_zero_is_plain_text_to_image(
+    session: Session, edges: EdgeMap, networks: Pair
+) -> None:
+    node = ControlNet(
+        prompt="a star", control=edges, scale=0.0, steps=3, seed=4, controlnet=networks[0]
+    )
+    plain = Text2Image(prompt="a star", width=80, height=64, steps=3, seed=4)
+    assert run(node, session=session) == run(plain, session=session)
+    assert run(node.but(scale=1.0), session=session) != run(plain, session=session)
+
+
+def test_what_it_follows_and_by_which_network_matters(
+    session: Session, edges: EdgeMap, depth: DepthMap, networks: Pair
+) -> None:
+    node = ControlNet(prompt="a", control=edges, steps=4, controlnet=networks[0])
+    changes: list[dict[str, Any]] = [
+        {},
+        {"control": depth},
+        {"controlnet": networks[1]},
+        {"scale": 0.5},
+        {"start": 0.5},
+        {"end": 0.5},
+        {"controlnet": None},
+    ]
+    assert len({run(node.but(**change), session=session) for change in changes}) == len(changes)
+
+
+def test_the_kind_of_the_map_picks_the_network(edges: EdgeMap, depth: DepthMap) -> None:
+    image = photo(*SIZE)
+    controls: list[Any] = [edges, depth, Canny(image=image), DepthEstimate(image=image)]
+    node = ControlNet(prompt="a", control=controls)
+    assert node.networks() == [EDGES, DEPTH, EDGES, DEPTH]
+
+
+def test_a_kind_without_a_network_is_a_problem_before_loading() -> None:
+    pose = PoseMap(photo(*SIZE).numpy)
+    node = ControlNet(prompt="a", control=pose, steps=1)
+    text = refused_before_load(node)
+    assert "controlnet" in text
+    assert "no network is known for a PoseMap over tiny (known: EdgeMap, DepthMap)" in text
+    assert "`controlnet:`" in text
+
+
+def test_a_kind_without_a_network_runs_with_one_named(session: Session) -> None:
+    pose = PoseMap(photo(*SIZE).numpy)
+    made = run(ControlNet(prompt="a", control=pose, steps=1, controlnet=EDGES), session=session)
+    assert made.size == SIZE
+
+
+@pytest.mark.parametrize("name", ["scale", "start", "end", "controlnet"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_list_of_another_length_is_refused(
+    edges: EdgeMap, depth: DepthMap, name: str, count: int
+) -> None:
+    value = {"scale": 1.0, "start": 0.0, "end": 1.0, "controlnet": EDGES}[name]
+    fields: dict[str, Any] = {name: [value] * count}
+    text = refused_at_construction(ControlNet, prompt="a", control=[edges, depth], **fields)
+    assert f"ControlNet.{name}" in text
+    assert f"{count} values for 2 controls" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"scale": -0.1}, "at least 0"),
+        ({"start": 0.5, "end": 0.5}, "0 ≤ start < end ≤ 1"),
+        ({"start": -0.1}, "0 ≤ start < end ≤ 1"),
+        ({"end": 1.1}, "0 ≤ start < end ≤ 1"),
+        ({"control": []}, "at least one control map"),
+        ({"mask": spot(*SIZE)}, "both, or neither"),
+        ({"padding_mask_crop": 8}, "no mask to work around"),
+        ({"padding_mask_crop": 8, "image": photo(*SIZE)}, "no mask to work around"),
+        ({"image": photo(*SIZE), "strength": 0.01}, "strength × steps of at least 1"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    edges: EdgeMap, fields: dict[str, Any], wanted: str
+) -> None:
+    text = refused_at_construction(ControlNet, **{"prompt": "a", "control": edges, **fields})
+    assert wanted in text
+
+
+def test_strength_without_a_picture_does_not_matter(edges: EdgeMap) -> None:
+    ControlNet(prompt="a", control=edges, strength=0.0, steps=1)
+
+
+def test_a_photo_is_no_control() -> None:
+    text = refused_at_construction(ControlNet, prompt="a", control=photo(*SIZE))
+    assert "ControlNet.control" in text
+    assert "a ControlMap" in text
+
+
+@pytest.mark.parametrize("field", ["control", "image", "mask"])
+def test_pictures_of_other_sizes_are_refused(session: Session, edges: EdgeMap, field: str) -> None:
+    others: dict[str, Any] = {
+        "control": [edges, EdgeMap(photo(72, 64).numpy)],
+        "image": photo(72, 64),
+        "mask": spot(72, 64),
+    }
+    fields = {"control": edges, "image": photo(*SIZE), field: others[field]}
+    text = str(failure(ControlNet(prompt="a", steps=2, **fields), session))
+    assert "80×64" in text
+    assert "72×64" in text
+
+
+def test_an_empty_mask_is_refused(session: Session, edges: EdgeMap) -> None:
+    mask = type(spot(*SIZE))(np.zeros((64, 80), np.uint8))
+    node = ControlNet(prompt="a", steps=2, control=edges, image=photo(*SIZE), mask=mask)
+    assert "the mask marks nothing" in str(failure(node, session))
+
+
+def test_a_full_mask_is_refused(session: Session, edges: EdgeMap) -> None:
+    mask = type(spot(*SIZE))(np.full((64, 80), 255, np.uint8))
+    node = ControlNet(prompt="a", steps=2, control=edges, image=photo(*SIZE), mask=mask)
+    assert "the mask marks all of the picture of 80×64" in str(failure(node, session))
+
+
+@pytest.mark.parametrize("size", [(1, 2), (75, 53), (90, 2)])
+@pytest.mark.parametrize("crop", [None, 4])
+def test_any_size_with_alpha_keeps_what_is_outside_the_mask(
+    session: Session, size: tuple[int, int], crop: int | None
+) -> None:
+    start, mask = clear_photo(*size), spot(*size)
+    node = ControlNet(
+        prompt="a",
+        control=Canny(image=start),
+        image=start,
+        mask=mask,
+        steps=2,
+        padding_mask_crop=crop,
+    )
+    made = run(node, session=session).numpy
+    outside = mask.numpy == 0
+    assert made.shape == start.numpy.shape
+    assert (made[outside] == start.numpy[outside]).all()
+
+
+def test_an_inpainting_checkpoint_without_a_mask_is_refused_before_loading(edges: EdgeMap) -> None:
+    node = ControlNet(prompt="a", control=edges, checkpoint=Checkpoint("tiny/inpaint"), steps=2)
+    for each in (node, node.but(image=photo(*SIZE))):
+        text = refused_before_load(each)
+        assert "checkpoint" in text
+        assert "9 channels (inpainting)" in text
+        assert "mask" in text
+
+
+def test_a_network_for_another_base_is_refused_before_loading(
+    edges: EdgeMap, xl_network: Checkpoint
+) -> None:
+    node = ControlNet(prompt="a", control=edges, controlnet=xl_network, steps=1)
+    text = refused_before_load(node)
+    assert "control_net.controlnet" in text
+    assert "for text features of 128" in text
+    assert "one for tiny/text-to-image (64)" in text
+
+
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [
+        ("tiny/depth-estimator", "DPTForDepthEstimation"),
+        ("tiny/text-to-image", "tiny/text-to-image"),
+        ("./no/such/folder", "no such folder"),
+        ("tiny/no-such", "no shipped checkpoint of that name"),
+    ],
+)
+def test_what_is_no_network_is_refused_before_loading(
+    edges: EdgeMap, network: str, found: str
+) -> None:
+    text = refused_before_load(
+        ControlNet(prompt="a", control=edges, controlnet=Checkpoint(network))
+    )
+    assert "control_net.controlnet" in text
+    assert found in text
+
+
+def test_a_unet_as_network_is_refused(edges: EdgeMap, copied: Callable[[str], Path]) -> None:
+    unet = copied("tiny/text-to-image") / "unet"
+    text = refused_before_load(ControlNet(prompt="a", control=edges, controlnet=Checkpoint(unet)))
+    assert "a UNet2DConditionModel" in text
+    assert "a ControlNet checkpoint" in text
+
+
+def test_a_network_that_is_here_is_no_problem_while_the_base_is_not(
+    edges: EdgeMap, no_hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    node = ControlNet(
+        prompt="a", control=edges, checkpoint=Checkpoint("someone/base"), controlnet=EDGES
+    )
+    assert list(node.check()) == []
+
+
+def test_a_network_is_loaded_in_the_dtype_of_its_base(
+    session: Session, edges: EdgeMap, networks: Pair
+) -> None:
+    base = Checkpoint("tiny/text-to-image", dtype="bfloat16")
+    picked = ControlNet(prompt="a man", control=edges, checkpoint=base, steps=2)
+    for node, network in ((picked, EDGES), (picked.but(controlnet=networks[0]), networks[0])):
+        wanted = bare(networks=(network,), image=edges.pil, steps=2, dtype="bfloat16")
+        assert same(run(node, session=session).numpy, wanted)
+
+
+def test_a_network_of_another_dtype_than_its_base_is_refused_before_loading(
+    edges: EdgeMap,
+) -> None:
+    network = Checkpoint(EDGES.source, dtype="bfloat16")
+    base = Checkpoint("tiny/text-to-image", dtype="float32")
+    for checkpoint in (base, Checkpoint("tiny/text-to-image")):
+        node = ControlNet(prompt="a", control=edges, checkpoint=checkpoint, controlnet=network)
+        text = refused_before_load(node)
+        assert "control_net.controlnet" in text
+        assert "bfloat16" in text
+
+
+def test_the_picture_does_not_depend_on_alpha_of_the_control(session: Session) -> None:
+    clear = clear_photo(*SIZE)
+    marked = EdgeMap(clear.numpy)
+    plain = EdgeMap(clear.numpy[..., :3].copy())
+    node = ControlNet(prompt="a", control=marked, steps=1)
+    assert run(node, session=session) == run(node.but(control=plain), session=session)
+
+
+def test_a_network_in_a_subfolder_stays_there_in_the_dtype_of_its_base() -> None:
+    network = Checkpoint("someone/networks", subfolder="canny", revision="main")
+    base = Checkpoint("tiny/text-to-image", dtype="bfloat16")
+    node = ControlNet(
+        prompt="a", control=Canny(image=photo(64, 64)), checkpoint=base, controlnet=network
+    )
+    wanted = Checkpoint("someone/networks", subfolder="canny", revision="main", dtype="bfloat16")
+    assert node.parts()["controlnet_0"].checkpoint == wanted

@@ -1,0 +1,153 @@
+"""The part around a mask: within the picture, around what is marked, at a size networks take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.nodes import Canny, ControlNet, Inpaint
+from sdgraph.nodes.diffusion.crop_region import Region, marked_box
+from sdgraph.nodes.diffusion.inpaint import paste
+from sdgraph.nodes.tiny_world import Scene, Thing, depth, judge, parse, render
+from sdgraph.values import DepthMap, Image, Mask
+
+sides = st.integers(1, 4000)
+
+
+@given(sides, sides, st.data())
+def test_the_box_holds_what_is_marked_and_stays_in_the_picture(
+    width: int, height: int, data: st.DataObject
+) -> None:
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right = data.draw(st.integers(left + 1, width))
+    bottom = data.draw(st.integers(top + 1, height))
+    padding = data.draw(st.integers(0, 500))
+    multiple = data.draw(st.sampled_from([8, 16, 64]))
+    region = Region.around(
+        (left, top, right, bottom), (width, height), padding, (512, 512), multiple
+    )
+    x0, y0, x1, y1 = region.box
+    assert 0 <= x0 <= max(0, left - padding) and min(width, right + padding) <= x1 <= width
+    assert 0 <= y0 <= max(0, top - padding) and min(height, bottom + padding) <= y1 <= height
+    assert all(side >= 64 and side % multiple == 0 for side in region.worked)
+    wide, high = x1 - x0, y1 - y0
+    assert wide >= min(width, high // 2) and high >= min(height, wide // 2)
+    assert region.worked[0] * region.worked[1] <= 512 * 512, "no more than the plan allows for"
+    if min(wide, high) * 2 >= max(wide, high):
+        assert 0.8 < (region.worked[0] / region.worked[1]) / (wide / high) < 1.25
+
+
+def test_the_box_of_a_mask_is_that_of_its_pixels() -> None:
+    pixels = np.zeros((30, 40), np.uint8)
+    pixels[5:9, 7] = 255
+    pixels[20, 31] = 1
+    assert marked_box(Mask(pixels)) == (7, 5, 32, 21)
+
+
+def test_a_network_of_the_shortest_side_is_shown_a_square() -> None:
+    region = Region.around((10, 10, 90, 20), (256, 256), 8, (64, 64), 8)
+    assert region == Region((2, 0, 98, 96), (64, 64))
+
+
+def test_a_thin_stroke_is_still_marked_where_the_picture_is_made_smaller() -> None:
+    pixels = np.zeros((2000, 2000), np.uint8)
+    pixels[10:1990, 1000] = 255
+    small = np.asarray(Region((0, 0, 2000, 2000), (512, 512)).cut_mask(Mask(pixels)))
+    assert (small[4:508].max(axis=1) == 255).all()
+    assert (small.max(axis=0) == 255).sum() == 1
+
+
+def test_a_pixel_that_is_not_painted_is_not_marked_where_the_picture_is_made_smaller() -> None:
+    soft = Mask(np.full((200, 200), 127, np.uint8))
+    assert np.asarray(Region((0, 0, 200, 200), (64, 64)).cut_mask(soft)).max() == 0
+
+
+@given(
+    hnp.arrays(
+        np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.sampled_from([3, 4]))
+    ),
+    st.data(),
+)
+def test_whatever_is_painted_in_the_box_the_rest_keeps_its_bits(
+    pixels: Any, data: st.DataObject
+) -> None:
+    marked = data.draw(hnp.arrays(np.uint8, pixels.shape[:2]).filter(np.any))
+    image, mask = Image(pixels), Mask(marked)
+    padding = data.draw(st.integers(0, 8))
+    region = Region.around(marked_box(mask), image.size, padding, (64, 64), 8)
+    shown = np.asarray(region.cut(image.rgb))
+    assert shown.shape == (*region.worked[::-1], 3)
+    assert region.cut_mask(mask).size == region.worked
+    made = paste(image, region.put(image, 255 - shown), mask)
+    assert (made.numpy[marked == 0] == pixels[marked == 0]).all()
+    assert (image.numpy == pixels).all()
+
+
+SIDES = {32: "larger", 64: "as it is", 128: "smaller"}
+
+
+@pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
+@pytest.mark.parametrize(
+    ("wanted", "ground"), [("cyan star", "gray"), ("yellow square", "teal"), ("red cross", "black")]
+)
+def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
+    session: Session, side: int, wanted: str, ground: str
+) -> None:
+    """A picture of 256×256 tiled with a scene, of which one is repainted."""
+    scene = Scene(ground, (Thing("circle", "white", "center", 0.18),))
+    before = np.tile(render(scene, side), (256 // side, 256 // side, 1))
+    room = side * 14 // 64
+    area = np.zeros(before.shape[:2], np.uint8)
+    area[side + room : 2 * side - room, room : side - room] = 255
+    prompt = f"a {wanted} in the center on a {ground} background"
+    node = Inpaint(
+        image=Image(before),
+        mask=Mask(area),
+        padding_mask_crop=room,
+        steps=20,
+        guidance=3.0,
+        prompt=prompt,
+    )
+    made = run(node, session=session)
+    assert (made.numpy[area == 0] == before[area == 0]).all()
+    cell = made.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
+    assert judge(np.asarray(cell), parse(prompt)).all
+
+
+@pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
+@pytest.mark.parametrize("kind", ["edges", "depth"])
+def test_control_maps_are_followed_around_the_mask(session: Session, side: int, kind: str) -> None:
+    """The maps are of another shape than the picture's."""
+    before, wanted = (
+        Scene("gray", (Thing(shape, "white", "center", 0.18),)) for shape in ("circle", "star")
+    )
+    often = 256 // side
+    pixels = np.tile(render(before, side), (often, often, 1))
+    room = side * 14 // 64
+    area = np.zeros(pixels.shape[:2], np.uint8)
+    area[side + room : 2 * side - room, room : side - room] = 255
+    prompt = "a cyan star in the center on a gray background"
+    node = ControlNet(
+        control=Canny(image=Image(np.tile(render(wanted, side), (often, often, 1))))
+        if kind == "edges"
+        else DepthMap(np.tile(depth(wanted, side), (often, often))),
+        image=Image(pixels),
+        mask=Mask(area),
+        padding_mask_crop=room,
+        strength=1.0,
+        prompt=prompt,
+        steps=20,
+        guidance=3.0,
+        checkpoint=Checkpoint("tiny/inpaint"),
+    )
+    made = run(node, session=session)
+    assert (made.numpy[area == 0] == pixels[area == 0]).all()
+    cell = made.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
+    assert judge(np.asarray(cell), parse(prompt)).all

@@ -1,0 +1,92 @@
+"""A checkpoint in the hub's own cache runs offline and shares its components with a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.models import Part, shipped
+from sdgraph.models.fingerprints import identity
+from sdgraph.nodes import Inpaint
+from tests.support.failing_runs import refused_before_load
+from tests.support.photos import photo, spot
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cached(no_hub: Path) -> Path:
+    """`someone/tiny-inpaint` as huggingface_hub lays it out; returns its folder in the cache."""
+    root = no_hub / "models--someone--tiny-inpaint"
+    (root / "blobs").mkdir(parents=True)
+    (root / "refs").mkdir()
+    for ref in ("main", "fp16"):
+        (root / "refs" / ref).write_text(COMMIT)
+    source = shipped.folder("tiny/inpaint")
+    for path in source.rglob("*"):
+        if path.is_file():
+            large = path.suffix == ".safetensors"
+            digest = hashlib.sha256 if large else hashlib.sha1
+            blob = root / "blobs" / digest(path.read_bytes()).hexdigest()
+            shutil.copyfile(path, blob)
+            link = root / "snapshots" / COMMIT / path.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(blob)
+    return root
+
+
+def node(checkpoint: Checkpoint) -> Inpaint:
+    return Inpaint(
+        prompt="a", image=photo(64, 64), mask=spot(64, 64), steps=1, checkpoint=checkpoint
+    )
+
+
+@pytest.mark.parametrize("revision", [None, "main", "fp16", COMMIT])
+def test_it_runs_offline_by_branch_and_by_commit(cached: Path, revision: str | None) -> None:
+    made = run(
+        node(Checkpoint("someone/tiny-inpaint", revision=revision)),
+        session=Session(device="cpu", store=None),
+    )
+    wanted = run(node(Checkpoint("tiny/inpaint")), session=Session(device="cpu", store=None))
+    assert made == wanted
+
+
+def test_its_components_are_those_of_the_same_folder(cached: Path) -> None:
+    folder = Checkpoint(shipped.folder("tiny/inpaint"))
+    hub = Checkpoint("someone/tiny-inpaint")
+    session = Session(device="cpu", store=None)
+    run(node(hub), session=session)
+    before = session.models.loaded()
+    run(node(folder), session=session)
+    assert len(before) == 4
+    assert {each.key for each in before} == {each.key for each in session.models.loaded()}
+    for name in ("unet", "vae", "text_encoder", "tokenizer"):
+        assert identity(Part(hub, name)) == identity(Part(folder, name))
+
+
+def test_what_has_no_weights_here_yet_is_known_by_its_name(cached: Path, no_hub: Path) -> None:
+    for link in (cached / "snapshots" / COMMIT / "unet").glob("*.safetensors"):
+        link.unlink()
+    shutil.copytree(cached, no_hub / "models--someone--other", symlinks=True)
+    one, other = Checkpoint("someone/tiny-inpaint"), Checkpoint("someone/other")
+    assert identity(Part(one, "unet")) != identity(Part(other, "unet"))
+    assert identity(Part(one, "vae")) == identity(Part(other, "vae"))
+
+
+def test_a_revision_that_is_not_here_is_refused_while_offline(cached: Path) -> None:
+    text = refused_before_load(node(Checkpoint("someone/tiny-inpaint", revision="other")))
+    assert "someone/tiny-inpaint is not in the hub's cache" in text
+
+
+def test_a_snapshot_without_its_weights_is_one_clear_error(cached: Path) -> None:
+    for link in (cached / "snapshots" / COMMIT / "unet").glob("*.safetensors"):
+        link.unlink()
+    session = Session(device="cpu", store=None)
+    with pytest.raises(Exception, match="someone/tiny-inpaint") as caught:
+        run(node(Checkpoint("someone/tiny-inpaint")), session=session)
+    assert type(caught.value).__module__ == "sdgraph.errors"
+    assert session.models.loaded() == ()

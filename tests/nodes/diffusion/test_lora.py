@@ -1,0 +1,388 @@
+"""Adapters in use: diffusers' own picture with them, and not a trace of them afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Node, Session, run, to_yaml
+from sdgraph.events import Event, Stepped
+from sdgraph.language import node_schema, workflow_from_yaml
+from sdgraph.nodes import Text2Image, Text2Video, Turbo
+from sdgraph.values import Lora
+from tests.support.bare_scripts import pipeline
+from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
+from tests.support.lora_files import NAME, lora, tensors, write
+
+from .test_node import SYSTEMS
+
+BASES = {"sd": "tiny/text-to-image", "xl": "tiny/sdxl"}
+PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
+every_family = pytest.mark.parametrize("family", BASES)
+
+
+def node(family: str, *loras: Lora, **more: Any) -> Text2Image:
+    fields: dict[str, Any] = {"steps": 2, "width": 64, "height": 64, **more}
+    checkpoint = Checkpoint(BASES[family])
+    return Text2Image(prompt="a red star", checkpoint=checkpoint, loras=loras, **fields)
+
+
+def fresh() -> Session:
+    return Session(device="cpu", store=None)
+
+
+def script(family: str, *loras: Lora) -> Any:
+    """The picture of the bare script that loads the same adapters."""
+    import torch
+
+    pipe = pipeline(PIPELINES[family], BASES[family])
+    names = [f"number {n}" for n in range(len(loras))]
+    for name, each in zip(names, loras, strict=True):
+        pipe.load_lora_weights(each.source, adapter_name=name)
+    pipe.set_adapters(names, [each.scale for each in loras])
+    draw = torch.Generator("cpu").manual_seed(0)
+    made = pipe(
+        "a red star", num_inference_steps=2, width=64, height=64, guidance_scale=7.5, generator=draw
+    )
+    return np.asarray(made.images[0])
+
+
+def bits(module: Any) -> str:
+    """A hash of a module's weights, bit for bit, whatever their dtype."""
+    import torch
+
+    digest = sha256()
+    for name, weight in module.state_dict().items():
+        digest.update(f"{name} {weight.dtype}".encode())
+        digest.update(weight.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def state(session: Session) -> dict[str, tuple[Any, ...]]:
+    """All there is to know of a session's networks: weights, classes, what is set on each."""
+    found = {}
+    for component in session.models.loaded():
+        module = component.module
+        if hasattr(module, "state_dict"):
+            inside = [
+                (
+                    name,
+                    id(each),
+                    type(each),
+                    each.training,
+                    tuple(each._forward_hooks),
+                    tuple(each._forward_pre_hooks),
+                    "forward" in vars(each),
+                    sorted(key for key in vars(each) if "peft" in key or "lora" in key),
+                )
+                for name, each in module.named_modules()
+            ]
+            frozen = [(id(each), each.requires_grad) for each in module.parameters()]
+            found[component.name] = (bits(module), inside, frozen)
+    assert found
+    return found
+
+
+@every_family
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, -0.3)])
+def test_it_equals_the_bare_script(
+    tmp_path: Path, session: Session, family: str, scales: tuple[float, ...]
+) -> None:
+    worn = [
+        Lora(lora(tmp_path / str(seed), BASES[family], seed=seed).source, scale=scale)
+        for seed, scale in enumerate(scales)
+    ]
+    assert (run(node(family, *worn), session=session).numpy == script(family, *worn)).all()
+
+
+@every_family
+def test_afterwards_the_shared_networks_are_what_they_were(tmp_path: Path, family: str) -> None:
+    session, plain = fresh(), node(family)
+    before = run(plain, session=session)
+    known = state(session)
+    one = lora(tmp_path / "one", BASES[family])
+    two = lora(tmp_path / "two", BASES[family], seed=1)
+    assert run(node(family, one), session=session) != before
+    assert state(session) == known
+    assert run(node(family, one, two), session=session) != run(node(family, one), session=session)
+    assert state(session) == known
+    assert run(plain, session=session) == before
+
+
+@every_family
+def test_one_that_never_had_an_adapter_makes_the_same_after_one_that_did(
+    tmp_path: Path, family: str
+) -> None:
+    session = fresh()
+    run(node(family, lora(tmp_path, BASES[family])), session=session)
+    assert run(node(family), session=session) == run(node(family), session=fresh())
+
+
+@every_family
+@pytest.mark.parametrize("error", [RuntimeError("enough"), KeyboardInterrupt()])
+def test_stopped_or_failing_it_takes_them_off_too(
+    tmp_path: Path, family: str, error: BaseException
+) -> None:
+    session = fresh()
+    run(node(family), session=session)
+    known = state(session)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Stepped):
+            raise error
+
+    with pytest.raises(BaseException):  # noqa: B017  which one is tested elsewhere
+        run(node(family, lora(tmp_path, BASES[family])), session=session, on_event=listen)
+    assert state(session) == known
+
+
+def test_one_that_cannot_be_put_on_is_told_and_the_first_is_taken_off(tmp_path: Path) -> None:
+    session = fresh()
+    run(node("sd"), session=session)
+    known = state(session)
+    good = lora(tmp_path / "good", BASES["sd"])
+    held = {f"unet.nowhere.{key}": value for key, value in tensors(BASES["sd"]).items()}
+    (tmp_path / "bad").mkdir()
+    write(tmp_path / "bad" / NAME, held)
+    text = str(failure(node("sd", good, Lora(tmp_path / "bad")), session))
+    assert "loras" in text and str(tmp_path / "bad") in text
+    assert "whose layers the checkpoint's network has" in text
+    assert state(session) == known
+
+
+def test_at_scale_0_it_is_the_picture_without_and_nothing_is_loaded(tmp_path: Path) -> None:
+    worn = Lora(lora(tmp_path, BASES["sd"]).source, scale=0)
+    session = fresh()
+    assert run(node("sd", worn), session=session) == run(node("sd"), session=fresh())
+    assert "lora_0" not in node("sd", worn).parts()
+    assert len(session.models.loaded()) == 4
+
+
+def test_every_scale_is_a_picture_of_its_own(tmp_path: Path, session: Session) -> None:
+    source = lora(tmp_path, BASES["sd"]).source
+    made = [
+        run(node("sd", Lora(source, scale=scale)), session=session) for scale in (-1, 0, 0.5, 1, 2)
+    ]
+    assert len({each.content for each in made}) == 5
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "Text2Video"])
+def test_every_system_of_pictures_takes_them(tmp_path: Path, session: Session, name: str) -> None:
+    plain: Any = SYSTEMS[name]
+    worn = plain.but(loras=[lora(tmp_path, plain.checkpoint.source)])
+    before = run(plain, session=session)
+    assert run(worn, session=session) != before
+    assert run(worn, session=session) == run(worn, session=session)
+    assert run(plain, session=session) == before
+
+
+def test_as_kohya_names_the_layers_it_is_the_same_picture(tmp_path: Path, session: Session) -> None:
+    one = lora(tmp_path / "one", BASES["sd"])
+    other = lora(tmp_path / "other", BASES["sd"], layout="kohya")
+    assert run(node("sd", one), session=session) == run(node("sd", other), session=session)
+
+
+def test_what_training_writes_can_be_worn(tmp_path: Path, session: Session) -> None:
+    import torch
+
+    from sdgraph.nodes.training.assembly import load_trained
+    from sdgraph.nodes.training.lora import adapted, save_lora
+
+    (unet,) = load_trained(Checkpoint(BASES["sd"]), ("unet",)).values()
+    adapted(unet, 4, 0)
+    with torch.no_grad():
+        for name, value in unet.named_parameters():
+            if "lora_B" in name:
+                value.fill_(0.1)
+    save_lora(unet, PIPELINES["sd"], tmp_path / "lora")
+    worn = run(node("sd", Lora(tmp_path / "lora")), session=session)
+    assert worn != run(node("sd"), session=session)
+    assert run(node("sd", Lora(tmp_path / "lora" / NAME)), session=session) == worn
+
+
+def test_dropout_that_it_was_trained_with_draws_nothing(tmp_path: Path, session: Session) -> None:
+    names = sorted({key.split(".lora.")[0].removeprefix("unet.") for key in unet_only()})
+    told = {"unet.r": 2, "unet.lora_alpha": 2, "unet.lora_dropout": 0.9}
+    for folder, config in (("plain", {}), ("dropped", {"unet.lora_dropout": 0.9})):
+        (tmp_path / folder).mkdir()
+        whole = {**told, "unet.lora_dropout": 0.0, **config, "unet.target_modules": names}
+        write(tmp_path / folder / NAME, unet_only(), config=whole)
+    plain = run(node("sd", Lora(tmp_path / "plain")), session=session)
+    assert plain != run(node("sd"), session=session)
+    assert run(node("sd", Lora(tmp_path / "dropped")), session=session) == plain
+
+
+def unet_only() -> dict[str, Any]:
+    return {k: v for k, v in tensors(BASES["sd"]).items() if k.startswith("unet.")}
+
+
+def test_a_changed_file_is_another_result_and_a_copy_is_the_same(tmp_path: Path) -> None:
+    session, ran = Session(device="cpu"), 0
+
+    def listen(event: Event) -> None:
+        nonlocal ran
+        ran += isinstance(event, Stepped)
+
+    worn = lora(tmp_path / "one", BASES["sd"])
+    before = run(node("sd", worn), session=session, on_event=listen)
+    assert ran == 2
+    assert run(node("sd", worn), session=session, on_event=listen) == before and ran == 2
+    write(tmp_path / "one" / NAME, tensors(BASES["sd"], seed=7))
+    assert run(node("sd", worn), session=session, on_event=listen) != before and ran == 4
+
+
+def test_equal_adapters_are_one_component_at_any_scale(tmp_path: Path) -> None:
+    from sdgraph.models.fingerprints import identity
+
+    worn = lora(tmp_path / "one", BASES["sd"])
+    copy = Lora(shutil.copytree(tmp_path / "one", tmp_path / "copy"), scale=0.5)
+    other = lora(tmp_path / "other", BASES["sd"], seed=1)
+    parts = node("sd", worn, copy, other).parts()
+    assert identity(parts["lora_0"]) == identity(parts["lora_1"]) != identity(parts["lora_2"])
+
+
+def test_a_workflow_writes_them_and_reads_them(tmp_path: Path) -> None:
+    source = lora(tmp_path, BASES["sd"]).source
+    text = f"""
+nodes:
+  a: {{type: Text2Image, prompt: a, loras: [{source}]}}
+  b: {{type: Text2Image, prompt: a, loras: [{{source: {source}, scale: 0.8}}]}}
+"""
+    a, b = workflow_from_yaml(text).graph().targets
+    assert a == Text2Image(prompt="a", loras=[Lora(source)])
+    assert b == Text2Image(prompt="a", loras=[Lora(source, scale=0.8)])
+    assert len({a, b, Text2Image(prompt="a")}) == 3
+    assert set(workflow_from_yaml(to_yaml(a, b)).graph().targets) == {a, b}
+
+
+def test_the_schema_says_how_they_are_written() -> None:
+    (item,) = [node_schema(Turbo)["properties"]["loras"]["items"]]
+    assert [each["type"] for each in item["anyOf"]] == ["string", "object"]
+    assert set(item["anyOf"][1]["properties"]) == set(Lora.FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([3], "a source, or a mapping"),
+        ([{"source": "a", "scael": 1}], "did you mean 'scale'"),
+        ([{"source": "a", "scale": "big"}], "a finite number"),
+        ([{"scale": 1}], "a source, or a mapping"),
+        ([{"source": "a", "file": "a.bin"}], "safetensors"),
+        ("./a", "a list"),
+    ],
+)
+def test_what_is_written_wrong_is_told(given: Any, words: str) -> None:
+    text = refused_at_construction(Text2Image, prompt="a", loras=given)
+    assert "Text2Image.loras" in text and words in text
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A folder of files that are no adapters for Stable Diffusion, each wrong in its own way."""
+    good = write(tmp_path / "good.safetensors", tensors(BASES["sd"]))
+    (tmp_path / "short.safetensors").write_bytes(good.read_bytes()[:-10])
+    (tmp_path / "noise.safetensors").write_bytes(b"\xff" * 100)
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    write(tmp_path / "whole.safetensors", {"conv_in.weight": np.zeros((2, 2), np.float32)})
+    flux = {"transformer.x.lora_A.weight": np.zeros((2, 2), np.float32)}
+    write(tmp_path / "flux.safetensors", flux)
+    (tmp_path / "pickled.bin").write_bytes(b"")
+    write(tmp_path / "xl.safetensors", tensors(BASES["xl"]))
+    write(
+        tmp_path / "xl_unet.safetensors",
+        {k: v for k, v in tensors(BASES["xl"]).items() if "attn2.to_k" in k},
+    )
+    dora = {**tensors(BASES["sd"]), "unet.a.dora_scale": np.zeros(2, np.float32)}
+    write(tmp_path / "dora.safetensors", dora)
+    real = np.zeros((4, 768), np.float32)
+    layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.lora.down.weight"
+    write(tmp_path / "real.safetensors", {layer: real})
+    for name in ("pickles", "several", "bare"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pickles" / "pytorch_lora_weights.bin").write_bytes(b"")
+    for name in ("a", "b"):
+        shutil.copy(good, tmp_path / "several" / f"{name}.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("god.safetensors", "good.safetensors"),
+        ("short.safetensors", "it is cut short"),
+        ("noise.safetensors", "its header cannot be read"),
+        ("empty.safetensors", "it is cut short"),
+        ("whole.safetensors", "holds no LoRA"),
+        ("flux.safetensors", "another kind of network (it has transformer.x"),
+        ("pickled.bin", "convert it to safetensors"),
+        ("xl.safetensors", "SDXL: it has layers for a second text encoder"),
+        ("xl_unet.safetensors", "another network"),
+        ("dora.safetensors", "DoRA"),
+        ("real.safetensors", "a LoRA for Stable Diffusion 1.x"),
+        ("pickles", "pickles can run code"),
+        ("several", "name one: {source: …, file: …}"),
+        ("bare", "no safetensors"),
+    ],
+)
+def test_what_is_no_adapter_for_it_is_refused_before_anything_loads(
+    broken: Path, name: str, words: str
+) -> None:
+    text = refused_before_load(node("sd", Lora(broken / name)))
+    assert "text2_image.loras" in text and words in text
+    assert str(broken / name.split(".")[0]) in text or "god" in name
+
+
+def test_one_of_several_in_a_folder_is_named(broken: Path, session: Session) -> None:
+    chosen = Lora(broken / "several", file="a.safetensors")
+    direct = Lora(broken / "good.safetensors")
+    assert run(node("sd", chosen), session=session) == run(node("sd", direct), session=session)
+    text = refused_before_load(node("sd", Lora(broken / "several", file="aa.safetensors")))
+    assert "did you mean" in text
+
+
+def test_all_that_is_wrong_is_told_at_once(broken: Path) -> None:
+    worn = [Lora(broken / "short.safetensors"), Lora(broken / "flux.safetensors")]
+    text = refused_before_load(node("sd", *worn, width=65))
+    assert all(word in text for word in ("short.", "flux.", "text2_image.width"))
+
+
+def test_an_sd_adapter_over_sdxl_is_refused(broken: Path) -> None:
+    assert "another network" in refused_before_load(node("xl", Lora(broken / "good.safetensors")))
+
+
+def test_a_video_takes_none_because_diffusers_cannot_put_them_on(broken: Path) -> None:
+    node: Node[Any] = Text2Video(prompt="a", loras=[Lora(broken / "good.safetensors")])
+    text = refused_before_load(node)
+    assert "text2_video.loras" in text and "3-D U-Net" in text
+
+
+def test_an_adapter_is_no_checkpoint(tmp_path: Path) -> None:
+    worn = lora(tmp_path, BASES["sd"])
+    text = refused_before_load(Text2Image(prompt="a", checkpoint=worn))
+    assert "text2_image.checkpoint" in text and "under `loras`" in text
+
+
+def test_from_the_hubs_cache_it_is_worn_offline(no_hub: Path, session: Session) -> None:
+    folder = no_hub / "models--someone--style" / "snapshots" / ("a" * 40)
+    worn = lora(folder, BASES["sd"])
+    (folder.parents[1] / "refs").mkdir()
+    (folder.parents[1] / "refs" / "main").write_text("a" * 40)
+    known = run(node("sd", worn), session=session)
+    assert run(node("sd", Lora("someone/style")), session=session) == known
+    text = refused_before_load(node("sd", Lora("someone/other")))
+    assert "not in the hub's cache" in text and "text2_image.loras" in text
+
+
+def test_a_relative_path_is_relative_to_the_workflow_file(tmp_path: Path) -> None:
+    lora(tmp_path / "styles" / "one", BASES["sd"])
+    loras = "[./styles/one, {source: ./styles/one, scale: 0.5}]"
+    text = f"nodes: {{a: {{type: Text2Image, prompt: a, loras: {loras}}}}}"
+    (made,) = workflow_from_yaml(text, folder=tmp_path).graph().targets
+    source = str((tmp_path / "styles" / "one").resolve())
+    assert made == Text2Image(prompt="a", loras=[Lora(source), Lora(source, scale=0.5)])

@@ -1,0 +1,145 @@
+"""Pictures show what was asked for, as a judge that never sees the models reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.nodes import Image2Image, Text2Image, Turbo
+from sdgraph.nodes.tiny_world import caption, judge, parse, render, scene
+from sdgraph.values import Image
+from tests.scores import films, pictures, steered
+from tests.scores.asked import still
+from tests.scores.measure import verdict
+from tests.scores.studio import Studio
+from tests.scores.table import Row
+
+TEXT = Text2Image(checkpoint=Checkpoint("tiny/text-to-image"), prompt="…", steps=20, guidance=3.0)
+
+FIRST = 7_000_000
+"""Seeds of scenes that neither training nor the score table uses."""
+
+SCENES = 24
+"""Of each system; the score table has 500, and says what is reached there."""
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session(device="cpu", store=None)
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    return Studio()
+
+
+def drawn(prompt: str, seed: int, session: Session) -> bool:
+    made = run(TEXT.but(prompt=prompt, seed=seed), session=session)
+    return judge(made.numpy, parse(prompt)).all
+
+
+def scores(rows: Iterator[Row]) -> dict[str, float]:
+    return {row.what: row.value for row in rows}
+
+
+def test_it_draws_a_yellow_star_on_a_navy_background(session: Session) -> None:
+    right = sum(drawn("a yellow star on a navy background", seed, session) for seed in range(5))
+
+    assert right >= 3
+
+
+def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None:
+    prompts = [caption(scene(FIRST + n, held_out=True, things=1)) for n in range(30)]
+
+    right = sum(drawn(prompt, n, session) for n, prompt in enumerate(prompts))
+
+    # Measured: 57 of 60. Room is left for another machine's rounding.
+    assert right >= 24
+
+
+def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
+    picture = run(TEXT.but(prompt="a red ring on a teal background"), session=session).numpy
+
+    assert not judge(picture, parse("a yellow star on a navy background")).all
+
+
+# What is asked for below lies about a tenth under what the score table has of 500.
+
+
+def test_inpainting_paints_what_is_asked_and_nothing_outside_the_mask(studio: Studio) -> None:
+    found = scores(steered.inpaint(studio, SCENES))
+
+    assert found["asked object right"] >= 0.85
+    assert found["equal outside the mask, bit for bit"] == 1
+
+
+def test_a_controlnet_follows_edges_in_the_colours_asked_for(studio: Studio) -> None:
+    found = scores(steered.controlnet_edges(studio, SCENES))
+
+    assert found["F1 of the edges, within 1 pixel"] >= 0.95
+    assert found["asked colours right"] >= 0.9
+
+
+def test_a_controlnet_follows_depth(studio: Studio) -> None:
+    found = scores(steered.controlnet_depth(studio, SCENES))
+
+    assert found["estimated depth with the control, correlation"] >= 0.9
+
+
+def test_depth_is_estimated_as_it_is(studio: Studio) -> None:
+    found = scores(steered.depth_estimator(studio, SCENES))
+
+    assert found["depth with the true one, correlation"] >= 0.97
+
+
+def test_depth_to_image_keeps_the_depth_and_changes_the_ground(studio: Studio) -> None:
+    found = scores(steered.depth_to_image(studio, SCENES))
+
+    assert found["estimated depth with the source's, correlation"] >= 0.9
+    assert found["asked background right"] >= 0.85
+
+
+def test_two_text_encoders_draw_what_is_asked(studio: Studio) -> None:
+    found = scores(pictures.sdxl(studio, SCENES))
+
+    # Measured: 0.81 of 500.
+    assert found["all right"] >= 0.65
+
+
+def test_turbo_draws_in_one_step(studio: Studio) -> None:
+    scenes = still(2 * SCENES)
+
+    def node(prompt: str, seed: int) -> Turbo:
+        checkpoint = studio.checkpoint("turbo")
+        return Turbo(prompt=prompt, steps=1, seed=seed, checkpoint=checkpoint)
+
+    right = sum(each.all for each in pictures.drawn(studio, scenes, node))
+
+    assert right >= 0.6 * len(scenes)
+
+
+def test_clips_show_the_object_and_it_moves_as_the_words_say(studio: Studio) -> None:
+    found = scores(films.text_to_video(studio, 6))
+
+    assert found["frames with the object right"] >= 0.6
+    assert found["motion right"] >= 0.6
+    assert found["largest step at most 2 × the true one"] >= 0.8
+
+
+def test_image_to_image_keeps_the_place_and_takes_the_colour(studio: Studio) -> None:
+    right = 0
+    for seed in range(SCENES):
+        source = scene(FIRST + seed, held_out=True, things=1)
+        node = Image2Image(
+            image=Image(render(source, 64)),
+            prompt=caption(source),
+            strength=0.5,
+            seed=seed,
+            checkpoint=studio.checkpoint("text-to-image"),
+            **studio.guided(),
+        )
+        right += verdict(studio.made(node).numpy, source).all
+
+    assert right >= 0.85 * SCENES

@@ -1,0 +1,373 @@
+"""What all diffusion nodes share: the same bits anywhere, progress, stopping, offload, dtypes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdgraph import Checkpoint, InvalidNode, Node, NodeFailed, Session, run
+from sdgraph.events import Event, Stepped
+from sdgraph.models import Models, Part, shipped
+from sdgraph.models.fingerprints import identity
+from sdgraph.nodes import (
+    Canny,
+    ControlNet,
+    DepthToImage,
+    Image2Image,
+    Inpaint,
+    Text2Image,
+    Text2Video,
+    Turbo,
+)
+from sdgraph.nodes.diffusion.node import to_pixels
+from tests.support.bare_scripts import pipeline, same, script
+from tests.support.failing_runs import failure, refused_before_load
+from tests.support.photos import photo, spot
+
+IMAGE, MASK = photo(72, 64), spot(72, 64)
+EDGES = Canny(image=IMAGE)
+SYSTEMS: dict[str, Node[Any]] = {
+    "Text2Image": Text2Image(prompt="a", steps=2, width=64, height=64),
+    "Image2Image": Image2Image(prompt="a", image=IMAGE, steps=3),
+    "Inpaint": Inpaint(prompt="a", image=IMAGE, mask=MASK, steps=2),
+    "ControlNet": ControlNet(prompt="a", control=EDGES, steps=2),
+    "Turbo": Turbo(prompt="a", width=64, height=64, steps=2),
+    "DepthToImage": DepthToImage(prompt="a", image=IMAGE, steps=3),
+    "Text2Video": Text2Video(prompt="a", frames=2, steps=2, width=32, height=32),
+}
+with_strength = pytest.mark.parametrize(
+    ("cls", "more"),
+    [
+        (Image2Image, {}),
+        (Inpaint, {"mask": MASK}),
+        (ControlNet, {"control": EDGES}),
+        (DepthToImage, {}),
+        (Turbo, {}),
+    ],
+)
+every_system = pytest.mark.parametrize("name", SYSTEMS)
+
+
+@every_system
+def test_alone_after_others_and_again_it_gives_the_same_bits(session: Session, name: str) -> None:
+    alone = run(SYSTEMS[name], session=Session(device="cpu", store=None))
+    for node in SYSTEMS.values():
+        run(node, session=session)
+    assert run(SYSTEMS[name], session=session) == alone
+    assert run(SYSTEMS[name], session=session) == alone
+
+
+def test_in_another_process_it_gives_the_same_bits(session: Session) -> None:
+    code = (
+        "from sdgraph import Session, run\n"
+        "from tests.nodes.diffusion.test_node import SYSTEMS\n"
+        "session = Session(device='cpu', store=None)\n"
+        "print(*(run(node, session=session).content for node in SYSTEMS.values()))"
+    )
+    there = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = [run(node, session=session).content for node in SYSTEMS.values()]
+    assert there.stdout.split() == here
+
+
+@every_system
+def test_seeds_differ(session: Session, name: str) -> None:
+    node = SYSTEMS[name]
+    assert run(node, session=session) != run(node.but(seed=1), session=session)
+
+
+def test_shipped_checkpoints_share_only_components_of_equal_weights() -> None:
+    import safetensors.numpy
+
+    weights: dict[str, dict[str, Any]] = {}
+    for name in shipped.names():
+        for config in sorted(shipped.folder(name).rglob("config.json")):
+            folder = config.parent.relative_to(shipped.folder(name)).as_posix()
+            alone = name == "tiny/ip-adapter"  # a folder of single models
+            part = Part(
+                Checkpoint(name, subfolder=folder if alone else None),
+                "" if alone or folder == "." else folder,
+            )
+            (file,) = config.parent.glob("*.safetensors")
+            loaded = safetensors.numpy.load_file(file)
+            known = weights.setdefault(identity(part), loaded)
+            assert known.keys() == loaded.keys(), part
+            assert all((known[key] == loaded[key]).all() for key in known), part
+    assert len(weights) > 8
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "total"), [(None, 4), ("pndm", 5), ("ddim", 4), ("dpm++", 4), ("heun", 7)]
+)
+@pytest.mark.parametrize("name", ["Text2Image", "Inpaint", "ControlNet"])
+def test_progress_counts_up_to_the_real_number_of_steps(
+    session: Session, name: str, scheduler: Any, total: int
+) -> None:
+    node = SYSTEMS[name].but(steps=4, scheduler=scheduler)
+    assert steps_of(node, session) == [(step + 1, total) for step in range(total)]
+
+
+@pytest.mark.parametrize(("strength", "total"), [(0.5, 2), (1.0, 4), (0.3, 1)])
+@pytest.mark.parametrize("name", ["Image2Image", "DepthToImage", "Inpaint"])
+def test_progress_counts_only_the_part_that_strength_leaves(
+    session: Session, name: str, strength: float, total: int
+) -> None:
+    node = SYSTEMS[name].but(steps=4, strength=strength, scheduler="ddim")
+    assert steps_of(node, session) == [(step + 1, total) for step in range(total)]
+
+
+def steps_of(node: Node[Any], session: Session) -> list[tuple[int, int]]:
+    seen: list[tuple[int, int]] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Stepped):
+            seen.append((event.step, event.total))
+
+    run(node, session=session, on_event=listen)
+    return seen
+
+
+@every_system
+@pytest.mark.parametrize("error", [RuntimeError("enough"), KeyboardInterrupt()])
+def test_raising_in_progress_stops_within_a_step_and_the_next_run_is_whole(
+    session: Session, name: str, error: BaseException
+) -> None:
+    before = run(SYSTEMS[name], session=session)
+    seen = 0
+
+    def listen(event: Event) -> None:
+        nonlocal seen
+        if isinstance(event, Stepped):
+            seen += 1
+            raise error
+
+    with pytest.raises((NodeFailed, KeyboardInterrupt)):
+        run(SYSTEMS[name], session=session, on_event=listen)
+    assert seen == 1
+    assert not any(each.leases for each in session.models.loaded())
+    assert run(SYSTEMS[name], session=session) == before
+
+
+@with_strength
+@given(
+    steps=st.integers(1, 4),
+    strength=st.floats(0.0001, 1, exclude_min=True, allow_nan=False),
+)
+def test_strength_times_steps_below_one_is_refused_with_a_way_out(
+    cls: Any, more: dict[str, Any], steps: int, strength: float
+) -> None:
+    fields = {"prompt": "a", "image": IMAGE, "steps": steps, "strength": strength, **more}
+    if int(steps * strength) >= 1:
+        cls(**fields)
+        return
+    with pytest.raises(InvalidNode) as caught:
+        cls(**fields)
+    (problem,) = caught.value.problems
+    assert problem.subject == f"{cls.__name__}.strength"
+    cls(**{**fields, "strength": float(problem.fix.split()[3])})
+
+
+class Recorder:
+    """A pipeline that writes down what is asked of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: self.calls.append((name, *args, *kwargs.items()))
+
+
+@pytest.mark.parametrize("raising", [False, True])
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offloading_asks_diffusers_and_takes_the_hooks_away_again(
+    offload: Any, raising: bool
+) -> None:
+    pipe = Recorder()
+    node = Text2Image(prompt="a", offload=offload)
+    try:
+        with node.offloaded(pipe, Models({}, "cuda:1", "float16")):
+            (call,) = pipe.calls
+            if raising:
+                raise RuntimeError("within")
+    except RuntimeError:
+        assert raising
+    assert call == (f"enable_{offload}_cpu_offload", ("device", "cuda:1"))
+    assert [each[0] for each in pipe.calls[1:]] == ["remove_all_hooks", "to"]
+    assert pipe.calls[2][1] == "cpu"
+
+
+@pytest.mark.parametrize(("offload", "device"), [("none", "cuda"), ("model", "cpu")])
+def test_without_offload_or_on_a_cpu_the_pipeline_is_left_alone(offload: Any, device: str) -> None:
+    pipe = Recorder()
+    with Text2Image(prompt="a", offload=offload).offloaded(pipe, Models({}, device, "float32")):
+        pass
+    assert pipe.calls == []
+
+
+def hook_all(pipe: Any, device: str) -> None:
+    """Offloads as diffusers does by layer, with the CPU in the place of the accelerator."""
+    import accelerate
+
+    assert device == "pretended"
+    for module in (pipe.unet, pipe.vae, pipe.text_encoder):
+        accelerate.cpu_offload(module, "cpu")
+
+
+@pytest.mark.parametrize("steps", [2, 0])
+def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    pipe = pipeline("StableDiffusionPipeline", "tiny/text-to-image")
+    monkeypatch.setattr(type(pipe), "enable_sequential_cpu_offload", hook_all)
+    before = {name: weights.clone() for name, weights in pipe.unet.state_dict().items()}
+    node = Text2Image(prompt="a", offload="sequential", steps=1)
+    made = None
+    try:
+        with node.offloaded(pipe, Models({}, "pretended", "float32")):
+            assert pipe.unet.conv_in.weight.is_meta
+            made = pipe(
+                "a",
+                num_inference_steps=steps,
+                width=64,
+                height=64,
+                generator=torch.Generator("cpu").manual_seed(0),
+            )
+    except Exception:
+        assert steps == 0
+    assert not any(hasattr(module, "_hf_hook") for module in pipe.unet.modules())
+    after = pipe.unet.state_dict()
+    assert all(torch.equal(after[name], weights) for name, weights in before.items())
+    if made is not None:
+        wanted = script(
+            "StableDiffusionPipeline",
+            "tiny/text-to-image",
+            prompt="a",
+            steps=2,
+            seed=0,
+            width=64,
+            height=64,
+        )
+        assert same(np.asarray(made.images[0]), wanted)
+    assert (made is None) == (steps == 0)
+
+
+@every_system
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_on_a_cpu_offload_changes_nothing(session: Session, name: str, offload: Any) -> None:
+    node = SYSTEMS[name]
+    made = run(node.but(offload=offload), session=session)
+    assert made == run(node, session=session)
+
+
+def test_offloaded_parts_are_kept_in_host_memory() -> None:
+    for name, node in SYSTEMS.items():
+        assert all(part.on_host for part in node.but(offload="model").parts().values()), name
+        assert not any(part.on_host for part in node.parts().values()), name
+
+
+@every_system
+def test_bfloat16_runs_on_a_cpu_and_differs(session: Session, name: str) -> None:
+    node = SYSTEMS[name]
+    checkpoint: Any = node.checkpoint  # type: ignore[attr-defined]
+    half = node.but(checkpoint=Checkpoint(checkpoint.source, dtype="bfloat16"))
+    made, whole = run(half, session=session), run(node, session=session)
+    assert made.size == whole.size
+    assert made != whole
+
+
+def spoil(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrites the weights of a VAE."""
+    import safetensors.torch
+
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = safetensors.torch.load_file(path)
+    change(weights)
+    safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
+
+
+def test_nan_from_a_network_says_to_change_the_dtype(
+    copied: Callable[[str], Path], session: Session
+) -> None:
+    folder = copied("tiny/text-to-image")
+    spoil(folder, lambda weights: weights["decoder.conv_out.bias"].fill_(float("nan")))
+    for node in (
+        Text2Image(prompt="a", steps=1, checkpoint=Checkpoint(folder)),
+        Inpaint(prompt="a", steps=1, image=IMAGE, mask=MASK, checkpoint=Checkpoint(folder)),
+    ):
+        text = str(failure(node, session))
+        assert "the network gave NaN" in text
+        assert "bfloat16 or float32" in text
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=1))
+def test_floats_become_pixels_as_diffusers_rounds_them(floats: list[float]) -> None:
+    from diffusers.image_processor import VaeImageProcessor
+
+    picture = np.array(floats, np.float32).reshape(-1, 1, 1).repeat(3, axis=2)
+    (wanted,) = VaeImageProcessor.numpy_to_pil(picture)
+    assert (to_pixels(picture) == np.asarray(wanted)).all()
+
+
+def test_weights_of_another_vae_change_the_picture(
+    copied: Callable[[str], Path], session: Session
+) -> None:
+    folder = copied("tiny/text-to-image")
+    node = Text2Image(prompt="a", steps=1, checkpoint=Checkpoint(folder))
+    before = run(node, session=session)
+    assert before == run(node.but(checkpoint="tiny/text-to-image"), session=session)
+    spoil(folder, lambda weights: weights["decoder.conv_out.bias"].add_(0.5))
+    assert run(node, session=session) != before
+
+
+def as_variant(folder: Path, variant: str = "fp16") -> Path:
+    for path in folder.rglob("*.safetensors"):
+        path.rename(path.with_name(f"{path.stem}.{variant}.safetensors"))
+    return folder
+
+
+def test_a_variant_is_loaded_by_its_name(copied: Callable[[str], Path], session: Session) -> None:
+    folder = as_variant(copied("tiny/text-to-image"))
+    node = SYSTEMS["Text2Image"].but(checkpoint=Checkpoint(folder, variant="fp16"))
+    assert run(node, session=session) == run(SYSTEMS["Text2Image"], session=session)
+
+
+@pytest.mark.parametrize("variant", [None, "bf16", "fp1"])
+def test_another_variant_than_there_is_is_refused_before_loading(
+    copied: Callable[[str], Path], variant: str | None
+) -> None:
+    folder = as_variant(copied("tiny/text-to-image"))
+    node = SYSTEMS["Text2Image"].but(checkpoint=Checkpoint(folder, variant=variant))
+    text = refused_before_load(node)
+    assert "text2_image.checkpoint" in text
+    assert "fp16.safetensors" in text
+
+
+def test_another_scheduler_config_is_another_result(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(shipped.folder("tiny/text-to-image"), folder)
+    node = Text2Image(prompt="a star", steps=2, checkpoint=Checkpoint(folder), width=64, height=64)
+    session = Session(device="cpu")
+    before = run(node, session=session)
+
+    path = folder / "scheduler" / "scheduler_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "beta_end": 0.02}))
+
+    assert run(node, session=session) != before

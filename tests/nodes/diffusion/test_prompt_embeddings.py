@@ -1,0 +1,133 @@
+"""The embedding of a prompt is remembered: the same pictures, and no text encoder loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdgraph import Checkpoint, Session, Store, events
+from sdgraph.cli.report import plan_rows
+from sdgraph.execution import Plan
+from sdgraph.graph import Graph, Node, parts_of
+from sdgraph.models.fingerprints import identity
+from sdgraph.nodes import Text2Image
+from sdgraph.nodes.diffusion import prompt_embeddings
+from tests.support import toys
+
+from .test_node import SYSTEMS
+
+BASE = Checkpoint("tiny/text-to-image")
+
+
+def made(node: Node[Any], store: Store | None) -> tuple[Any, Plan, list[str]]:
+    """What a new session makes of a node, its plan before, and what it loaded."""
+    session = Session(device="cpu", store=store)
+    loaded: list[str] = []
+
+    def heard(event: events.Event) -> None:
+        if isinstance(event, events.Loaded):
+            loaded.append(event.component)
+
+    graph = Graph.of(node)
+    plan = session.plan(graph)
+    (value,) = session.run(graph, heard).values()
+    return value, plan, loaded
+
+
+def encoders(names: list[str]) -> list[str]:
+    return [name for name in names if "text_encoder" in name or "tokenizer" in name]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
+    tmp_path: Path, name: str, guidance: float
+) -> None:
+    node = SYSTEMS[name].but(guidance=guidance)
+    changed = node.but(seed=7)
+    bare, _, all_loaded = made(changed, None)
+    made(node, Store(folder=tmp_path))
+    value, plan, loaded = made(changed, Store(folder=tmp_path))
+    assert value == bare
+    assert encoders(all_loaded) and not encoders(loaded)
+    assert loaded == [each.name for each in plan.loads]
+    assert set(all_loaded) - set(loaded) == set(encoders(all_loaded))
+    assert any("prompt remembered" in cell for row in plan_rows(plan) for cell in row)
+
+
+@pytest.mark.parametrize(
+    "change", [{"prompt": "b"}, {"negative_prompt": "b"}, {"guidance": 1.0}, {"checkpoint": BASE}]
+)
+def test_what_changes_the_embedding_has_it_made_anew(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    node = SYSTEMS["Inpaint"].but(guidance=5.0)
+    made(node, Store(folder=tmp_path))
+    changed = node.but(**change)
+    value, _, loaded = made(changed, Store(folder=tmp_path))
+    same = change == {"checkpoint": BASE}  # whose text encoder it shares
+    assert bool(encoders(loaded)) is not same
+    assert value == made(changed, None)[0]
+
+
+def test_nodes_of_different_types_share_an_embedding(tmp_path: Path) -> None:
+    first, second = SYSTEMS["Inpaint"], SYSTEMS["DepthToImage"].but(prompt="a")
+    made(first.but(guidance=5.0), Store(folder=tmp_path))
+    _, _, loaded = made(second.but(guidance=5.0), Store(folder=tmp_path))
+    alike = parts_of(first)["text_encoder"], parts_of(second)["text_encoder"]
+    assert bool(encoders(loaded)) is (identity(alike[0]) != identity(alike[1]))
+
+
+def test_without_guidance_the_negative_prompt_counts_for_nothing(tmp_path: Path) -> None:
+    node = SYSTEMS["Text2Image"].but(guidance=1.0)
+    made(node, Store(folder=tmp_path))
+    _, _, loaded = made(node.but(negative_prompt="b"), Store(folder=tmp_path))
+    assert not encoders(loaded)
+
+
+def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded: list[str] = []
+    real = prompt_embeddings._embedded
+
+    def counted(pipe: Any, device: Any, prompt: str, *rest: Any, **more: Any) -> Any:
+        encoded.append(prompt)
+        return real(pipe, device, prompt, *rest, **more)
+
+    monkeypatch.setattr(prompt_embeddings, "_embedded", counted)
+    node = SYSTEMS["Text2Image"]
+    several = [node, node.but(seed=1), node.but(seed=2), node.but(prompt="b")]
+    values = Session(device="cpu", store=None).run(Graph.of(*several))
+    assert len(set(values.values())) == 4
+    assert sorted(encoded) == ["a", "b"]
+
+
+def test_a_prompt_that_a_node_makes_is_read_by_the_encoder() -> None:
+    node = Text2Image(prompt=toys.Text(text="a red star"), steps=2)
+    value, plan, loaded = made(node, Store())
+    assert encoders(loaded) and not plan.steps[-1].stages
+    assert value == made(Text2Image(prompt="a red star", steps=2), None)[0]
+
+
+def test_a_damaged_embedding_is_made_anew(tmp_path: Path) -> None:
+    node = SYSTEMS["Text2Image"]
+    made(node, Store(folder=tmp_path))
+    changed = node.but(seed=3)
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and b'"node": "prompt"' in path.read_bytes().replace(b"\\", b""):
+            data = bytearray(path.read_bytes())
+            data[-9] ^= 1
+            path.write_bytes(data)
+    value, _, loaded = made(changed, Store(folder=tmp_path))
+    assert value == made(changed, None)[0]
+    assert encoders(loaded)
+
+
+def test_an_uncached_node_keeps_no_embedding(tmp_path: Path) -> None:
+    node = SYSTEMS["Text2Image"]
+    graph = Graph.of(node, uncached=[node])
+    Session(device="cpu", store=Store(folder=tmp_path)).run(graph)
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".safetensors"]

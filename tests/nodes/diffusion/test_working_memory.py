@@ -1,0 +1,279 @@
+"""What nodes say they work with, beside what torch really holds at its peak, without computing."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from sdgraph.nodes import (
+    Canny,
+    ControlNet,
+    Crop,
+    Image2Image,
+    Inpaint,
+    LoadImage,
+    MaskBox,
+    Pad,
+    Resize,
+    Text2Image,
+    Text2Video,
+)
+from sdgraph.nodes.diffusion.working_memory import (
+    decoding,
+    denoising,
+    told_size,
+    visiting,
+)
+from sdgraph.nodes.vision.memory import estimating
+from sdgraph.values import Image
+
+BASE: dict[str, Any] = {
+    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+    "block_out_channels": (320, 640, 1280, 1280),
+}
+SD15 = {**BASE, "cross_attention_dim": 768, "attention_head_dim": 8}
+SD2 = {
+    **BASE,
+    "cross_attention_dim": 1024,
+    "attention_head_dim": (5, 10, 20, 20),
+    "use_linear_projection": True,
+}
+XL = {
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+}
+FILM = {
+    "down_block_types": ("CrossAttnDownBlock3D",) * 3 + ("DownBlock3D",),
+    "up_block_types": ("UpBlock3D",) + ("CrossAttnUpBlock3D",) * 3,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "attention_head_dim": 64,
+    "cross_attention_dim": 1024,
+}
+VAE = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "sample_size": 512,
+}
+
+
+class Held(TorchDispatchMode):  # type: ignore[misc]
+    """Follows the bytes of all tensors that are alive, other than a module's own."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        own = (*module.parameters(), *module.buffers())
+        self.sizes = {each.untyped_storage()._cdata: 0 for each in own}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for each in tree_iter(made):
+            if isinstance(each, torch.Tensor):
+                self.follow(each.untyped_storage())
+        return made
+
+    def follow(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self.sizes:
+            return
+        self.sizes[key] = storage.nbytes()
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self.let_go, key)
+
+    def let_go(self, key: int) -> None:
+        self.now -= self.sizes.pop(key)
+
+
+@pytest.fixture(autouse=True)
+def _attention_without_its_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's kernels for real devices make none; the one for pretended tensors would."""
+
+    def attend(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> Any:
+        return torch.empty_like(query)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+
+
+def pretended(cls: Any, config: Any, dtype: torch.dtype) -> Any:
+    """A module that has shapes and no numbers."""
+    with torch.device("meta"):
+        made = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
+    for each in (*made.parameters(), *made.buffers()):
+        if each.is_floating_point():
+            each.data = each.data.to(dtype)
+    return made.eval()
+
+
+def empty(*shape: int, dtype: torch.dtype = torch.float16) -> Any:
+    return torch.empty(*shape, dtype=dtype, device="meta")
+
+
+def peak(module: Any, call: Callable[[], Any]) -> int:
+    with torch.no_grad(), Held(module) as held:
+        call()
+    return int(held.peak)
+
+
+@pytest.mark.parametrize("config", [SD15, SD2, XL], ids=["sd15", "sd2", "xl"])
+@pytest.mark.parametrize("shape", [(1, 64, 64), (2, 64, 64), (2, 96, 128)], ids=str)
+def test_a_step_of_a_unet(config: dict[str, Any], shape: tuple[int, int, int]) -> None:
+    import diffusers
+
+    unet = pretended(diffusers.UNet2DConditionModel, config, torch.float16)
+    images, height, width = shape
+    words = empty(images, 77, config["cross_attention_dim"])
+    latents, time = empty(images, 4, height, width), empty(1)
+    found = peak(unet, lambda: unet(latents, time, words))
+    assert denoising(config, images, height * width, "float16") == pytest.approx(found, rel=0.05)
+
+
+@pytest.mark.parametrize("config", [SD15, XL], ids=["sd15", "xl"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
+    import diffusers
+
+    unet = pretended(diffusers.UNet2DConditionModel, config, torch.float16)
+    own = {name: value for name, value in config.items() if name != "up_block_types"}
+    nets = [pretended(diffusers.ControlNetModel, own, torch.float16) for _ in range(count)]
+    words, time = empty(2, 77, config["cross_attention_dim"]), empty(1)
+    latents, picture = empty(2, 4, 64, 64), empty(2, 3, 512, 512)
+    several = diffusers.MultiControlNetModel(nets)
+
+    def step() -> None:
+        down, mid = several(
+            latents, time, words, [picture] * count, [1.0] * count, return_dict=False
+        )
+        unet(
+            latents,
+            time,
+            words,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+        )
+
+    found = peak(torch.nn.ModuleList([unet, *nets]), step)
+    said = denoising(config, 2, 64 * 64, "float16", controlled=True)
+    assert said == pytest.approx(found, rel=0.1)
+
+
+@pytest.mark.parametrize("frames", [8, 16])
+def test_a_step_of_a_video(frames: int) -> None:
+    import diffusers
+
+    unet = pretended(diffusers.UNet3DConditionModel, FILM, torch.float16)
+    latents, words, time = empty(2, 4, frames, 32, 32), empty(2, 77, 1024), empty(1)
+    found = peak(unet, lambda: unet(latents, time, words))
+    assert denoising(FILM, 2 * frames, 32 * 32, "float16") == pytest.approx(found, rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("images, side", [(1, 512), (3, 512), (1, 1024)])
+def test_decoding(dtype: str, images: int, side: int) -> None:
+    import diffusers
+
+    vae = pretended(diffusers.AutoencoderKL, VAE, getattr(torch, dtype))
+    latents = empty(images, 4, side // 8, side // 8, dtype=getattr(torch, dtype))
+    found = peak(vae, lambda: vae.decode(latents))
+    assert decoding(VAE, images, side**2, dtype) == pytest.approx(found, rel=0.05)
+
+
+def test_estimating_depth() -> None:
+    import transformers
+
+    config = transformers.DPTConfig(
+        hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+    )
+    model = pretended(transformers.DPTForDepthEstimation, config, torch.float16)
+    found = peak(model, lambda: model(empty(1, 3, 384, 384)))
+    assert estimating(config.to_dict(), "float16") == pytest.approx(found, rel=0.1)
+
+
+def test_slices_and_tiles_are_less() -> None:
+    whole = decoding(VAE, 4, 1024**2, "float16")
+    assert decoding(VAE, 4, 1024**2, "float16", "sliced") == whole // 4
+    assert decoding(VAE, 4, 1024**2, "float16", "tiled") == whole // 4
+    assert decoding(VAE, 4, 1024**2, "float16", "both") == whole // 16
+
+
+def of(node: Any, dtype: str = "float32") -> int:
+    return int(node.working_memory(dict.fromkeys(node.parts(), 0), dtype))
+
+
+def test_a_node_grows_with_its_picture_and_its_guidance() -> None:
+    small, large = (
+        Text2Image(prompt="x", width=64, height=64),
+        Text2Image(prompt="x", width=256, height=128),
+    )
+    assert of(small) > 0 and of(large) == 8 * of(small)
+    assert of(Text2Image(prompt="x")) == of(small), "the size that it was trained for"
+    assert of(large, "float16") == of(large) // 2
+    assert of(Text2Video(prompt="x", frames=8)) < of(Text2Video(prompt="x", frames=16))
+    tiled = large.but(tuning={"vae": "tiled"})
+    assert of(tiled) < of(large)
+    assert of(tiled.but(guidance=1)) == of(tiled) // 2
+
+
+def test_the_size_of_a_picture_is_told_by_its_file_or_what_it_went_through(tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (320, 192)).save(tmp_path / "wide.png")
+    wide = LoadImage(path=tmp_path / "wide.png")
+    assert told_size(wide) == (320, 192)
+    assert told_size(Canny(image=wide)) == (320, 192)
+    assert told_size(Canny(image=Resize(image=wide, width=64, height=128))) == (64, 128)
+    assert told_size(Image(np.zeros((5, 7, 3), np.uint8))) == (7, 5)
+    assert told_size(Text2Image(prompt="x")) is None
+    assert told_size(LoadImage(path=tmp_path / "later.png")) is None
+    plain = Image2Image(image=Text2Image(prompt="x"), prompt="x")
+    assert of(Image2Image(image=Canny(image=wide), prompt="x")) == of(plain) * 15
+
+
+def test_what_is_put_around_a_picture_or_cut_off_counts() -> None:
+    wide = Text2Image(prompt="x", width=320, height=192)
+    assert told_size(Pad(image=wide, left=100, top=8)) == (420, 200)
+    assert told_size(Pad(image=wide, width=640, bottom=8)) == (640, 200)
+    assert told_size(Crop(image=wide, box=[10, 20, 40, 60])) == (30, 40)
+    assert told_size(Crop(image=wide, height=50)) == (320, 50)
+    twice = Pad(image=Canny(image=Crop(image=wide, width=20)), left=1, right=2)
+    assert told_size(twice) == (23, 192)
+    assert told_size(Pad(image=Text2Image(prompt="x"), left=1)) is None
+
+
+def test_around_a_mask_it_works_at_the_checkpoints_own_size() -> None:
+    large = Text2Image(prompt="x", width=2048, height=1024)
+    edges = Canny(image=large)
+    how: dict[str, Any] = {
+        "prompt": "x",
+        "image": large,
+        "mask": MaskBox(image=large, box=[0, 0, 9, 9]),
+    }
+    small = Text2Image(prompt="x", width=64, height=64)
+    inpaint, control = Inpaint(**how), ControlNet(control=edges, **how)
+    own = control.but(image=small, control=Canny(image=small))
+    assert of(inpaint.but(padding_mask_crop=32)) == of(inpaint.but(image=small)) < of(inpaint)
+    assert of(control.but(padding_mask_crop=32)) == of(own) < of(control)
+
+
+def test_a_control_and_weights_that_visit_are_added() -> None:
+    how: dict[str, Any] = {"prompt": "x", "tuning": {"vae": "tiled"}}
+    free = Text2Image(width=256, height=256, **how)
+    assert of(ControlNet(control=Canny(image=free), **how)) > of(free)
+    assert visiting("none", {"unet": 300}) == visiting("sequential", {"unet": 300}) == 0
+    assert visiting("model", {"unet": 300, "vae": 9}) == 300
+    assert visiting("group", {"unet": 300, "vae": 9}) == 100

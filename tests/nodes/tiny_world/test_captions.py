@@ -1,0 +1,71 @@
+"""Captions, and what they ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from sdgraph.errors import ValueRefused
+from sdgraph.nodes.tiny_world import (
+    Scene,
+    Thing,
+    Wanted,
+    WantedThing,
+    caption,
+    parse,
+    scene,
+    vocabulary,
+)
+
+
+def asked(made: Scene) -> Wanted:
+    things = tuple(
+        WantedThing(thing.shape, thing.colour, thing.place if made.tells_place else None)
+        for thing in made.things
+    )
+    return Wanted(things, made.background, made.motion)
+
+
+def test_a_caption_says_what_the_scene_shows_and_parse_reads_it_back() -> None:
+    words = set()
+    for seed in range(1_000):
+        for made in (scene(seed), scene(seed, held_out=True, moving=True)):
+            told = caption(made)
+            words |= set(told.split())
+            assert parse(told) == asked(made)
+    assert tuple(sorted(words)) == vocabulary()
+
+
+def test_captions_read_as_english() -> None:
+    star = Thing("star", "yellow", "top left", 0.2)
+    ring = Thing("ring", "orange", "right", 0.15)
+    assert caption(Scene("navy", (star,))) == "a yellow star at the top left on a navy background"
+    plain = Scene("navy", (star,), tells_place=False)
+    assert caption(plain) == "a yellow star on a navy background"
+    both = caption(Scene("checkered", (star, ring)))
+    assert both == (
+        "a yellow star at the top left and an orange ring on the right on a checkered background"
+    )
+    moving = Scene("gray", (ring,), "moving right", tells_place=False)
+    assert caption(moving) == "an orange ring moving right on a gray background"
+
+
+def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
+    assert parse("a red star").background is None
+    assert parse(" A red  STAR on a navy background. ") == parse("a red star on a navy background")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a crimson star on a navy background", "'crimson'"),
+        ("a red stra on a golden background", "'stra', 'golden'"),
+        ("a red stra on a navy background", "did you mean 'star'"),
+        ("a star red on a navy background", "one or two objects on a ground"),
+        ("a red star and a blue ring and a green cross", "one or two objects on a ground"),
+        ("a red star growing and a blue ring", "one or two objects on a ground"),
+        ("", "one or two objects on a ground"),
+    ],
+)
+def test_a_caption_that_says_nothing_known_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueRefused, match=message):
+        parse(text)

@@ -1,0 +1,66 @@
+"""Motion read from clips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdgraph.nodes.tiny_world import MOTIONS, Scene, Thing, caption, frames, motion, parse, scene
+from sdgraph.nodes.tiny_world.scenes import GROWTH, TRAVEL, TURN
+from tests.support.tiny_world_images import spoilt
+
+
+def clip(name: str, *, shape: str = "star", count: int = 12, side: int = 128) -> np.ndarray:
+    return frames(Scene("teal", (Thing(shape, "red", "center", 0.155, 4.0),), name), count, side)
+
+
+def test_the_motion_of_clips_is_read_right() -> None:
+    right = jumps = 0
+    for seed in range(200):
+        made = scene(seed, moving=True, held_out=seed % 2 == 1)
+        shown = np.stack([spoilt(each, seed) for each in frames(made, 7, 64)])
+        found = motion(shown, parse(caption(made)))
+        right += found.name == made.motion and found.present >= 0.85
+        jumps += found.jump < 64 * TRAVEL / 6 + 1.5
+    assert right >= 198 and jumps >= 198
+
+
+@pytest.mark.parametrize("name", MOTIONS)
+def test_how_far_how_large_how_much_turned(name: str) -> None:
+    found = motion(clip(name))
+    assert found.name == name and found.present == 1
+    far = TRAVEL if name.startswith("moving") else 0
+    assert np.hypot(*found.way) == pytest.approx(far, abs=0.01)
+    growth = {"growing": GROWTH, "shrinking": 1 / GROWTH}.get(name, 1)
+    assert found.growth == pytest.approx(growth, rel=0.04)
+    assert found.turn == pytest.approx(TURN if name == "turning" else 0, abs=8)
+    assert found.jump == pytest.approx(far * 128 / 11, abs=0.5)
+
+
+def test_shuffled_frames_jump_farther() -> None:
+    for seed in range(12):
+        shown = clip("moving left", count=8)
+        mixed = np.random.default_rng(seed).permutation(shown)
+        assert motion(mixed).jump >= 1.5 * motion(shown).jump
+
+
+def test_a_still_clip_does_not_move_and_an_empty_one_shows_nothing() -> None:
+    still = np.repeat(clip("growing")[:1], 6, axis=0)
+    assert motion(still).name is None and motion(still).jump < 0.01
+    from sdgraph.nodes.tiny_world import render
+
+    empty = np.stack([render(Scene("navy", ()))] * 4)
+    found = motion(empty)
+    assert found.name is None and found.present == 0
+
+
+def test_frames_of_another_object_are_not_right() -> None:
+    shown = clip("moving up")
+    shown[:3] = clip("moving up", shape="cross")[:3]
+    found = motion(shown, parse("a red star moving up on a teal background"))
+    assert found.present == pytest.approx(0.75) and found.name == "moving up"
+    assert motion(shown, parse("a blue star moving up on a teal background")).present == 0
+
+
+def test_one_frame_has_no_motion() -> None:
+    assert motion(clip("growing")[:1]).name is None

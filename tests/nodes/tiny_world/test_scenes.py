@@ -1,0 +1,107 @@
+"""Scenes: seeded, held out for good, inside the picture."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from sdgraph.errors import ValueRefused
+from sdgraph.nodes.tiny_world import (
+    BACKGROUNDS,
+    COLOURS,
+    MOTIONS,
+    PLACES,
+    SHAPES,
+    Scene,
+    Thing,
+    is_held_out,
+    masks,
+    scene,
+)
+from sdgraph.nodes.tiny_world.scenes import TRAVEL
+
+COMBINATIONS = [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
+
+
+def combinations(made: Scene) -> list[tuple[str, str, str]]:
+    return [(thing.shape, thing.colour, made.background) for thing in made.things]
+
+
+@pytest.mark.parametrize("moving", [False, True])
+@pytest.mark.parametrize("held_out", [False, True])
+def test_held_out_combinations_are_drawn_only_when_asked_for(held_out: bool, moving: bool) -> None:
+    for seed in range(2_000):
+        for combination in combinations(scene(seed, held_out=held_out, moving=moving)):
+            assert is_held_out(*combination) == held_out
+
+
+def test_about_an_eighth_is_held_out_and_every_word_stands_on_both_sides() -> None:
+    out = [each for each in COMBINATIONS if is_held_out(*each)]
+    seen = [each for each in COMBINATIONS if not is_held_out(*each)]
+    assert 0.10 < len(out) / len(COMBINATIONS) < 0.14
+    for side in (out, seen):
+        assert {each[0] for each in side} == set(SHAPES)
+        assert {each[1] for each in side} == set(COLOURS)
+        assert {each[2] for each in side} == set(BACKGROUNDS)
+
+
+def test_every_combination_seen_comes_up_and_so_does_every_place() -> None:
+    made = [scene(seed) for seed in range(6_000)]
+    found = {each for one in made for each in combinations(one)}
+    assert found == {each for each in COMBINATIONS if not is_held_out(*each)}
+    assert {thing.place for one in made for thing in one.things} == set(PLACES)
+    assert {len(one.things) for one in made} == {1, 2}
+
+
+def test_no_two_scenes_are_equal_and_a_seed_is_always_the_same() -> None:
+    made = [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
+    assert len(set(made)) == len(made)
+    assert made == [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
+
+
+def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
+    code = "from sdgraph.nodes.tiny_world import scene; print(scene(7), scene(8, moving=True))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == f"{scene(7)} {scene(8, moving=True)}"
+    things = scene(7, things=1).things[0]
+    assert (things.shape, things.colour, things.place) == ("cross", "yellow", "right")
+
+
+def test_objects_are_whole_and_apart() -> None:
+    for seed in range(300):
+        made = masks(scene(seed, things=2), 64)
+        assert not (made[0] & made[1]).any()
+        for mask in made:
+            assert not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
+
+
+def test_every_motion_comes_up_and_round_things_never_turn() -> None:
+    made = [scene(seed, moving=True) for seed in range(400)]
+    assert {each.motion for each in made} == set(MOTIONS)
+    turning = {each.things[0].shape for each in made if each.motion == "turning"}
+    assert turning == {"square", "triangle", "star", "cross"}
+
+
+def test_a_moving_thing_goes_its_whole_way() -> None:
+    made = Scene("navy", (Thing("star", "red", "center", 0.15),), "moving right")
+    (start,), (end,) = made.at(0).things, made.at(1).things
+    assert end.middle[0] - start.middle[0] == pytest.approx(TRAVEL)
+    assert end.middle[1] == start.middle[1]
+
+
+def test_unknown_words_and_counts_are_refused_with_what_is_wanted() -> None:
+    with pytest.raises(ValueRefused, match="did you mean 'star'"):
+        Thing("stars", "red", "center", 0.2)
+    with pytest.raises(ValueRefused, match="one of navy"):
+        Scene("gold", ())
+    with pytest.raises(ValueRefused, match="1, or 2"):
+        scene(1, things=3)
+    with pytest.raises(ValueRefused, match="1, or 2"):
+        scene(1, things=2, moving=True)
+    with pytest.raises(ValueRefused, match="at least 0"):
+        scene(-1)
+    two = (Thing("star", "red", "left", 0.15), Thing("ring", "blue", "right", 0.15))
+    with pytest.raises(ValueRefused, match="one object"):
+        Scene("navy", two, "growing")

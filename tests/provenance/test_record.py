@@ -1,0 +1,83 @@
+"""A saved file carries the workflow that made it, and that workflow makes it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from sdgraph.errors import MediaError
+from sdgraph.graph import Graph, Node
+from sdgraph.language import workflow_from_yaml
+from sdgraph.media import embedded
+from sdgraph.provenance import record as provenance
+from sdgraph.values import Image
+from tests.support import toys
+from tests.support.strategies import texts
+
+PICTURE = Image(np.zeros((4, 4, 3), np.uint8))
+
+
+def saved(path: Path, text: str | None) -> Path:
+    embedded.write_image(PICTURE.pil, path, provenance=text)
+    return path
+
+
+@given(texts)
+def test_the_workflow_in_a_record_makes_the_same_graph(text: str) -> None:
+    target: Node[str] = toys.Join(words=[toys.Text(text=text), text], glue=text)
+    made = provenance.record(Graph.of(target), "a/join", device="cpu", dtype=None)
+    assert workflow_from_yaml(made.workflow, registry=toys.REGISTRY).graph().targets == (target,)
+    assert json.loads(made.to_text())["sdgraph_record"] == 2
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.gif", "a.bmp"])
+def test_a_record_is_read_back_from_a_picture(tmp_path: Path, name: str) -> None:
+    graph = Graph.of(toys.Text(text="größe $x"))
+    made = provenance.record(graph, "text", device="cpu", dtype="float32")
+    assert provenance.read(saved(tmp_path / name, made.to_text())) == made
+    assert made.versions["sdgraph"] and made.versions["torch"]
+
+
+def test_a_record_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> None:
+    old = {
+        "sdgraph_record": 1,
+        "workflow": "nodes: {}",
+        "node": "a",
+        "device": "cpu",
+        "dtype": None,
+        "versions": {"torch": "2.0"},
+    }
+    first = provenance.read(saved(tmp_path / "a.png", json.dumps(old)))
+    assert (first.node, first.inputs) == ("a", {})
+    newer = {**old, "sdgraph_record": 9, "mood": "blue"}
+    assert provenance.read(saved(tmp_path / "b.png", json.dumps(newer))) == first
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "no json",
+        "{}",
+        "[1]",
+        "3",
+        '{"sdgraph_record": 1}',
+        "[" * 9999,
+        '{"sdgraph_record": 2, "workflow": 3, "node": "", "device": "", "versions": {}}',
+    ],
+)
+def test_a_picture_without_a_record_is_told(tmp_path: Path, text: str | None) -> None:
+    with pytest.raises(MediaError, match="no record of how it was made"):
+        provenance.read(saved(tmp_path / "a.png", text))
+
+
+def test_a_picture_handed_in_from_python_is_said_and_no_reason_to_fail() -> None:
+    graph = Graph.of(toys.Edges(image=PICTURE))
+    made = provenance.record(graph, "edges", device="cpu", dtype=None)
+    assert made.workflow.startswith("# edges.image") and "Image" in made.workflow
+    assert all(line.startswith("#") for line in made.workflow.splitlines())

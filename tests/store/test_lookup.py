@@ -1,0 +1,253 @@
+"""A graph is looked up from its targets: no further than is needed, and never wrongly."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdgraph import Checkpoint, Graph, Session, events, run
+from sdgraph.graph import In, Node, ancestry
+from sdgraph.models import ModelCache
+from sdgraph.nodes import LoadImage, Save
+from sdgraph.provenance import record
+from sdgraph.store import Shelf, Store, serialization
+from sdgraph.store.keys import lineages
+from sdgraph.store.serialization import Header
+from tests.execution import test_oom_fallback
+from tests.support import fake_checkpoints, strategies, toys
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Header]]:
+    """The headers that were read from disk."""
+    headers: list[Header] = []
+    read = serialization.read_header
+
+    def reading(path: str | Path) -> Header:
+        headers.append(read(path))
+        return headers[-1]
+
+    monkeypatch.setattr(serialization, "read_header", reading)
+    yield headers
+
+
+def ran(folder: Path, *targets: Node[object]) -> list[str]:
+    """The types of the toys that ran in a session that has nothing in memory."""
+    toys.ran.clear()
+    Session(device="cpu", dtype="float32", store=Store(folder=folder)).run(Graph.of(*targets))
+    return list(toys.ran)
+
+
+def chain(first: int, length: int = 9) -> Node[int]:
+    node: Node[int] = toys.Number(value=first)
+    for _ in range(length):
+        node = toys.Add(a=node, b=1)
+    return node
+
+
+def forget(folder: Path, *types: str) -> None:
+    shelf = Shelf(folder)
+    for entry in list(shelf.entries()):
+        header = shelf.header(entry)
+        if header is not None and header.node in types:
+            Path(entry.path).unlink()
+
+
+def test_of_a_remembered_target_nothing_that_it_reads_is_looked_at(
+    folder: Path, looked: list[Header]
+) -> None:
+    ends = [chain(100 * n) for n in range(5)]
+    ran(folder, *ends)
+    looked.clear()
+    assert ran(folder, *ends[:-1], chain(900)) == ["Number", *["Add"] * 9]
+    assert len(looked) == 4
+
+
+def test_a_target_is_found_when_all_that_it_reads_is_forgotten(folder: Path) -> None:
+    end = toys.Halve(a=chain(4))
+    ran(folder, end)
+    forget(folder, "Number", "Add")
+    assert ran(folder, end) == []
+    forget(folder, "Halve")
+    assert ran(folder, end) == ["Number", *["Add"] * 9, "Halve"]
+
+
+def test_what_was_found_by_content_is_found_by_lineage_from_then_on(
+    folder: Path, looked: list[Header]
+) -> None:
+    end = toys.Halve(a=toys.Add(a=toys.Number(value=4), b=1))
+    same = toys.Halve(a=toys.Add(a=toys.Number(value=5)))
+    ran(folder, end)
+    assert ran(folder, same) == ["Number", "Add"]  # 5 = 4 + 1, found while it ran
+    looked.clear()
+    assert ran(folder, same) == [] and len(looked) == 1
+    shutil.rmtree(folder)
+    ran(folder, same, end)
+    for link in folder.rglob("*.alias"):
+        link.unlink()
+    for seen in (3, 1):  # found while it was planned
+        looked.clear()
+        assert ran(folder, same) == [] and len(looked) == seen
+
+
+def test_a_file_that_changed_is_seen_from_the_end_of_a_chain(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "x.txt"
+    end = toys.Join(words=[toys.Join(words=[toys.Read(path=source), "y"])])
+    for text, wanted in (
+        ("a", ["Read", "Join", "Join"]),
+        ("b", ["Read", "Join", "Join"]),
+        ("a", []),
+    ):
+        source.write_text(text)
+        assert ran(folder, end) == wanted
+        assert run(end, session=Session(store=Store(folder=folder))) == f"{text} y"
+
+
+class Source(Node[str]):
+    """Where a checkpoint comes from, with its vae's first bytes."""
+
+    checkpoint: In[Checkpoint]
+
+    def run(self, checkpoint: Checkpoint) -> str:
+        toys.ran.append("Source")
+        return (Path(str(checkpoint.source)) / "vae" / fake_checkpoints.WEIGHTS).read_text(
+            "latin-1"
+        )[-1:]
+
+
+def test_what_reads_a_trained_checkpoint_follows_its_files(folder: Path, tmp_path: Path) -> None:
+    made = fake_checkpoints.checkpoint(tmp_path / "made", vae=fake_checkpoints.safetensors(b"1"))
+    end = toys.Join(words=[Source(checkpoint=toys.Train(source=str(made))), "!"])
+    assert ran(folder, end) == ["Train", "Source", "Join"] and ran(folder, end) == []
+    (made / "vae" / fake_checkpoints.WEIGHTS).write_bytes(fake_checkpoints.safetensors(b"2"))
+    assert ran(folder, end) == ["Train", "Source", "Join"]
+    assert run(end, session=Session(store=Store(folder=folder))) == "2 !"
+
+
+def test_what_always_runs_does_so_below_what_is_remembered(folder: Path, tmp_path: Path) -> None:
+    number = toys.Number(value=4)
+    end = toys.Halve(a=toys.Add(a=number, b=1))
+    for _ in range(2):
+        toys.ran.clear()
+        Session(store=Store(folder=folder)).run(Graph.of(end, uncached=[number]))
+        assert toys.ran[0] == "Number"
+    assert toys.ran == ["Number"]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["planned once", "planned anew"])
+def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, lost: bool
+) -> None:
+    monkeypatch.setattr("sdgraph.models.devices.choose", lambda device: device)
+    monkeypatch.setattr("sdgraph.models.devices.give_back", lambda device, collect=True: None)
+    whole = fake_checkpoints.safetensors(b"u" * 7)
+    one = Checkpoint(
+        fake_checkpoints.checkpoint(
+            tmp_path / "one", unet=whole, vae=fake_checkpoints.safetensors(b"v")
+        )
+    )
+    cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
+    here = Session(device="cuda", dtype="float16", models=cache, store=Store(folder=folder))
+    text = toys.Text(text="text")
+    run(text, session=here)
+    end = toys.Join(words=[test_oom_fallback.Hungry(checkpoint=one, fails=3), text])
+
+    def damage(event: events.Event) -> None:
+        """What is lost once a run is planned has the rest planned anew, after what can be done."""
+        if lost and isinstance(event, events.RunStarted):
+            forget(folder, "Text")
+
+    for fails, size in ((0, "small"), (99, "large"), (99, "large")):
+        test_oom_fallback.tries[:] = [("", "")] * fails
+        here.store = Store(folder=folder)
+        graph = Graph.of(end, names={end: "end"})
+        assert here.run(graph, damage) == {"end": f"{size} on cuda text"}
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("results")
+    for _ in range(data.draw(st.integers(2, 5))):
+        made = data.draw(strategies.graphs())
+        names = {node: f"n{place}" for place, node in enumerate(made)}
+        graph = Graph.of(*made[-3:], names=names)
+        alone = Session(device="cpu", dtype="float32", store=None).run(graph)
+        for _ in range(2):
+            toys.ran.clear()
+            here = Session(device="cpu", dtype="float32", store=Store(folder=folder))
+            assert here.run(graph) == alone
+        assert toys.ran == []
+        for path in sorted(folder.rglob("??/*")):
+            if data.draw(st.integers(0, 3)) == 0:
+                path.unlink()
+
+
+def swapped(nodes: Sequence[Node[Any]], old: Node[Any], new: Node[Any]) -> dict[Any, Node[Any]]:
+    """What becomes of each node where one of them is another."""
+    made = {old: new}
+
+    def anew(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [anew(each) for each in value]
+        return made[value] if isinstance(value, Node) else value
+
+    for node in nodes:
+        if node not in made:
+            reads = {name: anew(getattr(node, name)) for name in type(node).definition.ports}
+            made[node] = node.but(**reads)
+    return made
+
+
+@given(st.data())
+def test_a_lineage_changes_with_all_that_a_result_is_made_of_and_with_nothing_else(
+    data: st.DataObject,
+) -> None:
+    nodes = list(Graph.of(*data.draw(strategies.graphs())).nodes)
+    old = data.draw(st.sampled_from([each for each in nodes if not each.wires]))
+    new: Node[Any] = (
+        toys.Number(value=2000) if old.output is int else toys.Text(text="none of the others")
+    )
+    became = swapped(nodes, old, new)
+    graphs = Graph.of(*nodes), Graph.of(*became.values())
+    one, other = (lineages(graph, dict.fromkeys(graph.nodes, "")) for graph in graphs)
+    for node in nodes:
+        assert (one[node] != other[became[node]]) == (old in ancestry(node))
+    around = dict.fromkeys(graphs[0].nodes, "") | {old: "elsewhere"}
+    moved = lineages(graphs[0], around)
+    for node in nodes:
+        assert (one[node] != moved[node]) == (old in ancestry(node))
+
+
+@pytest.mark.parametrize("meanwhile", ["before it is read", "after it is read"])
+def test_a_record_tells_of_a_file_only_what_was_read(
+    folder: Path, tmp_path: Path, meanwhile: str
+) -> None:
+    source = tmp_path / "photo.png"
+    PIL.Image.new("RGB", (8, 8), "red").save(source)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    save = Save(image=LoadImage(path=source), path=tmp_path / "out.png")
+    moment = events.RunStarted if meanwhile.startswith("before") else events.NodeFinished
+
+    def changed(event: events.Event) -> None:
+        if isinstance(event, moment):
+            PIL.Image.new("RGB", (8, 8), "blue").save(source)
+
+    Session(store=Store(folder=folder)).run(Graph.of(save), changed)
+    told = {} if moment is events.RunStarted else {str(source): digest}
+    assert record.read(tmp_path / "out.png").sources == told

@@ -1,0 +1,1 @@
+"""What tests share: toy nodes, fake checkpoints, bare scripts, photos."""

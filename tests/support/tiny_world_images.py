@@ -1,0 +1,54 @@
+"""Pictures of the tiny world, spoilt as an autoencoder spoils them, and scenes changed by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from sdgraph.nodes.tiny_world import BACKGROUNDS, COLOURS, PLACES, SHAPES, Scene, Thing, scene
+from sdgraph.nodes.tiny_world.reading import Pixels
+
+
+def some_scenes(count: int, *, first: int = 0) -> list[Scene]:
+    """Scenes seen and held out, of one and two objects, each sort in turn."""
+    seeds = range(first, first + count)
+    return [scene(seed, held_out=seed % 2 == 1, things=1 + seed // 2 % 2) for seed in seeds]
+
+
+def spoilt(picture: Pixels, seed: int) -> Pixels:
+    """The picture blurred by a pixel, its colours shifted, and noise put on: 24 to 30 dB."""
+    draw = np.random.default_rng(seed)
+    soft = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float64)
+    made = soft + draw.normal(0, 9, picture.shape) + draw.uniform(-6, 6, 3)
+    return np.asarray(np.clip(np.rint(made), 0, 255), np.uint8)
+
+
+def decibels(one: Pixels, other: Pixels) -> float:
+    """The peak signal-to-noise ratio of two pictures."""
+    error = float(((one.astype(np.float64) - other) ** 2).mean())
+    return float(10 * np.log10(255**2 / error))
+
+
+def changed(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
+    """The scene with one thing about it changed: its name, and the scene that differs there.
+
+    Of two objects the first one changes, and never into the other's looks or near to it.
+    """
+    draw = np.random.default_rng(seed)
+    thing, *rest = origin.things
+    grounds = [each for each in BACKGROUNDS if each != origin.background]
+    yield "background", replace(origin, background=str(draw.choice(grounds)))
+    looks: dict[str, tuple[str, ...]] = {"shape": SHAPES, "colour": tuple(COLOURS)}
+    if not rest:
+        looks["place"] = tuple(PLACES)
+    taken = {"shape": {other.shape for other in rest}, "colour": {other.colour for other in rest}}
+    for attribute, known in looks.items():
+        own = {getattr(thing, attribute)} | taken.get(attribute, set())
+        word = str(draw.choice([each for each in known if each not in own]))
+        words = {name: getattr(thing, name) for name in ("shape", "colour", "place")}
+        words[attribute] = word
+        other = Thing(**words, size=thing.size, angle=thing.angle, shift=thing.shift)
+        yield attribute, replace(origin, things=(other, *rest))

@@ -1,0 +1,351 @@
+"""A sweep is every variant in one graph: shared nodes once, every file its own, nothing lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdgraph import Node, NodeFailed, Session, events, run_many
+from sdgraph.errors import InvalidWorkflow
+from sdgraph.execution.plan import plan
+from sdgraph.graph import Graph, In, Registry
+from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
+from sdgraph.language.writer import graph_to_yaml
+from sdgraph.sweep import Sweep, apart, refuse_existing, variants
+from sdgraph.sweep.output_files import written
+from sdgraph.sweep.sweep import merged
+from tests.support import toys
+
+FLOW = """\
+inputs: {seed: 0, word: a, photo: {type: Path, default: photo.png}}
+nodes:
+  number: {type: Number, value: $inputs.seed}
+  half: {type: Halve, a: $number}
+  text: {type: Text, text: $inputs.word}
+  loud: {type: Join, words: [$text], style: loud}
+  save: {type: Write, text: $loud, path: out/loud.txt}
+output: $half
+"""
+
+
+def read(text: str, folder: Path | str = "/nowhere") -> Workflow:
+    return workflow_from_yaml(text, registry=toys.REGISTRY, folder=folder)
+
+
+def writing(path: str, folder: Path | str = "/nowhere") -> Workflow:
+    """A workflow that writes the word and the seed to a path."""
+    return read(
+        "inputs: {seed: 0, word: a, on: true}\n"
+        "nodes:\n"
+        "  text: {type: Text, text: $inputs.word}\n"
+        "  other: {type: Fixed, seed: $inputs.seed, text: $text, on: $inputs.on}\n"
+        f'  save: {{type: Write, text: $other, path: "{path}"}}\n',
+        folder,
+    )
+
+
+def problems(workflow: Workflow, axes: dict[str, Any], **how: Any) -> str:
+    with pytest.raises(InvalidWorkflow) as caught:
+        apart(workflow, variants({}, axes, **how))
+    return str(caught.value)
+
+
+def files(sweep: Sweep) -> list[str]:
+    return [path.name for path, _, _ in written(sweep)]
+
+
+AXES = st.dictionaries(
+    st.sampled_from(["a", "b", "c"]), st.lists(st.integers(), min_size=1, max_size=4), max_size=3
+)
+
+
+@given(AXES)
+def test_variants_are_all_combinations_and_the_last_input_changes_first(
+    axes: dict[str, list[int]],
+) -> None:
+    found = variants({"fixed": 1}, axes)
+    assert [tuple(each.swept.values()) for each in found] == list(product(*axes.values()))
+    assert [each.number for each in found] == list(range(1, len(found) + 1))
+    assert all(each.inputs["fixed"] == 1 for each in found)
+
+
+@given(st.integers(1, 5), st.sets(st.sampled_from("abc"), min_size=1))
+def test_side_by_side_the_first_values_go_together(count: int, names: set[str]) -> None:
+    found = variants({}, {name: range(count) for name in names}, side_by_side=True)
+    assert [set(each.swept.values()) for each in found] == [{n} for n in range(count)]
+
+
+def test_values_that_cannot_go_together_say_how_many_there_are() -> None:
+    workflow = read(FLOW)
+    assert "2 of seed, 3 of word" in problems(
+        workflow, {"seed": [1, 2], "word": [*"abc"]}, side_by_side=True
+    )
+    assert "150,000 variants" in problems(workflow, {"seed": range(50_000), "word": [*"abc"]})
+    assert "no values" in problems(workflow, {"seed": []})
+
+
+def test_nodes_are_named_for_the_values_that_their_variants_share() -> None:
+    sweep = merged(read(FLOW), variants({}, {"seed": [1, 2], "word": ["a", "b"]}), ["half", "save"])
+    assert sorted(sweep.graph.names.values()) == sorted(
+        [
+            "number[seed=1]",
+            "half[seed=1]",
+            "number[seed=2]",
+            "half[seed=2]",
+            "text[word=a]",
+            "loud[word=a]",
+            "save[word=a]",
+            "text[word=b]",
+            "loud[word=b]",
+            "save[word=b]",
+        ]
+    )
+
+
+def test_names_stay_apart_where_their_values_look_alike() -> None:
+    words = ["x" * 30 + "1", "x" * 30 + "2", "x" * 30 + "2 "]
+    sweep = merged(read(FLOW), variants({}, {"word": words}), ["save"])
+    names = list(sweep.graph.names.values())
+    assert len(set(names)) == len(names) == 9
+    assert all(name.partition("[")[0] in ("text", "loud", "save") for name in names)
+
+
+def test_what_variants_share_is_one_node_and_keeps_its_name() -> None:
+    sweep = merged(read(FLOW), variants({}, {"seed": [1, 2, 3]}), ["half", "save"])
+    assert [name for name in sweep.graph.names.values() if "[" not in name] == [
+        "text",
+        "loud",
+        "save",
+    ]
+    assert len(sweep.graph.nodes) == 3 + 3 * 2
+
+
+def test_a_plan_goes_from_variant_to_variant_and_holds_little() -> None:
+    sweep = merged(read(FLOW), variants({}, {"seed": range(30), "word": [*"ab"]}), ["half", "save"])
+    made, held, most = plan(sweep.graph), set[Any](), 0
+    for step in made.steps:
+        held.add(step.node)
+        most = max(most, len(held - set(sweep.graph.targets)))
+        held -= set(step.releases)
+    assert most <= 2
+
+
+def test_every_problem_comes_once_and_before_anything_runs() -> None:
+    text = problems(read(FLOW), {"seed": ["one", 2], "word": [1, "a"], "sed": [1]})
+    assert text.count("inputs.seed\n") == 1 and text.count("inputs.word\n") == 1
+    assert text.count("an input 'sed'") == 1
+    flow = "inputs: {low: 0}\nnodes: {pair: {type: Pair, low: $inputs.low, high: 3}}"
+    assert problems(read(flow), {"low": range(8)}).count("above 3") == 4
+    missing = "inputs: {path: {type: Path}}\nnodes: {read: {type: Read, path: $inputs.path}}"
+    said = problems(read(missing), {"path": ["/no/a", "/no/b"]})
+    assert "read[path=/no/a]" in said and "/no/b: no such file" in said
+
+
+def test_a_merged_graph_can_be_written_and_read_again() -> None:
+    graph = merged(read(FLOW), variants({}, {"seed": [1, 2], "word": [*"ab"]}), ["half"]).graph
+    again = read(graph_to_yaml(graph)).graph()
+    assert set(again.nodes) == set(graph.nodes)
+
+
+# files
+
+
+class Fixed(Node[str]):
+    """A text that hangs on all it is given."""
+
+    seed: int = 0
+    on: bool = True
+    text: In[str]
+
+    def run(self, text: str) -> str:
+        return f"{text} {self.seed} {self.on}"
+
+
+toys_and_fixed = Registry({**toys.REGISTRY, "Fixed": Fixed})
+
+
+@pytest.fixture(autouse=True)
+def fixed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toys, "REGISTRY", toys_and_fixed)
+
+
+@pytest.mark.parametrize(
+    ("axes", "names"),
+    [
+        ({"seed": [1, 12]}, ["t_seed-0001.txt", "t_seed-0012.txt"]),
+        ({"seed": [7, 123456]}, ["t_seed-000007.txt", "t_seed-123456.txt"]),
+        ({"word": ["A b!", "c"]}, ["t_word-a-b.txt", "t_word-c.txt"]),
+        ({"word": ["a b", "a, b"]}, ["t_0001.txt", "t_0002.txt"]),
+        ({"word": ["a"], "on": [True, False]}, ["t_word-a_on-true.txt", "t_word-a_on-false.txt"]),
+        ({"seed": [-1, 1]}, ["t_seed--1.txt", "t_seed-1.txt"]),
+    ],
+)
+def test_files_without_a_pattern_are_named_for_what_varies(
+    axes: dict[str, Any], names: list[str]
+) -> None:
+    assert files(apart(writing("out/t.txt"), variants({}, axes))) == names
+
+
+def test_side_by_side_with_values_that_come_again_the_number_is_told() -> None:
+    axes: dict[str, Sequence[Any]] = {"seed": [1, 2, 1], "word": [*"aba"]}
+    found = variants({}, axes, side_by_side=True)
+    assert files(apart(writing("t.txt"), found)) == [
+        "t_seed-0001_word-a.txt",
+        "t_seed-0002_word-b.txt",
+    ]
+    flow = writing("t.txt").with_fields({"save.text": "$text"})
+    axes = {"seed": [1, 2, 3], "word": [*"abb"]}
+    found = variants({}, axes, side_by_side=True)
+    assert files(apart(flow, found)) == ["t_0001.txt", "t_0002.txt", "t_0003.txt"]
+
+
+def test_a_path_that_is_swept_over_itself_is_left_as_it_is() -> None:
+    flow = (
+        "inputs: {seed: 0, to: {type: Path}}\nnodes:\n"
+        "  text: {type: Fixed, seed: $inputs.seed, text: x}\n"
+        "  save: {type: Write, text: $text, path: $inputs.to}\n"
+    )
+    names = ["a.txt", "b.txt"]
+    assert files(apart(read(flow), variants({}, {"to": names}))) == names
+    said = problems(read(flow), {"seed": [1, 2], "to": names})
+    assert "a.txt, written by variant 1" in said
+
+
+def test_a_file_that_all_variants_share_keeps_its_name() -> None:
+    assert files(apart(read(FLOW), variants({}, {"seed": [1, 2]}))) == ["loud.txt"]
+
+
+def test_a_pattern_is_taken_as_it_is() -> None:
+    axes: dict[str, Any] = {"seed": [1, 2], "word": ["A b", "c"]}
+    sweep = apart(writing("{word_slug}/{seed:03d}_{number}.txt"), variants({}, axes))
+    assert [str(path.relative_to("/nowhere")) for path, _, _ in written(sweep)] == [
+        "a-b/001_1.txt",
+        "c/001_2.txt",
+        "a-b/002_3.txt",
+        "c/002_4.txt",
+    ]
+
+
+def test_a_pattern_that_names_one_file_twice_is_a_problem_with_both_variants() -> None:
+    said = problems(writing("{word}.txt"), {"seed": [1, 2]})
+    assert "/nowhere/a.txt, written by variant 1 (seed=1) and by variant 2 (seed=2)" in said
+    assert "{seed} or {number}" in said and "<text>:5:" in said
+    assert "one.txt" in problems(writing("x/../{word_slug}.txt"), {"word": ["One", "one!"]})
+
+
+def test_two_nodes_of_a_variant_that_write_one_file_are_a_problem() -> None:
+    flow = FLOW.replace("output:", "  more: {type: Write, text: x, path: out/loud.txt}\noutput:")
+    assert "written by save and more" in problems(read(flow), {"seed": [1, 2]})
+
+
+def test_files_that_are_there_are_written_over_only_when_told(tmp_path: Path) -> None:
+    sweep = apart(writing("t.txt", tmp_path), variants({}, {"seed": range(6)}))
+    refuse_existing(sweep)
+    for number in range(5):
+        (tmp_path / f"t_seed-000{number}.txt").touch()
+    with pytest.raises(InvalidWorkflow, match=r"5 of 6 files .*_seed-0000.*and 2 more"):
+        refuse_existing(sweep)
+
+
+def test_the_files_of_a_sweep_are_those_of_single_runs_byte_for_byte(tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    PIL.Image.new("RGB", (40, 30), "navy").save(source)
+    flow = (
+        "inputs: {width: 8}\n"
+        "nodes:\n"
+        f"  photo: {{type: LoadImage, path: {source}}}\n"
+        "  small: {type: Resize, image: $photo, width: $inputs.width, height: 8}\n"
+        '  save: {type: Save, image: $small, path: "{width}.png"}\n'
+    )
+    (tmp_path / "flow.yaml").write_text(flow)
+    workflow = load_workflow(tmp_path / "flow.yaml")
+    session = Session(device="cpu", store=None)
+    run_many(workflow, session=session, width=[8, 16])
+    swept = [(tmp_path / f"{width}.png").read_bytes() for width in (8, 16)]
+    for width, content in zip((8, 16), swept, strict=True):
+        session.run(workflow.graph(width=width))
+        assert (tmp_path / f"{width}.png").read_bytes() == content
+
+
+# run_many
+
+
+def test_run_many_makes_shared_nodes_once_and_tells_of_each_variant() -> None:
+    seen: list[events.Event] = []
+    records = run_many(
+        read(
+            "inputs: {seed: 0, add: 0}\nnodes:\n"
+            "  number: {type: Number, value: $inputs.seed}\n"
+            "  sum: {type: Add, a: $number, offset: $inputs.add}\n"
+        ),
+        session=Session(store=None),
+        on_event=seen.append,
+        seed=range(1, 4),
+        add=iter([0, 10]),
+    )
+    assert [each.values for each in records] == [
+        {"sum": seed + add} for seed in (1, 2, 3) for add in (0, 10)
+    ]
+    assert [dict(each.inputs) for each in records][:2] == [
+        {"seed": 1, "add": 0},
+        {"seed": 1, "add": 10},
+    ]
+    assert toys.ran.count("Number") == 3 and toys.ran.count("Add") == 6
+    assert all(each.state == "done" for each in records)
+    ran = [each.node for each in seen if isinstance(each, events.NodeStarted)]
+    assert len(set(ran)) == len(ran) == 9
+
+
+def test_run_many_side_by_side() -> None:
+    workflow = read("inputs: {a: 0, b: 0}\nnodes: {sum: {type: Add, a: $inputs.a, b: $inputs.b}}")
+    records = run_many(workflow, zip=True, a=[1, 2], b=(10, 20), session=Session(store=None))
+    assert [each.values["sum"] for each in records] == [11, 22]
+
+
+def test_run_many_writes_over_nothing_unless_told(tmp_path: Path) -> None:
+    workflow, session = writing("t.txt", tmp_path), Session(store=None)
+    run_many(workflow, session=session, seed=[1, 2])
+    (tmp_path / "t_seed-0001.txt").write_text("mine")
+    with pytest.raises(InvalidWorkflow, match="2 of 2 files there already"):
+        run_many(workflow, session=session, seed=[1, 2])
+    assert (tmp_path / "t_seed-0001.txt").read_text() == "mine"
+    records = run_many(workflow, session=session, overwrite=True, seed=[1, 2])
+    assert (tmp_path / "t_seed-0001.txt").read_text() == "a 1 True"
+    assert [Path(file).name for each in records for file in each.files] == [
+        "t_seed-0001.txt",
+        "t_seed-0002.txt",
+    ]
+
+
+def test_a_variant_that_fails_is_named() -> None:
+    flow = "inputs: {word: a}\nnodes: {fail: {type: Fail, message: $inputs.word}}"
+    with pytest.raises(NodeFailed, match=re.escape("fail[word=b]")) as caught:
+        run_many(read(flow), session=Session(store=None), word=["b", "c"])
+    assert caught.value.node == "fail[word=b]"
+
+
+def test_a_sweep_of_one_plan_is_no_other_graph_for_a_single_workflow() -> None:
+    single = read(FLOW).graph(seed=3, only=["half"])
+    sweep = merged(read(FLOW), variants({}, {"seed": [3]}), ["half"])
+    assert sweep.graph.nodes == single.nodes
+    assert Graph.of(*single.targets).nodes == single.nodes
+
+
+def test_with_room_for_all_models_few_results_are_held_and_each_is_loaded_once() -> None:
+    sweep = apart(load_workflow("chain"), variants({}, {"seed": range(12)}))
+    made, held, most = Session(device="cpu", store=None).plan(sweep.graph), set[Any](), 0
+    single = Session(device="cpu", store=None).plan(load_workflow("chain").graph())
+    for step in made.steps:
+        held.add(step.node)
+        most = max(most, len(held - set(sweep.graph.targets)))
+        held -= set(step.releases)
+    assert most <= 6
+    assert len(made.loads) == len(single.loads)

@@ -1,0 +1,83 @@
+"""A node runs once for each frame, on the frames of all it reads side by side."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from sdgraph.errors import ValueRefused
+from sdgraph.values import Series, content_of, once_for_each, size_of
+
+Told = list[tuple[int, int]]
+
+
+def progress(told: Told) -> Any:
+    return lambda step, total, **_: told.append((step, total))
+
+
+def test_without_a_series_it_runs_once() -> None:
+    told: Told = []
+    assert once_for_each(lambda a, b: (a, b), progress(told), {"a": 1, "b": (2, 3)}) == (1, (2, 3))
+    assert told == []
+
+
+def test_it_runs_for_each_item_and_keeps_the_rest() -> None:
+    told: Told = []
+    made = once_for_each(
+        lambda a, b, c: (a, b, c), progress(told), {"a": Series("xyz", 5), "b": 7, "c": 1}
+    )
+    assert type(made) is Series and made.fps == 5
+    assert list(made) == [("x", 7, 1), ("y", 7, 1), ("z", 7, 1)]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_series_go_side_by_side_also_in_a_list() -> None:
+    arguments = {"a": Series("ab", 5), "b": (Series((1, 2), 9), 0, Series((3, 4), 9))}
+    made = once_for_each(lambda a, b: (a, b), progress([]), arguments)
+    assert list(made) == [("a", (1, 0, 3)), ("b", (2, 0, 4))]
+    assert made.fps == 5
+
+
+@pytest.mark.parametrize("second", [Series("abc", 5), (Series("ab", 5), Series("abc", 5))])
+def test_series_of_two_lengths_are_refused(second: Any) -> None:
+    with pytest.raises(ValueRefused, match=r"2 frames in a and .*3 frames in b"):
+        once_for_each(lambda a, b: a, progress([]), {"a": Series("ab", 5), "b": second})
+
+
+def test_steps_in_a_frame_are_told_as_steps_of_all_frames() -> None:
+    told: Told = []
+
+    def run(a: str, progress: Any) -> str:
+        progress(1, 2)
+        progress(2, 2)
+        return a
+
+    once_for_each(run, progress(told), {"a": Series("abc", 5), "progress": progress(told)})
+    assert told == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
+
+
+def test_what_a_frame_shows_wrong_is_told_with_its_number() -> None:
+    def run(a: int) -> int:
+        if a == 3:
+            raise ValueRefused("three is no picture")
+        return a
+
+    with pytest.raises(ValueRefused, match="in frame 2: three is no picture"):
+        once_for_each(run, progress([]), {"a": Series((1, 2, 3), 5)})
+
+
+def test_its_content_is_that_of_its_items_and_rate() -> None:
+    one = Series((1, 2), 5)
+    assert one == Series((1, 2), 5) == pickle.loads(pickle.dumps(one))
+    assert (
+        len(
+            {
+                content_of(each)
+                for each in (one, Series((2, 1), 5), Series((1, 2), 6), Series((1, 2.0), 5), (1, 2))
+            }
+        )
+        == 5
+    )
+    assert size_of(Series((b"abc", b"d"), 5)) == size_of(b"abc") + size_of(b"d")
