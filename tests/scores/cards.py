@@ -122,8 +122,9 @@ def training(name: str) -> str:
 _TEMPLATE = """\
 # tiny/{name}
 
-{what}, for pictures of 64×64 pixels of the tiny world (`sdgraph.nodes.tiny_world`): one or two of six
-shapes in eight colours at named places on eight grounds. The layout is that of {layout}:
+{what}, for pictures of 64×64 pixels of the tiny world
+(`sdgraph.nodes.tiny_world`): one or two of six shapes in eight colours at named places on eight
+grounds. The layout is that of {layout}:
 {parameters:.2f} million parameters, {megabytes:.1f} MB of safetensors.
 
 ## How it was made

@@ -75,8 +75,9 @@ def sha(path: Path) -> str:
 def python(code: str, home: Path, *args: str) -> subprocess.Popen[str]:
     """A fresh interpreter with its cache in `home`, where files count as settled at once."""
     environment = {**os.environ, "SDGRAPH_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    head = "import sys\nfrom pathlib import Path\nfrom sdgraph.models import file_hash_cache, file_hashes\n"
-    head += "digest_cache.SETTLING_NS = 0\n"
+    head = "import sys\nfrom pathlib import Path\n"
+    head += "from sdgraph.models import file_hash_cache, file_hashes\n"
+    head += "file_hash_cache.SETTLING_NS = 0\n"
     command = [sys.executable, "-c", head + code, *args]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
