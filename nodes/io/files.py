@@ -19,8 +19,8 @@ from sdgraph.media import (
     read_image,
     read_video,
     write_image,
+    write_video,
 )
-from sdgraph.media.embedded import write_video
 from sdgraph.values import Image, Video, kinds
 
 

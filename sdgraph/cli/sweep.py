@@ -84,17 +84,17 @@ def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping
 def _refuse_many(sweep: Sweep) -> None:
     """Raises WrongArgument for more variants than are made unasked, where nobody can be asked."""
     from sdgraph.errors import Problem
-    from sdgraph.sweep import MANY
+    from sdgraph.sweep import confirm
 
     from .request import WrongArgument
 
     count = len(sweep.variants)
-    if count > MANY:
+    if count > confirm.MANY:
         found = f"{count:,} variants, {len(sweep.graph.nodes):,} nodes; how long they take is"
         problem = Problem(
             "sweep",
             f"{found} not known before the first is made",
-            f"at most {MANY} where no terminal is there to ask",
+            f"at most {confirm.MANY} where no terminal is there to ask",
             "add --yes",
         )
         raise WrongArgument(str(problem))

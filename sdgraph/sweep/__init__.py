@@ -1,7 +1,7 @@
 """Sweeps: many variants of one workflow planned and run as one graph."""
 
 from .axis_syntax import named_by
-from .confirm import MANY, Asking
+from .confirm import Asking
 from .contact_sheet import with_sheet
 from .output_files import apart, refuse_existing
 from .report_table import Account, table
@@ -9,7 +9,6 @@ from .runner import run_many
 from .sweep import Sweep, variants
 
 __all__ = [
-    "MANY",
     "Account",
     "Asking",
     "Sweep",

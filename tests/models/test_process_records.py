@@ -26,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 CHILD = """
 import sys
 from pathlib import Path
-from sdgraph.checkpoints import Part
+from sdgraph.models import Part
 from sdgraph.models import ModelCache
 from sdgraph.models.process_records import Record
 from sdgraph.values import Checkpoint
-from tests import fakes, toys
+from tests.support import fake_checkpoints, toys
 
 model = Checkpoint(Path(sys.argv[1]))
-cache = ModelCache(fakes.Loader(), probe=lambda device: 10**9, reserve=0, watch=Record())
+cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**9, reserve=0, watch=Record())
 with cache.lease({name: Part(model, name) for name in ("unet", "vae")}, "cpu", "float32"):
     print("leased", flush=True)
     sys.stdin.readline()
@@ -314,24 +314,24 @@ FORKING = """
 import os
 import sys
 from pathlib import Path
-from sdgraph import running
-from sdgraph.checkpoints import Part
+from sdgraph.models import process_records
+from sdgraph.models import Part
 from sdgraph.models import ModelCache
 from sdgraph.values import Checkpoint
-from tests import fakes, toys
+from tests.support import fake_checkpoints, toys
 
 unet = {"unet": Part(Checkpoint(Path(sys.argv[1])), "unet")}
-cache = ModelCache(fakes.Loader(), watch=running.Record())
+cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.Record())
 with cache.lease(unet, "cpu", "float32"):
     parent = os.getpid()
     child = os.fork()
     if not child:
         with cache.lease(unet, "cpu", "float32"):
-            told = sorted((row.process == parent, row.why[:17]) for row in running.held())
+            told = sorted((row.process == parent, row.why[:17]) for row in process_records.held())
             print(told, flush=True)
         sys.exit()
     os.waitpid(child, 0)
-    print([row.process == parent for row in running.held()])
+    print([row.process == parent for row in process_records.held()])
 """
 
 

@@ -224,7 +224,7 @@ def test_a_record_that_cannot_be_removed_is_passed_over(
 WRITER = """
 import sys
 import numpy as np
-from sdgraph.shelf import Shelf
+from sdgraph.store import Shelf
 from sdgraph.values import Image
 here = Shelf(sys.argv[1])
 value = Image(np.full((200, 200, 3), int(sys.argv[2]), np.uint8))
