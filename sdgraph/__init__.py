@@ -2,11 +2,11 @@
 
 from .errors import (
     CheckpointError,
-    Invalid,
-    InvalidNode,
-    InvalidWorkflow,
+    InvalidError,
+    InvalidNodeError,
+    InvalidWorkflowError,
     MediaError,
-    NodeFailed,
+    NodeFailedError,
     SdgraphError,
 )
 from .execution import Session, plan, run
@@ -24,13 +24,13 @@ __all__ = [
     "CheckpointError",
     "Graph",
     "In",
-    "Invalid",
-    "InvalidNode",
-    "InvalidWorkflow",
+    "InvalidError",
+    "InvalidNodeError",
+    "InvalidWorkflowError",
     "Lora",
     "MediaError",
     "Node",
-    "NodeFailed",
+    "NodeFailedError",
     "SdgraphError",
     "Session",
     "Store",

@@ -1,18 +1,18 @@
 """Every way sdgraph can fail, as one tree.
 
-SdgraphError                 the root: catch this to catch them all
-├── Invalid                  something a person wrote is wrong; holds all the problems found
-│   ├── InvalidNode          a node was given a wrong field or wire (also a ValueError)
-│   └── InvalidWorkflow      a workflow file, its inputs or its graph
-├── NodeDefinitionError      a node class breaks the rules of nodes (also a TypeError)
-├── PackError                a node pack cannot be loaded, or two packs share a name
-├── Told                     a failure that may keep what was found and wanted apart
-│   ├── CheckpointError      a checkpoint is missing, damaged or of the wrong kind
-│   ├── MediaError           a picture or video file cannot be read or written
-│   └── OutOfMemory          a node wants more memory than there is, whatever was tried
-├── ValueRefused             a value that cannot be what it claims (also a ValueError)
-└── NodeFailed               a node raised while it ran; the cause is chained
-    └── NodesFailed          several nodes raised in a run that kept going
+SdgraphError                       the root: catch this to catch them all
+├── InvalidError                   something a person wrote is wrong; holds all problems found
+│   ├── InvalidNodeError           a node was given a wrong field or wire (also a ValueError)
+│   └── InvalidWorkflowError       a workflow file, its inputs or its graph
+├── NodeDefinitionError            a node class breaks the rules of nodes (also a TypeError)
+├── PackError                      a node pack cannot be loaded, or two packs share a name
+├── Told                           a failure that may keep what was found and wanted apart
+│   ├── CheckpointError            a checkpoint is missing, damaged or of the wrong kind
+│   ├── MediaError                 a picture or video file cannot be read or written
+│   └── OutOfMemoryError           a node wants more memory than there is, whatever was tried
+├── InvalidValueError              a value that cannot be what it claims (also a ValueError)
+└── NodeFailedError                a node raised while it ran; the cause is chained
+    └── NodesFailedError           several nodes raised in a run that kept going
 """
 
 from __future__ import annotations
@@ -67,22 +67,22 @@ def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.at is None, problem.at or nowhere))
 
 
-class Invalid(SdgraphError):
+class InvalidError(SdgraphError):
     """Something a person wrote is wrong; `problems` holds every mistake, in file order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
-    def __reduce__(self) -> tuple[type[Invalid], tuple[tuple[Problem, ...]]]:
+    def __reduce__(self) -> tuple[type[InvalidError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
 
 
-class InvalidNode(Invalid, ValueError):
+class InvalidNodeError(InvalidError, ValueError):
     """A node was given a field or a wire it does not take."""
 
 
-class InvalidWorkflow(Invalid):
+class InvalidWorkflowError(InvalidError):
     """A workflow file, the inputs given to it, or the graph it makes is wrong."""
 
 
@@ -120,15 +120,15 @@ class MediaError(Told):
     """A picture or video file cannot be read or written."""
 
 
-class OutOfMemory(Told):
+class OutOfMemoryError(Told):
     """A node wants more memory than there is, whatever was tried."""
 
 
-class ValueRefused(SdgraphError, ValueError):
+class InvalidValueError(SdgraphError, ValueError):
     """A value cannot be what it claims: a wrong shape, kind, range or size."""
 
 
-class NodeFailed(SdgraphError):
+class NodeFailedError(SdgraphError):
     """A node raised while it ran; `__cause__` is what it raised."""
 
     def __init__(self, node: str, message: str, at: Mark | None = None) -> None:
@@ -137,20 +137,20 @@ class NodeFailed(SdgraphError):
         self.at = at
         super().__init__(f"{at}: {node}: {message}" if at else f"{node}: {message}")
 
-    def __reduce__(self) -> tuple[type[NodeFailed], tuple[str, str, Mark | None]]:
+    def __reduce__(self) -> tuple[type[NodeFailedError], tuple[str, str, Mark | None]]:
         return type(self), (self.node, self.message, self.at)
 
 
-class NodesFailed(NodeFailed):
+class NodesFailedError(NodeFailedError):
     """Several nodes raised in a run that kept going; it stands for the first of `failures`."""
 
-    def __init__(self, failures: Iterable[NodeFailed]) -> None:
+    def __init__(self, failures: Iterable[NodeFailedError]) -> None:
         self.failures = tuple(failures)
         first = self.failures[0]
         super().__init__(first.node, first.message, first.at)
         self.args = ("\n".join(map(str, self.failures)),)
 
-    def __reduce__(self) -> tuple[type[NodesFailed], tuple[tuple[NodeFailed, ...]]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[type[NodesFailedError], tuple[tuple[NodeFailedError, ...]]]:  # type: ignore[override]
         return type(self), (self.failures,)
 
 
@@ -170,7 +170,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def out_of_memory(error: BaseException) -> str | None:
     """What an error says if it is one of too little memory, on any device; else None."""
     said = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, MemoryError | OutOfMemory):
+    if isinstance(error, MemoryError | OutOfMemoryError):
         return said or type(error).__name__
     if not isinstance(error, RuntimeError):
         return None

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from sdgraph import errors
-from sdgraph.errors import InvalidNode, InvalidWorkflow, Mark, NodeFailed, Problem
+from sdgraph.errors import InvalidNodeError, InvalidWorkflowError, Mark, NodeFailedError, Problem
 
 CLASSES = [each for each in vars(errors).values() if isinstance(each, type)]
 FAILURES = [each for each in CLASSES if issubclass(each, Exception)]
@@ -40,8 +40,10 @@ def test_a_problem_seen_from_outside_keeps_its_own_place() -> None:
     assert Problem("", "a", "b").under("edges").subject == "edges"
 
 
-@pytest.mark.parametrize("kind", [InvalidNode, InvalidWorkflow])
-def test_invalid_errors_keep_their_problems_through_pickling(kind: type[errors.Invalid]) -> None:
+@pytest.mark.parametrize("kind", [InvalidNodeError, InvalidWorkflowError])
+def test_invalid_errors_keep_their_problems_through_pickling(
+    kind: type[errors.InvalidError],
+) -> None:
     problems = (Problem("a", "b", "c", "d", Mark("f", 1, 2)), Problem("e", "f", "g"))
     error = pickle.loads(pickle.dumps(kind(problems)))
     assert type(error) is kind and error.problems == problems
@@ -49,13 +51,13 @@ def test_invalid_errors_keep_their_problems_through_pickling(kind: type[errors.I
 
 
 def test_a_failed_node_keeps_its_parts_through_pickling() -> None:
-    error = pickle.loads(pickle.dumps(NodeFailed("edges", "torn", Mark("f", 1, 2))))
+    error = pickle.loads(pickle.dumps(NodeFailedError("edges", "torn", Mark("f", 1, 2))))
     assert (error.node, error.message, error.at) == ("edges", "torn", Mark("f", 1, 2))
     assert str(error) == "f:1:2: edges: torn"
 
 
 def test_invalid_node_is_a_value_error_and_bad_definitions_are_type_errors() -> None:
-    assert issubclass(InvalidNode, ValueError)
+    assert issubclass(InvalidNodeError, ValueError)
     assert issubclass(errors.NodeDefinitionError, TypeError)
 
 

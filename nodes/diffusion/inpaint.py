@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
 from sdgraph.nodes.image.padding import Fit, same_size
@@ -88,15 +88,15 @@ class Inpaint(Referenced[Image]):
 
 
 def refuse_unusable(image: Image, mask: kinds.Mask) -> None:
-    """Raises ValueRefused for a mask of another size, and one that marks nothing or everything."""
+    """Raises InvalidValueError where the mask has another size, or marks nothing or everything."""
     same_size(image.size, mask.size, ("image", "mask"))
     if mask.numpy.max() < PAINTED:
-        raise ValueRefused(
+        raise InvalidValueError(
             "the mask marks nothing: no pixel is white (128 or more); wanted the part to paint in "
             "white, the rest in black (invert: true turns a mask round)"
         )
     if mask.numpy.min() >= PAINTED:
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the mask marks all of the picture of {image.width}×{image.height}, so nothing would "
             "stay; wanted the part that stays in black (Text2Image and Image2Image paint a whole "
             "picture)"

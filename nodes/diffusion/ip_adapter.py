@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import CheckpointError, Problem, ValueRefused
+from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.models import config, lora_files, quiet
 from sdgraph.values import Checkpoint, Lora
 
@@ -154,7 +154,7 @@ def processor(side: int, **options: Any) -> Any:
 def put_on(pipe: Any, path: Path, adapter: Lora) -> Iterator[None]:
     """The pipeline with an adapter's layers in its U-Net, which has its own back afterwards.
 
-    Raises ValueRefused where they are not those of this network.
+    Raises InvalidValueError where they are not those of this network.
     """
     from safetensors.torch import load_file
 
@@ -173,7 +173,7 @@ def put_on(pipe: Any, path: Path, adapter: Lora) -> Iterator[None]:
         except (KeyError, RuntimeError, ValueError) as error:
             found = f"{adapter.source}: {str(error).partition(chr(10))[0][:300]}"
             wanted = "an adapter whose layers the checkpoint's network has"
-            raise ValueRefused(Problem("ip_adapter", found, wanted)) from None
+            raise InvalidValueError(Problem("ip_adapter", found, wanted)) from None
         pipe.set_ip_adapter_scale(adapter.scale)
         yield
     finally:

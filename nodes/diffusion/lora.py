@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
-from sdgraph.errors import CheckpointError, Problem, ValueRefused
+from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.graph import refuse
 from sdgraph.models import Models, Part, config, lora_files
 from sdgraph.values import Checkpoint, Lora
@@ -52,7 +52,7 @@ class _Written:
     def _parse(value: Any) -> Lora:
         try:
             return Lora.parse(value)
-        except ValueRefused as error:
+        except InvalidValueError as error:
             told = error.args[0]
             part = told.subject.rpartition(".")[2]
             found = f"{part}: {told.found}"
@@ -148,8 +148,8 @@ def _width(checkpoint: Checkpoint, part: str, layer: str) -> set[int]:
 def put_on(pipe: Any, loras: Sequence[Lora], models: Models) -> Iterator[None]:
     """The pipeline with adapters beside the layers they change, and without any afterwards.
 
-    Nothing is fused: the shared modules' own weights are never written to. Raises ValueRefused for
-    an adapter whose layers this network does not have.
+    Nothing is fused: the shared modules' own weights are never written to. Raises InvalidValueError
+    for an adapter whose layers this network does not have.
     """
     worn = {f"{PREFIX}{number}": lora for number, lora in enumerate(loras) if lora.scale}
     if not worn:
@@ -194,4 +194,4 @@ def _load(pipe: Any, name: str, lora: Lora, path: Any) -> None:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if reason:
         wanted = "an adapter whose layers the checkpoint's network has"
-        raise ValueRefused(Problem("loras", f"{lora.source}: {reason[:300]}", wanted))
+        raise InvalidValueError(Problem("loras", f"{lora.source}: {reason[:300]}", wanted))

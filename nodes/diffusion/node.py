@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, Part, index, quiet
 from sdgraph.values import Checkpoint
@@ -253,7 +253,7 @@ def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     import numpy as np
 
     if not np.isfinite(picture).all():
-        raise ValueRefused(
+        raise InvalidValueError(
             "the network gave NaN, which would be a black picture; its dtype is too narrow: set "
             "the checkpoint's dtype to bfloat16 or float32"
         )

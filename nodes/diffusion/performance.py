@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypedDict, cast
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
-from sdgraph.errors import Problem, ValueRefused, did_you_mean
+from sdgraph.errors import InvalidValueError, Problem, did_you_mean
 from sdgraph.graph import refuse
 from sdgraph.models import components, config
 from sdgraph.values import Checkpoint, Lora
@@ -181,7 +181,7 @@ def _compiler() -> str | None:
 def tuned(pipe: Any, tuning: Knobs, device: str) -> Iterator[None]:
     """The pipeline with its knobs turned; its modules are shared, so all is turned back.
 
-    Raises ValueRefused for a kernel that this device does not have.
+    Raises InvalidValueError for a kernel that this device does not have.
     """
     with ExitStack() as turned:
         if vae := tuning.get("vae"):
@@ -220,7 +220,9 @@ def _decoding(vae: Any, how: str) -> Iterator[None]:
 def _attending(pipe: Any, backend: str, device: str) -> Iterator[None]:
     if backend in _ON_CUDA_ALONE and not device.startswith("cuda"):
         found = f"attention: {backend} on {device}"
-        raise ValueRefused(Problem("tuning", found, "cuda", "leave it out, or attention: native"))
+        raise InvalidValueError(
+            Problem("tuning", found, "cuda", "leave it out, or attention: native")
+        )
     if backend in _KERNELS:
         with _kernel(_KERNELS[backend]):
             yield

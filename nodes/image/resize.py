@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
@@ -91,7 +91,7 @@ class Crop(Node[Image]):
                 if self.box
                 else (f"{right - left}×{bottom - top}")
             )
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"the image is {image.width}×{image.height} and the part {wanted} reaches beyond "
                 "it; wanted a part inside: Pad makes a picture larger"
             )
@@ -168,7 +168,7 @@ class Pad(Node[Image]):
         if total is None:
             return before, after
         if total < side:
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"{name} is {total} and that of the image {side}; wanted at least as much: Crop or "
                 "Resize makes a picture smaller"
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.values import Image
 
@@ -107,13 +107,13 @@ def drawn(
 ) -> PIL.Image.Image:
     """The picture with the text, its `anchor` at `place`; `style` goes to Pillow as it is.
 
-    Raises ValueRefused for a text that cannot be drawn.
+    Raises InvalidValueError for a text that cannot be drawn.
     """
     import PIL.Image
     from PIL import ImageDraw
 
     if len(text) > _LONGEST:
-        raise ValueRefused(f"the text has {len(text)} characters; wanted at most {_LONGEST}")
+        raise InvalidValueError(f"the text has {len(text)} characters; wanted at most {_LONGEST}")
     if not text.strip():
         return picture
     across, down = _sides(anchor)
@@ -126,7 +126,7 @@ def drawn(
     try:
         ImageDraw.Draw(layer).text(place, text, anchor=across + down, align=_ALIGN[across], **style)
     except (ValueError, OSError, PIL.Image.DecompressionBombError) as error:
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the text {text[:40]!r} cannot be drawn ({error}); wanted fewer, smaller or other "
             "letters"
         ) from error

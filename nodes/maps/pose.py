@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.models import Models, Part, config
 from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
@@ -111,7 +111,7 @@ class PoseEstimate(Node[PoseMap]):
         # One by one: a crowd at once would fill the memory.
         people = [self._joints(image, box, models) for box in boxes]
         if not any(people):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"no joint can be seen of the people found ({len(boxes)}); wanted one with a score "
                 f"above {self.joint_threshold:g}: lower joint_threshold"
             )
@@ -127,13 +127,13 @@ class PoseEstimate(Node[PoseMap]):
         found = seen.pred_boxes[0].float()[scores > self.threshold]
         count = f"{len(found)} people" if len(found) != 1 else "one person"
         if not len(found):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"no person is in the picture of {image.width}×{image.height}: the best score is "
                 f"{scores.max():.3f}; wanted one above {self.threshold:g}: another picture, or a "
                 "lower threshold"
             )
         if self.count not in (None, len(found)):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"{count} in the picture; wanted {self.count}: crop it, move the threshold, or "
                 "leave count unset"
             )

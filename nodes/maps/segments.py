@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.models import Models, Part, config
 from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
@@ -56,7 +56,7 @@ class Segment(Node[SegmentMap]):
         inputs = prepared(models["processor"], image.rgb)
         logits = infer(models["model"], models.device, inputs).logits[0].float().cpu().numpy()
         if not np.isfinite(logits).all():
-            raise ValueRefused(
+            raise InvalidValueError(
                 "the model's scores hold NaN or infinity; wanted finite ones: take another "
                 "checkpoint, or the dtype float32"
             )

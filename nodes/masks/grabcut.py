@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
@@ -41,7 +41,7 @@ class MaskGrabCut(Node[Mask]):
         width, height = image.size
         left, top, right, bottom = within(self.box, image.size)
         if (right - left, bottom - top) == image.size:
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"the box {list(self.box)} holds all of the picture of {width}×{height}; wanted "
                 "one that leaves some of the ground out"
             )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.models import Models, Part
 from sdgraph.nodes.vision.inference import (
@@ -97,7 +97,7 @@ class MaskByGrounding(Node[Mask]):
         scores = seen.logits[0].float().sigmoid().amax(-1)
         middle, extent = seen.pred_boxes[0].float()[scores > self.threshold].chunk(2, dim=-1)
         if not len(middle):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"{words!r} matches nothing in the picture: its best box has a score of "
                 f"{scores.max():.3f}; wanted words for what is there, or a threshold below that"
             )

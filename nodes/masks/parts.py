@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.graph import In, Node
 from sdgraph.values import Mask
 
@@ -59,13 +59,13 @@ def filled(mask: Pixels) -> Pixels:
 
 
 def largest(mask: Pixels) -> Pixels:
-    """The largest part of the mask; raises ValueRefused where there is none."""
+    """The largest part of the mask; raises InvalidValueError where there is none."""
     import cv2
     import numpy as np
 
     count, labels, told, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count == 1:
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the mask of {mask.shape[1]}×{mask.shape[0]} is empty and has no largest part; wanted "
             "at least one painted pixel"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.values import Mask
 
 if TYPE_CHECKING:
@@ -21,12 +21,15 @@ def fresh(pixels: Pixels) -> Mask:
 
 
 def found(pixels: Pixels, subject: str, wanted: str) -> Mask:
-    """The mask of what a node has drawn or found; raises ValueRefused where that is nothing."""
+    """The mask of what a node has drawn or found.
+
+    Raises InvalidValueError where that is nothing.
+    """
     import cv2
 
     if not cv2.hasNonZero(pixels):
         width, height = pixels.shape[1], pixels.shape[0]
-        raise ValueRefused(
+        raise InvalidValueError(
             f"{subject} marks nothing in the picture of {width}×{height}; wanted {wanted}"
         )
     return fresh(pixels)

@@ -106,7 +106,8 @@ def segment(
 ) -> Pixels:
     """What SAM finds, 255 on 0: at all the points together, or in each of the boxes.
 
-    Points go with one box at most. Raises ValueRefused for a picture too narrow for SAM to see.
+    Points go with one box at most. Raises InvalidValueError for a picture too narrow for SAM to
+    see.
     """
     import numpy as np
     import torch

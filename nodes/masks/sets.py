@@ -63,6 +63,6 @@ class MaskSubtract(Node[Mask]):
 
 
 def refuse_sizes(masks: Sequence[Mask]) -> None:
-    """Raises ValueRefused that names both sizes where a mask is not of the first one's."""
+    """Raises InvalidValueError that names both sizes where a mask is not of the first one's."""
     for number, mask in enumerate(masks[1:], 2):
         same_size(masks[0].size, mask.size, ("first mask", f"mask number {number}"))

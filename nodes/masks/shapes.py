@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image, Mask
 
@@ -114,11 +114,11 @@ def refuse_hollow(field: str, box: Sequence[int]) -> None:
 
 
 def within(box: Sequence[int], size: tuple[int, int]) -> list[int]:
-    """The part of a box that lies in a picture; raises ValueRefused where there is none."""
+    """The part of a box that lies in a picture; raises InvalidValueError where there is none."""
     left, top = max(0, box[0]), max(0, box[1])
     right, bottom = min(size[0], box[2]), min(size[1], box[3])
     if left >= right or top >= bottom:
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the box {list(box)} lies outside the picture of {size[0]}×{size[1]}; wanted one "
             "that reaches into it"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.media import read_image
 from sdgraph.nodes.io.files import picture_problems
@@ -80,12 +80,15 @@ def rgb(field: str, color: str) -> tuple[int, int, int]:
 
 
 def transparent(image: Image) -> Pixels:
-    """How transparent each pixel is, 255 wholly; raises ValueRefused where there is no alpha."""
+    """How transparent each pixel is, 255 wholly.
+
+    Raises InvalidValueError where there is no alpha.
+    """
     import cv2
 
     pixels = image.numpy
     if pixels.shape[2] == 3:
-        raise ValueRefused("the image has no alpha channel; wanted one with transparency")
+        raise InvalidValueError("the image has no alpha channel; wanted one with transparency")
     made: Pixels = cv2.bitwise_not(cv2.extractChannel(pixels, 3))
     return made
 

@@ -68,8 +68,8 @@ def surroundings(scene: Scene) -> str:
 def parse(text: str) -> Wanted:
     """What a caption asks for: one or two objects and, unless it is left out, the ground.
 
-    ValueRefused names the words that are unknown; a caption of known words in an order that says
-    nothing is refused too. Case, a full stop and wide spaces make no difference.
+    InvalidValueError names the words that are unknown; a caption of known words in an order that
+    says nothing is refused too. Case, a full stop and wide spaces make no difference.
     """
     words = text.lower().replace(",", " ").strip().removesuffix(".").split()
     if unknown := [word for word in words if word not in vocabulary()]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from sdgraph.errors import Problem, ValueRefused, did_you_mean
+from sdgraph.errors import InvalidValueError, Problem, did_you_mean
 
 RGB = tuple[int, int, int]
 
@@ -50,8 +50,8 @@ MOTIONS = (*MOVES, "growing", "shrinking", "turning")
 
 
 def refuse(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:
-    """Raises the ValueRefused of one problem."""
-    raise ValueRefused(str(Problem(subject, found, wanted, fix)))
+    """Raises the InvalidValueError of one problem."""
+    raise InvalidValueError(str(Problem(subject, found, wanted, fix)))
 
 
 def check_word(subject: str, word: str, known: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import CheckpointError, MediaError, ValueRefused
+from sdgraph.errors import CheckpointError, InvalidValueError, MediaError
 from sdgraph.models import INDEX, class_of, config, configs, index, pickles, weights
 from sdgraph.models import Part as PartOf
 from sdgraph.values import Checkpoint
@@ -120,7 +120,7 @@ def widened_parts(base: Checkpoint, like: Checkpoint, seed: int) -> dict[str, An
     """A base's parts with its U-Net in `like`'s architecture, whose input has more channels.
 
     The U-Net's weights are the base's; those that read the further channels are zero, so at first
-    it predicts what the base predicts. Raises ValueRefused where the two do not fit.
+    it predicts what the base predicts. Raises InvalidValueError where the two do not fit.
     """
     parts = load_trained(base, ("vae", "text_encoder", "tokenizer", "unet"))
     fresh = fresh_parts(like, ("unet",), seed)
@@ -143,12 +143,15 @@ def widen(unet: Any, state: Mapping[str, Any], subject: str) -> None:
 
 
 def adopt(module: Any, state: Mapping[str, Any], subject: str) -> None:
-    """Loads weights, all of them; raises ValueRefused that names the first that does not fit."""
+    """Loads weights, all of them.
+
+    Raises InvalidValueError that names the first that does not fit.
+    """
     own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in state.items()}
     for name in [*own, *given]:
         if own.get(name) != given.get(name):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"{subject}: found {name} of shape {given.get(name, 'none')}, wanted "
                 f"{own.get(name, 'none')}: set `like` to a checkpoint of the base's architecture"
             )
@@ -156,7 +159,7 @@ def adopt(module: Any, state: Mapping[str, Any], subject: str) -> None:
 
 
 def check_noise(base: Checkpoint, like: Checkpoint) -> None:
-    """Raises ValueRefused where two checkpoints' schedulers noise, or ask, differently."""
+    """Raises InvalidValueError where two checkpoints' schedulers noise, or ask, differently."""
     import diffusers
 
     class_name = class_of(PartOf(like, "scheduler"))[1]
@@ -165,7 +168,7 @@ def check_noise(base: Checkpoint, like: Checkpoint) -> None:
     for name in _NOISE:
         before, now = (each.get(name, default.get(name)) for each in told)
         if before != now:
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"{like.source}: found a scheduler with {name} {now!r}, wanted the base's "
                 f"{before!r} ({base.source}): the U-Net goes on from what it has learned"
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import MediaError, Problem, ValueRefused, did_you_mean
+from sdgraph.errors import InvalidValueError, MediaError, Problem, did_you_mean
 from sdgraph.graph import Node, refuse
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class Dataset:
     def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
         """How near everything in these pictures is: float32, count × side × side.
 
-        Raises ValueRefused where nobody knows.
+        Raises InvalidValueError where nobody knows.
         """
         del places
-        raise ValueRefused(
+        raise InvalidValueError(
             f"{type(self).__name__}: found pictures without depth, wanted some whose true depth is "
             "known: use TinyWorld"
         )
@@ -174,7 +174,7 @@ class FolderDataset(Dataset):
     """Pictures of a folder, each cut to its middle square; the caption is in NAME.txt beside it.
 
     A picture that cannot be read, or whose caption is no UTF-8, is left out and named in `skipped`.
-    Raises ValueRefused where there is none that can be read.
+    Raises InvalidValueError where there is none that can be read.
     """
 
     def __init__(self, folder: Path, side: int) -> None:
@@ -183,12 +183,12 @@ class FolderDataset(Dataset):
         self._digest = blake2b(f"folder {side}".encode(), digest_size=16)
         found = pictures_in(folder)
         for problem in folder_problems("pictures", folder):
-            raise ValueRefused(str(problem))
+            raise InvalidValueError(str(problem))
         self._pictures, captions = self._read(found)
         self.captions = tuple(captions)
         if not captions:
             why = "; ".join(f"{name}: {why}" for name, why in list(self.skipped.items())[:3])
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"{folder}: none of {len(found)} pictures can be read ({why}); wanted one at least"
             )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import config, quiet
 from sdgraph.values import Checkpoint
@@ -43,7 +43,7 @@ class Preparation:
         self.size = tuple(round(size[name] / step) * step for name in ("height", "width"))
         self.mode = _MODES.get(told.get("resample", 3), "")
         if self.size[0] != self.size[1] or not self.mode or told.get("do_pad"):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"{like.source}: found a processor of size {size}, resample "
                 f"{told.get('resample')}, do_pad {told.get('do_pad', False)}; wanted a square "
                 "size, resample 0, 2 or 3, and no padding"

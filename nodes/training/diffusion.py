@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 
 from .latents import encode, tokens_of
 from .loop import Settings, generator_for
@@ -87,13 +87,13 @@ class DiffusionTrainee:
         return self.parts["unet"](noised, times, words).sample
 
     def target(self, latents: Any, noise: Any, times: Any) -> Any:
-        """What the U-Net is to say; raises ValueRefused where that is neither noise nor v."""
+        """What the U-Net is to say; raises InvalidValueError where that is neither noise nor v."""
         asked = self.noise_schedule.config.prediction_type
         if asked == "v_prediction":
             return self.noise_schedule.get_velocity(latents, noise, times)
         if asked == "epsilon":
             return noise
-        raise ValueRefused(
+        raise InvalidValueError(
             f"scheduler: found prediction_type {asked!r}, wanted 'epsilon' or 'v_prediction'"
         )
 

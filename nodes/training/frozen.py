@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from .loop import TrainingStopped
+from .loop import TrainingStoppedError
 
 
 def hash_of(module: Any) -> str:
@@ -26,12 +26,12 @@ def hash_of_state(state: Mapping[str, Any]) -> str:
 
 
 def refuse_changed(before: Mapping[str, str], after: Mapping[str, str], folder: Path) -> None:
-    """Writes frozen.json; raises TrainingStopped where a frozen part's hash is another now."""
+    """Writes frozen.json; raises TrainingStoppedError where a frozen part's hash is another now."""
     told = json.dumps({"before": before, "after": after}, indent=2)
     (folder / "frozen.json").write_text(told + "\n", encoding="utf-8")
     changed = [name for name in before if before[name] != after[name]]
     if changed:
-        raise TrainingStopped(
+        raise TrainingStoppedError(
             f"{folder}: found other weights in the base's {', '.join(changed)} after training than "
             "before, wanted the same to the bit: no checkpoint is written"
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 
 from .placement import placed
 
@@ -41,7 +41,7 @@ def encode(vae: Any, pictures: npt.NDArray[np.uint8], batch: int = 64) -> Any:
 def tokens_of(tokenizer: Any, captions: Sequence[str]) -> Any:
     """Token numbers, count × maximum length; the last row is that of the empty caption.
 
-    Raises ValueRefused where captions have words that a small tokenizer does not know.
+    Raises InvalidValueError where captions have words that a small tokenizer does not know.
     """
     refuse_unknown(tokenizer, captions)
     found = tokenizer(
@@ -55,7 +55,7 @@ def tokens_of(tokenizer: Any, captions: Sequence[str]) -> Any:
 
 
 def refuse_unknown(tokenizer: Any, captions: Sequence[str]) -> None:
-    """Raises ValueRefused where a small tokenizer spells words of the captions.
+    """Raises InvalidValueError where a small tokenizer spells words of the captions.
 
     A tokenizer of CLIP's size is made for any word, and is never asked.
     """
@@ -70,7 +70,7 @@ def refuse_unknown(tokenizer: Any, captions: Sequence[str]) -> None:
             'words that are one token to it, as in "a red star on a navy background"',
             "write the captions in its words, or take a checkpoint with CLIP's own tokenizer",
         )
-        raise ValueRefused(str(problem))
+        raise InvalidValueError(str(problem))
 
 
 def _words(captions: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ SMOOTH = 100
 """Over how many of the last steps the loss is averaged before it is shown."""
 
 
-class TrainingStopped(SdgraphError):
+class TrainingStoppedError(SdgraphError):
     """Training cannot go on; what was reached is kept."""
 
 
@@ -102,8 +102,8 @@ def train(
 ) -> dict[str, dict[str, Any]]:
     """Trains to the end, from the state in `folder` if there is one; returns averaged weights.
 
-    Raises TrainingStopped where a loss or gradient is no longer finite; the last good state stays.
-    Where `progress` raises, the state is kept first. Writes `curve.png`, `curve.json` and
+    Raises TrainingStoppedError where a loss or gradient is no longer finite; the last good state
+    stays. Where `progress` raises, the state is kept first. Writes `curve.png`, `curve.json` and
     `samples/` beside the state.
     """
     import torch
@@ -186,7 +186,7 @@ class _Run:
     def _stop(self, what: str, value: float, step: int) -> NoReturn:
         saved = self.state.saved
         kept = f"the state of step {saved} is kept" if saved else "no state was kept yet"
-        raise TrainingStopped(
+        raise TrainingStoppedError(
             f"{self.folder}: the {what} became {value} at step {step + 1}; {kept}: lower the "
             "learning rate and train in another folder"
         )

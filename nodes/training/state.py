@@ -22,7 +22,7 @@ FREE = ("save_every", "sample_every")
 """Settings that may change when a run goes on: they leave the weights as they are."""
 
 
-class ResumeRefused(SdgraphError):
+class ResumeError(SdgraphError):
     """The state in the folder is damaged, or belongs to a run with other settings."""
 
 
@@ -62,7 +62,7 @@ def load_state(
     """The state in a folder put into the parameters and the optimizers, or a fresh one.
 
     `unsaid` is what settings were in runs that do not speak of them.
-    Raises ResumeRefused where the file cannot be read, or the saved run had other settings or
+    Raises ResumeError where the file cannot be read, or the saved run had other settings or
     other parameters; nothing is changed then. Makes the folder, or raises MediaError.
     """
     _make(folder)
@@ -103,7 +103,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 raise ValueError(f"no {' and no '.join(sorted(missing))}")
             return tensors, note
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ResumeRefused(
+        raise ResumeError(
             f"{path}: found a file that cannot be read ({error}); wanted the state of a training "
             "run: delete it to begin again, or choose another folder"
         ) from error
@@ -114,7 +114,7 @@ def _check_settings(folder: Path, before: dict[str, Any], now: dict[str, Any]) -
     changed = [name for name in names if before.get(name) != now.get(name)]
     if changed:
         told = ", ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed)
-        raise ResumeRefused(
+        raise ResumeError(
             f"{folder}: found a run with other settings ({told}); wanted the same to go on: set "
             "them back, or choose another folder"
         )
@@ -131,7 +131,7 @@ def _check_shapes(folder: Path, tensors: Mapping[str, Any], state: State) -> Non
         k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)
     ):
         name = differing[0]
-        raise ResumeRefused(
+        raise ResumeError(
             f"{folder}: found the state of another network ({len(differing)} parameters differ, "
             f"{name.partition('/')[2]}: {found.get(name, 'none')}, not {wanted.get(name, 'none')})"
             "; wanted the one that is to be trained: choose another folder"

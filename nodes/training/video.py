@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import index, quiet
 from sdgraph.values import Checkpoint
@@ -53,7 +53,7 @@ def grown(video_unet: Any, base_unet: Any) -> set[str]:
     taken = shared_weights(base_unet, video_unet)
     missing = sorted(set(base_unet.state_dict()) - set(taken))
     if missing:
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the base's U-Net: found {missing[0]} and {len(missing) - 1} more that the 3-D U-Net "
             "has not, wanted the same widths and blocks: set `like` to a fitting checkpoint"
         )
@@ -89,7 +89,7 @@ def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
 
     scenes = getattr(data, "scenes", ())
     if not scenes or any(scene.motion is None for scene in scenes):
-        raise ValueRefused(
+        raise InvalidValueError(
             "data: found pictures that stand still, wanted scenes with a motion: "
             "use TinyWorld(moving=True)"
         )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.graph import In, Node
 from sdgraph.nodes.image.padding import same_size
 from sdgraph.values import Image, Series, Video
@@ -44,7 +44,7 @@ class Frame(Node[Image]):
 
     def run(self, video: Video) -> Image:
         if not -len(video) <= self.number < len(video):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"number is {self.number} and the video has {len(video)} frames; wanted "
                 f"{-len(video)}..{len(video) - 1}"
             )

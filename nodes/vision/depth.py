@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 
 
 def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
@@ -19,7 +19,7 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
         pixels = processor(images=[picture], return_tensors="pt").pixel_values
     except ValueError as error:
         # Depth Anything's keeps the proportions, and makes of a narrow picture one of no width.
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the estimator cannot see a picture of {picture.width}×{picture.height} ({error}); "
             "wanted one of other proportions, such as a part of it"
         ) from None
@@ -33,7 +33,7 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
         model.to(home)
     if not torch.isfinite(made).all() or made.max() == made.min():
         found = f"the same depth {made.flatten()[0].item():g} everywhere, or NaN"
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the depth estimator found {found}; wanted a picture with near and far in it (a "
             "picture of one colour has none)"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import refuse
 from sdgraph.models import config
 from sdgraph.values import Checkpoint
@@ -66,23 +66,28 @@ def prepared(processor: Any, image: Any) -> dict[str, Any]:
 
 
 def tokens(tokenizer: Any, words: str, most: int) -> dict[str, Any]:
-    """The tensors of a text; raises ValueRefused for one that is blank, or too long to be read."""
+    """The tensors of a text.
+
+    Raises InvalidValueError for one that is blank, or too long to be read.
+    """
     if not words.strip():
-        raise ValueRefused(f"the words are {words!r}; wanted what to look for, in words")
+        raise InvalidValueError(f"the words are {words!r}; wanted what to look for, in words")
     made = dict(tokenizer(words, return_tensors="pt"))
     length = made["input_ids"].shape[1]
     if length > most:
-        raise ValueRefused(f"the words are {length} tokens long; wanted at most {most}: be brief")
+        raise InvalidValueError(
+            f"the words are {length} tokens long; wanted at most {most}: be brief"
+        )
     return made
 
 
 def refuse_narrow(size: tuple[int, int], longest: int) -> None:
-    """Raises ValueRefused for a picture with less than a pixel left on its shorter side.
+    """Raises InvalidValueError for a picture with less than a pixel left on its shorter side.
 
     longest is the longer side as the model sees it.
     """
     if min(size) * longest < 0.5 * max(size):
-        raise ValueRefused(
+        raise InvalidValueError(
             f"the picture of {size[0]}×{size[1]} is less than a pixel wide where the model sees "
             f"it, {longest} pixels long; wanted one of other proportions, such as a part of it"
         )
@@ -95,10 +100,10 @@ def refuse_blank(words: object) -> None:
 
 
 def refuse_outside(points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
-    """Raises ValueRefused where a point lies outside a picture of that size."""
+    """Raises InvalidValueError where a point lies outside a picture of that size."""
     for x, y in points:
         if not (0 <= x < size[0] and 0 <= y < size[1]):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"the point [{x}, {y}] lies outside the picture of {size[0]}×{size[1]}; wanted x "
                 f"of 0 to {size[0] - 1} and y of 0 to {size[1] - 1}"
             )

@@ -25,7 +25,7 @@ app.add_typer(caches, name="cache")
 def kept() -> Store | None:
     """The results that all runs of a person share, or None where there is no home for them.
 
-    Raises WrongArgument for a budget that is no number of bytes.
+    Raises ArgumentError for a budget that is no number of bytes.
     """
     from sdgraph.files import home
     from sdgraph.store import DEFAULT_BYTES, Store
@@ -101,26 +101,26 @@ def clear(debug: Debug = False) -> None:
 
 
 def _shelf() -> Shelf:
-    from .request import WrongArgument
+    from .request import ArgumentError
 
     store = kept()
     if store is None or store.shelf is None:
-        raise WrongArgument("found no home folder; set SDGRAPH_HOME to a folder for the results")
+        raise ArgumentError("found no home folder; set SDGRAPH_HOME to a folder for the results")
     return store.shelf
 
 
 def _age(text: str | None) -> float | None:
-    """The seconds that "30d", "12h", "90m" or "2w" say; raises WrongArgument."""
+    """The seconds that "30d", "12h", "90m" or "2w" say; raises ArgumentError."""
     from sdgraph.errors import Problem
 
-    from .request import WrongArgument
+    from .request import ArgumentError
 
     if text is None:
         return None
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
     if found is None:
         wanted = "a time, such as 30d, 12h, 90m or 2w"
-        raise WrongArgument(str(Problem("--older", text, wanted)))
+        raise ArgumentError(str(Problem("--older", text, wanted)))
     return float(found[1]) * _UNITS[found[2]]
 
 

@@ -16,10 +16,10 @@ import typer
 
 from sdgraph.errors import (
     CheckpointError,
-    Invalid,
+    InvalidError,
     MediaError,
-    NodeFailed,
-    NodesFailed,
+    NodeFailedError,
+    NodesFailedError,
     SdgraphError,
 )
 
@@ -53,11 +53,11 @@ def ending(*, debug: bool) -> Iterator[None]:
 
 def in_words(error: Exception) -> str:
     """A failure as text for the person at the keyboard."""
-    if isinstance(error, Invalid):
+    if isinstance(error, InvalidError):
         return "\n".join(map(problem_text, error.problems))
-    if isinstance(error, NodesFailed):
+    if isinstance(error, NodesFailedError):
         return "\n".join(map(in_words, error.failures))
-    if isinstance(error, NodeFailed):
+    if isinstance(error, NodeFailedError):
         head, *rest = str(error).splitlines()
         return "\n".join([head, *excerpt(error.at), *rest])
     if isinstance(error, SdgraphError):
@@ -77,7 +77,7 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> int:
-    if isinstance(error, NodeFailed | CheckpointError | MediaError):
+    if isinstance(error, NodeFailedError | CheckpointError | MediaError):
         return FAILED
     return WRONG if isinstance(error, SdgraphError) else FAILED
 

@@ -56,7 +56,7 @@ def show(
     from sdgraph.provenance import record_data, record_text
 
     from . import diagram
-    from .request import WrongArgument, is_picture, opened, record_in, registry_with
+    from .request import ArgumentError, is_picture, opened, record_in, registry_with
 
     registry = registry_with(packs or ())
     if is_picture(file) and not mermaid:
@@ -67,7 +67,7 @@ def show(
             typer.echo(record.workflow.rstrip() if yaml else record_text(file, record))
         return
     if as_json:
-        raise WrongArgument(f"--json is for the record of a saved picture; found {file}")
+        raise ArgumentError(f"--json is for the record of a saved picture; found {file}")
     workflow = opened(file, registry)
     if yaml:
         typer.echo(workflow.to_yaml().rstrip())

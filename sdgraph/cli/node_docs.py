@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any
 
-from sdgraph.errors import Invalid
+from sdgraph.errors import InvalidError
 from sdgraph.formatting import aligned, snake
 from sdgraph.graph import Node
 from sdgraph.language import Schema, Unbuilt, node_schema, reference
@@ -126,7 +126,7 @@ def _example_fields(cls: type[Node[Any]], fields: Sequence[FieldDoc]) -> dict[st
     for more in ({}, *optional):
         try:
             cls(**{name: _wired(value) for name, value in {**required, **more}.items()})
-        except Invalid:
+        except InvalidError:
             continue
         return {**required, **more}
     return required

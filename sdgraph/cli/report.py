@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Problem
+from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.execution import Plan, Step
 from sdgraph.formatting import count_words, shorter, size_words
 from sdgraph.graph import Registry
@@ -15,7 +15,7 @@ from sdgraph.language import Input, Workflow
 from sdgraph.models import process_records, shipped
 
 from .diagram import unneeded
-from .request import Request, WrongArgument, files_and_inputs, opened, registry_with, requested
+from .request import ArgumentError, Request, files_and_inputs, opened, registry_with, requested
 from .source_excerpt import problem_text
 
 
@@ -45,14 +45,14 @@ def reports(arguments: Sequence[str], packs: Sequence[Path]) -> list[Report]:
     """A report for each file; several files share the inputs, each takes those it declares."""
     files, assignments = files_and_inputs(arguments)
     if not files:
-        raise WrongArgument(f"no file to validate: found only {' '.join(arguments)}")
+        raise ArgumentError(f"no file to validate: found only {' '.join(arguments)}")
     registry = registry_with(packs)
     found = [_opened(file, registry) for file in files]
     workflows = [each for each in found if isinstance(each, Workflow)]
     declared = {name for workflow in workflows for name in workflow.inputs}
     made, strangers = [], [each for each in assignments if _name(each) not in declared]
     for file, workflow in zip(files, found, strict=True):
-        if isinstance(workflow, InvalidWorkflow):
+        if isinstance(workflow, InvalidWorkflowError):
             made.append(Report(file, workflow.problems))
             continue
         own = [each for each in assignments if _name(each) in workflow.inputs]
@@ -61,10 +61,10 @@ def reports(arguments: Sequence[str], packs: Sequence[Path]) -> list[Report]:
     return made
 
 
-def _opened(file: str, registry: Registry) -> Workflow | InvalidWorkflow:
+def _opened(file: str, registry: Registry) -> Workflow | InvalidWorkflowError:
     try:
         return opened(file, registry)
-    except InvalidWorkflow as error:
+    except InvalidWorkflowError as error:
         return error
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from sdgraph.errors import (
-    InvalidWorkflow,
+    InvalidValueError,
+    InvalidWorkflowError,
     MediaError,
     Problem,
     SdgraphError,
-    ValueRefused,
     did_you_mean,
 )
 from sdgraph.graph import Graph, Registry, installed
@@ -48,7 +48,7 @@ PICTURES = (
 """Suffixes of the files that may carry a workflow."""
 
 
-class WrongArgument(SdgraphError):
+class ArgumentError(SdgraphError):
     """Something on the command line is wrong."""
 
 
@@ -63,18 +63,18 @@ class Request:
     """The inputs with several values, for a sweep."""
 
     def sweep(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Sweep:
-        """All variants that are asked for; raises InvalidWorkflow with every problem found."""
+        """All variants that are asked for; raises InvalidWorkflowError with every problem found."""
         if self.problems:
-            raise InvalidWorkflow(self.every_problem())
+            raise InvalidWorkflowError(self.every_problem())
         found = variants(self.inputs, self.axes, side_by_side=side_by_side)
         return apart(self.workflow, found, only)
 
     def graph(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Graph:
-        """The graph that is asked for; raises InvalidWorkflow with every problem found."""
+        """The graph that is asked for; raises InvalidWorkflowError with every problem found."""
         if self.axes:
             return self.sweep(only, side_by_side=side_by_side).graph
         if self.problems:
-            raise InvalidWorkflow(self.every_problem())
+            raise InvalidWorkflowError(self.every_problem())
         return self.workflow.graph(only=only, **self.inputs)
 
     def every_problem(self) -> list[Problem]:
@@ -84,7 +84,7 @@ class Request:
             return [*self.problems, *self.workflow.problems(**self.inputs, **first)]
         try:
             self.sweep()
-        except InvalidWorkflow as error:
+        except InvalidWorkflowError as error:
             return list(error.problems)
         return []
 
@@ -103,11 +103,11 @@ def is_picture(file: str) -> bool:
 
 
 def record_in(file: str) -> record.Record:
-    """The record in a saved picture or video; raises WrongArgument where there is none."""
+    """The record in a saved picture or video; raises ArgumentError where there is none."""
     try:
         return record.read(Path(file))
     except MediaError as error:
-        raise WrongArgument(str(error)) from error
+        raise ArgumentError(str(error)) from error
 
 
 def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
@@ -157,7 +157,7 @@ def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] 
         place, value = _split(change, "--set NODE.FIELD=VALUE")
         try:
             fields[place] = yaml_document.parse(value, f"--set {place}").data
-        except InvalidWorkflow as error:
+        except InvalidWorkflowError as error:
             problems += error.problems
     if fields:
         # Paths are relative to what names them: the file, or here the current folder.
@@ -173,7 +173,7 @@ def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] 
         given.pop(name, None), axes.pop(name, None)  # of an input given twice the last counts
         try:
             value = axis_syntax.read(workflow.inputs[name], text)
-        except InvalidWorkflow as error:
+        except InvalidWorkflowError as error:
             problems += error.problems
             continue
         if isinstance(value, axis_syntax.Several):
@@ -194,19 +194,19 @@ def files_and_inputs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def check_device(device: str | None, dtype: str | None) -> None:
-    """Raises WrongArgument for a name no device or dtype has; torch is not asked."""
+    """Raises ArgumentError for a name no device or dtype has; torch is not asked."""
     if device is not None:
         try:
             check_name(device)
-        except ValueRefused as error:
-            raise WrongArgument(str(error)) from error
+        except InvalidValueError as error:
+            raise ArgumentError(str(error)) from error
     if dtype is not None and dtype not in DTYPES:
         fix = did_you_mean(dtype, DTYPES)
-        raise WrongArgument(str(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix)))
+        raise ArgumentError(str(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix)))
 
 
 def budget(option: str, text: str | None) -> int | None:
-    """The bytes that "8GB", "6.5GiB" or "500M" say; raises WrongArgument for what says none."""
+    """The bytes that "8GB", "6.5GiB" or "500M" say; raises ArgumentError for what says none."""
     if text is None:
         return None
     try:
@@ -214,29 +214,29 @@ def budget(option: str, text: str | None) -> int | None:
     except ValidationError:
         found = ByteSize(-1)
     if found < 0:
-        raise WrongArgument(str(Problem(option, text, "bytes, such as 8GB, 6.5GiB or 500MB")))
+        raise ArgumentError(str(Problem(option, text, "bytes, such as 8GB, 6.5GiB or 500MB")))
     return int(found)
 
 
 def node_type(registry: Registry, name: str) -> type[Any]:
-    """The node class of a name; raises WrongArgument with the nearest."""
+    """The node class of a name; raises ArgumentError with the nearest."""
     if name not in registry:
         problem = Problem("type", name, "a known node type", registry.suggest(name))
-        raise WrongArgument(str(problem))
+        raise ArgumentError(str(problem))
     return registry[name]
 
 
 def folder_named(path: Path | None) -> Path | None:
-    """A folder to write to, made whole; raises WrongArgument where a file is in its place."""
+    """A folder to write to, made whole; raises ArgumentError where a file is in its place."""
     if path is not None and path.exists() and not path.is_dir():
-        raise WrongArgument(str(Problem("--out", f"{path}, a file", "a folder")))
+        raise ArgumentError(str(Problem("--out", f"{path}, a file", "a folder")))
     return path.expanduser().resolve() if path is not None else None
 
 
 def _split(text: str, wanted: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise WrongArgument(str(Problem("argument", text, wanted)))
+        raise ArgumentError(str(Problem("argument", text, wanted)))
     return name.strip(), value
 
 

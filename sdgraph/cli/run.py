@@ -45,7 +45,7 @@ def _session(
     again: bool = False,
     metadata: bool = True,
 ) -> Session:
-    """A session of its own for one verb; raises WrongArgument for what cannot be."""
+    """A session of its own for one verb; raises ArgumentError for what cannot be."""
     from sdgraph.execution import Session
     from sdgraph.memory import Budgets
     from sdgraph.models import ModelCache, Record

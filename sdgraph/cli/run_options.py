@@ -64,11 +64,11 @@ class Manner:
 @contextmanager
 def continued(session: Session) -> Iterator[None]:
     """Has what ends a run early end with the command that goes on from there."""
-    from sdgraph.errors import NodeFailed
+    from sdgraph.errors import NodeFailedError
 
     try:
         yield
-    except (NodeFailed, KeyboardInterrupt) as error:
+    except (NodeFailedError, KeyboardInterrupt) as error:
         if session.store is not None:
             error.add_note(f"what was done is remembered; go on with: sdgraph {shlex.join(typed)}")
         raise

@@ -42,10 +42,10 @@ class Sweeping:
     yes: bool = False
 
     def refuse(self) -> None:
-        """Raises WrongArgument where there is no sweep that an option could be for."""
+        """Raises ArgumentError where there is no sweep that an option could be for."""
         from sdgraph.errors import Problem
 
-        from .request import WrongArgument
+        from .request import ArgumentError
 
         given = {
             "--zip": self.side_by_side,
@@ -55,7 +55,7 @@ class Sweeping:
         for option, value in given.items():
             if value:
                 wanted = "an input with several values, such as seed=1..8"
-                raise WrongArgument(str(Problem(option, "no sweep", wanted)))
+                raise ArgumentError(str(Problem(option, "no sweep", wanted)))
 
 
 def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping) -> None:
@@ -82,11 +82,11 @@ def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping
 
 
 def _refuse_many(sweep: Sweep) -> None:
-    """Raises WrongArgument for more variants than are made unasked, where nobody can be asked."""
+    """Raises ArgumentError for more variants than are made unasked, where nobody can be asked."""
     from sdgraph.errors import Problem
     from sdgraph.sweep import confirm
 
-    from .request import WrongArgument
+    from .request import ArgumentError
 
     count = len(sweep.variants)
     if count > confirm.MANY:
@@ -97,4 +97,4 @@ def _refuse_many(sweep: Sweep) -> None:
             f"at most {confirm.MANY} where no terminal is there to ask",
             "add --yes",
         )
-        raise WrongArgument(str(problem))
+        raise ArgumentError(str(problem))

@@ -12,12 +12,12 @@ import threading
 import traceback
 from typing import Any
 
-from sdgraph.errors import NodeFailed, NodesFailed, SdgraphError
+from sdgraph.errors import NodeFailedError, NodesFailedError, SdgraphError
 from sdgraph.graph import Node
-from sdgraph.store import Lost
+from sdgraph.store import LostRecordError
 
 from .plan import Plan, Step
-from .step_runner import Steps, Stopped
+from .step_runner import RunStoppedError, Steps
 
 LIGHT_THREADS = 2
 
@@ -38,8 +38,8 @@ class Schedule:
         self._changed = threading.Condition()
         self._left = len(plan.steps)
         self._stopped = False
-        self._failures: list[NodeFailed] = []
-        self._lost: Lost | None = None
+        self._failures: list[NodeFailedError] = []
+        self._lost: LostRecordError | None = None
         self._broken: BaseException | None = None
         self._waits: list[int] = []
         self._readers: dict[Node[Any], list[int]] = {}
@@ -64,9 +64,12 @@ class Schedule:
             self._make_ready(place)
 
     def execute(self) -> None:
-        """Does every step; raises NodeFailed for the first that fails, NodesFailed for several.
+        """Does every step.
 
-        Raises Lost, once all else is done, where what was remembered turned out to be gone.
+        Raises NodeFailedError for the first that fails, NodesFailedError for several.
+
+        Raises LostRecordError, once all else is done, where what was remembered turned out to be
+        gone.
         """
         threads = [
             threading.Thread(target=self._work_beside, name=f"sdgraph-light-{n}")
@@ -87,7 +90,9 @@ class Schedule:
         if self._failures:
             if not self._keep_going:
                 self._steps.failed(self._failures[0])
-            raise self._failures[0] if len(self._failures) == 1 else NodesFailed(self._failures)
+            raise (
+                self._failures[0] if len(self._failures) == 1 else NodesFailedError(self._failures)
+            )
 
     def _work(self, models: bool) -> None:
         while (place := self._take(models)) is not None:
@@ -149,15 +154,15 @@ class Schedule:
         # The frames of a failed node hold its models; let go of them, keep the lines.
         traceback.clear_frames(error.__traceback__)
         with self._changed:
-            if isinstance(error, Lost):
+            if isinstance(error, LostRecordError):
                 self._lost = error
                 self._pass_over(place)
                 return
-            if isinstance(error, Stopped) or (self._failures and not self._keep_going):
+            if isinstance(error, RunStoppedError) or (self._failures and not self._keep_going):
                 self._halt()
                 return
             message = str(error) if isinstance(error, SdgraphError) else _in_words(error)
-            failure = NodeFailed(step.name, message, self._plan.graph.mark(step.node))
+            failure = NodeFailedError(step.name, message, self._plan.graph.mark(step.node))
             failure.__cause__ = error
             self._failures.append(failure)
             if not self._keep_going:

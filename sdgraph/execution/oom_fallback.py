@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sdgraph.errors import OutOfMemory, Problem, SdgraphError, out_of_memory
+from sdgraph.errors import OutOfMemoryError, Problem, SdgraphError, out_of_memory
 from sdgraph.graph import Node
 from sdgraph.models import Models
 
@@ -71,9 +71,9 @@ def attempt(
         return said, None
 
 
-def exhausted(device: str, said: str, tried: list[str]) -> OutOfMemory:
+def exhausted(device: str, said: str, tried: list[str]) -> OutOfMemoryError:
     """The error at the top of the ladder."""
-    return OutOfMemory(
+    return OutOfMemoryError(
         Problem(
             "memory",
             f"none left on {device} ({said}), even when {', and then '.join(tried)}",

@@ -143,7 +143,7 @@ def plan(
     """The plan for a graph, given what the store remembers, what is in memory and how much fits.
 
     `made` are results that are there already, of a run that is planned anew in its midst.
-    Raises ValueRefused where a step alone is above a budget that was set.
+    Raises InvalidValueError where a step alone is above a budget that was set.
     """
     room, held = room or Room(), held or {}
     # One variant after another; generations would take a layer of all of them at a time.

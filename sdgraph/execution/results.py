@@ -9,7 +9,7 @@ from typing import Any
 from sdgraph import events
 from sdgraph.errors import SdgraphError
 from sdgraph.graph import Node, late_checkpoint, source_files
-from sdgraph.store import Found, Lost, Remembered, Store, result_key, surroundings
+from sdgraph.store import Found, LostRecordError, Remembered, Store, result_key, surroundings
 from sdgraph.values import Checkpoint, content_of
 
 from .plan import Plan, Step
@@ -42,8 +42,8 @@ class Results:
     def find(self, step: Step, plan: Plan) -> bytes | None:
         """The key that a step's result is to be kept under, None where it is not to be kept.
 
-        Afterwards `values` has the result if it was remembered; raises Lost where it should have
-        been and is no longer, and no run was planned.
+        Afterwards `values` has the result if it was remembered; raises LostRecordError where it
+        should have been and is no longer, and no run was planned.
         """
         kept = not step.node.effect and step.node not in plan.graph.uncached
         store = self.store if kept else None
@@ -90,7 +90,7 @@ class Results:
         """Takes what is remembered, if it can be read."""
         try:
             value = found.value if self.store is None else self.store.read(found)
-        except Lost:
+        except LostRecordError:
             self._tell_troubles()
             if step.action == "reuse":
                 raise

@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any, TypeVar, overload
 
 from sdgraph import events
-from sdgraph.errors import CheckpointError, InvalidWorkflow, NodeFailed
+from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
 from sdgraph.graph import Graph, Node
 from sdgraph.language import Workflow
 from sdgraph.memoize import one_look
 from sdgraph.models import ModelCache, checkpoint_files, devices, process_records
-from sdgraph.store import Found, Lost, Store
+from sdgraph.store import Found, LostRecordError, Store
 from sdgraph.values import Checkpoint
 
 from .executor import Schedule
@@ -49,7 +49,7 @@ class Session:
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it; torch is not imported for it.
 
-        Raises InvalidWorkflow, and ValueRefused where a node alone is above a budget.
+        Raises InvalidWorkflowError, and InvalidValueError where a node alone is above a budget.
         """
         with one_look():
             _refuse_problems(graph)
@@ -60,9 +60,9 @@ class Session:
     ) -> dict[str, Any]:
         """Runs a graph; returns the values of its targets by name.
 
-        Raises InvalidWorkflow before anything is loaded when files or configs show a problem,
-        NodeFailed when a node raises: at once, or with `keep_going` when all is done that needs
-        none of the failed. Finished files stay.
+        Raises InvalidWorkflowError before anything is loaded when files or configs show a problem,
+        NodeFailedError when a node raises: at once, or with `keep_going` when all is done that
+        needs none of the failed. Finished files stay.
         """
         clock = events.Clock(on_event)
         made = self._prepared(graph, clock)
@@ -100,7 +100,7 @@ class Session:
                 with self.models.during_run():
                     Schedule(plan, steps, keep_going=keep_going).execute()
                 break
-            except Lost:
+            except LostRecordError:
                 plan = self._prepared(plan.graph, clock, results.planned_anew())
             finally:
                 steps.close()
@@ -149,7 +149,7 @@ class Session:
 def _refuse_problems(graph: Graph) -> None:
     problems = graph.check()
     if problems:
-        raise InvalidWorkflow(problems)
+        raise InvalidWorkflowError(problems)
 
 
 def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.Clock) -> None:
@@ -160,7 +160,7 @@ def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.Clo
         except CheckpointError as error:
             mark = graph.mark(node, "checkpoint")
             clock.emit(events.NodeFailed, graph.names[node], str(error))
-            raise NodeFailed(graph.names[node], str(error), mark) from error
+            raise NodeFailedError(graph.names[node], str(error), mark) from error
 
 
 @cache
@@ -218,8 +218,8 @@ def run(
     """What the targets make: one node's value, several nodes' values, or a workflow's by name.
 
     Equal nodes run once, within a call and, while the session remembers, between calls; those in
-    `uncached` always. Raises InvalidWorkflow (nothing was loaded) or NodeFailed (its `__cause__`
-    says why), with `keep_going` once all is done that needs none of the failed.
+    `uncached` always. Raises InvalidWorkflowError (nothing was loaded) or NodeFailedError (its
+    `__cause__` says why), with `keep_going` once all is done that needs none of the failed.
     """
     session = session or default_session()
     _refuse_extra(target, more, inputs)
@@ -247,7 +247,7 @@ def _refuse_extra(target: object, more: tuple[Node[Any], ...], inputs: dict[str,
 def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: Any) -> Plan:
     """The plan for nodes, a graph or a workflow, before torch is imported.
 
-    Raises InvalidWorkflow with every problem found.
+    Raises InvalidWorkflowError with every problem found.
     """
     _refuse_extra(target, more, inputs)
     if isinstance(target, Workflow):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph import events
-from sdgraph.errors import NodeFailed, ValueRefused
+from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.graph import Node, a, describe, late_checkpoint, plain_name
 from sdgraph.memoize import one_look
 from sdgraph.memory import Itinerary
@@ -28,7 +28,7 @@ _STAGE_BYTES = 64 * 2**20
 """What the results of stages may take in a run that remembers nothing."""
 
 
-class Stopped(Exception):
+class RunStoppedError(Exception):
     """Raised inside a node, at its next step, when the run is being stopped."""
 
 
@@ -97,7 +97,7 @@ class Steps:
         if self._results.values.pop(node, None) is not None:
             self._clock.emit(events.Released, self._plan.graph.names[node])
 
-    def failed(self, failure: NodeFailed) -> None:
+    def failed(self, failure: NodeFailedError) -> None:
         """Says that a step failed."""
         self._clock.emit(events.NodeFailed, failure.node, failure.message)
 
@@ -118,7 +118,7 @@ class Steps:
             if "provenance" in services:
                 arguments["provenance"] = self._provenance(step)
         if self._stop.is_set():
-            raise Stopped
+            raise RunStoppedError
         if "models" in services:
             value = self._with_models(step, node, arguments)
         else:
@@ -189,7 +189,7 @@ class Steps:
             step: int, total: int, *, loss: float | None = None, note: str | None = None
         ) -> None:
             if self._stop.is_set():
-                raise Stopped
+                raise RunStoppedError
             self._clock.emit(events.Stepped, name, step, total, loss, note)
 
         return progress
@@ -227,7 +227,7 @@ def _of_kind(node: Node[Any], value: Any) -> Any:
             break
     else:
         return value
-    raise ValueRefused(
+    raise InvalidValueError(
         f"run returned {describe(each)}, wanted {a(wanted)}: {type(node).__name__} is a "
         f"Node[{wanted.__name__}]"
     )

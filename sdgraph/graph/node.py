@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Union
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import PydanticCustomError
 
-from sdgraph.errors import InvalidNode, NodeDefinitionError, Problem
+from sdgraph.errors import InvalidNodeError, NodeDefinitionError, Problem
 from sdgraph.events import Progress
 from sdgraph.values import content_of
 
@@ -95,7 +95,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
             except ValidationError as error:
                 problems = problems_of(type(self), error, fields)
                 name = type(self).__name__
-                raise InvalidNode(problem.under(name) for problem in problems) from None
+                raise InvalidNodeError(problem.under(name) for problem in problems) from None
 
         def copy(self, **how: Any) -> Self:
             """pydantic's old name for `model_copy`, which would leave a stale identity."""

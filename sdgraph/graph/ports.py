@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.files import expanded
 from sdgraph.values import Checkpoint
 
@@ -68,7 +68,7 @@ class Port:
             if kind is Checkpoint and isinstance(value, str | dict | Path):
                 try:
                     return Checkpoint.parse(value)
-                except ValueRefused as error:
+                except InvalidValueError as error:
                     raise _refused(error) from None
             if kind is float and type(value) is float and not isfinite(value):
                 raise PydanticCustomError("literal", "{wanted}", {"wanted": "a finite number"})
@@ -89,7 +89,7 @@ class Port:
         return {"anyOf": [*literals, reference]} if literals else reference
 
 
-def _refused(error: ValueRefused) -> PydanticCustomError:
+def _refused(error: InvalidValueError) -> PydanticCustomError:
     """What a value says of itself, as an error of its field."""
     told = error.args[0]
     part = told.subject.rpartition(".")[2]

@@ -16,7 +16,7 @@ from .summary import Tally, tally
 LAST = "last"
 
 
-class NoSuchRun(SdgraphError):
+class RunNotFoundError(SdgraphError):
     """No run, or several, have the name that was asked for."""
 
 
@@ -88,20 +88,24 @@ def history() -> list[PastRun]:
 
 
 def past_run(name: str) -> PastRun:
-    """The run of an id, of the beginning of one alone, or the `last`; raises NoSuchRun."""
+    """The run of an id, of the beginning of one alone, or the `last`; raises RunNotFoundError."""
     runs = history()
     if not runs:
         wanted = "a run that was recorded; `sdgraph run` records each"
-        raise NoSuchRun(str(Problem(f"run {name!r}", "no runs at all", wanted)))
+        raise RunNotFoundError(str(Problem(f"run {name!r}", "no runs at all", wanted)))
     found = runs[:1] if name == LAST else [run for run in runs if run.id.startswith(name)]
     if len(found) == 1:
         return found[0]
     if not found:
         fix = did_you_mean(name, [LAST, *(run.id for run in runs)]) or "`sdgraph runs` lists them"
-        raise NoSuchRun(str(Problem(f"run {name!r}", "no run of that id", "one that is", fix)))
+        raise RunNotFoundError(
+            str(Problem(f"run {name!r}", "no run of that id", "one that is", fix))
+        )
     listed = ", ".join(run.id for run in found[:4])
     fix = "write more of its id"
-    raise NoSuchRun(str(Problem(f"run {name!r}", f"{len(found)} runs: {listed}", "one run", fix)))
+    raise RunNotFoundError(
+        str(Problem(f"run {name!r}", f"{len(found)} runs: {listed}", "one run", fix))
+    )
 
 
 def _json(path: Path) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from secrets import token_hex
 from typing import Any, TextIO
 
 from sdgraph import events
-from sdgraph.errors import InvalidWorkflow
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.files import home
 from sdgraph.graph import Graph
 from sdgraph.language import resolved
@@ -144,7 +144,7 @@ class _Writer:
         (self._here / HEAD).write_text(_json(redacted(head)), "utf-8")
         try:
             text, _ = resolved(self._graph, name=self._workflow or "workflow", open_=True)
-        except InvalidWorkflow as error:  # a picture handed in from Python
+        except InvalidWorkflowError as error:  # a picture handed in from Python
             text = "".join(f"# {line}\n" for line in str(error).splitlines())
         (self._here / WORKFLOW).write_text(redacted(text), "utf-8", "backslashreplace")
         self._file = (self._here / EVENTS).open("w", encoding="utf-8", errors="backslashreplace")

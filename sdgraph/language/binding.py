@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Mark, Problem, nearest
+from sdgraph.errors import InvalidWorkflowError, Mark, Problem, nearest
 from sdgraph.files import expanded
 from sdgraph.graph import Lazy, Node, Origin, Registry, a, missing_file
 
@@ -270,7 +270,7 @@ class _Scope:
         trail = self.trail or (Path(self.template.document.file).resolve(),)
         try:
             template = sub_template(spec, self.template, trail, self.bound.workflows)
-        except InvalidWorkflow as error:
+        except InvalidWorkflowError as error:
             for problem in error.problems:
                 self._report(problem, spec.name, self._mark(spec.name, "path"))
             return Unbuilt(None)

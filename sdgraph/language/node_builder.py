@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdgraph.errors import InvalidNode, Mark, Problem
+from sdgraph.errors import InvalidNodeError, Mark, Problem
 from sdgraph.graph import Lazy, Node, Origins
 
 
@@ -60,13 +60,13 @@ def attempt(
     """
     try:
         return cls(**fields), []
-    except InvalidNode as error:
+    except InvalidNodeError as error:
         problems = list(error.problems)
     wrong = {field_of(problem, cls) for problem in problems}
     if wrong <= set(cls.definition.ports):
         try:
             cls(**{**fields, **{name: Unbuilt(None) for name in wrong}})
-        except InvalidNode as error:
+        except InvalidNodeError as error:
             problems += (each for each in error.problems if field_of(each, cls) not in wrong)
     return None, problems
 

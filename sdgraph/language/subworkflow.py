@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Problem
+from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expanded
 
 from .template import Spec, Template, read_template, reference, unescaped
@@ -22,7 +22,7 @@ MAX_WORKFLOWS = 1000
 def sub_template(spec: Spec, outer: Template, trail: tuple[Path, ...], count: int) -> Template:
     """The template of the workflow that `spec` names, the `count`-th to be opened.
 
-    `trail` holds the files it stands in, outermost first. Raises InvalidWorkflow.
+    `trail` holds the files it stands in, outermost first. Raises InvalidWorkflowError.
     """
     written = spec.fields.get("path")
     if not isinstance(written, str) or "\0" in written or reference(written):
@@ -39,8 +39,8 @@ def sub_template(spec: Spec, outer: Template, trail: tuple[Path, ...], count: in
         raise _refused(f"more than {MAX_WORKFLOWS} sub-workflows", "a smaller workflow")
     try:
         return replace(read_template(path), out=outer.out)
-    except InvalidWorkflow as error:
-        raise InvalidWorkflow(
+    except InvalidWorkflowError as error:
+        raise InvalidWorkflowError(
             problem
             if problem.at
             else replace(problem, subject="path", found=f"{path.name}: {problem.found}")
@@ -67,5 +67,5 @@ def no_single_output(template: Template, ends: list[str]) -> Problem:
     return Problem("path", found, "one output", f"add `output: $name` to {template.document.file}")
 
 
-def _refused(found: str, wanted: str, fix: str = "") -> InvalidWorkflow:
-    return InvalidWorkflow([Problem("path", found, wanted, fix)])
+def _refused(found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
+    return InvalidWorkflowError([Problem("path", found, wanted, fix)])

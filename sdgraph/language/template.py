@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Problem, did_you_mean, in_file_order
+from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
 from sdgraph.files import expanded
 from sdgraph.graph import describe, one_of
 
@@ -94,18 +94,18 @@ class Template:
 
 
 def read_template(path: Path) -> Template:
-    """The template in a file; raises InvalidWorkflow with every problem found."""
+    """The template in a file; raises InvalidWorkflowError with every problem found."""
     return template(read(path), path.resolve().parent)
 
 
 def template(document: Document, folder: Path) -> Template:
-    """The template in a document; raises InvalidWorkflow with every problem found."""
+    """The template in a document; raises InvalidWorkflowError with every problem found."""
     problems: list[Problem] = []
     data = document.data
     if not isinstance(data, dict):
         found = "an empty file" if data is None else describe(data)
         problem = Problem("workflow", found, "a map with `nodes:`", at=document.mark())
-        raise InvalidWorkflow([problem])
+        raise InvalidWorkflowError([problem])
     for key in data:
         if key not in KEYS:
             at = document.key_mark(key)
@@ -121,7 +121,7 @@ def template(document: Document, folder: Path) -> Template:
     specs = _specs(document, problems)
     output = _output(document, specs, problems)
     if problems:
-        raise InvalidWorkflow(in_file_order(problems))
+        raise InvalidWorkflowError(in_file_order(problems))
     name = data.get("name") or Path(document.file).stem
     return Template(name, data.get("description", ""), inputs, specs, output, document, folder)
 

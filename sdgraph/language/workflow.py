@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Problem, did_you_mean, in_file_order
+from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
 from sdgraph.graph import Graph, Node, Registry, default_targets, describe, installed
 
 from .binding import bind
@@ -41,12 +41,12 @@ class Workflow:
     def graph(self, /, *, only: Sequence[str] = (), **inputs: Any) -> Graph:
         """The graph with these inputs, for the nodes named by `only` or else the default targets.
 
-        Raises InvalidWorkflow with every problem found; no file but configs is opened.
+        Raises InvalidWorkflowError with every problem found; no file but configs is opened.
         """
         graph, problems = self._graph(inputs, only)
         problems += self.not_given(inputs)
         if problems or graph is None:
-            raise InvalidWorkflow(problems)
+            raise InvalidWorkflowError(problems)
         return graph
 
     def problems(self, /, **inputs: Any) -> list[Problem]:
@@ -81,7 +81,10 @@ class Workflow:
         return bound, default_targets(made)
 
     def with_fields(self, changes: Mapping[str, Any]) -> Workflow:
-        """The workflow with some fields replaced: {"edges.low": 50}; raises InvalidWorkflow."""
+        """The workflow with some fields replaced: {"edges.low": 50}.
+
+        Raises InvalidWorkflowError.
+        """
         specs, problems = dict(self.template.specs), []
         for place, value in changes.items():
             name, _, field = place.partition(".")
@@ -96,7 +99,7 @@ class Workflow:
                 fields = {**specs[name].fields, field: value}
                 specs[name] = replace(specs[name], fields=fields)
         if problems:
-            raise InvalidWorkflow(problems)
+            raise InvalidWorkflowError(problems)
         return Workflow(replace(self.template, specs=specs), self.registry)
 
     def _graph(
@@ -140,7 +143,7 @@ def load_workflow(
     folder: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Workflow:
-    """The workflow in a file, or of a shipped one's name; raises InvalidWorkflow.
+    """The workflow in a file, or of a shipped one's name; raises InvalidWorkflowError.
 
     Problems of the file's own shape come out here; those of its graph, which depend on the
     inputs, come out of `graph()` and `problems()`. `folder` is what relative paths in the file
@@ -158,7 +161,7 @@ def load_workflow(
 def workflow_from_yaml(
     text: str, *, registry: Registry | None = None, folder: str | Path = ".", file: str = "<text>"
 ) -> Workflow:
-    """The workflow in a text; raises InvalidWorkflow."""
+    """The workflow in a text; raises InvalidWorkflowError."""
     read = template(parse(text, file), Path(folder).resolve())
     return Workflow(read, installed() if registry is None else registry)
 
@@ -194,4 +197,4 @@ def find(source: str | Path) -> Path:
         return known[str(source)]
     fix = did_you_mean(str(source), known) or f"shipped: {', '.join(known)}"
     wanted = "a workflow file, or the name of a shipped workflow"
-    raise InvalidWorkflow([Problem(str(source), "no such file", wanted, fix)])
+    raise InvalidWorkflowError([Problem(str(source), "no such file", wanted, fix)])

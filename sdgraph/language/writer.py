@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sdgraph.errors import InvalidWorkflow, Problem
+from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.graph import Graph, Node, describe, plain_name
 from sdgraph.values import Checkpoint
 
@@ -22,7 +22,7 @@ from .template import escaped
 def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | None = None) -> str:
     """The graph of some nodes as a workflow file; relative to `folder` where paths allow it.
 
-    Raises InvalidWorkflow where a literal picture stands in a port: a file cannot hold it.
+    Raises InvalidWorkflowError where a literal picture stands in a port: a file cannot hold it.
     """
     return graph_to_yaml(Graph.of(*targets), name=name, folder=folder)
 
@@ -60,7 +60,7 @@ def resolved(
                 subject = f"{names[node]}.{field}"
                 problems.append(Problem(subject, describe(value), wanted, fix))
     if problems:
-        raise InvalidWorkflow(problems)
+        raise InvalidWorkflowError(problems)
     inputs = reopened(graph, entries) if open_ else {}
     data: dict[str, Any] = {"name": name}
     if inputs:

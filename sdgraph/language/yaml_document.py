@@ -15,7 +15,7 @@ import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.resolver import Resolver
 
-from sdgraph.errors import InvalidWorkflow, Mark, Problem, did_you_mean
+from sdgraph.errors import InvalidWorkflowError, Mark, Problem, did_you_mean
 
 from .yaml_errors import UNPRINTABLE, syntax, unprintable
 
@@ -49,7 +49,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """The document in a file; raises InvalidWorkflow with every problem found."""
+    """The document in a file; raises InvalidWorkflowError with every problem found."""
     name = str(path)
     try:
         size = path.stat().st_size
@@ -67,15 +67,15 @@ def read(path: Path) -> Document:
         problem = Problem(
             "encoding", found, "UTF-8 text", "save the file as UTF-8", Mark(name, line, column)
         )
-        raise InvalidWorkflow([problem]) from None
+        raise InvalidWorkflowError([problem]) from None
     return parse(text, name)
 
 
 def parse(text: str, file: str = "<text>") -> Document:
-    """The document in a text; raises InvalidWorkflow with every problem found."""
+    """The document in a text; raises InvalidWorkflowError with every problem found."""
     builder = _Builder(file)
     if bad := UNPRINTABLE.search(text):
-        raise InvalidWorkflow([unprintable(file, text, bad.start())])
+        raise InvalidWorkflowError([unprintable(file, text, bad.start())])
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         for event in yaml.parse(text, Loader=loader):
@@ -85,7 +85,7 @@ def parse(text: str, file: str = "<text>") -> Document:
     except _Stop:
         pass
     if builder.problems:
-        raise InvalidWorkflow(builder.problems)
+        raise InvalidWorkflowError(builder.problems)
     return Document(builder.root, file, builder.marks, builder.keys)
 
 
@@ -275,16 +275,16 @@ def _mergeable(value: Any) -> list[dict[str, Any]] | None:
     return maps if all(isinstance(each, dict) for each in maps) else None
 
 
-def _refused(file: str, found: str, wanted: str) -> InvalidWorkflow:
-    return InvalidWorkflow([Problem("file", found, wanted, at=Mark(file, 1, 1))])
+def _refused(file: str, found: str, wanted: str) -> InvalidWorkflowError:
+    return InvalidWorkflowError([Problem("file", found, wanted, at=Mark(file, 1, 1))])
 
 
-def _unreadable(path: Path, error: OSError) -> InvalidWorkflow:
+def _unreadable(path: Path, error: OSError) -> InvalidWorkflowError:
     fix = ""
     if path.parent.is_dir():
         fix = did_you_mean(path.name, [each.name for each in path.parent.glob("*.y*ml")])
     reason = "a folder" if path.is_dir() else (error.strerror or str(error)).lower()
-    return InvalidWorkflow([Problem(str(path), reason, "a workflow file (.yaml)", fix)])
+    return InvalidWorkflowError([Problem(str(path), reason, "a workflow file (.yaml)", fix)])
 
 
 def places(data: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 
 from .beam_search import Search
 from .eviction import (
@@ -62,7 +62,7 @@ def _by_rank(workload: Workload, ranks: Sequence[Any]) -> Order:
 def _topological(
     workload: Workload, add: Callable[[list[int]], object], take: Callable[[], int]
 ) -> Order:
-    """Steps as they are taken from those that can run; raises ValueRefused for a cycle."""
+    """Steps as they are taken from those that can run; raises InvalidValueError for a cycle."""
     waits = [len(set(step.after)) for step in workload.steps]
     add([index for index, waiting in enumerate(waits) if not waiting])
     order: list[int] = []
@@ -79,7 +79,7 @@ def _topological(
     except IndexError:
         caught = sorted(set(range(len(waits))) - set(order))
         names = ", ".join(workload.steps[step].name for step in caught[:5])
-        raise ValueRefused(f"{names}: wait for one another in a circle") from None
+        raise InvalidValueError(f"{names}: wait for one another in a circle") from None
     return tuple(order)
 
 
@@ -91,7 +91,7 @@ def model_affine(workload: Workload) -> Order:
 def best_plan(workload: Workload) -> Simulation:
     """The cheapest of several orders and evictions: never above any plain order with any policy.
 
-    Raises ValueRefused for steps in a circle, and where some step alone is above a budget.
+    Raises InvalidValueError for steps in a circle, and where some step alone is above a budget.
     """
     check(workload)
     search = Search(*condensed(workload))

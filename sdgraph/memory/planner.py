@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 
 from .eviction import least_recently_used, soonest_kept
 from .ordering import best_plan
@@ -86,14 +86,14 @@ class Forecast:
 def forecast(demands: Sequence[Demand], device: str, room: Room, held: Residence) -> Forecast:
     """The cheapest order that was found, and what happens in it.
 
-    Raises ValueRefused where a step alone is above a budget that was set.
+    Raises InvalidValueError where a step alone is above a budget that was set.
     """
     scene = _Scene(demands, device, room, held)
     return scene.told(best_plan(scene.workload))
 
 
 def continued(demands: Sequence[Demand], device: str, room: Room, held: Residence) -> Forecast:
-    """What happens when the steps run in the order given; raises ValueRefused likewise."""
+    """What happens when the steps run in the order given; raises InvalidValueError likewise."""
     scene = _Scene([replace(each, after=()) for each in demands], device, room, held)
     return scene.told(simulate(scene.workload, range(len(demands)), soonest_kept))
 
@@ -245,7 +245,7 @@ def _that_fits(workload: Workload, asked: Budgets) -> tuple[Workload, tuple[str,
     found = shortfalls(workload)
     strict = [each for each in found if _asked(asked, each.tier) is not None]
     if strict:
-        raise ValueRefused("\n".join(str(each.problem()) for each in strict))
+        raise InvalidValueError("\n".join(str(each.problem()) for each in strict))
     if not found:
         return workload, ()
     free = {each.tier.value: None for each in found}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 
 from .planner import Demand, Key, Move, Residence, Resident, Room, continued, moved, room_for
 from .workload import Held, Tier
@@ -41,7 +41,7 @@ class Itinerary:
     ) -> tuple[Move, ...]:
         """The moves before the step at a place, which needs these components, memory being so.
 
-        Raises ValueRefused where a budget that was set is too small for the step alone.
+        Raises InvalidValueError where a budget that was set is too small for the step alone.
         """
         if self._differs(place, residents, held):
             self.strayed += 1
@@ -72,7 +72,7 @@ class Itinerary:
         continued([alone], self._device, self._room, free)  # raises where it can never be done
         try:
             told = continued(self._demands[place:], self._device, self._room, held)
-        except ValueRefused:
+        except InvalidValueError:
             # What others hold is in the way, now or later: make do for this step.
             self._moves = {place: room_for(alone, self._device, self._room, held)}
         else:

@@ -11,7 +11,7 @@ from math import inf
 from operator import or_
 from typing import NamedTuple
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 
 from .workload import Action, Moment, Order, Tier, Workload, check, members
 
@@ -153,8 +153,8 @@ def simulate(workload: Workload, order: Sequence[int], policy: Policy) -> Simula
 
     Before a step, what must leave is dropped or moved down, then what it leases is moved up or
     loaded; where the workload keeps nothing, what is dead is dropped before that. Raises
-    ValueRefused where a step cannot be done within the budgets, or where the policy lets go of what
-    must stay, or of too little.
+    InvalidValueError where a step cannot be done within the budgets, or where the policy lets go of
+    what must stay, or of too little.
     """
     check(workload)
     found = simulate_within(workload, order, policy, None)
@@ -262,7 +262,7 @@ class _Walk:
         )
         drop, down = found = self.policy(shortage)
         if not shortage.permits(found):
-            raise ValueRefused(
+            raise InvalidValueError(
                 f"the policy drops {list(members(drop))} and moves down "
                 f"{list(members(down))}; wanted {lacks.short} bytes off the accelerator and "
                 f"{lacks.short_host} off the host, of what may leave"

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 
 Order = tuple[int, ...]
 """The indices of all steps, each after those it comes after."""
@@ -106,7 +106,7 @@ class Moment(NamedTuple):
 class Workload:
     """Components, the steps that need them, budgets, and what is in memory at the start.
 
-    `start` is least recently used first. Raises ValueRefused for a step that names what is not
+    `start` is least recently used first. Raises InvalidValueError for a step that names what is not
     there, and for a component that starts where it cannot be.
     """
 
@@ -126,7 +126,7 @@ class Workload:
             component = self.components[index]
             parked = held.tier is not component.home
             if parked and (held.pinned or component.home is Tier.HOST):
-                raise ValueRefused(
+                raise InvalidValueError(
                     f"{component.name}: held on the {held.tier}; it must start at its home, the "
                     f"{component.home}, or unpinned and parked on the host"
                 )
@@ -257,10 +257,10 @@ def shortfalls(workload: Workload) -> tuple[Shortfall, ...]:
 
 
 def check(workload: Workload) -> None:
-    """Raises ValueRefused where some step cannot be done within the budgets."""
+    """Raises InvalidValueError where some step cannot be done within the budgets."""
     found = shortfalls(workload)
     if found:
-        raise ValueRefused("\n".join(str(each.problem()) for each in found))
+        raise InvalidValueError("\n".join(str(each.problem()) for each in found))
 
 
 class _Sums(dict[int, int]):
@@ -297,4 +297,4 @@ def members(chosen: int) -> tuple[int, ...]:
 def _check_indices(subject: str, kind: str, indices: Sequence[int], count: int) -> None:
     wrong = [index for index in indices if not 0 <= index < count]
     if wrong:
-        raise ValueRefused(f"{subject}: names {kind} {wrong}, and there are {count}")
+        raise InvalidValueError(f"{subject}: names {kind} {wrong}, and there are {count}")

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import ValueRefused, did_you_mean
+from sdgraph.errors import InvalidValueError, did_you_mean
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -23,7 +23,7 @@ Probe = Callable[[str], int | None]
 def choose(device: str | None = None) -> str:
     """The device to run on: the one asked for, else the first accelerator there is, else "cpu".
 
-    Raises ValueRefused for a device this machine lacks.
+    Raises InvalidValueError for a device this machine lacks.
     """
     import torch
 
@@ -35,13 +35,13 @@ def choose(device: str | None = None) -> str:
         return device
     backend = getattr(torch, kind)
     if not backend.is_available():
-        raise ValueRefused(
+        raise InvalidValueError(
             f"device: found {device!r}, but torch sees no {kind} device here; leave --device out "
             "to take what there is, or use --device cpu"
         )
     number = int(device.partition(":")[2] or 0)
     if number >= backend.device_count():
-        raise ValueRefused(
+        raise InvalidValueError(
             f"device: found {device!r}, but there are {backend.device_count()}, counted from 0"
         )
     return device
@@ -78,11 +78,13 @@ def _nvidia(asked: str) -> tuple[str, ...]:
 
 
 def check_name(device: str) -> str:
-    """The kind in a device's name, "cuda" of "cuda:1"; raises ValueRefused. Torch-free."""
+    """The kind in a device's name, "cuda" of "cuda:1"; raises InvalidValueError. Torch-free."""
     kind, colon, number = device.partition(":")
     if kind not in KINDS or (colon and not number.isdigit()):
         fix = did_you_mean(kind, KINDS)
-        raise ValueRefused(f"device: found {device!r}, wanted one of {', '.join(KINDS)}; {fix}")
+        raise InvalidValueError(
+            f"device: found {device!r}, wanted one of {', '.join(KINDS)}; {fix}"
+        )
     return kind
 
 
@@ -98,7 +100,7 @@ def torch_dtype(name: str) -> Any:
     import torch
 
     if name not in DTYPES:
-        raise ValueRefused(f"dtype: found {name!r}, wanted one of {', '.join(DTYPES)}")
+        raise InvalidValueError(f"dtype: found {name!r}, wanted one of {', '.join(DTYPES)}")
     return getattr(torch, name)
 
 

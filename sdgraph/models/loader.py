@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import CheckpointError, OutOfMemory, Problem, out_of_memory
+from sdgraph.errors import CheckpointError, OutOfMemoryError, Problem, out_of_memory
 from sdgraph.values import QUANTIZATIONS, Lora
 
 from . import checkpoint_files, devices, lora_files
@@ -28,7 +28,7 @@ _PATTERNS = 8192
 
 
 def load_or_say(load: Loader, part: Part, dtype: str, device: str) -> Any:
-    """What a loader loads; raises CheckpointError, or OutOfMemory, whatever it raises."""
+    """What a loader loads; raises CheckpointError, or OutOfMemoryError, whatever it raises."""
     try:
         with _one_at_a_time:
             return load(part, dtype, device)
@@ -38,7 +38,7 @@ def load_or_say(load: Loader, part: Part, dtype: str, device: str) -> Any:
         # Frames of the failed load hold tensors; `from None` with a text lets them go.
         error.__traceback__ = None
         if (said := out_of_memory(error)) is not None:
-            raise OutOfMemory(said) from None
+            raise OutOfMemoryError(said) from None
         # The libraries raise many kinds for a damaged file.
         raise CheckpointError(
             f"{part}: cannot be loaded ({type(error).__name__}: {error}); the files may be "

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from sdgraph.errors import CheckpointError, InvalidWorkflow, MediaError
+from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of, source_files
 from sdgraph.language import resolved
 from sdgraph.media import embedded
@@ -97,7 +97,7 @@ def record(
     try:
         workflow, declared = resolved(graph, name=node.replace("/", "_"), open_=True)
         inputs = {name: each.default for name, each in declared.items()}
-    except InvalidWorkflow as error:
+    except InvalidWorkflowError as error:
         # A picture handed in from Python has no file to name; say so rather than fail to save.
         workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
     known = hashes(graph) if sources is None else sources

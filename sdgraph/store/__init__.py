@@ -1,6 +1,6 @@
 """Remembered results: their keys, their serialization, and the stores in memory and on disk."""
 
-from .disk import DEFAULT_BYTES, Lost, Shelf
+from .disk import DEFAULT_BYTES, LostRecordError, Shelf
 from .keys import stage_key, surroundings
 from .lookup import LookedUp, look_up
 from .store import Found, Remembered, Store, result_key
@@ -9,7 +9,7 @@ __all__ = [
     "DEFAULT_BYTES",
     "Found",
     "LookedUp",
-    "Lost",
+    "LostRecordError",
     "Remembered",
     "Shelf",
     "Store",

@@ -21,7 +21,7 @@ from sdgraph.files import home, write_beside
 
 from . import serialization
 from .aliases import Aliases
-from .serialization import Damaged, Header, Newer, Unkept
+from .serialization import DamagedRecordError, Header, NewerRecordError, NotSerializableError
 
 DEFAULT_BYTES = 4 * 2**30
 
@@ -39,7 +39,7 @@ As much is left free then, lest every further record look through it.
 _OURS = re.compile(r"([0-9a-f]{32}|\.sdgraph-[0-9a-f]{16})\.safetensors")
 
 
-class Lost(Exception):
+class LostRecordError(Exception):
     """A record that was there when the run was planned, and is no longer of use."""
 
 
@@ -76,7 +76,10 @@ class Shelved(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """The value, read and compared with its hash; raises Lost where it no longer is."""
+        """The value, read and compared with its hash.
+
+        Raises LostRecordError where it no longer is.
+        """
         return self.shelf.read(self.key, self.header)
 
 
@@ -110,23 +113,23 @@ class Shelf:
             return None
         try:
             header = serialization.read_header(path)
-        except (FileNotFoundError, NotADirectoryError, Newer):
+        except (FileNotFoundError, NotADirectoryError, NewerRecordError):
             return None
-        except (OSError, Damaged) as error:
+        except (OSError, DamagedRecordError) as error:
             self._discard(path, error)
             return None
         _touch(path)
         return Shelved(self, key, header)
 
     def read(self, key: bytes, header: Header) -> Any:
-        """The value of a record whose header was read before; raises Lost."""
+        """The value of a record whose header was read before; raises LostRecordError."""
         path = self.place(key)
         try:
             return serialization.read_value(path, header.content)
-        except (OSError, Damaged, Newer) as error:
+        except (OSError, DamagedRecordError, NewerRecordError) as error:
             self._lost.add(key)
             self._discard(path, error)
-            raise Lost(str(error)) from error
+            raise LostRecordError(str(error)) from error
 
     def put(
         self,
@@ -143,7 +146,7 @@ class Shelf:
             return
         try:
             data = serialization.to_bytes(value, Header(content, node, seconds, files))
-        except Unkept:
+        except NotSerializableError:
             return
         path = self.place(key)
         if len(data) > self._goal or _is_newer(path):
@@ -167,7 +170,7 @@ class Shelf:
         """What a record says of its value, None where it cannot be read or is newer."""
         try:
             return serialization.read_header(entry.path)
-        except (OSError, Damaged, Newer):
+        except (OSError, DamagedRecordError, NewerRecordError):
             return None
 
     def prune(self, limit: int | None = None, older: float | None = None) -> tuple[int, int]:
@@ -234,7 +237,7 @@ class Shelf:
             reason = error.strerror or str(error)
             self._tell(f"remembered results in {self.folder} cannot be read: {reason}")
         else:
-            if isinstance(error, Damaged):
+            if isinstance(error, DamagedRecordError):
                 _remove(path)
             self._tell(f"a remembered result is damaged ({name}): {error}; it is made again")
 
@@ -274,9 +277,9 @@ def _is_record(entry: Entry) -> bool:
 def _is_newer(path: str) -> bool:
     try:
         serialization.read_header(path)
-    except Newer:
+    except NewerRecordError:
         return True
-    except (OSError, Damaged):
+    except (OSError, DamagedRecordError):
         pass
     return False
 

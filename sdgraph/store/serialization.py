@@ -53,15 +53,15 @@ _ARRAYS: dict[str, Callable[..., ArrayValue]] = {
 _SOURCES: dict[str, type[Checkpoint]] = {"Checkpoint": Checkpoint, "Lora": Lora}
 
 
-class Unkept(Exception):
+class NotSerializableError(Exception):
     """A value of a kind that no file can hold."""
 
 
-class Damaged(Exception):
+class DamagedRecordError(Exception):
     """A record that does not hold what it should."""
 
 
-class Newer(Exception):
+class NewerRecordError(Exception):
     """A record of a newer version of the format."""
 
 
@@ -81,7 +81,7 @@ class Header(NamedTuple):
 
 
 def to_bytes(value: object, header: Header) -> bytes:
-    """The record of a value; raises Unkept for one that no file can hold."""
+    """The record of a value; raises NotSerializableError for one that no file can hold."""
     from safetensors.numpy import save
 
     arrays: Arrays = {}
@@ -94,7 +94,9 @@ def to_bytes(value: object, header: Header) -> bytes:
 
 
 def read_header(path: str | Path) -> Header:
-    """What a record says of its value, its arrays left unread; raises OSError, Damaged, Newer.
+    """What a record says of its value, its arrays left unread.
+
+    Raises OSError, DamagedRecordError, NewerRecordError.
 
     Finds a file that was cut short, and one with a damaged header.
     """
@@ -107,7 +109,9 @@ def read_header(path: str | Path) -> Header:
 
 
 def read_value(path: str | Path, content: str) -> Any:
-    """The value in a record; raises OSError, Newer, and Damaged where it is not of that content.
+    """The value in a record.
+
+    Raises OSError, NewerRecordError, and DamagedRecordError where it is not of that content.
 
     So any wrong byte is found.
     """
@@ -124,9 +128,11 @@ def read_value(path: str | Path, content: str) -> Any:
         value = _value(header.value, arrays)
         found = content_of(value)
     except Exception as error:  # damaged bytes make readers raise every kind
-        raise Damaged(f"its value cannot be read ({type(error).__name__}: {error})") from error
+        raise DamagedRecordError(
+            f"its value cannot be read ({type(error).__name__}: {error})"
+        ) from error
     if found != content:
-        raise Damaged("its value is not the one that was kept (its checksum differs)")
+        raise DamagedRecordError("its value is not the one that was kept (its checksum differs)")
     return value
 
 
@@ -147,7 +153,7 @@ def _opened(file: int) -> tuple[dict[str, Any], dict[str, Any], int]:
         marked = tensors.pop("__metadata__")
         version = int(marked["sdgraph_result"])
         if version > VERSION:
-            raise Newer(f"version {version}, and this is {VERSION}")
+            raise NewerRecordError(f"version {version}, and this is {VERSION}")
         told, _ = _parsed(marked["record"])
         end = max([each["data_offsets"][1] for each in tensors.values()], default=0)
         # One that came in a single short reading has been read to its end.
@@ -155,7 +161,7 @@ def _opened(file: int) -> tuple[dict[str, Any], dict[str, Any], int]:
         if version < 1 or size != begin + end:
             raise ValueError(f"{size} bytes of {begin + end}")
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        raise Damaged(f"it cannot be read ({error})") from error
+        raise DamagedRecordError(f"it cannot be read ({error})") from error
     return told, tensors, begin
 
 
@@ -164,7 +170,7 @@ def _header(told: dict[str, Any]) -> Header:
         seconds = float(told["seconds"])
         return Header(told["content"], told["node"], seconds, dict(told["files"]), told["value"])
     except (ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"its header cannot be read ({error})") from error
+        raise DamagedRecordError(f"its header cannot be read ({error})") from error
 
 
 def _squeezed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -223,7 +229,7 @@ def _plain(value: Any, arrays: Arrays) -> Any:
         return {name: [_plain(each, arrays) for each in value]}
     if isinstance(value, Mapping):
         return {"map": [[_plain(k, arrays), _plain(v, arrays)] for k, v in value.items()]}
-    raise Unkept(f"{name}, which no record can hold")
+    raise NotSerializableError(f"{name}, which no record can hold")
 
 
 def _plain_bytes(value: bytes, arrays: Arrays) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from sdgraph.errors import InvalidWorkflow, Problem
+from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expanded
 from sdgraph.graph import describe
 from sdgraph.language import Input, rebased
@@ -41,7 +41,7 @@ class Several:
 
 
 def read(declared: Input, text: str) -> Any:
-    """The value that a text means for an input, or Several; raises InvalidWorkflow.
+    """The value that a text means for an input, or Several; raises InvalidWorkflowError.
 
     Paths come out whole: those in a file of values are relative to it, others to the current
     folder.
@@ -170,5 +170,5 @@ def _media_in(folder: Path, declared: Input) -> list[Path]:
     )
 
 
-def _refused(declared: Input, found: str, wanted: str, fix: str = "") -> InvalidWorkflow:
-    return InvalidWorkflow([Problem(f"inputs.{declared.name}", found, wanted, fix)])
+def _refused(declared: Input, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
+    return InvalidWorkflowError([Problem(f"inputs.{declared.name}", found, wanted, fix)])

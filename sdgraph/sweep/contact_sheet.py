@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Problem
+from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.graph import Node, ancestry
 from sdgraph.values import Image
 
@@ -23,7 +23,7 @@ LABEL = 80
 
 
 def with_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any]]) -> Sweep:
-    """The sweep with a contact sheet as a further target; raises InvalidWorkflow.
+    """The sweep with a contact sheet as a further target; raises InvalidWorkflowError.
 
     Two inputs crossed make rows and columns; else the pictures stand in order. Each picture is
     made as small as its cell while it is there, so that only these are held to the end.
@@ -37,7 +37,7 @@ def with_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any]]) -> S
     grid = registry["Grid"](images=small, labels=labels, columns=_columns(sweep), cell=side)
     sheet = registry["Save"](image=grid, path=path)
     if problems := list(sheet.check()):
-        raise InvalidWorkflow(problem.under("--sheet") for problem in problems)
+        raise InvalidWorkflowError(problem.under("--sheet") for problem in problems)
     names = dict(sweep.graph.names)
     for number, node in enumerate(small, 1):
         names.setdefault(node, f"sheet[picture {number}]")
@@ -64,7 +64,7 @@ def _picture(sweep: Sweep, place: int) -> Node[Any]:
     ]
     if not found:
         wanted = "a workflow that saves a picture"
-        raise InvalidWorkflow([Problem("--sheet", "no picture in a variant", wanted)])
+        raise InvalidWorkflowError([Problem("--sheet", "no picture in a variant", wanted)])
     return max(found, key=lambda node: len(sweep.needed[node]) < len(sweep.variants))
 
 

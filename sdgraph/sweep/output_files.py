@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Problem, in_file_order
+from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
 from sdgraph.graph import Node, plain_name
 from sdgraph.language import Workflow, braces_kept, slug
 from sdgraph.memoize import one_look
@@ -26,7 +26,7 @@ MOST_TOLD = 3
 
 
 def apart(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
-    """The checked sweep in which no two variants write one file; raises InvalidWorkflow.
+    """The checked sweep in which no two variants write one file; raises InvalidWorkflowError.
 
     Where several would, and no pattern says how to name them, the values that vary are put into
     the name; with a pattern that is a problem.
@@ -39,7 +39,7 @@ def apart(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()
     with one_look():
         problems = [*clashes(sweep), *(whole if not only else sweep.graph).check()]
     if problems:
-        raise InvalidWorkflow(in_file_order(problems))
+        raise InvalidWorkflowError(in_file_order(problems))
     return sweep
 
 
@@ -109,7 +109,7 @@ def clashes(sweep: Sweep) -> Iterator[Problem]:
 
 
 def refuse_existing(sweep: Sweep, *more: Path) -> None:
-    """Raises InvalidWorkflow where files, of the sweep or of `more`, are there already."""
+    """Raises InvalidWorkflowError where files, of the sweep or of `more`, are there already."""
     every = [*(path for path, _, _ in written(sweep)), *more]
     there = [path for path in every if path.exists()]
     if not there:
@@ -118,7 +118,7 @@ def refuse_existing(sweep: Sweep, *more: Path) -> None:
     rest = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
     found = f"{len(there)} of {len(every)} files there already: {shown}{rest}"
     fix = "--overwrite (overwrite=True in Python) writes over them; or name other files"
-    raise InvalidWorkflow([Problem("files", found, "a sweep that writes over nothing", fix)])
+    raise InvalidWorkflowError([Problem("files", found, "a sweep that writes over nothing", fix)])
 
 
 def _forms(workflow: Workflow, found: Sequence[Variant]) -> dict[str, str]:

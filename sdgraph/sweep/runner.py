@@ -28,7 +28,7 @@ def run_many(
     """A record of each variant, in order; all are made in one run, in which equal nodes are one.
 
     A list, tuple, range or iterator gives an input several values; all combinations are made, or
-    with `zip` the first values together, then the second. Raises InvalidWorkflow, also where
+    with `zip` the first values together, then the second. Raises InvalidWorkflowError, also where
     files are there already and `overwrite` is not set, and NodeFailed; finished files stay.
     """
     several = (list, tuple, range, Iterator)

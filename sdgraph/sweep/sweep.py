@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflow, Problem, in_file_order
+from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
 from sdgraph.graph import Graph, Marks, Node, Origins, ancestry, describe, named
 from sdgraph.language import Bound, Input, Workflow
 
@@ -64,7 +64,7 @@ def variants(
 ) -> tuple[Variant, ...]:
     """Every combination of the values, the last input's changing first; or side by side.
 
-    Raises InvalidWorkflow for values side by side that are not equally many, for an input with
+    Raises InvalidWorkflowError for values side by side that are not equally many, for an input with
     none, and for more variants than MAX_VALUES.
     """
     counts = {name: len(values) for name, values in axes.items()}
@@ -100,7 +100,9 @@ def _first_places(values: Sequence[Any]) -> list[int]:
 
 
 def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
-    """The graph of all variants, unchecked; raises InvalidWorkflow where a node cannot be made.
+    """The graph of all variants, unchecked.
+
+    Raises InvalidWorkflowError where a node cannot be made.
 
     A node that only some variants need is named for the values that those share: star[seed=3].
     """
@@ -141,7 +143,7 @@ def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = (
 def _bound(
     workflow: Workflow, found: Sequence[Variant], only: Sequence[str]
 ) -> list[tuple[Bound, list[Node[Any]]]]:
-    """What binding makes of each variant, and its targets; raises InvalidWorkflow."""
+    """What binding makes of each variant, and its targets; raises InvalidWorkflowError."""
     problems: dict[Problem, None] = {}
     made = []
     for variant in found:
@@ -152,7 +154,7 @@ def _bound(
             break
         made.append((bound, aims))
     if problems:
-        raise InvalidWorkflow(problems)
+        raise InvalidWorkflowError(problems)
     return made
 
 
@@ -201,5 +203,5 @@ def brief(value: Any, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _refused(subject: str, found: str, wanted: str, fix: str = "") -> InvalidWorkflow:
-    return InvalidWorkflow([Problem(subject, found, wanted, fix)])
+def _refused(subject: str, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
+    return InvalidWorkflowError([Problem(subject, found, wanted, fix)])

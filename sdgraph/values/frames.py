@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 
 from .value import Value, content_of, digest, refuse_value, size_of
 
@@ -48,8 +48,8 @@ class Series(Value):
 def once_for_each(run: Callable[..., Any], progress: Progress, arguments: Mapping[str, Any]) -> Any:
     """What `run` makes of the arguments; where Series are among them, the Series of what it makes.
 
-    Several go side by side, so they must be of one length: else ValueRefused. `progress` is told
-    of every frame, or of the steps in it where `run` tells them.
+    Several go side by side, so they must be of one length: else InvalidValueError. `progress` is
+    told of every frame, or of the steps in it where `run` tells them.
     """
     found = [(name, each) for name, value in arguments.items() for each in _in(value)]
     if not found:
@@ -65,8 +65,8 @@ def once_for_each(run: Callable[..., Any], progress: Progress, arguments: Mappin
             given["progress"] = _within(progress, number, total)
         try:
             made.append(run(**given))
-        except ValueRefused as error:
-            raise ValueRefused(f"in frame {number}: {error}") from error
+        except InvalidValueError as error:
+            raise InvalidValueError(f"in frame {number}: {error}") from error
         if "progress" not in given:
             progress(number + 1, total)
     return Series(made, fps)

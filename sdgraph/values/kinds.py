@@ -276,7 +276,7 @@ class Video(ArrayValue):
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
     """`picture` itself, or grey of 8 bits when it holds more: 16 bits divided by 257, F rounded.
 
-    Raises ValueRefused when numbers fall outside 0..65535 (I) or 0..255 (F), as NaN does.
+    Raises InvalidValueError when numbers fall outside 0..65535 (I) or 0..255 (F), as NaN does.
     """
     import numpy as np
     import PIL.Image

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import PurePath
 from typing import Any, NoReturn, Self
 
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 
 _SMALL = 64  # bytes: about what a scalar, or a container beside its items, holds
 
@@ -44,8 +44,8 @@ def content_of(value: object) -> str:
     """A text that two values share only if they are of one kind and hold the same.
 
     Takes values and str, bytes, int, float, bool, None, paths (the text, not the file), and tuples,
-    lists and mappings of those, a mapping in any order; other types and NaN raise ValueRefused.
-    No white space and no comma is in it, so a caller may join several by either.
+    lists and mappings of those, a mapping in any order; other types and NaN raise
+    InvalidValueError. No white space and no comma is in it, so a caller may join several by either.
     """
     if writer := _WRITERS.get(type(value)):
         return writer(value)
@@ -77,8 +77,8 @@ def digest(data: bytes) -> str:
 
 
 def refuse_value(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:
-    """Raises ValueRefused."""
-    raise ValueRefused(Problem(subject, found, wanted, fix))
+    """Raises InvalidValueError."""
+    raise InvalidValueError(Problem(subject, found, wanted, fix))
 
 
 def _of_float(value: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import events
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.execution import Session
 from sdgraph.graph import Graph
 from sdgraph.memory import Budgets
@@ -72,7 +72,7 @@ def test_pins_that_leave_no_room_are_told_before_the_run(family: list[Checkpoint
     here = session(budget=17)
     here.models.pin(family[0])
     here.run(dream(family[0]))
-    with pytest.raises(ValueRefused, match=r"wanted: at least 18 bytes.*pinned") as caught:
+    with pytest.raises(InvalidValueError, match=r"wanted: at least 18 bytes.*pinned") as caught:
         here.run(dream(family[1]))
     assert "fewer pinned components" in str(caught.value)
     assert held(here) == ["aunet", "avae"]

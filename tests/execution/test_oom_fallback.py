@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sdgraph import events
-from sdgraph.errors import NodeFailed, OutOfMemory, out_of_memory
+from sdgraph.errors import NodeFailedError, OutOfMemoryError, out_of_memory
 from sdgraph.execution import Session
 from sdgraph.execution.oom_fallback import rungs
 from sdgraph.graph import Graph, In, Node
@@ -89,12 +89,12 @@ def test_each_rung_is_tried_in_turn_and_told(fails: int, one: Checkpoint) -> Non
 
 def test_at_the_top_of_the_ladder_is_a_clear_error(one: Checkpoint) -> None:
     here = session()
-    with pytest.raises(NodeFailed) as caught:
+    with pytest.raises(NodeFailedError) as caught:
         here.run(Graph.of(Hungry(checkpoint=one, fails=99)))
     message = caught.value.message
     assert "none left on cuda (out of memory: tried to allocate 9 GiB)" in message
     assert all(rung in message for rung in RUNGS) and "fix:" in message
-    assert isinstance(caught.value.__cause__, OutOfMemory)
+    assert isinstance(caught.value.__cause__, OutOfMemoryError)
     assert not any(each.leases for each in here.models.loaded())
 
 
@@ -111,7 +111,7 @@ def test_what_was_made_in_another_way_is_not_remembered(
 
 def test_another_error_climbs_nothing(one: Checkpoint) -> None:
     told: list[events.Event] = []
-    with pytest.raises(NodeFailed, match="no such thing"):
+    with pytest.raises(NodeFailedError, match="no such thing"):
         session().run(Graph.of(toys.Fail(message="no such thing")), told.append)
     assert not any(isinstance(each, events.Retried) for each in told)
 

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from sdgraph import Checkpoint, Graph, InvalidWorkflow, NodeFailed, Session, events, run, to_yaml
+from sdgraph import (
+    Checkpoint,
+    Graph,
+    InvalidWorkflowError,
+    NodeFailedError,
+    Session,
+    events,
+    run,
+    to_yaml,
+)
 from sdgraph.cli.explain import Explained
-from sdgraph.errors import NodesFailed
+from sdgraph.errors import NodesFailedError
 from sdgraph.graph import Node, Registry
 from sdgraph.language import workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml
@@ -166,7 +175,7 @@ def test_a_sub_workflow_that_says_so_runs_every_time(tmp_path: Path) -> None:
 
 
 def test_cache_is_true_or_false_and_nothing_else() -> None:
-    with pytest.raises(InvalidWorkflow, match="true, or false") as caught:
+    with pytest.raises(InvalidWorkflowError, match="true, or false") as caught:
         workflow_from_yaml(FLOW.replace("false", "never"), registry=toys.REGISTRY)
     (problem,) = caught.value.problems
     assert problem.subject == "one.cache" and problem.at is not None and problem.at.line == 2
@@ -182,27 +191,29 @@ def failing() -> Graph:
 
 def test_a_run_that_keeps_going_does_all_that_can_be_done(folder: Path) -> None:
     graph, told = failing(), list[events.Event]()
-    with pytest.raises(NodesFailed) as caught:
+    with pytest.raises(NodesFailedError) as caught:
         anew(folder).run(graph, told.append, keep_going=True)
     said = sorted(each.message for each in caught.value.failures)
     assert said == ["RuntimeError: also", "RuntimeError: as asked"]
-    assert isinstance(caught.value, NodeFailed) and caught.value.failures[0].__cause__ is not None
+    assert (
+        isinstance(caught.value, NodeFailedError) and caught.value.failures[0].__cause__ is not None
+    )
     assert toys.ran.count("Add") == 1 and toys.ran.count("Halve") == 0
     kinds = [each.kind for each in told]
     assert kinds.count("node_failed") == 2 and kinds.count("skipped") == 2
     skipped = [(e.node, e.failed) for e in told if isinstance(e, events.Skipped)]
     assert skipped == [("lost", "broken"), ("halve", "broken")]
     toys.ran.clear()
-    with pytest.raises(NodesFailed):
+    with pytest.raises(NodesFailedError):
         anew(folder).run(graph, keep_going=True)
     assert set(toys.ran) == {"Fail"}
 
 
 def test_a_run_that_does_not_keep_going_stops_at_the_first(folder: Path) -> None:
     graph, told = failing(), list[events.Event]()
-    with pytest.raises(NodeFailed) as caught:
+    with pytest.raises(NodeFailedError) as caught:
         anew(folder).run(graph, told.append)
-    assert type(caught.value) is NodeFailed and toys.ran.count("Fail") == 1
+    assert type(caught.value) is NodeFailedError and toys.ran.count("Fail") == 1
 
 
 class Broken(Node[str]):
@@ -225,9 +236,9 @@ def test_models_keep_going_too(tmp_path: Path, folder: Path) -> None:
     good = toys.Join(words=[toys.Dream(prompt="p", checkpoint=checkpoint)], glue="-")
     last = toys.Dream(prompt=lost, checkpoint=checkpoint, steps=2)
     told: list[events.Event] = []
-    with pytest.raises(NodeFailed, match="no text") as caught:
+    with pytest.raises(NodeFailedError, match="no text") as caught:
         session.run(Graph.of(lost, last, good), told.append, keep_going=True)
-    assert type(caught.value) is NodeFailed
+    assert type(caught.value) is NodeFailedError
     assert sorted(toys.ran) == ["Dream", "Join"]
     assert sum(isinstance(each, events.Skipped) for each in told) == 3
     assert not any(each.leases for each in session.models.loaded())

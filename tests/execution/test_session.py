@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import sdgraph
 from sdgraph import events
-from sdgraph.errors import InvalidWorkflow, NodeFailed
+from sdgraph.errors import InvalidWorkflowError, NodeFailedError
 from sdgraph.execution import Session, plan, run
 from sdgraph.graph import Graph, Node, ancestry
 from sdgraph.language import workflow_from_yaml
@@ -221,7 +221,7 @@ def test_a_failing_node_is_named_with_its_cause_and_its_place() -> None:
     text = "nodes:\n  one: {type: Number}\n  bad: {type: Fail, a: $one, message: broke}\n"
     workflow = workflow_from_yaml(text, registry=toys.REGISTRY, file="f.yaml")
     seen: list[events.Event] = []
-    with pytest.raises(NodeFailed) as caught:
+    with pytest.raises(NodeFailedError) as caught:
         run(workflow, session=Session(), on_event=seen.append)
     error = caught.value
     assert str(error) == "f.yaml:3:8: bad: RuntimeError: broke"
@@ -232,7 +232,7 @@ def test_a_failing_node_is_named_with_its_cause_and_its_place() -> None:
 def test_a_failure_loses_no_result_that_is_done(tmp_path: Path) -> None:
     session, text = Session(), toys.Text(text="x")
     saved = toys.Write(text=text, path=tmp_path / "a.txt")
-    with pytest.raises(NodeFailed, match="fail"):
+    with pytest.raises(NodeFailedError, match="fail"):
         run(saved, toys.Fail(a=toys.Number(value=3)), session=session)
     assert (tmp_path / "a.txt").read_text() == "x"
     toys.ran.clear()
@@ -241,17 +241,19 @@ def test_a_failure_loses_no_result_that_is_done(tmp_path: Path) -> None:
 
 def test_a_node_that_breaks_its_promise_fails_by_name() -> None:
     for store in (None, Store()):
-        with pytest.raises(NodeFailed, match=r"wrong: run returned the text .* wanted a whole"):
+        with pytest.raises(
+            NodeFailedError, match=r"wrong: run returned the text .* wanted a whole"
+        ):
             run(toys.Wrong(), session=Session(store=store))
 
 
 def test_problems_come_out_before_anything_runs(tmp_path: Path) -> None:
     bad = toys.Read(path=tmp_path / "none.txt")
-    with pytest.raises(InvalidWorkflow, match=r"read\.path"):
+    with pytest.raises(InvalidWorkflowError, match=r"read\.path"):
         run(toys.Number(), bad, session=Session())
-    with pytest.raises(InvalidWorkflow, match=r"read\.path"):
+    with pytest.raises(InvalidWorkflowError, match=r"read\.path"):
         plan(bad)
-    with pytest.raises(InvalidWorkflow, match=r"read\.path"):
+    with pytest.raises(InvalidWorkflowError, match=r"read\.path"):
         Session().plan(Graph.of(bad))
     assert toys.ran == []
 
@@ -369,7 +371,7 @@ def test_a_failing_light_node_stops_the_model_node_at_its_next_step(
             steps.append(event.step)
 
     dream = toys.Dream(checkpoint=dreams, steps=10**9, opens="dreaming")  # type: ignore[arg-type]
-    with pytest.raises(NodeFailed, match="doomed: ValueError: no"):
+    with pytest.raises(NodeFailedError, match="doomed: ValueError: no"):
         run(dream, Doomed(), session=session, on_event=listen)
     assert all(not each.leases for each in session.models.loaded())
 
@@ -403,7 +405,7 @@ def test_whatever_ends_a_light_thread_ends_the_run(
             raise error
 
     dream = toys.Dream(checkpoint=dreams, steps=10**9, opens="dreaming")  # type: ignore[arg-type]
-    with pytest.raises((type(error), NodeFailed)):
+    with pytest.raises((type(error), NodeFailedError)):
         run(dream, Exits(), session=session)
 
 
@@ -417,14 +419,16 @@ def test_a_listener_that_raises_ends_the_run_and_hangs_nobody(
             raise BrokenPipeError("nobody reads")
 
     dream = toys.Dream(prompt=toys.Text(text="x"), checkpoint=dreams)  # type: ignore[arg-type]
-    with pytest.raises((BrokenPipeError, NodeFailed)):
+    with pytest.raises((BrokenPipeError, NodeFailedError)):
         run(dream, toys.Halve(a=toys.Number(value=1)), session=session, on_event=listen)
 
 
 def test_a_failed_load_names_the_node_and_pins_nothing(dreams: str) -> None:
     loader = fake_checkpoints.Loader(failing={f"{dreams}/vae"})
     session = Session(device="cpu", models=ModelCache(loader))
-    with pytest.raises(NodeFailed, match=r"dream: .*vae: cannot be loaded \(OSError: the file is"):
+    with pytest.raises(
+        NodeFailedError, match=r"dream: .*vae: cannot be loaded \(OSError: the file is"
+    ):
         run(toys.Dream(checkpoint=dreams), session=session)  # type: ignore[arg-type]
     assert all(not each.leases for each in session.models.loaded())
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sdgraph.errors import InvalidNode, NodeDefinitionError, Problem
+from sdgraph.errors import InvalidNodeError, NodeDefinitionError, Problem
 from sdgraph.graph import In, Node, ancestry
 from sdgraph.values import Image
 from tests.support import toys
@@ -179,9 +179,9 @@ def test_lists_and_tuples_are_taken_alike_for_either() -> None:
     node = loose(rows=((1,),), corner=[3, 4], points=[[1, 2], (3, 4)])
     assert node == Grid(rows=[[1]], corner=(3, 4), points=[(1, 2), (3, 4)])
     assert node.corner == (3, 4) and node.points == ((1, 2), (3, 4))
-    with pytest.raises(InvalidNode):
+    with pytest.raises(InvalidNodeError):
         loose(corner=[1, 2, 3])
-    with pytest.raises(InvalidNode):
+    with pytest.raises(InvalidNodeError):
         loose(points=[[1, "2"]])
 
 
@@ -206,9 +206,9 @@ def test_a_changed_copy_is_validated_and_has_its_own_identity() -> None:
     changed = node.model_copy(update={"offset": 6})
     assert changed == toys.Add(a=1, offset=6) and changed.identity != node.identity
     assert node.offset == 5 and node.model_copy() is node
-    with pytest.raises(InvalidNode, match=r"Add\.offset"):
+    with pytest.raises(InvalidNodeError, match=r"Add\.offset"):
         node.model_copy(update={"offset": 5000})
-    with pytest.raises(InvalidNode, match=r"Add\.nope"):
+    with pytest.raises(InvalidNodeError, match=r"Add\.nope"):
         node.but(nope=1)
     old: Any = node
     assert old.copy(update={"offset": 6}) == changed
@@ -296,7 +296,7 @@ WRONG: list[tuple[Any, dict[str, Any], str, str, str, str]] = [
 def test_a_wrong_field_is_told_with_found_wanted_and_fix(
     cls: Any, fields: dict[str, Any], subject: str, found: str, wanted: str, fix: str
 ) -> None:
-    with pytest.raises(InvalidNode) as caught:
+    with pytest.raises(InvalidNodeError) as caught:
         cls(**fields)
     told = Problem(f"{cls.__name__}.{subject}", found, wanted, fix)
     assert caught.value.problems == (told,)
@@ -304,7 +304,7 @@ def test_a_wrong_field_is_told_with_found_wanted_and_fix(
 
 def test_every_wrong_field_of_a_node_is_told_at_once() -> None:
     loose: Any = toys.Add
-    with pytest.raises(InvalidNode) as caught:
+    with pytest.raises(InvalidNodeError) as caught:
         loose(b="x", offset=1.5, c=1)
     subjects = {problem.subject for problem in caught.value.problems}
     assert subjects == {"Add.a", "Add.b", "Add.offset", "Add.c"}
@@ -315,7 +315,7 @@ def test_an_int_will_do_for_a_float_but_nothing_else_is_converted() -> None:
     assert toys.Scale(number=toys.Number(value=1)).wires
     loose: Any = toys.Scale
     for wrong in (True, "1", np.float64(1), toys.Flag()):
-        with pytest.raises(InvalidNode):
+        with pytest.raises(InvalidNodeError):
             loose(number=wrong)
 
 

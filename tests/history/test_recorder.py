@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sdgraph.errors import NodeFailed
+from sdgraph.errors import NodeFailedError
 from sdgraph.execution import Session
 from sdgraph.graph import Graph, Node
 from sdgraph.history import history, past_run, recorder, recording, timeline
-from sdgraph.history.reader import NoSuchRun
+from sdgraph.history.reader import RunNotFoundError
 from sdgraph.history.redaction import redacted
 from tests.support import cli_nodes, toys
 
@@ -58,7 +58,7 @@ def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None
 
 
 def test_a_failure_is_told_and_what_was_refused_leaves_nothing(runs: Path) -> None:
-    with pytest.raises(NodeFailed):
+    with pytest.raises(NodeFailedError):
         recorded(cli_nodes.ToyBoom(image=SQUARE))
     (run,) = history()
     assert run.status == "failed"
@@ -147,16 +147,16 @@ def test_many_steps_are_thinned_to_a_hundred(runs: Path) -> None:
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(runs: Path) -> None:
-    with pytest.raises(NoSuchRun, match="no runs at all"):
+    with pytest.raises(RunNotFoundError, match="no runs at all"):
         past_run("last")
     recorded(SQUARE, name="one")
     recorded(SQUARE, name="two")
     newest, oldest = history()
     assert past_run("last").id == newest.id
     assert past_run(oldest.id).workflow == "one"
-    with pytest.raises(NoSuchRun, match="2 runs"):
+    with pytest.raises(RunNotFoundError, match="2 runs"):
         past_run("20")
-    with pytest.raises(NoSuchRun, match="no run of that id"):
+    with pytest.raises(RunNotFoundError, match="no run of that id"):
         past_run("x")
 
 
@@ -176,7 +176,7 @@ def test_a_record_cut_off_anywhere_is_still_listed_and_drawn(runs: Path) -> None
 
 
 def test_pages_are_whole_and_their_text_is_escaped(runs: Path) -> None:
-    with pytest.raises(NodeFailed):
+    with pytest.raises(NodeFailedError):
         recorded(toys.Fail(message="<script>&\x1b"), name="<b>&\"'")
     (run,) = history()
     svg = ElementTree.fromstring(timeline.as_svg(run))
@@ -232,7 +232,7 @@ def test_no_secret_is_written_down(
     runs: Path, monkeypatch: pytest.MonkeyPatch, text: str, secret: str
 ) -> None:
     monkeypatch.setenv("MY_SERVICE_TOKEN", "my-own-secret!")
-    with pytest.raises(NodeFailed):
+    with pytest.raises(NodeFailedError):
         recorded(toys.Fail(message=text))
     for path in history()[0].folder.iterdir():
         assert secret not in path.read_text()

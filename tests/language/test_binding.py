@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sdgraph.errors import InvalidWorkflow
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.graph import Graph, installed
 from sdgraph.language import load_workflow, subworkflow, workflow_from_yaml
 from tests.support import toys
@@ -37,7 +37,7 @@ def graph(folder: Path, text: str, file: str = "outer.yaml", **inputs: Any) -> G
 
 
 def wrong(folder: Path, text: str, **inputs: Any) -> list[str]:
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         graph(folder, text, **inputs)
     return [f"{p.subject}: {p.found} / {p.wanted}" for p in caught.value.problems]
 
@@ -126,7 +126,7 @@ nodes:
 
 def test_problems_stand_in_the_file_they_are_in(folder: Path) -> None:
     (folder / "inner.yaml").write_text("nodes:\n  n: {type: Number, value: x}\n")
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         graph(folder, "nodes:\n  s: {type: Workflow, path: inner.yaml, none: 1}\n")
     places = [(Path(p.at.file).name, p.at.line, p.at.column) for p in caught.value.problems if p.at]
     assert places == [("inner.yaml", 2, 28), ("outer.yaml", 2, 41)]
@@ -140,7 +140,7 @@ def test_files_in_a_circle_are_told(folder: Path) -> None:
         (folder / "a.yaml").read_text(),
     )
     assert told == ["s/s/s.path: outer.yaml → b.yaml → a.yaml → b.yaml / no workflow inside itself"]
-    with pytest.raises(InvalidWorkflow, match=r"a\.yaml → b\.yaml → a\.yaml"):
+    with pytest.raises(InvalidWorkflowError, match=r"a\.yaml → b\.yaml → a\.yaml"):
         load_workflow(folder / "a.yaml", registry=toys.REGISTRY).graph()
 
 
@@ -195,7 +195,7 @@ def test_equal_nodes_under_two_names_are_one(folder: Path) -> None:
 def test_a_checkpoint_that_is_a_path_is_relative_to_its_file(folder: Path) -> None:
     text = "nodes: {d: {type: Dream, checkpoint: {source: ./model, dtype: float16}}}"
     workflow = load_workflow(_written(folder, text), registry=toys.REGISTRY)
-    with pytest.raises(InvalidWorkflow, match=str(folder / "model")):
+    with pytest.raises(InvalidWorkflowError, match=str(folder / "model")):
         workflow.graph()
 
 

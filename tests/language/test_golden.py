@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph.errors import InvalidWorkflow
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.language import load_workflow
 from tests.support import toys
 
@@ -19,7 +19,7 @@ def test_a_wrong_workflow_says_all_that_is_wrong(
     case: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(FOLDER)
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         load_workflow(f"{case}.yaml", registry=toys.REGISTRY).graph()
     said = str(caught.value).replace(f"{FOLDER}/", "") + "\n"
     golden = FOLDER / f"{case}.txt"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sdgraph.cli.node_docs import node_doc
-from sdgraph.errors import InvalidWorkflow
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.graph import Registry, installed
 from sdgraph.language import node_schema, shipped, workflow_from_yaml, workflow_schema
 from tests.support import cli_nodes
@@ -82,7 +82,7 @@ def validator() -> Any:
 def engine_takes(text: str) -> bool:
     try:
         return not workflow_from_yaml(text, registry=TOYS).problems()
-    except InvalidWorkflow:
+    except InvalidWorkflowError:
         return False
 
 

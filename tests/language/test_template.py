@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph.errors import InvalidWorkflow
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.language import Reference, Spec, rebased, reference, workflow_from_yaml
 from sdgraph.language.template import escaped, place_in, reading_order, unescaped, value_at
 from tests.support import toys
@@ -132,7 +132,7 @@ def test_a_workflow_without_a_name_is_named_after_its_file() -> None:
 
 @pytest.mark.parametrize("output", ["n", "$m", "$inputs.n", "3", "[$n]"])
 def test_an_output_must_name_a_node(output: str) -> None:
-    with pytest.raises(InvalidWorkflow, match="output"):
+    with pytest.raises(InvalidWorkflowError, match="output"):
         workflow_from_yaml(
             f"nodes: {{n: {{type: Number}}}}\noutput: {output}", registry=toys.REGISTRY
         )

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph.errors import InvalidWorkflow
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.execution import Session, run
 from sdgraph.graph import Graph, Node
 from sdgraph.language import Workflow, load_workflow, to_yaml, workflow_from_yaml
@@ -129,7 +129,7 @@ def test_checkpoints_paths_and_numbers_are_written_as_yaml_reads_them(tmp_path: 
 
 def test_a_literal_picture_cannot_be_written() -> None:
     picture = Image(np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(InvalidWorkflow, match=r"edges\.image\n  found:  an Image"):
+    with pytest.raises(InvalidWorkflowError, match=r"edges\.image\n  found:  an Image"):
         to_yaml(toys.Edges(image=picture))
 
 
@@ -144,21 +144,21 @@ def test_a_field_can_be_replaced(tmp_path: Path) -> None:
     workflow = read("nodes: {n: {type: Number, value: 1}}")
     assert workflow.with_fields({"n.value": 5}).graph().targets == (toys.Number(value=5),)
     assert workflow.graph().targets == (toys.Number(value=1),)
-    with pytest.raises(InvalidWorkflow, match="did you mean 'n'"):
+    with pytest.raises(InvalidWorkflowError, match="did you mean 'n'"):
         workflow.with_fields({"N.value": 1, "n": 2})
 
 
 def test_only_the_named_nodes_are_targets() -> None:
     workflow = read("nodes: {a: {type: Number}, b: {type: Halve, a: $a}, c: {type: Flag}}")
     assert workflow.graph(only=["a"]).nodes == (toys.Number(),)
-    with pytest.raises(InvalidWorkflow, match="a node of this workflow: a, b, c"):
+    with pytest.raises(InvalidWorkflowError, match="a node of this workflow: a, b, c"):
         workflow.graph(only=["d"])
 
 
 def test_open_inputs_are_no_problem_until_a_graph_is_wanted() -> None:
     text = "inputs: {n: {type: int}}\nnodes: {a: {type: Number, value: $inputs.n}}"
     assert read(text).problems() == []
-    with pytest.raises(InvalidWorkflow, match=r"inputs\.n"):
+    with pytest.raises(InvalidWorkflowError, match=r"inputs\.n"):
         read(text).graph()
     assert read(text).graph(n=2).targets == (toys.Number(value=2),)
     assert run(read(text), session=Session(), n=2) == {"a": 2}
@@ -180,7 +180,7 @@ def test_an_open_input_still_shows_a_wrong_wire() -> None:
 )
 def test_a_wrong_input_is_told_once(given: dict[str, Any], told: str) -> None:
     workflow = read("inputs: {seed: 3}\nnodes: {a: {type: Number, value: $inputs.seed}}")
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         workflow.graph(**given)
     said = str(caught.value).removeprefix("inputs.")
     assert said.replace("\n ", ";").replace(":  ", ":") == told
@@ -193,13 +193,13 @@ def test_a_node_may_be_given_for_an_input_that_a_port_reads() -> None:
 
 def test_an_input_for_which_no_loader_is_installed_is_told() -> None:
     text = "inputs: {p: {type: Image, default: a.png}}\nnodes: {e: {type: Edges, image: $inputs.p}}"
-    with pytest.raises(InvalidWorkflow, match="wanted: the node type LoadImage"):
+    with pytest.raises(InvalidWorkflowError, match="wanted: the node type LoadImage"):
         read(text).graph()
 
 
 def test_a_missing_workflow_suggests_a_shipped_one() -> None:
     for wrong, right in (("inpant", "inpaint"), ("reference/inpant", "reference/inpaint")):
-        with pytest.raises(InvalidWorkflow, match=f"did you mean '{right}'"):
+        with pytest.raises(InvalidWorkflowError, match=f"did you mean '{right}'"):
             load_workflow(wrong)
 
 

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph.errors import InvalidWorkflow, Mark
+from sdgraph.errors import InvalidWorkflowError, Mark
 from sdgraph.language import yaml_document
 from sdgraph.language.yaml_document import parse, read
 from tests.support.strategies import plain
@@ -79,13 +79,13 @@ def test_it_is_safe_load_wherever_that_succeeds_and_nothing_else_where_it_fails(
     try:
         wanted = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError):
-        wanted = InvalidWorkflow
+        wanted = InvalidWorkflowError
     try:
         found = parse(text).data
-    except InvalidWorkflow as error:
+    except InvalidWorkflowError as error:
         assert error.problems and all(problem.at for problem in error.problems)
         return  # stricter than safe_load: tags, second documents, keys that are no text
-    if wanted is not InvalidWorkflow:
+    if wanted is not InvalidWorkflowError:
         assert _as_text_keys(wanted) == found
 
 
@@ -201,7 +201,7 @@ def test_what_is_not_plain_is_refused_at_its_place(
     text: str, subject: str, place: tuple[int, int]
 ) -> None:
     began = time.process_time()
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         parse(text, "f.yaml")
     assert time.process_time() - began < 5  # an alias bomb would take minutes
     problem = caught.value.problems[0]
@@ -210,7 +210,7 @@ def test_what_is_not_plain_is_refused_at_its_place(
 
 
 def test_every_duplicate_key_and_tag_is_told_at_once() -> None:
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         parse("a: 1\na: 2\nb: !x 1\nc: {d: 1, d: 2}\n")
     assert [problem.subject for problem in caught.value.problems] == ["a", "tag", "d"]
 
@@ -218,7 +218,7 @@ def test_every_duplicate_key_and_tag_is_told_at_once() -> None:
 def test_bytes_that_are_no_utf8_are_refused_at_their_place(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes("a: 1\nb: größe".encode("latin-1"))
-    with pytest.raises(InvalidWorkflow, match="0xf6") as caught:
+    with pytest.raises(InvalidWorkflowError, match="0xf6") as caught:
         read(path)
     assert caught.value.problems[0].at == Mark(str(path), 2, 6)
 
@@ -228,13 +228,13 @@ def test_a_file_too_large_is_refused_unread(
 ) -> None:
     (path := tmp_path / "big.yaml").write_text("a: 1234567890")
     monkeypatch.setattr(yaml_document, "MAX_BYTES", 5)
-    with pytest.raises(InvalidWorkflow, match="13 bytes"):
+    with pytest.raises(InvalidWorkflowError, match="13 bytes"):
         read(path)
 
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "portrait.yaml").write_text("")
-    with pytest.raises(InvalidWorkflow, match=r"did you mean 'portrait\.yaml'"):
+    with pytest.raises(InvalidWorkflowError, match=r"did you mean 'portrait\.yaml'"):
         read(tmp_path / "portrat.yaml")
-    with pytest.raises(InvalidWorkflow, match="a folder"):
+    with pytest.raises(InvalidWorkflowError, match="a folder"):
         read(tmp_path)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph import events
-from sdgraph.errors import NodeFailed, ValueRefused
+from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.execution import Plan, Session
 from sdgraph.graph import Graph, Node
 from sdgraph.memory import Budgets, Move
@@ -173,7 +173,7 @@ def test_a_run_that_strays_from_its_plan_keeps_the_budget(family: list[str], see
 def test_a_component_above_a_budget_is_refused_before_anything_runs(family: list[str]) -> None:
     session = session_on("cpu", None, 4)
     target = toys.Dream(checkpoint=family[0], prompt=toys.Text(text="a"))  # type: ignore[arg-type]
-    with pytest.raises(ValueRefused, match="a budget of 4 bytes on the host"):
+    with pytest.raises(InvalidValueError, match="a budget of 4 bytes on the host"):
         session.run(Graph.of(target))
     assert toys.ran == []
 
@@ -181,7 +181,7 @@ def test_a_component_above_a_budget_is_refused_before_anything_runs(family: list
 def test_a_late_checkpoint_above_a_budget_is_a_clear_error(family: list[str]) -> None:
     session = session_on("cpu", None, 4)
     target = toys.Dream(checkpoint=toys.Train(source=family[0]))
-    with pytest.raises(NodeFailed, match="a budget of 4 bytes on the host"):
+    with pytest.raises(NodeFailedError, match="a budget of 4 bytes on the host"):
         session.run(Graph.of(target))
     assert session.models.loaded() == ()
 

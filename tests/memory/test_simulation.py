@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.memory import Budgets, Held, Tier
 from sdgraph.memory.eviction import (
     cheapest,
@@ -127,14 +127,14 @@ def test_what_cannot_be_done_is_known_before_and_what_would_do(
             assert short[tier].smallest == least_for(workload, tier)
             assert short[tier].step in {step.name for step in workload.steps}
     if short:
-        with pytest.raises(ValueRefused, match="at least"):
+        with pytest.raises(InvalidValueError, match="at least"):
             simulate(tried, authored(tried), soonest_kept)
     enough = {tier: each.smallest for tier, each in short.items()}
     smallest = Budgets(enough.get(ACCELERATOR, accelerator), enough.get(HOST, host))
     check(replace(workload, budgets=smallest))
     for tier in enough:
         name = tier.value
-        with pytest.raises(ValueRefused):
+        with pytest.raises(InvalidValueError):
             check(replace(workload, budgets=replace(smallest, **{name: enough[tier] - 1})))
 
 
@@ -227,17 +227,17 @@ def test_the_cheapest_set_is_the_cheapest_of_all(parts: list[tuple[int, int]], a
 @pytest.mark.parametrize("gone", [NONE, Eviction(2, 0), Eviction(0, 1), Eviction(4, 0)])
 def test_a_policy_that_frees_too_little_or_what_must_stay_is_refused(gone: Eviction) -> None:
     workload = one_after_another([4, 4, 4], [[0], [1], [0]], Budgets(4, 3))
-    with pytest.raises(ValueRefused, match="of what may leave"):
+    with pytest.raises(InvalidValueError, match="of what may leave"):
         simulate(workload, (0, 1, 2), lambda shortage: gone)
 
 
 def test_what_names_nothing_or_starts_nowhere_is_refused() -> None:
     part, on_host = Component("unet", 4, 4), Component("text", 4, 4, HOST)
-    with pytest.raises(ValueRefused, match=r"names components \[1\], and there are 1"):
+    with pytest.raises(InvalidValueError, match=r"names components \[1\], and there are 1"):
         Workload([part], [Need("a", (1,))])
-    with pytest.raises(ValueRefused, match=r"names steps \[3\], and there are 1"):
+    with pytest.raises(InvalidValueError, match=r"names steps \[3\], and there are 1"):
         Workload([part], [Need("a", after=(3,))])
-    with pytest.raises(ValueRefused, match="unet: held on the host"):
+    with pytest.raises(InvalidValueError, match="unet: held on the host"):
         Workload([part], [], start={0: Held(HOST, pinned=True)})
-    with pytest.raises(ValueRefused, match="text: held on the accelerator"):
+    with pytest.raises(InvalidValueError, match="text: held on the accelerator"):
         Workload([on_host], [], start={0: Held(ACCELERATOR)})

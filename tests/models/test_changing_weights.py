@@ -9,7 +9,7 @@ import pytest
 
 from sdgraph import events, plan, run
 from sdgraph.cli import main
-from sdgraph.errors import CheckpointError, InvalidWorkflow, NodeFailed
+from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
 from sdgraph.execution import Session
 from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache, shipped
@@ -43,7 +43,7 @@ def test_a_file_that_changes_between_plan_and_load_stops_the_run(
 
     loader = fake_checkpoints.Loader()
     session = Session(device="cpu", models=ModelCache(loader))
-    with pytest.raises(NodeFailed) as caught:
+    with pytest.raises(NodeFailedError) as caught:
         run(dream(model), session=session, on_event=meddle)
     assert isinstance(caught.value.__cause__, CheckpointError)
     problem = caught.value.__cause__.problem
@@ -80,7 +80,7 @@ def test_a_file_cut_short_is_refused_when_it_is_planned(model: Path) -> None:
     path = model / "vae" / fake_checkpoints.WEIGHTS
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         plan(dream(model))
     (problem,) = caught.value.problems
     assert problem.subject == "dream.checkpoint"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import events, run
-from sdgraph.errors import NodeFailed, ValueRefused
+from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.execution import Session
 from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache, Part
@@ -69,7 +69,7 @@ def test_other_work_of_the_run_stays_and_goes_on(
 
     # What is leased elsewhere stays as it is, too.
     with cache.lease({"unet": Part(good, "unet")}, "cpu", "float32") as leased:
-        with pytest.raises(NodeFailed) as caught:
+        with pytest.raises(NodeFailedError) as caught:
             run(saved, failing, session=session, on_event=listen)
         assert caught.value.node == "dream_2" and f"{bad.source}/{part}" in caught.value.message
         here = {each.name: each for each in cache.loaded()}
@@ -100,7 +100,7 @@ def test_a_budget_too_small_is_told_before_anything_is_loaded_or_dropped(
     before = [each.key for each in cache.loaded()]
     for budget in (0, 1, smallest - 1):
         cache.budgets = Budgets(host=budget)
-        with pytest.raises(ValueRefused, match=f"at least {smallest} bytes") as caught:
+        with pytest.raises(InvalidValueError, match=f"at least {smallest} bytes") as caught:
             run(both, session=session)
         assert f"a budget of {budget} bytes on the host" in str(caught.value)
         assert [each.key for each in cache.loaded()] == before and len(loader.loaded) == 2

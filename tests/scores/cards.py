@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from sdgraph import Checkpoint, Node, load_workflow
-from sdgraph.errors import Problem, ValueRefused
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.models import shipped
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.procedure import Training
@@ -156,7 +156,7 @@ Apache-2.0, as the LICENSE of sdgraph.
 def card(name: str, rows: Iterable[Row]) -> str:
     """The card of a shipped checkpoint, with those of the rows that are its own.
 
-    Raises ValueRefused where such a row is of other weights than those that ship.
+    Raises InvalidValueError where such a row is of other weights than those that ship.
     """
     own = [row for row in rows if row.checkpoint == name]
     source = Checkpoint(f"tiny/{name}")
@@ -168,7 +168,7 @@ def card(name: str, rows: Iterable[Row]) -> str:
             f"of those that ship, {shipping}",
             "score it again: python -m tests.scores",
         )
-        raise ValueRefused(str(problem))
+        raise InvalidValueError(str(problem))
     facts, folder = FACTS[name], shipped.folder(source.source)
     kept = f"\n{facts.kept}\n" if facts.kept else ""
     return _TEMPLATE.format(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, load_workflow
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.models import shipped
 from sdgraph.nodes.training.procedure import Training
 
@@ -67,7 +67,7 @@ def test_every_card_can_be_filled(name: str) -> None:
 
 
 def test_scores_of_other_weights_are_refused(rows: list[Row]) -> None:
-    with pytest.raises(ValueRefused, match=r"found: .*0123(.|\n)*score it again"):
+    with pytest.raises(InvalidValueError, match=r"found: .*0123(.|\n)*score it again"):
         card(NAME, [replace(rows[0], weights="0123")])
 
 

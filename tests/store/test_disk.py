@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph.store import Lost, Shelf, Store, disk, serialization
+from sdgraph.store import LostRecordError, Shelf, Store, disk, serialization
 from sdgraph.values import Checkpoint, Image, content_of
 from tests.support import fake_checkpoints
 
@@ -72,7 +72,7 @@ def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> No
     }
     path.unlink() if damage == "gone" else path.write_bytes(made[damage])
     assert planned is not None
-    with pytest.raises(Lost):
+    with pytest.raises(LostRecordError):
         _ = planned.value
     assert not path.exists() and len(here.troubles) == 1
     assert "made again" in here.troubles[0] and path.name in here.troubles[0]
@@ -216,7 +216,7 @@ def test_a_record_that_cannot_be_removed_is_passed_over(
     monkeypatch.setattr(disk, "_remove", lambda _: False)
     found = here.get(key(1))
     assert found is not None
-    with pytest.raises(Lost):
+    with pytest.raises(LostRecordError):
         _ = found.value
     assert path.exists() and here.get(key(1)) is None  # or a run would be planned with it for ever
 
@@ -248,7 +248,7 @@ def test_processes_that_write_one_key_never_show_half_of_it(tmp_path: Path) -> N
             data = serialization.read_value  # by header and value of one moment
             try:
                 seen.add(data(here.place(bytes(16)), found.content).content)
-            except serialization.Damaged as error:
+            except serialization.DamagedRecordError as error:
                 assert "checksum" in str(error)  # the other's was put in its place meanwhile
     assert [each.wait() for each in writers] == [0, 0] and seen and not here.troubles
 

@@ -12,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph.store import serialization
-from sdgraph.store.serialization import Damaged, Header, Newer, Unkept
+from sdgraph.store.serialization import (
+    DamagedRecordError,
+    Header,
+    NewerRecordError,
+    NotSerializableError,
+)
 from sdgraph.values import (
     ArrayValue,
     Checkpoint,
@@ -148,7 +153,7 @@ class Stranger(Image):
 
 @pytest.mark.parametrize("value", [Stranger(np.zeros((2, 2, 3), np.uint8)), object(), {1, 2}])
 def test_what_no_file_can_hold_is_refused(value: Any) -> None:
-    with pytest.raises(Unkept):
+    with pytest.raises(NotSerializableError):
         serialization.to_bytes(value, Header("", "", 0))
 
 
@@ -170,10 +175,10 @@ def test_a_record_cut_off_anywhere_is_damaged(tmp_path: Path, flat: bool) -> Non
     whole = path.read_bytes()
     for end in (0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:end])
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedRecordError):
             serialization.read_header(path)
     path.write_bytes(whole + b"\0")
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedRecordError):
         serialization.read_header(path)
 
 
@@ -189,7 +194,7 @@ def test_no_byte_can_be_flipped_unseen(
     path.write_bytes(whole)
     try:
         back = serialization.read_value(path, content_of(value))
-    except (Damaged, Newer):
+    except (DamagedRecordError, NewerRecordError):
         return
     # What it says of the node or the seconds may differ; the value cannot.
     assert content_of(back) == content_of(value) and type(back) is type(value)
@@ -201,9 +206,9 @@ def test_a_record_of_a_newer_version_says_so(
     monkeypatch.setattr(serialization, "VERSION", 2)
     path = written(tmp_path, "new")
     monkeypatch.undo()
-    with pytest.raises(Newer):
+    with pytest.raises(NewerRecordError):
         serialization.read_header(path)
-    with pytest.raises(Newer):
+    with pytest.raises(NewerRecordError):
         serialization.read_value(path, content_of("new"))
 
 
@@ -223,10 +228,10 @@ def test_a_header_of_another_shape_is_damaged(tmp_path: Path, told: Any) -> None
 
     path = tmp_path / "record"
     path.write_bytes(save({}, {"sdgraph_result": "1", "record": json.dumps(told)}))
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedRecordError):
         serialization.read_header(path)
     path.write_bytes(save({}, {"format": "pt"}))
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedRecordError):
         serialization.read_header(path)
 
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdgraph.errors import InvalidWorkflow
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.language import Input
 from sdgraph.language.inputs import TYPES
 from sdgraph.sweep.axis_syntax import Several, read
@@ -27,7 +27,7 @@ def several(kind: str, text: str) -> tuple[Any, ...]:
 
 
 def refusal(kind: str, text: str) -> str:
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         read(Input("it", kind), text)
     (problem,) = caught.value.problems
     assert problem.subject == "inputs.it"
@@ -99,7 +99,7 @@ def test_items_are_read_as_the_input_declares_and_not_as_yaml_guesses() -> None:
 def test_any_text_is_a_value_or_a_clear_error(kind: str, text: str) -> None:
     try:
         found = read(Input("it", kind), text)
-    except InvalidWorkflow as error:
+    except InvalidWorkflowError as error:
         assert all(problem.found and problem.wanted for problem in error.problems)
     else:
         assert not isinstance(found, Several) or found.values

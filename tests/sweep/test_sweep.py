@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph import Node, NodeFailed, Session, events, run_many
-from sdgraph.errors import InvalidWorkflow
+from sdgraph import Node, NodeFailedError, Session, events, run_many
+from sdgraph.errors import InvalidWorkflowError
 from sdgraph.execution.plan import plan
 from sdgraph.graph import Graph, In, Registry
 from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
@@ -53,7 +53,7 @@ def writing(path: str, folder: Path | str = "/nowhere") -> Workflow:
 
 
 def problems(workflow: Workflow, axes: dict[str, Any], **how: Any) -> str:
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         apart(workflow, variants({}, axes, **how))
     return str(caught.value)
 
@@ -251,7 +251,7 @@ def test_files_that_are_there_are_written_over_only_when_told(tmp_path: Path) ->
     refuse_existing(sweep)
     for number in range(5):
         (tmp_path / f"t_seed-000{number}.txt").touch()
-    with pytest.raises(InvalidWorkflow, match=r"5 of 6 files .*_seed-0000.*and 2 more"):
+    with pytest.raises(InvalidWorkflowError, match=r"5 of 6 files .*_seed-0000.*and 2 more"):
         refuse_existing(sweep)
 
 
@@ -314,7 +314,7 @@ def test_run_many_writes_over_nothing_unless_told(tmp_path: Path) -> None:
     workflow, session = writing("t.txt", tmp_path), Session(store=None)
     run_many(workflow, session=session, seed=[1, 2])
     (tmp_path / "t_seed-0001.txt").write_text("mine")
-    with pytest.raises(InvalidWorkflow, match="2 of 2 files there already"):
+    with pytest.raises(InvalidWorkflowError, match="2 of 2 files there already"):
         run_many(workflow, session=session, seed=[1, 2])
     assert (tmp_path / "t_seed-0001.txt").read_text() == "mine"
     records = run_many(workflow, session=session, overwrite=True, seed=[1, 2])
@@ -327,7 +327,7 @@ def test_run_many_writes_over_nothing_unless_told(tmp_path: Path) -> None:
 
 def test_a_variant_that_fails_is_named() -> None:
     flow = "inputs: {word: a}\nnodes: {fail: {type: Fail, message: $inputs.word}}"
-    with pytest.raises(NodeFailed, match=re.escape("fail[word=b]")) as caught:
+    with pytest.raises(NodeFailedError, match=re.escape("fail[word=b]")) as caught:
         run_many(read(flow), session=Session(store=None), word=["b", "c"])
     assert caught.value.node == "fail[word=b]"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.values import Checkpoint, Lora
 
 
@@ -37,7 +37,7 @@ def test_a_checkpoint_is_read_from_a_name_or_a_mapping_and_written_back() -> Non
     ],
 )
 def test_a_wrong_checkpoint_is_refused(data: object, words: str) -> None:
-    with pytest.raises(ValueRefused, match=words):
+    with pytest.raises(InvalidValueError, match=words):
         Checkpoint.parse(data)
 
 
@@ -66,5 +66,5 @@ def test_an_adapter_is_read_from_a_name_or_a_mapping_and_written_back() -> None:
     ],
 )
 def test_a_wrong_adapter_is_refused(data: object, words: str) -> None:
-    with pytest.raises(ValueRefused, match=words):
+    with pytest.raises(InvalidValueError, match=words):
         Lora.parse(data)

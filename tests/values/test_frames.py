@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.values import Series, content_of, once_for_each, size_of
 
 Told = list[tuple[int, int]]
@@ -42,7 +42,7 @@ def test_series_go_side_by_side_also_in_a_list() -> None:
 
 @pytest.mark.parametrize("second", [Series("abc", 5), (Series("ab", 5), Series("abc", 5))])
 def test_series_of_two_lengths_are_refused(second: Any) -> None:
-    with pytest.raises(ValueRefused, match=r"2 frames in a and .*3 frames in b"):
+    with pytest.raises(InvalidValueError, match=r"2 frames in a and .*3 frames in b"):
         once_for_each(lambda a, b: a, progress([]), {"a": Series("ab", 5), "b": second})
 
 
@@ -61,10 +61,10 @@ def test_steps_in_a_frame_are_told_as_steps_of_all_frames() -> None:
 def test_what_a_frame_shows_wrong_is_told_with_its_number() -> None:
     def run(a: int) -> int:
         if a == 3:
-            raise ValueRefused("three is no picture")
+            raise InvalidValueError("three is no picture")
         return a
 
-    with pytest.raises(ValueRefused, match="in frame 2: three is no picture"):
+    with pytest.raises(InvalidValueError, match="in frame 2: three is no picture"):
         once_for_each(run, progress([]), {"a": Series((1, 2, 3), 5)})
 
 

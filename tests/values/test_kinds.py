@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.values import (
     Checkpoint,
     ControlMap,
@@ -135,7 +135,7 @@ def test_sixteen_bits_become_eight_by_dividing_by_257() -> None:
 
 @pytest.mark.parametrize("number", [-1.0, 256.0, float("nan"), float("inf")])
 def test_numbers_beyond_a_picture_are_refused(number: float) -> None:
-    with pytest.raises(ValueRefused, match=r"wanted: numbers 0\.\.255"):
+    with pytest.raises(InvalidValueError, match=r"wanted: numbers 0\.\.255"):
         Image.from_pil(PIL.Image.fromarray(np.full((2, 2), number, np.float32)))
 
 
@@ -161,7 +161,7 @@ def test_numbers_beyond_a_picture_are_refused(number: float) -> None:
     ],
 )
 def test_a_refusal_says_what_was_found_and_wanted(make: Callable[[], Value], words: str) -> None:
-    with pytest.raises(ValueRefused, match=words) as caught:
+    with pytest.raises(InvalidValueError, match=words) as caught:
         make()
     assert all(word in str(caught.value) for word in ("found:", "wanted:", "fix:"))
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.values import DepthMap, EdgeMap, Image, content_of, size_of
 from tests.support.small_images import photo
 
@@ -78,7 +78,7 @@ def test_content_of_a_value_is_its_own() -> None:
 
 @pytest.mark.parametrize("wrong", [object(), {1}, Image, np.zeros(3), 1j, float("nan"), [object()]])
 def test_content_of_anything_else_is_refused(wrong: object) -> None:
-    with pytest.raises(ValueRefused, match=r"content_of\n  found: .*\n  wanted: "):
+    with pytest.raises(InvalidValueError, match=r"content_of\n  found: .*\n  wanted: "):
         content_of(wrong)
 
 

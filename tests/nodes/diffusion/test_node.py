@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph import Checkpoint, InvalidNode, Node, NodeFailed, Session, run
+from sdgraph import Checkpoint, InvalidNodeError, Node, NodeFailedError, Session, run
 from sdgraph.events import Event, Stepped
 from sdgraph.models import Models, Part, shipped
 from sdgraph.models.fingerprints import identity
@@ -156,7 +156,7 @@ def test_raising_in_progress_stops_within_a_step_and_the_next_run_is_whole(
             seen += 1
             raise error
 
-    with pytest.raises((NodeFailed, KeyboardInterrupt)):
+    with pytest.raises((NodeFailedError, KeyboardInterrupt)):
         run(SYSTEMS[name], session=session, on_event=listen)
     assert seen == 1
     assert not any(each.leases for each in session.models.loaded())
@@ -175,7 +175,7 @@ def test_strength_times_steps_below_one_is_refused_with_a_way_out(
     if int(steps * strength) >= 1:
         cls(**fields)
         return
-    with pytest.raises(InvalidNode) as caught:
+    with pytest.raises(InvalidNodeError) as caught:
         cls(**fields)
     (problem,) = caught.value.problems
     assert problem.subject == f"{cls.__name__}.strength"

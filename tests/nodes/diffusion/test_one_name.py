@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint, Graph, InvalidWorkflow, Lora, Session, run
+from sdgraph import Checkpoint, Graph, InvalidWorkflowError, Lora, Session, run
 from sdgraph.models import ModelCache, weights
 from sdgraph.nodes import ControlNet, Save, Text2Image, TinyWorld, TrainVae
 from sdgraph.values import EdgeMap
@@ -132,7 +132,7 @@ def test_two_checkpoints_to_be_made_in_one_folder_are_refused(here: Path) -> Non
     world = TinyWorld(count=4, seed=0)
     one = TrainVae(data=world, out="out/../vae", steps=1)
     other = TrainVae(data=world, out=here / "vae", steps=2)
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         run(one, other, session=fresh())
     (problem,) = caught.value.problems
     assert problem.subject == "train_vae_2.out"
@@ -143,7 +143,7 @@ def test_two_checkpoints_to_be_made_in_one_folder_are_refused(here: Path) -> Non
 
 def test_two_pictures_to_be_saved_in_one_file_are_refused(here: Path) -> None:
     image = photo(8, 8)
-    with pytest.raises(InvalidWorkflow, match="where save writes too"):
+    with pytest.raises(InvalidWorkflowError, match="where save writes too"):
         run(Save(image=image, path="a.png"), Save(image=image, path="./a.png", quality=90))
     assert list(here.iterdir()) == []
     # Equal nodes are one.

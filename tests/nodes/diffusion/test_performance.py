@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint, NodeFailed, Session, run, to_yaml
-from sdgraph.errors import CheckpointError, ValueRefused
+from sdgraph import Checkpoint, NodeFailedError, Session, run, to_yaml
+from sdgraph.errors import CheckpointError, InvalidValueError
 from sdgraph.events import Event, Stepped
 from sdgraph.language import node_schema, workflow_from_yaml
 from sdgraph.models import Models, Part, checkpoint_files
@@ -80,7 +80,7 @@ def test_stopped_within_it_turns_them_back(knob: str) -> None:
         if isinstance(event, Stepped):
             raise RuntimeError("enough")
 
-    with pytest.raises(NodeFailed):
+    with pytest.raises(NodeFailedError):
         run(node(REVERSIBLE[knob]), session=session, on_event=listen)
     assert state(session) == known and strides(session) == laid
 
@@ -200,7 +200,7 @@ def test_what_lacks_its_package_is_refused_before_anything_loads(
 @pytest.mark.parametrize("backend", ["_native_efficient", "_native_cudnn", "xformers"])
 def test_a_kernel_of_cuda_is_refused_on_a_cpu(backend: Any) -> None:
     with (
-        pytest.raises(ValueRefused, match=f"{backend} on cpu"),
+        pytest.raises(InvalidValueError, match=f"{backend} on cpu"),
         tuned(None, {"attention": backend}, "cpu"),
     ):
         pass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint, InvalidWorkflow, Session, run
+from sdgraph import Checkpoint, InvalidWorkflowError, Session, run
 from sdgraph.cli import main
 from sdgraph.errors import CheckpointError
 from sdgraph.media import read_image
@@ -236,5 +236,5 @@ def test_leave_ends_with_its_block_whatever_is_raised(pickled: Path) -> None:
     with pytest.raises(ZeroDivisionError), pickles.allowed(), pickles.allowed():
         raise ZeroDivisionError
     assert not pickles.are_allowed()
-    with pytest.raises(InvalidWorkflow, match="pickles"):
+    with pytest.raises(InvalidWorkflowError, match="pickles"):
         run(star(pickled), session=fresh())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from sdgraph import Graph, Lora, Node, NodeFailed, Session, events
+from sdgraph import Graph, Lora, Node, NodeFailedError, Session, events
 from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache
 from sdgraph.nodes import (
@@ -138,7 +138,7 @@ def test_after_any_others_within_any_budget_it_makes_the_same(
         if between == "unloads":
             session.models.unload()
         if between == "breaks off":
-            with pytest.raises(NodeFailed, match="enough"):
+            with pytest.raises(NodeFailedError, match="enough"):
                 contents(session, [nodes[names[-1]]], on_event=broken_off)
         found = contents(session, [nodes[name] for name in names])
         note(f"{names} in {session.models.budgets}: {found}")

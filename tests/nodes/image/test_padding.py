@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.image.padding import LEAST, Fit, same_size
 from tests.support.photos import noisy, picture
 
@@ -53,5 +53,5 @@ def test_masks_and_depths_are_padded_alike() -> None:
 
 def test_two_sizes_are_told_apart_with_both_named() -> None:
     same_size((3, 4), (3, 4), ("image", "mask"))
-    with pytest.raises(ValueRefused, match="the image is 3×4 and the mask 4×3"):
+    with pytest.raises(InvalidValueError, match="the image is 3×4 and the mask 4×3"):
         same_size((3, 4), (4, 3), ("image", "mask"))

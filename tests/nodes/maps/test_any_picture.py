@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdgraph.nodes
-from sdgraph import Checkpoint, Node, NodeFailed, Session, run
-from sdgraph.errors import InvalidNode, ValueRefused
+from sdgraph import Checkpoint, Node, NodeFailedError, Session, run
+from sdgraph.errors import InvalidNodeError, InvalidValueError
 from sdgraph.nodes import (
     Canny,
     DepthEstimate,
@@ -141,8 +141,8 @@ def test_nor_does_it_one_with_a_model(
         with unchanged(image):
             try:
                 made: Any = run(node, session=session)
-            except NodeFailed as error:
-                assert isinstance(error.__cause__, ValueRefused)
+            except NodeFailedError as error:
+                assert isinstance(error.__cause__, InvalidValueError)
                 assert "wanted" in str(error)
             else:
                 kind: Any = type(made)
@@ -175,7 +175,7 @@ def test_nan_is_refused_where_it_is_told(number: float) -> None:
         lambda: PoseDraw(people=[{"nose": [number, 0]}]),
         lambda: PoseEstimate(image=image, threshold=number),
     ):
-        with pytest.raises(InvalidNode, match="finite"):
+        with pytest.raises(InvalidNodeError, match="finite"):
             make()
-    with pytest.raises(ValueRefused, match="NaN"):
+    with pytest.raises(InvalidValueError, match="NaN"):
         DepthMap(np.array([[0.0, number]]))

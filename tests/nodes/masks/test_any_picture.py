@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import sdgraph.nodes
 from sdgraph import Checkpoint, Node, Session, run
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.media import write_image
 from sdgraph.nodes import (
     MaskBox,
@@ -116,7 +116,7 @@ def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     before = contents(given)
     try:
         made: Any = node.run(**given)
-    except ValueRefused as refusal:
+    except InvalidValueError as refusal:
         assert "wanted" in str(refusal)
         return None
     finally:
@@ -177,7 +177,7 @@ def test_nor_does_it_one_with_a_model(
         try:
             made = run(node, session=session)
         except sdgraph.NodeFailed as error:
-            assert isinstance(error.__cause__, ValueRefused)
+            assert isinstance(error.__cause__, InvalidValueError)
             assert "wanted" in str(error)
         else:
             assert type(made) is Mask and made.size == image.size

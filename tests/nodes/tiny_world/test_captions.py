@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.tiny_world import (
     Scene,
     Thing,
@@ -67,5 +67,5 @@ def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
     ],
 )
 def test_a_caption_that_says_nothing_known_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ValueRefused, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         parse(text)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.tiny_world import (
     BACKGROUNDS,
     COLOURS,
@@ -112,7 +112,7 @@ def test_moving_things_stay_inside() -> None:
 
 
 def test_a_still_scene_has_no_frames() -> None:
-    with pytest.raises(ValueRefused, match="moving=True"):
+    with pytest.raises(InvalidValueError, match="moving=True"):
         frames(scene(1), 8)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.tiny_world import (
     BACKGROUNDS,
     SHAPES,
@@ -155,9 +155,9 @@ def test_only_the_object_inside_the_mask_is_looked_at(side: int) -> None:
 
 def test_a_picture_that_cannot_be_judged_is_refused() -> None:
     for picture in (np.zeros((64, 32, 3), np.uint8), np.zeros((64, 64, 4), np.uint8)):
-        with pytest.raises(ValueRefused, match="side, side, 3"):
+        with pytest.raises(InvalidValueError, match="side, side, 3"):
             read(picture)
-    with pytest.raises(ValueRefused, match="float64"):
+    with pytest.raises(InvalidValueError, match="float64"):
         read(np.zeros((64, 64, 3)))  # type: ignore[arg-type]
 
 

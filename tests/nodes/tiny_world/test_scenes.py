@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.tiny_world import (
     BACKGROUNDS,
     COLOURS,
@@ -92,16 +92,16 @@ def test_a_moving_thing_goes_its_whole_way() -> None:
 
 
 def test_unknown_words_and_counts_are_refused_with_what_is_wanted() -> None:
-    with pytest.raises(ValueRefused, match="did you mean 'star'"):
+    with pytest.raises(InvalidValueError, match="did you mean 'star'"):
         Thing("stars", "red", "center", 0.2)
-    with pytest.raises(ValueRefused, match="one of navy"):
+    with pytest.raises(InvalidValueError, match="one of navy"):
         Scene("gold", ())
-    with pytest.raises(ValueRefused, match="1, or 2"):
+    with pytest.raises(InvalidValueError, match="1, or 2"):
         scene(1, things=3)
-    with pytest.raises(ValueRefused, match="1, or 2"):
+    with pytest.raises(InvalidValueError, match="1, or 2"):
         scene(1, things=2, moving=True)
-    with pytest.raises(ValueRefused, match="at least 0"):
+    with pytest.raises(InvalidValueError, match="at least 0"):
         scene(-1)
     two = (Thing("star", "red", "left", 0.15), Thing("ring", "blue", "right", 0.15))
-    with pytest.raises(ValueRefused, match="one object"):
+    with pytest.raises(InvalidValueError, match="one object"):
         Scene("navy", two, "growing")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import Invalid, NodeFailed, ValueRefused
+from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.models import weights
 from sdgraph.nodes import Canny, ControlNet
 from sdgraph.nodes.tiny_world import depth, render, scene
@@ -25,7 +25,7 @@ from sdgraph.nodes.training.controlnet import (
 )
 from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
 from sdgraph.nodes.training.frozen import hash_of, refuse_changed
-from sdgraph.nodes.training.loop import Settings, TrainingStopped
+from sdgraph.nodes.training.loop import Settings, TrainingStoppedError
 from sdgraph.values import DepthMap, Image
 
 from .test_inpaint import contents, descend
@@ -149,7 +149,7 @@ def test_one_seed_makes_one_checkpoint_and_leaves_the_base(
 
 
 def test_a_base_that_changed_stops_it(tmp_path: Path) -> None:
-    with pytest.raises(TrainingStopped, match=r"other weights in the base's unet"):
+    with pytest.raises(TrainingStoppedError, match=r"other weights in the base's unet"):
         refuse_changed({"unet": "a", "vae": "b"}, {"unet": "c", "vae": "b"}, tmp_path)
 
 
@@ -157,14 +157,14 @@ def test_depth_needs_pictures_whose_depth_is_known(tmp_path: Path, session: Sess
     Image(render(scene(1), SIDE)).pil.save(tmp_path / "one.png")
     folder = PictureFolder(path=str(tmp_path), side=SIDE)
     wrong = TrainControlNet(data=folder, base=BASE, kind="depth", out=str(tmp_path / "no"))
-    with pytest.raises(NodeFailed) as failed:
+    with pytest.raises(NodeFailedError) as failed:
         run(wrong, session=session)
-    assert isinstance(failed.value.__cause__, ValueRefused)
+    assert isinstance(failed.value.__cause__, InvalidValueError)
     assert "true depth is known" in str(failed.value.__cause__)
     assert controls(FolderDataset(tmp_path, SIDE), "edges").shape == (1, SIDE, SIDE)
 
 
 def test_a_like_that_is_no_controlnet_is_refused(tmp_path: Path, session: Session) -> None:
     wrong = node(tmp_path / "no", like=Checkpoint("tiny/depth-estimator"))
-    with pytest.raises(Invalid, match=r"wanted: a ControlNet's checkpoint"):
+    with pytest.raises(InvalidError, match=r"wanted: a ControlNet's checkpoint"):
         run(wrong, session=session)

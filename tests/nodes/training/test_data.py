@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sdgraph import Session, run
-from sdgraph.errors import InvalidNode, InvalidWorkflow, ValueRefused
+from sdgraph.errors import InvalidNodeError, InvalidValueError, InvalidWorkflowError
 from sdgraph.graph import Graph
 from sdgraph.nodes import PictureFolder, TinyWorld
 from sdgraph.nodes.tiny_world import Scene, caption, is_held_out, render, scene
@@ -78,9 +78,9 @@ def test_a_picture_of_a_motion_shows_the_time_that_is_asked_for() -> None:
 
 
 def test_motions_are_of_scenes_that_move_and_known() -> None:
-    with pytest.raises(InvalidNode, match="set moving: true"):
+    with pytest.raises(InvalidNodeError, match="set moving: true"):
         TinyWorld(motions=["growing"])
-    with pytest.raises(InvalidNode, match="did you mean 'growing'"):
+    with pytest.raises(InvalidNodeError, match="did you mean 'growing'"):
         TinyWorld(moving=True, motions=["grow"])
 
 
@@ -104,7 +104,9 @@ def test_pairs_are_in_the_content_only_where_they_are_set() -> None:
 
 
 def test_pairs_do_not_move() -> None:
-    with pytest.raises(InvalidNode, match=r"(?s)pairs 0.5 of scenes that move.*one object each"):
+    with pytest.raises(
+        InvalidNodeError, match=r"(?s)pairs 0.5 of scenes that move.*one object each"
+    ):
         TinyWorld(moving=True, pairs=0.5)
 
 
@@ -165,7 +167,7 @@ def test_a_picture_whose_caption_is_no_text_is_left_out_and_named(tmp_path: Path
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a caption alone")
-    with pytest.raises(ValueRefused, match=r"(?s)no picture in .*wanted: some of \.png"):
+    with pytest.raises(InvalidValueError, match=r"(?s)no picture in .*wanted: some of \.png"):
         FolderDataset(tmp_path, 32)
 
 
@@ -175,14 +177,16 @@ def test_a_folder_without_pictures_is_told_before_a_run(
 ) -> None:
     (tmp_path / "empty").mkdir()
     node = PictureFolder(path=str(tmp_path / name), side=32)
-    with pytest.raises(InvalidWorkflow, match=told):
+    with pytest.raises(InvalidWorkflowError, match=told):
         session.plan(Graph.of(node))
 
 
 def test_a_folder_whose_pictures_are_all_unreadable_is_refused(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         (tmp_path / name).write_bytes(b"no picture")
-    with pytest.raises(ValueRefused, match=r"none of 2 pictures can be read \(a\.png: .*b\.jpg: "):
+    with pytest.raises(
+        InvalidValueError, match=r"none of 2 pictures can be read \(a\.png: .*b\.jpg: "
+    ):
         FolderDataset(tmp_path, 32)
 
 

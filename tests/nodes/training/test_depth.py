@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import Invalid, NodeFailed, ValueRefused
+from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.models import Part, config, weights
 from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import DepthEstimate, DepthToImage
@@ -112,7 +112,7 @@ def test_a_processor_that_is_not_known_is_refused(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(weights(ESTIMATOR), tmp_path / "estimator"))
     path = folder / "preprocessor_config.json"
     path.write_text(path.read_text().replace('"resample": 2', '"resample": 1'))
-    with pytest.raises(ValueRefused, match="resample 1"):
+    with pytest.raises(InvalidValueError, match="resample 1"):
         Preparation(Checkpoint(folder))
 
 
@@ -254,9 +254,9 @@ def test_pictures_without_true_depth_are_refused(tmp_path: Path, session: Sessio
         TrainDepth(data=folder, out=str(tmp_path / "no")),
         TrainDepthToImage(data=folder, base=BASE, out=str(tmp_path / "no")),
     ):
-        with pytest.raises(NodeFailed) as failed:
+        with pytest.raises(NodeFailedError) as failed:
             run(wrong, session=session)
-        assert isinstance(failed.value.__cause__, ValueRefused)
+        assert isinstance(failed.value.__cause__, InvalidValueError)
     assert not (tmp_path / "no").exists()
 
 
@@ -270,9 +270,9 @@ def test_wrong_checkpoints_are_refused_before_anything_is_made(
         depth=Checkpoint("tiny/controlnet-depth"),
         like=Checkpoint("tiny/inpaint"),
     )
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         run(wrong, session=session)
     told = str(refused.value)
     assert all(part in told for part in ("5 channels", "9 channels", "ControlNetModel"))
-    with pytest.raises(Invalid, match="DPTForDepthEstimation"):
+    with pytest.raises(InvalidError, match="DPTForDepthEstimation"):
         run(estimator(tmp_path / "no", like=Checkpoint("tiny/controlnet-edges")), session=session)

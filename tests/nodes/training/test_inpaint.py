@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import Invalid, ValueRefused
+from sdgraph.errors import InvalidError, InvalidValueError
 from sdgraph.models import Part, config, content, weights
 from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import Inpaint
@@ -198,7 +198,7 @@ def test_a_wrong_checkpoint_is_refused_before_anything_is_made(
 ) -> None:
     given_ = {name: Checkpoint(source) for name, source in fields.items()}
     wrong = TrainInpaint(data=TinyWorld(count=1), out=str(tmp_path / "no"), **given_)  # type: ignore[arg-type]
-    with pytest.raises(Invalid, match=found):
+    with pytest.raises(InvalidError, match=found):
         run(wrong, session=session)
     assert not (tmp_path / "no").exists()
 
@@ -206,7 +206,7 @@ def test_a_wrong_checkpoint_is_refused_before_anything_is_made(
 def test_weights_that_do_not_fit_are_named() -> None:
     import torch
 
-    with pytest.raises(ValueRefused, match=r"weight of shape \(3, 2\), wanted \(4, 2\)"):
+    with pytest.raises(InvalidValueError, match=r"weight of shape \(3, 2\), wanted \(4, 2\)"):
         adopt(torch.nn.Linear(2, 4), torch.nn.Linear(2, 3).state_dict(), "a base")
 
 
@@ -214,7 +214,7 @@ def test_another_noise_than_the_bases_is_refused(copied: Any) -> None:
     folder = copied("tiny/inpaint")
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(path.read_text().replace('"beta_end": 0.012', '"beta_end": 0.02'))
-    with pytest.raises(ValueRefused, match=r"beta_end 0.02, wanted the base's 0.012"):
+    with pytest.raises(InvalidValueError, match=r"beta_end 0.02, wanted the base's 0.012"):
         check_noise(BASE, Checkpoint(folder))
 
 

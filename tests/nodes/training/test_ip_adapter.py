@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Lora, Session, run
-from sdgraph.errors import Invalid
+from sdgraph.errors import InvalidError
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.tiny_world import (
     caption,
@@ -109,7 +109,7 @@ def test_the_hashes_before_and_after_are_kept_and_one_seed_makes_one_checkpoint(
 def test_a_like_that_is_no_image_encoder_is_refused(tmp_path: Path, session: Session) -> None:
     wrong = Checkpoint("tiny/depth-estimator")
     for each in (node(tmp_path / "no", encoder=wrong), encoder_node(tmp_path / "no", like=wrong)):
-        with pytest.raises(Invalid, match=r"wanted: a CLIPVisionModelWithProjection"):
+        with pytest.raises(InvalidError, match=r"wanted: a CLIPVisionModelWithProjection"):
             run(each, session=session)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint
-from sdgraph.errors import ValueRefused
+from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.training.assembly import load_trained
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.nodes.training.latents import SMALL, refuse_unknown, tokens_of
@@ -27,7 +27,7 @@ def test_the_worlds_words_are_all_known(moving: bool, tokenizer: Any) -> None:
 @pytest.mark.parametrize("words", ["A RED star, on a navy background.", "", "12 red stars' ring"])
 def test_case_and_punctuation_make_no_word_unknown(words: str, tokenizer: Any) -> None:
     if "stars" in words:
-        with pytest.raises(ValueRefused, match=r"does not know: stars\n"):
+        with pytest.raises(InvalidValueError, match=r"does not know: stars\n"):
             tokens_of(tokenizer, [words])
     else:
         assert len(tokens_of(tokenizer, [words])) == 2
@@ -35,13 +35,13 @@ def test_case_and_punctuation_make_no_word_unknown(words: str, tokenizer: Any) -
 
 def test_unknown_words_are_named_once_and_not_without_end(tokenizer: Any) -> None:
     captions = ["a lighthouse and a zebra", "a Lighthouse", "a red star"]
-    with pytest.raises(ValueRefused) as refused:
+    with pytest.raises(InvalidValueError) as refused:
         refuse_unknown(tokenizer, captions)
     text = str(refused.value)
     assert "does not know: lighthouse, zebra\n" in text
     assert "a red star on a navy background" in text
     assert "CLIP's own tokenizer" in text
-    with pytest.raises(ValueRefused, match=r"qqa, qqb, .*, qqh and 4 more"):
+    with pytest.raises(InvalidValueError, match=r"qqa, qqb, .*, qqh and 4 more"):
         refuse_unknown(tokenizer, [f"qq{letter}" for letter in "abcdefghijkl"])
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from sdgraph.errors import MediaError
 from sdgraph.nodes.training.averaging import averaged
-from sdgraph.nodes.training.loop import TrainingStopped, generator_for, train
+from sdgraph.nodes.training.loop import TrainingStoppedError, generator_for, train
 from tests.support.toy_training import STEPS, Duel, Line, Toy, equal, settings, trained
 
 BOTH = pytest.mark.parametrize("toy", [Line, Duel])
@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_state(tmp_path: Path)
 
     chosen = settings()
     toy = Line(chosen, wrong_at=10)
-    with pytest.raises(TrainingStopped) as stopped:
+    with pytest.raises(TrainingStoppedError) as stopped:
         train(toy, chosen, tmp_path)
     assert "the loss became nan at step 11; the state of step 8 is kept" in str(stopped.value)
     assert all(torch.isfinite(value).all() for value in toy.net.state_dict().values())
@@ -157,20 +157,22 @@ def test_a_gradient_that_is_no_number_never_reaches_the_weights(tmp_path: Path) 
             return loss + (self.net[2].bias[0] * 0).sqrt() if step == 3 else loss
 
     toy = Steep(settings(save_every=1))
-    with pytest.raises(TrainingStopped, match=r"the gradient became nan at step 4; .* step 3 is"):
+    with pytest.raises(
+        TrainingStoppedError, match=r"the gradient became nan at step 4; .* step 3 is"
+    ):
         train(toy, toy.settings, tmp_path)
     assert all(torch.isfinite(value).all() for value in toy.net.state_dict().values())
 
 
 def test_nothing_saved_yet_is_said(tmp_path: Path) -> None:
-    with pytest.raises(TrainingStopped, match="no state was kept yet"):
+    with pytest.raises(TrainingStoppedError, match="no state was kept yet"):
         train(Line(settings(), wrong_at=0), settings(), tmp_path)
 
 
 def test_an_adversary_that_goes_astray_stops_it_too(tmp_path: Path) -> None:
     toy = Duel(settings())
     toy.adversary.learning_rate = 1e38
-    with pytest.raises(TrainingStopped):
+    with pytest.raises(TrainingStoppedError):
         train(toy, toy.settings, tmp_path)
 
 

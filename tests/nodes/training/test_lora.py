@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import NodeFailed
+from sdgraph.errors import NodeFailedError
 from sdgraph.models import weights
 from sdgraph.nodes.training.assembly import load_trained
 from sdgraph.nodes.training.data import TinyWorld
@@ -163,5 +163,5 @@ def test_a_run_goes_on_only_with_its_own_rank_and_base(
         ({"base": Checkpoint(first.source)}, "base was .*unet.*, is "),
         ({"base": None, "vae": Checkpoint(first.source), "rank": 0}, "is None"),
     ):
-        with pytest.raises(NodeFailed, match=told):
+        with pytest.raises(NodeFailedError, match=told):
             run(node(family, tmp_path).but(**other), session=session)

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import MediaError, NodeFailed, ValueRefused
+from sdgraph.errors import InvalidValueError, MediaError, NodeFailedError
 from sdgraph.events import Event, Stepped
 from sdgraph.nodes.tiny_world import caption, render, scene
 from sdgraph.nodes.training.data import PictureFolder
-from sdgraph.nodes.training.loop import SMOOTH, TrainingStopped
+from sdgraph.nodes.training.loop import SMOOTH, TrainingStoppedError
 from sdgraph.nodes.training.procedure import Training
 from sdgraph.nodes.training.state import NAME
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
@@ -89,7 +89,7 @@ def test_many_are_not_all_named_in_the_line(pictures: Path, session: Session) ->
 
 
 def failing(node: Training, session: Session) -> BaseException:
-    with pytest.raises(NodeFailed) as failed:
+    with pytest.raises(NodeFailedError) as failed:
         run(node, session=session)
     assert failed.value.__cause__ is not None
     return failed.value.__cause__
@@ -98,7 +98,7 @@ def failing(node: Training, session: Session) -> BaseException:
 def test_a_caption_of_unknown_words_is_told_before_a_step(pictures: Path, session: Session) -> None:
     (pictures / "1.txt").write_text("a lighthouse on a navy background")
     error = failing(asked(TrainText2Image, pictures), session)
-    assert isinstance(error, ValueRefused)
+    assert isinstance(error, InvalidValueError)
     assert "does not know: lighthouse\n" in str(error)
     assert not (pictures.parent / "out").exists()
 
@@ -118,7 +118,7 @@ def test_a_loss_that_is_no_number_stops_and_what_was_reached_is_kept(
         patched.setattr(TextToImageTrainee, "loss", spoilt(3, TextToImageTrainee.loss))
         patched.setattr(Training, "settings", lambda _, **__: replace(often, save_every=2))
         error = failing(node, session)
-    assert isinstance(error, TrainingStopped)
+    assert isinstance(error, TrainingStoppedError)
     assert "the loss became nan at step 3; the state of step 2 is kept" in str(error)
     assert [each.step for each in heard(node, session) if each.note is None] == [3]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import Invalid
+from sdgraph.errors import InvalidError
 from sdgraph.models import weights
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_parts, load_vae
@@ -105,5 +105,5 @@ def test_a_base_is_gone_on_from(
 def test_a_base_in_another_layout_is_refused(tmp_path: Path, session: Session) -> None:
     base = Checkpoint("tiny/text-to-image")
     wrong = TrainSdxl(data=TinyWorld(count=4, side=SIDE), base=base, out=str(tmp_path))
-    with pytest.raises(Invalid, match="wanted: a checkpoint in SDXL's layout"):
+    with pytest.raises(InvalidError, match="wanted: a checkpoint in SDXL's layout"):
         run(wrong, session=session)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sdgraph.errors import MediaError
 from sdgraph.nodes.training.loop import train
-from sdgraph.nodes.training.state import NAME, ResumeRefused, draw_curve
+from sdgraph.nodes.training.state import NAME, ResumeError, draw_curve
 from tests.support.toy_training import STEPS, Duel, Line, equal, settings, trained
 
 
@@ -139,7 +139,7 @@ def test_other_settings_are_refused_and_the_state_stays(
 ) -> None:
     trained(Line, tmp_path)
     before = (tmp_path / NAME).read_bytes()
-    with pytest.raises(ResumeRefused, match=rf"{name} was .*, is .*choose another folder"):
+    with pytest.raises(ResumeError, match=rf"{name} was .*, is .*choose another folder"):
         trained(Line, tmp_path, **{name: value})
     assert (tmp_path / NAME).read_bytes() == before
 
@@ -153,7 +153,7 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     trained(Line, tmp_path)
     other = Line(settings())
     other.identity = {"data": "a circle"}
-    with pytest.raises(ResumeRefused, match="data was a line, is a circle"):
+    with pytest.raises(ResumeError, match="data was a line, is a circle"):
         train(other, other.settings, tmp_path)
 
 
@@ -172,7 +172,7 @@ def test_a_run_that_does_not_speak_of_a_setting_had_its_default(tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         trained(Line, tmp_path, fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
     noted(tmp_path / NAME, lambda settings: settings.pop("timestep_bias"))
-    with pytest.raises(ResumeRefused, match=r"timestep_bias was 1\.0, is 1\.5"):
+    with pytest.raises(ResumeError, match=r"timestep_bias was 1\.0, is 1\.5"):
         trained(Line, tmp_path, timestep_bias=1.5)
     made, _ = trained(Line, tmp_path)
     assert equal(made, trained(Line, tmp_path / "whole")[0])
@@ -182,10 +182,10 @@ def test_what_only_one_of_two_runs_speaks_of_is_a_difference(tmp_path: Path) -> 
     trained(Line, tmp_path)
     based = Line(settings())
     based.identity = {"data": "a line", "base": "another line"}
-    with pytest.raises(ResumeRefused, match="base was None, is another line"):
+    with pytest.raises(ResumeError, match="base was None, is another line"):
         train(based, based.settings, tmp_path)
     noted(tmp_path / NAME, lambda settings: settings.update(base="another line"))
-    with pytest.raises(ResumeRefused, match="base was another line, is None"):
+    with pytest.raises(ResumeError, match="base was another line, is None"):
         trained(Line, tmp_path)
 
 
@@ -200,14 +200,14 @@ def test_a_state_that_lacks_a_part_is_refused(name: str, tmp_path: Path) -> None
     tensors = load_file(tmp_path / NAME)
     del tensors[name]
     save_file(tensors, tmp_path / NAME, metadata=note)
-    with pytest.raises(ResumeRefused, match=f"no {name}.*delete it to begin again"):
+    with pytest.raises(ResumeError, match=f"no {name}.*delete it to begin again"):
         trained(Line, tmp_path)
 
 
 @pytest.mark.parametrize(("first", "second"), [(Line, Duel), (Duel, Line)])
 def test_another_network_is_refused(first: Any, second: Any, tmp_path: Path) -> None:
     trained(first, tmp_path)
-    with pytest.raises(ResumeRefused, match="another network"):
+    with pytest.raises(ResumeError, match="another network"):
         trained(second, tmp_path)
 
 
@@ -217,7 +217,7 @@ def test_a_network_of_other_shapes_is_refused_with_both(tmp_path: Path) -> None:
     trained(Line, tmp_path)
     other = Line(settings())
     other.net[2] = torch.nn.Linear(6, 1)
-    with pytest.raises(ResumeRefused, match=r"net\.2\.bias: \(3,\), not \(1,\)"):
+    with pytest.raises(ResumeError, match=r"net\.2\.bias: \(3,\), not \(1,\)"):
         train(other, other.settings, tmp_path)
 
 
@@ -226,7 +226,7 @@ def test_a_damaged_state_is_refused(damage: bytes | None, tmp_path: Path) -> Non
     trained(Line, tmp_path)
     path = tmp_path / NAME
     path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
-    with pytest.raises(ResumeRefused, match="delete it to begin again"):
+    with pytest.raises(ResumeError, match="delete it to begin again"):
         trained(Line, tmp_path)
 
 
@@ -235,7 +235,7 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(2)}, tmp_path / NAME)
-    with pytest.raises(ResumeRefused, match="wanted the state of a training"):
+    with pytest.raises(ResumeError, match="wanted the state of a training"):
         trained(Line, tmp_path)
 
 

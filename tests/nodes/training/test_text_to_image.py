@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import Invalid, NodeFailed, ValueRefused
+from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.events import Event, Stepped
 from sdgraph.models import weights
 from sdgraph.nodes import Text2Image
@@ -68,7 +68,7 @@ def test_what_is_asked_for_follows_the_scheduler(trainee: TextToImageTrainee) ->
         trainee.noise_schedule = DDPMScheduler(prediction_type="epsilon")
         assert trainee.target(latents, noise, times) is noise
         trainee.noise_schedule = DDPMScheduler(prediction_type="sample")
-        with pytest.raises(ValueRefused, match=r"prediction_type 'sample', wanted 'epsilon'"):
+        with pytest.raises(InvalidValueError, match=r"prediction_type 'sample', wanted 'epsilon'"):
             trainee.target(latents, noise, times)
     finally:
         trainee.noise_schedule = before
@@ -216,7 +216,7 @@ def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, sessio
 def test_what_does_not_go_together_is_told_before_anything_is_made(
     fields: dict[str, Any], subject: str, told: str, tmp_path: Path, session: Session
 ) -> None:
-    with pytest.raises(Invalid, match=told) as refused:
+    with pytest.raises(InvalidError, match=told) as refused:
         run(tuned(tmp_path / "no", **fields), session=session)
     (problem,) = refused.value.problems
     assert problem.subject.endswith(subject)
@@ -228,5 +228,5 @@ def test_a_run_from_nothing_does_not_go_on_as_a_fine_tuning(
     tmp_path: Path, session: Session
 ) -> None:
     run(tuned(tmp_path, base=None, vae=LIKE), session=session)
-    with pytest.raises(NodeFailed, match="base was None, is "):
+    with pytest.raises(NodeFailedError, match="base was None, is "):
         run(tuned(tmp_path), session=session)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import Invalid
+from sdgraph.errors import InvalidError
 from sdgraph.models import Part, weights
 from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import Turbo
@@ -20,7 +20,7 @@ from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.discriminator import features, hinge, steepness
 from sdgraph.nodes.training.frozen import hash_of
 from sdgraph.nodes.training.loop import Settings, train
-from sdgraph.nodes.training.state import ResumeRefused
+from sdgraph.nodes.training.state import ResumeError
 from sdgraph.nodes.training.turbo import (
     KEPT,
     Distillation,
@@ -114,7 +114,7 @@ def test_a_scheduler_that_does_not_begin_with_noise_is_refused(
     path = own / "scheduler" / "scheduler_config.json"
     told = {**json.loads(path.read_text()), "timestep_spacing": spacing}
     path.write_text(json.dumps({name: value for name, value in told.items() if value}))
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         run(node(tmp_path, like=Checkpoint(own)))
     assert 'timestep_spacing "trailing"' in str(refused.value)
     assert f"whose timestep_spacing is {spacing!r}" in str(refused.value)
@@ -212,7 +212,7 @@ def test_a_run_with_another_weighting_is_refused(tmp_path: Path) -> None:
     one.sample = lambda: None  # type: ignore[method-assign]
     train(one, one.settings, tmp_path)
     other = made(one.settings, Distillation(guidance=5.0))
-    with pytest.raises(ResumeRefused, match=r"guidance was 3\.0, is 5\.0"):
+    with pytest.raises(ResumeError, match=r"guidance was 3\.0, is 5\.0"):
         train(other, other.settings, tmp_path)
 
 
@@ -243,6 +243,6 @@ def test_a_teacher_of_another_layout_is_refused_before_loading(tmp_path: Path) -
     wrong = TrainTurbo(
         data=TinyWorld(count=1), teacher=Checkpoint("tiny/text-to-image"), out=str(tmp_path)
     )
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         run(wrong)
     assert "wanted: a checkpoint in SDXL's layout" in str(refused.value)

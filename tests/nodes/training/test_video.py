@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import Invalid, ValueRefused
+from sdgraph.errors import InvalidError, InvalidValueError
 from sdgraph.models import Part, weights
 from sdgraph.models.fingerprints import identity
 from sdgraph.nodes import Text2Video
@@ -151,7 +151,7 @@ def test_a_base_that_does_not_fit_is_refused() -> None:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=4,
     )
-    with pytest.raises(ValueRefused, match="set `like` to a fitting checkpoint"):
+    with pytest.raises(InvalidValueError, match="set `like` to a fitting checkpoint"):
         grown(deep, wider)
 
 
@@ -187,7 +187,7 @@ def test_clips_are_the_frames_of_scenes_in_latents(base: Checkpoint) -> None:
 
 def test_pictures_that_stand_still_are_refused(base: Checkpoint) -> None:
     vae = load_trained(base, ("vae",))["vae"]
-    with pytest.raises(ValueRefused, match=r"use TinyWorld\(moving=True\)"):
+    with pytest.raises(InvalidValueError, match=r"use TinyWorld\(moving=True\)"):
         encode_clips(vae, WorldDataset(2, 0, SIDE), FRAMES)
 
 
@@ -310,5 +310,5 @@ def test_a_layout_that_makes_no_video_is_refused_before_loading(
     base: Checkpoint, tmp_path: Path
 ) -> None:
     wrong = node(base, tmp_path, like=Checkpoint("tiny/text-to-image"))
-    with pytest.raises(Invalid, match="wanted: a text-to-video checkpoint"):
+    with pytest.raises(InvalidError, match="wanted: a text-to-video checkpoint"):
         run(wrong)

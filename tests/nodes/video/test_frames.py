@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph import Graph, InvalidWorkflow, Node, Session, load_workflow, run
+from sdgraph import Graph, InvalidWorkflowError, Node, Session, load_workflow, run
 from sdgraph.events import Event, NodeStarted, Reused, Stepped
 from sdgraph.language import to_yaml, workflow_from_yaml
 from sdgraph.nodes import (
@@ -196,7 +196,7 @@ def test_frames_that_nobody_gathers_are_refused_where_they_stand(
 
 def test_frames_in_place_of_a_video_are_refused_by_kind(tmp_path: Path) -> None:
     text = OPEN.replace("Save, image", "SaveVideo, video").replace("out.png", "out.mp4")
-    with pytest.raises(InvalidWorkflow) as caught:
+    with pytest.raises(InvalidWorkflowError) as caught:
         workflow_from_yaml(text, folder=tmp_path).graph()
     assert "<text>:5:34: file.video" in str(caught.value)
     assert "$edges, which makes an EdgeMap" in str(caught.value)
