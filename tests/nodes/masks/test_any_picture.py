@@ -176,7 +176,7 @@ def test_nor_does_it_one_with_a_model(
     for node in nodes:
         try:
             made = run(node, session=session)
-        except sdgraph.NodeFailed as error:
+        except sdgraph.NodeFailedError as error:
             assert isinstance(error.__cause__, InvalidValueError)
             assert "wanted" in str(error)
         else:
