@@ -6,7 +6,7 @@ SdgraphError                       the root: catch this to catch them all
 │   └── InvalidWorkflowError       a workflow file, its inputs or its graph
 ├── NodeDefinitionError            a node class breaks the rules of nodes (also a TypeError)
 ├── PackError                      a node pack cannot be loaded, or two packs share a name
-├── Told                           a failure that may keep what was found and wanted apart
+├── ReportError                    a failure that may keep what was found and wanted apart
 │   ├── CheckpointError            a checkpoint is missing, damaged or of the wrong kind
 │   ├── MediaError                 a picture or video file cannot be read or written
 │   └── OutOfMemoryError           a node wants more memory than there is, whatever was tried
@@ -94,14 +94,14 @@ class PackError(SdgraphError):
     """A node pack cannot be loaded, or two packs claim one name."""
 
 
-class Told(SdgraphError):
+class ReportError(SdgraphError):
     """A failure told as a text, or as a `problem` that keeps what was found and wanted apart."""
 
     def __init__(self, what: str | Problem) -> None:
         self.problem = what if isinstance(what, Problem) else None
         super().__init__(str(what))
 
-    def __reduce__(self) -> tuple[type[Told], tuple[str | Problem]]:
+    def __reduce__(self) -> tuple[type[ReportError], tuple[str | Problem]]:
         return type(self), (self.problem or str(self),)
 
     def about(self, subject: str, wanted: str) -> Problem:
@@ -112,15 +112,15 @@ class Told(SdgraphError):
         return Problem(subject, found, self.problem.wanted, self.problem.fix)
 
 
-class CheckpointError(Told):
+class CheckpointError(ReportError):
     """A checkpoint is missing, damaged, or of a kind the node cannot use."""
 
 
-class MediaError(Told):
+class MediaError(ReportError):
     """A picture or video file cannot be read or written."""
 
 
-class OutOfMemoryError(Told):
+class OutOfMemoryError(ReportError):
     """A node wants more memory than there is, whatever was tried."""
 
 

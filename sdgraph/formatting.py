@@ -29,7 +29,7 @@ def size_words(count: int) -> str:
 
 
 def count_words(count: int, noun: str) -> str:
-    """ "1 node", "2 nodes"."""
+    """The count with the noun, in the plural where it is not one: "1 node", "2 nodes"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

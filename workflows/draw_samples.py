@@ -45,19 +45,24 @@ class Canvas:
         self._draw = ImageDraw.Draw(self.picture)
 
     def box(self, left: int, top: int, right: int, bottom: int, colour: Colour) -> None:
+        """Draws a filled rectangle."""
         self._draw.rectangle(self._scaled(left, top, right, bottom), fill=colour)
 
     def ellipse(self, left: int, top: int, right: int, bottom: int, colour: Colour) -> None:
+        """Draws a filled ellipse that touches the four sides."""
         self._draw.ellipse(self._scaled(left, top, right, bottom), fill=colour)
 
     def polygon(self, colour: Colour, *corners: tuple[int, int]) -> None:
+        """Draws a filled polygon."""
         self._draw.polygon(self._scaled(*(n for corner in corners for n in corner)), fill=colour)
 
     def line(self, colour: Colour, width: int, *corners: tuple[int, int]) -> None:
+        """Draws a line through the corners."""
         points = self._scaled(*(n for corner in corners for n in corner))
         self._draw.line(points, fill=colour, width=width * OVERSAMPLING, joint="curve")
 
     def finished(self) -> Image.Image:
+        """The picture at its final size."""
         return self.picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
     @staticmethod

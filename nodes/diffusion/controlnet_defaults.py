@@ -68,7 +68,7 @@ def default_network(base: object, kind: type) -> Checkpoint:
 
 
 def base_of(base: Checkpoint) -> str:
-    """What a checkpoint belongs to, as people call it: "tiny", "SDXL" …"""
+    """What a checkpoint belongs to, as people call it: "tiny", "SDXL" and so on."""
     if base.source.startswith("tiny/"):
         return "tiny"
     unet = config(base, "unet")

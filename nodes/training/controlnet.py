@@ -71,8 +71,10 @@ def listening(network: Any, seed: int) -> Any:
 
 
 class ControlNetTrainee(DiffusionTrainee):
-    """Adds the network's residuals to the frozen U-Net's; captions are often left out, so that it
-    learns to read the control map (Zhang et al. 2023)."""
+    """Adds the network's residuals to the frozen U-Net's.
+
+    Captions are often left out, so that it learns to read the control map (Zhang et al. 2023).
+    """
 
     def __init__(
         self,

@@ -178,8 +178,10 @@ class TrainDepth(Training):
 
 
 def alive(model: Any) -> Any:
-    """The estimator with its last bias at 1: it ends in a ReLU, and from a first prediction below
-    zero everywhere nothing would ever be learned."""
+    """The estimator with its last bias set to 1.
+
+    It ends in a ReLU: if the first prediction were below zero everywhere, it would learn nothing.
+    """
     import torch
 
     with torch.no_grad():

@@ -82,8 +82,10 @@ def hinge(true: Any, made: Any) -> Any:
 
 
 def steepness(scores: Any, seen: Sequence[Any]) -> Any:
-    """R1: the squared gradient of true pictures' mean scores by the features (Mescheder et al.
-    2018), the mean over pictures."""
+    """The R1 penalty, averaged over pictures (Mescheder et al. 2018).
+
+    That is the squared gradient of the true pictures' mean scores with respect to the features.
+    """
     mean = scores.mean(dim=1).sum()
     gradients = torch.autograd.grad(mean, list(seen), create_graph=True)
     squares = [gradient.square().flatten(1).sum(dim=1) for gradient in gradients]

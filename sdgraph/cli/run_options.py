@@ -42,10 +42,12 @@ class Manner:
         from sdgraph.events import heard_by
         from sdgraph.history import recording
 
-        from .explain import Explained
+        from .explain import RunExplainer
         from .terminal import say_table, watching
 
-        told = Explained(graph, remembers=self.session.store is not None) if self.explain else None
+        told = (
+            RunExplainer(graph, remembers=self.session.store is not None) if self.explain else None
+        )
         try:
             with (
                 watching(graph, quiet=self.quiet, as_json=self.as_json) as watch,

@@ -127,6 +127,7 @@ class Plan:
 
     @property
     def uses_models(self) -> bool:
+        """Whether any node of the graph computes with models."""
         return any("models" in type(step.node).definition.services for step in self.steps)
 
 

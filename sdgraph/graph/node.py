@@ -98,7 +98,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
                 raise InvalidNodeError(problem.under(name) for problem in problems) from None
 
         def copy(self, **how: Any) -> Self:
-            """pydantic's old name for `model_copy`, which would leave a stale identity."""
+            """Does what `model_copy` does: pydantic's own `copy` would leave a stale identity."""
             return self.model_copy(**how)
 
     def run(self, *args: Any, **kwargs: Any) -> T_co:

@@ -30,10 +30,12 @@ class PastRun:
 
     @property
     def id(self) -> str:
+        """The name of its folder, which begins with the time in UTC."""
         return self.folder.name
 
     @property
     def workflow(self) -> str:
+        """The name of the workflow that ran; "?" where the record does not say."""
         return str(self.head.get("workflow") or "?")
 
     @property

@@ -57,6 +57,7 @@ class Input:
 
     @property
     def required(self) -> bool:
+        """Whether it has no default, so that a value must be given."""
         return self.default is MISSING
 
     def is_path(self, value: Any) -> bool:

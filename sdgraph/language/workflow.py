@@ -28,14 +28,17 @@ class Workflow:
 
     @property
     def name(self) -> str:
+        """The name that the file declares, or the name of the file."""
         return self.template.name
 
     @property
     def description(self) -> str:
+        """The description that the file declares; empty if there is none."""
         return self.template.description
 
     @property
     def inputs(self) -> Mapping[str, Input]:
+        """The declared inputs by name."""
         return self.template.inputs
 
     def graph(self, /, *, only: Sequence[str] = (), **inputs: Any) -> Graph:

@@ -82,14 +82,14 @@ def parse(text: str, file: str = "<text>") -> Document:
             builder.take(event)
     except yaml.YAMLError as error:
         builder.problems.append(syntax(file, text, error))
-    except _Stop:
+    except _StopReadingError:
         pass
     if builder.problems:
         raise InvalidWorkflowError(builder.problems)
     return Document(builder.root, file, builder.marks, builder.keys)
 
 
-class _Stop(Exception):
+class _StopReadingError(Exception):
     """The document is not worth reading further."""
 
 
@@ -126,7 +126,7 @@ class _Builder:
             self._documents += 1
             if self._documents > 1:
                 self._refuse(event, "document", "a second document (---)", "one workflow a file")
-                raise _Stop
+                raise _StopReadingError
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
         elif isinstance(event, yaml.ScalarEvent):
@@ -159,11 +159,11 @@ class _Builder:
     def _start(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._open) >= MAX_DEPTH:
             self._refuse(event, "nesting", f"more than {MAX_DEPTH} levels", "a flat workflow")
-            raise _Stop
+            raise _StopReadingError
         if self._wants_key():
             kind = "a map" if isinstance(event, yaml.MappingStartEvent) else "a list"
             self._refuse(event, "key", f"{kind} as a key", "a name")
-            raise _Stop
+            raise _StopReadingError
         if event.tag not in (None, "!"):
             self._refuse_tag(event)
         place = self._place()
@@ -237,10 +237,10 @@ class _Builder:
     def _alias(self, event: yaml.AliasEvent) -> None:
         if self._wants_key():
             self._refuse(event, "key", f"*{event.anchor} as a key", "a name")
-            raise _Stop
+            raise _StopReadingError
         if event.anchor not in self._anchors:
             self._refuse(event, "alias", f"*{event.anchor}", "an anchor that was closed before it")
-            raise _Stop
+            raise _StopReadingError
         value, size = self._anchors[event.anchor]
         self.marks[self._place()] = self._mark(event)
         if size + sum(each.size for each in self._open) > MAX_VALUES:
@@ -251,7 +251,7 @@ class _Builder:
                 "fewer values",
                 "write the values out",
             )
-            raise _Stop
+            raise _StopReadingError
         self._put(value, size)
 
     def _put(self, value: Any, size: int) -> None:

@@ -69,10 +69,12 @@ class Component:
 
     @property
     def resident(self) -> Resident:
+        """The component as the memory planner sees it."""
         return Resident(self.key, self.name, self.bytes, self.file_bytes)
 
     @property
     def tier(self) -> Tier:
+        """The memory that holds it now: its device's, or the host's while it is parked there."""
         return Tier.HOST if self.parked else self.resident.home
 
     def is_of(self, source: str) -> bool:

@@ -178,7 +178,7 @@ class PeakMemory:
 
 
 def _counting(device: str) -> Any:
-    """torch's backend of a device that it counts the bytes of, once it is at work; else None."""
+    """The torch backend that counts a device's bytes, if torch is imported and has one."""
     kind = device.partition(":")[0]
     if kind not in ("cuda", "xpu") or "torch" not in sys.modules:
         return None

@@ -193,7 +193,7 @@ def _stays(part: Part) -> bool:
 
 
 def _quantization(name: str, dtype: str) -> Any:
-    """diffusers' config for quantizing while a component loads."""
+    """The diffusers config that quantizes a component while it loads."""
     import diffusers
 
     if name == "int8":

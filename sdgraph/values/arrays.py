@@ -29,6 +29,7 @@ class ArrayValue(Value):
 
     @cached_property
     def content(self) -> str:
+        """A digest of the array (its type, shape and bytes) and of the other arguments."""
         array, *more = self._arguments()
         head = repr((type(self).__name__, array.dtype.str, array.shape, *more))
         digest = blake2b(head.encode(), digest_size=16)

@@ -118,6 +118,7 @@ class Checkpoint(Value):
 
     @cached_property
     def content(self) -> str:
+        """A digest of the fields that are set."""
         return digest(repr((type(self).__name__, self.as_data())).encode())
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ class Series(Value):
 
     @cached_property
     def content(self) -> str:
+        """A digest of the frame rate and of every item's content."""
         return digest(",".join([f"Series:{self.fps!r}", *map(content_of, self.items)]).encode())
 
     @property

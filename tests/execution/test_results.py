@@ -18,7 +18,7 @@ from sdgraph import (
     run,
     to_yaml,
 )
-from sdgraph.cli.explain import Explained
+from sdgraph.cli.explain import RunExplainer
 from sdgraph.errors import NodesFailedError
 from sdgraph.graph import Node, Registry
 from sdgraph.language import workflow_from_yaml
@@ -253,7 +253,7 @@ def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
         return Graph.of(saved, names=names, uncached=[])
 
     def explained(text: str, *, remembers: bool = True) -> dict[str, tuple[str, str]]:
-        here = Explained(graph(text), remembers=remembers)
+        here = RunExplainer(graph(text), remembers=remembers)
         session = anew(folder)
         session.store = session.store if remembers else None
         session.run(graph(text), here)

@@ -22,7 +22,7 @@ from tests.support.toy_training import STEPS, Duel, Line, Toy, equal, settings, 
 BOTH = pytest.mark.parametrize("toy", [Line, Duel])
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Somebody pressed the key."""
 
 
@@ -34,7 +34,7 @@ def stopping_at(stop: int) -> Any:
     def progress(step: int, total: int, **_: Any) -> None:
         assert total == STEPS
         if step == stop:
-            raise Stopped
+            raise StoppedError
 
     return progress
 
@@ -89,7 +89,7 @@ def test_an_interrupted_run_makes_the_same_weights(
                     trained(toy, folder, stopping_at(stop), save_every=save_every)
                 else:
                     trained(killed_at(toy, stop), folder, save_every=save_every)
-            except (Stopped, Killed):
+            except (StoppedError, Killed):
                 continue
         averages, ends = trained(toy, folder, save_every=save_every)
         curve = json.loads((folder / "curve.json").read_text())
@@ -99,7 +99,7 @@ def test_an_interrupted_run_makes_the_same_weights(
 
 
 def test_a_stopped_run_loses_no_step(tmp_path: Path) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         trained(Line, tmp_path, stopping_at(7), save_every=100)
     seen: list[int] = []
     trained(Line, tmp_path, lambda step, _, **__: seen.append(step))
@@ -202,7 +202,7 @@ def test_a_full_disk_while_stopping_does_not_hide_the_stop(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(Stopped) as stopped:
+    with pytest.raises(StoppedError) as stopped:
         trained(Line, tmp_path, stopping_at(2))
     assert "No space left" in "".join(stopped.value.__notes__)
 

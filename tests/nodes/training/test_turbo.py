@@ -186,12 +186,12 @@ def test_the_student_comes_nearer_to_its_teacher() -> None:
 def test_a_run_that_was_stopped_makes_the_same_weights(stop: int, tmp_path: Path) -> None:
     import torch
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def progress(step: int, _: int, **__: Any) -> None:
         if step == stop:
-            raise Stopped
+            raise StoppedError
 
     def trainee_without_sheets() -> Any:
         one = made()
@@ -200,7 +200,7 @@ def test_a_run_that_was_stopped_makes_the_same_weights(stop: int, tmp_path: Path
 
     first, second = trainee_without_sheets(), trainee_without_sheets()
     whole = train(first, SETTINGS, tmp_path / "whole")["unet"]
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(trainee_without_sheets(), SETTINGS, tmp_path / "cut", progress)
     resumed = train(second, SETTINGS, tmp_path / "cut")["unet"]
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -58,17 +58,17 @@ def test_one_seed_makes_one_autoencoder(
 def test_a_run_that_was_stopped_makes_the_same_weights(tmp_path: Path) -> None:
     import torch
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stop(step: int, _: int, **__: Any) -> None:
         if step == 2:
-            raise Stopped
+            raise StoppedError
 
     chosen = Settings(4, 2, 3e-3, save_every=1, warmup=0)
     data = WorldDataset(8, 0, SIDE)
     whole = train(VaeTrainee(fresh(), data, chosen), chosen, tmp_path / "whole")["vae"]
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(VaeTrainee(fresh(), data, chosen), chosen, tmp_path / "cut", stop)
     # The state puts the weights back, whatever the module began with.
     resumed = train(VaeTrainee(fresh(9), data, chosen), chosen, tmp_path / "cut")["vae"]

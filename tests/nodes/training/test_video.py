@@ -224,15 +224,15 @@ def test_a_run_stopped_before_or_after_the_thaw_makes_the_same_weights(
 ) -> None:
     import torch
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def progress(step: int, _: int, **__: Any) -> None:
         if step == stop:
-            raise Stopped
+            raise StoppedError
 
     whole = train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "whole")
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "cut", progress)
     torch.manual_seed(99)
     resumed = train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "cut")
