@@ -150,14 +150,14 @@ class Diffusion(Node[T_co], Generic[T_co]):
         """How many pictures it makes together."""
         return 1
 
-    def lighter(self) -> Iterator[tuple[str, Self]]:
+    def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
         """Its autoencoder in slices and tiles; then weights moved over in groups as well."""
         found = self
         if self.tuning.get("vae") != "both":
-            found = self.but(tuning={**self.tuning, "vae": "both"})
+            found = self.replace(tuning={**self.tuning, "vae": "both"})
             yield "the autoencoder works by slices and tiles", found
         if self.offload in ("none", "model"):
-            yield "weights stay on the host and move by groups", found.but(offload="group")
+            yield "weights stay on the host and move by groups", found.replace(offload="group")
 
     def part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
         """A part placed as `offload` asks, a U-Net in the dtype that `tuning` keeps it in."""

@@ -100,7 +100,7 @@ def visiting(offload: str, sizes: Mapping[str, int]) -> int:
 def told_size(node: object, far: int = _FAR) -> tuple[int, int] | None:
     """The width and height of what a node makes, as its fields, its file or its sources tell.
 
-    A node that makes its picture larger or smaller says how by a method `resized`. None where it
+    A node that makes its picture larger or smaller says how by `Node.output_size`. None where it
     will be known when it is made.
     """
     if not isinstance(node, Node):
@@ -120,5 +120,4 @@ def told_size(node: object, far: int = _FAR) -> tuple[int, int] | None:
     source = fields.get("image") or fields.get("control")
     source = source[0] if isinstance(source, list | tuple) and source else source
     before = told_size(source, far - 1)
-    resized = getattr(node, "resized", None)
-    return resized(before) if before and resized else before
+    return node.output_size(before) if before else None

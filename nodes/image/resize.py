@@ -97,7 +97,7 @@ class Crop(Node[Image]):
             )
         return Image(image.numpy[top:bottom, left:right])
 
-    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The width and height of the part, of a picture of that size."""
         left, top, right, bottom = self.box or self._middle(size)
         return right - left, bottom - top
@@ -156,7 +156,7 @@ class Pad(Node[Image]):
         made.setflags(write=False)  # spares Image a copy
         return Image(np.asarray(made, np.uint8))
 
-    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The width and height with what is put around, of a picture of that size."""
         wide, high = self.left + size[0] + self.right, self.top + size[1] + self.bottom
         return self.width or wide, self.height or high

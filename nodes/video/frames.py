@@ -24,7 +24,7 @@ class Frames(Node[Image]):
     """
 
     category: ClassVar[str] = "video"
-    spreads: ClassVar[bool] = True
+    scatters: ClassVar[bool] = True
 
     video: In[Video] = Field(description="a video of any length")
 

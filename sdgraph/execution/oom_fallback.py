@@ -33,7 +33,7 @@ def rungs(node: Node[Any], device: str) -> Iterator[Rung]:
     yield Rung("what the try held is given back", node, device, unload=False)
     yield Rung("every model that nobody holds is dropped", node, device)
     lightest = node
-    for told, lighter in node.lighter():
+    for told, lighter in node.low_memory_variants():
         if _can_run(lighter):
             lightest = lighter
             yield Rung(told, lighter, device, altered=True)

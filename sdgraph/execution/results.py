@@ -80,7 +80,7 @@ class Results:
             for port, child in node.wires
             if child.output is Checkpoint and "[" not in port
         }
-        return node.but(**made) if made else node
+        return node.replace(**made) if made else node
 
     def altered_in(self, names: Mapping[Node[Any], str]) -> dict[str, list[str]]:
         """What was made in another way than asked for among some nodes, by their names."""

@@ -151,7 +151,7 @@ def _left_open(nodes: Iterable[Node[Any]]) -> Iterator[Node[Any]]:
     for node in nodes:
         cls = type(node)
         reads_spread = spread and any(child in spread for _, child in node.wires)
-        if cls.spreads or (reads_spread and not cls.gathers):
+        if cls.scatters or (reads_spread and not cls.gathers):
             spread[node] = None
     if spread:
         read = {child for node in nodes for _, child in node.wires}

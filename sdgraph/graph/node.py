@@ -59,18 +59,18 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         revalidate_instances="never",
         allow_inf_nan=False,
     )
-    __slots__ = ("identity", "own", "wires")
+    __slots__ = ("identity", "own_identity", "wires")
 
     version: ClassVar[int] = 1
     """Raised by the author when the same parameters give another result."""
     effect: ClassVar[bool] = False
     """Whether running it matters beyond its value (it writes a file): then it always runs."""
     category: ClassVar[str] = "other"
-    """Where listings put it."""
-    spreads: ClassVar[bool] = False
+    """The heading under which lists of nodes show it."""
+    scatters: ClassVar[bool] = False
     """Whether `run` returns a Series: then nodes that read it run once for each of its items."""
     gathers: ClassVar[bool] = False
-    """Whether it takes a Series whole and makes one value of it."""
+    """Whether `run` takes a Series as a whole, and makes one value of it."""
     definition: ClassVar[Definition]
 
     if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
             """The structure as 16 bytes: equal for nodes that compute the same."""
 
         @property
-        def own(self) -> bytes:
+        def own_identity(self) -> bytes:
             """The identity without the wired nodes: type, version, parameters and literals."""
 
         @property
@@ -110,22 +110,51 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         return {}
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        """The bytes `run` takes on the device beside its components, whose bytes it is given.
+        """An estimate of the bytes that `run` takes on the device in addition to its components.
 
-        An estimate: plans keep as much free. It is asked before anything is loaded.
+        Asked while planning, before anything is loaded: the plan keeps as many bytes free while
+        the node runs. The default says that it takes none worth counting.
+
+        Args:
+            sizes: The bytes of each component on the device, by the names of `parts`.
+            dtype: The dtype that the run computes in, such as "float16".
         """
         return 0
 
-    def lighter(self) -> Iterator[tuple[str, Self]]:
-        """Ways to make about the same with less memory, each in words, the least costly first.
+    def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
+        """Nodes that make about the same with less memory, the least costly first.
 
-        They are tried in turn when there is too little memory for the node as it is.
+        They are tried in turn when the node as it is has run out of memory; each comes with a
+        sentence that says what it does, such as "the autoencoder works by slices and tiles".
+        The result is saved with a note of it and not remembered.
         """
         yield from ()
 
     def stages(self) -> Iterator[Stage]:
-        """The parts of its work whose results are remembered by themselves."""
+        """The parts of its work whose results are remembered on their own.
+
+        What makes such a part is then not loaded when only other fields change: a new seed does
+        not change the embedding of a prompt, so the text encoder stays on disk.
+        """
         yield from ()
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The width and height of what it makes from a picture of that width and height.
+
+        Asked while planning, to estimate how much memory the nodes that read it take. A node that
+        makes its picture larger or smaller overrides it; the default is the same size.
+        """
+        return size
+
+    @property
+    def random_seed(self) -> int | None:
+        """The seed of the random numbers it draws: its field `seed`, None where it has none.
+
+        Saved pictures, tables and lists of runs name it. A seed that comes from another node is
+        not known before the run, and None too.
+        """
+        seed = self.__dict__.get("seed")
+        return seed if type(seed) is int else None
 
     def check(self) -> Iterator[Problem]:
         """Problems that only files can show (a missing picture, a checkpoint of another kind).
@@ -178,7 +207,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
                 told.append(content_of(value))
         # No content holds a comma: no two lists of contents are joined to one text.
         digest = blake2b(",".join(told).encode(), digest_size=16).digest()
-        object.__setattr__(self, "own", digest)
+        object.__setattr__(self, "own_identity", digest)
         object.__setattr__(self, "wires", tuple(wires))
         identity = blake2b(digest, digest_size=16)
         for _, node in wires:
@@ -197,11 +226,11 @@ class Node(BaseModel, Lazy, Generic[T_co]):
             given[name] = value
         return given
 
-    def but(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Self:
         """The same node with some fields changed, validated again."""
-        return type(self)(**{**self.explicit(), **changes})
+        return type(self)(**{**self.non_default_fields(), **changes})
 
-    def explicit(self) -> dict[str, Any]:
+    def non_default_fields(self) -> dict[str, Any]:
         """The fields whose values differ from their defaults."""
         fields = type(self).model_fields
         return {
@@ -217,7 +246,9 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         return self is other or (isinstance(other, Node) and self.identity == other.identity)
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={_brief(value)}" for name, value in self.explicit().items())
+        given = ", ".join(
+            f"{name}={_brief(value)}" for name, value in self.non_default_fields().items()
+        )
         return f"{type(self).__name__}({given})"
 
     __str__ = __repr__
@@ -229,8 +260,8 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """The same as `but(**update)`: a copy is never left with a stale identity."""
-        return self.but(**update) if update else self
+        """The same as `replace(**update)`: a copy is never left with a stale identity."""
+        return self.replace(**update) if update else self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (flatten(self),)

@@ -46,7 +46,7 @@ def resolved(
         entry = entries[node] = {"type": type(node).__name__}
         if node in graph.uncached:
             entry["cache"] = False
-        fields = node.explicit()
+        fields = node.non_default_fields()
         for place in graph.origins.get(node, {}) if open_ else ():
             fields[str(place[0])] = getattr(node, str(place[0]))
         for field, value in fields.items():

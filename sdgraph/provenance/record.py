@@ -101,7 +101,7 @@ def record(
         # A picture handed in from Python has no file to name; say so rather than fail to save.
         workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
     known = hashes(graph) if sources is None else sources
-    seeds = {graph.names[each]: getattr(each, "seed", None) for each in graph.nodes}
+    seeds = {graph.names[each]: each.random_seed for each in graph.nodes}
     read = dict.fromkeys(path for each in graph.nodes for _, path in source_files(each))
     return Record(
         workflow,
@@ -111,7 +111,7 @@ def record(
         versions(),
         altered or {},
         inputs,
-        {name: seed for name, seed in seeds.items() if type(seed) is int},
+        {name: seed for name, seed in seeds.items() if seed is not None},
         {str(path): known[path] for path in read if path in known},
         tuple(_checkpoints(graph, weights or {})),
     )

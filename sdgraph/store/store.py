@@ -33,7 +33,7 @@ def result_key(node: Node[Any], inputs: Iterable[str], surroundings: str = "") -
     change the result (identities of components, device, dtype). The versions of the libraries
     that any node may make pixels with are in every key.
     """
-    digest = blake2b(node.own, digest_size=16)
+    digest = blake2b(node.own_identity, digest_size=16)
     for content in inputs:
         digest.update(f"{content},".encode())
     if surroundings:

@@ -166,5 +166,4 @@ def _plain(value: Any) -> Any:
 
 def _seeds(nodes: list[Node[Any]]) -> tuple[int, ...]:
     """The seeds of some nodes, each once."""
-    found = (getattr(node, "seed", None) for node in nodes)
-    return tuple(dict.fromkeys(seed for seed in found if type(seed) is int))
+    return tuple(dict.fromkeys(s for node in nodes if (s := node.random_seed) is not None))

@@ -35,8 +35,8 @@ class Hungry(Node[str]):
         assert isinstance(self.checkpoint, Checkpoint)
         return {"unet": Part(self.checkpoint, "unet")}
 
-    def lighter(self) -> Iterator[tuple[str, Hungry]]:
-        yield "less is eaten", self.but(appetite="small")
+    def low_memory_variants(self) -> Iterator[tuple[str, Hungry]]:
+        yield "less is eaten", self.replace(appetite="small")
 
     def run(self, checkpoint: Checkpoint, models: Models) -> str:
         tries.append((self.appetite, models.device))
@@ -190,6 +190,6 @@ def test_a_diffusion_node_is_made_lighter_by_its_knobs() -> None:
         "on the CPU",
     ]
     tiled, grouped, last = (node for _, _, node in found[2:])
-    assert tiled == node.but(tuning={"vae": "both"})
-    assert grouped == last == tiled.but(offload="group")
+    assert tiled == node.replace(tuning={"vae": "both"})
+    assert grouped == last == tiled.replace(offload="group")
     assert found[-1][1] == "cpu" and "on the CPU" not in [r.told for r in rungs(node, "cpu")]

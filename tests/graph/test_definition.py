@@ -60,10 +60,10 @@ RUN = "def run(self) -> Image: ..."
                 "category",
                 "wires",
                 "identity",
-                "own",
+                "own_identity",
                 "parts",
                 "check",
-                "but",
+                "replace",
                 "output",
                 "definition",
             )

@@ -60,7 +60,7 @@ def test_a_node_computes_nothing_until_it_is_run() -> None:
     assert toys.ran == []
 
 
-@pytest.mark.parametrize("name", ["value", "identity", "own", "wires", "nonsense"])
+@pytest.mark.parametrize("name", ["value", "identity", "own_identity", "wires", "nonsense"])
 def test_a_node_is_frozen(name: str) -> None:
     node = toys.Number(value=1)
     with pytest.raises(ValidationError):
@@ -114,9 +114,9 @@ def test_a_wire_is_no_literal_and_its_port_matters() -> None:
 
 def test_the_own_part_of_an_identity_leaves_the_wired_nodes_out() -> None:
     one, two = toys.Number(value=1), toys.Number(value=2)
-    assert toys.Halve(a=one).own == toys.Halve(a=two).own
+    assert toys.Halve(a=one).own_identity == toys.Halve(a=two).own_identity
     assert toys.Halve(a=one).identity != toys.Halve(a=two).identity
-    assert toys.Add(a=one, b=5).own != toys.Add(a=one, b=6).own
+    assert toys.Add(a=one, b=5).own_identity != toys.Add(a=one, b=6).own_identity
 
 
 def test_two_classes_of_one_name_make_different_nodes() -> None:
@@ -191,13 +191,13 @@ def test_copies_pickles_and_rebuilt_nodes_are_equal(nodes: list[Node[Any]]) -> N
         assert copy.copy(node) is node and copy.deepcopy([node])[0] is node
         again = pickle.loads(pickle.dumps(node))
         assert again == node and type(again) is type(node) and again.wires == node.wires
-        assert node.but() == node and type(node)(**node.explicit()) == node
+        assert node.replace() == node and type(node)(**node.non_default_fields()) == node
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_changed_copy_is_a_node_made_afresh(by: float) -> None:
     node = toys.Scale(number=1, by=by)
-    assert node.but() == node
+    assert node.replace() == node
     assert node.model_copy(update={"number": 2}) == toys.Scale(number=2, by=by)
 
 
@@ -209,13 +209,13 @@ def test_a_changed_copy_is_validated_and_has_its_own_identity() -> None:
     with pytest.raises(InvalidNodeError, match=r"Add\.offset"):
         node.model_copy(update={"offset": 5000})
     with pytest.raises(InvalidNodeError, match=r"Add\.nope"):
-        node.but(nope=1)
+        node.replace(nope=1)
     old: Any = node
     assert old.copy(update={"offset": 6}) == changed
 
 
 def test_hash_eq_repr_pickle_and_copies_of_a_long_chain_never_recurse(chain: Node[int]) -> None:
-    assert hash(chain) and chain == chain.but() and len(repr(chain)) < 100
+    assert hash(chain) and chain == chain.replace() and len(repr(chain)) < 100
     assert copy.deepcopy({"x": chain})["x"] is chain
     again = pickle.loads(pickle.dumps(chain))
     assert again == chain and again is not chain and repr(again) == repr(chain)
@@ -340,3 +340,20 @@ def test_a_home_that_does_not_exist_is_no_traceback() -> None:
 def test_any_text_is_a_parameter_and_is_kept_as_it_is(text: str) -> None:
     node = toys.Text(text=text)
     assert node.text == text and pickle.loads(pickle.dumps(node)).text == text
+
+
+def test_a_seed_is_a_field_of_that_name_unless_it_comes_from_another_node() -> None:
+    class Noise(Node[int]):
+        """A number of chance."""
+
+        seed: In[int] = 3
+
+        def run(self, seed: int) -> int:
+            return seed
+
+    assert Noise().random_seed == 3 and toys.Number(value=1).random_seed is None
+    assert Noise(seed=toys.Number(value=1)).random_seed is None
+
+
+def test_a_node_makes_pictures_of_the_size_it_reads_unless_it_says_otherwise() -> None:
+    assert toys.Edges(image=toys.Square()).output_size((3, 5)) == (3, 5)

@@ -109,7 +109,7 @@ def training(name: str) -> str:
     share = "" if data.pairs is None else f", {data.pairs:.0%} of them with two objects"
     more = [
         f"{field} `{names[value] if isinstance(value, Node) else getattr(value, 'source', value)}`"
-        for field, value in node.explicit().items()
+        for field, value in node.non_default_fields().items()
         if field not in _TOLD
     ]
     return (

@@ -210,7 +210,7 @@ def swapped(nodes: Sequence[Node[Any]], old: Node[Any], new: Node[Any]) -> dict[
     for node in nodes:
         if node not in made:
             reads = {name: anew(getattr(node, name)) for name in type(node).definition.ports}
-            made[node] = node.but(**reads)
+            made[node] = node.replace(**reads)
     return made
 
 

@@ -233,4 +233,4 @@ def test_what_it_writes_goes_below_the_current_folder(
 
     (target,) = opened(name, installed()).graph().targets
 
-    assert Path(target.explicit()["path"]) == tmp_path / "out" / "inpaint.png"
+    assert Path(target.non_default_fields()["path"]) == tmp_path / "out" / "inpaint.png"

@@ -54,7 +54,7 @@ def test_every_checkpoint_runs_where_it_fits_and_is_refused_elsewhere(
     session: Session, name: str, checkpoint: str
 ) -> None:
     node, fitting = NODES[name]
-    node = node.but(checkpoint=checkpoint)
+    node = node.replace(checkpoint=checkpoint)
     if checkpoint in fitting:
         run(node, session=session)
     else:
@@ -86,7 +86,7 @@ def test_every_checkpoint_runs_where_it_fits_and_is_refused_elsewhere(
 def test_a_wrong_checkpoint_says_what_it_is_and_what_fits(
     node: str, checkpoint: str, words: list[str]
 ) -> None:
-    text = refused_before_load(NODES[node][0].but(checkpoint=checkpoint))
+    text = refused_before_load(NODES[node][0].replace(checkpoint=checkpoint))
     for word in words:
         assert word in text
 
@@ -95,7 +95,7 @@ def test_a_wrong_checkpoint_says_what_it_is_and_what_fits(
 def test_a_hub_checkpoint_that_is_not_here_is_refused_while_offline(
     no_hub: Path, name: str
 ) -> None:
-    text = refused_before_load(NODES[name][0].but(checkpoint="someone/nothing"))
+    text = refused_before_load(NODES[name][0].replace(checkpoint="someone/nothing"))
     assert "someone/nothing is not in the hub's cache" in text
     assert "HF_HUB_OFFLINE" in text
 
@@ -143,7 +143,7 @@ def test_any_lost_config_is_named_before_loading(
 ) -> None:
     folder = copied(checkpoint)
     (folder / lost).unlink()
-    text = refused_before_load(NODES[node][0].but(checkpoint=folder))
+    text = refused_before_load(NODES[node][0].replace(checkpoint=folder))
     assert str(folder) in text
     assert "wanted" in text
 

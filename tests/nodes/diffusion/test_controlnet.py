@@ -110,7 +110,9 @@ def test_one_scale_counts_for_all_controls(
     one = ControlNet(
         prompt="a", control=[edges, depth], steps=2, scale=0.5, end=0.6, controlnet=networks[1]
     )
-    each = one.but(scale=[0.5, 0.5], end=[0.6, 0.6], start=[0.0, 0.0], controlnet=[networks[1]] * 2)
+    each = one.replace(
+        scale=[0.5, 0.5], end=[0.6, 0.6], start=[0.0, 0.0], controlnet=[networks[1]] * 2
+    )
     assert run(one, session=session) == run(each, session=session)
 
 
@@ -290,7 +292,7 @@ def test_scale_zero_is_plain_text_to_image(
     )
     plain = Text2Image(prompt="a star", width=80, height=64, steps=3, seed=4)
     assert run(node, session=session) == run(plain, session=session)
-    assert run(node.but(scale=1.0), session=session) != run(plain, session=session)
+    assert run(node.replace(scale=1.0), session=session) != run(plain, session=session)
 
 
 def test_what_it_follows_and_by_which_network_matters(
@@ -306,7 +308,7 @@ def test_what_it_follows_and_by_which_network_matters(
         {"end": 0.5},
         {"controlnet": None},
     ]
-    assert len({run(node.but(**change), session=session) for change in changes}) == len(changes)
+    assert len({run(node.replace(**change), session=session) for change in changes}) == len(changes)
 
 
 def test_the_kind_of_the_map_picks_the_network(edges: EdgeMap, depth: DepthMap) -> None:
@@ -421,7 +423,7 @@ def test_any_size_with_alpha_keeps_what_is_outside_the_mask(
 
 def test_an_inpainting_checkpoint_without_a_mask_is_refused_before_loading(edges: EdgeMap) -> None:
     node = ControlNet(prompt="a", control=edges, checkpoint=Checkpoint("tiny/inpaint"), steps=2)
-    for each in (node, node.but(image=photo(*SIZE))):
+    for each in (node, node.replace(image=photo(*SIZE))):
         text = refused_before_load(each)
         assert "checkpoint" in text
         assert "9 channels (inpainting)" in text
@@ -479,7 +481,7 @@ def test_a_network_is_loaded_in_the_dtype_of_its_base(
 ) -> None:
     base = Checkpoint("tiny/text-to-image", dtype="bfloat16")
     picked = ControlNet(prompt="a man", control=edges, checkpoint=base, steps=2)
-    for node, network in ((picked, EDGES), (picked.but(controlnet=networks[0]), networks[0])):
+    for node, network in ((picked, EDGES), (picked.replace(controlnet=networks[0]), networks[0])):
         wanted = bare(networks=(network,), image=edges.pil, steps=2, dtype="bfloat16")
         assert same(run(node, session=session).numpy, wanted)
 
@@ -501,7 +503,7 @@ def test_the_picture_does_not_depend_on_alpha_of_the_control(session: Session) -
     marked = EdgeMap(clear.numpy)
     plain = EdgeMap(clear.numpy[..., :3].copy())
     node = ControlNet(prompt="a", control=marked, steps=1)
-    assert run(node, session=session) == run(node.but(control=plain), session=session)
+    assert run(node, session=session) == run(node.replace(control=plain), session=session)
 
 
 def test_a_network_in_a_subfolder_stays_there_in_the_dtype_of_its_base() -> None:

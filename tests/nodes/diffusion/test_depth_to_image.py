@@ -252,7 +252,7 @@ def test_what_is_near_matters(session: Session) -> None:
     depth = run(DepthEstimate(image=image), session=session)
     turned = DepthMap(depth.depth[:, ::-1].copy())
     node = DepthToImage(prompt="a", image=image, depth=depth, steps=2)
-    assert run(node, session=session) != run(node.but(depth=turned), session=session)
+    assert run(node, session=session) != run(node.replace(depth=turned), session=session)
 
 
 def test_a_depth_of_another_size_is_refused(session: Session) -> None:

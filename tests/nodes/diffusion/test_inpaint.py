@@ -176,7 +176,7 @@ def test_the_least_black_pixel_is_enough(session: Session, crop: int | None) -> 
     marked[40, 20] = 0
     image = Image(noisy((64, 80, 3)))
     node = Inpaint(prompt="a", image=image, mask=kinds.Mask(marked), steps=1)
-    made = run(node.but(padding_mask_crop=crop), session=session).numpy
+    made = run(node.replace(padding_mask_crop=crop), session=session).numpy
     assert (made[40, 20] == image.numpy[40, 20]).all()
     assert (made != image.numpy).any()
 

@@ -102,18 +102,18 @@ def test_parentheses_that_weigh_nothing_change_no_bit() -> None:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_takes_long_and_weighted_prompts(name: str) -> None:
-    node: Node[Any] = SYSTEMS[name].but(guidance=2.0, negative_prompt="(blue:1.2) ring")
-    long = node.but(prompt="a (red:1.3) star " * 40)
+    node: Node[Any] = SYSTEMS[name].replace(guidance=2.0, negative_prompt="(blue:1.2) ring")
+    long = node.replace(prompt="a (red:1.3) star " * 40)
     session = fresh()
-    assert run(long, session=session) != run(node.but(prompt="a red star"), session=session)
+    assert run(long, session=session) != run(node.replace(prompt="a red star"), session=session)
 
 
 def test_a_weighted_prompt_is_remembered_too(tmp_path: Path) -> None:
     node = text("a (red:1.3) star")
-    first = run(node.but(seed=1), session=Session(device="cpu", store=None))
+    first = run(node.replace(seed=1), session=Session(device="cpu", store=None))
     run(node, session=Session(device="cpu", store=Store(folder=tmp_path)))
     again = Session(device="cpu", store=Store(folder=tmp_path))
-    assert run(node.but(seed=1), session=again) == first
+    assert run(node.replace(seed=1), session=again) == first
     assert not [each for each in again.models.loaded() if "text_encoder" in each.name]
 
 

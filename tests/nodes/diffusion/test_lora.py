@@ -174,7 +174,7 @@ def test_every_scale_is_a_picture_of_its_own(tmp_path: Path, session: Session) -
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "Text2Video"])
 def test_every_system_of_pictures_takes_them(tmp_path: Path, session: Session, name: str) -> None:
     plain: Any = SYSTEMS[name]
-    worn = plain.but(loras=[lora(tmp_path, plain.checkpoint.source)])
+    worn = plain.replace(loras=[lora(tmp_path, plain.checkpoint.source)])
     before = run(plain, session=session)
     assert run(worn, session=session) != before
     assert run(worn, session=session) == run(worn, session=session)

@@ -36,7 +36,7 @@ def studio() -> Studio:
 
 
 def drawn(prompt: str, seed: int, session: Session) -> bool:
-    made = run(TEXT.but(prompt=prompt, seed=seed), session=session)
+    made = run(TEXT.replace(prompt=prompt, seed=seed), session=session)
     return judge(made.numpy, parse(prompt)).all
 
 
@@ -60,7 +60,7 @@ def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None
 
 
 def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
-    picture = run(TEXT.but(prompt="a red ring on a teal background"), session=session).numpy
+    picture = run(TEXT.replace(prompt="a red ring on a teal background"), session=session).numpy
 
     assert not judge(picture, parse("a yellow star on a navy background")).all
 

@@ -88,7 +88,7 @@ def test_in_another_process_it_gives_the_same_bits(session: Session) -> None:
 @every_system
 def test_seeds_differ(session: Session, name: str) -> None:
     node = SYSTEMS[name]
-    assert run(node, session=session) != run(node.but(seed=1), session=session)
+    assert run(node, session=session) != run(node.replace(seed=1), session=session)
 
 
 def test_shipped_checkpoints_share_only_components_of_equal_weights() -> None:
@@ -118,7 +118,7 @@ def test_shipped_checkpoints_share_only_components_of_equal_weights() -> None:
 def test_progress_counts_up_to_the_real_number_of_steps(
     session: Session, name: str, scheduler: Any, total: int
 ) -> None:
-    node = SYSTEMS[name].but(steps=4, scheduler=scheduler)
+    node = SYSTEMS[name].replace(steps=4, scheduler=scheduler)
     assert steps_of(node, session) == [(step + 1, total) for step in range(total)]
 
 
@@ -127,7 +127,7 @@ def test_progress_counts_up_to_the_real_number_of_steps(
 def test_progress_counts_only_the_part_that_strength_leaves(
     session: Session, name: str, strength: float, total: int
 ) -> None:
-    node = SYSTEMS[name].but(steps=4, strength=strength, scheduler="ddim")
+    node = SYSTEMS[name].replace(steps=4, strength=strength, scheduler="ddim")
     assert steps_of(node, session) == [(step + 1, total) for step in range(total)]
 
 
@@ -272,13 +272,13 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
 @pytest.mark.parametrize("offload", ["model", "sequential"])
 def test_on_a_cpu_offload_changes_nothing(session: Session, name: str, offload: Any) -> None:
     node = SYSTEMS[name]
-    made = run(node.but(offload=offload), session=session)
+    made = run(node.replace(offload=offload), session=session)
     assert made == run(node, session=session)
 
 
 def test_offloaded_parts_are_kept_in_host_memory() -> None:
     for name, node in SYSTEMS.items():
-        assert all(part.on_host for part in node.but(offload="model").parts().values()), name
+        assert all(part.on_host for part in node.replace(offload="model").parts().values()), name
         assert not any(part.on_host for part in node.parts().values()), name
 
 
@@ -286,7 +286,7 @@ def test_offloaded_parts_are_kept_in_host_memory() -> None:
 def test_bfloat16_runs_on_a_cpu_and_differs(session: Session, name: str) -> None:
     node = SYSTEMS[name]
     checkpoint: Any = node.checkpoint  # type: ignore[attr-defined]
-    half = node.but(checkpoint=Checkpoint(checkpoint.source, dtype="bfloat16"))
+    half = node.replace(checkpoint=Checkpoint(checkpoint.source, dtype="bfloat16"))
     made, whole = run(half, session=session), run(node, session=session)
     assert made.size == whole.size
     assert made != whole
@@ -331,7 +331,7 @@ def test_weights_of_another_vae_change_the_picture(
     folder = copied("tiny/text-to-image")
     node = Text2Image(prompt="a", steps=1, checkpoint=Checkpoint(folder))
     before = run(node, session=session)
-    assert before == run(node.but(checkpoint="tiny/text-to-image"), session=session)
+    assert before == run(node.replace(checkpoint="tiny/text-to-image"), session=session)
     spoil(folder, lambda weights: weights["decoder.conv_out.bias"].add_(0.5))
     assert run(node, session=session) != before
 
@@ -344,7 +344,7 @@ def as_variant(folder: Path, variant: str = "fp16") -> Path:
 
 def test_a_variant_is_loaded_by_its_name(copied: Callable[[str], Path], session: Session) -> None:
     folder = as_variant(copied("tiny/text-to-image"))
-    node = SYSTEMS["Text2Image"].but(checkpoint=Checkpoint(folder, variant="fp16"))
+    node = SYSTEMS["Text2Image"].replace(checkpoint=Checkpoint(folder, variant="fp16"))
     assert run(node, session=session) == run(SYSTEMS["Text2Image"], session=session)
 
 
@@ -353,7 +353,7 @@ def test_another_variant_than_there_is_is_refused_before_loading(
     copied: Callable[[str], Path], variant: str | None
 ) -> None:
     folder = as_variant(copied("tiny/text-to-image"))
-    node = SYSTEMS["Text2Image"].but(checkpoint=Checkpoint(folder, variant=variant))
+    node = SYSTEMS["Text2Image"].replace(checkpoint=Checkpoint(folder, variant=variant))
     text = refused_before_load(node)
     assert "text2_image.checkpoint" in text
     assert "fp16.safetensors" in text

@@ -138,7 +138,7 @@ def test_two_checkpoints_to_be_made_in_one_folder_are_refused(here: Path) -> Non
     assert problem.subject == "train_vae_2.out"
     assert problem.found == f"{here / 'vae'}, where train_vae writes too"
     assert not (here / "vae").exists()
-    assert Graph.of(one, one.but(out="elsewhere")).check() == []
+    assert Graph.of(one, one.replace(out="elsewhere")).check() == []
 
 
 def test_two_pictures_to_be_saved_in_one_file_are_refused(here: Path) -> None:

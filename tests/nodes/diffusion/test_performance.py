@@ -89,7 +89,7 @@ def test_stopped_within_it_turns_them_back(knob: str) -> None:
 def test_every_system_takes_them_all(session: Session, name: str) -> None:
     plain: Any = SYSTEMS[name]
     before = run(plain, session=session)
-    made = run(plain.but(tuning=REVERSIBLE["all"]), session=session)
+    made = run(plain.replace(tuning=REVERSIBLE["all"]), session=session)
     assert made.size == before.size
     assert run(plain, session=session) == before
 

@@ -45,8 +45,8 @@ def encoders(names: list[str]) -> list[str]:
 def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
     tmp_path: Path, name: str, guidance: float
 ) -> None:
-    node = SYSTEMS[name].but(guidance=guidance)
-    changed = node.but(seed=7)
+    node = SYSTEMS[name].replace(guidance=guidance)
+    changed = node.replace(seed=7)
     bare, _, all_loaded = made(changed, None)
     made(node, Store(folder=tmp_path))
     value, plan, loaded = made(changed, Store(folder=tmp_path))
@@ -63,9 +63,9 @@ def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
 def test_what_changes_the_embedding_has_it_made_anew(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    node = SYSTEMS["Inpaint"].but(guidance=5.0)
+    node = SYSTEMS["Inpaint"].replace(guidance=5.0)
     made(node, Store(folder=tmp_path))
-    changed = node.but(**change)
+    changed = node.replace(**change)
     value, _, loaded = made(changed, Store(folder=tmp_path))
     same = change == {"checkpoint": BASE}  # whose text encoder it shares
     assert bool(encoders(loaded)) is not same
@@ -73,17 +73,17 @@ def test_what_changes_the_embedding_has_it_made_anew(
 
 
 def test_nodes_of_different_types_share_an_embedding(tmp_path: Path) -> None:
-    first, second = SYSTEMS["Inpaint"], SYSTEMS["DepthToImage"].but(prompt="a")
-    made(first.but(guidance=5.0), Store(folder=tmp_path))
-    _, _, loaded = made(second.but(guidance=5.0), Store(folder=tmp_path))
+    first, second = SYSTEMS["Inpaint"], SYSTEMS["DepthToImage"].replace(prompt="a")
+    made(first.replace(guidance=5.0), Store(folder=tmp_path))
+    _, _, loaded = made(second.replace(guidance=5.0), Store(folder=tmp_path))
     alike = parts_of(first)["text_encoder"], parts_of(second)["text_encoder"]
     assert bool(encoders(loaded)) is (identity(alike[0]) != identity(alike[1]))
 
 
 def test_without_guidance_the_negative_prompt_counts_for_nothing(tmp_path: Path) -> None:
-    node = SYSTEMS["Text2Image"].but(guidance=1.0)
+    node = SYSTEMS["Text2Image"].replace(guidance=1.0)
     made(node, Store(folder=tmp_path))
-    _, _, loaded = made(node.but(negative_prompt="b"), Store(folder=tmp_path))
+    _, _, loaded = made(node.replace(negative_prompt="b"), Store(folder=tmp_path))
     assert not encoders(loaded)
 
 
@@ -99,7 +99,7 @@ def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
 
     monkeypatch.setattr(prompt_embeddings, "_embedded", counted)
     node = SYSTEMS["Text2Image"]
-    several = [node, node.but(seed=1), node.but(seed=2), node.but(prompt="b")]
+    several = [node, node.replace(seed=1), node.replace(seed=2), node.replace(prompt="b")]
     values = Session(device="cpu", store=None).run(Graph.of(*several))
     assert len(set(values.values())) == 4
     assert sorted(encoded) == ["a", "b"]
@@ -115,7 +115,7 @@ def test_a_prompt_that_a_node_makes_is_read_by_the_encoder() -> None:
 def test_a_damaged_embedding_is_made_anew(tmp_path: Path) -> None:
     node = SYSTEMS["Text2Image"]
     made(node, Store(folder=tmp_path))
-    changed = node.but(seed=3)
+    changed = node.replace(seed=3)
     for path in tmp_path.rglob("*"):
         if path.is_file() and b'"node": "prompt"' in path.read_bytes().replace(b"\\", b""):
             data = bytearray(path.read_bytes())

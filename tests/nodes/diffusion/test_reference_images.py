@@ -63,7 +63,7 @@ def test_a_picture_is_that_of_the_bare_script(kind: str, family: str, tmp_path: 
     made = run(text(adapter, family), session=fresh())
     wanted = script(adapter, pipeline(cls, BASES[family]), [SUBJECT], **SIZE)
     assert same(made.numpy, wanted)
-    plain = run(text(adapter, family).but(reference=None, ip_adapter=None), session=fresh())
+    plain = run(text(adapter, family).replace(reference=None, ip_adapter=None), session=fresh())
     assert made != plain
 
 
@@ -92,7 +92,7 @@ def test_inpainting_and_a_controlnet_take_references_too(tmp_path: Path, network
 
 def test_nothing_of_it_is_left_in_the_networks(tmp_path: Path) -> None:
     adapter, session = ip_adapter(tmp_path, BASES["sd"]), fresh()
-    plain = text(adapter).but(reference=None, ip_adapter=None)
+    plain = text(adapter).replace(reference=None, ip_adapter=None)
     before = run(plain, session=session)
     held = state(session)
     (unet,) = (each.module for each in session.models.loaded() if each.name.endswith("/unet"))
@@ -108,7 +108,7 @@ def test_nothing_of_it_is_left_in_the_networks(tmp_path: Path) -> None:
     after = state(session)
     assert {name: after[name] for name in held} == held
     assert unet.attn_processors == processors and unet.encoder_hid_proj is None
-    assert run(plain.but(seed=0), session=session) == before
+    assert run(plain.replace(seed=0), session=session) == before
 
 
 def test_it_goes_with_loras_and_offloading(tmp_path: Path) -> None:
@@ -116,17 +116,17 @@ def test_it_goes_with_loras_and_offloading(tmp_path: Path) -> None:
     style = lora(tmp_path / "style", BASES["sd"])
     node = text(adapter)
     plain = run(node, session=fresh())
-    assert run(node.but(offload="group"), session=fresh()) == plain
-    styled = run(node.but(loras=[style]), session=fresh())
+    assert run(node.replace(offload="group"), session=fresh()) == plain
+    styled = run(node.replace(loras=[style]), session=fresh())
     assert styled != plain and styled != run(
-        node.but(loras=[style], reference=None, ip_adapter=None), session=fresh()
+        node.replace(loras=[style], reference=None, ip_adapter=None), session=fresh()
     )
 
 
 def test_the_plan_counts_what_reads_the_reference(tmp_path: Path) -> None:
     adapter = ip_adapter(tmp_path, BASES["sd"])
     (step,) = plan(text(adapter)).steps
-    (bare,) = plan(text(adapter).but(reference=None, ip_adapter=None)).steps
+    (bare,) = plan(text(adapter).replace(reference=None, ip_adapter=None)).steps
     assert {use.name for use in step.uses} - {use.name for use in bare.uses} == {
         "image_encoder",
         "ip_adapter",
@@ -145,7 +145,7 @@ def test_it_survives_being_written_and_its_scale_and_file_count(tmp_path: Path) 
     (node,) = workflow_from_yaml(written).graph().targets
     again = workflow_from_yaml(to_yaml(node, name="w")).graph()
     assert node in again.targets
-    assert node != node.but(ip_adapter=Lora(adapter.source, file=FILE))
+    assert node != node.replace(ip_adapter=Lora(adapter.source, file=FILE))
 
 
 def refused(adapter: Lora, **more: Any) -> str:
@@ -196,7 +196,7 @@ def test_layers_that_are_missing_are_told_when_they_are_put_on(tmp_path: Path) -
     session = fresh()
     error = failure(text(adapter), session)
     assert "ip_adapter" in str(error) and "3.to_k_ip" in str(error)
-    plain = text(adapter).but(reference=None, ip_adapter=None)
+    plain = text(adapter).replace(reference=None, ip_adapter=None)
     assert run(plain, session=session) == run(plain, session=fresh())
 
 

@@ -126,7 +126,7 @@ def test_a_checkpoint_whose_scheduler_diffusers_lacks_asks_for_a_name(
     error = failure(node, session)
     assert "'FutureScheduler' is not in this diffusers" in str(error)
     assert "`scheduler:`" in str(error)
-    assert run(node.but(scheduler="ddim"), session=session).size == (64, 64)
+    assert run(node.replace(scheduler="ddim"), session=session).size == (64, 64)
 
 
 @pytest.mark.parametrize("name", ["lcm", "tcd"])
@@ -138,4 +138,4 @@ def test_distilled_schedulers_refuse_more_steps_than_they_know_before_loading(
     assert "text2_image.steps" in text
     assert f"51 steps by {name}" in text
     assert "at most 50" in text
-    assert run(node.but(steps=50), session=session).size == (64, 64)
+    assert run(node.replace(steps=50), session=session).size == (64, 64)

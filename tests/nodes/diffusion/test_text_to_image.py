@@ -60,7 +60,7 @@ def test_a_named_scheduler_equals_the_script_that_swaps_it(
     else:
         # The SDXL pipelines guide by 5 unless told.
         assert not same(run(node, session=session).numpy, wanted)
-        assert same(run(node.but(guidance=5.0), session=session).numpy, wanted)
+        assert same(run(node.replace(guidance=5.0), session=session).numpy, wanted)
 
 
 @pytest.mark.parametrize("checkpoint", PIPELINES)
@@ -105,14 +105,14 @@ def test_without_a_size_it_makes_the_checkpoints_own(session: Session) -> None:
 def test_seeds_differ_and_one_seed_repeats(session: Session) -> None:
     node = Text2Image(prompt="a star", steps=2, width=64, height=64)
     first, again = (run(node, session=session) for _ in range(2))
-    others = [run(node.but(seed=seed), session=session) for seed in (1, 2, 2**32 - 1)]
+    others = [run(node.replace(seed=seed), session=session) for seed in (1, 2, 2**32 - 1)]
     assert first == again
     assert len({first, *others}) == 4
 
 
 def test_of_a_seed_the_low_32_bits_count_as_in_torch(session: Session) -> None:
     node = Text2Image(prompt="a star", steps=1, width=64, height=64, seed=5)
-    assert run(node, session=session) == run(node.but(seed=2**32 + 5), session=session)
+    assert run(node, session=session) == run(node.replace(seed=2**32 + 5), session=session)
     assert "32 bits" in str(Text2Image.model_fields["seed"].description)
 
 
@@ -129,7 +129,7 @@ def test_of_a_seed_the_low_32_bits_count_as_in_torch(session: Session) -> None:
 )
 def test_every_parameter_changes_the_picture(session: Session, change: dict[str, Any]) -> None:
     node = Text2Image(prompt="a star", steps=2, width=64, height=64)
-    assert run(node, session=session) != run(node.but(**change), session=session)
+    assert run(node, session=session) != run(node.replace(**change), session=session)
 
 
 def test_bfloat16_equals_the_script_in_bfloat16(session: Session) -> None:
@@ -149,7 +149,7 @@ def test_bfloat16_equals_the_script_in_bfloat16(session: Session) -> None:
 def test_alpha_and_grey_start_pictures_equal_their_rgb(session: Session) -> None:
     clear = clear_photo(64, 64)
     node = Image2Image(prompt="a", image=clear, steps=2)
-    opaque = node.but(image=type(clear)(clear.numpy[..., :3].copy()))
+    opaque = node.replace(image=type(clear)(clear.numpy[..., :3].copy()))
     assert run(node, session=session) == run(opaque, session=session)
 
 

@@ -107,4 +107,4 @@ def test_progress_rises_and_ends_at_the_total(session: Session, name: Any) -> No
 def test_frames_differ_by_seed_and_repeat_by_it(session: Session) -> None:
     node = Text2Video(prompt="a", frames=2, steps=1, width=16, height=16)
     assert run(node, session=session) == run(node, session=session)
-    assert run(node, session=session) != run(node.but(seed=1), session=session)
+    assert run(node, session=session) != run(node.replace(seed=1), session=session)

@@ -226,9 +226,9 @@ def test_a_node_grows_with_its_picture_and_its_guidance() -> None:
     assert of(Text2Image(prompt="x")) == of(small), "the size that it was trained for"
     assert of(large, "float16") == of(large) // 2
     assert of(Text2Video(prompt="x", frames=8)) < of(Text2Video(prompt="x", frames=16))
-    tiled = large.but(tuning={"vae": "tiled"})
+    tiled = large.replace(tuning={"vae": "tiled"})
     assert of(tiled) < of(large)
-    assert of(tiled.but(guidance=1)) == of(tiled) // 2
+    assert of(tiled.replace(guidance=1)) == of(tiled) // 2
 
 
 def test_the_size_of_a_picture_is_told_by_its_file_or_what_it_went_through(tmp_path: Path) -> None:
@@ -265,9 +265,11 @@ def test_around_a_mask_it_works_at_the_checkpoints_own_size() -> None:
     }
     small = Text2Image(prompt="x", width=64, height=64)
     inpaint, control = Inpaint(**how), ControlNet(control=edges, **how)
-    own = control.but(image=small, control=Canny(image=small))
-    assert of(inpaint.but(padding_mask_crop=32)) == of(inpaint.but(image=small)) < of(inpaint)
-    assert of(control.but(padding_mask_crop=32)) == of(own) < of(control)
+    own = control.replace(image=small, control=Canny(image=small))
+    assert (
+        of(inpaint.replace(padding_mask_crop=32)) == of(inpaint.replace(image=small)) < of(inpaint)
+    )
+    assert of(control.replace(padding_mask_crop=32)) == of(own) < of(control)
 
 
 def test_a_control_and_weights_that_visit_are_added() -> None:

@@ -54,10 +54,10 @@ def test_edges_that_were_saved_steer_as_those_that_were_made(
     edges = Canny(image=photo(64, 64))
     path = run(Save(image=edges, path=str(tmp_path / "edges.png")), session=session)
     node = ControlNet(prompt="a red star", control=edges, steps=1)
-    assert run(node.but(control=EdgesFromFile(path=path)), session=session) == run(
+    assert run(node.replace(control=EdgesFromFile(path=path)), session=session) == run(
         node, session=session
     )
-    (*_, step) = plan(node.but(control=EdgesFromFile(path=path))).steps
+    (*_, step) = plan(node.replace(control=EdgesFromFile(path=path))).steps
     assert any("controlnet-edges" in use.resident.name for use in step.uses)
 
 

@@ -47,13 +47,13 @@ def test_soft_edges_are_bright_at_a_step_and_fade_beside_it(session: Session) ->
 def test_contrast_says_which_step_is_white(session: Session) -> None:
     node = SoftEdges(image=step(51), contrast=0.2)
     assert run(node, session=session).numpy.max() == 255
-    assert run(node.but(contrast=0.4), session=session).numpy.max() in (127, 128)
+    assert run(node.replace(contrast=0.4), session=session).numpy.max() in (127, 128)
 
 
 def test_more_smoothing_makes_wider_lines(session: Session) -> None:
     node = SoftEdges(image=step(255), contrast=1.0)
     wide = [
-        (run(node.but(smoothing=s), session=session).numpy[20, :, 0] > 64).sum()
+        (run(node.replace(smoothing=s), session=session).numpy[20, :, 0] > 64).sum()
         for s in (1.0, 3.0, 6.0)
     ]
     assert wide[0] < wide[1] < wide[2]
@@ -93,7 +93,7 @@ def test_a_weak_line_is_drawn_only_where_it_goes_on_from_a_strong_one(session: S
     assert not run(weak, session=session).numpy.any()
     fading = step(40).numpy.copy()
     fading[:, 32:] = np.linspace(200, 40, 64)[:, None, None]
-    made = run(weak.but(image=Image(fading)), session=session).numpy
+    made = run(weak.replace(image=Image(fading)), session=session).numpy
     assert made[2, 28:37].any() and made[62, 28:37].any()
 
 

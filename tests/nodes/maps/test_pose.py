@@ -29,7 +29,7 @@ def test_it_draws_what_it_is_told(session: Session) -> None:
     made = run(node, session=session)
     assert type(made) is PoseMap and made.size == SIZE
     assert (made.numpy == draw([PERSON], SIZE, usual_thickness(SIZE))).all()
-    thick = run(node.but(thickness=20.0), session=session).numpy
+    thick = run(node.replace(thickness=20.0), session=session).numpy
     assert (thick == draw([PERSON], SIZE, 20.0)).all() and (thick != made.numpy).any()
 
 
@@ -220,7 +220,7 @@ def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
         for joint in ("nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"):
             x, y = person[joint]
             assert tuple(made[round(y), round(x)].tolist()) == COLORS[JOINTS.index(joint)]
-    assert run(node.but(count=2), session=session).numpy.any()
+    assert run(node.replace(count=2), session=session).numpy.any()
 
 
 def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
@@ -237,7 +237,7 @@ def test_two_people_where_one_is_asked_are_refused(lookers: dict[str, Any]) -> N
     node = PoseEstimate(image=photo(60, 40), count=1, **lookers)
     text = str(failure(node, with_models(Finder(WHOLE, (0.5, 0.0, 1.0, 1.0)))))
     assert "2 people in the picture; wanted 1: crop it" in text
-    text = str(failure(node.but(count=3), with_models(Finder(WHOLE))))
+    text = str(failure(node.replace(count=3), with_models(Finder(WHOLE))))
     assert "one person in the picture; wanted 3" in text
 
 
@@ -255,7 +255,7 @@ def test_a_person_without_a_joint_is_refused(lookers: dict[str, Any]) -> None:
 def test_alpha_is_ignored(session: Session, folders: dict[str, Any]) -> None:
     clear = clear_photo(60, 50)
     node = PoseEstimate(image=clear, threshold=0.0, joint_threshold=0.0, **folders)
-    opaque = node.but(image=Image(clear.numpy[..., :3]))
+    opaque = node.replace(image=Image(clear.numpy[..., :3]))
     assert run(node, session=session) == run(opaque, session=session)
 
 

@@ -71,13 +71,13 @@ def test_the_colours_are_150_of_which_two_are_one() -> None:
 def test_alpha_is_ignored(session: Session, folder: Path) -> None:
     clear = clear_photo(60, 50)
     node = Segment(image=clear, checkpoint=Checkpoint(folder))
-    opaque = node.but(image=Image(clear.numpy[..., :3]))
+    opaque = node.replace(image=Image(clear.numpy[..., :3]))
     assert run(node, session=session) == run(opaque, session=session)
 
 
 def test_in_bfloat16_they_are_about_the_same(session: Session, folder: Path) -> None:
     node = Segment(image=photo(75, 53), checkpoint=Checkpoint(folder))
-    half = node.but(checkpoint=Checkpoint(folder, dtype="bfloat16"))
+    half = node.replace(checkpoint=Checkpoint(folder, dtype="bfloat16"))
     made = [run(each, session=session).numpy for each in (node, half)]
     assert (made[0] == made[1]).all(axis=2).mean() > 0.8
 

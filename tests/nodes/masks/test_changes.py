@@ -39,7 +39,7 @@ def test_growing_without_measure_ends_soon() -> None:
     spot[0, 0] = 255
     node = MaskGrow(mask=Mask(spot), by=4096)
     assert node.run(Mask(spot)).numpy.all()
-    assert not node.but(by=-4096).run(Mask(255 - spot)).numpy.any()
+    assert not node.replace(by=-4096).run(Mask(255 - spot)).numpy.any()
 
 
 def test_growing_by_nothing_changes_nothing() -> None:

@@ -84,7 +84,7 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
 def test_where_the_points_are_makes_a_difference(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), points=[[10, 10]], checkpoint=Checkpoint(folder))
     here, there = (
-        run(node.but(points=[each]), session=session).numpy for each in ([10, 10], [70, 40])
+        run(node.replace(points=[each]), session=session).numpy for each in ([10, 10], [70, 40])
     )
     assert (here != there).any()
     assert {0, 255} == set(np.unique(here))
@@ -94,13 +94,13 @@ def test_alpha_is_ignored(session: Session, folder: Path) -> None:
     clear = clear_photo(60, 50)
     node = MaskBySam(image=clear, points=[[30, 20]], checkpoint=Checkpoint(folder))
     assert run(node, session=session) == run(
-        node.but(image=Image(clear.numpy[..., :3])), session=session
+        node.replace(image=Image(clear.numpy[..., :3])), session=session
     )
 
 
 def test_in_bfloat16_it_is_about_the_same(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), points=[[30, 20]], checkpoint=Checkpoint(folder))
-    half = node.but(checkpoint=Checkpoint(folder, dtype="bfloat16"))
+    half = node.replace(checkpoint=Checkpoint(folder, dtype="bfloat16"))
     made = [run(each, session=session).numpy for each in (node, half)]
     assert (made[0] == made[1]).mean() > 0.8
 

@@ -100,8 +100,8 @@ def test_words_may_come_from_a_node(session: Session, folder: Path) -> None:
         threshold=1e-6,
         checkpoint=Checkpoint(folder),
     )
-    assert run(node, session=session) == run(node.but(words="a cat"), session=session)
-    text = str(failure(node.but(words=Words(said=" ")), session))
+    assert run(node, session=session) == run(node.replace(words="a cat"), session=session)
+    text = str(failure(node.replace(words=Words(said=" ")), session))
     assert "wanted what to look for, in words" in text
 
 

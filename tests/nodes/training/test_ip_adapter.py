@@ -88,7 +88,8 @@ def test_plain_diffusers_loads_it_and_the_node_uses_it(
     reference = Image(render(scene(1), SIDE))
     text = Text2Image(prompt="a", steps=2, checkpoint=BASE)
     made = run(
-        text.but(reference=reference, ip_adapter=Lora(trained.source, file=FILE)), session=session
+        text.replace(reference=reference, ip_adapter=Lora(trained.source, file=FILE)),
+        session=session,
     )
     assert made != run(text, session=session)
 

@@ -164,4 +164,4 @@ def test_a_run_goes_on_only_with_its_own_rank_and_base(
         ({"base": None, "vae": Checkpoint(first.source), "rank": 0}, "is None"),
     ):
         with pytest.raises(NodeFailedError, match=told):
-            run(node(family, tmp_path).but(**other), session=session)
+            run(node(family, tmp_path).replace(**other), session=session)

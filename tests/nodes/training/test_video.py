@@ -266,13 +266,13 @@ def test_from_a_checkpoint_of_its_own_it_goes_on_with_longer_clips(
 ) -> None:
     import torch
 
-    slow = node(trained, tmp_path / "a", learning_rate=1e-12).but(frames=2 * FRAMES)
+    slow = node(trained, tmp_path / "a", learning_rate=1e-12).replace(frames=2 * FRAMES)
     still = run(slow, session=session)
     before, after = (load_trained(each, ("unet", "text_encoder")) for each in (trained, still))
     for part, modules in before.items():
         for name, value in modules.state_dict().items():
             torch.testing.assert_close(value, after[part].state_dict()[name], msg=name)
-    moved = run(node(trained, tmp_path / "b").but(frames=2 * FRAMES), session=session)
+    moved = run(node(trained, tmp_path / "b").replace(frames=2 * FRAMES), session=session)
     changed = load_trained(moved, ("unet",))["unet"].state_dict()
     kept = [n for n, v in before["unet"].state_dict().items() if torch.equal(v, changed[n])]
     assert len(kept) < 0.2 * len(changed), "all of it is trained, also what was the first base's"
