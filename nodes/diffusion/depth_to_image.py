@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -50,7 +51,8 @@ class DepthToImage(Diffusion[Image]):
         parts = dict(super().parts())
         if self.depth is None:
             checkpoint = parts["unet"].checkpoint
-            parts["depth_estimator"] = self.part(checkpoint, "depth_estimator")
+            estimator = self.part(checkpoint, "depth_estimator")
+            parts["depth_estimator"] = replace(estimator, partial=True)
             parts["feature_extractor"] = self.part(checkpoint, "feature_extractor")
         return parts
 

@@ -27,6 +27,16 @@ PARTS: dict[Family, tuple[str, ...]] = {
 }
 """The components that the pipelines of a family compute with."""
 
+UNCAST: dict[Family, tuple[str, ...]] = {
+    "sd": (),
+    "xl": (),
+    "video": ("time_embedding", r"temp_convs\.\d\.conv\d\.0\."),
+}
+"""Layers that layerwise casting leaves alone; norms of temporal convolutions have no names."""
+
+MAX_TOKENS = 77
+"""What CLIP's text encoders read at once."""
+
 CHANNELS = {4: "text-to-image", 5: "depth-guided", 9: "inpainting"}
 """The channels a U-Net takes → what it is for."""
 

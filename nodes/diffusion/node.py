@@ -18,7 +18,7 @@ from sdgraph.values import Checkpoint
 
 from . import compatibility, lora, prompt_embeddings, textual_inversion
 from . import working_memory as working
-from .families import PARTS, TEXT, Family, family_of
+from .families import MAX_TOKENS, PARTS, TEXT, UNCAST, Family, family_of
 from .offloading import Offload, offloaded
 from .performance import KNOBS, NO_TUNING, Tuning, tuned
 from .schedulers import Scheduler, make_scheduler
@@ -161,8 +161,20 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     def part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
         """A part placed as `offload` asks, a U-Net in the dtype that `tuning` keeps it in."""
-        casting = self.tuning.get("layerwise_casting") if folder == "unet" else None
-        return Part(checkpoint, folder, on_host=self.offload != "none", casting=casting)
+        on_host = self.offload != "none"
+        if folder == "unet":
+            casting = self.tuning.get("layerwise_casting")
+            uncast = UNCAST[family_of(checkpoint) or self.families[0]]
+            return Part(
+                checkpoint,
+                folder,
+                on_host=on_host,
+                casting=casting,
+                uncast_layers=uncast,
+                quantized=True,
+            )
+        max_tokens = MAX_TOKENS if folder.startswith("tokenizer") else None
+        return Part(checkpoint, folder, on_host=on_host, max_tokens=max_tokens)
 
     def check(self) -> Iterator[Problem]:
         """Whether the checkpoint is of a kind this node can use; read from its configs."""

@@ -32,7 +32,10 @@ class DepthEstimate(Node[DepthMap]):
     def parts(self) -> Mapping[str, Part]:
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
-        return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+        return {
+            "model": Part(checkpoint, partial=True),
+            "processor": Part(checkpoint, processor=True),
+        }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         checkpoint = self.checkpoint

@@ -95,9 +95,9 @@ class PoseEstimate(Node[PoseMap]):
     def parts(self) -> Mapping[str, Part]:
         estimator, detector = known(self.checkpoint), known(self.detector)
         return {
-            "model": Part(estimator),
+            "model": Part(estimator, partial=True),
             "processor": Part(estimator, processor=True),
-            "detector": Part(detector),
+            "detector": Part(detector, partial=True),
             "detector_processor": Part(detector, processor=True),
         }
 

@@ -58,10 +58,10 @@ class MaskByGrounding(Node[Mask]):
     def parts(self) -> Mapping[str, Part]:
         detector, segmenter = known(self.checkpoint), known(self.segmenter)
         return {
-            "detector": Part(detector),
+            "detector": Part(detector, partial=True),
             "detector_processor": Part(detector, processor=True),
             "tokenizer": Part(detector, tokenizer=True),
-            "segmenter": Part(segmenter),
+            "segmenter": Part(segmenter, partial=True),
             "segmenter_processor": Part(segmenter, processor=True),
         }
 

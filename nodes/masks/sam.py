@@ -74,7 +74,10 @@ class MaskBySam(Node[Mask]):
 
     def parts(self) -> Mapping[str, Part]:
         checkpoint = known(self.checkpoint)
-        return {"model": Part(checkpoint), "processor": Part(checkpoint, processor=True)}
+        return {
+            "model": Part(checkpoint, partial=True),
+            "processor": Part(checkpoint, processor=True),
+        }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         return seeing(dtype, self.checkpoint)

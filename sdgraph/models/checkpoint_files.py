@@ -22,7 +22,10 @@ INDEX = "model_index.json"
 _MARKS = (INDEX, "config.json")
 """What the hub's cache has one of, where it has a checkpoint."""
 
-CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+SCHEDULER = "scheduler_config.json"
+"""The config of diffusers' schedulers, which is all that they have."""
+
+CONFIGS = ("config.json", SCHEDULER, "preprocessor_config.json")
 
 LIBRARIES = ("diffusers", "transformers")
 """The only libraries whose classes a checkpoint may name."""
@@ -67,10 +70,10 @@ def weights(checkpoint: Checkpoint) -> Path:
     if found is not None and not _missing(checkpoint, found):
         return found
     is_local = found is not None and _is_local(checkpoint)
-    fetched = found if found is not None and is_local else hub.fetch(checkpoint)
+    fetched = found if found is not None and is_local else _fetch(checkpoint)
     missing = _missing(checkpoint, fetched)
     if missing and not is_local and pickles.are_allowed():
-        fetched = hub.fetch(checkpoint, ".bin")
+        fetched = _fetch(checkpoint, ".bin")
         missing = _missing(checkpoint, fetched)
     if missing:
         variant = f" of the variant {checkpoint.variant!r}" if checkpoint.variant else ""
@@ -80,6 +83,13 @@ def weights(checkpoint: Checkpoint) -> Path:
             "allow pickles, if it has those, with --allow-pickle"
         )
     return fetched
+
+
+def _fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
+    """The folder of a checkpoint from the hub; the index, fetched first, tells what is left out."""
+    index = hub.fetch_file(checkpoint, INDEX)
+    unused = never_loaded(read_json(index)) if index.is_file() else ()
+    return hub.fetch(checkpoint, suffix, unused)
 
 
 @seen_once
@@ -128,11 +138,15 @@ def _missing(checkpoint: Checkpoint, folder: Path) -> list[str]:
     """The components that are named but have no folder here, or a config and no weights."""
     if not (folder / INDEX).is_file():
         return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
-    named = [name for name, value in read_json(folder / INDEX).items() if _is_component(value)]
+    index = read_json(folder / INDEX)
+    unused = never_loaded(index)
     return [
         name
-        for name in named
-        if name not in _UNUSED and not _has_weights(Part(checkpoint, name), folder / name)
+        for name, entry in index.items()
+        if _is_component(entry)
+        and name not in unused
+        and not is_processor(entry[1])
+        and not _has_weights(Part(checkpoint, name), folder / name)
     ]
 
 
@@ -146,8 +160,21 @@ def _has_weights(part: Part, folder: Path) -> bool:
         return False
 
 
-_UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Components that sdgraph's nodes do not need, and so does not fetch or wait for."""
+def never_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
+    """The components of a model index that are not loaded, so neither fetched nor waited for.
+
+    Their classes come from neither of `LIBRARIES`: code of a pipeline's own, such as what judges
+    the pictures of Stable Diffusion.
+    """
+    return tuple(
+        name for name, entry in index.items() if _is_component(entry) and entry[0] not in LIBRARIES
+    )
+
+
+def is_processor(class_name: Any) -> bool:
+    """Whether a class prepares pictures for a model, so that it has a config and no weights."""
+    names = ("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")
+    return str(class_name).removesuffix("Fast").endswith(names)
 
 
 def _is_component(value: Any) -> bool:

@@ -12,7 +12,7 @@ from sdgraph.errors import CheckpointError
 from sdgraph.memoize import seen_once
 from sdgraph.values import Checkpoint, Lora
 
-from .checkpoint_files import INDEX, Part, class_of, components, config, configs, files
+from .checkpoint_files import INDEX, SCHEDULER, Part, class_of, components, config, configs, files
 from .file_hashes import content, read_json
 
 
@@ -58,12 +58,13 @@ def contents(part: Part) -> tuple[tuple[Path, str], ...]:
 
 @seen_once
 def settings(checkpoint: Checkpoint) -> str:
-    """A hash of what a checkpoint says beside its components: its index and its scheduler."""
+    """A hash of a checkpoint's index and of the config of its scheduler."""
     root = configs(checkpoint)
     if root is None:
         return ""
     digest = hashlib.blake2b(digest_size=16)
-    for path in (root / INDEX, root / "scheduler" / "scheduler_config.json"):
+    schedulers = (root / name / SCHEDULER for name in components(checkpoint) or ())
+    for path in (root / INDEX, *schedulers):
         if path.is_file():
             digest.update(f"{path.name}|{content(path)}|".encode())
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sdgraph.errors import CheckpointError, Problem
@@ -70,25 +71,46 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
     return None
 
 
-def fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
+def fetch(
+    checkpoint: Checkpoint, suffix: str = ".safetensors", unused: tuple[str, ...] = ()
+) -> Path:
     """The folder with a checkpoint's configs and weights, from the hub where need be.
 
     Weights are files of one suffix; of ".bin", which may be anything, those that are pickles.
+    Nothing in the folders of `unused` components is fetched.
     """
-    from huggingface_hub import snapshot_download
-
     variant = checkpoint.variant
     stem = "*pytorch_model*" if suffix == ".bin" else "*"
     weight = f"{stem}.{variant}*{suffix}" if variant else f"{stem}{suffix}"
+    skipped = [f"{name}/*" for name in unused]
+    others = [] if variant else ["*.fp16.*", "*.non_ema.*"]
+    return _download(checkpoint, ["*.json", "*.txt", "*.model", weight], skipped, others)
+
+
+def fetch_file(checkpoint: Checkpoint, name: str) -> Path:
+    """The path of one file of a checkpoint, from the hub where need be; it may have none."""
+    return _download(checkpoint, [name]) / name
+
+
+def _download(
+    checkpoint: Checkpoint,
+    names: Sequence[str],
+    skipped: Sequence[str] = (),
+    others: Sequence[str] = (),
+) -> Path:
+    """The folder of a checkpoint with the files that match `names`.
+
+    `skipped` are patterns of files left out; `others` the same, wherever in the repository.
+    """
+    from huggingface_hub import snapshot_download
+
     below = f"{checkpoint.subfolder}/" if checkpoint.subfolder else ""
-    patterns = [f"{below}{each}" for each in ("*.json", "*.txt", "*.model", weight)]
-    skipped = ["safety_checker/*"] + ([] if variant else ["*.fp16.*", "*.non_ema.*"])
     try:
-        found = snapshot_download(
+        folder = snapshot_download(
             checkpoint.source,
             revision=checkpoint.revision,
-            allow_patterns=patterns,
-            ignore_patterns=skipped,
+            allow_patterns=[f"{below}{name}" for name in names],
+            ignore_patterns=[*(f"{below}{name}" for name in skipped), *others],
         )
     except Exception as error:
         # The hub's client raises dozens of kinds (network, HTTP, gated, missing, disk).
@@ -97,4 +119,4 @@ def fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
             f"{checkpoint.source}: cannot be fetched from the hub ({reason}); check the name and "
             "the network, log in if it is gated, or name a local folder"
         ) from error
-    return Path(found) / below
+    return Path(folder) / below

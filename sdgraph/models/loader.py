@@ -99,10 +99,8 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
     library, name = checkpoint_files.class_of(part)
     folder = root / part.folder
     if "Tokenizer" in name:
-        return _load_tokenizer(_class(part, library, name), folder)
-    if name.removesuffix("Fast").endswith(
-        ("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")
-    ):
+        return _load_tokenizer(_class(part, library, name), folder, part.max_tokens)
+    if checkpoint_files.is_processor(name):
         return _load_processor(part, folder)
     pickled = any(path.suffix != ".safetensors" for path in checkpoint_files.files(part))
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
@@ -119,7 +117,8 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
         module, told = cls.from_pretrained(
             folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
         )
-        _refuse_missing(part, name, sorted(told["missing_keys"]))
+        if not part.partial:
+            _refuse_missing(part, name, sorted(told["missing_keys"]))
     if part.casting:
         _cast_by_layer(module, part, dtype)
     if device != "cpu" and not _stays(part):
@@ -128,14 +127,8 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
 
 
 def _refuse_missing(part: Part, name: str, missing: list[str]) -> None:
-    """Raises CheckpointError for weights without all that a module has: it would be random there.
-
-    Of classes that pipelines compute with. Some that recognise things have layers that are never
-    read, and checkpoints without them.
-    """
-    import diffusers
-
-    if missing and (hasattr(diffusers, name) or name.startswith("CLIP")):
+    """Raises CheckpointError for weights that lack a tensor: the module would be random there."""
+    if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         problem = Problem(
             str(part),
@@ -226,12 +219,12 @@ def _class(part: Part, library: str, name: str) -> Any:
     return found
 
 
-def _load_tokenizer(cls: Any, folder: Path) -> Any:
-    made = cls.from_pretrained(folder, local_files_only=True)
-    if made.model_max_length > 1_000_000:
-        # A tokenizer without a maximum length overflows when a pipeline pads; 77 is CLIP's.
-        made.model_max_length = 77
-    return made
+def _load_tokenizer(cls: Any, folder: Path, max_tokens: int | None) -> Any:
+    tokenizer = cls.from_pretrained(folder, local_files_only=True)
+    if max_tokens is not None and tokenizer.model_max_length > 1_000_000:
+        # A tokenizer without a maximum length overflows when a pipeline pads.
+        tokenizer.model_max_length = max_tokens
+    return tokenizer
 
 
 def _load_processor(part: Part, folder: Path) -> Any:

@@ -25,8 +25,6 @@ _FLOATS = ("F16", "BF16", "F32", "F64")
 """The dtypes that loading casts to the one that is computed in."""
 _UNCAST = ("norm", "pos_embed", "patch_embed")
 """Layers that diffusers' layerwise casting leaves in the dtype computed in, by their names."""
-_UNCAST_TOO = {"UNet3DConditionModel": ("time_embedding", r"temp_convs\.\d\.conv\d\.0\.")}
-"""The same for one class alone: in its temporal convolutions norms have no names."""
 
 
 def footprint(part: Part, dtype: str) -> int:
@@ -40,7 +38,7 @@ def footprint(part: Part, dtype: str) -> int:
     width = _BYTES.get(part.quantization or part.casting or computed, 1)
     uncast: tuple[str, ...] = ()
     if part.casting and not part.quantization:
-        uncast = (*_UNCAST, *_UNCAST_TOO.get(checkpoint_files.class_of(part)[1], ()))
+        uncast = (*_UNCAST, *part.uncast_layers)
     widths = dict.fromkeys(uncast, _BYTES.get(computed, 1))
     return sum(_cast(path, width, widths) for path in checkpoint_files.files(part))
 
@@ -50,7 +48,7 @@ def _cast(path: Path, width: float, widths: Mapping[str, float]) -> int:
 
     Those of some layers take others, by what their names hold.
     """
-    counts = tensors(path)
+    counts = tensors(path, tuple(widths))
     if counts is None:
         return path.stat().st_size
     sizes = (
@@ -60,18 +58,19 @@ def _cast(path: Path, width: float, widths: Mapping[str, float]) -> int:
     return int(sum(sizes))
 
 
-def tensors(path: Path) -> Mapping[tuple[str, int, str], int] | None:
+def tensors(path: Path, layers: tuple[str, ...] = ()) -> Mapping[tuple[str, int, str], int] | None:
     """How many numbers a file holds of each dtype and kind of layer; None if unreadable.
 
-    The dtype by its name and bytes; the kind is the one that casting may leave out, or "".
+    The dtype by its name and bytes; the kind is the first of `layers`, regular expressions, that
+    is found in the tensor's name, or "".
     """
     status = path.stat()
-    return _tensors(str(path), status.st_size, (status.st_mtime_ns, status.st_ino))
+    return _tensors(str(path), layers, status.st_size, (status.st_mtime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=1024)
 def _tensors(
-    path: str, size: int, when: tuple[int, ...]
+    path: str, layers: tuple[str, ...], size: int, when: tuple[int, ...]
 ) -> Mapping[tuple[str, int, str], int] | None:
     counts: Counter[tuple[str, int, str]] = Counter()
     try:
@@ -82,16 +81,15 @@ def _tensors(
             begins, ends = told["data_offsets"] if name != "__metadata__" else (0, 0)
             if ends > begins:
                 count = prod(told["shape"])
-                counts[told["dtype"], (ends - begins) // count, _kind(name)] += count
+                counts[told["dtype"], (ends - begins) // count, _kind(name, layers)] += count
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         # What is damaged is refused where the graph is checked; here its size will do.
         return None
     return dict(counts) or None
 
 
-def _kind(name: str) -> str:
-    kinds = (*_UNCAST, *(each for more in _UNCAST_TOO.values() for each in more))
-    return next((kind for kind in kinds if re.search(kind, name)), "")
+def _kind(name: str, layers: tuple[str, ...]) -> str:
+    return next((layer for layer in layers if re.search(layer, name)), "")
 
 
 def bytes_of(module: Any) -> int:

@@ -34,8 +34,8 @@ class Checkpoint(Value):
     """Where weights come from: a hub id, a folder, or a shipped one such as "tiny/inpaint".
 
     `dtype` is "float32", "float16" or "bfloat16"; None leaves it to the device. `quantization` is
-    one of `QUANTIZATIONS`, for the linear layers of its U-Net; None leaves them whole. `subfolder`
-    is where in that source it lies; None is the top.
+    one of `QUANTIZATIONS`, for the linear layers of its denoiser; None leaves them whole.
+    `subfolder` is where in that source it lies; None is the top.
     """
 
     FIELDS: ClassVar[tuple[str, ...]] = (
@@ -181,6 +181,14 @@ class Part:
     """Whether it is what prepares words for a single model, and not the model."""
     casting: str | None = None
     """The dtype its layers are kept in, cast to the other for computing; None keeps that one."""
+    uncast_layers: tuple[str, ...] = ()
+    """Layers that `casting` leaves alone for this architecture: regular expressions of names."""
+    quantized: bool = False
+    """Whether the checkpoint's quantization is for it: in a pipeline, for the denoiser alone."""
+    partial: bool = False
+    """Whether its weights may lack layers of its class: some recognisers have ones never read."""
+    max_tokens: int | None = None
+    """How many tokens a tokenizer reads at once, where its own config does not say."""
 
     @property
     def prepares(self) -> bool:
@@ -189,8 +197,8 @@ class Part:
 
     @property
     def quantization(self) -> str | None:
-        """How its weights are quantized: as the checkpoint says, for a U-Net alone."""
-        return self.checkpoint.quantization if self.folder == "unet" else None
+        """How its weights are quantized: as the checkpoint says, if that is for this part."""
+        return self.checkpoint.quantization if self.quantized else None
 
     def __str__(self) -> str:
         named = getattr(self.checkpoint, "file", None) or self.folder

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from sdgraph import Checkpoint
+from sdgraph import Checkpoint, Node
 from sdgraph.models.loader import load_quietly
 from sdgraph.models.sizes import bytes_of, footprint
+from sdgraph.nodes import Inpaint, Text2Video
+from sdgraph.nodes.diffusion.performance import Knobs
 from sdgraph.values import Part
+from tests.support.photos import photo, spot
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -20,5 +25,14 @@ def test_in_every_dtype(folder: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["text-to-image", "inpaint", "turbo", "text-to-video"])
 def test_in_float8_norms_stay_in_the_dtype_computed_in(name: str, dtype: str) -> None:
-    part = Part(Checkpoint(f"tiny/{name}"), "unet", casting="float8_e4m3fn")
+    checkpoint = Checkpoint(f"tiny/{name}")
+    tuning: Knobs = {"layerwise_casting": "float8_e4m3fn"}
+    node: Node[Any]
+    if name == "text-to-video":
+        node = Text2Video(prompt="x", checkpoint=checkpoint, tuning=tuning)
+    else:
+        node = Inpaint(
+            prompt="x", checkpoint=checkpoint, tuning=tuning, image=photo(8, 8), mask=spot(8, 8)
+        )
+    part = node.parts()["unet"]
     assert footprint(part, dtype) == bytes_of(load_quietly(part, dtype, "cpu"))

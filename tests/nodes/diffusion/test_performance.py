@@ -281,7 +281,7 @@ def test_the_identity_of_a_network_hangs_on_what_cannot_be_undone() -> None:
         Part(plain, "unet"),
         Part(plain, "unet", casting="float8_e4m3fn"),
         Part(plain, "unet", casting="float8_e5m2"),
-        Part(nf4, "unet"),
+        Part(nf4, "unet", quantized=True),
     ]
     assert len({identity(part) for part in unets}) == 4
     assert identity(Part(plain, "vae")) == identity(Part(nf4, "vae"))
@@ -289,7 +289,7 @@ def test_the_identity_of_a_network_hangs_on_what_cannot_be_undone() -> None:
 
 @pytest.mark.parametrize("name", ["int8", "nf4", "fp4"])
 def test_bitsandbytes_is_refused_where_there_is_no_cuda(name: str) -> None:
-    part = Part(Checkpoint(BASE, quantization=name), "unet")
+    part = Part(Checkpoint(BASE, quantization=name), "unet", quantized=True)
     with pytest.raises(CheckpointError, match="cuda"):
         load_quietly(part, "float32", "cpu")
     refuse_device(part, "cuda:1")
@@ -328,7 +328,9 @@ def test_quantizing_is_asked_of_diffusers(
             return self
 
     monkeypatch.setattr(diffusers, "UNet2DConditionModel", Network)
-    load_quietly(Part(Checkpoint(BASE, quantization=name), "unet"), "float16", "cuda")
+    load_quietly(
+        Part(Checkpoint(BASE, quantization=name), "unet", quantized=True), "float16", "cuda"
+    )
     assert told.items() <= asked["quantization_config"].items()
 
 

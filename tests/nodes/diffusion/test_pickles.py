@@ -226,10 +226,11 @@ def test_of_the_hub_they_are_fetched_where_they_are_allowed_and_all_there_is(
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with pytest.raises(CheckpointError, match="--allow-pickle"):
         checkpoint_files.weights(Checkpoint("someone/pickled"))
-    assert asked == ["*.safetensors"]
+    assert asked == ["model_index.json", "*.safetensors"]
     with pickles.allowed():
         assert checkpoint_files.weights(Checkpoint("someone/pickled")) == snapshot
-    assert asked[1:] == ["*.safetensors", "*pytorch_model*.bin"]
+    index = "model_index.json"
+    assert asked[2:] == [index, "*.safetensors", index, "*pytorch_model*.bin"]
 
 
 def test_leave_ends_with_its_block_whatever_is_raised(pickled: Path) -> None:
