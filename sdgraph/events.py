@@ -77,10 +77,10 @@ class Loaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadAhead(Event):
+class Prefetched(Event):
     """A component's files were read into the system's cache, while a node computed."""
 
-    kind = "read_ahead"
+    kind = "prefetched"
     component: str
     file_bytes: int
     seconds: float
@@ -135,12 +135,12 @@ class NodeFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class Retried(Event):
-    """A node ran out of memory and is tried again, in the way that `how` tells."""
+    """A node ran out of memory (`reason` is the error's text) and runs again with a `change`."""
 
     kind = "retried"
     node: str
-    found: str
-    how: str
+    reason: str
+    change: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ Listener = Callable[[Event], None]
 """What takes events; called from one thread at a time."""
 
 
-def heard_by(*listeners: Listener | None) -> Listener | None:
+def combine_listeners(*listeners: Listener | None) -> Listener | None:
     """A listener that hands each event to every one of these that there is, in turn; or None."""
     hearing = [each for each in listeners if each is not None]
     if not hearing:
@@ -205,7 +205,7 @@ def heard_by(*listeners: Listener | None) -> Listener | None:
     return listen
 
 
-class Clock:
+class EventEmitter:
     """Stamps events and hands them to the listener; builds none when nobody listens."""
 
     def __init__(self, listener: Listener | None) -> None:

@@ -17,12 +17,12 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 
-def expanded(path: str | Path) -> Path:
+def expand_home(path: str | Path) -> Path:
     """The path with `~` as the home folder; where there is no such user, as it stands."""
     return Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises then
 
 
-def home() -> Path:
+def sdgraph_home() -> Path:
     """The folder where sdgraph keeps what it can make again; $SDGRAPH_HOME or ~/.cache/sdgraph.
 
     Raises RuntimeError where there is no home folder.
@@ -32,7 +32,7 @@ def home() -> Path:
 
 
 @contextmanager
-def write_beside(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A hidden path in the folder of `path`, renamed over it at the end, removed on any exception.
 
     Makes the folders above. Any OSError inside becomes a MediaError that says how to mend it.
@@ -54,7 +54,7 @@ def write_beside(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(path: str | Path, wanted: str) -> Iterator[None]:
+def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
     """Turns whatever a reader raises into a MediaError about `path`."""
     import PIL.Image
 
@@ -64,31 +64,33 @@ def reading(path: str | Path, wanted: str) -> Iterator[None]:
         raise
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         pixels = re.search(r"\d+", str(error))
-        fail_too_large(path, f"{pixels[0] if pixels else 'too many'} pixels", None, error)
+        raise_too_large(path, f"{pixels[0] if pixels else 'too many'} pixels", None, error)
     except (FileNotFoundError, NotADirectoryError) as error:
         folder = Path(path).parent
         known = [file.name for file in folder.iterdir()] if folder.is_dir() else []
         fix = did_you_mean(Path(path).name, known) or f"look into {folder}"
-        fail(path, "no such file", wanted, fix, error)
+        raise_media_error(path, "no such file", wanted, fix, error)
     except IsADirectoryError as error:
-        fail(path, "a folder", wanted, "name a file inside it", error)
+        raise_media_error(path, "a folder", wanted, "name a file inside it", error)
     except PermissionError as error:
-        fail(path, "a file that may not be read", wanted, "give yourself the right to", error)
+        raise_media_error(
+            path, "a file that may not be read", wanted, "give yourself the right to", error
+        )
     except Exception as error:  # decoders raise every kind on damaged bytes
         unknown = isinstance(error, PIL.UnidentifiedImageError)
         found = f"a file that is no {wanted[2:]}" if unknown else f"a damaged file ({error})"
         fix = "save it as PNG, JPEG, WebP, MP4 or GIF" if unknown else "fetch or save it again"
-        fail(path, found, wanted, fix, error)
+        raise_media_error(path, found, wanted, fix, error)
 
 
-def fail(
+def raise_media_error(
     path: str | Path, found: str, wanted: str, fix: str, cause: BaseException | None = None
 ) -> NoReturn:
     """Raises MediaError about the file at `path`."""
     raise MediaError(Problem(str(path), found, wanted, fix)) from cause
 
 
-def fail_too_large(
+def raise_too_large(
     path: str | Path, found: str, limit: int | None, cause: BaseException | None = None
 ) -> NoReturn:
     """Raises MediaError about a picture of more pixels than `limit`, or than Pillow's own."""
@@ -96,16 +98,18 @@ def fail_too_large(
 
     wanted = f"at most {limit or PIL.Image.MAX_IMAGE_PIXELS} pixels"
     fix = "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
-    fail(path, found, wanted, fix, cause)
+    raise_media_error(path, found, wanted, fix, cause)
 
 
 def _fail_to_write(path: Path, error: OSError) -> NoReturn:
     wanted = "a place to write the file"
     if error.errno in DISK_FULL:
-        fail(path, f"a full disk ({error.strerror})", wanted, "free some space", error)
+        raise_media_error(path, f"a full disk ({error.strerror})", wanted, "free some space", error)
     if error.errno == errno.EISDIR:
-        fail(path, "a folder", wanted, "name a file inside it", error)
+        raise_media_error(path, "a folder", wanted, "name a file inside it", error)
     if error.errno in UNWRITABLE:
         found = f"a folder that cannot be written to ({error.strerror})"
-        fail(path, found, wanted, "choose another folder, or give yourself the right to", error)
-    fail(path, f"a failure: {error}", wanted, "check the path and the disk", error)
+        raise_media_error(
+            path, found, wanted, "choose another folder, or give yourself the right to", error
+        )
+    raise_media_error(path, f"a failure: {error}", wanted, "check the path and the disk", error)

@@ -8,16 +8,34 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The rows with their columns under one another; the last is left as it is."""
+def align_columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yields each row as one line, with the columns aligned; the last column is not padded.
+
+    Args:
+        rows: Rows of cells, all of the same length.
+
+    Example:
+        >>> for line in align_columns([("a", "1", "x"), ("long", "22", "y")]):
+        ...     print(line)
+        a     1   x
+        long  22  y
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         yield "  ".join([*cells, row[-1]]).rstrip()
 
 
-def size_words(count: int) -> str:
-    """A number of bytes as people say it, in powers of a thousand."""
+def format_bytes(count: int) -> str:
+    """A number of bytes in decimal units with three significant digits.
+
+    Args:
+        count: The number of bytes, 0 or more.
+
+    Example:
+        >>> format_bytes(999), format_bytes(13_500_000)
+        ('999 B', '13.5 MB')
+    """
     if count < 1000:
         return f"{count} B"
     size = float(count)
@@ -28,30 +46,59 @@ def size_words(count: int) -> str:
     return f"{size / 1000:.3g} TB"
 
 
-def count_words(count: int, noun: str) -> str:
-    """The count with the noun, in the plural where it is not one: "1 node", "2 nodes"."""
+def format_count(count: int, noun: str) -> str:
+    """A count with its noun, in the plural where it is not one.
+
+    Args:
+        count: How many.
+        noun: The singular; its plural ends in "s".
+
+    Example:
+        >>> format_count(1, "node"), format_count(2, "node")
+        ('1 node', '2 nodes')
+    """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def shorter(path: str | Path) -> str:
-    """A path as it is or seen from the current folder, whichever is shorter."""
-    text = str(path)
-    try:
-        return min(os.path.relpath(text), text, key=len)
-    except ValueError:  # another drive
-        return text
+def format_seconds(seconds: float) -> str:
+    """A duration with the two units that matter at its length.
 
+    Args:
+        seconds: The duration in seconds.
 
-def snake(name: str) -> str:
-    """A class's name in snake case: "ToySquare" is "toy_square"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def seconds_words(seconds: float) -> str:
-    """Seconds as people say them: "0.25 s", "12 min 05 s", "3 h 20 min"."""
+    Example:
+        >>> format_seconds(0.25), format_seconds(725), format_seconds(12_000)
+        ('0.25 s', '12 min 05 s', '3 h 20 min')
+    """
     if seconds < 60:
         return f"{seconds:.2f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def shorten_path(path: str | Path) -> str:
+    """A path as it is, or relative to the current folder, whichever is shorter.
+
+    Args:
+        path: An absolute or relative path; it need not exist.
+    """
+    text = str(path)
+    try:
+        return min(os.path.relpath(text), text, key=len)
+    except ValueError:  # on another drive
+        return text
+
+
+def snake_case(name: str) -> str:
+    """A class name in snake case.
+
+    Args:
+        name: A name in CapWords.
+
+    Example:
+        >>> snake_case("ToySquare")
+        'toy_square'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -53,10 +53,10 @@ def test_nobody_listening_builds_no_event(monkeypatch: pytest.MonkeyPatch) -> No
     def built(*details: Any) -> events.Event:
         raise AssertionError("an event was built")
 
-    clock = events.Clock(None)
+    clock = events.EventEmitter(None)
     clock.emit(built, "node")
     with pytest.raises(AssertionError):
-        events.Clock(lambda event: None).emit(built, "node")
+        events.EventEmitter(lambda event: None).emit(built, "node")
 
 
 def test_a_listener_is_called_by_one_thread_at_a_time() -> None:
@@ -67,7 +67,7 @@ def test_a_listener_is_called_by_one_thread_at_a_time() -> None:
         if not overlaps[-1]:
             busy.release()
 
-    clock = events.Clock(listen)
+    clock = events.EventEmitter(listen)
 
     def emit() -> None:
         for _ in range(300):

@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.files import expanded, write_beside
+from sdgraph.files import atomic_write, expand_home
 from sdgraph.media.images import read_image, write_image
 from sdgraph.media.videos import write_video
 from tests.support.small_images import film, gradient
@@ -39,7 +39,7 @@ def test_a_file_that_may_not_be_read_is_named(
 
 def test_write_beside_makes_folders_and_shows_only_whole_files(tmp_path: Path) -> None:
     path = tmp_path / "new" / "er" / "a.png"
-    with write_beside(path) as beside:
+    with atomic_write(path) as beside:
         assert beside.parent == path.parent and beside.name.startswith(".")
         assert beside.suffix == ".png" and not path.exists()
         beside.write_text("whole")
@@ -51,7 +51,7 @@ def test_write_beside_leaves_the_old_file_when_anything_goes_wrong(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     (tmp_path / "a.png").write_text("old")
-    with pytest.raises(error), write_beside(tmp_path / "a.png") as beside:
+    with pytest.raises(error), atomic_write(tmp_path / "a.png") as beside:
         beside.write_text("half")
         raise error
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.png", "old")]
@@ -126,5 +126,5 @@ def test_a_home_folder_is_written_out_and_that_of_nobody_is_left(
 ) -> None:
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path))
-    assert expanded("~/a.png") == tmp_path / "a.png"
-    assert expanded(Path("~nobody-of-that-name/a.png")) == Path("~nobody-of-that-name/a.png")
+    assert expand_home("~/a.png") == tmp_path / "a.png"
+    assert expand_home(Path("~nobody-of-that-name/a.png")) == Path("~nobody-of-that-name/a.png")

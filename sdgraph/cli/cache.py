@@ -27,14 +27,14 @@ def kept() -> Store | None:
 
     Raises ArgumentError for a budget that is no number of bytes.
     """
-    from sdgraph.files import home
+    from sdgraph.files import sdgraph_home
     from sdgraph.store import DEFAULT_BYTES, Store
 
     from .request import budget
 
     limit = budget(f"${BUDGET}", os.environ.get(BUDGET) or None)
     try:
-        folder = home() / "results"
+        folder = sdgraph_home() / "results"
     except RuntimeError:
         return None
     return Store(folder=folder, disk=DEFAULT_BYTES if limit is None else limit)
@@ -46,7 +46,7 @@ def cache(context: typer.Context, debug: Debug = False) -> None:
     """Show the remembered results: how many, how large, of which nodes."""
     if context.invoked_subcommand is not None:
         return
-    from sdgraph.formatting import count_words, shorter, size_words
+    from sdgraph.formatting import format_bytes, format_count, shorten_path
 
     from .terminal import say, say_table
 
@@ -59,12 +59,10 @@ def cache(context: typer.Context, debug: Debug = False) -> None:
         row[1] += entry.bytes
         row[2] += header.seconds if header else 0
     count, held = (int(sum(row[place] for row in counts.values())) for place in (0, 1))
-    limit = size_words(shelf.limit)
-    say(
-        f"{count_words(count, 'result')}, {size_words(held)} of {limit}, in {shorter(shelf.folder)}"
-    )
+    size = f"{format_bytes(held)} of {format_bytes(shelf.limit)}"
+    say(f"{format_count(count, 'result')}, {size}, in {shorten_path(shelf.folder)}")
     rows = [
-        (name, str(int(number)), size_words(int(size)), f"{seconds:.0f} s")
+        (name, str(int(number)), format_bytes(int(size)), f"{seconds:.0f} s")
         for name, (number, size, seconds) in sorted(counts.items(), key=lambda each: -each[1][1])
     ]
     if rows:
@@ -125,9 +123,9 @@ def _age(text: str | None) -> float | None:
 
 
 def _say_gone(gone: tuple[int, int]) -> None:
-    from sdgraph.formatting import count_words, size_words
+    from sdgraph.formatting import format_bytes, format_count
 
     from .terminal import say
 
     count, freed = gone
-    say(f"{count_words(count, 'result')} removed, {size_words(freed)} freed")
+    say(f"{format_count(count, 'result')} removed, {format_bytes(freed)} freed")

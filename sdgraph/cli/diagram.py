@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from sdgraph.formatting import aligned
+from sdgraph.formatting import align_columns
 from sdgraph.graph import Node
 from sdgraph.language import Input, Reference, Spec, Template, places, reference
 
@@ -25,9 +25,9 @@ def as_text(template: Template, registry: Types) -> str:
     lines = [title]
     if template.inputs:
         rows = [_input_row(each) for each in template.inputs.values()]
-        lines += ["", "inputs", *(f"  {row}" for row in aligned(rows))]
+        lines += ["", "inputs", *(f"  {row}" for row in align_columns(rows))]
     boxes = [_node_row(template.specs[name], registry) for name in _order(template)]
-    lines += ["", "nodes", *(f"  {row}" for row in aligned(boxes))]
+    lines += ["", "nodes", *(f"  {row}" for row in align_columns(boxes))]
     if template.output:
         lines += ["", f"output  {template.output}"]
     return "\n".join(lines)

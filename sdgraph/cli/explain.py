@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sdgraph import events
-from sdgraph.formatting import seconds_words
+from sdgraph.formatting import format_seconds
 from sdgraph.graph import Graph, Node
 
 
@@ -38,7 +38,7 @@ class RunExplainer:
             case events.NodeStarted():
                 return "ran", self._reason_to_run(node)
             case events.Reused(seconds=seconds):
-                took = f"; it took {seconds_words(seconds)}" if seconds else ""
+                took = f"; it took {format_seconds(seconds)}" if seconds else ""
                 return "reused", f"the same was computed before{took}"
             case events.Skipped(failed=failed):
                 return "left out", f"it needs {failed}, which failed"

@@ -26,7 +26,7 @@ def validate(
 
     Nothing is loaded.
     """
-    from sdgraph.formatting import count_words
+    from sdgraph.formatting import format_count
 
     from .report import reports
     from .source_excerpt import problem_data
@@ -38,7 +38,7 @@ def validate(
     else:
         for each in found:
             typer.echo(each.as_text())
-        typer.echo(f"{count_words(count, 'problem')} in {count_words(len(found), 'file')}")
+        typer.echo(f"{format_count(count, 'problem')} in {format_count(len(found), 'file')}")
     if count:
         raise typer.Exit(WRONG)
 

@@ -9,7 +9,7 @@ from inspect import cleandoc
 from typing import Any
 
 from sdgraph.errors import InvalidError
-from sdgraph.formatting import aligned, snake
+from sdgraph.formatting import align_columns, snake_case
 from sdgraph.graph import Node
 from sdgraph.language import Schema, Unbuilt, node_schema, reference
 
@@ -69,7 +69,7 @@ class NodeDoc:
     def example(self) -> str:
         """A line of YAML that makes such a node, of what it requires and no more."""
         fields = ", ".join(f"{name}: {_yaml(value)}" for name, value in self.given.items())
-        return f"{snake(self.name)}: {{type: {self.name}{', ' if fields else ''}{fields}}}"
+        return f"{snake_case(self.name)}: {{type: {self.name}{', ' if fields else ''}{fields}}}"
 
     def as_data(self) -> dict[str, Any]:
         """The same as plain data for JSON."""
@@ -102,7 +102,7 @@ class NodeDoc:
                 if f.port == is_port
             ]
             if rows:
-                lines += ["", title, *(f"  {row}" for row in aligned(rows))]
+                lines += ["", title, *(f"  {row}" for row in align_columns(rows))]
         return "\n".join([*lines, "", "Example", f"  {self.example}"])
 
 

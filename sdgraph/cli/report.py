@@ -9,7 +9,7 @@ from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.execution import Plan, Step
-from sdgraph.formatting import count_words, shorter, size_words
+from sdgraph.formatting import format_bytes, format_count, shorten_path
 from sdgraph.graph import Registry
 from sdgraph.language import Input, Workflow
 from sdgraph.models import process_records, shipped
@@ -103,7 +103,7 @@ def _loads(step: Step) -> str:
         return "remembered"
     names = {use.resident.key: use.name for use in step.uses}
     loads = [
-        f"{names[each.key]} {size_words(each.bytes)}" if each.bytes else names[each.key]
+        f"{names[each.key]} {format_bytes(each.bytes)}" if each.bytes else names[each.key]
         for each in step.loads
     ]
     kept = len(names) - len(loads)
@@ -114,25 +114,27 @@ def _loads(step: Step) -> str:
 def _shifts(step: Step) -> str:
     words = {"drop": "drops", "down": "parks", "up": "brings back"}
     told = [
-        f"{words[kind]} {each.name} {size_words(each.bytes)}"
+        f"{words[kind]} {each.name} {format_bytes(each.bytes)}"
         for kind, each in step.moves
         if kind != "load"
     ]
     if step.ahead:
-        size = size_words(sum(each.file_bytes for each in step.ahead))
-        told.append(f"reads {count_words(len(step.ahead), 'component')} ahead ({size})")
+        size = format_bytes(sum(each.file_bytes for each in step.ahead))
+        told.append(f"reads {format_count(len(step.ahead), 'component')} ahead ({size})")
     if step.working and step.action == "run":
-        told.append(f"works in about {size_words(step.working)}")
+        told.append(f"works in about {format_bytes(step.working)}")
     return ", ".join(told)
 
 
 def plan_totals(plan: Plan) -> str:
     """How much will be loaded and fetched, and how much memory it takes, in words."""
-    loads = f"{count_words(len(plan.loads), 'component')} loaded"
-    lines = [f"\n{count_words(len(plan.steps), 'step')}, {loads} ({size_words(plan.bytes_loaded)})"]
+    loads = f"{format_count(len(plan.loads), 'component')} loaded"
+    lines = [
+        f"\n{format_count(len(plan.steps), 'step')}, {loads} ({format_bytes(plan.bytes_loaded)})"
+    ]
     if reused := sum(step.action == "reuse" for step in plan.steps):
-        spared = count_words(len(plan.graph.nodes) - len(plan.steps), "node")
-        lines.append(f"{count_words(reused, 'result')} remembered, {spared} not needed for that")
+        spared = format_count(len(plan.graph.nodes) - len(plan.steps), "node")
+        lines.append(f"{format_count(reused, 'result')} remembered, {spared} not needed for that")
     if plan.uses_models:
         lines += _peaks(plan)
     for checkpoint in plan.fetches:
@@ -148,10 +150,10 @@ def _peaks(plan: Plan) -> Iterator[str]:
         tiers.insert(0, (plan.device, plan.peak_accelerator, limits.accelerator, asked.accelerator))
     for name, peak, limit, wanted in tiers:
         if limit is None:
-            yield f"peak on {name}: {size_words(peak)}"
+            yield f"peak on {name}: {format_bytes(peak)}"
         else:
             kind = "a budget" if wanted is not None else "free"
-            yield f"peak on {name}: {size_words(peak)} of {size_words(limit)} ({kind})"
+            yield f"peak on {name}: {format_bytes(peak)} of {format_bytes(limit)} ({kind})"
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,9 @@ def shipped_family() -> Section:
         folder = shipped.folder(name)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         total += size
-        rows.append((name, size_words(size), shorter(folder)))
+        rows.append((name, format_bytes(size), shorten_path(folder)))
         data.append({"checkpoint": name, "bytes": size, "folder": str(folder)})
-    title = f"shipped with sdgraph ({size_words(total)})"
+    title = f"shipped with sdgraph ({format_bytes(total)})"
     return Section("shipped", title, _ON_DISK, tuple(rows), tuple(data))
 
 
@@ -187,7 +189,7 @@ def hub_cache() -> Section:
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import CacheNotFound
 
-    place = shorter(HF_HUB_CACHE)
+    place = shorten_path(HF_HUB_CACHE)
     try:
         found = scan_cache_dir()
     except CacheNotFound:
@@ -195,8 +197,8 @@ def hub_cache() -> Section:
         return Section("hub", title, _ON_DISK, (), ())
     repos = sorted(found.repos, key=lambda repo: -repo.size_on_disk)
     models = [repo for repo in repos if repo.repo_type == "model"]
-    title = f"fetched from the hub ({size_words(found.size_on_disk)} in {place})"
-    rows = [(r.repo_id, size_words(r.size_on_disk), shorter(r.repo_path)) for r in models]
+    title = f"fetched from the hub ({format_bytes(found.size_on_disk)} in {place})"
+    rows = [(r.repo_id, format_bytes(r.size_on_disk), shorten_path(r.repo_path)) for r in models]
     data = [
         {"checkpoint": r.repo_id, "bytes": r.size_on_disk, "folder": str(r.repo_path)}
         for r in models
@@ -207,8 +209,8 @@ def hub_cache() -> Section:
 def in_memory() -> Section:
     """What processes that run now hold in memory, and why; without a title where there is none."""
     found = process_records.held()
-    total = size_words(sum(each.bytes for each in found))
+    total = format_bytes(sum(each.bytes for each in found))
     headers = ("component", "size", "where", "why", "process")
-    rows = [(r.name, size_words(r.bytes), r.where, r.why, str(r.process)) for r in found]
+    rows = [(r.name, format_bytes(r.bytes), r.where, r.why, str(r.process)) for r in found]
     title = f"in memory now ({total})" if found else ""
     return Section("memory", title, headers, tuple(rows), tuple(each._asdict() for each in found))

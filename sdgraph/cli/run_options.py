@@ -39,7 +39,7 @@ class Manner:
 
         `first` hears each event before that is shown, what `last` makes after.
         """
-        from sdgraph.events import heard_by
+        from sdgraph.events import combine_listeners
         from sdgraph.history import recording
 
         from .explain import RunExplainer
@@ -53,7 +53,7 @@ class Manner:
                 watching(graph, quiet=self.quiet, as_json=self.as_json) as watch,
                 continued(self.session),
                 recording(
-                    graph, workflow, heard_by(first, told, watch.listener, last(watch))
+                    graph, workflow, combine_listeners(first, told, watch.listener, last(watch))
                 ) as listener,
             ):
                 values = self.session.run(graph, listener, keep_going=self.keep_going)

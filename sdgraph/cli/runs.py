@@ -54,13 +54,13 @@ def show(
 ) -> None:
     """Draw when each node of a run ran, and what was loaded."""
     with ending(debug=debug):
-        from sdgraph.files import write_beside
+        from sdgraph.files import atomic_write
         from sdgraph.history import past_run, timeline
 
         found = past_run(run)
         for path, draw in ((svg, timeline.as_svg), (html, timeline.as_html)):
             if path is not None:
-                with write_beside(path) as beside:
+                with atomic_write(path) as beside:
                     beside.write_text(draw(found), "utf-8", "backslashreplace")
         if as_json:
             data = {**found.as_data(), **found.tally().as_data(), **found.summary}

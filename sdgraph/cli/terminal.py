@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sdgraph import events
-from sdgraph.formatting import count_words, seconds_words, shorter, size_words
+from sdgraph.formatting import format_bytes, format_count, format_seconds, shorten_path
 from sdgraph.graph import Graph
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Lines:
         match event:
             case events.RunStarted():
                 reused = f", {event.reused} remembered" if event.reused else ""
-                return f"{count_words(event.steps, 'node')} on {event.device}{reused}"
+                return f"{format_count(event.steps, 'node')} on {event.device}{reused}"
             case events.Fetching():
                 return f"fetching {event.checkpoint} from the hub …"
             case events.NodeStarted():
@@ -129,13 +129,13 @@ class Lines:
                 if event.note is not None:
                     return f"{event.node:{self._width}}  {event.note}"
             case events.Loaded():
-                size, seconds = size_words(event.bytes), seconds_words(event.seconds)
+                size, seconds = format_bytes(event.bytes), format_seconds(event.seconds)
                 return f"  loaded {event.component}  {size}  {seconds}"
             case events.Moved():
-                size, seconds = size_words(event.bytes), seconds_words(event.seconds)
+                size, seconds = format_bytes(event.bytes), format_seconds(event.seconds)
                 return f"  moved {event.component} to {event.device}  {size}  {seconds}"
             case events.Evicted():
-                return f"  dropped {event.component}  {size_words(event.bytes)}"
+                return f"  dropped {event.component}  {format_bytes(event.bytes)}"
             case events.Warned():
                 return f"warning: {event.message}"
             case events.Skipped():
@@ -149,10 +149,10 @@ class Lines:
                 kind = self.types.get(event.node, "")
                 loss = _loss(self._losses.get(event.node))
                 return (
-                    f"{event.node:{self._width}}  {kind:14}  {seconds_words(event.seconds)}{loss}"
+                    f"{event.node:{self._width}}  {kind:14}  {format_seconds(event.seconds)}{loss}"
                 )
             case events.Retried():
-                return f"{event.node:{self._width}}  out of memory; again: {event.how}"
+                return f"{event.node:{self._width}}  out of memory; again: {event.change}"
             case events.NodeFailed():
                 return f"{event.node:{self._width}}  failed"
             case events.RunFinished():
@@ -161,15 +161,15 @@ class Lines:
 
     def summary(self, values: Mapping[str, Any]) -> str:
         """Where each file went, what else was made, and what it took."""
-        lines = [f"{name} → {shorter(file)}" for name, file in self.files.items()]
+        lines = [f"{name} → {shorten_path(file)}" for name, file in self.files.items()]
         lines += [f"{name} = {value!r}" for name, value in values.items() if name not in self.files]
         if len(lines) > 2 * _SHOWN:
             lines[_SHOWN:-_SHOWN] = [f"… {len(lines) - 2 * _SHOWN} more …"]
         if self.finished is not None:
             done = self.finished
             lines.append(
-                f"{count_words(self._ran, 'node')} in {seconds_words(done.seconds)}, "
-                f"{count_words(done.loads, 'model')} loaded ({size_words(done.bytes_loaded)})"
+                f"{format_count(self._ran, 'node')} in {format_seconds(done.seconds)}, "
+                f"{format_count(done.loads, 'model')} loaded ({format_bytes(done.bytes_loaded)})"
             )
         return "\n".join(lines)
 

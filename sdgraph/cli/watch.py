@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sdgraph.errors import SdgraphError
-from sdgraph.formatting import count_words, shorter
+from sdgraph.formatting import format_count, shorten_path
 from sdgraph.language import find
 from sdgraph.sweep import named_by
 
@@ -48,5 +48,5 @@ def keep_running(
         except typer.Exit as ended:
             if ended.exit_code not in (FAILED, WRONG):
                 raise
-        remark(f"watching {count_words(len(known), 'file')}; Ctrl-C ends it")
-        remark(f"changed: {', '.join(map(shorter, changes.wait()))}")
+        remark(f"watching {format_count(len(known), 'file')}; Ctrl-C ends it")
+        remark(f"changed: {', '.join(map(shorten_path, changes.wait()))}")

@@ -18,7 +18,7 @@ from .plan import Plan, Step
 class Results:
     """What the steps of a run have made, through every plan of it; safe to use between threads."""
 
-    def __init__(self, store: Store | None, clock: events.Clock) -> None:
+    def __init__(self, store: Store | None, clock: events.EventEmitter) -> None:
         self.values: dict[Node[Any], Any] = {}
         self.altered: dict[Node[Any], list[str]] = {}
         """Nodes that were made in another way than asked for, so that memory held out, and how."""

@@ -64,7 +64,7 @@ class Session:
         NodeFailedError when a node raises: at once, or with `keep_going` when all is done that
         needs none of the failed. Finished files stay.
         """
-        clock = events.Clock(on_event)
+        clock = events.EventEmitter(on_event)
         made = self._prepared(graph, clock)
         reused = sum(step.action == "reuse" for step in made.steps)
         clock.emit(events.RunStarted, len(made.steps) - reused, reused, made.device)
@@ -74,7 +74,10 @@ class Session:
         return {graph.names[node]: results[node] for node in graph.targets}
 
     def _prepared(
-        self, graph: Graph, clock: events.Clock, made: Mapping[Node[Any], Found] | None = None
+        self,
+        graph: Graph,
+        clock: events.EventEmitter,
+        made: Mapping[Node[Any], Found] | None = None,
     ) -> Plan:
         """The plan of a run, every checkpoint that it loads being here."""
         with one_look():
@@ -88,7 +91,9 @@ class Session:
                 found = self._planned(graph, found.device, found.dtype, made)
         return found
 
-    def _carried_out(self, plan: Plan, clock: events.Clock, keep_going: bool) -> dict[Any, Any]:
+    def _carried_out(
+        self, plan: Plan, clock: events.EventEmitter, keep_going: bool
+    ) -> dict[Any, Any]:
         """Walks a plan; where what was remembered is lost, plans the rest anew."""
         results = Results(self.store, clock)
         loads = bytes_loaded = 0
@@ -152,7 +157,7 @@ def _refuse_problems(graph: Graph) -> None:
         raise InvalidWorkflowError(problems)
 
 
-def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.Clock) -> None:
+def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.EventEmitter) -> None:
     for checkpoint, node in fetches.items():
         clock.emit(events.Fetching, checkpoint.source)
         try:

@@ -41,7 +41,7 @@ class Steps:
         models: ModelCache,
         results: Results,
         dtype: str,
-        clock: events.Clock,
+        clock: events.EventEmitter,
         *,
         metadata: bool = True,
     ) -> None:
@@ -178,7 +178,7 @@ class Steps:
         readings = [
             Reading(
                 self._files[each.key],
-                partial(self._clock.emit, events.ReadAhead, each.name, each.file_bytes),
+                partial(self._clock.emit, events.Prefetched, each.name, each.file_bytes),
             )
             for each in step.ahead
         ]

@@ -13,7 +13,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.files import expanded
+from sdgraph.files import expand_home
 from sdgraph.values import Checkpoint
 
 
@@ -115,7 +115,7 @@ class FileField:
             raise PydanticCustomError("literal", "{wanted}", {"wanted": "a path"})
         if "\0" in str(value):
             raise PydanticCustomError("literal", "{wanted}", {"wanted": "a path without NUL"})
-        return expanded(value)
+        return expand_home(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         return core_schema.no_info_plain_validator_function(self.validate)

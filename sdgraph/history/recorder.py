@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from sdgraph import events
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.files import home
+from sdgraph.files import sdgraph_home
 from sdgraph.graph import Graph
 from sdgraph.language import resolved
 from sdgraph.media import spelled_out
@@ -45,7 +45,7 @@ def place() -> Path | None:
     chosen = os.environ.get("SDGRAPH_RUNS")
     if chosen is not None:
         return Path(chosen).expanduser().absolute() if chosen else None
-    return home() / "runs"
+    return sdgraph_home() / "runs"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from html import escape
 
-from sdgraph.formatting import aligned, count_words, size_words
+from sdgraph.formatting import align_columns, format_bytes, format_count
 
 from .reader import PastRun
 from .summary import Load, Span, Tally
@@ -29,7 +29,7 @@ def as_text(run: PastRun) -> str:
     if rows:
         end = _seconds(tally.at)
         scale = f" 0 s{end.rjust(_CELLS - 3)} "
-        lines += ["", *aligned([("", "", scale, ""), *rows])]
+        lines += ["", *align_columns([("", "", scale, ""), *rows])]
         lines.append(f"{_RUNS} runs   {_LOADS} loads models   {_FAILED} fails")
     if tally.reused:
         lines += ["", f"remembered: {', '.join(tally.reused)}"]
@@ -59,14 +59,14 @@ def heading(run: PastRun, tally: Tally) -> str:
 def figures(run: PastRun, tally: Tally) -> Iterator[str]:
     """What it did and what it took, in words."""
     told = tally.as_data()
-    loaded = f"{count_words(len(tally.loads), 'model')} loaded"
+    loaded = f"{format_count(len(tally.loads), 'model')} loaded"
     seconds = sum(load.seconds for load in tally.loads)
-    size = f"{size_words(told['bytes_loaded'])} in {_seconds(seconds)}"
+    size = f"{format_bytes(told['bytes_loaded'])} in {_seconds(seconds)}"
     yield (
-        f"{count_words(told['ran'], 'node')} run, {told['reused']} remembered, {loaded} ({size})"
+        f"{format_count(told['ran'], 'node')} run, {told['reused']} remembered, {loaded} ({size})"
     )
     peaks = [
-        f"{name} {size_words(peak)}"
+        f"{name} {format_bytes(peak)}"
         for name, peak in (
             ("the process", run.summary.get("peak_host")),
             (tally.device, run.summary.get("peak_device")),
@@ -102,9 +102,9 @@ def _words(span: Span, loads: list[Load]) -> str:
     if span.failed:
         told.append("failed")
     if loads:
-        size = size_words(sum(load.file_bytes for load in loads))
+        size = format_bytes(sum(load.file_bytes for load in loads))
         seconds = _seconds(sum(load.seconds for load in loads))
-        told.append(f"loads {count_words(len(loads), 'model')} ({size}, {seconds})")
+        told.append(f"loads {format_count(len(loads), 'model')} ({size}, {seconds})")
     if span.file:
         told.append(f"→ {span.file}")
     return "  ".join(told)
@@ -155,7 +155,7 @@ def _row(span: Span, loads: list[Load], end: float, y: int) -> Iterator[str]:
     look = "failed" if span.failed else "run"
     yield _box(look, span.began, _end(span, end), end, y + 3, 16, told)
     for load in loads:
-        told = f"{load.component}: {size_words(load.file_bytes)} in {_seconds(load.seconds)}"
+        told = f"{load.component}: {format_bytes(load.file_bytes)} in {_seconds(load.seconds)}"
         yield _box("load", load.began, load.began + load.seconds, end, y + 10, 9, told)
     if span.failed:
         x = _LEFT + _WIDTH * _end(span, end) / end if end > 0 else _LEFT

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Mark, Problem, nearest
-from sdgraph.files import expanded
+from sdgraph.files import expand_home
 from sdgraph.graph import Lazy, Node, Origin, Registry, a, missing_file
 
 from .filename_patterns import filled, holds_pattern, nameable
@@ -82,9 +82,9 @@ class _Scope:
         else:
             value, folder = declared.default, self.template.folder
         if isinstance(value, str | Path) and declared.type in LOADERS:
-            return self._loaded(declared, folder / expanded(value))
+            return self._loaded(declared, folder / expand_home(value))
         if isinstance(value, str | Path) and declared.type == "Path":
-            return folder / expanded(value)
+            return folder / expand_home(value)
         if declared.type == "Checkpoint" and not isinstance(value, Lazy):
             return rebased(value, folder)
         return value
@@ -238,7 +238,7 @@ class _Scope:
         folder = self.given_folder if given else self.template.folder
         if role == "target" and self.template.out is not None:
             folder = self.template.out
-        return folder / expanded(written)
+        return folder / expand_home(written)
 
     def _named(self, to: Reference, spec: Spec, place: tuple[str | int, ...]) -> Any:
         if to.name not in self.template.specs:

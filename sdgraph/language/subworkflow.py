@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.files import expanded
+from sdgraph.files import expand_home
 
 from .template import Spec, Template, read_template, reference, unescaped
 
@@ -29,7 +29,7 @@ def sub_template(spec: Spec, outer: Template, trail: tuple[Path, ...], count: in
         found = "no path" if written is None else repr(written)
         fix = "write it out: which file it is cannot hang on an input"
         raise _refused(found, "the path of a workflow file", fix if reference(written) else "")
-    path = (outer.folder / expanded(unescaped(written))).resolve()
+    path = (outer.folder / expand_home(unescaped(written))).resolve()
     if path in trail:
         found = " → ".join(each.name for each in (*trail, path))
         raise _refused(found, "no workflow inside itself")

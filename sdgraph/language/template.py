@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
-from sdgraph.files import expanded
+from sdgraph.files import expand_home
 from sdgraph.graph import describe, one_of
 
 from .inputs import LOADERS, Input, declared
@@ -225,7 +225,7 @@ def value_at(fields: Any, place: list[str | int]) -> Any:
 def rebased(value: Any, folder: Path) -> Any:
     """A checkpoint whose source is a path (./x, ../x, ~/x) with that path made whole."""
     if isinstance(value, str) and value.startswith(("./", "../", "~")):
-        return str((folder / expanded(value)).resolve())
+        return str((folder / expand_home(value)).resolve())
     if isinstance(value, dict) and isinstance(value.get("source"), str):
         return {**value, "source": rebased(value["source"], folder)}
     if isinstance(value, list):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sdgraph.files import reading, write_beside
+from sdgraph.files import atomic_write, convert_read_errors
 
 from . import sidecar
 from .images import PICTURE_SUFFIXES, opened_picture, probe_image, read_image, write_image
@@ -14,12 +14,12 @@ from .videos import VIDEO_SUFFIXES, opened_film, probe_video, read_video, write_
 __all__ = [
     "PICTURE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "atomic_write",
     "probe_image",
     "probe_video",
     "read_image",
     "read_provenance",
     "read_video",
-    "write_beside",
     "write_image",
     "write_video",
 ]
@@ -29,7 +29,7 @@ def read_provenance(path: str | Path) -> str | None:
     """The text that `write_image` or `write_video` put into a file or beside it, else None."""
     import PIL
 
-    with reading(path, "a picture or video"):
+    with convert_read_errors(path, "a picture or video"):
         try:
             with opened_picture(path) as picture:
                 inside = text_in(picture)

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.files import fail, fail_too_large, reading, write_beside
+from sdgraph.files import atomic_write, convert_read_errors, raise_media_error, raise_too_large
 from sdgraph.values import Image
 
 from . import sidecar
@@ -40,7 +40,7 @@ def read_image(path: str | Path) -> PIL.Image.Image:
     """
     from PIL import ImageOps
 
-    with reading(path, "a picture"), opened_picture(path) as picture:
+    with convert_read_errors(path, "a picture"), opened_picture(path) as picture:
         picture.load()
         return ImageOps.exif_transpose(picture)
 
@@ -49,7 +49,7 @@ def probe_image(path: str | Path) -> tuple[int, int, str]:
     """(width, height, mode) of the picture that `read_image` gives, from its header alone."""
     import PIL.Image
 
-    with reading(path, "a picture"), opened_picture(path) as picture:
+    with convert_read_errors(path, "a picture"), opened_picture(path) as picture:
         width, height = picture.size
         # Not `picture.getexif()`: PNG's own decodes the pixels to look for EXIF behind them.
         turned = PIL.Image.Image.getexif(picture).get(_ORIENTATION, 1) >= 5
@@ -70,18 +70,20 @@ def write_image(
     """
     path = Path(path)
     if path.suffix.lower() not in _PICTURES:
-        fail(path, f"the suffix {path.suffix!r}", f"one of {', '.join(_PICTURES)}", "rename it")
+        raise_media_error(
+            path, f"the suffix {path.suffix!r}", f"one of {', '.join(_PICTURES)}", "rename it"
+        )
     format_, modes = _PICTURES[path.suffix.lower()]
     options = _options(format_, quality)
     marks = pillow_marks(format_, provenance) if provenance else {}
-    with write_beside(path) as beside:
+    with atomic_write(path) as beside:
         try:
             fitted = _fitted(picture, format_, modes)
             # Not straight to the disk: Pillow does not notice when a full one takes half a write.
             fitted.save(encoded := BytesIO(), format_, **options, **marks)
         except (ValueError, OverflowError, RuntimeError, struct.error) as error:
             found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
-            fail(path, found, "one that the format can hold", "try .png", error)
+            raise_media_error(path, found, "one that the format can hold", "try .png", error)
         beside.write_bytes(encoded.getbuffer())
     sidecar.keep(path, (provenance or None) if not marks else None)
     return bool(marks)
@@ -95,7 +97,7 @@ def opened_picture(path: str | Path) -> PIL.Image.Image:
     limit = PIL.Image.MAX_IMAGE_PIXELS
     if limit is not None and picture.width * picture.height > limit:
         picture.close()
-        fail_too_large(path, f"{picture.width}×{picture.height} pixels", limit)
+        raise_too_large(path, f"{picture.width}×{picture.height} pixels", limit)
     return picture
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sdgraph.files import fail, write_beside
+from sdgraph.files import atomic_write, raise_media_error
 
 from .metadata import spelled_out
 
@@ -30,10 +30,10 @@ def keep(path: Path, text: str | None) -> None:
             sidecar.unlink(missing_ok=True)
         except OSError as error:
             fix = "remove it yourself: it is about the file that was here before"
-            fail(sidecar, f"it cannot be removed: {error}", "no sidecar", fix, error)
+            raise_media_error(sidecar, f"it cannot be removed: {error}", "no sidecar", fix, error)
         return
     data = {"file": path.name, "sha256": _digest(path), "record": _readable(text)}
-    with write_beside(sidecar) as written:
+    with atomic_write(sidecar) as written:
         written.write_text(spelled_out(json.dumps(data, ensure_ascii=False, indent=1)), "utf-8")
 
 
@@ -49,10 +49,14 @@ def read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        fail(sidecar, f"a damaged file ({error})", "a sidecar of sdgraph", "remove it", error)
+        raise_media_error(
+            sidecar, f"a damaged file ({error})", "a sidecar of sdgraph", "remove it", error
+        )
     if digest != _digest(path):
         fix = f"remove {sidecar.name}; what it tells was true of another file"
-        fail(path, "a file that has changed since its sidecar was written", "the same file", fix)
+        raise_media_error(
+            path, "a file that has changed since its sidecar was written", "the same file", fix
+        )
     return told if isinstance(told, str) else spelled_out(json.dumps(told, ensure_ascii=False))
 
 

@@ -11,7 +11,13 @@ from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sdgraph.files import DISK_FULL, UNWRITABLE, fail, reading, write_beside
+from sdgraph.files import (
+    DISK_FULL,
+    UNWRITABLE,
+    atomic_write,
+    convert_read_errors,
+    raise_media_error,
+)
 from sdgraph.values import Video
 
 from . import sidecar
@@ -48,10 +54,12 @@ def write_video(
     provenance = provenance or None
     suffix = path.suffix.lower()
     if suffix not in _VIDEOS and suffix != ".gif":
-        fail(path, f"the suffix {path.suffix!r}", "one of .mp4, .webm, .gif", "rename it")
+        raise_media_error(
+            path, f"the suffix {path.suffix!r}", "one of .mp4, .webm, .gif", "rename it"
+        )
     import av
 
-    with write_beside(path) as beside:
+    with atomic_write(path) as beside:
         try:
             if suffix == ".gif":
                 _write_gif(video, beside, provenance)
@@ -61,7 +69,9 @@ def write_video(
             if isinstance(error, OSError) and error.errno in (*DISK_FULL, *UNWRITABLE):
                 raise
             found = f"an encoder that refuses {video!r}: {error}"
-            fail(path, found, "a size and rate it takes", "resize it, or try .webm", error)
+            raise_media_error(
+                path, found, "a size and rate it takes", "resize it, or try .webm", error
+            )
     sidecar.keep(path, None)
     return provenance is not None
 
@@ -82,17 +92,17 @@ def read_video(
     """
     import numpy as np
 
-    with reading(path, "a video"), _frames(path, longest) as (rate, frames):
+    with convert_read_errors(path, "a video"), _frames(path, longest) as (rate, frames):
         chosen = list(_chosen(frames, rate, start, seconds, fps or rate)) if rate else []
         if not chosen and rate and start:
-            fail(
+            raise_media_error(
                 path,
                 f"no frame {start:g} s from its start",
                 "a start within the video",
                 "lower start",
             )
         if not chosen:
-            fail(path, "no frames", "a video with at least one frame", "save it again")
+            raise_media_error(path, "no frames", "a video with at least one frame", "save it again")
         stack = np.stack(chosen)
         stack.setflags(write=False)  # spares Video a copy
         return Video(stack, fps or rate)
@@ -103,7 +113,7 @@ def probe_video(path: str | Path) -> tuple[int, int]:
 
     Raises MediaError for what is no video.
     """
-    with reading(path, "a video"):
+    with convert_read_errors(path, "a video"):
         if _is_gif(path):
             with opened_picture(path) as picture:
                 return picture.size
@@ -142,7 +152,9 @@ def opened_film(path: str | Path) -> Iterator[av.container.InputContainer]:
 
     with av.open(str(path)) as file:
         if not file.streams.video or file.format.name in _NO_FILM or "_pipe" in file.format.name:
-            fail(path, f"no video (but {file.format.long_name})", "a video", "name another file")
+            raise_media_error(
+                path, f"no video (but {file.format.long_name})", "a video", "name another file"
+            )
         yield file
 
 

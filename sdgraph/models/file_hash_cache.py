@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sdgraph.files import home
+from sdgraph.files import sdgraph_home
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,7 +76,7 @@ def recall(stamp: Stamp) -> str | None:
     """The sha256 that was kept of the file, in hexadecimal, if it still has this stamp."""
     found = None
     with _forgiving("read"):
-        place = home() / _NAME
+        place = sdgraph_home() / _NAME
         if place.is_file():
             with _opened(place) as database:
                 query = "SELECT digest FROM files WHERE path = ? AND stamp = ?"
@@ -87,7 +87,7 @@ def recall(stamp: Stamp) -> str | None:
 def keep(stamp: Stamp, digest: str) -> None:
     """Keeps the sha256 of the file for later runs, in place of what was known before."""
     with _forgiving("written"):
-        place = home() / _NAME
+        place = sdgraph_home() / _NAME
         place.parent.mkdir(parents=True, exist_ok=True)
         with _opened(place) as database:
             # Killed in the middle, it is rolled back by whoever opens it next.

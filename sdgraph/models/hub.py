@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import expanded
+from sdgraph.files import expand_home
 from sdgraph.values import Checkpoint
 
 from . import shipped
@@ -29,7 +29,7 @@ def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> P
 
     Raises CheckpointError where the hub's cache has a checkpoint of that name, with one of `names`.
     """
-    path = expanded(source)
+    path = expand_home(source)
     if not path.is_dir() or (revision is not None and not is_path(source)):
         return None
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
-from sdgraph.files import expanded
+from sdgraph.files import expand_home
 from sdgraph.values import Lora
 
 from . import hub, pickles, shipped
@@ -35,7 +35,7 @@ def file(lora: Lora) -> Path | None:
     """
     if lora.source.startswith("tiny/"):
         return _in_folder(lora, shipped.folder(lora.source))
-    path = expanded(lora.source)
+    path = expand_home(lora.source)
     if path.is_file():
         if path.suffix != ".safetensors":
             _refuse(lora, f"a {path.suffix or 'nameless'} file", "convert it to safetensors")

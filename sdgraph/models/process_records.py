@@ -20,7 +20,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-from sdgraph.files import home
+from sdgraph.files import sdgraph_home
 
 from .component import Component
 
@@ -168,7 +168,7 @@ def _why(component: Component) -> str:
 
 
 def _folder() -> Path:
-    return home() / "running"
+    return sdgraph_home() / "running"
 
 
 def _remove(pid: int, path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sdgraph.formatting import aligned, count_words, shorter
+from sdgraph.formatting import align_columns, format_count, shorten_path
 
 from .record import Record
 from .verify import checkpoint_states, other_versions, source_states
@@ -31,7 +31,7 @@ def record_data(record: Record) -> dict[str, Any]:
 
 def _head(file: str, record: Record) -> Iterator[str]:
     dtype = f", {record.dtype}" if record.dtype else ""
-    yield f"{shorter(file)}: made by the node {record.node} on {record.device}{dtype}"
+    yield f"{shorten_path(file)}: made by the node {record.node} on {record.device}{dtype}"
     for name, how in record.altered.items():
         yield f"out of memory, {name} was made otherwise than asked: {', '.join(how)}"
     others = other_versions(record)
@@ -41,7 +41,7 @@ def _head(file: str, record: Record) -> Iterator[str]:
     shown = {name: json.dumps(value, ensure_ascii=False) for name, value in record.inputs.items()}
     yield from _table("inputs", [*shown.items()])
     yield from _table("seeds", [(name, str(seed)) for name, seed in record.seeds.items()])
-    stands = [(shorter(path), str(state)) for path, state in source_states(record).items()]
+    stands = [(shorten_path(path), str(state)) for path, state in source_states(record).items()]
     yield from _table("source files", stands)
     rows: list[tuple[str, ...]] = []
     for told_of, (source, state) in zip(record.checkpoints, checkpoint_states(record), strict=True):
@@ -57,7 +57,7 @@ def _head(file: str, record: Record) -> Iterator[str]:
         )
         asked = ", ".join(f"{word} {told_of[word]}" for word in words if word in told_of)
         named = told_of.get("files")
-        files = count_words(len(named) if isinstance(named, dict) else 0, "file")
+        files = format_count(len(named) if isinstance(named, dict) else 0, "file")
         rows.append((source, state, f"{files}, {asked}" if asked else files))
     yield from _table("checkpoints", rows)
 
@@ -65,4 +65,4 @@ def _head(file: str, record: Record) -> Iterator[str]:
 def _table(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if rows:
         yield f"{title}:"
-        yield from (f"  {line}" for line in aligned(rows))
+        yield from (f"  {line}" for line in align_columns(rows))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdgraph.errors import MediaError
-from sdgraph.files import home, write_beside
+from sdgraph.files import atomic_write, sdgraph_home
 
 from . import serialization
 from .aliases import Aliases
@@ -87,7 +87,7 @@ class Shelf:
     """The records below a folder, within a budget of bytes; the least recently used go first."""
 
     def __init__(self, folder: Path | None = None, limit: int = DEFAULT_BYTES) -> None:
-        self.folder = home() / "results" if folder is None else Path(folder)
+        self.folder = sdgraph_home() / "results" if folder is None else Path(folder)
         self.limit = limit
         self._root = f"{self.folder}{os.sep}"  # a thousand paths are joined faster as texts
         self.aliases = Aliases(self.folder)
@@ -152,7 +152,7 @@ class Shelf:
         if len(data) > self._goal or _is_newer(path):
             return
         try:
-            with write_beside(path) as beside:
+            with atomic_write(path) as beside:
                 beside.write_bytes(data)
         except MediaError as error:
             self._unwritable = True

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.files import expanded
+from sdgraph.files import expand_home
 from sdgraph.graph import describe
 from sdgraph.language import Input, rebased
 from sdgraph.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
@@ -55,8 +55,8 @@ def read(declared: Input, text: str) -> Any:
         return _named(declared, text)
     if declared.type in ("int", "float") and ".." in text:
         return _several(declared, text, _range(declared, text))
-    if declared.is_path(text) and re.search(r"[*?]", text) and not expanded(text).exists():
-        found = sorted(glob.glob(str(expanded(text)), recursive=True))  # noqa: PTH207  ~/x is whole
+    if declared.is_path(text) and re.search(r"[*?]", text) and not expand_home(text).exists():
+        found = sorted(glob.glob(str(expand_home(text)), recursive=True))  # noqa: PTH207  ~/x is whole
         files = (Path(each).absolute() for each in found if Path(each).is_file())
         return _several(declared, text, files)
     return _one(declared, text)
@@ -67,7 +67,7 @@ def named_by(given: Sequence[str]) -> set[Path]:
     texts = [assignment.partition("=")[2] for assignment in given]
     found = [text[1:] for text in texts if text.startswith("@") and text != "@"]
     found += [str(Path(text).parent) for text in texts if re.search(r"[*?]", text)]
-    return {expanded(text).absolute() for text in found if not re.search(r"[*?]", text)}
+    return {expand_home(text).absolute() for text in found if not re.search(r"[*?]", text)}
 
 
 def _several(declared: Input, text: str, values: Iterator[Any]) -> Several:
@@ -89,7 +89,7 @@ def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
     except ValueError as error:
         raise _refused(declared, describe(text), str(error)) from None
     if folder is not None and declared.is_path(value):
-        return folder / expanded(value)
+        return folder / expand_home(value)
     if folder is not None and declared.type == "Checkpoint":
         return rebased(value, folder)
     return value
@@ -140,7 +140,7 @@ def _named(declared: Input, text: str) -> Several:
     fix = f"for the text itself write {declared.name}=['{text}']"
     if text == "@":
         raise _refused(declared, "no name after the @", "a file or a folder", fix)
-    path = expanded(text[1:]).absolute()
+    path = expand_home(text[1:]).absolute()
     if path.is_dir():
         if not declared.is_path(text):
             wanted = f"a file with one value on each line, for an input of type {declared.type}"

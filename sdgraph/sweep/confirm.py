@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sdgraph import events
-from sdgraph.formatting import count_words, seconds_words
+from sdgraph.formatting import format_count, format_seconds
 from sdgraph.graph import Node, plain_name
 
 from .sweep import Sweep
@@ -76,9 +76,9 @@ class Asking:
         least = any(left and name not in self._seconds for name, left in self._left.items())
         about = "at least" if least else "about"
         question = (
-            f"{count_words(count, 'variant')}, {count_words(sum(self._left.values()), 'node')} "
-            f"still to run; {seconds_words(passed)} so far, {about} "
-            f"{seconds_words(seconds)} more. Go on?"
+            f"{format_count(count, 'variant')}, {format_count(sum(self._left.values()), 'node')} "
+            f"still to run; {format_seconds(passed)} so far, {about} "
+            f"{format_seconds(seconds)} more. Go on?"
         )
         if not self._ask(question):
             raise KeyboardInterrupt

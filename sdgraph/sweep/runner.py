@@ -38,7 +38,7 @@ def run_many(
     if not overwrite:
         refuse_existing(sweep)
     account = Account(sweep)
-    listener = events.heard_by(account, on_event)
+    listener = events.combine_listeners(account, on_event)
     values = (session or default_session()).run(sweep.graph, listener)
     names = sweep.graph.names
     return [

@@ -82,8 +82,8 @@ def test_each_rung_is_tried_in_turn_and_told(fails: int, one: Checkpoint) -> Non
     made = here.run(Graph.of(Hungry(checkpoint=one, fails=fails)), told.append)
     assert made == {"hungry": MADE[fails]}
     again = [each for each in told if isinstance(each, events.Retried)]
-    assert [each.how for each in again] == RUNGS[:fails]
-    assert all("9 GiB" in each.found for each in again)
+    assert [each.change for each in again] == RUNGS[:fails]
+    assert all("9 GiB" in each.reason for each in again)
     assert not any(each.leases for each in here.models.loaded())
 
 
@@ -153,7 +153,7 @@ def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
     told: list[events.Event] = []
     made = here.run(Graph.of(text), told.append)
     assert str(made["dream_3"]).count("by unet and vae") == 3
-    again = [(each.node, each.how) for each in told if isinstance(each, events.Retried)]
+    again = [(each.node, each.change) for each in told if isinstance(each, events.Retried)]
     assert again == [(f"dream_{n}", rung) for n in (2, 3) for rung in RUNGS[:2]]
 
 

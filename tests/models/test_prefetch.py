@@ -78,8 +78,8 @@ def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
 
     def listen(event: events.Event) -> None:
         told.append(event)
-        if isinstance(event, events.ReadAhead):
-            read = sum(isinstance(each, events.ReadAhead) for each in told)
+        if isinstance(event, events.Prefetched):
+            read = sum(isinstance(each, events.Prefetched) for each in told)
             toys.gates.setdefault(f"{read}", threading.Event()).set()
 
     cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
@@ -88,7 +88,7 @@ def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
     plan = session.plan(graph)
     assert [len(step.ahead) for step in plan.steps] == [1, 1, 0]
     session.run(graph, listen)
-    names = [each.component for each in told if isinstance(each, events.ReadAhead)]
+    names = [each.component for each in told if isinstance(each, events.Prefetched)]
     assert names == [each.name for step in plan.steps for each in step.ahead]
     small = ModelCache(fake_checkpoints.Loader(), Budgets(host=14), reserve=0)
     tight = Session(device="cpu", dtype="float32", models=small, store=None)
