@@ -1,21 +1,30 @@
-"""sdgraph: typed node graphs that make pictures and videos with diffusion models."""
+"""sdgraph: typed node graphs that make pictures and videos with diffusion models.
 
-from .errors import (
-    CheckpointError,
-    InvalidError,
-    InvalidNodeError,
-    InvalidWorkflowError,
-    MediaError,
-    NodeFailedError,
-    SdgraphError,
-)
-from .execution import Session, plan, run
-from .graph import Graph, In, Node
-from .language import Workflow, load_workflow, to_yaml
-from .store import Store
-from .sweep import run_many
-from .values import Lora
-from .values.checkpoint import Checkpoint
+A name is imported from its package when it is first used, so that `sdgraph --help` and programs
+that need a part of sdgraph do not import all of it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        CheckpointError,
+        InvalidError,
+        InvalidNodeError,
+        InvalidWorkflowError,
+        MediaError,
+        NodeFailedError,
+        SdgraphError,
+    )
+    from .execution import Session, plan, run
+    from .graph import Graph, In, Node
+    from .language import Workflow, load_workflow, to_yaml
+    from .store import Store
+    from .sweep import run_many
+    from .values import Checkpoint, Lora
 
 __version__ = "0.1.0"
 
@@ -41,3 +50,36 @@ __all__ = [
     "run_many",
     "to_yaml",
 ]
+
+_EXPORTS = {
+    "errors": (
+        "CheckpointError",
+        "InvalidError",
+        "InvalidNodeError",
+        "InvalidWorkflowError",
+        "MediaError",
+        "NodeFailedError",
+        "SdgraphError",
+    ),
+    "execution": ("Session", "plan", "run"),
+    "graph": ("Graph", "In", "Node"),
+    "language": ("Workflow", "load_workflow", "to_yaml"),
+    "store": ("Store",),
+    "sweep": ("run_many",),
+    "values": ("Checkpoint", "Lora"),
+}
+"""Which package defines each public name."""
+
+_PACKAGES = {name: package for package, names in _EXPORTS.items() for name in names}
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PACKAGES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_PACKAGES[name]}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted([*__all__, "__version__"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -41,26 +42,65 @@ def test_the_packages_are_the_folders_that_are_packages() -> None:
 
 def test_the_public_names_are_there_and_sorted() -> None:
     assert sdgraph.__all__ == sorted(sdgraph.__all__)
-    public = {
-        name
-        for name, value in vars(sdgraph).items()
-        if not name.startswith("_") and not isinstance(value, type(sys))
-    }
-    assert public == set(sdgraph.__all__)
+    assert set(dir(sdgraph)) == {*sdgraph.__all__, "__version__"}
+    assert all(hasattr(sdgraph, name) for name in sdgraph.__all__)
     assert sdgraph.__version__ == PROJECT["project"]["version"]
+    with pytest.raises(AttributeError, match="has no attribute 'Sesion'"):
+        sdgraph.Sesion  # type: ignore[attr-defined]  # noqa: B018 - the misspelling is the test
 
 
-@pytest.mark.parametrize("module", ["sdgraph", "sdgraph.nodes", "sdgraph.cli", "sdgraph.graph"])
-def test_importing_costs_no_heavy_library(module: str) -> None:
-    code = (
-        f"import sys, {module}\n"
-        "heavy = ('torch', 'diffusers', 'transformers', 'cv2', 'skimage', 'scipy', 'av')\n"
-        "print([name for name in heavy if name in sys.modules])"
+def test_type_checkers_read_the_names_that_are_imported_at_first_use() -> None:
+    tree = ast.parse((ROOT / "sdgraph" / "__init__.py").read_text())
+    read = {
+        node.module: tuple(alias.name for alias in node.names)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+    }
+    assert read == sdgraph._EXPORTS
+    assert sorted(name for names in read.values() for name in names) == sdgraph.__all__
+
+
+def imported_by(code: str, *libraries: str) -> list[str]:
+    """Those of the libraries that a new Python process has imported after running the code."""
+    script = (
+        f"import sys\n{code}\n"
+        f"print([name for name in {libraries!r} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    names = ast.literal_eval(done.stderr.splitlines()[-1])
+    assert isinstance(names, list)
+    return names
+
+
+@pytest.mark.parametrize(
+    "module", ["sdgraph.execution", "sdgraph.nodes", "sdgraph.cli", "sdgraph.graph"]
+)
+def test_importing_a_package_imports_no_heavy_library(module: str) -> None:
+    heavy = ("torch", "diffusers", "transformers", "cv2", "skimage", "scipy", "av")
+    assert imported_by(f"import {module}", *heavy) == []
+
+
+HELP = """
+from sdgraph.cli import main
+try:
+    main({arguments})
+except SystemExit as ended:
+    assert not ended.code
+"""
+
+
+def test_help_imports_neither_pydantic_nor_the_engine() -> None:
+    engine = ("sdgraph.graph", "sdgraph.models", "sdgraph.values", "sdgraph.language")
+    libraries = ("pydantic", "networkx", "yaml", "numpy", "PIL", "rich")
+    assert imported_by(HELP.format(arguments=["--help"]), *libraries, *engine) == []
+
+
+@pytest.mark.parametrize("verb", [["run"], ["validate"], ["cache", "prune"], ["runs"]])
+def test_the_help_of_a_verb_imports_no_engine(verb: list[str]) -> None:
+    engine = ("sdgraph.graph", "sdgraph.models", "sdgraph.values", "sdgraph.language")
+    assert imported_by(HELP.format(arguments=[*verb, "--help"]), *engine, "networkx", "PIL") == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

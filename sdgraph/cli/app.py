@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-from sdgraph.models import pickles
 
 from .exit_codes import ending
 
@@ -76,11 +74,19 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def ended(*args: Any, **kwargs: Any) -> None:
-        allowing = pickles.allowed() if kwargs.get("allow_pickle") else nullcontext()
-        with ending(debug=kwargs["debug"]), allowing:
+        with ending(debug=kwargs["debug"]), _pickles_allowed(kwargs.get("allow_pickle", False)):
             command(*args, **kwargs)
 
     return ended
+
+
+def _pickles_allowed(allow: bool) -> AbstractContextManager[None]:
+    """Allows weights in pickles until the block ends, where the command line says so."""
+    if not allow:
+        return nullcontext()
+    from sdgraph.models import pickles  # not at the top: `--help` needs no engine
+
+    return pickles.allowed()
 
 
 def _version(asked: bool) -> None:

@@ -16,7 +16,7 @@ from sdgraph.errors import NodeFailedError, NodesFailedError, SdgraphError
 from sdgraph.graph import Node
 from sdgraph.store import LostRecordError
 
-from .plan import Plan, Step
+from .planning import Plan, Step
 from .step_runner import RunStoppedError, Steps
 
 LIGHT_THREADS = 2

@@ -12,7 +12,7 @@ from sdgraph.graph import Node, late_checkpoint, source_files
 from sdgraph.store import Found, LostRecordError, Remembered, Store, result_key, surroundings
 from sdgraph.values import Checkpoint, content_of
 
-from .plan import Plan, Step
+from .planning import Plan, Step
 
 
 class Results:

@@ -18,8 +18,8 @@ from sdgraph.store import Found, LostRecordError, Store
 from sdgraph.values import Checkpoint
 
 from .executor import Schedule
-from .plan import Plan
-from .plan import plan as make_plan
+from .planning import Plan
+from .planning import plan as make_plan
 from .results import Results
 from .step_runner import Steps
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sdgraph.store import Store
 
-from .plan import Step
+from .planning import Step
 
 Recall = Callable[[str, Callable[[], bytes]], bytes]
 """The result of a stage by its name; the second argument makes it."""

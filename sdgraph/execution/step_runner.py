@@ -20,7 +20,7 @@ from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Series, once_for_each
 
 from .oom_fallback import attempt, exhausted, rungs
-from .plan import Plan, Step, demands
+from .planning import Plan, Step, demands
 from .results import Results
 from .stage_cache import recalling
 

@@ -173,7 +173,7 @@ def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Pa
 
 
 def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
-    from sdgraph.execution.plan import plan
+    from sdgraph.execution.planning import plan
     from sdgraph.graph import installed
     from sdgraph.sweep import with_sheet
 

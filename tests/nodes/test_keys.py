@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Graph, Lora, Node, SdgraphError
-from sdgraph.execution.plan import plan
+from sdgraph.execution.planning import plan
 from sdgraph.graph import parts_of
 from sdgraph.language import node_schema, workflow_from_yaml
 from sdgraph.language import shipped as shipped_workflows

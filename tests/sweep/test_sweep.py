@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sdgraph import Node, NodeFailedError, Session, events, run_many
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.execution.plan import plan
+from sdgraph.execution.planning import plan
 from sdgraph.graph import Graph, In, Registry
 from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph.execution.plan import plan
+from sdgraph.execution.planning import plan
 from sdgraph.graph import Graph, Node
 from sdgraph.memory import Held, Tier
 from sdgraph.store import Store
