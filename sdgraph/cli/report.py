@@ -101,7 +101,7 @@ def _loads(step: Step) -> str:
     """What is loaded for a step, and how much of what it uses is there already."""
     if step.action == "reuse":
         return "remembered"
-    names = {use.resident.key: use.name for use in step.uses}
+    names = {use.component.key: use.name for use in step.uses}
     loads = [
         f"{names[each.key]} {format_bytes(each.bytes)}" if each.bytes else names[each.key]
         for each in step.loads
@@ -112,17 +112,17 @@ def _loads(step: Step) -> str:
 
 
 def _shifts(step: Step) -> str:
-    words = {"drop": "drops", "down": "parks", "up": "brings back"}
+    words = {"evict": "drops", "offload": "parks", "upload": "brings back"}
     told = [
         f"{words[kind]} {each.name} {format_bytes(each.bytes)}"
-        for kind, each in step.moves
+        for kind, each in step.memory_actions
         if kind != "load"
     ]
-    if step.ahead:
-        size = format_bytes(sum(each.file_bytes for each in step.ahead))
-        told.append(f"reads {format_count(len(step.ahead), 'component')} ahead ({size})")
-    if step.working and step.action == "run":
-        told.append(f"works in about {format_bytes(step.working)}")
+    if step.prefetch:
+        size = format_bytes(sum(each.file_bytes for each in step.prefetch))
+        told.append(f"reads {format_count(len(step.prefetch), 'component')} ahead ({size})")
+    if step.working_bytes and step.action == "run":
+        told.append(f"works in about {format_bytes(step.working_bytes)}")
     return ", ".join(told)
 
 
@@ -139,15 +139,17 @@ def plan_totals(plan: Plan) -> str:
         lines += _peaks(plan)
     for checkpoint in plan.fetches:
         lines.append(f"to be fetched from the hub: {checkpoint.source}")
-    return "\n".join([*lines, *plan.short])
+    return "\n".join([*lines, *plan.warnings])
 
 
 def _peaks(plan: Plan) -> Iterator[str]:
     """The peak of models and of what they work in on each tier that is used, beside its limit."""
-    limits, asked = plan.room.limits, plan.room.asked
-    tiers = [("host memory", plan.peak_host, limits.host, asked.host)]
+    limits, enforced = plan.limits.available, plan.limits.enforced
+    tiers = [("host memory", plan.peak_host, limits.host, enforced.host)]
     if plan.device != "cpu":
-        tiers.insert(0, (plan.device, plan.peak_accelerator, limits.accelerator, asked.accelerator))
+        tiers.insert(
+            0, (plan.device, plan.peak_accelerator, limits.accelerator, enforced.accelerator)
+        )
     for name, peak, limit, wanted in tiers:
         if limit is None:
             yield f"peak on {name}: {format_bytes(peak)}"

@@ -10,18 +10,18 @@ from typing import Any, Literal
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of
 from sdgraph.memoize import seen_once
 from sdgraph.memory import (
-    Demand,
-    Forecast,
-    Move,
-    Residence,
-    Resident,
-    Room,
+    Action,
+    Component,
+    MemoryContents,
+    MemoryLimits,
+    MemoryPlan,
+    Requirement,
     Tier,
-    continued,
-    forecast,
-    read_ahead,
+    plan_in_order,
+    plan_memory,
+    plan_prefetch,
 )
-from sdgraph.models import Part, checkpoint_files, fingerprints, resident
+from sdgraph.models import Part, checkpoint_files, fingerprints, planned_component
 from sdgraph.store import Found, LookedUp, Store, look_up, stage_key
 from sdgraph.values import Checkpoint
 
@@ -32,7 +32,7 @@ class Use:
 
     name: str
     part: Part
-    resident: Resident
+    component: Component
     files: tuple[tuple[Path, str], ...] = field(default=(), repr=False)
     """The files it is made of, each with its sha256 when this was planned."""
 
@@ -58,11 +58,11 @@ class Step:
     key: bytes | None
     """The key of its result where that is known before the run."""
     uses: tuple[Use, ...]
-    working: int
+    working_bytes: int
     """The bytes it is thought to work with beside its components."""
-    moves: tuple[Move, ...] = ()
+    memory_actions: tuple[Action, ...] = ()
     """What is done to memory before it runs, in order."""
-    ahead: tuple[Resident, ...] = ()
+    prefetch: tuple[Component, ...] = ()
     """The components whose files are read into the system's cache while it computes."""
     releases: tuple[Node[Any], ...] = ()
     """The results that nobody reads after this step."""
@@ -75,9 +75,9 @@ class Step:
     """Its surroundings when this was planned, where they are needed and could be known."""
 
     @property
-    def loads(self) -> tuple[Resident, ...]:
+    def loads(self) -> tuple[Component, ...]:
         """The components that are read from disk for it."""
-        return tuple(move.resident for move in self.moves if move.kind == "load")
+        return tuple(action.component for action in self.memory_actions if action.kind == "load")
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,17 @@ class Plan:
     steps: tuple[Step, ...]
     device: str
     dtype: str | None
-    room: Room = field(default_factory=Room)
-    held: Residence = field(default_factory=dict)
+    limits: MemoryLimits = field(default_factory=MemoryLimits)
+    contents: MemoryContents = field(default_factory=dict)
     """What is in memory before the first step."""
     peak_accelerator: int = 0
     """The most bytes that components and working memory take on the accelerator at once."""
     peak_host: int = 0
-    short: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """Where less memory was found free than a step alone needs, in words."""
 
     @property
-    def loads(self) -> tuple[Resident, ...]:
+    def loads(self) -> tuple[Component, ...]:
         """What will be loaded, in order; a component twice where it must be loaded again."""
         return tuple(each for step in self.steps for each in step.loads)
 
@@ -137,8 +137,8 @@ def plan(
     store: Store | None = None,
     device: str = "cpu",
     dtype: str | None = None,
-    room: Room | None = None,
-    held: Residence | None = None,
+    limits: MemoryLimits | None = None,
+    contents: MemoryContents | None = None,
     made: Mapping[Node[Any], Found] | None = None,
 ) -> Plan:
     """The plan for a graph, given what the store remembers, what is in memory and how much fits.
@@ -146,7 +146,7 @@ def plan(
     `made` are results that are there already, of a run that is planned anew in its midst.
     Raises InvalidValueError where a step alone is above a budget that was set.
     """
-    room, held = room or Room(), held or {}
+    limits, contents = limits or MemoryLimits(), contents or {}
     # One variant after another; generations would take a layer of all of them at a time.
     order = list(graph.nodes) if graph.variants else graph.in_generations()
     known = look_up(graph, store, device, dtype, made or {})
@@ -158,27 +158,35 @@ def plan(
         if node in needed
         for stages in [_stages(node, graph, store, device, dtype) if node not in remembered else ()]
     ]
-    told = _foreseen(steps, device, room, held, as_given=graph.variants)
+    told = _foreseen(steps, device, limits, contents, as_given=graph.variants)
     steps = [steps[place] for place in told.order]
     releases = _releases(graph, [step.node for step in steps], remembered)
-    ahead = read_ahead(demands(steps), told.moves, device, room, held)
+    ahead = plan_prefetch(requirements(steps), told.actions, device, limits, contents)
     done = tuple(
-        replace(step, moves=moves, ahead=soon, releases=releases.get(step.node, ()))
-        for step, moves, soon in zip(steps, told.moves, ahead, strict=True)
+        replace(step, memory_actions=actions, prefetch=soon, releases=releases.get(step.node, ()))
+        for step, actions, soon in zip(steps, told.actions, ahead, strict=True)
     )
     return Plan(
-        graph, done, device, dtype, room, held, told.peak_accelerator, told.peak_host, told.short
+        graph,
+        done,
+        device,
+        dtype,
+        limits,
+        contents,
+        told.peak_accelerator,
+        told.peak_host,
+        told.warnings,
     )
 
 
-def demands(steps: Sequence[Step]) -> list[Demand]:
+def requirements(steps: Sequence[Step]) -> list[Requirement]:
     """What each step asks of memory, and which of the others it comes after."""
     place = {step.node: n for n, step in enumerate(steps)}
     return [
-        Demand(
+        Requirement(
             step.name,
-            tuple(use.resident for use in step.uses),
-            step.working,
+            tuple(use.component for use in step.uses),
+            step.working_bytes,
             tuple(place[child] for _, child in step.node.wires) if step.action == "run" else (),
             step.node.effect,
         )
@@ -187,31 +195,36 @@ def demands(steps: Sequence[Step]) -> list[Demand]:
 
 
 def _foreseen(
-    steps: Sequence[Step], device: str, room: Room, held: Residence, *, as_given: bool
-) -> Forecast:
+    steps: Sequence[Step],
+    device: str,
+    limits: MemoryLimits,
+    contents: MemoryContents,
+    *,
+    as_given: bool,
+) -> MemoryPlan:
     """The order and the moves; as authored where no step needs any component.
 
     `as_given` prefers the given order to every other that loads and moves as many bytes.
     """
     if any(step.uses for step in steps):
-        asked = demands(steps)
-        told = forecast(asked, device, room, held)
+        asked = requirements(steps)
+        told = plan_memory(asked, device, limits, contents)
         if as_given:
             # Variant after variant few results are held, which no forecast counts.
-            same = continued(asked, device, room, held)
+            same = plan_in_order(asked, device, limits, contents)
             return same if _bytes_shifted(same) <= _bytes_shifted(told) else told
         return told
     accelerator, host = (
-        sum(each.bytes for each, at in held.items() if at.tier is tier) for tier in Tier
+        sum(each.bytes for each, at in contents.items() if at.tier is tier) for tier in Tier
     )
-    return Forecast(tuple(range(len(steps))), ((),) * len(steps), accelerator, host)
+    return MemoryPlan(tuple(range(len(steps))), ((),) * len(steps), accelerator, host)
 
 
-def _bytes_shifted(told: Forecast) -> tuple[int, int]:
+def _bytes_shifted(told: MemoryPlan) -> tuple[int, int]:
     """The bytes that are read from disk, and those that move between the tiers."""
-    every = [move for moves in told.moves for move in moves if move.kind != "drop"]
-    loads = sum(move.resident.file_bytes for move in every if move.kind == "load")
-    return loads, sum(move.resident.bytes for move in every if move.kind != "load")
+    every = [action for actions in told.actions for action in actions if action.kind != "evict"]
+    loads = sum(action.component.file_bytes for action in every if action.kind == "load")
+    return loads, sum(action.component.bytes for action in every if action.kind != "load")
 
 
 def _stages(
@@ -236,7 +249,7 @@ def _step(
     found = known.found.get(node)
     spared = {part for stage in stages if stage.found is not None for part in stage.parts}
     uses = _uses(node, device, dtype or "float32", spared) if found is None else ()
-    sizes = {use.name: use.resident.bytes for use in uses}
+    sizes = {use.name: use.component.bytes for use in uses}
     working = node.working_memory(sizes, dtype or "float32") if uses else 0
     action: Literal["run", "reuse"] = "run" if found is None else "reuse"
     return Step(
@@ -298,9 +311,13 @@ def _uses(node: Node[Any], device: str, dtype: str, spared: Container[str] = ())
 
 
 @seen_once
-def _known_of(part: Part, device: str, dtype: str) -> tuple[Resident, tuple[tuple[Path, str], ...]]:
+def _known_of(
+    part: Part, device: str, dtype: str
+) -> tuple[Component, tuple[tuple[Path, str], ...]]:
     """What memory will hold of a part, and the files that this was told from."""
-    return resident(part, fingerprints.identity(part), device, dtype), fingerprints.contents(part)
+    return planned_component(
+        part, fingerprints.identity(part), device, dtype
+    ), fingerprints.contents(part)
 
 
 def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:

@@ -146,8 +146,8 @@ class Session:
             device=device,
             dtype=dtype,
             made=made,
-            room=self.models.room(device),
-            held=self.models.residence(device),
+            limits=self.models.limits(device),
+            contents=self.models.contents(device),
         )
 
 

@@ -13,14 +13,14 @@ from sdgraph import events
 from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.graph import Node, a, describe, late_checkpoint, plain_name
 from sdgraph.memoize import one_look
-from sdgraph.memory import Itinerary
+from sdgraph.memory import Replanner
 from sdgraph.models import ModelCache, Models, Planned, Reader, Reading, devices
 from sdgraph.provenance import record as provenance
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Series, once_for_each
 
 from .oom_fallback import attempt, exhausted, rungs
-from .planning import Plan, Step, demands
+from .planning import Plan, Step, requirements
 from .results import Results
 from .stage_cache import recalling
 
@@ -61,12 +61,14 @@ class Steps:
         self._weights = {use.part: use.files for step in plan.steps for use in step.uses}
         self._stop = threading.Event()
         self._places = {step.node: place for place, step in enumerate(plan.steps)}
-        moves = [step.moves for step in plan.steps]
-        self._itinerary = Itinerary(demands(plan.steps), moves, plan.device, plan.room, plan.held)
+        actions = [step.memory_actions for step in plan.steps]
+        self._replanner = Replanner(
+            requirements(plan.steps), actions, plan.device, plan.limits, plan.contents
+        )
 
         self._reader = Reader()
         self._files = {
-            use.resident.key: tuple(path for path, _ in use.files)
+            use.component.key: tuple(path for path, _ in use.files)
             for step in plan.steps
             for use in step.uses
         }
@@ -164,23 +166,28 @@ class Steps:
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
         """The lease of what the plan names, or of what a late checkpoint turns out to need."""
-        known = {use.name: Planned(use.resident, use.files) for use in step.uses}
+        known = {use.name: Planned(use.component, use.files) for use in step.uses}
         parts = {use.name: use.part for use in step.uses} or node.parts()
-        moves = partial(self._itinerary.before, self._places[step.node])
+        choose_actions = partial(self._replanner.actions_before, self._places[step.node])
         return self._models.lease(
-            parts, self._plan.device, self._dtype, self._report, known=known, moves=moves
+            parts,
+            self._plan.device,
+            self._dtype,
+            self._report,
+            known=known,
+            choose_actions=choose_actions,
         )
 
     def _reads(self, step: Step) -> Callable[[], object] | None:
         """What has the files of the components that are loaded next read in the background."""
-        if not step.ahead:
+        if not step.prefetch:
             return None
         readings = [
             Reading(
                 self._files[each.key],
                 partial(self._clock.emit, events.Prefetched, each.name, each.file_bytes),
             )
-            for each in step.ahead
+            for each in step.prefetch
         ]
         return partial(self._reader.read, readings)
 

@@ -14,16 +14,21 @@ from sdgraph.errors import InvalidValueError
 from .eviction import least_recently_used, soonest_kept
 from .ordering import best_plan
 from .simulation import Simulation, simulate
-from .workload import Budgets, Component, Held, Need, Order, Tier, Workload, shortfalls
-
-Key = tuple[str, str, str]
-"""Identity, dtype and device: what makes two components one."""
+from .workload import Budgets, Item, Need, Order, Placement, Tier, Workload, shortfalls
 
 
-class Resident(NamedTuple):
+class ComponentKey(NamedTuple):
+    """Identity, dtype and device: what makes two components one."""
+
+    identity: str
+    dtype: str
+    device: str
+
+
+class Component(NamedTuple):
     """A component that is in memory or will be: its bytes there, and those of its files."""
 
-    key: Key
+    key: ComponentKey
     name: str
     bytes: int
     file_bytes: int
@@ -31,137 +36,143 @@ class Resident(NamedTuple):
     @property
     def home(self) -> Tier:
         """Where it must be to be used."""
-        return Tier.HOST if self.key[2] == "cpu" else Tier.ACCELERATOR
+        return Tier.HOST if self.key.device == "cpu" else Tier.ACCELERATOR
 
 
-Residence = Mapping[Resident, Held]
+MemoryContents = Mapping[Component, Placement]
 """What is in memory, least recently used first."""
 
 
-class Move(NamedTuple):
+class Action(NamedTuple):
     """One thing done to a component before a step: dropped, moved down or up a tier, or loaded."""
 
-    kind: Literal["drop", "down", "up", "load"]
-    resident: Resident
+    kind: Literal["evict", "offload", "upload", "load"]
+    component: Component
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Requirement:
     """What one step asks of memory, and which steps it comes after."""
 
     name: str
-    residents: tuple[Resident, ...] = ()
+    components: tuple[Component, ...] = ()
     working: int = 0
     """The bytes it works with beside its components, on the device; an estimate."""
     after: tuple[int, ...] = ()
     saves: bool = False
 
 
-UNBOUND = Budgets()
+UNLIMITED = Budgets()
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryLimits:
     """The bytes there are on each tier, and those that a person has set and that must do."""
 
-    limits: Budgets = UNBOUND
-    asked: Budgets = UNBOUND
-    keeps: bool = True
+    available: Budgets = UNLIMITED
+    enforced: Budgets = UNLIMITED
+    keep_unused: bool = True
     """Whether what a run will not use again stays while there is room, for the next run."""
 
 
 @dataclass(frozen=True)
-class Forecast:
+class MemoryPlan:
     """The order in which steps run, the moves before each, and how much memory they take."""
 
     order: Order
-    moves: tuple[tuple[Move, ...], ...]
+    actions: tuple[tuple[Action, ...], ...]
     """For each place in the order."""
     peak_accelerator: int = 0
     peak_host: int = 0
-    short: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """Where the memory that was found free is less than a step alone needs: in words."""
 
 
-def forecast(demands: Sequence[Demand], device: str, room: Room, held: Residence) -> Forecast:
+def plan_memory(
+    demands: Sequence[Requirement], device: str, limits: MemoryLimits, held: MemoryContents
+) -> MemoryPlan:
     """The cheapest order that was found, and what happens in it.
 
     Raises InvalidValueError where a step alone is above a budget that was set.
     """
-    scene = _Scene(demands, device, room, held)
+    scene = _Scene(demands, device, limits, held)
     return scene.told(best_plan(scene.workload))
 
 
-def continued(demands: Sequence[Demand], device: str, room: Room, held: Residence) -> Forecast:
+def plan_in_order(
+    demands: Sequence[Requirement], device: str, limits: MemoryLimits, held: MemoryContents
+) -> MemoryPlan:
     """What happens when the steps run in the order given; raises InvalidValueError likewise."""
-    scene = _Scene([replace(each, after=()) for each in demands], device, room, held)
+    scene = _Scene([replace(each, after=()) for each in demands], device, limits, held)
     return scene.told(simulate(scene.workload, range(len(demands)), soonest_kept))
 
 
-def room_for(demand: Demand, device: str, room: Room, held: Residence) -> tuple[Move, ...]:
+def actions_for_step(
+    demand: Requirement, device: str, limits: MemoryLimits, held: MemoryContents
+) -> tuple[Action, ...]:
     """The moves before one step of which no more is known: the least recently used go first.
 
     Where even that is too little, all goes that can.
     """
-    room = replace(room, asked=UNBOUND, keeps=True)
-    scene = _Scene([replace(demand, after=())], device, room, held)
-    if not scene.short:
-        return scene.told(simulate(scene.workload, (0,), least_recently_used)).moves[0]
-    leased = {each.key for each in demand.residents}
+    limits = replace(limits, enforced=UNLIMITED, keep_unused=True)
+    scene = _Scene([replace(demand, after=())], device, limits, held)
+    if not scene.warnings:
+        return scene.told(simulate(scene.workload, (0,), least_recently_used)).actions[0]
+    leased = {each.key for each in demand.components}
     gone = [each for each, at in held.items() if not at.pinned and each.key not in leased]
     rest = {each: at for each, at in held.items() if each not in gone}
-    after = _Scene([replace(demand, after=())], device, Room(), rest)
+    after = _Scene([replace(demand, after=())], device, MemoryLimits(), rest)
     return (
-        *(Move("drop", each) for each in gone),
-        *after.told(simulate(after.workload, (0,), least_recently_used)).moves[0],
+        *(Action("evict", each) for each in gone),
+        *after.told(simulate(after.workload, (0,), least_recently_used)).actions[0],
     )
 
 
-def excess(room: Room, held: Residence) -> tuple[Move, ...]:
+def evictions_over_budget(limits: MemoryLimits, held: MemoryContents) -> tuple[Action, ...]:
     """What must go for the limits to hold between steps: the least recently used, if it may."""
     gone = []
     for tier in Tier:
         here = [(each, at) for each, at in held.items() if at.tier is tier]
-        above = sum(each.bytes for each, _ in here) - room.limits.of(tier)
+        above = sum(each.bytes for each, _ in here) - limits.available.of(tier)
         for each, at in here:
             if above > 0 and not at.pinned:
-                gone.append(Move("drop", each))
+                gone.append(Action("evict", each))
                 above -= each.bytes
     return tuple(gone)
 
 
-def read_ahead(
-    demands: Sequence[Demand],
-    moves: Sequence[tuple[Move, ...]],
+def plan_prefetch(
+    demands: Sequence[Requirement],
+    moves: Sequence[tuple[Action, ...]],
     device: str,
-    room: Room,
-    held: Residence,
-) -> tuple[tuple[Resident, ...], ...]:
+    limits: MemoryLimits,
+    held: MemoryContents,
+) -> tuple[tuple[Component, ...], ...]:
     """For each place in the order the components whose files are read while its step computes.
 
     They are the next that are loaded, as far as host memory has room for them beside all else.
     """
-    found: list[tuple[Resident, ...]] = [()] * len(demands)
+    found: list[tuple[Component, ...]] = [()] * len(demands)
     tiers = {each.key: at.tier for each, at in held.items()}
     sizes = {each.key: each.bytes for each in held}
     start: int | None = None
     most = 0
     for place, (demand, here) in enumerate(zip(demands, moves, strict=True)):
-        loads = [move.resident for move in here if move.kind == "load"]
+        loads = [action.component for action in here if action.kind == "load"]
         if loads and start is not None:
-            spare = room.limits.of(Tier.HOST) - most
+            spare = limits.available.of(Tier.HOST) - most
             found[start] = _that_fit(loads, spare)
-        tiers = moved(tiers, here)
-        sizes.update((each.key, each.bytes) for each in demand.residents)
+        tiers = apply_actions(tiers, here)
+        sizes.update((each.key, each.bytes) for each in demand.components)
         working = demand.working if device == "cpu" else 0
         on_host = sum(sizes[key] for key, tier in tiers.items() if tier is Tier.HOST) + working
         if loads or start is None:
-            start, most = (place if demand.residents else None), on_host
+            start, most = (place if demand.components else None), on_host
         most = max(most, on_host)
     return tuple(found)
 
 
-def _that_fit(loads: Sequence[Resident], spare: int) -> tuple[Resident, ...]:
+def _that_fit(loads: Sequence[Component], spare: int) -> tuple[Component, ...]:
     """The first of these whose files, if they have any, take no more than the spare bytes."""
     taken = []
     for each in loads:
@@ -173,35 +184,43 @@ def _that_fit(loads: Sequence[Resident], spare: int) -> tuple[Resident, ...]:
     return tuple(taken)
 
 
-def moved(tiers: Mapping[Key, Tier], moves: Sequence[Move]) -> dict[Key, Tier]:
+def apply_actions(
+    tiers: Mapping[ComponentKey, Tier], moves: Sequence[Action]
+) -> dict[ComponentKey, Tier]:
     """Where components are after some moves."""
     found = dict(tiers)
-    for kind, resident in moves:
-        if kind == "drop":
-            found.pop(resident.key, None)
+    for kind, component in moves:
+        if kind == "evict":
+            found.pop(component.key, None)
         else:
-            found[resident.key] = Tier.HOST if kind == "down" else resident.home
+            found[component.key] = Tier.HOST if kind == "offload" else component.home
     return found
 
 
 class _Scene:
     """A workload, and the components that its numbers stand for."""
 
-    def __init__(self, demands: Sequence[Demand], device: str, room: Room, held: Residence) -> None:
-        known: dict[Key, Resident] = {each.key: each for each in held}
+    def __init__(
+        self,
+        demands: Sequence[Requirement],
+        device: str,
+        limits: MemoryLimits,
+        held: MemoryContents,
+    ) -> None:
+        known: dict[ComponentKey, Component] = {each.key: each for each in held}
         for demand in demands:
-            for each in demand.residents:
+            for each in demand.components:
                 known.setdefault(each.key, each)
         self.demands = demands
-        self.residents = tuple(known.values())
+        self.components = tuple(known.values())
         place = {key: n for n, key in enumerate(known)}
         where = Tier.HOST if device == "cpu" else Tier.ACCELERATOR
         workload = Workload(
-            [Component(e.name, e.bytes, e.file_bytes, e.home) for e in self.residents],
+            [Item(e.name, e.bytes, e.file_bytes, e.home) for e in self.components],
             [
                 Need(
                     demand.name,
-                    tuple(sorted({place[each.key] for each in demand.residents})),
+                    tuple(sorted({place[each.key] for each in demand.components})),
                     demand.working,
                     where,
                     demand.after,
@@ -209,31 +228,31 @@ class _Scene:
                 )
                 for demand in demands
             ],
-            room.limits,
+            limits.available,
             {place[each.key]: at for each, at in held.items()},
-            room.keeps,
+            limits.keep_unused,
         )
-        self.workload, self.short = _that_fits(workload, room.asked)
+        self.workload, self.warnings = _that_fits(workload, limits.enforced)
 
-    def told(self, simulation: Simulation) -> Forecast:
+    def told(self, simulation: Simulation) -> MemoryPlan:
         """A simulation in terms of components, each by the name it was last loaded under."""
-        named = {each.key: each for each in self.residents}
-        moves: list[tuple[Move, ...]] = [()] * len(simulation.order)
+        named = {each.key: each for each in self.components}
+        moves: list[tuple[Action, ...]] = [()] * len(simulation.order)
         for moment in simulation.moments:
-            here = self.demands[simulation.order[moment.place]].residents
+            here = self.demands[simulation.order[moment.place]].components
             done = []
             for action in moment.actions():
-                kind, key = action.kind, self.residents[action.component].key
+                kind, key = action.kind, self.components[action.component].key
                 if kind == "load":
                     named[key] = next(each for each in here if each.key == key)
-                done.append(Move(kind, named[key]))
+                done.append(Action(kind, named[key]))
             moves[moment.place] = tuple(done)
-        return Forecast(
+        return MemoryPlan(
             simulation.order,
             tuple(moves),
             simulation.peak_accelerator,
             simulation.peak_host,
-            self.short,
+            self.warnings,
         )
 
 

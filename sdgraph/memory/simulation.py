@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sdgraph.errors import InvalidValueError
 
-from .workload import Action, Moment, Order, Tier, Workload, check, members
+from .workload import IndexAction, Moment, Order, Tier, Workload, check, members
 
 
 class Eviction(NamedTuple):
@@ -131,9 +131,9 @@ class Simulation:
         )
 
     @cached_property
-    def actions(self) -> tuple[tuple[Action, ...], ...]:
+    def actions(self) -> tuple[tuple[IndexAction, ...], ...]:
         """For each place in the order what is done before its step, in the order of doing."""
-        found: list[tuple[Action, ...]] = [()] * len(self.order)
+        found: list[tuple[IndexAction, ...]] = [()] * len(self.order)
         for moment in self.moments:
             found[moment.place] = moment.actions()
         return tuple(found)

@@ -20,7 +20,7 @@ from sdgraph.errors import InvalidValueError, Problem
 Order = tuple[int, ...]
 """The indices of all steps, each after those it comes after."""
 
-UNLIMITED = 1 << 62
+NO_LIMIT = 1 << 62
 """The bytes of a tier without a budget."""
 
 
@@ -32,7 +32,7 @@ class Tier(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class Item:
     """A component as memory sees it: its bytes there, those of its files, and its home."""
 
     name: str
@@ -55,7 +55,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Placement:
     """Where a component is at the start; a pinned one stays there whatever happens."""
 
     tier: Tier
@@ -72,14 +72,14 @@ class Budgets:
     def of(self, tier: Tier) -> int:
         """The budget of a tier as a number."""
         budget = self.accelerator if tier is Tier.ACCELERATOR else self.host
-        return UNLIMITED if budget is None else budget
+        return NO_LIMIT if budget is None else budget
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class IndexAction:
     """One thing to do before a step runs."""
 
-    kind: Literal["drop", "down", "up", "load"]
+    kind: Literal["evict", "offload", "upload", "load"]
     component: int
 
 
@@ -92,13 +92,13 @@ class Moment(NamedTuple):
     up: int
     load: int
 
-    def actions(self) -> tuple[Action, ...]:
+    def actions(self) -> tuple[IndexAction, ...]:
         """The same as actions, in the order in which they fit: room is made before it is taken."""
         return (
-            *(Action("drop", each) for each in members(self.drop)),
-            *(Action("down", each) for each in members(self.down)),
-            *(Action("up", each) for each in members(self.up)),
-            *(Action("load", each) for each in members(self.load)),
+            *(IndexAction("evict", each) for each in members(self.drop)),
+            *(IndexAction("offload", each) for each in members(self.down)),
+            *(IndexAction("upload", each) for each in members(self.up)),
+            *(IndexAction("load", each) for each in members(self.load)),
         )
 
 
@@ -110,10 +110,10 @@ class Workload:
     there, and for a component that starts where it cannot be.
     """
 
-    components: Sequence[Component]
+    components: Sequence[Item]
     steps: Sequence[Need]
     budgets: Budgets = Budgets()
-    start: Mapping[int, Held] = field(default_factory=dict)
+    start: Mapping[int, Placement] = field(default_factory=dict)
     keeps: bool = True
     """Whether what no step will use stays while there is room, for a plan after this one."""
 

@@ -2,7 +2,7 @@
 
 from .cache import ModelCache, Models, Planned
 from .checkpoint_files import INDEX, Part, class_of, components, config, configs, index, weights
-from .component import resident
+from .component import planned_component
 from .devices import DTYPES, check_name
 from .file_hashes import content
 from .fingerprints import contents, every_file
@@ -29,7 +29,7 @@ __all__ = [
     "contents",
     "every_file",
     "index",
+    "planned_component",
     "quiet",
-    "resident",
     "weights",
 ]

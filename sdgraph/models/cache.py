@@ -16,37 +16,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdgraph.memory import (
-    UNBOUND,
+    UNLIMITED,
+    Action,
     Budgets,
-    Demand,
-    Held,
-    Key,
-    Move,
-    Residence,
-    Resident,
-    Room,
+    Component,
+    ComponentKey,
+    MemoryContents,
+    MemoryLimits,
+    Placement,
+    Requirement,
     Tier,
-    excess,
-    room_for,
+    actions_for_step,
+    evictions_over_budget,
 )
 from sdgraph.values import Checkpoint
 
 from . import checkpoint_files, devices
 from .checkpoint_files import Part
-from .component import Component as Component
+from .component import LoadedComponent as LoadedComponent
 from .component import Models as Models
 from .component import Planned as Planned
-from .component import resident, source_of
+from .component import planned_component, source_of
 from .fingerprints import identity
 from .loader import Loader, load_or_say, load_quietly, refuse_device
 from .sizes import bytes_of
 
 Report = Callable[..., None]
 
-Watch = Callable[[Iterable[Component]], None]
+Watch = Callable[[Iterable[LoadedComponent]], None]
 """Hears what is held, each time that it changes, or who holds it; it must not raise."""
 
-Moves = Callable[[Sequence[Resident], Residence], Sequence[Move]]
+ChooseActions = Callable[[Sequence[Component], MemoryContents], Sequence[Action]]
 """Says what is to be done to memory before components are leased, memory being so."""
 
 
@@ -59,7 +59,7 @@ class ModelCache:
     """
 
     load: Loader = load_quietly
-    budgets: Budgets = UNBOUND
+    budgets: Budgets = UNLIMITED
     probe: devices.Probe = devices.free_bytes
     reserve: int = 2 * 2**30
     """Bytes kept free for what nodes do, on a tier without a budget."""
@@ -71,7 +71,7 @@ class ModelCache:
     watch: Watch = lambda held: None
 
     def __post_init__(self) -> None:
-        self._components: OrderedDict[Key, Component] = OrderedDict()
+        self._components: OrderedDict[ComponentKey, LoadedComponent] = OrderedDict()
         self._lock = threading.RLock()
         self._pins: frozenset[str] = frozenset()
         self._timer: threading.Timer | None = None
@@ -87,19 +87,19 @@ class ModelCache:
         report: Report | None = None,
         *,
         known: Mapping[str, Planned] | None = None,
-        moves: Moves | None = None,
+        choose_actions: ChooseActions | None = None,
     ) -> Iterator[Models]:
         """All of a node's components, loaded and pinned until the block ends.
 
-        `known` is what a plan has worked out, by name; `moves` its word on what goes. Raises
-        CheckpointError when one cannot be loaded, or a file of it has changed since the plan;
-        nothing stays pinned then.
+        `known` is what a plan has worked out, by name; `choose_actions` says what is evicted and
+        loaded. Raises CheckpointError when a component cannot be loaded, or a file of it has
+        changed since the plan; nothing stays pinned then.
         """
-        held: dict[str, Component] = {}
+        held: dict[str, LoadedComponent] = {}
         with self._lock:
             try:
                 wanted = self._wanted(parts, known or {}, device, dtype)
-                self._arrange(list(wanted.values()), parts.values(), device, moves, report)
+                self._arrange(list(wanted.values()), parts.values(), device, choose_actions, report)
                 for name, each in wanted.items():
                     held[name] = self._components[each.key]
                     held[name].leases += 1
@@ -117,30 +117,30 @@ class ModelCache:
                 self._unpin(held)
                 self._settle(device, report)
 
-    def room(self, device: str) -> Room:
+    def limits(self, device: str) -> MemoryLimits:
         """The bytes that components and nodes may take, as set or as far as the probe can see."""
         accelerator, host = self.budgets.accelerator, self.budgets.host
         if accelerator is None and device != "cpu":
             accelerator = self._free(device, Tier.ACCELERATOR)
-        return Room(
+        return MemoryLimits(
             Budgets(accelerator, self._free("cpu", Tier.HOST) if host is None else host),
             self.budgets,
-            keeps=self.keep_alive != 0,
+            keep_unused=self.keep_alive != 0,
         )
 
-    def residence(self, device: str, *, leased: bool = False) -> dict[Resident, Held]:
+    def contents(self, device: str, *, leased: bool = False) -> dict[Component, Placement]:
         """What is in host memory and on a device, least recently used first.
 
         What a person has pinned stays; so does, if asked for, what is leased just now.
         """
         with self._lock:
             return {
-                each.resident: Held(each.tier, each.pinned or (leased and each.leases > 0))
+                each.component: Placement(each.tier, each.pinned or (leased and each.leases > 0))
                 for each in self._components.values()
-                if each.tier is Tier.HOST or each.key[2] == device
+                if each.tier is Tier.HOST or each.key.device == device
             }
 
-    def loaded(self) -> tuple[Component, ...]:
+    def loaded(self) -> tuple[LoadedComponent, ...]:
         """What is in memory, least recently used first."""
         with self._lock:
             return tuple(self._components.values())
@@ -161,7 +161,7 @@ class ModelCache:
             free = [each for each in self._components.values() if each.free]
             if checkpoint is not None:
                 free = [each for each in free if each.is_of(source_of(checkpoint))]
-            self._perform([Move("drop", each.resident) for each in free], {}, report)
+            self._perform([Action("evict", each.component) for each in free], {}, report)
             return sum(each.bytes for each in free)
 
     @contextmanager
@@ -203,7 +203,7 @@ class ModelCache:
             old = [
                 each for each in self._components.values() if each.free and each.used_at <= until
             ]
-            self._perform([Move("drop", each.resident) for each in old], {}, None)
+            self._perform([Action("evict", each.component) for each in old], {}, None)
 
     def _pin(self, sources: frozenset[str]) -> None:
         with self._lock:
@@ -219,19 +219,19 @@ class ModelCache:
             return None
         here = [each for each in self._components.values() if each.tier is tier]
         if tier is Tier.ACCELERATOR:
-            here = [each for each in here if each.key[2] == device]
+            here = [each for each in here if each.key.device == device]
         return max(0, sum(each.bytes for each in here) + free - self.reserve)
 
     def _wanted(
         self, parts: Mapping[str, Part], known: Mapping[str, Planned], device: str, dtype: str
-    ) -> dict[str, Resident]:
+    ) -> dict[str, Component]:
         """The components of parts, by name; refuses what cannot be or is not as it was planned."""
         for part in parts.values():
             refuse_device(part, "cpu" if part.on_host else device)
         found = {
-            name: known[name].resident
+            name: known[name].component
             if name in known
-            else resident(part, identity(part), device, dtype)
+            else planned_component(part, identity(part), device, dtype)
             for name, part in parts.items()
         }
         for name, each in found.items():
@@ -241,57 +241,63 @@ class ModelCache:
 
     def _arrange(
         self,
-        wanted: Sequence[Resident],
+        wanted: Sequence[Component],
         parts: Iterable[Part],
         device: str,
-        moves: Moves | None,
+        choose_actions: ChooseActions | None,
         report: Report | None,
     ) -> None:
         """Makes room, and brings what is wanted to its home."""
-        residence = self.residence(device, leased=True)
+        contents = self.contents(device, leased=True)
         # A component's size is known once it is loaded.
-        sized = {each.key: each for each in residence}
+        sized = {each.key: each for each in contents}
         wanted = [sized.get(each.key, each) for each in wanted]
-        if moves is None:
-            chosen = room_for(Demand("", tuple(wanted)), device, self.room(device), residence)
+        if choose_actions is None:
+            chosen = actions_for_step(
+                Requirement("", tuple(wanted)), device, self.limits(device), contents
+            )
         else:
-            chosen = tuple(moves(wanted, residence))
+            chosen = tuple(choose_actions(wanted, contents))
         self._perform(
             chosen, {each.key: part for each, part in zip(wanted, parts, strict=True)}, report
         )
 
     def _settle(self, device: str, report: Report | None) -> None:
         """Lets go what is above a budget that was set, now that sizes and holders are known."""
-        if self.budgets != UNBOUND:
+        if self.budgets != UNLIMITED:
             self._perform(
-                excess(Room(self.budgets), self.residence(device, leased=True)), {}, report
+                evictions_over_budget(
+                    MemoryLimits(self.budgets), self.contents(device, leased=True)
+                ),
+                {},
+                report,
             )
         self.watch(self._components.values())
 
     def _perform(
-        self, moves: Sequence[Move], parts: Mapping[Key, Part], report: Report | None
+        self, actions: Sequence[Action], parts: Mapping[ComponentKey, Part], report: Report | None
     ) -> None:
         """Does what is to be done to memory, in that order: room is made before it is taken."""
         freed: dict[str, bool] = {}
-        for kind, each in moves:
-            if kind in ("up", "load"):
+        for kind, each in actions:
+            if kind in ("upload", "load"):
                 _give_back(freed)
             if kind == "load":
                 self._components[each.key] = self._load(each, parts[each.key], report)
-            elif kind == "drop":
+            elif kind == "evict":
                 gone = self._components.pop(each.key)
-                place = "cpu" if gone.parked else each.key[2]
+                place = "cpu" if gone.parked else each.key.device
                 freed[place] = gone.let_go() or freed.get(place, False)
                 _tell(report, "evicted", component=each.name, bytes=each.bytes)
             else:
-                self._shift(self._components[each.key], kind == "down", report)
-                freed.setdefault(each.key[2], False)
+                self._shift(self._components[each.key], kind == "offload", report)
+                freed.setdefault(each.key.device, False)
             self.watch(self._components.values())
         _give_back(freed)
 
-    def _shift(self, component: Component, parked: bool, report: Report | None) -> None:
+    def _shift(self, component: LoadedComponent, parked: bool, report: Report | None) -> None:
         """Moves a component to host memory or back to its device."""
-        device = "cpu" if parked else component.key[2]
+        device = "cpu" if parked else component.key.device
         started = time.perf_counter()
         try:
             component.module.to(device)
@@ -309,7 +315,7 @@ class ModelCache:
             seconds=time.perf_counter() - started,
         )
 
-    def _load(self, wanted: Resident, part: Part, report: Report | None) -> Component:
+    def _load(self, wanted: Component, part: Part, report: Report | None) -> LoadedComponent:
         _, dtype, device = wanted.key
         started = time.perf_counter()
         module = load_or_say(self.load, part, dtype, device)
@@ -323,11 +329,11 @@ class ModelCache:
             device=device,
             seconds=time.perf_counter() - started,
         )
-        made = Component(wanted.key, wanted.name, module, size, read)
+        made = LoadedComponent(wanted.key, wanted.name, module, size, read)
         made.pinned = any(map(made.is_of, self._pins))
         return made
 
-    def _unpin(self, held: dict[str, Component]) -> None:
+    def _unpin(self, held: dict[str, LoadedComponent]) -> None:
         """Lets go of what was leased."""
         for component in held.values():
             component.leases -= 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import ref
 
-from sdgraph.memory import Key, Resident, Tier
+from sdgraph.memory import Component, ComponentKey, Tier
 from sdgraph.values import Checkpoint
 
 from . import checkpoint_files
@@ -21,7 +21,7 @@ from .sizes import footprint
 class Planned(NamedTuple):
     """What a plan has worked out of a component: how memory sees it, and its files' sha256."""
 
-    resident: Resident
+    component: Component
     files: tuple[tuple[Path, str], ...] = ()
 
     def refuse_changed(self) -> None:
@@ -31,10 +31,10 @@ class Planned(NamedTuple):
 
 
 @dataclass(eq=False)
-class Component:
+class LoadedComponent:
     """One loaded module (or tokenizer, or processor), where it is, and who holds it there."""
 
-    key: Key
+    key: ComponentKey
     name: str
     module: Any
     bytes: int
@@ -68,14 +68,14 @@ class Component:
         return watched is not None and watched() is not None
 
     @property
-    def resident(self) -> Resident:
+    def component(self) -> Component:
         """The component as the memory planner sees it."""
-        return Resident(self.key, self.name, self.bytes, self.file_bytes)
+        return Component(self.key, self.name, self.bytes, self.file_bytes)
 
     @property
     def tier(self) -> Tier:
         """The memory that holds it now: its device's, or the host's while it is parked there."""
-        return Tier.HOST if self.parked else self.resident.home
+        return Tier.HOST if self.parked else self.component.home
 
     def is_of(self, source: str) -> bool:
         """Whether it is a checkpoint, by its source, or a part of it."""
@@ -107,11 +107,11 @@ class Models(Mapping[str, Any]):
         return replace(self, components=left)
 
 
-def resident(part: Part, content: str, device: str, dtype: str) -> Resident:
+def planned_component(part: Part, content: str, device: str, dtype: str) -> Component:
     """A part as memory sees it before it is loaded."""
     kept = part.checkpoint.dtype or dtype
-    key = (content, kept, "cpu" if part.on_host else device)
-    return Resident(key, str(part), footprint(part, kept), checkpoint_files.size(part))
+    key = ComponentKey(content, kept, "cpu" if part.on_host else device)
+    return Component(key, str(part), footprint(part, kept), checkpoint_files.size(part))
 
 
 def source_of(checkpoint: Checkpoint | str) -> str:

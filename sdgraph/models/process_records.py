@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from sdgraph.files import sdgraph_home
 
-from .component import Component
+from .component import LoadedComponent
 
 _VERSION = 1
 _WRITING = ".part"
@@ -48,7 +48,7 @@ class Record:
         self._path: Path | None = None
         self._about: dict[str, object] = {"process": 0}
 
-    def __call__(self, held: Iterable[Component]) -> None:
+    def __call__(self, held: Iterable[LoadedComponent]) -> None:
         """Puts what is held now in place of what was told before; never raises for the disk."""
         # By name, for which one was used last changes with every node.
         rows = sorted([each.name, each.bytes, _where(each), _why(each)] for each in held)
@@ -157,12 +157,12 @@ def _machine() -> str:
     return platform.node()
 
 
-def _where(component: Component) -> str:
-    device = component.key[2]
+def _where(component: LoadedComponent) -> str:
+    device = component.key.device
     return "host" if component.parked or device == "cpu" else device
 
 
-def _why(component: Component) -> str:
+def _why(component: LoadedComponent) -> str:
     """Why it is held; a run's leases come and go with every node, and are not told one by one."""
     return "used by a run" if component.in_run else component.why
 

@@ -226,7 +226,7 @@ def foreseen(folder: Path) -> tuple[Plan, int]:
     """The chain's plan, and the bytes that the largest of its nodes needs."""
     plan = session(load_quietly, 0, None).plan(load_workflow(folder / "chain.yaml").graph())
     return plan, max(
-        sum(use.resident.bytes for use in step.uses) + step.working for step in plan.steps
+        sum(use.component.bytes for use in step.uses) + step.working_bytes for step in plan.steps
     )
 
 

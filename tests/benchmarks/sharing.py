@@ -75,8 +75,8 @@ def cold() -> Row:
     """Components with weights that a cold chain loads, beside one load for each pipeline's own."""
     graph = Graph.of(chain(0))
     plan = fresh().plan(graph)
-    used = [use for step in plan.steps for use in step.uses if use.resident.file_bytes]
-    distinct = {use.resident.key for use in used}
+    used = [use for step in plan.steps for use in step.uses if use.component.file_bytes]
+    distinct = {use.component.key for use in used}
     done = [each for each in loads(fresh(), graph) if each.file_bytes]
     return Row(
         "cold chain inpaint → ControlNet → depth → Turbo: loads of weights",
@@ -92,7 +92,9 @@ def variants() -> Row:
     graphs = [Graph.of(models(seed)) for seed in range(VARIANTS)]
     merged = Graph.of(*(target for graph in graphs for target in graph.targets))
     steps = fresh().plan(merged).steps
-    budget = max(step.working + sum(use.resident.bytes for use in step.uses) for step in steps)
+    budget = max(
+        step.working_bytes + sum(use.component.bytes for use in step.uses) for step in steps
+    )
     ours = big(loads(fresh(budget), merged))
     beside = big(loads(fresh(budget), *graphs))
     return Row(

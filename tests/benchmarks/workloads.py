@@ -9,7 +9,7 @@ from typing import Any
 
 from sdgraph import Graph, Node
 from sdgraph.memory import Budgets, Tier
-from sdgraph.memory.workload import Component, Need, Workload, shortfalls
+from sdgraph.memory.workload import Item, Need, Workload, shortfalls
 from sdgraph.nodes import (
     Canny,
     ControlNet,
@@ -153,7 +153,7 @@ def with_budgets(
 
     A host tier below it in half of the cases; sometimes there is nothing but the host.
     """
-    components = [Component(name, int(gb * GB), int(gb * GB)) for name, gb in SIZES.items()]
+    components = [Item(name, int(gb * GB), int(gb * GB)) for name, gb in SIZES.items()]
     all_of_it = Workload(components, steps, Budgets(0, 0))
     (need,) = shortfalls(all_of_it) or (None,)
     if need is None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sdgraph.execution.planning import plan
 from sdgraph.graph import Graph, Node
-from sdgraph.memory import Held, Tier
+from sdgraph.memory import Placement, Tier
 from sdgraph.store import Store
 from tests.support import fake_checkpoints, toys
 from tests.support.strategies import graphs
@@ -66,8 +66,8 @@ def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: 
         "two/unet",
     ]
     assert made.bytes_loaded == 16 and made.uses_models and not made.fetches
-    held = {each: Held(Tier.HOST) for each in made.loads}
-    assert plan(Graph.of(target), held=held).loads == ()
+    held = {each: Placement(Tier.HOST) for each in made.loads}
+    assert plan(Graph.of(target), contents=held).loads == ()
 
 
 def test_a_plan_and_a_check_never_import_torch() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.memory import Budgets, Held, Tier, ordering
+from sdgraph.memory import Budgets, Placement, Tier, ordering
 from sdgraph.memory.beam_search import Search
 from sdgraph.memory.ordering import (
     authored,
@@ -23,7 +23,7 @@ from sdgraph.memory.ordering import (
     model_affine,
 )
 from sdgraph.memory.simulation import Simulation, simulate, simulate_within
-from sdgraph.memory.workload import Component, Need, Workload
+from sdgraph.memory.workload import Item, Need, Workload
 from tests.benchmarks.exhaustive import Optimum
 from tests.benchmarks.workloads import corpus, large
 from tests.support.workloads import (
@@ -48,7 +48,7 @@ def dag(workload: Workload) -> nx.DiGraph[int]:
 
 def sweep(models: int, variants: int) -> Workload:
     """A chain of models over variants, variant after variant, and room for one model."""
-    components = [Component(f"model {n}", 4, 4) for n in range(models)]
+    components = [Item(f"model {n}", 4, 4) for n in range(models)]
     steps = [
         Need(
             f"{model} of {variant}",
@@ -176,9 +176,9 @@ def test_with_all_else_equal_the_first_file_is_saved_early() -> None:
 
 
 def test_pinned_components_stay_and_what_is_there_is_used_first() -> None:
-    components = [Component(f"model {n}", 4, 4) for n in range(3)]
+    components = [Item(f"model {n}", 4, 4) for n in range(3)]
     steps = [Need(f"step {n}", (n,)) for n in range(3)]
-    start = {2: Held(Tier.ACCELERATOR), 1: Held(Tier.ACCELERATOR, pinned=True)}
+    start = {2: Placement(Tier.ACCELERATOR), 1: Placement(Tier.ACCELERATOR, pinned=True)}
     best = best_plan(Workload(components, steps, Budgets(8, 0), start))
     assert best.bytes_loaded == 4
     assert best.order.index(2) < best.order.index(0)
@@ -215,7 +215,7 @@ def test_steps_in_a_circle_are_refused(order: object) -> None:
 
 def test_what_no_order_can_do_is_refused_with_the_budget_that_would_do() -> None:
     steps = [Need("small", (0,)), Need("large", (0, 1), working=3)]
-    workload = Workload([Component("a", 2, 2), Component("b", 5, 5)], steps, Budgets(9))
+    workload = Workload([Item("a", 2, 2), Item("b", 5, 5)], steps, Budgets(9))
     with pytest.raises(
         InvalidValueError, match=r"large\n.*9 bytes on the accelerator\n.*at least 10"
     ):
@@ -225,5 +225,5 @@ def test_what_no_order_can_do_is_refused_with_the_budget_that_would_do() -> None
 
 @given(st.integers(0, 3))
 def test_no_steps_need_nothing(components: int) -> None:
-    parts = [Component(str(n), 1, 1) for n in range(components)]
+    parts = [Item(str(n), 1, 1) for n in range(components)]
     assert best_plan(Workload(parts, [])).cost == (0, 0, 0, 0, 0)

@@ -15,7 +15,7 @@ from sdgraph import events
 from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.execution import Plan, Session
 from sdgraph.graph import Graph, Node
-from sdgraph.memory import Budgets, Move
+from sdgraph.memory import Action, Budgets
 from sdgraph.models import ModelCache, Part, devices
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint
@@ -79,12 +79,16 @@ def workflow(chance: random.Random, family: Sequence[str]) -> Graph:
 def seen(plan: Plan) -> list[tuple[str, str, str]]:
     """What a plan says will happen: the step, what is done, and to which component."""
     return [
-        (step.name, _word(move), move.resident.name) for step in plan.steps for move in step.moves
+        (step.name, _word(action), action.component.name)
+        for step in plan.steps
+        for action in step.memory_actions
     ]
 
 
-def _word(move: Move) -> str:
-    return {"drop": "evicted", "load": "loaded", "down": "moved", "up": "moved"}[move.kind]
+def _word(action: Action) -> str:
+    return {"evict": "evicted", "load": "loaded", "offload": "moved", "upload": "moved"}[
+        action.kind
+    ]
 
 
 def happened(told: Sequence[events.Event]) -> list[tuple[str, str, str]]:
@@ -123,7 +127,7 @@ def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
 
 def most_held(plan: Plan, told: Sequence[events.Event]) -> tuple[int, int]:
     """The most bytes on the accelerator and on the host, counted from events."""
-    at = {each.name: (str(held.tier), each.bytes) for each, held in plan.held.items()}
+    at = {each.name: (str(held.tier), each.bytes) for each, held in plan.contents.items()}
     device = {True: "host", False: "accelerator"}
     peaks = [0, 0]
 
@@ -191,7 +195,7 @@ def test_what_is_found_free_is_no_law(family: list[str]) -> None:
     session = Session(device="cpu", models=cache, store=None)
     graph = Graph.of(toys.Dream(checkpoint=family[0]))  # type: ignore[arg-type]
     plan = session.plan(graph)
-    assert "4 are free" in plan.short[0]
+    assert "4 are free" in plan.warnings[0]
     session.run(graph)
     assert len(cache.loaded()) == 2
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.memory import Budgets, Held, Tier
+from sdgraph.memory import Budgets, Placement, Tier
 from sdgraph.memory.eviction import (
     cheapest,
     farthest_next_use,
@@ -21,8 +21,8 @@ from sdgraph.memory.eviction import (
 from sdgraph.memory.ordering import authored
 from sdgraph.memory.simulation import NONE, Eviction, Policy, simulate
 from sdgraph.memory.workload import (
-    Action,
-    Component,
+    IndexAction,
+    Item,
     Need,
     Workload,
     as_set,
@@ -63,8 +63,8 @@ def test_without_a_budget_each_component_is_loaded_once(policy: Policy, workload
     kinds = [action.kind for actions in plan.actions for action in actions]
     used = {n for step in workload.steps for n in step.leases}
     assert kinds.count("load") == plan.loads == len(used - set(workload.start))
-    assert "down" not in kinds
-    assert not (workload.keeps and "drop" in kinds)
+    assert "offload" not in kinds
+    assert not (workload.keeps and "evict" in kinds)
     assert not plan.short
 
 
@@ -81,7 +81,7 @@ def test_what_keeps_nothing_never_loads_beside_what_is_dead(
         used = {n for index in plan.order[place:] for n in workload.steps[index].leases}
         for action in actions:
             memory.do(action, step)
-            if action.kind in ("load", "up"):
+            if action.kind in ("load", "upload"):
                 assert set(memory.at) <= used | memory.pinned
 
 
@@ -104,7 +104,7 @@ def test_a_chain_that_keeps_nothing_takes_what_its_largest_step_takes() -> None:
     assert done(chain, soonest_kept) == ["load0 load3", "load1", "load2"]
     assert simulate(chain, (0, 1, 2), soonest_kept).peak_accelerator == 11
     lean = replace(chain, keeps=False)
-    assert done(lean, soonest_kept) == ["load0 load3", "drop0 load1", "drop1 drop3 load2"]
+    assert done(lean, soonest_kept) == ["load0 load3", "evict0 load1", "evict1 evict3 load2"]
     assert simulate(lean, (0, 1, 2), soonest_kept).peak_accelerator == 6
 
 
@@ -149,65 +149,65 @@ def done(workload: Workload, policy: Policy) -> list[str]:
 
 def test_dead_components_go_first() -> None:
     workload = one_after_another([1, 9, 1], [[0], [1], [2], [0]], Budgets(10, 0))
-    assert done(workload, soonest_kept) == ["load0", "load1", "drop1 load2", ""]
-    assert done(workload, least_recently_used)[2] == "drop0 load2"
+    assert done(workload, soonest_kept) == ["load0", "load1", "evict1 load2", ""]
+    assert done(workload, least_recently_used)[2] == "evict0 load2"
 
 
 def test_the_cheapest_sufficient_set_goes_not_the_fewest() -> None:
     sizes, uses = [8, 1, 1, 2], [[0, 1, 2], [3], [0], [1], [2]]
     workload = one_after_another(sizes, uses, Budgets(10, 0))
-    assert done(workload, soonest_kept)[1] == "drop1 drop2 load3"
+    assert done(workload, soonest_kept)[1] == "evict1 evict2 load3"
     assert simulate(workload, authored(workload), soonest_kept).bytes_loaded == 14
     workload = one_after_another(sizes, [[0, 1, 2], [3], [1], [2], [0]], Budgets(10, 0))
-    assert done(workload, farthest_next_use)[1] == "drop0 load3"
-    assert done(workload, smallest_first)[1] == "drop1 drop2 load3"
+    assert done(workload, farthest_next_use)[1] == "evict0 load3"
+    assert done(workload, smallest_first)[1] == "evict1 evict2 load3"
 
 
 def test_what_is_used_again_is_parked_on_the_host_while_there_is_room() -> None:
     uses = [[0], [1], [0]]
     assert done(one_after_another([4, 4], uses, Budgets(4, 8)), soonest_kept) == [
         "load0",
-        "down0 load1",
-        "drop1 up0",
+        "offload0 load1",
+        "evict1 upload0",
     ]
-    assert done(one_after_another([4, 4], uses, Budgets(4, 3)), soonest_kept)[1] == "drop0 load1"
+    assert done(one_after_another([4, 4], uses, Budgets(4, 3)), soonest_kept)[1] == "evict0 load1"
 
 
 def test_on_a_machine_with_host_memory_only_nothing_is_moved() -> None:
     workload = one_after_another([4, 4], [[0], [1], [0]], Budgets(None, 4), HOST)
-    assert done(workload, soonest_kept) == ["load0", "drop0 load1", "drop1 load0"]
+    assert done(workload, soonest_kept) == ["load0", "evict0 load1", "evict1 load0"]
 
 
 def test_what_is_parked_gives_way_to_what_is_needed_sooner() -> None:
     workload = one_after_another([3, 4, 4], [[0], [1], [2], [1], [2], [0]], Budgets(4, 7))
-    assert done(workload, soonest_kept)[:3] == ["load0", "down0 load1", "down1 load2"]
+    assert done(workload, soonest_kept)[:3] == ["load0", "offload0 load1", "offload1 load2"]
     workload = replace(workload, budgets=Budgets(4, 4))
-    assert done(workload, soonest_kept)[:3] == ["load0", "down0 load1", "drop0 down1 load2"]
+    assert done(workload, soonest_kept)[:3] == ["load0", "offload0 load1", "evict0 offload1 load2"]
 
 
 def test_a_start_above_the_budget_shrinks_at_the_first_step_that_needs_the_tier() -> None:
     workload = one_after_another([4, 4, 2], [[2], [2]], Budgets(6, 0))
-    workload = replace(workload, start={0: Held(ACCELERATOR), 1: Held(ACCELERATOR)})
+    workload = replace(workload, start={0: Placement(ACCELERATOR), 1: Placement(ACCELERATOR)})
     assert simulate(workload, (0, 1), soonest_kept).actions[0] == (
-        Action("drop", 0),
-        Action("load", 2),
+        IndexAction("evict", 0),
+        IndexAction("load", 2),
     )
 
 
 def test_the_start_is_least_recently_used_first() -> None:
     workload = one_after_another([4, 4, 4], [[2], [0], [1]], Budgets(8, 0))
-    held = Held(ACCELERATOR)
+    held = Placement(ACCELERATOR)
     assert (
-        done(replace(workload, start={0: held, 1: held}), least_recently_used)[0] == "drop0 load2"
+        done(replace(workload, start={0: held, 1: held}), least_recently_used)[0] == "evict0 load2"
     )
     assert (
-        done(replace(workload, start={1: held, 0: held}), least_recently_used)[0] == "drop1 load2"
+        done(replace(workload, start={1: held, 0: held}), least_recently_used)[0] == "evict1 load2"
     )
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20)), max_size=10), st.integers(0, 60))
 def test_the_cheapest_set_is_the_cheapest_of_all(parts: list[tuple[int, int]], amount: int) -> None:
-    workload = Workload([Component(str(n), size, 0) for n, (size, _) in enumerate(parts)], [])
+    workload = Workload([Item(str(n), size, 0) for n, (size, _) in enumerate(parts)], [])
     costs = dict(enumerate(cost for _, cost in parts))
     everything = as_set(costs)
     chosen = cheapest(workload, costs, everything, amount)
@@ -232,12 +232,12 @@ def test_a_policy_that_frees_too_little_or_what_must_stay_is_refused(gone: Evict
 
 
 def test_what_names_nothing_or_starts_nowhere_is_refused() -> None:
-    part, on_host = Component("unet", 4, 4), Component("text", 4, 4, HOST)
+    part, on_host = Item("unet", 4, 4), Item("text", 4, 4, HOST)
     with pytest.raises(InvalidValueError, match=r"names components \[1\], and there are 1"):
         Workload([part], [Need("a", (1,))])
     with pytest.raises(InvalidValueError, match=r"names steps \[3\], and there are 1"):
         Workload([part], [Need("a", after=(3,))])
     with pytest.raises(InvalidValueError, match="unet: held on the host"):
-        Workload([part], [], start={0: Held(HOST, pinned=True)})
+        Workload([part], [], start={0: Placement(HOST, pinned=True)})
     with pytest.raises(InvalidValueError, match="text: held on the accelerator"):
-        Workload([on_host], [], start={0: Held(ACCELERATOR)})
+        Workload([on_host], [], start={0: Placement(ACCELERATOR)})

@@ -14,16 +14,25 @@ from hypothesis import strategies as st
 from sdgraph import events
 from sdgraph.execution import Session
 from sdgraph.graph import Graph
-from sdgraph.memory import Budgets, Demand, Resident, Room, Tier, continued, read_ahead
+from sdgraph.memory import (
+    Budgets,
+    Component,
+    ComponentKey,
+    MemoryLimits,
+    Requirement,
+    Tier,
+    plan_in_order,
+    plan_prefetch,
+)
 from sdgraph.models import ModelCache, Reader, Reading, devices
 from sdgraph.values import Checkpoint
 from tests.support import fake_checkpoints, toys
 
 
-def residents(chance: random.Random, device: str) -> list[Resident]:
+def random_components(chance: random.Random, device: str) -> list[Component]:
     return [
-        Resident(
-            (str(n), "float32", chance.choice((device, "cpu"))),
+        Component(
+            ComponentKey(str(n), "float32", chance.choice((device, "cpu"))),
             f"c{n}",
             chance.randint(1, 9),
             chance.randint(1, 9),
@@ -36,26 +45,30 @@ def residents(chance: random.Random, device: str) -> list[Resident]:
 def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -> None:
     chance = random.Random(seed)
     device = chance.choice(("cpu", "cuda"))
-    every = residents(chance, device)
+    every = random_components(chance, device)
     steps = [
-        Demand(f"s{n}", tuple(chance.sample(every, chance.randint(0, 2))), chance.randint(0, 3))
+        Requirement(
+            f"s{n}", tuple(chance.sample(every, chance.randint(0, 2))), chance.randint(0, 3)
+        )
         for n in range(chance.randint(1, 8))
     ]
     limit = chance.randint(21, 60)
-    room = Room(Budgets(chance.randint(21, 40), limit))
-    told = continued(steps, device, room, {})
-    ahead = read_ahead(steps, told.moves, device, room, {})
-    held: dict[Resident, Tier] = {}
+    limits = MemoryLimits(Budgets(chance.randint(21, 40), limit))
+    told = plan_in_order(steps, device, limits, {})
+    ahead = plan_prefetch(steps, told.actions, device, limits, {})
+    held: dict[Component, Tier] = {}
     for place, soon in enumerate(ahead):
-        for kind, each in told.moves[place]:
-            if kind == "drop":
+        for kind, each in told.actions[place]:
+            if kind == "evict":
                 del held[each]
             else:
-                held[each] = Tier.HOST if kind == "down" else each.home
+                held[each] = Tier.HOST if kind == "offload" else each.home
         if not soon:
             continue
-        assert steps[place].residents, "nothing is read beside a step without models"
-        later = [[m.resident for m in here if m.kind == "load"] for here in told.moves[place + 1 :]]
+        assert steps[place].components, "nothing is read beside a step without models"
+        later = [
+            [m.component for m in here if m.kind == "load"] for here in told.actions[place + 1 :]
+        ]
         following = next(loads for loads in later if loads)
         assert list(soon) == following[: len(soon)]
         here = sum(each.bytes for each, tier in held.items() if tier is Tier.HOST)
@@ -86,13 +99,13 @@ def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
     session = Session(device="cpu", dtype="float32", models=cache, store=None)
     graph = Graph.of(text)
     plan = session.plan(graph)
-    assert [len(step.ahead) for step in plan.steps] == [1, 1, 0]
+    assert [len(step.prefetch) for step in plan.steps] == [1, 1, 0]
     session.run(graph, listen)
     names = [each.component for each in told if isinstance(each, events.Prefetched)]
-    assert names == [each.name for step in plan.steps for each in step.ahead]
+    assert names == [each.name for step in plan.steps for each in step.prefetch]
     small = ModelCache(fake_checkpoints.Loader(), Budgets(host=14), reserve=0)
     tight = Session(device="cpu", dtype="float32", models=small, store=None)
-    assert not any(step.ahead for step in tight.plan(graph).steps)
+    assert not any(step.prefetch for step in tight.plan(graph).steps)
 
 
 def test_a_file_that_is_gone_is_no_matter(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.models import Part
-from sdgraph.models.cache import Component
+from sdgraph.models.cache import LoadedComponent
 from sdgraph.models.sizes import footprint
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -118,6 +118,6 @@ class Loader:
             self._busy.release()
 
 
-def names(components: tuple[Component, ...]) -> list[str]:
+def names(components: tuple[LoadedComponent, ...]) -> list[str]:
     """What is loaded, by the name of each part's folder."""
     return [each.module.name for each in components]

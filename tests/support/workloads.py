@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from sdgraph.memory import Budgets, Held, Tier
+from sdgraph.memory import Budgets, Placement, Tier
 from sdgraph.memory.eviction import (
     farthest_next_use,
     largest_kept,
@@ -17,7 +17,7 @@ from sdgraph.memory.eviction import (
     soonest_kept,
 )
 from sdgraph.memory.simulation import Simulation
-from sdgraph.memory.workload import Action, Component, Need, Workload
+from sdgraph.memory.workload import IndexAction, Item, Need, Workload
 
 NAMED = {
     "soonest_kept": soonest_kept,
@@ -44,7 +44,7 @@ def made(seed: int, count: int, parts: int, limited: bool) -> Workload:
     chance = random.Random(seed)
     tiers = chance.choice([list(Tier), list(Tier), [HOST], [ACCELERATOR]])
     components = [
-        Component(f"c{n}", chance.randint(0, 9), chance.randint(0, 9), chance.choice(tiers))
+        Item(f"c{n}", chance.randint(0, 9), chance.randint(0, 9), chance.choice(tiers))
         for n in range(parts)
     ]
     turns = chance.sample(range(count), count)
@@ -62,7 +62,7 @@ def made(seed: int, count: int, parts: int, limited: bool) -> Workload:
     for index in chance.sample(range(parts), chance.randint(0, parts // 2)):
         home = components[index].home
         pinned = chance.random() < 0.3
-        start[index] = Held(home if pinned else chance.choice((home, HOST)), pinned)
+        start[index] = Placement(home if pinned else chance.choice((home, HOST)), pinned)
     free = Workload(components, [steps[n] for n in range(count)], start=start)
     if not limited:
         return free
@@ -105,20 +105,20 @@ class Memory:
             self.peaks[tier] = max(self.peaks[tier], self.used(tier) + working)
             assert self.used(tier) + working <= self.workload.budgets.of(tier)
 
-    def do(self, action: Action, step: Need) -> None:
+    def do(self, action: IndexAction, step: Need) -> None:
         index = action.component
         component = self.workload.components[index]
-        if action.kind in ("drop", "down"):
+        if action.kind in ("evict", "offload"):
             assert index not in self.pinned
             assert index not in step.leases
         match action.kind:
-            case "drop":
+            case "evict":
                 del self.at[index]
-            case "down":
+            case "offload":
                 assert self.at[index] is ACCELERATOR
                 self.at[index] = HOST
                 self.moved += component.bytes
-            case "up":
+            case "upload":
                 assert self.at[index] is HOST
                 assert component.home is ACCELERATOR
                 self.at[index] = ACCELERATOR
@@ -156,7 +156,7 @@ def assert_true_to_its_word(workload: Workload, plan: Simulation) -> None:
 def one_after_another(
     sizes: Sequence[int], uses: Sequence[Sequence[int]], budgets: Budgets, home: Tier = ACCELERATOR
 ) -> Workload:
-    components = [Component(f"c{n}", size, size, home) for n, size in enumerate(sizes)]
+    components = [Item(f"c{n}", size, size, home) for n, size in enumerate(sizes)]
     steps = [
         Need(f"s{n}", tuple(leases), after=(n - 1,) if n else ()) for n, leases in enumerate(uses)
     ]

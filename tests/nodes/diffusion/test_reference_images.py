@@ -131,7 +131,7 @@ def test_the_plan_counts_what_reads_the_reference(tmp_path: Path) -> None:
         "image_encoder",
         "ip_adapter",
     }
-    assert step.working - bare.working == (tmp_path / FILE).stat().st_size
+    assert step.working_bytes - bare.working_bytes == (tmp_path / FILE).stat().st_size
     session = fresh()
     run(text(adapter), session=session)
     assert {each.name.rpartition("/")[2] for each in session.models.loaded()} >= {"unet"}

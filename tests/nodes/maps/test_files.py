@@ -58,7 +58,7 @@ def test_edges_that_were_saved_steer_as_those_that_were_made(
         node, session=session
     )
     (*_, step) = plan(node.replace(control=EdgesFromFile(path=path))).steps
-    assert any("controlnet-edges" in use.resident.name for use in step.uses)
+    assert any("controlnet-edges" in use.component.name for use in step.uses)
 
 
 def test_the_kind_finds_the_network_for_a_real_base(tmp_path: Path) -> None:

@@ -197,6 +197,6 @@ def test_nodes_take_the_hungriest_of_their_models(tmp_path: Path) -> None:
     ]
     for node in nodes:
         (step,) = plan(node).steps
-        assert step.working > 0
+        assert step.working_bytes > 0
     assert seeing("float32", dino, sam) == max(seeing("float32", dino), seeing("float32", sam))
     assert seeing("float32", Checkpoint("someone/unknown")) == 0
