@@ -20,6 +20,8 @@ from .families import family_of, multiple_of
 from .inpaint import paste, refuse_unusable
 from .reference_images import Referenced, shown
 
+__all__ = ["ControlNet"]
+
 _PIPELINES = {
     ("sd", "text"): "StableDiffusionControlNetPipeline",
     ("sd", "image"): "StableDiffusionControlNetImg2ImgPipeline",

@@ -18,6 +18,8 @@ from sdgraph.values import Checkpoint, DepthMap, Image
 from .families import multiple_of
 from .node import Diffusion
 
+__all__ = ["DepthToImage"]
+
 
 class DepthToImage(Diffusion[Image]):
     """The picture painted anew with its depth kept: structure stays, surfaces and ground change.

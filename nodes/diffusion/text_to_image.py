@@ -13,6 +13,8 @@ from .families import family_of, multiple_of
 from .node import Diffusion
 from .reference_images import Referenced, shown
 
+__all__ = ["Image2Image", "Text2Image"]
+
 TEXT_PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
 IMAGE_PIPELINES = {"sd": "StableDiffusionImg2ImgPipeline", "xl": "StableDiffusionXLImg2ImgPipeline"}
 

@@ -12,6 +12,8 @@ from sdgraph.values import Checkpoint, Video
 
 from .node import Diffusion, generator, to_pixels
 
+__all__ = ["Text2Video"]
+
 _MOST = 10_000
 """How many frames a video may have."""
 

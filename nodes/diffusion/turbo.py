@@ -15,6 +15,8 @@ from .families import family_of, multiple_of
 from .node import Diffusion
 from .text_to_image import IMAGE_PIPELINES, TEXT_PIPELINES
 
+__all__ = ["Turbo"]
+
 
 class Turbo(Diffusion[Image]):
     """A picture in 1 to 4 steps without guidance, from a prompt or from a picture and a prompt."""

@@ -12,6 +12,8 @@ from sdgraph.values import Image
 from .padding import same_size
 from .text import drawn
 
+__all__ = ["Compare"]
+
 _GAP = 4
 """Black pixels between two pictures."""
 

@@ -14,6 +14,8 @@ from .padding import same_size
 if TYPE_CHECKING:
     import PIL.Image
 
+__all__ = ["Blend", "Composite"]
+
 
 class Composite(Node[Image]):
     """A picture laid over another through a mask, and where it has alpha through that.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import PIL.Image
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
+__all__ = ["Grid"]
+
 MAX_PIXELS = 89_478_485
 """What Pillow opens again without a warning."""
 

@@ -12,6 +12,8 @@ from sdgraph.values import Image
 
 from .colour import known_colour, rgba
 
+__all__ = ["Crop", "Pad", "Resize"]
+
 
 class Resize(Node[Image]):
     """The picture at another size, by Lanczos resampling."""

@@ -16,6 +16,8 @@ from .colour import known_colour, rgba
 if TYPE_CHECKING:
     import PIL.Image
 
+__all__ = ["Text"]
+
 Anchor = Literal[
     "top left",
     "top",

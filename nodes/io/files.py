@@ -23,6 +23,8 @@ from sdgraph.media import (
 )
 from sdgraph.values import Image, Video, kinds
 
+__all__ = ["LoadImage", "LoadVideo", "Save", "SaveVideo"]
+
 
 def picture_problems(path: str | Path) -> Iterator[Problem]:
     """Why the file of a field `path` cannot be opened as a picture; reads its header alone."""

@@ -12,6 +12,8 @@ from sdgraph.values import EdgeMap, Image
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
+__all__ = ["Canny"]
+
 
 class Canny(Node[EdgeMap]):
     """Edges by Canny's detector (Canny 1986), white on black, of the picture's size."""

@@ -14,6 +14,8 @@ from sdgraph.nodes.vision.depth import predict_depth
 from sdgraph.nodes.vision.memory import estimating
 from sdgraph.values import Checkpoint, DepthMap, Image
 
+__all__ = ["DepthEstimate"]
+
 _METRIC = ("glpn", "zoedepth", "depth_pro", "prompt_depth_anything")
 """Model types that predict distance, so that larger is farther."""
 

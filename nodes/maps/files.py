@@ -22,6 +22,16 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
+__all__ = [
+    "DepthFromFile",
+    "EdgesFromFile",
+    "NormalsFromFile",
+    "PoseFromFile",
+    "ScribbleFromFile",
+    "SegmentsFromFile",
+    "SoftEdgesFromFile",
+]
+
 M = TypeVar("M", bound=ControlMap)
 T_co = TypeVar("T_co", bound=ControlMap, covariant=True)
 

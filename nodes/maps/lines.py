@@ -12,6 +12,8 @@ from sdgraph.values import Image, ScribbleMap, SoftEdgeMap
 from .canny import grey
 from .gradients import gradients
 
+__all__ = ["Scribble", "SoftEdges"]
+
 
 class SoftEdges(Node[SoftEdgeMap]):
     """Soft edges: how steep the smoothed picture is, brighter where steeper, of its size.

@@ -9,6 +9,8 @@ from pydantic import Field
 from sdgraph.graph import In, Node
 from sdgraph.values import DepthMap, NormalMap
 
+__all__ = ["NormalsFromDepth"]
+
 
 class NormalsFromDepth(Node[NormalMap]):
     """The way that each surface faces, from a depth map: red is left, green is up, blue is near.

@@ -16,6 +16,8 @@ from sdgraph.values import Checkpoint, Image, PoseMap
 
 from .skeleton import COCO, Joint, Person, draw, usual_thickness
 
+__all__ = ["PoseDraw", "PoseEstimate"]
+
 Place = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 _THICKNESS = "of limbs, in pixels; unset: 8 where the shorter side is 512, and in proportion"

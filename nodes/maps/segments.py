@@ -19,6 +19,8 @@ from .ade20k import COLORS
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
+__all__ = ["Segment"]
+
 
 class Segment(Node[SegmentMap]):
     """What each pixel shows, of ADE20K's 150 classes, in the colour of its class.

@@ -14,6 +14,8 @@ from .pixels import fresh
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
+__all__ = ["MaskFeather", "MaskGrow", "MaskInvert", "MaskResize"]
+
 _REACH = 64
 
 

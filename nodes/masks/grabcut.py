@@ -13,6 +13,8 @@ from sdgraph.values import Image, Mask
 from .pixels import found
 from .shapes import Box, refuse_hollow, within
 
+__all__ = ["MaskGrabCut"]
+
 
 class MaskGrabCut(Node[Mask]):
     """The subject inside a box, told by its colours from what is outside (GrabCut, Rother 2004).

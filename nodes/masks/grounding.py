@@ -25,6 +25,8 @@ from sdgraph.values import Checkpoint, Image, Mask
 from . import sam
 from .pixels import found
 
+__all__ = ["MaskByGrounding"]
+
 
 class MaskByGrounding(Node[Mask]):
     """All that words name in a picture, by Grounding DINO (Liu et al. 2023) and SAM in its boxes.

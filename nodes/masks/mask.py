@@ -21,6 +21,8 @@ from .sources import coloured, rgb, transparent
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
+__all__ = ["Mask"]
+
 SOURCES = ("path", "box", "ellipse", "polygon", "color", "alpha")
 
 

@@ -12,6 +12,8 @@ from sdgraph.values import Image, Mask
 
 from .sources import rgb
 
+__all__ = ["MaskOverlay"]
+
 
 class MaskOverlay(Node[Image]):
     """The picture tinted where the mask marks it: a preview."""

@@ -15,6 +15,8 @@ from .pixels import PAINTED, fresh
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
+__all__ = ["MaskFillHoles", "MaskLargest"]
+
 
 class MaskFillHoles(Node[Mask]):
     """The mask with all painted that it surrounds.

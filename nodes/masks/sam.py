@@ -27,6 +27,8 @@ from .shapes import Box, Points, refuse_hollow, within
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
+__all__ = ["MaskBySam"]
+
 ARCHITECTURE = "SamModel"
 CHECKPOINT = Checkpoint("facebook/sam-vit-base")
 

@@ -14,6 +14,8 @@ from sdgraph.values import Mask
 
 from .pixels import fresh
 
+__all__ = ["MaskIntersect", "MaskSubtract", "MaskUnion"]
+
 
 class MaskUnion(Node[Mask]):
     """What any of several masks marks: the largest value at each pixel."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from sdgraph.values import Pixels
 
+__all__ = ["MaskBox", "MaskBrush", "MaskEllipse", "MaskPolygon"]
+
 Coordinate = Annotated[int, Field(ge=-65_536, le=65_536)]
 Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
 Points = list[Annotated[list[Coordinate], Field(min_length=2, max_length=2)]]

@@ -18,6 +18,8 @@ from .pixels import found, fresh
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
+__all__ = ["MaskFromAlpha", "MaskFromColor", "MaskFromFile"]
+
 
 class MaskFromFile(Node[Mask]):
     """The brightness of a picture file, white where to paint; its alpha plays no part."""

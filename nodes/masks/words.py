@@ -16,6 +16,8 @@ from sdgraph.values import Checkpoint, Image, Mask
 
 from .pixels import found
 
+__all__ = ["MaskByWords"]
+
 
 class MaskByWords(Node[Mask]):
     """What words name in a picture, by CLIPSeg (Lüddecke and Ecker 2022); refused where nothing.

@@ -23,6 +23,8 @@ from .placement import placed
 from .procedure import Denoising
 from .samples import rows
 
+__all__ = ["TrainControlNet"]
+
 Kind = Literal["edges", "depth"]
 
 COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")

@@ -22,6 +22,8 @@ from .placement import placed, settled
 from .procedure import Denoising, Training
 from .samples import rows
 
+__all__ = ["TrainDepth", "TrainDepthToImage"]
+
 SCALES = 4
 """How many times the map is halved for the gradients' term, with the whole one."""
 

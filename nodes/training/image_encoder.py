@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+__all__ = ["TrainImageEncoder"]
+
 _SHARPNESS = 1 / 0.07
 """What similarities are multiplied by at first, as in the paper."""
 

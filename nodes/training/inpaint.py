@@ -23,6 +23,8 @@ from .placement import placed
 from .procedure import Denoising
 from .samples import rows
 
+__all__ = ["TrainInpaint"]
+
 KEPT = ("vae", "text_encoder", "tokenizer")
 """What a procedure that trains a U-Net alone hands on from its base, to the bit."""
 

@@ -27,6 +27,8 @@ from .placement import placed
 from .procedure import Denoising
 from .samples import rows
 
+__all__ = ["TrainIPAdapter"]
+
 TOKENS = 4
 """The tokens that a picture becomes, beside those of the words."""
 

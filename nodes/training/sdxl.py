@@ -16,6 +16,8 @@ from .placement import placed
 from .samples import sheet
 from .text_to_image import TrainFromText
 
+__all__ = ["TrainSdxl"]
+
 
 class SdxlTrainee(DiffusionTrainee):
     """Captions to pictures through both text encoders, as SDXL's pipeline reads them."""

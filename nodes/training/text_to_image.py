@@ -22,6 +22,8 @@ from .lora import adapted, fused, hash_without, save_lora
 from .procedure import Denoising
 from .samples import sheet
 
+__all__ = ["TrainText2Image"]
+
 
 class TextToImageTrainee(DiffusionTrainee):
     """Captions to pictures; samples are of captions that training never sees."""

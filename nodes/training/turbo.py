@@ -23,6 +23,8 @@ from .procedure import Training
 from .samples import sheet
 from .sdxl import SdxlTrainee
 
+__all__ = ["TrainTurbo"]
+
 KEPT = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 """What the student has from its teacher, to the bit."""
 

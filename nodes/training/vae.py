@@ -18,6 +18,8 @@ from .loop import Settings, generator_for
 from .placement import placed, settled
 from .procedure import Training
 
+__all__ = ["TrainVae"]
+
 
 class VaeTrainee:
     """L1 + 2 MSE + a little KL on batches of pictures (Kingma & Welling 2013)."""

@@ -23,6 +23,8 @@ from .placement import settled
 from .procedure import Denoising
 from .samples import rows
 
+__all__ = ["TrainText2Video"]
+
 KEPT = ("vae", "tokenizer")
 """What is handed on from the base, to the bit."""
 

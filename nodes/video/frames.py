@@ -12,6 +12,8 @@ from sdgraph.graph import In, Node
 from sdgraph.nodes.image.padding import same_size
 from sdgraph.values import Image, Series, Video
 
+__all__ = ["Frame", "Frames", "VideoFromFrames"]
+
 _FPS = 8.0
 """The rate of pictures that come from no video, that of Text2Video."""
 

@@ -14,6 +14,7 @@ from .dag import (
     source_files,
 )
 from .node import In, Node, Progress, SourceFile, TargetFile, ancestry, refuse
+from .node_index import node_modules
 from .ports import REFERENCE, Lazy, Port, a
 from .registry import Registry, installed
 from .stage import Stage
@@ -42,6 +43,7 @@ __all__ = [
     "late_checkpoint",
     "missing_file",
     "named",
+    "node_modules",
     "one_of",
     "parts_of",
     "plain_name",

@@ -95,7 +95,7 @@ def installed() -> Registry:
     A pack that fails to import is left out whole and named in `broken`; two packs that claim one
     name are a PackError.
     """
-    registry = Registry(importlib.import_module(OWN).PLACES)
+    registry = Registry(importlib.import_module(OWN).NODE_MODULES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value):
         if entry.value == OWN:
             continue

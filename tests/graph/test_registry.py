@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -142,25 +141,3 @@ def test_the_own_nodes_are_told_where_they_are_and_imported_when_asked_for() -> 
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[] True False\n"
-
-
-def test_every_node_is_in_the_room_that_is_told_and_offered_to_type_checkers() -> None:
-    from sdgraph import nodes
-
-    tree = ast.parse(Path(str(nodes.__file__)).read_text())
-    (guarded,) = [
-        each
-        for each in tree.body
-        if isinstance(each, ast.If) and not each.orelse and isinstance(each.test, ast.Name)
-    ]
-    checked = {
-        alias.name: f"sdgraph.nodes.{each.module}"
-        for each in guarded.body
-        if isinstance(each, ast.ImportFrom)
-        for alias in each.names
-    }
-    assert checked == nodes.PLACES
-    assert set(nodes.__all__) == set(nodes.PLACES) <= set(dir(nodes))
-    assert {name: getattr(nodes, name).__module__ for name in nodes.__all__} == nodes.PLACES
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        nodes.Nothing  # noqa: B018
