@@ -15,24 +15,24 @@ from pathlib import Path
 
 from sdgraph.errors import SdgraphError
 
-from . import cards, films, pictures, steered, strips
-from .studio import Effort, Studio
+from . import example_images, from_images, from_prompts, model_cards, video
+from .generation import CheckpointRunner, GenerationSettings
 from .table import Row, keep, kept, merged, table
 
-System = Callable[[Studio, int], Iterator[Row]]
+System = Callable[[CheckpointRunner, int], Iterator[Row]]
 
 SYSTEMS: dict[str, System] = {
-    "vae": pictures.vae,
-    "text-to-image": pictures.text_to_image,
-    "inpaint": steered.inpaint,
-    "controlnet-edges": steered.controlnet_edges,
-    "controlnet-depth": steered.controlnet_depth,
-    "ip-adapter": steered.ip_adapter,
-    "sdxl": pictures.sdxl,
-    "turbo": pictures.turbo,
-    "depth-estimator": steered.depth_estimator,
-    "depth": steered.depth_to_image,
-    "text-to-video": films.text_to_video,
+    "vae": from_prompts.vae,
+    "text-to-image": from_prompts.text_to_image,
+    "inpaint": from_images.inpaint,
+    "controlnet-edges": from_images.controlnet_edges,
+    "controlnet-depth": from_images.controlnet_depth,
+    "ip-adapter": from_images.ip_adapter,
+    "sdxl": from_prompts.sdxl,
+    "turbo": from_prompts.turbo,
+    "depth-estimator": from_images.depth_estimator,
+    "depth": from_images.depth_to_image,
+    "text-to-video": video.text_to_video,
 }
 
 COUNTS = {"text-to-video": 100}
@@ -42,35 +42,42 @@ HERE = Path(__file__).parent
 
 
 def main(
-    arguments: Sequence[str] | None = None, *, folder: Path = HERE, effort: Effort | None = None
+    arguments: Sequence[str] | None = None,
+    *,
+    folder: Path = HERE,
+    options: GenerationSettings | None = None,
 ) -> None:
     """Runs the command; rows are kept in `folder` after each system."""
     chosen = _parser().parse_args(arguments)
     try:
         if chosen.cards:
-            cards.write(kept(folder))
+            model_cards.write(kept(folder))
             return
         if chosen.pictures:
-            studio = Studio(chosen.family, effort)
-            strips.write(studio, chosen.only or list(strips.STRIPS), folder / "pictures")
+            runner = CheckpointRunner(chosen.family, options)
+            example_images.write(
+                runner, chosen.only or list(example_images.EXAMPLES), folder / "pictures"
+            )
             return
         rows = score(
             chosen.only or list(SYSTEMS),
             chosen.count,
             folder,
-            Studio(chosen.family, effort, chosen.jobs),
+            CheckpointRunner(chosen.family, options, chosen.jobs),
         )
     except SdgraphError as error:
         raise SystemExit(str(error)) from None
     print(table(rows))
 
 
-def score(names: Sequence[str], count: int | None, folder: Path, studio: Studio) -> list[Row]:
+def score(
+    names: Sequence[str], count: int | None, folder: Path, runner: CheckpointRunner
+) -> list[Row]:
     """The rows of some systems, in the table's order; each system's are kept once it is done."""
     made = []
     for name in (each for each in SYSTEMS if each in names):
         began, of = time.perf_counter(), count or COUNTS.get(name, 500)
-        rows = list(SYSTEMS[name](studio, of))
+        rows = list(SYSTEMS[name](runner, of))
         seconds = time.perf_counter() - began
         print(f"{name}: {seconds:.0f} s, {seconds / of:.2f} s each", file=sys.stderr, flush=True)
         keep(merged(kept(folder), rows, list(SYSTEMS)), folder)

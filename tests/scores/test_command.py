@@ -9,17 +9,17 @@ import pytest
 from sdgraph.models import shipped
 
 from .__main__ import SYSTEMS, main
-from .studio import Effort
+from .generation import GenerationSettings
 from .table import SHOWN, Row, kept
 
-LITTLE = Effort(steps=2, teacher_steps=3, frames=3, rounds=1)
+LITTLE = GenerationSettings(steps=2, teacher_steps=3, frames=3, rounds=1)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a run of all systems on two pictures each kept its rows."""
     made = tmp_path_factory.mktemp("scores")
-    main(["--count", "2"], folder=made, effort=LITTLE)
+    main(["--count", "2"], folder=made, options=LITTLE)
     return made
 
 
@@ -78,7 +78,9 @@ def test_a_run_of_one_system_leaves_the_others_rows(
 def test_clips_made_by_several_processes_score_the_same(
     folder: Path, rows: list[Row], tmp_path: Path
 ) -> None:
-    main(["--count", "2", "--only", "text-to-video", "--jobs", "2"], folder=tmp_path, effort=LITTLE)
+    main(
+        ["--count", "2", "--only", "text-to-video", "--jobs", "2"], folder=tmp_path, options=LITTLE
+    )
     assert kept(tmp_path) == [row for row in kept(folder) if row.system == "text-to-video"]
 
 
@@ -87,7 +89,7 @@ def test_a_family_in_a_folder_is_scored_instead_of_the_shipped_one(tmp_path: Pat
     family.mkdir()
     (family / "text-to-image").symlink_to(shipped.folder("tiny/sdxl"))
     main(["--count", "1", "--only", "vae", "--family", str(family)], folder=tmp_path)
-    main(["--count", "1", "--only", "sdxl"], folder=tmp_path, effort=LITTLE)
+    main(["--count", "1", "--only", "sdxl"], folder=tmp_path, options=LITTLE)
     assert len({row.weights for row in kept(tmp_path)}) == 1
 
 

@@ -13,7 +13,7 @@ from sdgraph import load_workflow
 from sdgraph.models import shipped
 from sdgraph.workflows.training.__main__ import quick_inputs
 from tests.scores.__main__ import SYSTEMS, score
-from tests.scores.studio import Effort, Studio
+from tests.scores.generation import CheckpointRunner, GenerationSettings
 
 NAMES = [name.removeprefix("tiny/") for name in shipped.names()]
 
@@ -84,8 +84,8 @@ def test_each_procedure_leaves_its_curve_and_those_from_nothing_learn(family: Pa
 
 @pytest.mark.timeout(1500)
 def test_every_system_can_be_scored_from_what_it_leaves(family: Path, tmp_path: Path) -> None:
-    effort = Effort(steps=1, teacher_steps=1, frames=4, rounds=1)
+    settings = GenerationSettings(steps=1, teacher_steps=1, frames=4, rounds=1)
 
-    rows = score(list(SYSTEMS), 1, tmp_path, Studio(family, effort))
+    rows = score(list(SYSTEMS), 1, tmp_path, CheckpointRunner(family, settings))
 
     assert {row.system for row in rows} == set(SYSTEMS)

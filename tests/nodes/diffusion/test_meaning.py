@@ -10,10 +10,10 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Image2Image, Text2Image, Turbo
 from sdgraph.nodes.tiny_world import caption, judge, parse, render, scene
 from sdgraph.values import Image
-from tests.scores import films, pictures, steered
-from tests.scores.asked import still
-from tests.scores.measure import verdict
-from tests.scores.studio import Studio
+from tests.scores import from_images, from_prompts, video
+from tests.scores.generation import CheckpointRunner
+from tests.scores.metrics import verdict
+from tests.scores.scenes import still
 from tests.scores.table import Row
 
 TEXT = Text2Image(checkpoint=Checkpoint("tiny/text-to-image"), prompt="…", steps=20, guidance=3.0)
@@ -31,8 +31,8 @@ def session() -> Session:
 
 
 @pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
+def runner() -> CheckpointRunner:
+    return CheckpointRunner()
 
 
 def drawn(prompt: str, seed: int, session: Session) -> bool:
@@ -68,67 +68,69 @@ def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
 # What is asked for below lies about a tenth under what the score table has of 500.
 
 
-def test_inpainting_paints_what_is_asked_and_nothing_outside_the_mask(studio: Studio) -> None:
-    found = scores(steered.inpaint(studio, SCENES))
+def test_inpainting_paints_what_is_asked_and_nothing_outside_the_mask(
+    runner: CheckpointRunner,
+) -> None:
+    found = scores(from_images.inpaint(runner, SCENES))
 
     assert found["asked object right"] >= 0.85
     assert found["equal outside the mask, bit for bit"] == 1
 
 
-def test_a_controlnet_follows_edges_in_the_colours_asked_for(studio: Studio) -> None:
-    found = scores(steered.controlnet_edges(studio, SCENES))
+def test_a_controlnet_follows_edges_in_the_colours_asked_for(runner: CheckpointRunner) -> None:
+    found = scores(from_images.controlnet_edges(runner, SCENES))
 
     assert found["F1 of the edges, within 1 pixel"] >= 0.95
     assert found["asked colours right"] >= 0.9
 
 
-def test_a_controlnet_follows_depth(studio: Studio) -> None:
-    found = scores(steered.controlnet_depth(studio, SCENES))
+def test_a_controlnet_follows_depth(runner: CheckpointRunner) -> None:
+    found = scores(from_images.controlnet_depth(runner, SCENES))
 
     assert found["estimated depth with the control, correlation"] >= 0.9
 
 
-def test_depth_is_estimated_as_it_is(studio: Studio) -> None:
-    found = scores(steered.depth_estimator(studio, SCENES))
+def test_depth_is_estimated_as_it_is(runner: CheckpointRunner) -> None:
+    found = scores(from_images.depth_estimator(runner, SCENES))
 
     assert found["depth with the true one, correlation"] >= 0.97
 
 
-def test_depth_to_image_keeps_the_depth_and_changes_the_ground(studio: Studio) -> None:
-    found = scores(steered.depth_to_image(studio, SCENES))
+def test_depth_to_image_keeps_the_depth_and_changes_the_ground(runner: CheckpointRunner) -> None:
+    found = scores(from_images.depth_to_image(runner, SCENES))
 
     assert found["estimated depth with the source's, correlation"] >= 0.9
     assert found["asked background right"] >= 0.85
 
 
-def test_two_text_encoders_draw_what_is_asked(studio: Studio) -> None:
-    found = scores(pictures.sdxl(studio, SCENES))
+def test_two_text_encoders_draw_what_is_asked(runner: CheckpointRunner) -> None:
+    found = scores(from_prompts.sdxl(runner, SCENES))
 
     # Measured: 0.81 of 500.
     assert found["all right"] >= 0.65
 
 
-def test_turbo_draws_in_one_step(studio: Studio) -> None:
+def test_turbo_draws_in_one_step(runner: CheckpointRunner) -> None:
     scenes = still(2 * SCENES)
 
     def node(prompt: str, seed: int) -> Turbo:
-        checkpoint = studio.checkpoint("turbo")
+        checkpoint = runner.checkpoint("turbo")
         return Turbo(prompt=prompt, steps=1, seed=seed, checkpoint=checkpoint)
 
-    right = sum(each.all for each in pictures.drawn(studio, scenes, node))
+    right = sum(each.all for each in from_prompts.verdicts(runner, scenes, node))
 
     assert right >= 0.6 * len(scenes)
 
 
-def test_clips_show_the_object_and_it_moves_as_the_words_say(studio: Studio) -> None:
-    found = scores(films.text_to_video(studio, 6))
+def test_clips_show_the_object_and_it_moves_as_the_words_say(runner: CheckpointRunner) -> None:
+    found = scores(video.text_to_video(runner, 6))
 
     assert found["frames with the object right"] >= 0.6
     assert found["motion right"] >= 0.6
     assert found["largest step at most 2 × the true one"] >= 0.8
 
 
-def test_image_to_image_keeps_the_place_and_takes_the_colour(studio: Studio) -> None:
+def test_image_to_image_keeps_the_place_and_takes_the_colour(runner: CheckpointRunner) -> None:
     right = 0
     for seed in range(SCENES):
         source = scene(FIRST + seed, held_out=True, things=1)
@@ -137,9 +139,9 @@ def test_image_to_image_keeps_the_place_and_takes_the_colour(studio: Studio) -> 
             prompt=caption(source),
             strength=0.5,
             seed=seed,
-            checkpoint=studio.checkpoint("text-to-image"),
-            **studio.guided(),
+            checkpoint=runner.checkpoint("text-to-image"),
+            **runner.guided(),
         )
-        right += verdict(studio.made(node).numpy, source).all
+        right += verdict(runner.run(node).numpy, source).all
 
     assert right >= 0.85 * SCENES

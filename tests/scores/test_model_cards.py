@@ -14,8 +14,8 @@ from sdgraph.models import shipped
 from sdgraph.nodes.training.procedure import Training
 
 from .__main__ import HERE, main
-from .cards import FACTS, card, write
-from .studio import digest
+from .generation import digest
+from .model_cards import FACTS, card, write
 from .table import Row, keep, kept
 
 NAME = "text-to-image"
@@ -90,7 +90,7 @@ def test_the_command_writes_cards_from_the_kept_rows(
 ) -> None:
     keep(rows, tmp_path)
     written: list[Row] = []
-    monkeypatch.setattr("tests.scores.cards.write", written.extend)
+    monkeypatch.setattr("tests.scores.model_cards.write", written.extend)
     main(["--cards"], folder=tmp_path)
     assert written == rows
 

@@ -1,4 +1,4 @@
-"""What each system is asked: held-out scenes, and what is to become of them."""
+"""The scenes that each system is scored on: held-out scenes and the changes to make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where pictures to be scored are made: by the engine's own nodes, one at a time."""
+"""Runs the nodes whose images and clips are scored."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How long is worked on one picture or clip."""
+class GenerationSettings:
+    """How each image and clip is generated."""
 
     steps: int = 20
     teacher_steps: int = 50
     guidance: float = 3.0
     frames: int = 16
     rounds: int = 9
-    """How often what is timed is run."""
+    """How many times a timed run is repeated."""
 
 
-class Studio:
-    """A session over one family of checkpoints, and the rows that come of it."""
+class CheckpointRunner:
+    """A session over one family of checkpoints, and the rows of its scores."""
 
     def __init__(
-        self, family: Path | None = None, effort: Effort | None = None, jobs: int = 1
+        self, family: Path | None = None, options: GenerationSettings | None = None, jobs: int = 1
     ) -> None:
-        self.effort = effort or Effort()
+        self.options = options or GenerationSettings()
         self.session = Session(device="cpu", store=None)
         self.family = None if family is None else family.absolute()
         self.jobs = jobs
-        """How many processes make clips, which take the longest."""
+        """The number of processes that generate clips, which take the longest."""
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The family's checkpoint of a name; the shipped one where no family is given.
@@ -55,23 +55,23 @@ class Studio:
         trained = self.family / name / "checkpoint"
         return Checkpoint(trained if trained.is_dir() else self.family / name)
 
-    def made(self, node: Node[T]) -> T:
-        """What a node makes."""
+    def run(self, node: Node[T]) -> T:
+        """The result of a node."""
         return run(node, session=self.session)
 
     def guided(self) -> dict[str, Any]:
         """The fields of a guided run."""
-        return {"steps": self.effort.steps, "guidance": self.effort.guidance}
+        return {"steps": self.options.steps, "guidance": self.options.guidance}
 
     def depth(self, picture: Image) -> Any:
         """The depth that the family's estimator sees: float32, height × width, larger is nearer."""
         checkpoint = self.checkpoint("depth-estimator")
-        return self.made(DepthEstimate(image=picture, checkpoint=checkpoint)).depth
+        return self.run(DepthEstimate(image=picture, checkpoint=checkpoint)).depth
 
     def settings(self, name: str, steps: int | None = None, guidance: float | None = None) -> str:
         """How a checkpoint was run, in words: "20 DDIM steps, guidance 3"."""
-        steps = self.effort.steps if steps is None else steps
-        guidance = self.effort.guidance if guidance is None else guidance
+        steps = self.options.steps if steps is None else steps
+        guidance = self.options.guidance if guidance is None else guidance
         scheduler = config(self.checkpoint(name), "scheduler") or {}
         kind = str(scheduler.get("_class_name", "")).removesuffix("Scheduler")
         return f"{steps} {kind} step{'s' if steps > 1 else ''}, guidance {guidance:g}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sdgraph.nodes.tiny_world import Scene, is_held_out, masks
 
-from .asked import FIRST, SIDE, changes_of_ground, changes_under_edges, moving, repaintings, still
+from .scenes import FIRST, SIDE, changes_of_ground, changes_under_edges, moving, repaintings, still
 
 PLAIN = {"navy", "gray", "black", "brown", "teal"}
 

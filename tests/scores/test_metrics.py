@@ -11,9 +11,7 @@ import pytest
 from sdgraph.nodes.tiny_world import Scene, Thing, depth, edges, frames, render
 from sdgraph.nodes.tiny_world.reading import Pixels
 
-from .asked import SIDE, Repainting, changes_of_ground, changes_under_edges, moving, repaintings
-from .asked import still as held_out
-from .measure import (
+from .metrics import (
     ClipScore,
     clip_score,
     decibels,
@@ -23,6 +21,8 @@ from .measure import (
     object_right,
     verdict,
 )
+from .scenes import SIDE, Repainting, changes_of_ground, changes_under_edges, moving, repaintings
+from .scenes import still as held_out
 
 SCENE = Scene("navy", (Thing("star", "red", "left", 0.16), Thing("ring", "cyan", "right", 0.16)))
 

@@ -18,8 +18,8 @@ from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.nodes.training.ip_adapter import FILE
 from sdgraph.values import DepthMap, Image, Lora, Mask
 
-from .asked import SIDE, alone, changes_of_ground, changes_under_edges, moving, repaintings, still
-from .studio import Studio
+from .generation import CheckpointRunner
+from .scenes import SIDE, alone, changes_of_ground, changes_under_edges, moving, repaintings, still
 
 ACROSS = 8
 LARGER = 2
@@ -28,24 +28,24 @@ LARGER = 2
 _GAP = 2
 
 
-def text_to_image(studio: Studio) -> Iterator[Pixels]:
+def text_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions."""
     for seed, each in enumerate(still(ACROSS)):
-        checkpoint = studio.checkpoint("text-to-image")
-        node = Text2Image(prompt=caption(each), seed=seed, checkpoint=checkpoint, **studio.guided())
-        yield studio.made(node).numpy
+        checkpoint = runner.checkpoint("text-to-image")
+        node = Text2Image(prompt=caption(each), seed=seed, checkpoint=checkpoint, **runner.guided())
+        yield runner.run(node).numpy
 
 
-def turbo(studio: Studio) -> Iterator[Pixels]:
+def turbo(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions in one step."""
     for seed, each in enumerate(still(ACROSS)):
         node = Turbo(
-            prompt=caption(each), steps=1, seed=seed, checkpoint=studio.checkpoint("turbo")
+            prompt=caption(each), steps=1, seed=seed, checkpoint=runner.checkpoint("turbo")
         )
-        yield studio.made(node).numpy
+        yield runner.run(node).numpy
 
 
-def inpaint(studio: Studio) -> Iterator[Pixels]:
+def inpaint(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each scene with its mask in white, and repainted."""
     for seed, asked in enumerate(repaintings(ACROSS // 2)):
         source = render(asked.source, SIDE)
@@ -54,14 +54,14 @@ def inpaint(studio: Studio) -> Iterator[Pixels]:
             mask=Mask(asked.mask),
             prompt=caption(asked.wanted),
             seed=seed,
-            checkpoint=studio.checkpoint("inpaint"),
-            **studio.guided(),
+            checkpoint=runner.checkpoint("inpaint"),
+            **runner.guided(),
         )
         yield np.where(asked.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
-        yield studio.made(node).numpy
+        yield runner.run(node).numpy
 
 
-def controlnet_edges(studio: Studio) -> Iterator[Pixels]:
+def controlnet_edges(runner: CheckpointRunner) -> Iterator[Pixels]:
     """The edges of each scene, and what is drawn over them in other colours."""
     for seed, change in enumerate(changes_under_edges(ACROSS // 2)):
         edges = Canny(image=Image(render(change.source, SIDE)))
@@ -69,15 +69,15 @@ def controlnet_edges(studio: Studio) -> Iterator[Pixels]:
             control=edges,
             prompt=caption(change.wanted),
             seed=seed,
-            checkpoint=studio.checkpoint("text-to-image"),
-            controlnet=studio.checkpoint("controlnet-edges"),
-            **studio.guided(),
+            checkpoint=runner.checkpoint("text-to-image"),
+            controlnet=runner.checkpoint("controlnet-edges"),
+            **runner.guided(),
         )
-        yield studio.made(edges).numpy
-        yield studio.made(node).numpy
+        yield runner.run(edges).numpy
+        yield runner.run(node).numpy
 
 
-def controlnet_depth(studio: Studio) -> Iterator[Pixels]:
+def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
     """The true depth of each scene, and what is drawn over it."""
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
         control = DepthMap(depth(change.source, SIDE))
@@ -85,15 +85,15 @@ def controlnet_depth(studio: Studio) -> Iterator[Pixels]:
             control=control,
             prompt=caption(change.wanted),
             seed=seed,
-            checkpoint=studio.checkpoint("text-to-image"),
-            controlnet=studio.checkpoint("controlnet-depth"),
-            **studio.guided(),
+            checkpoint=runner.checkpoint("text-to-image"),
+            controlnet=runner.checkpoint("controlnet-depth"),
+            **runner.guided(),
         )
         yield control.numpy
-        yield studio.made(node).numpy
+        yield runner.run(node).numpy
 
 
-def ip_adapter(studio: Studio) -> Iterator[Pixels]:
+def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each reference, and its object where a prompt says that does not name it."""
     for seed, wanted in enumerate(alone(ACROSS // 2)):
         reference = Image(render(elsewhere(wanted, seed), SIDE))
@@ -101,15 +101,15 @@ def ip_adapter(studio: Studio) -> Iterator[Pixels]:
             prompt=surroundings(wanted),
             reference=reference,
             seed=seed,
-            ip_adapter=Lora(studio.checkpoint("ip-adapter").source, file=FILE),
-            checkpoint=studio.checkpoint("text-to-image"),
-            **studio.guided(),
+            ip_adapter=Lora(runner.checkpoint("ip-adapter").source, file=FILE),
+            checkpoint=runner.checkpoint("text-to-image"),
+            **runner.guided(),
         )
         yield reference.numpy
-        yield studio.made(node).numpy
+        yield runner.run(node).numpy
 
 
-def depth_to_image(studio: Studio) -> Iterator[Pixels]:
+def depth_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each scene, and one of the same depth on another ground."""
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
         source = Image(render(change.source, SIDE))
@@ -118,27 +118,27 @@ def depth_to_image(studio: Studio) -> Iterator[Pixels]:
             prompt=caption(change.wanted),
             strength=1.0,
             seed=seed,
-            checkpoint=studio.checkpoint("depth"),
-            **studio.guided(),
+            checkpoint=runner.checkpoint("depth"),
+            **runner.guided(),
         )
         yield source.numpy
-        yield studio.made(node).numpy
+        yield runner.run(node).numpy
 
 
-def text_to_video(studio: Studio) -> Iterator[Pixels]:
+def text_to_video(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Every other frame of a clip."""
     for seed, each in enumerate(moving(1)):
         node = Text2Video(
             prompt=caption(each),
             frames=2 * ACROSS,
             seed=seed,
-            checkpoint=studio.checkpoint("text-to-video"),
-            **studio.guided(),
+            checkpoint=runner.checkpoint("text-to-video"),
+            **runner.guided(),
         )
-        yield from studio.made(node).frames[::2]
+        yield from runner.run(node).frames[::2]
 
 
-STRIPS: dict[str, Callable[[Studio], Iterator[Pixels]]] = {
+EXAMPLES: dict[str, Callable[[CheckpointRunner], Iterator[Pixels]]] = {
     "text-to-image": text_to_image,
     "inpaint": inpaint,
     "controlnet-edges": controlnet_edges,
@@ -150,15 +150,15 @@ STRIPS: dict[str, Callable[[Studio], Iterator[Pixels]]] = {
 }
 
 
-def write(studio: Studio, names: list[str], folder: Path) -> None:
-    """Draws the strip of each system into a folder, as NAME.png."""
+def write(runner: CheckpointRunner, names: list[str], folder: Path) -> None:
+    """Draws the row_of_images of each system into a folder, as NAME.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (each for each in STRIPS if each in names):
-        strip(list(STRIPS[name](studio))).save(folder / f"{name}.png", optimize=True)
+    for name in (each for each in EXAMPLES if each in names):
+        row_of_images(list(EXAMPLES[name](runner))).save(folder / f"{name}.png", optimize=True)
         print(folder / f"{name}.png")
 
 
-def strip(pictures: list[Pixels]) -> Any:
+def row_of_images(pictures: list[Pixels]) -> Any:
     """Pictures of one size in a row with white between them, enlarged; a Pillow picture."""
     side = pictures[0].shape[0]
     gap = np.full((side, _GAP, 3), 255, np.uint8)

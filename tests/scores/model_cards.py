@@ -13,7 +13,7 @@ from sdgraph.models import shipped
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.procedure import Training
 
-from .studio import digest
+from .generation import digest
 from .table import Row, table
 
 

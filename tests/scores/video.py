@@ -12,48 +12,50 @@ from pathlib import Path
 from sdgraph.nodes import Text2Video
 from sdgraph.nodes.tiny_world import Scene, caption
 
-from .asked import moving
-from .measure import ClipScore, clip_score
-from .studio import Effort, Studio
+from .generation import CheckpointRunner, GenerationSettings
+from .metrics import ClipScore, clip_score
+from .scenes import moving
 from .table import Row
 
 MOST = 2.0
 """How many times as far as in the true clip an object may step from a frame to the next."""
 
 
-def _score(studio: Studio, asked: tuple[int, Scene]) -> ClipScore:
+def _score(runner: CheckpointRunner, asked: tuple[int, Scene]) -> ClipScore:
     """How right the clip of a seed and a scene is."""
     seed, wanted = asked
     node = Text2Video(
         prompt=caption(wanted),
-        frames=studio.effort.frames,
+        frames=runner.options.frames,
         seed=seed,
-        checkpoint=studio.checkpoint("text-to-video"),
-        **studio.guided(),
+        checkpoint=runner.checkpoint("text-to-video"),
+        **runner.guided(),
     )
-    return clip_score(studio.made(node).frames, wanted)
+    return clip_score(runner.run(node).frames, wanted)
 
 
 @cache
-def _studio(family: Path | None, effort: Effort) -> Studio:
-    return Studio(family, effort)
+def _runner(family: Path | None, options: GenerationSettings) -> CheckpointRunner:
+    return CheckpointRunner(family, options)
 
 
-def _score_in(family: Path | None, effort: Effort, asked: tuple[int, Scene]) -> ClipScore:
+def _score_in(
+    family: Path | None, options: GenerationSettings, asked: tuple[int, Scene]
+) -> ClipScore:
     """The same in a process of its own, which keeps its models."""
-    return _score(_studio(family, effort), asked)
+    return _score(_runner(family, options), asked)
 
 
-def text_to_video(studio: Studio, count: int) -> Iterator[Row]:
+def text_to_video(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Clips of an object that moves as its caption says."""
     asked = enumerate(moving(count))
-    if studio.jobs == 1:
-        scores = [_score(studio, each) for each in asked]
+    if runner.jobs == 1:
+        scores = [_score(runner, each) for each in asked]
     else:
-        with ProcessPoolExecutor(studio.jobs, get_context("spawn")) as pool:
-            scores = list(pool.map(partial(_score_in, studio.family, studio.effort), asked))
-    settings = f"{studio.settings('text-to-video')}, {studio.effort.frames} frames"
-    row = partial(studio.row, "text-to-video", settings=settings)
+        with ProcessPoolExecutor(runner.jobs, get_context("spawn")) as pool:
+            scores = list(pool.map(partial(_score_in, runner.family, runner.options), asked))
+    settings = f"{runner.settings('text-to-video')}, {runner.options.frames} frames"
+    row = partial(runner.row, "text-to-video", settings=settings)
     yield row("frames with the object right", [each.object_right for each in scores], "≥ 0.95")
     yield row("motion right", [each.motion_right for each in scores], "≥ 0.95")
     jumps = [each.jump for each in scores]

@@ -1,0 +1,136 @@
+"""The scores of what makes pictures from words, and of the autoencoder under all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from sdgraph import Checkpoint, Graph, Node, Session
+from sdgraph.models import weights
+from sdgraph.nodes import Text2Image, Turbo
+from sdgraph.nodes.tiny_world import Scene, Verdict, caption, render
+from sdgraph.nodes.tiny_world.reading import Pixels
+from sdgraph.values import Image
+from tests.benchmarks.timing import paired
+
+from .generation import CheckpointRunner
+from .metrics import decibels, verdict
+from .scenes import SIDE, still
+from .table import Row
+
+PARTS = ("shape", "colour", "place", "background")
+
+
+def vae(runner: CheckpointRunner, count: int) -> Iterator[Row]:
+    """How much of a picture is left after its way to latents and back."""
+    through = _autoencoder(runner.checkpoint("text-to-image"))
+    pictures = (render(each, SIDE) for each in still(count))
+    found = [decibels(through(picture), picture) for picture in pictures]
+    row = partial(runner.row, checkpoint="text-to-image", settings="to latents and back")
+    yield row("vae", "PSNR, dB", found, "≥ 30")
+
+
+def text_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
+    """Pictures from captions."""
+    return _from_captions(runner, "text-to-image", count)
+
+
+def sdxl(runner: CheckpointRunner, count: int) -> Iterator[Row]:
+    """Pictures from captions through two text encoders."""
+    return _from_captions(runner, "sdxl", count)
+
+
+def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
+    """Pictures in one step, beside those of the teacher, and the time that both take."""
+    scenes, options = still(count), runner.options
+    fast = partial(_turbo_node, runner)
+    slow = partial(_drawing_node, runner, "sdxl", options.teacher_steps)
+    own = [each.all for each in verdicts(runner, scenes, fast)]
+    teachers = [each.all for each in verdicts(runner, scenes, slow)]
+    settings = runner.settings("turbo", 1, 0)
+    beside = runner.settings("sdxl", options.teacher_steps)
+    yield runner.row("turbo", "all right", own, settings=settings)
+    yield runner.row("turbo", "teacher, all right", teachers, settings=beside, checkpoint="sdxl")
+    both = f"{settings}; teacher: {beside}"
+    if any(teachers):
+        ratio = sum(own) / sum(teachers)
+        yield runner.row(
+            "turbo", "all right, over the teacher's", [ratio], "≥ 0.95", settings=both, count=count
+        )
+    times = _time_ratio(runner, slow(caption(scenes[0]), 0), fast(caption(scenes[0]), 0))
+    yield runner.row(
+        "turbo",
+        "CPU time of the teacher's node over its own",
+        [times],
+        "≥ 20",
+        settings=both,
+        count=options.rounds,
+    )
+
+
+def verdicts(
+    runner: CheckpointRunner, scenes: Sequence[Scene], node: Callable[[str, int], Node[Image]]
+) -> list[Verdict]:
+    """What is right of a picture for each scene's caption, made by the node of it and a seed."""
+    made = (runner.run(node(caption(each), seed)) for seed, each in enumerate(scenes))
+    return [verdict(picture.numpy, each) for picture, each in zip(made, scenes, strict=True)]
+
+
+def _from_captions(runner: CheckpointRunner, name: str, count: int) -> Iterator[Row]:
+    scenes = still(count)
+    found = verdicts(runner, scenes, partial(_drawing_node, runner, name, runner.options.steps))
+    row = partial(runner.row, name, settings=runner.settings(name))
+    for part in PARTS:
+        yield row(f"{part} right", [getattr(each, part) for each in found])
+    yield row("all right", [each.all for each in found], "≥ 0.98")
+    for objects, words in ((1, "one object"), (2, "two objects")):
+        pairs = zip(scenes, found, strict=True)
+        if right := [verdict.all for scene, verdict in pairs if len(scene.things) == objects]:
+            yield row(f"all right, {words}", right)
+
+
+def _autoencoder(checkpoint: Checkpoint) -> Callable[[Pixels], npt.NDArray[np.float32]]:
+    """What sends a picture to a checkpoint's latents and back: floats of 0..255, not rounded."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    model = AutoencoderKL.from_pretrained(
+        weights(checkpoint) / "vae", dtype=torch.float32, local_files_only=True
+    )
+
+    def through(picture: Pixels) -> npt.NDArray[np.float32]:
+        given = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with torch.no_grad():
+            back = model.decode(model.encode(given).latent_dist.mode()).sample[0]
+        return np.asarray((back.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) * 127.5)
+
+    return through
+
+
+def _drawing_node(
+    runner: CheckpointRunner, name: str, steps: int, prompt: str, seed: int
+) -> Node[Image]:
+    guidance, checkpoint = runner.options.guidance, runner.checkpoint(name)
+    return Text2Image(
+        prompt=prompt, steps=steps, guidance=guidance, seed=seed, checkpoint=checkpoint
+    )
+
+
+def _turbo_node(runner: CheckpointRunner, prompt: str, seed: int) -> Node[Image]:
+    return Turbo(prompt=prompt, steps=1, seed=seed, checkpoint=runner.checkpoint("turbo"))
+
+
+def _time_ratio(runner: CheckpointRunner, slow: Node[Image], fast: Node[Image]) -> float:
+    """The time of one node's warm run over another's: medians, run in turn in one process."""
+    long, short = (partial(_again, runner.session, Graph.of(node)) for node in (slow, fast))
+    long()
+    short()
+    slow_seconds, fast_seconds, _ = paired(long, short, runner.options.rounds)
+    return slow_seconds / fast_seconds
+
+
+def _again(session: Session, graph: Graph) -> None:
+    session.run(graph)
