@@ -1,48 +1,36 @@
-"""One look at the disk: while a graph is checked and planned, each thing is asked about once.
+"""Answers of the disk, remembered for the length of one operation.
 
-A graph of a thousand nodes names a dozen checkpoints. Outside a look every question goes to the
-disk, so what changes between two runs, or while one runs, is seen.
+A graph of a thousand nodes names a dozen checkpoints. While it is checked and planned, each of them
+is resolved once and each file hashed once: within a `memoized_scope`, the functions that ask the
+disk (`sdgraph.models.resolve`, `file_sha256`, `sdgraph.graph.parts_of`) keep what they find in
+`answers` and return it when they are asked again. Outside a scope every question goes to the disk,
+so that a change between two runs, or during one, is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_seen: ContextVar[dict[Any, Any] | None] = ContextVar("seen", default=None)
+answers: ContextVar[dict[Any, Any] | None] = ContextVar("answers", default=None)
+"""The answers of the current scope by question, None outside a scope. Errors are not kept."""
 
 
 @contextmanager
-def one_look() -> Iterator[None]:
-    """Within it, functions marked `seen_once` answer the same question from memory."""
-    if _seen.get() is not None:
+def memoized_scope(known: Mapping[Any, Any] | None = None) -> Iterator[None]:
+    """Within the block the same question is answered once; an inner scope joins the outer one.
+
+    Args:
+        known: Answers to begin with, for example those that a plan was made from. Where they are
+            given, the scope is a new one, whichever surrounds it.
+    """
+    if known is None and answers.get() is not None:
         yield
         return
-    token = _seen.set({})
+    token = answers.set(dict(known or {}))
     try:
         yield
     finally:
-        _seen.reset(token)
-
-
-def seen_once(function: Callable[P, T]) -> Callable[P, T]:
-    """A function whose answers, but for errors, hold for one look; its arguments are hashable."""
-
-    @wraps(function)
-    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
-        seen = _seen.get()
-        if seen is None:
-            return function(*args, **kwargs)
-        key = (function, args, *kwargs.items()) if kwargs else (function, args)
-        if key not in seen:
-            seen[key] = function(*args, **kwargs)
-        found: T = seen[key]
-        return found
-
-    return asked
+        answers.reset(token)

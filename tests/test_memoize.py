@@ -1,4 +1,4 @@
-"""One look: the same question once, within it alone."""
+"""A scope: the same question is answered once within it, and again after it."""
 
 from __future__ import annotations
 
@@ -10,75 +10,111 @@ import pytest
 
 from sdgraph import Checkpoint, Session, memoize, run
 from sdgraph.errors import CheckpointError
-from sdgraph.graph import Graph, In, Node
-from sdgraph.memoize import one_look, seen_once
-from sdgraph.models import ModelCache, Models, Part
+from sdgraph.graph import Graph, In, Node, parts_of
+from sdgraph.memoize import memoized_scope
+from sdgraph.models import (
+    FileStamp,
+    ModelCache,
+    Models,
+    ResolvedCheckpoint,
+    file_sha256,
+    resolve,
+    resolved_answers,
+)
 from sdgraph.nodes import Text2Image
+from sdgraph.values import Part
 from tests.support import fake_checkpoints
 
-asked: list[object] = []
+
+@pytest.fixture
+def model(tmp_path: Path) -> Checkpoint:
+    weights = fake_checkpoints.safetensors(b"u")
+    return Checkpoint(fake_checkpoints.checkpoint(tmp_path / "model", unet=weights))
 
 
-@seen_once
-def question(what: str, *, loudly: bool = False) -> int:
-    asked.append((what, loudly))
-    if what == "wrong":
-        raise CheckpointError("wrong")
-    return len(asked)
+def test_outside_a_scope_every_question_is_asked(model: Checkpoint, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("before")
+    before = file_sha256(file)
+    file.write_text("after")
+    assert file_sha256(file) != before
+    assert resolve(model) is not resolve(model)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_asked() -> None:
-    asked.clear()
+def test_within_a_scope_it_is_asked_once(model: Checkpoint, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("before")
+    with memoized_scope():
+        before, resolved = file_sha256(file), resolve(model)
+        file.write_text("after")
+        with memoized_scope():
+            assert file_sha256(file) == before
+            assert resolve(Checkpoint(model.source)) is resolved
+        assert file_sha256(file) == before
+        assert resolve(model.in_dtype("float16")) is not resolved
+    assert file_sha256(file) != before
+    with memoized_scope():
+        assert resolve(model) is not resolved
 
 
-def test_outside_a_look_every_question_is_asked() -> None:
-    assert question("x") != question("x")
+def test_a_resolved_checkpoint_keeps_its_answers(model: Checkpoint) -> None:
+    resolved = resolve(model)
+    unet = resolved.part(Part(model, "unet"))
+    fingerprint, size, config = unet.fingerprint, unet.file_bytes, resolved.config("unet")
+    (path,) = unet.files
+    path.write_bytes(fake_checkpoints.safetensors(b"other and longer"))
+    path.with_name("config.json").write_text("{}")
+    assert resolved.part(Part(model, "unet")) is unet
+    assert (unet.fingerprint, unet.file_bytes) == (fingerprint, size)
+    assert resolved.config("unet") is config
+    assert resolve(model).part(Part(model, "unet")).fingerprint != fingerprint
 
 
-def test_within_one_it_is_asked_once_for_each_of_its_arguments() -> None:
-    with one_look():
-        first = question("x")
-        with one_look():
-            assert question("x") == first
-        assert question("x") == first
-        assert question("x", loudly=True) != first
-        assert question("y") != first
-    assert asked == [("x", False), ("x", True), ("y", False)]
-    with one_look():
-        assert question("x") == 4
+def test_errors_are_asked_again(tmp_path: Path) -> None:
+    late = Checkpoint(tmp_path / "late")
+    with memoized_scope():
+        with pytest.raises(CheckpointError, match="no such folder"):
+            _ = resolve(late).root
+        fake_checkpoints.checkpoint(tmp_path / "late")
+        assert resolve(late).root == tmp_path / "late"
 
 
-def test_errors_are_asked_again() -> None:
-    with one_look():
-        for _ in range(2):
-            with pytest.raises(CheckpointError):
-                question("wrong")
-    assert len(asked) == 2
-
-
-def test_another_thread_has_looks_of_its_own() -> None:
-    with one_look():
-        question("x")
-        thread = threading.Thread(target=question, args=("x",))
+def test_another_thread_has_scopes_of_its_own(model: Checkpoint) -> None:
+    others: list[ResolvedCheckpoint] = []
+    with memoized_scope():
+        thread = threading.Thread(target=lambda: others.append(resolve(model)))
         thread.start()
         thread.join()
-    assert len(asked) == 2
+        assert resolve(model) is not others[0]
+
+
+def test_a_scope_can_begin_with_what_another_found(model: Checkpoint) -> None:
+    with memoized_scope():
+        planned = resolve(model)
+        with memoized_scope(resolved_answers(planned)):
+            assert resolve(model) is planned
+        with memoized_scope({}):
+            assert resolve(model) is not planned
+
+
+def test_the_parts_of_a_node_are_worked_out_once() -> None:
+    node = Text2Image(prompt="a")
+    with memoized_scope():
+        assert parts_of(node) is parts_of(Text2Image(prompt="a"))
+    assert parts_of(node) is not parts_of(node)
 
 
 def test_a_plan_looks_at_a_checkpoint_once_and_the_next_plan_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from sdgraph.models.file_hash_cache import Stamp
-
     stamps: list[Path] = []
-    of = Stamp.of
+    of = FileStamp.of
 
-    def counted(path: Path) -> Stamp:
+    def counted(path: Path) -> FileStamp:
         stamps.append(path)
         return of(path)
 
-    monkeypatch.setattr(Stamp, "of", counted)
+    monkeypatch.setattr(FileStamp, "of", counted)
     session = Session(store=None)
     one = Graph.of(Text2Image(prompt="a"))
     session.plan(one)  # what is remembered for good is asked for here
@@ -88,20 +124,24 @@ def test_a_plan_looks_at_a_checkpoint_once_and_the_next_plan_again(
         session.plan(graph)
         counts.append(len(stamps))
     assert counts[0] == counts[1] > 0
-    assert memoize._seen.get() is None
+    assert memoize.answers.get() is None
 
 
-class Asks(Node[str]):
-    """A node that asks the same thing again and again while it runs."""
+resolved_by_plan: list[ResolvedCheckpoint] = []
+
+
+class Asks(Node[bool]):
+    """A node that asks about its checkpoint while it is planned and while it runs."""
 
     checkpoint: In[Checkpoint]
 
     def parts(self) -> Mapping[str, Part]:
         assert isinstance(self.checkpoint, Checkpoint)
+        resolved_by_plan.append(resolve(self.checkpoint))
         return {"unet": Part(self.checkpoint, "unet")}
 
-    def run(self, checkpoint: Checkpoint, models: Models) -> str:
-        return f"{question('x')} {question('x')}"
+    def run(self, checkpoint: Checkpoint, models: Models) -> bool:
+        return resolve(checkpoint) is resolved_by_plan[-1]
 
 
 class Trains(Node[Checkpoint]):
@@ -110,16 +150,20 @@ class Trains(Node[Checkpoint]):
     checkpoint: In[Checkpoint]
 
     def run(self, checkpoint: Checkpoint, models: Models) -> Checkpoint:
-        return Checkpoint(checkpoint.source, revision=f"{question('x')}-{question('x')}")
+        assert resolve(checkpoint) is not resolve(checkpoint)
+        return checkpoint
 
 
-def test_a_node_asks_once_of_what_it_leased_but_a_training_sees_what_it_wrote(
-    tmp_path: Path,
-) -> None:
-    model = Checkpoint(
-        fake_checkpoints.checkpoint(tmp_path / "model", unet=fake_checkpoints.safetensors(b"u"))
-    )
+def test_a_node_asks_what_its_plan_was_made_from(model: Checkpoint) -> None:
     models = ModelCache(fake_checkpoints.Loader())
-    here = Session(device="cpu", dtype="float32", models=models, store=None)
-    assert [run(Asks(checkpoint=model), session=here) for _ in range(2)] == ["1 1", "2 2"]
-    assert run(Trains(checkpoint=model), session=here).revision == "3-4"
+    session = Session(device="cpu", dtype="float32", models=models, store=None)
+    resolved_by_plan.clear()
+    assert run(Asks(checkpoint=model), session=session) is True
+    assert run(Asks(checkpoint=model), session=session) is True
+    assert len(set(resolved_by_plan)) == len(resolved_by_plan) == 2, "one for each plan"
+
+
+def test_a_training_sees_what_it_wrote(model: Checkpoint) -> None:
+    models = ModelCache(fake_checkpoints.Loader())
+    session = Session(device="cpu", dtype="float32", models=models, store=None)
+    assert run(Trains(checkpoint=model), session=session) == model

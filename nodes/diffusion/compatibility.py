@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import Problem
-from sdgraph.models import config
+from sdgraph.models import resolve
 from sdgraph.values import Checkpoint, Lora
 
 from . import lora, textual_inversion
@@ -43,7 +43,7 @@ def _checkpoint_problems(
             f"one for {type(node).__name__} ({', '.join(map(described, node.families))})",
         )
         return
-    unet = config(checkpoint, "unet") or {}
+    unet = resolve(checkpoint).config("unet") or {}
     channels = unet.get("in_channels", 4)
     if channels not in node.channels:
         yield Problem(
@@ -69,7 +69,7 @@ def _word_problems(node: Diffusion[Any], checkpoint: object) -> Iterator[Problem
 
 def _schedule_problems(node: Diffusion[Any], checkpoint: Checkpoint) -> Iterator[Problem]:
     """LCM and TCD choose their steps among the few that they were distilled for."""
-    settings = config(checkpoint, "scheduler") or {}
+    settings = resolve(checkpoint).config("scheduler") or {}
     name = node.scheduler or settings.get("_class_name")
     most = settings.get("original_inference_steps", 50)
     if name in ("lcm", "tcd", "LCMScheduler", "TCDScheduler") and node.steps > most:

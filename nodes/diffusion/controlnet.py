@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Progress, refuse
-from sdgraph.models import Models, Part, config
+from sdgraph.models import Models, resolve
 from sdgraph.nodes.image.padding import Fit, same_size
-from sdgraph.values import Checkpoint, ControlMap, Image
+from sdgraph.values import Checkpoint, ControlMap, Image, Part
 from sdgraph.values import kinds as values
 
 from .controlnet_defaults import default_network
@@ -144,7 +144,7 @@ class ControlNet(Referenced[Image]):
         base = self.checkpoint
         if not isinstance(base, Checkpoint):
             return
-        unet = (config(base, "unet") if family_of(base) else None) or {}
+        unet = (resolve(base).config("unet") if family_of(base) else None) or {}
         if self.mask is None and unet.get("in_channels") == 9:
             found = f"{base.source}, whose U-Net takes 9 channels (inpainting), and no mask"
             yield Problem("checkpoint", found, "4 (text-to-image), or an image and a mask")
@@ -239,7 +239,7 @@ def _mismatch(network: Checkpoint, base: Checkpoint, unet: Mapping[str, Any]) ->
         over = f"{base.source} in {base.dtype or 'what the device prefers'}"
         found = f"{network.source} in {network.dtype} over {over}"
         yield Problem("controlnet", found, "one dtype", "set the dtype of the checkpoint alone")
-    own = config(network)
+    own = resolve(network).config()
     if own is None:
         return
     kind = str(own.get("_class_name") or (own.get("architectures") or ["nothing"])[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models import config
+from sdgraph.models import resolve
 from sdgraph.values import (
     Checkpoint,
     ControlMap,
@@ -71,7 +71,7 @@ def base_of(base: Checkpoint) -> str:
     """What a checkpoint belongs to, as people call it: "tiny", "SDXL" and so on."""
     if base.source.startswith("tiny/"):
         return "tiny"
-    unet = config(base, "unet")
+    unet = resolve(base).config("unet")
     if unet is None:
         # Not fetched yet, so its U-Net cannot be asked; asked again once it is here.
         return "SDXL" if "xl" in base.source.lower() else "Stable Diffusion 1.x"

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import Models, Part, config
+from sdgraph.models import Models, resolve
 from sdgraph.nodes.image.padding import Fit, same_size
 from sdgraph.nodes.vision.depth import predict_depth
-from sdgraph.values import Checkpoint, DepthMap, Image
+from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
 from .families import multiple_of
 from .node import Diffusion
@@ -47,7 +47,7 @@ class DepthToImage(Diffusion[Image]):
         yield from problems
         if not problems and self.depth is None and isinstance(self.checkpoint, Checkpoint):
             # Raises where it is missing.
-            config(self.checkpoint, "feature_extractor", "preprocessor_config.json")
+            resolve(self.checkpoint).config("feature_extractor", "preprocessor_config.json")
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models import components, config, index
+from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 Family = Literal["sd", "xl", "video"]
@@ -58,7 +58,7 @@ def described(family: Family) -> str:
 
 def kind_of(checkpoint: Checkpoint) -> str:
     """The pipeline class in a checkpoint's index."""
-    named = (index(checkpoint) or {}).get("_class_name")
+    named = (resolve(checkpoint).index or {}).get("_class_name")
     return str(named) if named else "single-model"
 
 
@@ -67,7 +67,7 @@ def family_of(checkpoint: Checkpoint) -> Family | None:
 
     Raises CheckpointError for a family that no node knows.
     """
-    found = index(checkpoint)
+    found = resolve(checkpoint).index
     if found is None:
         return None
     named = str(found.get("_class_name", ""))
@@ -82,15 +82,17 @@ def family_of(checkpoint: Checkpoint) -> Family | None:
 
 def own_size(checkpoint: Checkpoint) -> tuple[int, int]:
     """The width and height in pixels that a checkpoint was trained for, by its configs."""
-    blocks = (config(checkpoint, "vae") or {}).get("block_out_channels", (0,) * 4)
-    side = int((config(checkpoint, "unet") or {}).get("sample_size") or 64) * 2 ** (len(blocks) - 1)
+    blocks = (resolve(checkpoint).config("vae") or {}).get("block_out_channels", (0,) * 4)
+    side = int((resolve(checkpoint).config("unet") or {}).get("sample_size") or 64) * 2 ** (
+        len(blocks) - 1
+    )
     return side, side
 
 
 def multiple_of(checkpoint: Checkpoint) -> int:
     """What sides must be multiples of, by the VAE config; 8 while it is not here."""
-    if components(checkpoint) is None:
+    if resolve(checkpoint).components is None:
         return 8
-    blocks = (config(checkpoint, "vae") or {}).get("block_out_channels", (0,) * 4)
+    blocks = (resolve(checkpoint).config("vae") or {}).get("block_out_channels", (0,) * 4)
     # The pipelines refuse what is no multiple of 8, whatever the VAE.
     return max(8, int(2 ** (len(blocks) - 1)))

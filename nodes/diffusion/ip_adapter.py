@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, InvalidValueError, Problem
-from sdgraph.models import config, lora_files, quiet
+from sdgraph.models import TensorShapes, find_lora, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora
 
 from .controlnet_defaults import base_of
@@ -55,13 +55,13 @@ def default_encoder(adapter: Lora) -> Checkpoint:
 def problems(adapter: Lora, encoder: object, base: object) -> Iterator[Problem]:
     """Why an adapter or its encoder cannot be used over a base, as far as headers here show."""
     try:
-        shapes = lora_files.header(adapter)
+        shapes = resolve(adapter).lora_shapes
     except CheckpointError as error:
         yield error.about("ip_adapter", "an IP-Adapter that can be used")
         return
     found = "" if shapes is None else _unreadable(shapes)
     if shapes is not None and not found and isinstance(base, Checkpoint):
-        found = _unfit(shapes, config(base, "unet") or {})
+        found = _unfit(shapes, resolve(base).config("unet") or {})
     if found:
         over = getattr(base, "source", "the checkpoint")
         yield Problem("ip_adapter", f"{adapter.source}, {found}", f"an IP-Adapter for {over}")
@@ -70,13 +70,13 @@ def problems(adapter: Lora, encoder: object, base: object) -> Iterator[Problem]:
 
 
 def encoder_problems(
-    field: str, encoder: object, shapes: lora_files.Shapes | None = None
+    field: str, encoder: object, shapes: TensorShapes | None = None
 ) -> Iterator[Problem]:
     """Why a checkpoint is no image encoder, or not an adapter's, as far as configs show."""
     if not isinstance(encoder, Checkpoint):
         return
     try:
-        own = config(encoder)
+        own = resolve(encoder).config()
     except CheckpointError as error:
         yield error.about(field, f"a {ENCODER}")
         return
@@ -92,7 +92,7 @@ def encoder_problems(
         yield Problem(field, found, f"the adapter's own: it reads {wanted}")
 
 
-def _read(shapes: lora_files.Shapes) -> tuple[str, int]:
+def _read(shapes: TensorShapes) -> tuple[str, int]:
     """The setting of an encoder that an adapter's projection hangs on, and its value."""
     widths = {
         "image_proj.proj.weight": ("projection_dim", 1),
@@ -105,7 +105,7 @@ def _read(shapes: lora_files.Shapes) -> tuple[str, int]:
     return "", 0
 
 
-def _unreadable(shapes: lora_files.Shapes) -> str:
+def _unreadable(shapes: TensorShapes) -> str:
     """What a file is that is no IP-Adapter for CLIP's features, or nothing."""
     heard = [shape for name, shape in shapes.items() if name.endswith("_ip.weight")]
     if not heard or any(len(shape) != 2 for shape in heard):
@@ -118,7 +118,7 @@ def _unreadable(shapes: lora_files.Shapes) -> str:
     return "" if _read(shapes)[1] else "which holds no projection of pictures"
 
 
-def _unfit(shapes: lora_files.Shapes, unet: Mapping[str, Any]) -> str:
+def _unfit(shapes: TensorShapes, unet: Mapping[str, Any]) -> str:
     """Why an adapter's layers do not fit a U-Net's, or nothing."""
     width = unet.get("cross_attention_dim")
     levels = set(unet.get("block_out_channels", ()))
@@ -136,7 +136,7 @@ def _unfit(shapes: lora_files.Shapes, unet: Mapping[str, Any]) -> str:
 def held(adapter: Lora) -> int:
     """The bytes that an adapter takes while it is put on: those of its file, 0 if not here."""
     try:
-        path = lora_files.file(adapter)
+        path = find_lora(adapter)
     except CheckpointError:
         return 0
     return 0 if path is None else path.stat().st_size
@@ -168,7 +168,7 @@ def put_on(pipe: Any, path: Path, adapter: Lora) -> Iterator[None]:
     kind = unet.config.encoder_hid_dim_type
     try:
         try:
-            with quiet():
+            with quiet_libraries():
                 unet._load_ip_adapter_weights([state])
         except (KeyError, RuntimeError, ValueError) as error:
             found = f"{adapter.source}: {str(error).partition(chr(10))[0][:300]}"

@@ -13,8 +13,8 @@ from pydantic_core import core_schema
 
 from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.graph import refuse
-from sdgraph.models import Models, Part, config, lora_files
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.models import Models, TensorShapes, resolve
+from sdgraph.values import Checkpoint, Lora, Part
 
 from .families import BY_TEXT_WIDTH
 
@@ -80,7 +80,7 @@ def problems(loras: Sequence[Lora], checkpoint: object, family: str | None) -> I
         return
     for lora in loras:
         try:
-            shapes = lora_files.header(lora)
+            shapes = resolve(lora).lora_shapes
         except CheckpointError as error:
             yield error.about("loras", "an adapter that can be used")
             continue
@@ -93,7 +93,7 @@ def problems(loras: Sequence[Lora], checkpoint: object, family: str | None) -> I
                 yield Problem("loras", f"{lora.source}, {found}", f"a LoRA for {over}")
 
 
-def _unreadable(shapes: lora_files.Shapes) -> str:
+def _unreadable(shapes: TensorShapes) -> str:
     """What a file is that is no LoRA of a known layout, or nothing."""
     for mark, kind in _SPECIAL.items():
         if any(mark in name for name in shapes):
@@ -106,9 +106,9 @@ def _unreadable(shapes: lora_files.Shapes) -> str:
     return ""
 
 
-def _unfit(shapes: lora_files.Shapes, checkpoint: Checkpoint, family: str) -> str:
+def _unfit(shapes: TensorShapes, checkpoint: Checkpoint, family: str) -> str:
     """Why a LoRA does not fit a checkpoint, from what its layers take in; or nothing."""
-    unet = config(checkpoint, "unet") or {}
+    unet = resolve(checkpoint).config("unet") or {}
     for name, shape in shapes.items():
         match = _LAYER.match(name)
         assert match is not None, "asked before"
@@ -140,7 +140,7 @@ def _taken(layer: str, unet: Mapping[str, Any]) -> set[int]:
 def _width(checkpoint: Checkpoint, part: str, layer: str) -> set[int]:
     if not re.search(r"[qkv]_proj|out_proj|fc1", layer):
         return set()
-    width = (config(checkpoint, _ENCODER[part]) or {}).get("hidden_size")
+    width = (resolve(checkpoint).config(_ENCODER[part]) or {}).get("hidden_size")
     return {width} if width else set()
 
 

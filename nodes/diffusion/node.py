@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
-from sdgraph.models import Models, Part, index, quiet
-from sdgraph.values import Checkpoint
+from sdgraph.models import Models, quiet_libraries, resolve
+from sdgraph.values import Checkpoint, Part
 
 from . import compatibility, lora, prompt_embeddings, textual_inversion
 from . import working_memory as working
@@ -187,10 +187,10 @@ class Diffusion(Node[T_co], Generic[T_co]):
         """
         import diffusers
 
-        with quiet():
+        with quiet_libraries():
             cls = getattr(diffusers, pipeline)
         takes = _parameters(cls)
-        settings = {**(index(checkpoint) or {}), **_ABSENT}
+        settings = {**(resolve(checkpoint).index or {}), **_ABSENT}
         options = {name: settings[name] for name in _OPTIONS if name in takes and name in settings}
         scheduler = make_scheduler(checkpoint, self.scheduler)
         # Those of a remembered embedding are not loaded.
@@ -199,7 +199,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             **dict.fromkeys(names),
             **models.without(lora.PREFIX).without(textual_inversion.PREFIX),
         }
-        with quiet():
+        with quiet_libraries():
             made = cls(**{**options, **given, "scheduler": scheduler, **more})
         made.set_progress_bar_config(disable=True)
         return made
@@ -234,7 +234,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             progress(step + 1, pipeline.num_timesteps)
             return tensors
 
-        with quiet(), self.prepared(pipe, models):
+        with quiet_libraries(), self.prepared(pipe, models):
             made = pipe(
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,

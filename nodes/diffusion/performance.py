@@ -19,7 +19,7 @@ from pydantic_core import core_schema
 
 from sdgraph.errors import InvalidValueError, Problem, did_you_mean
 from sdgraph.graph import refuse
-from sdgraph.models import components, config
+from sdgraph.models import resolve
 from sdgraph.values import Checkpoint, Lora
 
 
@@ -158,12 +158,14 @@ def tuning_problems(
             "the package",
             "pip install xformers, or attention: native",
         )
-    if not isinstance(checkpoint, Checkpoint) or components(checkpoint) is None:
+    if not isinstance(checkpoint, Checkpoint) or resolve(checkpoint).components is None:
         return
     if tuning.get("layerwise_casting") and checkpoint.quantization:
         found = f"layerwise_casting over weights quantized to {checkpoint.quantization}"
         yield Problem("tuning", found, "one of the two", "leave one out")
-    named = (config(checkpoint, "vae") or {}).get("_class_name") if "vae" in tuning else None
+    named = (
+        (resolve(checkpoint).config("vae") or {}).get("_class_name") if "vae" in tuning else None
+    )
     if named not in (None, "AutoencoderKL", "AutoencoderTiny"):
         found = f"vae: {tuning.get('vae')} for {checkpoint.source}, whose VAE is a {named}"
         yield Problem("tuning", found, "an AutoencoderKL", "leave `vae` out")

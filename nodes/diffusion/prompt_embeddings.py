@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdgraph.graph import Stage
-from sdgraph.models import Models, index, quiet
+from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 from .long_prompts import Vectors, spoken
@@ -40,7 +40,7 @@ def stage(
         "prompt": prompt,
         "negative": negative if guided else "",
         "guided": guided,
-        _ZEROS: (index(checkpoint) or {}).get(_ZEROS),
+        _ZEROS: (resolve(checkpoint).index or {}).get(_ZEROS),
     }
     return Stage(PROMPT, told, parts)
 
@@ -87,7 +87,7 @@ def _embedded(
     said = [weighted(prompt), weighted(negative if guided else "")]
     plain = all(len(each) == 1 and each[0][1] == 1 for each in said)
     texts = [each[0][0] for each in said]
-    with torch.no_grad(), quiet():
+    with torch.no_grad(), quiet_libraries():
         if vectors or not plain or not all(_fits(pipe, text) for text in texts):
             made = spoken(pipe, device, said, vectors, guided=guided)
         else:

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, refuse
-from sdgraph.models import Models, Part, config
-from sdgraph.values import Checkpoint, Image, Lora
+from sdgraph.models import Models, resolve
+from sdgraph.values import Checkpoint, Image, Lora, Part
 
 from . import ip_adapter, lora
 from .families import family_of
@@ -74,7 +74,9 @@ class Referenced(Diffusion[T_co], Generic[T_co]):
             return
         yield from self._unturnable()
         base: object = self.checkpoint
-        if isinstance(base, Checkpoint) and (family_of(base) is None or not config(base, "unet")):
+        if isinstance(base, Checkpoint) and (
+            family_of(base) is None or not resolve(base).config("unet")
+        ):
             base = None  # not here, or no pipeline, which is told already
         try:
             yield from ip_adapter.problems(self._adapter(), self._seen_by(), base)

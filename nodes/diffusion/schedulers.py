@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models import config, quiet
+from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 Scheduler = Literal[
@@ -58,7 +58,7 @@ def make_scheduler(checkpoint: Checkpoint, name: str | None) -> Any:
     """
     import diffusers
 
-    settings = config(checkpoint, "scheduler") or {}
+    settings = resolve(checkpoint).config("scheduler") or {}
     own = str(settings.get("_class_name", ""))
     if not hasattr(diffusers, _CLASSES[name][0] if name else own):
         raise CheckpointError(
@@ -75,5 +75,5 @@ def _unused(name: str, settings: str) -> Any:
 
     given = json.loads(settings)
     class_name, options = _CLASSES[name] if name else (given["_class_name"], {})
-    with quiet():
+    with quiet_libraries():
         return getattr(diffusers, class_name).from_config(given, **options)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from sdgraph.graph import In, Progress, refuse
-from sdgraph.models import Models, quiet
+from sdgraph.models import Models, quiet_libraries
 from sdgraph.values import Checkpoint, Video
 
 from .node import Diffusion, generator, to_pixels
@@ -83,7 +83,7 @@ class Text2Video(Diffusion[Video]):
             # A scheduler of second order has two timesteps a step, and one for the last.
             progress(step + 1, -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order))
 
-        with quiet(), self.prepared(pipe, models):
+        with quiet_libraries(), self.prepared(pipe, models):
             made = pipe(
                 **self.embedded(pipe, models, prompt, negative_prompt),
                 num_inference_steps=self.steps,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.models import Models, Part, components, config, lora_files
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.models import Models, TensorShapes, find_lora, resolve, tensor_shapes
+from sdgraph.values import Checkpoint, Lora, Part
 
 from .long_prompts import Vectors, occurrences
 
@@ -37,8 +37,8 @@ def problems(
     known: dict[str, str] = {}
     for each in embeddings:
         try:
-            path = lora_files.file(each)
-            shapes = None if path is None else lora_files.shapes(path)
+            path = find_lora(each)
+            shapes = None if path is None else tensor_shapes(path)
         except CheckpointError as error:
             yield error.about("embeddings", "a textual inversion that can be used")
             continue
@@ -85,7 +85,7 @@ def _order(tensors: Mapping[str, Any]) -> tuple[str, ...]:
     return (_LONG, _LARGE) if _LARGE in tensors else tuple(tensors)
 
 
-def _token(path: Path, shapes: lora_files.Shapes) -> str:
+def _token(path: Path, shapes: TensorShapes) -> str:
     (name, *_) = shapes
     return path.stem if name in _UNNAMED else name
 
@@ -99,7 +99,7 @@ def _said(token: str, prompts: Sequence[object]) -> bool:
     )
 
 
-def _unreadable(shapes: lora_files.Shapes) -> str:
+def _unreadable(shapes: TensorShapes) -> str:
     """What a file is that is no textual inversion, or nothing."""
     names = set(shapes)
     if names != {_LARGE, _LONG} and (len(names) != 1 or names & {_LARGE, _LONG}):
@@ -109,10 +109,10 @@ def _unreadable(shapes: lora_files.Shapes) -> str:
     return ""
 
 
-def _unfit(shapes: lora_files.Shapes, checkpoint: Checkpoint) -> str:
+def _unfit(shapes: TensorShapes, checkpoint: Checkpoint) -> str:
     """Why a textual inversion does not fit a checkpoint's text encoders, or nothing."""
     widths = [shapes[name][-1] for name in _order(shapes)]
-    here = components(checkpoint)
+    here = resolve(checkpoint).components
     if here is None:
         return ""
     encoders = [name for name in ("text_encoder", "text_encoder_2") if name in here]
@@ -120,7 +120,7 @@ def _unfit(shapes: lora_files.Shapes, checkpoint: Checkpoint) -> str:
         if len(widths) == 2:
             return "made for SDXL's two text encoders, here there is one"
         return "made for one text encoder, here there are two (SDXL)"
-    own = [(config(checkpoint, name) or {}).get("hidden_size") for name in encoders]
+    own = [(resolve(checkpoint).config(name) or {}).get("hidden_size") for name in encoders]
     for width, wanted in zip(widths, own, strict=True):
         if wanted is not None and width != wanted:
             over = f" for {_TRAINED_OVER[width]}" if width in _TRAINED_OVER else ""

@@ -14,7 +14,7 @@ from typing import Any
 from sdgraph.errors import MediaError
 from sdgraph.graph import Node
 from sdgraph.media import probe_image
-from sdgraph.models import config
+from sdgraph.models import resolve
 from sdgraph.nodes.vision.memory import BYTES
 from sdgraph.values import Checkpoint
 
@@ -75,7 +75,10 @@ def generating(
 
     Without a size it is the one that the checkpoint was trained for.
     """
-    unet, decoder = config(checkpoint, "unet") or {}, config(checkpoint, "vae") or {}
+    unet, decoder = (
+        resolve(checkpoint).config("unet") or {},
+        resolve(checkpoint).config("vae") or {},
+    )
     factor = 2 ** (len(decoder.get("block_out_channels", (0,) * 4)) - 1)
     side = unet.get("sample_size") or _LATENTS
     width, height = size or (side * factor, side * factor)

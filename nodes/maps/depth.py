@@ -9,10 +9,10 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
-from sdgraph.models import Models, Part, config
+from sdgraph.models import Models, resolve
 from sdgraph.nodes.vision.depth import predict_depth
 from sdgraph.nodes.vision.memory import estimating
-from sdgraph.values import Checkpoint, DepthMap, Image
+from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
 __all__ = ["DepthEstimate"]
 
@@ -42,19 +42,19 @@ class DepthEstimate(Node[DepthMap]):
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
-        return estimating(config(checkpoint) or {}, checkpoint.dtype or dtype)
+        return estimating(resolve(checkpoint).config() or {}, checkpoint.dtype or dtype)
 
     def check(self) -> Iterator[Problem]:
         if not isinstance(self.checkpoint, Checkpoint):
             return
-        own = config(self.checkpoint)
+        own = resolve(self.checkpoint).config()
         named = (own or {}).get("architectures") or ["nothing"]
         if own is not None and "DepthEstimation" not in named[0] and named[0] != "DepthProModel":
             found = f"{self.checkpoint.source}, a {own.get('_class_name', named[0])}"
             yield Problem("checkpoint", found, "a depth estimator (…ForDepthEstimation)")
         else:
             # Raises where it is missing.
-            config(self.checkpoint, name="preprocessor_config.json")
+            resolve(self.checkpoint).config(name="preprocessor_config.json")
 
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> DepthMap:
         import torch
@@ -64,7 +64,7 @@ class DepthEstimate(Node[DepthMap]):
         resized = torch.nn.functional.interpolate(
             made[:, None].float(), size=(height, width), mode="bicubic", align_corners=False
         )
-        own = config(checkpoint) or {}
+        own = resolve(checkpoint).config() or {}
         metric = own.get("model_type") in _METRIC or own.get("depth_estimation_type") == "metric"
         depth = resized[0, 0].cpu().numpy()
         return DepthMap(-depth if metric else depth)

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, refuse
-from sdgraph.models import Models, Part, config
+from sdgraph.models import Models, resolve
 from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
 from sdgraph.nodes.vision.memory import seeing
-from sdgraph.values import Checkpoint, Image, PoseMap
+from sdgraph.values import Checkpoint, Image, Part, PoseMap
 
 from .skeleton import COCO, Joint, Person, draw, usual_thickness
 
@@ -184,7 +184,7 @@ def _person(names: Mapping[Any, str]) -> int:
 
 def _other_labels(field: str, checkpoint: object, joints: int = 0) -> Iterator[Problem]:
     """Why a checkpoint of the right class is for other joints, or knows no people."""
-    own = config(checkpoint) if isinstance(checkpoint, Checkpoint) else None
+    own = resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None
     if own is None:
         return
     names = own.get("id2label") or {}

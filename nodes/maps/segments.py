@@ -9,10 +9,10 @@ from pydantic import Field
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
-from sdgraph.models import Models, Part, config
+from sdgraph.models import Models, resolve
 from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
 from sdgraph.nodes.vision.memory import seeing
-from sdgraph.values import Checkpoint, Image, SegmentMap
+from sdgraph.values import Checkpoint, Image, Part, SegmentMap
 
 from .ade20k import COLORS
 
@@ -40,7 +40,7 @@ class Segment(Node[SegmentMap]):
         architecture = "UperNetForSemanticSegmentation or SegformerForSemanticSegmentation"
         wrong = list(check_model("checkpoint", self.checkpoint, architecture))
         yield from wrong
-        own = config(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
+        own = resolve(self.checkpoint).config() if isinstance(self.checkpoint, Checkpoint) else None
         if not wrong and own is not None and len(own.get("id2label") or ()) != len(COLORS):
             found = f"{known(self.checkpoint).source}, for {len(own.get('id2label') or ())} classes"
             yield Problem("checkpoint", found, f"one for ADE20K's {len(COLORS)}")

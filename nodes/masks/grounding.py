@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
-from sdgraph.models import Models, Part
+from sdgraph.models import Models
 from sdgraph.nodes.vision.inference import (
     check_model,
     infer,
@@ -20,7 +20,7 @@ from sdgraph.nodes.vision.inference import (
     tokens,
 )
 from sdgraph.nodes.vision.memory import reading, seeing
-from sdgraph.values import Checkpoint, Image, Mask
+from sdgraph.values import Checkpoint, Image, Mask, Part
 
 from . import sam
 from .pixels import found

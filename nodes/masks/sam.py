@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, refuse
-from sdgraph.models import Models, Part
+from sdgraph.models import Models
 from sdgraph.nodes.vision.inference import (
     check_model,
     infer,
@@ -19,7 +19,7 @@ from sdgraph.nodes.vision.inference import (
     refuse_outside,
 )
 from sdgraph.nodes.vision.memory import seeing
-from sdgraph.values import Checkpoint, Image, Mask
+from sdgraph.values import Checkpoint, Image, Mask, Part
 
 from .pixels import found
 from .shapes import Box, Points, refuse_hollow, within

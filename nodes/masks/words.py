@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
-from sdgraph.models import Models, Part
+from sdgraph.models import Models
 from sdgraph.nodes.vision.inference import check_model, infer, known, prepared, refuse_blank, tokens
 from sdgraph.nodes.vision.memory import seeing
-from sdgraph.values import Checkpoint, Image, Mask
+from sdgraph.values import Checkpoint, Image, Mask, Part
 
 from .pixels import found
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, InvalidValueError, MediaError
-from sdgraph.models import INDEX, class_of, config, configs, index, pickles, weights
-from sdgraph.models import Part as PartOf
+from sdgraph.models import MODEL_INDEX, fetch_checkpoint, pickles, resolve, resolve_part
 from sdgraph.values import Checkpoint
+from sdgraph.values import Part as PartOf
 
 WEIGHTLESS = ("tokenizer", "tokenizer_2", "scheduler")
 
@@ -31,7 +31,7 @@ def fresh_parts(like: Checkpoint, names: Sequence[str], seed: int) -> dict[str, 
     """Untrained modules with a checkpoint's architecture, and its tokenizers and scheduler."""
     import torch
 
-    there = index(like) or {}
+    there = resolve(like).index or {}
     parts: dict[str, Any] = {n: _weightless(like, n) for n in WEIGHTLESS if n in there}
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
@@ -49,8 +49,8 @@ def _fresh(like: Checkpoint, name: str) -> Any:
     import diffusers
     import transformers
 
-    library, class_name = class_of(PartOf(like, name))
-    settings = dict(config(like, name) or {})
+    library, class_name = resolve_part(PartOf(like, name)).library_and_class
+    settings = dict(resolve(like).config(name) or {})
     if library == "diffusers":
         return getattr(diffusers, class_name).from_config(settings)
     cls = getattr(transformers, class_name)
@@ -61,10 +61,10 @@ def _weightless(like: Checkpoint, name: str) -> Any:
     import diffusers
     import transformers
 
-    folder = configs(like)
+    folder = resolve(like).root
     if folder is None:
         raise CheckpointError(f"{like.source} is not here; wanted its {name}")
-    library, class_name = class_of(PartOf(like, name))
+    library, class_name = resolve_part(PartOf(like, name)).library_and_class
     module = diffusers if library == "diffusers" else transformers
     return getattr(module, class_name).from_pretrained(folder / name, local_files_only=True)
 
@@ -74,8 +74,8 @@ def load_vae(checkpoint: Checkpoint) -> Any:
     import torch
     from diffusers import AutoencoderKL
 
-    folder = weights(checkpoint)
-    folder = folder / "vae" if (folder / INDEX).is_file() else folder
+    folder = fetch_checkpoint(checkpoint)
+    folder = folder / "vae" if (folder / MODEL_INDEX).is_file() else folder
     vae = AutoencoderKL.from_pretrained(
         folder,
         dtype=torch.float32,
@@ -97,13 +97,13 @@ def load_trained(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, Any]
     import torch
     import transformers
 
-    folder = weights(checkpoint)
+    folder = fetch_checkpoint(checkpoint)
     parts = {}
     for name in names:
         if name in WEIGHTLESS:
             parts[name] = _weightless(checkpoint, name)
             continue
-        library, class_name = class_of(PartOf(checkpoint, name))
+        library, class_name = resolve_part(PartOf(checkpoint, name)).library_and_class
         cls = getattr(diffusers if library == "diffusers" else transformers, class_name)
         module = cls.from_pretrained(
             folder / name,
@@ -162,7 +162,7 @@ def check_noise(base: Checkpoint, like: Checkpoint) -> None:
     """Raises InvalidValueError where two checkpoints' schedulers noise, or ask, differently."""
     import diffusers
 
-    class_name = class_of(PartOf(like, "scheduler"))[1]
+    class_name = resolve_part(PartOf(like, "scheduler")).library_and_class[1]
     told = [_weightless(each, "scheduler").config for each in (base, like)]
     default = getattr(diffusers, class_name)().config
     for name in _NOISE:
@@ -209,7 +209,7 @@ def taken_from(checkpoint: Checkpoint, names: Sequence[str]) -> dict[str, dict[s
 
     Weights of the checkpoint's variant take the name of those without one.
     """
-    folder = weights(checkpoint)
+    folder = fetch_checkpoint(checkpoint)
     variant = f".{checkpoint.variant}" if checkpoint.variant else ""
     taken = {}
     for name in names:
@@ -233,7 +233,7 @@ def save_model(module: Any, like: Checkpoint, folder: Path) -> Checkpoint:
 
 
 def _source(like: Checkpoint) -> Path:
-    found = configs(like)
+    found = resolve(like).root
     assert found is not None, "fresh_parts has read it"
     return found
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import config, quiet
+from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint, DepthMap
 
 from .assembly import adopt, fresh_model, load_trained, save_model
@@ -178,12 +178,12 @@ class TrainControlNet(Denoising):
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4))
         if isinstance(self.like, Checkpoint):
-            own = config(self.like)
+            own = resolve(self.like).config()
             if own is not None and own.get("_class_name") != "ControlNetModel":
                 found = f"{self.like.source}, a {own.get('_class_name', 'model of another kind')}"
                 yield Problem("like", found, "a ControlNet's checkpoint")
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:

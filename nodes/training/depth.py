@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import config, quiet
+from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 from .assembly import fresh_model, save_model, save_pipeline, taken_from, widened_parts
@@ -39,7 +39,7 @@ class Preparation:
     """
 
     def __init__(self, like: Checkpoint) -> None:
-        told = dict(config(like, name="preprocessor_config.json") or {})
+        told = dict(resolve(like).config(name="preprocessor_config.json") or {})
         size = told.get("size", {"height": 384, "width": 384})
         step = told.get("ensure_multiple_of", 1)
         self.size = tuple(round(size[name] / step) * step for name in ("height", "width"))
@@ -168,7 +168,7 @@ class TrainDepth(Training):
     def check(self) -> Iterator[Problem]:
         yield from estimator_problems("like", self.like)
 
-    @quiet()
+    @quiet_libraries()
     def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
         data.depths([0])  # refuses data without truth before anything is made
         model = alive(fresh_model(like, self.seed))
@@ -284,7 +284,7 @@ class TrainDepthToImage(Denoising):
         yield from channel_problems(base=(self.base, 4), like=(self.like, 5))
         yield from estimator_problems("depth", self.depth)
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self,
         data: Dataset,

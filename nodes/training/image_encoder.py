@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import quiet
+from sdgraph.models import quiet_libraries
 from sdgraph.nodes.diffusion.ip_adapter import encoder_problems, processor
 from sdgraph.values import Checkpoint
 
@@ -128,7 +128,7 @@ class TrainImageEncoder(Training):
         yield from channel_problems(base=(self.base, 4))
         yield from encoder_problems("like", self.like)
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import quiet
+from sdgraph.models import quiet_libraries
 from sdgraph.values import Checkpoint
 
 from .assembly import save_pipeline, taken_from, widened_parts
@@ -154,7 +154,7 @@ class TrainInpaint(Denoising):
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4), like=(self.like, 9))
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:

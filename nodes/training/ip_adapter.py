@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import quiet
+from sdgraph.models import quiet_libraries
 from sdgraph.nodes.diffusion.ip_adapter import encoder_problems
 from sdgraph.values import Checkpoint, Lora
 
@@ -192,7 +192,7 @@ class TrainIPAdapter(Denoising):
         yield from channel_problems(base=(self.base, 4))
         yield from encoder_problems("encoder", self.encoder)
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, encoder: Checkpoint, progress: Progress
     ) -> Checkpoint:

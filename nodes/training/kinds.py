@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sdgraph.errors import Problem
-from sdgraph.models import config, index
+from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 
@@ -15,7 +15,7 @@ def channel_problems(**wanted: tuple[Any, int]) -> Iterator[Problem]:
     for name, (checkpoint, channels) in wanted.items():
         if not isinstance(checkpoint, Checkpoint):
             continue
-        parts = index(checkpoint)
+        parts = resolve(checkpoint).index
         if parts is None:
             continue
         wish = f"a Stable Diffusion checkpoint whose U-Net takes {channels} channels"
@@ -23,7 +23,7 @@ def channel_problems(**wanted: tuple[Any, int]) -> Iterator[Problem]:
             kind = parts.get("_class_name", "a single model")
             yield Problem(name, f"{checkpoint.source} ({kind})", wish)
             continue
-        found = (config(checkpoint, "unet") or {}).get("in_channels")
+        found = (resolve(checkpoint).config("unet") or {}).get("in_channels")
         if found != channels:
             yield Problem(name, f"{checkpoint.source}, whose U-Net takes {found} channels", wish)
 
@@ -31,7 +31,7 @@ def channel_problems(**wanted: tuple[Any, int]) -> Iterator[Problem]:
 def sdxl_problems(**wanted: Any) -> Iterator[Problem]:
     """Why checkpoints, by field, are not in SDXL's layout, as far as configs show."""
     for name, checkpoint in wanted.items():
-        parts = index(checkpoint) if isinstance(checkpoint, Checkpoint) else None
+        parts = resolve(checkpoint).index if isinstance(checkpoint, Checkpoint) else None
         if parts is not None and not {"unet", "text_encoder_2"} <= set(parts):
             found = f"{checkpoint.source} ({parts.get('_class_name', 'a single model')})"
             yield Problem(name, found, "a checkpoint in SDXL's layout, with two text encoders")
@@ -40,7 +40,7 @@ def sdxl_problems(**wanted: Any) -> Iterator[Problem]:
 def estimator_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
     """Why a checkpoint is no DPT, as far as configs show."""
     if isinstance(checkpoint, Checkpoint):
-        own = config(checkpoint)
+        own = resolve(checkpoint).config()
         kinds = (own or {}).get("architectures") or ["nothing"]
         if own is not None and kinds[0] != "DPTForDepthEstimation":
             found = f"{checkpoint.source}, a {own.get('_class_name', kinds[0])}"

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import components, quiet, weights
+from sdgraph.models import fetch_checkpoint, quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 from .assembly import WEIGHTLESS, fresh_parts, load_trained, load_vae, save_pipeline, taken_from
@@ -91,7 +91,7 @@ class TrainFromText(Denoising):
         """Why base and like are of another kind than is trained here."""
         yield from ()
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self,
         data: Dataset,
@@ -126,7 +126,7 @@ class TrainFromText(Denoising):
         """The parts to train and what they need, of the base or fresh."""
         if base is None:
             return fresh_parts(source, self.learned, self.seed)
-        others = [name for name in components(base) or () if name in WEIGHTLESS]
+        others = [name for name in resolve(base).components or () if name in WEIGHTLESS]
         parts = load_trained(base, (*self.learned, *others, "vae"))
         for name in self.learned if not self.rank else ():
             parts[name].requires_grad_(True)
@@ -135,8 +135,8 @@ class TrainFromText(Denoising):
 
 def handed_on(base: Checkpoint, own: Iterable[str]) -> dict[str, dict[str, Path]]:
     """The files of all of a base's parts that are here, but for `own`."""
-    folder, trained = weights(base), set(own)
-    rest = [name for name in components(base) or () if name not in trained]
+    folder, trained = fetch_checkpoint(base), set(own)
+    rest = [name for name in resolve(base).components or () if name not in trained]
     return taken_from(base, [name for name in rest if (folder / name).is_dir()])
 
 

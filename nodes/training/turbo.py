@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import config, index, quiet
+from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 from .assembly import adopt, check_noise, fresh_parts, load_trained, save_pipeline, taken_from
@@ -236,13 +236,13 @@ class TrainTurbo(Training):
 
     def check(self) -> Iterator[Problem]:
         yield from sdxl_problems(teacher=self.teacher, like=self.like)
-        if isinstance(self.like, Checkpoint) and index(self.like) is not None:
-            spacing = (config(self.like, "scheduler") or {}).get("timestep_spacing")
+        if isinstance(self.like, Checkpoint) and resolve(self.like).index is not None:
+            spacing = (resolve(self.like).config("scheduler") or {}).get("timestep_spacing")
             if spacing != "trailing":  # by others, one step is at the clear end of the schedule
                 found = f"{self.like.source}, whose timestep_spacing is {spacing!r}"
                 yield Problem("like", found, 'a scheduler with timestep_spacing "trailing"')
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self, data: Dataset, teacher: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from sdgraph.graph import In, Progress
-from sdgraph.models import config, quiet
+from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
@@ -79,7 +79,7 @@ class TrainVae(Training):
     batch: int = Field(default=8, ge=1, description="pictures a step")
     learning_rate: float = Field(default=3e-3, gt=0, description="AdamW, decayed linearly")
 
-    @quiet()
+    @quiet_libraries()
     def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
         import torch
         from diffusers import AutoencoderKL
@@ -87,7 +87,7 @@ class TrainVae(Training):
         settings = self.settings(weight_decay=0.0)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(self.seed)
-            vae = AutoencoderKL.from_config(dict(config(like, "vae") or {}))
+            vae = AutoencoderKL.from_config(dict(resolve(like).config("vae") or {}))
         vae = vae.to(memory_format=torch.channels_last)
         trainee = VaeTrainee(vae, data, settings)
         self.fit(trainee, data, settings, progress)

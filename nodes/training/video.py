@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import index, quiet
+from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 from .assembly import adopt, check_noise, fresh_parts, load_trained, save_pipeline, taken_from
@@ -192,11 +192,11 @@ class TrainText2Video(Denoising):
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4))
         if isinstance(self.like, Checkpoint):
-            kind = (index(self.like) or {}).get("_class_name", "TextToVideoSDPipeline")
+            kind = (resolve(self.like).index or {}).get("_class_name", "TextToVideoSDPipeline")
             if kind != "TextToVideoSDPipeline":
                 yield Problem("like", f"{self.like.source} ({kind})", "a text-to-video checkpoint")
 
-    @quiet()
+    @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
@@ -224,4 +224,4 @@ class TrainText2Video(Denoising):
 
 
 def _makes_clips(checkpoint: Checkpoint) -> bool:
-    return (index(checkpoint) or {}).get("_class_name") == "TextToVideoSDPipeline"
+    return (resolve(checkpoint).index or {}).get("_class_name") == "TextToVideoSDPipeline"

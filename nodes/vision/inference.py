@@ -7,7 +7,7 @@ from typing import Any
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import refuse
-from sdgraph.models import config
+from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 
@@ -19,15 +19,15 @@ def check_model(
     Of several classes, joined by "or", each will do. Raises CheckpointError where a config is
     missing.
     """
-    if not isinstance(checkpoint, Checkpoint) or (own := config(checkpoint)) is None:
+    if not isinstance(checkpoint, Checkpoint) or (own := resolve(checkpoint).config()) is None:
         return
     named = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
     if named not in architecture.split(" or "):
         yield Problem(field, f"{checkpoint.source}, a {named}", f"a {architecture}")
         return
-    config(checkpoint, name="preprocessor_config.json")
+    resolve(checkpoint).config(name="preprocessor_config.json")
     if words:
-        config(checkpoint, name="tokenizer_config.json")
+        resolve(checkpoint).config(name="tokenizer_config.json")
 
 
 def known(checkpoint: object) -> Checkpoint:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sdgraph.models import config
+from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -40,7 +40,7 @@ def reading(dtype: str, checkpoint: object, words: object) -> int:
     Its attention between text and picture is computed with its matrix. A token is taken to be two
     characters, where it is three or four in most texts.
     """
-    own = (config(checkpoint) if isinstance(checkpoint, Checkpoint) else None) or {}
+    own = (resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None) or {}
     tokens = own.get("max_text_len", 256)
     if isinstance(words, str):
         tokens = min(tokens, len(words) // 2 + 2)
@@ -58,7 +58,7 @@ def estimating(estimator: Mapping[str, Any], dtype: str) -> int:
 
 
 def _seeing(dtype: str, checkpoint: Checkpoint) -> int:
-    own = config(checkpoint) or {}
+    own = resolve(checkpoint).config() or {}
     law = _LAWS.get((own.get("architectures") or [""])[0])
     return int(law(own) * BYTES.get(checkpoint.dtype or dtype, 4)) if law else 0
 

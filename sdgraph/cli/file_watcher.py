@@ -11,7 +11,7 @@ from typing import Any
 from sdgraph.errors import SdgraphError
 from sdgraph.graph import Node, ancestry, late_checkpoint, parts_of, source_files
 from sdgraph.language import Workflow, bind, reference
-from sdgraph.models import content, contents
+from sdgraph.models import file_sha256, resolve_part
 
 from .request import Request
 
@@ -54,7 +54,7 @@ def _weights(node: Node[Any]) -> Iterator[Path]:
         return
     try:
         for part in parts_of(node).values():
-            yield from (path for path, _ in contents(part))
+            yield from (path for path, _ in resolve_part(part).hashed_files)
     except (SdgraphError, OSError):
         return
 
@@ -105,6 +105,6 @@ def _stamp(path: Path) -> _Stamp:
 
 def _content(path: Path) -> str | None:
     try:
-        return "\n".join(sorted(os.listdir(path))) if path.is_dir() else content(path)
+        return "\n".join(sorted(os.listdir(path))) if path.is_dir() else file_sha256(path)
     except OSError:
         return None

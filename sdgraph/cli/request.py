@@ -29,9 +29,10 @@ from sdgraph.language import (
     workflow_from_yaml,
     yaml_document,
 )
-from sdgraph.models import DTYPES, check_name
+from sdgraph.models import check_name
 from sdgraph.provenance import record
 from sdgraph.sweep import Sweep, apart, axis_syntax, variants
+from sdgraph.values import DTYPES
 
 PICTURES = (
     ".png",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of
-from sdgraph.memoize import seen_once
 from sdgraph.memory import (
     Action,
     Component,
@@ -21,7 +19,7 @@ from sdgraph.memory import (
     plan_memory,
     plan_prefetch,
 )
-from sdgraph.models import Part, checkpoint_files, fingerprints, planned_component
+from sdgraph.models import ResolvedPart, resolve, resolve_part
 from sdgraph.store import Found, LookedUp, Store, look_up, stage_key
 from sdgraph.values import Checkpoint
 
@@ -31,10 +29,9 @@ class Use:
     """One component that a step uses, by the name the node calls it."""
 
     name: str
-    part: Part
+    resolved: ResolvedPart = field(repr=False)
+    """Its files and their hashes as they were when this was planned."""
     component: Component
-    files: tuple[tuple[Path, str], ...] = field(default=(), repr=False)
-    """The files it is made of, each with its sha256 when this was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,7 @@ class Plan:
         found: dict[Checkpoint, Node[Any]] = {}
         for step in self.steps:
             for checkpoint in checkpoints_of(step.node) if step.action == "run" else ():
-                if checkpoint_files.must_fetch(checkpoint):
+                if resolve(checkpoint).must_fetch:
                     found.setdefault(checkpoint, step.node)
         return found
 
@@ -303,21 +300,10 @@ def _uses(node: Node[Any], device: str, dtype: str, spared: Container[str] = ())
     """The components that a node uses, without those that are `spared`."""
     if not _has_parts(node):
         return ()
-    return tuple(
-        Use(name, part, *_known_of(part, device, dtype))
-        for name, part in parts_of(node).items()
-        if name not in spared
-    )
-
-
-@seen_once
-def _known_of(
-    part: Part, device: str, dtype: str
-) -> tuple[Component, tuple[tuple[Path, str], ...]]:
-    """What memory will hold of a part, and the files that this was told from."""
-    return planned_component(
-        part, fingerprints.identity(part), device, dtype
-    ), fingerprints.contents(part)
+    resolved = {
+        name: resolve_part(part) for name, part in parts_of(node).items() if name not in spared
+    }
+    return tuple(Use(name, part, part.component(device, dtype)) for name, part in resolved.items())
 
 
 def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:

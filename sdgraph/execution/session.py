@@ -12,8 +12,8 @@ from sdgraph import events
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
 from sdgraph.graph import Graph, Node
 from sdgraph.language import Workflow
-from sdgraph.memoize import one_look
-from sdgraph.models import ModelCache, checkpoint_files, devices, process_records
+from sdgraph.memoize import memoized_scope
+from sdgraph.models import ModelCache, devices, fetch_checkpoint, process_records
 from sdgraph.store import Found, LostRecordError, Store
 from sdgraph.values import Checkpoint
 
@@ -51,7 +51,7 @@ class Session:
 
         Raises InvalidWorkflowError, and InvalidValueError where a node alone is above a budget.
         """
-        with one_look():
+        with memoized_scope():
             _refuse_problems(graph)
             return self._planned(graph, *self._place(graph))
 
@@ -80,13 +80,13 @@ class Session:
         made: Mapping[Node[Any], Found] | None = None,
     ) -> Plan:
         """The plan of a run, every checkpoint that it loads being here."""
-        with one_look():
+        with memoized_scope():
             _refuse_problems(graph)
             found = self._surely_planned(graph, made)
             fetches = found.fetches
         if fetches:
             _fetch(graph, fetches, clock)
-            with one_look():
+            with memoized_scope():
                 _refuse_problems(graph)
                 found = self._planned(graph, found.device, found.dtype, made)
         return found
@@ -161,7 +161,7 @@ def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.Eve
     for checkpoint, node in fetches.items():
         clock.emit(events.Fetching, checkpoint.source)
         try:
-            checkpoint_files.weights(checkpoint)
+            fetch_checkpoint(checkpoint)
         except CheckpointError as error:
             mark = graph.mark(node, "checkpoint")
             clock.emit(events.NodeFailed, graph.names[node], str(error))

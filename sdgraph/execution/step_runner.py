@@ -12,12 +12,20 @@ from typing import Any
 from sdgraph import events
 from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.graph import Node, a, describe, late_checkpoint, plain_name
-from sdgraph.memoize import one_look
+from sdgraph.memoize import memoized_scope
 from sdgraph.memory import Replanner
-from sdgraph.models import ModelCache, Models, Planned, Reader, Reading, devices
+from sdgraph.models import (
+    ModelCache,
+    Models,
+    Reader,
+    Reading,
+    ResolvedPart,
+    devices,
+    resolved_answers,
+)
 from sdgraph.provenance import record as provenance
 from sdgraph.store import Store
-from sdgraph.values import Checkpoint, Series, once_for_each
+from sdgraph.values import Checkpoint, Part, Series, once_for_each
 
 from .oom_fallback import attempt, exhausted, rungs
 from .planning import Plan, Step, requirements
@@ -58,7 +66,9 @@ class Steps:
         self._metadata = metadata
         # Now, for a file may change while the nodes that were made of it are still to be saved.
         self._sources = provenance.hashes(plan.graph) if metadata and saves else {}
-        self._weights = {use.part: use.files for step in plan.steps for use in step.uses}
+        self._weights = {
+            use.resolved.part: use.resolved.hashed_files for step in plan.steps for use in step.uses
+        }
         self._stop = threading.Event()
         self._places = {step.node: place for place, step in enumerate(plan.steps)}
         actions = [step.memory_actions for step in plan.steps]
@@ -68,7 +78,7 @@ class Steps:
 
         self._reader = Reader()
         self._files = {
-            use.component.key: tuple(path for path, _ in use.files)
+            use.component.key: tuple(path for path, _ in use.resolved.hashed_files)
             for step in plan.steps
             for use in step.uses
         }
@@ -159,22 +169,23 @@ class Steps:
         else:
             work = partial(once_for_each, node.run, self._progress(step.name))
         known = type(node).definition
-        # What it asks of checkpoints that it has leased, for each frame again, is asked once; but
-        # a training may ask for what it has written.
-        asks = "models" in known.services and not issubclass(known.output, Checkpoint)
-        return one_look()(work) if asks else work
+        # What it asks of the checkpoints that it has leased is answered as it was for the plan, and
+        # once for all frames; but a training may ask for what it has written.
+        if "models" not in known.services or issubclass(known.output, Checkpoint):
+            return work
+        planned = resolved_answers(*(use.resolved.owner for use in step.uses))
+        return memoized_scope(planned)(work)
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
         """The lease of what the plan names, or of what a late checkpoint turns out to need."""
-        known = {use.name: Planned(use.component, use.files) for use in step.uses}
-        parts = {use.name: use.part for use in step.uses} or node.parts()
+        parts: Mapping[str, Part | ResolvedPart]
+        parts = {use.name: use.resolved for use in step.uses} or node.parts()
         choose_actions = partial(self._replanner.actions_before, self._places[step.node])
         return self._models.lease(
             parts,
             self._plan.device,
             self._dtype,
             self._report,
-            known=known,
             choose_actions=choose_actions,
         )
 

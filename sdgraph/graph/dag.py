@@ -12,9 +12,9 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
-from sdgraph.memoize import seen_once
-from sdgraph.models import checkpoint_files
-from sdgraph.values import Checkpoint
+from sdgraph.memoize import answers
+from sdgraph.models import resolve_part
+from sdgraph.values import Checkpoint, Part
 
 from .node import Node, ancestry
 
@@ -168,7 +168,7 @@ def _problems(node: Node[Any]) -> Iterable[Problem]:
         found = list(node.check())
         if not found and "models" in type(node).definition.services and not late_checkpoint(node):
             for part in parts_of(node).values():
-                checkpoint_files.check(part)
+                resolve_part(part).check()
         return found
     except CheckpointError as error:
         return [error.about("checkpoint", "a checkpoint that can be used")]
@@ -176,10 +176,16 @@ def _problems(node: Node[Any]) -> Iterable[Problem]:
         return [Problem("", str(error), "a node that can run")]
 
 
-@seen_once
-def parts_of(node: Node[Any]) -> Mapping[str, checkpoint_files.Part]:
-    """The components a node needs, by name."""
-    return node.parts()
+def parts_of(node: Node[Any]) -> Mapping[str, Part]:
+    """The components a node needs, by name; worked out once in a memoized scope."""
+    known = answers.get()
+    if known is None:
+        return node.parts()
+    key = (parts_of, node.identity)
+    parts: Mapping[str, Part] | None = known.get(key)
+    if parts is None:
+        parts = known[key] = node.parts()
+    return parts
 
 
 def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:

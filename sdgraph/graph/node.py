@@ -22,7 +22,7 @@ from .ports import Lazy, SourceFile, TargetFile, any_sequence, port
 from .validation import problems_of
 
 if TYPE_CHECKING:
-    from sdgraph.models import Part
+    from sdgraph.values import Part
 
     from .stage import Stage
 

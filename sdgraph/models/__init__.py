@@ -1,35 +1,41 @@
 """Model weights on disk and in memory: checkpoints, LoRA files, hashes, devices, the cache."""
 
-from .cache import ModelCache, Models, Planned
-from .checkpoint_files import INDEX, Part, class_of, components, config, configs, index, weights
-from .component import planned_component
-from .devices import DTYPES, check_name
-from .file_hashes import content
-from .fingerprints import contents, every_file
-from .loader import quiet
+from .cache import ModelCache, Models
+from .checkpoint_files import MODEL_INDEX
+from .devices import check_name
+from .file_hashes import FileStamp, file_sha256
+from .loader import quiet_libraries
+from .lora_files import find_lora
 from .prefetch import Reader, Reading
 from .process_records import Record
+from .resolved import (
+    ResolvedCheckpoint,
+    ResolvedPart,
+    fetch_checkpoint,
+    resolve,
+    resolve_part,
+    resolved_answers,
+)
+from .safetensors_files import TensorShapes, tensor_shapes
 
 __all__ = [
-    "DTYPES",
-    "INDEX",
+    "MODEL_INDEX",
+    "FileStamp",
     "ModelCache",
     "Models",
-    "Part",
-    "Planned",
     "Reader",
     "Reading",
     "Record",
+    "ResolvedCheckpoint",
+    "ResolvedPart",
+    "TensorShapes",
     "check_name",
-    "class_of",
-    "components",
-    "config",
-    "configs",
-    "content",
-    "contents",
-    "every_file",
-    "index",
-    "planned_component",
-    "quiet",
-    "weights",
+    "fetch_checkpoint",
+    "file_sha256",
+    "find_lora",
+    "quiet_libraries",
+    "resolve",
+    "resolve_part",
+    "resolved_answers",
+    "tensor_shapes",
 ]

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sdgraph.memoize import memoized_scope
 from sdgraph.memory import (
     UNLIMITED,
     Action,
@@ -29,16 +30,15 @@ from sdgraph.memory import (
     actions_for_step,
     evictions_over_budget,
 )
-from sdgraph.values import Checkpoint
+from sdgraph.values import Checkpoint, Part
 
-from . import checkpoint_files, devices
-from .checkpoint_files import Part
+from . import devices
 from .component import LoadedComponent as LoadedComponent
 from .component import Models as Models
-from .component import Planned as Planned
-from .component import planned_component, source_of
-from .fingerprints import identity
-from .loader import Loader, load_or_say, load_quietly, refuse_device
+from .component import source_of
+from .file_hashes import refuse_changed
+from .loader import Loader, load_or_raise, load_quietly, refuse_device
+from .resolved import ResolvedPart, resolve_part
 from .sizes import bytes_of
 
 Report = Callable[..., None]
@@ -81,30 +81,43 @@ class ModelCache:
     @contextmanager
     def lease(
         self,
-        parts: Mapping[str, Part],
+        parts: Mapping[str, Part | ResolvedPart],
         device: str,
         dtype: str,
         report: Report | None = None,
         *,
-        known: Mapping[str, Planned] | None = None,
         choose_actions: ChooseActions | None = None,
     ) -> Iterator[Models]:
         """All of a node's components, loaded and pinned until the block ends.
 
-        `known` is what a plan has worked out, by name; `choose_actions` says what is evicted and
-        loaded. Raises CheckpointError when a component cannot be loaded, or a file of it has
-        changed since the plan; nothing stays pinned then.
+        Args:
+            parts: The components by the names that the node gives them. One that a plan has
+                resolved is loaded only while its files are as they were then.
+            device: Where they are to be.
+            dtype: The dtype of those whose checkpoint names none.
+            report: Is called with what happens: "loaded", "moved" or "evicted", and details.
+            choose_actions: Decides what is evicted and loaded; without it the components go that
+                were used longest ago.
+
+        Raises:
+            CheckpointError: A component cannot be loaded, or a file of it has changed since the
+                plan. Nothing stays pinned then.
+            OutOfMemoryError: There is too little memory for one.
         """
         held: dict[str, LoadedComponent] = {}
         with self._lock:
             try:
-                wanted = self._wanted(parts, known or {}, device, dtype)
-                self._arrange(list(wanted.values()), parts.values(), device, choose_actions, report)
-                for name, each in wanted.items():
-                    held[name] = self._components[each.key]
+                resolved = self._resolved(parts, device)
+                wanted = {name: part.component(device, dtype) for name, part in resolved.items()}
+                self._refuse_changed(parts, wanted)
+                self._arrange(
+                    list(wanted.values()), resolved.values(), device, choose_actions, report
+                )
+                for name, component in wanted.items():
+                    held[name] = self._components[component.key]
                     held[name].leases += 1
                     held[name].in_run = self._runs > 0
-                    self._components.move_to_end(each.key)
+                    self._components.move_to_end(component.key)
                 self._settle(device, report)
             except BaseException:
                 self._unpin(held)
@@ -222,27 +235,31 @@ class ModelCache:
             here = [each for each in here if each.key.device == device]
         return max(0, sum(each.bytes for each in here) + free - self.reserve)
 
-    def _wanted(
-        self, parts: Mapping[str, Part], known: Mapping[str, Planned], device: str, dtype: str
-    ) -> dict[str, Component]:
-        """The components of parts, by name; refuses what cannot be or is not as it was planned."""
-        for part in parts.values():
-            refuse_device(part, "cpu" if part.on_host else device)
-        found = {
-            name: known[name].component
-            if name in known
-            else planned_component(part, identity(part), device, dtype)
-            for name, part in parts.items()
-        }
-        for name, each in found.items():
-            if name in known and each.key not in self._components:
-                known[name].refuse_changed()
-        return found
+    def _resolved(
+        self, parts: Mapping[str, Part | ResolvedPart], device: str
+    ) -> dict[str, ResolvedPart]:
+        """The components by name, resolved; refuses those that the device cannot hold."""
+        resolved: dict[str, ResolvedPart] = {}
+        with memoized_scope():
+            for name, part in parts.items():
+                here = part if isinstance(part, ResolvedPart) else resolve_part(part)
+                refuse_device(here, "cpu" if here.part.on_host else device)
+                resolved[name] = here
+        return resolved
+
+    def _refuse_changed(
+        self, parts: Mapping[str, Part | ResolvedPart], wanted: Mapping[str, Component]
+    ) -> None:
+        """Raises CheckpointError for a file to load that is no longer as it was planned with."""
+        for name, part in parts.items():
+            if isinstance(part, ResolvedPart) and wanted[name].key not in self._components:
+                for path, sha256 in part.hashed_files:
+                    refuse_changed(path, sha256)
 
     def _arrange(
         self,
         wanted: Sequence[Component],
-        parts: Iterable[Part],
+        parts: Iterable[ResolvedPart],
         device: str,
         choose_actions: ChooseActions | None,
         report: Report | None,
@@ -275,7 +292,10 @@ class ModelCache:
         self.watch(self._components.values())
 
     def _perform(
-        self, actions: Sequence[Action], parts: Mapping[ComponentKey, Part], report: Report | None
+        self,
+        actions: Sequence[Action],
+        parts: Mapping[ComponentKey, ResolvedPart],
+        report: Report | None,
     ) -> None:
         """Does what is to be done to memory, in that order: room is made before it is taken."""
         freed: dict[str, bool] = {}
@@ -315,11 +335,13 @@ class ModelCache:
             seconds=time.perf_counter() - started,
         )
 
-    def _load(self, wanted: Component, part: Part, report: Report | None) -> LoadedComponent:
+    def _load(
+        self, wanted: Component, part: ResolvedPart, report: Report | None
+    ) -> LoadedComponent:
         _, dtype, device = wanted.key
         started = time.perf_counter()
-        module = load_or_say(self.load, part, dtype, device)
-        size, read = bytes_of(module), checkpoint_files.size(part)
+        module = load_or_raise(self.load, part, dtype, device)
+        size, read = bytes_of(module), part.file_bytes
         _tell(
             report,
             "loaded",

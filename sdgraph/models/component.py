@@ -1,33 +1,15 @@
-"""Loaded components, what a lease hands out of them, and what a plan knows of them before."""
+"""Loaded components, and what a lease gives a node of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import ref
 
 from sdgraph.memory import Component, ComponentKey, Tier
 from sdgraph.values import Checkpoint
-
-from . import checkpoint_files
-from .checkpoint_files import Part
-from .file_hashes import refuse_changed
-from .sizes import footprint
-
-
-class Planned(NamedTuple):
-    """What a plan has worked out of a component: how memory sees it, and its files' sha256."""
-
-    component: Component
-    files: tuple[tuple[Path, str], ...] = ()
-
-    def refuse_changed(self) -> None:
-        """Raises CheckpointError where a file is no longer as it was."""
-        for path, digest in self.files:
-            refuse_changed(path, digest)
 
 
 @dataclass(eq=False)
@@ -105,13 +87,6 @@ class Models(Mapping[str, Any]):
         """The components whose names do not begin with `prefix`."""
         left = {k: v for k, v in self.components.items() if not k.startswith(prefix)}
         return replace(self, components=left)
-
-
-def planned_component(part: Part, content: str, device: str, dtype: str) -> Component:
-    """A part as memory sees it before it is loaded."""
-    kept = part.checkpoint.dtype or dtype
-    key = ComponentKey(content, kept, "cpu" if part.on_host else device)
-    return Component(key, str(part), footprint(part, kept), checkpoint_files.size(part))
 
 
 def source_of(checkpoint: Checkpoint | str) -> str:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidValueError, did_you_mean
-
-DTYPES = ("float32", "float16", "bfloat16")
+from sdgraph.values import DTYPES
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 

@@ -1,8 +1,8 @@
 """Hashes of large files, kept on disk between runs.
 
-It is one small SQLite database that all processes of a user share. Nothing depends on it: where it
-is locked, damaged, written by a newer version or cannot be written, files are hashed again. No
-function here raises for the sake of the database.
+They are in one small SQLite database that all processes of a user share. Nothing depends on it: if
+it is locked, damaged, of a newer version or read-only, files are hashed again. No function here
+raises an error of the database.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sdgraph.files import sdgraph_home
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from .file_hashes import FileStamp
+
 LEAST_BYTES = 2**20
-"""Smaller files are hashed anew.
+"""Smaller files are hashed each time.
 
-The first question of a process takes as long as it takes to hash three times as much, as sqlite3
-is imported for it; each further one a tenth.
+The first look into the database takes a process as long as hashing three times as much, because
+sqlite3 is imported for it; each further one a tenth of that.
 """
-
-SETTLING_NS = 2 * 10**9
-"""The coarsest step of a file system's clock (FAT): two writes within it can look the same."""
 
 LIMIT = 4096
 """Most files that are remembered; those that were hashed longest ago go first."""
@@ -49,48 +48,25 @@ _TRIM = (
 _log = logging.getLogger(__name__)
 
 
-class Stamp(NamedTuple):
-    """By what a file is known again without reading it; times in nanoseconds since 1970."""
-
-    path: str
-    size: int
-    modified: int
-    changed: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """The stamp of a file as it is now; `path` without links. Raises OSError."""
-        found = path.stat()
-        times = (found.st_mtime_ns, found.st_ctime_ns)
-        return cls(str(path), found.st_size, *times, found.st_ino)
-
-    def is_settled(self) -> bool:
-        """Whether any write from now on will show in the stamp."""
-        now = time.time_ns()
-        # mtime can be set, to the far future too; ctime (where it is not the birth) cannot.
-        return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
-
-
-def recall(stamp: Stamp) -> str | None:
+def recall(stamp: FileStamp) -> str | None:
     """The sha256 that was kept of the file, in hexadecimal, if it still has this stamp."""
-    found = None
-    with _forgiving("read"):
-        place = sdgraph_home() / _NAME
-        if place.is_file():
-            with _opened(place) as database:
+    row = None
+    with _errors_logged("read"):
+        path = sdgraph_home() / _NAME
+        if path.is_file():
+            with _opened(path) as database:
                 query = "SELECT digest FROM files WHERE path = ? AND stamp = ?"
-                found = database.execute(query, _key(stamp)).fetchone()
-    return found[0] if found and _is_digest(found[0]) else None
+                row = database.execute(query, _key(stamp)).fetchone()
+    return row[0] if row and _is_digest(row[0]) else None
 
 
-def keep(stamp: Stamp, digest: str) -> None:
+def keep(stamp: FileStamp, digest: str) -> None:
     """Keeps the sha256 of the file for later runs, in place of what was known before."""
-    with _forgiving("written"):
-        place = sdgraph_home() / _NAME
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(place) as database:
-            # Killed in the middle, it is rolled back by whoever opens it next.
+    with _errors_logged("written"):
+        path = sdgraph_home() / _NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(path) as database:
+            # If this process is killed here, the next one that opens the database rolls it back.
             database.execute("BEGIN IMMEDIATE")
             database.execute(_TABLE)
             database.execute(f"PRAGMA user_version = {_VERSION}")
@@ -100,21 +76,21 @@ def keep(stamp: Stamp, digest: str) -> None:
             database.execute("COMMIT")
 
 
-def _key(stamp: Stamp) -> tuple[bytes, str]:
+def _key(stamp: FileStamp) -> tuple[bytes, str]:
     # Text, as an inode may take all 64 bits and SQLite's integers have a sign.
     return os.fsencode(stamp.path), "-".join(map(str, stamp[1:]))
 
 
-def _is_digest(found: object) -> bool:
-    return isinstance(found, str) and len(found) == 64 and set(found) <= set("0123456789abcdef")
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
 
 
 @contextmanager
-def _opened(place: Path) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """The database; raises sqlite3.DatabaseError for one of a newer version."""
     import sqlite3
 
-    database = sqlite3.connect(place, timeout=_TIMEOUT_S, isolation_level=None)
+    database = sqlite3.connect(path, timeout=_TIMEOUT_S, isolation_level=None)
     try:
         database.execute("PRAGMA synchronous = NORMAL")
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -125,23 +101,23 @@ def _opened(place: Path) -> Iterator[sqlite3.Connection]:
         # The low byte is the kind; errors raised above have no code.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            _discard(place)
+            _discard(path)
         raise
     finally:
         database.close()
 
 
-def _discard(place: Path) -> None:
+def _discard(path: Path) -> None:
     """Removes a damaged database, so that the next hash begins a new one."""
-    place.unlink(missing_ok=True)
-    # A journal left beside would be played back into the new database.
-    place.with_name(f"{place.name}-journal").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    # SQLite would play a journal left there back into the new database.
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
 
 
 @contextmanager
-def _forgiving(what: str) -> Iterator[None]:
-    """Lets any failure of the database pass, with a line in the debug log."""
+def _errors_logged(action: str) -> Iterator[None]:
+    """Turns any failure of the database into a line in the debug log."""
     try:
         yield
     except Exception as error:  # a damaged database can raise every kind
-        _log.debug("remembered hashes cannot be %s: %s", what, error)
+        _log.debug("remembered hashes cannot be %s: %s", action, error)

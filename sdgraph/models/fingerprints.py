@@ -1,4 +1,4 @@
-"""What makes two components one: hashes of their weights, their configs and their class."""
+"""Hashes of what a component computes with, so that equal components of checkpoints are one."""
 
 from __future__ import annotations
 
@@ -7,122 +7,114 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdgraph.errors import CheckpointError
-from sdgraph.memoize import seen_once
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.values import Lora
 
-from .checkpoint_files import INDEX, SCHEDULER, Part, class_of, components, config, configs, files
-from .file_hashes import content, read_json
+from .checkpoint_files import MODEL_INDEX, SCHEDULER_CONFIG
+from .file_hashes import read_json
+
+if TYPE_CHECKING:
+    from .resolved import ResolvedCheckpoint, ResolvedPart
+
+_HASHED_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
+
+_UNHASHED_KEYS = ("_name_or_path", "_diffusers_version", "transformers_version")
+"""Keys of configs that only say who wrote them, and with what."""
 
 
-@seen_once
-def identity(part: Part) -> str:
-    """A hash of what the component computes with: class, config and the content of its weights.
+def component_fingerprint(part: ResolvedPart) -> str:
+    """The hash behind `ResolvedPart.fingerprint`.
 
-    Parts of different checkpoints that hold the same are one. A hub checkpoint that is not here
-    yet is known by its name and revision until it is. The dtype to load in is no part of it.
+    A component that is not here yet, or without its weights, is known by the name and the revision
+    of its checkpoint until it is.
     """
-    root = configs(part.checkpoint)
     digest = hashlib.blake2b(digest_size=16)
-    if root is None or not _is_here(part, root / part.folder):
-        digest.update(repr((part.checkpoint, part.folder, part.casting)).encode())
+    if part.folder is None or not _is_here(part, part.folder):
+        named = part.part
+        digest.update(repr((named.checkpoint, named.folder, named.casting)).encode())
         return digest.hexdigest()
-    if isinstance(part.checkpoint, Lora):
-        ((_, adapter),) = contents(part)
-        digest.update(f"lora|{adapter}".encode())
+    if part.is_lora:
+        ((_, sha256),) = part.hashed_files
+        digest.update(f"lora|{sha256}".encode())
         return digest.hexdigest()
-    digest.update(":".join(class_of(part)).encode())
-    for path in (*_identifying(part, root / part.folder), *files(part)):
-        read = _meaning if path.name == "config.json" else content
-        digest.update(f"|{read(path)}".encode())
-    if part.casting or part.quantization:
-        digest.update(f"|{part.casting}|{part.quantization}".encode())
+    digest.update(":".join(part.library_and_class).encode())
+    for path, sha256 in part.hashed_files:
+        text = _config_text(path) if path.name == "config.json" else sha256
+        digest.update(f"|{text}".encode())
+    if part.part.casting or part.quantization:
+        digest.update(f"|{part.part.casting}|{part.quantization}".encode())
     return digest.hexdigest()
 
 
-def _is_here(part: Part, folder: Path) -> bool:
+def _is_here(part: ResolvedPart, folder: Path) -> bool:
     """Whether a component is complete: configs may be in a hub cache before their weights."""
-    if part.prepares or isinstance(part.checkpoint, Lora):
+    if part.part.prepares or part.is_lora:
         return True
-    return bool(files(part)) or not (folder / "config.json").is_file()
+    return bool(part.files) or not (folder / "config.json").is_file()
 
 
-def contents(part: Part) -> tuple[tuple[Path, str], ...]:
-    """The files that `identity` is made of, each with its sha256; none while they are not here."""
-    if (root := configs(part.checkpoint)) is None:
+def component_files(part: ResolvedPart) -> tuple[Path, ...]:
+    """The files that decide what a component computes, in order; () while it is not here."""
+    if part.folder is None:
         return ()
-    beside = () if isinstance(part.checkpoint, Lora) else _identifying(part, root / part.folder)
-    return tuple((path, content(path)) for path in (*beside, *files(part)))
+    return part.files if part.is_lora else (*_files_beside_weights(part, part.folder), *part.files)
 
 
-@seen_once
-def settings(checkpoint: Checkpoint) -> str:
-    """A hash of a checkpoint's index and of the config of its scheduler."""
-    root = configs(checkpoint)
-    if root is None:
-        return ""
-    digest = hashlib.blake2b(digest_size=16)
-    schedulers = (root / name / SCHEDULER for name in components(checkpoint) or ())
-    for path in (root / INDEX, *schedulers):
-        if path.is_file():
-            digest.update(f"{path.name}|{content(path)}|".encode())
-    return digest.hexdigest()
-
-
-def every_file(checkpoint: Checkpoint) -> tuple[tuple[Path, str], ...]:
-    """The files of a whole checkpoint, each with its sha256; none while it is not here.
-
-    Those of its components and what stands beside them; not what a training keeps in folders of
-    its own.
-    """
-    if (root := configs(checkpoint)) is None:
-        return ()
-    if isinstance(checkpoint, Lora):
-        return contents(Part(checkpoint))
-    folders = [root, *(root / name for name in components(checkpoint) or ())]
-    return tuple(
-        (folder / name, content(folder / name))
-        for folder in folders
-        if folder.is_dir()
-        for name in sorted(os.listdir(folder))
-        if name.endswith(_TOLD) and (folder / name).is_file()
-    )
-
-
-@seen_once
-def whole(checkpoint: Checkpoint) -> str:
-    """A hash of all that a checkpoint holds; of its name alone while it is not here."""
-    try:
-        found = every_file(checkpoint)
-    except CheckpointError:
-        found = ()  # whoever reads it says so better
-    told = [f"{path.parent.name}/{path.name}:{digest}" for path, digest in found]
-    if not found:
-        told = [repr(checkpoint)]
-    return hashlib.blake2b("|".join(told).encode(), digest_size=16).hexdigest()
-
-
-_TOLD = (".json", ".txt", ".model", ".safetensors")
-
-
-def _meaning(config: Path) -> str:
-    """A config's content without what only says who wrote it, and with what."""
-    told = {key: value for key, value in read_json(config).items() if key not in _HEARSAY}
-    return json.dumps(told, sort_keys=True)
-
-
-_HEARSAY = ("_name_or_path", "_diffusers_version", "transformers_version")
-
-
-def _identifying(part: Part, folder: Path) -> Iterator[Path]:
-    """The files that beside weights decide what a component computes, in order."""
-    if part.processor:
-        config(part.checkpoint, part.folder, "preprocessor_config.json")  # tells if it is missing
+def _files_beside_weights(part: ResolvedPart, folder: Path) -> Iterator[Path]:
+    """The files besides weights that decide what a component computes, in order."""
+    if part.part.processor:
+        # Raises where the file is missing.
+        part.owner.config(part.part.folder, "preprocessor_config.json")
         yield folder / "preprocessor_config.json"
-    elif (folder / "config.json").is_file() and not part.tokenizer:
+    elif (folder / "config.json").is_file() and not part.part.tokenizer:
         yield folder / "config.json"
     else:
         # Tokenizers, schedulers and processors are all small files.
         texts = (name for name in os.listdir(folder) if name.endswith((".json", ".txt", ".model")))
         yield from (folder / name for name in sorted(texts))
+
+
+def settings_fingerprint(checkpoint: ResolvedCheckpoint) -> str:
+    """A hash of a checkpoint's index and of the config of its scheduler."""
+    if checkpoint.root is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    folders = [checkpoint.root / name for name in checkpoint.components or ()]
+    for path in (checkpoint.root / MODEL_INDEX, *(path / SCHEDULER_CONFIG for path in folders)):
+        if path.is_file():
+            digest.update(f"{path.name}|{checkpoint.sha256_of(path)}|".encode())
+    return digest.hexdigest()
+
+
+def checkpoint_files(checkpoint: ResolvedCheckpoint) -> Iterator[Path]:
+    """The files of a whole checkpoint: those of its components and of its root."""
+    root = checkpoint.root
+    if root is None:
+        return
+    if isinstance(checkpoint.checkpoint, Lora):
+        yield checkpoint.lora_file
+        return
+    for folder in (root, *(root / name for name in checkpoint.components or ())):
+        for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+            if name.endswith(_HASHED_SUFFIXES) and (folder / name).is_file():
+                yield folder / name
+
+
+def checkpoint_fingerprint(checkpoint: ResolvedCheckpoint) -> str:
+    """A hash of all that a checkpoint holds; of its name alone while it is not here."""
+    try:
+        hashed = checkpoint.hashed_files
+    except CheckpointError:
+        hashed = ()  # whoever reads the checkpoint gives the reason
+    texts = [f"{path.parent.name}/{path.name}:{sha256}" for path, sha256 in hashed]
+    if not texts:
+        texts = [repr(checkpoint.checkpoint)]
+    return hashlib.blake2b("|".join(texts).encode(), digest_size=16).hexdigest()
+
+
+def _config_text(path: Path) -> str:
+    """What a config says, without who wrote it and with what."""
+    config = {key: value for key, value in read_json(path).items() if key not in _UNHASHED_KEYS}
+    return json.dumps(config, sort_keys=True)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, OutOfMemoryError, Problem, out_of_memory
-from sdgraph.values import QUANTIZATIONS, Lora
+from sdgraph.values import QUANTIZATIONS
 
-from . import checkpoint_files, devices, lora_files
-from .checkpoint_files import Part
+from . import devices
+from .checkpoint_files import is_processor
+from .resolved import ResolvedPart
 
-Loader = Callable[[Part, str, str], Any]
-"""Loads a part in a dtype onto a device."""
+Loader = Callable[[ResolvedPart, str, str], Any]
+"""Loads a component in a dtype onto a device."""
 
 # One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
 _one_at_a_time = threading.Lock()
@@ -27,7 +28,7 @@ _one_at_a_time = threading.Lock()
 _PATTERNS = 8192
 
 
-def load_or_say(load: Loader, part: Part, dtype: str, device: str) -> Any:
+def load_or_raise(load: Loader, part: ResolvedPart, dtype: str, device: str) -> Any:
     """What a loader loads; raises CheckpointError, or OutOfMemoryError, whatever it raises."""
     try:
         with _one_at_a_time:
@@ -46,9 +47,9 @@ def load_or_say(load: Loader, part: Part, dtype: str, device: str) -> Any:
         ) from None
 
 
-def load_quietly(part: Part, dtype: str, device: str) -> Any:
+def load_quietly(part: ResolvedPart, dtype: str, device: str) -> Any:
     """What `load_part` loads, with the libraries' bars and advice kept off the terminal."""
-    with quiet(), _uncollected(), _patterns_kept():
+    with quiet_libraries(), _uncollected(), _patterns_kept():
         return load_part(part, dtype, device)
 
 
@@ -86,26 +87,29 @@ def _patterns_kept() -> Iterator[None]:
         re._MAXCACHE = limit  # type: ignore[attr-defined]
 
 
-def load_part(part: Part, dtype: str, device: str) -> Any:
+def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     """A component from its checkpoint by the library and class the checkpoint names.
 
     Models come in `dtype` on `device`, in evaluation mode and frozen. Pickles are refused unless
     they are allowed, and then the libraries make tensors of them and nothing else. Of an adapter it
     is the path of its file.
     """
-    if isinstance(part.checkpoint, Lora):
-        return lora_files.fetched(part.checkpoint)
-    root = checkpoint_files.weights(part.checkpoint)
-    library, name = checkpoint_files.class_of(part)
-    folder = root / part.folder
+    checkpoint = part.owner.fetched()
+    if checkpoint is not part.owner:
+        part = checkpoint.part(part.part)
+    if part.is_lora:
+        return checkpoint.lora_file
+    library, name = part.library_and_class
+    folder = part.folder
+    assert folder is not None
     if "Tokenizer" in name:
-        return _load_tokenizer(_class(part, library, name), folder, part.max_tokens)
-    if checkpoint_files.is_processor(name):
+        return _load_tokenizer(_class(part, library, name), folder, part.part.max_tokens)
+    if is_processor(name):
         return _load_processor(part, folder)
-    pickled = any(path.suffix != ".safetensors" for path in checkpoint_files.files(part))
+    pickled = any(path.suffix != ".safetensors" for path in part.files)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
-    if part.checkpoint.variant:
-        options["variant"] = part.checkpoint.variant
+    if part.part.checkpoint.variant:
+        options["variant"] = part.part.checkpoint.variant
     if part.quantization:
         refuse_device(part, device)
         options["quantization_config"] = _quantization(part.quantization, dtype)
@@ -117,16 +121,16 @@ def load_part(part: Part, dtype: str, device: str) -> Any:
         module, told = cls.from_pretrained(
             folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
         )
-        if not part.partial:
+        if not part.part.partial:
             _refuse_missing(part, name, sorted(told["missing_keys"]))
-    if part.casting:
+    if part.part.casting:
         _cast_by_layer(module, part, dtype)
     if device != "cpu" and not _stays(part):
         module = module.to(device)
     return module.requires_grad_(False)
 
 
-def _refuse_missing(part: Part, name: str, missing: list[str]) -> None:
+def _refuse_missing(part: ResolvedPart, name: str, missing: list[str]) -> None:
     """Raises CheckpointError for weights that lack a tensor: the module would be random there."""
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -139,7 +143,7 @@ def _refuse_missing(part: Part, name: str, missing: list[str]) -> None:
         raise CheckpointError(problem)
 
 
-def _built(cls: Any, part: Part, folder: Path, dtype: str) -> Any:
+def _built(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
     """What diffusers' `from_pretrained` loads, in two thirds of its time; None if it is to load it.
 
     That is where weights and modules do not match name by name, for it renames those of older
@@ -147,7 +151,7 @@ def _built(cls: Any, part: Part, folder: Path, dtype: str) -> Any:
     """
     import diffusers
 
-    weights = checkpoint_files.files(part)
+    weights = part.files
     if len(weights) != 1 or not issubclass(cls, diffusers.ModelMixin) or cls._keep_in_fp32_modules:
         return None
     from accelerate import init_empty_weights
@@ -171,16 +175,16 @@ def _built(cls: Any, part: Part, folder: Path, dtype: str) -> Any:
     return module.eval()
 
 
-def refuse_device(part: Part, device: str) -> None:
+def refuse_device(part: ResolvedPart, device: str) -> None:
     """Raises CheckpointError where a device cannot hold a part as its checkpoint asks."""
     if _stays(part) and device.partition(":")[0] != "cuda":
         found = f"quantization {part.quantization} on {device}"
         wanted = "cuda, the one device that bitsandbytes quantizes on, without offload"
         fix = "leave the quantization out, or take int8wo or float8wo of torchao"
-        raise CheckpointError(Problem(part.checkpoint.source, found, wanted, fix))
+        raise CheckpointError(Problem(part.part.checkpoint.source, found, wanted, fix))
 
 
-def _stays(part: Part) -> bool:
+def _stays(part: ResolvedPart) -> bool:
     """Whether a part is loaded onto its device and cannot be moved."""
     return part.quantization is not None and QUANTIZATIONS[part.quantization] == "bitsandbytes"
 
@@ -202,15 +206,16 @@ def _quantization(name: str, dtype: str) -> Any:
     return diffusers.TorchAoConfig(getattr(quantization, kinds[name])())
 
 
-def _cast_by_layer(module: Any, part: Part, dtype: str) -> None:
+def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:
     import torch
 
     module.enable_layerwise_casting(
-        storage_dtype=getattr(torch, str(part.casting)), compute_dtype=devices.torch_dtype(dtype)
+        storage_dtype=getattr(torch, str(part.part.casting)),
+        compute_dtype=devices.torch_dtype(dtype),
     )
 
 
-def _class(part: Part, library: str, name: str) -> Any:
+def _class(part: ResolvedPart, library: str, name: str) -> Any:
     found = getattr(import_module(library), name, None)
     if found is None:
         raise CheckpointError(
@@ -227,11 +232,11 @@ def _load_tokenizer(cls: Any, folder: Path, max_tokens: int | None) -> Any:
     return tokenizer
 
 
-def _load_processor(part: Part, folder: Path) -> Any:
+def _load_processor(part: ResolvedPart, folder: Path) -> Any:
     """An image processor that works without torchvision, also under its class's old name."""
     import transformers
 
-    own = checkpoint_files.config(part.checkpoint, part.folder, "preprocessor_config.json") or {}
+    own = part.owner.config(part.part.folder, "preprocessor_config.json") or {}
     named = str(own.get("image_processor_type") or own.get("feature_extractor_type") or "")
     stem = (
         named.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
@@ -247,7 +252,7 @@ def _only_errors(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Keeps the libraries' loading bars and advice to script authors off the terminal.
 
     By a filter on their handlers: changing a level costs half a millisecond, each way.

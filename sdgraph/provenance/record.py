@@ -16,9 +16,9 @@ from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of, source_files
 from sdgraph.language import resolved
 from sdgraph.media import embedded
-from sdgraph.memoize import one_look
-from sdgraph.models import Part, configs, content, contents
-from sdgraph.values import Lora
+from sdgraph.memoize import memoized_scope
+from sdgraph.models import file_sha256, resolve, resolve_part
+from sdgraph.values import Lora, Part
 
 PACKAGES = (
     "sdgraph",
@@ -123,7 +123,7 @@ def hashes(graph: Graph) -> dict[Path, str]:
     for node in graph.nodes:
         for _, path in source_files(node):
             try:
-                found[path] = content(path)
+                found[path] = file_sha256(path)
             except OSError:
                 continue
     return found
@@ -132,7 +132,7 @@ def hashes(graph: Graph) -> dict[Path, str]:
 def _checkpoints(graph: Graph, known: Mapping[Part, Files]) -> Iterator[dict[str, Any]]:
     """What a graph's nodes take weights from, each with the files that were used of it."""
     made: dict[Any, dict[str, Any]] = {}
-    with one_look():
+    with memoized_scope():
         for node in graph.nodes:
             for checkpoint, files in _weights(node, known):
                 told = checkpoint.as_data()
@@ -141,7 +141,7 @@ def _checkpoints(graph: Graph, known: Mapping[Part, Files]) -> Iterator[dict[str
                 )
                 if isinstance(checkpoint, Lora):
                     entry["adapter"] = True
-                root = configs(checkpoint)
+                root = resolve(checkpoint).root
                 if root is not None and root.parent.name == "snapshots":
                     entry["commit"] = root.name  # as a hub's cache names the folder
                 entry.setdefault("files", {}).update(files)
@@ -154,8 +154,8 @@ def _weights(node: Node[Any], known: Mapping[Part, Files]) -> Iterator[tuple[Any
         return
     try:
         for part in parts_of(node).values():
-            files = known.get(part) or contents(part)
-            root = configs(part.checkpoint) or Path()
+            files = known.get(part) or resolve_part(part).hashed_files
+            root = resolve(part.checkpoint).root or Path()
             yield part.checkpoint, {path.relative_to(root).as_posix(): sha for path, sha in files}
     except (CheckpointError, OSError):
         return  # gone since it was loaded

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sdgraph.errors import SdgraphError
 from sdgraph.graph import Graph, source_files
-from sdgraph.models import configs, content
+from sdgraph.models import file_sha256, resolve
 from sdgraph.values import Checkpoint, Lora
 
 from .record import Record, versions
@@ -51,7 +51,7 @@ def _checkpoint(told: Mapping[str, Any]) -> State:
     kind = Lora if told.get("adapter") else Checkpoint
     files = told.get("files") or {}
     try:
-        root = configs(kind.parse({k: v for k, v in told.items() if k in kind.FIELDS}))
+        root = resolve(kind.parse({k: v for k, v in told.items() if k in kind.FIELDS})).root
     except (SdgraphError, TypeError, OSError):
         return "not here"
     if root is None or not isinstance(files, Mapping):
@@ -66,6 +66,6 @@ def _state(path: Path, digest: str) -> State:
     try:
         if not path.is_file():  # a stranger's record could name a device, which has no end
             return "not here"
-        return "unchanged" if content(path) == digest else "changed"
+        return "unchanged" if file_sha256(path) == digest else "changed"
     except (OSError, ValueError):
         return "not here"

@@ -7,8 +7,8 @@ from hashlib import blake2b
 from typing import Any
 
 from sdgraph.graph import Graph, Node, Stage, parts_of
-from sdgraph.models import Part, fingerprints, libraries
-from sdgraph.values import Checkpoint, content_of
+from sdgraph.models import libraries, resolve, resolve_part
+from sdgraph.values import Checkpoint, Part, content_of
 
 from .store import result_key
 
@@ -22,12 +22,12 @@ def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
     if "models" in known.services:
         parts = parts_of(node)
         used = dict.fromkeys(part.checkpoint for part in parts.values())
-        told = ",".join(fingerprints.settings(checkpoint) for checkpoint in used)
-        return f"{_computing(parts, device, dtype)};{told}"
+        settings = ",".join(resolve(checkpoint).settings_fingerprint for checkpoint in used)
+        return f"{_computing(parts, device, dtype)};{settings}"
     if not known.weights:
         return ""
-    read = ",".join(map(fingerprints.whole, _checkpoints_in(node)))
-    return f"{read};{libraries.versions(libraries.MODELS)}"
+    read = [resolve(checkpoint).content_fingerprint for checkpoint in _checkpoints_in(node)]
+    return f"{','.join(read)};{libraries.versions(libraries.MODELS)}"
 
 
 def lineages(graph: Graph, around: Mapping[Node[Any], str]) -> dict[Node[Any], bytes]:
@@ -69,7 +69,7 @@ def stage_key(node: Node[Any], stage: Stage, device: str, dtype: str | None) -> 
 
 def _computing(parts: Mapping[str, Part], device: str, dtype: str | None) -> str:
     components = ",".join(
-        f"{name}={fingerprints.identity(parts[name])}:{parts[name].checkpoint.dtype}"
+        f"{name}={resolve_part(parts[name]).fingerprint}:{parts[name].checkpoint.dtype}"
         for name in sorted(parts)
     )
     return f"{components};{device};{dtype};{libraries.versions(libraries.MODELS)}"

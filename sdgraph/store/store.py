@@ -13,8 +13,7 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError
 from sdgraph.graph import Node, source_files
-from sdgraph.models import content as file_content
-from sdgraph.models import every_file, libraries
+from sdgraph.models import file_sha256, libraries, resolve
 from sdgraph.values import Checkpoint, content_of, size_of
 
 from .disk import DEFAULT_BYTES as DEFAULT_DISK_BYTES
@@ -39,7 +38,7 @@ def result_key(node: Node[Any], inputs: Iterable[str], surroundings: str = "") -
     if surroundings:
         digest.update(f"|{surroundings}".encode())
     for _, path in source_files(node):
-        digest.update(f"|{file_content(path)}".encode())
+        digest.update(f"|{file_sha256(path)}".encode())
     digest.update(_pixel_libraries())
     return digest.digest()
 
@@ -171,9 +170,9 @@ def _files_of(value: Any) -> dict[str, str]:
     """The files that a value names and does not hold, each with its sha256."""
     try:
         if isinstance(value, Checkpoint):
-            return {str(path): digest for path, digest in every_file(value)}
+            return {str(path): digest for path, digest in resolve(value).hashed_files}
         if isinstance(value, Path) and value.is_file():
-            return {str(value): file_content(value)}
+            return {str(value): file_sha256(value)}
     except (OSError, CheckpointError):
         pass
     return {}
@@ -182,6 +181,6 @@ def _files_of(value: Any) -> dict[str, str]:
 def _still(path: str, digest: str) -> bool:
     """Whether a file has the content that it had."""
     try:
-        return file_content(Path(path)) == digest
+        return file_sha256(Path(path)) == digest
     except OSError:
         return False

@@ -12,7 +12,7 @@ from typing import Any
 from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
 from sdgraph.graph import Node, plain_name
 from sdgraph.language import Workflow, braces_kept, slug
-from sdgraph.memoize import one_look
+from sdgraph.memoize import memoized_scope
 
 from .sweep import Sweep, Variant, merged
 
@@ -36,7 +36,7 @@ def apart(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()
     if varied:
         sweep = merged(workflow.with_fields(varied), found, only)
     whole = replace(sweep.graph, nodes=tuple(sweep.needed))
-    with one_look():
+    with memoized_scope():
         problems = [*clashes(sweep), *(whole if not only else sweep.graph).check()]
     if problems:
         raise InvalidWorkflowError(in_file_order(problems))

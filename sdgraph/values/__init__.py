@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .arrays import ArrayValue
-from .checkpoint import QUANTIZATIONS, Checkpoint, Lora, Part
+from .checkpoint import DTYPE_BYTES, DTYPES, QUANTIZATIONS, Checkpoint, Lora, Part
 from .frames import Series, once_for_each
 from .kinds import (
     ControlMap,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .arrays import Pixels
 
 __all__ = [
+    "DTYPES",
+    "DTYPE_BYTES",
     "QUANTIZATIONS",
     "ArrayValue",
     "Checkpoint",

@@ -14,7 +14,11 @@ from sdgraph.errors import did_you_mean
 
 from .value import Value, digest, refuse_value
 
-_DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = ("float32", "float16", "bfloat16")
+"""The dtypes that a model can be computed in."""
+
+DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "nf4": 0.5, "fp4": 0.5}
+"""What a number takes in memory; 1 byte in every dtype not named: int8, float8 and their like."""
 
 QUANTIZATIONS: dict[str, str] = {
     "int8": "bitsandbytes",
@@ -69,7 +73,7 @@ class Checkpoint(Value):
         if subfolder is not None and not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", subfolder)):
             wanted = "a folder in the source, such as 'models/image_encoder', or nothing"
             refuse_value("Checkpoint.subfolder", repr(subfolder), wanted)
-        for name, known in (("dtype", _DTYPES), ("quantization", tuple(QUANTIZATIONS))):
+        for name, known in (("dtype", DTYPES), ("quantization", tuple(QUANTIZATIONS))):
             word = words[name]
             if word is not None and word not in known:
                 wanted, fix = f"one of {', '.join(known)}", did_you_mean(word, known)

@@ -13,7 +13,7 @@ from functools import partial
 from statistics import mean
 
 from sdgraph import Graph, Session
-from sdgraph.memoize import one_look
+from sdgraph.memoize import memoized_scope
 from sdgraph.memory import Budgets
 from sdgraph.memory.eviction import farthest_next_use, least_recently_used, smallest_first
 from sdgraph.memory.ordering import authored, best_plan, breadth_first, depth_first, lexicographic
@@ -188,7 +188,7 @@ def whole() -> Iterator[str]:
 
 
 def _checked(graph: Graph) -> None:
-    with one_look():
+    with memoized_scope():
         assert not graph.check()
 
 

@@ -13,8 +13,8 @@ from sdgraph.errors import InvalidValueError
 from sdgraph.execution import Session
 from sdgraph.graph import Graph
 from sdgraph.memory import Budgets
-from sdgraph.models import ModelCache, Part
-from sdgraph.values import Checkpoint
+from sdgraph.models import ModelCache
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 

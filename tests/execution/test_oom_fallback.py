@@ -14,10 +14,10 @@ from sdgraph.errors import NodeFailedError, OutOfMemoryError, out_of_memory
 from sdgraph.execution import Session
 from sdgraph.execution.oom_fallback import rungs
 from sdgraph.graph import Graph, In, Node
-from sdgraph.models import ModelCache, Models, Part, devices
+from sdgraph.models import ModelCache, Models, ResolvedPart, devices
 from sdgraph.nodes import Text2Image
 from sdgraph.store import Store
-from sdgraph.values import Checkpoint
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 tries: list[tuple[str, str]] = []
@@ -123,7 +123,7 @@ class Small(fake_checkpoints.Loader):
     capacity: int = 0
     held: list[Any] = field(default_factory=list)
 
-    def __call__(self, part: Part, dtype: str, device: str) -> fake_checkpoints.Module:
+    def __call__(self, part: ResolvedPart, dtype: str, device: str) -> fake_checkpoints.Module:
         import gc
         import weakref
 

@@ -16,9 +16,9 @@ from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.execution import Plan, Session
 from sdgraph.graph import Graph, Node
 from sdgraph.memory import Action, Budgets
-from sdgraph.models import ModelCache, Part, devices
+from sdgraph.models import ModelCache, devices
 from sdgraph.store import Store
-from sdgraph.values import Checkpoint
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 SIZES = (5, 9, 14, 22)

@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sdgraph.errors import CheckpointError
 from sdgraph.memory import Budgets
-from sdgraph.models import ModelCache, Part, devices
+from sdgraph.models import ModelCache, ResolvedPart, devices, resolve_part
 from sdgraph.models import loader as loading
-from sdgraph.values import Checkpoint
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints
 
 SIZES = {"a": 10, "b": 20, "c": 30, "d": 40, "e": 70}
@@ -236,7 +236,7 @@ def test_two_caches_never_load_at_once(model: Path, tmp_path: Path) -> None:
     loader = fake_checkpoints.Loader()  # refuses a second load while one is under way
     inside, others = threading.Event(), threading.Event()
 
-    def slow(part: Part, dtype: str, device: str) -> fake_checkpoints.Module:
+    def slow(part: ResolvedPart, dtype: str, device: str) -> fake_checkpoints.Module:
         inside.set()
         others.wait(0.2)
         return loader(part, dtype, device)
@@ -292,21 +292,21 @@ def test_only_what_is_held_elsewhere_when_it_goes_costs_a_collection(
 def test_no_garbage_is_looked_for_while_a_component_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     collecting = []
 
-    def load(part: Part, dtype: str, device: str) -> None:
+    def load(part: ResolvedPart, dtype: str, device: str) -> None:
         collecting.append(gc.isenabled())
         if dtype == "torn":
             raise OSError
 
     monkeypatch.setattr(loading, "load_part", load)
     part = Part(Checkpoint("tiny/text-to-image"), "unet")
-    loading.load_quietly(part, "float32", "cpu")
+    loading.load_quietly(resolve_part(part), "float32", "cpu")
     assert gc.isenabled()
     with pytest.raises(OSError):
-        loading.load_quietly(part, "torn", "cpu")
+        loading.load_quietly(resolve_part(part), "torn", "cpu")
     assert gc.isenabled()
     gc.disable()
     try:
-        loading.load_quietly(part, "float32", "cpu")
+        loading.load_quietly(resolve_part(part), "float32", "cpu")
         assert not gc.isenabled()
     finally:
         gc.enable()
@@ -316,6 +316,6 @@ def test_no_garbage_is_looked_for_while_a_component_loads(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("folder", ["unet", "text_encoder"])
 def test_a_loaded_component_is_frozen_and_in_evaluation_mode(folder: str) -> None:
     part = Part(Checkpoint("tiny/text-to-image"), folder)
-    module = loading.load_quietly(part, "float32", "cpu")
+    module = loading.load_quietly(resolve_part(part), "float32", "cpu")
     assert not any(each.training for each in module.modules())
     assert not any(each.requires_grad for each in module.parameters())

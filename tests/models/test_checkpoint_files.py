@@ -11,8 +11,13 @@ import pytest
 from huggingface_hub import constants
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models import Part, checkpoint_files, fingerprints, shipped
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.models import (
+    fetch_checkpoint,
+    resolve,
+    resolve_part,
+    shipped,
+)
+from sdgraph.values import Checkpoint, Lora, Part
 from tests.support import fake_checkpoints
 
 
@@ -42,52 +47,52 @@ def unet(source: object, **more: Any) -> Part:
 
 def test_a_local_folder_is_found_with_its_components(model: Path) -> None:
     checkpoint = Checkpoint(str(model))
-    assert checkpoint_files.configs(checkpoint) == model == checkpoint_files.weights(checkpoint)
-    assert checkpoint_files.components(checkpoint) == ("unet", "vae")
-    assert checkpoint_files.class_of(unet(model)) == ("diffusers", "UNet2DConditionModel")
-    assert checkpoint_files.size(unet(model)) == 100 and not checkpoint_files.must_fetch(checkpoint)
+    assert resolve(checkpoint).root == model == fetch_checkpoint(checkpoint)
+    assert resolve(checkpoint).components == ("unet", "vae")
+    assert resolve_part(unet(model)).library_and_class == ("diffusers", "UNet2DConditionModel")
+    assert resolve_part(unet(model)).file_bytes == 100 and not resolve(checkpoint).must_fetch
 
 
 def test_the_hub_cache_is_found_by_name_and_revision(hub: Path, model: Path) -> None:
     snapshot = fake_checkpoints.in_hub_cache(hub, "org/name", model)
     for revision in (None, "main", "a" * 40):
         checkpoint = Checkpoint("org/name", revision=revision)
-        assert checkpoint_files.configs(checkpoint) == snapshot
-        assert not checkpoint_files.must_fetch(checkpoint)
-        assert checkpoint_files.weights(checkpoint) == snapshot
-    assert checkpoint_files.size(unet("org/name")) == 100
+        assert resolve(checkpoint).root == snapshot
+        assert not resolve(checkpoint).must_fetch
+        assert fetch_checkpoint(checkpoint) == snapshot
+    assert resolve_part(unet("org/name")).file_bytes == 100
 
 
 def test_an_identity_is_the_same_in_a_folder_and_in_the_hub_cache(hub: Path, model: Path) -> None:
     fake_checkpoints.in_hub_cache(hub, "org/name", model)
-    assert fingerprints.identity(unet(model)) == fingerprints.identity(unet("org/name"))
+    assert resolve_part(unet(model)).fingerprint == resolve_part(unet("org/name")).fingerprint
 
 
 def test_a_hub_cache_tells_an_identity_without_reading_the_weights(hub: Path, model: Path) -> None:
     snapshot = fake_checkpoints.in_hub_cache(hub, "org/name", model)
-    before = fingerprints.identity(unet("org/name"))
+    before = resolve_part(unet("org/name")).fingerprint
     (snapshot / "unet" / fake_checkpoints.WEIGHTS).resolve().write_bytes(
         b"other bytes under the old name"
     )
-    assert fingerprints.identity(unet("org/name")) == before
+    assert resolve_part(unet("org/name")).fingerprint == before
 
 
 def test_an_identity_hangs_on_weights_config_and_class(model: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
-    known = fingerprints.identity(unet(model))
-    assert fingerprints.identity(unet(copy)) == known
+    known = resolve_part(unet(model)).fingerprint
+    assert resolve_part(unet(copy)).fingerprint == known
     (copy / "unet" / fake_checkpoints.WEIGHTS).write_bytes(b"x" * 100)  # as long as before
-    assert fingerprints.identity(unet(copy)) != known
+    assert resolve_part(unet(copy)).fingerprint != known
     shutil.copy(model / "unet" / fake_checkpoints.WEIGHTS, copy / "unet" / fake_checkpoints.WEIGHTS)
-    assert fingerprints.identity(unet(copy)) == known
+    assert resolve_part(unet(copy)).fingerprint == known
     edit(copy / "unet/config.json", in_channels=9)
-    assert fingerprints.identity(unet(copy)) != known
+    assert resolve_part(unet(copy)).fingerprint != known
     edit(copy / "unet/config.json", in_channels=9, _diffusers_version="0.1")
-    nine = fingerprints.identity(unet(copy))
+    nine = resolve_part(unet(copy)).fingerprint
     edit(copy / "unet/config.json", _diffusers_version="0.2", _name_or_path="/elsewhere")
-    assert fingerprints.identity(unet(copy)) == nine
+    assert resolve_part(unet(copy)).fingerprint == nine
     edit(copy / "model_index.json", unet=["diffusers", "UNet3DConditionModel"])
-    assert fingerprints.identity(unet(copy)) != nine
+    assert resolve_part(unet(copy)).fingerprint != nine
 
 
 def test_names_of_files_and_the_dtype_to_load_in_are_no_part_of_an_identity(
@@ -95,42 +100,48 @@ def test_names_of_files_and_the_dtype_to_load_in_are_no_part_of_an_identity(
 ) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
     (copy / "unet" / fake_checkpoints.WEIGHTS).rename(copy / "unet" / "model.safetensors")
-    assert fingerprints.identity(unet(copy)) == fingerprints.identity(unet(model))
-    assert fingerprints.identity(unet(model, dtype="float16")) == fingerprints.identity(unet(model))
+    assert resolve_part(unet(copy)).fingerprint == resolve_part(unet(model)).fingerprint
+    assert (
+        resolve_part(unet(model, dtype="float16")).fingerprint
+        == resolve_part(unet(model)).fingerprint
+    )
 
 
 def test_a_variant_picks_its_files(model: Path) -> None:
     (model / "unet/diffusion_pytorch_model.fp16.safetensors").write_bytes(b"half")
     (model / "unet/diffusion_pytorch_model.fp16-00002-of-00002.safetensors").write_bytes(b"2")
     (model / "unet/diffusion_pytorch_model.fp16x.safetensors").write_bytes(b"no")
-    assert [path.name for path in checkpoint_files.files(unet(model))] == [fake_checkpoints.WEIGHTS]
-    chosen = checkpoint_files.files(unet(model, variant="fp16"))
+    assert [path.name for path in resolve_part(unet(model)).files] == [fake_checkpoints.WEIGHTS]
+    chosen = resolve_part(unet(model, variant="fp16")).files
     assert [path.name.split(".")[1] for path in chosen] == ["fp16-00002-of-00002", "fp16"]
-    assert fingerprints.identity(unet(model, variant="fp16")) != fingerprints.identity(unet(model))
+    assert (
+        resolve_part(unet(model, variant="fp16")).fingerprint
+        != resolve_part(unet(model)).fingerprint
+    )
     with pytest.raises(CheckpointError, match="wanted bf16; remove the variant"):
-        checkpoint_files.files(unet(model, variant="bf16"))
+        _ = resolve_part(unet(model, variant="bf16")).files
 
 
 def test_weights_in_a_variant_alone_say_to_set_it(model: Path) -> None:
     (model / "unet" / fake_checkpoints.WEIGHTS).rename(model / "unet/model.fp16.safetensors")
     with pytest.raises(CheckpointError, match=r"only model\.fp16.*set the checkpoint's variant"):
-        checkpoint_files.check(unet(model))
+        resolve_part(unet(model)).check()
 
 
 def test_a_cached_checkpoint_without_the_variant_must_be_fetched(hub: Path, model: Path) -> None:
     fake_checkpoints.in_hub_cache(hub, "org/name", model)
-    assert checkpoint_files.must_fetch(Checkpoint("org/name", variant="fp16"))
-    checkpoint_files.check(unet("org/name", variant="fp16"))  # it may come from the hub
+    assert resolve(Checkpoint("org/name", variant="fp16")).must_fetch
+    resolve_part(unet("org/name", variant="fp16")).check()  # it may come from the hub
     with pytest.raises(CheckpointError, match="org/name"):
-        checkpoint_files.weights(Checkpoint("org/name", variant="fp16"))
+        fetch_checkpoint(Checkpoint("org/name", variant="fp16"))
 
 
 def test_a_half_fetched_checkpoint_must_be_fetched(hub: Path, model: Path) -> None:
     snapshot = fake_checkpoints.in_hub_cache(hub, "org/name", model)
     (snapshot / "vae" / fake_checkpoints.WEIGHTS).unlink()
-    assert checkpoint_files.must_fetch(Checkpoint("org/name"))
+    assert resolve(Checkpoint("org/name")).must_fetch
     shutil.rmtree(snapshot / "vae")
-    assert checkpoint_files.must_fetch(Checkpoint("org/name"))
+    assert resolve(Checkpoint("org/name")).must_fetch
 
 
 @pytest.mark.parametrize("suffix", ["bin", "ckpt", "pt", "pth"])
@@ -139,12 +150,12 @@ def test_pickles_are_refused(model: Path, suffix: str) -> None:
         model / f"unet/diffusion_pytorch_model.{suffix}"
     )
     with pytest.raises(CheckpointError, match="pickles, which can run code"):
-        checkpoint_files.check(unet(model))
+        resolve_part(unet(model)).check()
 
 
 def test_pickles_beside_safetensors_are_passed_over(model: Path) -> None:
     (model / "unet/diffusion_pytorch_model.bin").write_bytes(b"evil")
-    assert [path.suffix for path in checkpoint_files.files(unet(model))] == [".safetensors"]
+    assert [path.suffix for path in resolve_part(unet(model)).files] == [".safetensors"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +173,7 @@ def test_pickles_beside_safetensors_are_passed_over(model: Path) -> None:
 def test_classes_of_other_libraries_are_refused(model: Path, entry: list[Any]) -> None:
     edit(model / "model_index.json", unet=entry)
     with pytest.raises(CheckpointError, match="custom code from checkpoints is never run"):
-        checkpoint_files.check(unet(model))
+        resolve_part(unet(model)).check()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +190,7 @@ def test_classes_of_other_libraries_are_refused(model: Path, entry: list[Any]) -
 def test_a_single_model_must_name_a_class(tmp_path: Path, config: dict[str, Any]) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="its class is"):
-        checkpoint_files.class_of(Part(Checkpoint(str(tmp_path))))
+        _ = resolve_part(Part(Checkpoint(str(tmp_path)))).library_and_class
 
 
 def test_a_single_model_is_a_checkpoint_too(tmp_path: Path) -> None:
@@ -187,10 +198,10 @@ def test_a_single_model_is_a_checkpoint_too(tmp_path: Path) -> None:
     weights = fake_checkpoints.safetensors(b"abc")
     (tmp_path / "model.safetensors").write_bytes(weights)
     part = Part(Checkpoint(str(tmp_path)))
-    assert checkpoint_files.class_of(part) == ("transformers", "DPTForDepthEstimation")
-    assert checkpoint_files.components(part.checkpoint) == ()
-    assert checkpoint_files.size(part) == len(weights)
-    checkpoint_files.check(part)
+    assert resolve_part(part).library_and_class == ("transformers", "DPTForDepthEstimation")
+    assert resolve(part.checkpoint).components == ()
+    assert resolve_part(part).file_bytes == len(weights)
+    resolve_part(part).check()
 
 
 @pytest.mark.parametrize(
@@ -206,55 +217,55 @@ def test_a_single_model_is_a_checkpoint_too(tmp_path: Path) -> None:
 def test_damaged_json_is_told(model: Path, text: bytes, told: str) -> None:
     (model / "model_index.json").write_bytes(text)
     with pytest.raises(CheckpointError, match=told):
-        checkpoint_files.components(Checkpoint(str(model)))
+        _ = resolve(Checkpoint(str(model))).components
 
 
 @pytest.mark.parametrize("source", ["./none", "/none/at/all", "~/none", "a/b/c", "~nobody/x"])
 def test_a_missing_folder_is_told(source: str) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
-        checkpoint_files.configs(Checkpoint(source))
+        _ = resolve(Checkpoint(source)).root
 
 
 @pytest.mark.parametrize("source", ["two words", "a//b", "org/na me", "-x/y", "a..b/c", "é/x"])
 def test_a_source_that_no_hub_could_know_is_told(source: str) -> None:
     with pytest.raises(CheckpointError):
-        checkpoint_files.configs(Checkpoint(source))
+        _ = resolve(Checkpoint(source)).root
 
 
 def test_an_unknown_shipped_name_suggests_the_nearest() -> None:
     with pytest.raises(CheckpointError, match="did you mean 'tiny/inpaint'"):
-        checkpoint_files.configs(Checkpoint("tiny/inpant"))
+        _ = resolve(Checkpoint("tiny/inpant")).root
 
 
 def test_offline_a_checkpoint_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
-        checkpoint_files.configs(Checkpoint("org/none"))
+        _ = resolve(Checkpoint("org/none")).root
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert checkpoint_files.configs(Checkpoint("org/none")) is None
-    assert checkpoint_files.must_fetch(Checkpoint("org/none"))
-    assert fingerprints.identity(unet("org/none")) != fingerprints.identity(unet("org/other"))
+    assert resolve(Checkpoint("org/none")).root is None
+    assert resolve(Checkpoint("org/none")).must_fetch
+    assert resolve_part(unet("org/none")).fingerprint != resolve_part(unet("org/other")).fingerprint
     with pytest.raises(CheckpointError, match="cannot be fetched from the hub"):
-        checkpoint_files.weights(Checkpoint("org/none"))
+        fetch_checkpoint(Checkpoint("org/none"))
 
 
 def test_an_incomplete_local_folder_is_told_and_never_fetched(model: Path) -> None:
     shutil.rmtree(model / "unet")
-    assert not checkpoint_files.must_fetch(Checkpoint(str(model)))
+    assert not resolve(Checkpoint(str(model))).must_fetch
     with pytest.raises(CheckpointError, match="no folder"):
-        checkpoint_files.check(unet(model))
+        resolve_part(unet(model)).check()
     with pytest.raises(CheckpointError, match="no safetensors for unet"):
-        checkpoint_files.weights(Checkpoint(str(model)))
+        fetch_checkpoint(Checkpoint(str(model)))
 
 
 def test_a_component_without_weights_is_told(model: Path) -> None:
     (model / "unet" / fake_checkpoints.WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match="no weights"):
-        checkpoint_files.check(unet(model))
+        resolve_part(unet(model)).check()
 
 
 def test_a_part_that_the_index_does_not_name_is_told(model: Path) -> None:
     with pytest.raises(CheckpointError, match="has no part 'vea'"):
-        checkpoint_files.class_of(Part(Checkpoint(str(model)), "vea"))
+        _ = resolve_part(Part(Checkpoint(str(model)), "vea")).library_and_class
 
 
 def test_a_shipped_checkpoint_without_its_weights_is_told_and_never_fetched(
@@ -265,19 +276,19 @@ def test_a_shipped_checkpoint_without_its_weights_is_told_and_never_fetched(
     )
     monkeypatch.setattr(shipped, "_SHIPPED", tmp_path)
     monkeypatch.setattr(shipped, "names", lambda: ("tiny/inpaint",))
-    checkpoint_files.check(unet("tiny/inpaint"))
+    resolve_part(unet("tiny/inpaint")).check()
     (folder / "unet" / fake_checkpoints.WEIGHTS).unlink()
     with pytest.raises(CheckpointError) as caught:
-        checkpoint_files.check(unet("tiny/inpaint"))
+        resolve_part(unet("tiny/inpaint")).check()
     assert str(caught.value).splitlines() == [
         "tiny/inpaint/unet",
         "  found:  no weights",
         f"  wanted: safetensors in {folder / 'unet'}",
         "  fix:    fetch, copy or install the checkpoint again",
     ]
-    assert not checkpoint_files.must_fetch(Checkpoint("tiny/inpaint"))
+    assert not resolve(Checkpoint("tiny/inpaint")).must_fetch
     with pytest.raises(CheckpointError, match="no safetensors for unet"):
-        checkpoint_files.weights(Checkpoint("tiny/inpaint"))
+        fetch_checkpoint(Checkpoint("tiny/inpaint"))
 
 
 def adapter(path: Path, content: bytes = b"\0" * 8) -> Path:
@@ -293,10 +304,14 @@ def test_an_adapter_is_known_by_its_content_alone(tmp_path: Path) -> None:
     one = Part(Lora(adapter(tmp_path / "a" / "pytorch_lora_weights.safetensors").parent))
     copy = Part(Lora(adapter(tmp_path / "b.safetensors")))
     other = Part(Lora(adapter(tmp_path / "c.safetensors", b"\1" * 8)))
-    assert fingerprints.identity(one) == fingerprints.identity(copy) != fingerprints.identity(other)
-    assert not checkpoint_files.must_fetch(one.checkpoint) and checkpoint_files.size(one) == 0
-    assert checkpoint_files.files(copy) == (tmp_path / "b.safetensors",)
-    checkpoint_files.check(one)
+    assert (
+        resolve_part(one).fingerprint
+        == resolve_part(copy).fingerprint
+        != resolve_part(other).fingerprint
+    )
+    assert not resolve(one.checkpoint).must_fetch and resolve_part(one).file_bytes == 0
+    assert resolve_part(copy).files == (tmp_path / "b.safetensors",)
+    resolve_part(one).check()
 
 
 def test_an_adapter_in_the_hub_cache_is_known_by_its_name(hub: Path, tmp_path: Path) -> None:
@@ -304,18 +319,20 @@ def test_an_adapter_in_the_hub_cache_is_known_by_its_name(hub: Path, tmp_path: P
     adapter(tmp_path / "style" / name)
     snapshot = fake_checkpoints.in_hub_cache(hub, "org/style", tmp_path / "style")
     found = Part(Lora("org/style"))
-    assert checkpoint_files.files(found) == (snapshot / name,)
-    assert fingerprints.identity(found) == fingerprints.identity(Part(Lora(tmp_path / "style")))
+    assert resolve_part(found).files == (snapshot / name,)
+    assert (
+        resolve_part(found).fingerprint == resolve_part(Part(Lora(tmp_path / "style"))).fingerprint
+    )
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
-        checkpoint_files.must_fetch(Lora("org/style", file="other.safetensors"))
+        _ = resolve(Lora("org/style", file="other.safetensors")).must_fetch
 
 
 def test_an_adapter_of_the_hub_is_fetched_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert checkpoint_files.must_fetch(Lora("org/none"))
-    assert fingerprints.identity(Part(Lora("org/none")))
+    assert resolve(Lora("org/none")).must_fetch
+    assert resolve_part(Part(Lora("org/none"))).fingerprint
     with pytest.raises(CheckpointError, match="org/none") as caught:
-        checkpoint_files.weights(Lora("org/none"))
+        fetch_checkpoint(Lora("org/none"))
     assert caught.value.problem and "cannot be fetched from the hub" in caught.value.problem.found
 
 
@@ -324,4 +341,4 @@ def test_an_adapter_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
     path = adapter(tmp_path / "a.safetensors")
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(CheckpointError, match=r"a\.safetensors"):
-        checkpoint_files.check(Part(Lora(path)))
+        resolve_part(Part(Lora(path))).check()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models import file_hashes, shipped
+from sdgraph.models import safetensors_files, shipped
 
 WIDTHS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
@@ -60,9 +60,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def look(desk: Path, data: bytes) -> None:
     """Has the data looked at, however soon after others of the same length."""
-    file_hashes._refuse_broken.cache_clear()
+    safetensors_files._file_header.cache_clear()
     desk.write_bytes(data)
-    file_hashes.refuse_damaged(desk)
+    safetensors_files.refuse_damaged(desk)
 
 
 def the_library_reads(data: bytes) -> bool:
@@ -162,26 +162,26 @@ def test_a_whole_file_is_looked_at_once_while_it_stays(
     data = safetensors({"a": entry(0, 4)}, b"1234")
     path = tmp_path / "a"
     path.write_bytes(data)
-    looked: list[Path] = []
-    check = file_hashes._check
+    reads: list[int] = []
+    read = safetensors_files.read_header
 
-    def counted(path: Path, *more: Any) -> None:
-        looked.append(path)
-        check(path, *more)
+    def counted(file: int) -> safetensors_files.SafetensorsHeader:
+        reads.append(file)
+        return read(file)
 
-    monkeypatch.setattr(file_hashes, "_check", counted)
-    file_hashes.refuse_damaged(path)
-    file_hashes.refuse_damaged(path)
-    assert len(looked) == 1
+    monkeypatch.setattr(safetensors_files, "read_header", counted)
+    safetensors_files.refuse_damaged(path)
+    safetensors_files.refuse_damaged(path)
+    assert len(reads) == 1
     path.write_bytes(data[:-1])
     for _ in range(2):
         with pytest.raises(CheckpointError):
-            file_hashes.refuse_damaged(path)
-    assert len(looked) == 3, "what is refused is looked at each time"
+            safetensors_files.refuse_damaged(path)
+    assert len(reads) == 3, "what is refused is looked at each time"
 
 
 def test_the_shipped_weights_are_whole() -> None:
     found = list(shipped._SHIPPED.rglob("*.safetensors"))
     assert found
     for path in found:
-        file_hashes.refuse_damaged(path)
+        safetensors_files.refuse_damaged(path)

@@ -43,23 +43,23 @@ def test_a_damaged_database_is_begun_anew(
     place: Place, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     path = weights(tmp_path / "a")
-    file_hashes.content(path)
+    file_hashes.file_sha256(path)
     spoil(place.database)
     for _ in range(3):
         as_a_new_process()
-        assert file_hashes.content(path) == sha(path)
+        assert file_hashes.file_sha256(path) == sha(path)
     assert place.hashed < 4, "the third time it is remembered again"
     assert place.rows() == {str(path): sha(path)}
 
 
 def test_an_entry_that_is_no_hash_is_not_believed(place: Place, tmp_path: Path) -> None:
     path = weights(tmp_path / "a")
-    file_hashes.content(path)
+    file_hashes.file_sha256(path)
     for wrong in ("zz" * 32, "ab", b"\xff", 3):
         with sqlite3.connect(place.database) as opened:
             opened.execute("UPDATE files SET digest = ?", (wrong,))
         as_a_new_process()
-        assert file_hashes.content(path) == sha(path)
+        assert file_hashes.file_sha256(path) == sha(path)
 
 
 def test_a_newer_database_is_left_as_it_is(place: Place, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_newer_database_is_left_as_it_is(place: Place, tmp_path: Path) -> None
     before = place.database.read_bytes()
     path = weights(tmp_path / "a")
     for _ in range(2):
-        assert file_hashes.content(path) == sha(path)
+        assert file_hashes.file_sha256(path) == sha(path)
         as_a_new_process()
     assert place.database.read_bytes() == before
     assert place.hashed == 2
@@ -80,18 +80,18 @@ def test_a_locked_database_is_not_waited_for(
     place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = weights(tmp_path / "a")
-    file_hashes.content(path)
+    file_hashes.file_sha256(path)
     holder = sqlite3.connect(place.database, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     as_a_new_process()
     with caplog.at_level("DEBUG", logger="sdgraph.models.file_hash_cache"):
-        assert file_hashes.content(path) == sha(path)
+        assert file_hashes.file_sha256(path) == sha(path)
     holder.execute("ROLLBACK")
     holder.close()
     assert "locked" in caplog.text
     assert {record.levelname for record in caplog.records} == {"DEBUG"}
     as_a_new_process()
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
     assert place.hashed == 2
 
 
@@ -121,16 +121,16 @@ def test_a_home_that_may_only_be_read_still_serves(
 ) -> None:
     monkeypatch.setenv("SDGRAPH_HOME", str(open_folder / "home"))
     known, new = weights(open_folder / "known"), weights(open_folder / "new")
-    file_hashes.content(known)
+    file_hashes.file_sha256(known)
     file_hashes.refuse_changed(known, sha(known))
     (open_folder / "home").chmod(0o555)
     (open_folder / "home" / "digests.sqlite").chmod(0o444)
     as_a_new_process()
     unprivileged()
-    assert file_hashes.content(known) == sha(known)
+    assert file_hashes.file_sha256(known) == sha(known)
     assert place.hashed == 1
     for _ in range(2):
-        assert file_hashes.content(new) == sha(new)
+        assert file_hashes.file_sha256(new) == sha(new)
         as_a_new_process()
     assert place.hashed == 3, "what cannot be kept is hashed each time"
 
@@ -142,13 +142,13 @@ def test_a_home_that_cannot_be_does_no_harm(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SDGRAPH_HOME", str(tmp_path / home))
     path = weights(tmp_path / "a")
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
 
 
 def test_a_database_that_is_a_folder_does_no_harm(place: Place, tmp_path: Path) -> None:
     place.database.mkdir(parents=True)
     path = weights(tmp_path / "a")
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
 
 
 def test_without_a_home_folder_nothing_is_remembered(
@@ -156,7 +156,7 @@ def test_without_a_home_folder_nothing_is_remembered(
 ) -> None:
     monkeypatch.setenv("SDGRAPH_HOME", "~nobody-of-this-name/cache")
     path = weights(tmp_path / "a")
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
 
 
 # Several processes
@@ -164,7 +164,7 @@ def test_without_a_home_folder_nothing_is_remembered(
 
 def test_two_processes_may_write_at_once(place: Place, tmp_path: Path) -> None:
     paths = [weights(tmp_path / f"{i}") for i in range(20)]
-    code = "for path in sys.argv[1:]: print(file_hashes.content(Path(path)))"
+    code = "for path in sys.argv[1:]: print(file_hashes.file_sha256(Path(path)))"
     workers = [
         python(code, place.home, *map(str, order)) for order in (paths, list(reversed(paths)))
     ]
@@ -182,7 +182,7 @@ def test_two_processes_may_write_at_once(place: Place, tmp_path: Path) -> None:
 
 def test_a_killed_writer_leaves_what_was_there(place: Place, tmp_path: Path) -> None:
     path, other = weights(tmp_path / "a"), weights(tmp_path / "b")
-    file_hashes.content(path)
+    file_hashes.file_sha256(path)
     # So small a cache that the half-done transaction is in the file when the writer dies.
     code = (
         "import os, signal, sqlite3\n"
@@ -201,14 +201,14 @@ def test_a_killed_writer_leaves_what_was_there(place: Place, tmp_path: Path) -> 
     assert killed.returncode == -9
     assert place.database.stat().st_size > size, "the kill came too early to show anything"
     as_a_new_process()
-    assert file_hashes.content(path) == sha(path)
-    assert file_hashes.content(other) == sha(other)
+    assert file_hashes.file_sha256(path) == sha(path)
+    assert file_hashes.file_sha256(other) == sha(other)
     assert place.rows() == {str(path): sha(path), str(other): sha(other)}
 
 
 def test_sqlite_is_imported_late(tmp_path: Path) -> None:
     small = weights(tmp_path / "small", b"small")
-    code = "print(file_hashes.content(Path(sys.argv[1]))); import sdgraph.cli; "
+    code = "print(file_hashes.file_sha256(Path(sys.argv[1]))); import sdgraph.cli; "
     code += "print([name for name in ('sqlite3', 'torch') if name in sys.modules])"
     told, _ = python(code, tmp_path / "home", str(small)).communicate(timeout=60)
     assert told.split() == [sha(small), "[]"]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models import file_hash_cache, file_hashes
+from sdgraph.models import file_hash_cache, file_hashes, safetensors_files
 from tests.support.hashing import LARGE, Place, as_a_new_process, sha, weights
 
 # What is remembered
@@ -23,8 +23,8 @@ from tests.support.hashing import LARGE, Place, as_a_new_process, sha, weights
 def test_a_large_file_is_hashed_once_for_all_processes(place: Place, tmp_path: Path) -> None:
     path = weights(tmp_path / "a")
     for _ in range(2):
-        assert file_hashes.content(path) == sha(path)
-        assert file_hashes.content(path) == sha(path)
+        assert file_hashes.file_sha256(path) == sha(path)
+        assert file_hashes.file_sha256(path) == sha(path)
         as_a_new_process()
     assert place.hashed == 1
     assert place.rows() == {str(path): sha(path)}
@@ -32,7 +32,7 @@ def test_a_large_file_is_hashed_once_for_all_processes(place: Place, tmp_path: P
 
 def test_a_small_file_is_not_remembered_on_disk(place: Place, tmp_path: Path) -> None:
     path = weights(tmp_path / "a", b"0" * (LARGE - 1))
-    assert file_hashes.content(path) == file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == file_hashes.file_sha256(path) == sha(path)
     assert place.hashed == 1
     assert not place.home.exists()
 
@@ -40,16 +40,16 @@ def test_a_small_file_is_not_remembered_on_disk(place: Place, tmp_path: Path) ->
 def test_a_file_written_a_moment_ago_is_not_remembered(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_hash_cache, "SETTLING_NS", 2 * 10**9)
+    monkeypatch.setattr(file_hashes, "SETTLING_NS", 2 * 10**9)
     path = weights(tmp_path / "a")
     os.utime(path, (1, 1))  # an old mtime, as `cp -p` leaves, makes it no older
-    assert file_hashes.content(path) == sha(path)
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
     assert place.hashed == 2
     assert not place.home.exists()
     later = time.time_ns() + 3 * 10**9
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
     assert place.rows() == {str(path): sha(path)}
 
 
@@ -65,9 +65,9 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
         return done
 
     monkeypatch.setattr(hashlib, "file_digest", overtaken)
-    file_hashes.content(path)
+    file_hashes.file_sha256(path)
     monkeypatch.setattr(hashlib, "file_digest", hashing)
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
 
 
 @pytest.mark.parametrize("way", ["replaced", "overwritten"])
@@ -75,7 +75,7 @@ def test_a_change_of_the_same_size_and_mtime_is_seen(
     place: Place, tmp_path: Path, way: str
 ) -> None:
     path = weights(tmp_path / "a")
-    before, old = path.stat(), file_hashes.content(path)
+    before, old = path.stat(), file_hashes.file_sha256(path)
     other = weights(tmp_path / "b")
     if way == "replaced":
         other.replace(path)
@@ -87,14 +87,14 @@ def test_a_change_of_the_same_size_and_mtime_is_seen(
     assert (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert (now.st_ino == before.st_ino) == (way == "overwritten")
     for _ in range(2):
-        assert file_hashes.content(path) == sha(path) != old
+        assert file_hashes.file_sha256(path) == sha(path) != old
         as_a_new_process()
     assert place.rows() == {str(path): sha(path)}
 
 
 @pytest.mark.parametrize("field", ["size", "modified", "changed", "inode"])
 def test_each_part_of_a_stamp_counts(place: Place, tmp_path: Path, field: str) -> None:
-    stamp = file_hash_cache.Stamp.of(weights(tmp_path / "a"))._replace(inode=2**64 - 2)
+    stamp = file_hashes.FileStamp.of(weights(tmp_path / "a"))._replace(inode=2**64 - 2)
     file_hash_cache.keep(stamp, "0" * 64)
     assert file_hash_cache.recall(stamp) == "0" * 64
     other = stamp._replace(**{field: getattr(stamp, field) + 1})
@@ -104,7 +104,7 @@ def test_each_part_of_a_stamp_counts(place: Place, tmp_path: Path, field: str) -
 def test_a_link_is_the_file_it_names(place: Place, tmp_path: Path) -> None:
     path, link = weights(tmp_path / "a"), tmp_path / "link"
     link.symlink_to(path)
-    assert file_hashes.content(link) == file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(link) == file_hashes.file_sha256(path) == sha(path)
     assert place.hashed == 1
 
 
@@ -114,7 +114,7 @@ def test_nothing_is_read_of_a_hub_caches_blobs(place: Place, tmp_path: Path) -> 
     link = tmp_path / "snapshots" / "main" / "model.safetensors"
     link.parent.mkdir(parents=True)
     link.symlink_to(blob)
-    assert file_hashes.content(link) == named
+    assert file_hashes.file_sha256(link) == named
     file_hashes.refuse_changed(link, named)
     assert place.hashed == 0
     blob.unlink()
@@ -124,9 +124,9 @@ def test_nothing_is_read_of_a_hub_caches_blobs(place: Place, tmp_path: Path) -> 
 
 def test_a_path_that_is_no_text_is_remembered_too(place: Place, tmp_path: Path) -> None:
     path = weights(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")))
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
     as_a_new_process()
-    assert file_hashes.content(path) == sha(path)
+    assert file_hashes.file_sha256(path) == sha(path)
     assert place.hashed == 1
 
 
@@ -137,16 +137,16 @@ def test_what_was_hashed_longest_ago_is_forgotten_first(
     now = time.time_ns()
     for hour, name in enumerate("abcad"):
         monkeypatch.setattr(time, "time_ns", lambda hour=hour: now + hour)
-        file_hash_cache.keep(file_hash_cache.Stamp(f"/{name}", 1, 2, 3, 4), f"{hour}" * 64)
+        file_hash_cache.keep(file_hashes.FileStamp(f"/{name}", 1, 2, 3, 4), f"{hour}" * 64)
     assert place.rows() == {"/c": "2" * 64, "/a": "3" * 64, "/d": "4" * 64}
 
 
 def test_what_a_process_knows_is_bounded(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_hashes, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(file_hashes, "_MAX_KNOWN", 2)
     for name in "abc":
-        file_hashes.content(weights(tmp_path / name, b"small"))
+        file_hashes.file_sha256(weights(tmp_path / name, b"small"))
     assert [Path(stamp.path).name for stamp in file_hashes._known] == ["b", "c"]
 
 
@@ -155,7 +155,7 @@ def test_what_a_process_knows_is_bounded(
 
 def test_a_file_as_it_was_costs_no_reading(place: Place, tmp_path: Path) -> None:
     path = weights(tmp_path / "a")
-    digest = file_hashes.content(path)
+    digest = file_hashes.file_sha256(path)
     file_hashes.refuse_changed(path, digest)
     assert place.hashed == 1
     path.touch()
@@ -165,7 +165,7 @@ def test_a_file_as_it_was_costs_no_reading(place: Place, tmp_path: Path) -> None
 
 def test_a_file_that_changed_since_the_plan_is_refused(place: Place, tmp_path: Path) -> None:
     path = weights(tmp_path / "a", b"as it was")
-    digest = file_hashes.content(path)
+    digest = file_hashes.file_sha256(path)
     other = weights(tmp_path / "b", b"as it is ")
     shutil.copystat(path, other)
     other.replace(path)
@@ -184,7 +184,7 @@ def test_a_file_that_is_gone_since_the_plan_is_refused(
     place: Place, tmp_path: Path, what: str
 ) -> None:
     path = weights(tmp_path / "unet" / "a")
-    digest = file_hashes.content(path)
+    digest = file_hashes.file_sha256(path)
     path.unlink()
     if what != "file":
         path.parent.rmdir()
@@ -199,7 +199,8 @@ def test_a_file_that_is_gone_since_the_plan_is_refused(
 
 @pytest.mark.parametrize("way", ["a folder", "a loop of links"])
 @pytest.mark.parametrize(
-    "refuse", [lambda path: file_hashes.refuse_changed(path, "0" * 64), file_hashes.refuse_damaged]
+    "refuse",
+    [lambda path: file_hashes.refuse_changed(path, "0" * 64), safetensors_files.refuse_damaged],
 )
 def test_what_cannot_be_read_is_refused(
     place: Place, tmp_path: Path, way: str, refuse: Callable[[Path], None]

@@ -11,8 +11,9 @@ import pytest
 
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
-from sdgraph.models import Part, weights
+from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.models.loader import _built, load_quietly
+from sdgraph.values import Part
 
 
 def test_a_second_text_encoder_of_a_kind_compiles_no_patterns_anew(
@@ -40,9 +41,9 @@ def test_a_second_text_encoder_of_a_kind_compiles_no_patterns_anew(
     monkeypatch.setattr(compiler, "compile", counted)
     limit = re._MAXCACHE  # type: ignore[attr-defined]
     re.purge()
-    load_quietly(part, "float32", "cpu")
+    load_quietly(resolve_part(part), "float32", "cpu")
     first = len(compiled)
-    load_quietly(part, "float32", "cpu")
+    load_quietly(resolve_part(part), "float32", "cpu")
     assert first > limit
     assert len(compiled) - first < first / 20
     assert limit == re._MAXCACHE  # type: ignore[attr-defined]
@@ -67,8 +68,10 @@ def test_a_module_is_the_one_that_diffusers_loads(
 
     part = Part(Checkpoint(source), folder)
     cls = getattr(diffusers, name)
-    known = cls.from_pretrained(weights(part.checkpoint) / folder, dtype=getattr(torch, dtype))
-    made = _built(cls, part, weights(part.checkpoint) / folder, dtype)
+    known = cls.from_pretrained(
+        fetch_checkpoint(part.checkpoint) / folder, dtype=getattr(torch, dtype)
+    )
+    made = _built(cls, resolve_part(part), fetch_checkpoint(part.checkpoint) / folder, dtype)
     assert type(made) is type(known) and made.config == known.config
     assert vars(made).keys() == vars(known).keys()
     assert (made.dtype, made.training) == (known.dtype, known.training)
@@ -90,7 +93,9 @@ def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
     import torch
     from safetensors.torch import load_file, save_file
 
-    shutil.copytree(weights(Checkpoint("tiny/text-to-image")), tmp_path, dirs_exist_ok=True)
+    shutil.copytree(
+        fetch_checkpoint(Checkpoint("tiny/text-to-image")), tmp_path, dirs_exist_ok=True
+    )
     config = {"block_out_channels": [8], "norm_num_groups": 4, "layers_per_block": 1}
     vae = diffusers.AutoencoderKL(**config).eval()
     vae.save_pretrained(tmp_path / "vae", max_shard_size="20KB" if change == "sharded" else "1GB")
@@ -104,8 +109,8 @@ def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
         for new, before in old.items():
             state = {key.replace(new, before): value for key, value in state.items()}
         save_file(state, path, {"format": "pt"})
-    assert _built(diffusers.AutoencoderKL, part, tmp_path / "vae", "float32") is None
-    made = load_quietly(part, "float32", "cpu").state_dict()
+    assert _built(diffusers.AutoencoderKL, resolve_part(part), tmp_path / "vae", "float32") is None
+    made = load_quietly(resolve_part(part), "float32", "cpu").state_dict()
     for key, value in vae.state_dict().items():
         assert torch.equal(made[key], value)
 
@@ -116,14 +121,16 @@ def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(
 ) -> None:
     from safetensors.torch import load_file, save_file
 
-    folder = Path(shutil.copytree(weights(Checkpoint("tiny/text-to-image")), tmp_path / "copy"))
+    folder = Path(
+        shutil.copytree(fetch_checkpoint(Checkpoint("tiny/text-to-image")), tmp_path / "copy")
+    )
     (path,) = (folder / component).glob("*.safetensors")
     state = load_file(path)
     gone = sorted(name for name in state if name.endswith("weight"))[:3]
     save_file({n: t for n, t in state.items() if n not in gone}, path, {"format": "pt"})
     part = Part(Checkpoint(folder), component)
     with pytest.raises(CheckpointError, match=r"weights without .*weight and 2 more") as caught:
-        load_quietly(part, "float32", "cpu")
+        load_quietly(resolve_part(part), "float32", "cpu")
     assert component in str(caught.value) and "fetch or copy" in str(caught.value)
     save_file({**state, "another.weight": state[gone[0]].clone()}, path, {"format": "pt"})
-    assert load_quietly(part, "float32", "cpu") is not None
+    assert load_quietly(resolve_part(part), "float32", "cpu") is not None

@@ -17,8 +17,8 @@ from sdgraph.cli import main
 from sdgraph.execution import Session
 from sdgraph.graph import Graph
 from sdgraph.memory import Budgets
-from sdgraph.models import ModelCache, Part, process_records
-from sdgraph.values import Checkpoint
+from sdgraph.models import ModelCache, process_records
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 ROOT = Path(__file__).parents[2]
@@ -26,10 +26,9 @@ ROOT = Path(__file__).parents[2]
 CHILD = """
 import sys
 from pathlib import Path
-from sdgraph.models import Part
 from sdgraph.models import ModelCache
 from sdgraph.models.process_records import Record
-from sdgraph.values import Checkpoint
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 model = Checkpoint(Path(sys.argv[1]))
@@ -315,9 +314,8 @@ import os
 import sys
 from pathlib import Path
 from sdgraph.models import process_records
-from sdgraph.models import Part
 from sdgraph.models import ModelCache
-from sdgraph.values import Checkpoint
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 unet = {"unet": Part(Checkpoint(Path(sys.argv[1])), "unet")}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Node
+from sdgraph.models import resolve_part
 from sdgraph.models.loader import load_quietly
 from sdgraph.models.sizes import bytes_of, footprint
 from sdgraph.nodes import Inpaint, Text2Video
@@ -19,7 +20,9 @@ from tests.support.photos import photo, spot
 @pytest.mark.parametrize("folder", ["unet", "vae", "text_encoder"])
 def test_in_every_dtype(folder: str, dtype: str) -> None:
     part = Part(Checkpoint("tiny/text-to-image"), folder)
-    assert footprint(part, dtype) == bytes_of(load_quietly(part, dtype, "cpu"))
+    assert footprint(resolve_part(part), dtype) == bytes_of(
+        load_quietly(resolve_part(part), dtype, "cpu")
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -35,4 +38,6 @@ def test_in_float8_norms_stay_in_the_dtype_computed_in(name: str, dtype: str) ->
             prompt="x", checkpoint=checkpoint, tuning=tuning, image=photo(8, 8), mask=spot(8, 8)
         )
     part = node.parts()["unet"]
-    assert footprint(part, dtype) == bytes_of(load_quietly(part, dtype, "cpu"))
+    assert footprint(resolve_part(part), dtype) == bytes_of(
+        load_quietly(resolve_part(part), dtype, "cpu")
+    )

@@ -11,8 +11,8 @@ from sdgraph import events, run
 from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.execution import Session
 from sdgraph.memory import Budgets
-from sdgraph.models import ModelCache, Part
-from sdgraph.values import Checkpoint
+from sdgraph.models import ModelCache
+from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 

@@ -18,7 +18,7 @@ from sdgraph.execution.planning import plan
 from sdgraph.graph import parts_of
 from sdgraph.language import node_schema, workflow_from_yaml
 from sdgraph.language import shipped as shipped_workflows
-from sdgraph.models import every_file, libraries, shipped
+from sdgraph.models import libraries, resolve, shipped
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.store import Store, result_key, store, surroundings
@@ -229,7 +229,7 @@ def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], lis
         try:
             node = cls(**{**least, **around, name: checkpoint})
             if "models" not in cls.definition.services:
-                return node, [path for path, _ in every_file(checkpoint)]
+                return node, [path for path, _ in resolve(checkpoint).hashed_files]
             read = [
                 folder / path
                 for part in parts_of(node).values()

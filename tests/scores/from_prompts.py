@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdgraph import Checkpoint, Graph, Node, Session
-from sdgraph.models import weights
+from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image, Turbo
 from sdgraph.nodes.tiny_world import Scene, Verdict, caption, render
 from sdgraph.nodes.tiny_world.reading import Pixels
@@ -98,7 +98,7 @@ def _autoencoder(checkpoint: Checkpoint) -> Callable[[Pixels], npt.NDArray[np.fl
     from diffusers import AutoencoderKL
 
     model = AutoencoderKL.from_pretrained(
-        weights(checkpoint) / "vae", dtype=torch.float32, local_files_only=True
+        fetch_checkpoint(checkpoint) / "vae", dtype=torch.float32, local_files_only=True
     )
 
     def through(picture: Pixels) -> npt.NDArray[np.float32]:

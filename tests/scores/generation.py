@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sdgraph import Checkpoint, Node, Session, run
-from sdgraph.models import config, weights
+from sdgraph.models import fetch_checkpoint, resolve
 from sdgraph.nodes import DepthEstimate
 from sdgraph.values import Image
 
@@ -72,7 +72,7 @@ class CheckpointRunner:
         """How a checkpoint was run, in words: "20 DDIM steps, guidance 3"."""
         steps = self.options.steps if steps is None else steps
         guidance = self.options.guidance if guidance is None else guidance
-        scheduler = config(self.checkpoint(name), "scheduler") or {}
+        scheduler = resolve(self.checkpoint(name)).config("scheduler") or {}
         kind = str(scheduler.get("_class_name", "")).removesuffix("Scheduler")
         return f"{steps} {kind} step{'s' if steps > 1 else ''}, guidance {guidance:g}"
 
@@ -97,7 +97,7 @@ class CheckpointRunner:
 @cache
 def digest(checkpoint: Checkpoint) -> str:
     """Twelve letters that change with any weight of a checkpoint; no config counts."""
-    folder = weights(checkpoint)
+    folder = fetch_checkpoint(checkpoint)
     found = blake2b(digest_size=6)
     for path in sorted(folder.rglob("*.safetensors")):
         found.update(path.relative_to(folder).as_posix().encode() + b"\n")

@@ -13,8 +13,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, SourceFile, TargetFile
 from sdgraph.media import write_image
-from sdgraph.models import Part
-from sdgraph.values import Checkpoint, EdgeMap, Image, Mask
+from sdgraph.values import Checkpoint, EdgeMap, Image, Mask, Part
 
 if TYPE_CHECKING:
     from sdgraph.models import Models

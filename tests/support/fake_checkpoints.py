@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sdgraph.models import Part
+from sdgraph.models import ResolvedPart
 from sdgraph.models.cache import LoadedComponent
 from sdgraph.models.sizes import footprint
 
@@ -105,7 +105,7 @@ class Loader:
     overlaps: int = 0
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, part: Part, dtype: str, device: str) -> Module:
+    def __call__(self, part: ResolvedPart, dtype: str, device: str) -> Module:
         if not self._busy.acquire(blocking=False):
             self.overlaps += 1
             raise RuntimeError("two loads at once")
@@ -113,7 +113,7 @@ class Loader:
             if str(part) in self.failing:
                 raise OSError("the file is torn")
             self.loaded.append(str(part))
-            return Module(part.folder, footprint(part, dtype) * self.swollen, device)
+            return Module(part.part.folder, footprint(part, dtype) * self.swollen, device)
         finally:
             self._busy.release()
 

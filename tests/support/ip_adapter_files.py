@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sdgraph.models import config, weights
-from sdgraph.models.lora_files import shapes
+from sdgraph.models import fetch_checkpoint, resolve, tensor_shapes
 from sdgraph.values import Checkpoint, Lora
 
 FILE = "ip_adapter.safetensors"
@@ -63,7 +62,7 @@ def write(path: Path, held: dict[str, Any]) -> Path:
 
 def tensors(base: str, kind: str = "plain", seed: int = 0) -> dict[str, Any]:
     """The tensors of an adapter for a shipped checkpoint."""
-    text = int((config(Checkpoint(base), "unet") or {})["cross_attention_dim"])
+    text = int((resolve(Checkpoint(base)).config("unet") or {})["cross_attention_dim"])
     wanted = {f"image_proj.{name}": shape for name, shape in _projection(kind, text).items()}
     for number, width in enumerate(_levels(base)):
         for key in ("k", "v"):
@@ -74,9 +73,11 @@ def tensors(base: str, kind: str = "plain", seed: int = 0) -> dict[str, Any]:
 
 def _levels(base: str) -> list[int]:
     """The widths of a U-Net's cross-attentions, in the order that diffusers goes through them."""
-    (path,) = (weights(Checkpoint(base)) / "unet").glob("*.safetensors")
+    (path,) = (fetch_checkpoint(Checkpoint(base)) / "unet").glob("*.safetensors")
     found = {
-        name: shape[0] for name, shape in shapes(path).items() if name.endswith("attn2.to_k.weight")
+        name: shape[0]
+        for name, shape in tensor_shapes(path).items()
+        if name.endswith("attn2.to_k.weight")
     }
     order = ("down_blocks", "up_blocks", "mid_block")
     return [found[name] for part in order for name in sorted(found) if name.startswith(part)]

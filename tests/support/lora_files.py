@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sdgraph.models import weights
+from sdgraph.models import fetch_checkpoint
 from sdgraph.values import Checkpoint, Lora
 
 NAME = "pytorch_lora_weights.safetensors"
@@ -70,11 +70,11 @@ def layers(base: str) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
 
 
 def _layers(base: str) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    from sdgraph.models.lora_files import shapes
+    from sdgraph.models import tensor_shapes
 
     for part in ("unet", "text_encoder", "text_encoder_2"):
-        for path in (weights(Checkpoint(base)) / part).glob("*.safetensors"):
-            for name, shape in shapes(path).items():
+        for path in (fetch_checkpoint(Checkpoint(base)) / part).glob("*.safetensors"):
+            for name, shape in tensor_shapes(path).items():
                 layer = name.removesuffix(".weight")
                 ends = _OF["unet" if part == "unet" else "text"]
                 if name.endswith(".weight") and layer.endswith(ends):

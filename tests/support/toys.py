@@ -12,8 +12,7 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Node, Registry, SourceFile, TargetFile, refuse
-from sdgraph.models import Part
-from sdgraph.values import Checkpoint, EdgeMap, Image, Mask
+from sdgraph.values import Checkpoint, EdgeMap, Image, Mask, Part
 
 if TYPE_CHECKING:
     from sdgraph.models import Models

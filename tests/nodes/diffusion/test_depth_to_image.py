@@ -51,7 +51,9 @@ def with_estimator(fake: FakeEstimator) -> Session:
     """A session whose depth estimators are fakes."""
 
     def load(part: Any, dtype: str, device: str) -> Any:
-        is_model = part.folder == "depth_estimator" or not (part.folder or part.processor)
+        is_model = part.part.folder == "depth_estimator" or not (
+            part.part.folder or part.part.processor
+        )
         return fake if is_model else load_part(part, dtype, device)
 
     return Session(device="cpu", store=None, models=ModelCache(load=load))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.models import Part, shipped
-from sdgraph.models.fingerprints import identity
+from sdgraph.models import resolve_part, shipped
 from sdgraph.nodes import Inpaint
+from sdgraph.values import Part
 from tests.support.failing_runs import refused_before_load
 from tests.support.photos import photo, spot
 
@@ -65,7 +65,10 @@ def test_its_components_are_those_of_the_same_folder(cached: Path) -> None:
     assert len(before) == 4
     assert {each.key for each in before} == {each.key for each in session.models.loaded()}
     for name in ("unet", "vae", "text_encoder", "tokenizer"):
-        assert identity(Part(hub, name)) == identity(Part(folder, name))
+        assert (
+            resolve_part(Part(hub, name)).fingerprint
+            == resolve_part(Part(folder, name)).fingerprint
+        )
 
 
 def test_what_has_no_weights_here_yet_is_known_by_its_name(cached: Path, no_hub: Path) -> None:
@@ -73,8 +76,12 @@ def test_what_has_no_weights_here_yet_is_known_by_its_name(cached: Path, no_hub:
         link.unlink()
     shutil.copytree(cached, no_hub / "models--someone--other", symlinks=True)
     one, other = Checkpoint("someone/tiny-inpaint"), Checkpoint("someone/other")
-    assert identity(Part(one, "unet")) != identity(Part(other, "unet"))
-    assert identity(Part(one, "vae")) == identity(Part(other, "vae"))
+    assert (
+        resolve_part(Part(one, "unet")).fingerprint != resolve_part(Part(other, "unet")).fingerprint
+    )
+    assert (
+        resolve_part(Part(one, "vae")).fingerprint == resolve_part(Part(other, "vae")).fingerprint
+    )
 
 
 def test_a_revision_that_is_not_here_is_refused_while_offline(cached: Path) -> None:

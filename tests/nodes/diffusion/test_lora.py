@@ -13,6 +13,7 @@ import pytest
 from sdgraph import Checkpoint, Node, Session, run, to_yaml
 from sdgraph.events import Event, Stepped
 from sdgraph.language import node_schema, workflow_from_yaml
+from sdgraph.models import resolve_part
 from sdgraph.nodes import Text2Image, Text2Video, Turbo
 from sdgraph.values import Lora
 from tests.support.bare_scripts import pipeline
@@ -237,13 +238,16 @@ def test_a_changed_file_is_another_result_and_a_copy_is_the_same(tmp_path: Path)
 
 
 def test_equal_adapters_are_one_component_at_any_scale(tmp_path: Path) -> None:
-    from sdgraph.models.fingerprints import identity
 
     worn = lora(tmp_path / "one", BASES["sd"])
     copy = Lora(shutil.copytree(tmp_path / "one", tmp_path / "copy"), scale=0.5)
     other = lora(tmp_path / "other", BASES["sd"], seed=1)
     parts = node("sd", worn, copy, other).parts()
-    assert identity(parts["lora_0"]) == identity(parts["lora_1"]) != identity(parts["lora_2"])
+    assert (
+        resolve_part(parts["lora_0"]).fingerprint
+        == resolve_part(parts["lora_1"]).fingerprint
+        != resolve_part(parts["lora_2"]).fingerprint
+    )
 
 
 def test_a_workflow_writes_them_and_reads_them(tmp_path: Path) -> None:

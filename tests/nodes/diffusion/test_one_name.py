@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Graph, InvalidWorkflowError, Lora, Session, run
-from sdgraph.models import ModelCache, weights
+from sdgraph.models import ModelCache, fetch_checkpoint
 from sdgraph.nodes import ControlNet, Save, Text2Image, TinyWorld, TrainVae
 from sdgraph.values import EdgeMap
 from tests.support import fake_checkpoints, toys
@@ -42,8 +42,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def both(here: Path, no_hub: Path) -> Path:
     """`someone/model`, as a folder here with other weights and in the hub's cache; the folder."""
-    fake_checkpoints.in_hub_cache(no_hub, "someone/model", weights(Checkpoint(BASE)))
-    folder = Path(shutil.copytree(weights(Checkpoint(BASE)), here / "someone" / "model"))
+    fake_checkpoints.in_hub_cache(no_hub, "someone/model", fetch_checkpoint(Checkpoint(BASE)))
+    folder = Path(shutil.copytree(fetch_checkpoint(Checkpoint(BASE)), here / "someone" / "model"))
     edit_weights(folder)
     return folder
 
@@ -81,13 +81,13 @@ def test_without_the_other_each_is_taken(both: Path, no_hub: Path) -> None:
 
 
 def test_a_folder_that_no_hub_could_name_is_taken(here: Path, no_hub: Path) -> None:
-    shutil.copytree(weights(Checkpoint(BASE)), here / "my model")
+    shutil.copytree(fetch_checkpoint(Checkpoint(BASE)), here / "my model")
     assert run(star("my model"), session=fresh()) == run(star(), session=fresh())
 
 
 def test_what_ships_keeps_its_name_whatever_lies_here(here: Path) -> None:
     wanted = run(star(), session=fresh())
-    edit_weights(Path(shutil.copytree(weights(Checkpoint(BASE)), here / BASE)))
+    edit_weights(Path(shutil.copytree(fetch_checkpoint(Checkpoint(BASE)), here / BASE)))
     assert run(star(), session=fresh()) == wanted != run(star(f"./{BASE}"), session=fresh())
 
 

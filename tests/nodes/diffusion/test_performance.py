@@ -15,12 +15,12 @@ from sdgraph import Checkpoint, NodeFailedError, Session, run, to_yaml
 from sdgraph.errors import CheckpointError, InvalidValueError
 from sdgraph.events import Event, Stepped
 from sdgraph.language import node_schema, workflow_from_yaml
-from sdgraph.models import Models, Part, checkpoint_files
-from sdgraph.models.fingerprints import identity
+from sdgraph.models import Models, resolve_part, resolved
 from sdgraph.models.loader import load_quietly, refuse_device
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion import performance as knobs
 from sdgraph.nodes.diffusion.performance import tuned
+from sdgraph.values import Part
 from tests.support.bare_scripts import pipeline
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.lora_files import lora
@@ -189,7 +189,7 @@ def test_what_lacks_its_package_is_refused_before_anything_loads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(knobs, "find_spec", lambda _: None)
-    monkeypatch.setattr(checkpoint_files, "find_spec", lambda _: None)
+    monkeypatch.setattr(resolved, "find_spec", lambda _: None)
     text = refused_before_load(node({"attention": "xformers"}))
     assert "text2_image.tuning" in text and "pip install xformers" in text
     for name, package in (("nf4", "bitsandbytes"), ("int8wo", "torchao")):
@@ -269,7 +269,7 @@ def test_adapters_over_layers_kept_in_another_dtype_are_refused(tmp_path: Path) 
 def test_layers_kept_in_another_dtype_and_quantized_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(checkpoint_files, "find_spec", lambda _: True)
+    monkeypatch.setattr(resolved, "find_spec", lambda _: True)
     checkpoint = Checkpoint(BASE, quantization="int8wo")
     made = node({"layerwise_casting": "float8_e5m2"}, checkpoint=checkpoint)
     assert "quantized to int8wo" in refused_before_load(made)
@@ -283,17 +283,19 @@ def test_the_identity_of_a_network_hangs_on_what_cannot_be_undone() -> None:
         Part(plain, "unet", casting="float8_e5m2"),
         Part(nf4, "unet", quantized=True),
     ]
-    assert len({identity(part) for part in unets}) == 4
-    assert identity(Part(plain, "vae")) == identity(Part(nf4, "vae"))
+    assert len({resolve_part(part).fingerprint for part in unets}) == 4
+    assert (
+        resolve_part(Part(plain, "vae")).fingerprint == resolve_part(Part(nf4, "vae")).fingerprint
+    )
 
 
 @pytest.mark.parametrize("name", ["int8", "nf4", "fp4"])
 def test_bitsandbytes_is_refused_where_there_is_no_cuda(name: str) -> None:
     part = Part(Checkpoint(BASE, quantization=name), "unet", quantized=True)
     with pytest.raises(CheckpointError, match="cuda"):
-        load_quietly(part, "float32", "cpu")
-    refuse_device(part, "cuda:1")
-    refuse_device(Part(part.checkpoint, "vae"), "cpu")
+        load_quietly(resolve_part(part), "float32", "cpu")
+    refuse_device(resolve_part(part), "cuda:1")
+    refuse_device(resolve_part(Part(part.checkpoint, "vae")), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -329,7 +331,9 @@ def test_quantizing_is_asked_of_diffusers(
 
     monkeypatch.setattr(diffusers, "UNet2DConditionModel", Network)
     load_quietly(
-        Part(Checkpoint(BASE, quantization=name), "unet", quantized=True), "float16", "cuda"
+        resolve_part(Part(Checkpoint(BASE, quantization=name), "unet", quantized=True)),
+        "float16",
+        "cuda",
     )
     assert told.items() <= asked["quantization_config"].items()
 

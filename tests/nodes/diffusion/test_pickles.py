@@ -14,9 +14,10 @@ from sdgraph import Checkpoint, InvalidWorkflowError, Session, run
 from sdgraph.cli import main
 from sdgraph.errors import CheckpointError
 from sdgraph.media import read_image
-from sdgraph.models import Part, checkpoint_files, pickles
+from sdgraph.models import fetch_checkpoint, pickles, resolve_part
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import load_trained, load_vae
+from sdgraph.values import Part
 from tests.support.failing_runs import failure, refused_before_load
 
 BASE = "tiny/text-to-image"
@@ -195,7 +196,7 @@ def test_safetensors_beside_them_are_taken(copied: Callable[[str], Path]) -> Non
     folder = copied(BASE)
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"no pickle at all")
     with pickles.allowed():
-        files = checkpoint_files.files(Part(Checkpoint(folder), "unet"))
+        files = resolve_part(Part(Checkpoint(folder), "unet")).files
         assert [path.suffix for path in files] == [".safetensors"]
         assert run(star(folder), session=fresh()) == run(star(BASE), session=fresh())
 
@@ -225,10 +226,10 @@ def test_of_the_hub_they_are_fetched_where_they_are_allowed_and_all_there_is(
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with pytest.raises(CheckpointError, match="--allow-pickle"):
-        checkpoint_files.weights(Checkpoint("someone/pickled"))
+        fetch_checkpoint(Checkpoint("someone/pickled"))
     assert asked == ["model_index.json", "*.safetensors"]
     with pickles.allowed():
-        assert checkpoint_files.weights(Checkpoint("someone/pickled")) == snapshot
+        assert fetch_checkpoint(Checkpoint("someone/pickled")) == snapshot
     index = "model_index.json"
     assert asked[2:] == [index, "*.safetensors", index, "*pytorch_model*.bin"]
 

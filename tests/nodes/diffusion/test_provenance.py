@@ -14,7 +14,7 @@ from PIL import Image
 from sdgraph import Checkpoint, Session, run
 from sdgraph.cli import main
 from sdgraph.media.metadata import pillow_marks
-from sdgraph.models import ModelCache, Models, checkpoint_files, devices
+from sdgraph.models import ModelCache, Models, ResolvedPart, devices, resolve_part, resolved
 from sdgraph.models.loader import load_quietly
 from sdgraph.nodes import Image2Image, Save, SaveVideo, Text2Image, Text2Video
 from sdgraph.provenance import record as provenance
@@ -97,11 +97,12 @@ def test_a_video_says_so_too(tmp_path: Path) -> None:
 
 
 def test_quantization_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_files, "find_spec", lambda name: name)
+    monkeypatch.setattr(resolved, "find_spec", lambda name: name)
 
-    def load(part: Part, dtype: str, device: str) -> Any:
+    def load(part: ResolvedPart, dtype: str, device: str) -> Any:
         # What torchao would quantize is loaded whole here.
-        return load_quietly(Part(Checkpoint(BASE), part.folder), dtype, device)
+        whole = resolve_part(Part(Checkpoint(BASE), part.part.folder))
+        return load_quietly(whole, dtype, device)
 
     path = tmp_path / "star.png"
     star = Text2Image(

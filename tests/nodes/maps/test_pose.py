@@ -187,9 +187,9 @@ def lookers(tmp_path: Path) -> dict[str, Any]:
 
 def with_models(finder: Finder) -> Session:
     def load(part: Any, dtype: str, device: str) -> Any:
-        if part.processor:
+        if part.part.processor:
             return load_part(part, dtype, device)
-        return finder if "rt_detr" in part.checkpoint.source else Looker()
+        return finder if "rt_detr" in part.part.checkpoint.source else Looker()
 
     return Session(device="cpu", store=None, models=ModelCache(load=load))
 

@@ -104,7 +104,7 @@ class ByColour:
 
 def with_model(model: ByColour) -> Session:
     def load(part: Any, dtype: str, device: str) -> Any:
-        return load_part(part, dtype, device) if part.processor else model
+        return load_part(part, dtype, device) if part.part.processor else model
 
     return Session(device="cpu", store=None, models=ModelCache(load=load))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
+from sdgraph.models import resolve_part
 from sdgraph.nodes import MaskByGrounding, MaskBySam
 from sdgraph.values import Image, Mask
 from tests.support import mask_models
@@ -80,7 +81,8 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
 
     sam = folders["segmenter"]
     model, processor = (
-        load_part(Part(sam, processor=each), "float32", "cpu") for each in (False, True)
+        load_part(resolve_part(Part(sam, processor=each)), "float32", "cpu")
+        for each in (False, True)
     )
     boxes = [[5 + n, 5, 30 + n, 30 + n % 5] for n in range(0, 40, 4)]  # more than at once
     every = segment(model, processor, image, "cpu", boxes=boxes)

@@ -11,7 +11,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
-from sdgraph.models import weights
+from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Canny, ControlNet
 from sdgraph.nodes.tiny_world import depth, render, scene
 from sdgraph.nodes.training.assembly import fresh_model, load_trained
@@ -142,10 +142,10 @@ def test_the_hashes_before_and_after_are_kept(trained: Checkpoint) -> None:
 def test_one_seed_makes_one_checkpoint_and_leaves_the_base(
     trained: Checkpoint, tmp_path: Path, session: Session
 ) -> None:
-    before = contents(weights(BASE))
+    before = contents(fetch_checkpoint(BASE))
     again = run(node(tmp_path / "again"), session=session)
     assert contents(Path(again.source)) == contents(Path(trained.source))
-    assert contents(weights(BASE)) == before
+    assert contents(fetch_checkpoint(BASE)) == before
 
 
 def test_a_base_that_changed_stops_it(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
-from sdgraph.models import Part, config, weights
-from sdgraph.models.fingerprints import identity
+from sdgraph.models import fetch_checkpoint, resolve, resolve_part
 from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.nodes.tiny_world import render, scene
 from sdgraph.nodes.training.assembly import fresh_model, load_trained, widened_parts
@@ -28,7 +27,7 @@ from sdgraph.nodes.training.depth import (
     told_apart,
 )
 from sdgraph.nodes.training.loop import Settings
-from sdgraph.values import Image
+from sdgraph.values import Image, Part
 
 from .test_inpaint import contents, descend
 
@@ -94,7 +93,7 @@ def test_pictures_are_prepared_as_the_processor_does(
     from PIL.Image import fromarray
     from transformers import AutoImageProcessor
 
-    folder = Path(shutil.copytree(weights(ESTIMATOR), tmp_path / "estimator"))
+    folder = Path(shutil.copytree(fetch_checkpoint(ESTIMATOR), tmp_path / "estimator"))
     path = folder / "preprocessor_config.json"
     path.write_text(path.read_text().replace('"resample": 2', f'"resample": {resample}'))
     pictures = np.stack([render(scene(number), side) for number in range(3)])
@@ -109,7 +108,7 @@ def test_pictures_are_prepared_as_the_processor_does(
 
 
 def test_a_processor_that_is_not_known_is_refused(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(weights(ESTIMATOR), tmp_path / "estimator"))
+    folder = Path(shutil.copytree(fetch_checkpoint(ESTIMATOR), tmp_path / "estimator"))
     path = folder / "preprocessor_config.json"
     path.write_text(path.read_text().replace('"resample": 2', '"resample": 1'))
     with pytest.raises(InvalidValueError, match="resample 1"):
@@ -146,7 +145,9 @@ def test_plain_transformers_loads_the_estimator(trained: Checkpoint) -> None:
     import transformers
 
     model = transformers.DPTForDepthEstimation.from_pretrained(trained.source)
-    assert model.config.to_dict()["hidden_size"] == (config(ESTIMATOR) or {})["hidden_size"]
+    assert (
+        model.config.to_dict()["hidden_size"] == (resolve(ESTIMATOR).config() or {})["hidden_size"]
+    )
     transformers.AutoImageProcessor.from_pretrained(trained.source, backend="pil")
 
 
@@ -224,8 +225,14 @@ def test_plain_diffusers_loads_the_guided_checkpoint(
 
     pipe = diffusers.StableDiffusionDepth2ImgPipeline.from_pretrained(painter.source)
     assert pipe.unet.config.in_channels == 5
-    assert identity(Part(painter, "depth_estimator")) == identity(Part(trained))
-    assert identity(Part(painter, "vae")) == identity(Part(Checkpoint(weights(BASE)), "vae"))
+    assert (
+        resolve_part(Part(painter, "depth_estimator")).fingerprint
+        == resolve_part(Part(trained)).fingerprint
+    )
+    assert (
+        resolve_part(Part(painter, "vae")).fingerprint
+        == resolve_part(Part(Checkpoint(fetch_checkpoint(BASE)), "vae")).fingerprint
+    )
 
 
 @pytest.mark.parametrize("estimates", [True, False])
@@ -241,10 +248,10 @@ def test_the_depth_to_image_node_uses_it(
 def test_one_seed_makes_one_guided_checkpoint_and_leaves_the_base(
     painter: Checkpoint, trained: Checkpoint, tmp_path: Path, session: Session
 ) -> None:
-    before = contents(weights(BASE))
+    before = contents(fetch_checkpoint(BASE))
     again = run(guided(tmp_path / "again", trained), session=session)
     assert contents(Path(again.source)) == contents(Path(painter.source))
-    assert contents(weights(BASE)) == before
+    assert contents(fetch_checkpoint(BASE)) == before
 
 
 def test_pictures_without_true_depth_are_refused(tmp_path: Path, session: Session) -> None:

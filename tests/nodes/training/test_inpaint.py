@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError
-from sdgraph.models import Part, config, content, weights
-from sdgraph.models.fingerprints import identity
+from sdgraph.models import fetch_checkpoint, file_sha256, resolve, resolve_part
 from sdgraph.nodes import Inpaint
 from sdgraph.nodes.tiny_world import masks as object_masks
 from sdgraph.nodes.tiny_world import render, scene
@@ -22,7 +21,7 @@ from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.inpaint import InpaintTrainee, TrainInpaint
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.masks import WEIGHTS, draw
-from sdgraph.values import Image, Mask
+from sdgraph.values import Image, Mask, Part
 
 BASE = Checkpoint("tiny/text-to-image")
 SIDE = 64
@@ -49,7 +48,7 @@ def descend(trainee: Any, steps: int = 15, rate: float = 3e-3) -> list[float]:
 def contents(folder: Path) -> dict[str, str]:
     """Every file of a folder by its path from there, with a hash of what it holds."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): content(path) for path in paths}
+    return {str(path.relative_to(folder)): file_sha256(path) for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_at_first_it_predicts_what_the_base_predicts() -> None:
     base = load_trained(BASE, ("unet",))["unet"]
     draw_ = torch.Generator("cpu").manual_seed(0)
     latents, further = (torch.randn(2, n, 8, 8, generator=draw_) for n in (4, 5))
-    width = config(BASE, "unet")["cross_attention_dim"]  # type: ignore[index]
+    width = resolve(BASE).config("unet")["cross_attention_dim"]  # type: ignore[index]
     words, times = torch.randn(2, 7, width, generator=draw_), torch.tensor([5, 700])
     with torch.no_grad():
         wide = parts["unet"](torch.cat([latents, further], dim=1), times, words).sample
@@ -141,7 +140,10 @@ def test_the_text_encoder_and_the_autoencoder_stay(trainee: InpaintTrainee) -> N
 
 def test_all_but_the_u_net_is_the_bases_to_the_bit(trained: Checkpoint) -> None:
     for name in ("vae", "text_encoder", "tokenizer"):
-        assert identity(Part(trained, name)) == identity(Part(Checkpoint(weights(BASE)), name))
+        assert (
+            resolve_part(Part(trained, name)).fingerprint
+            == resolve_part(Part(Checkpoint(fetch_checkpoint(BASE)), name)).fingerprint
+        )
 
 
 def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
@@ -166,12 +168,12 @@ def test_the_inpaint_node_uses_it(trained: Checkpoint, session: Session) -> None
 def test_one_seed_makes_one_checkpoint_and_leaves_the_base(
     trained: Checkpoint, tmp_path: Path, session: Session
 ) -> None:
-    before = contents(weights(BASE))
+    before = contents(fetch_checkpoint(BASE))
     again = run(node(tmp_path / "again"), session=session)
     other = run(node(tmp_path / "other", seed=1), session=session)
     assert contents(Path(again.source)) == contents(Path(trained.source))
     assert contents(Path(other.source)) != contents(Path(trained.source))
-    assert contents(weights(BASE)) == before
+    assert contents(fetch_checkpoint(BASE)) == before
 
 
 def test_pictures_without_objects_masks_are_enough(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import NodeFailedError
-from sdgraph.models import weights
+from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes.training.assembly import load_trained
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.diffusion import DiffusionTrainee
@@ -75,7 +75,7 @@ def pipe_of(folder: Path | str) -> Any:
 def test_plain_diffusers_takes_the_adapters_and_makes_what_the_fused_checkpoint_makes(
     family: str, trained: Path
 ) -> None:
-    pipe = pipe_of(weights(BASES[family][1]))
+    pipe = pipe_of(fetch_checkpoint(BASES[family][1]))
     plain = picture(pipe)
     pipe.load_lora_weights(trained / "lora")
     adapters, together = picture(pipe), picture(pipe_of(trained / "checkpoint"))
@@ -88,7 +88,7 @@ def test_plain_diffusers_takes_the_adapters_and_makes_what_the_fused_checkpoint_
 
 
 def test_all_but_the_unet_is_handed_on_to_the_bit(family: str, trained: Path) -> None:
-    before, after = contents(weights(BASES[family][1])), contents(trained / "checkpoint")
+    before, after = contents(fetch_checkpoint(BASES[family][1])), contents(trained / "checkpoint")
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed - {"README.md"} == {"unet/diffusion_pytorch_model.safetensors"}
 
@@ -97,7 +97,7 @@ def test_the_unets_weights_without_an_adapter_are_the_bases(family: str, trained
     from safetensors.torch import load_file
 
     name = "unet/diffusion_pytorch_model.safetensors"
-    before = load_file(weights(BASES[family][1]) / name)
+    before = load_file(fetch_checkpoint(BASES[family][1]) / name)
     after = load_file(trained / "checkpoint" / name)
     assert before.keys() == after.keys()
     changed = {key for key in before if not before[key].half().equal(after[key])}

@@ -9,7 +9,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError
-from sdgraph.models import weights
+from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_parts, load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
@@ -96,8 +96,8 @@ def test_a_base_is_gone_on_from(
         ),
         session=session,
     )
-    for path in weights(LIKE).rglob("*.safetensors"):
-        name = path.relative_to(weights(LIKE))
+    for path in fetch_checkpoint(LIKE).rglob("*.safetensors"):
+        name = path.relative_to(fetch_checkpoint(LIKE))
         before, after = load_file(path), load_file(Path(made.source) / name)
         assert all(before[key].half().equal(after[key].half()) for key in before)
 

@@ -11,7 +11,7 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.events import Event, Stepped
-from sdgraph.models import weights
+from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.assembly import fresh_parts, load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
@@ -162,12 +162,12 @@ def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
     from safetensors.torch import load_file
 
     made = Path(run(tuned(tmp_path / "still"), session=session).source)
-    before, after = contents(weights(LIKE)), contents(made)
+    before, after = contents(fetch_checkpoint(LIKE)), contents(made)
     before.pop("README.md", None)
     assert before.keys() == after.keys()
     trained = ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
     for name in trained:
-        old, new = load_file(weights(LIKE) / name), load_file(made / name)
+        old, new = load_file(fetch_checkpoint(LIKE) / name), load_file(made / name)
         assert all(old[key].half().equal(new[key]) for key in old)
     assert all(before[name] == after[name] for name in before if name not in trained)
     moved = Path(run(tuned(tmp_path / "moved", learning_rate=1e-2), session=session).source)
@@ -177,7 +177,7 @@ def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
 
 @pytest.mark.usefixtures("no_sheets")
 def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session: Session) -> None:
-    own = shutil.copytree(weights(LIKE), tmp_path / "own")
+    own = shutil.copytree(fetch_checkpoint(LIKE), tmp_path / "own")
     for path in own.rglob("*.safetensors"):
         path.rename(path.with_suffix(".fp16.safetensors"))
     base = Checkpoint(own, variant="fp16")
@@ -192,7 +192,7 @@ def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session
 def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, session: Session) -> None:
     from safetensors.torch import load_file, save_file
 
-    own = shutil.copytree(weights(LIKE) / "vae", tmp_path / "vae")
+    own = shutil.copytree(fetch_checkpoint(LIKE) / "vae", tmp_path / "vae")
     name = "diffusion_pytorch_model.safetensors"
     other = {key: (value * 1.01).half() for key, value in load_file(own / name).items()}
     save_file(other, own / name, metadata={"format": "pt"})

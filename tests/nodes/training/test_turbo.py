@@ -12,8 +12,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError
-from sdgraph.models import Part, weights
-from sdgraph.models.fingerprints import identity
+from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.assembly import fresh_parts, load_trained
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
@@ -29,6 +28,7 @@ from sdgraph.nodes.training.turbo import (
     noise_in_use,
     times_in_use,
 )
+from sdgraph.values import Part
 
 from .test_inpaint import contents
 
@@ -110,7 +110,7 @@ def test_a_scheduler_that_does_not_begin_with_noise_is_refused(
     spacing: str | None, tmp_path: Path
 ) -> None:
     # With "leading" or "linspace", one step is at the clear end of the schedule.
-    own = shutil.copytree(weights(LIKE), tmp_path / "like")
+    own = shutil.copytree(fetch_checkpoint(LIKE), tmp_path / "like")
     path = own / "scheduler" / "scheduler_config.json"
     told = {**json.loads(path.read_text()), "timestep_spacing": spacing}
     path.write_text(json.dumps({name: value for name, value in told.items() if value}))
@@ -221,10 +221,16 @@ def test_plain_diffusers_loads_it_and_the_rest_is_the_teachers(trained: Checkpoi
 
     pipe = DiffusionPipeline.from_pretrained(trained.source)
     assert isinstance(pipe.scheduler, EulerAncestralDiscreteScheduler)
-    teacher = Checkpoint(weights(TEACHER))
+    teacher = Checkpoint(fetch_checkpoint(TEACHER))
     for name in KEPT:
-        assert identity(Part(trained, name)) == identity(Part(teacher, name))
-    assert identity(Part(trained, "unet")) != identity(Part(teacher, "unet"))
+        assert (
+            resolve_part(Part(trained, name)).fingerprint
+            == resolve_part(Part(teacher, name)).fingerprint
+        )
+    assert (
+        resolve_part(Part(trained, "unet")).fingerprint
+        != resolve_part(Part(teacher, "unet")).fingerprint
+    )
 
 
 def test_the_turbo_node_uses_it_in_one_step(trained: Checkpoint, session: Session) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.models import config
+from sdgraph.models import resolve
 from sdgraph.nodes.training.assembly import load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.latents import encode
@@ -27,7 +27,7 @@ def fresh(seed: int = 0) -> Any:
 
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        made = AutoencoderKL.from_config(dict(config(LIKE, "vae") or {}))
+        made = AutoencoderKL.from_config(dict(resolve(LIKE).config("vae") or {}))
     return made.to(memory_format=torch.channels_last)
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError
-from sdgraph.models import Part, weights
-from sdgraph.models.fingerprints import identity
+from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.nodes import Text2Video
 from sdgraph.nodes.tiny_world import MOTIONS, frames
 from sdgraph.nodes.training.assembly import fresh_parts, load_trained
@@ -25,6 +24,7 @@ from sdgraph.nodes.training.video import (
     lengthen,
     shared_weights,
 )
+from sdgraph.values import Part
 
 from .test_inpaint import contents, descend
 
@@ -250,8 +250,11 @@ def test_plain_diffusers_loads_it(trained: Checkpoint, base: Checkpoint) -> None
     file = Path(trained.source) / "unet" / "diffusion_pytorch_model.safetensors"
     assert {value.dtype for value in load_file(file).values()} == {torch.float16}
     for name in KEPT:
-        assert identity(Part(trained, name)) == identity(Part(base, name))
-    assert weights(trained) == Path(trained.source)
+        assert (
+            resolve_part(Part(trained, name)).fingerprint
+            == resolve_part(Part(base, name)).fingerprint
+        )
+    assert fetch_checkpoint(trained) == Path(trained.source)
 
 
 def test_a_sheet_of_frames_lies_beside_it(trained: Checkpoint) -> None:
@@ -276,7 +279,10 @@ def test_from_a_checkpoint_of_its_own_it_goes_on_with_longer_clips(
     changed = load_trained(moved, ("unet",))["unet"].state_dict()
     kept = [n for n, v in before["unet"].state_dict().items() if torch.equal(v, changed[n])]
     assert len(kept) < 0.2 * len(changed), "all of it is trained, also what was the first base's"
-    assert identity(Part(moved, "vae")) == identity(Part(trained, "vae"))
+    assert (
+        resolve_part(Part(moved, "vae")).fingerprint
+        == resolve_part(Part(trained, "vae")).fingerprint
+    )
 
 
 def test_the_video_node_uses_it(trained: Checkpoint, session: Session) -> None:

@@ -1,0 +1,360 @@
+"""Checkpoints as they lie on this disk, each question about one answered once.
+
+`resolve` turns the name of a checkpoint into a `ResolvedCheckpoint`. A plan resolves each of its
+checkpoints once (see `sdgraph.memoize`); its checks, its keys, the memory planner, the lease and
+the loader ask that same object. What is costly (hashes, sizes) is computed when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.memoize import answers
+from sdgraph.memory import Component, ComponentKey
+from sdgraph.values import QUANTIZATIONS, Checkpoint, Lora, Part
+
+from . import fingerprints, sizes
+from .checkpoint_files import (
+    CONFIG_NAMES,
+    LIBRARIES,
+    MODEL_INDEX,
+    fetch_missing,
+    find_root,
+    is_component,
+    is_local,
+    missing_components,
+    weight_files,
+)
+from .file_hashes import file_sha256, read_json
+from .lora_files import fetch_lora
+from .safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedCheckpoint:
+    """What is on this disk of a checkpoint. Every answer but an error is kept.
+
+    Args:
+        checkpoint: The checkpoint, by name.
+        known_root: Its folder where that has been found before, else it is looked for.
+    """
+
+    checkpoint: Checkpoint
+    known_root: Path | None = None
+    _parts: dict[Any, ResolvedPart] = field(default_factory=dict, init=False, repr=False)
+    _configs: dict[Any, Mapping[str, Any]] = field(default_factory=dict, init=False, repr=False)
+    _hashes: dict[Path, str] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def root(self) -> Path | None:
+        """The local folder with the configs, or None for a hub checkpoint that is not here yet.
+
+        Raises CheckpointError for a folder or a shipped name that does not exist, and, where the
+        hub is switched off, for a checkpoint that is not in its cache.
+        """
+        return self.known_root or find_root(self.checkpoint)
+
+    @cached_property
+    def index(self) -> Mapping[str, Any] | None:
+        """The checkpoint's model index, {} for a single model, None while it is not here."""
+        if self.root is None:
+            return None
+        path = self.root / MODEL_INDEX
+        return read_json(path) if path.is_file() else {}
+
+    @cached_property
+    def components(self) -> tuple[str, ...] | None:
+        """The names of a pipeline checkpoint's components, None while it is not here."""
+        if self.index is None:
+            return None
+        return tuple(name for name, entry in self.index.items() if is_component(entry))
+
+    def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None:
+        """The config of a component, or of a single model (""); None while it is not here.
+
+        Args:
+            folder: The component's folder.
+            name: The name of the file; None takes the one that its kind of component has.
+
+        Raises:
+            CheckpointError: There is no such file, or it is damaged.
+        """
+        found = self._configs.get((folder, name))
+        if found is None and self.root is not None:
+            found = self._configs[folder, name] = self._read_config(self.root, folder, name)
+        return found
+
+    def _read_config(self, root: Path, folder: str, name: str | None) -> Mapping[str, Any]:
+        for file_name in (name,) if name else CONFIG_NAMES:
+            if (path := root / folder / file_name).is_file():
+                return read_json(path)
+        what = f"its part {folder!r}" if folder else "it"
+        raise CheckpointError(
+            f"{self.checkpoint.source}: {what} has no {name or ' or '.join(CONFIG_NAMES[:2])}; "
+            "wanted a checkpoint in diffusers' folder layout"
+        )
+
+    @cached_property
+    def must_fetch(self) -> bool:
+        """Whether something of it must be fetched from the hub before it can be loaded."""
+        if isinstance(self.checkpoint, Lora):
+            return self.root is None
+        if is_local(self.checkpoint):
+            return False
+        return self.root is None or bool(missing_components(self.checkpoint, self.root))
+
+    def fetched(self) -> ResolvedCheckpoint:
+        """This, where all of it is here; else the same fetched from the hub and resolved again.
+
+        Raises CheckpointError where a component's weights cannot be had.
+        """
+        root = self.root
+        if isinstance(self.checkpoint, Lora):
+            if root is not None:
+                return self
+            return ResolvedCheckpoint(self.checkpoint, fetch_lora(self.checkpoint).parent)
+        if root is not None and self._is_complete:
+            return self
+        return ResolvedCheckpoint(self.checkpoint, fetch_missing(self.checkpoint, root))
+
+    @cached_property
+    def _is_complete(self) -> bool:
+        return self.root is not None and not missing_components(self.checkpoint, self.root)
+
+    @cached_property
+    def lora_file(self) -> Path:
+        """The file of a LoRA that is here."""
+        assert isinstance(self.checkpoint, Lora)
+        return fetch_lora(self.checkpoint)
+
+    @cached_property
+    def lora_shapes(self) -> TensorShapes | None:
+        """The tensors of a LoRA's file, None for one on the hub that is not here yet.
+
+        Raises CheckpointError where there is none, or it is damaged.
+        """
+        return None if self.root is None else tensor_shapes(self.lora_file)
+
+    def sha256_of(self, path: Path) -> str:
+        """The sha256 of one of its files."""
+        digest = self._hashes.get(path)
+        if digest is None:
+            digest = self._hashes[path] = file_sha256(path)
+        return digest
+
+    @cached_property
+    def hashed_files(self) -> tuple[tuple[Path, str], ...]:
+        """The files of the whole checkpoint, each with its sha256; none while it is not here.
+
+        Those of its components and of its root; not what a training keeps in folders of its own.
+        """
+        return tuple((path, self.sha256_of(path)) for path in fingerprints.checkpoint_files(self))
+
+    @cached_property
+    def content_fingerprint(self) -> str:
+        """A hash of all that the checkpoint holds; of its name alone while it is not here."""
+        return fingerprints.checkpoint_fingerprint(self)
+
+    @cached_property
+    def settings_fingerprint(self) -> str:
+        """A hash of what the checkpoint says besides its components: its index, its scheduler."""
+        return fingerprints.settings_fingerprint(self)
+
+    def part(self, part: Part) -> ResolvedPart:
+        """One of its components."""
+        key = tuple(vars(part).values())[1:]  # all but its checkpoint
+        resolved = self._parts.get(key)
+        if resolved is None:
+            resolved = self._parts[key] = ResolvedPart(self, part)
+        return resolved
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedPart:
+    """What is on this disk of one component of a checkpoint. Every answer but an error is kept."""
+
+    owner: ResolvedCheckpoint
+    part: Part
+    _components: dict[Any, Component] = field(default_factory=dict, init=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @cached_property
+    def name(self) -> str:
+        """Its name for people: source and folder, as in tiny/inpaint/unet."""
+        return str(self.part)
+
+    @cached_property
+    def quantization(self) -> str | None:
+        """How its weights are quantized when they are loaded."""
+        return self.part.quantization
+
+    @cached_property
+    def is_lora(self) -> bool:
+        """Whether it is a LoRA: then its files are read by diffusers, when it is put on."""
+        return isinstance(self.part.checkpoint, Lora)
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The folder with its config, None while it is not here."""
+        return None if self.owner.root is None else self.owner.root / self.part.folder
+
+    @cached_property
+    def library_and_class(self) -> tuple[str, str]:
+        """The library and the class of the component, as its checkpoint names them."""
+        part = self.part
+        if part.folder:
+            entry = (self.owner.index or {}).get(part.folder)
+            if not is_component(entry):
+                raise CheckpointError(f"{part.checkpoint.source} has no part {part.folder!r}")
+            library, name = entry  # type: ignore[misc]  # is_component says that it is a pair
+        elif part.processor:
+            library, name = "transformers", "AutoImageProcessor"
+        elif part.tokenizer:
+            library, name = "transformers", "AutoTokenizer"
+        else:
+            library, name = _single_model_class(self.owner.config() or {})
+        if library not in LIBRARIES or not isinstance(name, str) or not name.isidentifier():
+            raise CheckpointError(
+                f"{self.name}: its class is {library}.{name}; wanted one of "
+                f"{' or '.join(LIBRARIES)}: custom code from checkpoints is never run"
+            )
+        return library, name
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """Its weight files, in order; () when it has none (tokenizers) or is not here.
+
+        A folder with pickles alone raises CheckpointError, unless they are allowed.
+        """
+        if self.folder is None or self.part.prepares:
+            return ()
+        return (self.owner.lora_file,) if self.is_lora else weight_files(self.part, self.folder)
+
+    @cached_property
+    def file_bytes(self) -> int:
+        """The bytes of its weight files, 0 where they are not here yet.
+
+        Those of a LoRA are 0 too: it is read when it is put on, and only its path stays in memory.
+        """
+        return 0 if self.is_lora else sum(path.stat().st_size for path in self.files)
+
+    @cached_property
+    def hashed_files(self) -> tuple[tuple[Path, str], ...]:
+        """The files that decide its fingerprint, each with its sha256; none while not here."""
+        paths = fingerprints.component_files(self)
+        return tuple((path, self.owner.sha256_of(path)) for path in paths)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of what it computes with: class, config and the content of its weights.
+
+        Parts of different checkpoints that hold the same have the same fingerprint. The dtype that
+        it is loaded in is not in it.
+        """
+        return fingerprints.component_fingerprint(self)
+
+    def component(self, device: str, dtype: str) -> Component:
+        """The component as the memory planner sees it, loaded on `device` in `dtype`."""
+        component = self._components.get((device, dtype))
+        if component is None:
+            kept = self.part.checkpoint.dtype or dtype
+            key = ComponentKey(self.fingerprint, kept, "cpu" if self.part.on_host else device)
+            size = sizes.footprint(self, kept)
+            component = Component(key, self.name, size, self.file_bytes)
+            self._components[device, dtype] = component
+        return component
+
+    def check(self) -> None:
+        """Raises CheckpointError for a component that is here and cannot be used; loads nothing."""
+        self._is_checked  # noqa: B018  computed once, as every other answer
+
+    @cached_property
+    def _is_checked(self) -> bool:
+        self._check_quantization()
+        if self.folder is None or self.part.prepares:
+            return True
+        if self.is_lora:
+            refuse_damaged(self.owner.lora_file)
+            return True
+        _ = self.library_and_class
+        if not self.owner.must_fetch:
+            self._check_files(self.folder)
+        return True
+
+    def _check_quantization(self) -> None:
+        name = self.quantization
+        if name and find_spec(package := QUANTIZATIONS[name]) is None:
+            source, found = self.part.checkpoint.source, f"quantization {name}"
+            fix = f"pip install {package}, or leave the quantization out"
+            problem = Problem(
+                source, f"{found}, and no package {package} here", f"the package {package}", fix
+            )
+            raise CheckpointError(problem)
+
+    def _check_files(self, folder: Path) -> None:
+        if not folder.is_dir():
+            root = self.owner.root
+            raise CheckpointError(
+                f"{self.name}: the index names it, but it has no folder in {root}"
+            )
+        for path in self.files:
+            if path.suffix == ".safetensors":
+                refuse_damaged(path)
+        if not self.files and (folder / "config.json").is_file():
+            wanted, fix = f"safetensors in {folder}", "fetch, copy or install the checkpoint again"
+            raise CheckpointError(Problem(self.name, "no weights", wanted, fix))
+
+
+def _single_model_class(config: Mapping[str, Any]) -> tuple[str, Any]:
+    """The library and the class that the config of a single model names."""
+    named = config.get("_class_name")
+    if named:
+        return "diffusers", named
+    architectures = config.get("architectures")
+    first = architectures[0] if isinstance(architectures, list) and architectures else None
+    return "transformers", first
+
+
+def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
+    """What is on this disk of a checkpoint; the same object for all that one plan asks.
+
+    Nothing is looked for until it is asked of the object.
+
+    Example:
+        >>> from sdgraph import Checkpoint
+        >>> resolve(Checkpoint("tiny/inpaint")).components[:2]
+        ('scheduler', 'text_encoder')
+    """
+    known = answers.get()
+    if known is None:
+        return ResolvedCheckpoint(checkpoint)
+    key = (resolve, checkpoint.content)
+    resolved: ResolvedCheckpoint | None = known.get(key)
+    if resolved is None:
+        resolved = known[key] = ResolvedCheckpoint(checkpoint)
+    return resolved
+
+
+def resolve_part(part: Part) -> ResolvedPart:
+    """What is on this disk of one component of a checkpoint."""
+    return resolve(part.checkpoint).part(part)
+
+
+def resolved_answers(*checkpoints: ResolvedCheckpoint) -> dict[Any, Any]:
+    """The answers of a `memoized_scope` in which `resolve` returns these objects."""
+    return {(resolve, each.checkpoint.content): each for each in checkpoints}
+
+
+def fetch_checkpoint(checkpoint: Checkpoint) -> Path:
+    """The local folder of a checkpoint with configs and weights, fetched first where need be."""
+    root = resolve(checkpoint).fetched().root
+    assert root is not None
+    return root

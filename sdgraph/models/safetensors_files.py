@@ -1,0 +1,170 @@
+"""The header of safetensors files: the one place where the format is read.
+
+A safetensors file is the length of a header (8 bytes, little endian), the header (JSON) and the
+bytes of the tensors. The header says of each tensor its dtype, its shape and where among those
+bytes it lies. `read_header` reads it without torch and without the tensors, and refuses a file
+whose size is not the one that its header describes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sdgraph.errors import CheckpointError, Problem
+
+from .file_hashes import FileStamp, refuse_unreadable
+
+TensorShapes = Mapping[str, tuple[int, ...]]
+"""The names of a file's tensors, each with its shape."""
+
+FIRST_READ_BYTES = 4096
+"""What is read of a file at first: the whole header of most small files."""
+
+_MAX_HEADER_BYTES = 100_000_000
+_LFS_POINTER = b"version https://git-lfs"
+_BINARY = getattr(os, "O_BINARY", 0)
+_DOWNLOAD_AGAIN = "download or copy it again"
+_decode = json.JSONDecoder().raw_decode
+"""Half the time of `json.loads`, which looks for encodings and for what stands around a value."""
+
+
+class SafetensorsHeader(NamedTuple):
+    """What the header of a safetensors file says."""
+
+    tensors: Mapping[str, Mapping[str, Any]]
+    """For each tensor by name its "dtype", "shape" and "data_offsets"."""
+    metadata: Mapping[str, str]
+    begin: int
+    """The place in the file from which the offsets of the tensors count."""
+
+
+class SafetensorsError(ValueError):
+    """A file that breaks the format: what was found, what was wanted, and a fix."""
+
+    def __init__(
+        self, found: str, wanted: str = "a safetensors file", fix: str = _DOWNLOAD_AGAIN
+    ) -> None:
+        self.found = found
+        self.wanted = wanted
+        self.fix = fix
+        super().__init__(found)
+
+    def problem(self, path: Path) -> Problem:
+        """The problem of the file at `path`."""
+        return Problem(str(path), self.found, self.wanted, self.fix)
+
+
+def open_to_read(path: str | Path) -> int:
+    """A file descriptor of the file, for `read_header`. Raises OSError."""
+    return os.open(path, os.O_RDONLY | _BINARY)
+
+
+def read_header(file: int) -> SafetensorsHeader:
+    """The header of an open file, from its beginning.
+
+    Args:
+        file: A file descriptor at the start of the file.
+
+    Raises:
+        SafetensorsError: The file is cut short or too long, or its header is damaged.
+        OSError: The file cannot be read.
+    """
+    start = os.read(file, FIRST_READ_BYTES)
+    # A file that came in a single short read has been read to its end.
+    size = len(start) if len(start) < FIRST_READ_BYTES else os.fstat(file).st_size
+    if start.startswith(_LFS_POINTER):
+        found = "a pointer of Git LFS in place of the file"
+        raise SafetensorsError(found, fix="fetch the file itself with `git lfs pull`")
+    if size < 8:
+        raise _wrong_size(size, 8, "at least ")
+    length = int.from_bytes(start[:8], "little")
+    if length > _MAX_HEADER_BYTES:
+        raise SafetensorsError(f"its header cannot be read: it claims a length of {length} bytes")
+    begin = 8 + length
+    if size < begin:
+        raise _wrong_size(size, begin, "at least ")
+    while len(start) < begin and (more := os.read(file, begin - len(start))):
+        start += more
+    try:
+        tensors, metadata, end = _parsed(start[8:begin])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = str(error) or type(error).__name__
+        raise SafetensorsError(f"its header cannot be read: {reason}") from error
+    if size != begin + end:
+        raise _wrong_size(size, begin + end)
+    return SafetensorsHeader(tensors, metadata, begin)
+
+
+def _wrong_size(found: int, wanted: int, bound: str = "") -> SafetensorsError:
+    reason = "it is cut short" if found < wanted else "it is too long"
+    return SafetensorsError(f"{found} bytes: {reason}", f"{bound}{wanted} bytes")
+
+
+def _parsed(data: bytes) -> tuple[dict[str, Any], dict[str, str], int]:
+    """The tensors, the metadata, and the bytes that all tensors take together."""
+    text = data.decode()
+    header, stop = _decode(text)
+    if text[stop:].strip():
+        raise ValueError("something follows after it")
+    metadata = header.pop("__metadata__", {})
+    return header, metadata, _end_of_tensors(header.values())
+
+
+def _end_of_tensors(tensors: Iterable[Mapping[str, Any]]) -> int:
+    """The bytes of all tensors, which must lie one behind the other without gaps."""
+    end = 0
+    for begins, ends in sorted([tuple(tensor["data_offsets"]) for tensor in tensors]):
+        if begins != end or ends < begins:
+            raise ValueError(f"a tensor lies at {begins} to {ends}, behind one that ends at {end}")
+        end = ends
+    if type(end) is not int:
+        raise ValueError(f"a tensor ends at {end!r}")
+    return end
+
+
+def file_header(path: Path) -> SafetensorsHeader:
+    """The header of the file at `path`, remembered while the file keeps its stamp.
+
+    Raises SafetensorsError and OSError as `read_header` does.
+    """
+    return _file_header(path, FileStamp.of(path))
+
+
+@lru_cache(maxsize=64)
+def _file_header(path: Path, stamp: FileStamp) -> SafetensorsHeader:
+    file = open_to_read(path)
+    try:
+        return read_header(file)
+    finally:
+        os.close(file)
+
+
+def refuse_damaged(path: Path) -> SafetensorsHeader:
+    """The header of a whole file; raises CheckpointError for a damaged one or one cut short.
+
+    The bytes of the tensors are not read: they may be anything.
+    """
+    try:
+        return file_header(path)
+    except SafetensorsError as error:
+        raise CheckpointError(error.problem(path)) from error
+    except OSError as error:
+        refuse_unreadable(path, "a safetensors file", error)
+
+
+def tensor_shapes(path: Path) -> TensorShapes:
+    """The shapes of the tensors in a safetensors file, by name.
+
+    Raises CheckpointError for a file that is damaged or cut short.
+    """
+    header = refuse_damaged(path)
+    try:
+        return {name: tuple(map(int, each["shape"])) for name, each in header.tensors.items()}
+    except (ValueError, TypeError, KeyError) as error:
+        found = f"its header gives no shape of a tensor ({error})"
+        raise CheckpointError(SafetensorsError(found).problem(path)) from None
