@@ -1,18 +1,19 @@
 """Every way sdgraph can fail, as one tree.
 
-SdgraphError                       the root: catch this to catch them all
-├── InvalidError                   something a person wrote is wrong; holds all problems found
-│   ├── InvalidNodeError           a node was given a wrong field or wire (also a ValueError)
-│   └── InvalidWorkflowError       a workflow file, its inputs or its graph
-├── NodeDefinitionError            a node class breaks the rules of nodes (also a TypeError)
-├── PackError                      a node pack cannot be loaded, or two packs share a name
-├── ReportError                    a failure that may keep what was found and wanted apart
-│   ├── CheckpointError            a checkpoint is missing, damaged or of the wrong kind
-│   ├── MediaError                 a picture or video file cannot be read or written
-│   └── OutOfMemoryError           a node wants more memory than there is, whatever was tried
-├── InvalidValueError              a value that cannot be what it claims (also a ValueError)
-└── NodeFailedError                a node raised while it ran; the cause is chained
-    └── NodesFailedError           several nodes raised in a run that kept going
+SdgraphError                    the root: catch this to catch them all; holds every problem found
+├── InvalidError                something a person wrote is wrong
+│   ├── InvalidNodeError        a node was given a wrong field or wire (also a ValueError)
+│   └── InvalidWorkflowError    a workflow file, its inputs or its graph
+├── InvalidValueError           a value that cannot be what it claims (also a ValueError)
+├── NodeDefinitionError         a node class breaks the rules of nodes (also a TypeError)
+├── PackError                   a node pack cannot be loaded, or two packs share a name
+├── CheckpointError             a checkpoint is missing, damaged or of the wrong kind
+├── MediaError                  a picture or video file cannot be read or written
+├── OutOfMemoryError            a node needs more memory than there is, whatever was tried
+└── NodeFailedError             a node raised while it ran; the cause is chained
+    └── NodesFailedError        several nodes raised in a run that kept going
+
+The command line and the node library derive a few more from SdgraphError.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 
-class SdgraphError(Exception):
-    """Any failure that sdgraph foresees; its text is meant for the person at the keyboard."""
-
-
 @dataclass(frozen=True, order=True)
 class Mark:
-    """A place in a file; line and column count from 1."""
+    """A place in a text file; str() is "FILE:LINE:COLUMN", which editors and terminals open.
+
+    Args:
+        file: the path of the file, as it was given.
+        line: the line, counted from 1.
+        column: the character in the line, counted from 1.
+
+    Example:
+        >>> str(Mark("portrait.yaml", 4, 9))
+        'portrait.yaml:4:9'
+    """
 
     file: str
     line: int
@@ -40,42 +47,111 @@ class Mark:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where, about what, what was found, what was wanted, and how to mend it."""
+    """One mistake: what it is about, what was found, what was wanted, and how to fix it.
+
+    Args:
+        subject: what is wrong, such as "edges.low" (a node and its field) or a file's path.
+        found: what is there; the whole message where it cannot be said in these parts.
+        wanted: what should be there.
+        fix: what to do about it, if that is known.
+        at: where it stands in a file, if it does.
+
+    Example:
+        >>> print(Problem("edges.low", "3.5", "a whole number", "write 3"))
+        edges.low
+          found:  3.5
+          wanted: a whole number
+          fix:    write 3
+        >>> print(Problem("edges", "RuntimeError: broken"))
+        edges: RuntimeError: broken
+    """
 
     subject: str
     found: str
-    wanted: str
+    wanted: str = ""
     fix: str = ""
     at: Mark | None = None
 
     def under(self, subject: str, at: Mark | None = None) -> Problem:
-        """The same problem seen from the outside: `subject` put before its own."""
+        """The same problem as a part of `subject`, which is put before its own with a dot.
+
+        Args:
+            subject: what this problem's own subject is a part of.
+            at: where it stands, if the problem does not say so itself.
+
+        Example:
+            >>> Problem("low", "3.5", "a whole number").under("edges").subject
+            'edges.low'
+        """
         joined = f"{subject}.{self.subject}" if self.subject else subject
         return replace(self, subject=joined, at=self.at or at)
 
     def __str__(self) -> str:
-        head = f"{self.at}: {self.subject}" if self.at else self.subject
-        lines = [head, f"  found:  {self.found}", f"  wanted: {self.wanted}"]
+        head = [str(self.at)] if self.at else []
+        head += [self.subject] if self.subject else []
+        if self.wanted:
+            lines = [": ".join(head), f"  found:  {self.found}", f"  wanted: {self.wanted}"]
+        else:
+            lines = [": ".join([*head, self.found])]
         if self.fix:
             lines.append(f"  fix:    {self.fix}")
         return "\n".join(lines)
 
 
-def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems by their marks; those without one last."""
-    nowhere = Mark("", 0, 0)
-    return sorted(problems, key=lambda problem: (problem.at is None, problem.at or nowhere))
+class SdgraphError(Exception):
+    """Any failure that sdgraph foresees; its text is meant for the person at the keyboard.
+
+    Args:
+        what: the problem or problems, at least one; a text where a problem has no parts.
+
+    Raises:
+        ValueError: if `what` is an empty series of problems.
+
+    Example:
+        >>> error = MediaError(Problem("man.png", "no such file", "a picture"))
+        >>> print(error)
+        man.png
+          found:  no such file
+          wanted: a picture
+        >>> error.problems[0].found
+        'no such file'
+    """
+
+    problems: tuple[Problem, ...]
+    """Every problem that was found, in the order of the file where they stand in one."""
+
+    def __init__(self, what: str | Problem | Iterable[Problem]) -> None:
+        self.problems = _problems(what)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+    def as_problems_of(self, field: str, wanted: str) -> list[Problem]:
+        """The problems as ones of a node's field that names what failed: a path, a checkpoint.
+
+        Args:
+            field: the field's name, which becomes the subject; the subject goes before "found".
+            wanted: what the field should name, for a problem that does not say so itself.
+
+        Example:
+            >>> error = MediaError(Problem("man.png", "no such file", "a picture"))
+            >>> error.as_problems_of("path", wanted="a picture that can be opened")
+            [Problem(subject='path', found='man.png: no such file', wanted='a picture', ...)]
+        """
+        return [
+            replace(
+                problem,
+                subject=field,
+                found=": ".join(filter(None, (problem.subject, problem.found))),
+                wanted=problem.wanted or wanted,
+            )
+            for problem in self.problems
+        ]
 
 
 class InvalidError(SdgraphError):
     """Something a person wrote is wrong; `problems` holds every mistake, in file order."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
-
-    def __reduce__(self) -> tuple[type[InvalidError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
 
 
 class InvalidNodeError(InvalidError, ValueError):
@@ -86,6 +162,10 @@ class InvalidWorkflowError(InvalidError):
     """A workflow file, the inputs given to it, or the graph it makes is wrong."""
 
 
+class InvalidValueError(SdgraphError, ValueError):
+    """A value cannot be what it claims: a wrong shape, kind, range or size."""
+
+
 class NodeDefinitionError(SdgraphError, TypeError):
     """A node class breaks the rules that every node keeps; raised while the class is made."""
 
@@ -94,90 +174,131 @@ class PackError(SdgraphError):
     """A node pack cannot be loaded, or two packs claim one name."""
 
 
-class ReportError(SdgraphError):
-    """A failure told as a text, or as a `problem` that keeps what was found and wanted apart."""
-
-    def __init__(self, what: str | Problem) -> None:
-        self.problem = what if isinstance(what, Problem) else None
-        super().__init__(str(what))
-
-    def __reduce__(self) -> tuple[type[ReportError], tuple[str | Problem]]:
-        return type(self), (self.problem or str(self),)
-
-    def about(self, subject: str, wanted: str) -> Problem:
-        """The failure as a problem of `subject`; `wanted` where the text says all else."""
-        if self.problem is None:
-            return Problem(subject, str(self), wanted)
-        found = f"{self.problem.subject}: {self.problem.found}"
-        return Problem(subject, found, self.problem.wanted, self.problem.fix)
-
-
-class CheckpointError(ReportError):
+class CheckpointError(SdgraphError):
     """A checkpoint is missing, damaged, or of a kind the node cannot use."""
 
 
-class MediaError(ReportError):
+class MediaError(SdgraphError):
     """A picture or video file cannot be read or written."""
 
 
-class OutOfMemoryError(ReportError):
-    """A node wants more memory than there is, whatever was tried."""
-
-
-class InvalidValueError(SdgraphError, ValueError):
-    """A value cannot be what it claims: a wrong shape, kind, range or size."""
+class OutOfMemoryError(SdgraphError):
+    """A node needs more memory than there is, whatever was tried."""
 
 
 class NodeFailedError(SdgraphError):
-    """A node raised while it ran; `__cause__` is what it raised."""
+    """A node raised while it ran; `__cause__` is what it raised.
 
-    def __init__(self, node: str, message: str, at: Mark | None = None) -> None:
+    Args:
+        node: the node's name in its graph.
+        what: what went wrong, without the node's name; `problems_in` gives it for any exception.
+        at: where the node stands in its workflow file, if it does.
+
+    Attributes:
+        message: what went wrong as text, without the node's name and place.
+
+    Example:
+        >>> str(NodeFailedError("edges", "RuntimeError: broken", Mark("portrait.yaml", 4, 3)))
+        'portrait.yaml:4:3: edges: RuntimeError: broken'
+    """
+
+    def __init__(
+        self, node: str, what: str | Problem | Iterable[Problem], at: Mark | None = None
+    ) -> None:
+        own = _problems(what)
+        super().__init__(_problem_of_node(problem, node, at) for problem in own)
         self.node = node
-        self.message = message
         self.at = at
-        super().__init__(f"{at}: {node}: {message}" if at else f"{node}: {message}")
-
-    def __reduce__(self) -> tuple[type[NodeFailedError], tuple[str, str, Mark | None]]:
-        return type(self), (self.node, self.message, self.at)
+        self.message = "\n".join(map(str, own))
+        self.args = (node, own, at)
 
 
 class NodesFailedError(NodeFailedError):
-    """Several nodes raised in a run that kept going; it stands for the first of `failures`."""
+    """Several nodes raised in a run that kept going; `node` and `message` are the first one's.
+
+    Args:
+        failures: the failure of each node, in the order in which they came; at least one.
+
+    Attributes:
+        failures: the same as a tuple.
+    """
 
     def __init__(self, failures: Iterable[NodeFailedError]) -> None:
         self.failures = tuple(failures)
         first = self.failures[0]
         super().__init__(first.node, first.message, first.at)
-        self.args = ("\n".join(map(str, self.failures)),)
-
-    def __reduce__(self) -> tuple[type[NodesFailedError], tuple[tuple[NodeFailedError, ...]]]:  # type: ignore[override]
-        return type(self), (self.failures,)
+        self.problems = tuple(problem for each in self.failures for problem in each.problems)
+        self.args = (self.failures,)
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `word` most resembles, or None when nothing is near."""
-    candidates = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
-    return candidates[found[0]] if found else None
+def problems_in(error: BaseException) -> tuple[Problem, ...]:
+    """The problems that an exception of sdgraph holds; for any other, one with its class and text.
+
+    Example:
+        >>> problems_in(KeyError("left"))
+        (Problem(subject='', found="KeyError: 'left'", wanted='', fix='', at=None),)
+    """
+    if isinstance(error, SdgraphError):
+        return error.problems
+    text = str(error).strip() or "it gave no reason"
+    return (Problem("", f"{type(error).__name__}: {text}"),)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A fix that names the nearest of `known`, or nothing."""
-    found = nearest(word, known)
-    return f"did you mean {found!r}?" if found else ""
+def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems in the order of their marks; those without one last."""
+    no_mark = Mark("", 0, 0)
+    return sorted(problems, key=lambda problem: (problem.at is None, problem.at or no_mark))
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that `word` most resembles, in any case; None when nothing is near.
+
+    Example:
+        >>> nearest("cany", ["Canny", "LoadImage"])
+        'Canny'
+    """
+    by_lower = {name.lower(): name for name in names}
+    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """A fix that proposes the nearest of `names`; "" when nothing is near.
+
+    Example:
+        >>> did_you_mean("cany", ["Canny", "LoadImage"])
+        "did you mean 'Canny'?"
+    """
+    name = nearest(word, names)
+    return f"did you mean {name!r}?" if name else ""
 
 
 def out_of_memory(error: BaseException) -> str | None:
-    """What an error says if it is one of too little memory, on any device; else None."""
-    said = (str(error).strip().splitlines() or [""])[0]
+    """The message of an error that says memory ran out, on any device; None for another error."""
+    text = error.problems[0].found if isinstance(error, OutOfMemoryError) else str(error)
+    message = (text.strip().splitlines() or [""])[0]
     if isinstance(error, MemoryError | OutOfMemoryError):
-        return said or type(error).__name__
+        return message or type(error).__name__
     if not isinstance(error, RuntimeError):
         return None
-    # torch.OutOfMemoryError on accelerators, by its name for torch need not be here; its
-    # allocator for the CPU, and MPS in older versions, raise a plain RuntimeError.
-    named = any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)
-    return said if named or any(words in said.lower() for words in _WORDS) else None
+    # Accelerators raise torch.OutOfMemoryError, found by its name because torch may not be
+    # installed; torch's CPU allocator, and MPS in older versions, raise a plain RuntimeError.
+    is_torchs = any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)
+    return message if is_torchs or any(s in message.lower() for s in _OUT_OF_MEMORY) else None
 
 
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def _problems(what: str | Problem | Iterable[Problem]) -> tuple[Problem, ...]:
+    if isinstance(what, str):
+        return (Problem("", what),)
+    problems = (what,) if isinstance(what, Problem) else tuple(what)
+    if not problems:
+        raise ValueError("an error needs at least one problem")
+    return problems
+
+
+def _problem_of_node(problem: Problem, node: str, at: Mark | None) -> Problem:
+    subject = f"{node}: {problem.subject}" if problem.subject else node
+    return replace(problem, subject=subject, at=problem.at or at)

@@ -1,4 +1,4 @@
-"""Errors are one tree, survive pickling and say where, what, and how to mend it."""
+"""Errors are one tree, hold problems, survive pickling and say where, what, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,79 @@ import re
 import pytest
 
 from sdgraph import errors
-from sdgraph.errors import InvalidNodeError, InvalidWorkflowError, Mark, NodeFailedError, Problem
+from sdgraph.errors import (
+    CheckpointError,
+    InvalidError,
+    InvalidNodeError,
+    InvalidWorkflowError,
+    Mark,
+    MediaError,
+    NodeFailedError,
+    NodesFailedError,
+    OutOfMemoryError,
+    Problem,
+    SdgraphError,
+    problems_in,
+)
 
-CLASSES = [each for each in vars(errors).values() if isinstance(each, type)]
-FAILURES = [each for each in CLASSES if issubclass(each, Exception)]
+FAILURES = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, Exception)
+]
+FULL = Problem("edges.low", "3.5", "a whole number", "write 3", Mark("a.yaml", 4, 9))
+
+
+def an_error(failure: type[SdgraphError], *problems: Problem) -> SdgraphError:
+    """An error of any class in the tree that holds these problems."""
+    if issubclass(failure, NodesFailedError):
+        return failure(NodeFailedError("edges", problem) for problem in problems)
+    return failure("edges", problems) if issubclass(failure, NodeFailedError) else failure(problems)
+
+
+def drawn_tree() -> dict[str, str | None]:
+    """Each class in the drawing at the top of errors.py with the one that it stands below."""
+    parents: dict[str, str | None] = {}
+    path: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if match := re.match(r"[│├└─ ]*(\w+Error)  ", line):
+            depth = match.start(1)
+            while path and path[-1][0] >= depth:
+                path.pop()
+            parents[match[1]] = path[-1][1] if path else None
+            path.append((depth, match[1]))
+    return parents
+
+
+def test_the_tree_that_is_drawn_is_the_tree_of_the_classes() -> None:
+    tree = {cls.__name__: cls.__base__.__name__ for cls in FAILURES if cls.__base__}
+    tree["SdgraphError"] = None  # type: ignore[assignment]
+    assert drawn_tree() == tree
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_every_error_is_an_sdgraph_error_and_stands_in_the_drawn_tree(failure: type) -> None:
-    assert issubclass(failure, errors.SdgraphError)
-    assert errors.__doc__ and re.search(rf"\b{failure.__name__}\b", errors.__doc__)
+def test_the_drawing_says_which_errors_are_python_s_own_too(failure: type) -> None:
+    assert errors.__doc__
+    (line,) = re.findall(rf"^.*\b{failure.__name__}  .*$", errors.__doc__, re.MULTILINE)
+    builtin = re.search(r"\(also a (\w+)\)", line)
+    own = [base.__name__ for base in failure.__bases__ if base.__module__ == "builtins"]
+    assert ([builtin[1]] if builtin else []) == [name for name in own if name != "Exception"]
 
 
 def test_a_problem_reads_place_subject_found_wanted_fix() -> None:
-    problem = Problem("edges.low", "3.5", "a whole number", "write 3", Mark("a.yaml", 4, 9))
-    assert str(problem) == (
+    assert str(FULL) == (
         "a.yaml:4:9: edges.low\n  found:  3.5\n  wanted: a whole number\n  fix:    write 3"
     )
 
 
 def test_a_problem_without_fix_or_place_has_no_empty_lines() -> None:
     assert str(Problem("low", "3", "4")) == "low\n  found:  3\n  wanted: 4"
+
+
+def test_a_problem_that_only_says_what_was_found_is_one_line() -> None:
+    assert str(Problem("", "broken")) == "broken"
+    assert str(Problem("edges", "broken", at=Mark("f", 1, 2))) == "f:1:2: edges: broken"
+    assert str(Problem("edges", "broken", fix="mend it")) == "edges: broken\n  fix:    mend it"
 
 
 def test_a_problem_seen_from_outside_keeps_its_own_place() -> None:
@@ -40,14 +92,38 @@ def test_a_problem_seen_from_outside_keeps_its_own_place() -> None:
     assert Problem("", "a", "b").under("edges").subject == "edges"
 
 
-@pytest.mark.parametrize("kind", [InvalidNodeError, InvalidWorkflowError])
-def test_invalid_errors_keep_their_problems_through_pickling(
-    kind: type[errors.InvalidError],
+@pytest.mark.parametrize("failure", FAILURES)
+def test_every_error_keeps_its_problems_text_and_notes_through_pickling(
+    failure: type[SdgraphError],
 ) -> None:
-    problems = (Problem("a", "b", "c", "d", Mark("f", 1, 2)), Problem("e", "f", "g"))
-    error = pickle.loads(pickle.dumps(kind(problems)))
-    assert type(error) is kind and error.problems == problems
-    assert str(error) == f"{problems[0]}\n{problems[1]}"
+    error = an_error(failure, FULL, Problem("e", "f", "g"))
+    error.add_note("finished files stay")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is failure and copy.problems == error.problems
+    assert len(copy.problems) == 2
+    assert str(copy) == str(error) == "\n".join(map(str, error.problems))
+    assert copy.__notes__ == ["finished files stay"]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_an_error_without_a_problem_cannot_be_made(failure: type[SdgraphError]) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        an_error(failure)
+
+
+def test_an_error_takes_a_problem_several_or_a_text() -> None:
+    assert MediaError(FULL).problems == MediaError([FULL]).problems == (FULL,)
+    assert InvalidError(iter([FULL, FULL])).problems == (FULL, FULL)
+    assert CheckpointError("torn").problems == (Problem("", "torn"),)
+    assert str(CheckpointError("torn")) == "torn"
+
+
+def test_problems_become_those_of_the_field_that_names_what_failed() -> None:
+    error = MediaError([Problem("man.png", "no such file", "a picture", "look"), Problem("", "x")])
+    assert error.as_problems_of("path", wanted="a file") == [
+        Problem("path", "man.png: no such file", "a picture", "look"),
+        Problem("path", "x", "a file"),
+    ]
 
 
 def test_a_failed_node_keeps_its_parts_through_pickling() -> None:
@@ -56,14 +132,53 @@ def test_a_failed_node_keeps_its_parts_through_pickling() -> None:
     assert str(error) == "f:1:2: edges: torn"
 
 
-def test_invalid_node_is_a_value_error_and_bad_definitions_are_type_errors() -> None:
-    assert issubclass(InvalidNodeError, ValueError)
-    assert issubclass(errors.NodeDefinitionError, TypeError)
+def test_a_failed_node_carries_the_problems_of_what_it_raised() -> None:
+    cause = CheckpointError(Problem("model", "no weights", "safetensors", "convert it"))
+    error = NodeFailedError("dream", problems_in(cause), Mark("f", 1, 2))
+    assert error.problems == (
+        Problem("dream: model", "no weights", "safetensors", "convert it", Mark("f", 1, 2)),
+    )
+    assert error.message == str(cause)
+    assert str(error).startswith("f:1:2: dream: model\n  found:  no weights\n")
+
+
+def test_several_failed_nodes_hold_the_problems_of_all_and_stand_for_the_first() -> None:
+    first, second = NodeFailedError("a", "torn"), NodeFailedError("b", FULL)
+    error = pickle.loads(pickle.dumps(NodesFailedError([first, second])))
+    assert error.problems == (*first.problems, *second.problems)
+    assert (error.node, error.message) == ("a", "torn")
+    assert [failure.node for failure in error.failures] == ["a", "b"]
+
+
+def test_other_exceptions_are_a_problem_of_their_class_and_text() -> None:
+    assert problems_in(RuntimeError("broke")) == (Problem("", "RuntimeError: broke"),)
+    assert problems_in(RuntimeError()) == (Problem("", "RuntimeError: it gave no reason"),)
 
 
 @pytest.mark.parametrize(
-    ("word", "found"), [("cany", "Canny"), ("CANNY", "Canny"), ("zzz", None), ("", None)]
+    ("error", "message"),
+    [
+        (OutOfMemoryError(Problem("memory", "none left", "room")), "none left"),
+        (MemoryError(), "MemoryError"),
+        (RuntimeError("CUDA out of memory. Tried 2 GiB\nmore"), "CUDA out of memory. Tried 2 GiB"),
+        (RuntimeError("broke"), None),
+        (ValueError("out of memory"), None),
+    ],
 )
-def test_the_nearest_name_is_found_whatever_its_case(word: str, found: str | None) -> None:
-    assert errors.nearest(word, ["Canny", "LoadImage"]) == found
-    assert errors.did_you_mean(word, ["Canny"]) == (f"did you mean {found!r}?" if found else "")
+def test_running_out_of_memory_is_known_by_what_raised_it(
+    error: Exception, message: str | None
+) -> None:
+    assert errors.out_of_memory(error) == message
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("cany", "Canny"), ("CANNY", "Canny"), ("zzz", None), ("", None)]
+)
+def test_the_nearest_name_is_found_whatever_its_case(word: str, name: str | None) -> None:
+    assert errors.nearest(word, ["Canny", "LoadImage"]) == name
+    assert errors.did_you_mean(word, ["Canny"]) == (f"did you mean {name!r}?" if name else "")
+
+
+def test_an_invalid_node_is_a_value_error_and_a_workflow_is_not() -> None:
+    assert issubclass(InvalidNodeError, ValueError)
+    assert not issubclass(InvalidWorkflowError, ValueError)

@@ -153,7 +153,9 @@ class ControlNet(Referenced[Image]):
                 if isinstance(network, Checkpoint):
                     yield from _mismatch(network, base, unet)
         except CheckpointError as error:
-            yield Problem("controlnet", str(error), "a ControlNet for this kind of control map")
+            yield from error.as_problems_of(
+                "controlnet", "a ControlNet for this kind of control map"
+            )
 
     def run(
         self,

@@ -57,7 +57,7 @@ def problems(adapter: Lora, encoder: object, base: object) -> Iterator[Problem]:
     try:
         shapes = resolve(adapter).lora_shapes
     except CheckpointError as error:
-        yield error.about("ip_adapter", "an IP-Adapter that can be used")
+        yield from error.as_problems_of("ip_adapter", "an IP-Adapter that can be used")
         return
     found = "" if shapes is None else _unreadable(shapes)
     if shapes is not None and not found and isinstance(base, Checkpoint):
@@ -78,7 +78,7 @@ def encoder_problems(
     try:
         own = resolve(encoder).config()
     except CheckpointError as error:
-        yield error.about(field, f"a {ENCODER}")
+        yield from error.as_problems_of(field, f"a {ENCODER}")
         return
     if own is None:
         return

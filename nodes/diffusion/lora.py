@@ -53,10 +53,9 @@ class _Written:
         try:
             return Lora.parse(value)
         except InvalidValueError as error:
-            told = error.args[0]
-            part = told.subject.rpartition(".")[2]
-            found = f"{part}: {told.found}"
-            raise refuse("loras", found=found, wanted=told.wanted, fix=told.fix) from None
+            problem = error.problems[0]
+            found = f"{problem.subject.rpartition('.')[2]}: {problem.found}"
+            raise refuse("loras", found=found, wanted=problem.wanted, fix=problem.fix) from None
 
 
 Adapter = Annotated[Lora, _Written()]
@@ -82,7 +81,7 @@ def problems(loras: Sequence[Lora], checkpoint: object, family: str | None) -> I
         try:
             shapes = resolve(lora).lora_shapes
         except CheckpointError as error:
-            yield error.about("loras", "an adapter that can be used")
+            yield from error.as_problems_of("loras", "an adapter that can be used")
             continue
         if shapes is not None:
             found = _unreadable(shapes)

@@ -81,7 +81,7 @@ class Referenced(Diffusion[T_co], Generic[T_co]):
         try:
             yield from ip_adapter.problems(self._adapter(), self._seen_by(), base)
         except CheckpointError as error:
-            yield Problem(_ADAPTER, str(error), "an IP-Adapter for this checkpoint")
+            yield from error.as_problems_of(_ADAPTER, "an IP-Adapter for this checkpoint")
 
     def _unturnable(self) -> Iterator[Problem]:
         """Knobs that put other layers where the adapter's must stand."""

@@ -40,7 +40,7 @@ def problems(
             path = find_lora(each)
             shapes = None if path is None else tensor_shapes(path)
         except CheckpointError as error:
-            yield error.about("embeddings", "a textual inversion that can be used")
+            yield from error.as_problems_of("embeddings", "a textual inversion that can be used")
             continue
         if path is None or shapes is None:
             continue

@@ -31,7 +31,7 @@ def picture_problems(path: str | Path) -> Iterator[Problem]:
     try:
         probe_image(path)
     except MediaError as error:
-        yield error.about("path", "a picture that can be opened")
+        yield from error.as_problems_of("path", "a picture that can be opened")
 
 
 class LoadImage(Node[Image]):
@@ -72,7 +72,7 @@ class LoadVideo(Node[Video]):
         try:
             probe_video(self.path)
         except MediaError as error:
-            yield error.about("path", "a video that can be opened")
+            yield from error.as_problems_of("path", "a video that can be opened")
 
     def run(self) -> Video:
         return read_video(

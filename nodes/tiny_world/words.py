@@ -51,7 +51,7 @@ MOTIONS = (*MOVES, "growing", "shrinking", "turning")
 
 def refuse(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:
     """Raises the InvalidValueError of one problem."""
-    raise InvalidValueError(str(Problem(subject, found, wanted, fix)))
+    raise InvalidValueError(Problem(subject, found, wanted, fix))
 
 
 def check_word(subject: str, word: str, known: tuple[str, ...]) -> None:

@@ -185,7 +185,7 @@ class FolderDataset(Dataset):
         self._digest = blake2b(f"folder {side}".encode(), digest_size=16)
         found = pictures_in(folder)
         for problem in folder_problems("pictures", folder):
-            raise InvalidValueError(str(problem))
+            raise InvalidValueError(problem)
         self._pictures, captions = self._read(found)
         self.captions = tuple(captions)
         if not captions:
@@ -207,7 +207,7 @@ class FolderDataset(Dataset):
                 picture = read_image(path).convert("RGB")
                 caption = words.read_text("utf-8").strip() if words.is_file() else path.stem
             except MediaError as error:
-                self.skipped[path.name] = error.problem.found if error.problem else str(error)
+                self.skipped[path.name] = error.problems[0].found
                 continue
             except (OSError, UnicodeDecodeError) as error:
                 self.skipped[path.name] = f"its caption {words.name} cannot be read ({error})"

@@ -70,7 +70,7 @@ def refuse_unknown(tokenizer: Any, captions: Sequence[str]) -> None:
             'words that are one token to it, as in "a red star on a navy background"',
             "write the captions in its words, or take a checkpoint with CLIP's own tokenizer",
         )
-        raise InvalidValueError(str(problem))
+        raise InvalidValueError(problem)
 
 
 def _words(captions: Sequence[str]) -> list[str]:

@@ -99,11 +99,14 @@ def clear(debug: Debug = False) -> None:
 
 
 def _shelf() -> Shelf:
+    from sdgraph.errors import Problem
+
     from .request import ArgumentError
 
     store = kept()
     if store is None or store.shelf is None:
-        raise ArgumentError("found no home folder; set SDGRAPH_HOME to a folder for the results")
+        fix = "set SDGRAPH_HOME to a folder for the results"
+        raise ArgumentError(Problem("the cache", "no home folder", "a folder for results", fix))
     return store.shelf
 
 
@@ -118,7 +121,7 @@ def _age(text: str | None) -> float | None:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
     if found is None:
         wanted = "a time, such as 30d, 12h, 90m or 2w"
-        raise ArgumentError(str(Problem("--older", text, wanted)))
+        raise ArgumentError(Problem("--older", text, wanted))
     return float(found[1]) * _UNITS[found[2]]
 
 

@@ -14,16 +14,9 @@ from contextlib import contextmanager
 
 import typer
 
-from sdgraph.errors import (
-    CheckpointError,
-    InvalidError,
-    MediaError,
-    NodeFailedError,
-    NodesFailedError,
-    SdgraphError,
-)
+from sdgraph.errors import CheckpointError, MediaError, NodeFailedError, SdgraphError
 
-from .source_excerpt import excerpt, problem_text
+from .source_excerpt import problem_text
 
 DONE, FAILED, WRONG, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
@@ -53,15 +46,8 @@ def ending(*, debug: bool) -> Iterator[None]:
 
 def in_words(error: Exception) -> str:
     """A failure as text for the person at the keyboard."""
-    if isinstance(error, InvalidError):
-        return "\n".join(map(problem_text, error.problems))
-    if isinstance(error, NodesFailedError):
-        return "\n".join(map(in_words, error.failures))
-    if isinstance(error, NodeFailedError):
-        head, *rest = str(error).splitlines()
-        return "\n".join([head, *excerpt(error.at), *rest])
     if isinstance(error, SdgraphError):
-        return str(error)
+        return "\n".join(map(problem_text, error.problems))
     said = " ".join(str(error).split()) or "no reason given"
     return f"internal error: {type(error).__name__}: {said}; run again with --debug"
 

@@ -53,6 +53,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Draw a workflow; say how a picture was made."""
+    from sdgraph.errors import Problem
     from sdgraph.provenance import record_data, record_text
 
     from . import diagram
@@ -67,7 +68,7 @@ def show(
             typer.echo(record.workflow.rstrip() if yaml else record_text(file, record))
         return
     if as_json:
-        raise ArgumentError(f"--json is for the record of a saved picture; found {file}")
+        raise ArgumentError(Problem("--json", file, "a saved picture, whose record it prints"))
     workflow = opened(file, registry)
     if yaml:
         typer.echo(workflow.to_yaml().rstrip())

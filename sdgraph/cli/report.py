@@ -45,7 +45,7 @@ def reports(arguments: Sequence[str], packs: Sequence[Path]) -> list[Report]:
     """A report for each file; several files share the inputs, each takes those it declares."""
     files, assignments = files_and_inputs(arguments)
     if not files:
-        raise ArgumentError(f"no file to validate: found only {' '.join(arguments)}")
+        raise ArgumentError(Problem("FILE", f"only {' '.join(arguments)}", "a file to validate"))
     registry = registry_with(packs)
     found = [_opened(file, registry) for file in files]
     workflows = [each for each in found if isinstance(each, Workflow)]

@@ -108,7 +108,7 @@ def record_in(file: str) -> record.Record:
     try:
         return record.read(Path(file))
     except MediaError as error:
-        raise ArgumentError(str(error)) from error
+        raise ArgumentError(error.problems) from error
 
 
 def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
@@ -200,10 +200,10 @@ def check_device(device: str | None, dtype: str | None) -> None:
         try:
             check_name(device)
         except InvalidValueError as error:
-            raise ArgumentError(str(error)) from error
+            raise ArgumentError(error.problems) from error
     if dtype is not None and dtype not in DTYPES:
         fix = did_you_mean(dtype, DTYPES)
-        raise ArgumentError(str(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix)))
+        raise ArgumentError(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix))
 
 
 def budget(option: str, text: str | None) -> int | None:
@@ -215,7 +215,7 @@ def budget(option: str, text: str | None) -> int | None:
     except ValidationError:
         found = ByteSize(-1)
     if found < 0:
-        raise ArgumentError(str(Problem(option, text, "bytes, such as 8GB, 6.5GiB or 500MB")))
+        raise ArgumentError(Problem(option, text, "bytes, such as 8GB, 6.5GiB or 500MB"))
     return int(found)
 
 
@@ -223,21 +223,21 @@ def node_type(registry: Registry, name: str) -> type[Any]:
     """The node class of a name; raises ArgumentError with the nearest."""
     if name not in registry:
         problem = Problem("type", name, "a known node type", registry.suggest(name))
-        raise ArgumentError(str(problem))
+        raise ArgumentError(problem)
     return registry[name]
 
 
 def folder_named(path: Path | None) -> Path | None:
     """A folder to write to, made whole; raises ArgumentError where a file is in its place."""
     if path is not None and path.exists() and not path.is_dir():
-        raise ArgumentError(str(Problem("--out", f"{path}, a file", "a folder")))
+        raise ArgumentError(Problem("--out", f"{path}, a file", "a folder"))
     return path.expanduser().resolve() if path is not None else None
 
 
 def _split(text: str, wanted: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ArgumentError(str(Problem("argument", text, wanted)))
+        raise ArgumentError(Problem("argument", text, wanted))
     return name.strip(), value
 
 

@@ -55,7 +55,7 @@ class Sweeping:
         for option, value in given.items():
             if value:
                 wanted = "an input with several values, such as seed=1..8"
-                raise ArgumentError(str(Problem(option, "no sweep", wanted)))
+                raise ArgumentError(Problem(option, "no sweep", wanted))
 
 
 def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping) -> None:
@@ -97,4 +97,4 @@ def _refuse_many(sweep: Sweep) -> None:
             f"at most {confirm.MANY} where no terminal is there to ask",
             "add --yes",
         )
-        raise ArgumentError(str(problem))
+        raise ArgumentError(problem)

@@ -12,7 +12,7 @@ import threading
 import traceback
 from typing import Any
 
-from sdgraph.errors import NodeFailedError, NodesFailedError, SdgraphError
+from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
 from sdgraph.graph import Node
 from sdgraph.store import LostRecordError
 
@@ -161,8 +161,8 @@ class Schedule:
             if isinstance(error, RunStoppedError) or (self._failures and not self._keep_going):
                 self._halt()
                 return
-            message = str(error) if isinstance(error, SdgraphError) else _in_words(error)
-            failure = NodeFailedError(step.name, message, self._plan.graph.mark(step.node))
+            mark = self._plan.graph.mark(step.node)
+            failure = NodeFailedError(step.name, problems_in(error), mark)
             failure.__cause__ = error
             self._failures.append(failure)
             if not self._keep_going:
@@ -202,8 +202,3 @@ def _read(step: Step) -> set[Node[Any]]:
 
 def _uses_models(step: Step) -> bool:
     return step.action == "run" and "models" in type(step.node).definition.services
-
-
-def _in_words(error: BaseException) -> str:
-    text = str(error).strip() or "it gave no reason"
-    return f"{type(error).__name__}: {text}"

@@ -164,8 +164,9 @@ def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], clock: events.Eve
             fetch_checkpoint(checkpoint)
         except CheckpointError as error:
             mark = graph.mark(node, "checkpoint")
-            clock.emit(events.NodeFailed, graph.names[node], str(error))
-            raise NodeFailedError(graph.names[node], str(error), mark) from error
+            failure = NodeFailedError(graph.names[node], error.problems, mark)
+            clock.emit(events.NodeFailed, failure.node, failure.message)
+            raise failure from error
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph import events
-from sdgraph.errors import InvalidValueError, NodeFailedError
+from sdgraph.errors import InvalidValueError, NodeFailedError, Problem
 from sdgraph.graph import Node, a, describe, late_checkpoint, plain_name
 from sdgraph.memoize import memoized_scope
 from sdgraph.memory import Replanner
@@ -245,7 +245,5 @@ def _of_kind(node: Node[Any], value: Any) -> Any:
             break
     else:
         return value
-    raise InvalidValueError(
-        f"run returned {describe(each)}, wanted {a(wanted)}: {type(node).__name__} is a "
-        f"Node[{wanted.__name__}]"
-    )
+    fix = f"{type(node).__name__} is a Node[{wanted.__name__}]: make the two agree"
+    raise InvalidValueError(Problem("run", f"it returned {describe(each)}", a(wanted), fix))

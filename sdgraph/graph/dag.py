@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
@@ -171,9 +171,10 @@ def _problems(node: Node[Any]) -> Iterable[Problem]:
                 resolve_part(part).check()
         return found
     except CheckpointError as error:
-        return [error.about("checkpoint", "a checkpoint that can be used")]
+        return error.as_problems_of("checkpoint", "a checkpoint that can be used")
     except SdgraphError as error:
-        return [Problem("", str(error), "a node that can run")]
+        wanted = "a node that can run"
+        return [replace(problem, wanted=problem.wanted or wanted) for problem in error.problems]
 
 
 def parts_of(node: Node[Any]) -> Mapping[str, Part]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ValidationError
 
-from sdgraph.errors import NodeDefinitionError
+from sdgraph.errors import NodeDefinitionError, Problem
 from sdgraph.values import Checkpoint
 
 from .ports import FileField, Port, marks_in, too_deep
@@ -48,12 +48,13 @@ def define(cls: Any, root: type) -> Definition:
     files: dict[str, str] = {}
     for name, field in cls.model_fields.items():
         if name in SERVICES or name in TAKEN or hasattr(root, name):
-            raise NodeDefinitionError(f"{cls.__name__}.{name}: this name is taken; rename it")
-        if too_deep(field.annotation):
+            wanted = "a name that is free"
             raise NodeDefinitionError(
-                f"{cls.__name__}.{name}: a port stands too deep for a wire to reach it; wanted "
-                "In[T], In[T] | None or list[In[T]]"
+                Problem(f"{cls.__name__}.{name}", "a name that nodes use themselves", wanted)
             )
+        if too_deep(field.annotation):
+            found, wanted = "a port nested too deep", "In[T], In[T] | None or list[In[T]]"
+            raise NodeDefinitionError(Problem(f"{cls.__name__}.{name}", found, wanted))
         for mark in marks_in(field.annotation, field.metadata):
             if isinstance(mark, FileField):
                 files[name] = mark.role
@@ -112,14 +113,15 @@ def _output(cls: Any, root: type) -> type:
             if not isinstance(kind, type) or not (
                 kind in _SCALARS or hasattr(kind, "content") or hasattr(kind, "__fspath__")
             ):
-                raise NodeDefinitionError(
-                    f"{cls.__name__}: Node[{kind}] is no kind of value; wanted a class with a "
-                    "`content` hash (Image, Mask, Video, Checkpoint …), str, int, float or Path"
+                found = f"Node[{kind}], which is no kind of value"
+                wanted = (
+                    "a class with a `content` hash (Image, Mask, Video, Checkpoint …), str, int, "
+                    "float or Path"
                 )
+                raise NodeDefinitionError(Problem(cls.__name__, found, wanted))
             return kind
-    raise NodeDefinitionError(
-        f"{cls.__name__} does not say what it makes; write `class {cls.__name__}(Node[Image])`"
-    )
+    fix = f"write `class {cls.__name__}(Node[Image])`"
+    raise NodeDefinitionError(Problem(cls.__name__, "a plain Node", "what it makes", fix))
 
 
 def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[str]:
@@ -127,13 +129,11 @@ def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[st
     arguments = [str(each).partition(":")[0] for each in parameters]  # "*rest" with its stars
     by_name = all(each.kind is not each.POSITIONAL_ONLY for each in parameters)
     services = SERVICES.intersection(arguments)
-    wanted, found = set(ports), set(arguments) - services
-    if wanted != found or not by_name:
-        raise NodeDefinitionError(
-            f"{cls.__name__}.run takes ({', '.join(arguments)}), but the ports are "
-            f"({', '.join(ports)}); wanted exactly the ports by name, then any of "
-            f"{', '.join(sorted(SERVICES))}. Parameters are read from self."
-        )
+    if set(ports) != set(arguments) - services or not by_name:
+        found = f"the arguments ({', '.join(arguments)}) for the ports ({', '.join(ports)})"
+        wanted = f"exactly the ports by name, then any of {', '.join(sorted(SERVICES))}"
+        fix = "parameters are read from self"
+        raise NodeDefinitionError(Problem(f"{cls.__name__}.run", found, wanted, fix))
     try:
         hints = get_type_hints(cls.run)
     except NameError:
@@ -142,16 +142,16 @@ def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[st
     returned = hints.get("return", output)
     if returned is not Any and not (isinstance(returned, type) and issubclass(returned, output)):
         name = getattr(returned, "__name__", returned)
+        wanted = f"{output.__name__}, for the class is a Node[{output.__name__}]"
         raise NodeDefinitionError(
-            f"{cls.__name__}.run returns {name}, but the class is a "
-            f"Node[{output.__name__}]; make the two agree"
+            Problem(f"{cls.__name__}.run", f"it returns {name}", wanted, "make the two agree")
         )
     for name, port in ports.items():
         hint = hints.get(name)
         if isinstance(hint, type) and not all(issubclass(kind, hint) for kind in port.kinds):
+            found, wanted = f"{name}: {hint.__name__}", f"{port.kind}, which the port holds"
             raise NodeDefinitionError(
-                f"{cls.__name__}.run takes {name}: {hint.__name__}, but the port holds "
-                f"{port.kind}; make the two agree"
+                Problem(f"{cls.__name__}.run", found, wanted, "make the two agree")
             )
     return frozenset(services)
 
@@ -169,6 +169,5 @@ def check_defaults(cls: Any) -> None:
                 default = cls.model_fields[name].get_default(call_default_factory=True)
                 reason = problem.get("ctx", {}).get("wanted", problem["msg"])
                 raise NodeDefinitionError(
-                    f"{cls.__name__}.{name}: the default {default!r} is not a valid value: wanted "
-                    f"{reason}"
+                    Problem(f"{cls.__name__}.{name}", f"the default {default!r}", reason)
                 ) from None

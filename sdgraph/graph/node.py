@@ -181,9 +181,8 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         try:
             known = cls.definition
         except AttributeError:
-            raise NodeDefinitionError(
-                f"{cls.__name__} does not say how it runs; give it a method `run`"
-            ) from None
+            problem = Problem(cls.__name__, "a class that cannot run", "a method `run`")
+            raise NodeDefinitionError(problem) from None
         told = [known.tag]
         wires: list[tuple[str, Node[Any]]] = []
         for name in known.fields:

@@ -11,7 +11,7 @@ import ast
 import os
 from collections.abc import Iterable, Iterator
 
-from sdgraph.errors import PackError
+from sdgraph.errors import PackError, Problem
 
 _LIST = b"\n__all__ = ["
 _HEAD_BYTES = 8192
@@ -49,10 +49,9 @@ def node_modules(package: str, folders: Iterable[str]) -> dict[str, str]:
         for module, path in _source_files(folder, package):
             for name in _offered_names(path):
                 if name in modules:
-                    raise PackError(
-                        f"{package}: the node {name} is offered by {modules[name]} and by {module};"
-                        " rename one of the two"
-                    )
+                    found = f"the node {name} in {modules[name]} and in {module}"
+                    fix = "rename one of the two"
+                    raise PackError(Problem(package, found, "a name for each", fix))
                 modules[name] = module
     return dict(sorted(modules.items()))
 

@@ -90,10 +90,11 @@ class Port:
 
 
 def _refused(error: InvalidValueError) -> PydanticCustomError:
-    """What a value says of itself, as an error of its field."""
-    told = error.args[0]
-    part = told.subject.rpartition(".")[2]
-    context = {"found": f"{part}: {told.found}", "wanted": told.wanted, "fix": told.fix}
+    """An error of a checkpoint's own, as pydantic's error of the field that holds it."""
+    problem = error.problems[0]
+    part = problem.subject.rpartition(".")[2]
+    found = f"{part}: {problem.found}"
+    context = {"found": found, "wanted": problem.wanted, "fix": problem.fix}
     return PydanticCustomError("refused", "{found}", context)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sdgraph.errors import PackError, did_you_mean
+from sdgraph.errors import PackError, Problem, did_you_mean
 
 from .node import Node
 
@@ -59,17 +59,16 @@ class Registry(Mapping[str, type[Node[Any]]]):
         """This registry with the nodes of one Python file; raises PackError."""
         types = nodes_of(_load_file(Path(path)))
         if not types:
-            raise PackError(f"{path}: found no node class, wanted `class X(Node[Image])` or such")
+            wanted = "a class such as `class X(Node[Image])`"
+            raise PackError(Problem(str(path), "no node class", wanted))
         return self._merged(str(path), types)
 
     def _merged(self, pack: str, types: Mapping[str, type[Node[Any]]]) -> Registry:
         for name, cls in types.items():
             there = self.get(name)
             if there is not None and there is not cls:
-                raise PackError(
-                    f"{pack}: the node type {name} is there already, from {there.__module__}; "
-                    "rename one of the two"
-                )
+                found = f"the node type {name}, which {there.__module__} has too"
+                raise PackError(Problem(pack, found, "a name of its own", "rename one of the two"))
         return Registry({**self._types, **types}, self.broken)
 
 
@@ -111,7 +110,7 @@ def installed() -> Registry:
 
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise PackError(f"{path}: no such file; wanted a Python file with node classes")
+        raise PackError(Problem(str(path), "no such file", "a Python file with node classes"))
     name = (
         "sdgraph_pack_" + hashlib.blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()
     )
@@ -119,12 +118,13 @@ def _load_file(path: Path) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PackError(f"{path}: wanted a Python file (.py) with node classes")
+        found = f"a file that ends in {path.suffix!r}"
+        raise PackError(Problem(str(path), found, "a Python file (.py) with node classes"))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise PackError(f"{path}: {type(error).__name__}: {error}") from error
+        raise PackError(Problem(str(path), f"{type(error).__name__}: {error}")) from error
     return module

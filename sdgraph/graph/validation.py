@@ -8,7 +8,7 @@ from datetime import date
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import Problem, did_you_mean
+from sdgraph.errors import Problem, SdgraphError, did_you_mean
 
 from .ports import Lazy, a, marks_in
 
@@ -88,6 +88,8 @@ def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[st
     if kind == "refused":
         context = first["ctx"]
         return Problem(field, context["found"], context["wanted"], context["fix"])
+    if kind == "value_error" and isinstance(error := first["ctx"]["error"], SdgraphError):
+        return error.as_problems_of(field, wanted="a valid value")[0]
     value = first["input"] if len(errors) == 1 else given.get(field, first["input"])
     wanted = " or ".join(dict.fromkeys(text for e in errors for text in _wanted(e)))
     return Problem(field, describe(value), wanted, _fix(errors, value))

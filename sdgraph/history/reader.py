@@ -94,20 +94,16 @@ def past_run(name: str) -> PastRun:
     runs = history()
     if not runs:
         wanted = "a run that was recorded; `sdgraph run` records each"
-        raise RunNotFoundError(str(Problem(f"run {name!r}", "no runs at all", wanted)))
+        raise RunNotFoundError(Problem(f"run {name!r}", "no runs at all", wanted))
     found = runs[:1] if name == LAST else [run for run in runs if run.id.startswith(name)]
     if len(found) == 1:
         return found[0]
     if not found:
         fix = did_you_mean(name, [LAST, *(run.id for run in runs)]) or "`sdgraph runs` lists them"
-        raise RunNotFoundError(
-            str(Problem(f"run {name!r}", "no run of that id", "one that is", fix))
-        )
+        raise RunNotFoundError(Problem(f"run {name!r}", "no run of that id", "one that is", fix))
     listed = ", ".join(run.id for run in found[:4])
     fix = "write more of its id"
-    raise RunNotFoundError(
-        str(Problem(f"run {name!r}", f"{len(found)} runs: {listed}", "one run", fix))
-    )
+    raise RunNotFoundError(Problem(f"run {name!r}", f"{len(found)} runs: {listed}", "one run", fix))
 
 
 def _json(path: Path) -> Mapping[str, Any]:

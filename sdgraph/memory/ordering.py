@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 
 from .beam_search import Search
 from .eviction import (
@@ -79,7 +79,8 @@ def _topological(
     except IndexError:
         caught = sorted(set(range(len(waits))) - set(order))
         names = ", ".join(workload.steps[step].name for step in caught[:5])
-        raise InvalidValueError(f"{names}: wait for one another in a circle") from None
+        problem = Problem(names, "steps that wait for one another", "no cycle")
+        raise InvalidValueError(problem) from None
     return tuple(order)
 
 

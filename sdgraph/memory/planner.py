@@ -264,7 +264,7 @@ def _that_fits(workload: Workload, asked: Budgets) -> tuple[Workload, tuple[str,
     found = shortfalls(workload)
     strict = [each for each in found if _asked(asked, each.tier) is not None]
     if strict:
-        raise InvalidValueError("\n".join(str(each.problem()) for each in strict))
+        raise InvalidValueError(each.problem() for each in strict)
     if not found:
         return workload, ()
     free = {each.tier.value: None for each in found}

@@ -11,7 +11,7 @@ from math import inf
 from operator import or_
 from typing import NamedTuple
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 
 from .workload import IndexAction, Moment, Order, Tier, Workload, check, members
 
@@ -263,9 +263,12 @@ class _Walk:
         drop, down = found = self.policy(shortage)
         if not shortage.permits(found):
             raise InvalidValueError(
-                f"the policy drops {list(members(drop))} and moves down "
-                f"{list(members(down))}; wanted {lacks.short} bytes off the accelerator and "
-                f"{lacks.short_host} off the host, of what may leave"
+                Problem(
+                    "the eviction policy",
+                    f"drops {list(members(drop))}, moves down {list(members(down))}",
+                    f"{lacks.short} bytes off the accelerator and {lacks.short_host} off the "
+                    "host, of what may leave",
+                )
             )
         return found
 

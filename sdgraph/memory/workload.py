@@ -126,9 +126,9 @@ class Workload:
             component = self.components[index]
             parked = held.tier is not component.home
             if parked and (held.pinned or component.home is Tier.HOST):
+                wanted = f"its home, the {component.home}, or the host, where it is unpinned"
                 raise InvalidValueError(
-                    f"{component.name}: held on the {held.tier}; it must start at its home, the "
-                    f"{component.home}, or unpinned and parked on the host"
+                    Problem(component.name, f"held on the {held.tier} at the start", wanted)
                 )
 
     @cached_property
@@ -260,7 +260,7 @@ def check(workload: Workload) -> None:
     """Raises InvalidValueError where some step cannot be done within the budgets."""
     found = shortfalls(workload)
     if found:
-        raise InvalidValueError("\n".join(str(each.problem()) for each in found))
+        raise InvalidValueError(each.problem() for each in found)
 
 
 class _Sums(dict[int, int]):
@@ -297,4 +297,5 @@ def members(chosen: int) -> tuple[int, ...]:
 def _check_indices(subject: str, kind: str, indices: Sequence[int], count: int) -> None:
     wrong = [index for index in indices if not 0 <= index < count]
     if wrong:
-        raise InvalidValueError(f"{subject}: names {kind} {wrong}, and there are {count}")
+        wanted = f"indices below {count}"
+        raise InvalidValueError(Problem(subject, f"{kind} {wrong}", wanted))

@@ -55,10 +55,9 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
         raise CheckpointError(problem)
     snapshot = hub.in_cache(source, checkpoint.revision, _marks(checkpoint))
     if snapshot is None and hub.is_off():
-        raise CheckpointError(
-            f"{source} is not in the hub's cache and HF_HUB_OFFLINE is set; fetch it once while "
-            "online, or name a local folder"
-        )
+        found = "not in the hub's cache, and HF_HUB_OFFLINE is set"
+        fix = "fetch it once while online, or name a local folder"
+        raise CheckpointError(Problem(source, found, "a checkpoint that is here", fix))
     return snapshot
 
 
@@ -158,9 +157,8 @@ def weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
     if not chosen and available:
         listed = ", ".join(available)
         fix = "set the checkpoint's variant" if not variant else "remove the variant"
-        raise CheckpointError(
-            f"{part}: found only {listed}, wanted {variant or 'no variant'}; {fix}"
-        )
+        wanted = f"the variant {variant!r}" if variant else "weights without a variant"
+        raise CheckpointError(Problem(str(part), f"only {listed}", wanted, fix))
     return tuple(folder / name for name in chosen)
 
 
@@ -178,11 +176,12 @@ def fetch_missing(checkpoint: Checkpoint, root: Path | None) -> Path:
         missing = missing_components(checkpoint, folder)
     if missing:
         variant = f" of the variant {checkpoint.variant!r}" if checkpoint.variant else ""
-        raise CheckpointError(
-            f"{checkpoint.source}: found no safetensors{variant} for {', '.join(missing)} in "
-            f"{folder}; complete the folder, choose a revision or variant that has them, or "
-            "allow pickles, if it has those, with --allow-pickle"
+        found = f"no safetensors{variant} for {', '.join(missing)} in {folder}"
+        fix = (
+            "complete the folder, choose a revision or variant that has them, or allow pickles, "
+            "if it has those, with --allow-pickle"
         )
+        raise CheckpointError(Problem(checkpoint.source, found, "weights for each part", fix))
     return folder
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidValueError, did_you_mean
+from sdgraph.errors import InvalidValueError, Problem, did_you_mean
 from sdgraph.values import DTYPES
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
@@ -34,15 +34,13 @@ def choose(device: str | None = None) -> str:
         return device
     backend = getattr(torch, kind)
     if not backend.is_available():
-        raise InvalidValueError(
-            f"device: found {device!r}, but torch sees no {kind} device here; leave --device out "
-            "to take what there is, or use --device cpu"
-        )
+        found = f"{device!r}, and torch sees no {kind} device here"
+        fix = "leave --device out to take what there is, or use --device cpu"
+        raise InvalidValueError(Problem("device", found, "a device that is here", fix))
     number = int(device.partition(":")[2] or 0)
     if number >= backend.device_count():
-        raise InvalidValueError(
-            f"device: found {device!r}, but there are {backend.device_count()}, counted from 0"
-        )
+        wanted = f"one of the {backend.device_count()} that are here, counted from 0"
+        raise InvalidValueError(Problem("device", repr(device), wanted))
     return device
 
 
@@ -81,9 +79,7 @@ def check_name(device: str) -> str:
     kind, colon, number = device.partition(":")
     if kind not in KINDS or (colon and not number.isdigit()):
         fix = did_you_mean(kind, KINDS)
-        raise InvalidValueError(
-            f"device: found {device!r}, wanted one of {', '.join(KINDS)}; {fix}"
-        )
+        raise InvalidValueError(Problem("device", repr(device), f"one of {', '.join(KINDS)}", fix))
     return kind
 
 
@@ -99,7 +95,7 @@ def torch_dtype(name: str) -> Any:
     import torch
 
     if name not in DTYPES:
-        raise InvalidValueError(f"dtype: found {name!r}, wanted one of {', '.join(DTYPES)}")
+        raise InvalidValueError(Problem("dtype", repr(name), f"one of {', '.join(DTYPES)}"))
     return getattr(torch, name)
 
 

@@ -147,9 +147,8 @@ def _read_json(path: Path, stamp: FileStamp) -> Mapping[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: not readable as JSON ({error}); the file is damaged"
-        ) from None
+        found, fix = f"not readable as JSON ({error})", "the file is damaged: copy it again"
+        raise CheckpointError(Problem(path, found, "a JSON object", fix)) from None
     if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: found {type(data).__name__}, wanted a JSON object")
+        raise CheckpointError(Problem(path, type(data).__name__, "a JSON object"))
     return data

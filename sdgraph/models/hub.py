@@ -115,8 +115,8 @@ def _download(
     except Exception as error:
         # The hub's client raises dozens of kinds (network, HTTP, gated, missing, disk).
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{checkpoint.source}: cannot be fetched from the hub ({reason}); check the name and "
-            "the network, log in if it is gated, or name a local folder"
-        ) from error
+        found = f"it cannot be fetched from the hub ({reason})"
+        fix = "check the name and the network, log in if it is gated, or name a local folder"
+        wanted = "a checkpoint that the hub has"
+        raise CheckpointError(Problem(checkpoint.source, found, wanted, fix)) from error
     return Path(folder) / below

@@ -41,10 +41,9 @@ def load_or_raise(load: Loader, part: ResolvedPart, dtype: str, device: str) -> 
         if (said := out_of_memory(error)) is not None:
             raise OutOfMemoryError(said) from None
         # The libraries raise many kinds for a damaged file.
-        raise CheckpointError(
-            f"{part}: cannot be loaded ({type(error).__name__}: {error}); the files may be "
-            "damaged or of another kind"
-        ) from None
+        found = f"it cannot be loaded ({type(error).__name__}: {error})"
+        fix = "the files may be damaged or of another kind: download or copy them again"
+        raise CheckpointError(Problem(str(part), found, "weights of its class", fix)) from None
 
 
 def load_quietly(part: ResolvedPart, dtype: str, device: str) -> Any:
@@ -218,9 +217,9 @@ def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:
 def _class(part: ResolvedPart, library: str, name: str) -> Any:
     found = getattr(import_module(library), name, None)
     if found is None:
-        raise CheckpointError(
-            f"{part}: {library} has no class {name}; a newer {library} may have it"
-        )
+        found = f"the class {name}, which this {library} does not have"
+        fix = f"a newer {library} may have it"
+        raise CheckpointError(Problem(str(part), found, f"a class of {library}", fix))
     return found
 
 
@@ -243,7 +242,8 @@ def _load_processor(part: ResolvedPart, folder: Path) -> Any:
     )
     cls = getattr(transformers, f"{stem}Pil", None) or getattr(transformers, stem, None)
     if cls is None or not stem:
-        raise CheckpointError(f"{part}: transformers has no image processor {named or 'named'}")
+        found = f"the image processor {named}" if named else "no image processor named"
+        raise CheckpointError(Problem(str(part), found, "one that transformers has"))
     return cls.from_pretrained(folder, local_files_only=True)
 
 

@@ -95,10 +95,9 @@ class ResolvedCheckpoint:
             if (path := root / folder / file_name).is_file():
                 return read_json(path)
         what = f"its part {folder!r}" if folder else "it"
-        raise CheckpointError(
-            f"{self.checkpoint.source}: {what} has no {name or ' or '.join(CONFIG_NAMES[:2])}; "
-            "wanted a checkpoint in diffusers' folder layout"
-        )
+        found = f"{what} has no {name or ' or '.join(CONFIG_NAMES[:2])}"
+        wanted = "a checkpoint in diffusers' folder layout"
+        raise CheckpointError(Problem(self.checkpoint.source, found, wanted))
 
     @cached_property
     def must_fetch(self) -> bool:
@@ -213,7 +212,9 @@ class ResolvedPart:
         if part.folder:
             entry = (self.owner.index or {}).get(part.folder)
             if not is_component(entry):
-                raise CheckpointError(f"{part.checkpoint.source} has no part {part.folder!r}")
+                found = f"no part {part.folder!r}"
+                wanted = "a checkpoint that has it"
+                raise CheckpointError(Problem(part.checkpoint.source, found, wanted))
             library, name = entry  # type: ignore[misc]  # is_component says that it is a pair
         elif part.processor:
             library, name = "transformers", "AutoImageProcessor"
@@ -222,10 +223,9 @@ class ResolvedPart:
         else:
             library, name = _single_model_class(self.owner.config() or {})
         if library not in LIBRARIES or not isinstance(name, str) or not name.isidentifier():
-            raise CheckpointError(
-                f"{self.name}: its class is {library}.{name}; wanted one of "
-                f"{' or '.join(LIBRARIES)}: custom code from checkpoints is never run"
-            )
+            found = f"its class is {library}.{name}"
+            wanted = f"one of {' or '.join(LIBRARIES)}: custom code from checkpoints is never run"
+            raise CheckpointError(Problem(self.name, found, wanted))
         return library, name
 
     @cached_property
@@ -301,10 +301,8 @@ class ResolvedPart:
 
     def _check_files(self, folder: Path) -> None:
         if not folder.is_dir():
-            root = self.owner.root
-            raise CheckpointError(
-                f"{self.name}: the index names it, but it has no folder in {root}"
-            )
+            found = f"no folder in {self.owner.root}, though the index names it"
+            raise CheckpointError(Problem(self.name, found, "a folder for each part"))
         for path in self.files:
             if path.suffix == ".safetensors":
                 refuse_damaged(path)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError
+from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError, Problem
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of, source_files
 from sdgraph.language import resolved
 from sdgraph.media import embedded
@@ -179,7 +179,6 @@ def read(path: Path) -> Record:
     try:
         return Record.of(text or "null")
     except (ValueError, RecursionError):
-        raise MediaError(
-            f"{path}: found no record of how it was made, wanted a picture or video saved by "
-            "sdgraph (an editor or a web site may have stripped it)"
-        ) from None
+        found = "no record of how it was made (an editor or a web site may have removed it)"
+        wanted = "a picture or video saved by sdgraph"
+        raise MediaError(Problem(str(path), found, wanted)) from None

@@ -156,8 +156,8 @@ class Shelf:
                 beside.write_bytes(data)
         except MediaError as error:
             self._unwritable = True
-            told = error.problem.found if error.problem else str(error)
-            self._tell(f"results are not kept in {self.folder}: {told}; the run goes on")
+            reason = error.problems[0].found
+            self._tell(f"results are not kept in {self.folder}: {reason}; the run goes on")
             return
         self._lost.discard(key)
         self._make_room(len(data))

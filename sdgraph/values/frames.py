@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,10 @@ def once_for_each(run: Callable[..., Any], progress: Progress, arguments: Mappin
         try:
             made.append(run(**given))
         except InvalidValueError as error:
-            raise InvalidValueError(f"in frame {number}: {error}") from error
+            raise InvalidValueError(
+                replace(each, subject=f"in frame {number}: {each.subject}".removesuffix(": "))
+                for each in error.problems
+            ) from error
         if "progress" not in given:
             progress(number + 1, total)
     return Series(made, fps)

@@ -327,7 +327,7 @@ def test_a_class_that_cannot_run_cannot_be_made() -> None:
     class Abstract(Node[int]):
         value: int = 0
 
-    with pytest.raises(NodeDefinitionError, match="does not say how it runs"):
+    with pytest.raises(NodeDefinitionError, match="wanted: a method `run`"):
         Abstract(value=1)
 
 

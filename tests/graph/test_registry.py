@@ -83,7 +83,7 @@ def test_two_packs_may_not_claim_one_name(packs: Any) -> None:
     exec(NODE.format(name="Number", result=1), space)
     one = entry("a", "a", module(__all__=["Number"], Number=toys.Number))
     two = entry("b", "b", module(__all__=["Number"], Number=space["Number"]))
-    with pytest.raises(PackError, match="Number is there already"):
+    with pytest.raises(PackError, match="the node type Number, which"):
         packs(one, two)
 
 

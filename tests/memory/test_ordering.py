@@ -209,7 +209,7 @@ def test_large_workflows_are_planned_and_done() -> None:
 @pytest.mark.parametrize("order", [*ORDERS, best_plan])
 def test_steps_in_a_circle_are_refused(order: object) -> None:
     steps = [Need("a", after=(1,)), Need("b", after=(0,)), Need("c")]
-    with pytest.raises(InvalidValueError, match="a, b: wait for one another in a circle"):
+    with pytest.raises(InvalidValueError, match=r"a, b\n  found:  steps that wait for one another"):
         order(Workload([], steps))  # type: ignore[operator]
 
 

@@ -233,11 +233,11 @@ def test_a_policy_that_frees_too_little_or_what_must_stay_is_refused(gone: Evict
 
 def test_what_names_nothing_or_starts_nowhere_is_refused() -> None:
     part, on_host = Item("unet", 4, 4), Item("text", 4, 4, HOST)
-    with pytest.raises(InvalidValueError, match=r"names components \[1\], and there are 1"):
+    with pytest.raises(InvalidValueError, match=r"components \[1\]\n  wanted: indices below 1"):
         Workload([part], [Need("a", (1,))])
-    with pytest.raises(InvalidValueError, match=r"names steps \[3\], and there are 1"):
+    with pytest.raises(InvalidValueError, match=r"steps \[3\]\n  wanted: indices below 1"):
         Workload([part], [Need("a", after=(3,))])
-    with pytest.raises(InvalidValueError, match="unet: held on the host"):
+    with pytest.raises(InvalidValueError, match=r"unet\n  found:  held on the host"):
         Workload([part], [], start={0: Placement(HOST, pinned=True)})
-    with pytest.raises(InvalidValueError, match="text: held on the accelerator"):
+    with pytest.raises(InvalidValueError, match=r"text\n  found:  held on the accelerator"):
         Workload([on_host], [], start={0: Placement(ACCELERATOR)})

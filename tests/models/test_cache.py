@@ -257,7 +257,8 @@ def test_a_failing_load_holds_no_frame_of_the_loader(model: Path) -> None:
     cache = ModelCache(fake_checkpoints.Loader(failing={f"{model}/a"}), budgets=Budgets(1000, 1000))
     with (
         pytest.raises(
-            CheckpointError, match=r"/a: cannot be loaded \(OSError: the file is torn\)"
+            CheckpointError,
+            match=r"/a\n  found:  it cannot be loaded \(OSError: the file is torn\)",
         ) as caught,
         cache.lease(parts_of(model, "b", "a"), "cpu", "float32"),
     ):

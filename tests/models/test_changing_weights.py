@@ -46,8 +46,8 @@ def test_a_file_that_changes_between_plan_and_load_stops_the_run(
     with pytest.raises(NodeFailedError) as caught:
         run(dream(model), session=session, on_event=meddle)
     assert isinstance(caught.value.__cause__, CheckpointError)
-    problem = caught.value.__cause__.problem
-    assert problem is not None and problem.subject == str(path)
+    problem = caught.value.__cause__.problems[0]
+    assert problem.subject == str(path)
     assert ("gone" if how == "gone" else "changed") in problem.found
     assert "run again" in problem.fix
     assert loader.loaded == [] and session.models.loaded() == ()

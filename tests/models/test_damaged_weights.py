@@ -92,8 +92,7 @@ def test_every_truncation_is_found(desk: Path, data: bytes) -> None:
     for length in range(len(data)):
         with pytest.raises(CheckpointError) as caught:
             look(desk, data[:length])
-        problem = caught.value.problem
-        assert problem is not None
+        problem = caught.value.problems[0]
         assert problem.subject == str(desk)
         assert problem.found == f"{length} bytes: it is cut short"
         assert problem.fix == "download or copy it again"
@@ -139,8 +138,7 @@ def entry(begin: Any, end: Any) -> dict[str, Any]:
 def test_a_damaged_header_is_found(desk: Path, data: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"its header cannot be read: .") as caught:
         look(desk, data)
-    assert caught.value.problem is not None
-    assert caught.value.problem.fix == "download or copy it again"
+    assert caught.value.problems[0].fix == "download or copy it again"
 
 
 def test_a_file_that_is_too_long_is_found(desk: Path) -> None:

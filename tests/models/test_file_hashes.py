@@ -171,8 +171,7 @@ def test_a_file_that_changed_since_the_plan_is_refused(place: Place, tmp_path: P
     other.replace(path)
     with pytest.raises(CheckpointError) as caught:
         file_hashes.refuse_changed(path, digest)
-    problem = caught.value.problem
-    assert problem is not None
+    problem = caught.value.problems[0]
     assert problem.subject == str(path)
     assert problem.found == (f"it has changed since the run was planned (sha256 {sha(path)[:12]}…)")
     assert digest[:12] in problem.wanted
@@ -192,9 +191,8 @@ def test_a_file_that_is_gone_since_the_plan_is_refused(
         path.parent.write_text("")
     with pytest.raises(CheckpointError) as caught:
         file_hashes.refuse_changed(path, digest)
-    assert caught.value.problem is not None
-    assert caught.value.problem.found == "it is gone since the run was planned"
-    assert "run again" in caught.value.problem.fix
+    assert caught.value.problems[0].found == "it is gone since the run was planned"
+    assert "run again" in caught.value.problems[0].fix
 
 
 @pytest.mark.parametrize("way", ["a folder", "a loop of links"])
@@ -212,5 +210,4 @@ def test_what_cannot_be_read_is_refused(
         path.symlink_to(path)
     with pytest.raises(CheckpointError) as caught:
         refuse(path)
-    assert caught.value.problem is not None
-    assert caught.value.problem.found.startswith("it cannot be read: ")
+    assert caught.value.problems[0].found.startswith("it cannot be read: ")

@@ -168,7 +168,7 @@ def card(name: str, rows: Iterable[Row]) -> str:
             f"of those that ship, {shipping}",
             "score it again: python -m tests.scores",
         )
-        raise InvalidValueError(str(problem))
+        raise InvalidValueError(problem)
     facts, folder = FACTS[name], shipped.folder(source.source)
     kept = f"\n{facts.kept}\n" if facts.kept else ""
     return _TEMPLATE.format(

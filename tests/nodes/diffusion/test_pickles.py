@@ -139,7 +139,7 @@ def test_code_in_them_is_never_run(
     with pickles.allowed():
         error = failure(star(pickled), session)
     assert isinstance(error.__cause__, CheckpointError)
-    assert f"{pickled}/{part}: cannot be loaded" in str(error)
+    assert f"{pickled}/{part}\n  found:  it cannot be loaded" in str(error)
     assert not marker.exists()
     assert {each.key for each in shared} <= {each.key for each in session.models.loaded()}
     assert f"{pickled}/{part}" not in {each.name for each in session.models.loaded()}
@@ -160,7 +160,7 @@ def test_one_cut_short_is_one_clear_error_and_leaves_nothing(pickled: Path) -> N
     session = fresh()
     with pickles.allowed():
         error = failure(star(pickled), session)
-    assert f"{pickled}/unet: cannot be loaded" in str(error)
+    assert f"{pickled}/unet\n  found:  it cannot be loaded" in str(error)
     assert f"{pickled}/unet" not in {each.name for each in session.models.loaded()}
 
 
