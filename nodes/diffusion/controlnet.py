@@ -173,7 +173,7 @@ class ControlNet(Referenced[Image]):
     ) -> Image:
         maps = control if isinstance(control, tuple) else (control,)
         for other in maps[1:]:
-            same_size(maps[0].size, other.size, ("first control", "next one"))
+            same_size(maps[0].size, other.size, ("first control map", "next control map"))
         if image is not None:
             same_size(image.size, maps[0].size, ("image", "control map"))
         region = Region((0, 0, *maps[0].size), maps[0].size)

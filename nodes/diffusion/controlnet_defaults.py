@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdgraph.errors import CheckpointError
+from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import resolve
 from sdgraph.values import (
     Checkpoint,
@@ -55,14 +55,21 @@ def default_network(base: object, kind: type) -> Checkpoint:
     Raises CheckpointError that lists the kinds which have one.
     """
     if not isinstance(base, Checkpoint):
-        raise CheckpointError("the base is made by another node; name the network: `controlnet: …`")
+        raise CheckpointError(
+            Problem(
+                "the base",
+                "a checkpoint that another node makes",
+                "a network for it by name",
+                "add `controlnet: …`",
+            )
+        )
     name = base_of(base)
     known = NETWORKS.get(name, {})
     if kind not in known:
         listed = ", ".join(each.__name__ for each in known) or "none"
+        found = f"no known network for a {kind.__name__} over {name}"
         raise CheckpointError(
-            f"no network is known for a {kind.__name__} over {name} (known: {listed}); name one "
-            "with `controlnet:`"
+            Problem("", found, f"a kind that has one: {listed}", "name one with `controlnet:`")
         )
     return Checkpoint(known[kind], dtype=base.dtype)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sdgraph.errors import CheckpointError
+from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
@@ -74,10 +74,9 @@ def family_of(checkpoint: Checkpoint) -> Family | None:
     for prefix, family in _FAMILIES.items():
         if named.startswith(prefix) and not named.startswith("StableDiffusion3"):
             return family
-    raise CheckpointError(
-        f"{checkpoint.source}: found a checkpoint for {named or 'a single model, not a pipeline'}; "
-        "wanted Stable Diffusion 1.x or 2.x, SDXL, or text-to-video in diffusers' folder layout"
-    )
+    kind = f"a checkpoint for {named}" if named else "a single model, not a pipeline"
+    wanted = "Stable Diffusion 1.x or 2.x, SDXL, or text-to-video in diffusers' folder layout"
+    raise CheckpointError(Problem(checkpoint.source, kind, wanted))
 
 
 def own_size(checkpoint: Checkpoint) -> tuple[int, int]:

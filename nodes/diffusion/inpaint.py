@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
 from sdgraph.nodes.image.padding import Fit, same_size
@@ -93,16 +93,15 @@ def refuse_unusable(image: Image, mask: kinds.Mask) -> None:
     """Raises InvalidValueError where the mask has another size, or marks nothing or everything."""
     same_size(image.size, mask.size, ("image", "mask"))
     if mask.numpy.max() < PAINTED:
-        raise InvalidValueError(
-            "the mask marks nothing: no pixel is white (128 or more); wanted the part to paint in "
-            "white, the rest in black (invert: true turns a mask round)"
-        )
+        found = "a mask that marks nothing: no pixel is white (128 or more)"
+        wanted = "the part to paint in white, the rest in black"
+        fix = "invert: true swaps the two in a Mask"
+        raise InvalidValueError(Problem("mask", found, wanted, fix))
     if mask.numpy.min() >= PAINTED:
-        raise InvalidValueError(
-            f"the mask marks all of the picture of {image.width}×{image.height}, so nothing would "
-            "stay; wanted the part that stays in black (Text2Image and Image2Image paint a whole "
-            "picture)"
-        )
+        found = f"a mask that marks all of the picture of {image.width}×{image.height}"
+        wanted = "the part that stays in black"
+        fix = "Text2Image and Image2Image paint a whole picture"
+        raise InvalidValueError(Problem("mask", found, wanted, fix))
 
 
 def paste(image: Image, painted: npt.NDArray[np.uint8], mask: kinds.Mask) -> Image:

@@ -27,13 +27,19 @@ _KNOWN = {
 def default_adapter(base: object) -> Lora:
     """The adapter for a base checkpoint; raises CheckpointError where none is known."""
     if not isinstance(base, Checkpoint):
-        raise CheckpointError("the base is made by another node; name the adapter: `ip_adapter: …`")
+        raise CheckpointError(
+            Problem(
+                "the base",
+                "a checkpoint that another node makes",
+                "an adapter for it by name",
+                "add `ip_adapter: …`",
+            )
+        )
     name = base_of(base)
     if name not in _KNOWN:
-        raise CheckpointError(
-            f"no IP-Adapter is known for {name} (known: {', '.join(_KNOWN)}); name one with "
-            "`ip_adapter:`"
-        )
+        wanted = f"a base that has one: {', '.join(_KNOWN)}"
+        fix = "name one with `ip_adapter:`"
+        raise CheckpointError(Problem("", f"no known IP-Adapter for {name}", wanted, fix))
     return _KNOWN[name]
 
 

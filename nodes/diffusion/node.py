@@ -265,8 +265,7 @@ def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     import numpy as np
 
     if not np.isfinite(picture).all():
-        raise InvalidValueError(
-            "the network gave NaN, which would be a black picture; its dtype is too narrow: set "
-            "the checkpoint's dtype to bfloat16 or float32"
-        )
+        found = "NaN from the network, which would be a black picture"
+        fix = "its dtype is too narrow: set the checkpoint's dtype to bfloat16 or float32"
+        raise InvalidValueError(Problem("checkpoint", found, "finite numbers", fix))
     return np.asarray((picture * 255).round().astype("uint8"))

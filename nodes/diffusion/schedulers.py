@@ -7,7 +7,7 @@ import json
 from functools import lru_cache
 from typing import Any, Literal
 
-from sdgraph.errors import CheckpointError
+from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
@@ -61,10 +61,10 @@ def make_scheduler(checkpoint: Checkpoint, name: str | None) -> Any:
     settings = resolve(checkpoint).config("scheduler") or {}
     own = str(settings.get("_class_name", ""))
     if not hasattr(diffusers, _CLASSES[name][0] if name else own):
-        raise CheckpointError(
-            f"{checkpoint.source}: its scheduler {own!r} is not in this diffusers; name one with "
-            f"`scheduler:` ({', '.join(_CLASSES)})"
-        )
+        found = f"its scheduler {own!r} is not in this diffusers"
+        fix = f"name one with `scheduler:` ({', '.join(_CLASSES)})"
+        wanted = "a scheduler of diffusers"
+        raise CheckpointError(Problem(checkpoint.source, found, wanted, fix))
     return copy.deepcopy(_unused(name or "", json.dumps(dict(settings))))
 
 

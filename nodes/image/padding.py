@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,5 @@ class Fit:
 def same_size(one: tuple[int, int], other: tuple[int, int], names: tuple[str, str]) -> None:
     """Raises InvalidValueError that names both sizes where they differ."""
     if one != other:
-        raise InvalidValueError(
-            f"the {names[0]} is {one[0]}×{one[1]} and the {names[1]} {other[0]}×{other[1]}; "
-            f"wanted one size: resize the {names[1]}"
-        )
+        found = f"{other[0]}×{other[1]}, and the {names[0]} is {one[0]}×{one[1]}"
+        raise InvalidValueError(Problem(names[1], found, "one size", f"resize the {names[1]}"))

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
@@ -88,15 +88,11 @@ class Crop(Node[Image]):
     def run(self, image: Image) -> Image:
         left, top, right, bottom = self.box or self._middle(image.size)
         if left < 0 or top < 0 or right > image.width or bottom > image.height:
-            wanted = (
-                f"{right - left}×{bottom - top} from ({left}, {top})"
-                if self.box
-                else (f"{right - left}×{bottom - top}")
-            )
-            raise InvalidValueError(
-                f"the image is {image.width}×{image.height} and the part {wanted} reaches beyond "
-                "it; wanted a part inside: Pad makes a picture larger"
-            )
+            corner = f" from ({left}, {top})" if self.box else ""
+            part = f"{right - left}×{bottom - top}{corner}"
+            found = f"the part {part}, which reaches beyond the {image.width}×{image.height}"
+            fix = "Pad makes a picture larger"
+            raise InvalidValueError(Problem("image", found, "a part inside the picture", fix))
         return Image(image.numpy[top:bottom, left:right])
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -170,10 +166,9 @@ class Pad(Node[Image]):
         if total is None:
             return before, after
         if total < side:
-            raise InvalidValueError(
-                f"{name} is {total} and that of the image {side}; wanted at least as much: Crop or "
-                "Resize makes a picture smaller"
-            )
+            fix = "Crop or Resize makes a picture smaller"
+            wanted = f"at least {side}, that of the image"
+            raise InvalidValueError(Problem(name, str(total), wanted, fix))
         return (total - side) // 2, total - side - (total - side) // 2
 
 

@@ -115,7 +115,8 @@ def drawn(
     from PIL import ImageDraw
 
     if len(text) > _LONGEST:
-        raise InvalidValueError(f"the text has {len(text)} characters; wanted at most {_LONGEST}")
+        found = f"{len(text)} characters"
+        raise InvalidValueError(Problem("text", found, f"at most {_LONGEST}"))
     if not text.strip():
         return picture
     across, down = _sides(anchor)
@@ -128,9 +129,9 @@ def drawn(
     try:
         ImageDraw.Draw(layer).text(place, text, anchor=across + down, align=_ALIGN[across], **style)
     except (ValueError, OSError, PIL.Image.DecompressionBombError) as error:
+        found = f"{text[:40]!r}, which cannot be drawn ({error})"
         raise InvalidValueError(
-            f"the text {text[:40]!r} cannot be drawn ({error}); wanted fewer, smaller or other "
-            "letters"
+            Problem("text", found, "fewer, smaller or other letters")
         ) from error
     if not layered:
         return picture

@@ -113,10 +113,9 @@ class PoseEstimate(Node[PoseMap]):
         # One by one: a crowd at once would fill the memory.
         people = [self._joints(image, box, models) for box in boxes]
         if not any(people):
-            raise InvalidValueError(
-                f"no joint can be seen of the people found ({len(boxes)}); wanted one with a score "
-                f"above {self.joint_threshold:g}: lower joint_threshold"
-            )
+            found = f"no joint that can be seen of the people in it ({len(boxes)})"
+            wanted = f"one with a score above {self.joint_threshold:g}"
+            raise InvalidValueError(Problem("image", found, wanted, "lower joint_threshold"))
         return PoseMap(draw(people, image.size, self.thickness or usual_thickness(image.size)))
 
     def _boxes(self, image: Image, models: Models) -> list[list[float]]:
@@ -129,16 +128,14 @@ class PoseEstimate(Node[PoseMap]):
         found = seen.pred_boxes[0].float()[scores > self.threshold]
         count = f"{len(found)} people" if len(found) != 1 else "one person"
         if not len(found):
-            raise InvalidValueError(
-                f"no person is in the picture of {image.width}×{image.height}: the best score is "
-                f"{scores.max():.3f}; wanted one above {self.threshold:g}: another picture, or a "
-                "lower threshold"
-            )
+            size = f"{image.width}×{image.height}"
+            best = f"no person in the picture of {size}: the best score is {scores.max():.3f}"
+            fix = "another picture, or a lower threshold"
+            raise InvalidValueError(Problem("image", best, f"one above {self.threshold:g}", fix))
         if self.count not in (None, len(found)):
-            raise InvalidValueError(
-                f"{count} in the picture; wanted {self.count}: crop it, move the threshold, or "
-                "leave count unset"
-            )
+            fix = "crop it, move the threshold, or leave count unset"
+            wanted = f"{self.count} people" if self.count != 1 else "one person"
+            raise InvalidValueError(Problem("image", f"{count} in the picture", wanted, fix))
         middle, extent = found.chunk(2, dim=-1)
         corners = torch.cat([middle - extent / 2, middle + extent / 2], dim=-1).clamp(0, 1)
         edges = corners * corners.new_tensor(image.size * 2)

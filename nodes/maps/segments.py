@@ -61,10 +61,9 @@ class Segment(Node[SegmentMap]):
         inputs = prepared(models["processor"], image.rgb)
         logits = infer(models["model"], models.device, inputs).logits[0].float().cpu().numpy()
         if not np.isfinite(logits).all():
-            raise InvalidValueError(
-                "the model's scores hold NaN or infinity; wanted finite ones: take another "
-                "checkpoint, or the dtype float32"
-            )
+            found = "scores of NaN or infinity from the model"
+            fix = "take another checkpoint, or the dtype float32"
+            raise InvalidValueError(Problem("checkpoint", found, "finite scores", fix))
         return SegmentMap(np.array(COLORS, np.uint8)[_best(logits, image.size)])
 
 

@@ -6,11 +6,10 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
-from .pixels import found
 from .shapes import Box, refuse_hollow, within
 
 __all__ = ["MaskGrabCut"]
@@ -43,10 +42,9 @@ class MaskGrabCut(Node[Mask]):
         width, height = image.size
         left, top, right, bottom = within(self.box, image.size)
         if (right - left, bottom - top) == image.size:
-            raise InvalidValueError(
-                f"the box {list(self.box)} holds all of the picture of {width}×{height}; wanted "
-                "one that leaves some of the ground out"
-            )
+            found = f"{list(self.box)}, which holds all of the picture of {width}×{height}"
+            wanted = "a box that leaves some of the background out"
+            raise InvalidValueError(Problem("box", found, wanted))
         guess = np.zeros((height, width), np.uint8)
         guess[top:bottom, left:right] = cv2.GC_PR_FGD
         # Its first guess of the colours is drawn from OpenCV's own generator.

@@ -99,10 +99,10 @@ class MaskByGrounding(Node[Mask]):
         scores = seen.logits[0].float().sigmoid().amax(-1)
         middle, extent = seen.pred_boxes[0].float()[scores > self.threshold].chunk(2, dim=-1)
         if not len(middle):
-            raise InvalidValueError(
-                f"{words!r} matches nothing in the picture: its best box has a score of "
-                f"{scores.max():.3f}; wanted words for what is there, or a threshold below that"
-            )
+            best = f"the best box has a score of {scores.max():.3f}"
+            found = f"{words!r}, which matches nothing in the picture: {best}"
+            wanted = "words for what is there, or a threshold below that"
+            raise InvalidValueError(Problem("words", found, wanted))
         corners = torch.cat([middle - extent / 2, middle + extent / 2], dim=-1).clamp(0, 1)
         boxes: list[list[float]] = (corners * corners.new_tensor(image.size * 2)).tolist()
         return boxes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.values import Mask
 
@@ -67,10 +67,8 @@ def largest(mask: Pixels) -> Pixels:
 
     count, labels, told, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count == 1:
-        raise InvalidValueError(
-            f"the mask of {mask.shape[1]}×{mask.shape[0]} is empty and has no largest part; wanted "
-            "at least one painted pixel"
-        )
+        found = f"an empty one of {mask.shape[1]}×{mask.shape[0]}, which has no largest part"
+        raise InvalidValueError(Problem("mask", found, "at least one painted pixel"))
     left, top, _, _, area = told[1:].T
     chosen = 1 + int(np.lexsort((left, top, -area))[0])
     made: Pixels = cv2.bitwise_and(mask, cv2.inRange(labels, chosen, chosen))

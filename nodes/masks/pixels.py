@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.values import Mask
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def found(pixels: Pixels, subject: str, wanted: str) -> Mask:
 
     if not cv2.hasNonZero(pixels):
         width, height = pixels.shape[1], pixels.shape[0]
-        raise InvalidValueError(
-            f"{subject} marks nothing in the picture of {width}×{height}; wanted {wanted}"
-        )
+        found = f"it marks nothing in the picture of {width}×{height}"
+        raise InvalidValueError(Problem(subject, found, wanted))
     return fresh(pixels)

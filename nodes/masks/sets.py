@@ -60,7 +60,7 @@ class MaskSubtract(Node[Mask]):
     def run(self, mask: Mask, less: Mask) -> Mask:
         import cv2
 
-        same_size(mask.size, less.size, ("mask", "one to take away"))
+        same_size(mask.size, less.size, ("mask", "mask to take away"))
         return fresh(cv2.subtract(mask.numpy, less.numpy))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image, Mask
 
@@ -120,10 +120,8 @@ def within(box: Sequence[int], size: tuple[int, int]) -> list[int]:
     left, top = max(0, box[0]), max(0, box[1])
     right, bottom = min(size[0], box[2]), min(size[1], box[3])
     if left >= right or top >= bottom:
-        raise InvalidValueError(
-            f"the box {list(box)} lies outside the picture of {size[0]}×{size[1]}; wanted one "
-            "that reaches into it"
-        )
+        found = f"{list(box)}, which lies outside the picture of {size[0]}×{size[1]}"
+        raise InvalidValueError(Problem("box", found, "a box that reaches into it"))
     return [left, top, right, bottom]
 
 

@@ -90,7 +90,7 @@ def transparent(image: Image) -> Pixels:
 
     pixels = image.numpy
     if pixels.shape[2] == 3:
-        raise InvalidValueError("the image has no alpha channel; wanted one with transparency")
+        raise InvalidValueError(Problem("image", "no alpha channel", "one with transparency"))
     made: Pixels = cv2.bitwise_not(cv2.extractChannel(pixels, 3))
     return made
 

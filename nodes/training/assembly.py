@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import CheckpointError, InvalidValueError, MediaError
+from sdgraph.errors import CheckpointError, InvalidValueError, MediaError, Problem
 from sdgraph.models import MODEL_INDEX, fetch_checkpoint, pickles, resolve, resolve_part
 from sdgraph.values import Checkpoint
 from sdgraph.values import Part as PartOf
@@ -63,7 +63,7 @@ def _weightless(like: Checkpoint, name: str) -> Any:
 
     folder = resolve(like).root
     if folder is None:
-        raise CheckpointError(f"{like.source} is not here; wanted its {name}")
+        raise CheckpointError(Problem(like.source, "it is not here", f"its {name}"))
     library, class_name = resolve_part(PartOf(like, name)).library_and_class
     module = diffusers if library == "diffusers" else transformers
     return getattr(module, class_name).from_pretrained(folder / name, local_files_only=True)
@@ -151,10 +151,9 @@ def adopt(module: Any, state: Mapping[str, Any], subject: str) -> None:
     given = {name: tuple(value.shape) for name, value in state.items()}
     for name in [*own, *given]:
         if own.get(name) != given.get(name):
-            raise InvalidValueError(
-                f"{subject}: found {name} of shape {given.get(name, 'none')}, wanted "
-                f"{own.get(name, 'none')}: set `like` to a checkpoint of the base's architecture"
-            )
+            found = f"{name} of shape {given.get(name, 'none')}"
+            fix = "set `like` to a checkpoint of the base's architecture"
+            raise InvalidValueError(Problem(subject, found, str(own.get(name, "none")), fix))
     module.load_state_dict(state)
 
 
@@ -168,10 +167,10 @@ def check_noise(base: Checkpoint, like: Checkpoint) -> None:
     for name in _NOISE:
         before, now = (each.get(name, default.get(name)) for each in told)
         if before != now:
-            raise InvalidValueError(
-                f"{like.source}: found a scheduler with {name} {now!r}, wanted the base's "
-                f"{before!r} ({base.source}): the U-Net goes on from what it has learned"
-            )
+            found = f"a scheduler with {name} {now!r}"
+            wanted = f"the base's {before!r} ({base.source})"
+            fix = "the U-Net goes on from what it has learned: take a `like` that fits the base"
+            raise InvalidValueError(Problem(like.source, found, wanted, fix))
 
 
 def save_pipeline(
@@ -250,10 +249,9 @@ def whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
     except (OSError, SafetensorError) as error:
-        raise MediaError(
-            f"{folder}: the checkpoint cannot be written ({error}); the training's state is kept: "
-            "make room and run again"
-        ) from error
+        found = f"the checkpoint cannot be written ({error})"
+        fix = "the training's state is kept: make room and run again"
+        raise MediaError(Problem(str(folder), found, "a disk with room for it", fix)) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

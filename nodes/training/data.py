@@ -63,9 +63,9 @@ class Dataset:
         Raises InvalidValueError where nobody knows.
         """
         del places
+        wanted = "some whose true depth is known"
         raise InvalidValueError(
-            f"{type(self).__name__}: found pictures without depth, wanted some whose true depth is "
-            "known: use TinyWorld"
+            Problem(type(self).__name__, "pictures without depth", wanted, "use TinyWorld")
         )
 
     def examples(self, count: int) -> Dataset:
@@ -190,9 +190,8 @@ class FolderDataset(Dataset):
         self.captions = tuple(captions)
         if not captions:
             why = "; ".join(f"{name}: {why}" for name, why in list(self.skipped.items())[:3])
-            raise InvalidValueError(
-                f"{folder}: none of {len(found)} pictures can be read ({why}); wanted one at least"
-            )
+            unread = f"none of {len(found)} pictures can be read ({why})"
+            raise InvalidValueError(Problem(str(folder), unread, "one at least"))
 
     def _read(self, paths: Sequence[Path]) -> tuple[list[Any], list[str]]:
         import numpy as np

@@ -45,11 +45,12 @@ class Preparation:
         self.size = tuple(round(size[name] / step) * step for name in ("height", "width"))
         self.mode = _MODES.get(told.get("resample", 3), "")
         if self.size[0] != self.size[1] or not self.mode or told.get("do_pad"):
-            raise InvalidValueError(
-                f"{like.source}: found a processor of size {size}, resample "
-                f"{told.get('resample')}, do_pad {told.get('do_pad', False)}; wanted a square "
-                "size, resample 0, 2 or 3, and no padding"
+            found = (
+                f"a processor of size {size}, resample {told.get('resample')}, "
+                f"do_pad {told.get('do_pad', False)}"
             )
+            wanted = "a square size, resample 0, 2 or 3, and no padding"
+            raise InvalidValueError(Problem(like.source, found, wanted))
         self._resizes = told.get("do_resize", True)
         self._scale = told.get("rescale_factor", 1 / 255) if told.get("do_rescale", True) else 1.0
         plain = not told.get("do_normalize", True)

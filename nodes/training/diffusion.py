@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 
 from .latents import encode, tokens_of
 from .loop import Settings, generator_for
@@ -93,9 +93,8 @@ class DiffusionTrainee:
             return self.noise_schedule.get_velocity(latents, noise, times)
         if asked == "epsilon":
             return noise
-        raise InvalidValueError(
-            f"scheduler: found prediction_type {asked!r}, wanted 'epsilon' or 'v_prediction'"
-        )
+        wanted = "'epsilon' or 'v_prediction'"
+        raise InvalidValueError(Problem("scheduler", f"prediction_type {asked!r}", wanted))
 
     def sample(self) -> Any:
         """Eight pictures made from captions of held-out scenes; None where there is no world."""

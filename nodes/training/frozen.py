@@ -8,6 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from sdgraph.errors import Problem
+
 from .loop import TrainingStoppedError
 
 
@@ -31,7 +33,6 @@ def refuse_changed(before: Mapping[str, str], after: Mapping[str, str], folder: 
     (folder / "frozen.json").write_text(told + "\n", encoding="utf-8")
     changed = [name for name in before if before[name] != after[name]]
     if changed:
-        raise TrainingStoppedError(
-            f"{folder}: found other weights in the base's {', '.join(changed)} after training than "
-            "before, wanted the same to the bit: no checkpoint is written"
-        )
+        found = f"other weights in the base's {', '.join(changed)} after training than before"
+        wanted = "the same to the bit; no checkpoint is written"
+        raise TrainingStoppedError(Problem(str(folder), found, wanted))

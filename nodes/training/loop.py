@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from sdgraph.errors import MediaError, SdgraphError
+from sdgraph.errors import MediaError, Problem, SdgraphError
 from sdgraph.graph import Progress
 
 from .averaging import average, averaged
@@ -186,10 +186,9 @@ class _Run:
     def _stop(self, what: str, value: float, step: int) -> NoReturn:
         saved = self.state.saved
         kept = f"the state of step {saved} is kept" if saved else "no state was kept yet"
-        raise TrainingStoppedError(
-            f"{self.folder}: the {what} became {value} at step {step + 1}; {kept}: lower the "
-            "learning rate and train in another folder"
-        )
+        found = f"the {what} became {value} at step {step + 1}; {kept}"
+        fix = "lower the learning rate and train in another folder"
+        raise TrainingStoppedError(Problem(str(self.folder), found, "a finite number", fix))
 
     def save(self) -> None:
         """Writes the state, unless it is on disk already."""

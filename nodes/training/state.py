@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import MediaError, SdgraphError
+from sdgraph.errors import MediaError, Problem, SdgraphError
 
 NAME = "state.safetensors"
 
@@ -88,7 +88,8 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{folder}: cannot be made for the training's state ({error})") from error
+        problem = Problem(str(folder), f"it cannot be made ({error})", "a folder for the state")
+        raise MediaError(problem) from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,10 +104,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 raise ValueError(f"no {' and no '.join(sorted(missing))}")
             return tensors, note
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ResumeError(
-            f"{path}: found a file that cannot be read ({error}); wanted the state of a training "
-            "run: delete it to begin again, or choose another folder"
-        ) from error
+        found = f"a file that cannot be read ({error})"
+        fix = "delete it to begin again, or choose another folder"
+        raise ResumeError(Problem(str(path), found, "the state of a training run", fix)) from error
 
 
 def _check_settings(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -114,10 +114,9 @@ def _check_settings(folder: Path, before: dict[str, Any], now: dict[str, Any]) -
     changed = [name for name in names if before.get(name) != now.get(name)]
     if changed:
         told = ", ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed)
-        raise ResumeError(
-            f"{folder}: found a run with other settings ({told}); wanted the same to go on: set "
-            "them back, or choose another folder"
-        )
+        fix = "set them back, or choose another folder"
+        found = f"a run with other settings ({told})"
+        raise ResumeError(Problem(str(folder), found, "the same settings to go on", fix))
 
 
 def _check_shapes(folder: Path, tensors: Mapping[str, Any], state: State) -> None:
@@ -131,10 +130,15 @@ def _check_shapes(folder: Path, tensors: Mapping[str, Any], state: State) -> Non
         k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)
     ):
         name = differing[0]
+        shapes = f"{found.get(name, 'none')}, not {wanted.get(name, 'none')}"
+        differs = f"{len(differing)} parameters differ, {name.partition('/')[2]}: {shapes}"
         raise ResumeError(
-            f"{folder}: found the state of another network ({len(differing)} parameters differ, "
-            f"{name.partition('/')[2]}: {found.get(name, 'none')}, not {wanted.get(name, 'none')})"
-            "; wanted the one that is to be trained: choose another folder"
+            Problem(
+                str(folder),
+                f"the state of another network ({differs})",
+                "that of the one to be trained",
+                "choose another folder",
+            )
         )
 
 
@@ -207,10 +211,9 @@ def save_skipped(folder: Path, skipped: Mapping[str, str]) -> None:
     try:
         write_text(path, "".join(f"{name}: {why}\n" for name, why in skipped.items()))
     except OSError as error:
-        raise MediaError(
-            f"{path}: cannot be written ({error}); the training's state is kept: make room and "
-            "run again"
-        ) from error
+        found = f"it cannot be written ({error})"
+        fix = "the training's state is kept: make room and run again"
+        raise MediaError(Problem(str(path), found, "a disk with room for it", fix)) from error
 
 
 def save_sample(folder: Path, picture: Any, state: State) -> None:
@@ -228,9 +231,9 @@ def _writing(what: str, state: State) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:  # the second is how it tells of a full disk
         kept = f"the state of step {state.saved} is kept" if state.saved else "no state was kept"
-        raise MediaError(
-            f"{what} cannot be written ({error}); {kept}: make room and run again"
-        ) from error
+        found = f"it cannot be written ({error}); {kept}"
+        fix = "make room and run again"
+        raise MediaError(Problem(str(what), found, "a disk with room for it", fix)) from error
 
 
 def write_text(path: Path, text: str) -> None:

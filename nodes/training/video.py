@@ -55,10 +55,10 @@ def grown(video_unet: Any, base_unet: Any) -> set[str]:
     taken = shared_weights(base_unet, video_unet)
     missing = sorted(set(base_unet.state_dict()) - set(taken))
     if missing:
-        raise InvalidValueError(
-            f"the base's U-Net: found {missing[0]} and {len(missing) - 1} more that the 3-D U-Net "
-            "has not, wanted the same widths and blocks: set `like` to a fitting checkpoint"
-        )
+        found = f"{missing[0]} and {len(missing) - 1} more that the 3-D U-Net does not have"
+        fix = "set `like` to a checkpoint that fits"
+        wanted = "the same widths and blocks"
+        raise InvalidValueError(Problem("the base's U-Net", found, wanted, fix))
     video_unet.load_state_dict(taken, strict=False)
     with torch.no_grad():
         for name, value in video_unet.named_parameters():
@@ -91,10 +91,8 @@ def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
 
     scenes = getattr(data, "scenes", ())
     if not scenes or any(scene.motion is None for scene in scenes):
-        raise InvalidValueError(
-            "data: found pictures that stand still, wanted scenes with a motion: "
-            "use TinyWorld(moving=True)"
-        )
+        found, wanted = "pictures that stand still", "scenes with a motion"
+        raise InvalidValueError(Problem("data", found, wanted, "use TinyWorld(moving=True)"))
     clips = [encode(vae, frames(scene, count, data.side)) for scene in scenes]
     return torch.stack(clips).permute(0, 2, 1, 3, 4).contiguous()
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.nodes.image.padding import same_size
 from sdgraph.values import Image, Series, Video
@@ -46,10 +46,9 @@ class Frame(Node[Image]):
 
     def run(self, video: Video) -> Image:
         if not -len(video) <= self.number < len(video):
-            raise InvalidValueError(
-                f"number is {self.number} and the video has {len(video)} frames; wanted "
-                f"{-len(video)}..{len(video) - 1}"
-            )
+            found = f"{self.number}, and the video has {len(video)} frames"
+            wanted = f"{-len(video)}..{len(video) - 1}"
+            raise InvalidValueError(Problem("number", found, wanted))
         return video[self.number]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdgraph.errors import InvalidValueError
+from sdgraph.errors import InvalidValueError, Problem
 
 
 def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
@@ -19,10 +19,9 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
         pixels = processor(images=[picture], return_tensors="pt").pixel_values
     except ValueError as error:
         # Depth Anything's keeps the proportions, and makes of a narrow picture one of no width.
-        raise InvalidValueError(
-            f"the estimator cannot see a picture of {picture.width}×{picture.height} ({error}); "
-            "wanted one of other proportions, such as a part of it"
-        ) from None
+        found = f"{picture.width}×{picture.height}, which the estimator cannot see ({error})"
+        wanted = "a picture of other proportions, such as a part of it"
+        raise InvalidValueError(Problem("image", found, wanted)) from None
     half = dtype in (torch.float16, torch.bfloat16)
     try:
         model.to(device)
@@ -33,8 +32,6 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
         model.to(home)
     if not torch.isfinite(made).all() or made.max() == made.min():
         found = f"the same depth {made.flatten()[0].item():g} everywhere, or NaN"
-        raise InvalidValueError(
-            f"the depth estimator found {found}; wanted a picture with near and far in it (a "
-            "picture of one colour has none)"
-        )
+        wanted = "a picture with near and far in it (a picture of one colour has none)"
+        raise InvalidValueError(Problem("the estimated depth", found, wanted))
     return made

@@ -71,13 +71,12 @@ def tokens(tokenizer: Any, words: str, most: int) -> dict[str, Any]:
     Raises InvalidValueError for one that is blank, or too long to be read.
     """
     if not words.strip():
-        raise InvalidValueError(f"the words are {words!r}; wanted what to look for, in words")
+        raise InvalidValueError(Problem("words", repr(words), "what to look for, in words"))
     made = dict(tokenizer(words, return_tensors="pt"))
     length = made["input_ids"].shape[1]
     if length > most:
-        raise InvalidValueError(
-            f"the words are {length} tokens long; wanted at most {most}: be brief"
-        )
+        found = f"{length} tokens"
+        raise InvalidValueError(Problem("words", found, f"at most {most}", "be brief"))
     return made
 
 
@@ -87,10 +86,12 @@ def refuse_narrow(size: tuple[int, int], longest: int) -> None:
     longest is the longer side as the model sees it.
     """
     if min(size) * longest < 0.5 * max(size):
-        raise InvalidValueError(
-            f"the picture of {size[0]}×{size[1]} is less than a pixel wide where the model sees "
-            f"it, {longest} pixels long; wanted one of other proportions, such as a part of it"
+        found = (
+            f"{size[0]}×{size[1]}, which is less than a pixel wide where the model sees it, "
+            f"{longest} pixels long"
         )
+        wanted = "a picture of other proportions, such as a part of it"
+        raise InvalidValueError(Problem("image", found, wanted))
 
 
 def refuse_blank(words: object) -> None:
@@ -103,7 +104,6 @@ def refuse_outside(points: Sequence[Sequence[int]], size: tuple[int, int]) -> No
     """Raises InvalidValueError where a point lies outside a picture of that size."""
     for x, y in points:
         if not (0 <= x < size[0] and 0 <= y < size[1]):
-            raise InvalidValueError(
-                f"the point [{x}, {y}] lies outside the picture of {size[0]}×{size[1]}; wanted x "
-                f"of 0 to {size[0] - 1} and y of 0 to {size[1] - 1}"
-            )
+            found = f"[{x}, {y}], which lies outside the picture of {size[0]}×{size[1]}"
+            wanted = f"x of 0 to {size[0] - 1} and y of 0 to {size[1] - 1}"
+            raise InvalidValueError(Problem("points", found, wanted))

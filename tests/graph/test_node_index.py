@@ -49,7 +49,7 @@ def test_a_new_file_is_there_at_once_and_nothing_else_was_written(tmp_path: Path
 
 def test_two_files_that_offer_one_name_are_refused_by_name(tmp_path: Path) -> None:
     text = f"{HEAD}\n__all__ = ['Blur']\n"
-    with pytest.raises(PackError, match=r"the node Blur is offered by pack\.\w+ and by pack\.\w+"):
+    with pytest.raises(PackError, match=r"the node Blur in pack\.\w+ and in pack\.\w+"):
         written(tmp_path, one=text, two=text)
 
 

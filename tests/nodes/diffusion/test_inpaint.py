@@ -138,7 +138,7 @@ def test_a_mask_that_marks_nothing_is_refused(value: int) -> None:
     mask = kinds.Mask(np.full((64, 64), value, np.uint8))
     node = Inpaint(prompt="a", image=photo(64, 64), mask=mask, steps=1)
     error = failure(node, _SESSION)
-    assert "the mask marks nothing" in str(error)
+    assert "a mask that marks nothing" in str(error)
     assert "invert: true" in str(error)
 
 
@@ -157,7 +157,7 @@ def test_the_least_white_pixel_is_enough(session: Session) -> None:
 def test_a_mask_of_another_size_is_refused_with_both_sizes(session: Session) -> None:
     node = Inpaint(prompt="a", image=photo(64, 64), mask=spot(64, 72), steps=1)
     text = str(failure(node, session))
-    assert "the image is 64×64 and the mask 64×72" in text
+    assert "mask\n  found:  64×72, and the image is 64×64" in text
     assert "resize the mask" in text
 
 
@@ -166,7 +166,7 @@ def test_a_mask_that_marks_all_is_refused(session: Session, least: int) -> None:
     mask = kinds.Mask(np.full((64, 80), least, np.uint8))
     node = Inpaint(prompt="a", image=photo(80, 64), mask=mask, steps=1)
     text = str(failure(node, session))
-    assert "the mask marks all of the picture of 80×64" in text
+    assert "a mask that marks all of the picture of 80×64" in text
     assert "Text2Image" in text
 
 

@@ -53,5 +53,5 @@ def test_masks_and_depths_are_padded_alike() -> None:
 
 def test_two_sizes_are_told_apart_with_both_named() -> None:
     same_size((3, 4), (3, 4), ("image", "mask"))
-    with pytest.raises(InvalidValueError, match="the image is 3×4 and the mask 4×3"):
+    with pytest.raises(InvalidValueError, match="mask\n  found:  4×3, and the image is 3×4"):
         same_size((3, 4), (4, 3), ("image", "mask"))

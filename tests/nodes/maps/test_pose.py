@@ -236,20 +236,20 @@ def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
 def test_two_people_where_one_is_asked_are_refused(lookers: dict[str, Any]) -> None:
     node = PoseEstimate(image=photo(60, 40), count=1, **lookers)
     text = str(failure(node, with_models(Finder(WHOLE, (0.5, 0.0, 1.0, 1.0)))))
-    assert "2 people in the picture; wanted 1: crop it" in text
+    assert "2 people in the picture\n  wanted: one person\n  fix:    crop it" in text
     text = str(failure(node.replace(count=3), with_models(Finder(WHOLE))))
-    assert "one person in the picture; wanted 3" in text
+    assert "one person in the picture\n  wanted: 3 people" in text
 
 
 def test_no_person_in_the_picture_is_refused(lookers: dict[str, Any]) -> None:
     text = str(failure(PoseEstimate(image=photo(60, 40), **lookers), with_models(Finder())))
-    assert "no person is in the picture of 60×40: the best score is 0.047; wanted one" in text
+    assert "no person in the picture of 60×40: the best score is 0.047\n  wanted: one" in text
 
 
 def test_a_person_without_a_joint_is_refused(lookers: dict[str, Any]) -> None:
     black = Image(np.zeros((64, 64, 3), np.uint8))
     text = str(failure(PoseEstimate(image=black, **lookers), with_models(Finder(WHOLE))))
-    assert "no joint can be seen of the people found (1)" in text and "joint_threshold" in text
+    assert "no joint that can be seen of the people in it (1)" in text and "joint_threshold" in text
 
 
 def test_alpha_is_ignored(session: Session, folders: dict[str, Any]) -> None:

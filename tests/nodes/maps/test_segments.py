@@ -146,7 +146,7 @@ def _grounds(image: Image, seen: Any) -> list[tuple[int, int, int]]:
 def test_scores_that_are_no_numbers_are_refused(plain: Checkpoint) -> None:
     node = Segment(image=photo(20, 20), checkpoint=plain)
     text = str(failure(node, with_model(ByColour([(0, 0, 0)], broken=True))))
-    assert "the model's scores hold NaN or infinity; wanted finite ones" in text
+    assert "scores of NaN or infinity from the model\n  wanted: finite scores" in text
 
 
 def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded() -> None:

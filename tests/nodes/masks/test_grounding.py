@@ -95,18 +95,18 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
 def test_words_that_match_nothing_are_refused(session: Session, folders: dict[str, Any]) -> None:
     node = MaskByGrounding(image=photo(64, 64), words="a cat", threshold=0.99999, **folders)
     text = str(failure(node, session))
-    assert "'a cat' matches nothing in the picture: its best box has a score of 0." in text
+    assert "'a cat', which matches nothing in the picture: the best box has a score of 0." in text
 
 
 def test_too_many_words_are_refused(session: Session, folders: dict[str, Any]) -> None:
     node = MaskByGrounding(image=photo(64, 64), words="x y " * 12, **folders)
-    assert "tokens long; wanted at most 24" in str(failure(node, session))
+    assert "tokens\n  wanted: at most 24" in str(failure(node, session))
 
 
 def test_a_picture_too_narrow_to_see_is_refused(session: Session, folders: dict[str, Any]) -> None:
     image = Image(np.zeros((16_000, 1, 3), np.uint8))
     text = str(failure(MaskByGrounding(image=image, words="a", **folders), session))
-    assert "the picture of 1×16000 is less than a pixel wide" in text
+    assert "1×16000, which is less than a pixel wide" in text
 
 
 def test_blank_words_are_refused() -> None:

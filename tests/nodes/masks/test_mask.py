@@ -77,7 +77,7 @@ def test_alpha_marks_what_is_transparent(session: Session) -> None:
 
 def test_alpha_of_an_opaque_picture_is_refused(session: Session) -> None:
     text = str(failure(Mask(image=photo(8, 8), alpha=True), session))
-    assert "the image has no alpha channel" in text
+    assert "image\n  found:  no alpha channel" in text
 
 
 def test_a_file_is_its_brightness(session: Session, photo_file: Path) -> None:

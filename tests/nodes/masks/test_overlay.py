@@ -41,7 +41,7 @@ def test_over_a_control_map_it_is_a_picture(session: Session) -> None:
 
 def test_a_mask_of_another_size_is_refused(session: Session) -> None:
     text = str(failure(MaskOverlay(image=photo(8, 9), mask=spot(9, 8)), session))
-    assert "the image is 8×9 and the mask 9×8; wanted one size: resize the mask" in text
+    assert "mask\n  found:  9×8, and the image is 8×9\n  wanted: one size\n  fix:    resize" in text
 
 
 def test_a_colour_or_an_opacity_that_is_none_is_refused() -> None:

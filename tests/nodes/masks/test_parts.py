@@ -81,4 +81,4 @@ def test_of_two_of_one_size_the_higher_one_stays_and_faint_pixels_belong_to_it()
 
 def test_an_empty_mask_has_no_largest_part(session: Session) -> None:
     text = str(failure(MaskLargest(mask=Mask(np.zeros((3, 4), np.uint8))), session))
-    assert "the mask of 4×3 is empty and has no largest part; wanted" in text
+    assert "an empty one of 4×3, which has no largest part\n  wanted: " in text

@@ -78,7 +78,7 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
         assert type(made) is Mask and made.size == size
         assert (made.numpy == wanted).all()
     else:
-        assert "SAM marks nothing" in str(failure(node, session))
+        assert "SAM\n  found:  it marks nothing" in str(failure(node, session))
 
 
 def test_where_the_points_are_makes_a_difference(session: Session, folder: Path) -> None:
@@ -111,19 +111,19 @@ def test_a_point_outside_the_picture_is_refused(
 ) -> None:
     node = MaskBySam(image=photo(75, 53), points=[[1, 1], point], checkpoint=Checkpoint(folder))
     text = str(failure(node, session))
-    assert f"the point {point} lies outside the picture of 75×53; wanted x of 0 to 74" in text
+    assert f"{point}, which lies outside the picture of 75×53\n  wanted: x of 0 to 74" in text
 
 
 def test_a_box_outside_the_picture_is_refused(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), box=[75, 0, 90, 9], checkpoint=Checkpoint(folder))
-    assert "the box [75, 0, 90, 9] lies outside the picture of 75×53" in str(failure(node, session))
+    assert "[75, 0, 90, 9], which lies outside the picture of 75×53" in str(failure(node, session))
 
 
 def test_a_picture_too_narrow_to_see_is_refused(session: Session, folder: Path) -> None:
     image = Image(np.zeros((1, 16_000, 3), np.uint8))
     node = MaskBySam(image=image, points=[[1, 0]], checkpoint=Checkpoint(folder))
     text = str(failure(node, session))
-    assert "the picture of 16000×1 is less than a pixel wide" in text and "64 pixels long" in text
+    assert "16000×1, which is less than a pixel wide" in text and "64 pixels long" in text
 
 
 @pytest.mark.parametrize(

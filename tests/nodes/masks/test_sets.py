@@ -45,12 +45,12 @@ def test_they_keep_the_laws_of_sets(three: Any) -> None:
 def test_masks_of_two_sizes_are_refused(session: Session, cls: Any) -> None:
     node = cls(masks=[spot(8, 9), spot(8, 9), spot(9, 8)])
     text = str(failure(node, session))
-    assert "the first mask is 8×9 and the mask number 3 9×8; wanted one size" in text
+    assert "mask number 3\n  found:  9×8, and the first mask is 8×9\n  wanted: one size" in text
 
 
 def test_what_is_taken_away_must_have_the_same_size(session: Session) -> None:
     text = str(failure(MaskSubtract(mask=spot(8, 9), less=Mask(noisy((1, 2)))), session))
-    assert "the mask is 8×9 and the one to take away 2×1; wanted one size" in text
+    assert "mask to take away\n  found:  2×1, and the mask is 8×9\n  wanted: one size" in text
 
 
 @pytest.mark.parametrize("cls", [MaskUnion, MaskIntersect])

@@ -36,7 +36,7 @@ def test_alpha_marks_what_is_transparent(session: Session) -> None:
 
 def test_alpha_of_an_opaque_picture_is_refused(session: Session) -> None:
     text = str(failure(MaskFromAlpha(image=photo(8, 8)), session))
-    assert "the image has no alpha channel" in text
+    assert "image\n  found:  no alpha channel" in text
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -64,7 +64,7 @@ def test_every_channel_must_be_within_the_tolerance(channels: int, tolerance: in
 def test_a_colour_that_is_nowhere_is_refused(session: Session) -> None:
     node = MaskFromColor(image=Image(np.zeros((3, 4, 3), np.uint8)), color="lime", tolerance=9)
     text = str(failure(node, session))
-    assert "lime marks nothing in the picture of 4×3; wanted a colour that it has" in text
+    assert "lime\n  found:  it marks nothing in the picture of 4×3\n  wanted: a colour" in text
 
 
 def test_an_unknown_colour_is_refused() -> None:

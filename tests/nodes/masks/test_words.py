@@ -73,14 +73,14 @@ def test_words_that_match_nothing_are_refused(session: Session, folder: Path) ->
         image=photo(64, 64), words="a cat", threshold=0.9999999, checkpoint=Checkpoint(folder)
     )
     text = str(failure(node, session))
-    assert "'a cat' marks nothing in the picture of 64×64; wanted words for what is there" in text
+    assert "'a cat'\n  found:  it marks nothing in the picture of 64×64\n  wanted: words" in text
     assert f"a threshold of at most {sure:.3f}" in text
 
 
 def test_too_many_words_are_refused(session: Session, folder: Path) -> None:
     node = MaskByWords(image=photo(8, 8), words="x y " * 10, checkpoint=Checkpoint(folder))
     text = str(failure(node, session))
-    assert "the words are 22 tokens long; wanted at most 20" in text
+    assert "words\n  found:  22 tokens\n  wanted: at most 20" in text
 
 
 class Words(Node[str]):
@@ -101,7 +101,7 @@ def test_words_may_come_from_a_node(session: Session, folder: Path) -> None:
     )
     assert run(node, session=session) == run(node.replace(words="a cat"), session=session)
     text = str(failure(node.replace(words=Words(said=" ")), session))
-    assert "wanted what to look for, in words" in text
+    assert "wanted: what to look for, in words" in text
 
 
 def test_blank_words_are_refused() -> None:

@@ -156,7 +156,7 @@ def test_a_full_disk_at_the_list_of_pictures_is_told(
     monkeypatch.setattr(Path, "write_text", full)
     error = failing(asked(TrainVae, pictures), session)
     assert isinstance(error, MediaError)
-    assert "skipped.txt: cannot be written" in str(error)
+    assert "skipped.txt\n  found:  it cannot be written" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_what_is_asked_for_follows_the_scheduler(trainee: TextToImageTrainee) ->
         trainee.noise_schedule = DDPMScheduler(prediction_type="epsilon")
         assert trainee.target(latents, noise, times) is noise
         trainee.noise_schedule = DDPMScheduler(prediction_type="sample")
-        with pytest.raises(InvalidValueError, match=r"prediction_type 'sample', wanted 'epsilon'"):
+        with pytest.raises(InvalidValueError, match=r"'sample'\n  wanted: 'epsilon'"):
             trainee.target(latents, noise, times)
     finally:
         trainee.noise_schedule = before
