@@ -10,6 +10,7 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
+from .pixels import found
 from .shapes import Box, refuse_hollow, within
 
 __all__ = ["MaskGrabCut"]
@@ -42,9 +43,9 @@ class MaskGrabCut(Node[Mask]):
         width, height = image.size
         left, top, right, bottom = within(self.box, image.size)
         if (right - left, bottom - top) == image.size:
-            found = f"{list(self.box)}, which holds all of the picture of {width}×{height}"
+            box = f"{list(self.box)}, which holds all of the picture of {width}×{height}"
             wanted = "a box that leaves some of the background out"
-            raise InvalidValueError(Problem("box", found, wanted))
+            raise InvalidValueError(Problem("box", box, wanted))
         guess = np.zeros((height, width), np.uint8)
         guess[top:bottom, left:right] = cv2.GC_PR_FGD
         # Its first guess of the colours is drawn from OpenCV's own generator.
