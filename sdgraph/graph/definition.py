@@ -48,9 +48,9 @@ def define(cls: Any, root: type) -> Definition:
     files: dict[str, str] = {}
     for name, field in cls.model_fields.items():
         if name in SERVICES or name in TAKEN or hasattr(root, name):
-            wanted = "a name that is free"
+            wanted = "another name"
             raise NodeDefinitionError(
-                Problem(f"{cls.__name__}.{name}", "a name that nodes use themselves", wanted)
+                Problem(f"{cls.__name__}.{name}", "a name that is taken", wanted)
             )
         if too_deep(field.annotation):
             found, wanted = "a port nested too deep", "In[T], In[T] | None or list[In[T]]"
@@ -121,7 +121,7 @@ def _output(cls: Any, root: type) -> type:
                 raise NodeDefinitionError(Problem(cls.__name__, found, wanted))
             return kind
     fix = f"write `class {cls.__name__}(Node[Image])`"
-    raise NodeDefinitionError(Problem(cls.__name__, "a plain Node", "what it makes", fix))
+    raise NodeDefinitionError(Problem(cls.__name__, "no kind of value", "what the node makes", fix))
 
 
 def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[str]:
@@ -167,7 +167,8 @@ def check_defaults(cls: Any) -> None:
             name = str(problem["loc"][0]) if problem["loc"] else ""
             if problem["type"] not in ("missing", "refused") and name in cls.model_fields:
                 default = cls.model_fields[name].get_default(call_default_factory=True)
-                reason = problem.get("ctx", {}).get("wanted", problem["msg"])
+                wanted = problem.get("ctx", {}).get("wanted", problem["msg"])
+                wanted = wanted.removeprefix("Input should be ")
                 raise NodeDefinitionError(
-                    Problem(f"{cls.__name__}.{name}", f"the default {default!r}", reason)
+                    Problem(f"{cls.__name__}.{name}", f"the default {default!r}", wanted)
                 ) from None

@@ -109,7 +109,7 @@ def test_a_file_of_ones_own_adds_its_nodes(tmp_path: Path) -> None:
         ("raise SystemExit('bye')", "SystemExit: bye"),
         ("x = 1", "no node class"),
         ("from sdgraph.graph import Node", "no node class"),
-        (NODE.format(name="Number", result=1), "Number is there already"),
+        (NODE.format(name="Number", result=1), "the node type Number, which"),
     ],
 )
 def test_a_file_that_is_no_pack_is_refused(tmp_path: Path, text: str, told: str) -> None:
