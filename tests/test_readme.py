@@ -15,7 +15,7 @@ import pytest
 from sdgraph import run
 from sdgraph.cli.request import requested
 from sdgraph.graph import installed
-from sdgraph.language import load_workflow, shipped, workflow_from_yaml
+from sdgraph.language import load_workflow, shipped_workflows, workflow_from_yaml
 from sdgraph.nodes.diffusion.offloading import Offload
 from sdgraph.nodes.diffusion.performance import KNOBS
 from sdgraph.nodes.diffusion.prompt_weights import weighted
@@ -24,7 +24,7 @@ from sdgraph.values import QUANTIZATIONS, Image
 from tests.support import lora_files
 
 README = Path(__file__).parents[1] / "README.md"
-SAMPLES = Path(str(shipped()["inpaint"])).parent / "samples"
+SAMPLES = Path(str(shipped_workflows()["inpaint"])).parent / "samples"
 
 
 def blocks(language: str) -> list[str]:
@@ -108,14 +108,14 @@ def test_every_knob_that_the_readme_names_is_there() -> None:
 def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
     text = README.read_text("utf-8")
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    systems = [row for row in rows if len(row) == 5 and row[1] in shipped()]
-    named = set(re.findall(r"`([a-z_/]+)`", text)) & set(shipped())
+    systems = [row for row in rows if len(row) == 5 and row[1] in shipped_workflows()]
+    named = set(re.findall(r"`([a-z_/]+)`", text)) & set(shipped_workflows())
     commands = set(re.findall(r"sdgraph (?:run|plan) ([a-z]+(?:/[a-z]+)?)(?![\w./])", text))
 
-    assert named == {name for name in shipped() if not name.startswith("training/")}
+    assert named == {name for name in shipped_workflows() if not name.startswith("training/")}
     nodes = {name for row in systems for name in re.findall(r"\b[A-Z]\w+", row[2])}
     assert nodes and nodes <= set(installed())
-    assert commands and commands <= set(shipped())
+    assert commands and commands <= set(shipped_workflows())
 
 
 def test_every_prompt_of_the_examples_speaks_of_the_tiny_world() -> None:

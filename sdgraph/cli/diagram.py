@@ -12,14 +12,21 @@ from typing import Any
 
 from sdgraph.formatting import align_columns
 from sdgraph.graph import Node
-from sdgraph.language import Input, Reference, Spec, Template, places, reference
+from sdgraph.language import (
+    Input,
+    NodeSpec,
+    Reference,
+    WorkflowTemplate,
+    parse_reference,
+    walk_scalars,
+)
 
 Types = Mapping[str, type[Node[Any]]]
 
 _BRIEF = 40
 
 
-def as_text(template: Template, registry: Types) -> str:
+def as_text(template: WorkflowTemplate, registry: Types) -> str:
     """The inputs, then every node after those it reads: what it makes, its wires, its fields."""
     title = f"{template.name}: {template.description}" if template.description else template.name
     lines = [title]
@@ -33,7 +40,7 @@ def as_text(template: Template, registry: Types) -> str:
     return "\n".join(lines)
 
 
-def mermaid(template: Template, registry: Types) -> str:
+def mermaid(template: WorkflowTemplate, registry: Types) -> str:
     """The same as Mermaid's `flowchart LR`: boxes with name and type, wires with the port."""
     order = _order(template)
     # Ids are numbered: a node may be called `end`, which Mermaid keeps for itself.
@@ -55,7 +62,7 @@ def mermaid(template: Template, registry: Types) -> str:
     return "\n".join(lines)
 
 
-def unneeded(template: Template, registry: Types) -> list[str]:
+def unneeded(template: WorkflowTemplate, registry: Types) -> list[str]:
     """The nodes that no target needs: with none of them the same files would be written."""
     targets = [name for name, spec in template.specs.items() if _is_effect(spec, registry)]
     if not targets:
@@ -70,13 +77,13 @@ def unneeded(template: Template, registry: Types) -> list[str]:
     return [name for name in template.specs if name not in needed]
 
 
-def _is_effect(spec: Spec, registry: Types) -> bool:
+def _is_effect(spec: NodeSpec, registry: Types) -> bool:
     """Whether it is a target; a workflow within may save files, a type unknown may do anything."""
     cls = registry.get(spec.type)
     return cls is None or cls.effect
 
 
-def _order(template: Template) -> list[str]:
+def _order(template: WorkflowTemplate) -> list[str]:
     """The names, each after those it refers to; as written where they go in circles."""
     specs = template.specs
     graph = {
@@ -89,15 +96,15 @@ def _order(template: Template) -> list[str]:
         return list(specs)
 
 
-def _wires(spec: Spec) -> Iterator[tuple[str, Reference]]:
+def _wires(spec: NodeSpec) -> Iterator[tuple[str, Reference]]:
     """Each reference in a node's fields, with the place it is wired to: `controls[0]`."""
-    for place, value in places(dict(spec.fields)):
-        if (to := reference(value)) is not None:
+    for place, value in walk_scalars(dict(spec.fields)):
+        if (to := parse_reference(value)) is not None:
             steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place[1:])
             yield f"{place[0]}{''.join(steps)}", to
 
 
-def _node_row(spec: Spec, registry: Types) -> tuple[str, str, str]:
+def _node_row(spec: NodeSpec, registry: Types) -> tuple[str, str, str]:
     cls = registry.get(spec.type)
     known = spec.type == "Workflow" or cls is not None
     output = f" → {cls.definition.output.__name__}" if cls is not None else ""
@@ -108,7 +115,7 @@ def _node_row(spec: Spec, registry: Types) -> tuple[str, str, str]:
     told += [
         f"{name}={_brief(value)}"
         for name, value in spec.fields.items()
-        if not any(reference(inner) for _, inner in places(value))
+        if not any(parse_reference(inner) for _, inner in walk_scalars(value))
     ]
     return spec.name, kind, ", ".join(told)
 

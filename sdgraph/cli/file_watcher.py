@@ -10,7 +10,7 @@ from typing import Any
 
 from sdgraph.errors import SdgraphError
 from sdgraph.graph import Node, ancestry, late_checkpoint, parts_of, source_files
-from sdgraph.language import Workflow, bind, reference
+from sdgraph.language import Workflow, bind_inputs, parse_reference
 from sdgraph.models import file_sha256, resolve_part
 
 from .request import Request
@@ -35,13 +35,13 @@ def files_read(request: Request) -> set[Path]:
 
 
 def _read(workflow: Workflow, inputs: Mapping[str, Any]) -> set[Path]:
-    bound = bind(workflow.template, inputs, workflow.registry)
+    bound = bind_inputs(workflow.template, inputs, workflow.registry)
     marks = [mark for each in bound.marks.values() for mark in each.values() if mark is not None]
     marks += [problem.at for problem in bound.problems if problem.at is not None]
     found = {Path(mark.file) for mark in marks} | {Path(workflow.template.document.file)}
     for spec in workflow.template.specs.values():
         written = spec.fields.get("path")
-        if spec.type == "Workflow" and isinstance(written, str) and not reference(written):
+        if spec.type == "Workflow" and isinstance(written, str) and not parse_reference(written):
             found.add(workflow.template.folder / written)
     for node in ancestry(*(each for each in bound.nodes.values() if isinstance(each, Node))):
         found.update(path for _, path in source_files(node))

@@ -11,7 +11,7 @@ from typing import Any
 from sdgraph.errors import InvalidError
 from sdgraph.formatting import align_columns, snake_case
 from sdgraph.graph import Node
-from sdgraph.language import Schema, Unbuilt, node_schema, reference
+from sdgraph.language import JsonSchema, NodePlaceholder, node_schema, parse_reference
 
 _WORDS = {
     "integer": "a whole number",
@@ -136,10 +136,10 @@ def _wired(value: Any) -> Any:
     """An example with something that is not made yet in place of each `$name`."""
     if isinstance(value, list):
         return [_wired(each) for each in value]
-    return Unbuilt(None) if reference(value) else value
+    return NodePlaceholder(None) if parse_reference(value) else value
 
 
-def _field_doc(cls: type[Node[Any]], name: str, schema: Schema, required: bool) -> FieldDoc:
+def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bool) -> FieldDoc:
     port = cls.definition.ports.get(name)
     described = cls.model_fields[name].description or ""
     forms = schema.get("anyOf", [schema])
@@ -158,13 +158,13 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: Schema, required: bool) 
     return FieldDoc(name, kind, required, default, described, port is not None, example)
 
 
-def _several(name: str, forms: Sequence[Schema]) -> list[str]:
+def _several(name: str, forms: Sequence[JsonSchema]) -> list[str]:
     """As many wires as a list of a port must have at least."""
     least = max(form.get("minItems", 1) for form in forms)
     return [f"${name}", *(f"${name}_{number}" for number in range(2, least + 1))]
 
 
-def type_words(schema: Schema) -> str:
+def type_words(schema: JsonSchema) -> str:
     """A JSON schema in words: "a whole number from 0 to 255"."""
     if "anyOf" in schema:
         forms = [form for form in schema["anyOf"] if form.get("type") != "null"]
@@ -184,7 +184,7 @@ def type_words(schema: Schema) -> str:
     return words + _range(schema, "minimum", "maximum", "")
 
 
-def _range(schema: Schema, low: str, high: str, unit: str) -> str:
+def _range(schema: JsonSchema, low: str, high: str, unit: str) -> str:
     least, most = schema.get(low), schema.get(high)
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     words = []
@@ -198,7 +198,7 @@ def _range(schema: Schema, low: str, high: str, unit: str) -> str:
     return f" {', '.join(words)}" if words else ""
 
 
-def _example(schema: Schema) -> Any:
+def _example(schema: JsonSchema) -> Any:
     """A value that fits a schema, for the line of YAML that shows a node."""
     form = schema.get("anyOf", [schema])[0]
     if "enum" in form:

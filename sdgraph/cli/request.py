@@ -21,17 +21,17 @@ from sdgraph.errors import (
 from sdgraph.graph import Graph, Registry, installed
 from sdgraph.language import (
     Workflow,
-    braces_kept,
-    given_problems,
+    escape_braces,
+    input_problems,
     load_workflow,
-    reference,
-    shipped,
+    parse_reference,
+    shipped_workflows,
     workflow_from_yaml,
     yaml_document,
 )
 from sdgraph.models import check_name
 from sdgraph.provenance import record
-from sdgraph.sweep import Sweep, apart, axis_syntax, variants
+from sdgraph.sweep import Sweep, axis_syntax, build_sweep, make_variants
 from sdgraph.values import DTYPES
 
 PICTURES = (
@@ -67,8 +67,8 @@ class Request:
         """All variants that are asked for; raises InvalidWorkflowError with every problem found."""
         if self.problems:
             raise InvalidWorkflowError(self.every_problem())
-        found = variants(self.inputs, self.axes, side_by_side=side_by_side)
-        return apart(self.workflow, found, only)
+        found = make_variants(self.inputs, self.axes, side_by_side=side_by_side)
+        return build_sweep(self.workflow, found, only)
 
     def graph(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Graph:
         """The graph that is asked for; raises InvalidWorkflowError with every problem found."""
@@ -120,7 +120,7 @@ def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflo
     place on somebody's disk that the record names.
     """
     if not is_picture(file):
-        if out is None and file in shipped() and not Path(file).exists():
+        if out is None and file in shipped_workflows() and not Path(file).exists():
             out = Path.cwd()
         return load_workflow(file, registry=registry, out=out)
     folder = Path.cwd() if out is None else out
@@ -136,7 +136,7 @@ def _written_below(workflow: Workflow, out: Path | None) -> Workflow:
         cls = workflow.registry.get(spec.type)
         for field in cls.definition.targets if cls is not None else ():
             written = spec.fields.get(field)
-            to = reference(written)
+            to = parse_reference(written)
             if to is not None and to.to_input and to.name in inputs:
                 declared = inputs[to.name]
                 if isinstance(declared.default, str):
@@ -157,7 +157,7 @@ def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] 
     for change in changes:
         place, value = _split(change, "--set NODE.FIELD=VALUE")
         try:
-            fields[place] = yaml_document.parse(value, f"--set {place}").data
+            fields[place] = yaml_document.parse_document(value, f"--set {place}").data
         except InvalidWorkflowError as error:
             problems += error.problems
     if fields:
@@ -169,15 +169,15 @@ def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] 
     for assignment in inputs:
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
-            problems += given_problems(workflow.inputs, {name: text})
+            problems += input_problems(workflow.inputs, {name: text})
             continue
         given.pop(name, None), axes.pop(name, None)  # of an input given twice the last counts
         try:
-            value = axis_syntax.read(workflow.inputs[name], text)
+            value = axis_syntax.parse_input(workflow.inputs[name], text)
         except InvalidWorkflowError as error:
             problems += error.problems
             continue
-        if isinstance(value, axis_syntax.Several):
+        if isinstance(value, axis_syntax.AxisValues):
             axes[name] = value.values
         else:
             given[name] = value
@@ -246,11 +246,11 @@ def _from_here(workflow: Workflow, place: str, value: Any) -> Any:
     name, _, field = place.partition(".")
     spec = workflow.template.specs.get(name)
     cls = workflow.registry.get(spec.type) if spec is not None else None
-    if cls is None or not isinstance(value, str) or reference(value) or not value:
+    if cls is None or not isinstance(value, str) or parse_reference(value) or not value:
         return value
     is_target = field in cls.definition.targets
     if is_target and workflow.template.out is None:
-        return str(Path(braces_kept(str(Path.cwd()))) / Path(value).expanduser())
+        return str(Path(escape_braces(str(Path.cwd()))) / Path(value).expanduser())
     if field in cls.definition.sources:
         return str(Path.cwd() / Path(value).expanduser())
     return value

@@ -60,23 +60,31 @@ class Sweeping:
 
 def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping) -> None:
     """Makes all variants, with the sheet and the table that were asked for."""
-    from sdgraph.sweep import Account, Asking, refuse_existing, table, with_sheet
+    from sdgraph.sweep import (
+        SweepConfirmation,
+        VariantRecorder,
+        open_table,
+        refuse_existing_files,
+        with_contact_sheet,
+    )
 
     sweep = asked.sweep(only, side_by_side=how.side_by_side)
     if how.sheet is not None:
-        sweep = with_sheet(sweep, how.sheet.expanduser().absolute(), asked.workflow.registry)
+        sweep = with_contact_sheet(
+            sweep, how.sheet.expanduser().absolute(), asked.workflow.registry
+        )
     attended = not (manner.quiet or manner.as_json) and sys.stdin.isatty() and sys.stdout.isatty()
     if not (how.yes or attended):
         _refuse_many(sweep)
     if not how.overwrite:
-        refuse_existing(sweep, *([how.table] if how.table else []))
+        refuse_existing_files(sweep, *([how.table] if how.table else []))
     with ExitStack() as stack:
-        rows = stack.enter_context(table(how.table, sweep.inputs)) if how.table else None
-        account = Account(sweep, rows)
+        rows = stack.enter_context(open_table(how.table, sweep.inputs)) if how.table else None
+        account = VariantRecorder(sweep, rows)
         stack.callback(account.finish)
 
-        def asking(watch: Watch) -> Asking | None:
-            return Asking(sweep, watch.ask) if attended and not how.yes else None
+        def asking(watch: Watch) -> SweepConfirmation | None:
+            return SweepConfirmation(sweep, watch.ask) if attended and not how.yes else None
 
         manner.run(sweep.graph, asked.workflow.name, account, asking)
 
@@ -89,7 +97,7 @@ def _refuse_many(sweep: Sweep) -> None:
     from .request import ArgumentError
 
     count = len(sweep.variants)
-    if count > confirm.MANY:
+    if count > confirm.MANY_VARIANTS:
         found = f"{count:,} variants, {len(sweep.graph.nodes):,} nodes; how long they take is"
         problem = Problem(
             "sweep",

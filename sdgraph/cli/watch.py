@@ -10,8 +10,8 @@ import typer
 
 from sdgraph.errors import SdgraphError
 from sdgraph.formatting import format_count, shorten_path
-from sdgraph.language import find
-from sdgraph.sweep import named_by
+from sdgraph.language import find_workflow
+from sdgraph.sweep import files_named_in
 
 from .exit_codes import FAILED, WRONG, ending
 from .file_watcher import Changes, files_read
@@ -35,7 +35,7 @@ def keep_running(
     goes wrong is told, and the next change awaited. While a workflow cannot be read, the files that
     were known stay watched.
     """
-    first = {find(file).absolute(), *named_by(given)}
+    first = {find_workflow(file).absolute(), *files_named_in(given)}
     known = first
     while True:
         with suppress(SdgraphError):  # `once` tells what is wrong

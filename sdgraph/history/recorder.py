@@ -22,7 +22,7 @@ from sdgraph import events
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.files import sdgraph_home
 from sdgraph.graph import Graph
-from sdgraph.language import resolved
+from sdgraph.language import write_workflow
 from sdgraph.media import spelled_out
 from sdgraph.models import devices
 
@@ -143,7 +143,9 @@ class _Writer:
         }
         (self._here / HEAD).write_text(_json(redacted(head)), "utf-8")
         try:
-            text, _ = resolved(self._graph, name=self._workflow or "workflow", open_=True)
+            text, _ = write_workflow(
+                self._graph, name=self._workflow or "workflow", with_inputs=True
+            )
         except InvalidWorkflowError as error:  # a picture handed in from Python
             text = "".join(f"# {line}\n" for line in str(error).splitlines())
         (self._here / WORKFLOW).write_text(redacted(text), "utf-8", "backslashreplace")

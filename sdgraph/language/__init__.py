@@ -1,37 +1,37 @@
 """The workflow language: YAML files to graphs, graphs to YAML files, and their JSON Schema."""
 
-from .binding import bind
-from .filename_patterns import braces_kept, slug
-from .inputs import Input, given_problems
-from .json_schema import Schema, node_schema, workflow_schema
-from .node_builder import Bound, Unbuilt
-from .template import Reference, Spec, Template, rebased, reference
-from .workflow import Workflow, find, load_workflow, shipped, workflow_from_yaml
-from .writer import resolved, to_yaml
-from .yaml_document import places
+from .binding import bind_inputs
+from .filename_patterns import escape_braces, slugify
+from .inputs import Input, input_problems
+from .json_schema import JsonSchema, node_schema, workflow_schema
+from .node_builder import BoundNodes, NodePlaceholder
+from .template import NodeSpec, Reference, WorkflowTemplate, parse_reference, with_absolute_source
+from .workflow import Workflow, find_workflow, load_workflow, shipped_workflows, workflow_from_yaml
+from .writer import to_yaml, write_workflow
+from .yaml_document import walk_scalars
 
 __all__ = [
-    "Bound",
+    "BoundNodes",
     "Input",
+    "JsonSchema",
+    "NodePlaceholder",
+    "NodeSpec",
     "Reference",
-    "Schema",
-    "Spec",
-    "Template",
-    "Unbuilt",
     "Workflow",
-    "bind",
-    "braces_kept",
-    "find",
-    "given_problems",
+    "WorkflowTemplate",
+    "bind_inputs",
+    "escape_braces",
+    "find_workflow",
+    "input_problems",
     "load_workflow",
     "node_schema",
-    "places",
-    "rebased",
-    "reference",
-    "resolved",
-    "shipped",
-    "slug",
+    "parse_reference",
+    "shipped_workflows",
+    "slugify",
     "to_yaml",
+    "walk_scalars",
+    "with_absolute_source",
     "workflow_from_yaml",
     "workflow_schema",
+    "write_workflow",
 ]

@@ -1,42 +1,50 @@
-"""Template + inputs → nodes: references resolved, sub-workflows inlined, all problems at once."""
+"""A workflow file and its inputs become nodes: references resolved, sub-workflows inlined."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflowError, Mark, Problem, nearest
+from sdgraph.errors import InvalidWorkflowError, Mark, Problem
 from sdgraph.files import expand_home
-from sdgraph.graph import Lazy, Node, Origin, Registry, a, missing_file
+from sdgraph.graph import Lazy, Node, Origin, Registry, missing_file
 
-from .filename_patterns import filled, holds_pattern, nameable
-from .inputs import LOADERS, Input, given_problems, kind_of
-from .node_builder import Bound, Unbuilt, attempt, holds_unbuilt
-from .subworkflow import no_single_output, outputs, sub_template
+from .field_problems import problem_as_written
+from .field_values import FieldResolver
+from .filename_patterns import holds_pattern
+from .inputs import LOADERS, Input, input_problems, kind_of_input
+from .node_builder import BoundNodes, NodePlaceholder, build_node, holds_placeholder
+from .subworkflow import no_single_output_problem, output_nodes, read_subworkflow
 from .template import (
-    Reference,
-    Spec,
-    Template,
-    place_in,
-    reading_order,
-    rebased,
-    reference,
-    unescaped,
-    value_at,
+    NodeSpec,
+    WorkflowTemplate,
+    parse_reference,
+    topological_order,
+    with_absolute_source,
 )
+from .yaml_document import KeyPath
 
 
-def bind(
-    template: Template, given: Mapping[str, Any], registry: Registry, number: int = 1
-) -> Bound:
-    """The nodes of a template with the given inputs; required inputs left open stay Unbuilt.
+def bind_inputs(
+    template: WorkflowTemplate, given: Mapping[str, Any], registry: Registry, number: int = 1
+) -> BoundNodes:
+    """The nodes of a workflow file with the given inputs, and every problem found.
 
-    `number` is what `{number}` in a file's name stands for: the variant's place in a sweep.
+    A node that cannot be built, or that needs an input not yet given, is a NodePlaceholder.
+
+    Args:
+        template: the workflow file.
+        given: values of its inputs; relative paths are relative to the current folder.
+        registry: the node types that may be used.
+        number: what `{number}` in a file's name stands for: the place of a variant in its sweep.
     """
-    bound = Bound(number=number)
-    origins = {k: Origin(k, each.type, each.description) for k, each in template.inputs.items()}
+    bound = BoundNodes(variant_number=number)
+    origins = {
+        name: Origin(name, declared.type, declared.description)
+        for name, declared in template.inputs.items()
+    }
     _Scope(template, given, Path.cwd(), registry, bound, origins).build()
     return bound
 
@@ -45,275 +53,240 @@ def bind(
 class _Scope:
     """One workflow file being bound; a sub-workflow is a scope of its own."""
 
-    template: Template
+    template: WorkflowTemplate
     given: Mapping[str, Any]
     given_folder: Path
     registry: Registry
-    bound: Bound
+    bound: BoundNodes
     origins: Mapping[str, Origin | None]
     """The input of the outermost workflow that each input of this one is."""
     prefix: str = ""
+    """What stands before this file's names in `bound`: "" or "faces/"."""
     trail: tuple[Path, ...] = ()
+    """The files that this one is nested in and itself, outermost first."""
     cache: bool = True
-    read: dict[tuple[str | int, ...], Origin] = field(default_factory=dict)
 
     def build(self) -> None:
-        wrong = given_problems(self.template.inputs, self.given)
-        self.bound.problems += wrong
-        refused = {problem.subject.removeprefix("inputs.") for problem in wrong}
-        self.inputs = {
-            name: Unbuilt(None) if name in refused else self._input(name)
-            for name in self.template.inputs
+        """Adds every node of the file to `bound`, those first that others read."""
+        problems = input_problems(self.template.inputs, self.given)
+        self.bound.problems += problems
+        refused = {problem.subject.removeprefix("inputs.") for problem in problems}
+        inputs = {
+            name: NodePlaceholder(None) if name in refused else self._input(declared)
+            for name, declared in self.template.inputs.items()
         }
-        order, cycles = reading_order(self.template.specs)
+        self.resolver = FieldResolver(
+            self.template,
+            self.given,
+            self.given_folder,
+            inputs,
+            self.origins,
+            node=self._named,
+            report=self._report,
+            variant_number=self.bound.variant_number,
+        )
+        order, cycles = topological_order(self.template.specs)
         for cycle in cycles:
-            self._cycle(cycle)
+            self._report_cycle(cycle)
         for name in order:
             spec = self.template.specs[name]
             node = self._sub_workflow(spec) if spec.type == "Workflow" else self._node(spec)
             self.bound.nodes[self.prefix + name] = node
 
-    def _input(self, name: str) -> Any:
-        declared = self.template.inputs[name]
-        if name in self.given:
-            value, folder = self.given[name], self.given_folder
+    def _named(self, name: str) -> Lazy:
+        """The node of a name in this file; a placeholder where it has not been built."""
+        return self.bound.nodes.get(self.prefix + name, NodePlaceholder(None))
+
+    def _input(self, declared: Input) -> Any:
+        """An input's value; a node for a file to load, a placeholder where nothing is given."""
+        if declared.name in self.given:
+            value, folder = self.given[declared.name], self.given_folder
         elif declared.required:
-            return Unbuilt(kind_of(declared))
+            return NodePlaceholder(kind_of_input(declared))
         else:
             value, folder = declared.default, self.template.folder
         if isinstance(value, str | Path) and declared.type in LOADERS:
-            return self._loaded(declared, folder / expand_home(value))
+            return self._loading_node(declared, folder / expand_home(value))
         if isinstance(value, str | Path) and declared.type == "Path":
             return folder / expand_home(value)
         if declared.type == "Checkpoint" and not isinstance(value, Lazy):
-            return rebased(value, folder)
+            return with_absolute_source(value, folder)
         return value
 
-    def _loaded(self, declared: Input, path: Path) -> Lazy:
-        """The node that loads the file given for an input of a picture's kind."""
+    def _loading_node(self, declared: Input, path: Path) -> Lazy:
+        """The node that loads the file given for an input, such as a picture."""
         at = self.template.document.mark("inputs", declared.name)
         type_name, fields = LOADERS[declared.type], {"path": path}
         if type_name not in self.registry:
             wanted = f"the node type {type_name}, which loads such files"
             subject = f"inputs.{declared.name}"
             self.bound.problems.append(Problem(subject, f"the path {path}", wanted, at=at))
-            return Unbuilt(kind_of(declared))
+            return NodePlaceholder(kind_of_input(declared))
         node = self.registry[type_name](**fields)
         if origin := self.origins.get(declared.name):
             self.bound.keep_origins(node, {("path",): replace(origin, type="Path")})
         self.bound.marks.setdefault(node, {}).setdefault("", at)
         return node
 
-    def _cycle(self, loop: list[str]) -> None:
-        at = self.template.document.key_mark("nodes", loop[0])
-        found = " → ".join(f"${name}" for name in loop)
+    def _report_cycle(self, names: list[str]) -> None:
+        at = self.template.document.key_mark("nodes", names[0])
+        found = " → ".join(f"${name}" for name in names)
         problem = Problem("", found, "no node that needs itself", "remove one of these wires")
-        self._report(problem, loop[0], at)
+        self._report_at(problem, names[0], at)
 
-    def _report(self, problem: Problem, name: str, at: Mark | None) -> None:
+    def _report(self, problem: Problem, spec: NodeSpec, place: KeyPath = ()) -> None:
+        self._report_at(problem, spec.name, self._mark(spec, *place))
+
+    def _report_at(self, problem: Problem, name: str, at: Mark) -> None:
         self.bound.problems.append(problem.under(self.prefix + name, at))
 
-    def _mark(self, name: str, *place: str | int) -> Mark:
-        return self.template.document.mark("nodes", name, *place)
+    def _mark(self, spec: NodeSpec, *place: str | int) -> Mark:
+        return self.template.document.mark("nodes", spec.name, *place)
 
-    def _node(self, spec: Spec) -> Lazy:
+    def _node(self, spec: NodeSpec) -> Lazy:
         cls = self.registry.get(spec.type)
         if cls is None:
-            found = f"the type {spec.type!r}"
-            problem = Problem("type", found, "a known node type", self.registry.suggest(spec.type))
-            self._report(problem, spec.name, self._mark(spec.name, "type"))
-            for field_name, raw in spec.fields.items():
-                self._value(raw, spec, (field_name,))
-            return Unbuilt(None)
-        known = cls.definition
-        roles = dict.fromkeys(known.sources, "source") | dict.fromkeys(known.targets, "target")
-        before = len(self.bound.problems)
-        self.read = {}
-        fields = {
-            name: self._value(raw, spec, (name,), role=roles.get(name, ""))
-            for name, raw in spec.fields.items()
-        }
-        for name in known.weights:
-            if name in fields:
-                fields[name] = rebased(fields[name], self.template.folder)
-        node, problems = attempt(cls, fields)
-        self._node_problems(problems, spec, cls, fields)
+            return self._unknown_type(spec)
+        problems_before = len(self.bound.problems)
+        fields = self._fields(spec, cls)
+        node, problems = build_node(cls, fields)
+        self._report_fields(problems, spec, cls, fields)
         if (
             node is None
-            or len(self.bound.problems) > before
-            or any(map(holds_unbuilt, fields.values()))
+            or len(self.bound.problems) > problems_before
+            or any(map(holds_placeholder, fields.values()))
         ):
-            self._missing_files(spec, {name: fields.get(name) for name in known.sources})
-            return Unbuilt(cls.output)
-        if not (self.cache and spec.cache):
-            self.bound.uncached.add(node)
-        if any(holds_pattern(str(spec.fields.get(name, ""))) for name in known.targets):
-            self.bound.patterned.add(node)
-        self.bound.keep_origins(node, self.read)
-        here = self.bound.marks.setdefault(node, {})
-        here.setdefault("", self._mark(spec.name))
-        for name in spec.fields:
-            here.setdefault(name, self._mark(spec.name, name))
+            self._report_missing_files(spec, cls, fields)
+            return NodePlaceholder(cls.output)
+        self._remember(node, spec)
         return node
 
-    def _missing_files(self, spec: Spec, paths: Mapping[str, Any]) -> None:
-        """What the graph's own check would say, for a node that never reaches it."""
-        for name, path in paths.items():
-            if isinstance(path, Path) and (problem := missing_file(name, path)):
-                self._report(problem, spec.name, self._mark(spec.name, name))
+    def _unknown_type(self, spec: NodeSpec) -> NodePlaceholder:
+        found = f"the type {spec.type!r}"
+        problem = Problem("type", found, "a known node type", self.registry.suggest(spec.type))
+        self._report(problem, spec, ("type",))
+        for name, written in spec.fields.items():  # for the problems in them
+            self.resolver.value(written, spec, (name,))
+        return NodePlaceholder(None)
 
-    def _node_problems(
-        self, problems: list[Problem], spec: Spec, cls: type[Node[Any]], fields: Mapping[str, Any]
+    def _fields(self, spec: NodeSpec, cls: type[Node[Any]]) -> dict[str, Any]:
+        """The values of a node's fields, with absolute paths."""
+        definition = cls.definition
+        roles = dict.fromkeys(definition.sources, "source")
+        roles |= dict.fromkeys(definition.targets, "target")
+        self.resolver.begin()
+        fields = {
+            name: self.resolver.value(written, spec, (name,), role=roles.get(name, ""))
+            for name, written in spec.fields.items()
+        }
+        for name in definition.weights:
+            if name in fields:
+                fields[name] = with_absolute_source(fields[name], self.template.folder)
+        return fields
+
+    def _remember(self, node: Node[Any], spec: NodeSpec) -> None:
+        """Keeps where a node stands in the file, and what the file says of it."""
+        if not (self.cache and spec.cache):
+            self.bound.uncached.add(node)
+        targets = type(node).definition.targets
+        if any(holds_pattern(str(spec.fields.get(name, ""))) for name in targets):
+            self.bound.patterned.add(node)
+        self.bound.keep_origins(node, self.resolver.read)
+        marks = self.bound.marks.setdefault(node, {})
+        marks.setdefault("", self._mark(spec))
+        for name in spec.fields:
+            marks.setdefault(name, self._mark(spec, name))
+
+    def _report_missing_files(
+        self, spec: NodeSpec, cls: type[Node[Any]], fields: Mapping[str, Any]
     ) -> None:
-        for problem in problems:
-            place = place_in(problem.subject.removeprefix(cls.__name__)[1:], spec.fields)
-            name = str(place[0]) if place else ""
-            value, raw = value_at(fields, place), value_at(spec.fields, place)
-            if name not in cls.definition.ports and holds_unbuilt(value):
-                continue
-            found, fix = problem.found, problem.fix
-            if (to := reference(raw)) is not None:
-                made = f"which makes {a(value.output)}" if isinstance(value, Lazy) else found
-                found = f"{to}, {made}"
-                if isinstance(value, Lazy):
-                    fix = self._could_be(cls, name, str(to)) or fix
-            at = self._mark(spec.name, *place)
-            if name in spec.fields and name not in cls.model_fields:
-                at = self.template.document.key_mark("nodes", spec.name, name)
-            subject = ".".join(map(str, place))
-            self._report(Problem(subject, found, problem.wanted, fix), spec.name, at)
+        """Reports what the graph's own check would, for a node that never reaches it."""
+        for name in cls.definition.sources:
+            path = fields.get(name)
+            if isinstance(path, Path) and (problem := missing_file(name, path)):
+                self._report(problem, spec, (name,))
 
-    def _could_be(self, cls: type[Node[Any]], field_name: str, written: str) -> str:
-        port = cls.definition.ports.get(field_name)
-        if port is None:
-            return "a parameter takes a plain value, not a node"
-        fitting = [
-            f"${name}"
-            for name in self.template.specs
-            if (node := self.bound.nodes.get(self.prefix + name)) is not None
-            and node.output is not None
-            and port.takes(node.output)
-            and f"${name}" != written
-        ]
-        return f"{', '.join(fitting[:4])} would fit" if fitting else ""
-
-    def _value(self, raw: Any, spec: Spec, place: tuple[str | int, ...], *, role: str = "") -> Any:
-        """A written value, its references resolved and, in a field with a role, paths whole."""
-        if isinstance(raw, list):
-            return [self._value(v, spec, (*place, i), role=role) for i, v in enumerate(raw)]
-        if isinstance(raw, dict):
-            return {k: self._value(v, spec, (*place, k), role=role) for k, v in raw.items()}
-        if not isinstance(raw, str):
-            return raw
-        to = reference(raw)
-        if to is None:
-            text = unescaped(raw)
-            if role == "target" and text:
-                return self._filled(text, spec, place)
-            return self._path(text, role) if role and text else text
-        if not to.to_input:
-            return self._named(to, spec, place)
-        if to.name not in self.inputs:
-            return self._unknown(to, self.inputs, spec, place)
-        value = self.inputs[to.name]
-        if (origin := self.origins.get(to.name)) and not isinstance(value, Lazy):
-            self.read[place] = origin
-        if role and isinstance(value, str | Path):
-            given = to.name in self.given
-            written = self.given[to.name] if given else self.template.inputs[to.name].default
-            return self._path(written, role, given=given)
-        return value
-
-    def _filled(self, pattern: str, spec: Spec, place: tuple[str | int, ...]) -> Path | Unbuilt:
-        """The path that a pattern means; a stand-in where an input it names is left open."""
-        named = nameable(self.template.inputs, self.given, self.inputs)
-        made = filled(pattern, named, self.bound.number)
-        if isinstance(made, Problem):
-            problem = made.under(".".join(map(str, place)))
-            self._report(problem, spec.name, self._mark(spec.name, *place))
-            return Unbuilt(None)
-        return made if isinstance(made, Unbuilt) else self._path(made, "target")
-
-    def _path(self, written: str | Path, role: str, *, given: bool = False) -> Path:
-        folder = self.given_folder if given else self.template.folder
-        if role == "target" and self.template.out is not None:
-            folder = self.template.out
-        return folder / expand_home(written)
-
-    def _named(self, to: Reference, spec: Spec, place: tuple[str | int, ...]) -> Any:
-        if to.name not in self.template.specs:
-            return self._unknown(to, self.template.specs, spec, place)
-        return self.bound.nodes.get(self.prefix + to.name, Unbuilt(None))
-
-    def _unknown(
+    def _report_fields(
         self,
-        to: Reference,
-        known: Mapping[str, Any],
-        spec: Spec,
-        place: tuple[str | int, ...],
-    ) -> Unbuilt:
-        kind = "an input" if to.to_input else "a node"
-        near = nearest(to.name, known)
-        fix = f"did you mean {replace(to, name=near)}?" if near else ""
-        if not fix and not to.to_input and to.name in self.inputs:
-            fix = f"did you mean $inputs.{to.name}?"
-        fix = fix or f"write ${to} for the text {str(to)!r}"
-        wanted = f"{kind} of this workflow: {', '.join(known) or 'it has none'}"
-        subject = ".".join(str(step) for step in place)
-        problem = Problem(subject, str(to), wanted, fix)
-        self._report(problem, spec.name, self._mark(spec.name, *place))
-        return Unbuilt(None)
+        problems: list[Problem],
+        spec: NodeSpec,
+        cls: type[Node[Any]],
+        fields: Mapping[str, Any],
+    ) -> None:
+        """Reports what the node's class found wrong, where it stands in the file."""
+        nodes = {name: self._named(name) for name in self.template.specs} if problems else {}
+        for problem in problems:
+            written = problem_as_written(problem, spec, cls, fields, nodes)
+            if written is None:
+                continue
+            problem, place = written
+            at = self._mark(spec, *place)
+            if place and place[0] in spec.fields and place[0] not in cls.model_fields:
+                at = self.template.document.key_mark("nodes", spec.name, place[0])
+            self._report_at(problem, spec.name, at)
 
-    def _sub_workflow(self, spec: Spec) -> Lazy:
-        at = self._mark(spec.name)
-        self.bound.workflows += 1
+    def _sub_workflow(self, spec: NodeSpec) -> Lazy:
+        self.bound.subworkflow_count += 1
         trail = self.trail or (Path(self.template.document.file).resolve(),)
         try:
-            template = sub_template(spec, self.template, trail, self.bound.workflows)
+            count = self.bound.subworkflow_count
+            template = read_subworkflow(spec, self.template, trail, count)
         except InvalidWorkflowError as error:
             for problem in error.problems:
-                self._report(problem, spec.name, self._mark(spec.name, "path"))
-            return Unbuilt(None)
+                self._report(problem, spec, ("path",))
+            return NodePlaceholder(None)
+        scope = self._inner_scope(spec, template, trail)
+        problems_before = len(self.bound.problems)
+        scope.build()
+        self.bound.problems[problems_before:] = [
+            problem if problem.at else self._of_passed_input(problem, spec)
+            for problem in self.bound.problems[problems_before:]
+        ]
+        self._report_inputs_not_passed(spec, template)
+        outputs = output_nodes(template, self.registry)
+        if len(outputs) == 1:
+            return scope._named(outputs[0])
+        if any(spec.name in other.references() for other in self.template.specs.values()):
+            self._report(no_single_output_problem(template, outputs), spec)
+        return NodePlaceholder(None)
+
+    def _inner_scope(
+        self, spec: NodeSpec, template: WorkflowTemplate, trail: tuple[Path, ...]
+    ) -> _Scope:
+        """The scope of a sub-workflow, with the values that `spec` passes to its inputs."""
         given = {
-            name: self._value(raw, spec, (name,), role=template.role_of(name))
-            for name, raw in spec.fields.items()
+            name: self.resolver.value(written, spec, (name,), role=template.role_of(name))
+            for name, written in spec.fields.items()
             if name != "path"
         }
-        prefix = f"{self.prefix}{spec.name}/"
-        before = len(self.bound.problems)
-        passed = {k: to for k, raw in spec.fields.items() if (to := reference(raw)) and to.to_input}
-        origins = {name: self.origins.get(to.name) for name, to in passed.items()}
-        scope = _Scope(
+        origins = {
+            name: self.origins.get(reference.name)
+            for name, written in spec.fields.items()
+            if (reference := parse_reference(written)) and reference.to_input
+        }
+        return _Scope(
             template,
             given,
             self.template.folder,
             self.registry,
             self.bound,
             origins,
-            prefix,
-            (*trail, Path(template.document.file).resolve()),
-            self.cache and spec.cache,
+            prefix=f"{self.prefix}{spec.name}/",
+            trail=(*trail, Path(template.document.file).resolve()),
+            cache=self.cache and spec.cache,
         )
-        scope.build()
-        self.bound.problems[before:] = [
-            problem if problem.at else self._of_input(problem, spec)
-            for problem in self.bound.problems[before:]
-        ]
-        for name, declared in template.inputs.items():
-            if declared.required and name not in given:
-                wanted = f"the input {name} of {Path(template.document.file).name}"
-                self._report(Problem(name, "nothing", wanted, f"add `{name}: …`"), spec.name, at)
-        ends = outputs(template, self.registry)
-        if len(ends) == 1:
-            return self.bound.nodes[prefix + ends[0]]
-        if any(spec.name in each.references() for each in self.template.specs.values()):
-            self._report(no_single_output(template, ends), spec.name, at)
-        return Unbuilt(None)
 
-    def _of_input(self, problem: Problem, spec: Spec) -> Problem:
-        """A problem of an input that this entry gives to its sub-workflow."""
+    def _report_inputs_not_passed(self, spec: NodeSpec, template: WorkflowTemplate) -> None:
+        file = Path(template.document.file).name
+        for name, declared in template.inputs.items():
+            if declared.required and (name not in spec.fields or name == "path"):
+                wanted = f"the input {name} of {file}"
+                self._report(Problem(name, "nothing", wanted, f"add `{name}: …`"), spec)
+
+    def _of_passed_input(self, problem: Problem, spec: NodeSpec) -> Problem:
+        """A problem of an input that this entry passes to its sub-workflow, where it is passed."""
         name = problem.subject.removeprefix("inputs.")
-        at = self._mark(spec.name, name)
+        at = self._mark(spec, name)
         if problem.found.startswith("an input"):
             at = self.template.document.key_mark("nodes", spec.name, name)
         return replace(problem, subject=f"{self.prefix}{spec.name}.{name}", at=at)

@@ -18,9 +18,9 @@ from sdgraph.graph import describe
 from sdgraph.values import Checkpoint
 
 from .inputs import Input
-from .node_builder import Unbuilt
+from .node_builder import NodePlaceholder
 
-FORMAT = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?\d{0,2}[,_]?(?:\.\d{1,2})?[a-zA-Z%]?")
+FORMAT_SPEC = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?\d{0,2}[,_]?(?:\.\d{1,2})?[a-zA-Z%]?")
 """What may follow a colon; widths of three digits and more would make names no disk takes."""
 
 SLUG_LENGTH = 40
@@ -34,12 +34,12 @@ def holds_pattern(text: str) -> bool:
     return re.search(r"[{}]", text.replace("{{", "").replace("}}", "")) is not None
 
 
-def braces_kept(text: str) -> str:
+def escape_braces(text: str) -> str:
     """The text as it must be written so that its braces stand for themselves."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def slug(value: Any) -> str:
+def slugify(value: Any) -> str:
     """A value as part of a file's name: lower case, letters and digits joined by dashes."""
     told = _told(value)
     text = unicodedata.normalize("NFKC", str(told) if isinstance(told, str | int | float) else "")
@@ -50,7 +50,9 @@ def slug(value: Any) -> str:
     return made or "none"
 
 
-def filled(pattern: str, inputs: Mapping[str, Any], number: int) -> str | Problem | Unbuilt:
+def fill_pattern(
+    pattern: str, inputs: Mapping[str, Any], number: int
+) -> str | Problem | NodePlaceholder:
     """The path that a pattern means for these inputs, or what is wrong with it.
 
     A stand-in where it names an input that is one.
@@ -66,26 +68,30 @@ def filled(pattern: str, inputs: Mapping[str, Any], number: int) -> str | Proble
         made.append(before)
         if name is None:
             continue
-        if conversion is not None or not name.isidentifier() or not FORMAT.fullmatch(spec or ""):
+        if (
+            conversion is not None
+            or not name.isidentifier()
+            or not FORMAT_SPEC.fullmatch(spec or "")
+        ):
             rest = f"!{conversion}" if conversion is not None else f":{spec}" if spec else ""
             return _problem(f"{{{name}{rest}}}", "an input's name, and a format such as :04d")
         value = _value(name, inputs, number)
-        if not isinstance(value, Problem | Unbuilt):
+        if not isinstance(value, Problem | NodePlaceholder):
             value = _formatted(name, value, spec or "")
-        if isinstance(value, Problem | Unbuilt):
+        if isinstance(value, Problem | NodePlaceholder):
             return value
         made.append(value)
     return "".join(made)
 
 
-def nameable(
+def pattern_values(
     inputs: Mapping[str, Input], given: Mapping[str, Any], bound: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What names of files may hold of some inputs: as given, files as paths; open ones Unbuilt."""
+    """The values that a pattern may name: inputs as given, files as paths, or placeholders."""
     named: dict[str, Any] = {}
     for name, declared in inputs.items():
         value = given.get(name, declared.default)
-        if isinstance(bound[name], Unbuilt):
+        if isinstance(bound[name], NodePlaceholder):
             value = bound[name]
         named[name] = Path(value) if declared.is_path(value) else value
     return named
@@ -100,7 +106,7 @@ def _value(name: str, inputs: Mapping[str, Any], number: int) -> Any:
     stem = name.removesuffix("_slug")
     if stem != name and stem in inputs:
         value = _told(inputs[stem])
-        return slug(value) if isinstance(value, str | int | float) else value
+        return slugify(value) if isinstance(value, str | int | float) else value
     known = [*inputs, *(f"{each}_slug" for each in inputs), "number"]
     return Problem("", f"{{{name}}}", f"one of {', '.join(known)}", did_you_mean(name, known))
 

@@ -37,9 +37,9 @@ KINDS: dict[str, type] = {
 LOADERS = {"Image": "LoadImage", "Mask": "Mask", "Video": "LoadVideo"}
 """The node type that makes a kind from a path given on the command line."""
 
-TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
+INPUT_TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
 
-RESERVED = ("only", "session", "on_event", "keep_going", "uncached", "zip", "overwrite")
+RESERVED_NAMES = ("only", "session", "on_event", "keep_going", "uncached", "zip", "overwrite")
 """Names that `run`, `run_many` and `Workflow.graph` take for themselves."""
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
@@ -97,7 +97,7 @@ class Input:
             "Checkpoint": isinstance(value, str | Path | dict | kinds.Checkpoint),
         }
         if isinstance(value, Lazy):
-            kind = kind_of(self)
+            kind = kind_of_input(self)
             fits_wire = kind is None or Port((kind,)).takes(value.output)
             return None if fits_wire else Problem(self.name, describe(value), a(kind))
         if self.type in KINDS:
@@ -112,12 +112,12 @@ class Input:
         return Problem(self.name, describe(value), wanted[self.type])
 
 
-def kind_of(declared: Input) -> type | None:
+def kind_of_input(declared: Input) -> type | None:
     """The kind of value an input is for sure; None where a text may stand for another kind."""
     return {**SCALARS, **KINDS}.get(declared.type) if declared.type != "str" else None
 
 
-def declared(document: Document, problems: list[Problem]) -> dict[str, Input]:
+def read_declarations(document: Document, problems: list[Problem]) -> dict[str, Input]:
     """The inputs a workflow file declares; what is wrong with them is added to `problems`."""
     raw = document.data.get("inputs")
     if raw is None:
@@ -141,7 +141,7 @@ def declared(document: Document, problems: list[Problem]) -> dict[str, Input]:
 def _declare(name: str, raw: Any) -> Input | Problem:
     if not name.isidentifier():
         return Problem(name, f"the name {name!r}", "letters, digits and _", "rename the input")
-    if name in RESERVED:
+    if name in RESERVED_NAMES:
         return Problem(
             name, f"the name {name!r}", "a name that Python's `run` leaves free", "rename the input"
         )
@@ -159,15 +159,17 @@ def _declare(name: str, raw: Any) -> Input | Problem:
     kind = raw.get("type") or {str: "str", bool: "bool", int: "int", float: "float"}.get(
         type(default)
     )
-    if kind not in TYPES:
+    if kind not in INPUT_TYPES:
         found = "no type" if kind is None else f"the type {kind!r}"
-        return Problem(name, found, f"one of {', '.join(TYPES)}", did_you_mean(str(kind), TYPES))
+        return Problem(
+            name, found, f"one of {', '.join(INPUT_TYPES)}", did_you_mean(str(kind), INPUT_TYPES)
+        )
     made = Input(name, kind, default, str(raw.get("description", "")))
     wrong = None if made.required else made.problem(default)
     return wrong or made
 
 
-def given_problems(inputs: Mapping[str, Input], given: Mapping[str, Any]) -> list[Problem]:
+def input_problems(inputs: Mapping[str, Input], given: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the values a user gave; the subject is `inputs.NAME`."""
     problems = []
     for name, value in given.items():

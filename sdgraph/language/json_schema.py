@@ -17,9 +17,9 @@ from sdgraph.graph import REFERENCE as PORT_PATTERN
 from sdgraph.graph import Node
 from sdgraph.values import Checkpoint
 
-from .inputs import RESERVED, TYPES
+from .inputs import INPUT_TYPES, RESERVED_NAMES
 
-Schema = dict[str, Any]
+JsonSchema = dict[str, Any]
 
 _NAME = "[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*"
 _INPUT = {"$ref": "#/definitions/input"}
@@ -33,10 +33,10 @@ _NOTES = ("description", "default", "examples")
 """What is said about a field, whichever of its forms is written."""
 
 
-def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> Schema:
+def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
     """The JSON Schema of a workflow file whose nodes are of the types in `registry`."""
     types = sorted(registry)
-    definitions: Schema = {
+    definitions: JsonSchema = {
         "input": {
             "type": "string",
             "pattern": rf"^\$inputs\.{_NAME}$",
@@ -58,7 +58,7 @@ def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> Schema:
     }
 
 
-def node_schema(cls: type[Node[Any]]) -> Schema:
+def node_schema(cls: type[Node[Any]]) -> JsonSchema:
     """The JSON Schema of a node's own fields, as pydantic sees them; `$defs` for nested models."""
     made = cls.model_json_schema(schema_generator=_Generator)
     made["properties"] = {name: dict(each) for name, each in made.get("properties", {}).items()}
@@ -78,7 +78,7 @@ def _as_data(value: Any) -> Any:
     return value.as_data() if isinstance(value, Checkpoint) else repr(value)
 
 
-def _top() -> Schema:
+def _top() -> JsonSchema:
     return {
         "type": "object",
         "required": ["nodes"],
@@ -89,7 +89,7 @@ def _top() -> Schema:
             "inputs": {
                 "type": ["object", "null"],
                 "description": "what a user may set: sdgraph run FILE name=value",
-                "propertyNames": {"pattern": f"^{_NAME}$", "not": {"enum": list(RESERVED)}},
+                "propertyNames": {"pattern": f"^{_NAME}$", "not": {"enum": list(RESERVED_NAMES)}},
                 "additionalProperties": {"$ref": "#/definitions/declaration"},
             },
             "nodes": {
@@ -108,7 +108,7 @@ def _top() -> Schema:
     }
 
 
-def _declaration() -> Schema:
+def _declaration() -> JsonSchema:
     """An input: its default alone, or a map. A default must be of the type that is declared."""
     json_types = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
     agree = [
@@ -123,7 +123,7 @@ def _declaration() -> Schema:
         "additionalProperties": False,
         "anyOf": [{"required": ["type"]}, {"required": ["default"]}],
         "properties": {
-            "type": {"enum": list(TYPES), "description": "what kind of value it takes"},
+            "type": {"enum": list(INPUT_TYPES), "description": "what kind of value it takes"},
             "default": {"description": "its value when none is given; without it one must be"},
             "description": {"type": "string"},
         },
@@ -132,7 +132,7 @@ def _declaration() -> Schema:
     return {"anyOf": [{"type": ["string", "number", "boolean"]}, full]}
 
 
-def _chosen(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> Schema:
+def _chosen(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> JsonSchema:
     """Any node: its `type` decides which schema holds.
 
     By if/then rather than oneOf, so that an editor speaks of the wrong field and not of every
@@ -161,7 +161,7 @@ def _chosen(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> Schema
     }
 
 
-def _sub_workflow() -> Schema:
+def _sub_workflow() -> JsonSchema:
     return {
         "type": "object",
         "description": "Another workflow file as one node: its path, and values for its inputs.",
@@ -179,7 +179,7 @@ def _sub_workflow() -> Schema:
     }
 
 
-def _node(name: str, cls: type[Node[Any]]) -> tuple[Schema, Schema]:
+def _node(name: str, cls: type[Node[Any]]) -> tuple[JsonSchema, JsonSchema]:
     """The schema of a node of one type, and the definitions it refers to."""
     made = node_schema(cls)
     fields = {}
@@ -190,7 +190,7 @@ def _node(name: str, cls: type[Node[Any]]) -> tuple[Schema, Schema]:
             told = getattr(cls.model_fields[field], "description", None)
             written["description"] = f"{port.kind}: {told}" if told else port.kind
         fields[field] = written
-    own: Schema = {
+    own: JsonSchema = {
         "type": "object",
         "description": made.get("description", ""),
         "required": ["type", *made.get("required", ())],
@@ -204,7 +204,7 @@ def _node(name: str, cls: type[Node[Any]]) -> tuple[Schema, Schema]:
     return own, nested
 
 
-def _field(schema: Schema, name: str, *, is_port: bool) -> Schema:
+def _field(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
     """A value that may be written out, or be an input."""
     inner = _inside(schema, name, is_port=is_port)
     notes = {key: inner.pop(key) for key in _NOTES if key in inner and not _refers(inner)}
@@ -216,11 +216,11 @@ def _field(schema: Schema, name: str, *, is_port: bool) -> Schema:
     return {**notes, "anyOf": [*forms, _INPUT]}
 
 
-def _refers(schema: Schema) -> bool:
+def _refers(schema: JsonSchema) -> bool:
     return schema.get("pattern") == _REFERENCE
 
 
-def _inside(schema: Schema, name: str, *, is_port: bool) -> Schema:
+def _inside(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
     """The same schema in draft-07's words, where at any depth an input may stand for a value."""
     made = {key: value for key, value in schema.items() if key != "title"}
     if "$ref" in made:

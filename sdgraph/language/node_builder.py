@@ -1,4 +1,4 @@
-"""Making nodes of a file's fields, and what stands in for one that could not be made."""
+"""Nodes built from the fields in a workflow file, and placeholders for those that cannot be."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from sdgraph.errors import InvalidNodeError, Mark, Problem
 from sdgraph.graph import Lazy, Node, Origins
 
 
-class Unbuilt(Lazy):
-    """Stands for a node that could not be made, so that its readers are checked all the same."""
+class NodePlaceholder(Lazy):
+    """Stands for a node that could not be built, so that the nodes that read it are checked too.
+
+    Args:
+        output: the kind of value the node would make, None if that is not known.
+    """
 
     content = "unbuilt"
 
@@ -20,24 +24,28 @@ class Unbuilt(Lazy):
 
 
 @dataclass
-class Bound:
-    """What binding made: a node under each name, or an Unbuilt."""
+class BoundNodes:
+    """The nodes of a workflow file for given inputs, and what is known of each."""
 
     nodes: dict[str, Lazy] = field(default_factory=dict)
+    """A node or a NodePlaceholder by name; those of a sub-workflow as "faces/edges"."""
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
+    """Where a node ("") and its fields stand in the file."""
     origins: dict[Node[Any], Origins] = field(default_factory=dict)
+    """Which inputs a node's fields were read from."""
     problems: list[Problem] = field(default_factory=list)
-    workflows: int = 0
+    subworkflow_count: int = 0
     """How many sub-workflows were opened."""
-    number: int = 1
+    variant_number: int = 1
+    """What `{number}` in a file's name stands for."""
     patterned: set[Node[Any]] = field(default_factory=set)
     """The nodes that write to a path with inputs in braces."""
     uncached: set[Node[Any]] = field(default_factory=set)
-    """Those that are never remembered: they, or what they stand in, say so."""
+    """The nodes that `cache: false` keeps from being remembered, on them or around them."""
 
     @property
     def names(self) -> dict[Node[Any], str]:
-        """The first name of each node that was made."""
+        """The first name of each node that was built."""
         names: dict[Node[Any], str] = {}
         for name, node in self.nodes.items():
             if isinstance(node, Node):
@@ -46,40 +54,46 @@ class Bound:
 
     def keep_origins(self, node: Node[Any], read: Origins) -> None:
         """Keeps which inputs a node's fields were read from, as far as all its names agree."""
-        known = self.origins.get(node, read)
-        self.origins[node] = {k: each for k, each in known.items() if read.get(k) == each}
+        before = self.origins.get(node, read)
+        self.origins[node] = {
+            place: origin for place, origin in before.items() if read.get(place) == origin
+        }
 
 
-def attempt(
+def build_node(
     cls: type[Node[Any]], fields: Mapping[str, Any]
 ) -> tuple[Node[Any] | None, list[Problem]]:
     """The node of some fields, or None and every problem in them.
 
-    Where only wires are wrong, the rest is tried with stand-ins for them: what does not fit
-    together is then told at once, not after the wires are mended.
+    Where only wires are wrong, the node is built again with placeholders for them, so that other
+    fields that do not fit together are reported at once, not after the wires are fixed.
     """
     try:
         return cls(**fields), []
     except InvalidNodeError as error:
         problems = list(error.problems)
-    wrong = {field_of(problem, cls) for problem in problems}
-    if wrong <= set(cls.definition.ports):
+    wrong_fields = {field_of_problem(problem, cls) for problem in problems}
+    if wrong_fields <= set(cls.definition.ports):
         try:
-            cls(**{**fields, **{name: Unbuilt(None) for name in wrong}})
+            cls(**{**fields, **{name: NodePlaceholder(None) for name in wrong_fields}})
         except InvalidNodeError as error:
-            problems += (each for each in error.problems if field_of(each, cls) not in wrong)
+            problems += (
+                problem
+                for problem in error.problems
+                if field_of_problem(problem, cls) not in wrong_fields
+            )
     return None, problems
 
 
-def field_of(problem: Problem, cls: type[Node[Any]]) -> str:
+def field_of_problem(problem: Problem, cls: type[Node[Any]]) -> str:
     """The field that a problem of a node class is about; "" for the node as a whole."""
     return problem.subject.removeprefix(cls.__name__)[1:].partition(".")[0]
 
 
-def holds_unbuilt(value: Any) -> bool:
-    """Whether a value is, or has in it, a stand-in."""
+def holds_placeholder(value: Any) -> bool:
+    """Whether a value is a placeholder, or a list or map that holds one."""
     if isinstance(value, list | tuple):
-        return any(map(holds_unbuilt, value))
+        return any(map(holds_placeholder, value))
     if isinstance(value, dict):
-        return any(map(holds_unbuilt, value.values()))
-    return isinstance(value, Unbuilt)
+        return any(map(holds_placeholder, value.values()))
+    return isinstance(value, NodePlaceholder)

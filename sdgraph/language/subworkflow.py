@@ -1,4 +1,4 @@
-"""A workflow inside another: which file it is, what it may not do, and what it makes."""
+"""A workflow inside another: its file, the limits on nesting, and which node is its output."""
 
 from __future__ import annotations
 
@@ -10,28 +10,39 @@ from typing import Any
 from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expand_home
 
-from .template import Spec, Template, read_template, reference, unescaped
+from .template import NodeSpec, WorkflowTemplate, parse_reference, read_template, unescape_dollar
 
 MAX_NESTING = 16
-"""How deep sub-workflows may stand in one another."""
+"""How deep sub-workflows may be nested."""
 
 MAX_WORKFLOWS = 1000
-"""How many sub-workflows a workflow may hold, all the way down."""
+"""How many sub-workflows a workflow may hold, at all depths together."""
 
 
-def sub_template(spec: Spec, outer: Template, trail: tuple[Path, ...], count: int) -> Template:
-    """The template of the workflow that `spec` names, the `count`-th to be opened.
+def read_subworkflow(
+    spec: NodeSpec, outer: WorkflowTemplate, trail: tuple[Path, ...], count: int
+) -> WorkflowTemplate:
+    """The workflow file that an entry of type Workflow names.
 
-    `trail` holds the files it stands in, outermost first. Raises InvalidWorkflowError.
+    Args:
+        spec: the entry.
+        outer: the file that it stands in.
+        trail: the files that it is nested in, outermost first.
+        count: how many sub-workflows have been opened, this one included.
+
+    Raises:
+        InvalidWorkflowError: if the file is wrong, contains itself, or a limit is exceeded.
     """
     written = spec.fields.get("path")
-    if not isinstance(written, str) or "\0" in written or reference(written):
+    if not isinstance(written, str) or "\0" in written or parse_reference(written):
         found = "no path" if written is None else repr(written)
-        fix = "write it out: which file it is cannot hang on an input"
-        raise _refused(found, "the path of a workflow file", fix if reference(written) else "")
-    path = (outer.folder / expand_home(unescaped(written))).resolve()
+        fix = "write the path itself: it cannot come from an input"
+        raise _refused(
+            found, "the path of a workflow file", fix if parse_reference(written) else ""
+        )
+    path = (outer.folder / expand_home(unescape_dollar(written))).resolve()
     if path in trail:
-        found = " → ".join(each.name for each in (*trail, path))
+        found = " → ".join(file.name for file in (*trail, path))
         raise _refused(found, "no workflow inside itself")
     if len(trail) > MAX_NESTING:
         raise _refused(f"more than {MAX_NESTING} workflows in one another", "a flatter workflow")
@@ -48,8 +59,11 @@ def sub_template(spec: Spec, outer: Template, trail: tuple[Path, ...], count: in
         ) from None
 
 
-def outputs(template: Template, registry: Mapping[str, Any]) -> list[str]:
-    """The node that `output` names, else those without an effect that only effects read."""
+def output_nodes(template: WorkflowTemplate, registry: Mapping[str, Any]) -> list[str]:
+    """The node that `output` names; else every node that makes a value no other such node reads.
+
+    Nodes with an effect (Save) are left out: they make no value of their own.
+    """
     if template.output:
         return [template.output]
     makers = {
@@ -61,8 +75,8 @@ def outputs(template: Template, registry: Mapping[str, Any]) -> list[str]:
     return [name for name in makers if name not in read]
 
 
-def no_single_output(template: Template, ends: list[str]) -> Problem:
-    """What is wrong with referring to a workflow that has no output, or several."""
+def no_single_output_problem(template: WorkflowTemplate, ends: list[str]) -> Problem:
+    """The problem of a reference to a workflow that has no output, or several."""
     found = f"{len(ends)} possible outputs ({', '.join(ends)})" if ends else "no output"
     return Problem("path", found, "one output", f"add `output: $name` to {template.document.file}")
 

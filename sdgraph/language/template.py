@@ -1,4 +1,4 @@
-"""What a workflow file says before its inputs are known: names, inputs, node specifications."""
+"""A workflow file before its inputs are known: its name, declared inputs and entries of nodes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_
 from sdgraph.files import expand_home
 from sdgraph.graph import describe, one_of
 
-from .inputs import LOADERS, Input, declared
-from .yaml_document import Document, places, read
+from .inputs import LOADERS, Input, read_declarations
+from .yaml_document import Document, read_document, walk_scalars
 
-KEYS = ("name", "description", "inputs", "nodes", "output")
+WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output")
 
 REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
 """`$name` or `$inputs.name`, and nothing else in the string."""
@@ -23,7 +23,7 @@ REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
 
 @dataclass(frozen=True)
 class Reference:
-    """A string that is wholly a reference: to a node, or to an input."""
+    """A text that is a reference and nothing else: to a node, or to an input."""
 
     name: str
     to_input: bool
@@ -32,73 +32,78 @@ class Reference:
         return f"$inputs.{self.name}" if self.to_input else f"${self.name}"
 
 
-def reference(value: Any) -> Reference | None:
-    """The reference a value is, or None: "costs $5" and "$$x" are only text."""
+def parse_reference(value: Any) -> Reference | None:
+    """The reference that a value is, or None: "costs $5" and "$$x" are only text.
+
+    Example:
+        >>> parse_reference("$inputs.seed")
+        Reference(name='seed', to_input=True)
+        >>> parse_reference("costs $5") is None
+        True
+    """
     if not isinstance(value, str) or not value.startswith("$"):
         return None
     match = REFERENCE.match(value)
     return Reference(match[2], bool(match[1])) if match and match[2].isidentifier() else None
 
 
-def unescaped(text: str) -> str:
-    """`$$x` is the text `$x`; every other text is itself."""
+def unescape_dollar(text: str) -> str:
+    """What a text in a file means: `$$x` is the text `$x`, every other text is itself."""
     return text[1:] if text.startswith("$$") else text
 
 
-def escaped(text: str) -> str:
-    """The text as it must be written so that it is read back as itself."""
-    return f"${text}" if text.startswith("$$") or reference(text) else text
+def escape_dollar(text: str) -> str:
+    """How a text must be written in a file so that it is read back as itself."""
+    return f"${text}" if text.startswith("$$") or parse_reference(text) else text
 
 
 @dataclass(frozen=True)
-class Spec:
-    """One entry under `nodes`: a type and its fields as written."""
+class NodeSpec:
+    """One entry under `nodes`: the node's name, its type and its fields as they are written."""
 
     name: str
     type: str
     fields: Mapping[str, Any]
     cache: bool = True
-    """Whether its result may be remembered and reused."""
+    """Whether the node's result may be remembered and reused."""
 
     def references(self) -> Iterator[str]:
-        """The names of the nodes it refers to, as often as it does."""
+        """The names of the nodes that the fields refer to, each time that they do."""
         for value in self.fields.values():
-            if type(value) is str:
-                if (found := reference(value)) and not found.to_input:
-                    yield found.name
-            elif isinstance(value, list | dict):
-                for _, inner in places(value):
-                    if (found := reference(inner)) and not found.to_input:
-                        yield found.name
+            scalars = (inner for _, inner in walk_scalars(value))
+            for scalar in scalars if isinstance(value, list | dict) else (value,):
+                reference = parse_reference(scalar)
+                if reference and not reference.to_input:
+                    yield reference.name
 
 
 @dataclass(frozen=True)
-class Template:
-    """A workflow as written."""
+class WorkflowTemplate:
+    """A workflow file as it is written."""
 
     name: str
     description: str
     inputs: Mapping[str, Input]
-    specs: Mapping[str, Spec]
+    specs: Mapping[str, NodeSpec]
     output: str | None
     document: Document
     folder: Path
     """What relative paths in the file are relative to."""
     out: Path | None = None
-    """What relative paths of files to write are relative to, if not `folder`."""
+    """What the relative paths of files to write are relative to, if not `folder`."""
 
     def role_of(self, name: str) -> str:
-        """Whether an input holds a path, as the role of a field: "source" or ""."""
+        """The role "source" for an input that holds the path of a file to read; else ""."""
         declared = self.inputs.get(name)
         return "source" if declared and declared.type in ("Path", *LOADERS) else ""
 
 
-def read_template(path: Path) -> Template:
+def read_template(path: Path) -> WorkflowTemplate:
     """The template in a file; raises InvalidWorkflowError with every problem found."""
-    return template(read(path), path.resolve().parent)
+    return parse_template(read_document(path), path.resolve().parent)
 
 
-def template(document: Document, folder: Path) -> Template:
+def parse_template(document: Document, folder: Path) -> WorkflowTemplate:
     """The template in a document; raises InvalidWorkflowError with every problem found."""
     problems: list[Problem] = []
     data = document.data
@@ -107,29 +112,37 @@ def template(document: Document, folder: Path) -> Template:
         problem = Problem("workflow", found, "a map with `nodes:`", at=document.mark())
         raise InvalidWorkflowError([problem])
     for key in data:
-        if key not in KEYS:
+        if key not in WORKFLOW_KEYS:
             at = document.key_mark(key)
             problems.append(
-                Problem(key, f"a key {key!r}", one_of(KEYS), did_you_mean(key, KEYS), at)
+                Problem(
+                    key,
+                    f"a key {key!r}",
+                    one_of(WORKFLOW_KEYS),
+                    did_you_mean(key, WORKFLOW_KEYS),
+                    at,
+                )
             )
     for key in ("name", "description"):
         if not isinstance(data.get(key, ""), str):
             at = document.mark(key)
             fix = "" if isinstance(data[key], list | dict) else "quote it"
             problems.append(Problem(key, describe(data[key]), "text", fix, at))
-    inputs = declared(document, problems)
+    inputs = read_declarations(document, problems)
     specs = _specs(document, problems)
     output = _output(document, specs, problems)
     if problems:
         raise InvalidWorkflowError(in_file_order(problems))
     name = data.get("name") or Path(document.file).stem
-    return Template(name, data.get("description", ""), inputs, specs, output, document, folder)
+    return WorkflowTemplate(
+        name, data.get("description", ""), inputs, specs, output, document, folder
+    )
 
 
-def reading_order(specs: Mapping[str, Spec]) -> tuple[list[str], list[list[str]]]:
-    """The names, each after those it refers to, and the cycles that are in the way of it.
+def topological_order(specs: Mapping[str, NodeSpec]) -> tuple[list[str], list[list[str]]]:
+    """The names of the nodes, each after those it refers to; and the cycles among them.
 
-    A cycle is a path of names that ends where it begins.
+    A cycle is a path of names that ends where it begins. Depth-first, without recursion.
     """
     reads = {name: sorted(specs.keys() & set(spec.references())) for name, spec in specs.items()}
     order: dict[str, None] = {}
@@ -138,7 +151,7 @@ def reading_order(specs: Mapping[str, Spec]) -> tuple[list[str], list[list[str]]
         path = {start: iter(reads[start])}
         while path:
             name = next(reversed(path))
-            following = next((each for each in path[name] if each not in order), None)
+            following = next((read for read in path[name] if read not in order), None)
             if following is None:
                 del path[name]
                 order[name] = None
@@ -152,7 +165,7 @@ def reading_order(specs: Mapping[str, Spec]) -> tuple[list[str], list[list[str]]
     return list(order), cycles
 
 
-def _specs(document: Document, problems: list[Problem]) -> dict[str, Spec]:
+def _specs(document: Document, problems: list[Problem]) -> dict[str, NodeSpec]:
     raw = document.data.get("nodes")
     if not isinstance(raw, dict) or not raw:
         found = "no nodes" if raw is None or raw == {} else describe(raw)
@@ -181,25 +194,27 @@ def _specs(document: Document, problems: list[Problem]) -> dict[str, Spec]:
             problems.append(Problem(f"{name}.cache", describe(fields["cache"]), wanted, at=at))
         else:
             rest = {key: value for key, value in fields.items() if key not in ("type", "cache")}
-            specs[name] = Spec(name, fields["type"], rest, fields.get("cache", True))
+            specs[name] = NodeSpec(name, fields["type"], rest, fields.get("cache", True))
     return specs
 
 
-def _output(document: Document, specs: Mapping[str, Spec], problems: list[Problem]) -> str | None:
+def _output(
+    document: Document, specs: Mapping[str, NodeSpec], problems: list[Problem]
+) -> str | None:
     raw = document.data.get("output")
     if raw is None:
         return None
-    found = reference(raw)
-    if found is None or found.to_input or found.name not in specs:
+    reference = parse_reference(raw)
+    if reference is None or reference.to_input or reference.name not in specs:
         fix = did_you_mean(str(raw).lstrip("$"), specs)
         at = document.mark("output")
         problems.append(Problem("output", describe(raw), "$name of a node", fix, at))
         return None
-    return found.name
+    return reference.name
 
 
-def place_in(subject: str, fields: Mapping[str, Any]) -> list[str | int]:
-    """A problem's subject as a place in a node's fields: "terms.2" is the third of `terms`.
+def place_of_subject(subject: str, fields: Mapping[str, Any]) -> list[str | int]:
+    """The place in a node's fields that a problem's subject names: ["terms", 2] of "terms.2".
 
     A step that is no number is a key of a map.
     """
@@ -210,24 +225,24 @@ def place_in(subject: str, fields: Mapping[str, Any]) -> list[str | int]:
 
 
 def value_at(fields: Any, place: list[str | int]) -> Any:
-    """What stands at a place in a node's fields, or None."""
-    found = fields
+    """The value at a place in a node's fields, or None."""
+    value = fields
     for step in place:
-        if isinstance(found, Mapping):
-            found = found.get(step)
-        elif isinstance(found, list | tuple) and isinstance(step, int) and step < len(found):
-            found = found[step]
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list | tuple) and isinstance(step, int) and step < len(value):
+            value = value[step]
         else:
             return None
-    return found
+    return value
 
 
-def rebased(value: Any, folder: Path) -> Any:
-    """A checkpoint whose source is a path (./x, ../x, ~/x) with that path made whole."""
+def with_absolute_source(value: Any, folder: Path) -> Any:
+    """A checkpoint, or a list of them, with a source that is a path (./x, ../x, ~/x) absolute."""
     if isinstance(value, str) and value.startswith(("./", "../", "~")):
         return str((folder / expand_home(value)).resolve())
     if isinstance(value, dict) and isinstance(value.get("source"), str):
-        return {**value, "source": rebased(value["source"], folder)}
+        return {**value, "source": with_absolute_source(value["source"], folder)}
     if isinstance(value, list):
-        return [rebased(each, folder) for each in value]
+        return [with_absolute_source(item, folder) for item in value]
     return value

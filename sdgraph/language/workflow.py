@@ -11,19 +11,34 @@ from typing import Any
 from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
 from sdgraph.graph import Graph, Node, Registry, default_targets, describe, installed
 
-from .binding import bind
+from .binding import bind_inputs
 from .inputs import Input
-from .node_builder import Bound
-from .template import Template, read_template, template
-from .writer import declaration, dumped
-from .yaml_document import parse
+from .node_builder import BoundNodes
+from .template import WorkflowTemplate, parse_template, read_template
+from .writer import dump_workflow, input_declaration
+from .yaml_document import parse_document
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow file, checked; give it inputs and it is a graph."""
+    """A workflow file whose own shape is right; with inputs it becomes a graph.
 
-    template: Template
+    `load_workflow` makes one.
+
+    Args:
+        template: what the file says.
+        registry: the node types that it may use.
+
+    Example:
+        >>> workflow = load_workflow("inpaint")
+        >>> workflow.inputs["seed"].default
+        0
+        >>> graph = workflow.graph(seed=7)
+        >>> [graph.names[node] for node in graph.targets]
+        ['result']
+    """
+
+    template: WorkflowTemplate
     registry: Registry
 
     @property
@@ -42,22 +57,34 @@ class Workflow:
         return self.template.inputs
 
     def graph(self, /, *, only: Sequence[str] = (), **inputs: Any) -> Graph:
-        """The graph with these inputs, for the nodes named by `only` or else the default targets.
+        """The graph with these inputs; no file but the configs of checkpoints is opened.
 
-        Raises InvalidWorkflowError with every problem found; no file but configs is opened.
+        Args:
+            only: names of the nodes to compute; without any, those that save or show something,
+                and where there are none, those that no other node reads.
+            **inputs: values of the workflow's inputs; relative paths are relative to the current
+                folder. Inputs with a default may be left out.
+
+        Raises:
+            InvalidWorkflowError: with every problem of the file, its inputs and its graph.
         """
         graph, problems = self._graph(inputs, only)
-        problems += self.not_given(inputs)
+        problems += self.missing_inputs(inputs)
         if problems or graph is None:
             raise InvalidWorkflowError(problems)
         return graph
 
     def problems(self, /, **inputs: Any) -> list[Problem]:
-        """Every problem in the file, whichever targets one would run; open inputs are none."""
+        """Every problem of the file and its graph, for all its nodes.
+
+        Args:
+            **inputs: values of the workflow's inputs. One that is left out is no problem here,
+                with or without a default.
+        """
         return self._graph(inputs, ())[1]
 
-    def not_given(self, inputs: Mapping[str, Any]) -> list[Problem]:
-        """A problem for each required input that is not among those given."""
+    def missing_inputs(self, inputs: Mapping[str, Any]) -> list[Problem]:
+        """A problem for each required input that is not among `inputs`."""
         return [
             Problem(
                 f"inputs.{name}",
@@ -70,23 +97,33 @@ class Workflow:
             if declared.required and name not in inputs
         ]
 
-    def bound(
+    def bind(
         self, inputs: Mapping[str, Any], only: Sequence[str] = (), number: int = 1
-    ) -> tuple[Bound, list[Node[Any]]]:
-        """The nodes with these inputs, and the targets among them; nothing is checked yet.
+    ) -> tuple[BoundNodes, list[Node[Any]]]:
+        """The nodes with these inputs, and the targets among them; the graph is not checked yet.
 
         `number` is the variant's place in a sweep, for names of files.
         """
-        bound = bind(self.template, inputs, self.registry, number)
+        bound = bind_inputs(self.template, inputs, self.registry, number)
         if only:
-            return bound, _chosen(bound, only, bound.problems)
-        made = (node for node in bound.nodes.values() if isinstance(node, Node))
-        return bound, default_targets(made)
+            return bound, _nodes_named(bound, only, bound.problems)
+        nodes = (node for node in bound.nodes.values() if isinstance(node, Node))
+        return bound, default_targets(nodes)
 
     def with_fields(self, changes: Mapping[str, Any]) -> Workflow:
-        """The workflow with some fields replaced: {"edges.low": 50}.
+        """The same workflow with some fields of its nodes replaced.
 
-        Raises InvalidWorkflowError.
+        Args:
+            changes: new values as they would be written in the file, by "NODE.FIELD";
+                "NODE.cache" says whether the node's result may be remembered.
+
+        Raises:
+            InvalidWorkflowError: if there is no such node, or `cache` is not true or false.
+
+        Example:
+            >>> workflow = load_workflow("inpaint").with_fields({"result.path": "out/a.png"})
+            >>> workflow.template.specs["result"].fields["path"]
+            'out/a.png'
         """
         specs, problems = dict(self.template.specs), []
         for place, value in changes.items():
@@ -108,7 +145,7 @@ class Workflow:
     def _graph(
         self, inputs: Mapping[str, Any], only: Sequence[str]
     ) -> tuple[Graph | None, list[Problem]]:
-        bound, targets = self.bound(inputs, only)
+        bound, targets = self.bind(inputs, only)
         problems = bound.problems
         if not bound.names:
             return None, in_file_order(problems)
@@ -129,14 +166,16 @@ class Workflow:
         if self.description:
             data["description"] = self.description
         if self.inputs:
-            data["inputs"] = {name: declaration(each) for name, each in self.inputs.items()}
+            data["inputs"] = {
+                name: input_declaration(declared) for name, declared in self.inputs.items()
+            }
         data["nodes"] = {
             name: {"type": spec.type, **({} if spec.cache else {"cache": False}), **spec.fields}
             for name, spec in self.template.specs.items()
         }
         if self.template.output:
             data["output"] = f"${self.template.output}"
-        return dumped(data)
+        return dump_workflow(data)
 
 
 def load_workflow(
@@ -146,58 +185,92 @@ def load_workflow(
     folder: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Workflow:
-    """The workflow in a file, or of a shipped one's name; raises InvalidWorkflowError.
+    """The workflow in a file, or a shipped one.
 
-    Problems of the file's own shape come out here; those of its graph, which depend on the
-    inputs, come out of `graph()` and `problems()`. `folder` is what relative paths in the file
-    are relative to, if not the file's own folder; `out` the same for files to write alone.
+    Problems of the file's own shape are raised here. Those of its graph, which depend on the
+    inputs, are found by `Workflow.graph` and `Workflow.problems`.
+
+    Args:
+        source: the path of a YAML file, or the name of a workflow that ships, such as "inpaint".
+        registry: the node types that it may use; None for those of all installed packs.
+        folder: what relative paths in the file are relative to, if not the file's own folder.
+        out: the same for the paths of files that are written.
+
+    Raises:
+        InvalidWorkflowError: with every problem found, each with its line and column.
+
+    Example:
+        >>> workflow = load_workflow("inpaint")
+        >>> workflow.name
+        'inpaint'
+        >>> list(workflow.inputs)
+        ['photo', 'mask', 'prompt', 'seed', 'checkpoint']
     """
-    path = find(source)
-    read = read_template(path)
+    template = read_template(find_workflow(source))
     if folder is not None:
-        read = replace(read, folder=Path(folder).resolve())
+        template = replace(template, folder=Path(folder).resolve())
     if out is not None:
-        read = replace(read, out=Path(out).resolve())
-    return Workflow(read, installed() if registry is None else registry)
+        template = replace(template, out=Path(out).resolve())
+    return Workflow(template, installed() if registry is None else registry)
 
 
 def workflow_from_yaml(
     text: str, *, registry: Registry | None = None, folder: str | Path = ".", file: str = "<text>"
 ) -> Workflow:
-    """The workflow in a text; raises InvalidWorkflowError."""
-    read = template(parse(text, file), Path(folder).resolve())
-    return Workflow(read, installed() if registry is None else registry)
+    """The workflow in a text.
+
+    Args:
+        text: YAML.
+        registry: the node types that it may use; None for those of all installed packs.
+        folder: what relative paths in the text are relative to.
+        file: what the text is called in the marks of problems.
+
+    Raises:
+        InvalidWorkflowError: with every problem found.
+
+    Example:
+        >>> text = "{name: one, nodes: {photo: {type: LoadImage, path: man.png}}}"
+        >>> workflow_from_yaml(text).name
+        'one'
+    """
+    template = parse_template(parse_document(text, file), Path(folder).resolve())
+    return Workflow(template, installed() if registry is None else registry)
 
 
-def _chosen(bound: Bound, only: Sequence[str], problems: list[Problem]) -> list[Node[Any]]:
+def _nodes_named(
+    bound: BoundNodes, only: Sequence[str], problems: list[Problem]
+) -> list[Node[Any]]:
     """The nodes that `only` names; unknown names are added to `problems`."""
-    chosen = []
+    nodes = []
     for name in only:
         node = bound.nodes.get(name)
         if isinstance(node, Node):
-            chosen.append(node)
+            nodes.append(node)
         elif node is None:
             listed = ", ".join(bound.nodes)
             fix = did_you_mean(name, bound.nodes)
             problems.append(Problem("only", name, f"a node of this workflow: {listed}", fix))
-    return chosen
+    return nodes
 
 
-def shipped() -> dict[str, Path]:
+def shipped_workflows() -> dict[str, Path]:
     """The workflows that ship with sdgraph, by name; `FOLDER/NAME` for those in a folder."""
     folder = Path(str(resources.files("sdgraph.workflows")))
     paths = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
-def find(source: str | Path) -> Path:
-    """The file a person means: a path, or the name of a shipped workflow."""
+def find_workflow(source: str | Path) -> Path:
+    """The file of a workflow: `source` is its path, or the name of one that ships.
+
+    Raises InvalidWorkflowError for a name that none has.
+    """
     path = Path(source)
     if path.exists() or path.suffix:
         return path
-    known = shipped()
-    if str(source) in known:
-        return known[str(source)]
-    fix = did_you_mean(str(source), known) or f"shipped: {', '.join(known)}"
+    shipped = shipped_workflows()
+    if str(source) in shipped:
+        return shipped[str(source)]
+    fix = did_you_mean(str(source), shipped) or f"shipped: {', '.join(shipped)}"
     wanted = "a workflow file, or the name of a shipped workflow"
     raise InvalidWorkflowError([Problem(str(source), "no such file", wanted, fix)])

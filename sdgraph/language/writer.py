@@ -1,4 +1,4 @@
-"""Graphs written as workflow files."""
+"""Graphs are written as workflow files (YAML)."""
 
 from __future__ import annotations
 
@@ -13,31 +13,59 @@ from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.graph import Graph, Node, describe, plain_name
 from sdgraph.values import Checkpoint
 
-from .filename_patterns import braces_kept
+from .filename_patterns import escape_braces
 from .inputs import SCALARS, Input
-from .restore_inputs import reopened
-from .template import escaped
+from .restore_inputs import restore_inputs
+from .template import escape_dollar
 
 
 def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | None = None) -> str:
-    """The graph of some nodes as a workflow file; relative to `folder` where paths allow it.
+    """The graph of some nodes as the text of a workflow file.
 
-    Raises InvalidWorkflowError where a literal picture stands in a port: a file cannot hold it.
+    Args:
+        *targets: the nodes to compute; all that they read is written as well.
+        name: what the workflow is called.
+        folder: where the file will lie, to which its paths are then relative; None writes them
+            as they are.
+
+    Returns:
+        YAML that `load_workflow` and `sdgraph run` take, one node a line.
+
+    Raises:
+        InvalidWorkflowError: if a field holds a value, such as a picture, that no file can hold.
+
+    Example:
+        >>> from sdgraph.nodes import Canny, LoadImage
+        >>> edges = Canny(image=LoadImage(path="man.png"), low=10)
+        >>> print(to_yaml(edges), end="")
+        name: workflow
+        nodes:
+          load_image: {type: LoadImage, path: man.png}
+          canny: {type: Canny, image: $load_image, low: 10}
     """
     return graph_to_yaml(Graph.of(*targets), name=name, folder=folder)
 
 
 def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | None = None) -> str:
     """A graph as a workflow file, one entry a node, under the graph's own names."""
-    return resolved(graph, name=name, folder=folder)[0]
+    return write_workflow(graph, name=name, folder=folder)[0]
 
 
-def resolved(
-    graph: Graph, *, name: str = "workflow", folder: str | Path | None = None, open_: bool = False
+def write_workflow(
+    graph: Graph,
+    *,
+    name: str = "workflow",
+    folder: str | Path | None = None,
+    with_inputs: bool = False,
 ) -> tuple[str, Mapping[str, Input]]:
     """A graph as a workflow file, and the inputs that it declares.
 
-    It declares some only if `open_`: those that its fields were read from, by default as they were.
+    Args:
+        graph: what to write.
+        name: what the workflow is called.
+        folder: where the file will lie, to which its paths are then relative.
+        with_inputs: whether to declare the inputs that fields were read from, with the values they
+            had as defaults; otherwise the file has those values in the fields, and no inputs.
     """
     names = _flat_names(graph)
     problems: list[Problem] = []
@@ -47,13 +75,13 @@ def resolved(
         if node in graph.uncached:
             entry["cache"] = False
         fields = node.non_default_fields()
-        for place in graph.origins.get(node, {}) if open_ else ():
+        for place in graph.origins.get(node, {}) if with_inputs else ():
             fields[str(place[0])] = getattr(node, str(place[0]))
         for field, value in fields.items():
             try:
                 entry[field] = _plain(value, names, Path(folder) if folder else None)
                 if field in type(node).definition.targets:
-                    entry[field] = braces_kept(entry[field])
+                    entry[field] = escape_braces(entry[field])
             except TypeError:
                 fix = "load it from a file with a node, or save it first"
                 wanted = "something a file can hold"
@@ -61,18 +89,18 @@ def resolved(
                 problems.append(Problem(subject, describe(value), wanted, fix))
     if problems:
         raise InvalidWorkflowError(problems)
-    inputs = reopened(graph, entries) if open_ else {}
+    inputs = restore_inputs(graph, entries) if with_inputs else {}
     data: dict[str, Any] = {"name": name}
     if inputs:
-        data["inputs"] = {name: declaration(each) for name, each in inputs.items()}
+        data["inputs"] = {name: input_declaration(each) for name, each in inputs.items()}
     data["nodes"] = {names[node]: entry for node, entry in entries.items()}
-    return dumped(data), inputs
+    return dump_workflow(data), inputs
 
 
 def _flat_names(graph: Graph) -> dict[Node[Any], str]:
-    """The graph's names as a file may hold them, still each of its own.
+    """The graph's names as a file may hold them, still unique.
 
-    They lose the slash of sub-workflows, and what tells the variants of a sweep apart.
+    The slash of sub-workflows becomes "__"; the values that name a sweep's variants are left out.
     """
     names: dict[Node[Any], str] = {}
     taken = {label for label in graph.names.values() if label.isidentifier()}
@@ -95,9 +123,9 @@ def _plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> A
     if isinstance(value, Path):
         if folder is not None:
             value = os.path.relpath(value, folder)
-        return escaped(str(value))
+        return escape_dollar(str(value))
     if isinstance(value, str):
-        return escaped(value)
+        return escape_dollar(value)
     if isinstance(value, list | tuple):
         return [_plain(each, names, folder) for each in value]
     if isinstance(value, dict):
@@ -107,8 +135,8 @@ def _plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> A
     raise TypeError(f"{type(value).__name__} has no place in YAML")
 
 
-def declaration(declared: Input) -> Any:
-    """What an input is declared by in a file: its default alone, where that says its type."""
+def input_declaration(declared: Input) -> Any:
+    """How an input is declared in a file: by its default alone where that implies its type."""
     data: dict[str, Any] = {"type": declared.type}
     if not declared.required:
         data["default"] = declared.default
@@ -118,32 +146,32 @@ def declaration(declared: Input) -> Any:
     return data["default"] if plain and set(data) == {"type", "default"} else data
 
 
-class _Ways:
-    """How values are written: never an alias, and texts of several lines in quotes, on one."""
+class _OneLineStyle:
+    """Writes values without aliases, and texts of several lines in quotes on one line."""
 
     def ignore_aliases(self, _: Any) -> bool:
         return True
 
     def represent_str(self: Any, data: str) -> yaml.ScalarNode:
-        # They may stand inside braces.
+        # Inside braces a text of several lines needs quotes.
         style = None if data.isprintable() else '"'
-        found: yaml.ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-        return found
+        node: yaml.ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+        return node
 
 
-class _Dumper(_Ways, yaml.SafeDumper):
+class _Dumper(_OneLineStyle, yaml.SafeDumper):
     pass
 
 
-class _FastDumper(_Ways, getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _FastDumper(_OneLineStyle, getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     pass
 
 
-for _each in (_Dumper, _FastDumper):
-    _each.add_representer(str, _each.represent_str)
+for _dumper in (_Dumper, _FastDumper):
+    _dumper.add_representer(str, _dumper.represent_str)
 
 
-def dumped(data: dict[str, Any]) -> str:
+def dump_workflow(data: dict[str, Any]) -> str:
     """The data as YAML, with `nodes` and `inputs` one entry a line."""
     lines = []
     for key, value in data.items():
@@ -156,18 +184,18 @@ def dumped(data: dict[str, Any]) -> str:
 
 
 def _flow(value: Any) -> str:
-    """The value on one line; most entries of a sweep's records are those of the one before."""
-    told = repr(value)
-    if told not in _written:
-        if len(_written) >= _MOST_WRITTEN:
-            _written.clear()
-        _written[told] = _dumped_flow(value, told)
-    return _written[told]
+    """The value on one line; cached, since the variants of a sweep share most of their nodes."""
+    key = repr(value)
+    if key not in _flow_cache:
+        if len(_flow_cache) >= _MAX_CACHED:
+            _flow_cache.clear()
+        _flow_cache[key] = _dump_flow(value, key)
+    return _flow_cache[key]
 
 
-def _dumped_flow(value: Any, told: str) -> str:
-    # libyaml is six times as fast, and writes these as PyYAML does; others it escapes.
-    fast = told.isascii() and "\\" not in told and "'':" not in told
+def _dump_flow(value: Any, shown: str) -> str:
+    # libyaml is six times as fast, and writes these values as PyYAML does; others it escapes.
+    fast = shown.isascii() and "\\" not in shown and "'':" not in shown
     text = yaml.dump(
         value,
         Dumper=_FastDumper if fast else _Dumper,
@@ -180,6 +208,6 @@ def _dumped_flow(value: Any, told: str) -> str:
 
 
 _NO_WIDTH = 2**31 - 1
-_MOST_WRITTEN = 1024
-_written: dict[str, str] = {}
-"""What values are written as, by what Python shows of them, which tells any two apart."""
+_MAX_CACHED = 1024
+_flow_cache: dict[str, str] = {}
+"""What values are written as, by their `repr`, which differs for any two."""

@@ -1,7 +1,7 @@
-"""YAML text → plain data in which every key and value knows its line.
+"""YAML text becomes plain data, with the line and column of every key and value.
 
-`yaml.safe_load` semantics from yaml's event stream, in one pass without recursion: only plain
-scalars, lists and maps; no tags, no duplicate keys, aliases bounded.
+The data is what `yaml.safe_load` gives. It is built from yaml's events in one pass without
+recursion: plain scalars, lists and maps; no tags, no duplicate keys, a bound on aliases.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from yaml.resolver import Resolver
 
 from sdgraph.errors import InvalidWorkflowError, Mark, Problem, did_you_mean
 
-from .yaml_errors import UNPRINTABLE, syntax, unprintable
+from .yaml_errors import UNPRINTABLE, syntax_problem, unprintable_problem
 
-Place = tuple[str | int, ...]
-"""Where a value stands in the document: ("nodes", "edges", "low")."""
+KeyPath = tuple[str | int, ...]
+"""The keys and indices that lead to a value in the document: ("nodes", "edges", "low")."""
 
 MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 40
@@ -30,26 +30,29 @@ MAX_VALUES = 1_000_000
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data and the marks of its parts."""
+    """Plain data and where its parts stand in the file."""
 
     data: Any
     file: str
-    marks: Mapping[Place, Mark] = field(repr=False)
-    keys: Mapping[Place, Mark] = field(repr=False)
+    marks: Mapping[KeyPath, Mark] = field(repr=False)
+    keys: Mapping[KeyPath, Mark] = field(repr=False)
 
     def key_mark(self, *place: str | int) -> Mark:
-        """Where the key of `place` stands."""
+        """Where the key of the value at `place` stands."""
         return self.keys.get(place) or self.mark(*place)
 
     def mark(self, *place: str | int) -> Mark:
-        """Where `place` begins, or the nearest thing around it that has a mark."""
+        """Where the value at `place` begins; where there is none, what it would be inside of."""
         while place and place not in self.marks:
             place = place[:-1]
         return self.marks.get(place) or Mark(self.file, 1, 1)
 
 
-def read(path: Path) -> Document:
-    """The document in a file; raises InvalidWorkflowError with every problem found."""
+def read_document(path: Path) -> Document:
+    """The document in a file.
+
+    Raises InvalidWorkflowError with every problem found, also where the file cannot be read.
+    """
     name = str(path)
     try:
         size = path.stat().st_size
@@ -68,20 +71,20 @@ def read(path: Path) -> Document:
             "encoding", found, "UTF-8 text", "save the file as UTF-8", Mark(name, line, column)
         )
         raise InvalidWorkflowError([problem]) from None
-    return parse(text, name)
+    return parse_document(text, name)
 
 
-def parse(text: str, file: str = "<text>") -> Document:
+def parse_document(text: str, file: str = "<text>") -> Document:
     """The document in a text; raises InvalidWorkflowError with every problem found."""
-    builder = _Builder(file)
+    builder = _DocumentBuilder(file)
     if bad := UNPRINTABLE.search(text):
-        raise InvalidWorkflowError([unprintable(file, text, bad.start())])
+        raise InvalidWorkflowError([unprintable_problem(file, text, bad.start())])
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.YAMLError as error:
-        builder.problems.append(syntax(file, text, error))
+        builder.problems.append(syntax_problem(file, text, error))
     except _StopReadingError:
         pass
     if builder.problems:
@@ -90,31 +93,31 @@ def parse(text: str, file: str = "<text>") -> Document:
 
 
 class _StopReadingError(Exception):
-    """The document is not worth reading further."""
+    """Reading ends here: what follows cannot be understood, or would be too much."""
 
 
 @dataclass
-class _Open:
-    """A list or map that is still being read."""
+class _Container:
+    """A list or map that has begun and not yet ended."""
 
     value: Any
-    place: Place
+    place: KeyPath
     size: int = 1
     key: str | None = None
     merges: bool = False
     merged: list[Any] = field(default_factory=list)
 
 
-class _Builder:
-    """Takes yaml events one by one and builds the value, its marks and its problems."""
+class _DocumentBuilder:
+    """Builds data, marks and problems from yaml's events."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.root: Any = None
-        self.marks: dict[Place, Mark] = {}
-        self.keys: dict[Place, Mark] = {}
+        self.marks: dict[KeyPath, Mark] = {}
+        self.keys: dict[KeyPath, Mark] = {}
         self.problems: list[Problem] = []
-        self._open: list[_Open] = []
+        self._open: list[_Container] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._anchor_of: dict[int, str] = {}
         self._documents = 0
@@ -125,7 +128,7 @@ class _Builder:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._refuse(event, "document", "a second document (---)", "one workflow a file")
+                self._refuse(event, "document", "a second document (---)", "one workflow in a file")
                 raise _StopReadingError
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
@@ -149,7 +152,7 @@ class _Builder:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
         self._refuse(event, "tag", tag, "plain YAML without tags", "remove the tag")
 
-    def _place(self) -> Place:
+    def _place(self) -> KeyPath:
         if not self._open:
             return ()
         top = self._open[-1]
@@ -171,7 +174,7 @@ class _Builder:
         value: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
         if event.anchor:
             self._anchor_of[id(value)] = event.anchor
-        self._open.append(_Open(value, place))
+        self._open.append(_Container(value, place))
 
     def _end(self) -> None:
         done = self._open.pop()
@@ -223,9 +226,9 @@ class _Builder:
                 event.value,
                 "the same key again",
                 "each key once",
-                f"it stands on line {first} already: rename or remove one",
+                f"it is on line {first} already: rename or remove one",
             )
-            # Its value goes beside the first one's, or all in both would seem to stand there twice.
+            # Its value gets a key of its own, or each key inside both would be reported twice too.
             top.key = f"{event.value}\0{self._mark(event).line}"
             return
         self.keys[place] = self._mark(event)
@@ -243,7 +246,7 @@ class _Builder:
             raise _StopReadingError
         value, size = self._anchors[event.anchor]
         self.marks[self._place()] = self._mark(event)
-        if size + sum(each.size for each in self._open) > MAX_VALUES:
+        if size + sum(container.size for container in self._open) > MAX_VALUES:
             self._refuse(
                 event,
                 "alias",
@@ -272,7 +275,7 @@ class _Builder:
 
 def _mergeable(value: Any) -> list[dict[str, Any]] | None:
     maps = value if isinstance(value, list) else [value]
-    return maps if all(isinstance(each, dict) for each in maps) else None
+    return maps if all(isinstance(item, dict) for item in maps) else None
 
 
 def _refused(file: str, found: str, wanted: str) -> InvalidWorkflowError:
@@ -282,18 +285,18 @@ def _refused(file: str, found: str, wanted: str) -> InvalidWorkflowError:
 def _unreadable(path: Path, error: OSError) -> InvalidWorkflowError:
     fix = ""
     if path.parent.is_dir():
-        fix = did_you_mean(path.name, [each.name for each in path.parent.glob("*.y*ml")])
+        fix = did_you_mean(path.name, [file.name for file in path.parent.glob("*.y*ml")])
     reason = "a folder" if path.is_dir() else (error.strerror or str(error)).lower()
     return InvalidWorkflowError([Problem(str(path), reason, "a workflow file (.yaml)", fix)])
 
 
-def places(data: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """Every scalar in plain data with its place; used to look for references."""
+def walk_scalars(data: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Every scalar in plain data, each with its place."""
     if isinstance(data, dict):
         for key, value in data.items():
-            yield from places(value, (*place, key))
+            yield from walk_scalars(value, (*place, key))
     elif isinstance(data, list):
         for index, value in enumerate(data):
-            yield from places(value, (*place, index))
+            yield from walk_scalars(value, (*place, index))
     else:
         yield place, data

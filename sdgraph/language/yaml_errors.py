@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no YAML: where, and how to mend it."""
+"""Problems of a text that is not valid YAML: where they are, and how to fix them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import yaml
 from sdgraph.errors import Mark, Problem
 
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What YAML forbids; looked for first because the parser does not say where it stands."""
+"""Characters that YAML forbids; looked for first, as the parser does not say where they are."""
 
 
-def unprintable(file: str, text: str, start: int) -> Problem:
+def unprintable_problem(file: str, text: str, start: int) -> Problem:
     """The problem of a forbidden character at `start`."""
     line = text.count("\n", 0, start) + 1
     at = Mark(file, line, start - text.rfind("\n", 0, start))
@@ -21,8 +21,8 @@ def unprintable(file: str, text: str, start: int) -> Problem:
     return Problem("YAML", found, "characters that can be seen", fix, at)
 
 
-def syntax(file: str, text: str, error: yaml.YAMLError) -> Problem:
-    """What the parser found wrong, in words for people who do not know its own."""
+def syntax_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:
+    """What the parser found wrong, in words for people who do not know YAML's grammar."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     found = (getattr(error, "problem", None) or str(error).splitlines()[0]).removeprefix("found ")

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError, Problem
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of, source_files
-from sdgraph.language import resolved
+from sdgraph.language import write_workflow
 from sdgraph.media import embedded
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import file_sha256, resolve, resolve_part
@@ -95,7 +95,7 @@ def record(
     """
     inputs: dict[str, Any] = {}
     try:
-        workflow, declared = resolved(graph, name=node.replace("/", "_"), open_=True)
+        workflow, declared = write_workflow(graph, name=node.replace("/", "_"), with_inputs=True)
         inputs = {name: each.default for name, each in declared.items()}
     except InvalidWorkflowError as error:
         # A picture handed in from Python has no file to name; say so rather than fail to save.

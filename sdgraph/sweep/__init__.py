@@ -1,22 +1,22 @@
 """Sweeps: many variants of one workflow planned and run as one graph."""
 
-from .axis_syntax import named_by
-from .confirm import Asking
-from .contact_sheet import with_sheet
-from .output_files import apart, refuse_existing
-from .report_table import Account, table
+from .axis_syntax import files_named_in
+from .confirm import SweepConfirmation
+from .contact_sheet import with_contact_sheet
+from .output_files import build_sweep, refuse_existing_files
+from .report_table import VariantRecorder, open_table
 from .runner import run_many
-from .sweep import Sweep, variants
+from .sweep import Sweep, make_variants
 
 __all__ = [
-    "Account",
-    "Asking",
     "Sweep",
-    "apart",
-    "named_by",
-    "refuse_existing",
+    "SweepConfirmation",
+    "VariantRecorder",
+    "build_sweep",
+    "files_named_in",
+    "make_variants",
+    "open_table",
+    "refuse_existing_files",
     "run_many",
-    "table",
-    "variants",
-    "with_sheet",
+    "with_contact_sheet",
 ]

@@ -21,7 +21,7 @@ import yaml
 from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expand_home
 from sdgraph.graph import describe
-from sdgraph.language import Input, rebased
+from sdgraph.language import Input, with_absolute_source
 from sdgraph.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 MAX_VALUES = 100_000
@@ -34,14 +34,14 @@ _RANGE = re.compile(rf"\s*({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?\s*\Z")
 
 
 @dataclass(frozen=True)
-class Several:
+class AxisValues:
     """Values that a sweep goes through, in order; there is at least one."""
 
     values: tuple[Any, ...]
 
 
-def read(declared: Input, text: str) -> Any:
-    """The value that a text means for an input, or Several; raises InvalidWorkflowError.
+def parse_input(declared: Input, text: str) -> Any:
+    """The value that a text means for an input, or AxisValues; raises InvalidWorkflowError.
 
     Paths come out whole: those in a file of values are relative to it, others to the current
     folder.
@@ -62,7 +62,7 @@ def read(declared: Input, text: str) -> Any:
     return _one(declared, text)
 
 
-def named_by(given: Sequence[str]) -> set[Path]:
+def files_named_in(given: Sequence[str]) -> set[Path]:
     """The files and folders that some `INPUT=VALUE` take their values from, whole."""
     texts = [assignment.partition("=")[2] for assignment in given]
     found = [text[1:] for text in texts if text.startswith("@") and text != "@"]
@@ -70,7 +70,7 @@ def named_by(given: Sequence[str]) -> set[Path]:
     return {expand_home(text).absolute() for text in found if not re.search(r"[*?]", text)}
 
 
-def _several(declared: Input, text: str, values: Iterator[Any]) -> Several:
+def _several(declared: Input, text: str, values: Iterator[Any]) -> AxisValues:
     taken = []
     for value in values:
         taken.append(value)
@@ -79,19 +79,19 @@ def _several(declared: Input, text: str, values: Iterator[Any]) -> Several:
     if not taken:
         kind = "no file" if declared.is_path(text) else "no value"
         raise _refused(declared, f"{text}, which is {kind}", "at least one")
-    return Several(tuple(taken))
+    return AxisValues(tuple(taken))
 
 
 def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
     """The value of a text; a path is made whole from `folder`, where one is given."""
     try:
-        value = declared.read(text)
+        value = declared.parse(text)
     except ValueError as error:
         raise _refused(declared, describe(text), str(error)) from None
     if folder is not None and declared.is_path(value):
         return folder / expand_home(value)
     if folder is not None and declared.type == "Checkpoint":
-        return rebased(value, folder)
+        return with_absolute_source(value, folder)
     return value
 
 
@@ -135,7 +135,7 @@ def _range(declared: Input, text: str) -> Iterator[int | float]:
     return (kind(first + way * n) for n in range(count))
 
 
-def _named(declared: Input, text: str) -> Several:
+def _named(declared: Input, text: str) -> AxisValues:
     """The values in the file, or the pictures in the folder, that stands after the @."""
     fix = f"for the text itself write {declared.name}=['{text}']"
     if text == "@":

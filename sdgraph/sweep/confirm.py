@@ -13,21 +13,21 @@ from sdgraph.graph import Node, plain_name
 
 from .sweep import Sweep
 
-MANY = 100
+MANY_VARIANTS = 100
 """More variants than this are asked about."""
 
-LONG = 600.0
+LONG_SECONDS = 600.0
 """More seconds than this, too."""
 
-WAIT = 30.0
+WAIT_SECONDS = 30.0
 """If the first variant takes longer than this, what is known by then must do."""
 
 
-class Asking:
+class SweepConfirmation:
     """Listens to a run and asks once, when the first variant is there; a no ends the run.
 
-    It asks where the variants are more than MANY or the estimate is above LONG. Nothing is
-    known of seconds before something has run, so nothing is said of them before.
+    It asks when there are more than MANY_VARIANTS or the estimate is above LONG_SECONDS. The
+    estimate is made from the nodes that have run, so the first variant runs before the question.
     """
 
     def __init__(self, sweep: Sweep, ask: Callable[[str], bool]) -> None:
@@ -51,7 +51,7 @@ class Asking:
             self._loading += event.seconds
         elif isinstance(event, events.NodeFinished):
             self._finished(event)
-        due = not self._first or (self._began is not None and event.at - self._began > WAIT)
+        due = not self._first or (self._began is not None and event.at - self._began > WAIT_SECONDS)
         # In another thread a question could not be ended by Ctrl-C; the next event will do.
         if due and self._seconds and threading.current_thread() is threading.main_thread():
             self._decide(event.at - (self._began or 0.0))
@@ -71,7 +71,7 @@ class Asking:
             self._left[name] * sum(each) / len(each) for name, each in self._seconds.items()
         )
         count = len(self._sweep.variants)
-        if count <= MANY and seconds <= LONG:
+        if count <= MANY_VARIANTS and seconds <= LONG_SECONDS:
             return
         least = any(left and name not in self._seconds for name, left in self._left.items())
         about = "at least" if least else "about"

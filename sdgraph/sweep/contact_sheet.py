@@ -11,29 +11,29 @@ from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.graph import Node, ancestry
 from sdgraph.values import Image
 
-from .sweep import Sweep, told
+from .sweep import Sweep, values_label
 
-CELLS = (256, 128, 64, 32, 16)
-"""Sides of a cell in pixels; the largest with which the sheet has at most PIXELS."""
+CELL_SIDES = (256, 128, 64, 32, 16)
+"""Sides of a cell in pixels; the largest with which the sheet has at most MAX_PIXELS."""
 
-PIXELS = 32 * 2**20
+MAX_PIXELS = 32 * 2**20
 
-LABEL = 80
+LABEL_LENGTH = 80
 """How many characters of a value a label holds."""
 
 
-def with_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any]]) -> Sweep:
+def with_contact_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any]]) -> Sweep:
     """The sweep with a contact sheet as a further target; raises InvalidWorkflowError.
 
     Two inputs crossed make rows and columns; else the pictures stand in order. Each picture is
     made as small as its cell while it is there, so that only these are held to the end.
     """
     pictures = [_picture(sweep, place) for place in range(len(sweep.variants))]
-    side = next((s for s in CELLS if s * s * len(pictures) <= PIXELS), CELLS[-1])
+    side = next((s for s in CELL_SIDES if s * s * len(pictures) <= MAX_PIXELS), CELL_SIDES[-1])
     small = [
         registry["Resize"](image=each, width=side, height=side, mode="fit") for each in pictures
     ]
-    labels = [told(variant.swept, LABEL) for variant in sweep.variants]
+    labels = [values_label(variant.swept, LABEL_LENGTH) for variant in sweep.variants]
     grid = registry["Grid"](images=small, labels=labels, columns=_columns(sweep), cell=side)
     sheet = registry["Save"](image=grid, path=path)
     if problems := list(sheet.check()):

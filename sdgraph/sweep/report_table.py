@@ -16,7 +16,7 @@ from sdgraph.graph import Node, ancestry, describe
 
 from .sweep import Sweep
 
-TABLES = (".csv", ".jsonl")
+TABLE_SUFFIXES = (".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class VariantRecord:
         }
 
 
-class Account:
+class VariantRecorder:
     """Listens to the run of a sweep, and makes a record of each variant when it is done."""
 
     def __init__(
@@ -115,13 +115,13 @@ class Account:
 
 
 @contextmanager
-def table(path: Path, inputs: Mapping[str, Any]) -> Iterator[Callable[[VariantRecord], None]]:
+def open_table(path: Path, inputs: Mapping[str, Any]) -> Iterator[Callable[[VariantRecord], None]]:
     """What writes records to a table, each at once: CSV, or JSON lines, as the suffix says.
 
     The workflow's inputs are columns. Raises MediaError where the table cannot be written.
     """
-    if path.suffix.lower() not in TABLES:
-        wanted = f"a name that ends in {' or '.join(TABLES)}"
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        wanted = f"a name that ends in {' or '.join(TABLE_SUFFIXES)}"
         raise MediaError(Problem("--table", str(path), wanted))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

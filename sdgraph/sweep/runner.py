@@ -10,9 +10,9 @@ from sdgraph import events
 from sdgraph.execution import Session, default_session
 from sdgraph.language import Workflow
 
-from .output_files import apart, refuse_existing
-from .report_table import Account, VariantRecord
-from .sweep import variants
+from .output_files import build_sweep, refuse_existing_files
+from .report_table import VariantRecord, VariantRecorder
+from .sweep import make_variants
 
 
 def run_many(
@@ -34,10 +34,10 @@ def run_many(
     several = (list, tuple, range, Iterator)
     axes = {name: tuple(value) for name, value in inputs.items() if isinstance(value, several)}
     fixed = {name: value for name, value in inputs.items() if name not in axes}
-    sweep = apart(workflow, variants(fixed, axes, side_by_side=zip))
+    sweep = build_sweep(workflow, make_variants(fixed, axes, side_by_side=zip))
     if not overwrite:
-        refuse_existing(sweep)
-    account = Account(sweep)
+        refuse_existing_files(sweep)
+    account = VariantRecorder(sweep)
     listener = events.combine_listeners(account, on_event)
     values = (session or default_session()).run(sweep.graph, listener)
     names = sweep.graph.names

@@ -11,7 +11,7 @@ from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
 from sdgraph.graph import Graph, Marks, Node, Origins, ancestry, describe, named
-from sdgraph.language import Bound, Input, Workflow
+from sdgraph.language import BoundNodes, Input, Workflow
 
 from .axis_syntax import MAX_VALUES
 
@@ -36,7 +36,7 @@ class Variant:
         return {name: self.inputs[name] for name in self.places}
 
     def __str__(self) -> str:
-        return f"variant {self.number} ({told(self.swept)})"
+        return f"variant {self.number} ({values_label(self.swept)})"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Sweep:
         return _common(self.variants, self.needed[node])
 
 
-def variants(
+def make_variants(
     fixed: Mapping[str, Any], axes: Mapping[str, Sequence[Any]], *, side_by_side: bool = False
 ) -> tuple[Variant, ...]:
     """Every combination of the values, the last input's changing first; or side by side.
@@ -99,7 +99,7 @@ def _first_places(values: Sequence[Any]) -> list[int]:
     ]
 
 
-def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
+def merge_variants(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
     """The graph of all variants, unchecked.
 
     Raises InvalidWorkflowError where a node cannot be made.
@@ -142,13 +142,13 @@ def merged(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = (
 
 def _bound(
     workflow: Workflow, found: Sequence[Variant], only: Sequence[str]
-) -> list[tuple[Bound, list[Node[Any]]]]:
+) -> list[tuple[BoundNodes, list[Node[Any]]]]:
     """What binding makes of each variant, and its targets; raises InvalidWorkflowError."""
     problems: dict[Problem, None] = {}
     made = []
     for variant in found:
-        bound, aims = workflow.bound(variant.inputs, only, variant.number)
-        told = [*in_file_order(bound.problems), *workflow.not_given(variant.inputs)]
+        bound, aims = workflow.bind(variant.inputs, only, variant.number)
+        told = [*in_file_order(bound.problems), *workflow.missing_inputs(variant.inputs)]
         problems.update(dict.fromkeys(told))
         if len(problems) >= MAX_PROBLEMS:
             break
@@ -178,7 +178,7 @@ def _labels(
         label = plain[node]
         if len(places) < len(found):
             number = f"#{found[places[0]].number}"
-            said = told(_common(found, places))
+            said = values_label(_common(found, places))
             label = f"{plain[node]}[{said or number}]"
             if label in taken:
                 label = f"{plain[node]}[{said}{number}]"
@@ -187,12 +187,12 @@ def _labels(
     return labels
 
 
-def told(values: Mapping[str, Any], length: int = 24) -> str:
+def values_label(values: Mapping[str, Any], length: int = 24) -> str:
     """The values of some inputs in a line, each cut to a length: seed=3 style=ink."""
-    return " ".join(f"{name}={brief(value, length)}" for name, value in values.items())
+    return " ".join(f"{name}={shorten_value(value, length)}" for name, value in values.items())
 
 
-def brief(value: Any, length: int) -> str:
+def shorten_value(value: Any, length: int) -> str:
     """A value in a few characters: a file by its name, a text by its beginning."""
     if isinstance(value, Path):
         value = value.name

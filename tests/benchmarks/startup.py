@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from sdgraph.language import shipped
+from sdgraph.language import shipped_workflows
 
 from .timing import Row, process
 
@@ -15,7 +15,7 @@ ROUNDS = 7
 def rows() -> Iterator[Row]:
     """CPU seconds of the command line's checking verbs, beside a bare interpreter."""
     floor = median(process(["-c", "pass"]).cpu for _ in range(ROUNDS))
-    chain = str(shipped()["chain"])
+    chain = str(shipped_workflows()["chain"])
     for verb in (["--help"], ["validate", chain], ["plan", chain], ["show", chain], ["nodes"]):
         seconds = median(process(["-m", "sdgraph", *verb]).cpu for _ in range(ROUNDS))
         loaded = process(["-X", "importtime", "-c", _IMPORTS.format(verb)]).output

@@ -14,7 +14,7 @@ import PIL.Image
 from sdgraph import Session, events, run_many
 from sdgraph.graph import plain_name
 from sdgraph.language import Workflow, workflow_from_yaml
-from sdgraph.language import shipped as workflows
+from sdgraph.language import shipped_workflows as workflows
 from sdgraph.models import shipped
 
 from .timing import Row, paired

@@ -19,7 +19,7 @@ from sdgraph.cli.file_watcher import Changes, files_read
 from sdgraph.cli.request import requested
 from sdgraph.language import load_workflow
 from sdgraph.media import read_image, write_image
-from sdgraph.sweep import named_by
+from sdgraph.sweep import files_named_in
 from tests.support import cli_nodes
 
 TOYS = str(Path(cli_nodes.__file__))
@@ -252,11 +252,11 @@ def test_what_a_sweep_takes_its_values_from_is_watched_too(tmp_path: Path) -> No
         "  small: {type: Resize, image: $load, width: $inputs.size, height: 8}\n"
     )
     given = [f"photo=@{tmp_path}/photos", f"size=@{tmp_path}/sizes.txt"]
-    assert named_by(given) == {tmp_path / "photos", tmp_path / "sizes.txt"}
-    assert named_by([f"photo={tmp_path}/photos/*.png"]) == {tmp_path / "photos"}
+    assert files_named_in(given) == {tmp_path / "photos", tmp_path / "sizes.txt"}
+    assert files_named_in([f"photo={tmp_path}/photos/*.png"]) == {tmp_path / "photos"}
     (tmp_path / "sizes.txt").write_text("4\n6\n")
     request = requested(load_workflow(tmp_path / "flow.yaml"), given)
-    known = files_read(request) | named_by(given)
+    known = files_read(request) | files_named_in(given)
     assert {path.name for path in known} == {"flow.yaml", "photos", "a.png", "b.png", "sizes.txt"}
     changes = Changes(known, sleep=lambda _: None)
     assert changes.look() == []

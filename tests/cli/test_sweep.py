@@ -17,7 +17,7 @@ from sdgraph.cli import main
 from sdgraph.language import load_workflow, workflow_from_yaml
 from sdgraph.media import read_image
 from sdgraph.provenance.record import read
-from sdgraph.sweep import Asking, Sweep, apart, confirm, variants
+from sdgraph.sweep import Sweep, SweepConfirmation, build_sweep, confirm, make_variants
 from tests.support import cli_nodes, toys
 
 from .test_cli import Command, Said
@@ -175,13 +175,13 @@ def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Pa
 def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
     from sdgraph.execution.planning import plan
     from sdgraph.graph import installed
-    from sdgraph.sweep import with_sheet
+    from sdgraph.sweep import with_contact_sheet
 
     (tmp_path / "flow.yaml").write_text(FLOW)
     registry = installed().and_file(Path(TOYS))
     workflow = load_workflow(tmp_path / "flow.yaml", registry=registry)
-    sweep = apart(workflow, variants({}, {"grey": range(40)}))
-    sheet = with_sheet(sweep, tmp_path / "s.png", registry)
+    sweep = build_sweep(workflow, make_variants({}, {"grey": range(40)}))
+    sheet = with_contact_sheet(sweep, tmp_path / "s.png", registry)
     held: set[Any] = set()
     for step in plan(sheet.graph).steps:
         held.add(step.node)
@@ -330,8 +330,8 @@ def three() -> Sweep:
         "  add: {type: Add, a: $base, offset: $inputs.seed}\n"
         "  save: {type: Halve, a: $add}\n"
     )
-    return apart(
-        workflow_from_yaml(flow, registry=toys.REGISTRY), variants({}, {"seed": [1, 2, 3]})
+    return build_sweep(
+        workflow_from_yaml(flow, registry=toys.REGISTRY), make_variants({}, {"seed": [1, 2, 3]})
     )
 
 
@@ -345,7 +345,7 @@ def finished(at: float, node: str, seconds: float) -> list[events.Event]:
 def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirm, "LONG", 40)
     asked: list[str] = []
-    listen = Asking(three(), said(asked, True))
+    listen = SweepConfirmation(three(), said(asked, True))
     for event in [
         *finished(2, "base", 2),
         *finished(22, "add[seed=1]", 20),
@@ -358,7 +358,7 @@ def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch
 
 def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
     asked: list[str] = []
-    listen = Asking(three(), said(asked, False))
+    listen = SweepConfirmation(three(), said(asked, False))
     for event in finished(1, "base", 1):
         listen(event)
     with pytest.raises(KeyboardInterrupt):

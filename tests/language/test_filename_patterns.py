@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph.errors import Problem
-from sdgraph.language import braces_kept, slug, to_yaml, workflow_from_yaml
-from sdgraph.language.filename_patterns import filled, holds_pattern
+from sdgraph.language import escape_braces, slugify, to_yaml, workflow_from_yaml
+from sdgraph.language.filename_patterns import fill_pattern, holds_pattern
 from sdgraph.values import Checkpoint, Image
 from tests.support import toys
 from tests.support.strategies import texts
@@ -43,7 +43,7 @@ INPUTS: dict[str, Any] = {
     ],
 )
 def test_a_pattern_is_filled(pattern: str, name: str) -> None:
-    assert filled(pattern, INPUTS, 12) == name
+    assert fill_pattern(pattern, INPUTS, 12) == name
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_a_pattern_is_filled(pattern: str, name: str) -> None:
     ],
 )
 def test_a_hostile_or_wrong_pattern_is_refused(pattern: str) -> None:
-    found = filled(f"out/{pattern}.png", INPUTS, 1)
+    found = fill_pattern(f"out/{pattern}.png", INPUTS, 1)
     assert isinstance(found, Problem)
     assert found.found and found.wanted
 
 
 @given(texts, st.sampled_from(["{it}", "{it_slug}", "{it:.3}", "{it:/<9}", "{it}{it}"]))
 def test_no_text_leads_to_another_folder(text: str, pattern: str) -> None:
-    found = filled(f"out/{pattern}/x.png", {"it": text}, 1)
+    found = fill_pattern(f"out/{pattern}/x.png", {"it": text}, 1)
     assert isinstance(found, str)
     assert len(Path(found).parts) == 3 and ".." not in Path(found).parts
     assert "\\" not in found and "\0" not in found
@@ -84,15 +84,15 @@ def test_no_text_leads_to_another_folder(text: str, pattern: str) -> None:
 
 @given(texts)
 def test_a_slug_is_short_and_plain(text: str) -> None:
-    made = slug(text)
+    made = slugify(text)
     assert 0 < len(made) <= 40
     assert all(each.isalnum() or each in "-." for each in made)
 
 
 @given(texts)
 def test_braces_that_are_kept_stand_for_themselves(text: str) -> None:
-    assert not holds_pattern(braces_kept(text))
-    assert filled(braces_kept(text), {}, 1) == text
+    assert not holds_pattern(escape_braces(text))
+    assert fill_pattern(escape_braces(text), {}, 1) == text
 
 
 def test_a_path_with_braces_is_written_to_yaml_so_that_it_is_read_back() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sdgraph.errors import Problem
-from sdgraph.language import Input, given_problems, inputs
-from sdgraph.language.inputs import MISSING, declared, kind_of
-from sdgraph.language.yaml_document import parse
+from sdgraph.language import Input, input_problems, inputs
+from sdgraph.language.inputs import MISSING, kind_of_input, read_declarations
+from sdgraph.language.yaml_document import parse_document
 from sdgraph.values import Checkpoint, EdgeMap, Image, Mask
 from tests.support import toys
 
@@ -20,7 +20,7 @@ PICTURE = Image(np.zeros((2, 2, 3), np.uint8))
 
 def read(text: str) -> tuple[dict[str, Input], list[Problem]]:
     problems: list[Problem] = []
-    return declared(parse(f"inputs: {text}"), problems), problems
+    return read_declarations(parse_document(f"inputs: {text}"), problems), problems
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_no_inputs_are_none() -> None:
     assert [problem.subject for problem in read("[1]")[1]] == ["inputs"]
 
 
-@pytest.mark.parametrize("name", inputs.RESERVED)
+@pytest.mark.parametrize("name", inputs.RESERVED_NAMES)
 def test_names_that_run_takes_for_itself_are_refused(name: str) -> None:
     assert [problem.subject for problem in read(f"{{{name}: 3}}")[1]] == [f"inputs.{name}"]
 
@@ -81,9 +81,9 @@ def test_names_that_run_takes_for_itself_are_refused(name: str) -> None:
 )
 def test_a_value_fits_or_is_told(kind: str, right: list[Any], wrong: list[Any]) -> None:
     known = {"x": Input("x", kind)}
-    assert [given_problems(known, {"x": value}) for value in right] == [[] for _ in right]
+    assert [input_problems(known, {"x": value}) for value in right] == [[] for _ in right]
     for value in wrong:
-        (problem,) = given_problems(known, {"x": value})
+        (problem,) = input_problems(known, {"x": value})
         assert problem.subject == "inputs.x" and problem.found and problem.wanted
 
 
@@ -102,7 +102,7 @@ def test_a_value_fits_or_is_told(kind: str, right: list[Any], wrong: list[Any]) 
     ],
 )
 def test_a_text_on_the_command_line_is_read_by_the_type(kind: str, text: str, value: Any) -> None:
-    found = Input("x", kind).read(text)
+    found = Input("x", kind).parse(text)
     assert found == value and type(found) is type(value)
 
 
@@ -111,9 +111,9 @@ def test_a_text_on_the_command_line_is_read_by_the_type(kind: str, text: str, va
 )
 def test_a_text_of_another_type_is_refused(kind: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"number|true or false"):
-        Input("x", kind).read(text)
+        Input("x", kind).parse(text)
 
 
 def test_every_type_is_known_by_its_kind_or_is_one_that_texts_stand_for() -> None:
-    unsure = {name for name in inputs.TYPES if kind_of(Input("x", name)) is None}
+    unsure = {name for name in inputs.INPUT_TYPES if kind_of_input(Input("x", name)) is None}
     assert unsure == {"str", "Path", "Checkpoint"}

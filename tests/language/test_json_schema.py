@@ -13,7 +13,7 @@ import yaml
 from sdgraph.cli.node_docs import node_doc
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.graph import Registry, installed
-from sdgraph.language import node_schema, shipped, workflow_from_yaml, workflow_schema
+from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml, workflow_schema
 from tests.support import cli_nodes
 
 TOYS = Registry({}).and_file(Path(cli_nodes.__file__))
@@ -113,7 +113,7 @@ def test_the_schema_is_valid_draft_07_and_json() -> None:
 
 def test_every_shipped_workflow_fits_the_schema() -> None:
     check = jsonschema.Draft7Validator(workflow_schema(installed()))
-    for name, path in shipped().items():
+    for name, path in shipped_workflows().items():
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert [(name, error.message) for error in check.iter_errors(data)] == []
 

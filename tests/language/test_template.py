@@ -9,8 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.language import Reference, Spec, rebased, reference, workflow_from_yaml
-from sdgraph.language.template import escaped, place_in, reading_order, unescaped, value_at
+from sdgraph.language import (
+    NodeSpec,
+    Reference,
+    parse_reference,
+    with_absolute_source,
+    workflow_from_yaml,
+)
+from sdgraph.language.template import (
+    escape_dollar,
+    place_of_subject,
+    topological_order,
+    unescape_dollar,
+    value_at,
+)
 from tests.support import toys
 from tests.support.strategies import texts
 
@@ -49,29 +61,34 @@ from tests.support.strategies import texts
     ],
 )
 def test_a_text_is_a_reference_only_as_a_whole(text: str, found: Reference | None) -> None:
-    assert reference(text) == found
+    assert parse_reference(text) == found
     assert found is None or str(found) == text
 
 
 @pytest.mark.parametrize("value", [3, None, True, ["$x"], {"$x": 1}])
 def test_what_is_no_text_is_no_reference(value: object) -> None:
-    assert reference(value) is None
+    assert parse_reference(value) is None
 
 
 @given(texts | st.text("$ax.", max_size=6))
 def test_an_escaped_text_is_no_reference_and_is_read_back(text: str) -> None:
-    assert reference(escaped(text)) is None and unescaped(escaped(text)) == text
+    assert (
+        parse_reference(escape_dollar(text)) is None
+        and unescape_dollar(escape_dollar(text)) == text
+    )
 
 
 def test_a_specification_lists_the_nodes_it_refers_to_as_often_as_it_does() -> None:
     fields = {"a": "$x", "b": ["$y", "$x", {"c": "$z"}], "d": "$inputs.i", "e": "$$q", "f": 3}
-    assert sorted(Spec("n", "T", fields).references()) == ["x", "x", "y", "z"]
+    assert sorted(NodeSpec("n", "T", fields).references()) == ["x", "x", "y", "z"]
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdefz"), max_size=3)))
 def test_the_reading_order_holds_unless_a_cycle_is_told(wires: dict[str, list[str]]) -> None:
-    specs = {name: Spec(name, "T", {"terms": [f"${to}" for to in wires[name]]}) for name in wires}
-    order, cycles = reading_order(specs)
+    specs = {
+        name: NodeSpec(name, "T", {"terms": [f"${to}" for to in wires[name]]}) for name in wires
+    }
+    order, cycles = topological_order(specs)
     assert sorted(order) == sorted(wires)
     place = {name: index for index, name in enumerate(order)}
     backward = [
@@ -98,9 +115,9 @@ def test_the_reading_order_holds_unless_a_cycle_is_told(wires: dict[str, list[st
 )
 def test_a_problems_subject_is_a_place_in_the_fields(subject: str, place: list[object]) -> None:
     fields = {"a.b": 7, "terms": [1, 2, 3], "low": 4, "x": [[], [5]]}
-    assert place_in(subject, fields) == place
+    assert place_of_subject(subject, fields) == place
     value = {"low": 4, "terms.2": 3, "a.b": 7, "x.1.0": 5}.get(subject, fields)
-    assert value_at(fields, place_in(subject, fields)) == value
+    assert value_at(fields, place_of_subject(subject, fields)) == value
 
 
 def test_a_place_that_is_not_there_is_nothing() -> None:
@@ -113,14 +130,14 @@ def test_only_checkpoints_that_look_like_paths_are_made_whole(
     from pathlib import Path
 
     folder = Path(str(tmp_path))
-    assert rebased("./x", folder) == str(folder / "x")
-    assert rebased({"source": "../x", "dtype": "float16"}, folder) == {
+    assert with_absolute_source("./x", folder) == str(folder / "x")
+    assert with_absolute_source({"source": "../x", "dtype": "float16"}, folder) == {
         "source": str(folder.parent / "x"),
         "dtype": "float16",
     }
     for same in ("org/name", "tiny/inpaint", "/abs/x", 3, {"source": 3}, None):
-        assert rebased(same, folder) == same
-    assert rebased("~/x", folder) == str(Path.home().resolve() / "x")
+        assert with_absolute_source(same, folder) == same
+    assert with_absolute_source("~/x", folder) == str(Path.home().resolve() / "x")
 
 
 def test_a_workflow_without_a_name_is_named_after_its_file() -> None:

@@ -14,20 +14,22 @@ from hypothesis import strategies as st
 
 from sdgraph.errors import InvalidWorkflowError, Mark
 from sdgraph.language import yaml_document
-from sdgraph.language.yaml_document import parse, read
+from sdgraph.language.yaml_document import parse_document, read_document
 from tests.support.strategies import plain
 
 
 @given(plain, st.booleans())
 def test_what_yaml_writes_is_read_back(data: Any, flow: bool) -> None:
     text = yaml.safe_dump(data, default_flow_style=flow, sort_keys=False)
-    assert parse(text).data == data
+    assert parse_document(text).data == data
 
 
 @given(plain)
 def test_unicode_is_read_back_unescaped(data: Any) -> None:
     text = yaml.safe_dump(data, allow_unicode=True)
-    assert parse(text).data == yaml.safe_load(text)  # not `data`: yaml folds U+0085 to a space
+    assert parse_document(text).data == yaml.safe_load(
+        text
+    )  # not `data`: yaml folds U+0085 to a space
 
 
 PIECES = st.sampled_from(
@@ -81,7 +83,7 @@ def test_it_is_safe_load_wherever_that_succeeds_and_nothing_else_where_it_fails(
     except (yaml.YAMLError, ValueError, TypeError):
         wanted = InvalidWorkflowError
     try:
-        found = parse(text).data
+        found = parse_document(text).data
     except InvalidWorkflowError as error:
         assert error.problems and all(problem.at for problem in error.problems)
         return  # stricter than safe_load: tags, second documents, keys that are no text
@@ -112,7 +114,7 @@ WORDS = st.text("abc", min_size=1, max_size=5)
 def test_every_mark_points_at_its_value(data: dict[str, list[Any]]) -> None:
     flow = "\n".join(f"{key}: {value}" for key, value in data.items())
     for text in (yaml.safe_dump(data), flow.replace("'", "")):
-        made = parse(text)
+        made = parse_document(text)
         lines = text.split("\n")
         for key, values in data.items():
             at = made.key_mark(key)
@@ -123,7 +125,7 @@ def test_every_mark_points_at_its_value(data: dict[str, list[Any]]) -> None:
 
 
 def test_marks_and_key_marks_are_lines_and_columns_from_one() -> None:
-    made = parse("a:\n  b: [1, {c: x}]\n  'd': y\n", "f.yaml")
+    made = parse_document("a:\n  b: [1, {c: x}]\n  'd': y\n", "f.yaml")
     assert made.mark("a", "b") == Mark("f.yaml", 2, 6)
     assert made.mark("a", "b", 0) == Mark("f.yaml", 2, 7)
     assert made.mark("a", "b", 1, "c") == Mark("f.yaml", 2, 14)
@@ -133,7 +135,7 @@ def test_marks_and_key_marks_are_lines_and_columns_from_one() -> None:
 
 
 def test_columns_count_characters_and_not_bytes() -> None:
-    assert parse("ä: {ö: 🙂, x: 1}").mark("ä", "x") == Mark("<text>", 1, 14)
+    assert parse_document("ä: {ö: 🙂, x: 1}").mark("ä", "x") == Mark("<text>", 1, 14)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_columns_count_characters_and_not_bytes() -> None:
     ],
 )
 def test_plain_yaml_is_read(text: str, data: Any) -> None:
-    assert parse(text).data == data
+    assert parse_document(text).data == data
 
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -202,7 +204,7 @@ def test_what_is_not_plain_is_refused_at_its_place(
 ) -> None:
     began = time.process_time()
     with pytest.raises(InvalidWorkflowError) as caught:
-        parse(text, "f.yaml")
+        parse_document(text, "f.yaml")
     assert time.process_time() - began < 5  # an alias bomb would take minutes
     problem = caught.value.problems[0]
     assert (problem.subject, problem.at) == (subject, Mark("f.yaml", *place))
@@ -211,7 +213,7 @@ def test_what_is_not_plain_is_refused_at_its_place(
 
 def test_every_duplicate_key_and_tag_is_told_at_once() -> None:
     with pytest.raises(InvalidWorkflowError) as caught:
-        parse("a: 1\na: 2\nb: !x 1\nc: {d: 1, d: 2}\n")
+        parse_document("a: 1\na: 2\nb: !x 1\nc: {d: 1, d: 2}\n")
     assert [problem.subject for problem in caught.value.problems] == ["a", "tag", "d"]
 
 
@@ -219,7 +221,7 @@ def test_bytes_that_are_no_utf8_are_refused_at_their_place(tmp_path: Path) -> No
     path = tmp_path / "latin.yaml"
     path.write_bytes("a: 1\nb: größe".encode("latin-1"))
     with pytest.raises(InvalidWorkflowError, match="0xf6") as caught:
-        read(path)
+        read_document(path)
     assert caught.value.problems[0].at == Mark(str(path), 2, 6)
 
 
@@ -229,12 +231,12 @@ def test_a_file_too_large_is_refused_unread(
     (path := tmp_path / "big.yaml").write_text("a: 1234567890")
     monkeypatch.setattr(yaml_document, "MAX_BYTES", 5)
     with pytest.raises(InvalidWorkflowError, match="13 bytes"):
-        read(path)
+        read_document(path)
 
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "portrait.yaml").write_text("")
     with pytest.raises(InvalidWorkflowError, match=r"did you mean 'portrait\.yaml'"):
-        read(tmp_path / "portrat.yaml")
+        read_document(tmp_path / "portrat.yaml")
     with pytest.raises(InvalidWorkflowError, match="a folder"):
-        read(tmp_path)
+        read_document(tmp_path)

@@ -16,8 +16,7 @@ import pytest
 from sdgraph import Checkpoint, Graph, Lora, Node, SdgraphError
 from sdgraph.execution.planning import plan
 from sdgraph.graph import parts_of
-from sdgraph.language import node_schema, workflow_from_yaml
-from sdgraph.language import shipped as shipped_workflows
+from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml
 from sdgraph.models import libraries, resolve, shipped
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset

@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.language import Input
-from sdgraph.language.inputs import TYPES
-from sdgraph.sweep.axis_syntax import Several, read
+from sdgraph.language.inputs import INPUT_TYPES
+from sdgraph.sweep.axis_syntax import AxisValues, parse_input
 
 HERE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 
 
 def several(kind: str, text: str) -> tuple[Any, ...]:
-    found = read(Input("it", kind), text)
-    assert isinstance(found, Several)
+    found = parse_input(Input("it", kind), text)
+    assert isinstance(found, AxisValues)
     return found.values
 
 
 def refusal(kind: str, text: str) -> str:
     with pytest.raises(InvalidWorkflowError) as caught:
-        read(Input("it", kind), text)
+        parse_input(Input("it", kind), text)
     (problem,) = caught.value.problems
     assert problem.subject == "inputs.it"
     return str(problem)
@@ -86,7 +86,7 @@ def test_a_list_gives_back_its_texts(texts: list[str]) -> None:
 @given(TEXTS)
 def test_a_list_of_one_is_the_text_itself(text: str) -> None:
     written = yaml.safe_dump([text], default_flow_style=True, width=10**6).strip()
-    assert read(Input("it", "str"), written) == text
+    assert parse_input(Input("it", "str"), written) == text
 
 
 def test_items_are_read_as_the_input_declares_and_not_as_yaml_guesses() -> None:
@@ -95,19 +95,19 @@ def test_items_are_read_as_the_input_declares_and_not_as_yaml_guesses() -> None:
     assert several("bool", "[true, FALSE]") == (True, False)
 
 
-@given(st.sampled_from(TYPES), TEXTS)
+@given(st.sampled_from(INPUT_TYPES), TEXTS)
 def test_any_text_is_a_value_or_a_clear_error(kind: str, text: str) -> None:
     try:
-        found = read(Input("it", kind), text)
+        found = parse_input(Input("it", kind), text)
     except InvalidWorkflowError as error:
         assert all(problem.found and problem.wanted for problem in error.problems)
     else:
-        assert not isinstance(found, Several) or found.values
+        assert not isinstance(found, AxisValues) or found.values
 
 
 @pytest.mark.parametrize("text", ["1..5", "a..b", "costs [5]", "a, b", "* stars *", "e@mail"])
 def test_a_text_stays_a_text(text: str) -> None:
-    assert read(Input("it", "str"), text) == text
+    assert parse_input(Input("it", "str"), text) == text
 
 
 @HERE
@@ -156,4 +156,4 @@ def test_a_folder_gives_its_pictures_sorted(tmp_path: Path) -> None:
 
 def test_a_file_whose_name_has_a_star_is_itself(tmp_path: Path) -> None:
     (tmp_path / "a*.txt").write_text("")
-    assert read(Input("it", "Path"), f"{tmp_path}/a*.txt") == f"{tmp_path}/a*.txt"
+    assert parse_input(Input("it", "Path"), f"{tmp_path}/a*.txt") == f"{tmp_path}/a*.txt"

@@ -19,9 +19,9 @@ from sdgraph.execution.planning import plan
 from sdgraph.graph import Graph, In, Registry
 from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml
-from sdgraph.sweep import Sweep, apart, refuse_existing, variants
-from sdgraph.sweep.output_files import written
-from sdgraph.sweep.sweep import merged
+from sdgraph.sweep import Sweep, build_sweep, make_variants, refuse_existing_files
+from sdgraph.sweep.output_files import files_to_write
+from sdgraph.sweep.sweep import merge_variants
 from tests.support import toys
 
 FLOW = """\
@@ -54,12 +54,12 @@ def writing(path: str, folder: Path | str = "/nowhere") -> Workflow:
 
 def problems(workflow: Workflow, axes: dict[str, Any], **how: Any) -> str:
     with pytest.raises(InvalidWorkflowError) as caught:
-        apart(workflow, variants({}, axes, **how))
+        build_sweep(workflow, make_variants({}, axes, **how))
     return str(caught.value)
 
 
 def files(sweep: Sweep) -> list[str]:
-    return [path.name for path, _, _ in written(sweep)]
+    return [path.name for path, _, _ in files_to_write(sweep)]
 
 
 AXES = st.dictionaries(
@@ -71,7 +71,7 @@ AXES = st.dictionaries(
 def test_variants_are_all_combinations_and_the_last_input_changes_first(
     axes: dict[str, list[int]],
 ) -> None:
-    found = variants({"fixed": 1}, axes)
+    found = make_variants({"fixed": 1}, axes)
     assert [tuple(each.swept.values()) for each in found] == list(product(*axes.values()))
     assert [each.number for each in found] == list(range(1, len(found) + 1))
     assert all(each.inputs["fixed"] == 1 for each in found)
@@ -79,7 +79,7 @@ def test_variants_are_all_combinations_and_the_last_input_changes_first(
 
 @given(st.integers(1, 5), st.sets(st.sampled_from("abc"), min_size=1))
 def test_side_by_side_the_first_values_go_together(count: int, names: set[str]) -> None:
-    found = variants({}, {name: range(count) for name in names}, side_by_side=True)
+    found = make_variants({}, {name: range(count) for name in names}, side_by_side=True)
     assert [set(each.swept.values()) for each in found] == [{n} for n in range(count)]
 
 
@@ -93,7 +93,9 @@ def test_values_that_cannot_go_together_say_how_many_there_are() -> None:
 
 
 def test_nodes_are_named_for_the_values_that_their_variants_share() -> None:
-    sweep = merged(read(FLOW), variants({}, {"seed": [1, 2], "word": ["a", "b"]}), ["half", "save"])
+    sweep = merge_variants(
+        read(FLOW), make_variants({}, {"seed": [1, 2], "word": ["a", "b"]}), ["half", "save"]
+    )
     assert sorted(sweep.graph.names.values()) == sorted(
         [
             "number[seed=1]",
@@ -112,14 +114,14 @@ def test_nodes_are_named_for_the_values_that_their_variants_share() -> None:
 
 def test_names_stay_apart_where_their_values_look_alike() -> None:
     words = ["x" * 30 + "1", "x" * 30 + "2", "x" * 30 + "2 "]
-    sweep = merged(read(FLOW), variants({}, {"word": words}), ["save"])
+    sweep = merge_variants(read(FLOW), make_variants({}, {"word": words}), ["save"])
     names = list(sweep.graph.names.values())
     assert len(set(names)) == len(names) == 9
     assert all(name.partition("[")[0] in ("text", "loud", "save") for name in names)
 
 
 def test_what_variants_share_is_one_node_and_keeps_its_name() -> None:
-    sweep = merged(read(FLOW), variants({}, {"seed": [1, 2, 3]}), ["half", "save"])
+    sweep = merge_variants(read(FLOW), make_variants({}, {"seed": [1, 2, 3]}), ["half", "save"])
     assert [name for name in sweep.graph.names.values() if "[" not in name] == [
         "text",
         "loud",
@@ -129,7 +131,9 @@ def test_what_variants_share_is_one_node_and_keeps_its_name() -> None:
 
 
 def test_a_plan_goes_from_variant_to_variant_and_holds_little() -> None:
-    sweep = merged(read(FLOW), variants({}, {"seed": range(30), "word": [*"ab"]}), ["half", "save"])
+    sweep = merge_variants(
+        read(FLOW), make_variants({}, {"seed": range(30), "word": [*"ab"]}), ["half", "save"]
+    )
     made, held, most = plan(sweep.graph), set[Any](), 0
     for step in made.steps:
         held.add(step.node)
@@ -150,7 +154,9 @@ def test_every_problem_comes_once_and_before_anything_runs() -> None:
 
 
 def test_a_merged_graph_can_be_written_and_read_again() -> None:
-    graph = merged(read(FLOW), variants({}, {"seed": [1, 2], "word": [*"ab"]}), ["half"]).graph
+    graph = merge_variants(
+        read(FLOW), make_variants({}, {"seed": [1, 2], "word": [*"ab"]}), ["half"]
+    ).graph
     again = read(graph_to_yaml(graph)).graph()
     assert set(again.nodes) == set(graph.nodes)
 
@@ -191,20 +197,20 @@ def fixed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_without_a_pattern_are_named_for_what_varies(
     axes: dict[str, Any], names: list[str]
 ) -> None:
-    assert files(apart(writing("out/t.txt"), variants({}, axes))) == names
+    assert files(build_sweep(writing("out/t.txt"), make_variants({}, axes))) == names
 
 
 def test_side_by_side_with_values_that_come_again_the_number_is_told() -> None:
     axes: dict[str, Sequence[Any]] = {"seed": [1, 2, 1], "word": [*"aba"]}
-    found = variants({}, axes, side_by_side=True)
-    assert files(apart(writing("t.txt"), found)) == [
+    found = make_variants({}, axes, side_by_side=True)
+    assert files(build_sweep(writing("t.txt"), found)) == [
         "t_seed-0001_word-a.txt",
         "t_seed-0002_word-b.txt",
     ]
     flow = writing("t.txt").with_fields({"save.text": "$text"})
     axes = {"seed": [1, 2, 3], "word": [*"abb"]}
-    found = variants({}, axes, side_by_side=True)
-    assert files(apart(flow, found)) == ["t_0001.txt", "t_0002.txt", "t_0003.txt"]
+    found = make_variants({}, axes, side_by_side=True)
+    assert files(build_sweep(flow, found)) == ["t_0001.txt", "t_0002.txt", "t_0003.txt"]
 
 
 def test_a_path_that_is_swept_over_itself_is_left_as_it_is() -> None:
@@ -214,19 +220,19 @@ def test_a_path_that_is_swept_over_itself_is_left_as_it_is() -> None:
         "  save: {type: Write, text: $text, path: $inputs.to}\n"
     )
     names = ["a.txt", "b.txt"]
-    assert files(apart(read(flow), variants({}, {"to": names}))) == names
+    assert files(build_sweep(read(flow), make_variants({}, {"to": names}))) == names
     said = problems(read(flow), {"seed": [1, 2], "to": names})
     assert "a.txt, written by variant 1" in said
 
 
 def test_a_file_that_all_variants_share_keeps_its_name() -> None:
-    assert files(apart(read(FLOW), variants({}, {"seed": [1, 2]}))) == ["loud.txt"]
+    assert files(build_sweep(read(FLOW), make_variants({}, {"seed": [1, 2]}))) == ["loud.txt"]
 
 
 def test_a_pattern_is_taken_as_it_is() -> None:
     axes: dict[str, Any] = {"seed": [1, 2], "word": ["A b", "c"]}
-    sweep = apart(writing("{word_slug}/{seed:03d}_{number}.txt"), variants({}, axes))
-    assert [str(path.relative_to("/nowhere")) for path, _, _ in written(sweep)] == [
+    sweep = build_sweep(writing("{word_slug}/{seed:03d}_{number}.txt"), make_variants({}, axes))
+    assert [str(path.relative_to("/nowhere")) for path, _, _ in files_to_write(sweep)] == [
         "a-b/001_1.txt",
         "c/001_2.txt",
         "a-b/002_3.txt",
@@ -247,12 +253,12 @@ def test_two_nodes_of_a_variant_that_write_one_file_are_a_problem() -> None:
 
 
 def test_files_that_are_there_are_written_over_only_when_told(tmp_path: Path) -> None:
-    sweep = apart(writing("t.txt", tmp_path), variants({}, {"seed": range(6)}))
-    refuse_existing(sweep)
+    sweep = build_sweep(writing("t.txt", tmp_path), make_variants({}, {"seed": range(6)}))
+    refuse_existing_files(sweep)
     for number in range(5):
         (tmp_path / f"t_seed-000{number}.txt").touch()
     with pytest.raises(InvalidWorkflowError, match=r"5 of 6 files .*_seed-0000.*and 2 more"):
-        refuse_existing(sweep)
+        refuse_existing_files(sweep)
 
 
 def test_the_files_of_a_sweep_are_those_of_single_runs_byte_for_byte(tmp_path: Path) -> None:
@@ -334,13 +340,13 @@ def test_a_variant_that_fails_is_named() -> None:
 
 def test_a_sweep_of_one_plan_is_no_other_graph_for_a_single_workflow() -> None:
     single = read(FLOW).graph(seed=3, only=["half"])
-    sweep = merged(read(FLOW), variants({}, {"seed": [3]}), ["half"])
+    sweep = merge_variants(read(FLOW), make_variants({}, {"seed": [3]}), ["half"])
     assert sweep.graph.nodes == single.nodes
     assert Graph.of(*single.targets).nodes == single.nodes
 
 
 def test_with_room_for_all_models_few_results_are_held_and_each_is_loaded_once() -> None:
-    sweep = apart(load_workflow("chain"), variants({}, {"seed": range(12)}))
+    sweep = build_sweep(load_workflow("chain"), make_variants({}, {"seed": range(12)}))
     made, held, most = Session(device="cpu", store=None).plan(sweep.graph), set[Any](), 0
     single = Session(device="cpu", store=None).plan(load_workflow("chain").graph())
     for step in made.steps:

@@ -10,7 +10,7 @@ import pytest
 
 from sdgraph import Session, load_workflow
 from sdgraph.graph import Graph
-from sdgraph.language import shipped, workflow_from_yaml
+from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.nodes import LoadImage, MaskFromColor
 from sdgraph.nodes.tiny_world import judge, parse
 
@@ -38,7 +38,7 @@ def test_a_background_of_the_same_depth_keeps_the_subject(session: Session, grou
 
 @pytest.mark.parametrize("name", ["background", "replace"])
 def test_the_line_by_words_that_it_names_can_be_put_in(name: str) -> None:
-    text = shipped()[name].read_text(encoding="utf-8")
+    text = shipped_workflows()[name].read_text(encoding="utf-8")
     (line,) = re.findall(r"`(\w+: \{type: MaskByWords.*?\})`", text)
     label = line.partition(":")[0]
     other, count = re.subn(rf"(?m)^  {label}: .*$", f"  {line}", text)

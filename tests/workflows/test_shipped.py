@@ -14,7 +14,7 @@ import pytest
 from sdgraph import Node, Session, load_workflow
 from sdgraph.cli.request import opened
 from sdgraph.graph import Graph, installed
-from sdgraph.language import shipped, workflow_from_yaml
+from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.media import embedded
 from sdgraph.nodes.maps.skeleton import COLORS, JOINTS
 from sdgraph.nodes.tiny_world import edge_f1, edges_of, judge, parse
@@ -22,8 +22,8 @@ from sdgraph.provenance.record import read
 from sdgraph.values import Mask
 from sdgraph.workflows import draw_samples
 
-NAMES = [name for name in shipped() if "/" not in name]
-REFERENCE = [name for name in shipped() if name.startswith("reference/")]
+NAMES = [name for name in shipped_workflows() if "/" not in name]
+REFERENCE = [name for name in shipped_workflows() if name.startswith("reference/")]
 
 FOLDER = Path(str(resources.files("sdgraph.workflows")))
 SMALL = FOLDER / "samples"
@@ -81,11 +81,11 @@ def test_those_in_folders_are_named_by_them() -> None:
         "video",
         "video_edges",
     ]
-    assert "training/base" in shipped()
+    assert "training/base" in shipped_workflows()
 
 
 @pytest.mark.usefixtures("empty_hub")
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_workflows())
 def test_it_has_no_problems(name: str) -> None:
     assert load_workflow(name).problems() == []
 
@@ -99,7 +99,7 @@ def test_it_runs_offline_and_its_files_tell_how_they_were_made(
 
 @pytest.mark.parametrize("name", [*NAMES, *REFERENCE])
 def test_it_opens_with_what_it_does_and_which_line_to_change(name: str) -> None:
-    first, second, third = shipped()[name].read_text(encoding="utf-8").splitlines()[:3]
+    first, second, third = shipped_workflows()[name].read_text(encoding="utf-8").splitlines()[:3]
 
     assert first.startswith("# ")
     assert second.startswith(("# Your own checkpoint", "# Your own video"))

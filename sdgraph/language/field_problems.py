@@ -1,0 +1,63 @@
+"""Problems that a node class finds in its fields, in terms of what the workflow file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sdgraph.errors import Problem
+from sdgraph.graph import Lazy, Node, a
+
+from .node_builder import holds_placeholder
+from .template import NodeSpec, parse_reference, place_of_subject, value_at
+from .yaml_document import KeyPath
+
+
+def problem_as_written(
+    problem: Problem,
+    spec: NodeSpec,
+    cls: type[Node[Any]],
+    fields: Mapping[str, Any],
+    nodes: Mapping[str, Lazy],
+) -> tuple[Problem, KeyPath] | None:
+    """A node class's problem as one of the file's, and the place in the node's fields it is at.
+
+    None where it only follows from another problem: the field holds a placeholder.
+
+    Args:
+        problem: what the class says; its subject begins with the name of the class.
+        spec: the node as the file has it.
+        cls: the node's class.
+        fields: the values of the node's fields.
+        nodes: the file's nodes by name, of which some might be meant instead.
+    """
+    place = place_of_subject(problem.subject.removeprefix(cls.__name__)[1:], spec.fields)
+    name = str(place[0]) if place else ""
+    value = value_at(fields, place)
+    if name not in cls.definition.ports and holds_placeholder(value):
+        return None
+    problem = replace(problem, subject=".".join(map(str, place)))
+    reference = parse_reference(value_at(spec.fields, place))
+    if reference is None:
+        return problem, tuple(place)
+    if not isinstance(value, Lazy):
+        return replace(problem, found=f"{reference}, {problem.found}"), tuple(place)
+    found = f"{reference}, which makes {a(value.output)}"
+    fix = _nodes_that_fit(cls, name, str(reference), nodes) or problem.fix
+    return replace(problem, found=found, fix=fix), tuple(place)
+
+
+def _nodes_that_fit(
+    cls: type[Node[Any]], field: str, written: str, nodes: Mapping[str, Lazy]
+) -> str:
+    """A fix that names nodes whose values a port takes."""
+    port = cls.definition.ports.get(field)
+    if port is None:
+        return "a parameter takes a plain value, not a node"
+    fitting = [
+        f"${name}"
+        for name, node in nodes.items()
+        if node.output is not None and port.takes(node.output) and f"${name}" != written
+    ]
+    return f"{', '.join(fitting[:4])} would fit" if fitting else ""
