@@ -1,7 +1,7 @@
-"""Names of files with inputs in braces: `{seed:04d}_{prompt_slug}.png`.
+"""Patterns for the names of files, with inputs in braces: `{seed:04d}_{prompt_slug}.png`.
 
-A name in braces is an input, an input with `_slug` after it, or `number`, that of the variant. A
-format may follow as in Python; nothing else may: no attributes, no indices, no conversions.
+A name in braces is an input, an input with `_slug` after it, or `number`: the place of a variant in
+its sweep. A format may follow as in an f-string; attributes, indices and conversions may not.
 """
 
 from __future__ import annotations
@@ -21,51 +21,71 @@ from .inputs import Input
 from .node_builder import NodePlaceholder
 
 FORMAT_SPEC = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?\d{0,2}[,_]?(?:\.\d{1,2})?[a-zA-Z%]?")
-"""What may follow a colon; widths of three digits and more would make names no disk takes."""
+"""What may follow a colon; no width of three digits, which would make names no disk takes."""
 
 SLUG_LENGTH = 40
 
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
-"""What some system or other has in no file's name; a slash would be another folder."""
+"""Characters that some system does not allow in a file's name, or that separate folders."""
 
 
 def holds_pattern(text: str) -> bool:
-    """Whether a path has braces that stand for something, or that are not closed."""
+    """Whether a path has braces other than the escaped {{ and }}, closed or not."""
     return re.search(r"[{}]", text.replace("{{", "").replace("}}", "")) is not None
 
 
 def escape_braces(text: str) -> str:
-    """The text as it must be written so that its braces stand for themselves."""
+    """The pattern that means the text itself: with { and } doubled.
+
+    Example:
+        >>> escape_braces("{draft}.png")
+        '{{draft}}.png'
+    """
     return text.replace("{", "{{").replace("}", "}}")
 
 
 def slugify(value: Any) -> str:
-    """A value as part of a file's name: lower case, letters and digits joined by dashes."""
-    told = _told(value)
-    text = unicodedata.normalize("NFKC", str(told) if isinstance(told, str | int | float) else "")
+    """A value as part of a file's name: lower case, letters and digits joined by dashes.
+
+    Example:
+        >>> slugify("A cyan star, on gray!")
+        'a-cyan-star-on-gray'
+    """
+    plain = _name_of(value)
+    text = unicodedata.normalize("NFKC", str(plain) if isinstance(plain, str | int | float) else "")
     words = re.findall(r"[^\W_]+(?:\.\d+)?", text.lower())
-    made = "-".join(words)
-    if len(made) > SLUG_LENGTH:
-        made = made[: SLUG_LENGTH + 1].rpartition("-")[0] or made[:SLUG_LENGTH]
-    return made or "none"
+    slug = "-".join(words)
+    if len(slug) > SLUG_LENGTH:
+        slug = slug[: SLUG_LENGTH + 1].rpartition("-")[0] or slug[:SLUG_LENGTH]
+    return slug or "none"
 
 
 def fill_pattern(
     pattern: str, inputs: Mapping[str, Any], number: int
 ) -> str | Problem | NodePlaceholder:
-    """The path that a pattern means for these inputs, or what is wrong with it.
+    """The path that a pattern means for these inputs, or what is wrong with the pattern.
 
-    A stand-in where it names an input that is one.
+    Characters that no file's name may hold are replaced, so that no text leads to another folder.
 
-    Texts lose what no file's name may hold, so that none leads to another folder.
+    Args:
+        pattern: a path with names in braces.
+        inputs: the values that may be named.
+        number: what `{number}` stands for.
+
+    Returns:
+        The path; a Problem; or a placeholder where the pattern names an input that is one.
+
+    Example:
+        >>> fill_pattern("out/{seed:04d}_{prompt_slug}.png", {"seed": 7, "prompt": "A star"}, 1)
+        'out/0007_a-star.png'
     """
     try:
         pieces = list(Formatter().parse(pattern))
     except ValueError as error:
         return _problem(f"{pattern!r}: {error}", "braces that are closed")
-    made = []
+    parts = []
     for before, name, spec, conversion in pieces:
-        made.append(before)
+        parts.append(before)
         if name is None:
             continue
         if (
@@ -80,8 +100,8 @@ def fill_pattern(
             value = _formatted(name, value, spec or "")
         if isinstance(value, Problem | NodePlaceholder):
             return value
-        made.append(value)
-    return "".join(made)
+        parts.append(value)
+    return "".join(parts)
 
 
 def pattern_values(
@@ -100,19 +120,19 @@ def pattern_values(
 def _value(name: str, inputs: Mapping[str, Any], number: int) -> Any:
     """What a name in braces stands for; an input comes before `number` and before a slug."""
     if name in inputs:
-        return _told(inputs[name])
+        return _name_of(inputs[name])
     if name == "number":
         return number
     stem = name.removesuffix("_slug")
     if stem != name and stem in inputs:
-        value = _told(inputs[stem])
+        value = _name_of(inputs[stem])
         return slugify(value) if isinstance(value, str | int | float) else value
-    known = [*inputs, *(f"{each}_slug" for each in inputs), "number"]
-    return Problem("", f"{{{name}}}", f"one of {', '.join(known)}", did_you_mean(name, known))
+    names = [*inputs, *(f"{input_name}_slug" for input_name in inputs), "number"]
+    return Problem("", f"{{{name}}}", f"one of {', '.join(names)}", did_you_mean(name, names))
 
 
-def _told(value: Any) -> Any:
-    """A value as a name tells it: of a file its stem, of a checkpoint its source."""
+def _name_of(value: Any) -> Any:
+    """A value as it goes into a name: a file's stem, a checkpoint's source, else the value."""
     if isinstance(value, Path):
         return value.stem
     if isinstance(value, Checkpoint):
@@ -127,11 +147,11 @@ def _formatted(name: str, value: Any, spec: str) -> str | Problem:
         wanted = "an input that is text, a number or a file"
         return Problem("", f"{{{name}}}, {describe(value)}", wanted)
     try:
-        made = format(value, spec)
+        text = format(value, spec)
     except (ValueError, OverflowError) as error:
         found = f"{{{name}:{spec}}} for {describe(value)}: {error}"
         return Problem("", found, "a format that fits", f"write {{{name}}}")
-    return _FORBIDDEN.sub("-", made).strip(" .") or "none"
+    return _FORBIDDEN.sub("-", text).strip(" .") or "none"
 
 
 def _problem(found: str, wanted: str) -> Problem:

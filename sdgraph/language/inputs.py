@@ -1,4 +1,4 @@
-"""What a workflow's user may set: declared inputs, their types and their defaults."""
+"""The inputs that a workflow declares: their types, defaults, and values given for them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ KINDS: dict[str, type] = {
         "NormalMap",
     )
 }
-"""Kinds that only a node can make; an input of such a kind takes a node, or a file to load."""
+"""Kinds of value that no file can hold: such an input takes a node, or a path that one loads."""
 
 LOADERS = {"Image": "LoadImage", "Mask": "Mask", "Video": "LoadVideo"}
-"""The node type that makes a kind from a path given on the command line."""
+"""The node type that loads a kind of value from the path given for an input."""
 
 INPUT_TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
 
 RESERVED_NAMES = ("only", "session", "on_event", "keep_going", "uncached", "zip", "overwrite")
-"""Names that `run`, `run_many` and `Workflow.graph` take for themselves."""
+"""Names of the parameters of `run`, `run_many` and `Workflow.graph`, which no input may have."""
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """The default of an input that must be given."""
@@ -48,7 +48,18 @@ MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 
 @dataclass(frozen=True)
 class Input:
-    """One declared input."""
+    """An input that a workflow declares.
+
+    Args:
+        name: what a user sets: `sdgraph run FILE name=value`.
+        type: one of INPUT_TYPES.
+        default: its value when none is given; MISSING if one must be.
+        description: what it is for.
+
+    Example:
+        >>> Input("seed", "int", default=0).problem("many")
+        Problem(subject='seed', found="the text 'many'", wanted='a whole number', fix='', at=None)
+    """
 
     name: str
     type: str
@@ -64,8 +75,11 @@ class Input:
         """Whether a value given for this input names a file."""
         return self.type in ("Path", *LOADERS) and isinstance(value, str | Path)
 
-    def read(self, text: str) -> Any:
-        """The value that a text on the command line means; raises ValueError with the wanted."""
+    def parse(self, text: str) -> Any:
+        """The value that a text on the command line means.
+
+        Raises ValueError, which says what is wanted.
+        """
         if self.type == "bool":
             if text.lower() not in ("true", "false"):
                 raise ValueError("true or false")
@@ -113,7 +127,7 @@ class Input:
 
 
 def kind_of_input(declared: Input) -> type | None:
-    """The kind of value an input is for sure; None where a text may stand for another kind."""
+    """The kind of value an input has; None where its type leaves several, such as a text's."""
     return {**SCALARS, **KINDS}.get(declared.type) if declared.type != "str" else None
 
 
@@ -127,15 +141,15 @@ def read_declarations(document: Document, problems: list[Problem]) -> dict[str, 
             Problem("inputs", describe(raw), "a map of names", at=document.mark("inputs"))
         )
         return {}
-    made = {}
+    inputs = {}
     for name, declaration in raw.items():
-        found = _declare(name, declaration)
-        if isinstance(found, Problem):
+        declared = _declare(name, declaration)
+        if isinstance(declared, Problem):
             at = document.mark("inputs", name)
-            problems.append(found.under("inputs", at))
+            problems.append(declared.under("inputs", at))
         else:
-            made[name] = found
-    return made
+            inputs[name] = declared
+    return inputs
 
 
 def _declare(name: str, raw: Any) -> Input | Problem:
@@ -164,19 +178,19 @@ def _declare(name: str, raw: Any) -> Input | Problem:
         return Problem(
             name, found, f"one of {', '.join(INPUT_TYPES)}", did_you_mean(str(kind), INPUT_TYPES)
         )
-    made = Input(name, kind, default, str(raw.get("description", "")))
-    wrong = None if made.required else made.problem(default)
-    return wrong or made
+    declared = Input(name, kind, default, str(raw.get("description", "")))
+    problem = None if declared.required else declared.problem(default)
+    return problem or declared
 
 
 def input_problems(inputs: Mapping[str, Input], given: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with the values a user gave; the subject is `inputs.NAME`."""
+    """The problems of the values that a user gave; their subject is `inputs.NAME`."""
     problems = []
     for name, value in given.items():
         if name not in inputs:
             listed = one_of(inputs) if inputs else "no inputs: it declares none"
             fix = did_you_mean(name, inputs)
             problems.append(Problem(f"inputs.{name}", f"an input {name!r}", listed, fix))
-        elif wrong := inputs[name].problem(value):
-            problems.append(wrong.under("inputs"))
+        elif problem := inputs[name].problem(value):
+            problems.append(problem.under("inputs"))
     return problems

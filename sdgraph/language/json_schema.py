@@ -1,8 +1,8 @@
 """The JSON Schema of workflow files, made from the node classes. Torch-free.
 
-It is draft-07, the one that editors (yaml-language-server) understand best. Each node is chosen by
-its `type`; every value may also be `$inputs.name`, at any depth, as in the engine. What only the
-whole graph shows (whether `$photo` makes an Image) is left to `sdgraph validate`.
+It is draft-07, which editors (yaml-language-server) understand best. A node's `type` decides which
+fields it has; every value may also be `$inputs.name`, at any depth, as in the engine. What depends
+on the whole graph (whether `$photo` makes an Image) is left to `sdgraph validate`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,23 @@ _CACHE = {
     "description": "false: it runs every time; its result is neither remembered nor reused",
 }
 _NOTES = ("description", "default", "examples")
-"""What is said about a field, whichever of its forms is written."""
+"""Keys that describe a field, whichever of its forms is written."""
 
 
 def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
-    """The JSON Schema of a workflow file whose nodes are of the types in `registry`."""
+    """The JSON Schema (draft-07) of workflow files.
+
+    Args:
+        registry: the node types that a file may use, by name.
+
+    Returns:
+        The schema as plain data.
+
+    Example:
+        >>> from sdgraph.graph import installed
+        >>> workflow_schema(installed())["required"]
+        ['nodes']
+    """
     types = sorted(registry)
     definitions: JsonSchema = {
         "input": {
@@ -60,15 +72,16 @@ def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
 
 def node_schema(cls: type[Node[Any]]) -> JsonSchema:
     """The JSON Schema of a node's own fields, as pydantic sees them; `$defs` for nested models."""
-    made = cls.model_json_schema(schema_generator=_Generator)
-    made["properties"] = {name: dict(each) for name, each in made.get("properties", {}).items()}
-    for each in made["properties"].values():
-        each.pop("title", None)
-    return made
+    schema = cls.model_json_schema(schema_generator=_Generator)
+    properties = schema.get("properties", {})
+    schema["properties"] = {name: dict(field) for name, field in properties.items()}
+    for field in schema["properties"].values():
+        field.pop("title", None)
+    return schema
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's generator, which also writes the defaults that are values of sdgraph."""
+    """pydantic's generator, which can also write defaults that are values of sdgraph."""
 
     def encode_default(self, dft: Any) -> Any:
         return to_jsonable_python(dft, fallback=_as_data)
@@ -109,7 +122,7 @@ def _top() -> JsonSchema:
 
 
 def _declaration() -> JsonSchema:
-    """An input: its default alone, or a map. A default must be of the type that is declared."""
+    """The declaration of an input: its default alone, or a map whose default is of its type."""
     json_types = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
     agree = [
         {
@@ -133,13 +146,13 @@ def _declaration() -> JsonSchema:
 
 
 def _chosen(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> JsonSchema:
-    """Any node: its `type` decides which schema holds.
+    """The schema of a node of any type: its `type` decides which schema applies.
 
-    By if/then rather than oneOf, so that an editor speaks of the wrong field and not of every
-    type that the node is not.
+    With if/then rather than oneOf, so that an editor points at the wrong field, and does not list
+    every type that the node is not.
     """
     every = [*types, "Workflow"]
-    told = [_first_line(registry[name]) for name in types]
+    summaries = [_first_line(registry[name]) for name in types]
     return {
         "type": "object",
         "required": ["type"],
@@ -148,7 +161,7 @@ def _chosen(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> JsonSc
                 "type": "string",
                 "description": "the node type; `sdgraph nodes` lists them",
                 "enum": every,
-                "markdownEnumDescriptions": [*told, "Another workflow file as one node."],
+                "markdownEnumDescriptions": [*summaries, "Another workflow file as one node."],
             }
         },
         "allOf": [
@@ -187,8 +200,8 @@ def _node(name: str, cls: type[Node[Any]]) -> tuple[JsonSchema, JsonSchema]:
         port = cls.definition.ports.get(field)
         written = _field(schema, name, is_port=port is not None)
         if port is not None:
-            told = getattr(cls.model_fields[field], "description", None)
-            written["description"] = f"{port.kind}: {told}" if told else port.kind
+            text = getattr(cls.model_fields[field], "description", None)
+            written["description"] = f"{port.kind}: {text}" if text else port.kind
         fields[field] = written
     own: JsonSchema = {
         "type": "object",
@@ -205,7 +218,7 @@ def _node(name: str, cls: type[Node[Any]]) -> tuple[JsonSchema, JsonSchema]:
 
 
 def _field(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
-    """A value that may be written out, or be an input."""
+    """The schema of a value that may be written out, or be `$inputs.name`."""
     inner = _inside(schema, name, is_port=is_port)
     notes = {key: inner.pop(key) for key in _NOTES if key in inner and not _refers(inner)}
     if _refers(inner):  # a port's own pattern covers inputs
@@ -221,7 +234,7 @@ def _refers(schema: JsonSchema) -> bool:
 
 
 def _inside(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
-    """The same schema in draft-07's words, where at any depth an input may stand for a value."""
+    """The same schema in draft-07, in which an input may take the place of a value at any depth."""
     made = {key: value for key, value in schema.items() if key != "title"}
     if "$ref" in made:
         return {"$ref": f"#/definitions/{name}.{made['$ref'].rpartition('/')[2]}"}

@@ -1,9 +1,11 @@
 """What one `INPUT=VALUE` of the command line means: one value, or several for a sweep.
 
-`1..50` and `0.1..0.9..0.2` are ranges of numbers, `[a, b]` is a list, `@prompts.txt` a file with a
-value on each line, `@photos/` a folder of pictures, `photos/*.png` the files of that form. No
-declared type is itself a list, so brackets always enumerate; were one, `[[1, 2]]` would be one
-list. A list of one is that value as it stands, and no sweep: so `['@home']` is the text `@home`.
+- `1..50` and `0.1..0.9..0.2` are ranges of numbers.
+- `[a, b]` is a list; a list of one is that value as it stands: `['@home']` is the text `@home`.
+- `@prompts.txt` is a file with a value on each line, `@photos/` a folder of pictures.
+- `photos/*.png` are the files that match.
+
+No input is of a type that is itself a list, so brackets always mean several values.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from sdgraph.language import Input, with_absolute_source
 from sdgraph.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 MAX_VALUES = 100_000
-"""How many values one input may go through, and how many variants a sweep may have."""
+"""How many values one input may have, and how many variants a sweep."""
 
 MAX_BYTES = 32 * 2**20
 
@@ -35,55 +37,73 @@ _RANGE = re.compile(rf"\s*({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?\s*\Z")
 
 @dataclass(frozen=True)
 class AxisValues:
-    """Values that a sweep goes through, in order; there is at least one."""
+    """The values of an input that a sweep varies, in order; at least one."""
 
     values: tuple[Any, ...]
 
 
 def parse_input(declared: Input, text: str) -> Any:
-    """The value that a text means for an input, or AxisValues; raises InvalidWorkflowError.
+    """The value that a text on the command line means for an input, or the values.
 
-    Paths come out whole: those in a file of values are relative to it, others to the current
-    folder.
+    Args:
+        declared: the input.
+        text: what stands after `INPUT=`.
+
+    Returns:
+        A value, or AxisValues. Paths from a file of values are absolute; other paths stay as they
+        are, relative to the current folder.
+
+    Raises:
+        InvalidWorkflowError: if the text is no value of the input's type, or names no values.
+
+    Example:
+        >>> parse_input(Input("seed", "int"), "1..3")
+        AxisValues(values=(1, 2, 3))
+        >>> parse_input(Input("seed", "int"), "7")
+        7
     """
     if text.startswith("[") and text.rstrip().endswith("]"):
         items = _items(declared, text)
         if len(items) == 1:
             return _one(declared, items[0])
-        return _several(declared, text, (_one(declared, item) for item in items))
+        return _axis_values(declared, text, (_one(declared, item) for item in items))
     if text.startswith("@"):
-        return _named(declared, text)
+        return _from_path(declared, text)
     if declared.type in ("int", "float") and ".." in text:
-        return _several(declared, text, _range(declared, text))
+        return _axis_values(declared, text, _range(declared, text))
     if declared.is_path(text) and re.search(r"[*?]", text) and not expand_home(text).exists():
-        found = sorted(glob.glob(str(expand_home(text)), recursive=True))  # noqa: PTH207  ~/x is whole
-        files = (Path(each).absolute() for each in found if Path(each).is_file())
-        return _several(declared, text, files)
+        paths = sorted(glob.glob(str(expand_home(text)), recursive=True))  # noqa: PTH207  ~/x is whole
+        files = (Path(path).absolute() for path in paths if Path(path).is_file())
+        return _axis_values(declared, text, files)
     return _one(declared, text)
 
 
 def files_named_in(given: Sequence[str]) -> set[Path]:
-    """The files and folders that some `INPUT=VALUE` take their values from, whole."""
+    """The files and folders, absolute, that values on the command line are read from.
+
+    Args:
+        given: texts of the form `INPUT=VALUE`.
+    """
     texts = [assignment.partition("=")[2] for assignment in given]
-    found = [text[1:] for text in texts if text.startswith("@") and text != "@"]
-    found += [str(Path(text).parent) for text in texts if re.search(r"[*?]", text)]
-    return {expand_home(text).absolute() for text in found if not re.search(r"[*?]", text)}
+    paths = [text[1:] for text in texts if text.startswith("@") and text != "@"]
+    paths += [str(Path(text).parent) for text in texts if re.search(r"[*?]", text)]
+    return {expand_home(path).absolute() for path in paths if not re.search(r"[*?]", path)}
 
 
-def _several(declared: Input, text: str, values: Iterator[Any]) -> AxisValues:
-    taken = []
+def _axis_values(declared: Input, text: str, values: Iterator[Any]) -> AxisValues:
+    listed = []
     for value in values:
-        taken.append(value)
-        if len(taken) > MAX_VALUES:
+        listed.append(value)
+        if len(listed) > MAX_VALUES:
             raise _refused(declared, f"{text}: more than {MAX_VALUES:,} values", "fewer values")
-    if not taken:
+    if not listed:
         kind = "no file" if declared.is_path(text) else "no value"
         raise _refused(declared, f"{text}, which is {kind}", "at least one")
-    return AxisValues(tuple(taken))
+    return AxisValues(tuple(listed))
 
 
 def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
-    """The value of a text; a path is made whole from `folder`, where one is given."""
+    """The value of a text; a path in it becomes absolute, from `folder`, where one is given."""
     try:
         value = declared.parse(text)
     except ValueError as error:
@@ -96,7 +116,7 @@ def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
 
 
 def _items(declared: Input, text: str) -> list[str]:
-    """The texts in a YAML list of plain values, as they are written."""
+    """The texts of the plain values in a YAML list, as they are written."""
     fix = f"for the text itself write {declared.name}=['…']" if declared.type == "str" else ""
     try:
         events = list(yaml.parse(text, Loader=yaml.SafeLoader))
@@ -105,16 +125,16 @@ def _items(declared: Input, text: str) -> list[str]:
         raise _refused(declared, f"{text}: {reason}", "a list such as [a, b]", fix) from None
     items = events[3:-3]
     plain = all(
-        isinstance(each, yaml.ScalarEvent) and each.tag is None and each.anchor is None
-        for each in items
+        isinstance(item, yaml.ScalarEvent) and item.tag is None and item.anchor is None
+        for item in items
     )
     if not plain or not isinstance(events[2], yaml.SequenceStartEvent):
         raise _refused(declared, text, "a list of plain values, such as [a, b]", fix)
-    return [each.value for each in items if isinstance(each, yaml.ScalarEvent)]
+    return [item.value for item in items if isinstance(item, yaml.ScalarEvent)]
 
 
 def _range(declared: Input, text: str) -> Iterator[int | float]:
-    """The numbers from the first to the last, both among them where the step meets it."""
+    """The numbers from the first to the last, which is included where a step reaches it."""
     match = _RANGE.match(text)
     wanted = "a range FIRST..LAST or FIRST..LAST..STEP, such as 1..50 or 0.1..0.9..0.2"
     if match is None:
@@ -125,18 +145,18 @@ def _range(declared: Input, text: str) -> Iterator[int | float]:
         raise _refused(declared, text, f"{wanted}; with fractions it needs a step")
     step = Decimal(match[3]) if match[3] else Decimal(1)
     if step <= 0:
-        fix = "the way is that from the first to the last"
+        fix = "a range counts down by itself where its last number is the lower one"
         raise _refused(declared, f"{text}, a step of {step}", "a step above 0", fix)
     if declared.type == "int" and not (whole and step == step.to_integral()):
-        raise _refused(declared, text, "whole numbers, for a whole number is wanted")
+        raise _refused(declared, text, "whole numbers, as the input is one")
     count = int(abs(last - first) / step) + 1
-    way = step if last >= first else -step
+    signed_step = step if last >= first else -step
     kind = int if declared.type == "int" else float
-    return (kind(first + way * n) for n in range(count))
+    return (kind(first + signed_step * n) for n in range(count))
 
 
-def _named(declared: Input, text: str) -> AxisValues:
-    """The values in the file, or the pictures in the folder, that stands after the @."""
+def _from_path(declared: Input, text: str) -> AxisValues:
+    """The values in the file, or the pictures in the folder, that is named after the @."""
     fix = f"for the text itself write {declared.name}=['{text}']"
     if text == "@":
         raise _refused(declared, "no name after the @", "a file or a folder", fix)
@@ -145,7 +165,7 @@ def _named(declared: Input, text: str) -> AxisValues:
         if not declared.is_path(text):
             wanted = f"a file with one value on each line, for an input of type {declared.type}"
             raise _refused(declared, f"the folder {text[1:]}", wanted)
-        return _several(declared, text, iter(_media_in(path, declared)))
+        return _axis_values(declared, text, iter(_media_in(path, declared)))
     try:
         if path.stat().st_size > MAX_BYTES:
             raise _refused(declared, f"{text[1:]}, {path.stat().st_size} bytes", "a smaller file")
@@ -155,18 +175,18 @@ def _named(declared: Input, text: str) -> AxisValues:
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise _refused(declared, f"{text[1:]}: {reason}", "a file", fix) from None
-    told = (line.strip() for line in lines)
-    values = (_one(declared, line, path.parent) for line in told if line and line[0] != "#")
-    return _several(declared, text, values)
+    stripped = (line.strip() for line in lines)
+    values = (_one(declared, line, path.parent) for line in stripped if line and line[0] != "#")
+    return _axis_values(declared, text, values)
 
 
 def _media_in(folder: Path, declared: Input) -> list[Path]:
-    """The pictures in a folder, or the videos for an input of videos, by name; no hidden file."""
+    """The pictures in a folder, for a video input the videos, sorted by name; no hidden file."""
     suffixes = VIDEO_SUFFIXES if declared.type == "Video" else PICTURE_SUFFIXES
     return sorted(
-        each
-        for each in folder.iterdir()
-        if each.suffix.lower() in suffixes and not each.name.startswith(".") and each.is_file()
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a sweep is to go on, asked once it is known how long it takes."""
+"""Asks whether a sweep is to go on, once it is known about how long it takes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sdgraph.graph import Node, plain_name
 from .sweep import Sweep
 
 MANY_VARIANTS = 100
-"""More variants than this are asked about."""
+"""A sweep of more variants than this is asked about."""
 
 LONG_SECONDS = 600.0
-"""More seconds than this, too."""
+"""A sweep that takes more seconds than this is asked about."""
 
 WAIT_SECONDS = 30.0
-"""If the first variant takes longer than this, what is known by then must do."""
+"""If the first variant takes longer than these seconds, the estimate is made from what has run."""
 
 
 class SweepConfirmation:
-    """Listens to a run and asks once, when the first variant is there; a no ends the run.
+    """A listener that asks once, when a run has made its first variant; a no ends the run.
 
     It asks when there are more than MANY_VARIANTS or the estimate is above LONG_SECONDS. The
     estimate is made from the nodes that have run, so the first variant runs before the question.
@@ -42,7 +42,7 @@ class SweepConfirmation:
         self._began: float | None = None
 
     def __call__(self, event: events.Event) -> None:
-        """Takes one event; raises KeyboardInterrupt where the answer is no."""
+        """Takes one event of the run; raises KeyboardInterrupt where the answer is no."""
         if self._asked:
             return
         if isinstance(event, events.NodeStarted) and self._began is None:
@@ -52,14 +52,14 @@ class SweepConfirmation:
         elif isinstance(event, events.NodeFinished):
             self._finished(event)
         due = not self._first or (self._began is not None and event.at - self._began > WAIT_SECONDS)
-        # In another thread a question could not be ended by Ctrl-C; the next event will do.
+        # Ctrl-C would not end a question in another thread; a later event comes in the main one.
         if due and self._seconds and threading.current_thread() is threading.main_thread():
             self._decide(event.at - (self._began or 0.0))
 
     def _finished(self, event: events.NodeFinished) -> None:
         node, name = self._nodes[event.node], plain_name(event.node)
         seconds = event.seconds
-        if _loads(node):  # what is loaded once is no measure of what comes
+        if _loads(node):  # later nodes will not load the same again
             seconds, self._loading = max(0.0, seconds - self._loading), 0.0
         self._seconds.setdefault(name, []).append(seconds)
         self._left[name] -= 1
@@ -68,13 +68,13 @@ class SweepConfirmation:
     def _decide(self, passed: float) -> None:
         self._asked = True
         seconds = sum(
-            self._left[name] * sum(each) / len(each) for name, each in self._seconds.items()
+            self._left[name] * sum(times) / len(times) for name, times in self._seconds.items()
         )
         count = len(self._sweep.variants)
         if count <= MANY_VARIANTS and seconds <= LONG_SECONDS:
             return
-        least = any(left and name not in self._seconds for name, left in self._left.items())
-        about = "at least" if least else "about"
+        unknown = any(left and name not in self._seconds for name, left in self._left.items())
+        about = "at least" if unknown else "about"
         question = (
             f"{format_count(count, 'variant')}, {format_count(sum(self._left.values()), 'node')} "
             f"still to run; {format_seconds(passed)} so far, {about} "

@@ -1,4 +1,4 @@
-"""A contact sheet of a sweep: every variant's picture, with the values that vary as its label."""
+"""A contact sheet of a sweep: the picture of each variant above the values that vary."""
 
 from __future__ import annotations
 
@@ -19,19 +19,27 @@ CELL_SIDES = (256, 128, 64, 32, 16)
 MAX_PIXELS = 32 * 2**20
 
 LABEL_LENGTH = 80
-"""How many characters of a value a label holds."""
+"""How many characters of a value fit in a label."""
 
 
 def with_contact_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any]]) -> Sweep:
-    """The sweep with a contact sheet as a further target; raises InvalidWorkflowError.
+    """The sweep with a contact sheet as one more target.
 
-    Two inputs crossed make rows and columns; else the pictures stand in order. Each picture is
-    made as small as its cell while it is there, so that only these are held to the end.
+    Two crossed inputs make its rows and columns; otherwise the pictures follow in order. Each
+    picture is made small right after its variant, so that only small ones are held to the end.
+
+    Args:
+        sweep: a sweep whose variants make pictures.
+        path: the file to write.
+        registry: node types by name, of which Resize, Grid and Save are used.
+
+    Raises:
+        InvalidWorkflowError: if a variant makes no picture, or the file cannot be written.
     """
     pictures = [_picture(sweep, place) for place in range(len(sweep.variants))]
     side = next((s for s in CELL_SIDES if s * s * len(pictures) <= MAX_PIXELS), CELL_SIDES[-1])
     small = [
-        registry["Resize"](image=each, width=side, height=side, mode="fit") for each in pictures
+        registry["Resize"](image=image, width=side, height=side, mode="fit") for image in pictures
     ]
     labels = [values_label(variant.swept, LABEL_LENGTH) for variant in sweep.variants]
     grid = registry["Grid"](images=small, labels=labels, columns=_columns(sweep), cell=side)
@@ -42,34 +50,34 @@ def with_contact_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any
     for number, node in enumerate(small, 1):
         names.setdefault(node, f"sheet[picture {number}]")
     names |= {grid: "sheet[grid]", sheet: "sheet[file]"}
-    order = tuple(ancestry(*_in_turn(sweep, small), sheet))
+    order = tuple(ancestry(*_by_variant(sweep, small), sheet))
     targets = (*sweep.graph.targets, sheet)
     return replace(sweep, graph=replace(sweep.graph, nodes=order, targets=targets, names=names))
 
 
-def _in_turn(sweep: Sweep, small: list[Node[Any]]) -> Iterator[Node[Any]]:
-    """Each variant's targets, and then its small picture."""
+def _by_variant(sweep: Sweep, small: list[Node[Any]]) -> Iterator[Node[Any]]:
+    """The targets of each variant, followed by its small picture."""
     for targets, node in zip(sweep.targets, small, strict=True):
         yield from targets.values()
         yield node
 
 
 def _picture(sweep: Sweep, place: int) -> Node[Any]:
-    """The picture of a variant that its last target saves or is; one that varies comes first."""
-    found = [
+    """The picture that a target of a variant saves or is; preferably one that varies."""
+    pictures = [
         node
         for target in sweep.targets[place].values()
         for node in (*(child for _, child in target.wires), target)
         if isinstance(node.output, type) and issubclass(node.output, Image)
     ]
-    if not found:
+    if not pictures:
         wanted = "a workflow that saves a picture"
         raise InvalidWorkflowError([Problem("--sheet", "no picture in a variant", wanted)])
-    return max(found, key=lambda node: len(sweep.needed[node]) < len(sweep.variants))
+    return max(pictures, key=lambda node: len(sweep.needed[node]) < len(sweep.variants))
 
 
 def _columns(sweep: Sweep) -> int:
-    """As many as the last of two crossed inputs has values; else 0, which is about a square."""
+    """How many columns: the last of two crossed inputs' values; else 0, for about a square."""
     counts: dict[str, set[int]] = {}
     for variant in sweep.variants:
         for name, place in variant.places.items():

@@ -1,4 +1,4 @@
-"""The files that the variants of a sweep write: that no two are one, and none is lost."""
+"""The files that the variants of a sweep write: each variant gets its own, none is overwritten."""
 
 from __future__ import annotations
 
@@ -22,19 +22,27 @@ MAX_FILES_SHOWN = 3
 NUMBER_PATTERN = "{number:04d}"
 
 MAX_VALUES_IN_NAME = 3
-"""How many values a name holds at most; more would be too long for some disks."""
+"""How many values a file's name holds at most; more would be too long for some disks."""
 
 
-def build_sweep(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
-    """The checked sweep in which no two variants write one file; raises InvalidWorkflowError.
+def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
+    """The checked sweep over some variants of a workflow, in which no two write to one file.
 
-    Where several would, and no pattern says how to name them, the values that vary are put into
-    the name; with a pattern that is a problem.
+    Where several would write to one path, the values that vary are put into its name. With a path
+    that has a pattern of its own this is a problem instead.
+
+    Args:
+        workflow: the workflow.
+        variants: the values of its inputs in each variant; `make_variants` gives them.
+        only: names of the nodes to compute; without any, the default targets.
+
+    Raises:
+        InvalidWorkflowError: with every problem of the first variants that have some.
     """
-    sweep = merge_variants(workflow, found, only)
+    sweep = merge_variants(workflow, variants, only)
     varied = varying_paths(workflow, sweep)
     if varied:
-        sweep = merge_variants(workflow.with_fields(varied), found, only)
+        sweep = merge_variants(workflow.with_fields(varied), variants, only)
     whole = replace(sweep.graph, nodes=tuple(sweep.needed))
     with memoized_scope():
         problems = [*clash_problems(sweep), *(whole if not only else sweep.graph).check()]
@@ -44,14 +52,14 @@ def build_sweep(workflow: Workflow, found: Sequence[Variant], only: Sequence[str
 
 
 def files_to_write(sweep: Sweep) -> Iterator[tuple[Path, Node[Any], str]]:
-    """Every file or folder that the sweep will write, with its node and the field that says so."""
+    """Every file or folder that the sweep will write, with its node and the node's field."""
     for node in sweep.graph.nodes:
         for name in type(node).definition.targets:
             yield Path(os.path.normpath(Path(getattr(node, name)).absolute())), node, name
 
 
 def shared_files(sweep: Sweep) -> dict[Path, list[tuple[Node[Any], str]]]:
-    """The files that more than one node would write, with those nodes."""
+    """The files that more than one node would write, each with its nodes and their fields."""
     writers: dict[Path, list[tuple[Node[Any], str]]] = {}
     for path, node, name in files_to_write(sweep):
         writers.setdefault(path, []).append((node, name))
@@ -59,39 +67,40 @@ def shared_files(sweep: Sweep) -> dict[Path, list[tuple[Node[Any], str]]]:
 
 
 def varying_paths(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
-    """For each field, as NODE.FIELD, of a path that is one in several variants: one that varies.
+    """New paths, by NODE.FIELD, for the fields that name one path in several variants.
 
-    The values that vary are put behind its stem. A field with a pattern of its own is left as it
-    is, and so is one whose path is itself swept over, or that stands inside a sub-workflow, which
-    does not know what varies outside.
+    The values that vary follow the stem: out/star.png becomes out/star_seed-{seed:04d}.png. Left as
+    they are: fields with a pattern of their own, fields that the sweep itself varies, and fields
+    inside a sub-workflow, which does not know what varies outside of it.
     """
     forms = _forms(workflow, sweep.variants)
-    found: dict[str, set[tuple[Path, str]]] = {}
+    paths: dict[str, set[tuple[Path, str]]] = {}
     for nodes in shared_files(sweep).values():
         entries = Counter(plain_name(sweep.graph.names[node]) for node, _ in nodes)
         for node, name in nodes:
             entry = plain_name(sweep.graph.names[node])
-            known = entries[entry] > 1 and entry in workflow.template.specs
-            if known and node not in sweep.patterned:
-                told = Path(getattr(node, name)), _suffix(sweep.common(node), forms)
-                found.setdefault(f"{entry}.{name}", set()).add(told)
+            in_file = entries[entry] > 1 and entry in workflow.template.specs
+            if in_file and node not in sweep.patterned:
+                path = Path(getattr(node, name))
+                suffix = _suffix(sweep.common(node), forms)
+                paths.setdefault(f"{entry}.{name}", set()).add((path, suffix))
     varied = {}
-    for field, ways in found.items():
-        (path, *other), added = {path for path, _ in ways}, {suffix for _, suffix in ways}
+    for field, of_field in paths.items():
+        (path, *other), suffixes = {path for path, _ in of_field}, {end for _, end in of_field}
         if not other:
             stem = escape_braces(str(path.with_suffix("")))
-            # Side by side some values may come again and others not: then the number is sure.
-            suffix = added.pop() if len(added) == 1 else NUMBER_PATTERN
+            # With zip, which values vary may differ from file to file; the number is always unique.
+            suffix = suffixes.pop() if len(suffixes) == 1 else NUMBER_PATTERN
             varied[field] = f"{stem}_{suffix}{escape_braces(path.suffix)}"
     return varied
 
 
 def clash_problems(sweep: Sweep) -> Iterator[Problem]:
-    """A problem for each file that would be written twice."""
+    """A problem for each file that more than one node would write."""
     for path, nodes in shared_files(sweep).items():
         (one, field), (other, _) = nodes[:2]
-        names = [sweep.graph.names[each] for each in (one, other)]
-        first, second = (sweep.variants[sweep.needed[each][0]] for each in (one, other))
+        names = [sweep.graph.names[node] for node in (one, other)]
+        first, second = (sweep.variants[sweep.needed[node][0]] for node in (one, other))
         if first is second:
             found = f"{path}, written by {names[0]} and {names[1]}"
             fix = "give each a path of its own"
@@ -109,26 +118,27 @@ def clash_problems(sweep: Sweep) -> Iterator[Problem]:
 
 
 def refuse_existing_files(sweep: Sweep, *more: Path) -> None:
-    """Raises InvalidWorkflowError where files, of the sweep or of `more`, are there already."""
-    every = [*(path for path, _, _ in files_to_write(sweep)), *more]
-    there = [path for path in every if path.exists()]
-    if not there:
+    """Raises InvalidWorkflowError if a file that the sweep writes, or one of `more`, exists."""
+    paths = [*(path for path, _, _ in files_to_write(sweep)), *more]
+    existing = [path for path in paths if path.exists()]
+    if not existing:
         return
-    shown = ", ".join(map(str, there[:MAX_FILES_SHOWN]))
-    rest = f" and {len(there) - MAX_FILES_SHOWN} more" if len(there) > MAX_FILES_SHOWN else ""
-    found = f"{len(there)} of {len(every)} files there already: {shown}{rest}"
+    shown = ", ".join(map(str, existing[:MAX_FILES_SHOWN]))
+    more_files = len(existing) - MAX_FILES_SHOWN
+    rest = f" and {more_files} more" if more_files > 0 else ""
+    found = f"{len(existing)} of {len(paths)} files there already: {shown}{rest}"
     fix = "--overwrite (overwrite=True in Python) writes over them; or name other files"
     raise InvalidWorkflowError([Problem("files", found, "a sweep that writes over nothing", fix)])
 
 
-def _forms(workflow: Workflow, found: Sequence[Variant]) -> dict[str, str]:
-    """How each input that varies stands in a name: seed-{seed:04d}, style-{style_slug}.
+def _forms(workflow: Workflow, variants: Sequence[Variant]) -> dict[str, str]:
+    """The pattern for each input that varies: seed-{seed:04d}, style-{style_slug}.
 
-    One is missing where names would not tell its values apart.
+    An input is left out if its values would give equal names.
     """
     forms = {}
-    for name in found[0].places:
-        values = list({each.places[name]: each.inputs[name] for each in found}.values())
+    for name in variants[0].places:
+        values = list({each.places[name]: each.inputs[name] for each in variants}.values())
         kinds = {type(value) for value in values}
         is_path = workflow.inputs[name].is_path
         if kinds == {int} and min(values) >= 0:
@@ -144,6 +154,6 @@ def _forms(workflow: Workflow, found: Sequence[Variant]) -> dict[str, str]:
 
 def _suffix(common: Mapping[str, Any], forms: Mapping[str, str]) -> str:
     """The pattern of the values that a node's variants share; else the variant's number."""
-    told = [forms[name] for name in common if name in forms]
-    whole = 0 < len(told) == len(common) <= MAX_VALUES_IN_NAME
-    return "_".join(told) if whole else NUMBER_PATTERN
+    parts = [forms[name] for name in common if name in forms]
+    is_unique = 0 < len(parts) == len(common) <= MAX_VALUES_IN_NAME
+    return "_".join(parts) if is_unique else NUMBER_PATTERN

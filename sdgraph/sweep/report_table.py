@@ -1,4 +1,4 @@
-"""What became of each variant of a sweep, told by the events of its run; and a table of it."""
+"""A record of each variant of a sweep, made from the events of its run; and a table of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ TABLE_SUFFIXES = (".csv", ".jsonl")
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """One variant: what it was given and what it made."""
+    """One variant of a sweep: what it was given and what it made.
+
+    Example:
+        >>> record = VariantRecord(1, {"seed": 7}, "done", ("out/7.png",), 0.25, (7,))
+        >>> record.row()["files"]
+        ['out/7.png']
+    """
 
     number: int
     inputs: Mapping[str, Any]
@@ -29,11 +35,11 @@ class VariantRecord:
     state: Literal["done", "failed", "not done"]
     files: tuple[str, ...]
     seconds: float
-    """Of its nodes; those that it shares with variants before it count there."""
+    """What its nodes took, without those that it shares with an earlier variant."""
     seeds: tuple[int, ...]
     error: str = ""
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What its targets made, by their names in the workflow."""
+    """The values of its targets, by their names in the workflow."""
 
     def row(self) -> dict[str, Any]:
         """The record as plain data: number, state, inputs, files, seconds, seed, error."""
@@ -49,7 +55,12 @@ class VariantRecord:
 
 
 class VariantRecorder:
-    """Listens to the run of a sweep, and makes a record of each variant when it is done."""
+    """A listener to the run of a sweep that makes a record of each variant when it is done.
+
+    Args:
+        sweep: the sweep that runs.
+        on_record: called with each record at once.
+    """
 
     def __init__(
         self, sweep: Sweep, on_record: Callable[[VariantRecord], object] | None = None
@@ -62,7 +73,7 @@ class VariantRecorder:
         self._seconds: dict[Node[Any], float] = {}
         self._files: dict[Node[Any], str] = {}
         self._failed: dict[Node[Any], str] = {}
-        self._told: set[int] = set()
+        self._recorded: set[int] = set()
 
     def __call__(self, event: events.Event) -> None:
         """Takes one event of the run."""
@@ -78,19 +89,19 @@ class VariantRecorder:
             self._failed[self._nodes[event.node]] = event.message
 
     def finish(self) -> None:
-        """Tells of the variants that were not made."""
+        """Records the variants that were not made."""
         for place in range(len(self._left)):
-            if place not in self._told:
-                self._tell(place)
+            if place not in self._recorded:
+                self._record(place)
 
     def _done(self, node: Node[Any]) -> None:
         for place in self._sweep.needed[node] if node in self._targets else ():
             self._left[place] -= 1
             if not self._left[place]:
-                self._tell(place)
+                self._record(place)
 
-    def _tell(self, place: int) -> None:
-        self._told.add(place)
+    def _record(self, place: int) -> None:
+        self._recorded.add(place)
         if self._on_record is not None:
             self._on_record(self.record(place))
 
@@ -116,9 +127,14 @@ class VariantRecorder:
 
 @contextmanager
 def open_table(path: Path, inputs: Mapping[str, Any]) -> Iterator[Callable[[VariantRecord], None]]:
-    """What writes records to a table, each at once: CSV, or JSON lines, as the suffix says.
+    """Gives a function that writes a record to a table at once: CSV, or JSON lines.
 
-    The workflow's inputs are columns. Raises MediaError where the table cannot be written.
+    Args:
+        path: the file to write; its suffix is .csv or .jsonl.
+        inputs: the workflow's inputs, which are columns of the table.
+
+    Raises:
+        MediaError: if the file has another suffix or cannot be written.
     """
     if path.suffix.lower() not in TABLE_SUFFIXES:
         wanted = f"a name that ends in {' or '.join(TABLE_SUFFIXES)}"

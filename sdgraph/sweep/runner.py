@@ -1,4 +1,4 @@
-"""Many variants of a workflow in one run, from Python."""
+"""`run_many`: a sweep from Python."""
 
 from __future__ import annotations
 
@@ -25,11 +25,31 @@ def run_many(
     on_event: events.Listener | None = None,
     **inputs: Any,
 ) -> list[VariantRecord]:
-    """A record of each variant, in order; all are made in one run, in which equal nodes are one.
+    """Runs a workflow with many values of its inputs, as one graph: equal nodes run once.
 
-    A list, tuple, range or iterator gives an input several values; all combinations are made, or
-    with `zip` the first values together, then the second. Raises InvalidWorkflowError, also where
-    files are there already and `overwrite` is not set, and NodeFailed; finished files stay.
+    Args:
+        workflow: the workflow.
+        zip: combine the first values of all inputs, then the second, and so on; otherwise every
+            combination is made, the last input's values changing first.
+        overwrite: write over files that are there already.
+        session: where it runs; None for the session that `run` uses.
+        on_event: called with each event of the run.
+        **inputs: values of the workflow's inputs. A list, tuple, range or iterator gives several;
+            any other value is the same in all variants.
+
+    Returns:
+        A record of each variant in order, with the values and files that it made.
+
+    Raises:
+        InvalidWorkflowError: if the workflow or an input is wrong, or a file is there already.
+        NodeFailedError: if a node fails; files of finished variants stay.
+
+    Example:
+        >>> from sdgraph import load_workflow, run_many
+        >>> workflow = load_workflow("inpaint")
+        >>> records = run_many(workflow, seed=range(3), prompt="a red star")  # doctest: +SKIP
+        >>> [record.files for record in records]  # doctest: +SKIP
+        [('out/inpaint_seed-0000.png',), ('out/inpaint_seed-0001.png',), ...]
     """
     several = (list, tuple, range, Iterator)
     axes = {name: tuple(value) for name, value in inputs.items() if isinstance(value, several)}

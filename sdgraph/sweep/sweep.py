@@ -1,4 +1,4 @@
-"""Sweeps: the variants of a workflow as one graph, in which what they share stands once."""
+"""Sweeps: the variants of a workflow as one graph, in which equal nodes are one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sdgraph.language import BoundNodes, Input, Workflow
 from .axis_syntax import MAX_VALUES
 
 MAX_PROBLEMS = 50
-"""Once so many are found, no further variant is looked at."""
+"""Once so many problems are found, no further variant is checked."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One choice of values for the inputs that a sweep goes through."""
+    """One choice of values for the inputs that a sweep varies."""
 
     number: int
-    """Its place in the sweep, from 1."""
+    """Its place in the sweep, counted from 1."""
     inputs: Mapping[str, Any]
-    """What the workflow is given: the inputs that vary, and those that do not."""
+    """Values for the workflow: of the inputs that vary, and of those that do not."""
     places: Mapping[str, int]
-    """For each input that varies, which of its values this is: the place of the first equal one."""
+    """For each input that varies, the index of its value; equal values have one index."""
 
     @property
     def swept(self) -> dict[str, Any]:
@@ -41,18 +41,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Variants, and the graph that makes all of them."""
+    """The variants of a workflow, and one graph that makes all of them."""
 
     graph: Graph
     variants: tuple[Variant, ...]
     targets: tuple[Mapping[str, Node[Any]], ...] = field(repr=False)
-    """For each variant its targets, by the names that its workflow gives them."""
+    """For each variant its targets, by their names in the workflow."""
     needed: Mapping[Node[Any], Sequence[int]] = field(repr=False)
-    """For each node, also of those that no target needs, the places of the variants it is in."""
+    """For each node, even if no target needs it, the indices of the variants that it is in."""
     patterned: frozenset[Node[Any]] = field(repr=False, default=frozenset())
     """The nodes that write to a path with inputs in braces."""
     inputs: Mapping[str, Input] = field(repr=False, default_factory=dict)
-    """What the workflow declares."""
+    """The inputs that the workflow declares."""
 
     def common(self, node: Node[Any]) -> dict[str, Any]:
         """The varying inputs whose value is the same wherever a node is needed."""
@@ -62,10 +62,22 @@ class Sweep:
 def make_variants(
     fixed: Mapping[str, Any], axes: Mapping[str, Sequence[Any]], *, side_by_side: bool = False
 ) -> tuple[Variant, ...]:
-    """Every combination of the values, the last input's changing first; or side by side.
+    """The variants of a sweep: every combination of the values, the last input's changing first.
 
-    Raises InvalidWorkflowError for values side by side that are not equally many, for an input with
-    none, and for more variants than MAX_VALUES.
+    Args:
+        fixed: inputs that have one value in all variants.
+        axes: inputs that vary, each with its values.
+        side_by_side: combine the first values of all inputs, then the second, and so on (`zip`).
+
+    Raises:
+        InvalidWorkflowError: if an input has no values, if values side by side are not equally
+            many, or if there are more variants than MAX_VALUES.
+
+    Example:
+        >>> for variant in make_variants({}, {"seed": [1, 2], "style": ["ink"]}):
+        ...     print(variant)
+        variant 1 (seed=1 style=ink)
+        variant 2 (seed=2 style=ink)
     """
     counts = {name: len(values) for name, values in axes.items()}
     listed = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
@@ -81,17 +93,17 @@ def make_variants(
     ranges = [range(count) for count in counts.values()]
     chosen = zip(*ranges, strict=True) if side_by_side else product(*ranges)
     firsts = {name: _first_places(values) for name, values in axes.items()}
-    made = []
+    variants = []
     for number, places in enumerate(chosen, 1):
-        named = dict(zip(axes, places, strict=True))
-        swept = {name: axes[name][place] for name, place in named.items()}
-        same = {name: firsts[name][place] for name, place in named.items()}
-        made.append(Variant(number, {**fixed, **swept}, same))
-    return tuple(made)
+        by_name = dict(zip(axes, places, strict=True))
+        swept = {name: axes[name][place] for name, place in by_name.items()}
+        same = {name: firsts[name][place] for name, place in by_name.items()}
+        variants.append(Variant(number, {**fixed, **swept}, same))
+    return tuple(variants)
 
 
 def _first_places(values: Sequence[Any]) -> list[int]:
-    """For each value the first place of an equal one; 1, 1.0 and true are not equal."""
+    """For each value the index of the first equal one; 1, 1.0 and true are not equal here."""
     seen: dict[Any, int] = {}
     return [
         seen.setdefault((type(value), value) if isinstance(value, Hashable) else id(value), place)
@@ -99,12 +111,13 @@ def _first_places(values: Sequence[Any]) -> list[int]:
     ]
 
 
-def merge_variants(workflow: Workflow, found: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
-    """The graph of all variants, unchecked.
-
-    Raises InvalidWorkflowError where a node cannot be made.
+def merge_variants(
+    workflow: Workflow, variants: Sequence[Variant], only: Sequence[str] = ()
+) -> Sweep:
+    """The graph of all variants, not checked yet.
 
     A node that only some variants need is named for the values that those share: star[seed=3].
+    Raises InvalidWorkflowError where a node cannot be built.
     """
     needed: dict[Node[Any], list[int]] = {}
     plain: dict[Node[Any], str] = {}
@@ -113,87 +126,98 @@ def merge_variants(workflow: Workflow, found: Sequence[Variant], only: Sequence[
     patterned: set[Node[Any]] = set()
     uncached: set[Node[Any]] = set()
     targets = []
-    for place, (bound, aims) in enumerate(_bound(workflow, found, only)):
-        names = named(ancestry(*(aims if only else bound.names)), bound.names)
+    for place, (bound, ends) in enumerate(_bind_variants(workflow, variants, only)):
+        names = named(ancestry(*(ends if only else bound.names)), bound.names)
         for node, name in names.items():
             needed.setdefault(node, []).append(place)
             plain.setdefault(node, name)
         for node, where in bound.marks.items():
             marks.setdefault(node, where)
         for node, read in bound.origins.items():
-            known = origins.setdefault(node, read)
-            origins[node] = {k: each for k, each in known.items() if read.get(k) == each}
+            before = origins.setdefault(node, read)
+            origins[node] = {
+                field: origin for field, origin in before.items() if read.get(field) == origin
+            }
         patterned |= bound.patterned
         uncached |= bound.uncached
-        targets.append({names[node]: node for node in aims})
-    ends = dict.fromkeys(node for aims in targets for node in aims.values())
-    labels = _labels(found, needed, plain)
+        targets.append({names[node]: node for node in ends})
+    every_target = dict.fromkeys(node for of_variant in targets for node in of_variant.values())
+    labels = _labels(variants, needed, plain)
     graph = Graph(
-        tuple(ends),
-        tuple(ancestry(*ends)),
+        tuple(every_target),
+        tuple(ancestry(*every_target)),
         labels,
         marks,
         origins,
         frozenset(uncached),
         variants=True,
     )
-    return Sweep(graph, tuple(found), tuple(targets), needed, frozenset(patterned), workflow.inputs)
+    return Sweep(
+        graph, tuple(variants), tuple(targets), needed, frozenset(patterned), workflow.inputs
+    )
 
 
-def _bound(
-    workflow: Workflow, found: Sequence[Variant], only: Sequence[str]
+def _bind_variants(
+    workflow: Workflow, variants: Sequence[Variant], only: Sequence[str]
 ) -> list[tuple[BoundNodes, list[Node[Any]]]]:
-    """What binding makes of each variant, and its targets; raises InvalidWorkflowError."""
+    """The nodes of each variant, and its targets among them; raises InvalidWorkflowError."""
     problems: dict[Problem, None] = {}
-    made = []
-    for variant in found:
-        bound, aims = workflow.bind(variant.inputs, only, variant.number)
-        told = [*in_file_order(bound.problems), *workflow.missing_inputs(variant.inputs)]
-        problems.update(dict.fromkeys(told))
+    bound_variants = []
+    for variant in variants:
+        bound, ends = workflow.bind(variant.inputs, only, variant.number)
+        found = [*in_file_order(bound.problems), *workflow.missing_inputs(variant.inputs)]
+        problems.update(dict.fromkeys(found))
         if len(problems) >= MAX_PROBLEMS:
             break
-        made.append((bound, aims))
+        bound_variants.append((bound, ends))
     if problems:
         raise InvalidWorkflowError(problems)
-    return made
+    return bound_variants
 
 
-def _common(found: Sequence[Variant], places: Sequence[int]) -> dict[str, Any]:
-    """The varying inputs whose value is the same in the variants at these places."""
-    first = found[places[0]]
+def _common(variants: Sequence[Variant], places: Sequence[int]) -> dict[str, Any]:
+    """The varying inputs whose value is the same in the variants at these indices."""
+    first = variants[places[0]]
     return {
         name: first.inputs[name]
         for name, value in first.places.items()
-        if all(found[place].places[name] == value for place in places)
+        if all(variants[place].places[name] == value for place in places)
     }
 
 
 def _labels(
-    found: Sequence[Variant], needed: Mapping[Node[Any], list[int]], plain: Mapping[Node[Any], str]
+    variants: Sequence[Variant],
+    needed: Mapping[Node[Any], list[int]],
+    plain: Mapping[Node[Any], str],
 ) -> dict[Node[Any], str]:
-    """A name for each node that no other has."""
+    """A unique name for each node."""
     labels: dict[Node[Any], str] = {}
     taken: set[str] = set()
     for node, places in needed.items():
         label = plain[node]
-        if len(places) < len(found):
-            number = f"#{found[places[0]].number}"
-            said = values_label(_common(found, places))
-            label = f"{plain[node]}[{said or number}]"
+        if len(places) < len(variants):
+            number = f"#{variants[places[0]].number}"
+            values = values_label(_common(variants, places))
+            label = f"{plain[node]}[{values or number}]"
             if label in taken:
-                label = f"{plain[node]}[{said}{number}]"
+                label = f"{plain[node]}[{values}{number}]"
         taken.add(label)
         labels[node] = label
     return labels
 
 
 def values_label(values: Mapping[str, Any], length: int = 24) -> str:
-    """The values of some inputs in a line, each cut to a length: seed=3 style=ink."""
+    """The values of some inputs on a line, each cut to a length.
+
+    Example:
+        >>> values_label({"seed": 3, "style": "ink on paper"}, length=6)
+        'seed=3 style=ink o…'
+    """
     return " ".join(f"{name}={shorten_value(value, length)}" for name, value in values.items())
 
 
 def shorten_value(value: Any, length: int) -> str:
-    """A value in a few characters: a file by its name, a text by its beginning."""
+    """A value in at most `length` characters: a file's name, the beginning of a text."""
     if isinstance(value, Path):
         value = value.name
     if isinstance(value, bool):

@@ -1,0 +1,88 @@
+"""Examples in docstrings work, and argument sections name the arguments that there are."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"sdgraph": ROOT / "sdgraph", "sdgraph.nodes": ROOT / "nodes"}
+SOURCES = {
+    ".".join((package, *path.relative_to(folder).with_suffix("").parts)): path
+    for package, folder in FOLDERS.items()
+    for path in sorted(folder.rglob("*.py"))
+}
+WITH_EXAMPLES = [
+    name.removesuffix(".__init__") for name, path in SOURCES.items() if ">>>" in path.read_text()
+]
+
+Documented = ast.FunctionDef | ast.ClassDef
+
+SHOWN = (
+    "sdgraph.errors",
+    "sdgraph.language.workflow",
+    "sdgraph.language.writer",
+    "sdgraph.sweep.runner",
+)
+"""Modules whose examples must not get lost."""
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_examples_in_docstrings_work(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0 and result.attempted > 0
+
+
+def test_the_modules_that_a_user_meets_first_have_examples() -> None:
+    assert set(SHOWN) <= set(WITH_EXAMPLES)
+
+
+def documented(tree: ast.Module) -> Iterator[tuple[Documented, list[str], list[str]]]:
+    """Each function and class with an argument section: the names in it, and those there are."""
+    methods = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for inner in node.body
+        if isinstance(inner, ast.FunctionDef)
+        and not any(getattr(each, "id", "") == "staticmethod" for each in inner.decorator_list)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, Documented) and (text := ast.get_docstring(node)):
+            section = re.search(r"^Args:\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
+            if section:
+                names = re.findall(r"^    \*{0,2}(\w+)(?: \(.*?\))?:", section[1], re.MULTILINE)
+                yield node, names, arguments(node)[1 if node in methods else 0 :]
+
+
+def arguments(node: Documented) -> list[str]:
+    """The names of the arguments of a function, or of what makes an object of a class."""
+    if isinstance(node, ast.ClassDef):
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                return arguments(inner)[1:]
+        fields = (inner.target for inner in node.body if isinstance(inner, ast.AnnAssign))
+        return [field.id for field in fields if isinstance(field, ast.Name)]
+    given = node.args
+    every = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
+    return [each.arg for each in every if each is not None]
+
+
+def test_an_argument_section_names_every_argument_and_no_other() -> None:
+    wrong = []
+    for path in SOURCES.values():
+        for node, names, there in documented(ast.parse(path.read_text())):
+            # A class may describe its fields where they stand.
+            missing = set() if isinstance(node, ast.ClassDef) else set(there) - set(names)
+            if missing or not set(names) <= set(there):
+                wrong.append(f"{path.name}:{node.lineno} {node.name}: {names}, not {there}")
+    assert not wrong
