@@ -102,7 +102,7 @@ def _refuse_many(sweep: Sweep) -> None:
         problem = Problem(
             "sweep",
             f"{found} not known before the first is made",
-            f"at most {confirm.MANY} where no terminal is there to ask",
+            f"at most {confirm.MANY_VARIANTS} where no terminal is there to ask",
             "add --yes",
         )
         raise ArgumentError(problem)

@@ -148,7 +148,7 @@ def _read_json(path: Path, stamp: FileStamp) -> Mapping[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         found, fix = f"not readable as JSON ({error})", "the file is damaged: copy it again"
-        raise CheckpointError(Problem(path, found, "a JSON object", fix)) from None
+        raise CheckpointError(Problem(str(path), found, "a JSON object", fix)) from None
     if not isinstance(data, dict):
-        raise CheckpointError(Problem(path, type(data).__name__, "a JSON object"))
+        raise CheckpointError(Problem(str(path), type(data).__name__, "a JSON object"))
     return data

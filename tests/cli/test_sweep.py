@@ -265,7 +265,7 @@ def test_a_table_that_cannot_be_written_stops_it_before_it_begins(
 def test_too_many_variants_are_an_error_where_nobody_can_be_asked(
     sdgraph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confirm, "MANY", 3)
+    monkeypatch.setattr(confirm, "MANY_VARIANTS", 3)
     said = sdgraph("run", "flow.yaml", "grey=1..4")
     assert said.code == 2 and "4 variants" in said.err and "--yes" in said.err
     assert made(tmp_path) == []
@@ -307,7 +307,7 @@ def test_at_a_terminal_the_first_is_made_and_then_it_asks(
     code: int,
     count: int,
 ) -> None:
-    monkeypatch.setattr(confirm, "MANY", 3)
+    monkeypatch.setattr(confirm, "MANY_VARIANTS", 3)
     asked = terminal(answer)
     assert sdgraph("run", "flow.yaml", "grey=1..4").code == code
     (question,) = asked
@@ -343,7 +343,7 @@ def finished(at: float, node: str, seconds: float) -> list[events.Event]:
 
 
 def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirm, "LONG", 40)
+    monkeypatch.setattr(confirm, "LONG_SECONDS", 40)
     asked: list[str] = []
     listen = SweepConfirmation(three(), said(asked, True))
     for event in [
