@@ -329,7 +329,7 @@ def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
     Example:
         >>> from sdgraph import Checkpoint
         >>> resolve(Checkpoint("tiny/inpaint")).components[:2]
-        ('scheduler', 'text_encoder')
+        ('vae', 'text_encoder')
     """
     known = answers.get()
     if known is None:
