@@ -17,6 +17,7 @@ from sdgraph.memory import (
     Tier,
     plan_in_order,
     plan_memory,
+    plan_nothing,
     plan_prefetch,
 )
 from sdgraph.models import ResolvedPart, resolve, resolve_part
@@ -155,13 +156,13 @@ def plan(
         if node in needed
         for stages in [_stages(node, graph, store, device, dtype) if node not in remembered else ()]
     ]
-    told = _foreseen(steps, device, limits, contents, as_given=graph.variants)
-    steps = [steps[place] for place in told.order]
+    memory = _plan_memory(steps, device, limits, contents, as_given=graph.variants)
+    steps = [steps[place] for place in memory.order]
     releases = _releases(graph, [step.node for step in steps], remembered)
-    ahead = plan_prefetch(requirements(steps), told.actions, device, limits, contents)
+    ahead = plan_prefetch(requirements(steps, device), memory.actions, limits, contents)
     done = tuple(
         replace(step, memory_actions=actions, prefetch=soon, releases=releases.get(step.node, ()))
-        for step, actions, soon in zip(steps, told.actions, ahead, strict=True)
+        for step, actions, soon in zip(steps, memory.actions, ahead, strict=True)
     )
     return Plan(
         graph,
@@ -170,14 +171,15 @@ def plan(
         dtype,
         limits,
         contents,
-        told.peak_accelerator,
-        told.peak_host,
-        told.warnings,
+        memory.peak_accelerator,
+        memory.peak_host,
+        memory.warnings,
     )
 
 
-def requirements(steps: Sequence[Step]) -> list[Requirement]:
-    """What each step asks of memory, and which of the others it comes after."""
+def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
+    """What each step requires of memory, and which of the other steps it comes after."""
+    tier = Tier.HOST if device == "cpu" else Tier.ACCELERATOR
     place = {step.node: n for n, step in enumerate(steps)}
     return [
         Requirement(
@@ -186,12 +188,13 @@ def requirements(steps: Sequence[Step]) -> list[Requirement]:
             step.working_bytes,
             tuple(place[child] for _, child in step.node.wires) if step.action == "run" else (),
             step.node.effect,
+            tier,
         )
         for step in steps
     ]
 
 
-def _foreseen(
+def _plan_memory(
     steps: Sequence[Step],
     device: str,
     limits: MemoryLimits,
@@ -199,29 +202,21 @@ def _foreseen(
     *,
     as_given: bool,
 ) -> MemoryPlan:
-    """The order and the moves; as authored where no step needs any component.
+    """The order of the steps, and the actions before each.
 
-    `as_given` prefers the given order to every other that loads and moves as many bytes.
+    Where no step uses a component, the order is the given one. `as_given` prefers the given order
+    to every other that loads and moves as many bytes.
     """
-    if any(step.uses for step in steps):
-        asked = requirements(steps)
-        told = plan_memory(asked, device, limits, contents)
-        if as_given:
-            # Variant after variant few results are held, which no forecast counts.
-            same = plan_in_order(asked, device, limits, contents)
-            return same if _bytes_shifted(same) <= _bytes_shifted(told) else told
-        return told
-    accelerator, host = (
-        sum(each.bytes for each, at in contents.items() if at.tier is tier) for tier in Tier
-    )
-    return MemoryPlan(tuple(range(len(steps))), ((),) * len(steps), accelerator, host)
-
-
-def _bytes_shifted(told: MemoryPlan) -> tuple[int, int]:
-    """The bytes that are read from disk, and those that move between the tiers."""
-    every = [action for actions in told.actions for action in actions if action.kind != "evict"]
-    loads = sum(action.component.file_bytes for action in every if action.kind == "load")
-    return loads, sum(action.component.bytes for action in every if action.kind != "load")
+    if not any(step.uses for step in steps):
+        return plan_nothing(len(steps), contents)
+    required = requirements(steps, device)
+    best = plan_memory(required, limits, contents)
+    if as_given:
+        # Variant after variant holds few results at a time, which the memory plan does not count.
+        in_order = plan_in_order(required, limits, contents)
+        if in_order.cost[:2] <= best.cost[:2]:
+            return in_order
+    return best
 
 
 def _stages(

@@ -73,7 +73,7 @@ class Steps:
         self._places = {step.node: place for place, step in enumerate(plan.steps)}
         actions = [step.memory_actions for step in plan.steps]
         self._replanner = Replanner(
-            requirements(plan.steps), actions, plan.device, plan.limits, plan.contents
+            requirements(plan.steps, plan.device), actions, plan.limits, plan.contents
         )
 
         self._reader = Reader()

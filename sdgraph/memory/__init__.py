@@ -1,22 +1,27 @@
 """The memory planner: which weights are in memory when. Pure functions; imports no torch."""
 
+from .memory_plan import MemoryPlan
 from .planner import (
-    UNLIMITED,
-    Action,
-    Component,
-    ComponentKey,
-    MemoryContents,
-    MemoryLimits,
-    MemoryPlan,
-    Requirement,
     actions_for_step,
     evictions_over_budget,
     plan_in_order,
     plan_memory,
+    plan_nothing,
     plan_prefetch,
 )
 from .replanner import Replanner
-from .workload import Budgets, Placement, Tier
+from .vocabulary import (
+    UNLIMITED,
+    Action,
+    Budgets,
+    Component,
+    ComponentKey,
+    MemoryContents,
+    MemoryLimits,
+    Placement,
+    Requirement,
+    Tier,
+)
 
 __all__ = [
     "UNLIMITED",
@@ -35,5 +40,6 @@ __all__ = [
     "evictions_over_budget",
     "plan_in_order",
     "plan_memory",
+    "plan_nothing",
     "plan_prefetch",
 ]

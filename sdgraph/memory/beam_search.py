@@ -1,314 +1,251 @@
-"""The order of steps and what leaves memory when, searched together, with an eye to what follows.
+"""Searches the order of steps and the evictions together, looking ahead.
 
-A beam search (Lowerre 1976): it keeps the best few of the states that memory can be in, each with
-the order and the evictions that lead there.
+A beam search (Lowerre 1976). It keeps the best few states of memory, each with the order and the
+evictions that lead there:
+
+1. The beam starts with the state before the first change of memory (`StateSpace.initial_state`).
+2. Each state of the beam has one candidate for each kind of step that can run: bring what the kind
+   lacks, with the victims that `keep_soonest_used` chooses. Candidates are ranked by the lower
+   bound of bytes loaded and moved at the end, then by the bytes of this change alone.
+3. The best candidates are widened: the same step with other victims (`_other_victims`).
+4. Each of these is carried out. A state whose lower bound is not below the best end is dropped. An
+   end, where nothing is left to run, becomes the best end and lowers that limit.
+5. States are equal where memory (as far as it is used later) and the number of steps left of each
+   kind are equal; of those the cheapest stays. They are the next beam, ranked by lower bound.
+6. When the beam is empty, the best end gives the order and, by `replay`, a policy that evicts as
+   the search did.
+
+When a component is used next depends on the order, which is not known during the search. It is
+guessed from an order found before: at first the order of the steps as given, then the greedy order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
 
-from .eviction import largest_kept, soonest_kept
-from .simulation import NONE, Arrival, Eviction, Policy, Shortage, arranged, arrival
-from .workload import Order, Tier, Workload, as_set, members
+from .bitsets import bitset, members
+from .eviction import keep_largest, keep_soonest_used
+from .search_state import SearchState, StateSpace
+from .simulation import (
+    NO_VICTIMS,
+    Deficit,
+    EvictionPolicy,
+    EvictionRequest,
+    Victims,
+    find_deficit,
+    memory_after,
+)
+from .workload import Order, Workload
 
 
-class _Option(NamedTuple):
-    """One way to go on from a state: bring what one kind of step needs."""
+class _Candidate(NamedTuple):
+    """One way to go on from a state: bring what one kind of step lacks."""
 
     rank: tuple[int, ...]
-    state: _State
+    """Lower bounds of bytes loaded and moved, bytes loaded and moved now, the first step."""
+    state: SearchState
     kind: int
-    lacks: Arrival
-    gone: Eviction
+    deficit: Deficit
+    victims: Victims
 
 
-@dataclass(slots=True)
-class _State:
-    """How far a search has come: what is in memory, what can run, and how it came there."""
+class BeamSearch:
+    """Finds orders and evictions together.
 
-    loaded: int
-    moved: int
-    accelerator: int
-    host: int
-    waits: list[int]
-    """For each step how many it waits for; below 0 when it has run."""
-    ready: dict[int, list[int]]
-    """The steps that can run, by kind; the lists are never changed."""
-    left: list[int]
-    """For each kind how many of its steps have not run."""
-    heads: list[int]
-    """For each kind where to look for its first step that has not run, by rank."""
-    came: _State | None = None
-    gone: Eviction = NONE
-    ran: list[int] = field(default_factory=list)
-    """The steps that ran since the state it came from, after what went."""
-
-
-class Search:
-    """Orders and evictions, searched together.
-
-    Each step of the workload stands for a group of steps in orders that are given back.
+    Each step of the workload stands for a group of steps in the orders that are returned.
     """
 
     def __init__(self, workload: Workload, groups: Sequence[Sequence[int]]) -> None:
         self.workload = workload
         self.groups = groups
-        self.kinds, self.needs = workload.kinds, workload.needs
-        self._rank(range(len(self.kinds)))
-        self.start = self._start()
-        self.least = self._bound(self.start, self._used(self.start))
+        self.space = StateSpace(workload)
+        self.kinds, self.kind_of = workload.kinds, workload.kind_of
+        self._set_expected_order(range(len(self.kind_of)))
+        self.start = self.space.initial_state()
+        self.lower_bound = self.space.lower_bound(self.start, self.space.used_later(self.start))
 
-    def nearest(self) -> tuple[Order, int]:
-        """The order that always takes the fewest bytes next, and how many times it chose."""
+    def greedy_order(self) -> tuple[Order, int]:
+        """The order that always loads the fewest bytes next, and how many choices it made."""
         state, choices = self.start, 0
         while state.ready:
-            state = self._after(min(self._options(state), key=lambda each: each.rank[2:]))
+            state = self._follow(min(self._candidates(state), key=lambda each: each.rank[2:]))
             choices += 1
-        self._rank([step for each in _trail(state) for step in each.ran])
+        self._set_expected_order([step for each in state.path() for step in each.ran])
         return self.replay(state)[0], choices
 
-    def best(self, share: int, limit: tuple[int, int]) -> _State | None:
-        """The cheapest end that is found below a limit on loaded and moved.
+    def search(self, width: int, limit: tuple[int, int]) -> SearchState | None:
+        """The cheapest end that is found below a limit on bytes loaded and moved.
 
-        For each choice about `share` ways to go on are weighed, and about as many are gone.
+        For each choice about `width` candidates are widened, and about as many are followed.
         """
-        beam, found = [self.start], None
+        beam, best_end = [self.start], None
         while beam:
-            options: list[_Option] = []
-            for state in beam:
-                if len(options) < share:
-                    options += self._options(state)
-            reached: dict[Any, tuple[tuple[int, ...], _State]] = {}
-            for option in self._widened(sorted(options, key=lambda each: each.rank), share):
-                if option.rank[:2] >= limit:
+            reached: dict[Any, tuple[tuple[int, ...], SearchState]] = {}
+            for candidate in self._widened(self._ranked_candidates(beam, width), width):
+                if candidate.rank[:2] >= limit:
                     continue
-                state = self._after(option)
-                used = self._used(state)
-                bound = self._bound(state, used)
+                state = self._follow(candidate)
+                used = self.space.used_later(state)
+                bound = self.space.lower_bound(state, used)
                 if bound >= limit:
                     continue
                 if not state.ready:
-                    limit, found = bound, state
+                    limit, best_end = bound, state
                     continue
-                # Steps of one kind are alike, so the same number left is the same state.
-                key = state.accelerator & used, state.host & used, tuple(state.left)
-                rank = (*bound, sum(state.left))
+                key = state.accelerator & used, state.host & used, tuple(state.remaining)
+                rank = (*bound, sum(state.remaining))
                 if key not in reached or rank < reached[key][0]:
                     reached[key] = rank, state
             ranked = sorted(reached.values(), key=lambda each: each[0])
             beam = [state for rank, state in ranked if rank[:2] < limit]
-        return found
+        return best_end
 
-    def replay(self, end: _State) -> tuple[Order, Policy]:
-        """The order that led to a state, and the policy that evicts as it did."""
-        trail = _trail(end)
-        script = {self.groups[state.ran[0]][0]: state.gone for state in trail if state.ran}
-        order = tuple(step for state in trail for group in state.ran for step in self.groups[group])
+    def replay(self, end: SearchState) -> tuple[Order, EvictionPolicy]:
+        """The order that led to an end, and the policy that evicts as the search did."""
+        path = end.path()
+        victims_before = {
+            self.groups[state.ran[0]][0]: state.victims for state in path if state.ran
+        }
+        order = tuple(step for state in path for group in state.ran for step in self.groups[group])
 
-        def policy(shortage: Shortage) -> Eviction:
-            # The search keeps what is dead while there is room; the workload need not.
-            drop, down = script[order[shortage.place]]
-            there = shortage.accelerator | shortage.host
-            return Eviction(drop & there, down & there)
+        def policy(request: EvictionRequest) -> Victims:
+            # The search keeps unused components while they fit; the workload may not.
+            evict, offload = victims_before[order[request.position]]
+            in_memory = request.accelerator | request.host
+            return Victims(evict & in_memory, offload & in_memory)
 
         return order, policy
 
-    def _rank(self, order: Iterable[int]) -> None:
-        """Takes an order by which to guess when each component is needed again."""
-        self.ranks = [0] * len(self.kinds)
-        self.by_rank: list[list[int]] = [[] for _ in self.needs]
-        for rank, step in enumerate(order):
-            self.ranks[step] = rank
-            self.by_rank[self.kinds[step]].append(step)
+    def _set_expected_order(self, order: Iterable[int]) -> None:
+        """Sets the order from which the next use of each component is guessed."""
+        self.positions = [0] * len(self.kind_of)
+        self.steps_by_position: list[list[int]] = [[] for _ in self.kinds]
+        for position, step in enumerate(order):
+            self.positions[step] = position
+            self.steps_by_position[self.kind_of[step]].append(step)
 
-    def _start(self) -> _State:
-        load = self.workload
-        left = [0] * len(self.needs)
-        for kind in self.kinds:
-            left[kind] += 1
-        waits = [len(step.after) for step in load.steps]
-        ready: dict[int, list[int]] = {}
-        for step, waiting in enumerate(waits):
-            if not waiting:
-                ready.setdefault(self.kinds[step], []).append(step)
-        upper, lower = load.starts_on(Tier.ACCELERATOR), load.starts_on(Tier.HOST)
-        state = _State(0, 0, upper, lower, waits, ready, left, [0] * len(left))
-        self._run(state, None)
-        return state
+    def _follow(self, candidate: _Candidate) -> SearchState:
+        _, state, kind, deficit, victims = candidate
+        return self.space.next_state(state, kind, deficit, victims)
 
-    def _after(self, option: _Option) -> _State:
-        state = option.state
-        load, (up, read) = self.workload, option.lacks[:2]
-        after = _State(
-            state.loaded + load.file_size(read),
-            state.moved + load.size(up | option.gone.down),
-            *arranged(load, state.accelerator, state.host, option.lacks, option.gone),
-            state.waits.copy(),
-            state.ready.copy(),
-            state.left.copy(),
-            state.heads.copy(),
-            state,
-            option.gone,
-        )
-        self._run(after, option.kind)
-        return after
+    def _ranked_candidates(self, beam: Sequence[SearchState], width: int) -> list[_Candidate]:
+        """The candidates of the best states of a beam, about `width` of them, best first."""
+        candidates: list[_Candidate] = []
+        for state in beam:
+            if len(candidates) < width:
+                candidates += self._candidates(state)
+        return sorted(candidates, key=lambda each: each.rank)
 
-    def _run(self, state: _State, first: int | None) -> None:
-        """Runs the steps of a kind, and all that memory as it is then has room for: it is free."""
-        free = self._free(state)
-        waits, kinds, ready, ran = state.waits, self.kinds, state.ready, state.ran
-        now = [kind for kind in ready if free[kind] and kind != first]
-        stack = sorted([step for kind in now for step in ready.pop(kind)], reverse=True)
-        if first is not None:
-            stack += sorted(ready.pop(first), reverse=True)
-        waiting: dict[int, list[int]] = {}
-        while stack:
-            step = stack.pop()
-            ran.append(step)
-            waits[step] = -1
-            state.left[kinds[step]] -= 1
-            for reader in self.workload.readers[step]:
-                waits[reader] -= 1
-                if not waits[reader]:
-                    kind = kinds[reader]
-                    (stack if free[kind] else waiting.setdefault(kind, [])).append(reader)
-        for kind, steps in waiting.items():
-            ready[kind] = [*ready.get(kind, ()), *steps]
-
-    def _free(self, state: _State) -> list[bool]:
-        """For each kind whether nothing must be brought or evicted for its steps."""
-        load, upper, lower = self.workload, state.accelerator, state.host
-        here = upper | lower & ~load.on_accelerator
-        return [
-            not lease & ~here and arrival(load, upper, lower, lease, working).nothing
-            for lease, working in self.needs
-        ]
-
-    def _used(self, state: _State) -> int:
-        """The components that are used again."""
-        found = 0
-        for (lease, _), left in zip(self.needs, state.left, strict=True):
-            if left:
-                found |= lease
-        return found
-
-    def _bound(self, state: _State, used: int) -> tuple[int, int]:
-        """The bytes loaded and moved that this state's end has at the least."""
-        load, memory = self.workload, state.accelerator | state.host
-        return (
-            state.loaded + load.file_size(used & ~memory),
-            state.moved + load.size(used & state.host & load.on_accelerator),
-        )
-
-    def _options(self, state: _State) -> list[_Option]:
-        """For each kind of step that can run the way to go on that evicts by what is known."""
-        found, ranks = [], self._next_ranks(state)
+    def _candidates(self, state: SearchState) -> list[_Candidate]:
+        """For each kind of step that can run, the way to go on that keeps what is used soonest."""
+        workload, next_uses = self.workload, self._next_uses(state)
+        used = bitset(next_uses)
+        candidates = []
         for kind in state.ready:
-            lacks = arrival(self.workload, state.accelerator, state.host, *self.needs[kind])
-            gone = NONE
-            if lacks.short > 0 or lacks.short_host > 0:
-                gone = soonest_kept(self._shortage(state, kind, lacks, ranks))
-            found.append(self._option(state, kind, lacks, gone, as_set(ranks)))
-        return found
+            deficit = find_deficit(workload, state.accelerator, state.host, self.kinds[kind])
+            victims = NO_VICTIMS
+            if deficit.over_budget:
+                victims = keep_soonest_used(self._request(state, kind, deficit, next_uses))
+            candidates.append(self._candidate(state, kind, deficit, victims, used))
+        return candidates
 
-    def _widened(self, options: list[_Option], share: int) -> Iterator[_Option]:
-        """About that many: the options, each with other evictions after it."""
+    def _widened(self, candidates: list[_Candidate], width: int) -> Iterator[_Candidate]:
+        """The candidates, each followed by the same step with other victims; about `width`."""
         count = 0
-        for option in options:
-            if count >= share:
+        for candidate in candidates:
+            if count >= width:
                 return
-            for gone in self._evictions(option):
+            _, state, kind, deficit, own_victims = candidate
+            for victims in self._other_victims(candidate):
                 count += 1
-                yield (
-                    option
-                    if gone == option.gone
-                    else self._option(
-                        option.state,
-                        option.kind,
-                        option.lacks,
-                        gone,
-                        as_set(self._next_ranks(option.state)),
-                    )
-                )
+                if victims == own_victims:
+                    yield candidate
+                else:
+                    used = bitset(self._next_uses(state))
+                    yield self._candidate(state, kind, deficit, victims, used)
 
-    def _option(
-        self, state: _State, kind: int, lacks: Arrival, gone: Eviction, used: int
-    ) -> _Option:
-        load = self.workload
-        read, moved = load.file_size(lacks.read), load.size(lacks.up | gone.down)
-        upper, lower = arranged(load, state.accelerator, state.host, lacks, gone)
-        bound = (
-            state.loaded + read + load.file_size(used & ~(upper | lower)),
-            state.moved + moved + load.size(used & lower & load.on_accelerator),
+    def _candidate(
+        self, state: SearchState, kind: int, deficit: Deficit, victims: Victims, used: int
+    ) -> _Candidate:
+        workload = self.workload
+        loaded = workload.file_size(deficit.load)
+        moved = workload.size(deficit.upload | victims.offload)
+        accelerator, host = memory_after(workload, state.accelerator, state.host, deficit, victims)
+        bytes_loaded = (
+            state.bytes_loaded + loaded + workload.file_size(used & ~(accelerator | host))
         )
-        return _Option((*bound, read, moved, min(state.ready[kind])), state, kind, lacks, gone)
+        bytes_moved = (
+            state.bytes_moved + moved + workload.size(used & host & workload.on_accelerator)
+        )
+        rank = bytes_loaded, bytes_moved, loaded, moved, min(state.ready[kind])
+        return _Candidate(rank, state, kind, deficit, victims)
 
-    def _shortage(
-        self, state: _State, kind: int, lacks: Arrival, ranks: Mapping[int, int]
-    ) -> Shortage:
-        stays = ~(self.needs[kind][0] | self.workload.pinned)
-        now = min(ranks.values(), default=0) - 1
+    def _request(
+        self, state: SearchState, kind: int, deficit: Deficit, next_uses: Mapping[int, int]
+    ) -> EvictionRequest:
+        may_leave = ~(self.kinds[kind].required | self.workload.pinned)
+        now = min(next_uses.values(), default=0) - 1
 
         def next_use(component: int) -> float:
-            return ranks[component] - now if component in ranks else inf
+            return next_uses[component] - now if component in next_uses else inf
 
-        return Shortage(
+        return EvictionRequest(
             self.workload,
             0,
-            lacks,
-            state.accelerator & stays,
-            state.host & stays,
+            deficit,
+            state.accelerator & may_leave,
+            state.host & may_leave,
             next_use,
             next_use,
         )
 
-    def _evictions(self, option: _Option) -> Iterable[Eviction]:
-        """Its own; by what else can run; the cheapest; and without each that its own has."""
-        state, gone = option.state, option.gone
-        if gone == NONE:
-            return (NONE,)
-        ranks = self._next_ranks(state)
-        near = 0
+    def _other_victims(self, candidate: _Candidate) -> Iterable[Victims]:
+        """The victims that are tried for a candidate's step, each once.
+
+        1. The candidate's own.
+        2. Those of a policy that keeps what the other steps that can run now require.
+        3. Those of `keep_largest`.
+        4. For each of the candidate's own victims that is used later: those without it.
+        """
+        _, state, kind, deficit, own_victims = candidate
+        if own_victims == NO_VICTIMS:
+            return (NO_VICTIMS,)
+        next_uses = self._next_uses(state)
+        used_now = 0
         for other in state.ready:
-            if other != option.kind:
-                near |= self.needs[other][0]
+            if other != kind:
+                used_now |= self.kinds[other].required
 
-        def by_readiness(component: int) -> float:
-            return inf if component not in ranks else 1 if near >> component & 1 else 2
+        def next_use_by_readiness(component: int) -> float:
+            return inf if component not in next_uses else 1 if used_now >> component & 1 else 2
 
-        base = self._shortage(state, option.kind, option.lacks, ranks)
-        found = [gone, soonest_kept(replace(base, next_use=by_readiness)), largest_kept(base)]
-        for each in members((gone.drop | gone.down) & as_set(ranks)):
-            rest = ~(1 << each)
-            kept = replace(base, accelerator=base.accelerator & rest, host=base.host & rest)
-            without = soonest_kept(kept)
-            if kept.permits(without):
-                found.append(without)
-        return dict.fromkeys(found)
+        request = self._request(state, kind, deficit, next_uses)
+        by_readiness = replace(request, next_use=next_use_by_readiness)
+        choices = [own_victims, keep_soonest_used(by_readiness), keep_largest(request)]
+        for component in members((own_victims.evict | own_victims.offload) & bitset(next_uses)):
+            others = ~(1 << component)
+            without = replace(
+                request, accelerator=request.accelerator & others, host=request.host & others
+            )
+            victims = keep_soonest_used(without)
+            if without.is_met_by(victims):
+                choices.append(victims)
+        return dict.fromkeys(choices)
 
-    def _next_ranks(self, state: _State) -> dict[int, int]:
-        """For each component that is used again the rank of the first step that uses it."""
-        found: dict[int, int] = {}
-        for kind, left in enumerate(state.left):
-            if left:
-                steps, head = self.by_rank[kind], state.heads[kind]
-                while state.waits[steps[head]] < 0:
+    def _next_uses(self, state: SearchState) -> dict[int, int]:
+        """For each component that is used later, the expected position of its first use."""
+        next_uses: dict[int, int] = {}
+        for kind, count in enumerate(state.remaining):
+            if count:
+                steps, head = self.steps_by_position[kind], state.heads[kind]
+                while state.waits_for[steps[head]] < 0:
                     head += 1
                 state.heads[kind] = head
-                rank = self.ranks[steps[head]]
-                for component in members(self.needs[kind][0]):
-                    if found.get(component, inf) > rank:
-                        found[component] = rank
-        return found
-
-
-def _trail(end: _State) -> list[_State]:
-    """The states that led to one, and itself."""
-    trail = [end]
-    while trail[-1].came is not None:
-        trail.append(trail[-1].came)
-    return trail[::-1]
+                position = self.positions[steps[head]]
+                for component in members(self.kinds[kind].required):
+                    if next_uses.get(component, inf) > position:
+                        next_uses[component] = position
+        return next_uses

@@ -1,8 +1,8 @@
-"""Policies: which components leave memory when there is too little room for a step.
+"""Eviction policies: which components leave memory when a step would be over a budget.
 
-Ours knows when each component is needed next. The others are what it is compared with: least
-recently used (Sleator & Tarjan 1985), smallest first, and the farthest next use without regard to
-size (Belady 1966).
+The plan uses `keep_soonest_used` and `keep_largest`, which know when each component is used again.
+The others are the baselines that they are compared with: least recently used (Sleator & Tarjan
+1985), smallest first, and farthest next use without regard to size (Belady 1966).
 """
 
 from __future__ import annotations
@@ -10,120 +10,131 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import inf
 
-from .simulation import Eviction, Policy, Shortage
-from .workload import Workload, members
+from .bitsets import members
+from .simulation import EvictionPolicy, EvictionRequest, Victims
+from .workload import Workload
 
 
-def ranked(rank: Callable[[Shortage, int], float]) -> Policy:
-    """The policy that lets the lowest rank go first, one by one, whatever their sizes are.
+def lowest_first(rank: Callable[[EvictionRequest, int], float]) -> EvictionPolicy:
+    """The policy that chooses the components of the lowest rank, whatever their sizes are.
 
-    What leaves the accelerator goes to the host where it fits beside what ranks higher.
+    What leaves the accelerator is offloaded where it fits on the host with what ranks higher.
     """
 
-    def policy(shortage: Shortage) -> Eviction:
-        size = shortage.workload.size
+    def policy(request: EvictionRequest) -> Victims:
+        size = request.workload.size
 
-        def until(amount: int, chosen: int) -> int:
-            taken = 0
-            for each in sorted(members(chosen), key=lambda each: rank(shortage, each)):
-                if size(taken) >= amount:
+        def lowest(amount: int, candidates: int) -> int:
+            chosen = 0
+            for component in sorted(members(candidates), key=lambda each: rank(request, each)):
+                if size(chosen) >= amount:
                     break
-                taken |= 1 << each
-            return taken
+                chosen |= 1 << component
+            return chosen
 
-        leaving = until(shortage.arrival.short, shortage.accelerator)
-        pool = shortage.host | leaving
-        return _settled(shortage, leaving, until(size(leaving) - shortage.arrival.room, pool))
+        leaving = lowest(request.deficit.accelerator_excess, request.accelerator)
+        on_host = request.host | leaving
+        evict = lowest(size(leaving) - request.deficit.offload_capacity, on_host)
+        return _evict_or_offload(request, leaving, evict)
 
     return policy
 
 
-least_recently_used = ranked(lambda shortage, each: shortage.last_use(each))
-smallest_first = ranked(lambda shortage, each: shortage.workload.size(1 << each))
-farthest_next_use = ranked(lambda shortage, each: -shortage.next_use(each))
+least_recently_used = lowest_first(lambda request, component: request.last_use(component))
+smallest_first = lowest_first(lambda request, component: request.workload.size(1 << component))
+farthest_next_use = lowest_first(lambda request, component: -request.next_use(component))
 
 
-def foreseeing(urgency: Callable[[float], float]) -> Policy:
-    """The policy that lets dead components go first, then what is cheapest to bring back.
+def cheapest_to_reload(weight: Callable[[float], float]) -> EvictionPolicy:
+    """The policy that chooses unused components first, then those that are cheapest to load again.
 
-    What a component costs is the bytes of its files times the urgency of its next use, given in
-    steps from now. Of the sets that make enough room the cheapest goes; it goes to the host where
-    that keeps what is worth more than what must be dropped for it.
+    1. The cost of a component is the bytes of its files, times the weight of its next use, which is
+       given in steps from now.
+    2. Off the accelerator go components that are not used again; where those are not enough, also
+       the cheapest set of others that is large enough.
+    3. Of what leaves the accelerator, the unused is evicted. The rest is offloaded, and for its
+       bytes what is cheapest is evicted from the host or from the rest itself.
+    4. Where the rest does not fit on the host even so, it is evicted.
     """
 
-    def policy(shortage: Shortage) -> Eviction:
-        size = shortage.workload.size
-        costs, dead = {}, 0
-        for each in members(shortage.accelerator | shortage.host):
-            ahead = shortage.next_use(each)
-            cost = shortage.workload.components[each].file_bytes
-            costs[each] = cost if ahead == inf else cost * urgency(ahead)
-            dead |= (ahead == inf) << each
+    def policy(request: EvictionRequest) -> Victims:
+        size = request.workload.size
+        costs, unused = {}, 0
+        for component in members(request.accelerator | request.host):
+            next_use = request.next_use(component)
+            cost = request.workload.components[component].file_bytes
+            costs[component] = cost if next_use == inf else cost * weight(next_use)
+            unused |= (next_use == inf) << component
 
-        def least(amount: int, chosen: int) -> int:
-            gone = chosen & dead
-            if size(gone) >= amount:
-                return cheapest(shortage.workload, costs, gone, amount)
-            living = cheapest(shortage.workload, costs, chosen & ~dead, amount - size(gone))
-            return gone | living
+        def cheapest(amount: int, candidates: int) -> int:
+            chosen = candidates & unused
+            if size(chosen) >= amount:
+                return cheapest_subset(request.workload, costs, chosen, amount)
+            missing = amount - size(chosen)
+            return chosen | cheapest_subset(request.workload, costs, candidates & ~unused, missing)
 
-        leaving = least(shortage.arrival.short, shortage.accelerator)
-        stale, living = leaving & dead, leaving & ~dead
-        drop = least(size(living) - shortage.arrival.room, shortage.host | living)
-        return _settled(shortage, leaving, stale | drop)
+        leaving = cheapest(request.deficit.accelerator_excess, request.accelerator)
+        used = leaving & ~unused
+        too_much = size(used) - request.deficit.offload_capacity
+        evict = cheapest(too_much, request.host | used)
+        return _evict_or_offload(request, leaving, leaving & unused | evict)
 
     return policy
 
 
-soonest_kept = foreseeing(lambda ahead: 1 / ahead)
-largest_kept = foreseeing(lambda ahead: 1.0)
+keep_soonest_used = cheapest_to_reload(lambda next_use: 1 / next_use)
+keep_largest = cheapest_to_reload(lambda next_use: 1.0)
 
 
-def cheapest(workload: Workload, costs: Mapping[int, float], chosen: int, amount: int) -> int:
-    """The subset with at least that many bytes, all of them if there are too few, that costs least.
+def cheapest_subset(
+    workload: Workload, costs: Mapping[int, float], candidates: int, amount: int
+) -> int:
+    """The cheapest subset with at least that many bytes; all candidates where they are too few.
 
-    Exact up to eight components; of more, greedy by cost per byte, then without what is not needed.
+    Exact for up to eight components. For more it is greedy: by cost per byte, then without what
+    turned out not to be needed.
     """
     if amount <= 0:
         return 0
-    if workload.size(chosen) <= amount:
-        return chosen
-    parts = sorted([(costs[n], workload.components[n].bytes, 1 << n) for n in members(chosen)])
-    best, found = _greedily(parts, amount)
-    partial = [(0.0, 0, 0)] if len(parts) <= 8 else []
-    for cost, part, bit in parts:
+    if workload.size(candidates) <= amount:
+        return candidates
+    items = sorted([(costs[n], workload.components[n].bytes, 1 << n) for n in members(candidates)])
+    lowest_cost, best = _greedy_subset(items, amount)
+    too_small = [(0.0, 0, 0)] if len(items) <= 8 else []
+    for cost, size, bit in items:
         grown = []
-        for before, bytes_before, mask in partial:
-            if before + cost < best:
-                if bytes_before + part >= amount:
-                    best, found = before + cost, mask | bit
+        for cost_before, size_before, subset in too_small:
+            if cost_before + cost < lowest_cost:
+                if size_before + size >= amount:
+                    lowest_cost, best = cost_before + cost, subset | bit
                 else:
-                    grown.append((before + cost, bytes_before + part, mask | bit))
-        partial += grown
-    return found
+                    grown.append((cost_before + cost, size_before + size, subset | bit))
+        too_small += grown
+    return best
 
 
-def _greedily(parts: list[tuple[float, int, int]], amount: int) -> tuple[float, int]:
+def _greedy_subset(items: list[tuple[float, int, int]], amount: int) -> tuple[float, int]:
     """The cost of a subset with that many bytes, and the subset."""
     taken, excess = [], -amount
-    for each in sorted(parts, key=lambda each: each[0] / max(1, each[1])):
+    for item in sorted(items, key=lambda item: item[0] / max(1, item[1])):
         if excess >= 0:
             break
-        taken.append(each)
-        excess += each[1]
-    total, found = 0.0, 0
-    for cost, part, bit in sorted(taken, reverse=True):
-        if excess >= part:
-            excess -= part
+        taken.append(item)
+        excess += item[1]
+    total, subset = 0.0, 0
+    for cost, size, bit in sorted(taken, reverse=True):
+        if excess >= size:
+            excess -= size
         else:
-            total, found = total + cost, found | bit
-    return total, found
+            total, subset = total + cost, subset | bit
+    return total, subset
 
 
-def _settled(shortage: Shortage, leaving: int, drop: int) -> Eviction:
-    """The eviction when these leave the accelerator and those are dropped; the rest moves down."""
-    down = leaving & ~drop
-    size = shortage.workload.size
-    if down and size(down) - size(drop & shortage.host) > shortage.arrival.room:
-        return Eviction(drop | leaving, 0)
-    return Eviction(drop | leaving & ~down, down)
+def _evict_or_offload(request: EvictionRequest, leaving: int, evict: int) -> Victims:
+    """The victims when one set leaves the accelerator and one is evicted; the rest is offloaded."""
+    offload = leaving & ~evict
+    size = request.workload.size
+    host_growth = size(offload) - size(evict & request.host)
+    if offload and host_growth > request.deficit.offload_capacity:
+        return Victims(evict | leaving, 0)
+    return Victims(evict | leaving & ~offload, offload)

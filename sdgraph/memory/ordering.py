@@ -1,8 +1,16 @@
-"""The order in which steps run: several are simulated, with several policies, the best taken.
+"""The order in which steps run: several are simulated with several policies, the best is taken.
 
-The plain orders do not look at components. The model-affine one always takes the step that loads
-the fewest bytes next. A search that looks further ahead is tried where those load or move more than
-they must.
+`best_plan` works like this:
+
+1. Steps that cost nothing directly after another step are merged into it (`merge_free_steps`).
+2. The model-affine order, which always takes the step that loads the fewest bytes next, and four
+   plain orders, which do not look at components, are simulated with `keep_soonest_used`.
+3. Where the best of them loads or moves more than the lower bound, a beam search looks for an order
+   and evictions that are better. What it finds is simulated too.
+4. The orders for which a policy had to choose victims are simulated with every other policy, those
+   of the baselines included.
+5. The plan with the lowest cost is returned. As all plain orders with all policies were candidates,
+   no such combination has a lower cost.
 """
 
 from __future__ import annotations
@@ -15,153 +23,157 @@ from typing import Any
 
 from sdgraph.errors import InvalidValueError, Problem
 
-from .beam_search import Search
+from .beam_search import BeamSearch
 from .eviction import (
     farthest_next_use,
-    largest_kept,
+    keep_largest,
+    keep_soonest_used,
     least_recently_used,
     smallest_first,
-    soonest_kept,
 )
-from .simulation import Policy, Simulation, simulate_within
-from .workload import Need, Order, Workload, check
+from .memory_plan import MemoryPlan
+from .shortfall import check_budgets
+from .simulation import EvictionPolicy, simulate_below
+from .vocabulary import Requirement
+from .workload import Order, Workload
 
 
-def authored(workload: Workload) -> Order:
-    """As given: of the steps that can run, always the one given first."""
-    return _by_rank(workload, range(len(workload.steps)))
+def authored_order(workload: Workload) -> Order:
+    """As given: of the steps that can run, always the one that was given first."""
+    return _order_by(workload, range(len(workload.steps)))
 
 
-def lexicographic(workload: Workload) -> Order:
+def lexicographic_order(workload: Workload) -> Order:
     """By name: of the steps that can run, always the one whose name comes first."""
-    return _by_rank(workload, [step.name for step in workload.steps])
+    return _order_by(workload, [step.name for step in workload.steps])
 
 
-def breadth_first(workload: Workload) -> Order:
-    """Of the steps that can run, the one that has waited longest: networkx.topological_sort's."""
+def breadth_first_order(workload: Workload) -> Order:
+    """Of the steps that can run, the one that has waited longest; as networkx.topological_sort."""
     ready: deque[int] = deque()
-    return _topological(workload, ready.extend, ready.popleft)
+    return _topological_order(workload, ready.extend, ready.popleft)
 
 
-def depth_first(workload: Workload) -> Order:
-    """Of the steps that can run, the first of those that came free last."""
+def depth_first_order(workload: Workload) -> Order:
+    """Of the steps that can run, the first of those that became ready last."""
     ready: list[int] = []
-    return _topological(workload, lambda steps: ready.extend(reversed(steps)), ready.pop)
+    return _topological_order(workload, lambda steps: ready.extend(reversed(steps)), ready.pop)
 
 
-def _by_rank(workload: Workload, ranks: Sequence[Any]) -> Order:
+def model_affine_order(workload: Workload) -> Order:
+    """Of the steps that can run, the one that loads the fewest bytes given what is in memory."""
+    return BeamSearch(*merge_free_steps(workload)).greedy_order()[0]
+
+
+def _order_by(workload: Workload, ranks: Sequence[Any]) -> Order:
     ready: list[tuple[Any, int]] = []
 
     def add(steps: list[int]) -> None:
         for step in steps:
             heapq.heappush(ready, (ranks[step], step))
 
-    return _topological(workload, add, lambda: heapq.heappop(ready)[1])
+    return _topological_order(workload, add, lambda: heapq.heappop(ready)[1])
 
 
-def _topological(
+def _topological_order(
     workload: Workload, add: Callable[[list[int]], object], take: Callable[[], int]
 ) -> Order:
     """Steps as they are taken from those that can run; raises InvalidValueError for a cycle."""
-    waits = [len(set(step.after)) for step in workload.steps]
-    add([index for index, waiting in enumerate(waits) if not waiting])
+    waits_for = [len(set(step.after)) for step in workload.steps]
+    add([index for index, count in enumerate(waits_for) if not count])
     order: list[int] = []
     try:
-        for _ in waits:
+        for _ in waits_for:
             order.append(take())
-            freed = []
-            for reader in workload.readers[order[-1]]:
-                waits[reader] -= 1
-                if not waits[reader]:
-                    freed.append(reader)
-            if freed:
-                add(freed)
+            became_ready = []
+            for dependent in workload.dependents[order[-1]]:
+                waits_for[dependent] -= 1
+                if not waits_for[dependent]:
+                    became_ready.append(dependent)
+            if became_ready:
+                add(became_ready)
     except IndexError:
-        caught = sorted(set(range(len(waits))) - set(order))
-        names = ", ".join(workload.steps[step].name for step in caught[:5])
+        in_cycle = sorted(set(range(len(waits_for))) - set(order))
+        names = ", ".join(workload.steps[step].name for step in in_cycle[:5])
         problem = Problem(names, "steps that wait for one another", "no cycle")
         raise InvalidValueError(problem) from None
     return tuple(order)
 
 
-def model_affine(workload: Workload) -> Order:
-    """Of the steps that can run, the one that loads the fewest bytes given what is in memory."""
-    return Search(*condensed(workload)).nearest()[0]
+PLAIN_ORDERS = (authored_order, breadth_first_order, depth_first_order, lexicographic_order)
+BASELINE_POLICIES = (farthest_next_use, least_recently_used, smallest_first)
+
+SEARCH_EFFORT = 80
+"""How many candidates a search may follow in all, in addition to one for every fourth step."""
 
 
-def best_plan(workload: Workload) -> Simulation:
+def best_plan(workload: Workload) -> MemoryPlan:
     """The cheapest of several orders and evictions: never above any plain order with any policy.
 
-    Raises InvalidValueError for steps in a circle, and where some step alone is above a budget.
+    Raises InvalidValueError for steps in a cycle, and where some step alone is above a budget.
     """
-    check(workload)
-    search = Search(*condensed(workload))
-    affine, choices = search.nearest()
-    plain = (affine, *(order(workload) for order in PLAIN))
-    trial = _Trial(workload)
-    # Where room is never short all policies are one.
-    unsettled = [order for order in dict.fromkeys(plain) if trial.of(order, soonest_kept)]
-    if unsettled and trial.best.cost[:2] > search.least:
-        share = max(1, (EFFORT + len(workload.steps) // 4) // choices)
-        found = search.best(share, trial.best.cost[:2])
-        if found is not None:
-            order, script = search.replay(found)
-            for policy in (script, soonest_kept, largest_kept):
-                trial.of(order, policy)
-    for policy in (largest_kept, *RIVALS):
-        for order in unsettled:
-            trial.of(order, policy)
-    return trial.best
+    check_budgets(workload)
+    search = BeamSearch(*merge_free_steps(workload))
+    greedy_order, choices = search.greedy_order()
+    orders = dict.fromkeys((greedy_order, *(order(workload) for order in PLAIN_ORDERS)))
+    best = _BestPlan(workload)
+    # Where no budget is in the way, all policies do the same.
+    undecided = [order for order in orders if best.consider(order, keep_soonest_used)]
+    if undecided and best.plan.cost[:2] > search.lower_bound:
+        width = max(1, (SEARCH_EFFORT + len(workload.steps) // 4) // choices)
+        end = search.search(width, best.plan.cost[:2])
+        if end is not None:
+            order, replayed = search.replay(end)
+            for policy in (replayed, keep_soonest_used, keep_largest):
+                best.consider(order, policy)
+    for policy in (keep_largest, *BASELINE_POLICIES):
+        for order in undecided:
+            best.consider(order, policy)
+    return best.plan
 
 
-PLAIN = (authored, breadth_first, depth_first, lexicographic)
-RIVALS = (farthest_next_use, least_recently_used, smallest_first)
+def merge_free_steps(workload: Workload) -> tuple[Workload, list[list[int]]]:
+    """The workload with each step merged into the only step that it waits for, where it is free.
 
-EFFORT = 80
-"""How many ways to go on a search may weigh in all, beside one for every fourth step."""
-
-
-def condensed(workload: Workload) -> tuple[Workload, list[list[int]]]:
-    """The workload with each step joined to the one it waits for where that makes it cost nothing.
-
-    With it, for each of its steps, the steps of the original that it stands for, in order.
+    A step is free there if it requires no component and no working memory beyond that step's. Also
+    returns, for each step of the new workload, the original steps that it stands for, in order.
     """
-    leases, working = workload.leases, workload.working
+    required, working = workload.required, workload.working
     groups: list[list[int]] = []
-    steps: list[Need] = []
-    group_of = [0] * len(leases)
-    for index in authored(workload):
-        before = {group_of[each] for each in workload.steps[index].after}
+    steps: list[Requirement] = []
+    group_of = [0] * len(required)
+    for step in authored_order(workload):
+        before = {group_of[each] for each in workload.steps[step].after}
         if len(before) == 1:
             (group,) = before
             head = groups[group][0]
-            less = all(mine <= its for mine, its in zip(working[index], working[head], strict=True))
-            if less and not leases[index] & ~leases[head]:
-                groups[group].append(index)
-                group_of[index] = group
+            no_more = all(a <= b for a, b in zip(working[step], working[head], strict=True))
+            if no_more and not required[step] & ~required[head]:
+                groups[group].append(step)
+                group_of[step] = group
                 continue
-        group_of[index] = len(groups)
-        groups.append([index])
-        steps.append(replace(workload.steps[index], after=tuple(sorted(before))))
+        group_of[step] = len(groups)
+        groups.append([step])
+        steps.append(replace(workload.steps[step], after=tuple(sorted(before))))
     return replace(workload, steps=steps), groups
 
 
-class _Trial:
-    """The best simulation so far."""
+class _BestPlan:
+    """The cheapest plan so far."""
 
     def __init__(self, workload: Workload) -> None:
-        self.workload = workload
-        self.found: Simulation | None = None
+        self._workload = workload
+        self._plan: MemoryPlan | None = None
 
     @property
-    def best(self) -> Simulation:
-        assert self.found is not None
-        return self.found
+    def plan(self) -> MemoryPlan:
+        assert self._plan is not None
+        return self._plan
 
-    def of(self, order: Order, policy: Policy) -> bool:
-        """Tries an order with a policy; whether another policy could do otherwise."""
-        limit = self.found.cost[:2] if self.found else None
-        tried = simulate_within(self.workload, order, policy, limit)
-        if tried is not None and (self.found is None or tried.cost < self.found.cost):
-            self.found = tried
-        return tried is None or tried.short
+    def consider(self, order: Order, policy: EvictionPolicy) -> bool:
+        """Simulates an order with a policy; returns whether another policy may do otherwise."""
+        limit = self._plan.cost[:2] if self._plan else None
+        plan = simulate_below(self._workload, order, policy, limit)
+        if plan is not None and (self._plan is None or plan.cost < self._plan.cost):
+            self._plan = plan
+        return plan is None or plan.over_budget

@@ -1,95 +1,107 @@
-"""A plan's moves while it runs: as foreseen where memory is as foreseen, else thought out anew.
+"""The actions of a plan while it runs: as planned while memory is as planned, else planned again.
 
-Memory may differ from the plan: a step was skipped because its result turned out to be known, a
+Memory may differ from the plan: a step was skipped because its result turned out to be stored, a
 checkpoint that another node made is known only now, another run shares the components, a person
 pinned or unloaded one, a file was larger than its header said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sdgraph.errors import InvalidValueError
 
-from .planner import (
+from .planner import actions_for_step, apply_actions, plan_in_order
+from .vocabulary import (
     Action,
     Component,
     ComponentKey,
     MemoryContents,
     MemoryLimits,
     Requirement,
-    actions_for_step,
-    apply_actions,
-    plan_in_order,
+    Tier,
 )
-from .workload import Placement, Tier
 
 
 class Replanner:
-    """What is to be done to memory before each step of one run; asked in the order of the plan."""
+    """Gives the actions before each step of one run; asked in the order of the plan.
+
+    Args:
+        requirements: The steps in the order in which they run.
+        actions: The planned actions before each step.
+        limits: The bytes that the run may use.
+        contents: What was in memory when the plan was made.
+    """
 
     def __init__(
         self,
-        demands: Sequence[Requirement],
-        moves: Sequence[tuple[Action, ...]],
-        device: str,
+        requirements: Sequence[Requirement],
+        actions: Sequence[tuple[Action, ...]],
         limits: MemoryLimits,
-        held: MemoryContents,
+        contents: MemoryContents,
     ) -> None:
-        self._demands = list(demands)
-        self._moves = dict(enumerate(moves))
-        self._device = device
+        self._requirements = list(requirements)
+        self._actions = dict(enumerate(actions))
         self._limits = limits
-        self._expected = _tiers(held)
+        self._expected = _tiers(contents)
         self._next = 0
         self.deviations = 0
-        """How often memory was not as foreseen."""
+        """How often memory was not as planned."""
 
     def actions_before(
-        self, place: int, residents: Sequence[Component], held: MemoryContents
+        self, position: int, components: Sequence[Component], contents: MemoryContents
     ) -> tuple[Action, ...]:
-        """The moves before the step at a place, which needs these components, memory being so.
+        """The actions before the step at a position.
 
-        Raises InvalidValueError where a budget that was set is too small for the step alone.
+        Args:
+            position: The step's position in the plan.
+            components: What the step requires, as it is known now.
+            contents: What is in memory now.
+
+        Raises:
+            InvalidValueError: An enforced budget is too small for the step alone.
         """
-        if self._differs(place, residents, held):
+        if self._deviates(position, components, contents):
             self.deviations += 1
-            self._demands[place] = replace(self._demands[place], components=tuple(residents))
-            self._think_again(place, held)
-        self._next = place + 1
-        moves = self._moves.get(place, ())
-        self._expected = apply_actions(_tiers(held), moves)
-        return moves
+            self._requirements[position] = replace(
+                self._requirements[position], components=tuple(components)
+            )
+            self._replan(position, contents)
+        self._next = position + 1
+        actions = self._actions.get(position, ())
+        self._expected = apply_actions(_tiers(contents), actions)
+        return actions
 
-    def _differs(self, place: int, residents: Sequence[Component], held: MemoryContents) -> bool:
-        if any(self._moves.get(skipped) for skipped in range(self._next, place)):
+    def _deviates(
+        self, position: int, components: Sequence[Component], contents: MemoryContents
+    ) -> bool:
+        if any(self._actions.get(skipped) for skipped in range(self._next, position)):
             return True
-        if {each.key for each in residents} != {e.key for e in self._demands[place].components}:
+        planned = self._requirements[position].components
+        if {each.key for each in components} != {each.key for each in planned}:
             return True
-        if _tiers(held) != self._expected:
+        if _tiers(contents) != self._expected:
             return True
-        pinned = {each.key for each, at in held.items() if at.pinned}
+        pinned = {each.key for each, placement in contents.items() if placement.pinned}
         return any(
             action.kind in ("evict", "offload") and action.component.key in pinned
-            for action in self._moves.get(place, ())
+            for action in self._actions.get(position, ())
         )
 
-    def _think_again(self, place: int, held: MemoryContents) -> None:
-        """Takes moves for this place and all after it from what is held now."""
-        alone = replace(self._demands[place], after=())
-        free = {each: replace(at, pinned=False) for each, at in held.items()}
-        plan_in_order(
-            [alone], self._device, self._limits, free
-        )  # raises where it can never be done
+    def _replan(self, position: int, contents: MemoryContents) -> None:
+        """Plans this step and all after it from what is in memory now."""
+        step = self._requirements[position]
+        unpinned = {each: replace(placement, pinned=False) for each, placement in contents.items()}
+        plan_in_order([step], self._limits, unpinned)  # raises where the step can never run
         try:
-            told = plan_in_order(self._demands[place:], self._device, self._limits, held)
+            plan = plan_in_order(self._requirements[position:], self._limits, contents)
         except InvalidValueError:
-            # What others hold is in the way, now or later: make do for this step.
-            self._moves = {place: actions_for_step(alone, self._device, self._limits, held)}
+            # What other runs hold is in the way, now or later: choose for this step alone.
+            self._actions = {position: actions_for_step(step, self._limits, contents)}
         else:
-            self._moves = dict(enumerate(told.actions, place))
+            self._actions = dict(enumerate(plan.actions, position))
 
 
-def _tiers(held: Mapping[Component, Placement]) -> dict[ComponentKey, Tier]:
-    return {each.key: at.tier for each, at in held.items()}
+def _tiers(contents: MemoryContents) -> dict[ComponentKey, Tier]:
+    return {component.key: placement.tier for component, placement in contents.items()}

@@ -1,4 +1,22 @@
-"""A run of steps in an order, simulated; what goes when room is short is the policy's choice."""
+"""What happens to memory when the steps of a workload run in a given order.
+
+The simulation, step by step:
+
+1. `simulate` checks that each step alone is within the budgets.
+2. For each step of the order, `find_deficit` says what the step lacks: components to upload from
+   the host, components to load from disk, and bytes that are too many on each tier.
+3. Where unused components are not kept (`Workload.keep_unused`) and the step lacks a component,
+   everything in memory that no later step uses is evicted first, and the deficit is found again.
+4. Where a tier would be above its budget, the eviction policy chooses the victims: components that
+   are evicted, or offloaded to the host. A policy cannot choose what the step requires or what is
+   pinned, and its choice is checked.
+5. The victims leave, then the missing components arrive at their homes. What is offloaded is on the
+   host at the same time as what will be uploaded, which counts for the peak.
+6. Bytes loaded, bytes moved and the peaks of both tiers are added up. The result is a `MemoryPlan`.
+
+Between two changes of memory, a kind of step that had no deficit once has none again, so that a
+long run of equal steps costs little.
+"""
 
 from __future__ import annotations
 
@@ -13,284 +31,269 @@ from typing import NamedTuple
 
 from sdgraph.errors import InvalidValueError, Problem
 
-from .workload import IndexAction, Moment, Order, Tier, Workload, check, members
+from .bitsets import members
+from .memory_plan import MemoryPlan, Transition
+from .shortfall import check_budgets
+from .vocabulary import Tier
+from .workload import StepKind, Workload
 
 
-class Eviction(NamedTuple):
-    """The sets of components that leave: dropped from either tier, or moved down to the host."""
+class Victims(NamedTuple):
+    """The sets of components that leave their tier."""
 
-    drop: int
-    down: int
-
-
-NONE = Eviction(0, 0)
-NOTHING = (0, 0)
-"""The working memory of a step that has none."""
+    evict: int
+    """Dropped from either tier."""
+    offload: int
+    """Moved from the accelerator to the host."""
 
 
-class Arrival(NamedTuple):
-    """What a step needs brought to its home, and how much too little room there is for it."""
+NO_VICTIMS = Victims(0, 0)
 
-    up: int
-    """The components that are parked on the host."""
-    read: int
-    """The components that are on disk."""
-    short: int
+
+class Deficit(NamedTuple):
+    """What a step lacks, given what is in memory."""
+
+    upload: int
+    """The set of components that are offloaded to the host."""
+    load: int
+    """The set of components that are on disk."""
+    accelerator_excess: int
     """The bytes that must leave the accelerator; none where not above 0."""
-    short_host: int
-    """The bytes that must leave the host before anything is moved down to it; likewise."""
-    room: int
-    """The bytes that may be moved down, beyond those that leave the host; may be below 0."""
+    host_excess: int
+    """The bytes that must leave the host before anything is offloaded; none where not above 0."""
+    offload_capacity: int
+    """The bytes that may be offloaded, in addition to those that leave the host; may be below 0."""
 
     @property
-    def nothing(self) -> bool:
-        """Whether the step can run as memory is."""
-        return not (self.up or self.read or self.short > 0 or self.short_host > 0)
+    def over_budget(self) -> bool:
+        """Whether something must leave memory."""
+        return self.accelerator_excess > 0 or self.host_excess > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the step can run with memory as it is."""
+        return not (self.upload or self.load or self.over_budget)
 
 
-def arrival(
-    workload: Workload, accelerator: int, host: int, lease: int, working: tuple[int, int]
-) -> Arrival:
-    """What a step with this lease and working memory lacks, given what each tier holds."""
+def find_deficit(workload: Workload, accelerator: int, host: int, kind: StepKind) -> Deficit:
+    """What a step of this kind lacks while the tiers hold these sets of components."""
+    required, working = kind
     homes, size = workload.on_accelerator, workload.size
-    missing = lease & ~(accelerator | host & ~homes)
-    up, read = missing & host, missing & ~host
-    short = short_host = 0
-    grows = size(read & ~homes) + working[1] - size(up)
-    budget, budget_host = workload.limits
-    room = budget_host - size(host)
-    if lease & homes or working[0]:
-        short = size(accelerator | missing & homes) + working[0] - budget
-    if lease & ~homes or working[1]:
-        short_host = grows - room
-    return Arrival(up, read, short, short_host, room - max(grows, 0))
+    missing = required & ~(accelerator | host & ~homes)
+    upload, load = missing & host, missing & ~host
+    accelerator_excess = host_excess = 0
+    host_growth = size(load & ~homes) + working[1] - size(upload)
+    budget, host_budget = workload.limits
+    host_free = host_budget - size(host)
+    if required & homes or working[0]:
+        accelerator_excess = size(accelerator | missing & homes) + working[0] - budget
+    if required & ~homes or working[1]:
+        host_excess = host_growth - host_free
+    return Deficit(upload, load, accelerator_excess, host_excess, host_free - max(host_growth, 0))
+
+
+def memory_after(
+    workload: Workload, accelerator: int, host: int, deficit: Deficit, victims: Victims
+) -> tuple[int, int]:
+    """What the accelerator and the host hold once a step's components are at their homes."""
+    homes, (evict, offload) = workload.on_accelerator, victims
+    accelerator = accelerator & ~(evict | offload) | (deficit.upload | deficit.load) & homes
+    return accelerator, (host & ~(evict | deficit.upload)) | offload | deficit.load & ~homes
 
 
 @dataclass(slots=True)
-class Shortage:
-    """Too little room for a step: what may leave, how much must, and when each is used again."""
+class EvictionRequest:
+    """What an eviction policy is asked: to choose victims for a step that is over a budget."""
 
     workload: Workload
-    place: int
-    """The step's place in the order."""
-    arrival: Arrival
+    position: int
+    """The step's position in the order."""
+    deficit: Deficit
     accelerator: int
     """The components that may leave the accelerator."""
     host: int
     """The components that may leave the host."""
     next_use: Callable[[int], float]
-    """How many steps later a component is used again; infinite for a dead one."""
+    """In how many steps a component is used again; infinite where no later step uses it."""
     last_use: Callable[[int], float]
-    """When a component was last used: the larger, the later."""
+    """When a component was last used: larger is later."""
 
-    def permits(self, gone: Eviction) -> bool:
-        """Whether nothing leaves that must stay, and enough does."""
-        drop, down = gone
-        size, lacks = self.workload.size, self.arrival
-        net = size(down) - size(drop & self.host)
+    def is_met_by(self, victims: Victims) -> bool:
+        """Whether enough leaves, and nothing that must stay."""
+        evict, offload = victims
+        size, deficit = self.workload.size, self.deficit
+        host_growth = size(offload) - size(evict & self.host)
         return (
-            not drop & down
-            and not drop & ~(self.accelerator | self.host)
-            and not down & ~self.accelerator
-            and size((drop | down) & self.accelerator) >= lacks.short
-            and net <= (lacks.room if down else -lacks.short_host)
+            not evict & offload
+            and not evict & ~(self.accelerator | self.host)
+            and not offload & ~self.accelerator
+            and size((evict | offload) & self.accelerator) >= deficit.accelerator_excess
+            and host_growth <= (deficit.offload_capacity if offload else -deficit.host_excess)
         )
 
 
-Policy = Callable[[Shortage], Eviction]
-"""Says what goes when there is too little room for a step."""
+EvictionPolicy = Callable[[EvictionRequest], Victims]
 
 
-@dataclass(frozen=True)
-class Simulation:
-    """What happens when the steps run in this order: the actions before each, and the totals."""
-
-    order: Order
-    moments: tuple[Moment, ...]
-    """The places where something is done, ascending."""
-    bytes_loaded: int
-    bytes_moved: int
-    loads: int
-    peak_accelerator: int
-    """The most bytes of components and working memory at once."""
-    peak_host: int
-    first_saved: int
-    """The place of the first step that saves a file; the number of steps where none does."""
-    short: bool
-    """Whether there was ever too little room, so that the policy was asked."""
-
-    @property
-    def cost(self) -> tuple[int, int, int, int, int]:
-        """What is compared, the first that differs deciding: less is better."""
-        return (
-            self.bytes_loaded,
-            self.bytes_moved,
-            self.peak_accelerator,
-            self.peak_host,
-            self.first_saved,
-        )
-
-    @cached_property
-    def actions(self) -> tuple[tuple[IndexAction, ...], ...]:
-        """For each place in the order what is done before its step, in the order of doing."""
-        found: list[tuple[IndexAction, ...]] = [()] * len(self.order)
-        for moment in self.moments:
-            found[moment.place] = moment.actions()
-        return tuple(found)
-
-
-def arranged(
-    workload: Workload, accelerator: int, host: int, lacks: Arrival, gone: Eviction
-) -> tuple[int, int]:
-    """What the accelerator and the host hold when a step's components are at their homes."""
-    homes, (drop, down) = workload.on_accelerator, gone
-    upper = accelerator & ~(drop | down) | (lacks.up | lacks.read) & homes
-    return upper, (host & ~(drop | lacks.up)) | down | lacks.read & ~homes
-
-
-def simulate(workload: Workload, order: Sequence[int], policy: Policy) -> Simulation:
+def simulate(workload: Workload, order: Sequence[int], policy: EvictionPolicy) -> MemoryPlan:
     """What happens when the steps run in this order under this policy.
 
-    Before a step, what must leave is dropped or moved down, then what it leases is moved up or
-    loaded; where the workload keeps nothing, what is dead is dropped before that. Raises
-    InvalidValueError where a step cannot be done within the budgets, or where the policy lets go of
-    what must stay, or of too little.
+    Raises InvalidValueError where a step alone is above a budget, or where the policy chooses what
+    must stay, or too little.
     """
-    check(workload)
-    found = simulate_within(workload, order, policy, None)
-    assert found is not None
-    return found
+    check_budgets(workload)
+    memory_plan = simulate_below(workload, order, policy, None)
+    assert memory_plan is not None
+    return memory_plan
 
 
-def simulate_within(
-    workload: Workload, order: Sequence[int], policy: Policy, limit: tuple[int, int] | None
-) -> Simulation | None:
-    """The same unchecked, or None as soon as bytes loaded and moved are above the limit."""
-    return _Walk(workload, order, policy).run(limit)
+def simulate_below(
+    workload: Workload, order: Sequence[int], policy: EvictionPolicy, limit: tuple[int, int] | None
+) -> MemoryPlan | None:
+    """The same without the check, or None once bytes loaded and moved are above the limit."""
+    return _Simulation(workload, order, policy).run(limit)
 
 
-class _Walk:
+class _Simulation:
     """The state of memory along an order."""
 
-    def __init__(self, workload: Workload, order: Sequence[int], policy: Policy) -> None:
+    def __init__(self, workload: Workload, order: Sequence[int], policy: EvictionPolicy) -> None:
         self.workload = workload
         self.order = tuple(order)
         self.policy = policy
-        self.place = 0
+        self.position = 0
         self.accelerator = workload.starts_on(Tier.ACCELERATOR)
         self.host = workload.starts_on(Tier.HOST)
-        self.peak = workload.size(self.accelerator)
+        self.peak_accelerator = workload.size(self.accelerator)
         self.peak_host = workload.size(self.host)
-        self.loaded = self.moved = self.reloaded = 0
-        self.had = self.accelerator | self.host
-        self.moments: list[Moment] = []
-        self.short = False
+        self.bytes_loaded = self.bytes_moved = self.bytes_reloaded = 0
+        self.were_in_memory = self.accelerator | self.host
+        self.transitions: list[Transition] = []
+        self.asked_policy = False
 
-    def run(self, limit: tuple[int, int] | None) -> Simulation | None:
-        load, kinds, needs = self.workload, self.workload.kinds, self.workload.needs
-        ready: set[int] = set()
-        for place, index in enumerate(self.order):
-            # Between two changes of memory a need that was met once is met again.
-            if kinds[index] in ready:
+    def run(self, limit: tuple[int, int] | None) -> MemoryPlan | None:
+        workload, kind_of, kinds = self.workload, self.workload.kind_of, self.workload.kinds
+        without_deficit: set[int] = set()
+        for position, step in enumerate(self.order):
+            if kind_of[step] in without_deficit:
                 continue
-            lease, working = needs[kinds[index]]
-            if lease or working != NOTHING:
-                self.place = place
-                if self.prepare(lease, working):
-                    ready.clear()
-                    # In the end all is loaded that ever must be, and this beside it.
-                    if limit and (load.least_loaded + self.reloaded, self.moved) > limit:
+            kind = kinds[kind_of[step]]
+            if kind.required or kind.working != (0, 0):
+                self.position = position
+                if self.prepare(kind):
+                    without_deficit.clear()
+                    # Everything that must be loaded will be, in addition to what was reloaded.
+                    least = workload.min_bytes_loaded + self.bytes_reloaded
+                    if limit and (least, self.bytes_moved) > limit:
                         return None
-                self.peak = max(self.peak, load.size(self.accelerator) + working[0])
-                self.peak_host = max(self.peak_host, load.size(self.host) + working[1])
-            ready.add(kinds[index])
-        first = next((n for n, i in enumerate(self.order) if load.steps[i].saves), len(self.order))
-        loads = sum(moment.load.bit_count() for moment in self.moments)
-        return Simulation(
-            self.order,
-            tuple(self.moments),
-            self.loaded,
-            self.moved,
-            loads,
-            self.peak,
-            self.peak_host,
-            first,
-            self.short,
-        )
+                self.count_peaks(*kind.working)
+            without_deficit.add(kind_of[step])
+        return self.result()
 
-    def prepare(self, lease: int, working: tuple[int, int]) -> bool:
-        """Makes room and brings what is leased to its home; whether anything had to be done."""
-        load = self.workload
-        lacks = arrival(load, self.accelerator, self.host, lease, working)
-        dead = 0
-        if not load.keeps and (lacks.up or lacks.read):
-            dead = self.dead()
-            self.accelerator, self.host = self.accelerator & ~dead, self.host & ~dead
-            lacks = arrival(load, self.accelerator, self.host, lease, working)
-        drop, down = NONE
-        if lacks.short > 0 or lacks.short_host > 0:
-            drop, down = self.evict(lacks, ~(lease | load.pinned))
-        if not (lacks.up or lacks.read or drop or down):
+    def prepare(self, kind: StepKind) -> bool:
+        """Brings what a step requires to its home; returns whether memory had to change."""
+        workload = self.workload
+        deficit = find_deficit(workload, self.accelerator, self.host, kind)
+        unused = 0
+        if not workload.keep_unused and (deficit.upload or deficit.load):
+            unused = self.unused()
+            self.accelerator, self.host = self.accelerator & ~unused, self.host & ~unused
+            deficit = find_deficit(workload, self.accelerator, self.host, kind)
+        victims = NO_VICTIMS
+        if deficit.over_budget:
+            victims = self.choose_victims(deficit, ~(kind.required | workload.pinned))
+        if not (deficit.upload or deficit.load or victims.evict or victims.offload):
             return False
-        # What is moved down is on the host for a while together with what will be moved up.
-        self.peak_host = max(self.peak_host, load.size(self.host & ~drop | down))
-        self.accelerator, self.host = arranged(
-            load, self.accelerator, self.host, lacks, Eviction(drop, down)
-        )
-        self.loaded += load.file_size(lacks.read)
-        self.reloaded += load.file_size(lacks.read & self.had)
-        self.had |= lacks.read
-        self.moved += load.size(lacks.up | down)
-        self.moments.append(Moment(self.place, drop | dead, down, lacks.up, lacks.read))
+        self.change(deficit, victims, unused)
         return True
 
-    def dead(self) -> int:
-        """What is in memory, may leave it, and is not used from here on."""
-        return (self.accelerator | self.host) & ~(self.workload.pinned | self.used[self.place])
+    def change(self, deficit: Deficit, victims: Victims, unused: int) -> None:
+        """Changes memory, and counts what that costs."""
+        workload, (evict, offload) = self.workload, victims
+        # What is offloaded is on the host for a while together with what will be uploaded.
+        self.peak_host = max(self.peak_host, workload.size(self.host & ~evict | offload))
+        self.accelerator, self.host = memory_after(
+            workload, self.accelerator, self.host, deficit, victims
+        )
+        self.bytes_loaded += workload.file_size(deficit.load)
+        self.bytes_reloaded += workload.file_size(deficit.load & self.were_in_memory)
+        self.were_in_memory |= deficit.load
+        self.bytes_moved += workload.size(deficit.upload | offload)
+        self.transitions.append(
+            Transition(self.position, evict | unused, offload, deficit.upload, deficit.load)
+        )
 
-    def evict(self, lacks: Arrival, free: int) -> Eviction:
-        """What the policy lets go, if it may."""
-        self.short = True
-        shortage = Shortage(
+    def count_peaks(self, working_accelerator: int, working_host: int) -> None:
+        size = self.workload.size
+        self.peak_accelerator = max(
+            self.peak_accelerator, size(self.accelerator) + working_accelerator
+        )
+        self.peak_host = max(self.peak_host, size(self.host) + working_host)
+
+    def result(self) -> MemoryPlan:
+        steps, order = self.workload.steps, self.order
+        return MemoryPlan(
             self.workload,
-            self.place,
-            lacks,
-            self.accelerator & free,
-            self.host & free,
+            order,
+            tuple(self.transitions),
+            self.bytes_loaded,
+            self.bytes_moved,
+            sum(transition.load.bit_count() for transition in self.transitions),
+            self.peak_accelerator,
+            self.peak_host,
+            next((n for n, step in enumerate(order) if steps[step].saves), len(order)),
+            self.asked_policy,
+        )
+
+    def unused(self) -> int:
+        """What is in memory, may leave it, and is not used from here on."""
+        in_memory = self.accelerator | self.host
+        return in_memory & ~(self.workload.pinned | self.used_from[self.position])
+
+    def choose_victims(self, deficit: Deficit, may_leave: int) -> Victims:
+        """The policy's victims, checked."""
+        self.asked_policy = True
+        request = EvictionRequest(
+            self.workload,
+            self.position,
+            deficit,
+            self.accelerator & may_leave,
+            self.host & may_leave,
             self.next_use,
             self.last_use,
         )
-        drop, down = found = self.policy(shortage)
-        if not shortage.permits(found):
+        victims = self.policy(request)
+        if not request.is_met_by(victims):
             raise InvalidValueError(
                 Problem(
                     "the eviction policy",
-                    f"drops {list(members(drop))}, moves down {list(members(down))}",
-                    f"{lacks.short} bytes off the accelerator and {lacks.short_host} off the "
-                    "host, of what may leave",
+                    f"evicts {list(members(victims.evict))}, offloads "
+                    f"{list(members(victims.offload))}",
+                    f"{deficit.accelerator_excess} bytes off the accelerator and "
+                    f"{deficit.host_excess} off the host, of what may leave",
                 )
             )
-        return found
+        return victims
 
     @cached_property
-    def used(self) -> list[int]:
-        """For each place the components that are leased there or later."""
-        leases = [self.workload.leases[index] for index in reversed(self.order)]
-        return list(accumulate(leases, or_))[::-1]
+    def used_from(self) -> list[int]:
+        """For each position the components that are required there or later."""
+        required = [self.workload.required[step] for step in reversed(self.order)]
+        return list(accumulate(required, or_))[::-1]
 
     @cached_property
-    def places(self) -> list[list[int]]:
-        return self.workload.places(self.order)
+    def use_positions(self) -> list[list[int]]:
+        return self.workload.use_positions(self.order)
 
     def next_use(self, component: int) -> float:
-        places = self.places[component]
-        found = bisect_left(places, self.place)
-        return places[found] - self.place if found < len(places) else inf
+        positions = self.use_positions[component]
+        following = bisect_left(positions, self.position)
+        return positions[following] - self.position if following < len(positions) else inf
 
     def last_use(self, component: int) -> float:
-        places = self.places[component]
-        found = bisect_left(places, self.place)
-        if found:
-            return places[found - 1]
-        start = list(self.workload.start)
-        return start.index(component) - len(start)
+        positions = self.use_positions[component]
+        following = bisect_left(positions, self.position)
+        if following:
+            return positions[following - 1]
+        start_order = self.workload.start_order
+        return start_order.index(component) - len(start_order)

@@ -270,9 +270,7 @@ class ModelCache:
         sized = {each.key: each for each in contents}
         wanted = [sized.get(each.key, each) for each in wanted]
         if choose_actions is None:
-            chosen = actions_for_step(
-                Requirement("", tuple(wanted)), device, self.limits(device), contents
-            )
+            chosen = actions_for_step(Requirement("", tuple(wanted)), self.limits(device), contents)
         else:
             chosen = tuple(choose_actions(wanted, contents))
         self._perform(
@@ -283,9 +281,7 @@ class ModelCache:
         """Lets go what is above a budget that was set, now that sizes and holders are known."""
         if self.budgets != UNLIMITED:
             self._perform(
-                evictions_over_budget(
-                    MemoryLimits(self.budgets), self.contents(device, leased=True)
-                ),
+                evictions_over_budget(self.budgets, self.contents(device, leased=True)),
                 {},
                 report,
             )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import count
 
 from sdgraph.memory import Tier
-from sdgraph.memory.workload import Workload, members
+from sdgraph.memory.bitsets import members
+from sdgraph.memory.workload import Workload
 
 State = tuple[int, int, int]
 """The sets of steps done, of components on the accelerator, and of components on the host."""
@@ -24,8 +25,10 @@ class Optimum:
 
     def cost(self) -> tuple[int, int] | None:
         """Bytes loaded and bytes moved at the least; None when more states than the limit."""
-        load = self.workload
-        first = self.closed((0, load.starts_on(Tier.ACCELERATOR), load.starts_on(Tier.HOST)))
+        workload = self.workload
+        first = self.closed(
+            (0, workload.starts_on(Tier.ACCELERATOR), workload.starts_on(Tier.HOST))
+        )
         order = count()
         queue = [((self.bound(first), 0), next(order), 0, first)]
         settled: dict[State, tuple[int, int]] = {}
@@ -51,11 +54,11 @@ class Optimum:
 
     def used(self, done: int) -> int:
         """The components that are used again."""
-        found = 0
-        for index, lease in enumerate(self.workload.leases):
+        used = 0
+        for index, required in enumerate(self.workload.required):
             if not done >> index & 1:
-                found |= lease
-        return found
+                used |= required
+        return used
 
     def ready(self, done: int) -> Iterator[int]:
         for index, before in enumerate(self.before):
@@ -71,7 +74,7 @@ class Optimum:
             for index in self.ready(done):
                 if next(iter(self.arrangements(index, accelerator, host, True)), None) is not None:
                     done, changed = done | 1 << index, True
-        # What is dead costs nothing to drop, so states that differ only there are one.
+        # What no later step uses costs nothing to evict, so states that differ only there are one.
         kept = self.used(done) | self.workload.pinned
         return done, accelerator & kept, host & kept
 
@@ -79,7 +82,7 @@ class Optimum:
         done, accelerator, host = state
         seen = set()
         for index in self.ready(done):
-            kind = self.workload.leases[index], self.workload.working[index]
+            kind = self.workload.required[index], self.workload.working[index]
             for read, moved, upper, lower in self.arrangements(index, accelerator, host, False):
                 following = self.closed((done | 1 << index, upper, lower))
                 if (kind, following) not in seen:
@@ -90,38 +93,38 @@ class Optimum:
         self, index: int, accelerator: int, host: int, free: bool
     ) -> Iterator[tuple[int, int, int, int]]:
         """Every way to bring a step's components; only the one that does nothing where `free`."""
-        load = self.workload
-        size, homes, lease = load.size, load.on_accelerator, load.leases[index]
-        working, working_host = load.working[index]
-        missing = lease & ~(accelerator | host & ~homes)
+        workload = self.workload
+        size, homes, required = workload.size, workload.on_accelerator, workload.required[index]
+        working, working_host = workload.working[index]
+        missing = required & ~(accelerator | host & ~homes)
         if free and missing:
             return
-        up, read = missing & host, missing & ~host
-        budget = load.budgets.of(Tier.ACCELERATOR) - working
-        budget_host = load.budgets.of(Tier.HOST)
-        stays = lease | load.pinned
-        downs = (0,) if free else subsets(accelerator & ~stays)
-        for down in downs:
+        upload, read = missing & host, missing & ~host
+        budget, budget_host = workload.limits
+        budget -= working
+        stays = required | workload.pinned
+        offloads = (0,) if free else subsets(accelerator & ~stays)
+        for offload in offloads:
             sufficient: list[int] = []
-            movable = (accelerator & ~down | host) & ~stays
-            for drop in (0,) if free else subsets(movable):
-                if any(smaller & ~drop == 0 for smaller in sufficient):
+            movable = (accelerator & ~offload | host) & ~stays
+            for evict in (0,) if free else subsets(movable):
+                if any(smaller & ~evict == 0 for smaller in sufficient):
                     continue
-                upper = accelerator & ~(down | drop) | missing & homes
-                between = host & ~drop | down
-                lower = between & ~up | read & ~homes
+                upper = accelerator & ~(offload | evict) | missing & homes
+                between = host & ~evict | offload
+                lower = between & ~upload | read & ~homes
                 if (
                     size(upper) <= budget
-                    and (not down or size(between) <= budget_host)
+                    and (not offload or size(between) <= budget_host)
                     and size(lower) + working_host <= budget_host
                 ):
-                    sufficient.append(drop)
-                    yield load.file_size(read), size(up | down), upper, lower
+                    sufficient.append(evict)
+                    yield workload.file_size(read), size(upload | offload), upper, lower
 
 
-def subsets(chosen: int) -> list[int]:
+def subsets(bits: int) -> list[int]:
     """Every subset of a set, each after its own subsets."""
-    found = [0]
-    for each in members(chosen):
-        found += [subset | 1 << each for subset in found]
-    return sorted(found, key=int.bit_count)
+    every = [0]
+    for member in members(bits):
+        every += [subset | 1 << member for subset in every]
+    return sorted(every, key=int.bit_count)

@@ -14,10 +14,16 @@ from statistics import mean
 
 from sdgraph import Graph, Session
 from sdgraph.memoize import memoized_scope
-from sdgraph.memory import Budgets
+from sdgraph.memory import Budgets, MemoryPlan
 from sdgraph.memory.eviction import farthest_next_use, least_recently_used, smallest_first
-from sdgraph.memory.ordering import authored, best_plan, breadth_first, depth_first, lexicographic
-from sdgraph.memory.simulation import Simulation, simulate
+from sdgraph.memory.ordering import (
+    authored_order,
+    best_plan,
+    breadth_first_order,
+    depth_first_order,
+    lexicographic_order,
+)
+from sdgraph.memory.simulation import simulate
 from sdgraph.memory.workload import Workload
 from sdgraph.models import ModelCache
 
@@ -26,10 +32,10 @@ from .timing import median_seconds
 from .workloads import corpus, large, real_graph
 
 ORDERS = {
-    "authored": authored,
-    "breadth-first": breadth_first,
-    "depth-first": depth_first,
-    "lexicographic": lexicographic,
+    "authored": authored_order,
+    "breadth-first": breadth_first_order,
+    "depth-first": depth_first_order,
+    "lexicographic": lexicographic_order,
 }
 POLICIES = {
     "least recently used": least_recently_used,
@@ -47,14 +53,14 @@ class Case:
     """A workflow, our plan for it, and what the others would do."""
 
     workload: Workload
-    ours: Simulation
-    others: dict[tuple[str, str], Simulation]
+    ours: MemoryPlan
+    others: dict[tuple[str, str], MemoryPlan]
 
     def ratio(self, name: tuple[str, str]) -> float:
         return self.others[name].bytes_loaded / self.ours.bytes_loaded
 
     @property
-    def best_of_others(self) -> Simulation:
+    def best_of_others(self) -> MemoryPlan:
         return min(self.others.values(), key=lambda each: each.cost)
 
     @property
@@ -65,7 +71,7 @@ class Case:
     @property
     def tight(self) -> bool:
         """Whether the plan had to make room at least once."""
-        return self.ours.short
+        return self.ours.over_budget
 
 
 def cases() -> list[Case]:
@@ -123,13 +129,13 @@ def rivals(corpus: list[Case]) -> Iterator[str]:
     )
 
 
-def _moved(plans: Iterable[Simulation]) -> str:
+def _moved(plans: Iterable[MemoryPlan]) -> str:
     return f"{mean(plan.bytes_moved for plan in plans) / 1e9:.2f}"
 
 
 def optimum(corpus: list[Case]) -> Iterator[str]:
     """How far small workflows are from the least that is possible."""
-    small = [c for c in corpus if sum(bool(need.leases) for need in c.workload.steps) <= SMALL]
+    small = [c for c in corpus if sum(bool(step.components) for step in c.workload.steps) <= SMALL]
     found = [(case, Optimum(case.workload).cost()) for case in small]
     known = [(case, least) for case, least in found if least is not None]
     yield _line("small workflows", "optimum known", "mean excess", "worst", "at the optimum", "aim")
@@ -192,7 +198,7 @@ def _checked(graph: Graph) -> None:
         assert not graph.check()
 
 
-def _planned_anew(workload: Workload) -> Simulation:
+def _planned_anew(workload: Workload) -> MemoryPlan:
     # A workload remembers what was worked out of it; a copy remembers nothing.
     return best_plan(replace(workload))
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sdgraph import Graph, Node
-from sdgraph.memory import Budgets, Tier
-from sdgraph.memory.workload import Item, Need, Workload, shortfalls
+from sdgraph.memory import Budgets, Component, Requirement, Tier
+from sdgraph.memory.shortfall import find_shortfalls
+from sdgraph.memory.workload import Workload
 from sdgraph.nodes import (
     Canny,
     ControlNet,
@@ -20,6 +21,7 @@ from sdgraph.nodes import (
     Text2Image,
     Turbo,
 )
+from tests.support.workloads import component
 
 GB = 10**9
 
@@ -46,7 +48,7 @@ SIZES = {
     "sd2/vae": 0.17,
     "video/unet": 2.82,
 }
-NAMES = tuple(SIZES)
+COMPONENTS = {name: component(name, int(gb * GB)) for name, gb in SIZES.items()}
 
 SD15 = ("sd15/text_encoder", "sd15/vae")
 SDXL = ("sdxl/text_encoder", "sdxl/text_encoder_2", "sdxl/vae")
@@ -55,10 +57,10 @@ SD2 = ("sd2/text_encoder", "sd2/vae")
 
 @dataclass(frozen=True)
 class Kind:
-    """A node type: the components it leases and its working memory in GB."""
+    """A node type: the components that it requires and its working memory in GB."""
 
     name: str
-    leases: tuple[str, ...]
+    components: tuple[str, ...]
     working: float
 
 
@@ -107,67 +109,77 @@ def _palettes(chance: random.Random) -> list[list[Kind]]:
     return [chance.sample(KINDS, chance.randint(2, 5)), list(KINDS)]
 
 
-def _chain(chance: random.Random, kinds: Sequence[Kind]) -> list[Need]:
+def _chain(chance: random.Random, kinds: Sequence[Kind]) -> list[Requirement]:
     return _variants([LOAD, *chance.choices(kinds, k=chance.randint(3, 12))], 1)
 
 
-def _sweep(chance: random.Random, kinds: Sequence[Kind]) -> list[Need]:
+def _sweep(chance: random.Random, kinds: Sequence[Kind]) -> list[Requirement]:
     chain = [LOAD, *chance.choices(kinds, k=chance.randint(2, 5))]
     return _variants(chain, chance.randint(2, 10))
 
 
-def _variants(chain: Sequence[Kind], count: int) -> list[Need]:
+def _variants(chain: Sequence[Kind], count: int) -> list[Requirement]:
     """The chain once for each variant, each with its picture saved at the end."""
-    steps: list[Need] = []
+    steps: list[Requirement] = []
     for variant in range(count):
         for place, kind in enumerate(chain):
             after = (len(steps) - 1,) if place else ()
-            steps.append(_need(f"{kind.name}_{place}_{variant}", kind, after))
-        steps.append(Need(f"save_{variant}", after=(len(steps) - 1,), saves=True))
+            steps.append(_requirement(f"{kind.name}_{place}_{variant}", kind, after))
+        steps.append(Requirement(f"save_{variant}", after=(len(steps) - 1,), saves=True))
     return steps
 
 
-def _free(chance: random.Random, kinds: Sequence[Kind], count: int | None = None) -> list[Need]:
+def _free(
+    chance: random.Random, kinds: Sequence[Kind], count: int | None = None
+) -> list[Requirement]:
     """Nodes that read none, one or two of those before them; what nobody reads is saved."""
-    steps: list[Need] = [_need("load_0", LOAD, ())]
+    steps: list[Requirement] = [_requirement("load_0", LOAD, ())]
     for number in range(count or chance.randint(4, 30)):
         kind = LOAD if chance.random() < 0.2 else chance.choice(kinds)
         after = chance.sample(range(len(steps)), min(len(steps), chance.choice((0, 1, 1, 1, 2))))
-        steps.append(_need(f"{kind.name}_{number}", kind, tuple(sorted(after))))
+        steps.append(_requirement(f"{kind.name}_{number}", kind, tuple(sorted(after))))
     read = {before for step in steps for before in step.after}
     for index in range(len(steps)):
         if index not in read:
-            steps.append(Need(f"save_{index}", after=(index,), saves=True))
+            steps.append(Requirement(f"save_{index}", after=(index,), saves=True))
     return steps
 
 
-def _need(name: str, kind: Kind, after: tuple[int, ...]) -> Need:
-    leases = tuple(NAMES.index(each) for each in kind.leases)
-    return Need(name, leases, int(kind.working * GB), after=after)
+def _requirement(name: str, kind: Kind, after: tuple[int, ...]) -> Requirement:
+    components = tuple(COMPONENTS[each] for each in kind.components)
+    return Requirement(name, components, int(kind.working * GB), after=after)
 
 
 def with_budgets(
-    steps: Sequence[Need], chance: random.Random, tightness: float | None = None
+    steps: Sequence[Requirement], chance: random.Random, tightness: float | None = None
 ) -> Workload:
     """The steps with a budget between the largest step's need and the need of all at once.
 
     A host tier below it in half of the cases; sometimes there is nothing but the host.
     """
-    components = [Item(name, int(gb * GB), int(gb * GB)) for name, gb in SIZES.items()]
+    components = list(COMPONENTS.values())
     all_of_it = Workload(components, steps, Budgets(0, 0))
-    (need,) = shortfalls(all_of_it) or (None,)
-    if need is None:
+    (shortfall,) = find_shortfalls(all_of_it) or (None,)
+    if shortfall is None:
         return all_of_it
-    used = sum(components[n].bytes for n in {n for step in steps for n in step.leases})
-    ample = used + max(step.working for step in steps)
+    used = sum(each.bytes for each in {each for step in steps for each in step.components})
+    ample = used + max(step.working_bytes for step in steps)
     share = chance.choice((0.0, 0.1, 0.2, 0.4, 0.6, 1.0)) if tightness is None else tightness
-    budget = need.smallest + int(share * (ample - need.smallest))
+    budget = shortfall.smallest + int(share * (ample - shortfall.smallest))
     if chance.random() < 0.1:
-        on_host = [replace(each, home=Tier.HOST) for each in components]
-        steps = [replace(step, working_on=Tier.HOST) for step in steps]
-        return Workload(on_host, steps, Budgets(None, budget))
+        return Workload(
+            list(map(_on_host, components)), list(map(_step_on_host, steps)), Budgets(None, budget)
+        )
     host = chance.choice((0.0, 0.0, 0.2, 0.5, 1.0))
     return Workload(components, steps, Budgets(budget, int(host * used)))
+
+
+def _on_host(part: Component) -> Component:
+    return part._replace(key=part.key._replace(device="cpu"))
+
+
+def _step_on_host(step: Requirement) -> Requirement:
+    return replace(step, components=tuple(map(_on_host, step.components)), working_tier=Tier.HOST)
 
 
 def real_graph(count: int, seed: int = 0) -> Graph:

@@ -11,31 +11,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.memory import Budgets, Placement, Tier, ordering
-from sdgraph.memory.beam_search import Search
+from sdgraph.memory import Budgets, MemoryPlan, Placement, Requirement, Tier, ordering
+from sdgraph.memory.beam_search import BeamSearch
 from sdgraph.memory.ordering import (
-    authored,
+    PLAIN_ORDERS,
+    authored_order,
     best_plan,
-    breadth_first,
-    condensed,
-    depth_first,
-    lexicographic,
-    model_affine,
+    breadth_first_order,
+    lexicographic_order,
+    merge_free_steps,
+    model_affine_order,
 )
-from sdgraph.memory.simulation import Simulation, simulate, simulate_within
-from sdgraph.memory.workload import Item, Need, Workload
+from sdgraph.memory.simulation import simulate, simulate_below
+from sdgraph.memory.workload import Workload
 from tests.benchmarks.exhaustive import Optimum
 from tests.benchmarks.workloads import corpus, large
 from tests.support.workloads import (
-    NAMED,
     POLICIES,
+    POLICIES_BY_NAME,
     Memory,
-    assert_true_to_its_word,
-    made,
+    assert_plan_is_true,
+    component,
+    random_workload,
     workloads,
 )
 
-ORDERS = (authored, breadth_first, depth_first, lexicographic, model_affine)
+ORDERS = (*PLAIN_ORDERS, model_affine_order)
 
 
 def dag(workload: Workload) -> nx.DiGraph[int]:
@@ -48,11 +49,11 @@ def dag(workload: Workload) -> nx.DiGraph[int]:
 
 def sweep(models: int, variants: int) -> Workload:
     """A chain of models over variants, variant after variant, and room for one model."""
-    components = [Item(f"model {n}", 4, 4) for n in range(models)]
+    components = [component(f"model {n}", 4) for n in range(models)]
     steps = [
-        Need(
+        Requirement(
             f"{model} of {variant}",
-            (model,),
+            (components[model],),
             after=(variant * models + model - 1,) if model else (),
         )
         for variant in range(variants)
@@ -68,18 +69,18 @@ def test_each_order_is_topological_and_what_it_is_said_to_be(workload: Workload)
         assert sorted(order) == list(graph)
         place = {index: n for n, index in enumerate(order)}
         assert all(place[before] < place[after] for before, after in graph.edges)
-    assert breadth_first(workload) == tuple(nx.topological_sort(graph))
-    assert authored(workload) == tuple(nx.lexicographical_topological_sort(graph))
+    assert breadth_first_order(workload) == tuple(nx.topological_sort(graph))
+    assert authored_order(workload) == tuple(nx.lexicographical_topological_sort(graph))
     names = [step.name for step in workload.steps]
     by_name = nx.lexicographical_topological_sort(graph, key=lambda index: (names[index], index))
-    assert lexicographic(workload) == tuple(by_name)
+    assert lexicographic_order(workload) == tuple(by_name)
 
 
 @settings(max_examples=300)
 @given(workloads(max_steps=12))
 def test_the_best_plan_is_never_above_any_order_with_any_policy(workload: Workload) -> None:
     best = best_plan(workload)
-    assert_true_to_its_word(workload, best)
+    assert_plan_is_true(workload, best)
     graph = dag(workload)
     orders = {tuple(nx.topological_sort(graph)), *(order(workload) for order in ORDERS)}
     for order in orders:
@@ -91,20 +92,20 @@ def test_the_best_plan_is_never_above_any_order_with_any_policy(workload: Worklo
 def test_where_the_search_finds_nothing_the_other_policies_are_tried(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(Search, "best", lambda *arguments: None)
-    workload = made(seed, 10, 6, True)
+    monkeypatch.setattr(BeamSearch, "search", lambda *arguments: None)
+    workload = random_workload(seed, 10, 6, True)
     best = best_plan(workload).cost
     each = {
         name: min(simulate(workload, order(workload), policy).cost for order in ORDERS)
-        for name, policy in NAMED.items()
+        for name, policy in POLICIES_BY_NAME.items()
     }
-    assert best == min(each.values()) < min(each["soonest_kept"], each["largest_kept"])
+    assert best == min(each.values()) < min(each["keep_soonest_used"], each["keep_largest"])
 
 
 @pytest.mark.parametrize("seed", [47, 61, 162, 263, 290])
 def test_what_a_search_found_is_done_where_the_dead_have_gone_before(seed: int) -> None:
-    workload = replace(made(seed, 12, 6, True), keeps=False)
-    assert_true_to_its_word(workload, best_plan(workload))
+    workload = replace(random_workload(seed, 12, 6, True), keep_unused=False)
+    assert_plan_is_true(workload, best_plan(workload))
 
 
 @given(workloads(max_steps=12))
@@ -122,7 +123,7 @@ def test_nothing_is_below_the_optimum(workload: Workload) -> None:
 
 
 def test_real_sizes_come_close_to_the_optimum() -> None:
-    small = [w for w in corpus(60, seed=1) if sum(bool(need.leases) for need in w.steps) <= 7]
+    small = [w for w in corpus(60, seed=1) if sum(bool(step.components) for step in w.steps) <= 7]
     assert len(small) > 10
     pairs = [(best_plan(workload), Optimum(workload).cost()) for workload in small]
     assert all(optimum is not None and optimum <= best.cost[:2] for best, optimum in pairs)
@@ -138,7 +139,7 @@ def test_a_sweep_loads_each_model_once(models: int, variants: int) -> None:
     if models * variants <= 10:
         assert Optimum(workload).cost() == best.cost[:2]
     if variants > 1 and models > 1:
-        by_variant = simulate(workload, authored(workload), POLICIES[0])
+        by_variant = simulate(workload, authored_order(workload), POLICIES[0])
         assert by_variant.loads == models * variants
 
 
@@ -159,63 +160,65 @@ def test_where_room_is_never_short_each_order_is_tried_once(
 ) -> None:
     tried = []
 
-    def counted(*arguments: Any) -> Simulation | None:
+    def counted(*arguments: Any) -> MemoryPlan | None:
         tried.append(arguments[1])
-        return simulate_within(*arguments)
+        return simulate_below(*arguments)
 
-    monkeypatch.setattr(ordering, "simulate_within", counted)
+    monkeypatch.setattr(ordering, "simulate_below", counted)
     workload = replace(sweep(3, 5), budgets=Budgets())
     assert best_plan(workload).loads == 3
     assert len(tried) == len(set(tried))
 
 
 def test_with_all_else_equal_the_first_file_is_saved_early() -> None:
-    steps = [Need("load a"), Need("load b"), Need("load c")]
-    steps += [Need(f"save {n}", after=(n,), saves=True) for n in range(3)]
+    steps = [Requirement("load a"), Requirement("load b"), Requirement("load c")]
+    steps += [Requirement(f"save {n}", after=(n,), saves=True) for n in range(3)]
     assert best_plan(Workload([], steps)).first_saved == 1
 
 
 def test_pinned_components_stay_and_what_is_there_is_used_first() -> None:
-    components = [Item(f"model {n}", 4, 4) for n in range(3)]
-    steps = [Need(f"step {n}", (n,)) for n in range(3)]
-    start = {2: Placement(Tier.ACCELERATOR), 1: Placement(Tier.ACCELERATOR, pinned=True)}
+    components = [component(f"model {n}", 4) for n in range(3)]
+    steps = [Requirement(f"step {n}", (components[n],)) for n in range(3)]
+    on_accelerator = Placement(Tier.ACCELERATOR)
+    start = {components[2]: on_accelerator, components[1]: replace(on_accelerator, pinned=True)}
     best = best_plan(Workload(components, steps, Budgets(8, 0), start))
     assert best.bytes_loaded == 4
     assert best.order.index(2) < best.order.index(0)
-    assert not [a for actions in best.actions for a in actions if a.component == 1]
+    assert not [a for actions in best.actions for a in actions if a.component == components[1]]
 
 
 @given(workloads())
 def test_joined_steps_cost_nothing_beside_their_head(workload: Workload) -> None:
-    joined, groups = condensed(workload)
+    joined, groups = merge_free_steps(workload)
     assert sorted(step for group in groups for step in group) == list(range(len(workload.steps)))
     for head, group in enumerate(groups):
         for step in group:
-            assert not workload.leases[step] & ~joined.leases[head]
+            assert not workload.required[step] & ~joined.required[head]
             assert all(
                 a <= b for a, b in zip(workload.working[step], joined.working[head], strict=True)
             )
-    in_groups = tuple(step for head in authored(joined) for step in groups[head])
+    in_groups = tuple(step for head in authored_order(joined) for step in groups[head])
     plan = simulate(workload, in_groups, POLICIES[0])
     Memory(workload).run(plan)
-    assert plan.bytes_loaded == simulate(joined, authored(joined), POLICIES[0]).bytes_loaded
+    assert plan.bytes_loaded == simulate(joined, authored_order(joined), POLICIES[0]).bytes_loaded
 
 
 def test_large_workflows_are_planned_and_done() -> None:
     for workload in large(300):
-        assert_true_to_its_word(workload, best_plan(workload))
+        assert_plan_is_true(workload, best_plan(workload))
 
 
 @pytest.mark.parametrize("order", [*ORDERS, best_plan])
 def test_steps_in_a_circle_are_refused(order: object) -> None:
-    steps = [Need("a", after=(1,)), Need("b", after=(0,)), Need("c")]
+    steps = [Requirement("a", after=(1,)), Requirement("b", after=(0,)), Requirement("c")]
     with pytest.raises(InvalidValueError, match=r"a, b\n  found:  steps that wait for one another"):
         order(Workload([], steps))  # type: ignore[operator]
 
 
 def test_what_no_order_can_do_is_refused_with_the_budget_that_would_do() -> None:
-    steps = [Need("small", (0,)), Need("large", (0, 1), working=3)]
-    workload = Workload([Item("a", 2, 2), Item("b", 5, 5)], steps, Budgets(9))
+    a, b = component("a", 2), component("b", 5)
+    steps = [Requirement("small", (a,)), Requirement("large", (a, b), working_bytes=3)]
+    workload = Workload([a, b], steps, Budgets(9))
     with pytest.raises(
         InvalidValueError, match=r"large\n.*9 bytes on the accelerator\n.*at least 10"
     ):
@@ -225,5 +228,5 @@ def test_what_no_order_can_do_is_refused_with_the_budget_that_would_do() -> None
 
 @given(st.integers(0, 3))
 def test_no_steps_need_nothing(components: int) -> None:
-    parts = [Item(str(n), 1, 1) for n in range(components)]
+    parts = [component(str(n), 1, 1) for n in range(components)]
     assert best_plan(Workload(parts, [])).cost == (0, 0, 0, 0, 0)

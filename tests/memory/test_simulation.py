@@ -10,89 +10,85 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.memory import Budgets, Placement, Tier
+from sdgraph.memory import Action, Budgets, Placement, Requirement, Tier
+from sdgraph.memory.bitsets import bitset, members
 from sdgraph.memory.eviction import (
-    cheapest,
+    cheapest_subset,
     farthest_next_use,
+    keep_soonest_used,
     least_recently_used,
     smallest_first,
-    soonest_kept,
 )
-from sdgraph.memory.ordering import authored
-from sdgraph.memory.simulation import NONE, Eviction, Policy, simulate
-from sdgraph.memory.workload import (
-    IndexAction,
-    Item,
-    Need,
-    Workload,
-    as_set,
-    check,
-    members,
-    shortfalls,
-)
+from sdgraph.memory.ordering import authored_order
+from sdgraph.memory.shortfall import check_budgets, find_shortfalls
+from sdgraph.memory.simulation import NO_VICTIMS, EvictionPolicy, Victims, simulate
+from sdgraph.memory.workload import Workload
 from tests.support.workloads import (
     ACCELERATOR,
     HOST,
-    NAMED,
     POLICIES,
+    POLICIES_BY_NAME,
     Memory,
-    assert_true_to_its_word,
+    assert_plan_is_true,
+    component,
     least_for,
     one_after_another,
     workloads,
 )
 
-policies = pytest.mark.parametrize("policy", POLICIES, ids=list(NAMED))
+policies = pytest.mark.parametrize("policy", POLICIES, ids=list(POLICIES_BY_NAME))
 
 
 @policies
 @settings(max_examples=300)
 @given(workload=workloads())
-def test_what_is_said_is_what_happens(policy: Policy, workload: Workload) -> None:
-    plan = simulate(workload, authored(workload), policy)
-    assert_true_to_its_word(workload, plan)
-    leased = [workload.file_size(lease) for lease in workload.leases]
-    assert workload.least_loaded <= plan.bytes_loaded <= sum(leased)
-    assert plan == simulate(replace(workload), authored(workload), policy)
+def test_what_is_said_is_what_happens(policy: EvictionPolicy, workload: Workload) -> None:
+    plan = simulate(workload, authored_order(workload), policy)
+    assert_plan_is_true(workload, plan)
+    leased = [workload.file_size(lease) for lease in workload.required]
+    assert workload.min_bytes_loaded <= plan.bytes_loaded <= sum(leased)
+    assert plan == simulate(replace(workload), authored_order(workload), policy)
 
 
 @policies
 @given(workload=workloads(limited=False))
-def test_without_a_budget_each_component_is_loaded_once(policy: Policy, workload: Workload) -> None:
-    plan = simulate(workload, authored(workload), policy)
+def test_without_a_budget_each_component_is_loaded_once(
+    policy: EvictionPolicy, workload: Workload
+) -> None:
+    plan = simulate(workload, authored_order(workload), policy)
     kinds = [action.kind for actions in plan.actions for action in actions]
-    used = {n for step in workload.steps for n in step.leases}
+    used = {part for step in workload.steps for part in step.components}
     assert kinds.count("load") == plan.loads == len(used - set(workload.start))
     assert "offload" not in kinds
-    assert not (workload.keeps and "evict" in kinds)
-    assert not plan.short
+    assert not (workload.keep_unused and "evict" in kinds)
+    assert not plan.over_budget
 
 
 @policies
 @given(workload=workloads())
 def test_what_keeps_nothing_never_loads_beside_what_is_dead(
-    policy: Policy, workload: Workload
+    policy: EvictionPolicy, workload: Workload
 ) -> None:
-    workload = replace(workload, keeps=False)
-    plan = simulate(workload, authored(workload), policy)
+    workload = replace(workload, keep_unused=False)
+    plan = simulate(workload, authored_order(workload), policy)
     memory = Memory(workload)
     for place, actions in enumerate(plan.actions):
         step = workload.steps[plan.order[place]]
-        used = {n for index in plan.order[place:] for n in workload.steps[index].leases}
+        used = {part for n in plan.order[place:] for part in workload.steps[n].components}
         for action in actions:
             memory.do(action, step)
             if action.kind in ("load", "upload"):
-                assert set(memory.at) <= used | memory.pinned
+                assert set(memory.tiers) <= used | memory.pinned
 
 
 @policies
 @given(workload=workloads(limited=False))
 def test_what_keeps_nothing_loads_the_same_and_takes_no_more(
-    policy: Policy, workload: Workload
+    policy: EvictionPolicy, workload: Workload
 ) -> None:
-    order = authored(workload)
+    order = authored_order(workload)
     kept, plain = (
-        simulate(replace(workload, keeps=keeps), order, policy) for keeps in (True, False)
+        simulate(replace(workload, keep_unused=keeps), order, policy) for keeps in (True, False)
     )
     assert plain.bytes_loaded == kept.bytes_loaded
     assert plain.peak_accelerator <= kept.peak_accelerator
@@ -101,11 +97,11 @@ def test_what_keeps_nothing_loads_the_same_and_takes_no_more(
 
 def test_a_chain_that_keeps_nothing_takes_what_its_largest_step_takes() -> None:
     chain = one_after_another((3, 5, 2, 1), ((0, 3), (1, 3), (2,)), Budgets())
-    assert done(chain, soonest_kept) == ["load0 load3", "load1", "load2"]
-    assert simulate(chain, (0, 1, 2), soonest_kept).peak_accelerator == 11
-    lean = replace(chain, keeps=False)
-    assert done(lean, soonest_kept) == ["load0 load3", "evict0 load1", "evict1 evict3 load2"]
-    assert simulate(lean, (0, 1, 2), soonest_kept).peak_accelerator == 6
+    assert done(chain, keep_soonest_used) == ["load0 load3", "load1", "load2"]
+    assert simulate(chain, (0, 1, 2), keep_soonest_used).peak_accelerator == 11
+    lean = replace(chain, keep_unused=False)
+    assert done(lean, keep_soonest_used) == ["load0 load3", "evict0 load1", "evict1 evict3 load2"]
+    assert simulate(lean, (0, 1, 2), keep_soonest_used).peak_accelerator == 6
 
 
 @settings(max_examples=300)
@@ -115,49 +111,49 @@ def test_what_cannot_be_done_is_known_before_and_what_would_do(
 ) -> None:
     workload = replace(workload, start={n: h for n, h in workload.start.items() if h.pinned})
     tried = replace(workload, budgets=Budgets(accelerator, host))
-    short = {each.tier: each for each in shortfalls(tried)}
+    found = {each.tier: each for each in find_shortfalls(tried)}
     for tier, budget in zip(Tier, (accelerator, host), strict=True):
         demanded = any(
-            (step.working and step.working_on is tier)
-            or any(workload.components[n].home is tier for n in step.leases)
+            (step.working_bytes and step.working_tier is tier)
+            or any(part.home is tier for part in step.components)
             for step in workload.steps
         )
-        assert (tier in short) == (demanded and least_for(workload, tier) > budget)
-        if tier in short:
-            assert short[tier].smallest == least_for(workload, tier)
-            assert short[tier].step in {step.name for step in workload.steps}
-    if short:
+        assert (tier in found) == (demanded and least_for(workload, tier) > budget)
+        if tier in found:
+            assert found[tier].smallest == least_for(workload, tier)
+            assert found[tier].step in {step.name for step in workload.steps}
+    if found:
         with pytest.raises(InvalidValueError, match="at least"):
-            simulate(tried, authored(tried), soonest_kept)
-    enough = {tier: each.smallest for tier, each in short.items()}
+            simulate(tried, authored_order(tried), keep_soonest_used)
+    enough = {tier: each.smallest for tier, each in found.items()}
     smallest = Budgets(enough.get(ACCELERATOR, accelerator), enough.get(HOST, host))
-    check(replace(workload, budgets=smallest))
+    check_budgets(replace(workload, budgets=smallest))
     for tier in enough:
         name = tier.value
         with pytest.raises(InvalidValueError):
-            check(replace(workload, budgets=replace(smallest, **{name: enough[tier] - 1})))
+            check_budgets(replace(workload, budgets=replace(smallest, **{name: enough[tier] - 1})))
 
 
-def done(workload: Workload, policy: Policy) -> list[str]:
-    plan = simulate(workload, authored(workload), policy)
-    assert_true_to_its_word(workload, plan)
+def done(workload: Workload, policy: EvictionPolicy) -> list[str]:
+    plan = simulate(workload, authored_order(workload), policy)
+    assert_plan_is_true(workload, plan)
     return [
-        " ".join(f"{action.kind}{action.component}" for action in actions)
+        " ".join(f"{action.kind}{action.component.name.removeprefix('c')}" for action in actions)
         for actions in plan.actions
     ]
 
 
 def test_dead_components_go_first() -> None:
     workload = one_after_another([1, 9, 1], [[0], [1], [2], [0]], Budgets(10, 0))
-    assert done(workload, soonest_kept) == ["load0", "load1", "evict1 load2", ""]
+    assert done(workload, keep_soonest_used) == ["load0", "load1", "evict1 load2", ""]
     assert done(workload, least_recently_used)[2] == "evict0 load2"
 
 
 def test_the_cheapest_sufficient_set_goes_not_the_fewest() -> None:
     sizes, uses = [8, 1, 1, 2], [[0, 1, 2], [3], [0], [1], [2]]
     workload = one_after_another(sizes, uses, Budgets(10, 0))
-    assert done(workload, soonest_kept)[1] == "evict1 evict2 load3"
-    assert simulate(workload, authored(workload), soonest_kept).bytes_loaded == 14
+    assert done(workload, keep_soonest_used)[1] == "evict1 evict2 load3"
+    assert simulate(workload, authored_order(workload), keep_soonest_used).bytes_loaded == 14
     workload = one_after_another(sizes, [[0, 1, 2], [3], [1], [2], [0]], Budgets(10, 0))
     assert done(workload, farthest_next_use)[1] == "evict0 load3"
     assert done(workload, smallest_first)[1] == "evict1 evict2 load3"
@@ -165,52 +161,66 @@ def test_the_cheapest_sufficient_set_goes_not_the_fewest() -> None:
 
 def test_what_is_used_again_is_parked_on_the_host_while_there_is_room() -> None:
     uses = [[0], [1], [0]]
-    assert done(one_after_another([4, 4], uses, Budgets(4, 8)), soonest_kept) == [
+    assert done(one_after_another([4, 4], uses, Budgets(4, 8)), keep_soonest_used) == [
         "load0",
         "offload0 load1",
         "evict1 upload0",
     ]
-    assert done(one_after_another([4, 4], uses, Budgets(4, 3)), soonest_kept)[1] == "evict0 load1"
+    assert (
+        done(one_after_another([4, 4], uses, Budgets(4, 3)), keep_soonest_used)[1] == "evict0 load1"
+    )
 
 
 def test_on_a_machine_with_host_memory_only_nothing_is_moved() -> None:
     workload = one_after_another([4, 4], [[0], [1], [0]], Budgets(None, 4), HOST)
-    assert done(workload, soonest_kept) == ["load0", "evict0 load1", "evict1 load0"]
+    assert done(workload, keep_soonest_used) == ["load0", "evict0 load1", "evict1 load0"]
 
 
 def test_what_is_parked_gives_way_to_what_is_needed_sooner() -> None:
     workload = one_after_another([3, 4, 4], [[0], [1], [2], [1], [2], [0]], Budgets(4, 7))
-    assert done(workload, soonest_kept)[:3] == ["load0", "offload0 load1", "offload1 load2"]
+    assert done(workload, keep_soonest_used)[:3] == ["load0", "offload0 load1", "offload1 load2"]
     workload = replace(workload, budgets=Budgets(4, 4))
-    assert done(workload, soonest_kept)[:3] == ["load0", "offload0 load1", "evict0 offload1 load2"]
+    assert done(workload, keep_soonest_used)[:3] == [
+        "load0",
+        "offload0 load1",
+        "evict0 offload1 load2",
+    ]
 
 
 def test_a_start_above_the_budget_shrinks_at_the_first_step_that_needs_the_tier() -> None:
     workload = one_after_another([4, 4, 2], [[2], [2]], Budgets(6, 0))
-    workload = replace(workload, start={0: Placement(ACCELERATOR), 1: Placement(ACCELERATOR)})
-    assert simulate(workload, (0, 1), soonest_kept).actions[0] == (
-        IndexAction("evict", 0),
-        IndexAction("load", 2),
+    a, b, c = workload.components
+    workload = replace(workload, start={a: Placement(ACCELERATOR), b: Placement(ACCELERATOR)})
+    assert simulate(workload, (0, 1), keep_soonest_used).actions[0] == (
+        Action("evict", a),
+        Action("load", c),
     )
 
 
 def test_the_start_is_least_recently_used_first() -> None:
     workload = one_after_another([4, 4, 4], [[2], [0], [1]], Budgets(8, 0))
-    held = Placement(ACCELERATOR)
+    a, b, _ = workload.components
+    on_accelerator = Placement(ACCELERATOR)
     assert (
-        done(replace(workload, start={0: held, 1: held}), least_recently_used)[0] == "evict0 load2"
+        done(replace(workload, start={a: on_accelerator, b: on_accelerator}), least_recently_used)[
+            0
+        ]
+        == "evict0 load2"
     )
     assert (
-        done(replace(workload, start={1: held, 0: held}), least_recently_used)[0] == "evict1 load2"
+        done(replace(workload, start={b: on_accelerator, a: on_accelerator}), least_recently_used)[
+            0
+        ]
+        == "evict1 load2"
     )
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20)), max_size=10), st.integers(0, 60))
 def test_the_cheapest_set_is_the_cheapest_of_all(parts: list[tuple[int, int]], amount: int) -> None:
-    workload = Workload([Item(str(n), size, 0) for n, (size, _) in enumerate(parts)], [])
+    workload = Workload([component(str(n), size, 0) for n, (size, _) in enumerate(parts)], [])
     costs = dict(enumerate(cost for _, cost in parts))
-    everything = as_set(costs)
-    chosen = cheapest(workload, costs, everything, amount)
+    everything = bitset(costs)
+    chosen = cheapest_subset(workload, costs, everything, amount)
     if workload.size(everything) <= amount:
         assert chosen == (everything if amount > 0 else 0)
         return
@@ -224,20 +234,22 @@ def test_the_cheapest_set_is_the_cheapest_of_all(parts: list[tuple[int, int]], a
     assert sum(costs[n] for n in members(chosen)) == min(sufficient) or len(parts) > 8
 
 
-@pytest.mark.parametrize("gone", [NONE, Eviction(2, 0), Eviction(0, 1), Eviction(4, 0)])
-def test_a_policy_that_frees_too_little_or_what_must_stay_is_refused(gone: Eviction) -> None:
+@pytest.mark.parametrize("victims", [NO_VICTIMS, Victims(2, 0), Victims(0, 1), Victims(4, 0)])
+def test_a_policy_that_frees_too_little_or_what_must_stay_is_refused(victims: Victims) -> None:
     workload = one_after_another([4, 4, 4], [[0], [1], [0]], Budgets(4, 3))
     with pytest.raises(InvalidValueError, match="of what may leave"):
-        simulate(workload, (0, 1, 2), lambda shortage: gone)
+        simulate(workload, (0, 1, 2), lambda request: victims)
 
 
 def test_what_names_nothing_or_starts_nowhere_is_refused() -> None:
-    part, on_host = Item("unet", 4, 4), Item("text", 4, 4, HOST)
-    with pytest.raises(InvalidValueError, match=r"components \[1\]\n  wanted: indices below 1"):
-        Workload([part], [Need("a", (1,))])
+    part, on_host = component("unet", 4), component("text", 4, home=HOST)
+    with pytest.raises(InvalidValueError, match=r"a\n  found:  text\n  wanted: components of"):
+        Workload([part], [Requirement("a", (on_host,))])
+    with pytest.raises(InvalidValueError, match=r"the start\n  found:  unet"):
+        Workload([], [], start={part: Placement(ACCELERATOR)})
     with pytest.raises(InvalidValueError, match=r"steps \[3\]\n  wanted: indices below 1"):
-        Workload([part], [Need("a", after=(3,))])
+        Workload([part], [Requirement("a", after=(3,))])
     with pytest.raises(InvalidValueError, match=r"unet\n  found:  held on the host"):
-        Workload([part], [], start={0: Placement(HOST, pinned=True)})
+        Workload([part], [], start={part: Placement(HOST, pinned=True)})
     with pytest.raises(InvalidValueError, match=r"text\n  found:  held on the accelerator"):
-        Workload([on_host], [], start={0: Placement(ACCELERATOR)})
+        Workload([on_host], [], start={on_host: Placement(ACCELERATOR)})

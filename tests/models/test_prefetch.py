@@ -48,17 +48,20 @@ def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -
     every = random_components(chance, device)
     steps = [
         Requirement(
-            f"s{n}", tuple(chance.sample(every, chance.randint(0, 2))), chance.randint(0, 3)
+            f"s{n}",
+            tuple(chance.sample(every, chance.randint(0, 2))),
+            chance.randint(0, 3),
+            working_tier=Tier.HOST if device == "cpu" else Tier.ACCELERATOR,
         )
         for n in range(chance.randint(1, 8))
     ]
     limit = chance.randint(21, 60)
     limits = MemoryLimits(Budgets(chance.randint(21, 40), limit))
-    told = plan_in_order(steps, device, limits, {})
-    ahead = plan_prefetch(steps, told.actions, device, limits, {})
+    memory_plan = plan_in_order(steps, limits, {})
+    ahead = plan_prefetch(steps, memory_plan.actions, limits, {})
     held: dict[Component, Tier] = {}
     for place, soon in enumerate(ahead):
-        for kind, each in told.actions[place]:
+        for kind, each in memory_plan.actions[place]:
             if kind == "evict":
                 del held[each]
             else:
@@ -67,12 +70,13 @@ def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -
             continue
         assert steps[place].components, "nothing is read beside a step without models"
         later = [
-            [m.component for m in here if m.kind == "load"] for here in told.actions[place + 1 :]
+            [m.component for m in here if m.kind == "load"]
+            for here in memory_plan.actions[place + 1 :]
         ]
         following = next(loads for loads in later if loads)
         assert list(soon) == following[: len(soon)]
         here = sum(each.bytes for each, tier in held.items() if tier is Tier.HOST)
-        here += steps[place].working if device == "cpu" else 0
+        here += steps[place].working_bytes if device == "cpu" else 0
         assert here + sum(each.file_bytes for each in soon) <= limit
 
 

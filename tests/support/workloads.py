@@ -8,61 +8,84 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from sdgraph.memory import Budgets, Placement, Tier
+from sdgraph.memory import (
+    Action,
+    Budgets,
+    Component,
+    ComponentKey,
+    MemoryPlan,
+    Placement,
+    Requirement,
+    Tier,
+)
 from sdgraph.memory.eviction import (
     farthest_next_use,
-    largest_kept,
+    keep_largest,
+    keep_soonest_used,
     least_recently_used,
     smallest_first,
-    soonest_kept,
 )
-from sdgraph.memory.simulation import Simulation
-from sdgraph.memory.workload import IndexAction, Item, Need, Workload
+from sdgraph.memory.workload import Workload
 
-NAMED = {
-    "soonest_kept": soonest_kept,
-    "largest_kept": largest_kept,
+POLICIES_BY_NAME = {
+    "keep_soonest_used": keep_soonest_used,
+    "keep_largest": keep_largest,
     "farthest_next_use": farthest_next_use,
     "least_recently_used": least_recently_used,
     "smallest_first": smallest_first,
 }
-POLICIES = tuple(NAMED.values())
+POLICIES = tuple(POLICIES_BY_NAME.values())
 ACCELERATOR, HOST = Tier.ACCELERATOR, Tier.HOST
+
+
+def component(
+    name: str, size: int, file_size: int | None = None, home: Tier = ACCELERATOR
+) -> Component:
+    """A component of that many bytes, its files as large unless said otherwise."""
+    key = ComponentKey(name, "float16", "cpu" if home is HOST else "cuda")
+    return Component(key, name, size, size if file_size is None else file_size)
 
 
 def workloads(max_steps: int = 8, *, limited: bool = True) -> st.SearchStrategy[Workload]:
     """Any workload that can be done; with budgets, some barely large enough.
 
-    Made from a seed, for Hypothesis's own draws take far longer than what is tested.
+    Made from a seed: Hypothesis would take far longer to draw one than the test takes.
     """
     numbers = st.integers(0, 2**32), st.integers(0, max_steps), st.integers(1, 6)
-    plain = st.builds(made, *numbers, st.just(limited))
-    return st.builds(lambda each, keeps: replace(each, keeps=keeps), plain, st.booleans())
+    plain = st.builds(random_workload, *numbers, st.just(limited))
+    return st.builds(lambda each, keep: replace(each, keep_unused=keep), plain, st.booleans())
 
 
-def made(seed: int, count: int, parts: int, limited: bool) -> Workload:
+def random_workload(seed: int, count: int, parts: int, limited: bool) -> Workload:
+    """A workload of that many steps and components, the same for the same seed."""
     chance = random.Random(seed)
     tiers = chance.choice([list(Tier), list(Tier), [HOST], [ACCELERATOR]])
     components = [
-        Item(f"c{n}", chance.randint(0, 9), chance.randint(0, 9), chance.choice(tiers))
+        component(f"c{n}", chance.randint(0, 9), chance.randint(0, 9), chance.choice(tiers))
         for n in range(parts)
     ]
     turns = chance.sample(range(count), count)
-    steps: dict[int, Need] = {}
+    steps: dict[int, Requirement] = {}
     for turn, index in enumerate(turns):
-        steps[index] = Need(
-            chance.choice("abc") + str(index),
-            tuple(chance.sample(range(parts), chance.randint(0, min(4, parts)))),
-            chance.choice((0, 0, 1, 4)),
-            chance.choice(tiers),
-            tuple(chance.choices(turns[:turn], k=chance.randint(0, 3)) if turn else ()),
+        name = chance.choice("abc") + str(index)
+        required = chance.sample(range(parts), chance.randint(0, min(4, parts)))
+        working_bytes, tier = chance.choice((0, 0, 1, 4)), chance.choice(tiers)
+        after = tuple(chance.choices(turns[:turn], k=chance.randint(0, 3)) if turn else ())
+        steps[index] = Requirement(
+            name,
+            tuple(components[n] for n in required),
+            working_bytes,
+            after,
             chance.random() < 0.3,
+            tier,
         )
     start = {}
     for index in chance.sample(range(parts), chance.randint(0, parts // 2)):
         home = components[index].home
         pinned = chance.random() < 0.3
-        start[index] = Placement(home if pinned else chance.choice((home, HOST)), pinned)
+        start[components[index]] = Placement(
+            home if pinned else chance.choice((home, HOST)), pinned
+        )
     free = Workload(components, [steps[n] for n in range(count)], start=start)
     if not limited:
         return free
@@ -75,15 +98,14 @@ def made(seed: int, count: int, parts: int, limited: bool) -> Workload:
 
 def least_for(workload: Workload, tier: Tier) -> int:
     """The smallest budget that holds the start and each step by itself, worked out plainly."""
-    parts = workload.components
-    pinned = {n for n, held in workload.start.items() if held.pinned}
-    wanted = [sum(parts[n].bytes for n, held in workload.start.items() if held.tier is tier)]
+    start = workload.start.items()
+    pinned = {each for each, placement in start if placement.pinned}
+    needed = [sum(each.bytes for each, placement in start if placement.tier is tier)]
     for step in workload.steps:
-        there = {n for n in pinned | set(step.leases) if parts[n].home is tier}
-        wanted.append(
-            sum(parts[n].bytes for n in there) + (step.working if step.working_on is tier else 0)
-        )
-    return max(wanted)
+        on_tier = {each for each in pinned | set(step.components) if each.home is tier}
+        working = step.working_bytes if step.working_tier is tier else 0
+        needed.append(sum(each.bytes for each in on_tier) + working)
+    return max(needed)
 
 
 class Memory:
@@ -91,56 +113,56 @@ class Memory:
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
-        self.at = {index: held.tier for index, held in workload.start.items()}
-        self.pinned = {index for index, held in workload.start.items() if held.pinned}
+        self.tiers = {each: placement.tier for each, placement in workload.start.items()}
+        self.pinned = {each for each, placement in workload.start.items() if placement.pinned}
         self.loaded = self.moved = self.loads = 0
         self.peaks = {tier: self.used(tier) for tier in Tier}
 
     def used(self, tier: Tier) -> int:
-        return sum(self.workload.components[n].bytes for n, at in self.at.items() if at is tier)
+        return sum(each.bytes for each, where in self.tiers.items() if where is tier)
 
-    def within_budgets(self, step: Need | None = None) -> None:
+    def within_budgets(self, step: Requirement | None = None) -> None:
         for tier in Tier:
-            working = step.working if step and step.working_on is tier else 0
+            working = step.working_bytes if step and step.working_tier is tier else 0
             self.peaks[tier] = max(self.peaks[tier], self.used(tier) + working)
-            assert self.used(tier) + working <= self.workload.budgets.of(tier)
+            assert self.used(tier) + working <= self.workload.budgets.limit(tier)
 
-    def do(self, action: IndexAction, step: Need) -> None:
-        index = action.component
-        component = self.workload.components[index]
+    def do(self, action: Action, step: Requirement) -> None:
+        part = action.component
         if action.kind in ("evict", "offload"):
-            assert index not in self.pinned
-            assert index not in step.leases
+            assert part not in self.pinned
+            assert part not in step.components
         match action.kind:
             case "evict":
-                del self.at[index]
+                del self.tiers[part]
             case "offload":
-                assert self.at[index] is ACCELERATOR
-                self.at[index] = HOST
-                self.moved += component.bytes
+                assert self.tiers[part] is ACCELERATOR
+                self.tiers[part] = HOST
+                self.moved += part.bytes
             case "upload":
-                assert self.at[index] is HOST
-                assert component.home is ACCELERATOR
-                self.at[index] = ACCELERATOR
-                self.moved += component.bytes
+                assert self.tiers[part] is HOST
+                assert part.home is ACCELERATOR
+                self.tiers[part] = ACCELERATOR
+                self.moved += part.bytes
             case "load":
-                assert index not in self.at
-                self.at[index] = component.home
-                self.loaded += component.file_bytes
+                assert part not in self.tiers
+                self.tiers[part] = part.home
+                self.loaded += part.file_bytes
                 self.loads += 1
 
-    def run(self, plan: Simulation) -> None:
+    def run(self, plan: MemoryPlan) -> None:
         steps = self.workload.steps
         for index, actions in zip(plan.order, plan.actions, strict=True):
             for action in actions:
                 self.do(action, steps[index])
                 self.within_budgets()
-            for leased in steps[index].leases:
-                assert self.at[leased] is self.workload.components[leased].home
+            for required in steps[index].components:
+                assert self.tiers[required] is required.home
             self.within_budgets(steps[index])
 
 
-def assert_true_to_its_word(workload: Workload, plan: Simulation) -> None:
+def assert_plan_is_true(workload: Workload, plan: MemoryPlan) -> None:
+    """Carries the plan out, and compares what happened with what it says."""
     memory = Memory(workload)
     memory.run(plan)
     assert (memory.loaded, memory.moved, memory.loads) == (
@@ -156,8 +178,10 @@ def assert_true_to_its_word(workload: Workload, plan: Simulation) -> None:
 def one_after_another(
     sizes: Sequence[int], uses: Sequence[Sequence[int]], budgets: Budgets, home: Tier = ACCELERATOR
 ) -> Workload:
-    components = [Item(f"c{n}", size, size, home) for n, size in enumerate(sizes)]
+    """Components of these sizes, and a chain of steps that use them by their indices."""
+    components = [component(f"c{n}", size, home=home) for n, size in enumerate(sizes)]
     steps = [
-        Need(f"s{n}", tuple(leases), after=(n - 1,) if n else ()) for n, leases in enumerate(uses)
+        Requirement(f"s{n}", tuple(components[each] for each in used), after=(n - 1,) if n else ())
+        for n, used in enumerate(uses)
     ]
     return Workload(components, steps, budgets)
