@@ -18,7 +18,7 @@ from sdgraph.graph import installed
 from sdgraph.language import load_workflow, shipped_workflows, workflow_from_yaml
 from sdgraph.nodes.diffusion.offloading import Offload
 from sdgraph.nodes.diffusion.performance import KNOBS
-from sdgraph.nodes.diffusion.prompt_weights import weighted
+from sdgraph.nodes.diffusion.prompt_weights import parse_weights
 from sdgraph.nodes.tiny_world import parse
 from sdgraph.values import QUANTIZATIONS, Image
 from tests.support import lora_files
@@ -124,7 +124,7 @@ def test_every_prompt_of_the_examples_speaks_of_the_tiny_world() -> None:
 
     assert len(prompts) >= 7
     for prompt in prompts:
-        words = "".join(text for text, _ in weighted(prompt))
+        words = "".join(text for text, _ in parse_weights(prompt))
         parse(f"a red star {words}" if words.startswith("on ") else words)
 
 

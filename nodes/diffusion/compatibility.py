@@ -1,88 +1,81 @@
-"""Whether what a diffusion node is given goes together, read from configs and headers alone."""
+"""Whether the fields of a diffusion node go together, read from configs alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from sdgraph.errors import Problem
 from sdgraph.models import resolve
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.values import Checkpoint
 
-from . import lora, textual_inversion
-from .families import CHANNELS, Family, described, family_of, kind_of, multiple_of, other_node
-from .performance import tuning_problems
-from .prompt_weights import MOST, too_large
+from .families import ModelFamily, Purpose, Task, families_for, pipeline_class_of
+from .prompt_weights import MAX_WEIGHT, excessive_weight
 
-if TYPE_CHECKING:
-    from .node import Diffusion
+_NODES: dict[Purpose, str] = {
+    "text-to-image": "Text2Image",
+    "depth-guided": "DepthToImage",
+    "inpainting": "Inpaint",
+}
+"""The node that takes checkpoints of a purpose."""
 
-
-def problems(node: Diffusion[Any]) -> Iterator[Problem]:
-    """Why a node cannot use its checkpoint, its adapters, its knobs, its words or its sides."""
-    checkpoint = node.checkpoint
-    if isinstance(checkpoint, Lora):
-        found = f"{checkpoint.source}, an adapter"
-        yield Problem("checkpoint", found, "a whole checkpoint", "put it under `loras`")
-        return
-    known = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
-    yield from lora.problems(node.loras, checkpoint, known)
-    yield from _word_problems(node, checkpoint if known is not None else None)
-    yield from tuning_problems(node.tuning, node.offload, node.loras, checkpoint)
-    if isinstance(checkpoint, Checkpoint) and known is not None:
-        yield from _checkpoint_problems(node, checkpoint, known)
+_FEW_STEPS = ("lcm", "tcd", "LCMScheduler", "TCDScheduler")
+"""Schedulers that choose their steps among the few that they were distilled for."""
 
 
-def _checkpoint_problems(
-    node: Diffusion[Any], checkpoint: Checkpoint, family: Family
+def task_problems(
+    node_type: str, task: Task, checkpoint: Checkpoint, family: ModelFamily
 ) -> Iterator[Problem]:
-    if family not in node.families:
+    """Why a family has no pipeline for what a node does."""
+    if task not in family.pipelines:
+        able = ", ".join(each.label for each in families_for(task))
         yield Problem(
             "checkpoint",
-            f"{checkpoint.source}, a {kind_of(checkpoint)} checkpoint",
-            f"one for {type(node).__name__} ({', '.join(map(described, node.families))})",
+            f"{checkpoint.source}, a {pipeline_class_of(checkpoint)} checkpoint",
+            f"one for {node_type} ({able})",
         )
+
+
+def purpose_problems(
+    purposes: Sequence[Purpose], checkpoint: Checkpoint, family: ModelFamily
+) -> Iterator[Problem]:
+    """Why a checkpoint was trained for something else than a node does with it."""
+    purpose = family.purpose_of(checkpoint)
+    if purpose in purposes:
         return
-    unet = resolve(checkpoint).config("unet") or {}
-    channels = unet.get("in_channels", 4)
-    if channels not in node.channels:
-        yield Problem(
-            "checkpoint",
-            f"{checkpoint.source}, whose U-Net takes {channels} channels"
-            f" ({CHANNELS.get(channels, 'of an unknown kind')})",
-            " or ".join(f"{n} ({CHANNELS[n]})" for n in node.channels),
-            other_node(channels),
-        )
-    yield from _side_problems(node, checkpoint)
-    yield from _schedule_problems(node, checkpoint)
+    channels = {name: count for count, name in family.purposes.items()}
+    yield Problem(
+        "checkpoint",
+        f"{checkpoint.source}, whose {family.denoiser.label} takes "
+        f"{family.input_channels(checkpoint)} channels ({purpose or 'of an unknown kind'})",
+        " or ".join(f"{channels[name]} ({name})" for name in purposes if name in channels),
+        f"{_NODES[purpose]} takes such a checkpoint" if purpose in _NODES else "",
+    )
 
 
-def _word_problems(node: Diffusion[Any], checkpoint: object) -> Iterator[Problem]:
-    prompts = {"prompt": node.prompt, "negative_prompt": node.negative_prompt}
-    yield from textual_inversion.problems(node.embeddings, checkpoint, list(prompts.values()))
+def weight_problems(prompts: Mapping[str, object]) -> Iterator[Problem]:
+    """Which prompts have a weight too large for a picture; what a node makes is not known yet."""
     for field, text in prompts.items():
-        weight = too_large(text) if isinstance(text, str) else None
+        weight = excessive_weight(text) if isinstance(text, str) else None
         if weight is not None:
             fix = r"write \( and \) for parentheses that give no weight"
-            yield Problem(field, f"a weight of {weight:g}", f"-{MOST:g} to {MOST:g}", fix)
+            wanted = f"-{MAX_WEIGHT:g} to {MAX_WEIGHT:g}"
+            yield Problem(field, f"a weight of {weight:g}", wanted, fix)
 
 
-def _schedule_problems(node: Diffusion[Any], checkpoint: Checkpoint) -> Iterator[Problem]:
-    """LCM and TCD choose their steps among the few that they were distilled for."""
-    settings = resolve(checkpoint).config("scheduler") or {}
-    name = node.scheduler or settings.get("_class_name")
-    most = settings.get("original_inference_steps", 50)
-    if name in ("lcm", "tcd", "LCMScheduler", "TCDScheduler") and node.steps > most:
-        found = f"{node.steps} steps by {name}"
-        yield Problem("steps", found, f"at most {most}", "4 to 8 are enough for it")
-
-
-def _side_problems(node: Diffusion[Any], checkpoint: Checkpoint) -> Iterator[Problem]:
-    multiple = multiple_of(checkpoint)
-    for name in ("width", "height"):
-        side = getattr(node, name, None)
+def side_problems(sides: Mapping[str, int | None], multiple: int) -> Iterator[Problem]:
+    """Which sides in pixels are no multiple of what the pipeline takes."""
+    for name, side in sides.items():
         if side is not None and side % multiple:
             near = max(multiple, round(side / multiple) * multiple)
-            yield Problem(
-                name, f"{side} pixels", f"a multiple of {multiple}", f"for example {near}"
-            )
+            wanted = f"a multiple of {multiple}"
+            yield Problem(name, f"{side} pixels", wanted, f"for example {near}")
+
+
+def step_problems(steps: int, scheduler: str | None, checkpoint: Checkpoint) -> Iterator[Problem]:
+    """Why a scheduler, the checkpoint's own if None, cannot do so many steps."""
+    settings = resolve(checkpoint).config("scheduler") or {}
+    name = scheduler or settings.get("_class_name")
+    most = settings.get("original_inference_steps", 50)
+    if name in _FEW_STEPS and steps > most:
+        found = f"{steps} steps by {name}"
+        yield Problem("steps", found, f"at most {most}", "4 to 8 are enough for it")

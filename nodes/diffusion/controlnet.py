@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -14,32 +14,23 @@ from sdgraph.nodes.image.padding import Fit, same_size
 from sdgraph.values import Checkpoint, ControlMap, Image, Part
 from sdgraph.values import kinds as values
 
-from .controlnet_defaults import default_network
-from .crop_region import Region
-from .families import family_of, multiple_of
-from .inpaint import paste, refuse_unusable
-from .reference_images import Referenced, shown
+from .controlnet_defaults import default_controlnet
+from .crop_region import CropRegion
+from .families import CONTROLNET, Purpose, Task, family_of, text_width
+from .inpaint import paste_masked, refuse_unusable
+from .reference_images import ReferenceGuided, reference_arguments
 
 __all__ = ["ControlNet"]
 
-_PIPELINES = {
-    ("sd", "text"): "StableDiffusionControlNetPipeline",
-    ("sd", "image"): "StableDiffusionControlNetImg2ImgPipeline",
-    ("sd", "mask"): "StableDiffusionControlNetInpaintPipeline",
-    ("xl", "text"): "StableDiffusionXLControlNetPipeline",
-    ("xl", "image"): "StableDiffusionXLControlNetImg2ImgPipeline",
-    ("xl", "mask"): "StableDiffusionXLControlNetInpaintPipeline",
-}
 
-
-class ControlNet(Referenced[Image]):
+class ControlNet(ReferenceGuided[Image]):
     """A picture from a prompt that follows one or several control maps.
 
     The map's kind picks the network that fits the checkpoint, unless `controlnet` names it. With
     `image` it starts from that picture; with `mask` too, only what the mask marks is painted.
     """
 
-    channels = (4, 9)
+    purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image", "inpainting")
 
     control: In[ControlMap] | Sequence[In[ControlMap]] = Field(
         description="what to follow: an EdgeMap, a DepthMap …; several of one size"
@@ -81,9 +72,9 @@ class ControlNet(Referenced[Image]):
         if not count:
             raise refuse("control", found="an empty list", wanted="at least one control map")
         for name in ("scale", "start", "end", "controlnet"):
-            given = getattr(self, name)
-            if isinstance(given, list | tuple) and len(given) != count:
-                found = f"{len(given)} values for {count} controls"
+            values = getattr(self, name)
+            if isinstance(values, list | tuple) and len(values) != count:
+                found = f"{len(values)} values for {count} controls"
                 raise refuse(name, found=found, wanted="one each, or a single one for all")
         for scale in self._each("scale"):
             if scale < 0:
@@ -108,35 +99,40 @@ class ControlNet(Referenced[Image]):
             )
         return self
 
-    def part_of_steps(self) -> float | None:
+    def task(self) -> Task:
+        if self.image is None:
+            return "controlnet"
+        return "controlnet-image" if self.mask is None else "controlnet-inpaint"
+
+    def denoising_share(self) -> float | None:
         return None if self.image is None else self.strength
 
-    def told_size(self) -> tuple[int, int] | None:
-        """Of what is worked on: the checkpoint's own where it is the mask's box alone."""
-        return super().told_size() if self.padding_mask_crop is None else None
+    def planned_size(self) -> tuple[int, int] | None:
+        """The size it works at; the checkpoint's own where only the mask's box is worked on."""
+        return super().planned_size() if self.padding_mask_crop is None else None
 
     def _controls(self) -> Sequence[Any]:
         return self.control if isinstance(self.control, list | tuple) else (self.control,)
 
     def _each(self, name: str) -> list[Any]:
-        """A field with a value for each control: one given value counts for all."""
-        given = getattr(self, name)
-        many = isinstance(given, list | tuple)
-        return list(given) if many else [given] * len(self._controls())
+        """A field's values, one for each control: a single value counts for all."""
+        value = getattr(self, name)
+        many = isinstance(value, list | tuple)
+        return list(value) if many else [value] * len(self._controls())
 
     def networks(self) -> list[Checkpoint]:
         """The ControlNet checkpoint of each control; raises CheckpointError where none is known."""
         if self.controlnet is not None:
             return self._each("controlnet")
         kinds = [getattr(control, "output", type(control)) for control in self._controls()]
-        return [default_network(self.checkpoint, kind) for kind in kinds]
+        return [default_controlnet(self.checkpoint, kind) for kind in kinds]
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())
-        dtype = parts["unet"].checkpoint.dtype
+        dtype = self.known_checkpoint.dtype
         for number, network in enumerate(self.networks()):
-            # The two compute together.
-            parts[f"controlnet_{number}"] = self.part(network.in_dtype(dtype))
+            # It computes together with the denoiser, so both are in one dtype.
+            parts[f"controlnet_{number}"] = self.make_part(network.in_dtype(dtype))
         return parts
 
     def check(self) -> Iterator[Problem]:
@@ -144,14 +140,17 @@ class ControlNet(Referenced[Image]):
         base = self.checkpoint
         if not isinstance(base, Checkpoint):
             return
-        unet = (resolve(base).config("unet") if family_of(base) else None) or {}
-        if self.mask is None and unet.get("in_channels") == 9:
-            found = f"{base.source}, whose U-Net takes 9 channels (inpainting), and no mask"
-            yield Problem("checkpoint", found, "4 (text-to-image), or an image and a mask")
+        family = family_of(base)
+        settings = {} if family is None else family.denoiser_config(base)
+        if family is not None and self.mask is None and family.purpose_of(base) == "inpainting":
+            takes = f"{family.denoiser.label} takes {family.input_channels(base)} channels"
+            found = f"{base.source}, whose {takes} (inpainting), and no mask"
+            wanted = f"{min(family.purposes)} (text-to-image), or an image and a mask"
+            yield Problem("checkpoint", found, wanted)
         try:
             for network in self.networks():
                 if isinstance(network, Checkpoint):
-                    yield from _mismatch(network, base, unet)
+                    yield from _network_problems(network, base, settings)
         except CheckpointError as error:
             yield from error.as_problems_of(
                 "controlnet", "a ControlNet for this kind of control map"
@@ -176,54 +175,53 @@ class ControlNet(Referenced[Image]):
             same_size(maps[0].size, other.size, ("first control map", "next control map"))
         if image is not None:
             same_size(image.size, maps[0].size, ("image", "control map"))
-        region = Region((0, 0, *maps[0].size), maps[0].size)
+        region = CropRegion((0, 0, *maps[0].size), maps[0].size)
         if image is not None and mask is not None:
             refuse_unusable(image, mask)
-            region = Region.of(mask, self.padding_mask_crop, checkpoint)
-        fit = Fit.of(region.worked, multiple_of(checkpoint))
-        way = "text" if image is None else "image" if mask is None else "mask"
-        nets = [models[f"controlnet_{n}"] for n in range(len(maps))]
+            region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
+        fit = Fit.of(region.working_size, self.family.size_multiple(checkpoint))
+        networks = [models[f"controlnet_{n}"] for n in range(len(maps))]
         pipe = self.assemble(
-            _PIPELINES[family_of(checkpoint) or "sd", way],
             models.without("controlnet_"),
             checkpoint,
-            controlnet=nets if len(nets) > 1 else nets[0],
+            **{CONTROLNET: networks if len(networks) > 1 else networks[0]},
         )
-        made = self.generate(
+        pixels = self.generate(
             pipe,
             models,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
             **self._pictures(region, fit, maps, image, mask),
-            **self._steering(),
-            **shown(reference),
+            **self._conditioning(),
+            **reference_arguments(reference),
         )
-        painted = fit.cut(made)
+        painted = fit.cut(pixels)
         if image is None or mask is None:
             return Image(painted)
-        return paste(image, region.put(image, painted), mask)
+        return paste_masked(image, region.paste(image, painted), mask)
 
     def _pictures(
         self,
-        region: Region,
+        region: CropRegion,
         fit: Fit,
         maps: Sequence[ControlMap],
         image: Image | None,
         mask: values.Mask | None,
     ) -> dict[str, Any]:
-        """The pictures under the names that the three pipelines give them."""
-        controls: Any = [fit.pad(region.cut(each.rgb)) for each in maps]
+        """The pictures as arguments, which the three pipelines name differently."""
+        controls: Any = [fit.pad(region.crop(each.rgb)) for each in maps]
         controls = controls if len(maps) > 1 else controls[0]
         size = {"width": fit.padded[0], "height": fit.padded[1]}
         if image is None:
             return {"image": controls, **size}
-        start = {"image": fit.pad(region.cut(image.rgb)), "control_image": controls}
+        start = {"image": fit.pad(region.crop(image.rgb)), "control_image": controls}
         if mask is not None:
-            start["mask_image"] = fit.pad(region.cut_mask(mask))
+            start["mask_image"] = fit.pad(region.crop_mask(mask))
         return {**start, "strength": self.strength, **size}
 
-    def _steering(self) -> dict[str, Any]:
+    def _conditioning(self) -> dict[str, Any]:
+        """How strongly and in which steps each map is followed, as arguments."""
         names = {
             "controlnet_conditioning_scale": "scale",
             "control_guidance_start": "start",
@@ -235,8 +233,10 @@ class ControlNet(Referenced[Image]):
         return each
 
 
-def _mismatch(network: Checkpoint, base: Checkpoint, unet: Mapping[str, Any]) -> Iterator[Problem]:
-    """Why a network does not fit a base, as far as the configs that are here show."""
+def _network_problems(
+    network: Checkpoint, base: Checkpoint, settings: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Why a ControlNet does not fit a base with that config of its denoiser, if both are here."""
     if network.dtype not in (None, base.dtype):
         over = f"{base.source} in {base.dtype or 'what the device prefers'}"
         found = f"{network.source} in {network.dtype} over {over}"
@@ -244,13 +244,13 @@ def _mismatch(network: Checkpoint, base: Checkpoint, unet: Mapping[str, Any]) ->
     own = resolve(network).config()
     if own is None:
         return
-    kind = str(own.get("_class_name") or (own.get("architectures") or ["nothing"])[0])
-    if "ControlNet" not in kind:
-        yield Problem("controlnet", f"{network.source}, a {kind}", "a ControlNet checkpoint")
-    elif unet and own.get("cross_attention_dim") != unet.get("cross_attention_dim"):
+    class_name = str(own.get("_class_name") or (own.get("architectures") or ["nothing"])[0])
+    if "ControlNet" not in class_name:
+        yield Problem("controlnet", f"{network.source}, a {class_name}", "a ControlNet checkpoint")
+    elif settings and text_width(own) != text_width(settings):
         yield Problem(
             "controlnet",
-            f"{network.source}, for text features of {own.get('cross_attention_dim')}",
-            f"one for {base.source} ({unet.get('cross_attention_dim')})",
+            f"{network.source}, for text features of {text_width(own)}",
+            f"one for {base.source} ({text_width(settings)})",
             "use a ControlNet trained for this base",
         )

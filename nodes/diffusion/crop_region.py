@@ -1,4 +1,4 @@
-"""The part of a picture around a mask that is worked on alone, at a network's own size."""
+"""The part of a picture around a mask that is worked on alone, at a network's native size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sdgraph.nodes.image.padding import LEAST
 from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, kinds
 
-from .families import multiple_of, own_size
+from .families import ModelFamily
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,33 +21,47 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Region:
+class CropRegion:
     """A box of a picture, and the width and height at which a network works on it."""
 
     box: Box
-    worked: tuple[int, int]
+    working_size: tuple[int, int]
 
     @classmethod
-    def of(cls, mask: kinds.Mask, padding: int | None, checkpoint: Checkpoint) -> Region:
-        """Around what a mask marks; the whole picture as it is where `padding` is None."""
+    def around_mask(
+        cls, mask: kinds.Mask, padding: int | None, checkpoint: Checkpoint, family: ModelFamily
+    ) -> CropRegion:
+        """The region around what a mask marks; the whole picture where `padding` is None."""
         if padding is None:
             return cls((0, 0, *mask.size), mask.size)
-        own, multiple = own_size(checkpoint), multiple_of(checkpoint)
-        return cls.around(marked_box(mask), mask.size, padding, own, multiple)
+        native, multiple = family.native_size(checkpoint), family.size_multiple(checkpoint)
+        return cls.around_box(marked_box(mask), mask.size, padding, native, multiple)
 
     @classmethod
-    def around(
-        cls, marked: Box, size: tuple[int, int], padding: int, own: tuple[int, int], multiple: int
-    ) -> Region:
-        """The box of what is marked, wider by `padding` each side, worked on in the area of `own`.
+    def around_box(
+        cls,
+        marked: Box,
+        size: tuple[int, int],
+        padding: int,
+        native: tuple[int, int],
+        multiple: int,
+    ) -> CropRegion:
+        """The region around a box that is worked on in the area of a network's native size.
 
         Its sides keep their ratio, up to the rounding to a multiple. A box narrower than half its
         length, or than the shortest side of a network allows, grows as far as the picture goes;
         where that is not far enough it is stretched, and the area stays.
+
+        Args:
+            marked: The box of what is marked.
+            size: The picture's width and height in pixels.
+            padding: By how many pixels the box grows to each side.
+            native: The width and height that the network is made for.
+            multiple: What the sides that are worked at must be multiples of.
         """
         left, right = _wider(marked[0] - padding, marked[2] + padding, 0, size[0])
         top, bottom = _wider(marked[1] - padding, marked[3] + padding, 0, size[1])
-        area = own[0] * own[1]
+        area = native[0] * native[1]
         share = min(1.0, max(0.5, LEAST**2 / area))
         left, right = _wider(left, right, int((bottom - top) * share), size[0])
         top, bottom = _wider(top, bottom, int((right - left) * share), size[1])
@@ -61,24 +75,24 @@ class Region:
         long = max(least, min(long, area // short // multiple * multiple))
         return cls((left, top, right, bottom), (short, long) if width < height else (long, short))
 
-    def cut(self, picture: PIL.Image.Image) -> PIL.Image.Image:
-        """The box of a picture, as large as it is worked on."""
+    def crop(self, picture: PIL.Image.Image) -> PIL.Image.Image:
+        """The box of a picture, resized to the size that is worked at."""
         import PIL.Image
 
-        return picture.crop(self.box).resize(self.worked, PIL.Image.Resampling.LANCZOS)
+        return picture.crop(self.box).resize(self.working_size, PIL.Image.Resampling.LANCZOS)
 
-    def cut_mask(self, mask: kinds.Mask) -> PIL.Image.Image:
-        """The same of a mask, white wherever a marked pixel falls: no thin stroke is lost."""
+    def crop_mask(self, mask: kinds.Mask) -> PIL.Image.Image:
+        """The box of a mask, white wherever a marked pixel falls: no thin stroke is lost."""
         import PIL.Image
 
         left, top, right, bottom = self.box
-        if self.worked == (right - left, bottom - top):
+        if self.working_size == (right - left, bottom - top):
             return mask.pil.crop(self.box)
         marked = mask.pil.crop(self.box).point(lambda value: 255 if value >= PAINTED else 0)
-        small = marked.resize(self.worked, PIL.Image.Resampling.BOX)
+        small = marked.resize(self.working_size, PIL.Image.Resampling.BOX)
         return small.point(lambda value: 255 if value else 0)
 
-    def put(self, image: Image, painted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def paste(self, image: Image, painted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The colours of the whole picture with the box as it was painted."""
         import numpy as np
         import PIL.Image
@@ -93,7 +107,7 @@ class Region:
 
 
 def marked_box(mask: kinds.Mask) -> Box:
-    """The smallest box that holds all a mask marks; a mask that marks nothing has none."""
+    """The smallest box around all that a mask marks; the mask marks something."""
     import numpy as np
 
     rows, columns = (np.flatnonzero(mask.numpy.max(axis=axis)) for axis in (1, 0))
@@ -101,7 +115,7 @@ def marked_box(mask: kinds.Mask) -> Box:
 
 
 def _wider(first: int, last: int, least: int, most: int) -> tuple[int, int]:
-    """A span that is at least so long, both ways alike, and stays between 0 and `most`."""
+    """A span grown both ways alike until it is `least` long, within 0 and `most`."""
     missing = max(0, least - (last - first))
     first, last = first - missing // 2, last + missing - missing // 2
     first, last = first - max(0, last - most), last - min(0, first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from sdgraph.nodes.image.padding import Fit, same_size
 from sdgraph.nodes.vision.depth import predict_depth
 from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
-from .families import multiple_of
+from .families import Purpose, Task
 from .node import Diffusion
 
 __all__ = ["DepthToImage"]
@@ -28,8 +28,7 @@ class DepthToImage(Diffusion[Image]):
     The depth is the given map, or is estimated by the checkpoint's own estimator.
     """
 
-    families = ("sd",)
-    channels = (5,)
+    purposes: ClassVar[tuple[Purpose, ...]] = ("depth-guided",)
 
     image: In[Image] = Field(description="the picture to start from")
     depth: In[DepthMap] | None = Field(
@@ -42,6 +41,9 @@ class DepthToImage(Diffusion[Image]):
         default=Checkpoint("tiny/depth"), description="a depth-guided checkpoint"
     )
 
+    def task(self) -> Task:
+        return "depth-to-image"
+
     def check(self) -> Iterator[Problem]:
         problems = list(super().check())
         yield from problems
@@ -52,10 +54,10 @@ class DepthToImage(Diffusion[Image]):
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())
         if self.depth is None:
-            checkpoint = parts["unet"].checkpoint
-            estimator = self.part(checkpoint, "depth_estimator")
+            checkpoint = self.known_checkpoint
+            estimator = self.make_part(checkpoint, "depth_estimator")
             parts["depth_estimator"] = replace(estimator, partial=True)
-            parts["feature_extractor"] = self.part(checkpoint, "feature_extractor")
+            parts["feature_extractor"] = self.make_part(checkpoint, "feature_extractor")
         return parts
 
     def run(
@@ -70,27 +72,27 @@ class DepthToImage(Diffusion[Image]):
     ) -> Image:
         import torch
 
-        fit = Fit.of(image.size, multiple_of(checkpoint))
+        fit = Fit.of(image.size, self.family.size_multiple(checkpoint))
         picture = fit.pad(image.rgb)
-        given: Any = None
+        depth_map: Any
         estimator: dict[str, Any] = {}
         if depth is None:
-            given = predict_depth(
+            depth_map = predict_depth(
                 models["depth_estimator"], models["feature_extractor"], picture, models.device
             )
         else:
             same_size(image.size, depth.size, ("image", "depth map"))
-            given = torch.from_numpy(fit.pad_array(depth.depth).copy())[None]
+            depth_map = torch.from_numpy(fit.pad_array(depth.depth).copy())[None]
             estimator = {"depth_estimator": None, "feature_extractor": None}
-        pipe = self.assemble("StableDiffusionDepth2ImgPipeline", models, checkpoint, **estimator)
-        made = self.generate(
+        pipe = self.assemble(models, checkpoint, **estimator)
+        pixels = self.generate(
             pipe,
             models,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
             image=picture,
-            depth_map=given,
+            depth_map=depth_map,
             strength=self.strength,
         )
-        return Image(fit.cut(made))
+        return Image(fit.cut(pixels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -13,9 +13,9 @@ from sdgraph.nodes.image.padding import Fit, same_size
 from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, kinds
 
-from .crop_region import Region
-from .families import family_of, multiple_of
-from .reference_images import Referenced, shown
+from .crop_region import CropRegion
+from .families import Purpose, Task
+from .reference_images import ReferenceGuided, reference_arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Inpaint"]
 
-PIPELINES = {"sd": "StableDiffusionInpaintPipeline", "xl": "StableDiffusionXLInpaintPipeline"}
 
-
-class Inpaint(Referenced[Image]):
+class Inpaint(ReferenceGuided[Image]):
     """The picture with what the mask marks painted anew; elsewhere equal to the input bit for bit.
 
     Takes inpainting checkpoints (9-channel U-Net: latents, mask, masked latents; Rombach et al.
@@ -34,7 +32,7 @@ class Inpaint(Referenced[Image]):
     """
 
     version = 2
-    channels = (9, 4)
+    purposes: ClassVar[tuple[Purpose, ...]] = ("inpainting", "text-to-image")
 
     image: In[Image] = Field(description="the picture to change")
     mask: In[kinds.Mask] = Field(description="white where it is painted anew; the image's size")
@@ -66,31 +64,34 @@ class Inpaint(Referenced[Image]):
         progress: Progress,
     ) -> Image:
         refuse_unusable(image, mask)
-        pipe = self.assemble(PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
-        region = Region.of(mask, self.padding_mask_crop, checkpoint)
-        fit = Fit.of(region.worked, multiple_of(checkpoint))
-        made = self.generate(
+        pipe = self.assemble(models, checkpoint)
+        region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
+        fit = Fit.of(region.working_size, self.family.size_multiple(checkpoint))
+        pixels = self.generate(
             pipe,
             models,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            image=fit.pad(region.cut(image.rgb)),
-            mask_image=fit.pad(region.cut_mask(mask)),
+            image=fit.pad(region.crop(image.rgb)),
+            mask_image=fit.pad(region.crop_mask(mask)),
             width=fit.padded[0],
             height=fit.padded[1],
             strength=self.strength,
-            **shown(reference),
+            **reference_arguments(reference),
         )
-        return paste(image, region.put(image, fit.cut(made)), mask)
+        return paste_masked(image, region.paste(image, fit.cut(pixels)), mask)
 
-    def told_size(self) -> tuple[int, int] | None:
-        """Of what is worked on: the checkpoint's own where it is the mask's box alone."""
-        return super().told_size() if self.padding_mask_crop is None else None
+    def task(self) -> Task:
+        return "inpaint"
+
+    def planned_size(self) -> tuple[int, int] | None:
+        """The size it works at; the checkpoint's own where only the mask's box is worked on."""
+        return super().planned_size() if self.padding_mask_crop is None else None
 
 
 def refuse_unusable(image: Image, mask: kinds.Mask) -> None:
-    """Raises InvalidValueError where the mask has another size, or marks nothing or everything."""
+    """Raises InvalidValueError where the mask is of another size, or marks nothing or all."""
     same_size(image.size, mask.size, ("image", "mask"))
     if mask.numpy.max() < PAINTED:
         found = "a mask that marks nothing: no pixel is white (128 or more)"
@@ -104,7 +105,7 @@ def refuse_unusable(image: Image, mask: kinds.Mask) -> None:
         raise InvalidValueError(Problem("mask", found, wanted, fix))
 
 
-def paste(image: Image, painted: npt.NDArray[np.uint8], mask: kinds.Mask) -> Image:
+def paste_masked(image: Image, painted: npt.NDArray[np.uint8], mask: kinds.Mask) -> Image:
     """`painted` where the mask is white, `image` where it is black, a blend between."""
     import numpy as np
 

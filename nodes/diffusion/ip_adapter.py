@@ -1,8 +1,8 @@
-"""IP-Adapters (Ye et al. 2023): files checked from their headers, put on a U-Net and taken off."""
+"""IP-Adapters (Ye et al. 2023): defaults, files checked from headers, applied to a pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,24 @@ from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.models import TensorShapes, find_lora, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora
 
-from .controlnet_defaults import base_of
-from .families import BY_TEXT_WIDTH
+from .families import (
+    FAMILIES,
+    Config,
+    ModelFamily,
+    labels_by_text_width,
+    likely_family,
+    text_width,
+)
 
 ENCODER = "CLIPVisionModelWithProjection"
 
-_KNOWN = {
-    "tiny": Lora("tiny/ip-adapter"),
-    "Stable Diffusion 1.x": Lora("h94/IP-Adapter", file="models/ip-adapter_sd15.safetensors"),
-    "SDXL": Lora("h94/IP-Adapter", file="sdxl_models/ip-adapter_sdxl_vit-h.safetensors"),
-}
-"""The adapter for a base where none is named."""
-
 
 def default_adapter(base: object) -> Lora:
-    """The adapter for a base checkpoint; raises CheckpointError where none is known."""
+    """The IP-Adapter for a base checkpoint.
+
+    Raises:
+        CheckpointError: Where none is known for it.
+    """
     if not isinstance(base, Checkpoint):
         raise CheckpointError(
             Problem(
@@ -35,50 +38,63 @@ def default_adapter(base: object) -> Lora:
                 "add `ip_adapter: …`",
             )
         )
-    name = base_of(base)
-    if name not in _KNOWN:
-        wanted = f"a base that has one: {', '.join(_KNOWN)}"
-        fix = "name one with `ip_adapter:`"
-        raise CheckpointError(Problem("", f"no known IP-Adapter for {name}", wanted, fix))
-    return _KNOWN[name]
+    version = likely_family(base).version_of(base)
+    if version.ip_adapter is None:
+        versions = (each for family in FAMILIES for each in (family.shipped, *family.versions))
+        known = ", ".join(each.label for each in versions if each.ip_adapter is not None)
+        wanted, fix = f"a base that has one: {known}", "name one with `ip_adapter:`"
+        found = f"no known IP-Adapter for {version.label}"
+        raise CheckpointError(Problem("", found, wanted, fix))
+    return version.ip_adapter
 
 
 def default_encoder(adapter: Lora) -> Checkpoint:
-    """The image encoder that lies beside an adapter, as in its authors' repository.
+    """The image encoder in the folder next to an IP-Adapter, as in its authors' repository.
 
-    There those for SDXL with "vit-h" in their names read the encoder of those for Stable Diffusion.
+    There those for SDXL with "vit-h" in their names use the encoder of those for Stable Diffusion.
     """
-    below = Path(adapter.file or "").parent
+    parent = Path(adapter.file or "").parent
     source = adapter.source
     if source.endswith(".safetensors"):
-        source, below = str(Path(source).parent), Path()
-    if "vit-h" in (adapter.file or "") and below.name == "sdxl_models":
-        below = below.with_name("models")
-    folder = (below / "image_encoder").as_posix()
+        source, parent = str(Path(source).parent), Path()
+    if "vit-h" in (adapter.file or "") and parent.name == "sdxl_models":
+        parent = parent.with_name("models")
+    folder = (parent / "image_encoder").as_posix()
     return Checkpoint(source, revision=adapter.revision, subfolder=folder)
 
 
-def problems(adapter: Lora, encoder: object, base: object) -> Iterator[Problem]:
-    """Why an adapter or its encoder cannot be used over a base, as far as headers here show."""
+def ip_adapter_problems(
+    adapter: Lora, encoder: object, base: object, family: ModelFamily | None
+) -> Iterator[Problem]:
+    """Why an IP-Adapter or its image encoder cannot be used over a base, as far as headers show.
+
+    Without a family, for a base that is not here, only the two are looked at.
+    """
+    over = getattr(base, "source", "the checkpoint")
+    if family is not None and "ip-adapter" not in family.adapters:
+        yield Problem("ip_adapter", f"one over {over}", f"none: {family.label} takes no IP-Adapter")
+        return
     try:
         shapes = resolve(adapter).lora_shapes
     except CheckpointError as error:
         yield from error.as_problems_of("ip_adapter", "an IP-Adapter that can be used")
         return
-    found = "" if shapes is None else _unreadable(shapes)
-    if shapes is not None and not found and isinstance(base, Checkpoint):
-        found = _unfit(shapes, resolve(base).config("unet") or {})
-    if found:
-        over = getattr(base, "source", "the checkpoint")
-        yield Problem("ip_adapter", f"{adapter.source}, {found}", f"an IP-Adapter for {over}")
+    reason = "" if shapes is None else _unreadable(shapes)
+    if shapes is not None and not reason and isinstance(base, Checkpoint) and family is not None:
+        reason = _misfit(shapes, family.denoiser_config(base))
+    if reason:
+        yield Problem("ip_adapter", f"{adapter.source}, {reason}", f"an IP-Adapter for {over}")
     else:
-        yield from encoder_problems("image_encoder", encoder, shapes)
+        yield from image_encoder_problems("image_encoder", encoder, shapes)
 
 
-def encoder_problems(
+def image_encoder_problems(
     field: str, encoder: object, shapes: TensorShapes | None = None
 ) -> Iterator[Problem]:
-    """Why a checkpoint is no image encoder, or not an adapter's, as far as configs show."""
+    """Why a checkpoint is no image encoder, or not the one of an adapter, as far as configs show.
+
+    `shapes` are those of the adapter's tensors.
+    """
     if not isinstance(encoder, Checkpoint):
         return
     try:
@@ -88,18 +104,18 @@ def encoder_problems(
         return
     if own is None:
         return
-    named = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
-    if named != ENCODER:
-        yield Problem(field, f"{encoder.source}, a {named}", f"a {ENCODER}")
+    class_name = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
+    if class_name != ENCODER:
+        yield Problem(field, f"{encoder.source}, a {class_name}", f"a {ENCODER}")
         return
-    setting, wanted = _read(shapes or {})
+    setting, wanted = _encoder_width(shapes or {})
     if wanted and own.get(setting) != wanted:
         found = f"{encoder.source}, which gives {own.get(setting)} features"
         yield Problem(field, found, f"the adapter's own: it reads {wanted}")
 
 
-def _read(shapes: TensorShapes) -> tuple[str, int]:
-    """The setting of an encoder that an adapter's projection hangs on, and its value."""
+def _encoder_width(shapes: TensorShapes) -> tuple[str, int]:
+    """The setting of an encoder's config that an adapter's projection depends on, and its value."""
     widths = {
         "image_proj.proj.weight": ("projection_dim", 1),
         "image_proj.proj.0.weight": ("hidden_size", 0),
@@ -113,34 +129,35 @@ def _read(shapes: TensorShapes) -> tuple[str, int]:
 
 def _unreadable(shapes: TensorShapes) -> str:
     """What a file is that is no IP-Adapter for CLIP's features, or nothing."""
-    heard = [shape for name, shape in shapes.items() if name.endswith("_ip.weight")]
-    if not heard or any(len(shape) != 2 for shape in heard):
+    layers = [shape for name, shape in shapes.items() if name.endswith("_ip.weight")]
+    if not layers or any(len(shape) != 2 for shape in layers):
         return "which holds no IP-Adapter (a LoRA, whole weights, or something else)"
     plain = "image_proj.proj.weight" in shapes
     if "image_proj.perceiver_resampler.proj_in.weight" in shapes or (
         "image_proj.norm.weight" in shapes and not plain
     ):
         return "which reads face embeddings of insightface (FaceID): take a plus-face one"
-    return "" if _read(shapes)[1] else "which holds no projection of pictures"
+    return "" if _encoder_width(shapes)[1] else "which holds no projection of pictures"
 
 
-def _unfit(shapes: TensorShapes, unet: Mapping[str, Any]) -> str:
-    """Why an adapter's layers do not fit a U-Net's, or nothing."""
-    width = unet.get("cross_attention_dim")
-    levels = set(unet.get("block_out_channels", ()))
-    heard = {name: shape for name, shape in shapes.items() if name.endswith("to_k_ip.weight")}
-    for own, text in heard.values():
-        if isinstance(width, int) and text != width:
-            over = f" for {BY_TEXT_WIDTH[text]}" if text in BY_TEXT_WIDTH else ""
+def _misfit(shapes: TensorShapes, settings: Config) -> str:
+    """Why an adapter's layers do not fit a denoiser's, by its config; or nothing."""
+    width = text_width(settings)
+    levels = set(settings.get("block_out_channels", ()))
+    keys = (shape for name, shape in shapes.items() if name.endswith("to_k_ip.weight"))
+    for layer, text in keys:
+        if width is not None and text != width:
+            label = labels_by_text_width(text)
+            over = f" for {label}" if label else ""
             return f"made{over} for text features of {text}, here there are {width}"
-        if levels and own not in levels:
-            many = ", ".join(map(str, sorted(levels)))
-            return f"made for layers {own} wide, here there are {many}"
+        if levels and layer not in levels:
+            widths = ", ".join(map(str, sorted(levels)))
+            return f"made for layers {layer} wide, here there are {widths}"
     return ""
 
 
-def held(adapter: Lora) -> int:
-    """The bytes that an adapter takes while it is put on: those of its file, 0 if not here."""
+def adapter_bytes(adapter: Lora) -> int:
+    """The bytes that an IP-Adapter takes while it is applied: its file's, 0 if it is not here."""
     try:
         path = find_lora(adapter)
     except CheckpointError:
@@ -148,8 +165,8 @@ def held(adapter: Lora) -> int:
     return 0 if path is None else path.stat().st_size
 
 
-def processor(side: int, **options: Any) -> Any:
-    """What prepares pictures for an image encoder that sees them at a size: CLIP's own."""
+def image_processor(side: int, **options: Any) -> Any:
+    """CLIP's image processor for an encoder whose pictures are `side` pixels wide and high."""
     from transformers import CLIPImageProcessorPil
 
     size = {"height": side, "width": side}
@@ -157,10 +174,11 @@ def processor(side: int, **options: Any) -> Any:
 
 
 @contextmanager
-def put_on(pipe: Any, path: Path, adapter: Lora) -> Iterator[None]:
-    """The pipeline with an adapter's layers in its U-Net, which has its own back afterwards.
+def apply_ip_adapter(pipe: Any, path: Path, adapter: Lora, family: ModelFamily) -> Iterator[None]:
+    """The pipeline with an adapter's layers in its denoiser, which has its own back afterwards.
 
-    Raises InvalidValueError where they are not those of this network.
+    Raises:
+        InvalidValueError: Where they are not those of this network.
     """
     from safetensors.torch import load_file
 
@@ -169,13 +187,13 @@ def put_on(pipe: Any, path: Path, adapter: Lora) -> Iterator[None]:
         part, _, key = name.partition(".")
         if part in state:
             state[part][key] = tensor
-    unet = pipe.unet
-    processors, hidden = dict(unet.attn_processors), unet.encoder_hid_proj
-    kind = unet.config.encoder_hid_dim_type
+    denoiser = getattr(pipe, family.denoiser.name)
+    processors, projection = dict(denoiser.attn_processors), denoiser.encoder_hid_proj
+    projection_type = denoiser.config.encoder_hid_dim_type
     try:
         try:
             with quiet_libraries():
-                unet._load_ip_adapter_weights([state])
+                denoiser._load_ip_adapter_weights([state])
         except (KeyError, RuntimeError, ValueError) as error:
             found = f"{adapter.source}: {str(error).partition(chr(10))[0][:300]}"
             wanted = "an adapter whose layers the checkpoint's network has"
@@ -183,7 +201,7 @@ def put_on(pipe: Any, path: Path, adapter: Lora) -> Iterator[None]:
         pipe.set_ip_adapter_scale(adapter.scale)
         yield
     finally:
-        # The projection first: one that attends would count among the U-Net's processors.
-        unet.encoder_hid_proj = hidden
-        unet.set_attn_processor(processors)
-        unet.config.encoder_hid_dim_type = kind
+        # The projection first: one with attention would count among the network's processors.
+        denoiser.encoder_hid_proj = projection
+        denoiser.set_attn_processor(processors)
+        denoiser.config.encoder_hid_dim_type = projection_type

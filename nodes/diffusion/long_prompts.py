@@ -1,9 +1,12 @@
 """Prompts that are long, weighted, or have words of textual inversions, as embeddings.
 
-A prompt is read in windows of as many tokens as the text encoder takes, and their embeddings are
-joined, as ComfyUI and its forerunners do. A weight w moves a token's embedding z away from that of
-the empty prompt, z₀ + w (z - z₀). The vectors of a textual inversion (Gal et al. 2022) stand where
-tokens' own would, for this call alone: neither tokenizer nor encoder is changed.
+1. A prompt is cut into texts of one weight each, and these into tokens; a word of a textual
+   inversion (Gal et al. 2022) becomes as many placeholder tokens as it has vectors.
+2. The tokens are read in windows of as many as the text encoder takes. For this call alone the
+   vectors stand where the placeholders' own would: neither tokenizer nor encoder is changed.
+3. A weight w moves a token's embedding z away from that of the empty prompt: z₀ + w (z - z₀).
+4. The windows' embeddings are joined, as ComfyUI and its forerunners do; prompt and negative
+   prompt become as many windows long as the longer one needs.
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from .prompt_weights import Segments
+from .families import ZERO_EMPTY_PROMPT, ModelFamily
+from .prompt_weights import WeightedTexts
 
 Vectors = Sequence[Any]
-"""The vectors of one token for each text encoder: float, count × width."""
+"""The vectors of one word for each text encoder: float, count × width."""
 
-_ANY = 0
+_PLACEHOLDER = 0
 """The token in whose place a vector is put; the end of a text is found by larger ones."""
 
 
@@ -33,131 +37,160 @@ class _Tokens:
     vectors: dict[int, Any] = field(default_factory=dict)
 
 
-def spoken(
+@dataclass(frozen=True)
+class _Reader:
+    """A text encoder with its tokenizer, and what of it pipelines take."""
+
+    encoder: Any
+    tokenizer: Any
+    hidden_state: int | None
+    pooled: bool
+    device: str
+
+    @property
+    def length(self) -> int:
+        """The tokens of a window, with its beginning and its end."""
+        return int(self.tokenizer.model_max_length)
+
+    def windows(self, tokens: _Tokens) -> int:
+        """How many windows a prompt takes."""
+        return max(1, ceil(len(tokens.ids) / (self.length - 2)))
+
+    def tokens(self, texts: WeightedTexts, vectors: Mapping[str, Any]) -> _Tokens:
+        """A prompt's tokens; `vectors` are those of textual inversions by word in lower case."""
+        tokens = _Tokens()
+        for text, weight in texts:
+            for piece in split_at_words(text, tuple(vectors)):
+                own = vectors.get(piece.lower())
+                if own is None:
+                    ids = self.tokenizer(piece, add_special_tokens=False).input_ids
+                else:
+                    ids = [_PLACEHOLDER] * len(own)
+                    first = len(tokens.ids)
+                    tokens.vectors |= {first + n: vector for n, vector in enumerate(own)}
+                tokens.ids += ids
+                tokens.weights += [weight] * len(ids)
+        return tokens
+
+    def embed(self, tokens: _Tokens, windows: int) -> tuple[Any, Any]:
+        """A prompt's embedding, 1 × tokens × width, and the summary of its first window."""
+        import torch
+
+        rows = [self._window(tokens.ids, number) for number in range(windows)]
+        vectors = {self._place(number): vector for number, vector in tokens.vectors.items()}
+        with _replaced_embeddings(self.encoder, vectors):
+            hidden, pooled = self._encode(rows)
+        if any(weight != 1 for weight in tokens.weights):
+            empty, _ = self._encode([self._window([], 0)])
+            weights = torch.ones(windows, self.length)
+            for number, weight in enumerate(tokens.weights):
+                weights[self._place(number)] = weight
+            hidden = empty + (hidden - empty) * weights[..., None].to(hidden)
+        return hidden.reshape(1, windows * self.length, -1), pooled
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """The window, and the position in it, of a prompt's token."""
+        return number // (self.length - 2), number % (self.length - 2) + 1
+
+    def _window(self, ids: Sequence[int], number: int) -> list[int]:
+        """The tokens of one window: a beginning, the text's, an end, and padding."""
+        tokenizer, most = self.tokenizer, self.length - 2
+        own = list(ids[number * most : (number + 1) * most])
+        padding = [tokenizer.pad_token_id] * (most - len(own))
+        return [tokenizer.bos_token_id, *own, tokenizer.eos_token_id, *padding]
+
+    def _encode(self, rows: list[list[int]]) -> tuple[Any, Any]:
+        """The hidden states and the summary that the family's pipelines take, for each window."""
+        import torch
+
+        tokens = torch.tensor(rows, device=self.device)
+        output = self.encoder(tokens, output_hidden_states=self.hidden_state is not None)
+        hidden = output[0] if self.hidden_state is None else output.hidden_states[self.hidden_state]
+        return hidden, output[0][:1] if self.pooled else None
+
+
+def encode_prompts(
     pipe: Any,
+    family: ModelFamily,
     device: str,
-    said: Sequence[Segments],
+    prompts: Sequence[WeightedTexts],
     vectors: Mapping[str, Vectors],
     *,
     guided: bool,
 ) -> tuple[Any, ...]:
-    """What `encode_prompt` returns, for a prompt and a negative one as weighted texts.
+    """What the pipeline's `encode_prompt` returns, for a weighted prompt and a negative one.
 
-    Both are as many windows long as the longer one wants.
+    Args:
+        pipe: The pipeline with its text encoders.
+        family: Its family.
+        device: Where to compute.
+        prompts: The prompt and the negative prompt.
+        vectors: Those of textual inversions, by word.
+        guided: Whether the negative prompt is of use.
     """
     import torch
 
-    names = [name for name in ("text_encoder", "text_encoder_2") if getattr(pipe, name, None)]
-    speakers = [
-        (getattr(pipe, name), getattr(pipe, name.replace("text_encoder", "tokenizer")))
-        for name in names
+    readers = [
+        _Reader(
+            getattr(pipe, each.name),
+            getattr(pipe, each.tokenizer),
+            family.hidden_state,
+            family.pooled,
+            device,
+        )
+        for each in family.text_encoders
+        if getattr(pipe, each.name, None)
     ]
-    texts = said if guided else said[:1]
-    read = [
-        [_tokens(tokenizer, text, vectors, number) for text in texts]
-        for number, (_, tokenizer) in enumerate(speakers)
+    used = prompts if guided else prompts[:1]
+    tokens = [
+        [reader.tokens(texts, _vectors_for(vectors, number)) for texts in used]
+        for number, reader in enumerate(readers)
     ]
     windows = max(
-        _windows(len(tokens.ids), tokenizer)
-        for (_, tokenizer), each in zip(speakers, read, strict=True)
-        for tokens in each
+        reader.windows(each)
+        for reader, of_reader in zip(readers, tokens, strict=True)
+        for each in of_reader
     )
-    xl = len(speakers) > 1
-    made = []
-    for place in range(len(texts)):
+    embeddings = []
+    for place in range(len(used)):
         parts = [
-            _encoded(encoder, tokenizer, each[place], windows, device, xl=xl)
-            for (encoder, tokenizer), each in zip(speakers, read, strict=True)
+            reader.embed(each[place], windows) for reader, each in zip(readers, tokens, strict=True)
         ]
         hidden = torch.cat([part[0] for part in parts], dim=-1)
-        made.append((hidden.to(device), parts[-1][1]))
-    if guided and xl and pipe.config.force_zeros_for_empty_prompt and said[1] == (("", 1.0),):
-        made[1] = tuple(torch.zeros_like(each) for each in made[0])
-    prompt, negative = made[0], made[1] if guided else (None, None)
-    return (prompt[0], negative[0], prompt[1], negative[1]) if xl else (prompt[0], negative[0])
+        embeddings.append((hidden.to(device), parts[-1][1]))
+    zeroed = guided and getattr(pipe.config, ZERO_EMPTY_PROMPT, False)
+    if zeroed and prompts[1] == (("", 1.0),):
+        embeddings[1] = tuple(torch.zeros_like(each) for each in embeddings[0])
+    prompt, negative = embeddings[0], embeddings[1] if guided else (None, None)
+    if family.pooled:
+        return prompt[0], negative[0], prompt[1], negative[1]
+    return prompt[0], negative[0]
 
 
-def occurrences(text: str, tokens: Sequence[str]) -> list[str]:
-    """A text cut at the tokens of textual inversions, these included; case makes no difference."""
-    if not tokens:
+def _vectors_for(vectors: Mapping[str, Vectors], number: int) -> dict[str, Any]:
+    """The vectors for a text encoder by its number, by word in lower case."""
+    return {word.lower(): each[number] for word, each in vectors.items()}
+
+
+def split_at_words(text: str, words: Sequence[str]) -> list[str]:
+    """A text cut at the words of textual inversions, these included; case makes no difference."""
+    if not words:
         return [text]
-    longest = sorted(tokens, key=len, reverse=True)
-    pattern = "|".join(rf"(?<!\w){re.escape(token)}(?!\w)" for token in longest)
+    longest = sorted(words, key=len, reverse=True)
+    pattern = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in longest)
     return [piece for piece in re.split(f"({pattern})", text, flags=re.IGNORECASE) if piece]
 
 
-def _windows(count: int, tokenizer: Any) -> int:
-    room: int = tokenizer.model_max_length - 2
-    return max(1, ceil(count / room))
-
-
-def _tokens(tokenizer: Any, text: Segments, vectors: Mapping[str, Vectors], number: int) -> _Tokens:
-    found = _Tokens()
-    known = {token.lower(): each[number] for token, each in vectors.items()}
-    for words, weight in text:
-        for piece in occurrences(words, tuple(known)):
-            own = known.get(piece.lower())
-            if own is None:
-                ids = tokenizer(piece, add_special_tokens=False).input_ids
-            else:
-                ids = [_ANY] * len(own)
-                found.vectors |= {len(found.ids) + n: vector for n, vector in enumerate(own)}
-            found.ids += ids
-            found.weights += [weight] * len(ids)
-    return found
-
-
-def _encoded(
-    encoder: Any, tokenizer: Any, tokens: _Tokens, windows: int, device: str, *, xl: bool
-) -> tuple[Any, Any]:
-    """The embedding of a prompt, 1 × tokens × width, and for SDXL that of its first window."""
-    import torch
-
-    most = tokenizer.model_max_length
-    own = {
-        (place // (most - 2), place % (most - 2) + 1): vector
-        for place, vector in tokens.vectors.items()
-    }
-    rows = [_window(tokenizer, tokens.ids, n) for n in range(windows)]
-    with _in_place(encoder, own):
-        hidden, pooled = _hidden(encoder, rows, device, xl=xl)
-    if any(weight != 1 for weight in tokens.weights):
-        empty, _ = _hidden(encoder, [_window(tokenizer, [], 0)], device, xl=xl)
-        weights = torch.ones(windows, most)
-        for place, weight in enumerate(tokens.weights):
-            weights[place // (most - 2), place % (most - 2) + 1] = weight
-        hidden = empty + (hidden - empty) * weights[..., None].to(hidden)
-    return hidden.reshape(1, windows * most, -1), pooled
-
-
-def _window(tokenizer: Any, ids: Sequence[int], number: int) -> list[int]:
-    """The tokens of one window: a beginning, the text's, an end, and padding."""
-    most = tokenizer.model_max_length
-    own = list(ids[number * (most - 2) : (number + 1) * (most - 2)])
-    padding = [tokenizer.pad_token_id] * (most - 2 - len(own))
-    return [tokenizer.bos_token_id, *own, tokenizer.eos_token_id, *padding]
-
-
-def _hidden(encoder: Any, rows: list[list[int]], device: str, *, xl: bool) -> tuple[Any, Any]:
-    """What pipelines of SDXL and of the others take from a text encoder, window by window."""
-    import torch
-
-    made = encoder(torch.tensor(rows, device=device), output_hidden_states=xl)
-    if not xl:
-        return made[0], None
-    return made.hidden_states[-2], made[0][:1]
-
-
 @contextmanager
-def _in_place(encoder: Any, vectors: Mapping[tuple[int, int], Any]) -> Iterator[None]:
+def _replaced_embeddings(encoder: Any, vectors: Mapping[tuple[int, int], Any]) -> Iterator[None]:
     """The encoder with vectors in the place of tokens' own, by window and position."""
 
-    def put(_module: Any, _given: Any, made: Any) -> Any:
+    def replace(_module: Any, _inputs: Any, output: Any) -> Any:
         for place, vector in vectors.items():
-            made[place] = vector.to(made)
-        return made
+            output[place] = vector.to(output)
+        return output
 
-    hook = encoder.get_input_embeddings().register_forward_hook(put)
+    hook = encoder.get_input_embeddings().register_forward_hook(replace)
     try:
         yield
     finally:

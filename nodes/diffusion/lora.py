@@ -1,4 +1,4 @@
-"""Adapters (LoRA) in use: fields of nodes, checked from their headers, put on and taken off."""
+"""LoRA adapters (Hu et al. 2021): a node's field, checked from headers, applied to a pipeline."""
 
 from __future__ import annotations
 
@@ -13,30 +13,22 @@ from pydantic_core import core_schema
 
 from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.graph import refuse
-from sdgraph.models import Models, TensorShapes, resolve
+from sdgraph.models import TensorShapes, resolve
 from sdgraph.values import Checkpoint, Lora, Part
 
-from .families import BY_TEXT_WIDTH
+from .families import FAMILIES, ModelFamily, labels_by_text_width
 
 PREFIX = "lora_"
-"""What the names of adapters among a node's components begin with."""
+"""What the names of LoRAs among a node's components begin with."""
 
-_ENCODER = {
-    "text_encoder": "text_encoder",
-    "te": "text_encoder",
-    "te1": "text_encoder",
-    "text_encoder_2": "text_encoder_2",
-    "te2": "text_encoder_2",
-}
-_LAYER = re.compile(r"(?:(unet|text_encoder|text_encoder_2)\.|lora_(unet|te|te1|te2)_)(.+)")
-"""A tensor's name as diffusers and peft write it (`unet.…`), and as kohya does (`lora_unet_…`)."""
-
-_ATTENTION = re.compile(r"attn([12])[._](?:processor[._])?to_([qkv])(?![a-z])")
 _DOWN = ("lora_A.weight", "lora.down.weight", "lora_down.weight", "_layer.down.weight")
-_SPECIAL = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_magnitude": "DoRA"}
+"""How the names of the matrices that a layer's input goes through end."""
+_OTHER_KINDS = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_magnitude": "DoRA"}
+_ORDINALS = ("first", "second", "third", "fourth")
+_TEXT_LAYER = re.compile(r"[qkv]_proj|out_proj|fc1")
 
 
-class _Written:
+class _LoraSchema:
     """How an adapter may be written in a field: its source alone, or a map with its scale."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
@@ -58,12 +50,12 @@ class _Written:
             raise refuse("loras", found=found, wanted=problem.wanted, fix=problem.fix) from None
 
 
-Adapter = Annotated[Lora, _Written()]
-"""A field's item: a `Lora`, or what describes one."""
+LoraField = Annotated[Lora, _LoraSchema()]
+"""The type of a field or of its items: a `Lora`, or what describes one."""
 
 
-def parts(loras: Sequence[Lora]) -> dict[str, Part]:
-    """The adapters that are put on, as components; one at a scale of 0 is not."""
+def lora_parts(loras: Sequence[Lora]) -> dict[str, Part]:
+    """The LoRAs that are applied, as components; one at a scale of 0 is not."""
     return {
         f"{PREFIX}{number}": Part(lora.unscaled, on_host=True)
         for number, lora in enumerate(loras)
@@ -71,11 +63,15 @@ def parts(loras: Sequence[Lora]) -> dict[str, Part]:
     }
 
 
-def problems(loras: Sequence[Lora], checkpoint: object, family: str | None) -> Iterator[Problem]:
-    """Why adapters cannot be used, or not with a checkpoint as far as its configs are here."""
-    if loras and family == "video":
-        found = f"{len(loras)} over {getattr(checkpoint, 'source', 'a checkpoint')}"
-        yield Problem("loras", found, "none: diffusers puts no adapters on a 3-D U-Net")
+def lora_problems(
+    loras: Sequence[Lora], checkpoint: object, family: ModelFamily | None
+) -> Iterator[Problem]:
+    """Why LoRAs cannot be used, or not with a checkpoint as far as its configs are here."""
+    over = getattr(checkpoint, "source", "a checkpoint")
+    if loras and family is not None and "lora" not in family.adapters:
+        found = f"{len(loras)} over {over}"
+        wanted = f"none: diffusers puts no adapters on a {family.denoiser.label}"
+        yield Problem("loras", found, wanted)
         return
     for lora in loras:
         try:
@@ -84,86 +80,105 @@ def problems(loras: Sequence[Lora], checkpoint: object, family: str | None) -> I
             yield from error.as_problems_of("loras", "an adapter that can be used")
             continue
         if shapes is not None:
-            found = _unreadable(shapes)
-            if not found and isinstance(checkpoint, Checkpoint) and family is not None:
-                found = _unfit(shapes, checkpoint, family)
-            if found:
+            reason = _unreadable(shapes)
+            if not reason and isinstance(checkpoint, Checkpoint) and family is not None:
+                reason = _misfit(shapes, checkpoint, family)
+            if reason:
                 over = getattr(checkpoint, "source", "the checkpoint")
-                yield Problem("loras", f"{lora.source}, {found}", f"a LoRA for {over}")
+                yield Problem("loras", f"{lora.source}, {reason}", f"a LoRA for {over}")
 
 
 def _unreadable(shapes: TensorShapes) -> str:
     """What a file is that is no LoRA of a known layout, or nothing."""
-    for mark, kind in _SPECIAL.items():
+    for mark, kind in _OTHER_KINDS.items():
         if any(mark in name for name in shapes):
             return f"a {kind} adapter, which is not taken"
     if not any(PREFIX in name or ".lora." in name or "_lora." in name for name in shapes):
         return "which holds no LoRA (whole weights, or something else)"
-    strange = [name for name in shapes if not _LAYER.match(name)]
-    if strange:
-        return f"a LoRA for another kind of network (it has {strange[0]})"
+    unknown = [name for name in shapes if not any(_layer_of(name, each) for each in FAMILIES)]
+    if unknown:
+        return f"a LoRA for another kind of network (it has {unknown[0]})"
     return ""
 
 
-def _unfit(shapes: TensorShapes, checkpoint: Checkpoint, family: str) -> str:
-    """Why a LoRA does not fit a checkpoint, from what its layers take in; or nothing."""
-    unet = resolve(checkpoint).config("unet") or {}
+def _layer_of(tensor: str, family: ModelFamily) -> tuple[str, str] | None:
+    """The component and the layer that a tensor of a LoRA is for; None for another family's.
+
+    diffusers and peft write `unet.…`, kohya's scripts `lora_unet_…`.
+    """
+    prefixes = (each for each in family.lora_prefixes if tensor.startswith(each))
+    prefix = max(prefixes, key=len, default="")
+    if not prefix or prefix == tensor:
+        return None
+    return family.lora_prefixes[prefix], tensor.removeprefix(prefix)
+
+
+def _misfit(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
+    """Why a LoRA does not fit a checkpoint, by what its layers take in; or nothing."""
+    denoiser = family.denoiser_config(checkpoint)
     for name, shape in shapes.items():
-        match = _LAYER.match(name)
-        assert match is not None, "asked before"
-        part, layer = match[1] or match[2], match[3]
-        if _ENCODER.get(part) == "text_encoder_2" and family != "xl":
-            return "a LoRA for SDXL: it has layers for a second text encoder"
+        place = _layer_of(name, family)
+        if place is None:
+            return _of_another_family(name)
+        component, layer = place
         if not name.endswith(_DOWN) or len(shape) != 2:
             continue
-        wanted = _taken(layer, unet) if part == "unet" else _width(checkpoint, part, layer)
+        if component == family.denoiser.name:
+            wanted = family.denoiser.lora_features(layer, denoiser)
+        else:
+            wanted = _text_features(checkpoint, component, layer)
         if wanted and shape[1] not in wanted:
-            many = " or ".join(map(str, sorted(wanted)))
-            over = BY_TEXT_WIDTH.get(shape[1], "") if "attn2" in layer else ""
-            made = f"a LoRA for {over}" if over else "a LoRA for another network"
-            return f"{made}: {layer} takes {shape[1]} features, here there are {many}"
+            numbers = " or ".join(map(str, sorted(wanted)))
+            trained = labels_by_text_width(shape[1]) if "attn2" in layer else ""
+            kind = f"a LoRA for {trained or 'another network'}"
+            return f"{kind}: {layer} takes {shape[1]} features, here there are {numbers}"
     return ""
 
 
-def _taken(layer: str, unet: Mapping[str, Any]) -> set[int]:
-    """How many features an attention layer of this U-Net can take in; empty where it is open."""
-    match = _ATTENTION.search(layer)
-    if match is None:
-        return set()
-    if match[1] == "2" and match[2] in "kv":
-        width = unet.get("cross_attention_dim")
-        return {width} if isinstance(width, int) else set(width or ())
-    return set(unet.get("block_out_channels", ()))
+def _of_another_family(tensor: str) -> str:
+    """What a LoRA is whose tensor is for a component that a family does not have."""
+    for family in FAMILIES:
+        place = _layer_of(tensor, family)
+        if place is None:
+            continue
+        encoders = [each.name for each in family.text_encoders]
+        if place[0] in encoders:
+            ordinal = _ORDINALS[encoders.index(place[0])]
+            return f"a LoRA for {family.label}: it has layers for a {ordinal} text encoder"
+        return f"a LoRA for {family.label}: it has layers for its {place[0]}"
+    return "a LoRA for another network"
 
 
-def _width(checkpoint: Checkpoint, part: str, layer: str) -> set[int]:
-    if not re.search(r"[qkv]_proj|out_proj|fc1", layer):
+def _text_features(checkpoint: Checkpoint, component: str, layer: str) -> set[int]:
+    """How many features a layer of a text encoder takes in; empty where it is open."""
+    if not _TEXT_LAYER.search(layer):
         return set()
-    width = (resolve(checkpoint).config(_ENCODER[part]) or {}).get("hidden_size")
+    width = (resolve(checkpoint).config(component) or {}).get("hidden_size")
     return {width} if width else set()
 
 
 @contextmanager
-def put_on(pipe: Any, loras: Sequence[Lora], models: Models) -> Iterator[None]:
-    """The pipeline with adapters beside the layers they change, and without any afterwards.
+def apply_loras(
+    pipe: Any, loras: Sequence[Lora], models: Mapping[str, Any], family: ModelFamily
+) -> Iterator[None]:
+    """The pipeline with LoRAs on the layers they change, and without any afterwards.
 
-    Nothing is fused: the shared modules' own weights are never written to. Raises InvalidValueError
-    for an adapter whose layers this network does not have.
+    Nothing is fused: the shared modules' own weights are never written to.
+
+    Raises:
+        InvalidValueError: For a LoRA whose layers this network does not have.
     """
-    worn = {f"{PREFIX}{number}": lora for number, lora in enumerate(loras) if lora.scale}
-    if not worn:
+    applied = {f"{PREFIX}{number}": lora for number, lora in enumerate(loras) if lora.scale}
+    if not applied:
         yield
         return
-    modules = [
-        getattr(pipe, name)
-        for name in ("unet", "text_encoder", "text_encoder_2")
-        if getattr(pipe, name, None) is not None
-    ]
-    marked = [module for module in modules if _LOADED in vars(module)]
+    names = (family.denoiser.name, *(each.name for each in family.text_encoders))
+    modules = [module for name in names if (module := getattr(pipe, name, None)) is not None]
+    marked = [module for module in modules if _MARK in vars(module)]
     try:
-        for name, lora in worn.items():
+        for name, lora in applied.items():
             _load(pipe, name, lora, models[name])
-        pipe.set_adapters(list(worn), [lora.scale for lora in worn.values()])
+        pipe.set_adapters(list(applied), [lora.scale for lora in applied.values()])
         for module in modules:
             # An adapter's own dropout would draw random numbers.
             module.eval()
@@ -172,10 +187,10 @@ def put_on(pipe: Any, loras: Sequence[Lora], models: Models) -> Iterator[None]:
         pipe.unload_lora_weights()
         for module in modules:
             if module not in marked:
-                vars(module).pop(_LOADED, None)
+                vars(module).pop(_MARK, None)
 
 
-_LOADED = "_hf_peft_config_loaded"
+_MARK = "_hf_peft_config_loaded"
 """The mark that diffusers and transformers leave on a module that has had an adapter."""
 
 
@@ -187,8 +202,8 @@ def _load(pipe: Any, name: str, lora: Lora, path: Any) -> None:
             pipe.load_lora_weights(
                 path.parent, weight_name=path.name, adapter_name=name, local_files_only=True
             )
-        known = {each for names in pipe.get_list_adapters().values() for each in names}
-        reason = "" if name in known else "none of its layers is one of this network"
+        loaded = {each for names in pipe.get_list_adapters().values() for each in names}
+        reason = "" if name in loaded else "none of its layers is one of this network"
     except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if reason:

@@ -1,4 +1,4 @@
-"""What every node over a diffusion pipeline shares: fields, parts, checks, and the run itself."""
+"""What every node over a diffusion pipeline shares: fields, components, checks, and the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pydantic import Field, model_validator
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
-from sdgraph.values import Checkpoint, Part
+from sdgraph.values import Checkpoint, Lora, Part
 
 from . import compatibility, lora, prompt_embeddings, textual_inversion
-from . import working_memory as working
-from .families import MAX_TOKENS, PARTS, TEXT, UNCAST, Family, family_of
-from .offloading import Offload, offloaded
-from .performance import KNOBS, NO_TUNING, Tuning, tuned
+from .families import ModelFamily, Purpose, Task, family_of, likely_family
+from .offloading import Offload, offload_modules
+from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
 from .schedulers import Scheduler, make_scheduler
+from .working_memory import offloaded_bytes, peak_bytes, planned_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
-_ABSENT = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-"""What these nodes do without."""
-
-_OPTIONS = ("force_zeros_for_empty_prompt", "requires_aesthetics_score", *_ABSENT)
-"""Settings of a pipeline beside its components, from the model index where it has them."""
+_LEFT_OUT = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+"""Arguments of pipelines for components that these nodes do without."""
 
 
 class Diffusion(Node[T_co], Generic[T_co]):
-    """The fields that all diffusion nodes have."""
+    """The fields that all diffusion nodes have.
+
+    A subclass says what it does as a `task`, which decides the pipeline and so the families that
+    it takes, and which `purposes` its checkpoint may have been trained for.
+    """
 
     category: ClassVar[str] = "generate"
-    families: ClassVar[tuple[Family, ...]] = ("sd", "xl")
-    channels: ClassVar[tuple[int, ...]] = (4,)
-    """How many input channels its U-Net may have: 4 latents, 9 for inpainting, 5 with depth."""
+    purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image",)
+    """What a checkpoint may have been trained for, the usual one first."""
 
     prompt: In[str] = Field(description="what the picture shows")
     negative_prompt: In[str] = Field(
@@ -65,11 +65,11 @@ class Diffusion(Node[T_co], Generic[T_co]):
         default="none",
         description="keep weights in host memory, moved over by model, by block or by layer",
     )
-    loras: Sequence[lora.Adapter] = Field(
+    loras: Sequence[lora.LoraField] = Field(
         default=(),
         description="adapters put on for this node: a folder, a file or a hub id each, with scale",
     )
-    embeddings: Sequence[lora.Adapter] = Field(
+    embeddings: Sequence[lora.LoraField] = Field(
         default=(),
         description="textual inversions, whose words the prompts may have: a file or a hub id each",
     )
@@ -83,7 +83,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     @model_validator(mode="after")
     def _some_step_is_left(self) -> Self:
-        strength = self.part_of_steps()
+        strength = self.denoising_share()
         if strength is not None and int(self.steps * strength) < 1:
             raise refuse(
                 "strength",
@@ -93,130 +93,179 @@ class Diffusion(Node[T_co], Generic[T_co]):
             )
         return self
 
-    def part_of_steps(self) -> float | None:
-        """The share of the steps that is run, where the node starts from a picture."""
+    def task(self) -> Task:
+        """What it asks a pipeline to do, with the fields that it has."""
+        raise NotImplementedError(f"{type(self).__name__} does not say its task")
+
+    def denoising_share(self) -> float | None:
+        """The share of the steps that is run; None where it starts from noise and runs them all."""
         return getattr(self, "strength", None)
+
+    @property
+    def known_checkpoint(self) -> Checkpoint:
+        """The checkpoint, which is a value by the time that components are asked for."""
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        return checkpoint
+
+    @property
+    def family(self) -> ModelFamily:
+        """The family of its checkpoint, or a likely one while the checkpoint is not here."""
+        return likely_family(self.known_checkpoint, self.task())
 
     def parts(self) -> Mapping[str, Part]:
         """The components of the checkpoint that pipelines of its family compute with."""
-        checkpoint = self.checkpoint
-        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
-        names = PARTS[family_of(checkpoint) or self.families[0]]
-        own = {name: self.part(checkpoint, name) for name in names}
-        return {**own, **lora.parts(self.loras), **textual_inversion.parts(self.embeddings)}
+        checkpoint = self.known_checkpoint
+        own = {name: self.make_part(checkpoint, name) for name in self.family.components}
+        adapters = lora.lora_parts(self.loras)
+        return {**own, **adapters, **textual_inversion.inversion_parts(self.embeddings)}
+
+    def make_part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
+        """A component placed as `offload` asks, the denoiser in the dtype that `tuning` asks."""
+        family, on_host = self.family, self.offload != "none"
+        if folder != family.denoiser.name:
+            return Part(checkpoint, folder, on_host=on_host, max_tokens=family.max_tokens(folder))
+        return Part(
+            checkpoint,
+            folder,
+            on_host=on_host,
+            casting=self.tuning.get("layerwise_casting"),
+            uncast_layers=family.denoiser.uncast_layers,
+            quantized=True,
+        )
 
     def stages(self) -> Iterator[Stage]:
-        """The embedding of its prompts, where neither comes from a node or hangs on an adapter."""
-        prompt, negative, checkpoint = self.prompt, self.negative_prompt, self.checkpoint
-        if (
-            self.loras
-            or self.embeddings
-            or not (isinstance(prompt, str) and isinstance(negative, str))
-        ):
+        """The embedding of its prompts, unless a node makes one or adapters change it."""
+        prompt, negative = self.prompt, self.negative_prompt
+        if self.loras or self.embeddings:
             return
-        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
-        texts = tuple(name for name in self.parts() if name.startswith(TEXT))
-        yield prompt_embeddings.stage(prompt, negative, checkpoint, texts, guided=self.guidance > 1)
+        if isinstance(prompt, str) and isinstance(negative, str):
+            yield prompt_embeddings.embedding_stage(
+                prompt,
+                negative,
+                self.known_checkpoint,
+                self.family.text_components,
+                guided=self.guidance > 1,
+            )
 
-    def embedded(
+    def embed_prompts(
         self, pipe: Any, models: Models, prompt: str, negative_prompt: str
     ) -> dict[str, Any]:
-        """What a prepared pipeline is called with instead of the prompts."""
-        guided = self.guidance > 1
-        vectors = textual_inversion.loaded(models)
-        return prompt_embeddings.embeddings(
-            pipe, models, prompt, negative_prompt, guided=guided, vectors=vectors
+        """The arguments that a prepared pipeline is called with instead of the prompts."""
+        return prompt_embeddings.embed_prompts(
+            pipe,
+            self.family,
+            models,
+            prompt,
+            negative_prompt,
+            guided=self.guidance > 1,
+            vectors=textual_inversion.load_vectors(models),
         )
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        """To denoise or to decode, at the size that can be told before the run."""
-        checkpoint = self.checkpoint
-        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
-        return working.visiting(self.offload, sizes) + working.generating(
-            checkpoint,
+        """To denoise or to decode, at the size that is known before the run."""
+        return offloaded_bytes(self.offload, sizes) + peak_bytes(
+            self.family,
+            self.known_checkpoint,
             dtype,
-            self.told_size(),
-            images=self.at_once(),
+            self.planned_size(),
+            images=self.batch_size(),
             guided=self.guidance > 1,
             vae=self.tuning.get("vae"),
             controlled=any(name.startswith("controlnet_") for name in sizes),
         )
 
-    def told_size(self) -> tuple[int, int] | None:
-        """The width and height that it works at, as far as they can be told before the run."""
-        return working.told_size(self)
+    def planned_size(self) -> tuple[int, int] | None:
+        """The width and height that it works at, as far as they are known before the run."""
+        return planned_size(self)
 
-    def at_once(self) -> int:
-        """How many pictures it makes together."""
+    def batch_size(self) -> int:
+        """How many pictures it makes at once."""
         return 1
 
     def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
         """Its autoencoder in slices and tiles; then weights moved over in groups as well."""
-        found = self
+        node = self
         if self.tuning.get("vae") != "both":
-            found = self.replace(tuning={**self.tuning, "vae": "both"})
-            yield "the autoencoder works by slices and tiles", found
+            node = self.replace(tuning={**self.tuning, "vae": "both"})
+            yield "the autoencoder works by slices and tiles", node
         if self.offload in ("none", "model"):
-            yield "weights stay on the host and move by groups", found.replace(offload="group")
-
-    def part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
-        """A part placed as `offload` asks, a U-Net in the dtype that `tuning` keeps it in."""
-        on_host = self.offload != "none"
-        if folder == "unet":
-            casting = self.tuning.get("layerwise_casting")
-            uncast = UNCAST[family_of(checkpoint) or self.families[0]]
-            return Part(
-                checkpoint,
-                folder,
-                on_host=on_host,
-                casting=casting,
-                uncast_layers=uncast,
-                quantized=True,
-            )
-        max_tokens = MAX_TOKENS if folder.startswith("tokenizer") else None
-        return Part(checkpoint, folder, on_host=on_host, max_tokens=max_tokens)
+            yield "weights stay on the host and move by groups", node.replace(offload="group")
 
     def check(self) -> Iterator[Problem]:
-        """Whether the checkpoint is of a kind this node can use; read from its configs."""
-        yield from compatibility.problems(self)
+        """Whether the checkpoint, adapters, knobs, prompts and sides go together, by configs."""
+        checkpoint = self.checkpoint
+        if isinstance(checkpoint, Lora):
+            found = f"{checkpoint.source}, an adapter"
+            yield Problem("checkpoint", found, "a whole checkpoint", "put it under `loras`")
+            return
+        family = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
+        prompts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
+        yield from lora.lora_problems(self.loras, checkpoint, family)
+        yield from textual_inversion.inversion_problems(
+            self.embeddings, checkpoint, family, list(prompts.values())
+        )
+        yield from compatibility.weight_problems(prompts)
+        yield from tuning_problems(self.tuning, self.offload, self.loras, checkpoint, family)
+        if isinstance(checkpoint, Checkpoint) and family is not None:
+            yield from self._checkpoint_problems(checkpoint, family)
 
-    def assemble(self, pipeline: str, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
-        """A diffusers pipeline made from leased components and a fresh scheduler.
+    def _checkpoint_problems(
+        self, checkpoint: Checkpoint, family: ModelFamily
+    ) -> Iterator[Problem]:
+        node_type = type(self).__name__
+        unable = list(compatibility.task_problems(node_type, self.task(), checkpoint, family))
+        yield from unable
+        if unable:
+            return
+        yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
+        sides = {name: getattr(self, name, None) for name in ("width", "height")}
+        yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
+        yield from compatibility.step_problems(self.steps, self.scheduler, checkpoint)
+
+    def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
+        """The diffusers pipeline for its task, of leased components and a fresh scheduler.
 
         Takes under a millisecond, and is thrown away after the run.
+
+        Args:
+            models: The leased components.
+            checkpoint: Where they come from.
+            more: Further arguments of the pipeline, such as ControlNets.
         """
         import diffusers
 
+        family = self.family
         with quiet_libraries():
-            cls = getattr(diffusers, pipeline)
-        takes = _parameters(cls)
-        settings = {**(resolve(checkpoint).index or {}), **_ABSENT}
-        options = {name: settings[name] for name in _OPTIONS if name in takes and name in settings}
+            cls = getattr(diffusers, family.pipelines[self.task()])
+        taken = _parameters(cls)
+        settings = {name: value for name, value in _LEFT_OUT.items() if name in taken}
+        in_index = resolve(checkpoint).index or {}
+        for name in family.index_settings:
+            if name in taken and name in in_index:
+                settings[name] = in_index[name]
         scheduler = make_scheduler(checkpoint, self.scheduler)
-        # Those of a remembered embedding are not loaded.
-        names = PARTS[family_of(checkpoint) or "sd"]
-        given = {
-            **dict.fromkeys(names),
-            **models.without(lora.PREFIX).without(textual_inversion.PREFIX),
-        }
+        # Text encoders whose embeddings are remembered are not loaded.
+        loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
+        components = {**dict.fromkeys(family.components), **loaded}
         with quiet_libraries():
-            made = cls(**{**options, **given, "scheduler": scheduler, **more})
-        made.set_progress_bar_config(disable=True)
-        return made
+            pipe = cls(**{**settings, **components, "scheduler": scheduler, **more})
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
 
     @contextmanager
-    def prepared(self, pipe: Any, models: Models) -> Iterator[None]:
+    def prepare(self, pipe: Any, models: Models) -> Iterator[None]:
         """The pipeline with adapters, knobs and offloading; its modules are left as they were."""
         with (
-            lora.put_on(pipe, self.loras, models),
-            tuned(pipe, self.tuning, models.device),
-            self.offloaded(pipe, models),
+            lora.apply_loras(pipe, self.loras, models, self.family),
+            apply_tuning(pipe, self.tuning, models.device, self.family),
+            self.offload_modules(pipe, models),
         ):
             yield
 
-    def offloaded(self, pipe: Any, models: Models) -> AbstractContextManager[None]:
+    def offload_modules(self, pipe: Any, models: Models) -> AbstractContextManager[None]:
         """The pipeline with its modules moved to the device as `offload` asks, and back."""
-        return offloaded(pipe, self.offload, models.device)
+        return offload_modules(pipe, self.offload, models.device, self.family)
 
     def generate(
         self,
@@ -230,30 +279,30 @@ class Diffusion(Node[T_co], Generic[T_co]):
     ) -> npt.NDArray[np.uint8]:
         """The first picture a pipeline makes, as uint8 height × width × 3; the seed is ours."""
 
-        def stepped(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        def report(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             progress(step + 1, pipeline.num_timesteps)
             return tensors
 
-        with quiet_libraries(), self.prepared(pipe, models):
-            made = pipe(
+        with quiet_libraries(), self.prepare(pipe, models):
+            output = pipe(
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
-                generator=generator(self.seed),
-                callback_on_step_end=stepped,
+                generator=random_generator(self.seed),
+                callback_on_step_end=report,
                 output_type="np",
-                **self.embedded(pipe, models, prompt, negative_prompt),
+                **self.embed_prompts(pipe, models, prompt, negative_prompt),
                 **call,
             )
-        return to_pixels(made.images[0])
+        return to_pixels(output.images[0])
 
 
 @cache
 def _parameters(pipeline: type) -> Container[str]:
-    """The names of what a pipeline is made of."""
+    """The names of a pipeline's components and settings."""
     return frozenset(signature(pipeline).parameters)
 
 
-def generator(seed: int) -> Any:
+def random_generator(seed: int) -> Any:
     """A fresh random generator; on the CPU, so a seed means the same on every device."""
     import torch
 
@@ -261,7 +310,11 @@ def generator(seed: int) -> Any:
 
 
 def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Floats 0..1 as uint8, rounded as diffusers does; NaN is refused."""
+    """Floats 0..1 as uint8, rounded as diffusers does.
+
+    Raises:
+        InvalidValueError: For NaN, which a network in too narrow a dtype makes.
+    """
     import numpy as np
 
     if not np.isfinite(picture).all():

@@ -6,28 +6,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from .families import CONTROLNET, ModelFamily
+
 Offload = Literal["none", "model", "group", "sequential"]
 """How much is on the device at once: all, a model, a block of one, a layer."""
 
-_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading")
+_GROUP_HOOKS = (
+    "group_offloading",
+    "layer_execution_tracker",
+    "lazy_prefetch_group_offloading",
+)
 """What diffusers calls the hooks of group offloading."""
 
 
 @contextmanager
-def offloaded(pipe: Any, how: Offload, device: str) -> Iterator[None]:
-    """The pipeline with its modules moved to the device as `how` asks, and back.
+def offload_modules(
+    pipe: Any, offload: Offload, device: str, family: ModelFamily
+) -> Iterator[None]:
+    """The pipeline with its modules moved to the device as `offload` asks, and back.
 
     On a CPU everything is in host memory already, so there is nothing to move. The modules are
     shared with other nodes, which must not find the hooks.
     """
-    if how == "none" or device == "cpu":
+    if offload == "none" or device == "cpu":
         yield
-    elif how == "group":
-        with _in_groups(pipe, device):
+    elif offload == "group":
+        with _in_groups(pipe, device, family):
             yield
     else:
         try:
-            if how == "model":
+            if offload == "model":
                 pipe.enable_model_cpu_offload(device=device)
             else:
                 pipe.enable_sequential_cpu_offload(device=device)
@@ -38,16 +46,16 @@ def offloaded(pipe: Any, how: Offload, device: str) -> Iterator[None]:
 
 
 @contextmanager
-def _in_groups(pipe: Any, device: str) -> Iterator[None]:
+def _in_groups(pipe: Any, device: str, family: ModelFamily) -> Iterator[None]:
     """Block by block what runs once a step, layer by layer what is called in other ways.
 
-    A block's hook waits for `forward`, and of a VAE only `decode` is called.
+    A block's hook waits for `forward`, and of a decoder only `decode` is called.
     """
     import torch
     from diffusers.hooks import apply_group_offloading
 
-    parts = pipe.components.items()
-    modules = {name: part for name, part in parts if isinstance(part, torch.nn.Module)}
+    components = pipe.components.items()
+    modules = {name: each for name, each in components if isinstance(each, torch.nn.Module)}
     before = {
         id(each): (each, "forward" in vars(each), "_diffusers_hook" in vars(each))
         for module in modules.values()
@@ -55,7 +63,7 @@ def _in_groups(pipe: Any, device: str) -> Iterator[None]:
     }
     try:
         for name, module in modules.items():
-            by_block = name in ("unet", "controlnet")
+            by_block = name in (family.denoiser.name, CONTROLNET)
             apply_group_offloading(
                 module,
                 onload_device=torch.device(device),
@@ -78,5 +86,5 @@ def _in_groups(pipe: Any, device: str) -> Iterator[None]:
 def _unhook(module: Any) -> None:
     for each in module.modules():
         hooks = vars(each).get("_diffusers_hook")
-        for name in _HOOKS if hooks is not None else ():
+        for name in _GROUP_HOOKS if hooks is not None else ():
             hooks.remove_hook(name, recurse=False)

@@ -1,4 +1,4 @@
-"""Knobs of speed and memory by name: how they are written, checked, turned, and turned back.
+"""Knobs of speed and memory by name: written, checked, applied to a pipeline and undone.
 
 Attention is named as diffusers names its backends, where a U-Net of Stable Diffusion can have one.
 `set_attention_backend` itself does not reach these networks (their attention calls torch's scaled
@@ -22,9 +22,11 @@ from sdgraph.graph import refuse
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint, Lora
 
+from .families import CONTROLNET, ModelFamily
+
 
 class Knobs(TypedDict, total=False):
-    """The knobs; each that is left out stays as the libraries have it."""
+    """Settings of speed and memory; what is left out stays as the libraries have it."""
 
     vae: Literal["sliced", "tiled", "both"]
     attention: Literal[
@@ -60,12 +62,12 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "layerwise_casting": ("float8_e4m3fn", "float8_e5m2"),
 }
 
-_TOLD = {
+_DESCRIPTIONS = {
     "vae": "decode one picture at a time (sliced), or by tiles that are blended (tiled)",
     "attention": "which kernel computes it; sliced does so head by head",
-    "channels_last": "the memory format of the U-Net's convolutions",
-    "compile": "torch.compile for the U-Net; needs a C++ compiler, slow at first",
-    "layerwise_casting": "keep the U-Net's layers in this dtype, and compute in the checkpoint's",
+    "channels_last": "the memory format of the denoiser's convolutions",
+    "compile": "torch.compile for the denoiser; needs a C++ compiler, slow at first",
+    "layerwise_casting": "keep the denoiser's layers in this dtype, compute in the checkpoint's",
 }
 
 _KERNELS = {
@@ -77,11 +79,11 @@ _KERNELS = {
 }
 """Torch's kernels for a backend; those after the first take what it cannot (masks, widths)."""
 
-_ON_CUDA_ALONE = ("_native_efficient", "_native_cudnn", "xformers")
+_CUDA_ONLY = ("_native_efficient", "_native_cudnn", "xformers")
 
 
-class _Frozen(dict[str, Any]):
-    """A mapping that stays as it was made, like the node that holds it."""
+class _FrozenKnobs(dict[str, Any]):
+    """A read-only mapping, like the node that holds it."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("the knobs of a node are frozen; make another node with `but(tuning=…)`")
@@ -89,13 +91,13 @@ class _Frozen(dict[str, Any]):
     __setitem__ = __delitem__ = update = pop = clear = setdefault = popitem = __ior__ = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Frozen, (dict(self),)
+        return _FrozenKnobs, (dict(self),)
 
-    def __deepcopy__(self, memo: Any) -> _Frozen:
+    def __deepcopy__(self, memo: Any) -> _FrozenKnobs:
         return self
 
 
-class _Written:
+class _KnobsSchema:
     """How the knobs are written in a field."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
@@ -103,13 +105,13 @@ class _Written:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         knobs = {
-            key: {"enum": list(choices), "description": _TOLD[key]}
+            key: {"enum": list(choices), "description": _DESCRIPTIONS[key]}
             for key, choices in _CHOICES.items()
         }
         return {"type": "object", "additionalProperties": False, "properties": knobs}
 
 
-def _parse(value: Any) -> _Frozen:
+def _parse(value: Any) -> _FrozenKnobs:
     if not isinstance(value, Mapping):
         wanted = f"a map with any of {', '.join(_CHOICES)}"
         raise refuse("tuning", found=repr(value), wanted=wanted, fix="write {vae: tiled}")
@@ -126,20 +128,30 @@ def _parse(value: Any) -> _Frozen:
                 wanted=f"one of {', '.join(words)}",
                 fix=did_you_mean(str(chosen), words),
             )
-    # A knob that is off is one that was never named.
-    return _Frozen({key: chosen for key, chosen in value.items() if chosen is not False})
+    # A knob that is off is left out, so that both make one node.
+    return _FrozenKnobs({key: chosen for key, chosen in value.items() if chosen is not False})
 
 
-Tuning = Annotated[Knobs, _Written()]
+Tuning = Annotated[Knobs, _KnobsSchema()]
 """A field's type: a map with any of the knobs."""
 
-NO_TUNING = cast(Knobs, _Frozen())
+NO_TUNING = cast(Knobs, _FrozenKnobs())
 
 
 def tuning_problems(
-    tuning: Knobs, offload: str, loras: Sequence[Lora], checkpoint: object
+    tuning: Knobs,
+    offload: str,
+    loras: Sequence[Lora],
+    checkpoint: object,
+    family: ModelFamily | None,
 ) -> Iterator[Problem]:
-    """Why knobs cannot be turned here, or not together, or not for a checkpoint."""
+    """Why knobs cannot be used here, or not together, or not for a checkpoint."""
+    yield from _environment_problems(tuning, offload, loras)
+    if isinstance(checkpoint, Checkpoint) and family is not None:
+        yield from _checkpoint_problems(tuning, checkpoint, family)
+
+
+def _environment_problems(tuning: Knobs, offload: str, loras: Sequence[Lora]) -> Iterator[Problem]:
     if tuning.get("compile"):
         if not _compiler():
             found = "compile, and no C++ compiler here"
@@ -158,69 +170,79 @@ def tuning_problems(
             "the package",
             "pip install xformers, or attention: native",
         )
-    if not isinstance(checkpoint, Checkpoint) or resolve(checkpoint).components is None:
-        return
+
+
+def _checkpoint_problems(
+    tuning: Knobs, checkpoint: Checkpoint, family: ModelFamily
+) -> Iterator[Problem]:
+    for knob in tuning:
+        if knob not in family.knobs:
+            found = f"{knob} for {checkpoint.source}, a {family.label} checkpoint"
+            fitting = ", ".join(family.knobs) or "none"
+            yield Problem("tuning", found, f"knobs that fit it: {fitting}", f"leave `{knob}` out")
     if tuning.get("layerwise_casting") and checkpoint.quantization:
         found = f"layerwise_casting over weights quantized to {checkpoint.quantization}"
         yield Problem("tuning", found, "one of the two", "leave one out")
-    named = (
-        (resolve(checkpoint).config("vae") or {}).get("_class_name") if "vae" in tuning else None
-    )
-    if named not in (None, "AutoencoderKL", "AutoencoderTiny"):
-        found = f"vae: {tuning.get('vae')} for {checkpoint.source}, whose VAE is a {named}"
-        yield Problem("tuning", found, "an AutoencoderKL", "leave `vae` out")
+    decoder = family.decoder
+    settings = resolve(checkpoint).config(decoder.name) if "vae" in tuning else None
+    class_name = (settings or {}).get("_class_name")
+    if class_name is not None and class_name not in decoder.sliceable:
+        whose = f"whose {decoder.label} is a {class_name}"
+        found = f"vae: {tuning.get('vae')} for {checkpoint.source}, {whose}"
+        yield Problem("tuning", found, f"an {decoder.sliceable[0]}", "leave `vae` out")
 
 
 def _compiler() -> str | None:
     named = os.environ.get("CXX")
     for name in [named] if named else ["g++", "clang++", "c++", "cl"]:
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     return None
 
 
 @contextmanager
-def tuned(pipe: Any, tuning: Knobs, device: str) -> Iterator[None]:
+def apply_tuning(pipe: Any, tuning: Knobs, device: str, family: ModelFamily) -> Iterator[None]:
     """The pipeline with its knobs turned; its modules are shared, so all is turned back.
 
-    Raises InvalidValueError for a kernel that this device does not have.
+    Raises:
+        InvalidValueError: For a kernel that this device does not have.
     """
-    with ExitStack() as turned:
-        if vae := tuning.get("vae"):
-            turned.enter_context(_decoding(pipe.vae, vae))
+    with ExitStack() as stack:
+        if mode := tuning.get("vae"):
+            stack.enter_context(_decoding(getattr(pipe, family.decoder.name), mode))
         if backend := tuning.get("attention"):
-            turned.enter_context(_attending(pipe, backend, device))
+            stack.enter_context(_attention(pipe, backend, device, family))
         if tuning.get("channels_last"):
-            for module in _networks(pipe):
-                turned.enter_context(_channels_last(module))
+            for module in _networks(pipe, family):
+                stack.enter_context(_channels_last(module))
         if tuning.get("compile"):
-            turned.enter_context(_compiled(pipe))
+            stack.enter_context(_compiled(pipe, family.denoiser.name))
         yield
 
 
-def _networks(pipe: Any) -> list[Any]:
+def _networks(pipe: Any, family: ModelFamily) -> list[Any]:
     """The modules that run once a step."""
-    found = (getattr(pipe, name, None) for name in ("unet", "controlnet"))
-    return [module for module in found if module is not None]
+    modules = (getattr(pipe, name, None) for name in (family.denoiser.name, CONTROLNET))
+    return [module for module in modules if module is not None]
 
 
 @contextmanager
-def _decoding(vae: Any, how: str) -> Iterator[None]:
-    before = {name: getattr(vae, name) for name in ("use_slicing", "use_tiling")}
+def _decoding(decoder: Any, mode: str) -> Iterator[None]:
+    before = {name: getattr(decoder, name) for name in ("use_slicing", "use_tiling")}
     try:
-        if how in ("sliced", "both"):
-            vae.enable_slicing()
-        if how in ("tiled", "both"):
-            vae.enable_tiling()
+        if mode in ("sliced", "both"):
+            decoder.enable_slicing()
+        if mode in ("tiled", "both"):
+            decoder.enable_tiling()
         yield
     finally:
         for name, value in before.items():
-            setattr(vae, name, value)
+            setattr(decoder, name, value)
 
 
 @contextmanager
-def _attending(pipe: Any, backend: str, device: str) -> Iterator[None]:
-    if backend in _ON_CUDA_ALONE and not device.startswith("cuda"):
+def _attention(pipe: Any, backend: str, device: str, family: ModelFamily) -> Iterator[None]:
+    if backend in _CUDA_ONLY and not device.startswith("cuda"):
         found = f"attention: {backend} on {device}"
         raise InvalidValueError(
             Problem("tuning", found, "cuda", "leave it out, or attention: native")
@@ -231,7 +253,7 @@ def _attending(pipe: Any, backend: str, device: str) -> Iterator[None]:
         return
     processors = [
         (module, module.processor)
-        for network in (*_networks(pipe), pipe.vae)
+        for network in (*_networks(pipe, family), getattr(pipe, family.decoder.name))
         for module in network.modules()
         if hasattr(module, "set_processor")
     ]
@@ -277,13 +299,13 @@ def _channels_last(module: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _compiled(pipe: Any) -> Iterator[None]:
-    """The pipeline, which is thrown away, over a compiled wrapper of the U-Net."""
+def _compiled(pipe: Any, name: str) -> Iterator[None]:
+    """The pipeline, which is thrown away, over a compiled wrapper of a component."""
     import torch
 
-    unet = pipe.unet
+    module = getattr(pipe, name)
     try:
-        pipe.unet = torch.compile(unet)
+        setattr(pipe, name, torch.compile(module))
         yield
     finally:
-        pipe.unet = unet
+        setattr(pipe, name, module)

@@ -9,17 +9,14 @@ from sdgraph.models import Models
 from sdgraph.nodes.image.padding import Fit
 from sdgraph.values import Checkpoint, Image
 
-from .families import family_of, multiple_of
+from .families import Task
 from .node import Diffusion
-from .reference_images import Referenced, shown
+from .reference_images import ReferenceGuided, reference_arguments
 
 __all__ = ["Image2Image", "Text2Image"]
 
-TEXT_PIPELINES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
-IMAGE_PIPELINES = {"sd": "StableDiffusionImg2ImgPipeline", "xl": "StableDiffusionXLImg2ImgPipeline"}
 
-
-class Text2Image(Referenced[Image]):
+class Text2Image(ReferenceGuided[Image]):
     """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
 
     checkpoint: In[Checkpoint] = Field(
@@ -32,6 +29,9 @@ class Text2Image(Referenced[Image]):
         default=None, ge=64, le=8192, description="pixels; the checkpoint's default"
     )
 
+    def task(self) -> Task:
+        return "text-to-image"
+
     def run(
         self,
         prompt: str,
@@ -42,7 +42,7 @@ class Text2Image(Referenced[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        pipe = self.assemble(TEXT_PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
+        pipe = self.assemble(models, checkpoint)
         return Image(
             self.generate(
                 pipe,
@@ -52,7 +52,7 @@ class Text2Image(Referenced[Image]):
                 negative_prompt=negative_prompt,
                 width=self.width,
                 height=self.height,
-                **shown(reference),
+                **reference_arguments(reference),
             )
         )
 
@@ -68,6 +68,9 @@ class Image2Image(Diffusion[Image]):
         default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
     )
 
+    def task(self) -> Task:
+        return "image-to-image"
+
     def run(
         self,
         image: Image,
@@ -77,9 +80,9 @@ class Image2Image(Diffusion[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        pipe = self.assemble(IMAGE_PIPELINES[family_of(checkpoint) or "sd"], models, checkpoint)
-        fit = Fit.of(image.size, multiple_of(checkpoint))
-        made = self.generate(
+        pipe = self.assemble(models, checkpoint)
+        fit = Fit.of(image.size, self.family.size_multiple(checkpoint))
+        pixels = self.generate(
             pipe,
             models,
             progress,
@@ -88,4 +91,4 @@ class Image2Image(Diffusion[Image]):
             image=fit.pad(image.rgb),
             strength=self.strength,
         )
-        return Image(fit.cut(made))
+        return Image(fit.cut(pixels))

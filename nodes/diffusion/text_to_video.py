@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -10,11 +10,12 @@ from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models, quiet_libraries
 from sdgraph.values import Checkpoint, Video
 
-from .node import Diffusion, generator, to_pixels
+from .families import Purpose, Task
+from .node import Diffusion, random_generator, to_pixels
 
 __all__ = ["Text2Video"]
 
-_MOST = 10_000
+_MAX_FRAMES = 10_000
 """How many frames a video may have."""
 
 
@@ -24,12 +25,12 @@ class Text2Video(Diffusion[Video]):
     Its length is `frames`, or `seconds` × `fps` + 1.
     """
 
-    families = ("video",)
+    purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-video",)
 
     steps: int = Field(default=25, ge=1, le=1000, description="denoising steps")
     guidance: float = Field(default=9.0, ge=0, le=100, description="classifier-free guidance scale")
     frames: int | None = Field(
-        default=None, ge=1, le=_MOST, description="how many; 16 if no seconds"
+        default=None, ge=1, le=_MAX_FRAMES, description="how many; 16 if no seconds"
     )
     seconds: float | None = Field(default=None, gt=0, le=600, description="instead of frames")
     fps: float = Field(default=8.0, gt=0, le=240, description="frames a second")
@@ -52,11 +53,11 @@ class Text2Video(Diffusion[Video]):
                 wanted="one of the two",
                 fix=f"{self.seconds:g} s are {self._count(None)} frames",
             )
-        if (count := self._count(self.frames)) > _MOST:
+        if (count := self._count(self.frames)) > _MAX_FRAMES:
             raise refuse(
                 "seconds",
                 found=f"{count} frames",
-                wanted=f"at most {_MOST}",
+                wanted=f"at most {_MAX_FRAMES}",
                 fix="make it shorter, or lower fps",
             )
         return self
@@ -66,7 +67,10 @@ class Text2Video(Diffusion[Video]):
             return frames
         return 16 if self.seconds is None else round(self.seconds * self.fps) + 1
 
-    def at_once(self) -> int:
+    def task(self) -> Task:
+        return "text-to-video"
+
+    def batch_size(self) -> int:
         return self._count(self.frames)
 
     def run(
@@ -77,22 +81,22 @@ class Text2Video(Diffusion[Video]):
         models: Models,
         progress: Progress,
     ) -> Video:
-        pipe = self.assemble("TextToVideoSDPipeline", models, checkpoint)
+        pipe = self.assemble(models, checkpoint)
 
-        def stepped(step: int, *_: Any) -> None:
+        def report(step: int, *_: Any) -> None:
             # A scheduler of second order has two timesteps a step, and one for the last.
             progress(step + 1, -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order))
 
-        with quiet_libraries(), self.prepared(pipe, models):
-            made = pipe(
-                **self.embedded(pipe, models, prompt, negative_prompt),
+        with quiet_libraries(), self.prepare(pipe, models):
+            output = pipe(
+                **self.embed_prompts(pipe, models, prompt, negative_prompt),
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
-                num_frames=self.at_once(),
+                num_frames=self.batch_size(),
                 width=self.width,
                 height=self.height,
-                generator=generator(self.seed),
-                callback=stepped,
+                generator=random_generator(self.seed),
+                callback=report,
                 output_type="np",
             )
-        return Video(to_pixels(made.frames[0]), self.fps)
+        return Video(to_pixels(output.frames[0]), self.fps)

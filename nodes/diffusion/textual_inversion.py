@@ -1,4 +1,4 @@
-"""Textual inversions (Gal et al. 2022) in use: words of their own, checked from their headers."""
+"""Textual inversions (Gal et al. 2022): new words of prompts, checked from files' headers."""
 
 from __future__ import annotations
 
@@ -10,91 +10,125 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import Models, TensorShapes, find_lora, resolve, tensor_shapes
 from sdgraph.values import Checkpoint, Lora, Part
 
-from .long_prompts import Vectors, occurrences
+from .families import FAMILIES, ModelFamily, labels_by_inversion_width
+from .long_prompts import Vectors, split_at_words
 
 PREFIX = "embedding_"
 """What the names of textual inversions among a node's components begin with."""
 
-_LARGE, _LONG = "clip_g", "clip_l"
-_UNNAMED = ("emb_params", _LARGE, _LONG)
-"""The names of tensors that say nothing of the token, which is the file's name then."""
-
-_TRAINED_OVER = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 1280: "SDXL"}
+_SINGLE = "emb_params"
+"""The name of a tensor that says nothing of the word, which is the file's name then."""
 
 
-def parts(embeddings: Sequence[Lora]) -> dict[str, Part]:
+def inversion_parts(embeddings: Sequence[Lora]) -> dict[str, Part]:
     """The textual inversions as components."""
     return {f"{PREFIX}{number}": Part(each, on_host=True) for number, each in enumerate(embeddings)}
 
 
-def problems(
-    embeddings: Sequence[Lora], checkpoint: object, prompts: Sequence[object]
+def inversion_problems(
+    embeddings: Sequence[Lora],
+    checkpoint: object,
+    family: ModelFamily | None,
+    prompts: Sequence[object],
 ) -> Iterator[Problem]:
     """Why textual inversions cannot be used, or not with a checkpoint, as far as headers show.
 
-    `prompts` are what may have their words; one that a node makes is not known yet.
+    Args:
+        embeddings: The files.
+        checkpoint: What they are used with.
+        family: The checkpoint's, None while it is not here.
+        prompts: What may have their words; one that a node makes is not known yet.
     """
-    known: dict[str, str] = {}
-    for each in embeddings:
+    over = getattr(checkpoint, "source", "the checkpoint")
+    if embeddings and family is not None and "textual-inversion" not in family.adapters:
+        found = f"{len(embeddings)} over {over}"
+        yield Problem("embeddings", found, f"none: {family.label} takes no textual inversions")
+        return
+    sources: dict[str, str] = {}
+    for embedding in embeddings:
         try:
-            path = find_lora(each)
+            path = find_lora(embedding)
             shapes = None if path is None else tensor_shapes(path)
         except CheckpointError as error:
             yield from error.as_problems_of("embeddings", "a textual inversion that can be used")
             continue
         if path is None or shapes is None:
             continue
-        found = _unreadable(shapes)
-        if not found and isinstance(checkpoint, Checkpoint):
-            found = _unfit(shapes, checkpoint)
-        if found:
-            over = getattr(checkpoint, "source", "the checkpoint")
-            yield Problem("embeddings", f"{each.source}, {found}", f"an embedding for {over}")
+        reason = _unreadable(shapes)
+        if not reason and isinstance(checkpoint, Checkpoint) and family is not None:
+            reason = _misfit(shapes, checkpoint, family)
+        if reason:
+            found = f"{embedding.source}, {reason}"
+            yield Problem("embeddings", found, f"an embedding for {over}")
             continue
-        token = _token(path, shapes)
-        if token.lower() in known:
-            both = f"{known[token.lower()]} and {each.source}, both called {token}"
-            yield Problem("embeddings", both, "words that differ", "rename one of the files")
-        known[token.lower()] = each.source
-        if not _said(token, prompts):
-            wanted = f"{token} in the prompt, or in the negative one"
-            yield Problem(
-                "embeddings",
-                f"{each.source}, whose word is in no prompt",
-                wanted,
-                "write it there, or leave the embedding out",
-            )
+        yield from _word_problems(embedding, _word(path, shapes), sources, prompts)
 
 
-def loaded(models: Models) -> dict[str, Vectors]:
-    """The vectors of the textual inversions among a node's models, by token."""
+def _word_problems(
+    embedding: Lora, word: str, sources: dict[str, str], prompts: Sequence[object]
+) -> Iterator[Problem]:
+    """Why a file's word is of no use: another has it (by `sources`), or no prompt does."""
+    if word.lower() in sources:
+        both = f"{sources[word.lower()]} and {embedding.source}, both called {word}"
+        yield Problem("embeddings", both, "words that differ", "rename one of the files")
+    sources[word.lower()] = embedding.source
+    if not _may_be_in(word, prompts):
+        yield Problem(
+            "embeddings",
+            f"{embedding.source}, whose word is in no prompt",
+            f"{word} in the prompt, or in the negative one",
+            "write it there, or leave the embedding out",
+        )
+
+
+def load_vectors(models: Models) -> dict[str, Vectors]:
+    """The vectors of the textual inversions among a node's models, by word.
+
+    For each text encoder one tensor, vectors × width.
+    """
     from safetensors.torch import load_file
 
-    found: dict[str, Vectors] = {}
+    vectors: dict[str, Vectors] = {}
     for name, path in models.items():
         if name.startswith(PREFIX):
             tensors = load_file(path)
-            token = _token(path, {key: tuple(each.shape) for key, each in tensors.items()})
-            chosen = [tensors[key] for key in _order(tensors)]
-            found[token] = [each if each.dim() == 2 else each[None] for each in chosen]
-    return found
+            word = _word(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()})
+            ordered = [tensors[key] for key in _encoder_order(tensors)]
+            vectors[word] = [each if each.dim() == 2 else each[None] for each in ordered]
+    return vectors
 
 
-def _order(tensors: Mapping[str, Any]) -> tuple[str, ...]:
+def _tensor_names(family: ModelFamily) -> tuple[str, ...]:
+    """The names of the tensors for each text encoder of a family; () where there is one of any."""
+    return tuple(each.inversion for each in family.text_encoders if each.inversion)
+
+
+def _family_of_file(names: Mapping[str, Any]) -> ModelFamily | None:
+    """The family whose files have these names of tensors, a name for each text encoder."""
+    same = (each for each in FAMILIES if names and set(_tensor_names(each)) == set(names))
+    return next(same, None)
+
+
+def _encoder_order(tensors: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of a file's tensors in the order of the text encoders that they are for."""
-    return (_LONG, _LARGE) if _LARGE in tensors else tuple(tensors)
+    family = _family_of_file(tensors)
+    return _tensor_names(family) if family is not None else tuple(tensors)
 
 
-def _token(path: Path, shapes: TensorShapes) -> str:
+def _encoder_names() -> set[str]:
+    return {name for family in FAMILIES for name in _tensor_names(family)}
+
+
+def _word(path: Path, shapes: TensorShapes) -> str:
     (name, *_) = shapes
-    return path.stem if name in _UNNAMED else name
+    return path.stem if name == _SINGLE or name in _encoder_names() else name
 
 
-def _said(token: str, prompts: Sequence[object]) -> bool:
+def _may_be_in(word: str, prompts: Sequence[object]) -> bool:
     """Whether a word is in a prompt, or may be in one that is not known yet."""
     return any(
         not isinstance(text, str)
-        or any(piece.lower() == token.lower() for piece in occurrences(text, [token]))
+        or any(piece.lower() == word.lower() for piece in split_at_words(text, [word]))
         for text in prompts
     )
 
@@ -102,27 +136,35 @@ def _said(token: str, prompts: Sequence[object]) -> bool:
 def _unreadable(shapes: TensorShapes) -> str:
     """What a file is that is no textual inversion, or nothing."""
     names = set(shapes)
-    if names != {_LARGE, _LONG} and (len(names) != 1 or names & {_LARGE, _LONG}):
+    single = len(names) == 1 and not names & _encoder_names()
+    if not single and _family_of_file(shapes) is None:
         return f"which holds no embedding ({len(names)} tensors: a LoRA, or something else)"
     if any(len(shape) not in (1, 2) or not min(shape) for shape in shapes.values()):
         return "which holds no embedding (vectors, one or a few)"
     return ""
 
 
-def _unfit(shapes: TensorShapes, checkpoint: Checkpoint) -> str:
+def _misfit(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
     """Why a textual inversion does not fit a checkpoint's text encoders, or nothing."""
-    widths = [shapes[name][-1] for name in _order(shapes)]
-    here = resolve(checkpoint).components
-    if here is None:
-        return ""
-    encoders = [name for name in ("text_encoder", "text_encoder_2") if name in here]
+    widths = [shapes[name][-1] for name in _encoder_order(shapes)]
+    available = resolve(checkpoint).components or ()
+    encoders = [each.name for each in family.text_encoders if each.name in available]
     if len(widths) != len(encoders):
-        if len(widths) == 2:
-            return "made for SDXL's two text encoders, here there is one"
-        return "made for one text encoder, here there are two (SDXL)"
-    own = [(resolve(checkpoint).config(name) or {}).get("hidden_size") for name in encoders]
-    for width, wanted in zip(widths, own, strict=True):
+        trained_for = _family_of_file(shapes)
+        if trained_for is not None:
+            count = _COUNTS[len(widths)]
+            has = f"there {'is' if len(encoders) == 1 else 'are'} {_COUNTS[len(encoders)]}"
+            return f"made for {trained_for.label}'s {count} text encoders, here {has}"
+        return (
+            f"made for one text encoder, here there are {_COUNTS[len(encoders)]} ({family.label})"
+        )
+    for width, name in zip(widths, encoders, strict=True):
+        wanted = (resolve(checkpoint).config(name) or {}).get("hidden_size")
         if wanted is not None and width != wanted:
-            over = f" for {_TRAINED_OVER[width]}" if width in _TRAINED_OVER else ""
+            label = labels_by_inversion_width(width)
+            over = f" for {label}" if label else ""
             return f"made{over} with vectors of {width}, here they are {wanted}"
     return ""
+
+
+_COUNTS = ("none", "one", "two", "three", "four")

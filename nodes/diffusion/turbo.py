@@ -11,9 +11,8 @@ from sdgraph.models import Models
 from sdgraph.nodes.image.padding import Fit
 from sdgraph.values import Checkpoint, Image
 
-from .families import family_of, multiple_of
+from .families import Task
 from .node import Diffusion
-from .text_to_image import IMAGE_PIPELINES, TEXT_PIPELINES
 
 __all__ = ["Turbo"]
 
@@ -50,7 +49,10 @@ class Turbo(Diffusion[Image]):
             )
         return self
 
-    def part_of_steps(self) -> float | None:
+    def task(self) -> Task:
+        return "text-to-image" if self.image is None else "image-to-image"
+
+    def denoising_share(self) -> float | None:
         return None if self.image is None else self.strength
 
     def run(
@@ -62,15 +64,13 @@ class Turbo(Diffusion[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        family = family_of(checkpoint) or "xl"
-        words = {"prompt": prompt, "negative_prompt": negative_prompt}
+        pipe = self.assemble(models, checkpoint)
+        prompts = {"prompt": prompt, "negative_prompt": negative_prompt}
         if image is None:
-            pipe = self.assemble(TEXT_PIPELINES[family], models, checkpoint)
             size: Any = {"width": self.width, "height": self.height}
-            return Image(self.generate(pipe, models, progress, **words, **size))
-        pipe = self.assemble(IMAGE_PIPELINES[family], models, checkpoint)
-        fit = Fit.of(image.size, multiple_of(checkpoint))
-        made = self.generate(
-            pipe, models, progress, image=fit.pad(image.rgb), strength=self.strength, **words
+            return Image(self.generate(pipe, models, progress, **prompts, **size))
+        fit = Fit.of(image.size, self.family.size_multiple(checkpoint))
+        pixels = self.generate(
+            pipe, models, progress, image=fit.pad(image.rgb), strength=self.strength, **prompts
         )
-        return Image(fit.cut(made))
+        return Image(fit.cut(pixels))

@@ -1,67 +1,22 @@
-"""The memory that a network works with beside its weights: laws of its config, from measurements.
-
-What a forward pass holds at its peak grows with the pictures, their area, the channels of the
-widest level and the bytes of a number, all to the first power: attention is computed without its
-matrix. The factors are counts of such tensors, measured on the architectures of Stable Diffusion
-1.5, 2 and XL and ModelScope's video by `tests/nodes/diffusion/test_working_memory.py`.
-"""
+"""The memory that a diffusion node works with beside its components, known before the run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sdgraph.errors import MediaError
 from sdgraph.graph import Node
 from sdgraph.media import probe_image
-from sdgraph.models import resolve
-from sdgraph.nodes.vision.memory import BYTES
 from sdgraph.values import Checkpoint
 
-_ATTENDING, _PLAIN, _FILM = 26.0, 16.0, 33.3
-"""A U-Net with attention at its widest level, one without (SDXL), one of three dimensions."""
-_CONTROLLED = 7.0
-"""The residuals of ControlNets, which are added up and held beside the U-Net."""
-_DECODING = 6.0
-_TILE = 512
-"""The side of a tile, where the config does not say."""
-_LATENTS = 64
-_FAR = 8
+from .families import ModelFamily
+
+_MAX_DISTANCE = 8
 """How many nodes back a picture's size is looked for: a plan must not cost more in a long chain."""
 
-Config = Mapping[str, Any]
 
-
-def denoising(unet: Config, images: int, area: int, dtype: str, *, controlled: bool = False) -> int:
-    """The bytes that a step of a U-Net takes for a number of latents of that area.
-
-    Guidance makes two images of one; a video has as many as frames.
-    """
-    blocks = unet.get("down_block_types") or ("CrossAttnDownBlock2D",)
-    widths = unet.get("block_out_channels") or (320,)
-    factor = _ATTENDING if blocks[0].startswith("CrossAttn") else _PLAIN
-    if any(block.endswith("3D") for block in blocks):
-        factor = _FILM
-    if controlled:
-        factor += _CONTROLLED
-    return int(factor * images * area * widths[0] * BYTES.get(dtype, 4))
-
-
-def decoding(vae: Config, images: int, area: int, dtype: str, how: str | None = None) -> int:
-    """The bytes that an autoencoder takes to decode pictures of that area.
-
-    how is "sliced", "tiled" or "both". One that overflows in half precision works in float32.
-    """
-    widths = vae.get("block_out_channels") or (128,)
-    if how in ("sliced", "both"):
-        images = 1
-    if how in ("tiled", "both"):
-        area = min(area, int(vae.get("sample_size") or _TILE) ** 2)
-    width = 4 if vae.get("force_upcast") else BYTES.get(dtype, 4)
-    return int(_DECODING * images * area * widths[0] * width)
-
-
-def generating(
+def peak_bytes(
+    family: ModelFamily,
     checkpoint: Checkpoint,
     dtype: str,
     size: tuple[int, int] | None,
@@ -73,38 +28,42 @@ def generating(
 ) -> int:
     """The bytes that a pipeline takes at its peak: to denoise or to decode, whichever is more.
 
-    Without a size it is the one that the checkpoint was trained for.
+    Args:
+        family: The checkpoint's, which has the laws.
+        checkpoint: Whose configs are read.
+        dtype: What is computed in where the checkpoint does not say.
+        size: Width and height in pixels; None for what the checkpoint was trained for.
+        images: How many pictures, or frames, are made at once.
+        guided: Whether classifier-free guidance doubles them while denoising.
+        controlled: Whether ControlNets add their residuals.
+        vae: Whether the decoder works "sliced", "tiled" or "both".
     """
-    unet, decoder = (
-        resolve(checkpoint).config("unet") or {},
-        resolve(checkpoint).config("vae") or {},
-    )
-    factor = 2 ** (len(decoder.get("block_out_channels", (0,) * 4)) - 1)
-    side = unet.get("sample_size") or _LATENTS
-    width, height = size or (side * factor, side * factor)
-    area = -(-width // factor) * -(-height // factor)
+    scale = family.latent_scale(checkpoint)
+    width, height = size or family.native_size(checkpoint)
+    area = -(-width // scale) * -(-height // scale)
     batch = images * (2 if guided else 1)
     dtype = checkpoint.dtype or dtype
-    return max(
-        denoising(unet, batch, area, dtype, controlled=controlled),
-        decoding(decoder, images, area * factor**2, dtype, vae),
-    )
+    settings = family.denoiser_config(checkpoint)
+    denoising = family.denoiser.memory(settings, batch, area, dtype, controlled=controlled)
+    settings = family.decoder_config(checkpoint)
+    return max(denoising, family.decoder.memory(settings, images, area * scale**2, dtype, vae))
 
 
-def visiting(offload: str, sizes: Mapping[str, int]) -> int:
+def offloaded_bytes(offload: str, sizes: Mapping[str, int]) -> int:
     """The bytes of weights on the device at once where they are kept in host memory.
 
     By model it is the largest; by groups about a third of it, a block of a U-Net; by layer little.
+    `sizes` are the components' bytes by name.
     """
     largest = max(sizes.values(), default=0)
     return {"model": largest, "group": largest // 3}.get(offload, 0)
 
 
-def told_size(node: object, far: int = _FAR) -> tuple[int, int] | None:
-    """The width and height of what a node makes, as its fields, its file or its sources tell.
+def planned_size(node: object, distance: int = _MAX_DISTANCE) -> tuple[int, int] | None:
+    """The width and height in pixels of what a node makes, as far as they are known before the run.
 
-    A node that makes its picture larger or smaller says how by `Node.output_size`. None where it
-    will be known when it is made.
+    They follow from its fields, from the file that it reads, or from the picture that it is given,
+    which may be a value; `Node.output_size` says by how much it becomes larger or smaller.
     """
     if not isinstance(node, Node):
         size = getattr(node, "size", None)
@@ -113,7 +72,7 @@ def told_size(node: object, far: int = _FAR) -> tuple[int, int] | None:
     width, height = fields.get("width"), fields.get("height")
     if width and height:
         return width, height
-    if not far:
+    if not distance:
         return None
     if fields.get("path") is not None:
         try:
@@ -122,5 +81,5 @@ def told_size(node: object, far: int = _FAR) -> tuple[int, int] | None:
             return None
     source = fields.get("image") or fields.get("control")
     source = source[0] if isinstance(source, list | tuple) and source else source
-    before = told_size(source, far - 1)
-    return node.output_size(before) if before else None
+    size_before = planned_size(source, distance - 1)
+    return node.output_size(size_before) if size_before else None

@@ -10,7 +10,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries
-from sdgraph.nodes.diffusion.ip_adapter import encoder_problems, processor
+from sdgraph.nodes.diffusion.ip_adapter import image_encoder_problems, image_processor
 from sdgraph.values import Checkpoint
 
 from .assembly import fresh_model, load_trained, save_model
@@ -40,7 +40,7 @@ def at_side(pictures: npt.NDArray[np.uint8], side: int) -> Any:
     import numpy as np
     import torch
 
-    sized = processor(side, do_rescale=False, do_normalize=False)
+    sized = image_processor(side, do_rescale=False, do_normalize=False)
     made = [sized(each, return_tensors="np")["pixel_values"][0] for each in pictures]
     return torch.from_numpy(np.stack(made).astype(np.uint8))
 
@@ -126,7 +126,7 @@ class TrainImageEncoder(Training):
 
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4))
-        yield from encoder_problems("like", self.like)
+        yield from image_encoder_problems("like", self.like)
 
     @quiet_libraries()
     def run(

@@ -11,7 +11,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries
-from sdgraph.nodes.diffusion.ip_adapter import encoder_problems
+from sdgraph.nodes.diffusion.ip_adapter import image_encoder_problems
 from sdgraph.values import Checkpoint, Lora
 
 from .assembly import load_trained, save_model, whole
@@ -190,7 +190,7 @@ class TrainIPAdapter(Denoising):
 
     def check(self) -> Iterator[Problem]:
         yield from channel_problems(base=(self.base, 4))
-        yield from encoder_problems("encoder", self.encoder)
+        yield from image_encoder_problems("encoder", self.encoder)
 
     @quiet_libraries()
     def run(

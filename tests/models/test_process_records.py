@@ -360,9 +360,9 @@ def test_a_run_of_the_command_line_tells_what_it_holds(
         "from sdgraph.nodes import Turbo\n"
         "from sdgraph.models.process_records import held\n"
         "class Peeking(Turbo):\n"
-        "    def offloaded(self, pipe, models):\n"
+        "    def offload_modules(self, pipe, models):\n"
         "        print(*sorted(f'{row.name}: {row.why}' for row in held()), sep='\\n')\n"
-        "        return super().offloaded(pipe, models)\n"
+        "        return super().offload_modules(pipe, models)\n"
     )
     flow = tmp_path / "flow.yaml"
     flow.write_text("nodes:\n  star: {type: Peeking, prompt: a red star, steps: 1}\n")

@@ -11,20 +11,26 @@ import pytest
 from sdgraph import Checkpoint, CheckpointError
 from sdgraph.models import shipped
 from sdgraph.nodes import Canny
-from sdgraph.nodes.diffusion.controlnet_defaults import NETWORKS, default_network
+from sdgraph.nodes.diffusion.controlnet_defaults import default_controlnet
+from sdgraph.nodes.diffusion.families import FAMILIES, STABLE_DIFFUSION, FamilyVersion
 from sdgraph.values import ControlMap, DepthMap, EdgeMap, NormalMap, PoseMap
+
+VERSIONS: dict[str, FamilyVersion] = {
+    version.label: version for family in FAMILIES for version in family.versions
+}
 
 
 def test_every_entry_is_a_kind_of_control_map_and_a_source() -> None:
-    for base, networks in NETWORKS.items():
-        assert networks, base
-        for kind, source in networks.items():
+    for version in (*VERSIONS.values(), STABLE_DIFFUSION.shipped):
+        assert version.controlnets, version.label
+        for kind, source in version.controlnets.items():
             assert issubclass(kind, ControlMap) and kind is not ControlMap
             Checkpoint(source)
 
 
 def test_shipped_networks_exist() -> None:
-    assert set(NETWORKS["tiny"].values()) <= set(shipped.names())
+    for family in FAMILIES:
+        assert set(family.shipped.controlnets.values()) <= set(shipped.names())
 
 
 @pytest.mark.parametrize(
@@ -39,10 +45,10 @@ def test_shipped_networks_exist() -> None:
 def test_the_base_is_known_by_the_width_of_its_text_features(
     copied: Callable[[str], Path], width: int, kind: type[ControlMap], wanted: str
 ) -> None:
-    folder = copied("tiny/text-to-image")
+    folder = copied("tiny/sdxl" if width == 2048 else "tiny/text-to-image")
     path = folder / "unet" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "cross_attention_dim": width}))
-    assert default_network(Checkpoint(folder, dtype="float16"), kind) == Checkpoint(
+    assert default_controlnet(Checkpoint(folder, dtype="float16"), kind) == Checkpoint(
         wanted, dtype="float16"
     )
 
@@ -51,7 +57,7 @@ def test_the_base_is_known_by_the_width_of_its_text_features(
 def test_every_kind_of_map_has_its_network(base: str) -> None:
     kinds = set(ControlMap.__subclasses__())
     none_in_a_folder_of_its_own = {NormalMap} if base == "SDXL" else set()
-    assert set(NETWORKS[base]) == kinds - none_in_a_folder_of_its_own
+    assert set(VERSIONS[base].controlnets) == kinds - none_in_a_folder_of_its_own
 
 
 def test_a_kind_without_a_network_says_which_have_one(
@@ -59,13 +65,16 @@ def test_a_kind_without_a_network_says_which_have_one(
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     known = "EdgeMap, DepthMap, PoseMap, SegmentMap, ScribbleMap, SoftEdgeMap"
-    with pytest.raises(CheckpointError, match=rf"NormalMap over SDXL \(known: {known}\); name one"):
-        default_network(Checkpoint("someone/SDXL"), NormalMap)
+    with pytest.raises(CheckpointError) as caught:
+        default_controlnet(Checkpoint("someone/SDXL"), NormalMap)
+    (problem,) = caught.value.problems
+    assert problem.found == "no known ControlNet for NormalMap over SDXL"
+    assert problem.wanted == f"a kind that has one: {known}" and "controlnet" in problem.fix
 
 
 def test_an_unknown_base_says_its_width(copied: Callable[[str], Path]) -> None:
-    with pytest.raises(CheckpointError, match=r"a base with text features of 64 \(known: none\)"):
-        default_network(Checkpoint(copied("tiny/text-to-image")), EdgeMap)
+    with pytest.raises(CheckpointError, match="a base with text features of 64"):
+        default_controlnet(Checkpoint(copied("tiny/text-to-image")), EdgeMap)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +89,9 @@ def test_a_base_that_is_not_here_is_known_by_its_name(
     no_hub: Path, monkeypatch: pytest.MonkeyPatch, source: str, wanted: str
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert default_network(Checkpoint(source), EdgeMap).source == wanted
+    assert default_controlnet(Checkpoint(source), EdgeMap).source == wanted
 
 
 def test_a_base_made_by_a_node_needs_its_network_named() -> None:
-    with pytest.raises(CheckpointError, match="name the network"):
-        default_network(Canny, EdgeMap)
+    with pytest.raises(CheckpointError, match="a network for it by name"):
+        default_controlnet(Canny, EdgeMap)

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Canny, ControlNet, Inpaint
-from sdgraph.nodes.diffusion.crop_region import Region, marked_box
-from sdgraph.nodes.diffusion.inpaint import paste
+from sdgraph.nodes.diffusion.crop_region import CropRegion, marked_box
+from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.tiny_world import Scene, Thing, depth, judge, parse, render
 from sdgraph.values import DepthMap, Image, Mask
 
@@ -30,18 +30,20 @@ def test_the_box_holds_what_is_marked_and_stays_in_the_picture(
     bottom = data.draw(st.integers(top + 1, height))
     padding = data.draw(st.integers(0, 500))
     multiple = data.draw(st.sampled_from([8, 16, 64]))
-    region = Region.around(
+    region = CropRegion.around_box(
         (left, top, right, bottom), (width, height), padding, (512, 512), multiple
     )
     x0, y0, x1, y1 = region.box
     assert 0 <= x0 <= max(0, left - padding) and min(width, right + padding) <= x1 <= width
     assert 0 <= y0 <= max(0, top - padding) and min(height, bottom + padding) <= y1 <= height
-    assert all(side >= 64 and side % multiple == 0 for side in region.worked)
+    assert all(side >= 64 and side % multiple == 0 for side in region.working_size)
     wide, high = x1 - x0, y1 - y0
     assert wide >= min(width, high // 2) and high >= min(height, wide // 2)
-    assert region.worked[0] * region.worked[1] <= 512 * 512, "no more than the plan allows for"
+    assert region.working_size[0] * region.working_size[1] <= 512 * 512, (
+        "no more than the plan allows for"
+    )
     if min(wide, high) * 2 >= max(wide, high):
-        assert 0.8 < (region.worked[0] / region.worked[1]) / (wide / high) < 1.25
+        assert 0.8 < (region.working_size[0] / region.working_size[1]) / (wide / high) < 1.25
 
 
 def test_the_box_of_a_mask_is_that_of_its_pixels() -> None:
@@ -52,21 +54,21 @@ def test_the_box_of_a_mask_is_that_of_its_pixels() -> None:
 
 
 def test_a_network_of_the_shortest_side_is_shown_a_square() -> None:
-    region = Region.around((10, 10, 90, 20), (256, 256), 8, (64, 64), 8)
-    assert region == Region((2, 0, 98, 96), (64, 64))
+    region = CropRegion.around_box((10, 10, 90, 20), (256, 256), 8, (64, 64), 8)
+    assert region == CropRegion((2, 0, 98, 96), (64, 64))
 
 
 def test_a_thin_stroke_is_still_marked_where_the_picture_is_made_smaller() -> None:
     pixels = np.zeros((2000, 2000), np.uint8)
     pixels[10:1990, 1000] = 255
-    small = np.asarray(Region((0, 0, 2000, 2000), (512, 512)).cut_mask(Mask(pixels)))
+    small = np.asarray(CropRegion((0, 0, 2000, 2000), (512, 512)).crop_mask(Mask(pixels)))
     assert (small[4:508].max(axis=1) == 255).all()
     assert (small.max(axis=0) == 255).sum() == 1
 
 
 def test_a_pixel_that_is_not_painted_is_not_marked_where_the_picture_is_made_smaller() -> None:
     soft = Mask(np.full((200, 200), 127, np.uint8))
-    assert np.asarray(Region((0, 0, 200, 200), (64, 64)).cut_mask(soft)).max() == 0
+    assert np.asarray(CropRegion((0, 0, 200, 200), (64, 64)).crop_mask(soft)).max() == 0
 
 
 @given(
@@ -81,11 +83,11 @@ def test_whatever_is_painted_in_the_box_the_rest_keeps_its_bits(
     marked = data.draw(hnp.arrays(np.uint8, pixels.shape[:2]).filter(np.any))
     image, mask = Image(pixels), Mask(marked)
     padding = data.draw(st.integers(0, 8))
-    region = Region.around(marked_box(mask), image.size, padding, (64, 64), 8)
-    shown = np.asarray(region.cut(image.rgb))
-    assert shown.shape == (*region.worked[::-1], 3)
-    assert region.cut_mask(mask).size == region.worked
-    made = paste(image, region.put(image, 255 - shown), mask)
+    region = CropRegion.around_box(marked_box(mask), image.size, padding, (64, 64), 8)
+    shown = np.asarray(region.crop(image.rgb))
+    assert shown.shape == (*region.working_size[::-1], 3)
+    assert region.crop_mask(mask).size == region.working_size
+    made = paste_masked(image, region.paste(image, 255 - shown), mask)
     assert (made.numpy[marked == 0] == pixels[marked == 0]).all()
     assert (image.numpy == pixels).all()
 

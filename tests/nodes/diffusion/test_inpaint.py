@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Inpaint, Mask
-from sdgraph.nodes.diffusion.inpaint import paste
+from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.values import Image, kinds
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import failure, refused_at_construction
@@ -125,7 +125,7 @@ def test_a_feathered_mask_blends_the_two(session: Session) -> None:
     hnp.arrays(np.uint8, (3, 4, 3)), hnp.arrays(np.uint8, (3, 4, 3)), hnp.arrays(np.uint8, (3, 4))
 )
 def test_pasting_rounds_to_the_nearest_and_keeps_both_ends(kept: Any, new: Any, mask: Any) -> None:
-    made = paste(Image(kept), new, kinds.Mask(mask)).numpy
+    made = paste_masked(Image(kept), new, kinds.Mask(mask)).numpy
     exact = (kept * (255.0 - mask[..., None]) + new * (mask[..., None] * 1.0)) / 255
     assert np.abs(made - exact).max() <= 0.5 + 1e-9
     assert (made[mask == 0] == kept[mask == 0]).all()

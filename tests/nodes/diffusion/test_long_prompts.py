@@ -11,8 +11,9 @@ import pytest
 
 from sdgraph import Checkpoint, Node, Session, Store, plan, run
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.diffusion.long_prompts import occurrences, spoken
-from sdgraph.nodes.diffusion.prompt_weights import weighted
+from sdgraph.nodes.diffusion.families import SDXL, STABLE_DIFFUSION
+from sdgraph.nodes.diffusion.long_prompts import encode_prompts, split_at_words
+from sdgraph.nodes.diffusion.prompt_weights import parse_weights
 from sdgraph.values import Lora
 from tests.support.bare_scripts import pipeline
 from tests.support.failing_runs import refused_before_load
@@ -23,6 +24,7 @@ from .test_lora import fresh, state
 from .test_node import SYSTEMS
 
 BASES = {"sd": "tiny/text-to-image", "xl": "tiny/sdxl"}
+FAMILIES = {"sd": STABLE_DIFFUSION, "xl": SDXL}
 CLASSES = {"sd": "StableDiffusionPipeline", "xl": "StableDiffusionXLPipeline"}
 STAR = "a red star on a navy background"
 every_family = pytest.mark.parametrize("family", BASES)
@@ -39,7 +41,8 @@ def asked(family: str, prompt: str, negative: str = "", **vectors: Any) -> tuple
 
     pipe = pipeline(CLASSES[family], BASES[family])
     with torch.no_grad():
-        return spoken(pipe, "cpu", [weighted(prompt), weighted(negative)], vectors, guided=True)
+        weighted = [parse_weights(prompt), parse_weights(negative)]
+        return encode_prompts(pipe, FAMILIES[family], "cpu", weighted, vectors, guided=True)
 
 
 @every_family
@@ -211,6 +214,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
 
 
 def test_words_are_found_whole_and_in_any_case() -> None:
-    found = occurrences("a Style, styles <cat> <cat-toy>", ["style", "<cat>", "<cat-toy>"])
+    found = split_at_words("a Style, styles <cat> <cat-toy>", ["style", "<cat>", "<cat-toy>"])
     assert found == ["a ", "Style", ", styles ", "<cat>", " ", "<cat-toy>"]
-    assert occurrences("a", []) == ["a"]
+    assert split_at_words("a", []) == ["a"]

@@ -200,7 +200,7 @@ def test_offloading_asks_diffusers_and_takes_the_hooks_away_again(
     pipe = Recorder()
     node = Text2Image(prompt="a", offload=offload)
     try:
-        with node.offloaded(pipe, Models({}, "cuda:1", "float16")):
+        with node.offload_modules(pipe, Models({}, "cuda:1", "float16")):
             (call,) = pipe.calls
             if raising:
                 raise RuntimeError("within")
@@ -214,7 +214,9 @@ def test_offloading_asks_diffusers_and_takes_the_hooks_away_again(
 @pytest.mark.parametrize(("offload", "device"), [("none", "cuda"), ("model", "cpu")])
 def test_without_offload_or_on_a_cpu_the_pipeline_is_left_alone(offload: Any, device: str) -> None:
     pipe = Recorder()
-    with Text2Image(prompt="a", offload=offload).offloaded(pipe, Models({}, device, "float32")):
+    with Text2Image(prompt="a", offload=offload).offload_modules(
+        pipe, Models({}, device, "float32")
+    ):
         pass
     assert pipe.calls == []
 
@@ -240,7 +242,7 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
     node = Text2Image(prompt="a", offload="sequential", steps=1)
     made = None
     try:
-        with node.offloaded(pipe, Models({}, "pretended", "float32")):
+        with node.offload_modules(pipe, Models({}, "pretended", "float32")):
             assert pipe.unet.conv_in.weight.is_meta
             made = pipe(
                 "a",

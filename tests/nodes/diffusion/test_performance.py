@@ -19,7 +19,8 @@ from sdgraph.models import Models, resolve_part, resolved
 from sdgraph.models.loader import load_quietly, refuse_device
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion import performance as knobs
-from sdgraph.nodes.diffusion.performance import tuned
+from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
+from sdgraph.nodes.diffusion.performance import apply_tuning
 from sdgraph.values import Part
 from tests.support.bare_scripts import pipeline
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
@@ -99,7 +100,7 @@ def test_within_they_are_what_diffusers_calls_so() -> None:
 
     pipe = pipeline("StableDiffusionPipeline", BASE)
     processor = pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1.processor
-    with tuned(pipe, REVERSIBLE["all"], "cpu"):
+    with apply_tuning(pipe, REVERSIBLE["all"], "cpu", STABLE_DIFFUSION):
         assert pipe.vae.use_slicing and pipe.vae.use_tiling
         assert pipe.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
         within = pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1.processor
@@ -107,7 +108,7 @@ def test_within_they_are_what_diffusers_calls_so() -> None:
     assert not pipe.vae.use_slicing and not pipe.vae.use_tiling
     assert pipe.unet.conv_in.weight.is_contiguous()
     assert pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1.processor is processor
-    with tuned(pipe, {"attention": "_native_math"}, "cpu"):
+    with apply_tuning(pipe, {"attention": "_native_math"}, "cpu", STABLE_DIFFUSION):
         assert (
             torch.backends.cuda.math_sdp_enabled() and not torch.backends.cuda.flash_sdp_enabled()
         )
@@ -201,7 +202,7 @@ def test_what_lacks_its_package_is_refused_before_anything_loads(
 def test_a_kernel_of_cuda_is_refused_on_a_cpu(backend: Any) -> None:
     with (
         pytest.raises(InvalidValueError, match=f"{backend} on cpu"),
-        tuned(None, {"attention": backend}, "cpu"),
+        apply_tuning(None, {"attention": backend}, "cpu", STABLE_DIFFUSION),
     ):
         pass
 
@@ -226,7 +227,7 @@ def test_xformers_is_asked_of_diffusers_and_taken_back() -> None:
             self.unet.attention.set_processor("xformers")
 
     pipe = Pipe()
-    with tuned(pipe, {"attention": "xformers"}, "cuda:0"):
+    with apply_tuning(pipe, {"attention": "xformers"}, "cuda:0", STABLE_DIFFUSION):
         assert pipe.unet.attention.processor == "xformers"
     assert pipe.unet.attention.processor == "own"
 
@@ -348,10 +349,10 @@ def test_in_groups_it_computes_the_same_and_leaves_no_hook(steps: int) -> None:
     grouped = node(offload="group")
     loaded = {each.name.rpartition("/")[2]: each.module for each in session.models.loaded()}
     models = Models(loaded, "cpu:0", "float32")
-    pipe = grouped.assemble("StableDiffusionPipeline", models, Checkpoint(BASE))
+    pipe = grouped.assemble(models, Checkpoint(BASE))
     made = None
     try:
-        with grouped.offloaded(pipe, models):
+        with grouped.offload_modules(pipe, models):
             assert any(hasattr(each, "_diffusers_hook") for each in pipe.unet.modules())
             made = pipe(
                 "a red star",

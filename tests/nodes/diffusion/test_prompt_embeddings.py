@@ -93,7 +93,7 @@ def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encoded: list[str] = []
-    real = prompt_embeddings._embedded
+    real = prompt_embeddings._embeddings
 
     def counted(pipe: Any, device: Any, prompt: str, *rest: Any, **more: Any) -> Any:
         encoded.append(prompt)

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.diffusion.prompt_weights import too_large, weighted
+from sdgraph.nodes.diffusion.prompt_weights import excessive_weight, parse_weights
 from tests.support.failing_runs import refused_before_load
 
 TEXT = st.text(st.characters(exclude_characters="()\\", codec="utf-8"))
@@ -39,21 +39,21 @@ ANY = st.text(st.sampled_from("ab ()\\:1.-") | st.characters(codec="utf-8"))
     ],
 )
 def test_prompts_as_people_write_them(prompt: str, wanted: list[tuple[str, float]]) -> None:
-    found = weighted(prompt)
+    found = parse_weights(prompt)
     assert [text for text, _ in found] == [text for text, _ in wanted]
     assert all(math.isclose(one, other) for (_, one), (_, other) in zip(found, wanted, strict=True))
 
 
 @given(TEXT)
 def test_a_text_without_parentheses_is_itself(text: str) -> None:
-    assert weighted(text) == ((text, 1.0),)
+    assert parse_weights(text) == ((text, 1.0),)
 
 
 @given(ANY)
 @example("(" * 3000 + ")" * 3000)
 @example("(a:" + "9" * 400 + ")")
 def test_nothing_is_refused_and_no_text_is_empty_or_split(text: str) -> None:
-    found = weighted(text)
+    found = parse_weights(text)
     assert len(found) == 1 or all(words for words, _ in found)
     assert all(one[1] != other[1] for one, other in itertools.pairwise(found))
 
@@ -61,7 +61,7 @@ def test_nothing_is_refused_and_no_text_is_empty_or_split(text: str) -> None:
 @given(TEXT)
 def test_escapes_give_back_any_text(text: str) -> None:
     escaped = f"({text})".replace("(", r"\(").replace(")", r"\)")
-    assert weighted(escaped) == ((f"({text})", 1.0),)
+    assert parse_weights(escaped) == ((f"({text})", 1.0),)
 
 
 @given(
@@ -69,12 +69,12 @@ def test_escapes_give_back_any_text(text: str) -> None:
     st.floats(0.1, 3).map(lambda x: round(x, 2)),
 )
 def test_nested_weights_multiply(inner: float, outer: float) -> None:
-    ((text, weight),) = weighted(f"((a:{inner:f}):{outer:f})")
+    ((text, weight),) = parse_weights(f"((a:{inner:f}):{outer:f})")
     assert text == "a" and math.isclose(weight, inner * outer, abs_tol=1e-9)
 
 
 def test_a_weight_beyond_reason_is_refused() -> None:
-    assert too_large("(a:10)") is None and too_large("(a:10.5)") == 10.5
-    assert too_large("(a:" + "9" * 400 + ")") == math.inf
+    assert excessive_weight("(a:10)") is None and excessive_weight("(a:10.5)") == 10.5
+    assert excessive_weight("(a:" + "9" * 400 + ")") == math.inf
     told = refused_before_load(Text2Image(prompt="a (red:99) star", steps=1))
     assert "a weight of 99" in told and "prompt" in told

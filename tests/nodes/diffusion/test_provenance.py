@@ -124,7 +124,7 @@ class Tight(Text2Image):
     enough: str = "tiles"
 
     @contextmanager
-    def offloaded(self, pipe: Any, models: Models) -> Iterator[None]:
+    def offload_modules(self, pipe: Any, models: Models) -> Iterator[None]:
         light = {
             "retry": str(self.prompt) in tries,
             "tiles": self.tuning.get("vae") == "both",
@@ -134,7 +134,7 @@ class Tight(Text2Image):
         tries.append(str(self.prompt))
         if not light[self.enough]:
             raise MemoryError("out of memory: tried to allocate 9 GiB")
-        with super().offloaded(pipe, models):
+        with super().offload_modules(pipe, models):
             yield
 
 

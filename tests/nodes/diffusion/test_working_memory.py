@@ -27,12 +27,8 @@ from sdgraph.nodes import (
     Text2Image,
     Text2Video,
 )
-from sdgraph.nodes.diffusion.working_memory import (
-    decoding,
-    denoising,
-    told_size,
-    visiting,
-)
+from sdgraph.nodes.diffusion.families import autoencoder_memory, unet_memory
+from sdgraph.nodes.diffusion.working_memory import offloaded_bytes, planned_size
 from sdgraph.nodes.vision.memory import estimating
 from sdgraph.values import Image
 
@@ -142,7 +138,7 @@ def test_a_step_of_a_unet(config: dict[str, Any], shape: tuple[int, int, int]) -
     words = empty(images, 77, config["cross_attention_dim"])
     latents, time = empty(images, 4, height, width), empty(1)
     found = peak(unet, lambda: unet(latents, time, words))
-    assert denoising(config, images, height * width, "float16") == pytest.approx(found, rel=0.05)
+    assert unet_memory(config, images, height * width, "float16") == pytest.approx(found, rel=0.05)
 
 
 @pytest.mark.parametrize("config", [SD15, XL], ids=["sd15", "xl"])
@@ -170,7 +166,7 @@ def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
         )
 
     found = peak(torch.nn.ModuleList([unet, *nets]), step)
-    said = denoising(config, 2, 64 * 64, "float16", controlled=True)
+    said = unet_memory(config, 2, 64 * 64, "float16", controlled=True)
     assert said == pytest.approx(found, rel=0.1)
 
 
@@ -181,7 +177,7 @@ def test_a_step_of_a_video(frames: int) -> None:
     unet = pretended(diffusers.UNet3DConditionModel, FILM, torch.float16)
     latents, words, time = empty(2, 4, frames, 32, 32), empty(2, 77, 1024), empty(1)
     found = peak(unet, lambda: unet(latents, time, words))
-    assert denoising(FILM, 2 * frames, 32 * 32, "float16") == pytest.approx(found, rel=0.05)
+    assert unet_memory(FILM, 2 * frames, 32 * 32, "float16") == pytest.approx(found, rel=0.05)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -192,7 +188,7 @@ def test_decoding(dtype: str, images: int, side: int) -> None:
     vae = pretended(diffusers.AutoencoderKL, VAE, getattr(torch, dtype))
     latents = empty(images, 4, side // 8, side // 8, dtype=getattr(torch, dtype))
     found = peak(vae, lambda: vae.decode(latents))
-    assert decoding(VAE, images, side**2, dtype) == pytest.approx(found, rel=0.05)
+    assert autoencoder_memory(VAE, images, side**2, dtype) == pytest.approx(found, rel=0.05)
 
 
 def test_estimating_depth() -> None:
@@ -207,10 +203,10 @@ def test_estimating_depth() -> None:
 
 
 def test_slices_and_tiles_are_less() -> None:
-    whole = decoding(VAE, 4, 1024**2, "float16")
-    assert decoding(VAE, 4, 1024**2, "float16", "sliced") == whole // 4
-    assert decoding(VAE, 4, 1024**2, "float16", "tiled") == whole // 4
-    assert decoding(VAE, 4, 1024**2, "float16", "both") == whole // 16
+    whole = autoencoder_memory(VAE, 4, 1024**2, "float16")
+    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "sliced") == whole // 4
+    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "tiled") == whole // 4
+    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "both") == whole // 16
 
 
 def of(node: Any, dtype: str = "float32") -> int:
@@ -234,25 +230,25 @@ def test_a_node_grows_with_its_picture_and_its_guidance() -> None:
 def test_the_size_of_a_picture_is_told_by_its_file_or_what_it_went_through(tmp_path: Path) -> None:
     PIL.Image.new("RGB", (320, 192)).save(tmp_path / "wide.png")
     wide = LoadImage(path=tmp_path / "wide.png")
-    assert told_size(wide) == (320, 192)
-    assert told_size(Canny(image=wide)) == (320, 192)
-    assert told_size(Canny(image=Resize(image=wide, width=64, height=128))) == (64, 128)
-    assert told_size(Image(np.zeros((5, 7, 3), np.uint8))) == (7, 5)
-    assert told_size(Text2Image(prompt="x")) is None
-    assert told_size(LoadImage(path=tmp_path / "later.png")) is None
+    assert planned_size(wide) == (320, 192)
+    assert planned_size(Canny(image=wide)) == (320, 192)
+    assert planned_size(Canny(image=Resize(image=wide, width=64, height=128))) == (64, 128)
+    assert planned_size(Image(np.zeros((5, 7, 3), np.uint8))) == (7, 5)
+    assert planned_size(Text2Image(prompt="x")) is None
+    assert planned_size(LoadImage(path=tmp_path / "later.png")) is None
     plain = Image2Image(image=Text2Image(prompt="x"), prompt="x")
     assert of(Image2Image(image=Canny(image=wide), prompt="x")) == of(plain) * 15
 
 
 def test_what_is_put_around_a_picture_or_cut_off_counts() -> None:
     wide = Text2Image(prompt="x", width=320, height=192)
-    assert told_size(Pad(image=wide, left=100, top=8)) == (420, 200)
-    assert told_size(Pad(image=wide, width=640, bottom=8)) == (640, 200)
-    assert told_size(Crop(image=wide, box=[10, 20, 40, 60])) == (30, 40)
-    assert told_size(Crop(image=wide, height=50)) == (320, 50)
+    assert planned_size(Pad(image=wide, left=100, top=8)) == (420, 200)
+    assert planned_size(Pad(image=wide, width=640, bottom=8)) == (640, 200)
+    assert planned_size(Crop(image=wide, box=[10, 20, 40, 60])) == (30, 40)
+    assert planned_size(Crop(image=wide, height=50)) == (320, 50)
     twice = Pad(image=Canny(image=Crop(image=wide, width=20)), left=1, right=2)
-    assert told_size(twice) == (23, 192)
-    assert told_size(Pad(image=Text2Image(prompt="x"), left=1)) is None
+    assert planned_size(twice) == (23, 192)
+    assert planned_size(Pad(image=Text2Image(prompt="x"), left=1)) is None
 
 
 def test_around_a_mask_it_works_at_the_checkpoints_own_size() -> None:
@@ -276,6 +272,8 @@ def test_a_control_and_weights_that_visit_are_added() -> None:
     how: dict[str, Any] = {"prompt": "x", "tuning": {"vae": "tiled"}}
     free = Text2Image(width=256, height=256, **how)
     assert of(ControlNet(control=Canny(image=free), **how)) > of(free)
-    assert visiting("none", {"unet": 300}) == visiting("sequential", {"unet": 300}) == 0
-    assert visiting("model", {"unet": 300, "vae": 9}) == 300
-    assert visiting("group", {"unet": 300, "vae": 9}) == 100
+    assert (
+        offloaded_bytes("none", {"unet": 300}) == offloaded_bytes("sequential", {"unet": 300}) == 0
+    )
+    assert offloaded_bytes("model", {"unet": 300, "vae": 9}) == 300
+    assert offloaded_bytes("group", {"unet": 300, "vae": 9}) == 100

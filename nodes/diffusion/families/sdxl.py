@@ -1,0 +1,70 @@
+"""Stable Diffusion XL (Podell et al. 2023), and what is distilled from it (SDXL Turbo)."""
+
+from __future__ import annotations
+
+from sdgraph.values import (
+    DepthMap,
+    EdgeMap,
+    Lora,
+    PoseMap,
+    ScribbleMap,
+    SegmentMap,
+    SoftEdgeMap,
+)
+
+from .model_family import ZERO_EMPTY_PROMPT, FamilyVersion, ModelFamily, TextEncoder
+from .networks import UNET_2D
+
+_BASE = FamilyVersion(
+    label="SDXL",
+    text_width=2048,
+    inversion_width=1280,
+    controlnets={
+        EdgeMap: "diffusers/controlnet-canny-sdxl-1.0",
+        DepthMap: "diffusers/controlnet-depth-sdxl-1.0",
+        PoseMap: "xinsir/controlnet-openpose-sdxl-1.0",
+        SegmentMap: "SargeZT/sdxl-controlnet-seg",
+        ScribbleMap: "xinsir/controlnet-scribble-sdxl-1.0",
+        SoftEdgeMap: "xinsir/controlnet-scribble-sdxl-1.0",
+    },
+    ip_adapter=Lora("h94/IP-Adapter", file="sdxl_models/ip-adapter_sdxl_vit-h.safetensors"),
+)
+
+SDXL = ModelFamily(
+    label="SDXL",
+    class_names=("StableDiffusionXL",),
+    name_hint="xl",
+    pipelines={
+        "text-to-image": "StableDiffusionXLPipeline",
+        "image-to-image": "StableDiffusionXLImg2ImgPipeline",
+        "inpaint": "StableDiffusionXLInpaintPipeline",
+        "controlnet": "StableDiffusionXLControlNetPipeline",
+        "controlnet-image": "StableDiffusionXLControlNetImg2ImgPipeline",
+        "controlnet-inpaint": "StableDiffusionXLControlNetInpaintPipeline",
+    },
+    purposes={4: "text-to-image", 9: "inpainting"},
+    denoiser=UNET_2D,
+    text_encoders=(
+        TextEncoder(inversion="clip_l"),
+        TextEncoder(name="text_encoder_2", tokenizer="tokenizer_2", inversion="clip_g"),
+    ),
+    embedding_arguments=(
+        "prompt_embeds",
+        "negative_prompt_embeds",
+        "pooled_prompt_embeds",
+        "negative_pooled_prompt_embeds",
+    ),
+    hidden_state=-2,
+    pooled=True,
+    index_settings=(ZERO_EMPTY_PROMPT, "requires_aesthetics_score"),
+    lora_prefixes={
+        "unet.": "unet",
+        "text_encoder.": "text_encoder",
+        "text_encoder_2.": "text_encoder_2",
+        "lora_unet_": "unet",
+        "lora_te_": "text_encoder",
+        "lora_te1_": "text_encoder",
+        "lora_te2_": "text_encoder_2",
+    },
+    versions=(_BASE,),
+)
