@@ -323,7 +323,7 @@ def test_a_kind_without_a_network_is_a_problem_before_loading() -> None:
     node = ControlNet(prompt="a", control=pose, steps=1)
     text = refused_before_load(node)
     assert "controlnet" in text
-    assert "no known network for a PoseMap over tiny" in text
+    assert "no known ControlNet for PoseMap over tiny/text-to-image" in text
     assert "a kind that has one: EdgeMap, DepthMap" in text
     assert "`controlnet:`" in text
 
