@@ -108,7 +108,9 @@ def _loads(step: Step) -> str:
     ]
     kept = len(names) - len(loads)
     loads += [f"({kept} there)"] if kept else []
-    return ", ".join(loads + [f"{k.name} remembered" for k in step.stages if k.found is not None])
+    return ", ".join(
+        loads + [f"{k.name} remembered" for k in step.stages if k.remembered is not None]
+    )
 
 
 def _shifts(step: Step) -> str:

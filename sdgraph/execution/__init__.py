@@ -1,6 +1,6 @@
 """Plans of graphs, and the sessions that run them."""
 
-from .planning import Plan, Step
+from .plan_data import Plan, Step
 from .session import Session, default_session, plan, run
 
 __all__ = ["Plan", "Session", "Step", "default_session", "plan", "run"]

@@ -16,7 +16,7 @@ from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
 from sdgraph.graph import Node
 from sdgraph.store import LostRecordError
 
-from .planning import Plan, Step
+from .plan_data import Plan, Step
 from .step_runner import RunStoppedError, Steps
 
 LIGHT_THREADS = 2

@@ -1,15 +1,20 @@
-"""The plan of a run: order, what each step loads and releases, what is remembered. Torch-free."""
+"""Makes the plan of a run: which nodes run, in which order, with what in memory. Imports no torch.
+
+1. The graph's nodes are put in order, and their results are looked up in the store.
+2. Nodes whose results nobody needs are left out: those whose readers are all remembered.
+3. Each remaining node becomes a step: to be run, with the components that it uses, or reused.
+4. The memory planner chooses the order, and the actions before each step.
+5. From the order follow which results are released when, and which files are read ahead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from sdgraph.graph import Graph, Node, late_checkpoint, parts_of
+from sdgraph.graph import Graph, Node, parts_of
 from sdgraph.memory import (
-    Action,
-    Component,
     MemoryContents,
     MemoryLimits,
     MemoryPlan,
@@ -20,116 +25,13 @@ from sdgraph.memory import (
     plan_nothing,
     plan_prefetch,
 )
-from sdgraph.models import ResolvedPart, resolve, resolve_part
+from sdgraph.models import resolve_part
 from sdgraph.store import Found, LookedUp, Store, look_up, stage_key
-from sdgraph.values import Checkpoint
+
+from .plan_data import ComponentUse, Plan, PlannedStage, Step, has_known_parts
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """One component that a step uses, by the name the node calls it."""
-
-    name: str
-    resolved: ResolvedPart = field(repr=False)
-    """Its files and their hashes as they were when this was planned."""
-    component: Component
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A stage of a step's work that is remembered by itself, or will be."""
-
-    name: str
-    key: bytes
-    parts: tuple[str, ...]
-    """The components that it alone needs."""
-    found: Found | None = field(default=None, repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One node's turn: run it, or reuse what is remembered of it."""
-
-    node: Node[Any]
-    name: str
-    action: Literal["run", "reuse"]
-    key: bytes | None
-    """The key of its result where that is known before the run."""
-    uses: tuple[Use, ...]
-    working_bytes: int
-    """The bytes it is thought to work with beside its components."""
-    memory_actions: tuple[Action, ...] = ()
-    """What is done to memory before it runs, in order."""
-    prefetch: tuple[Component, ...] = ()
-    """The components whose files are read into the system's cache while it computes."""
-    releases: tuple[Node[Any], ...] = ()
-    """The results that nobody reads after this step."""
-    found: Found | None = field(default=None, repr=False, compare=False)
-    """What is remembered, kept here lest the store forget it before the step's turn."""
-    stages: tuple[Kept, ...] = ()
-    alias: bytes | None = field(default=None, repr=False)
-    """The key of its result by its lineage, under which it is to be found too."""
-    around: str | None = field(default=None, repr=False)
-    """Its surroundings when this was planned, where they are needed and could be known."""
-
-    @property
-    def loads(self) -> tuple[Component, ...]:
-        """The components that are read from disk for it."""
-        return tuple(action.component for action in self.memory_actions if action.kind == "load")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Steps in order; a frozen description of what a run will do."""
-
-    graph: Graph
-    steps: tuple[Step, ...]
-    device: str
-    dtype: str | None
-    limits: MemoryLimits = field(default_factory=MemoryLimits)
-    contents: MemoryContents = field(default_factory=dict)
-    """What is in memory before the first step."""
-    peak_accelerator: int = 0
-    """The most bytes that components and working memory take on the accelerator at once."""
-    peak_host: int = 0
-    warnings: tuple[str, ...] = ()
-    """Where less memory was found free than a step alone needs, in words."""
-
-    @property
-    def loads(self) -> tuple[Component, ...]:
-        """What will be loaded, in order; a component twice where it must be loaded again."""
-        return tuple(each for step in self.steps for each in step.loads)
-
-    @property
-    def bytes_loaded(self) -> int:
-        """The bytes of the weight files that will be read, as far as they are here."""
-        return sum(each.file_bytes for each in self.loads)
-
-    @property
-    def fetches(self) -> dict[Checkpoint, Node[Any]]:
-        """The checkpoints that the hub must be asked for, each with a node that needs it."""
-        found: dict[Checkpoint, Node[Any]] = {}
-        for step in self.steps:
-            for checkpoint in checkpoints_of(step.node) if step.action == "run" else ():
-                if resolve(checkpoint).must_fetch:
-                    found.setdefault(checkpoint, step.node)
-        return found
-
-    @property
-    def runs_models(self) -> bool:
-        """Whether a step will compute with models."""
-        return any(
-            step.action == "run" and "models" in type(step.node).definition.services
-            for step in self.steps
-        )
-
-    @property
-    def uses_models(self) -> bool:
-        """Whether any node of the graph computes with models."""
-        return any("models" in type(step.node).definition.services for step in self.steps)
-
-
-def plan(
+def make_plan(
     graph: Graph,
     *,
     store: Store | None = None,
@@ -137,56 +39,70 @@ def plan(
     dtype: str | None = None,
     limits: MemoryLimits | None = None,
     contents: MemoryContents | None = None,
-    made: Mapping[Node[Any], Found] | None = None,
+    known_results: Mapping[Node[Any], Found] | None = None,
 ) -> Plan:
-    """The plan for a graph, given what the store remembers, what is in memory and how much fits.
+    """The plan for a graph.
 
-    `made` are results that are there already, of a run that is planned anew in its midst.
-    Raises InvalidValueError where a step alone is above a budget that was set.
+    Args:
+        graph: what is to be run.
+        store: where results are remembered; None for nowhere.
+        device: the device that models run on; it need not be on this machine.
+        dtype: the dtype of models; None for float32.
+        limits: the bytes that the run may use; None for no limit.
+        contents: what is in memory already; None for nothing.
+        known_results: results that are here already, when the rest of a run is planned again.
+
+    Raises:
+        InvalidValueError: a step alone is above a budget that the user has set.
     """
     limits, contents = limits or MemoryLimits(), contents or {}
-    # One variant after another; generations would take a layer of all of them at a time.
+    # One variant after another: in generations, a layer of all variants would be held at once.
     order = list(graph.nodes) if graph.variants else graph.in_generations()
-    known = look_up(graph, store, device, dtype, made or {})
-    remembered = known.found
-    needed = _needed(graph, order, remembered)
-    steps = [
-        _step(node, graph.names[node], known, stages, device, dtype)
-        for node in order
-        if node in needed
-        for stages in [_stages(node, graph, store, device, dtype) if node not in remembered else ()]
-    ]
-    memory = _plan_memory(steps, device, limits, contents, as_given=graph.variants)
-    steps = [steps[place] for place in memory.order]
-    releases = _releases(graph, [step.node for step in steps], remembered)
-    ahead = plan_prefetch(requirements(steps, device), memory.actions, limits, contents)
-    done = tuple(
-        replace(step, memory_actions=actions, prefetch=soon, releases=releases.get(step.node, ()))
-        for step, actions, soon in zip(steps, memory.actions, ahead, strict=True)
-    )
+    results = look_up(graph, store, device, dtype, known_results or {})
+    needed = _needed(graph, order, results.found)
+    steps = [_step(node, graph, store, results, device, dtype) for node in order if node in needed]
+    memory_plan = _plan_memory(steps, device, limits, contents, as_given=graph.variants)
     return Plan(
         graph,
-        done,
+        tuple(_complete(steps, memory_plan, graph, device, limits, contents)),
         device,
         dtype,
         limits,
         contents,
-        memory.peak_accelerator,
-        memory.peak_host,
-        memory.warnings,
+        memory_plan.peak_accelerator,
+        memory_plan.peak_host,
+        memory_plan.warnings,
     )
+
+
+def _complete(
+    steps: Sequence[Step],
+    memory_plan: MemoryPlan,
+    graph: Graph,
+    device: str,
+    limits: MemoryLimits,
+    contents: MemoryContents,
+) -> Iterator[Step]:
+    """The steps in the order of the memory plan, with all that follows from it."""
+    steps = [steps[index] for index in memory_plan.order]
+    releases = _releases(graph, steps)
+    required = requirements(steps, device)
+    prefetched = plan_prefetch(required, memory_plan.actions, limits, contents)
+    for step, actions, prefetch in zip(steps, memory_plan.actions, prefetched, strict=True):
+        released = releases.get(step.node, ())
+        yield replace(step, memory_actions=actions, prefetch=prefetch, releases=released)
 
 
 def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
     """What each step requires of memory, and which of the other steps it comes after."""
     tier = Tier.HOST if device == "cpu" else Tier.ACCELERATOR
-    place = {step.node: n for n, step in enumerate(steps)}
+    index = {step.node: n for n, step in enumerate(steps)}
     return [
         Requirement(
             step.name,
             tuple(use.component for use in step.uses),
             step.working_bytes,
-            tuple(place[child] for _, child in step.node.wires) if step.action == "run" else (),
+            tuple(index[child] for _, child in step.node.wires) if step.action == "run" else (),
             step.node.effect,
             tier,
         )
@@ -221,47 +137,48 @@ def _plan_memory(
 
 def _stages(
     node: Node[Any], graph: Graph, store: Store | None, device: str, dtype: str | None
-) -> tuple[Kept, ...]:
+) -> tuple[PlannedStage, ...]:
     """The stages of a node's work, with what is remembered of them."""
-    if node in graph.uncached or not _has_parts(node):
+    if node in graph.uncached or not has_known_parts(node):
         return ()
     keys = {stage: stage_key(node, stage, device, dtype) for stage in node.stages()}
     get = store.get if store is not None else lambda _: None
-    return tuple(Kept(each.name, key, each.parts, get(key)) for each, key in keys.items())
+    return tuple(
+        PlannedStage(stage.name, key, stage.parts, get(key)) for stage, key in keys.items()
+    )
 
 
 def _step(
     node: Node[Any],
-    name: str,
-    known: LookedUp,
-    stages: tuple[Kept, ...],
+    graph: Graph,
+    store: Store | None,
+    results: LookedUp,
     device: str,
     dtype: str | None,
 ) -> Step:
-    found = known.found.get(node)
-    spared = {part for stage in stages if stage.found is not None for part in stage.parts}
-    uses = _uses(node, device, dtype or "float32", spared) if found is None else ()
+    remembered = results.found.get(node)
+    stages = () if remembered is not None else _stages(node, graph, store, device, dtype)
+    not_needed = {part for stage in stages if stage.remembered is not None for part in stage.parts}
+    uses = _uses(node, device, dtype or "float32", not_needed) if remembered is None else ()
     sizes = {use.name: use.component.bytes for use in uses}
-    working = node.working_memory(sizes, dtype or "float32") if uses else 0
-    action: Literal["run", "reuse"] = "run" if found is None else "reuse"
     return Step(
         node,
-        name,
-        action,
-        known.keys.get(node),
+        graph.names[node],
+        "run" if remembered is None else "reuse",
+        results.keys.get(node),
         uses,
-        working,
-        found=found,
+        node.working_memory(sizes, dtype or "float32") if uses else 0,
+        remembered=remembered,
         stages=stages,
-        alias=known.aliases.get(node),
-        around=known.around.get(node),
+        alias=results.aliases.get(node),
+        surroundings=results.around.get(node),
     )
 
 
 def _needed(
     graph: Graph, order: list[Node[Any]], remembered: Container[Node[Any]]
 ) -> set[Node[Any]]:
-    """The nodes whose results must be had: the targets, and what those that run read."""
+    """The nodes whose results are needed: the targets, and what nodes that run read."""
     needed = set(graph.targets)
     for node in reversed(order):
         if node in needed and node not in remembered:
@@ -269,40 +186,30 @@ def _needed(
     return needed
 
 
-def _releases(
-    graph: Graph, taken: list[Node[Any]], remembered: Container[Node[Any]]
-) -> dict[Node[Any], tuple[Node[Any], ...]]:
-    """For each step the results whose last reader it is; targets are kept to the end."""
-    last: dict[Node[Any], Node[Any]] = {}
-    for node in taken:
-        last[node] = node
-        if node not in remembered:
-            last.update((child, node) for _, child in node.wires)
+def _releases(graph: Graph, steps: Sequence[Step]) -> dict[Node[Any], tuple[Node[Any], ...]]:
+    """For each node the nodes whose last reader it is; targets are kept to the end."""
+    last_reader: dict[Node[Any], Node[Any]] = {}
+    for step in steps:
+        last_reader[step.node] = step.node
+        if step.action == "run":
+            last_reader.update((child, step.node) for _, child in step.node.wires)
     releases: dict[Node[Any], list[Node[Any]]] = {}
     targets = set(graph.targets)
-    for node, reader in last.items():
+    for node, reader in last_reader.items():
         if node not in targets:
             releases.setdefault(reader, []).append(node)
     return {reader: tuple(nodes) for reader, nodes in releases.items()}
 
 
-def _has_parts(node: Node[Any]) -> bool:
-    """Whether a node computes with models that can be told before the run."""
-    return "models" in type(node).definition.services and not late_checkpoint(node)
-
-
-def _uses(node: Node[Any], device: str, dtype: str, spared: Container[str] = ()) -> tuple[Use, ...]:
-    """The components that a node uses, without those that are `spared`."""
-    if not _has_parts(node):
+def _uses(
+    node: Node[Any], device: str, dtype: str, not_needed: Container[str]
+) -> tuple[ComponentUse, ...]:
+    """The components that a node uses, without those that only remembered stages need."""
+    if not has_known_parts(node):
         return ()
     resolved = {
-        name: resolve_part(part) for name, part in parts_of(node).items() if name not in spared
+        name: resolve_part(part) for name, part in parts_of(node).items() if name not in not_needed
     }
-    return tuple(Use(name, part, part.component(device, dtype)) for name, part in resolved.items())
-
-
-def checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:
-    """The checkpoints whose parts a node needs, each once."""
-    if not _has_parts(node):
-        return ()
-    return tuple(dict.fromkeys(part.checkpoint for part in parts_of(node).values()))
+    return tuple(
+        ComponentUse(name, part, part.component(device, dtype)) for name, part in resolved.items()
+    )

@@ -12,7 +12,7 @@ from sdgraph.graph import Node, late_checkpoint, source_files
 from sdgraph.store import Found, LostRecordError, Remembered, Store, result_key, surroundings
 from sdgraph.values import Checkpoint, content_of
 
-from .planning import Plan, Step
+from .plan_data import Plan, Step
 
 
 class Results:
@@ -47,9 +47,9 @@ class Results:
         """
         kept = not step.node.effect and step.node not in plan.graph.uncached
         store = self.store if kept else None
-        known = step.key is not None or step.found is not None or store is None
-        key = step.key if known else self._key(step.node, plan, step.around)
-        found = step.found
+        known = step.key is not None or step.remembered is not None or store is None
+        key = step.key if known else self._key(step.node, plan, step.surroundings)
+        found = step.remembered
         if found is None and key is not None and store is not None:
             found = store.get(key)
             if found is not None:

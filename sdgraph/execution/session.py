@@ -18,8 +18,8 @@ from sdgraph.store import Found, LostRecordError, Store
 from sdgraph.values import Checkpoint
 
 from .executor import Schedule
-from .planning import Plan
-from .planning import plan as make_plan
+from .plan_data import Plan
+from .planning import make_plan
 from .results import Results
 from .step_runner import Steps
 
@@ -145,7 +145,7 @@ class Session:
             store=self.store,
             device=device,
             dtype=dtype,
-            made=made,
+            known_results=made,
             limits=self.models.limits(device),
             contents=self.models.contents(device),
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sdgraph.store import Store
 
-from .planning import Step
+from .plan_data import Step
 
 Recall = Callable[[str, Callable[[], bytes]], bytes]
 """The result of a stage by its name; the second argument makes it."""
@@ -18,7 +18,11 @@ def recalling(step: Step, store: Store) -> Recall:
     if not step.stages:
         return lambda _, make: make()
     keys = {each.name: each.key for each in step.stages}
-    known = {each.name: store.read(each.found) for each in step.stages if each.found is not None}
+    known = {
+        each.name: store.read(each.remembered)
+        for each in step.stages
+        if each.remembered is not None
+    }
 
     def recall(name: str, make: Callable[[], bytes]) -> bytes:
         if name not in known:

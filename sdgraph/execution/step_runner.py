@@ -28,7 +28,8 @@ from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Part, Series, once_for_each
 
 from .oom_fallback import attempt, exhausted, rungs
-from .planning import Plan, Step, requirements
+from .plan_data import Plan, Step
+from .planning import requirements
 from .results import Results
 from .stage_cache import recalling
 

@@ -173,7 +173,7 @@ def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Pa
 
 
 def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
-    from sdgraph.execution.planning import plan
+    from sdgraph.execution.planning import make_plan
     from sdgraph.graph import installed
     from sdgraph.sweep import with_contact_sheet
 
@@ -183,7 +183,7 @@ def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
     sweep = build_sweep(workflow, make_variants({}, {"grey": range(40)}))
     sheet = with_contact_sheet(sweep, tmp_path / "s.png", registry)
     held: set[Any] = set()
-    for step in plan(sheet.graph).steps:
+    for step in make_plan(sheet.graph).steps:
         held.add(step.node)
         large = [node for node in held if type(node).__name__.startswith(("ToySq", "ToySt"))]
         assert len(large) <= 2

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph.execution.planning import plan
+from sdgraph.execution.planning import make_plan
 from sdgraph.graph import Graph, Node
 from sdgraph.memory import Placement, Tier
 from sdgraph.store import Store
@@ -24,7 +24,7 @@ def test_every_result_is_released_once_right_after_its_last_reader(
     nodes: list[Node[Any]], data: st.DataObject
 ) -> None:
     targets = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=3))
-    made = plan(Graph.of(*targets))
+    made = make_plan(Graph.of(*targets))
     held: set[Node[Any]] = set()
     for place, step in enumerate(made.steps):
         assert {child for _, child in step.node.wires} <= held
@@ -41,11 +41,11 @@ def test_a_store_makes_a_plan_shorter() -> None:
     one = toys.Number(value=1)
     target = toys.Halve(a=toys.Add(a=one, b=1))
     store = Store()
-    assert [step.action for step in plan(Graph.of(target), store=store).steps] == ["run"] * 3
-    (leaf, *_) = plan(Graph.of(target), store=store).steps
+    assert [step.action for step in make_plan(Graph.of(target), store=store).steps] == ["run"] * 3
+    (leaf, *_) = make_plan(Graph.of(target), store=store).steps
     assert leaf.key is not None
     store.put(leaf.key, 1)
-    steps = plan(Graph.of(target), store=store).steps
+    steps = make_plan(Graph.of(target), store=store).steps
     assert [(step.name, step.action) for step in steps] == [
         ("number", "reuse"),
         ("add", "run"),
@@ -59,7 +59,7 @@ def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: 
     two = fake_checkpoints.checkpoint(tmp_path / "two", unet=b"w" * 5, vae=b"same")
     first = toys.Dream(checkpoint=str(one))  # type: ignore[arg-type]
     target = toys.Dream(prompt=first, checkpoint=str(two))  # type: ignore[arg-type]
-    made = plan(Graph.of(target))
+    made = make_plan(Graph.of(target))
     assert [str(Path(each.name).relative_to(tmp_path)) for each in made.loads] == [
         "one/unet",
         "one/vae",
@@ -67,7 +67,7 @@ def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: 
     ]
     assert made.bytes_loaded == 16 and made.uses_models and not made.fetches
     held = {each: Placement(Tier.HOST) for each in made.loads}
-    assert plan(Graph.of(target), contents=held).loads == ()
+    assert make_plan(Graph.of(target), contents=held).loads == ()
 
 
 def test_a_plan_and_a_check_never_import_torch() -> None:

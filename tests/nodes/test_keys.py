@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Graph, Lora, Node, SdgraphError
-from sdgraph.execution.planning import plan
+from sdgraph.execution.planning import make_plan
 from sdgraph.graph import parts_of
 from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml
 from sdgraph.models import libraries, resolve, shipped
@@ -284,7 +284,7 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
 def test_a_plan_names_these_keys(tmp_path: Path) -> None:
     for cls in EVERY:
         node = cls(**given(cls, tmp_path))
-        (step,) = plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
+        (step,) = make_plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)
 
 

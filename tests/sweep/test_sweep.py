@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sdgraph import Node, NodeFailedError, Session, events, run_many
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.execution.planning import plan
+from sdgraph.execution.planning import make_plan
 from sdgraph.graph import Graph, In, Registry
 from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml
@@ -134,7 +134,7 @@ def test_a_plan_goes_from_variant_to_variant_and_holds_little() -> None:
     sweep = merge_variants(
         read(FLOW), make_variants({}, {"seed": range(30), "word": [*"ab"]}), ["half", "save"]
     )
-    made, held, most = plan(sweep.graph), set[Any](), 0
+    made, held, most = make_plan(sweep.graph), set[Any](), 0
     for step in made.steps:
         held.add(step.node)
         most = max(most, len(held - set(sweep.graph.targets)))

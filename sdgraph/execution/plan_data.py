@@ -1,0 +1,162 @@
+"""What a plan is: steps in order, and what memory holds before each. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sdgraph.graph import Graph, Node, late_checkpoint, parts_of
+from sdgraph.memory import Action, Component, MemoryContents, MemoryLimits
+from sdgraph.models import ResolvedPart, resolve
+from sdgraph.store import Found
+from sdgraph.values import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentUse:
+    """One component that a step uses, by the name that its node gives it."""
+
+    name: str
+    resolved: ResolvedPart = field(repr=False)
+    """Its files and their hashes as they were when the plan was made."""
+    component: Component
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage of a node's work, whose result is remembered by itself."""
+
+    name: str
+    key: bytes
+    parts: tuple[str, ...]
+    """The components that no other stage needs."""
+    remembered: Found | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of a plan: it is run, or its remembered result is reused.
+
+    `Plan.steps` holds them in the order in which they run; programs read them, and do not make any.
+
+    Example:
+        >>> from sdgraph import plan
+        >>> from sdgraph.nodes import Mask
+        >>> (step,) = plan(Mask(box=[8, 8, 24, 24], width=32, height=32)).steps
+        >>> step.action, step.uses, step.working_bytes
+        ('run', (), 0)
+    """
+
+    node: Node[Any]
+    name: str
+    """The node's name in its graph, or its type and a number."""
+    action: Literal["run", "reuse"]
+    key: bytes | None
+    """The key of the result, where it is known before the run."""
+    uses: tuple[ComponentUse, ...]
+    """The components that it needs in memory, all at once."""
+    working_bytes: int
+    """The bytes that it needs in addition to its components; an estimate."""
+    memory_actions: tuple[Action, ...] = ()
+    """What is evicted, offloaded, uploaded and loaded before it runs, in order."""
+    prefetch: tuple[Component, ...] = ()
+    """The components whose files are read into the page cache while it computes."""
+    releases: tuple[Node[Any], ...] = ()
+    """The nodes whose results no step after this one reads."""
+    remembered: Found | None = field(default=None, repr=False, compare=False)
+    """The remembered result; held here, as the store may drop it before the step's turn."""
+    stages: tuple[PlannedStage, ...] = ()
+    alias: bytes | None = field(default=None, repr=False)
+    """A second key, made of all that the result is made from, under which it is found too."""
+    surroundings: str | None = field(default=None, repr=False)
+    """The part of the key that depends on the machine, where it is known before the run."""
+
+    @property
+    def loads(self) -> tuple[Component, ...]:
+        """The components that are read from disk for it."""
+        return tuple(action.component for action in self.memory_actions if action.kind == "load")
+
+    @property
+    def runs_models(self) -> bool:
+        """Whether it computes with models."""
+        return self.action == "run" and needs_models(self.node)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of a graph will do: steps in order, and the memory that they take.
+
+    Made by `sdgraph.plan` and `Session.plan`, before torch is imported.
+
+    Example:
+        >>> from sdgraph import plan
+        >>> from sdgraph.nodes import Mask
+        >>> made = plan(Mask(box=[8, 8, 24, 24], width=32, height=32))
+        >>> [step.action for step in made.steps], made.bytes_loaded
+        (['run'], 0)
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    """The steps in the order in which they run; nodes whose results nobody needs have none."""
+    device: str
+    """"cpu", "cuda", "cuda:1", ..., "mps"."""
+    dtype: str | None
+    """The dtype of models, such as "float16", where the checkpoint does not say another."""
+    limits: MemoryLimits = field(default_factory=MemoryLimits)
+    """The bytes that the run may use."""
+    contents: MemoryContents = field(default_factory=dict)
+    """What is in memory before the first step, least recently used first."""
+    peak_accelerator: int = 0
+    """The most bytes of components and working memory on the accelerator at once."""
+    peak_host: int = 0
+    """The same in host memory."""
+    warnings: tuple[str, ...] = ()
+    """Where a step needs more memory than was measured as free."""
+
+    @property
+    def loads(self) -> tuple[Component, ...]:
+        """The components that will be loaded, in order; twice where one must be loaded again."""
+        return tuple(component for step in self.steps for component in step.loads)
+
+    @property
+    def bytes_loaded(self) -> int:
+        """The bytes of the weight files that will be read, as far as the files are here."""
+        return sum(component.file_bytes for component in self.loads)
+
+    @property
+    def fetches(self) -> dict[Checkpoint, Node[Any]]:
+        """The checkpoints that must be fetched from the hub, each with a node that needs it."""
+        fetches: dict[Checkpoint, Node[Any]] = {}
+        for step in self.steps:
+            for checkpoint in _checkpoints_of(step.node) if step.action == "run" else ():
+                if resolve(checkpoint).must_fetch:
+                    fetches.setdefault(checkpoint, step.node)
+        return fetches
+
+    @property
+    def runs_models(self) -> bool:
+        """Whether a step will compute with models."""
+        return any(step.runs_models for step in self.steps)
+
+    @property
+    def uses_models(self) -> bool:
+        """Whether a step computes with models, or reuses what models computed."""
+        return any(needs_models(step.node) for step in self.steps)
+
+
+def needs_models(node: Node[Any]) -> bool:
+    """Whether a node computes with models."""
+    return "models" in type(node).definition.services
+
+
+def has_known_parts(node: Node[Any]) -> bool:
+    """Whether a node computes with models that are known before the run."""
+    return needs_models(node) and not late_checkpoint(node)
+
+
+def _checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:
+    """The checkpoints that a node needs parts of, each once."""
+    if not has_known_parts(node):
+        return ()
+    return tuple(dict.fromkeys(part.checkpoint for part in parts_of(node).values()))
