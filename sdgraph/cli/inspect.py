@@ -54,7 +54,7 @@ def show(
 ) -> None:
     """Draw a workflow; say how a picture was made."""
     from sdgraph.errors import Problem
-    from sdgraph.provenance import record_data, record_text
+    from sdgraph.provenance import format_record, record_as_data
 
     from . import diagram
     from .request import ArgumentError, is_picture, opened, record_in, registry_with
@@ -63,9 +63,9 @@ def show(
     if is_picture(file) and not mermaid:
         record = record_in(file)
         if as_json:
-            _print_json(record_data(record))
+            _print_json(record_as_data(record))
         else:
-            typer.echo(record.workflow.rstrip() if yaml else record_text(file, record))
+            typer.echo(record.workflow.rstrip() if yaml else format_record(file, record))
         return
     if as_json:
         raise ArgumentError(Problem("--json", file, "a saved picture, whose record it prints"))

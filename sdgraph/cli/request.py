@@ -30,7 +30,7 @@ from sdgraph.language import (
     yaml_document,
 )
 from sdgraph.models import check_name
-from sdgraph.provenance import record
+from sdgraph.provenance import ProvenanceRecord, read_record
 from sdgraph.sweep import Sweep, axis_syntax, build_sweep, make_variants
 from sdgraph.values import DTYPES
 
@@ -103,10 +103,10 @@ def is_picture(file: str) -> bool:
     return Path(file).suffix.lower() in PICTURES
 
 
-def record_in(file: str) -> record.Record:
+def record_in(file: str) -> ProvenanceRecord:
     """The record in a saved picture or video; raises ArgumentError where there is none."""
     try:
-        return record.read(Path(file))
+        return read_record(Path(file))
     except MediaError as error:
         raise ArgumentError(error.problems) from error
 

@@ -72,7 +72,7 @@ def run(
     dtype: Dtype = None,
     vram: Vram = None,
     ram: Ram = None,
-    changes: Changes = None,
+    changes_since: Changes = None,
     only: Only = None,
     packs: Packs = None,
     out: Out = None,
@@ -108,7 +108,7 @@ def run(
     session = _session(device, dtype, vram, ram, no_cache, again=watch, metadata=not no_metadata)
     manner = Manner(session, quiet, as_json, keep_going, explain)
     how = Sweeping(side_by_side, sheet, table, overwrite or watch, yes)
-    asked = _asked(file, inputs, changes, packs, out)
+    asked = _asked(file, inputs, changes_since, packs, out)
     once = partial(_run_once, manner, asked, file, only or (), how)
     if watch:
         from .watch import keep_running
@@ -121,7 +121,7 @@ def run(
 def _asked(
     file: str,
     inputs: Sequence[str] | None,
-    changes: Sequence[str] | None,
+    changes_since: Sequence[str] | None,
     packs: Sequence[Path] | None,
     out: Path | None = None,
 ) -> Callable[[], Request]:
@@ -132,7 +132,7 @@ def _asked(
 
     def asked() -> Request:
         workflow = opened(file, registry, out=folder_named(out))
-        return requested(workflow, inputs or (), changes or ())
+        return requested(workflow, inputs or (), changes_since or ())
 
     return asked
 
@@ -153,13 +153,13 @@ def _run_once(
 
 def _remark_changes(file: str, graph: Graph) -> None:
     """Says what has changed since a saved picture was made, where it is to be made again."""
-    from sdgraph.provenance import changes
+    from sdgraph.provenance import changes_since
 
     from .request import is_picture, record_in
     from .terminal import remark
 
     if is_picture(file):
-        for change in changes(record_in(file), graph):
+        for change in changes_since(record_in(file), graph):
             remark(f"{change}: what is made will differ")
 
 
@@ -171,7 +171,7 @@ def plan(
     dtype: Dtype = None,
     vram: Vram = None,
     ram: Ram = None,
-    changes: Changes = None,
+    changes_since: Changes = None,
     only: Only = None,
     packs: Packs = None,
     no_cache: NoCache = False,
@@ -187,7 +187,7 @@ def plan(
     from .terminal import say, say_table
 
     session = _session(device, dtype, vram, ram, no_cache)
-    request = _asked(file, inputs, changes, packs)()
+    request = _asked(file, inputs, changes_since, packs)()
     made = session.plan(request.graph(only or (), side_by_side=side_by_side))
     say(f"on {made.device}, {made.dtype}")
     say_table(["", "node", "type", "loads", "beside that", "releases"], [*plan_rows(made)])

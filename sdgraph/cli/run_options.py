@@ -40,7 +40,7 @@ class Manner:
         `first` hears each event before that is shown, what `last` makes after.
         """
         from sdgraph.events import combine_listeners
-        from sdgraph.history import recording
+        from sdgraph.history import record_run
 
         from .explain import RunExplainer
         from .terminal import say_table, watching
@@ -52,7 +52,7 @@ class Manner:
             with (
                 watching(graph, quiet=self.quiet, as_json=self.as_json) as watch,
                 continued(self.session),
-                recording(
+                record_run(
                     graph, workflow, combine_listeners(first, told, watch.listener, last(watch))
                 ) as listener,
             ):

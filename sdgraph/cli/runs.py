@@ -26,18 +26,18 @@ def runs(context: typer.Context, as_json: Json = False, debug: Debug = False) ->
     if context.invoked_subcommand is not None:
         return
     with ending(debug=debug):
-        from sdgraph.history import history, listing_row, place
+        from sdgraph.history import list_runs, runs_folder, summary_row
 
         from .terminal import say, say_table
 
-        found = history()
+        found = list_runs()
         if as_json:
             typer.echo(json.dumps([run.as_data() for run in found], indent=2, ensure_ascii=False))
         elif found:
             headers = ("id", "when", "workflow", "status", "took", "nodes")
-            say_table(headers, [listing_row(run) for run in found])
+            say_table(headers, [summary_row(run) for run in found])
         else:
-            say(f"no runs are recorded in {place() or 'any folder: SDGRAPH_RUNS is empty'}")
+            say(f"no runs are recorded in {runs_folder() or 'any folder: SDGRAPH_RUNS is empty'}")
 
 
 @runs_app.command()
@@ -55,15 +55,15 @@ def show(
     """Draw when each node of a run ran, and what was loaded."""
     with ending(debug=debug):
         from sdgraph.files import atomic_write
-        from sdgraph.history import past_run, timeline
+        from sdgraph.history import find_run, timeline
 
-        found = past_run(run)
+        found = find_run(run)
         for path, draw in ((svg, timeline.as_svg), (html, timeline.as_html)):
             if path is not None:
                 with atomic_write(path) as beside:
                     beside.write_text(draw(found), "utf-8", "backslashreplace")
         if as_json:
-            data = {**found.as_data(), **found.tally().as_data(), **found.summary}
+            data = {**found.as_data(), **found.summarize().as_data(), **found.summary}
             typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         elif svg is None and html is None:
             typer.echo(timeline.as_text(found))

@@ -23,7 +23,7 @@ from sdgraph.models import (
     devices,
     resolved_answers,
 )
-from sdgraph.provenance import record as provenance
+from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Part, Series, once_for_each
 
@@ -66,7 +66,7 @@ class Steps:
         saves = any("provenance" in type(step.node).definition.services for step in plan.steps)
         self._metadata = metadata
         # Now, for a file may change while the nodes that were made of it are still to be saved.
-        self._sources = provenance.hashes(plan.graph) if metadata and saves else {}
+        self._sources = hash_source_files(plan.graph) if metadata and saves else {}
         self._weights = {
             use.resolved.part: use.resolved.hashed_files for step in plan.steps for use in step.uses
         }
@@ -219,7 +219,7 @@ class Steps:
             return ""
         graph, names = self._plan.graph.only(step.node), self._plan.graph.names
         changed = self._results.changed  # nobody knows which of their contents was read
-        made = provenance.record(
+        made = make_record(
             graph,
             plain_name(step.name),
             device=self._plan.device,

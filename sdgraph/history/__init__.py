@@ -1,7 +1,15 @@
-"""Records of past runs: written while a run goes on, listed, summed up and drawn."""
+"""Records of past runs: written during a run, listed, summarized and drawn over time."""
 
-from .reader import history, past_run
-from .recorder import place, recording
-from .timeline import listing_row
+from .reader import PastRun, RunNotFoundError, find_run, list_runs
+from .recorder import record_run, runs_folder
+from .timeline import summary_row
 
-__all__ = ["history", "listing_row", "past_run", "place", "recording"]
+__all__ = [
+    "PastRun",
+    "RunNotFoundError",
+    "find_run",
+    "list_runs",
+    "record_run",
+    "runs_folder",
+    "summary_row",
+]

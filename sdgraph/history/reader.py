@@ -1,4 +1,4 @@
-"""The runs that were recorded: which there are, how each ended, and what it did."""
+"""Reads the records of past runs: which there are, how each ended, and what it did."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 from sdgraph.errors import Problem, SdgraphError, did_you_mean
 
-from .recorder import EVENTS, HEAD, SUMMARY, is_held, place
-from .summary import Tally, tally
+from .recorder import EVENTS, HEAD, SUMMARY, is_locked, runs_folder
+from .summary import RunSummary, summarize_events
 
 LAST = "last"
+"""The name that stands for the newest run."""
 
 
 class RunNotFoundError(SdgraphError):
-    """No run, or several, have the name that was asked for."""
+    """No recorded run has the given id, or several begin with it."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class PastRun:
 
     folder: Path
     head: Mapping[str, Any]
+    """What was written when the run began."""
     summary: Mapping[str, Any]
+    """What was written when the run ended; empty if it has not, or was killed."""
 
     @property
     def id(self) -> str:
@@ -40,19 +43,19 @@ class PastRun:
 
     @property
     def began(self) -> str:
-        """When, in UTC as ISO 8601 has it."""
+        """When it began, in UTC and ISO 8601."""
         return str(self.head.get("began") or "")
 
     @property
     def status(self) -> str:
-        """finished, failed, stopped (by Ctrl-C), running, killed, or unknown."""
+        """One of finished, failed, stopped (by Ctrl-C), running, killed, and unknown."""
         if self.summary:
             return str(self.summary.get("status") or "unknown")
-        held = is_held(self.folder / EVENTS)
-        return "unknown" if held is None else "running" if held else "killed"
+        locked = is_locked(self.folder / EVENTS)
+        return "unknown" if locked is None else "running" if locked else "killed"
 
     def events(self) -> Iterator[Mapping[str, Any]]:
-        """Every event that was written, as data; a line cut short is passed over."""
+        """Yields every recorded event as data; a line that was cut short is skipped."""
         for line in _lines(self.folder / EVENTS):
             try:
                 event = json.loads(line)
@@ -61,58 +64,68 @@ class PastRun:
             if isinstance(event, dict):
                 yield event
 
-    def tally(self) -> Tally:
-        """What its events come to."""
+    def summarize(self) -> RunSummary:
+        """The summary of its events."""
         models = self.head.get("models")
-        return tally(self.events(), models if isinstance(models, list) else ())
+        return summarize_events(self.events(), models if isinstance(models, list) else ())
 
     def as_data(self) -> dict[str, Any]:
-        """What `runs` lists, as data; read from the events where there is no summary."""
-        told = self.summary or self.tally().as_data()
+        """What `sdgraph runs` lists, as data; computed from the events if the run did not end."""
+        summary = self.summary or self.summarize().as_data()
         return {
             "id": self.id,
             "began": self.began,
             "workflow": self.workflow,
             "status": self.status,
-            "seconds": told.get("seconds"),
-            "ran": told.get("ran"),
-            "reused": told.get("reused"),
+            "seconds": summary.get("seconds"),
+            "ran": summary.get("ran"),
+            "reused": summary.get("reused"),
         }
 
 
-def history() -> list[PastRun]:
+def list_runs() -> list[PastRun]:
     """The recorded runs, the newest first."""
-    folder = place()
+    folder = runs_folder()
     if folder is None or not folder.is_dir():
         return []
-    folders = sorted((each for each in folder.iterdir() if each.is_dir()), reverse=True)
-    return [PastRun(each, _json(each / HEAD), _json(each / SUMMARY)) for each in folders]
+    folders = sorted((path for path in folder.iterdir() if path.is_dir()), reverse=True)
+    return [PastRun(path, _json(path / HEAD), _json(path / SUMMARY)) for path in folders]
 
 
-def past_run(name: str) -> PastRun:
-    """The run of an id, of the beginning of one alone, or the `last`; raises RunNotFoundError."""
-    runs = history()
+def find_run(name: str) -> PastRun:
+    """The recorded run of a name.
+
+    Args:
+        name: An id, the beginning of an id, or "last" for the newest run.
+
+    Raises:
+        RunNotFoundError: No run has that id, or several ids begin with it.
+    """
+    runs = list_runs()
     if not runs:
-        wanted = "a run that was recorded; `sdgraph run` records each"
-        raise RunNotFoundError(Problem(f"run {name!r}", "no runs at all", wanted))
-    found = runs[:1] if name == LAST else [run for run in runs if run.id.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+        wanted = "a recorded run; `sdgraph run` records each"
+        raise _not_found(name, "no runs at all", wanted)
+    matches = runs[:1] if name == LAST else [run for run in runs if run.id.startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         fix = did_you_mean(name, [LAST, *(run.id for run in runs)]) or "`sdgraph runs` lists them"
-        raise RunNotFoundError(Problem(f"run {name!r}", "no run of that id", "one that is", fix))
-    listed = ", ".join(run.id for run in found[:4])
-    fix = "write more of its id"
-    raise RunNotFoundError(Problem(f"run {name!r}", f"{len(found)} runs: {listed}", "one run", fix))
+        raise _not_found(name, "no run with that id", "the id of a recorded run", fix)
+    ids = ", ".join(run.id for run in matches[:4])
+    raise _not_found(name, f"{len(matches)} runs: {ids}", "one run", "write more of its id")
+
+
+def _not_found(name: str, found: str, wanted: str, fix: str = "") -> RunNotFoundError:
+    return RunNotFoundError(Problem(f"run {name!r}", found, wanted, fix))
 
 
 def _json(path: Path) -> Mapping[str, Any]:
-    """The object in a file; empty where there is none, or it was cut short."""
+    """The JSON object in a file; empty if there is no file or it was cut short."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return data if isinstance(data, dict) else {}
 
 
 def _lines(path: Path) -> Iterator[str]:

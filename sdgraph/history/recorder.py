@@ -1,8 +1,8 @@
-"""Records of runs on disk: what happened, of which workflow, in how many seconds and bytes.
+"""Writes a record of each run to disk: its workflow, its events and a summary.
 
-A folder each, below `place()`: `run.json` says what it is of, `workflow.yaml` is that with its
-inputs resolved, `events.jsonl` is written while it runs, `summary.json` at its end. Nothing depends
-on them: where they cannot be written, the run goes on without.
+A record is a folder in `runs_folder()` with `run.json` (which workflow, and when), `workflow.yaml`
+(its inputs resolved), `events.jsonl` (written during the run) and `summary.json` (at its end).
+Nothing depends on records: where they cannot be written, the run continues without.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from sdgraph.language import write_workflow
 from sdgraph.media import spelled_out
 from sdgraph.models import devices
 
-from .redaction import redacted
-from .summary import Tally
+from .redaction import redact
+from .summary import RunSummary
 
 KEPT = 200
-"""How many records are kept; the oldest go first."""
+"""How many records are kept; the oldest are removed first."""
 
 HEAD, EVENTS, WORKFLOW, SUMMARY = "run.json", "events.jsonl", "workflow.yaml", "summary.json"
 
 _log = logging.getLogger(__name__)
 
 
-def place() -> Path | None:
-    """The folder of all records: $SDGRAPH_RUNS, else `runs` beside what else is kept.
+def runs_folder() -> Path | None:
+    """The folder of all records: $SDGRAPH_RUNS, or `runs` in sdgraph's home folder.
 
-    None where that variable is empty: nothing is recorded then.
+    None if that variable is empty: then nothing is recorded.
     """
     chosen = os.environ.get("SDGRAPH_RUNS")
     if chosen is not None:
@@ -49,16 +49,24 @@ def place() -> Path | None:
 
 
 @contextmanager
-def recording(
+def record_run(
     graph: Graph, workflow: str = "", listener: events.Listener | None = None
 ) -> Iterator[events.Listener | None]:
-    """A listener that writes the record of one run of `graph`, and tells `listener` as well.
+    """A listener that records one run; used as a context manager around the run.
 
-    `workflow` is what people call it. The record begins with the first event: of a run that is
-    refused before there is none.
+    The record begins with the first event, so a run that is refused before leaves none.
+
+    Args:
+        graph: The graph that runs.
+        workflow: The name of the workflow, as `sdgraph runs` lists it.
+        listener: Receives each event as well, before it is recorded.
+
+    Example:
+        with record_run(graph, "portrait") as listener:
+            Session().run(graph, listener)
     """
     try:
-        folder = place()
+        folder = runs_folder()
     except RuntimeError:  # no home folder
         folder = None
     if folder is None:
@@ -77,7 +85,7 @@ def recording(
 
 
 class _Writer:
-    """Writes one record; the first failure of the disk ends it, and is nobody's business."""
+    """Writes one record; the first failure to write ends the record, not the run."""
 
     def __init__(
         self, folder: Path, graph: Graph, workflow: str, listener: events.Listener | None
@@ -89,8 +97,8 @@ class _Writer:
         models = [
             graph.names[node] for node in graph.nodes if "models" in type(node).definition.services
         ]
-        self._tally = Tally(models)
-        self._shares: dict[str, int] = {}
+        self._summary = RunSummary(models)
+        self._percent_of: dict[str, int] = {}
         self._file: TextIO | None = None
         self._memory = devices.PeakMemory()
         self._began = False
@@ -98,31 +106,31 @@ class _Writer:
     def __call__(self, event: events.Event) -> None:
         if self._listener is not None:
             self._listener(event)
-        with self._forgiving():
+        with self._without_failing():
             self._memory.look()
             if isinstance(event, events.RunStarted):
                 self._memory.begin(event.device)
             if not self._began:
                 self._began = True
                 self._begin()
-            if self._file is not None and self._is_news(event):
-                data = redacted(event.as_data())
-                self._tally.take(data)
+            if self._file is not None and self._is_recorded(event):
+                data = redact(event.as_data())
+                self._summary.add(data)
                 self._file.write(json.dumps(data, ensure_ascii=False) + "\n")
                 self._file.flush()
 
     def finish(self, status: str, error: str | None = None) -> None:
         """Writes the summary."""
-        with self._forgiving():
+        with self._without_failing():
             if self._file is None:
                 return
             summary = {
                 "status": status,
-                **self._tally.as_data(),
-                **self._memory.peaks(self._tally.device),
+                **self._summary.as_data(),
+                **self._memory.peaks(self._summary.device),
             }
-            summary["error"] = summary["error"] or redacted(error)
-            path = self._here / SUMMARY
+            summary["error"] = summary["error"] or redact(error)
+            path = self._record_folder / SUMMARY
             path.with_suffix(".part").write_text(_json(summary), "utf-8")
             path.with_suffix(".part").replace(path)
         if self._file is not None:
@@ -131,41 +139,43 @@ class _Writer:
 
     def _begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sweep(self._folder, KEPT - 1)
-        self._here = _new_folder(self._folder)
+        remove_old_records(self._folder, KEPT - 1)
+        self._record_folder = _new_folder(self._folder)
         head = {
             "sdgraph_run": 1,
             "workflow": self._workflow,
             "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "pid": os.getpid(),
             "nodes": len(self._graph.nodes),
-            "models": list(self._tally.models),
+            "models": list(self._summary.models),
         }
-        (self._here / HEAD).write_text(_json(redacted(head)), "utf-8")
+        (self._record_folder / HEAD).write_text(_json(redact(head)), "utf-8")
         try:
             text, _ = write_workflow(
                 self._graph, name=self._workflow or "workflow", with_inputs=True
             )
-        except InvalidWorkflowError as error:  # a picture handed in from Python
+        except InvalidWorkflowError as error:  # a picture passed in from Python
             text = "".join(f"# {line}\n" for line in str(error).splitlines())
-        (self._here / WORKFLOW).write_text(redacted(text), "utf-8", "backslashreplace")
-        self._file = (self._here / EVENTS).open("w", encoding="utf-8", errors="backslashreplace")
-        _hold(self._file)
+        (self._record_folder / WORKFLOW).write_text(redact(text), "utf-8", "backslashreplace")
+        self._file = (self._record_folder / EVENTS).open(
+            "w", encoding="utf-8", errors="backslashreplace"
+        )
+        _lock(self._file)
 
-    def _is_news(self, event: events.Event) -> bool:
-        """Whether an event is written: of a node's steps, one for each hundredth of them."""
+    def _is_recorded(self, event: events.Event) -> bool:
+        """Whether an event is written: of a node's steps only one for each percent."""
         if not isinstance(event, events.Stepped) or event.note is not None:
             return True
-        share = 100 * event.step // max(event.total, 1)
-        known = self._shares.get(event.node)
-        self._shares[event.node] = share
-        return share != known
+        percent = 100 * event.step // max(event.total, 1)
+        last = self._percent_of.get(event.node)
+        self._percent_of[event.node] = percent
+        return percent != last
 
     @contextmanager
-    def _forgiving(self) -> Iterator[None]:
+    def _without_failing(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # a full disk, a text that no file can hold
+        except Exception as error:  # a full disk, or text that cannot be encoded
             _log.debug("the record of a run cannot be written: %s", error)
             if self._file is not None:
                 with suppress(OSError):
@@ -173,15 +183,15 @@ class _Writer:
             self._file = None
 
 
-def sweep(folder: Path, kept: int) -> None:
-    """Removes all but the `kept` newest records, and none of a run that goes on."""
-    for each in sorted(each for each in folder.iterdir() if each.is_dir())[: -kept or None]:
-        if is_held(each / EVENTS) is not True:
-            shutil.rmtree(each, ignore_errors=True)
+def remove_old_records(folder: Path, kept: int) -> None:
+    """Removes all but the newest `kept` records; that of a run in progress stays."""
+    for path in sorted(path for path in folder.iterdir() if path.is_dir())[: -kept or None]:
+        if is_locked(path / EVENTS) is not True:
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def is_held(path: Path) -> bool | None:
-    """Whether the process that writes a record's events is alive; None where nobody can tell."""
+def is_locked(path: Path) -> bool | None:
+    """Whether the process that writes a record's events is alive; None where that is unknown."""
     try:
         import fcntl
 
@@ -195,8 +205,8 @@ def is_held(path: Path) -> bool | None:
         return None
 
 
-def _hold(file: TextIO) -> None:
-    """Locks the events of a run that goes on; the system lets go when the process is gone."""
+def _lock(file: TextIO) -> None:
+    """Locks the events of a run in progress; the system unlocks them when the process ends."""
     with suppress(ImportError, OSError):
         import fcntl
 
@@ -204,15 +214,15 @@ def _hold(file: TextIO) -> None:
 
 
 def _new_folder(folder: Path) -> Path:
-    """A new folder whose name is that of no other, and sorts by time."""
+    """A new folder with a unique name that sorts by time."""
     while True:
         now = datetime.now(UTC)
         name = f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{token_hex(2)}"
         try:
-            (made := folder / name).mkdir(mode=0o700)
+            (record_folder := folder / name).mkdir(mode=0o700)
         except FileExistsError:
             continue
-        return made
+        return record_folder
 
 
 def _json(data: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Secrets kept out of what is written down: tokens in messages of libraries, passwords in URLs."""
+"""Hides secrets before anything is recorded: tokens in messages of libraries, passwords in URLs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 HIDDEN = "[hidden]"
 
 _NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|CREDENTIAL", re.IGNORECASE)
-"""What the names of environment variables that hold secrets have in them."""
+"""Matches the names of environment variables that hold secrets."""
 
-_SHORTEST = 8  # of a secret: what is shorter would hide words of every day
+_SHORTEST = 8  # characters of a secret: shorter ones would hide ordinary words
 
 _PATTERNS = (
     re.compile(r"()\b(?:hf|ghp|gho|ghs|github_pat|sk|xox[abp])[_-][A-Za-z0-9_-]{16,}"),
@@ -26,19 +26,22 @@ _PATTERNS = (
 )
 
 
-def redacted(value: Any) -> Any:
-    """Text, or data for JSON with all the text in it, without what looks like a secret.
+def redact(value: Any) -> Any:
+    """A copy of text, or of data for JSON, in which all that looks like a secret is hidden.
 
-    That is: the values of environment variables whose names say so, tokens of known forms, and the
-    secret parts of URLs and headers.
+    These are the values of environment variables whose names say that they are secret, tokens of
+    known forms, and the secret parts of URLs and headers.
+
+    Args:
+        value: A string, or dicts and lists with strings in them; other values stay as they are.
     """
     if isinstance(value, dict):
-        return {key: redacted(each) for key, each in value.items()}
+        return {key: redact(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [redacted(each) for each in value]
+        return [redact(item) for item in value]
     if not isinstance(value, str):
         return value
-    for secret in _of_environment():
+    for secret in _environment_secrets():
         value = value.replace(secret, HIDDEN)
     return _without_patterns(value)
 
@@ -50,7 +53,7 @@ def _without_patterns(text: str) -> str:
     return text
 
 
-def _of_environment() -> Iterator[str]:
+def _environment_secrets() -> Iterator[str]:
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST and _NAMES.search(name):
             yield value

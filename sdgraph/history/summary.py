@@ -1,4 +1,4 @@
-"""What a run's events come to: when each node ran, what was loaded, how it ended."""
+"""Summarizes the events of a run: when each node ran, what was loaded, how the run ended."""
 
 from __future__ import annotations
 
@@ -8,45 +8,51 @@ from typing import Any
 
 
 @dataclass
-class Span:
-    """A node that ran: from when to when, in seconds since the run began, and how it ended."""
+class NodeSpan:
+    """When a node began and ended, in seconds since the run began, and how it ended."""
 
     name: str
     type: str
     began: float
     ended: float | None = None
-    """None while it runs, and where the run was killed before its end."""
+    """None while it runs, and for good if the run was killed."""
     failed: bool = False
     file: str | None = None
 
 
 @dataclass(frozen=True)
-class Load:
-    """A component that was loaded: when, how many bytes of files, and for which node."""
+class ComponentLoad:
+    """A component that was loaded: when, how many bytes, and for which node."""
 
     component: str
     began: float
     seconds: float
     bytes: int
+    """Bytes in memory."""
     file_bytes: int
+    """Bytes of the files that were read."""
     device: str
     node: str | None
 
 
 @dataclass
-class Tally:
-    """Events, summed up; `models` are the names of the nodes that load components."""
+class RunSummary:
+    """The events of a run, summed up as they arrive.
+
+    Args:
+        models: The names of the nodes that load components.
+    """
 
     models: Collection[str] = ()
     device: str = ""
-    spans: dict[str, Span] = field(default_factory=dict)
-    loads: list[Load] = field(default_factory=list)
+    spans: dict[str, NodeSpan] = field(default_factory=dict)
+    loads: list[ComponentLoad] = field(default_factory=list)
     reused: dict[str, float] = field(default_factory=dict)
     remembered: int = 0
-    """How many were known to be remembered before the run began."""
+    """How many results were remembered when the run began."""
     error: str | None = None
     at: float = 0.0
-    """The seconds of the last event."""
+    """The time of the last event, in seconds since the run began."""
     finished: bool = False
 
     @property
@@ -54,30 +60,30 @@ class Tally:
         """How many nodes ran to their end."""
         return sum(span.ended is not None and not span.failed for span in self.spans.values())
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Takes one event as data; of a kind that it does not know, only the time."""
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Adds an event, given as data; of a kind that is not summed up only the time counts."""
         at = round(event["at"], 4)
         self.at = max(self.at, at)
         match event:
             case {"event": "run_started"}:
                 self.device, self.remembered = event["device"], event["reused"]
             case {"event": "node_started", "node": name}:
-                self.spans[name] = Span(name, event["type"], at)
+                self.spans[name] = NodeSpan(name, event["type"], at)
             case {"event": "node_finished", "node": name} if name in self.spans:
                 self.spans[name].ended, self.spans[name].file = at, event["file"]
             case {"event": "node_failed", "node": name}:
-                span = self.spans.setdefault(name, Span(name, "", at))
+                span = self.spans.setdefault(name, NodeSpan(name, "", at))
                 span.ended, span.failed = at, True
                 self.error = f"{name}: {event['message']}"
             case {"event": "reused", "node": name}:
                 self.reused[name] = at
             case {"event": "loaded"}:
-                self._load(event)
+                self._add_load(event)
             case {"event": "run_finished"}:
                 self.finished = True
 
-    def _load(self, event: Mapping[str, Any]) -> None:
-        # Nodes with models run one after another, so that only one of them can be the one.
+    def _add_load(self, event: Mapping[str, Any]) -> None:
+        # Nodes with models run one at a time, so the one that is running is the one that loads.
         running = [
             span.name
             for span in self.spans.values()
@@ -85,7 +91,7 @@ class Tally:
         ]
         seconds = round(event["seconds"], 4)
         self.loads.append(
-            Load(
+            ComponentLoad(
                 event["component"],
                 round(max(0.0, event["at"] - seconds), 4),
                 seconds,
@@ -96,8 +102,12 @@ class Tally:
             )
         )
 
+    def loads_of(self, span: NodeSpan) -> list[ComponentLoad]:
+        """What was loaded for a node."""
+        return [load for load in self.loads if load.node == span.name]
+
     def as_data(self) -> dict[str, Any]:
-        """The sums as plain data for JSON."""
+        """The summary as data for JSON."""
         return {
             "seconds": self.at,
             "device": self.device,
@@ -110,12 +120,17 @@ class Tally:
         }
 
 
-def tally(events: Iterable[Mapping[str, Any]], models: Collection[str]) -> Tally:
-    """The tally of events that were written down; those that are no events are passed over."""
-    made = Tally(models)
+def summarize_events(events: Iterable[Mapping[str, Any]], models: Collection[str]) -> RunSummary:
+    """The summary of recorded events; data that is no event is skipped.
+
+    Args:
+        events: The events as data, in order.
+        models: The names of the nodes that load components.
+    """
+    summary = RunSummary(models)
     for event in events:
         try:
-            made.take(event)
+            summary.add(event)
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
-    return made
+    return summary

@@ -1,6 +1,6 @@
-"""A run drawn over time: a row for each node, as text, as SVG, and as a page that needs no other.
+"""Draws a run over time, with a row for each node: as text, as SVG and as an HTML page.
 
-Nothing is told by colour alone: loading is `L` and another height, failure is `x` and a word.
+Colour alone carries no meaning: loading is also `L` and a lower bar, failure also `x` and a word.
 """
 
 from __future__ import annotations
@@ -12,64 +12,66 @@ from html import escape
 from sdgraph.formatting import align_columns, format_bytes, format_count
 
 from .reader import PastRun
-from .summary import Load, Span, Tally
+from .summary import ComponentLoad, NodeSpan, RunSummary
 
 _CELLS = 48
 _RUNS, _LOADS, _FAILED = "━", "L", "x"
 
 
 def as_text(run: PastRun) -> str:
-    """The run as text, for a terminal of any kind."""
-    tally = run.tally()
-    lines = [heading(run, tally), *figures(run, tally)]
+    """The run as text for a terminal."""
+    summary = run.summarize()
+    lines = [heading(run, summary), *figures(run, summary)]
     rows = []
-    for span in tally.spans.values():
-        loads = [load for load in tally.loads if load.node == span.name]
-        rows.append((span.name, span.type, f"|{_bar(span, loads, tally.at)}|", _words(span, loads)))
+    for span in summary.spans.values():
+        loads = summary.loads_of(span)
+        rows.append(
+            (span.name, span.type, f"|{_bar(span, loads, summary.at)}|", _outcome(span, loads))
+        )
     if rows:
-        end = _seconds(tally.at)
+        end = _seconds(summary.at)
         scale = f" 0 s{end.rjust(_CELLS - 3)} "
         lines += ["", *align_columns([("", "", scale, ""), *rows])]
         lines.append(f"{_RUNS} runs   {_LOADS} loads models   {_FAILED} fails")
-    if tally.reused:
-        lines += ["", f"remembered: {', '.join(tally.reused)}"]
-    if tally.error:
-        lines += ["", f"error: {tally.error}"]
+    if summary.reused:
+        lines += ["", f"remembered: {', '.join(summary.reused)}"]
+    if summary.error:
+        lines += ["", f"error: {summary.error}"]
     return "\n".join(lines)
 
 
-def listing_row(run: PastRun) -> tuple[str, ...]:
-    """What `runs` lists of a run: id, when in the time of the place, and how it went."""
-    told = run.as_data()
+def summary_row(run: PastRun) -> tuple[str, ...]:
+    """The row of a run in `sdgraph runs`: id, local time, workflow, status, seconds, nodes."""
+    data = run.as_data()
     try:
         when = datetime.fromisoformat(run.began).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except ValueError:
         when = "?"
-    nodes = f"{told['ran']} run, {told['reused']} remembered"
-    took = _seconds(float(told["seconds"] or 0))
+    nodes = f"{data['ran']} run, {data['reused']} remembered"
+    took = _seconds(float(data["seconds"] or 0))
     return (run.id, when, run.workflow, run.status, took, nodes)
 
 
-def heading(run: PastRun, tally: Tally) -> str:
-    """Which run it is, how it ended, and in how long."""
-    where = f" on {tally.device}" if tally.device else ""
-    return f"{run.id}: {run.workflow}, {run.status} after {_seconds(tally.at)}{where}"
+def heading(run: PastRun, summary: RunSummary) -> str:
+    """A line with the id, the workflow, how the run ended and how long it took."""
+    where = f" on {summary.device}" if summary.device else ""
+    return f"{run.id}: {run.workflow}, {run.status} after {_seconds(summary.at)}{where}"
 
 
-def figures(run: PastRun, tally: Tally) -> Iterator[str]:
-    """What it did and what it took, in words."""
-    told = tally.as_data()
-    loaded = f"{format_count(len(tally.loads), 'model')} loaded"
-    seconds = sum(load.seconds for load in tally.loads)
-    size = f"{format_bytes(told['bytes_loaded'])} in {_seconds(seconds)}"
+def figures(run: PastRun, summary: RunSummary) -> Iterator[str]:
+    """Lines with the number of nodes and models, the bytes loaded and the peak memory."""
+    data = summary.as_data()
+    loaded = f"{format_count(len(summary.loads), 'model')} loaded"
+    seconds = sum(load.seconds for load in summary.loads)
+    size = f"{format_bytes(data['bytes_loaded'])} in {_seconds(seconds)}"
     yield (
-        f"{format_count(told['ran'], 'node')} run, {told['reused']} remembered, {loaded} ({size})"
+        f"{format_count(data['ran'], 'node')} run, {data['reused']} remembered, {loaded} ({size})"
     )
     peaks = [
         f"{name} {format_bytes(peak)}"
         for name, peak in (
             ("the process", run.summary.get("peak_host")),
-            (tally.device, run.summary.get("peak_device")),
+            (summary.device, run.summary.get("peak_device")),
         )
         if isinstance(peak, int)
     ]
@@ -77,7 +79,7 @@ def figures(run: PastRun, tally: Tally) -> Iterator[str]:
         yield f"peak memory: {', '.join(peaks)}"
 
 
-def _bar(span: Span, loads: list[Load], end: float) -> str:
+def _bar(span: NodeSpan, loads: list[ComponentLoad], end: float) -> str:
     cells = [" "] * _CELLS
     begin, last = _cell(span.began, end), _cell(_end(span, end), end)
     cells[begin : last + 1] = _RUNS * (last + 1 - begin)
@@ -93,21 +95,21 @@ def _cell(at: float, end: float) -> int:
     return min(int(_CELLS * at / end), _CELLS - 1) if end > 0 else 0
 
 
-def _end(span: Span, end: float) -> float:
+def _end(span: NodeSpan, end: float) -> float:
     return end if span.ended is None else span.ended
 
 
-def _words(span: Span, loads: list[Load]) -> str:
-    told = [_seconds(span.ended - span.began) if span.ended is not None else "not finished"]
+def _outcome(span: NodeSpan, loads: list[ComponentLoad]) -> str:
+    parts = [_seconds(span.ended - span.began) if span.ended is not None else "not finished"]
     if span.failed:
-        told.append("failed")
+        parts.append("failed")
     if loads:
         size = format_bytes(sum(load.file_bytes for load in loads))
         seconds = _seconds(sum(load.seconds for load in loads))
-        told.append(f"loads {format_count(len(loads), 'model')} ({size}, {seconds})")
+        parts.append(f"loads {format_count(len(loads), 'model')} ({size}, {seconds})")
     if span.file:
-        told.append(f"→ {span.file}")
-    return "  ".join(told)
+        parts.append(f"→ {span.file}")
+    return "  ".join(parts)
 
 
 def _seconds(seconds: float) -> str:
@@ -121,22 +123,22 @@ _STYLE = (
     ".run{fill:#4a7fb5}.load{fill:#e0a030;stroke:#5a3c00}.failed{fill:#b03030}"
 )
 _DARK = "@media(prefers-color-scheme:dark){text{fill:#ddd}.quiet{fill:#aaa}.grid{stroke:#555}}"
-"""For the page alone: behind a file of its own browsers leave the ground white."""
+"""Only for the page: behind an SVG file of its own, browsers keep the background white."""
 
 
 def as_svg(run: PastRun) -> str:
-    """The run as an SVG file of its own; every bar says on hovering what it is."""
-    tally = run.tally()
-    height = _TOP + _ROW * max(len(tally.spans), 1) + 12
+    """The run as a standalone SVG file; each bar has a tooltip."""
+    summary = run.summarize()
+    height = _TOP + _ROW * max(len(summary.spans), 1) + 12
     size = f'width="{_LEFT + _WIDTH + 40}" height="{height}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
-        f"<title>{_safe(heading(run, tally))}</title><style>{_STYLE}</style>",
-        *_grid(tally.at, height),
+        f"<title>{_escape(heading(run, summary))}</title><style>{_STYLE}</style>",
+        *_grid(summary.at, height),
     ]
-    for number, span in enumerate(tally.spans.values()):
-        loads = [load for load in tally.loads if load.node == span.name]
-        parts += _row(span, loads, tally.at, _TOP + _ROW * number)
+    for number, span in enumerate(summary.spans.values()):
+        loads = summary.loads_of(span)
+        parts += _row(span, loads, summary.at, _TOP + _ROW * number)
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -144,64 +146,71 @@ def _grid(end: float, height: int) -> Iterator[str]:
     for share in range(5):
         x = _LEFT + _WIDTH * share / 4
         yield f'<line class="grid" x1="{x:g}" x2="{x:g}" y1="24" y2="{height - 8}"/>'
-        label = _safe(_seconds(end * share / 4))
+        label = _escape(_seconds(end * share / 4))
         yield f'<text class="quiet" x="{x:g}" y="16" text-anchor="middle">{label}</text>'
 
 
-def _row(span: Span, loads: list[Load], end: float, y: int) -> Iterator[str]:
+def _row(span: NodeSpan, loads: list[ComponentLoad], end: float, y: int) -> Iterator[str]:
     name = span.name if len(span.name) <= 34 else f"{span.name[:33]}…"
-    yield f'<text x="{_LEFT - 8}" y="{y + 15}" text-anchor="end">{_safe(name)}</text>'
-    told = f"{span.name} ({span.type}): {_words(span, loads)}"
-    look = "failed" if span.failed else "run"
-    yield _box(look, span.began, _end(span, end), end, y + 3, 16, told)
+    yield f'<text x="{_LEFT - 8}" y="{y + 15}" text-anchor="end">{_escape(name)}</text>'
+    tooltip = f"{span.name} ({span.type}): {_outcome(span, loads)}"
+    style = "failed" if span.failed else "run"
+    yield _box(style, (span.began, _end(span, end)), end, (y + 3, 16), tooltip)
     for load in loads:
-        told = f"{load.component}: {format_bytes(load.file_bytes)} in {_seconds(load.seconds)}"
-        yield _box("load", load.began, load.began + load.seconds, end, y + 10, 9, told)
+        tooltip = f"{load.component}: {format_bytes(load.file_bytes)} in {_seconds(load.seconds)}"
+        yield _box("load", (load.began, load.began + load.seconds), end, (y + 10, 9), tooltip)
     if span.failed:
         x = _LEFT + _WIDTH * _end(span, end) / end if end > 0 else _LEFT
         yield f'<text x="{x + 4:.1f}" y="{y + 15}">failed</text>'
 
 
 def _box(
-    look: str, begin: float, stop: float, end: float, y: float, height: float, told: str
+    style: str,
+    interval: tuple[float, float],
+    end: float,
+    vertical: tuple[float, float],
+    tooltip: str,
 ) -> str:
+    """A bar over an interval of time; `vertical` is its top and height, `end` the run's length."""
     scale = _WIDTH / end if end > 0 else 0.0
+    begin, stop = interval
     x, width = _LEFT + begin * scale, max((stop - begin) * scale, 1.5)
+    y, height = vertical
     place = f'x="{x:.1f}" y="{y:g}" width="{width:.1f}" height="{height:g}"'
-    return f'<rect class="{look}" {place}><title>{_safe(told)}</title></rect>'
+    return f'<rect class="{style}" {place}><title>{_escape(tooltip)}</title></rect>'
 
 
 def as_html(run: PastRun) -> str:
-    """The run as a page: what it took, the timeline, and a table of its nodes."""
-    tally = run.tally()
+    """The run as an HTML page without links to other files: figures, timeline, table of nodes."""
+    summary = run.summarize()
     rows = [
         (
             span.name,
             span.type,
             _seconds(span.began),
-            _words(span, [load for load in tally.loads if load.node == span.name]),
+            _outcome(span, summary.loads_of(span)),
         )
-        for span in tally.spans.values()
+        for span in summary.spans.values()
     ]
     table = "\n".join(
-        f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in row)}</tr>" for row in rows
+        f"<tr>{''.join(f'<td>{_escape(cell)}</td>' for cell in row)}</tr>" for row in rows
     )
-    head, *rest = [heading(run, tally), *figures(run, tally)]
-    error = f"<p><b>error</b></p><pre>{_safe(tally.error)}</pre>" if tally.error else ""
-    told = "".join(f"<p>{_safe(each)}</p>" for each in rest)
+    head, *rest = [heading(run, summary), *figures(run, summary)]
+    error = f"<p><b>error</b></p><pre>{_escape(summary.error)}</pre>" if summary.error else ""
+    paragraphs = "".join(f"<p>{_escape(line)}</p>" for line in rest)
     style = (
         ":root{color-scheme:light dark}body{font:15px system-ui,sans-serif;margin:2em}"
         f"td,th{{padding:2px 12px 2px 0;text-align:left}}div{{overflow-x:auto}}{_DARK}"
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{_safe(head)}</title></head><body>\n"
-        f"<h1>{_safe(run.workflow)}</h1><p>{_safe(head)}</p>{told}{error}\n"
+        f"<title>{_escape(head)}</title></head><body>\n"
+        f"<h1>{_escape(run.workflow)}</h1><p>{_escape(head)}</p>{paragraphs}{error}\n"
         f"<div>{as_svg(run)}</div><style>{style}</style>\n<table><tr><th>node</th><th>type</th><th>began</th>"
         f"<th>took</th></tr>\n{table}</table>\n</body></html>\n"
     )
 
 
-def _safe(text: str) -> str:
-    """Text as it may stand in XML: escaped, without the characters that XML has no place for."""
-    return escape("".join(each if each.isprintable() else " " for each in text))
+def _escape(text: str) -> str:
+    """Text escaped for XML, with a space for each character that XML does not allow."""
+    return escape("".join(char if char.isprintable() else " " for char in text))

@@ -1,6 +1,15 @@
-"""How a saved file was made: its record, the check against what is on disk, the report."""
+"""Provenance: the record of how a file was made, and whether what it names is still here."""
 
-from .report import record_data, record_text
-from .verify import changes
+from .record import ProvenanceRecord, hash_source_files, make_record, read_record
+from .report import format_record, record_as_data
+from .verify import changes_since
 
-__all__ = ["changes", "record_data", "record_text"]
+__all__ = [
+    "ProvenanceRecord",
+    "changes_since",
+    "format_record",
+    "hash_source_files",
+    "make_record",
+    "read_record",
+    "record_as_data",
+]

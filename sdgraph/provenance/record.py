@@ -1,4 +1,4 @@
-"""How a picture was made, as text that a file can carry: workflow, inputs, files, versions."""
+"""The provenance record: how a file was made, as text that the file can carry."""
 
 from __future__ import annotations
 
@@ -37,47 +37,54 @@ Files = Sequence[tuple[Path, str]]
 """Files, each with its sha256."""
 
 _VERSION = 2
-"""Of the record. 1 had no inputs, sources and checkpoints."""
+"""The version of the record's format. Version 1 had no inputs, sources and checkpoints."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a saved file says of its making; what an older record does not say has a default.
+class ProvenanceRecord:
+    """How a saved file was made.
 
-    Not when: the same workflow makes the same file, byte for byte.
+    It holds no date, so that the same workflow makes the same file, byte for byte. Fields that
+    records of version 1 lack have defaults.
     """
 
     workflow: str
-    """YAML that makes the same file, unless it was altered; inputs default to their values then."""
+    """YAML that makes the same file again; the defaults of its inputs are the values used."""
     node: str
+    """The name of the node that saved the file."""
     device: str
     dtype: str | None
     versions: Mapping[str, str]
+    """The versions of the libraries that the pixels depend on."""
     altered: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The nodes that were made in another way than asked for, for want of memory, and how."""
+    """The nodes that ran with changed settings because memory was short, and the changes."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    """The values of the inputs that it was made from."""
+    """The value of each input."""
     seeds: Mapping[str, int] = field(default_factory=dict)
     """The seed of each node that has one."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The files that were read, each with the sha256 of its content."""
     checkpoints: tuple[Mapping[str, Any], ...] = ()
-    """The checkpoints: source and whatever else was asked for, commit, sha256 of each file."""
+    """The checkpoints: the fields that were set, the commit, and the sha256 of each file."""
 
     def to_text(self) -> str:
         """The record as one JSON text."""
         return json.dumps({"sdgraph_record": _VERSION, **self.__dict__}, ensure_ascii=False)
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """The record in a text; what a newer one says beside is left out. Raises ValueError."""
+    def parse(cls, text: str) -> Self:
+        """The record in a JSON text. Fields that a newer version added are ignored.
+
+        Raises:
+            ValueError: The text is not JSON or not a record.
+        """
         data = json.loads(text)
         if not isinstance(data, dict) or "sdgraph_record" not in data:
             raise ValueError("no record")
         return TypeAdapter(cls).validate_python(data)
 
 
-def record(
+def make_record(
     graph: Graph,
     node: str,
     *,
@@ -86,24 +93,30 @@ def record(
     sources: Mapping[Path, str] | None = None,
     altered: Mapping[str, Sequence[str]] | None = None,
     weights: Mapping[Part, Files] | None = None,
-) -> Record:
-    """The record of what the last node of `graph` saves.
+) -> ProvenanceRecord:
+    """The record of the file that the last node of `graph` saves.
 
-    `sources` are the hashes of the files it reads as they were when they were read; `altered` the
-    nodes that memory forced to be made otherwise, and how; `weights` the files of components as
-    far as they were looked at before.
+    Args:
+        graph: The node that saves the file and all that it reads.
+        node: The name of that node.
+        device: Where the run computes, such as "cpu" or "cuda:1".
+        dtype: What it computes in, such as "float16".
+        sources: The sha256 of each file that is read, taken when it was read; computed now if
+            left out.
+        altered: The nodes that ran with changed settings because memory was short, and the changes.
+        weights: The files of components whose hashes are known already.
     """
     inputs: dict[str, Any] = {}
     try:
         workflow, declared = write_workflow(graph, name=node.replace("/", "_"), with_inputs=True)
-        inputs = {name: each.default for name, each in declared.items()}
+        inputs = {name: declaration.default for name, declaration in declared.items()}
     except InvalidWorkflowError as error:
-        # A picture handed in from Python has no file to name; say so rather than fail to save.
+        # A picture passed in from Python has no file to name: the record says so in comments.
         workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
-    known = hashes(graph) if sources is None else sources
-    seeds = {graph.names[each]: each.random_seed for each in graph.nodes}
-    read = dict.fromkeys(path for each in graph.nodes for _, path in source_files(each))
-    return Record(
+    hashes = hash_source_files(graph) if sources is None else sources
+    seeds = {graph.names[step]: step.random_seed for step in graph.nodes}
+    paths = dict.fromkeys(path for step in graph.nodes for _, path in source_files(step))
+    return ProvenanceRecord(
         workflow,
         node,
         device,
@@ -112,40 +125,40 @@ def record(
         altered or {},
         inputs,
         {name: seed for name, seed in seeds.items() if seed is not None},
-        {str(path): known[path] for path in read if path in known},
+        {str(path): hashes[path] for path in paths if path in hashes},
         tuple(_checkpoints(graph, weights or {})),
     )
 
 
-def hashes(graph: Graph) -> dict[Path, str]:
-    """The sha256 of each file that a graph reads, as it is now; those that cannot be read lack."""
-    found = {}
+def hash_source_files(graph: Graph) -> dict[Path, str]:
+    """The sha256 of each file that a graph reads, as it is now; unreadable files are left out."""
+    hashes = {}
     for node in graph.nodes:
         for _, path in source_files(node):
             try:
-                found[path] = file_sha256(path)
+                hashes[path] = file_sha256(path)
             except OSError:
                 continue
-    return found
+    return hashes
 
 
 def _checkpoints(graph: Graph, known: Mapping[Part, Files]) -> Iterator[dict[str, Any]]:
-    """What a graph's nodes take weights from, each with the files that were used of it."""
-    made: dict[Any, dict[str, Any]] = {}
+    """The checkpoints that a graph's nodes load from, each with the files that were used."""
+    entries: dict[Any, dict[str, Any]] = {}
     with memoized_scope():
         for node in graph.nodes:
             for checkpoint, files in _weights(node, known):
-                told = checkpoint.as_data()
-                entry = made.setdefault(
-                    checkpoint, {"source": told} if isinstance(told, str) else dict(told)
+                data = checkpoint.as_data()
+                entry = entries.setdefault(
+                    checkpoint, {"source": data} if isinstance(data, str) else dict(data)
                 )
                 if isinstance(checkpoint, Lora):
                     entry["adapter"] = True
                 root = resolve(checkpoint).root
                 if root is not None and root.parent.name == "snapshots":
-                    entry["commit"] = root.name  # as a hub's cache names the folder
+                    entry["commit"] = root.name  # the hub cache names the folder after the commit
                 entry.setdefault("files", {}).update(files)
-    yield from made.values()
+    yield from entries.values()
 
 
 def _weights(node: Node[Any], known: Mapping[Part, Files]) -> Iterator[tuple[Any, dict[str, str]]]:
@@ -158,26 +171,33 @@ def _weights(node: Node[Any], known: Mapping[Part, Files]) -> Iterator[tuple[Any
             root = resolve(part.checkpoint).root or Path()
             yield part.checkpoint, {path.relative_to(root).as_posix(): sha for path, sha in files}
     except (CheckpointError, OSError):
-        return  # gone since it was loaded
+        return  # the files have been removed since they were loaded
 
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of the packages that decide what pixels come out."""
-    found = {}
+    """The versions of the installed packages that the pixels depend on."""
+    installed = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
-def read(path: Path) -> Record:
-    """The record in a saved file, or beside it; raises MediaError where there is none."""
+def read_record(path: Path) -> ProvenanceRecord:
+    """The record in a saved file or in its sidecar.
+
+    Args:
+        path: A picture or video that sdgraph saved.
+
+    Raises:
+        MediaError: The file cannot be read or has no record.
+    """
     text = embedded.read_provenance(path)
     try:
-        return Record.of(text or "null")
+        return ProvenanceRecord.parse(text or "null")
     except (ValueError, RecursionError):
         found = "no record of how it was made (an editor or a web site may have removed it)"
         wanted = "a picture or video saved by sdgraph"

@@ -1,65 +1,85 @@
-"""What `show` tells of a saved picture: how it was made, and whether it could be made again."""
+"""What `sdgraph show` prints about a saved file: how it was made, and what has changed since."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sdgraph.formatting import align_columns, format_count, shorten_path
 
-from .record import Record
-from .verify import checkpoint_states, other_versions, source_states
+from .record import ProvenanceRecord
+from .verify import changed_versions, checkpoint_states, source_states
+
+_DETAILS = (
+    "revision",
+    "commit",
+    "subfolder",
+    "variant",
+    "dtype",
+    "quantization",
+    "file",
+    "scale",
+)
+"""What is shown of a checkpoint where the record has it."""
 
 
-def record_text(file: str, record: Record) -> str:
-    """How a saved file was made, in words and YAML."""
-    return "\n".join([*_head(file, record), "", record.workflow.rstrip()])
+def format_record(file: str, record: ProvenanceRecord) -> str:
+    """How a saved file was made, as text for people: a summary, then the workflow in YAML.
+
+    Args:
+        file: The path of the file, as it is to be shown.
+        record: The record in it.
+    """
+    return "\n".join([*_summary(file, record), "", record.workflow.rstrip()])
 
 
-def record_data(record: Record) -> dict[str, Any]:
-    """The same as data: the record, how its files and checkpoints stand, other versions here."""
+def record_as_data(record: ProvenanceRecord) -> dict[str, Any]:
+    """The record as data for JSON, with the present state of its files, checkpoints and versions.
+
+    Args:
+        record: The record in a saved file.
+    """
     return {
         **json.loads(record.to_text()),
         "sources_now": source_states(record),
         "checkpoints_now": [
             {"source": source, "state": state} for source, state in checkpoint_states(record)
         ],
-        "versions_now": other_versions(record),
+        "versions_now": changed_versions(record),
     }
 
 
-def _head(file: str, record: Record) -> Iterator[str]:
+def _summary(file: str, record: ProvenanceRecord) -> Iterator[str]:
     dtype = f", {record.dtype}" if record.dtype else ""
     yield f"{shorten_path(file)}: made by the node {record.node} on {record.device}{dtype}"
-    for name, how in record.altered.items():
-        yield f"out of memory, {name} was made otherwise than asked: {', '.join(how)}"
-    others = other_versions(record)
-    here = {name: f" (here {other})" for name, other in others.items()}
-    told = (f"{name} {version}{here.get(name, '')}" for name, version in record.versions.items())
-    yield f"versions: {', '.join(told)}"
-    shown = {name: json.dumps(value, ensure_ascii=False) for name, value in record.inputs.items()}
-    yield from _table("inputs", [*shown.items()])
+    for name, settings in record.altered.items():
+        yield f"out of memory, {name} ran with other settings: {', '.join(settings)}"
+    here = {name: f" (here {version})" for name, version in changed_versions(record).items()}
+    versions = (
+        f"{name} {version}{here.get(name, '')}" for name, version in record.versions.items()
+    )
+    yield f"versions: {', '.join(versions)}"
+    inputs = {name: json.dumps(value, ensure_ascii=False) for name, value in record.inputs.items()}
+    yield from _table("inputs", [*inputs.items()])
     yield from _table("seeds", [(name, str(seed)) for name, seed in record.seeds.items()])
-    stands = [(shorten_path(path), str(state)) for path, state in source_states(record).items()]
-    yield from _table("source files", stands)
-    rows: list[tuple[str, ...]] = []
-    for told_of, (source, state) in zip(record.checkpoints, checkpoint_states(record), strict=True):
-        words = (
-            "revision",
-            "commit",
-            "subfolder",
-            "variant",
-            "dtype",
-            "quantization",
-            "file",
-            "scale",
+    states = [(shorten_path(path), str(state)) for path, state in source_states(record).items()]
+    yield from _table("source files", states)
+    rows = [
+        (source, state, _checkpoint_details(checkpoint))
+        for checkpoint, (source, state) in zip(
+            record.checkpoints, checkpoint_states(record), strict=True
         )
-        asked = ", ".join(f"{word} {told_of[word]}" for word in words if word in told_of)
-        named = told_of.get("files")
-        files = format_count(len(named) if isinstance(named, dict) else 0, "file")
-        rows.append((source, state, f"{files}, {asked}" if asked else files))
+    ]
     yield from _table("checkpoints", rows)
+
+
+def _checkpoint_details(checkpoint: Mapping[str, Any]) -> str:
+    files = checkpoint.get("files")
+    count = format_count(len(files) if isinstance(files, Mapping) else 0, "file")
+    return ", ".join(
+        [count, *(f"{key} {checkpoint[key]}" for key in _DETAILS if key in checkpoint)]
+    )
 
 
 def _table(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:

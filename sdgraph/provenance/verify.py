@@ -1,4 +1,4 @@
-"""Whether what a record names is here still, and as it was."""
+"""Whether the files, checkpoints and versions that a record names are here and unchanged."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from sdgraph.graph import Graph, source_files
 from sdgraph.models import file_sha256, resolve
 from sdgraph.values import Checkpoint, Lora
 
-from .record import Record, versions
+from .record import ProvenanceRecord, versions
 
 State = Literal["unchanged", "changed", "not here"]
 
 
-def source_states(record: Record) -> dict[str, State]:
-    """How each source file of a record stands."""
+def source_states(record: ProvenanceRecord) -> dict[str, State]:
+    """The present state of each source file of a record."""
     return {path: _state(Path(path), digest) for path, digest in record.sources.items()}
 
 
-def checkpoint_states(record: Record) -> list[tuple[str, State]]:
-    """The source of each checkpoint of a record, and how its files stand."""
-    return [(str(told.get("source", "")), _checkpoint(told)) for told in record.checkpoints]
+def checkpoint_states(record: ProvenanceRecord) -> list[tuple[str, State]]:
+    """The source of each checkpoint of a record, and the present state of its files."""
+    return [
+        (str(checkpoint.get("source", "")), _checkpoint_state(checkpoint))
+        for checkpoint in record.checkpoints
+    ]
 
 
-def other_versions(record: Record) -> dict[str, str]:
-    """The packages whose version here is another than in the record, with the one that is here."""
+def changed_versions(record: ProvenanceRecord) -> dict[str, str]:
+    """The packages whose version differs from the record's, with the version installed here."""
     here = versions()
     return {
         name: here.get(name, "none")
@@ -36,22 +39,27 @@ def other_versions(record: Record) -> dict[str, str]:
     }
 
 
-def changes(record: Record, graph: Graph) -> Iterator[str]:
-    """In words, what `graph` reads that is not what the record was made of."""
-    read = {str(path) for node in graph.nodes for _, path in source_files(node)}
+def changes_since(record: ProvenanceRecord, graph: Graph) -> Iterator[str]:
+    """Sentences about what has changed since a file was saved, as far as `graph` reads it.
+
+    Args:
+        record: The record in the file.
+        graph: The graph that is about to make the file again.
+    """
+    paths = {str(path) for node in graph.nodes for _, path in source_files(node)}
     for path, state in source_states(record).items():
-        if path in read and state != "unchanged":
+        if path in paths and state != "unchanged":
             yield f"the source file {path} has changed since"
     for source, state in checkpoint_states(record):
         if state == "changed":
             yield f"the checkpoint {source} has changed since"
 
 
-def _checkpoint(told: Mapping[str, Any]) -> State:
-    kind = Lora if told.get("adapter") else Checkpoint
-    files = told.get("files") or {}
+def _checkpoint_state(entry: Mapping[str, Any]) -> State:
+    kind = Lora if entry.get("adapter") else Checkpoint
+    files = entry.get("files") or {}
     try:
-        root = resolve(kind.parse({k: v for k, v in told.items() if k in kind.FIELDS})).root
+        root = resolve(kind.parse({k: v for k, v in entry.items() if k in kind.FIELDS})).root
     except (SdgraphError, TypeError, OSError):
         return "not here"
     if root is None or not isinstance(files, Mapping):
@@ -64,7 +72,7 @@ def _checkpoint(told: Mapping[str, Any]) -> State:
 
 def _state(path: Path, digest: str) -> State:
     try:
-        if not path.is_file():  # a stranger's record could name a device, which has no end
+        if not path.is_file():  # a record from elsewhere could name a device file, which never ends
             return "not here"
         return "unchanged" if file_sha256(path) == digest else "changed"
     except (OSError, ValueError):

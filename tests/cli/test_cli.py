@@ -18,7 +18,7 @@ import pytest
 from sdgraph import __version__
 from sdgraph.cli import main
 from sdgraph.media import read_image
-from sdgraph.provenance import record
+from sdgraph.provenance import read_record
 from sdgraph.values import Image
 from tests.support import cli_nodes
 
@@ -198,7 +198,7 @@ def test_a_saved_picture_makes_itself_again(sdgraph: Command, tmp_path: Path) ->
     assert said.code == 0
     again = tmp_path / "again/turned.png"
     assert read_image(again).tobytes() == read_image(first).tobytes()
-    assert record.read(again).node == "result"
+    assert read_record(again).node == "result"
 
 
 def test_a_saved_picture_is_made_in_the_current_folder_not_where_it_was(

@@ -16,7 +16,7 @@ from sdgraph import events
 from sdgraph.cli import main
 from sdgraph.language import load_workflow, workflow_from_yaml
 from sdgraph.media import read_image
-from sdgraph.provenance.record import read
+from sdgraph.provenance.record import read_record
 from sdgraph.sweep import Sweep, SweepConfirmation, build_sweep, confirm, make_variants
 from tests.support import cli_nodes, toys
 
@@ -70,7 +70,7 @@ def test_a_sweep_makes_a_file_for_each_variant(sdgraph: Command, tmp_path: Path)
     ]
     assert "result[grey=10 words=y z] → out/square_grey-0010_words-y-z.png" in said.out
     assert "15 nodes in" in said.out
-    record = read(tmp_path / "out/square_grey-0020_words-x.png")
+    record = read_record(tmp_path / "out/square_grey-0020_words-x.png")
     assert record.node == "result" and "grey: 20" in record.workflow
 
 

@@ -14,9 +14,9 @@ import pytest
 from sdgraph.errors import NodeFailedError
 from sdgraph.execution import Session
 from sdgraph.graph import Graph, Node
-from sdgraph.history import history, past_run, recorder, recording, timeline
+from sdgraph.history import find_run, list_runs, record_run, recorder, timeline
 from sdgraph.history.reader import RunNotFoundError
-from sdgraph.history.redaction import redacted
+from sdgraph.history.redaction import redact
 from tests.support import cli_nodes, toys
 
 SQUARE = cli_nodes.ToySquare(grey=7)
@@ -31,7 +31,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def recorded(*targets: Node[Any], session: Session | None = None, name: str = "flow") -> None:
     graph = Graph.of(*targets)
-    with recording(graph, name) as record:
+    with record_run(graph, name) as record:
         (session or Session(device="cpu")).run(graph, record)
 
 
@@ -39,7 +39,7 @@ def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None
     session = Session(device="cpu")
     recorded(cli_nodes.ToySlow(image=SQUARE, steps=3), session=session)
     recorded(cli_nodes.ToyEdges(image=SQUARE), session=session)
-    newest, oldest = history()
+    newest, oldest = list_runs()
     kinds = [event["event"] for event in oldest.events()]
     assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")
     assert kinds.count("stepped") == 3 and kinds.count("node_finished") == 2
@@ -60,21 +60,21 @@ def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None
 def test_a_failure_is_told_and_what_was_refused_leaves_nothing(runs: Path) -> None:
     with pytest.raises(NodeFailedError):
         recorded(cli_nodes.ToyBoom(image=SQUARE))
-    (run,) = history()
+    (run,) = list_runs()
     assert run.status == "failed"
     assert "the toy broke" in run.summary["error"]
     assert "error: toy_boom: RuntimeError: the toy broke" in timeline.as_text(run)
     with pytest.raises(Exception, match="no such file"):
         recorded(cli_nodes.ToyRead(path=Path("/nowhere")))
-    assert len(history()) == 1
+    assert len(list_runs()) == 1
 
 
 def test_a_run_stopped_by_ctrl_c_says_so(runs: Path) -> None:
     graph = Graph.of(SQUARE)
-    with pytest.raises(KeyboardInterrupt), recording(graph) as record:
+    with pytest.raises(KeyboardInterrupt), record_run(graph) as record:
         Session(device="cpu").run(graph, record)
         raise KeyboardInterrupt
-    assert history()[0].status == "stopped"
+    assert list_runs()[0].status == "stopped"
 
 
 def test_a_killed_run_is_known_and_so_is_one_that_goes_on(runs: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_killed_run_is_known_and_so_is_one_that_goes_on(runs: Path, tmp_path: 
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout == "running\n", done.stderr
-    (run,) = history()
+    (run,) = list_runs()
     assert run.status == "killed"
     assert "not finished" in timeline.as_text(run)
     assert run.as_data()["ran"] == 1
@@ -103,13 +103,13 @@ def test_only_the_newest_are_kept_and_none_that_goes_on_is_swept(
 ) -> None:
     monkeypatch.setattr(recorder, "KEPT", 3)
     graph = Graph.of(SQUARE)
-    with recording(graph, "open") as open_:
+    with record_run(graph, "open") as open_:
         Session(device="cpu").run(graph, open_)
         for number in range(5):
             recorded(SQUARE, name=str(number))
-    assert [run.workflow for run in history()] == ["4", "3", "2", "open"]
+    assert [run.workflow for run in list_runs()] == ["4", "3", "2", "open"]
     recorded(SQUARE, name="5")
-    assert [run.workflow for run in history()] == ["5", "4", "3"]
+    assert [run.workflow for run in list_runs()] == ["5", "4", "3"]
 
 
 @pytest.mark.parametrize("moment", ["begin", "middle"])
@@ -125,7 +125,7 @@ def test_a_disk_that_fails_is_no_reason_for_a_run_to(
         monkeypatch.setattr(recorder, "redacted", full)
     heard: list[str] = []
     graph = Graph.of(SQUARE)
-    with recording(graph, "flow", lambda event: heard.append(event.kind)) as record:
+    with record_run(graph, "flow", lambda event: heard.append(event.kind)) as record:
         assert Session(device="cpu").run(graph, record)
     assert heard[-1] == "run_finished"
 
@@ -134,51 +134,51 @@ def test_records_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SDGRAPH_HOME", str(tmp_path))
     monkeypatch.setenv("SDGRAPH_RUNS", "")
     recorded(SQUARE)
-    assert history() == [] and not list(tmp_path.iterdir())
+    assert list_runs() == [] and not list(tmp_path.iterdir())
     monkeypatch.delenv("SDGRAPH_RUNS")
     recorded(SQUARE)
-    assert (tmp_path / "runs" / history()[0].id).is_dir()
+    assert (tmp_path / "runs" / list_runs()[0].id).is_dir()
 
 
 def test_many_steps_are_thinned_to_a_hundred(runs: Path) -> None:
     recorded(cli_nodes.ToySlow(image=SQUARE, steps=1000))
-    steps = [event["step"] for event in history()[0].events() if event["event"] == "stepped"]
+    steps = [event["step"] for event in list_runs()[0].events() if event["event"] == "stepped"]
     assert 100 <= len(steps) <= 101 and steps[-1] == 1000
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(runs: Path) -> None:
     with pytest.raises(RunNotFoundError, match="no runs at all"):
-        past_run("last")
+        find_run("last")
     recorded(SQUARE, name="one")
     recorded(SQUARE, name="two")
-    newest, oldest = history()
-    assert past_run("last").id == newest.id
-    assert past_run(oldest.id).workflow == "one"
+    newest, oldest = list_runs()
+    assert find_run("last").id == newest.id
+    assert find_run(oldest.id).workflow == "one"
     with pytest.raises(RunNotFoundError, match="2 runs"):
-        past_run("20")
+        find_run("20")
     with pytest.raises(RunNotFoundError, match="no run of that id"):
-        past_run("x")
+        find_run("x")
 
 
 def test_a_record_cut_off_anywhere_is_still_listed_and_drawn(runs: Path) -> None:
     recorded(cli_nodes.ToyEdges(image=SQUARE))
-    (run,) = history()
+    (run,) = list_runs()
     (run.folder / "summary.json").unlink()
     whole = (run.folder / "events.jsonl").read_bytes()
     for length in range(0, len(whole), 17):
         (run.folder / "events.jsonl").write_bytes(whole[:length])
-        assert history()[0].as_data()["status"] == "killed"
-        assert timeline.as_text(history()[0])
+        assert list_runs()[0].as_data()["status"] == "killed"
+        assert timeline.as_text(list_runs()[0])
     for text in ("", "[]", '{"at": null}\n{"event": "loaded", "at": 1}\n3\n{"at": "x"}'):
         (run.folder / "run.json").write_text(text)
         (run.folder / "events.jsonl").write_text(text)
-        assert timeline.as_text(history()[0]) and timeline.listing_row(history()[0])
+        assert timeline.as_text(list_runs()[0]) and timeline.summary_row(list_runs()[0])
 
 
 def test_pages_are_whole_and_their_text_is_escaped(runs: Path) -> None:
     with pytest.raises(NodeFailedError):
         recorded(toys.Fail(message="<script>&\x1b"), name="<b>&\"'")
-    (run,) = history()
+    (run,) = list_runs()
     svg = ElementTree.fromstring(timeline.as_svg(run))
     assert svg.tag.endswith("svg") and "failed" in "".join(svg.itertext())
     page = timeline.as_html(run)
@@ -211,7 +211,7 @@ def test_loads_belong_to_the_node_with_models_that_ran(runs: Path) -> None:
         {"event": "a kind of tomorrow", "at": 10.0},
     ]
     (folder / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
-    lines = timeline.as_text(history()[0]).splitlines()
+    lines = timeline.as_text(list_runs()[0]).splitlines()
     star, light = (line for line in lines if line.startswith(("star ", "light ")))
     assert 23 <= star.count("L") - star.count("loads") <= 26 and "loads 1 model (3 B" in star
     assert "L" not in light
@@ -234,13 +234,13 @@ def test_no_secret_is_written_down(
     monkeypatch.setenv("MY_SERVICE_TOKEN", "my-own-secret!")
     with pytest.raises(NodeFailedError):
         recorded(toys.Fail(message=text))
-    for path in history()[0].folder.iterdir():
+    for path in list_runs()[0].folder.iterdir():
         assert secret not in path.read_text()
-    assert "[hidden]" in timeline.as_text(history()[0])
+    assert "[hidden]" in timeline.as_text(list_runs()[0])
 
 
 @pytest.mark.parametrize(
     "text", ["a secret garden", "the key: a token of love", "sk", "https://example.org/a?b=c"]
 )
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert redacted({"a": [text, 3, None]}) == {"a": [text, 3, None]}
+    assert redact({"a": [text, 3, None]}) == {"a": [text, 3, None]}

@@ -10,7 +10,7 @@ import pytest
 from sdgraph.graph import Graph, installed
 from sdgraph.language import load_workflow, workflow_from_yaml
 from sdgraph.media import write_image
-from sdgraph.provenance import record as provenance
+from sdgraph.provenance import ProvenanceRecord, make_record
 from tests.support import cli_nodes
 
 REGISTRY = installed().and_file(Path(cli_nodes.__file__))
@@ -36,22 +36,24 @@ nodes:
 """
 
 
-def record(folder: Path, text: str = OUTER, **inputs: Any) -> tuple[Graph, provenance.Record]:
+def graph_and_record(
+    folder: Path, text: str = OUTER, **inputs: Any
+) -> tuple[Graph, ProvenanceRecord]:
     write_image(cli_nodes.ToySquare(size=4).run().pil, folder / "p.png")
     (folder / "inner.yaml").write_text(INNER)
     (folder / "outer.yaml").write_text(text)
     graph = load_workflow(folder / "outer.yaml", registry=REGISTRY).graph(**inputs)
-    return graph, provenance.record(graph, "save", device="cpu", dtype=None)
+    return graph, make_record(graph, "save", device="cpu", dtype=None)
 
 
-def again(made: provenance.Record, folder: Path, **inputs: Any) -> Graph:
+def again(made: ProvenanceRecord, folder: Path, **inputs: Any) -> Graph:
     return workflow_from_yaml(made.workflow, registry=REGISTRY, folder=folder).graph(**inputs)
 
 
 def test_the_same_graph_comes_out_and_with_other_inputs_the_one_that_they_make(
     tmp_path: Path,
 ) -> None:
-    graph, made = record(tmp_path, grey=7)
+    graph, made = graph_and_record(tmp_path, grey=7)
     elsewhere = tmp_path / "elsewhere"
     assert again(made, elsewhere).targets == graph.targets
     (tmp_path / "q.png").write_bytes((tmp_path / "p.png").read_bytes())
@@ -62,7 +64,7 @@ def test_the_same_graph_comes_out_and_with_other_inputs_the_one_that_they_make(
 
 
 def test_the_inputs_are_told_as_data_with_the_hashes_of_the_files(tmp_path: Path) -> None:
-    _, made = record(tmp_path, grey=7)
+    _, made = graph_and_record(tmp_path, grey=7)
     assert made.inputs == {
         "grey": 7,
         "title": "a $x",
@@ -80,7 +82,7 @@ def test_an_input_given_as_a_whole_number_for_a_field_of_floats_stays_one(tmp_pa
         "  b: {type: ToySlow, image: $a, seconds: $inputs.pause, steps: $inputs.pause}\n"
         "  save: {type: ToySave, image: $b, path: a.png}\n"
     )
-    graph, made = record(tmp_path, text)
+    graph, made = graph_and_record(tmp_path, text)
     assert made.inputs == {"pause": 3}
     assert again(made, tmp_path).targets == graph.targets
 
@@ -98,7 +100,7 @@ def test_an_input_that_would_change_more_than_it_did_is_left_out(
     tmp_path: Path, nodes: str
 ) -> None:
     text = f"inputs: {{grey: 5}}\nnodes: {{{nodes}, all: {{type: ToyStack, images: [$a, $b]}}, "
-    _, made = record(tmp_path, text + "save: {type: ToySave, image: $all, path: a.png}}")
+    _, made = graph_and_record(tmp_path, text + "save: {type: ToySave, image: $all, path: a.png}}")
     assert made.inputs == {}
     assert "inputs" not in made.workflow
 
@@ -110,7 +112,7 @@ def test_variants_in_one_graph_are_left_as_they_are(tmp_path: Path) -> None:
     one, two = workflow.graph(grey=1), workflow.graph(grey=2)
     sheet = cli_nodes.ToyStack(images=[*one.targets, *two.targets])
     merged = Graph.of(sheet, origins={**one.origins, **two.origins})
-    made = provenance.record(merged, "sheet", device="cpu", dtype=None)
+    made = make_record(merged, "sheet", device="cpu", dtype=None)
     assert made.inputs == {}
-    single = provenance.record(merged.only(*two.targets), "a", device="cpu", dtype=None)
+    single = make_record(merged.only(*two.targets), "a", device="cpu", dtype=None)
     assert single.inputs == {"grey": 2}

@@ -13,7 +13,7 @@ from sdgraph.errors import MediaError
 from sdgraph.graph import Graph, Node
 from sdgraph.language import workflow_from_yaml
 from sdgraph.media import embedded
-from sdgraph.provenance import record as provenance
+from sdgraph.provenance import make_record, read_record
 from sdgraph.values import Image
 from tests.support import toys
 from tests.support.strategies import texts
@@ -29,7 +29,7 @@ def saved(path: Path, text: str | None) -> Path:
 @given(texts)
 def test_the_workflow_in_a_record_makes_the_same_graph(text: str) -> None:
     target: Node[str] = toys.Join(words=[toys.Text(text=text), text], glue=text)
-    made = provenance.record(Graph.of(target), "a/join", device="cpu", dtype=None)
+    made = make_record(Graph.of(target), "a/join", device="cpu", dtype=None)
     assert workflow_from_yaml(made.workflow, registry=toys.REGISTRY).graph().targets == (target,)
     assert json.loads(made.to_text())["sdgraph_record"] == 2
 
@@ -37,8 +37,8 @@ def test_the_workflow_in_a_record_makes_the_same_graph(text: str) -> None:
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.gif", "a.bmp"])
 def test_a_record_is_read_back_from_a_picture(tmp_path: Path, name: str) -> None:
     graph = Graph.of(toys.Text(text="größe $x"))
-    made = provenance.record(graph, "text", device="cpu", dtype="float32")
-    assert provenance.read(saved(tmp_path / name, made.to_text())) == made
+    made = make_record(graph, "text", device="cpu", dtype="float32")
+    assert read_record(saved(tmp_path / name, made.to_text())) == made
     assert made.versions["sdgraph"] and made.versions["torch"]
 
 
@@ -51,10 +51,10 @@ def test_a_record_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> 
         "dtype": None,
         "versions": {"torch": "2.0"},
     }
-    first = provenance.read(saved(tmp_path / "a.png", json.dumps(old)))
+    first = read_record(saved(tmp_path / "a.png", json.dumps(old)))
     assert (first.node, first.inputs) == ("a", {})
     newer = {**old, "sdgraph_record": 9, "mood": "blue"}
-    assert provenance.read(saved(tmp_path / "b.png", json.dumps(newer))) == first
+    assert read_record(saved(tmp_path / "b.png", json.dumps(newer))) == first
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_a_record_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> 
 )
 def test_a_picture_without_a_record_is_told(tmp_path: Path, text: str | None) -> None:
     with pytest.raises(MediaError, match="no record of how it was made"):
-        provenance.read(saved(tmp_path / "a.png", text))
+        read_record(saved(tmp_path / "a.png", text))
 
 
 def test_a_picture_handed_in_from_python_is_said_and_no_reason_to_fail() -> None:
     graph = Graph.of(toys.Edges(image=PICTURE))
-    made = provenance.record(graph, "edges", device="cpu", dtype=None)
+    made = make_record(graph, "edges", device="cpu", dtype=None)
     assert made.workflow.startswith("# edges.image") and "Image" in made.workflow
     assert all(line.startswith("#") for line in made.workflow.splitlines())

@@ -17,7 +17,7 @@ from sdgraph import Checkpoint, Graph, Session, events, run
 from sdgraph.graph import In, Node, ancestry
 from sdgraph.models import ModelCache
 from sdgraph.nodes import LoadImage, Save
-from sdgraph.provenance import record
+from sdgraph.provenance import read_record
 from sdgraph.store import Shelf, Store, serialization
 from sdgraph.store.keys import lineages
 from sdgraph.store.serialization import Header
@@ -250,4 +250,4 @@ def test_a_record_tells_of_a_file_only_what_was_read(
 
     Session(store=Store(folder=folder)).run(Graph.of(save), changed)
     told = {} if moment is events.RunStarted else {str(source): digest}
-    assert record.read(tmp_path / "out.png").sources == told
+    assert read_record(tmp_path / "out.png").sources == told

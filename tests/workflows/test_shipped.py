@@ -18,7 +18,7 @@ from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.media import embedded
 from sdgraph.nodes.maps.skeleton import COLORS, JOINTS
 from sdgraph.nodes.tiny_world import edge_f1, edges_of, judge, parse
-from sdgraph.provenance.record import read
+from sdgraph.provenance.record import read_record
 from sdgraph.values import Mask
 from sdgraph.workflows import draw_samples
 
@@ -55,7 +55,7 @@ def check_files(files: dict[str, Path], folder: Path) -> None:
             assert embedded.read_video(file).frames.std() > 1
         else:
             assert np.asarray(PIL.Image.open(file)).std() > 1
-        assert workflow_from_yaml(read(file).workflow, folder=folder).problems() == []
+        assert workflow_from_yaml(read_record(file).workflow, folder=folder).problems() == []
 
 
 def node(workflow: str, name: str) -> Node[Any]:

@@ -17,7 +17,7 @@ from sdgraph.media.metadata import pillow_marks
 from sdgraph.models import ModelCache, Models, ResolvedPart, devices, resolve_part, resolved
 from sdgraph.models.loader import load_quietly
 from sdgraph.nodes import Image2Image, Save, SaveVideo, Text2Image, Text2Video
-from sdgraph.provenance import record as provenance
+from sdgraph.provenance import ProvenanceRecord, read_record
 from sdgraph.values import Part
 from tests.support.lora_files import lora
 
@@ -28,7 +28,7 @@ def fresh(**more: Any) -> Session:
     return Session(device="cpu", store=None, **more)
 
 
-def written(record: provenance.Record) -> dict[str, Any]:
+def written(record: ProvenanceRecord) -> dict[str, Any]:
     """The nodes of a record's workflow, by name."""
     nodes: dict[str, Any] = yaml.safe_load(record.workflow)["nodes"]
     return nodes
@@ -79,21 +79,21 @@ nodes:
     assert star["tuning"] == {"vae": "$inputs.vae", "attention": "sliced", "channels_last": True}
     assert star["offload"] == "group"
     assert star["loras"] == [{"source": str(tmp_path / "style"), "scale": "$inputs.strength"}]
-    assert not provenance.read(target).altered
-    assert "peft" in provenance.read(target).versions
+    assert not read_record(target).altered
+    assert "peft" in read_record(target).versions
 
 
 def test_every_field_that_was_set_is_in_the_picture(tmp_path: Path) -> None:
     path = tmp_path / "star.png"
     run(Save(image=Text2Image(prompt="a red star", **KNOBS), path=path), session=fresh())
-    assert KNOBS.items() <= written(provenance.read(path))["text2_image"].items()
+    assert KNOBS.items() <= written(read_record(path))["text2_image"].items()
 
 
 def test_a_video_says_so_too(tmp_path: Path) -> None:
     path = tmp_path / "star.mp4"
     clip = Text2Video(prompt="a red star moving right", seconds=0.5, fps=4, **KNOBS)
     run(SaveVideo(video=clip, path=path), session=fresh())
-    assert KNOBS.items() <= written(provenance.read(path))["text2_video"].items()
+    assert KNOBS.items() <= written(read_record(path))["text2_video"].items()
 
 
 def test_quantization_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_quantization_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.Monk
         checkpoint=Checkpoint(BASE, dtype="float32", quantization="int8wo"),
     )
     run(Save(image=star, path=path), session=fresh(models=ModelCache(load)))
-    assert written(provenance.read(path))["text2_image"]["checkpoint"] == {
+    assert written(read_record(path))["text2_image"]["checkpoint"] == {
         "source": BASE,
         "dtype": "float32",
         "quantization": "int8wo",
@@ -155,12 +155,12 @@ def test_a_picture_made_in_another_way_than_asked_says_so(
     repainted = Image2Image(prompt="a blue ring", image=tight, steps=2)
     both, alone = tmp_path / "both.png", tmp_path / "alone.png"
     run(Save(image=repainted, path=both), Save(image=other, path=alone), session=fresh())
-    assert provenance.read(both).altered == ({"tight": told} if told else {})
-    assert provenance.read(alone).altered == {}
-    assert "tuning" not in written(provenance.read(both))["tight"], "as it was asked"
+    assert read_record(both).altered == ({"tight": told} if told else {})
+    assert read_record(alone).altered == {}
+    assert "tuning" not in written(read_record(both))["tight"], "as it was asked"
     with pytest.raises(SystemExit):
         main(["show", str(both)])
-    line = f"out of memory, tight was made otherwise than asked: {', '.join(told)}\n"
+    line = f"out of memory, tight ran with other settings: {', '.join(told)}\n"
     assert (line in capsys.readouterr().out) == bool(told)
 
 
@@ -175,14 +175,14 @@ def test_one_made_on_the_cpu_instead_says_so(
     here = fresh(models=ModelCache(load, probe=lambda device: 10**9, reserve=0))
     here.device = "cuda"
     run(Save(image=Tight(prompt="a red star", steps=1, enough="host"), path=path), session=here)
-    made = provenance.read(path)
+    made = read_record(path)
     assert made.device == "cuda" and made.altered == {"tight": [TILES, GROUPS, "on the CPU"]}
 
 
 def test_a_record_without_that_line_is_read(tmp_path: Path) -> None:
-    made = provenance.Record("nodes: {}", "star", "cpu", None, {}).to_text()
+    made = ProvenanceRecord("nodes: {}", "star", "cpu", None, {}).to_text()
     assert '"altered": {}' in made
     older = made.replace(', "altered": {}', "")
     path = tmp_path / "star.png"
     Image.new("RGB", (4, 4)).save(path, pnginfo=pillow_marks("PNG", older)["pnginfo"])
-    assert provenance.read(path).altered == {}
+    assert read_record(path).altered == {}
