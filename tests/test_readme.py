@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import run
-from sdgraph.cli.request import requested
+from sdgraph.cli.request import parse_request
 from sdgraph.graph import installed
 from sdgraph.language import load_workflow, shipped_workflows, workflow_from_yaml
 from sdgraph.nodes.diffusion.offloading import Offload
@@ -141,7 +141,7 @@ def test_every_sweep_of_the_readme_is_as_many_variants_as_it_says(
         words = shlex.split(line, comments=True)[2:]
         inputs = [word for word in words if re.match(r"\w+=", word)]
         changes = [word for word in words if word.startswith("result.path=")]
-        asked = requested(load_workflow(words[0], out=tmp_path), inputs, changes)
+        asked = parse_request(load_workflow(words[0], out=tmp_path), inputs, changes)
         counts.append(len(asked.sweep(side_by_side="--zip" in words).variants))
 
     assert counts == [50, 8, 4, len(list(SAMPLES.glob("*.png"))), 4, 4]

@@ -1,16 +1,17 @@
-"""The typer application, what its verbs share, and the arguments that several of them take."""
+"""The typer application, and what registers a function as one of its commands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from .exit_codes import ending
+from .exit_codes import exit_on_error
 
 app = typer.Typer(
     add_completion=False,
@@ -20,68 +21,76 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-typed: list[str] = []
-"""What was typed after `sdgraph`."""
-
-File = Annotated[
-    str,
-    typer.Argument(
-        help="a workflow file, a shipped workflow's name, or a saved picture", metavar="FILE"
-    ),
-]
-Inputs = Annotated[
-    list[str] | None, typer.Argument(help="values for the workflow's inputs", metavar="INPUT=VALUE")
-]
-Packs = Annotated[
-    list[Path] | None,
-    typer.Option("--nodes", help="a Python file with more node types", metavar="FILE.py"),
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="another value for a node's field", metavar="NODE.FIELD=VALUE"),
-]
-Only = Annotated[
-    list[str] | None, typer.Option("--only", help="make this node, not all targets", metavar="NODE")
-]
-Device = Annotated[str | None, typer.Option(help="where to run: cpu, cuda, cuda:1, mps, xpu")]
-Dtype = Annotated[str | None, typer.Option(help="what to compute in: float32, float16, bfloat16")]
-Vram = Annotated[str | None, typer.Option(help="bytes for models on the accelerator: 8GB, 6GiB")]
-Ram = Annotated[str | None, typer.Option(help="bytes for models in host memory")]
-Out = Annotated[
-    Path | None, typer.Option(help="where relative files go, if not beside the workflow")
-]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="neither reuse remembered results nor remember any")
-]
-Pickles = Annotated[
-    bool,
-    typer.Option("--allow-pickle", help="take weights that are pickles; code in them is not run"),
-]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
+command_line: list[str] = []
+"""The arguments after `sdgraph`, as they were typed."""
 
 
-def verb(command: Callable[..., None]) -> Callable[..., None]:
-    """Makes a function a verb that ends in words and an exit code, whatever it raises.
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Registers a function as the command of its name.
 
-    `--allow-pickle` is seen to here.
+    A parameter whose type is a dataclass is a group of options: the command takes the fields as
+    options of its own, and the function gets them as one object.
     """
-    return app.command()(guarded(command))
+    return app.command()(handle_errors(expand_option_groups(function)))
 
 
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """A function that ends in words and an exit code, whatever it raises; it takes `debug`."""
+def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
+    """Makes a function end with an error message and an exit code, whatever it raises.
 
-    @wraps(command)
-    def ended(*args: Any, **kwargs: Any) -> None:
-        with ending(debug=kwargs["debug"]), _pickles_allowed(kwargs.get("allow_pickle", False)):
-            command(*args, **kwargs)
+    The function takes `debug` (show tracebacks) and may take `allow_pickle` (accept weights in
+    pickle files while it runs).
+    """
 
-    return ended
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        allow_pickle = kwargs.get("allow_pickle", False)
+        with exit_on_error(debug=kwargs["debug"]), _pickles_allowed(allow_pickle):
+            function(*args, **kwargs)
+
+    return wrapper
+
+
+def expand_option_groups(function: Callable[..., None]) -> Callable[..., None]:
+    """A function that takes the fields of its parameters' dataclasses instead of those objects."""
+    signature = inspect.signature(function, eval_str=True)
+    groups = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
+
+    def expanded(**options: Any) -> None:
+        objects = {
+            name: group(**{field.name: options.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        function(**objects, **options)
+
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        parameters += _field_parameters(groups[name]) if name in groups else [parameter]
+    expanded.__name__, expanded.__doc__ = function.__name__, function.__doc__
+    expanded.__annotations__ = {option.name: option.annotation for option in parameters}
+    # A signature of keywords only: whether an option has a default does not decide its place.
+    keywords = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in parameters]
+    expanded.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  read by typer
+    return expanded
+
+
+def _field_parameters(group: Any) -> Iterator[inspect.Parameter]:
+    types = get_type_hints(group, include_extras=True)
+    for field in fields(group):
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=types[field.name],
+        )
 
 
 def _pickles_allowed(allow: bool) -> AbstractContextManager[None]:
-    """Allows weights in pickles until the block ends, where the command line says so."""
+    """Accepts weights in pickle files until the block ends, if the command line allows them."""
     if not allow:
         return nullcontext()
     from sdgraph.models import pickles  # not at the top: `--help` needs no engine
@@ -89,8 +98,8 @@ def _pickles_allowed(allow: bool) -> AbstractContextManager[None]:
     return pickles.allowed()
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from sdgraph import __version__
 
         typer.echo(f"sdgraph {__version__}")
@@ -100,7 +109,8 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _sdgraph(
     version: Annotated[
-        bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="print the version", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Typed node graphs that make pictures and videos with diffusion models."""

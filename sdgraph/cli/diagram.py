@@ -1,6 +1,7 @@
-"""A workflow file drawn: as text, and as a Mermaid flowchart.
+"""Draws a workflow file as text and as a Mermaid flowchart.
 
-Drawn from what the file says, so that a workflow with open inputs or wrong wires can be looked at.
+It is drawn from the file, not from a graph, so that a workflow with missing inputs or wrong wires
+can be drawn too.
 """
 
 from __future__ import annotations
@@ -27,11 +28,16 @@ _BRIEF = 40
 
 
 def as_text(template: WorkflowTemplate, registry: Types) -> str:
-    """The inputs, then every node after those it reads: what it makes, its wires, its fields."""
+    """A workflow as text: the inputs, then the nodes in order with output, wires and fields.
+
+    Args:
+        template: The workflow as its file says it.
+        registry: The known node types.
+    """
     title = f"{template.name}: {template.description}" if template.description else template.name
     lines = [title]
     if template.inputs:
-        rows = [_input_row(each) for each in template.inputs.values()]
+        rows = [_input_row(declared) for declared in template.inputs.values()]
         lines += ["", "inputs", *(f"  {row}" for row in align_columns(rows))]
     boxes = [_node_row(template.specs[name], registry) for name in _order(template)]
     lines += ["", "nodes", *(f"  {row}" for row in align_columns(boxes))]
@@ -40,10 +46,15 @@ def as_text(template: WorkflowTemplate, registry: Types) -> str:
     return "\n".join(lines)
 
 
-def mermaid(template: WorkflowTemplate, registry: Types) -> str:
-    """The same as Mermaid's `flowchart LR`: boxes with name and type, wires with the port."""
+def as_mermaid(template: WorkflowTemplate, registry: Types) -> str:
+    """A workflow as a Mermaid `flowchart LR`: boxes with name and type, arrows with the port.
+
+    Args:
+        template: The workflow as its file says it.
+        registry: The known node types.
+    """
     order = _order(template)
-    # Ids are numbered: a node may be called `end`, which Mermaid keeps for itself.
+    # Ids are numbered: a node may be called `end`, which is a keyword of Mermaid.
     ids = {name: f"n{place}" for place, name in enumerate(order)}
     inputs = {name: f"i{place}" for place, name in enumerate(template.inputs)}
     lines = ["flowchart LR"]
@@ -62,11 +73,11 @@ def mermaid(template: WorkflowTemplate, registry: Types) -> str:
     return "\n".join(lines)
 
 
-def unneeded(template: WorkflowTemplate, registry: Types) -> list[str]:
-    """The nodes that no target needs: with none of them the same files would be written."""
+def unneeded_nodes(template: WorkflowTemplate, registry: Types) -> list[str]:
+    """The names of the nodes that no target needs."""
     targets = [name for name, spec in template.specs.items() if _is_effect(spec, registry)]
     if not targets:
-        return []  # then whatever nobody reads is a target
+        return []  # then every node that no other reads is a target
     needed: set[str] = set()
     stack = [*targets, *([template.output] if template.output else [])]
     while stack:
@@ -78,13 +89,13 @@ def unneeded(template: WorkflowTemplate, registry: Types) -> list[str]:
 
 
 def _is_effect(spec: NodeSpec, registry: Types) -> bool:
-    """Whether it is a target; a workflow within may save files, a type unknown may do anything."""
+    """Whether a node is a target; a sub-workflow and an unknown type may be one."""
     cls = registry.get(spec.type)
     return cls is None or cls.effect
 
 
 def _order(template: WorkflowTemplate) -> list[str]:
-    """The names, each after those it refers to; as written where they go in circles."""
+    """The names, each after those it refers to; in the order of the file if there is a cycle."""
     specs = template.specs
     graph = {
         name: [other for other in spec.references() if other in specs]
@@ -97,7 +108,7 @@ def _order(template: WorkflowTemplate) -> list[str]:
 
 
 def _wires(spec: NodeSpec) -> Iterator[tuple[str, Reference]]:
-    """Each reference in a node's fields, with the place it is wired to: `controls[0]`."""
+    """Each reference in a node's fields, with the place in them: `controls[0]`."""
     for place, value in walk_scalars(dict(spec.fields)):
         if (to := parse_reference(value)) is not None:
             steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place[1:])
@@ -110,14 +121,14 @@ def _node_row(spec: NodeSpec, registry: Types) -> tuple[str, str, str]:
     output = f" → {cls.definition.output.__name__}" if cls is not None else ""
     kind = f"{spec.type}{output}" if known else f"{spec.type} (unknown)"
     wires = list(_wires(spec))
-    told = [f"{field} ← {to.name}" for field, to in wires if not to.to_input]
-    told += [f"{field} ← {to}" for field, to in wires if to.to_input]
-    told += [
+    parts = [f"{field} ← {to.name}" for field, to in wires if not to.to_input]
+    parts += [f"{field} ← {to}" for field, to in wires if to.to_input]
+    parts += [
         f"{name}={_brief(value)}"
         for name, value in spec.fields.items()
         if not any(parse_reference(inner) for _, inner in walk_scalars(value))
     ]
-    return spec.name, kind, ", ".join(told)
+    return spec.name, kind, ", ".join(parts)
 
 
 def _input_row(declared: Input) -> tuple[str, str, str, str]:
@@ -131,7 +142,7 @@ def _brief(value: Any) -> str:
 
 
 def _quoted(*lines: str) -> str:
-    """Lines as one Mermaid label; its own signs are written as their codes."""
+    """Lines as one Mermaid label, in which special characters are written as codes."""
     codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;"}
     written = ("".join(codes.get(char, char) for char in line) for line in lines)
     return f'"{"<br/>".join(written)}"'

@@ -1,7 +1,7 @@
-"""How a command ends: what is said of a failure, and the exit code.
+"""How a command ends: the error message and the exit code.
 
 0 done · 1 a node failed · 2 the file or the arguments are wrong · 130 stopped by Ctrl-C ·
-141 nobody reads the output any more (as after SIGPIPE).
+141 the reader of the output is gone (as after SIGPIPE).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import typer
 
 from sdgraph.errors import CheckpointError, MediaError, NodeFailedError, SdgraphError
 
-from .source_excerpt import problem_text
+from .source_excerpt import format_problem
 
 DONE, FAILED, WRONG, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
 
 @contextmanager
-def ending(*, debug: bool) -> Iterator[None]:
-    """Turns whatever a command raises into words on standard error and a `typer.Exit`."""
+def exit_on_error(*, debug: bool) -> Iterator[None]:
+    """Turns whatever a command raises into a message on standard error and a `typer.Exit`."""
     try:
         yield
         sys.stdout.flush()
@@ -33,33 +33,33 @@ def ending(*, debug: bool) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         if debug:
             traceback.print_exc()
-        _complain("\n".join(["stopped; finished files stay", *_notes(stop)]))
+        _print_error("\n".join(["stopped; finished files stay", *_notes(stop)]))
         raise typer.Exit(STOPPED) from None
     except Exception as error:
-        if not _is_ours(error):
+        if _is_from_typer(error):
             raise
         if debug:
             traceback.print_exc()
-        _complain("\n".join([in_words(error), *_notes(error)]))
+        _print_error("\n".join([error_text(error), *_notes(error)]))
         raise typer.Exit(_code(error)) from None
 
 
-def in_words(error: Exception) -> str:
-    """A failure as text for the person at the keyboard."""
+def error_text(error: Exception) -> str:
+    """The message for an error, with the lines of the workflow file that it points at."""
     if isinstance(error, SdgraphError):
-        return "\n".join(map(problem_text, error.problems))
-    said = " ".join(str(error).split()) or "no reason given"
-    return f"internal error: {type(error).__name__}: {said}; run again with --debug"
+        return "\n".join(map(format_problem, error.problems))
+    message = " ".join(str(error).split()) or "no reason given"
+    return f"internal error: {type(error).__name__}: {message}; run again with --debug"
 
 
 def _notes(error: BaseException) -> list[str]:
-    """What the command itself has to say of a failure."""
+    """The notes that the command added to an error."""
     return getattr(error, "__notes__", [])
 
 
-def _is_ours(error: Exception) -> bool:
-    """Whether it is not one of typer's own, which typer turns into words and codes."""
-    return not type(error).__module__.startswith(("typer", "click"))
+def _is_from_typer(error: Exception) -> bool:
+    """Whether typer raised an error, which it reports itself."""
+    return type(error).__module__.startswith(("typer", "click"))
 
 
 def _code(error: Exception) -> int:
@@ -68,17 +68,17 @@ def _code(error: Exception) -> int:
     return WRONG if isinstance(error, SdgraphError) else FAILED
 
 
-def _complain(text: str) -> None:
-    from .terminal import complain
+def _print_error(text: str) -> None:
+    from .terminal import print_error
 
     try:
-        complain(text)
+        print_error(text)
     except BrokenPipeError:
         _close_output()
 
 
 def _close_output() -> None:
-    """Keeps Python from writing what is left to a closed pipe when it exits."""
+    """Keeps Python from writing the rest of the output to a closed pipe when it exits."""
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -1,4 +1,4 @@
-"""Which files a workflow reads, and whether one of them has changed since."""
+"""Which files a workflow reads, and whether one of them has changed."""
 
 from __future__ import annotations
 
@@ -16,37 +16,42 @@ from sdgraph.models import file_sha256, resolve_part
 from .request import Request
 
 POLL_S = 0.5
-"""How long between two looks."""
+"""Seconds between two looks at the files."""
 
 SETTLE_S = 0.15
-"""How long a file must stay as it is before it counts as wholly written."""
+"""Seconds for which a file must not change before it counts as completely written."""
 
 _Stamp = tuple[int, int, int] | None
 
 
-def files_read(request: Request) -> set[Path]:
-    """What the runs asked for read, here or not: the workflow's files, sources, local weights."""
-    given = {**request.inputs, **{name: values[0] for name, values in request.axes.items()}}
-    found = _read(request.workflow, given)
+def files_to_watch(request: Request) -> set[Path]:
+    """The files that the runs of a request read, whether they exist or not.
+
+    These are the workflow and the workflows in it, the sources of nodes, and local weights.
+    """
+    inputs = {**request.inputs, **{name: values[0] for name, values in request.axes.items()}}
+    files = _read(request.workflow, inputs)
     for name, values in request.axes.items():
         for value in values[1:]:
-            found |= _read(request.workflow, {**given, name: value})
-    return {path.absolute() for path in found if "\0" not in str(path)}
+            files |= _read(request.workflow, {**inputs, name: value})
+    return {path.absolute() for path in files if "\0" not in str(path)}
 
 
 def _read(workflow: Workflow, inputs: Mapping[str, Any]) -> set[Path]:
     bound = bind_inputs(workflow.template, inputs, workflow.registry)
-    marks = [mark for each in bound.marks.values() for mark in each.values() if mark is not None]
+    marks = [
+        mark for fields in bound.marks.values() for mark in fields.values() if mark is not None
+    ]
     marks += [problem.at for problem in bound.problems if problem.at is not None]
-    found = {Path(mark.file) for mark in marks} | {Path(workflow.template.document.file)}
+    files = {Path(mark.file) for mark in marks} | {Path(workflow.template.document.file)}
     for spec in workflow.template.specs.values():
-        written = spec.fields.get("path")
-        if spec.type == "Workflow" and isinstance(written, str) and not parse_reference(written):
-            found.add(workflow.template.folder / written)
-    for node in ancestry(*(each for each in bound.nodes.values() if isinstance(each, Node))):
-        found.update(path for _, path in source_files(node))
-        found.update(_weights(node))
-    return found
+        path = spec.fields.get("path")
+        if spec.type == "Workflow" and isinstance(path, str) and not parse_reference(path):
+            files.add(workflow.template.folder / path)
+    for node in ancestry(*(node for node in bound.nodes.values() if isinstance(node, Node))):
+        files.update(path for _, path in source_files(node))
+        files.update(_weights(node))
+    return files
 
 
 def _weights(node: Node[Any]) -> Iterator[Path]:
@@ -59,8 +64,13 @@ def _weights(node: Node[Any]) -> Iterator[Path]:
         return
 
 
-class Changes:
-    """Files as they are now; tells when the content of one is another, it is gone or it is back."""
+class FileWatcher:
+    """Notices when the content of a file changes, when it is removed and when it comes back.
+
+    Args:
+        files: The files to watch; they need not exist.
+        sleep: Waits for a number of seconds.
+    """
 
     def __init__(
         self, files: Iterable[Path], sleep: Callable[[float], object] = time.sleep
@@ -70,19 +80,19 @@ class Changes:
         self._contents = {path: _content(path) for path in self._stamps}
 
     def wait(self) -> list[Path]:
-        """Waits until some files have changed and stay as they are; returns them."""
+        """Waits until files have changed and are completely written; returns them."""
         while True:
             self._sleep(POLL_S)
-            if found := self.look():
-                return found
+            if changed := self.changed():
+                return changed
 
-    def look(self) -> list[Path]:
-        """The files whose content has changed since the last look, once they stay as they are."""
+    def changed(self) -> list[Path]:
+        """The files whose content has changed since the last call; waits until they are written."""
         now = {path: _stamp(path) for path in self._stamps}
         if now == self._stamps:
             return []
         while True:
-            # A save may write in pieces, or take the file away before the new one is in its place.
+            # An editor may save in pieces, or remove the file before it writes the new one.
             self._sleep(SETTLE_S)
             later = {path: _stamp(path) for path in self._stamps}
             if later == now:
@@ -97,10 +107,10 @@ class Changes:
 
 def _stamp(path: Path) -> _Stamp:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _content(path: Path) -> str | None:

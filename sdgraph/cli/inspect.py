@@ -1,4 +1,4 @@
-"""The verbs that tell and change nothing: `validate`, `show`, `nodes`, `schema`, `models`."""
+"""The commands that only print: `validate`, `show`, `nodes`, `schema`, `models`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import Debug, File, Json, Packs, Pickles, verb
+from .app import command
 from .exit_codes import WRONG
+from .options import Debug, File, Json, Packs, Pickles
 
 
-@verb
+@command
 def validate(
     files: Annotated[
         list[str],
@@ -22,28 +23,28 @@ def validate(
     allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
-    """Say all that is wrong with workflow files.
+    """Print everything that is wrong with workflow files.
 
-    Nothing is loaded.
+    No model is loaded.
     """
     from sdgraph.formatting import format_count
 
-    from .report import reports
-    from .source_excerpt import problem_data
+    from .report import validate_files
+    from .source_excerpt import problem_as_data
 
-    found = reports(files, packs or ())
-    count = sum(len(each.problems) for each in found)
+    reports = validate_files(files, packs or ())
+    count = sum(len(report.problems) for report in reports)
     if as_json:
-        _print_json([problem_data(problem) for each in found for problem in each.problems])
+        _print_json([problem_as_data(problem) for report in reports for problem in report.problems])
     else:
-        for each in found:
-            typer.echo(each.as_text())
-        typer.echo(f"{format_count(count, 'problem')} in {format_count(len(found), 'file')}")
+        for report in reports:
+            typer.echo(report.as_text())
+        typer.echo(f"{format_count(count, 'problem')} in {format_count(len(reports), 'file')}")
     if count:
         raise typer.Exit(WRONG)
 
 
-@verb
+@command
 def show(
     file: File,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="as a Mermaid flowchart")] = False,
@@ -52,16 +53,22 @@ def show(
     packs: Packs = None,
     debug: Debug = False,
 ) -> None:
-    """Draw a workflow; say how a picture was made."""
+    """Draw a workflow, or print how a saved picture was made."""
     from sdgraph.errors import Problem
     from sdgraph.provenance import format_record, record_as_data
 
     from . import diagram
-    from .request import ArgumentError, is_picture, opened, record_in, registry_with
+    from .request import (
+        ArgumentError,
+        is_media_file,
+        open_workflow,
+        read_record_of,
+        registry_with_files,
+    )
 
-    registry = registry_with(packs or ())
-    if is_picture(file) and not mermaid:
-        record = record_in(file)
+    registry = registry_with_files(packs or ())
+    if is_media_file(file) and not mermaid:
+        record = read_record_of(file)
         if as_json:
             _print_json(record_as_data(record))
         else:
@@ -69,39 +76,39 @@ def show(
         return
     if as_json:
         raise ArgumentError(Problem("--json", file, "a saved picture, whose record it prints"))
-    workflow = opened(file, registry)
+    workflow = open_workflow(file, registry)
     if yaml:
         typer.echo(workflow.to_yaml().rstrip())
     else:
-        draw = diagram.mermaid if mermaid else diagram.as_text
+        draw = diagram.as_mermaid if mermaid else diagram.as_text
         typer.echo(draw(workflow.template, registry))
 
 
-@verb
+@command
 def nodes(
     name: Annotated[str | None, typer.Argument(help="one node type", metavar="TYPE")] = None,
     packs: Packs = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the node types, or document one of them."""
-    from .node_docs import by_category, node_doc
-    from .request import node_type, registry_with
-    from .terminal import complain, say, say_table
+    """List the node types, or print the documentation of one."""
+    from .node_docs import document_node, group_by_category
+    from .request import find_node_type, registry_with_files
+    from .terminal import print_error, print_table, print_text
 
-    registry = registry_with(packs or ())
-    for pack, why in registry.broken.items():
-        complain(f"the node pack {pack} could not be loaded: {why}")
+    registry = registry_with_files(packs or ())
+    for pack, reason in registry.broken.items():
+        print_error(f"the node pack {pack} could not be loaded: {reason}")
     if name is not None:
-        doc = node_doc(node_type(registry, name))
+        doc = document_node(find_node_type(registry, name))
         if as_json:
             _print_json(doc.as_data())
         else:
-            say(doc.as_text())
+            print_text(doc.as_text())
         return
     groups = {
-        category: [node_doc(cls) for cls in classes]
-        for category, classes in by_category(registry).items()
+        category: [document_node(cls) for cls in classes]
+        for category, classes in group_by_category(registry).items()
     }
     if as_json:
         _print_json([doc.as_data() for docs in groups.values() for doc in docs])
@@ -110,42 +117,42 @@ def nodes(
     kinds = max((len(doc.output) for docs in groups.values() for doc in docs), default=0)
     for category, docs in groups.items():
         rows = [(doc.name.ljust(width), doc.output.ljust(kinds), doc.summary) for doc in docs]
-        say(category, "bold")
-        say_table((), rows, indent=2)
+        print_text(category, "bold")
+        print_table((), rows, indent=2)
 
 
-@verb
+@command
 def schema(packs: Packs = None, debug: Debug = False) -> None:
-    """Print the JSON Schema of workflow files.
+    """Print the JSON JsonSchema of workflow files.
 
-    By it editors complete and check them.
+    An editor uses it to complete and check them.
     """
     from sdgraph.language import workflow_schema
 
-    from .request import registry_with
+    from .request import registry_with_files
 
-    _print_json(workflow_schema(registry_with(packs or ())))
+    _print_json(workflow_schema(registry_with_files(packs or ())))
 
 
-@verb
+@command
 def models(as_json: Json = False, debug: Debug = False) -> None:
     """List the checkpoints on this machine, and what is loaded.
 
-    Those that ship with sdgraph, and those fetched from the hub; then what running processes
-    hold in memory, and why.
+    These are the checkpoints that ship with sdgraph, those downloaded from the hub, and the
+    components that running processes hold in memory, with the reason.
     """
-    from .report import hub_cache, in_memory, shipped_family
-    from .terminal import say, say_table
+    from .report import downloaded_checkpoints, loaded_components, shipped_checkpoints
+    from .terminal import print_table, print_text
 
-    sections = [shipped_family(), hub_cache(), in_memory()]
+    sections = [shipped_checkpoints(), downloaded_checkpoints(), loaded_components()]
     if as_json:
-        _print_json({each.key: each.data for each in sections})
+        _print_json({section.key: section.data for section in sections})
         return
-    for each in sections:
-        if each.title:
-            say(each.title, "bold")
-        if each.rows:
-            say_table(each.headers, each.rows, indent=2)
+    for section in sections:
+        if section.title:
+            print_text(section.title, "bold")
+        if section.rows:
+            print_table(section.headers, section.rows, indent=2)
 
 
 def _print_json(data: Any) -> None:

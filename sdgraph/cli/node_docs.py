@@ -1,4 +1,4 @@
-"""What the command line says of node classes, and of sizes and paths: plain text and data."""
+"""The documentation of node classes as `sdgraph nodes` prints it, as text and as data."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _WORDS = {
     "array": "a list",
 }
 _NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
-"""Words that YAML takes for something else than text."""
+"""Words that YAML does not read as text."""
 
 
 @dataclass(frozen=True)
 class FieldDoc:
-    """One field of a node class, in words."""
+    """The documentation of one field of a node class."""
 
     name: str
     kind: str
-    """What it takes: "an Image", "a whole number from 0 to 255"."""
+    """What it accepts: "an Image", "a whole number from 0 to 255"."""
     required: bool
     default: Any
     description: str
     port: bool
     example: Any
-    """A value it would take, as it stands in a file."""
+    """A value that it accepts, as written in a workflow file."""
 
     @property
-    def default_words(self) -> str:
-        """What stands for it when it is left out."""
+    def default_text(self) -> str:
+        """The default, or whether the field is required or optional."""
         if self.required:
             return "required"
         return "optional" if self.default is None else f"default {_yaml(self.default)}"
@@ -49,7 +49,7 @@ class FieldDoc:
 
 @dataclass(frozen=True)
 class NodeDoc:
-    """A node class, in words."""
+    """The documentation of a node class."""
 
     name: str
     output: str
@@ -57,7 +57,7 @@ class NodeDoc:
     effect: bool
     doc: str
     fields: tuple[FieldDoc, ...]
-    given: Mapping[str, Any]
+    example_fields: Mapping[str, Any]
     """The fields of the example."""
 
     @property
@@ -67,12 +67,12 @@ class NodeDoc:
 
     @property
     def example(self) -> str:
-        """A line of YAML that makes such a node, of what it requires and no more."""
-        fields = ", ".join(f"{name}: {_yaml(value)}" for name, value in self.given.items())
+        """A line of YAML that makes such a node with its required fields only."""
+        fields = ", ".join(f"{name}: {_yaml(value)}" for name, value in self.example_fields.items())
         return f"{snake_case(self.name)}: {{type: {self.name}{', ' if fields else ''}{fields}}}"
 
     def as_data(self) -> dict[str, Any]:
-        """The same as plain data for JSON."""
+        """The documentation as data for JSON."""
         fields = [
             {"name": f.name, "port": f.port, "kind": f.kind, "required": f.required}
             | ({} if f.required else {"default": f.default})
@@ -97,7 +97,7 @@ class NodeDoc:
             lines += ["", "It has an effect beyond its value, so it always runs."]
         for title, is_port in (("Ports", True), ("Parameters", False)):
             rows = [
-                (f.name, f.default_words, f"{f.kind}; {f.description}" if f.description else f.kind)
+                (f.name, f.default_text, f"{f.kind}; {f.description}" if f.description else f.kind)
                 for f in self.fields
                 if f.port == is_port
             ]
@@ -106,21 +106,25 @@ class NodeDoc:
         return "\n".join([*lines, "", "Example", f"  {self.example}"])
 
 
-def node_doc(cls: type[Node[Any]]) -> NodeDoc:
-    """What there is to know of a node class."""
+def document_node(cls: type[Node[Any]]) -> NodeDoc:
+    """The documentation of a node class, from its docstring, fields and schema.
+
+    Args:
+        cls: A subclass of `Node`.
+    """
     schema = node_schema(cls)
     required = schema.get("required", ())
     fields = tuple(
-        _field_doc(cls, name, each, name in required) for name, each in schema["properties"].items()
+        _field_doc(cls, name, form, name in required) for name, form in schema["properties"].items()
     )
     doc = cleandoc(cls.__doc__ or "")
     output = cls.definition.output.__name__
-    given = _example_fields(cls, fields)
-    return NodeDoc(cls.__name__, output, cls.category, cls.effect, doc, fields, given)
+    example = _example_fields(cls, fields)
+    return NodeDoc(cls.__name__, output, cls.category, cls.effect, doc, fields, example)
 
 
 def _example_fields(cls: type[Node[Any]], fields: Sequence[FieldDoc]) -> dict[str, Any]:
-    """What is required, and the first other field with which the class accepts it."""
+    """The required fields, and one optional field if the class wants one more."""
     required = {field.name: field.example for field in fields if field.required}
     optional = ({field.name: field.example} for field in fields if not field.required)
     for more in ({}, *optional):
@@ -133,9 +137,9 @@ def _example_fields(cls: type[Node[Any]], fields: Sequence[FieldDoc]) -> dict[st
 
 
 def _wired(value: Any) -> Any:
-    """An example with something that is not made yet in place of each `$name`."""
+    """An example value in which a node that is not made yet stands for each `$name`."""
     if isinstance(value, list):
-        return [_wired(each) for each in value]
+        return [_wired(item) for item in value]
     return NodePlaceholder(None) if parse_reference(value) else value
 
 
@@ -151,7 +155,7 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bo
         kind = "a file to read" if name in cls.definition.sources else "a file to write"
         example = f"{name}.png"
     else:
-        kind, example = type_words(schema), _example(schema)
+        kind, example = describe_schema(schema), _example(schema)
     if "examples" in schema:
         example = schema["examples"][0]
     default = schema.get("default")
@@ -159,16 +163,24 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bo
 
 
 def _several(name: str, forms: Sequence[JsonSchema]) -> list[str]:
-    """As many wires as a list of a port must have at least."""
+    """As many wires as a port with a list must have at least."""
     least = max(form.get("minItems", 1) for form in forms)
     return [f"${name}", *(f"${name}_{number}" for number in range(2, least + 1))]
 
 
-def type_words(schema: JsonSchema) -> str:
-    """A JSON schema in words: "a whole number from 0 to 255"."""
+def describe_schema(schema: JsonSchema) -> str:
+    """A JSON schema in words.
+
+    Args:
+        schema: The schema of a field.
+
+    Example:
+        >>> describe_schema({"type": "integer", "minimum": 0, "maximum": 255})
+        'a whole number from 0 to 255'
+    """
     if "anyOf" in schema:
         forms = [form for form in schema["anyOf"] if form.get("type") != "null"]
-        return " or ".join(dict.fromkeys(map(type_words, forms)))
+        return " or ".join(dict.fromkeys(map(describe_schema, forms)))
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if "const" in schema:
@@ -177,8 +189,8 @@ def type_words(schema: JsonSchema) -> str:
     words = _WORDS.get(str(kind), "a value")
     if kind == "array":
         if "prefixItems" in schema:
-            return f"[{', '.join(map(type_words, schema['prefixItems']))}]"
-        inner = type_words(schema.get("items", {}))
+            return f"[{', '.join(map(describe_schema, schema['prefixItems']))}]"
+        inner = describe_schema(schema.get("items", {}))
         count = _range(schema, "minItems", "maxItems", " items")
         return f"{words}{f' of{count},' if count else ','} each {inner}"
     return words + _range(schema, "minimum", "maximum", "")
@@ -199,7 +211,7 @@ def _range(schema: JsonSchema, low: str, high: str, unit: str) -> str:
 
 
 def _example(schema: JsonSchema) -> Any:
-    """A value that fits a schema, for the line of YAML that shows a node."""
+    """A value that fits a schema, for the example of a node."""
     form = schema.get("anyOf", [schema])[0]
     if "enum" in form:
         return form["enum"][0]
@@ -211,12 +223,12 @@ def _example(schema: JsonSchema) -> Any:
         return max(form.get("multipleOf", 1), low + ("exclusiveMinimum" in form))
     if kind == "array":
         inner = form.get("prefixItems") or [form.get("items", {})] * max(form.get("minItems", 1), 1)
-        return [_example(each) for each in inner]
+        return [_example(item) for item in inner]
     return {"boolean": True, "null": None, "object": {}}.get(str(kind), "…")
 
 
 def _yaml(value: Any) -> str:
-    """A value as YAML within a line; JSON is YAML, but plain words need no quotes."""
+    """A value as YAML on one line: as JSON, but plain words need no quotes."""
     plain = (
         isinstance(value, str)
         and value.removeprefix("$").replace(".", "_").isidentifier()
@@ -227,7 +239,7 @@ def _yaml(value: Any) -> str:
     return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
-def by_category(registry: Mapping[str, type[Node[Any]]]) -> dict[str, list[type[Node[Any]]]]:
+def group_by_category(registry: Mapping[str, type[Node[Any]]]) -> dict[str, list[type[Node[Any]]]]:
     """The node classes by category, both in alphabetical order."""
     groups: dict[str, list[type[Node[Any]]]] = {}
     for cls in sorted(registry.values(), key=lambda cls: (cls.category, cls.__name__)):

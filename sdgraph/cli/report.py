@@ -1,4 +1,4 @@
-"""What `validate`, `plan` and `models` tell, as text and rows."""
+"""What `validate`, `plan` and `models` print, as text and rows of tables."""
 
 from __future__ import annotations
 
@@ -14,91 +14,107 @@ from sdgraph.graph import Registry
 from sdgraph.language import Input, Workflow
 from sdgraph.models import process_records, shipped
 
-from .diagram import unneeded
-from .request import ArgumentError, Request, files_and_inputs, opened, registry_with, requested
-from .source_excerpt import problem_text
+from .diagram import unneeded_nodes
+from .request import (
+    ArgumentError,
+    Request,
+    open_workflow,
+    parse_request,
+    registry_with_files,
+    split_arguments,
+)
+from .source_excerpt import format_problem
 
 
 @dataclass(frozen=True)
-class Report:
-    """What is wrong with one workflow file, and what is only worth a note."""
+class ValidationReport:
+    """The problems of one workflow file, and notes about what is no problem."""
 
     file: str
     problems: tuple[Problem, ...]
     unneeded: tuple[str, ...] = ()
+    """The nodes that no target needs."""
     required: tuple[Input, ...] = ()
 
     def as_text(self) -> str:
-        """Every problem with its line; then the notes."""
-        lines = [f"{problem_text(problem)}\n" for problem in self.problems]
+        """The problems, each with its line of the file, then the notes."""
+        lines = [f"{format_problem(problem)}\n" for problem in self.problems]
         if not self.problems:
             lines.append(f"{self.file}: no problems")
         if self.unneeded:
             lines.append(f"  note: no target needs {', '.join(self.unneeded)}")
         if self.required:
-            listed = ", ".join(f"{each.name} ({each.type})" for each in self.required)
+            listed = ", ".join(f"{declared.name} ({declared.type})" for declared in self.required)
             lines.append(f"  note: a run must be given {listed}")
         return "\n".join(lines)
 
 
-def reports(arguments: Sequence[str], packs: Sequence[Path]) -> list[Report]:
-    """A report for each file; several files share the inputs, each takes those it declares."""
-    files, assignments = files_and_inputs(arguments)
+def validate_files(arguments: Sequence[str], packs: Sequence[Path]) -> list[ValidationReport]:
+    """A report for each file.
+
+    Args:
+        arguments: Files, and `INPUT=VALUE` for their inputs; a file gets the inputs it declares.
+        packs: Python files with more node types.
+
+    Raises:
+        ArgumentError: No argument is a file.
+    """
+    files, assignments = split_arguments(arguments)
     if not files:
         raise ArgumentError(Problem("FILE", f"only {' '.join(arguments)}", "a file to validate"))
-    registry = registry_with(packs)
-    found = [_opened(file, registry) for file in files]
-    workflows = [each for each in found if isinstance(each, Workflow)]
-    declared = {name for workflow in workflows for name in workflow.inputs}
-    made, strangers = [], [each for each in assignments if _name(each) not in declared]
-    for file, workflow in zip(files, found, strict=True):
+    registry = registry_with_files(packs)
+    workflows = [_open(file, registry) for file in files]
+    declared = {name for flow in workflows if isinstance(flow, Workflow) for name in flow.inputs}
+    undeclared = [text for text in assignments if _input_name(text) not in declared]
+    reports = []
+    for file, workflow in zip(files, workflows, strict=True):
         if isinstance(workflow, InvalidWorkflowError):
-            made.append(Report(file, workflow.problems))
+            reports.append(ValidationReport(file, workflow.problems))
             continue
-        own = [each for each in assignments if _name(each) in workflow.inputs]
-        made.append(_report(file, requested(workflow, [*strangers, *own])))
-        strangers = []  # told once
-    return made
+        own = [text for text in assignments if _input_name(text) in workflow.inputs]
+        reports.append(_report(file, parse_request(workflow, [*undeclared, *own])))
+        undeclared = []  # reported with the first file only
+    return reports
 
 
-def _opened(file: str, registry: Registry) -> Workflow | InvalidWorkflowError:
+def _open(file: str, registry: Registry) -> Workflow | InvalidWorkflowError:
     try:
-        return opened(file, registry)
+        return open_workflow(file, registry)
     except InvalidWorkflowError as error:
         return error
 
 
-def _name(assignment: str) -> str:
+def _input_name(assignment: str) -> str:
     return assignment.partition("=")[0]
 
 
-def _report(file: str, asked: Request) -> Report:
-    workflow = asked.workflow
-    open_inputs = (
-        each
-        for each in workflow.inputs.values()
-        if each.required and each.name not in (*asked.inputs, *asked.axes)
+def _report(file: str, request: Request) -> ValidationReport:
+    workflow = request.workflow
+    missing = (
+        declared
+        for name, declared in workflow.inputs.items()
+        if declared.required and name not in (*request.inputs, *request.axes)
     )
-    idle = unneeded(workflow.template, workflow.registry)
-    return Report(file, tuple(asked.every_problem()), tuple(idle), tuple(open_inputs))
+    unneeded = unneeded_nodes(workflow.template, workflow.registry)
+    return ValidationReport(file, tuple(request.every_problem()), tuple(unneeded), tuple(missing))
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """A row for each step: place, name, type, loads, what is done for room and speed, releases."""
-    for place, step in enumerate(plan.steps, 1):
+    """A row for each step: number, name, type, loads, moves and memory, what it releases."""
+    for number, step in enumerate(plan.steps, 1):
         released = ", ".join(plan.graph.names[node] for node in step.releases)
         yield (
-            str(place),
+            str(number),
             step.name,
             type(step.node).__name__,
             _loads(step),
-            _shifts(step),
+            _moves(step),
             released,
         )
 
 
 def _loads(step: Step) -> str:
-    """What is loaded for a step, and how much of what it uses is there already."""
+    """What is loaded for a step, and how many of its components are in memory already."""
     if step.action == "reuse":
         return "remembered"
     names = {use.component.key: use.name for use in step.uses}
@@ -107,13 +123,12 @@ def _loads(step: Step) -> str:
         for each in step.loads
     ]
     kept = len(names) - len(loads)
-    loads += [f"({kept} there)"] if kept else []
-    return ", ".join(
-        loads + [f"{k.name} remembered" for k in step.stages if k.remembered is not None]
-    )
+    loads += [f"({kept} in memory)"] if kept else []
+    remembered = [f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None]
+    return ", ".join(loads + remembered)
 
 
-def _shifts(step: Step) -> str:
+def _moves(step: Step) -> str:
     words = {"evict": "drops", "offload": "parks", "upload": "brings back"}
     told = [
         f"{words[kind]} {each.name} {format_bytes(each.bytes)}"
@@ -129,23 +144,23 @@ def _shifts(step: Step) -> str:
 
 
 def plan_totals(plan: Plan) -> str:
-    """How much will be loaded and fetched, and how much memory it takes, in words."""
+    """Lines with how much will be loaded and downloaded, and how much memory that takes."""
     loads = f"{format_count(len(plan.loads), 'component')} loaded"
     lines = [
         f"\n{format_count(len(plan.steps), 'step')}, {loads} ({format_bytes(plan.bytes_loaded)})"
     ]
     if reused := sum(step.action == "reuse" for step in plan.steps):
-        spared = format_count(len(plan.graph.nodes) - len(plan.steps), "node")
-        lines.append(f"{format_count(reused, 'result')} remembered, {spared} not needed for that")
+        unneeded = format_count(len(plan.graph.nodes) - len(plan.steps), "node")
+        lines.append(f"{format_count(reused, 'result')} remembered, {unneeded} not needed")
     if plan.uses_models:
         lines += _peaks(plan)
     for checkpoint in plan.fetches:
-        lines.append(f"to be fetched from the hub: {checkpoint.source}")
+        lines.append(f"to be downloaded from the hub: {checkpoint.source}")
     return "\n".join([*lines, *plan.warnings])
 
 
 def _peaks(plan: Plan) -> Iterator[str]:
-    """The peak of models and of what they work in on each tier that is used, beside its limit."""
+    """A line for each memory that is used, with the peak of models and work, and the limit."""
     limits, enforced = plan.limits.available, plan.limits.enforced
     tiers = [("host memory", plan.peak_host, limits.host, enforced.host)]
     if plan.device != "cpu":
@@ -162,7 +177,7 @@ def _peaks(plan: Plan) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Section:
-    """The checkpoints or components in one place: a title, rows for people, the same as data."""
+    """A section of `sdgraph models`: a title, a table, and its rows as data."""
 
     key: str
     title: str
@@ -174,7 +189,7 @@ class Section:
 _ON_DISK = ("checkpoint", "size", "folder")
 
 
-def shipped_family() -> Section:
+def shipped_checkpoints() -> Section:
     """The checkpoints that ship with sdgraph."""
     rows, data, total = [], [], 0
     for name in shipped.names():
@@ -187,21 +202,21 @@ def shipped_family() -> Section:
     return Section("shipped", title, _ON_DISK, tuple(rows), tuple(data))
 
 
-def hub_cache() -> Section:
-    """The checkpoints that were fetched from the hub."""
+def downloaded_checkpoints() -> Section:
+    """The checkpoints that were downloaded from the hub."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import CacheNotFound
 
-    place = shorten_path(HF_HUB_CACHE)
+    folder = shorten_path(HF_HUB_CACHE)
     try:
-        found = scan_cache_dir()
+        cache = scan_cache_dir()
     except CacheNotFound:
-        title = f"fetched from the hub: none; they would be kept in {place}"
+        title = f"downloaded from the hub: none; they would be kept in {folder}"
         return Section("hub", title, _ON_DISK, (), ())
-    repos = sorted(found.repos, key=lambda repo: -repo.size_on_disk)
+    repos = sorted(cache.repos, key=lambda repo: -repo.size_on_disk)
     models = [repo for repo in repos if repo.repo_type == "model"]
-    title = f"fetched from the hub ({format_bytes(found.size_on_disk)} in {place})"
+    title = f"downloaded from the hub ({format_bytes(cache.size_on_disk)} in {folder})"
     rows = [(r.repo_id, format_bytes(r.size_on_disk), shorten_path(r.repo_path)) for r in models]
     data = [
         {"checkpoint": r.repo_id, "bytes": r.size_on_disk, "folder": str(r.repo_path)}
@@ -210,11 +225,17 @@ def hub_cache() -> Section:
     return Section("hub", title, _ON_DISK, tuple(rows), tuple(data))
 
 
-def in_memory() -> Section:
-    """What processes that run now hold in memory, and why; without a title where there is none."""
-    found = process_records.held()
-    total = format_bytes(sum(each.bytes for each in found))
+def loaded_components() -> Section:
+    """What running processes hold in memory, and why; without a title if there is nothing."""
+    components = process_records.held()
+    total = format_bytes(sum(component.bytes for component in components))
     headers = ("component", "size", "where", "why", "process")
-    rows = [(r.name, format_bytes(r.bytes), r.where, r.why, str(r.process)) for r in found]
-    title = f"in memory now ({total})" if found else ""
-    return Section("memory", title, headers, tuple(rows), tuple(each._asdict() for each in found))
+    rows = [(r.name, format_bytes(r.bytes), r.where, r.why, str(r.process)) for r in components]
+    title = f"in memory now ({total})" if components else ""
+    return Section(
+        "memory",
+        title,
+        headers,
+        tuple(rows),
+        tuple(component._asdict() for component in components),
+    )

@@ -1,4 +1,4 @@
-"""What a command line asks for: a workflow opened, fields set, inputs read."""
+"""Reads what a command line asks for: the workflow, the changed fields and the inputs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PICTURES = (
     ".mp4",
     ".webm",
 )
-"""Suffixes of the files that may carry a workflow."""
+"""The suffixes of pictures and videos that may carry a workflow."""
 
 
 class ArgumentError(SdgraphError):
@@ -55,23 +55,24 @@ class ArgumentError(SdgraphError):
 
 @dataclass(frozen=True)
 class Request:
-    """A workflow and the inputs given to it; `problems` are those of the command line itself."""
+    """A workflow with the inputs from the command line."""
 
     workflow: Workflow
     inputs: Mapping[str, Any]
     problems: tuple[Problem, ...] = ()
+    """The problems of the command line itself."""
     axes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     """The inputs with several values, for a sweep."""
 
     def sweep(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Sweep:
-        """All variants that are asked for; raises InvalidWorkflowError with every problem found."""
+        """All variants of the workflow; raises InvalidWorkflowError with every problem."""
         if self.problems:
             raise InvalidWorkflowError(self.every_problem())
-        found = make_variants(self.inputs, self.axes, side_by_side=side_by_side)
-        return build_sweep(self.workflow, found, only)
+        combinations = make_variants(self.inputs, self.axes, side_by_side=side_by_side)
+        return build_sweep(self.workflow, combinations, only)
 
     def graph(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Graph:
-        """The graph that is asked for; raises InvalidWorkflowError with every problem found."""
+        """The graph of the workflow or of all variants; raises InvalidWorkflowError."""
         if self.axes:
             return self.sweep(only, side_by_side=side_by_side).graph
         if self.problems:
@@ -79,7 +80,7 @@ class Request:
         return self.workflow.graph(only=only, **self.inputs)
 
     def every_problem(self) -> list[Problem]:
-        """The problems of the command line, then those of the file, or of all its variants."""
+        """The problems of the command line and of the file, or those of all variants."""
         if self.problems or not self.axes:
             first = {name: values[0] for name, values in self.axes.items()}
             return [*self.problems, *self.workflow.problems(**self.inputs, **first)]
@@ -90,88 +91,102 @@ class Request:
         return []
 
 
-def registry_with(files: Sequence[Path]) -> Registry:
-    """The installed node types and those of some Python files; raises PackError."""
+def registry_with_files(files: Sequence[Path]) -> Registry:
+    """The installed node types and those in Python files; raises PackError."""
     registry = installed()
     for file in files:
         registry = registry.and_file(file)
     return registry
 
 
-def is_picture(file: str) -> bool:
-    """Whether a name is that of a picture or video, by its suffix."""
+def is_media_file(file: str) -> bool:
+    """Whether a file is a picture or video, by its suffix."""
     return Path(file).suffix.lower() in PICTURES
 
 
-def record_in(file: str) -> ProvenanceRecord:
-    """The record in a saved picture or video; raises ArgumentError where there is none."""
+def read_record_of(file: str) -> ProvenanceRecord:
+    """The provenance record in a saved picture or video; raises ArgumentError if it has none."""
     try:
         return read_record(Path(file))
     except MediaError as error:
         raise ArgumentError(error.problems) from error
 
 
-def opened(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
-    """The workflow in a file, of a shipped one's name, or inside a saved picture.
+def open_workflow(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
+    """The workflow in a file, the shipped workflow of a name, or the workflow in a saved picture.
 
-    Relative files that are written go below `out`; a shipped workflow's go below the current
-    folder, for its own may be that of an installed package. A picture's workflow has no folder:
-    what it writes goes, under the same name, to `out` or the current folder, and never over the
-    place on somebody's disk that the record names.
+    A shipped workflow writes into the current folder, because its own may be in an installed
+    package. So does the workflow of a picture: the paths in its record may be those of another
+    machine, therefore only the file names are kept.
+
+    Args:
+        file: The path or name.
+        registry: The known node types.
+        out: The folder for relative output files, instead of these defaults.
     """
-    if not is_picture(file):
+    if not is_media_file(file):
         if out is None and file in shipped_workflows() and not Path(file).exists():
             out = Path.cwd()
         return load_workflow(file, registry=registry, out=out)
     folder = Path.cwd() if out is None else out
-    text = record_in(file).workflow
+    text = read_record_of(file).workflow
     workflow = workflow_from_yaml(text, registry=registry, folder=folder, file=f"{file}/workflow")
-    return _written_below(workflow, out)
+    return _with_bare_file_names(workflow, out)
 
 
-def _written_below(workflow: Workflow, out: Path | None) -> Workflow:
-    """A picture's workflow, with the files it writes by their names alone, not where they were."""
-    moved, inputs = {}, dict(workflow.inputs)
+def _with_bare_file_names(workflow: Workflow, out: Path | None) -> Workflow:
+    """A picture's workflow, in which the paths of output files are reduced to their names."""
+    fields, inputs = {}, dict(workflow.inputs)
     for name, spec in workflow.template.specs.items():
         cls = workflow.registry.get(spec.type)
         for field in cls.definition.targets if cls is not None else ():
-            written = spec.fields.get(field)
-            to = parse_reference(written)
-            if to is not None and to.to_input and to.name in inputs:
-                declared = inputs[to.name]
+            path = spec.fields.get(field)
+            source = parse_reference(path)
+            if source is not None and source.to_input and source.name in inputs:
+                declared = inputs[source.name]
                 if isinstance(declared.default, str):
-                    inputs[to.name] = replace(declared, default=Path(declared.default).name)
-            elif isinstance(written, str) and to is None:
-                moved[f"{name}.{field}"] = Path(written).name
+                    inputs[source.name] = replace(declared, default=Path(declared.default).name)
+            elif isinstance(path, str) and source is None:
+                fields[f"{name}.{field}"] = Path(path).name
     template = replace(workflow.template, inputs=inputs, out=out)
-    return replace(workflow, template=template).with_fields(moved)
+    return replace(workflow, template=template).with_fields(fields)
 
 
-def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] = ()) -> Request:
-    """The workflow with `input=value` and `NODE.FIELD=VALUE` texts applied.
+def parse_request(
+    workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] = ()
+) -> Request:
+    """The request of a command line.
 
-    What is wrong with the values is kept as problems, so that it comes out with the file's.
+    Wrong values become problems of the request, so that they are reported with those of the file.
+
+    Args:
+        workflow: The workflow that is asked for.
+        inputs: Texts of the form `input=value`.
+        changes: Texts of the form `NODE.FIELD=VALUE`.
+
+    Raises:
+        ArgumentError: A text does not have its form.
     """
     problems: list[Problem] = []
     fields: dict[str, Any] = {}
     for change in changes:
-        place, value = _split(change, "--set NODE.FIELD=VALUE")
+        field, value = _split(change, "--set NODE.FIELD=VALUE")
         try:
-            fields[place] = yaml_document.parse_document(value, f"--set {place}").data
+            fields[field] = yaml_document.parse_document(value, f"--set {field}").data
         except InvalidWorkflowError as error:
             problems += error.problems
     if fields:
-        # Paths are relative to what names them: the file, or here the current folder.
-        rooted = {place: _from_here(workflow, place, value) for place, value in fields.items()}
-        workflow = workflow.with_fields(rooted)
-    given: dict[str, Any] = {}
+        # Paths in a file are relative to the file, those on the command line to the current folder.
+        fields = {field: _absolute(workflow, field, value) for field, value in fields.items()}
+        workflow = workflow.with_fields(fields)
+    single: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
     for assignment in inputs:
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
             problems += input_problems(workflow.inputs, {name: text})
             continue
-        given.pop(name, None), axes.pop(name, None)  # of an input given twice the last counts
+        single.pop(name, None), axes.pop(name, None)  # if an input is given twice, the last counts
         try:
             value = axis_syntax.parse_input(workflow.inputs[name], text)
         except InvalidWorkflowError as error:
@@ -180,22 +195,22 @@ def requested(workflow: Workflow, inputs: Sequence[str], changes: Sequence[str] 
         if isinstance(value, axis_syntax.AxisValues):
             axes[name] = value.values
         else:
-            given[name] = value
-    return Request(workflow, given, tuple(problems), axes)
+            single[name] = value
+    return Request(workflow, single, tuple(problems), axes)
 
 
-def files_and_inputs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The files, and the `input=value` among them; what exists as a file is a file."""
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files and the `input=value` texts among arguments; what exists as a file is a file."""
     inputs = [
-        each
-        for each in arguments
-        if each.partition("=")[0].isidentifier() and "=" in each and not Path(each).exists()
+        text
+        for text in arguments
+        if text.partition("=")[0].isidentifier() and "=" in text and not Path(text).exists()
     ]
-    return [each for each in arguments if each not in inputs], inputs
+    return [text for text in arguments if text not in inputs], inputs
 
 
 def check_device(device: str | None, dtype: str | None) -> None:
-    """Raises ArgumentError for a name no device or dtype has; torch is not asked."""
+    """Raises ArgumentError for the name of no device or dtype; does not import torch."""
     if device is not None:
         try:
             check_name(device)
@@ -206,29 +221,34 @@ def check_device(device: str | None, dtype: str | None) -> None:
         raise ArgumentError(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix))
 
 
-def budget(option: str, text: str | None) -> int | None:
-    """The bytes that "8GB", "6.5GiB" or "500M" say; raises ArgumentError for what says none."""
+def parse_bytes(option: str, text: str | None) -> int | None:
+    """The number of bytes in a text such as "8GB" or "6.5GiB"; raises ArgumentError.
+
+    Args:
+        option: The name of the option, for the error.
+        text: The text, or None if the option was not given.
+    """
     if text is None:
         return None
     try:
-        found = TypeAdapter(ByteSize).validate_python(text.strip())
+        size = TypeAdapter(ByteSize).validate_python(text.strip())
     except ValidationError:
-        found = ByteSize(-1)
-    if found < 0:
+        size = ByteSize(-1)
+    if size < 0:
         raise ArgumentError(Problem(option, text, "bytes, such as 8GB, 6.5GiB or 500MB"))
-    return int(found)
+    return int(size)
 
 
-def node_type(registry: Registry, name: str) -> type[Any]:
-    """The node class of a name; raises ArgumentError with the nearest."""
+def find_node_type(registry: Registry, name: str) -> type[Any]:
+    """The node class of a name; raises ArgumentError with the nearest name."""
     if name not in registry:
         problem = Problem("type", name, "a known node type", registry.suggest(name))
         raise ArgumentError(problem)
     return registry[name]
 
 
-def folder_named(path: Path | None) -> Path | None:
-    """A folder to write to, made whole; raises ArgumentError where a file is in its place."""
+def output_folder(path: Path | None) -> Path | None:
+    """The absolute path of a folder for output; raises ArgumentError if it is a file."""
     if path is not None and path.exists() and not path.is_dir():
         raise ArgumentError(Problem("--out", f"{path}, a file", "a folder"))
     return path.expanduser().resolve() if path is not None else None
@@ -241,9 +261,9 @@ def _split(text: str, wanted: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _from_here(workflow: Workflow, place: str, value: Any) -> Any:
-    """A relative path given for a field of paths, made whole from the current folder."""
-    name, _, field = place.partition(".")
+def _absolute(workflow: Workflow, qualified: str, value: Any) -> Any:
+    """The value for `NODE.FIELD`; if that is a path, absolute from the current folder."""
+    name, _, field = qualified.partition(".")
     spec = workflow.template.specs.get(name)
     cls = workflow.registry.get(spec.type) if spec is not None else None
     if cls is None or not isinstance(value, str) or parse_reference(value) or not value:

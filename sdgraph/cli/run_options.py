@@ -1,4 +1,4 @@
-"""How `run` runs a graph: shown, recorded, and ending with the command that goes on from there."""
+"""How `run` runs a graph: shown while it runs, recorded, and explained afterwards."""
 
 from __future__ import annotations
 
@@ -6,71 +6,98 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from .app import typed
+import typer
+
+from .app import command_line
 
 if TYPE_CHECKING:
     from sdgraph.events import Listener
     from sdgraph.execution import Session
     from sdgraph.graph import Graph
 
-    from .terminal import Watch
+    from .terminal import RunDisplay
+
+Out = Annotated[
+    Path | None,
+    typer.Option(help="the folder for relative output files, instead of the workflow's folder"),
+]
+KeepGoing = Annotated[
+    bool,
+    typer.Option("--keep-going", help="after a failure, run all nodes that do not need it"),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="say of each node why it ran or did not")]
+JsonEvents = Annotated[bool, typer.Option("--json", help="print events as JSON lines")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="print nothing but errors")]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="run again whenever a file that the workflow reads changes")
+]
+NoMetadata = Annotated[
+    bool, typer.Option("--no-metadata", help="do not write into files how they were made")
+]
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a graph is run from the command line: in what session, and what is told of it."""
+class RunOptions:
+    """Where files go, what is printed during a run, and what happens after a failure or a run."""
 
-    session: Session
-    quiet: bool = False
-    as_json: bool = False
-    keep_going: bool = False
-    explain: bool = False
+    out: Out = None
+    keep_going: KeepGoing = False
+    explain: Explain = False
+    as_json: JsonEvents = False
+    quiet: Quiet = False
+    watch: Watch = False
+    no_metadata: NoMetadata = False
 
-    def run(
-        self,
-        graph: Graph,
-        workflow: str,
-        first: Listener | None = None,
-        last: Callable[[Watch], Listener | None] = lambda watch: None,
-    ) -> None:
-        """Runs it, shows it and records it under the workflow's name.
 
-        `first` hears each event before that is shown, what `last` makes after.
-        """
-        from sdgraph.events import combine_listeners
-        from sdgraph.history import record_run
+def run_graph(
+    session: Session,
+    graph: Graph,
+    workflow: str,
+    options: RunOptions,
+    first: Listener | None = None,
+    last: Callable[[RunDisplay], Listener | None] = lambda display: None,
+) -> None:
+    """Runs a graph, shows the run, and records it under the workflow's name.
 
-        from .explain import RunExplainer
-        from .terminal import say_table, watching
+    Args:
+        session: Where the graph runs.
+        graph: What to run.
+        workflow: The name for the record of the run.
+        options: What to show and what to do after a failure.
+        first: Receives each event before it is shown.
+        last: Makes a listener that receives each event after it is shown.
+    """
+    from sdgraph.events import combine_listeners
+    from sdgraph.history import record_run
 
-        told = (
-            RunExplainer(graph, remembers=self.session.store is not None) if self.explain else None
-        )
-        try:
-            with (
-                watching(graph, quiet=self.quiet, as_json=self.as_json) as watch,
-                continued(self.session),
-                record_run(
-                    graph, workflow, combine_listeners(first, told, watch.listener, last(watch))
-                ) as listener,
-            ):
-                values = self.session.run(graph, listener, keep_going=self.keep_going)
-            watch.finish(values)
-        finally:
-            if told is not None:
-                say_table((), [*told.rows()])
+    from .explain import RunExplainer
+    from .terminal import display_run, print_table
+
+    remembers = session.store is not None
+    explainer = RunExplainer(graph, remembers=remembers) if options.explain else None
+    try:
+        with display_run(graph, quiet=options.quiet, as_json=options.as_json) as display:
+            listeners = combine_listeners(first, explainer, display.listener, last(display))
+            with _resume_note(session), record_run(graph, workflow, listeners) as listener:
+                values = session.run(graph, listener, keep_going=options.keep_going)
+        display.print_summary(values)
+    finally:
+        if explainer is not None:
+            print_table((), [*explainer.rows()])
 
 
 @contextmanager
-def continued(session: Session) -> Iterator[None]:
-    """Has what ends a run early end with the command that goes on from there."""
+def _resume_note(session: Session) -> Iterator[None]:
+    """Adds to an error that ends a run early the command that resumes it."""
     from sdgraph.errors import NodeFailedError
 
     try:
         yield
     except (NodeFailedError, KeyboardInterrupt) as error:
         if session.store is not None:
-            error.add_note(f"what was done is remembered; go on with: sdgraph {shlex.join(typed)}")
+            typed = shlex.join(command_line)
+            error.add_note(f"finished nodes are remembered; to resume: sdgraph {typed}")
         raise

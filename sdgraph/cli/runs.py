@@ -1,4 +1,4 @@
-"""The verb about runs that were: `runs` lists them, `runs show` draws one."""
+"""The command `runs`: lists the recorded runs, and `runs show` draws one over time."""
 
 from __future__ import annotations
 
@@ -8,62 +8,65 @@ from typing import Annotated
 
 import typer
 
-from .app import Debug, Json, app
-from .exit_codes import ending
+from .app import app, handle_errors
+from .options import Debug, Json
 
 runs_app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
-    help="List the runs that were recorded; `runs show` draws one.",
+    help="List the recorded runs; `runs show` draws one over time.",
 )
 app.add_typer(runs_app, name="runs")
 
 
 @runs_app.callback()
+@handle_errors
 def runs(context: typer.Context, as_json: Json = False, debug: Debug = False) -> None:
-    """List the runs that were recorded, the newest first."""
+    """List the recorded runs, the newest first."""
     if context.invoked_subcommand is not None:
         return
-    with ending(debug=debug):
-        from sdgraph.history import list_runs, runs_folder, summary_row
+    from sdgraph.history import list_runs, runs_folder, summary_row
 
-        from .terminal import say, say_table
+    from .terminal import print_table, print_text
 
-        found = list_runs()
-        if as_json:
-            typer.echo(json.dumps([run.as_data() for run in found], indent=2, ensure_ascii=False))
-        elif found:
-            headers = ("id", "when", "workflow", "status", "took", "nodes")
-            say_table(headers, [summary_row(run) for run in found])
-        else:
-            say(f"no runs are recorded in {runs_folder() or 'any folder: SDGRAPH_RUNS is empty'}")
+    past_runs = list_runs()
+    if as_json:
+        typer.echo(json.dumps([run.as_data() for run in past_runs], indent=2, ensure_ascii=False))
+    elif past_runs:
+        headers = ("id", "when", "workflow", "status", "took", "nodes")
+        print_table(headers, [summary_row(run) for run in past_runs])
+    else:
+        folder = runs_folder()
+        print_text(f"no runs are recorded in {folder or 'any folder: SDGRAPH_RUNS is empty'}")
 
 
 @runs_app.command()
+@handle_errors
 def show(
     run: Annotated[
-        str, typer.Argument(help="its id, the beginning of one, or `last`", metavar="ID")
+        str, typer.Argument(help="an id, the beginning of one, or `last`", metavar="ID")
     ] = "last",
     svg: Annotated[
         Path | None, typer.Option(help="write the timeline as SVG", metavar="FILE")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="write a page", metavar="FILE")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="write the timeline as an HTML page", metavar="FILE")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Draw when each node of a run ran, and what was loaded."""
-    with ending(debug=debug):
-        from sdgraph.files import atomic_write
-        from sdgraph.history import find_run, timeline
+    from sdgraph.files import atomic_write
+    from sdgraph.history import find_run, timeline
 
-        found = find_run(run)
-        for path, draw in ((svg, timeline.as_svg), (html, timeline.as_html)):
-            if path is not None:
-                with atomic_write(path) as beside:
-                    beside.write_text(draw(found), "utf-8", "backslashreplace")
-        if as_json:
-            data = {**found.as_data(), **found.summarize().as_data(), **found.summary}
-            typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
-        elif svg is None and html is None:
-            typer.echo(timeline.as_text(found))
+    past_run = find_run(run)
+    for path, draw in ((svg, timeline.as_svg), (html, timeline.as_html)):
+        if path is not None:
+            with atomic_write(path) as temporary:
+                temporary.write_text(draw(past_run), "utf-8", "backslashreplace")
+    if as_json:
+        data = {**past_run.as_data(), **past_run.summarize().as_data(), **past_run.summary}
+        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    elif svg is None and html is None:
+        typer.echo(timeline.as_text(past_run))

@@ -1,4 +1,4 @@
-"""Problems as text, with the line of the file they stand on, and as data."""
+"""Problems as text with the line of the file that they are on, and as data."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from sdgraph.errors import Mark, Problem
 _LINE_WIDTH = 100
 
 
-def problem_text(problem: Problem) -> str:
-    """A problem with the line it stands on and a caret beneath its column."""
+def format_problem(problem: Problem) -> str:
+    """A problem as text, with its line of the file and a caret below its column."""
     head, *rest = str(problem).splitlines()
-    return "\n".join([head, *excerpt(problem.at), *rest])
+    return "\n".join([head, *excerpt_at(problem.at), *rest])
 
 
-def excerpt(mark: Mark | None) -> list[str]:
-    """The source line at a mark and a caret beneath its column; [] where it cannot be read."""
+def excerpt_at(mark: Mark | None) -> list[str]:
+    """The line of the file at a mark and a caret below its column; [] if it cannot be read."""
     lines = _lines_of(mark.file) if mark else ()
     if mark is None or not 0 < mark.line <= len(lines):
         return []
     line = lines[mark.line - 1]
     before, after = line[: mark.column - 1], line[mark.column - 1 :]
-    if len(line) > _LINE_WIDTH:  # keep what is around the column in sight
+    if len(line) > _LINE_WIDTH:  # show what is around the column
         before = before if len(before) <= 60 else "…" + before[-59:]
-        room = max(_LINE_WIDTH - len(before), 20)
-        after = after if len(after) <= room else after[: room - 1] + "…"
+        rest = max(_LINE_WIDTH - len(before), 20)
+        after = after if len(after) <= rest else after[: rest - 1] + "…"
     number = str(mark.line)
-    # Tabs stay tabs and wide letters take two cells, so that the caret stands where it should.
+    # Tabs stay tabs and wide letters take two cells, so that the caret is below its column.
     blank = "".join(
         "\t" if char == "\t" else "  " if unicodedata.east_asian_width(char) in "WF" else " "
         for char in before
@@ -40,7 +40,7 @@ def excerpt(mark: Mark | None) -> list[str]:
 
 
 def _lines_of(file: str) -> tuple[str, ...]:
-    """The lines as they are now; a file with many problems is read once while it stays so."""
+    """The lines of a file; an unchanged file is read once, however many problems it has."""
     try:
         path = Path(file).resolve()
         status = path.stat()
@@ -54,9 +54,14 @@ def _lines(path: Path, *_: int) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8-sig").splitlines())
 
 
-def problem_data(problem: Problem) -> dict[str, Any]:
-    """A problem as plain data for JSON."""
+def problem_as_data(problem: Problem) -> dict[str, Any]:
+    """A problem as data for JSON."""
     at = problem.at
     place = {"file": at.file, "line": at.line, "column": at.column} if at else {}
-    found = {"subject": problem.subject, "found": problem.found, "wanted": problem.wanted}
-    return {**place, **found, "fix": problem.fix}
+    return {
+        **place,
+        "subject": problem.subject,
+        "found": problem.found,
+        "wanted": problem.wanted,
+        "fix": problem.fix,
+    }

@@ -1,4 +1,4 @@
-"""Runs of a workflow whose inputs were given several values."""
+"""Sweeps on the command line: the options, and the run of all variants."""
 
 from __future__ import annotations
 
@@ -11,55 +11,69 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .run_options import RunOptions, run_graph
+
 if TYPE_CHECKING:
-    from sdgraph.sweep import Sweep
+    from sdgraph.execution import Session
+    from sdgraph.sweep import Sweep, SweepConfirmation
 
     from .request import Request
-    from .run_options import Manner
-    from .terminal import Watch
+    from .terminal import RunDisplay
 
 Zip = Annotated[
-    bool, typer.Option("--zip", help="sweep: values side by side, not every combination")
+    bool,
+    typer.Option("--zip", help="sweep: combine the values side by side, not each with each"),
 ]
 Sheet = Annotated[
-    Path | None, typer.Option(help="sweep: a contact sheet of all variants", metavar="FILE")
+    Path | None, typer.Option(help="sweep: write a contact sheet of all variants", metavar="FILE")
 ]
 Table = Annotated[
-    Path | None, typer.Option(help="sweep: a table of all variants, .csv or .jsonl", metavar="FILE")
+    Path | None,
+    typer.Option(help="sweep: write a table of all variants, .csv or .jsonl", metavar="FILE"),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="sweep: write over existing files")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="sweep: go on without asking")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="sweep: overwrite existing files")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="sweep: run without asking")]
 
 
 @dataclass(frozen=True)
-class Sweeping:
-    """The options of `run` that are for sweeps."""
+class SweepOptions:
+    """How the values of a sweep combine, and what is written beside the pictures."""
 
-    side_by_side: bool = False
-    sheet: Path | None = None
-    table: Path | None = None
-    overwrite: bool = False
-    yes: bool = False
+    side_by_side: Zip = False
+    sheet: Sheet = None
+    table: Table = None
+    overwrite: Overwrite = False
+    yes: Yes = False
 
-    def refuse(self) -> None:
-        """Raises ArgumentError where there is no sweep that an option could be for."""
+    def refuse_without_sweep(self) -> None:
+        """Raises ArgumentError for an option that means nothing without a sweep."""
         from sdgraph.errors import Problem
 
         from .request import ArgumentError
 
-        given = {
-            "--zip": self.side_by_side,
-            "--sheet": self.sheet,
-            "--table": self.table,
-        }
-        for option, value in given.items():
+        options = {"--zip": self.side_by_side, "--sheet": self.sheet, "--table": self.table}
+        for option, value in options.items():
             if value:
                 wanted = "an input with several values, such as seed=1..8"
                 raise ArgumentError(Problem(option, "no sweep", wanted))
 
 
-def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping) -> None:
-    """Makes all variants, with the sheet and the table that were asked for."""
+def run_sweep(
+    session: Session,
+    request: Request,
+    only: Sequence[str],
+    options: RunOptions,
+    sweep_options: SweepOptions,
+) -> None:
+    """Runs all variants and writes the contact sheet and the table, if they are wanted.
+
+    Args:
+        session: Where the variants run.
+        request: The workflow and its inputs, some with several values.
+        only: The names of the nodes to make; empty for all targets.
+        options: What to show and what to do after a failure.
+        sweep_options: The options that are for sweeps only.
+    """
     from sdgraph.sweep import (
         SweepConfirmation,
         VariantRecorder,
@@ -68,29 +82,34 @@ def sweep_run(manner: Manner, asked: Request, only: Sequence[str], how: Sweeping
         with_contact_sheet,
     )
 
-    sweep = asked.sweep(only, side_by_side=how.side_by_side)
-    if how.sheet is not None:
-        sweep = with_contact_sheet(
-            sweep, how.sheet.expanduser().absolute(), asked.workflow.registry
-        )
-    attended = not (manner.quiet or manner.as_json) and sys.stdin.isatty() and sys.stdout.isatty()
-    if not (how.yes or attended):
-        _refuse_many(sweep)
-    if not how.overwrite:
-        refuse_existing_files(sweep, *([how.table] if how.table else []))
+    sheet, table_file = sweep_options.sheet, sweep_options.table
+    sweep = request.sweep(only, side_by_side=sweep_options.side_by_side)
+    if sheet is not None:
+        sweep = with_contact_sheet(sweep, sheet.expanduser().absolute(), request.workflow.registry)
+    ask = not sweep_options.yes and _can_ask(options)
+    if not (sweep_options.yes or ask):
+        _refuse_large(sweep)
+    if not (sweep_options.overwrite or options.watch):
+        refuse_existing_files(sweep, *([table_file] if table_file else []))
     with ExitStack() as stack:
-        rows = stack.enter_context(open_table(how.table, sweep.inputs)) if how.table else None
+        rows = stack.enter_context(open_table(table_file, sweep.inputs)) if table_file else None
         account = VariantRecorder(sweep, rows)
         stack.callback(account.finish)
 
-        def asking(watch: Watch) -> SweepConfirmation | None:
-            return SweepConfirmation(sweep, watch.ask) if attended and not how.yes else None
+        def confirmation(display: RunDisplay) -> SweepConfirmation | None:
+            return SweepConfirmation(sweep, display.confirm) if ask else None
 
-        manner.run(sweep.graph, asked.workflow.name, account, asking)
+        run_graph(session, sweep.graph, request.workflow.name, options, account, confirmation)
 
 
-def _refuse_many(sweep: Sweep) -> None:
-    """Raises ArgumentError for more variants than are made unasked, where nobody can be asked."""
+def _can_ask(options: RunOptions) -> bool:
+    """Whether somebody sits at a terminal and can answer a question."""
+    silent = options.quiet or options.as_json
+    return not silent and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _refuse_large(sweep: Sweep) -> None:
+    """Raises ArgumentError for a sweep so large that it needs a confirmation."""
     from sdgraph.errors import Problem
     from sdgraph.sweep import confirm
 
@@ -98,11 +117,10 @@ def _refuse_many(sweep: Sweep) -> None:
 
     count = len(sweep.variants)
     if count > confirm.MANY_VARIANTS:
-        found = f"{count:,} variants, {len(sweep.graph.nodes):,} nodes; how long they take is"
         problem = Problem(
             "sweep",
-            f"{found} not known before the first is made",
-            f"at most {confirm.MANY_VARIANTS} where no terminal is there to ask",
+            f"{count:,} variants with {len(sweep.graph.nodes):,} nodes, for an unknown time",
+            f"at most {confirm.MANY_VARIANTS} variants without a terminal for a confirmation",
             "add --yes",
         )
         raise ArgumentError(problem)

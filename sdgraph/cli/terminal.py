@@ -1,6 +1,6 @@
-"""What a person sees of a run: live lines on a terminal, plain lines elsewhere, JSON lines.
+"""Shows a run: progress bars on a terminal, plain lines elsewhere, or JSON lines.
 
-Each of these is a listener of events, made by `watching`. rich is imported when it is needed.
+Each of these is a listener of events, made by `display_run`. rich is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-_ASKED = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
-"""Variables by which rich is told to take a stream for a terminal."""
+_TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Environment variables that make rich treat any stream as a terminal."""
 _PIPE_WIDTH = 1000
 _NAME_WIDTH = 30
 _SHOWN = 10
-"""How many files a summary names of the first and of the last."""
+"""How many lines of a summary are shown at its beginning and at its end."""
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A console on a stream (standard output); a pipe is as wide as the text in it."""
+    """A rich console on a stream (by default standard output); lines in a pipe never wrap."""
     from rich.console import Console
 
-    class Pipe(Console):
-        """A console that tells of a closed pipe, where rich's own would end the process."""
+    class PipeConsole(Console):
+        """A console that raises when the pipe is closed, where rich would end the process."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    made = Pipe(file=stream or sys.stdout, highlight=False, markup=False, emoji=False)
-    if not made.is_terminal:
-        made.width = _PIPE_WIDTH
-    return made
+    out = PipeConsole(file=stream or sys.stdout, highlight=False, markup=False, emoji=False)
+    if not out.is_terminal:
+        out.width = _PIPE_WIDTH
+    return out
 
 
 def _is_plain(stream: TextIO) -> bool:
-    """Whether a stream is no terminal, nor asked to be one; nothing is loaded to write to it."""
-    return not stream.isatty() and not any(map(os.environ.get, _ASKED))
+    """Whether a stream is no terminal and is not to be treated as one; then rich is not needed."""
+    return not stream.isatty() and not any(map(os.environ.get, _TERMINAL_VARIABLES))
 
 
-def say(text: str, style: str = "") -> None:
-    """Writes a text to standard output; lines are never broken."""
+def print_text(text: str, style: str = "") -> None:
+    """Writes text to standard output without wrapping its lines."""
     if _is_plain(sys.stdout):
         _write(sys.stdout, text)
         return
     console().print(text, style=style or None, soft_wrap=True)
 
 
-def complain(text: str) -> None:
-    """Writes what went wrong to standard error."""
+def print_error(text: str) -> None:
+    """Writes an error message to standard error."""
     if _is_plain(sys.stderr):
         _write(sys.stderr, text)
         return
@@ -69,8 +69,8 @@ def complain(text: str) -> None:
         out.print(rest, soft_wrap=True)
 
 
-def remark(text: str) -> None:
-    """Writes what is worth knowing to standard error; lines are never broken."""
+def print_note(text: str) -> None:
+    """Writes a note to standard error without wrapping its lines."""
     if _is_plain(sys.stderr):
         _write(sys.stderr, text)
         return
@@ -82,8 +82,14 @@ def _write(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
-    """Writes a table with one line of headers; on a narrow terminal the last columns wrap."""
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
+    """Writes a table to standard output; on a narrow terminal the last columns wrap.
+
+    Args:
+        headers: The titles of the columns; empty for none.
+        rows: The cells of each row.
+        indent: The number of spaces before each line.
+    """
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -95,15 +101,19 @@ def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: 
         padding=(0, 2, 0, 0),
         show_header=bool(headers),
     )
-    for place, header in enumerate(headers or [""] * max(map(len, rows), default=0)):
-        table.add_column(header, no_wrap=place < 2)
+    for number, header in enumerate(headers or [""] * max(map(len, rows), default=0)):
+        table.add_column(header, no_wrap=number < 2)
     for row in rows:
         table.add_row(*map(Text, row))
     console().print(Padding(table, (0, 0, 0, indent), expand=False))
 
 
-class Lines:
-    """Turns events into lines, and keeps what the summary tells."""
+class EventLines:
+    """Turns events into lines of text, and collects what the summary of the run needs.
+
+    Args:
+        names: The names of the nodes, for the width of the first column.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.files: dict[str, str] = {}
@@ -113,14 +123,14 @@ class Lines:
         self._losses: dict[str, float] = {}
         self._width = min(max(map(len, names), default=0), _NAME_WIDTH)
 
-    def line(self, event: events.Event) -> str | None:
-        """What to print for an event, if anything."""
+    def format_event(self, event: events.Event) -> str | None:
+        """The line for an event, or None for an event that is not printed."""
         match event:
             case events.RunStarted():
                 reused = f", {event.reused} remembered" if event.reused else ""
                 return f"{format_count(event.steps, 'node')} on {event.device}{reused}"
             case events.Fetching():
-                return f"fetching {event.checkpoint} from the hub …"
+                return f"downloading {event.checkpoint} from the hub …"
             case events.NodeStarted():
                 self.types[event.node] = event.type
             case events.Stepped():
@@ -160,33 +170,36 @@ class Lines:
         return None
 
     def summary(self, values: Mapping[str, Any]) -> str:
-        """Where each file went, what else was made, and what it took."""
+        """Lines with the files and values of the run, and how long it took.
+
+        Args:
+            values: The results by the name of their node.
+        """
         lines = [f"{name} → {shorten_path(file)}" for name, file in self.files.items()]
         lines += [f"{name} = {value!r}" for name, value in values.items() if name not in self.files]
         if len(lines) > 2 * _SHOWN:
             lines[_SHOWN:-_SHOWN] = [f"… {len(lines) - 2 * _SHOWN} more …"]
         if self.finished is not None:
-            done = self.finished
-            lines.append(
-                f"{format_count(self._ran, 'node')} in {format_seconds(done.seconds)}, "
-                f"{format_count(done.loads, 'model')} loaded ({format_bytes(done.bytes_loaded)})"
-            )
+            took = format_seconds(self.finished.seconds)
+            loads = f"{format_count(self.finished.loads, 'model')} loaded"
+            size = format_bytes(self.finished.bytes_loaded)
+            lines.append(f"{format_count(self._ran, 'node')} in {took}, {loads} ({size})")
         return "\n".join(lines)
 
 
 _DIM = (events.Loaded, events.Moved, events.Evicted, events.RunStarted)
 
 
-class _Screen:
-    """Live lines: a bar for each node that runs; what is done scrolls up above them."""
+class _ProgressBars:
+    """Shows a bar for each running node; the lines of finished nodes scroll up above them."""
 
-    def __init__(self, lines: Lines, progress: Progress) -> None:
+    def __init__(self, lines: EventLines, progress: Progress) -> None:
         self._lines = lines
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, event: events.Event) -> None:
-        line = self._lines.line(event)
+        line = self._lines.format_event(event)
         if isinstance(event, events.NodeStarted):
             self._tasks[event.node] = self._progress.add_task(
                 event.node, total=None, kind=event.type, steps=""
@@ -196,9 +209,9 @@ class _Screen:
             task = self._tasks[event.node]
             self._progress.update(task, completed=event.step, total=event.total, steps=steps)
         elif isinstance(event, events.NodeFinished | events.NodeFailed):
-            task_done = self._tasks.pop(event.node, None)
-            if task_done is not None:
-                self._progress.remove_task(task_done)
+            finished = self._tasks.pop(event.node, None)
+            if finished is not None:
+                self._progress.remove_task(finished)
         if line is not None:
             self._progress.console.print(
                 line, style="dim" if isinstance(event, _DIM) else None, soft_wrap=True
@@ -206,29 +219,37 @@ class _Screen:
 
 
 @contextmanager
-def watching(graph: Graph, *, quiet: bool = False, as_json: bool = False) -> Iterator[Watch]:
-    """What listens to a run of `graph` and shows it, until the block ends."""
-    lines = Lines(list(graph.names.values()))
+def display_run(
+    graph: Graph, *, quiet: bool = False, as_json: bool = False
+) -> Iterator[RunDisplay]:
+    """Shows a run of a graph until the block ends.
+
+    Args:
+        graph: The graph that runs.
+        quiet: Print nothing.
+        as_json: Print the events as JSON lines.
+    """
+    lines = EventLines(list(graph.names.values()))
     if as_json:
         out = sys.stdout
-        # Whatever a node prints must not stand among the events.
+        # What a node prints must not be mixed with the events.
         with redirect_stdout(sys.stderr):
-            yield Watch(lines, _json_lines(out), show_summary=False)
+            yield RunDisplay(lines, _json_lines(out), show_summary=False)
     elif quiet:
-        yield Watch(lines, None, show_summary=False)
+        yield RunDisplay(lines, None, show_summary=False)
     elif not _is_plain(sys.stdout) and console().is_terminal:
-        with _live() as progress:
-            yield Watch(lines, _Screen(lines, progress), progress)
+        with _progress_bars() as progress:
+            yield RunDisplay(lines, _ProgressBars(lines, progress), progress)
     else:
-        yield Watch(lines, _plain_lines(lines))
+        yield RunDisplay(lines, _plain_lines(lines))
 
 
-class Watch:
-    """A listener, and the summary when the run is over."""
+class RunDisplay:
+    """The listener that shows a run, and what is printed after it."""
 
     def __init__(
         self,
-        lines: Lines,
+        lines: EventLines,
         listener: events.Listener | None,
         progress: Progress | None = None,
         *,
@@ -239,13 +260,13 @@ class Watch:
         self._lines = lines
         self._show_summary = show_summary
 
-    def finish(self, values: Mapping[str, Any]) -> None:
-        """Says where everything went."""
+    def print_summary(self, values: Mapping[str, Any]) -> None:
+        """Prints which files and values the run made."""
         if self._show_summary:
-            say(self._lines.summary(values))
+            print_text(self._lines.summary(values))
 
-    def ask(self, question: str) -> bool:
-        """Asks for a yes; the bars stand aside until there is an answer."""
+    def confirm(self, question: str) -> bool:
+        """Asks a question and returns whether the answer is yes; hides the bars meanwhile."""
         if self._progress is not None:
             self._progress.stop()
         try:
@@ -257,7 +278,7 @@ class Watch:
                 self._progress.start()
 
 
-def _live() -> Progress:
+def _progress_bars() -> Progress:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     return Progress(
@@ -272,9 +293,9 @@ def _live() -> Progress:
     )
 
 
-def _plain_lines(lines: Lines) -> events.Listener:
+def _plain_lines(lines: EventLines) -> events.Listener:
     def listen(event: events.Event) -> None:
-        line = lines.line(event)
+        line = lines.format_event(event)
         if line is not None:
             _write(sys.stdout, line)
 

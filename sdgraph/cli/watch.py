@@ -1,8 +1,8 @@
-"""`run --watch`: runs again what changed, whenever a file that a workflow reads does."""
+"""`run --watch`: runs a workflow again whenever a file that it reads changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,40 +13,45 @@ from sdgraph.formatting import format_count, shorten_path
 from sdgraph.language import find_workflow
 from sdgraph.sweep import files_named_in
 
-from .exit_codes import FAILED, WRONG, ending
-from .file_watcher import Changes, files_read
-from .terminal import remark
+from .exit_codes import FAILED, WRONG, exit_on_error
+from .file_watcher import FileWatcher, files_to_watch
+from .options import WorkflowOptions
+from .terminal import print_note
 
 if TYPE_CHECKING:
     from .request import Request
 
 
-def keep_running(
-    once: Callable[[], object],
-    asked: Callable[[], Request],
-    file: str,
-    given: Sequence[str],
+def run_on_changes(
+    run_once: Callable[[], object],
+    read: Callable[[], Request],
+    workflow: WorkflowOptions,
     *,
     debug: bool,
 ) -> None:
-    """Calls `once`, and again whenever something that `asked()` reads changes, until Ctrl-C.
+    """Runs a workflow, and again whenever a file that it reads changes, until Ctrl-C.
 
-    `file` is the workflow's, or the picture's, and `given` are the inputs as they were typed. What
-    goes wrong is told, and the next change awaited. While a workflow cannot be read, the files that
-    were known stay watched.
+    An error is printed, and the next change awaited. While the workflow cannot be read, the files
+    that it read before stay watched.
+
+    Args:
+        run_once: Reads the workflow and runs it.
+        read: Only reads it, for the files that it names.
+        workflow: The workflow's file and the inputs as they were typed.
+        debug: Whether to print tracebacks.
     """
-    first = {find_workflow(file).absolute(), *files_named_in(given)}
-    known = first
+    always = {find_workflow(workflow.file).absolute(), *files_named_in(workflow.inputs or ())}
+    files = always
     while True:
-        with suppress(SdgraphError):  # `once` tells what is wrong
-            known = first | files_read(asked())
-        # Before the run, so that what changes while it goes on is seen after it.
-        changes = Changes(known)
+        with suppress(SdgraphError):  # `run_once` prints what is wrong
+            files = always | files_to_watch(read())
+        # Made before the run, so that a change during the run is noticed after it.
+        watcher = FileWatcher(files)
         try:
-            with ending(debug=debug):
-                once()
+            with exit_on_error(debug=debug):
+                run_once()
         except typer.Exit as ended:
             if ended.exit_code not in (FAILED, WRONG):
                 raise
-        remark(f"watching {format_count(len(known), 'file')}; Ctrl-C ends it")
-        remark(f"changed: {', '.join(map(shorten_path, changes.wait()))}")
+        print_note(f"watching {format_count(len(files), 'file')}; Ctrl-C ends it")
+        print_note(f"changed: {', '.join(map(shorten_path, watcher.wait()))}")

@@ -14,7 +14,7 @@ import pytest
 from sdgraph.cli import main
 from sdgraph.store import Shelf
 
-from .test_cli import TOYS, Said
+from .test_cli import TOYS, CommandResult
 
 FLOW = """\
 inputs: {grey: 40}
@@ -36,13 +36,13 @@ class Here:
         self.folder = folder
         self._capsys = capsys
 
-    def __call__(self, *arguments: str) -> Said:
+    def __call__(self, *arguments: str) -> CommandResult:
         toys = [] if arguments[0] == "cache" else ["--nodes", TOYS]
         with pytest.raises(SystemExit) as ended:
             main([*arguments, *toys])
-        said = self._capsys.readouterr()
+        result = self._capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, said.out, said.err)
+        return CommandResult(ended.value.code, result.out, result.err)
 
     def ran(self, *arguments: str) -> list[str]:
         """The nodes that a run of the flow ran."""
@@ -82,39 +82,39 @@ def test_without_the_cache_nothing_is_kept(here: Here, own_home: Path) -> None:
 def test_a_plan_says_what_is_remembered(here: Here) -> None:
     assert "remembered" not in here("plan", "flow.yaml").out
     here.ran()
-    said = here("plan", "flow.yaml").out
-    assert re.search(r"edges +ToyEdges +remembered", said) and "square" not in said
+    result = here("plan", "flow.yaml").out
+    assert re.search(r"edges +ToyEdges +remembered", result) and "square" not in said
     assert "1 result remembered, 1 node not needed" in said
     assert "remembered" not in here("plan", "flow.yaml", "--no-cache").out
 
 
 def test_a_run_explains_each_node(here: Here) -> None:
     here.ran()
-    said = here("run", "flow.yaml", "--explain", "--set", "edges.low=9").out
-    assert re.search(r"^square +reused +the same was computed before", said, re.MULTILINE)
-    assert re.search(r"^edges +ran +its fields, files", said, re.MULTILINE)
-    assert re.search(r"^result +ran +it has an effect", said, re.MULTILINE)
+    result = here("run", "flow.yaml", "--explain", "--set", "edges.low=9").out
+    assert re.search(r"^square +reused +the same was computed before", result, re.MULTILINE)
+    assert re.search(r"^edges +ran +its fields, files", result, re.MULTILINE)
+    assert re.search(r"^result +ran +it has an effect", result, re.MULTILINE)
 
 
 def test_keep_going_tells_every_failure_and_how_to_go_on(here: Here) -> None:
-    said = here("run", "broken.yaml", "--keep-going")
-    assert said.code == 1 and (here.folder / "out.png").exists()
-    assert "boom: RuntimeError: the toy broke" in said.err
-    assert said.err.rstrip().endswith(f"sdgraph run broken.yaml --keep-going --nodes {TOYS}")
-    assert re.search(r"^lost +left out: it needs boom$", said.out, re.MULTILINE)
+    result = here("run", "broken.yaml", "--keep-going")
+    assert result.code == 1 and (here.folder / "out.png").exists()
+    assert "boom: RuntimeError: the toy broke" in result.err
+    assert result.err.rstrip().endswith(f"sdgraph run broken.yaml --keep-going --nodes {TOYS}")
+    assert re.search(r"^lost +left out: it needs boom$", result.out, re.MULTILINE)
 
 
 def test_a_failure_is_explained_too(here: Here) -> None:
-    said = here("run", "broken.yaml", "--keep-going", "--explain")
-    assert re.search(r"^lost +left out +it needs boom, which failed *$", said.out, re.MULTILINE)
+    result = here("run", "broken.yaml", "--keep-going", "--explain")
+    assert re.search(r"^lost +left out +it needs boom, which failed *$", result.out, re.MULTILINE)
 
 
 def test_the_cache_is_shown_pruned_and_cleared(here: Here, own_home: Path) -> None:
     for grey in range(4):
         here.ran(f"grey={grey}")
-    said = here("cache")
-    assert said.code == 0 and said.out.startswith("8 results, ")
-    assert re.search(r"ToySquare +4 +[\d.]+ \w+ +\d+ s", said.out)
+    result = here("cache")
+    assert result.code == 0 and result.out.startswith("8 results, ")
+    assert re.search(r"ToySquare +4 +[\d.]+ \w+ +\d+ s", result.out)
     for entry in shelf(own_home).entries():
         if Path(entry.path).name < "8":
             then = time.time() - 40 * 86400
@@ -134,8 +134,8 @@ def test_the_cache_is_shown_pruned_and_cleared(here: Here, own_home: Path) -> No
     [(["--older", "soon"], "30d, 12h, 90m or 2w"), (["--to", "much"], "8GB, 6.5GiB")],
 )
 def test_a_prune_of_nonsense_is_refused(here: Here, arguments: list[str], told: str) -> None:
-    said = here("cache", "prune", *arguments)
-    assert said.code == 2 and told in said.err
+    result = here("cache", "prune", *arguments)
+    assert result.code == 2 and told in result.err
 
 
 def test_the_budget_comes_from_the_environment(
@@ -147,8 +147,8 @@ def test_the_budget_comes_from_the_environment(
     assert 0 < sum(entry.bytes for entry in shelf(own_home).entries()) <= 3000
     assert "of 3 kB" in here("cache").out
     monkeypatch.setenv("SDGRAPH_STORE_BYTES", "plenty")
-    said = here("run", "flow.yaml")
-    assert said.code == 2 and "SDGRAPH_STORE_BYTES" in said.err
+    result = here("run", "flow.yaml")
+    assert result.code == 2 and "SDGRAPH_STORE_BYTES" in result.err
 
 
 def test_a_home_that_cannot_be_written_is_a_warning(
@@ -156,8 +156,8 @@ def test_a_home_that_cannot_be_written_is_a_warning(
 ) -> None:
     (here.folder / "home").write_text("a file")
     monkeypatch.setenv("SDGRAPH_HOME", str(here.folder / "home"))
-    said = here("run", "flow.yaml")
-    assert said.code == 0 and said.out.count("warning: results are not kept") == 1
+    result = here("run", "flow.yaml")
+    assert result.code == 0 and result.out.count("warning: results are not kept") == 1
 
 
 def test_a_damaged_record_is_a_warning(here: Here, own_home: Path) -> None:
@@ -165,8 +165,8 @@ def test_a_damaged_record_is_a_warning(here: Here, own_home: Path) -> None:
     for entry in shelf(own_home).entries():
         path = Path(entry.path)
         path.write_bytes(path.read_bytes()[:50])
-    said = here("run", "flow.yaml")
-    assert said.code == 0 and "warning: a remembered result is damaged" in said.out
+    result = here("run", "flow.yaml")
+    assert result.code == 0 and "warning: a remembered result is damaged" in result.out
     assert here.ran() == ["result"]
 
 

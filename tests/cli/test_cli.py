@@ -48,15 +48,15 @@ nodes:
 
 
 @dataclass
-class Said:
-    """What a command said, and its exit code."""
+class CommandResult:
+    """The exit code of a command and what it printed."""
 
     code: int
     out: str
     err: str
 
 
-Command = Callable[..., Said]
+Command = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def sdgraph(
     (tmp_path / "flow.yaml").write_text(FLOW)
     (tmp_path / "bad.yaml").write_text(BAD)
 
-    def command(verb: str, *arguments: str, toys: bool = True) -> Said:
+    def command(verb: str, *arguments: str, toys: bool = True) -> CommandResult:
         with pytest.raises(SystemExit) as ended:
             main([verb, *arguments, *(["--nodes", TOYS] if toys else [])])
-        said = capsys.readouterr()
+        result = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, said.out, said.err)
+        return CommandResult(ended.value.code, result.out, result.err)
 
     return command
 
@@ -95,13 +95,13 @@ def grey_of(path: Path) -> int:
 
 
 def test_a_run_says_each_node_and_where_the_file_went(sdgraph: Command, tmp_path: Path) -> None:
-    said = sdgraph("run", "flow.yaml")
-    assert said.code == 0
-    assert said.err == ""
+    result = sdgraph("run", "flow.yaml")
+    assert result.code == 0
+    assert result.err == ""
     for name in ("square", "edges", "slow", "result"):
-        assert re.search(rf"^{name} +Toy\w+ +\d+\.\d\d s$", said.out, re.MULTILINE)
-    assert "result → out/turned.png\n" in said.out
-    assert re.search(r"4 nodes in \d+\.\d\d s, 0 models loaded \(0 B\)\n$", said.out)
+        assert re.search(rf"^{name} +Toy\w+ +\d+\.\d\d s$", result.out, re.MULTILINE)
+    assert "result → out/turned.png\n" in result.out
+    assert re.search(r"4 nodes in \d+\.\d\d s, 0 models loaded \(0 B\)\n$", result.out)
     assert grey_of(tmp_path / "out/turned.png") == 255 - 40
 
 
@@ -123,8 +123,8 @@ def test_a_path_given_as_input_is_relative_to_the_current_folder(
 
 @pytest.mark.parametrize("given", [[], ["target=out/turned.png"], ["--set", "result.path=x.png"]])
 def test_out_takes_every_relative_file(sdgraph: Command, tmp_path: Path, given: list[str]) -> None:
-    said = sdgraph("run", "flow.yaml", "--out", "elsewhere", *given)
-    assert said.code == 0
+    result = sdgraph("run", "flow.yaml", "--out", "elsewhere", *given)
+    assert result.code == 0
     (made,) = tmp_path.rglob("*.png")
     assert made.relative_to(tmp_path).parts[0] == "elsewhere"
 
@@ -158,25 +158,25 @@ def test_a_path_by_set_is_relative_to_the_current_folder(sdgraph: Command, tmp_p
 def test_only_runs_what_a_node_needs_and_says_what_it_made(
     sdgraph: Command, tmp_path: Path
 ) -> None:
-    said = sdgraph("run", "flow.yaml", "--only", "edges")
-    assert "edges = EdgeMap(16×16 RGB)" in said.out
-    assert "slow" not in said.out
+    result = sdgraph("run", "flow.yaml", "--only", "edges")
+    assert "edges = EdgeMap(16×16 RGB)" in result.out
+    assert "slow" not in result.out
     assert not (tmp_path / "out").exists()
 
 
 def test_json_prints_events_and_nothing_else(sdgraph: Command) -> None:
-    said = sdgraph("run", "flow.yaml", "--json")
-    events = [json.loads(line) for line in said.out.splitlines()]
+    result = sdgraph("run", "flow.yaml", "--json")
+    events = [json.loads(line) for line in result.out.splitlines()]
     assert events[0]["event"] == "run_started"
     assert events[-1]["event"] == "run_finished"
     assert [e["step"] for e in events if e["event"] == "stepped"] == [1, 2, 3, 4]
-    assert "a node that prints" in said.err
+    assert "a node that prints" in result.err
 
 
 def test_quiet_prints_nothing(sdgraph: Command) -> None:
-    (said := sdgraph("run", "flow.yaml", "--quiet"))
-    assert said.code == 0
-    assert said.out.replace("a node that prints\n", "") == ""
+    (result := sdgraph("run", "flow.yaml", "--quiet"))
+    assert result.code == 0
+    assert result.out.replace("a node that prints\n", "") == ""
 
 
 def test_a_terminal_shows_bars_and_ends_with_the_same_lines(
@@ -184,8 +184,8 @@ def test_a_terminal_shows_bars_and_ends_with_the_same_lines(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.delenv("NO_COLOR")
-    said = sdgraph("run", "flow.yaml", "--set", "slow.seconds=0.15")
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.out)
+    result = sdgraph("run", "flow.yaml", "--set", "slow.seconds=0.15")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", result.out)
     assert "━" in plain
     assert re.search(r"[1-4]/4", plain)
     assert "result → out/turned.png" in plain
@@ -194,8 +194,8 @@ def test_a_terminal_shows_bars_and_ends_with_the_same_lines(
 def test_a_saved_picture_makes_itself_again(sdgraph: Command, tmp_path: Path) -> None:
     sdgraph("run", "flow.yaml", "grey=7")
     first = tmp_path / "out/turned.png"
-    said = sdgraph("run", "out/turned.png", "--out", "again")
-    assert said.code == 0
+    result = sdgraph("run", "out/turned.png", "--out", "again")
+    assert result.code == 0
     again = tmp_path / "again/turned.png"
     assert read_image(again).tobytes() == read_image(first).tobytes()
     assert read_record(again).node == "result"
@@ -215,17 +215,17 @@ def test_a_saved_picture_is_made_in_the_current_folder_not_where_it_was(
 
 
 def test_wrong_inputs_come_out_together_with_the_problems_of_the_file(sdgraph: Command) -> None:
-    said = sdgraph("run", "bad.yaml", "photo=x", "colour=red")
-    assert said.code == 2
-    assert said.out == ""
+    result = sdgraph("run", "bad.yaml", "photo=x", "colour=red")
+    assert result.code == 2
+    assert result.out == ""
     for subject in ("inputs.colour", "square.grey", "square.sise", "edges.image", "edges.low"):
-        assert subject in said.err
+        assert subject in result.err
 
 
 def test_an_input_of_another_type_says_what_was_wanted(sdgraph: Command) -> None:
-    said = sdgraph("run", "flow.yaml", "grey=dark")
-    assert said.code == 2
-    assert said.err == "inputs.grey\n  found:  the text 'dark'\n  wanted: a whole number\n"
+    result = sdgraph("run", "flow.yaml", "grey=dark")
+    assert result.code == 2
+    assert result.err == "inputs.grey\n  found:  the text 'dark'\n  wanted: a whole number\n"
 
 
 @pytest.mark.parametrize(
@@ -250,10 +250,10 @@ def test_a_wrong_argument_is_explained_with_exit_code_2(
     sdgraph: Command, tmp_path: Path, arguments: list[str], told: str
 ) -> None:
     PIL.Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
-    said = sdgraph("run", *arguments)
-    assert (said.code, said.out) == (2, "")
-    assert told in said.err
-    assert "Traceback" not in said.err
+    result = sdgraph("run", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert told in result.err
+    assert "Traceback" not in result.err
 
 
 def test_an_edited_file_is_shown_as_it_is_now(sdgraph: Command, tmp_path: Path) -> None:
@@ -268,13 +268,13 @@ def test_a_failed_node_is_named_with_its_line_and_exit_code_1(
     (tmp_path / "boom.yaml").write_text(
         "nodes:\n  a: {type: ToySquare}\n  b: {type: ToyBoom, image: $a}\n"
     )
-    said = sdgraph("run", "boom.yaml")
-    assert said.code == 1
-    assert said.err == (
+    result = sdgraph("run", "boom.yaml")
+    assert result.code == 1
+    assert result.err == (
         "boom.yaml:3:6: b: RuntimeError: the toy broke\n"
         "  3 |   b: {type: ToyBoom, image: $a}\n"
         "    |      ^\n"
-        f"what was done is remembered; go on with: sdgraph run boom.yaml --nodes {TOYS}\n"
+        f"finished nodes are remembered; to resume: sdgraph run boom.yaml --nodes {TOYS}\n"
     )
 
 
@@ -289,9 +289,9 @@ def test_an_unforeseen_failure_is_one_line(
         raise ZeroDivisionError("two\nlines")
 
     monkeypatch.setattr("sdgraph.cli.diagram.as_text", broken)
-    said = sdgraph("show", "flow.yaml")
-    assert said.code == 1
-    assert said.err == ("internal error: ZeroDivisionError: two lines; run again with --debug\n")
+    result = sdgraph("show", "flow.yaml")
+    assert result.code == 1
+    assert result.err == ("internal error: ZeroDivisionError: two lines; run again with --debug\n")
     assert "Traceback" in sdgraph("show", "flow.yaml", "--debug").err
 
 
@@ -299,39 +299,39 @@ def test_an_unforeseen_failure_is_one_line(
 
 
 def test_validate_shows_every_problem_beneath_its_line(sdgraph: Command) -> None:
-    said = sdgraph("validate", "bad.yaml")
-    assert said.code == 2
+    result = sdgraph("validate", "bad.yaml")
+    assert result.code == 2
     assert (
         "bad.yaml:4:35: square.grey\n"
         "  4 |   square: {type: ToySquare, grey: 300, sise: 16}\n"
         "    |                                   ^\n"
         "  found:  300\n"
         "  wanted: at most 255\n"
-    ) in said.out
-    assert said.out.endswith("4 problems in 1 file\n")
-    assert "a run must be given photo (Path)" in said.out
+    ) in result.out
+    assert result.out.endswith("4 problems in 1 file\n")
+    assert "a run must be given photo (Path)" in result.out
 
 
 def test_validate_notes_nodes_that_nothing_needs(sdgraph: Command) -> None:
-    said = sdgraph("validate", "flow.yaml")
-    assert said.code == 0
-    assert "flow.yaml: no problems\n  note: no target needs model\n" in said.out
+    result = sdgraph("validate", "flow.yaml")
+    assert result.code == 0
+    assert "flow.yaml: no problems\n  note: no target needs model\n" in result.out
 
 
 def test_validate_takes_inputs_and_several_files(sdgraph: Command) -> None:
-    said = sdgraph("validate", "flow.yaml", "bad.yaml", "grey=300")
-    assert said.out.endswith("5 problems in 2 files\n")
+    result = sdgraph("validate", "flow.yaml", "bad.yaml", "grey=300")
+    assert result.out.endswith("5 problems in 2 files\n")
 
 
 def test_an_input_that_no_validated_file_declares_is_a_problem(sdgraph: Command) -> None:
-    said = sdgraph("validate", "flow.yaml", "bad.yaml", "gery=3")
-    assert said.code == 2
-    assert "gery" in said.out
+    result = sdgraph("validate", "flow.yaml", "bad.yaml", "gery=3")
+    assert result.code == 2
+    assert "gery" in result.out
 
 
 def test_validate_prints_problems_as_json(sdgraph: Command) -> None:
-    said = sdgraph("validate", "bad.yaml", "--json")
-    first = json.loads(said.out)[0]
+    result = sdgraph("validate", "bad.yaml", "--json")
+    first = json.loads(result.out)[0]
     assert first == {
         "file": "bad.yaml",
         "line": 4,
@@ -355,10 +355,10 @@ def test_the_caret_stands_right_after_wide_letters(sdgraph: Command, tmp_path: P
 
 
 def test_plan_lists_steps_loads_and_totals(sdgraph: Command) -> None:
-    said = sdgraph("plan", "flow.yaml", "--only", "model")
-    assert said.code == 0
-    assert re.search(r"^1 +model +ToyModel +unet", said.out, re.MULTILINE)
-    assert re.search(r"1 step, 2 components loaded", said.out)
+    result = sdgraph("plan", "flow.yaml", "--only", "model")
+    assert result.code == 0
+    assert re.search(r"^1 +model +ToyModel +unet", result.out, re.MULTILINE)
+    assert re.search(r"1 step, 2 components loaded", result.out)
 
 
 def test_plan_says_what_each_step_releases(sdgraph: Command) -> None:
@@ -380,10 +380,10 @@ def test_plan_says_the_peak_beside_what_there_is(sdgraph: Command) -> None:
 
 @pytest.mark.parametrize("verb", ["plan", "run"])
 def test_a_budget_too_small_for_a_node_is_refused(verb: str, sdgraph: Command) -> None:
-    said = sdgraph(verb, "chain", "--ram", "1MB", toys=False)
-    assert said.code == 2 and "Traceback" not in said.err
-    assert re.search(r"found: +a budget of 1000000 bytes on the host", said.err)
-    named = re.search(r"wanted: at least (\d{8}) bytes", said.err)
+    result = sdgraph(verb, "chain", "--ram", "1MB", toys=False)
+    assert result.code == 2 and "Traceback" not in result.err
+    assert re.search(r"found: +a budget of 1000000 bytes on the host", result.err)
+    named = re.search(r"wanted: at least (\d{8}) bytes", result.err)
     assert named is not None
     smallest = int(named[1])
     assert sdgraph("plan", "chain", "--ram", str(smallest), toys=False).code == 0
@@ -392,23 +392,23 @@ def test_a_budget_too_small_for_a_node_is_refused(verb: str, sdgraph: Command) -
 
 @pytest.mark.parametrize(("option", "text"), [("--ram", "much"), ("--vram", "-3GB")])
 def test_a_budget_that_says_no_bytes_is_refused(option: str, text: str, sdgraph: Command) -> None:
-    said = sdgraph("plan", "flow.yaml", f"{option}={text}")
-    assert said.code == 2 and f"{option}\n  found:  {text}" in said.err
+    result = sdgraph("plan", "flow.yaml", f"{option}={text}")
+    assert result.code == 2 and f"{option}\n  found:  {text}" in result.err
 
 
 def test_plan_says_what_must_be_fetched(sdgraph: Command) -> None:
-    said = sdgraph(
+    result = sdgraph(
         "plan", "flow.yaml", "--only", "model", "--set", "model.checkpoint=nobody/nothing"
     )
-    assert "to be fetched from the hub: nobody/nothing" in said.out
+    assert "to be downloaded from the hub: nobody/nothing" in result.out
 
 
 def test_show_lists_every_node_after_those_it_reads(sdgraph: Command) -> None:
-    said = sdgraph("show", "flow.yaml")
-    assert said.out.startswith("flow: A grey square, turned.\n")
-    assert re.search(r"grey +int +40 +how bright", said.out)
-    assert re.search(r"edges +ToyEdges → EdgeMap +image ← square, low=10", said.out)
-    names = re.findall(r"^  (\w+) +Toy", said.out, re.MULTILINE)
+    result = sdgraph("show", "flow.yaml")
+    assert result.out.startswith("flow: A grey square, turned.\n")
+    assert re.search(r"grey +int +40 +how bright", result.out)
+    assert re.search(r"edges +ToyEdges → EdgeMap +image ← square, low=10", result.out)
+    names = re.findall(r"^  (\w+) +Toy", result.out, re.MULTILINE)
     assert names.index("square") < names.index("edges") < names.index("result")
 
 
@@ -416,44 +416,44 @@ def test_show_draws_a_broken_workflow_too(sdgraph: Command, tmp_path: Path) -> N
     (tmp_path / "odd.yaml").write_text(
         "nodes: {a: {type: ToyStack, images: [$b]}, b: {type: Nope, x: $a, y: $none}}"
     )
-    said = sdgraph("show", "odd.yaml")
-    assert said.code == 0
-    assert "Nope (unknown)" in said.out
+    result = sdgraph("show", "odd.yaml")
+    assert result.code == 0
+    assert "Nope (unknown)" in result.out
     assert sdgraph("show", "odd.yaml", "--mermaid").code == 0
 
 
 def test_mermaid_stands_alone_and_names_the_ports(sdgraph: Command) -> None:
-    said = sdgraph("show", "flow.yaml", "--mermaid")
-    first, *rest = said.out.splitlines()
+    result = sdgraph("show", "flow.yaml", "--mermaid")
+    first, *rest = result.out.splitlines()
     assert first == "flowchart LR"
     assert '  n0["square<br/>ToySquare"]' in rest
-    boxes = {m[2]: m[1] for m in re.finditer(r'(n\d+)\[+"(\w+)<br/>', said.out)}
+    boxes = {m[2]: m[1] for m in re.finditer(r'(n\d+)\[+"(\w+)<br/>', result.out)}
     assert f'  {boxes["square"]} -->|"image"| {boxes["edges"]}' in rest
 
 
 def test_show_reads_the_record_of_a_picture(sdgraph: Command) -> None:
     sdgraph("run", "flow.yaml")
-    said = sdgraph("show", "out/turned.png", toys=False)
-    assert "made by the node result on cpu, float32" in said.out
-    assert f"sdgraph {__version__}" in said.out
-    assert "square: {type: ToySquare" in said.out
+    result = sdgraph("show", "out/turned.png", toys=False)
+    assert "made by the node result on cpu, float32" in result.out
+    assert f"sdgraph {__version__}" in result.out
+    assert "square: {type: ToySquare" in result.out
     yaml = sdgraph("show", "out/turned.png", "--yaml", toys=False).out
     assert yaml.startswith("name: result\ninputs:\n  grey: {type: int, default: 40")
 
 
 def test_nodes_lists_types_by_category(sdgraph: Command) -> None:
-    said = sdgraph("nodes")
-    assert re.search(r"^toys$", said.out, re.MULTILINE)
-    assert re.search(r"^  ToySquare +Image +A square of one grey\.", said.out, re.MULTILINE)
+    result = sdgraph("nodes")
+    assert re.search(r"^toys$", result.out, re.MULTILINE)
+    assert re.search(r"^  ToySquare +Image +A square of one grey\.", result.out, re.MULTILINE)
 
 
 def test_nodes_documents_one_type(sdgraph: Command) -> None:
-    said = sdgraph("nodes", "ToyEdges")
-    assert said.out.startswith("ToyEdges → EdgeMap   (toys)\n")
-    assert re.search(r"image +required +an Image; what to look at", said.out)
-    assert re.search(r"mask +optional +a Mask", said.out)
-    assert re.search(r"low +default 100 +a whole number from 0 to 255", said.out)
-    assert "toy_edges: {type: ToyEdges, image: $image}" in said.out
+    result = sdgraph("nodes", "ToyEdges")
+    assert result.out.startswith("ToyEdges → EdgeMap   (toys)\n")
+    assert re.search(r"image +required +an Image; what to look at", result.out)
+    assert re.search(r"mask +optional +a Mask", result.out)
+    assert re.search(r"low +default 100 +a whole number from 0 to 255", result.out)
+    assert "toy_edges: {type: ToyEdges, image: $image}" in result.out
 
 
 def test_nodes_gives_documentation_as_json(sdgraph: Command) -> None:
@@ -464,9 +464,9 @@ def test_nodes_gives_documentation_as_json(sdgraph: Command) -> None:
 
 
 def test_an_unknown_type_is_answered_with_the_nearest(sdgraph: Command) -> None:
-    said = sdgraph("nodes", "ToySqare")
-    assert said.code == 2
-    assert "did you mean 'ToySquare'?" in said.err
+    result = sdgraph("nodes", "ToySqare")
+    assert result.code == 2
+    assert "did you mean 'ToySquare'?" in result.err
 
 
 def test_schema_is_json(sdgraph: Command) -> None:
@@ -474,10 +474,10 @@ def test_schema_is_json(sdgraph: Command) -> None:
 
 
 def test_models_lists_what_ships_and_what_was_fetched(sdgraph: Command) -> None:
-    said = sdgraph("models", toys=False)
-    assert said.code == 0
-    assert re.search(r"tiny/inpaint +[\d.]+ MB +\S+/tiny/inpaint", said.out)
-    assert "fetched from the hub" in said.out
+    result = sdgraph("models", toys=False)
+    assert result.code == 0
+    assert re.search(r"tiny/inpaint +[\d.]+ MB +\S+/tiny/inpaint", result.out)
+    assert "downloaded from the hub" in result.out
 
 
 # as a process
@@ -567,7 +567,9 @@ def test_ctrl_c_stops_within_a_step_and_leaves_no_partial_file(tmp_path: Path) -
     rest, err = running.communicate(timeout=60)
     assert rest.count('"stepped"') < 100 and '"node_finished"' not in rest
     assert running.returncode == 130
-    assert err.startswith("stopped; finished files stay\nwhat was done is remembered; go on with: ")
+    assert err.startswith(
+        "stopped; finished files stay\nfinished nodes are remembered; to resume: "
+    )
     assert err.endswith(f"sdgraph run slow.yaml --json --nodes {TOYS}\n")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"slow.yaml", "done.png"}

@@ -15,8 +15,8 @@ import PIL.Image
 import pytest
 
 from sdgraph.cli import main
-from sdgraph.cli.file_watcher import Changes, files_read
-from sdgraph.cli.request import requested
+from sdgraph.cli.file_watcher import FileWatcher, files_to_watch
+from sdgraph.cli.request import parse_request
 from sdgraph.language import load_workflow
 from sdgraph.media import read_image, write_image
 from sdgraph.sweep import files_named_in
@@ -54,9 +54,9 @@ def command(
         toys = ["--nodes", TOYS] if arguments[0] in ("run", "show") else []
         with pytest.raises(SystemExit) as ended:
             main([*arguments, *toys])
-        said = capsys.readouterr()
+        result = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
+        return ended.value.code, result.out, result.err
 
     return called
 
@@ -184,20 +184,20 @@ def test_a_touched_file_is_no_change_and_half_a_save_is_waited_for(tmp_path: Pat
         if (piece := next(pieces, None)) is not None:
             path.write_text(piece)
 
-    changes = Changes([path, tmp_path / "gone"], sleep)
+    watcher = FileWatcher([path, tmp_path / "gone"], sleep)
     os.utime(path, (1, 1))
     piece, pieces = pieces, iter([])
-    assert changes.look() == []
+    assert watcher.changed() == []
     pieces = piece
     path.write_text("t")
-    assert changes.look() == [path]
-    assert path.read_text() == "two" and changes.look() == []
+    assert watcher.changed() == [path]
+    assert path.read_text() == "two" and watcher.changed() == []
     path.unlink()
-    assert changes.look() == [path]
+    assert watcher.changed() == [path]
     path.with_name("new").write_text("three")
     path.with_name("new").replace(path)
     (tmp_path / "gone").write_text("back")
-    assert sorted(changes.look()) == [path, tmp_path / "gone"]
+    assert sorted(watcher.changed()) == [path, tmp_path / "gone"]
 
 
 def test_a_watched_workflow_runs_again_what_changed_until_ctrl_c(tmp_path: Path) -> None:
@@ -255,10 +255,10 @@ def test_what_a_sweep_takes_its_values_from_is_watched_too(tmp_path: Path) -> No
     assert files_named_in(given) == {tmp_path / "photos", tmp_path / "sizes.txt"}
     assert files_named_in([f"photo={tmp_path}/photos/*.png"]) == {tmp_path / "photos"}
     (tmp_path / "sizes.txt").write_text("4\n6\n")
-    request = requested(load_workflow(tmp_path / "flow.yaml"), given)
-    known = files_read(request) | files_named_in(given)
+    request = parse_request(load_workflow(tmp_path / "flow.yaml"), given)
+    known = files_to_watch(request) | files_named_in(given)
     assert {path.name for path in known} == {"flow.yaml", "photos", "a.png", "b.png", "sizes.txt"}
-    changes = Changes(known, sleep=lambda _: None)
-    assert changes.look() == []
+    watcher = FileWatcher(known, sleep=lambda _: None)
+    assert watcher.changed() == []
     PIL.Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / "c.png")
-    assert changes.look() == [tmp_path / "photos"]
+    assert watcher.changed() == [tmp_path / "photos"]

@@ -20,7 +20,7 @@ from sdgraph.provenance.record import read_record
 from sdgraph.sweep import Sweep, SweepConfirmation, build_sweep, confirm, make_variants
 from tests.support import cli_nodes, toys
 
-from .test_cli import Command, Said
+from .test_cli import Command, CommandResult
 
 T = TypeVar("T")
 
@@ -46,12 +46,12 @@ def sdgraph(
     monkeypatch.setenv("NO_COLOR", "1")
     (tmp_path / "flow.yaml").write_text(FLOW)
 
-    def command(verb: str, *arguments: str) -> Said:
+    def command(verb: str, *arguments: str) -> CommandResult:
         with pytest.raises(SystemExit) as ended:
             main([verb, *arguments, "--nodes", TOYS])
-        said = capsys.readouterr()
+        result = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, said.out, said.err)
+        return CommandResult(ended.value.code, result.out, result.err)
 
     return command
 
@@ -61,15 +61,15 @@ def made(folder: Path) -> list[str]:
 
 
 def test_a_sweep_makes_a_file_for_each_variant(sdgraph: Command, tmp_path: Path) -> None:
-    said = sdgraph("run", "flow.yaml", "grey=10..30..10", "words=[x, y z]")
-    assert said.code == 0, said.err
+    result = sdgraph("run", "flow.yaml", "grey=10..30..10", "words=[x, y z]")
+    assert result.code == 0, result.err
     assert made(tmp_path) == [
         f"out/square_grey-00{grey}_words-{words}.png"
         for grey in (10, 20, 30)
         for words in ("x", "y-z")
     ]
-    assert "result[grey=10 words=y z] → out/square_grey-0010_words-y-z.png" in said.out
-    assert "15 nodes in" in said.out
+    assert "result[grey=10 words=y z] → out/square_grey-0010_words-y-z.png" in result.out
+    assert "15 nodes in" in result.out
     record = read_record(tmp_path / "out/square_grey-0020_words-x.png")
     assert record.node == "result" and "grey: 20" in record.workflow
 
@@ -89,14 +89,14 @@ def test_a_sweep_keeps_going_past_a_failure_and_explains_itself(
     sdgraph: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.yaml").write_text(BROKEN)
-    said = sdgraph("run", "broken.yaml", "grey=[10, 20]", "--keep-going", "--explain")
-    assert said.code == 1
+    result = sdgraph("run", "broken.yaml", "grey=[10, 20]", "--keep-going", "--explain")
+    assert result.code == 1
     assert made(tmp_path) == ["out/good_grey-0010.png", "out/good_grey-0020.png"]
     for grey in (10, 20):
-        assert f"boom[grey={grey}]: RuntimeError: the toy broke" in said.err
+        assert f"boom[grey={grey}]: RuntimeError: the toy broke" in result.err
         why = f"left out  it needs boom[grey={grey}], which failed"
         assert any(
-            line.startswith(f"bad[grey={grey}]") and why in line for line in said.out.splitlines()
+            line.startswith(f"bad[grey={grey}]") and why in line for line in result.out.splitlines()
         )
 
 
@@ -106,16 +106,16 @@ def test_side_by_side(sdgraph: Command, tmp_path: Path) -> None:
         "out/square_grey-0010_size-0004.png",
         "out/square_grey-0020_size-0005.png",
     ]
-    said = sdgraph("run", "flow.yaml", "grey=[10, 20]", "size=4..6", "--zip")
-    assert said.code == 2 and "2 of grey, 3 of size" in said.err
+    result = sdgraph("run", "flow.yaml", "grey=[10, 20]", "size=4..6", "--zip")
+    assert result.code == 2 and "2 of grey, 3 of size" in result.err
 
 
 def test_plan_and_validate_cover_all_variants(sdgraph: Command) -> None:
-    said = sdgraph("plan", "flow.yaml", "grey=1..3")
-    assert said.code == 0 and "9 steps" in said.out and "square[grey=2]" in said.out
+    result = sdgraph("plan", "flow.yaml", "grey=1..3")
+    assert result.code == 0 and "9 steps" in result.out and "square[grey=2]" in result.out
     assert sdgraph("validate", "flow.yaml", "grey=1..3").code == 0
-    said = sdgraph("validate", "flow.yaml", "grey=254..257")
-    assert said.code == 2 and "256" in said.out and "257" in said.out
+    result = sdgraph("validate", "flow.yaml", "grey=254..257")
+    assert result.code == 2 and "256" in result.out and "257" in result.out
 
 
 def test_an_input_given_twice_counts_as_last_given(sdgraph: Command, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_an_input_given_twice_counts_as_last_given(sdgraph: Command, tmp_path: P
 
 def test_existing_files_stay_unless_told(sdgraph: Command, tmp_path: Path) -> None:
     assert sdgraph("run", "flow.yaml", "grey=1..2").code == 0
-    said = sdgraph("run", "flow.yaml", "grey=1..2")
-    assert said.code == 2 and "--overwrite" in said.err and "square_grey-0001.png" in said.err
+    result = sdgraph("run", "flow.yaml", "grey=1..2")
+    assert result.code == 2 and "--overwrite" in result.err and "square_grey-0001.png" in result.err
     assert sdgraph("run", "flow.yaml", "grey=1..2", "--overwrite").code == 0
     assert sdgraph("run", "flow.yaml", "grey=3").code == 0
     assert sdgraph("run", "flow.yaml", "grey=3").code == 0  # a single run is as it was
@@ -134,8 +134,8 @@ def test_existing_files_stay_unless_told(sdgraph: Command, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("option", [["--zip"], ["--sheet", "s.png"], ["--table", "t.csv"]])
 def test_options_of_sweeps_want_a_sweep(sdgraph: Command, option: list[str]) -> None:
-    said = sdgraph("run", "flow.yaml", *option)
-    assert said.code == 2 and "no sweep" in said.err and option[0] in said.err
+    result = sdgraph("run", "flow.yaml", *option)
+    assert result.code == 2 and "no sweep" in result.err and option[0] in result.err
 
 
 def test_each_picture_of_a_folder(sdgraph: Command, tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_each_picture_of_a_folder(sdgraph: Command, tmp_path: Path) -> None:
     assert sdgraph("run", "copy.yaml", "photo=@in").code == 0
     assert {"out/one.png", "out/two.png"} <= set(made(tmp_path))
     (tmp_path / "in/bad.png").write_text("no picture")
-    said = sdgraph("run", "copy.yaml", "photo=in/*.png", "--out", "again")
-    assert said.code == 2 and "bad.png" in said.err
+    result = sdgraph("run", "copy.yaml", "photo=in/*.png", "--out", "again")
+    assert result.code == 2 and "bad.png" in result.err
     assert not (tmp_path / "again").exists()
 
 
@@ -160,8 +160,8 @@ def test_each_picture_of_a_folder(sdgraph: Command, tmp_path: Path) -> None:
 
 def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Path) -> None:
     arguments = ("grey=[0, 100, 200]", "size=[8, 9]", "--sheet", "sheet.png")
-    said = sdgraph("run", "flow.yaml", *arguments)
-    assert said.code == 0, said.err
+    result = sdgraph("run", "flow.yaml", *arguments)
+    assert result.code == 0, result.err
     sheet = read_image(tmp_path / "sheet.png").convert("RGB")
     assert sheet.width == 2 * (256 + 8) + 8
     step = (sheet.height - 8) // 3
@@ -196,12 +196,12 @@ def test_a_sheet_wants_pictures(sdgraph: Command, tmp_path: Path) -> None:
         "inputs: {file: {type: Path}}\nnodes: {read: {type: ToyRead, path: $inputs.file}}"
     )
     (tmp_path / "a.txt").touch()
-    said = sdgraph("run", "text.yaml", "file=@a.txt", "--sheet", "s.png")
-    assert said.code == 2
-    said = sdgraph("run", "text.yaml", "file=a.*", "--sheet", "s.png")
-    assert said.code == 2 and "no picture in a variant" in said.err
-    said = sdgraph("run", "flow.yaml", "grey=1..2", "--sheet", "s.doc")
-    assert said.code == 2 and "--sheet.path" in said.err
+    result = sdgraph("run", "text.yaml", "file=@a.txt", "--sheet", "s.png")
+    assert result.code == 2
+    result = sdgraph("run", "text.yaml", "file=a.*", "--sheet", "s.png")
+    assert result.code == 2 and "no picture in a variant" in result.err
+    result = sdgraph("run", "flow.yaml", "grey=1..2", "--sheet", "s.doc")
+    assert result.code == 2 and "--sheet.path" in result.err
 
 
 # the table
@@ -238,8 +238,8 @@ def test_a_failure_halfway_is_in_the_table(sdgraph: Command, tmp_path: Path) -> 
     )
     for name, content in (("a", b"fine"), ("b", b"\xff"), ("c", b"too")):
         (tmp_path / f"{name}.txt").write_bytes(content)
-    said = sdgraph("run", "bad.yaml", "file=*.txt", "--table", "runs.csv")
-    assert said.code == 1 and "read[file=b.txt]" in said.err
+    result = sdgraph("run", "bad.yaml", "file=*.txt", "--table", "runs.csv")
+    assert result.code == 1 and "read[file=b.txt]" in result.err
     found = rows(tmp_path / "runs.csv")
     assert [(row["number"], row["state"]) for row in found] == [
         ("1", "done"),
@@ -254,8 +254,8 @@ def test_a_failure_halfway_is_in_the_table(sdgraph: Command, tmp_path: Path) -> 
 def test_a_table_that_cannot_be_written_stops_it_before_it_begins(
     sdgraph: Command, tmp_path: Path, name: str
 ) -> None:
-    said = sdgraph("run", "flow.yaml", "grey=1..3", "--table", name)
-    assert said.code == 1 and "--table" in said.err
+    result = sdgraph("run", "flow.yaml", "grey=1..3", "--table", name)
+    assert result.code == 1 and "--table" in result.err
     assert made(tmp_path) == []
 
 
@@ -266,8 +266,8 @@ def test_too_many_variants_are_an_error_where_nobody_can_be_asked(
     sdgraph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(confirm, "MANY_VARIANTS", 3)
-    said = sdgraph("run", "flow.yaml", "grey=1..4")
-    assert said.code == 2 and "4 variants" in said.err and "--yes" in said.err
+    result = sdgraph("run", "flow.yaml", "grey=1..4")
+    assert result.code == 2 and "4 variants" in result.err and "--yes" in result.err
     assert made(tmp_path) == []
     assert sdgraph("run", "flow.yaml", "grey=1..4", "--yes").code == 0
     assert len(made(tmp_path)) == 4

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sdgraph import events
-from sdgraph.cli.terminal import Lines, watching
+from sdgraph.cli.terminal import EventLines, display_run
 from sdgraph.graph import Graph
 from tests.support.toys import Number
 
@@ -23,8 +23,8 @@ STORY: list[events.Event] = [
 
 
 def test_a_note_is_a_line_and_the_last_loss_stands_where_a_node_finished() -> None:
-    lines = Lines(["number"])
-    told = [lines.line(each) for each in STORY]
+    lines = EventLines(["number"])
+    told = [lines.format_event(each) for each in STORY]
     assert told == [
         None,
         None,
@@ -35,24 +35,24 @@ def test_a_note_is_a_line_and_the_last_loss_stands_where_a_node_finished() -> No
 
 
 def test_a_node_without_a_loss_finishes_as_before() -> None:
-    lines = Lines(["number"])
+    lines = EventLines(["number"])
     plain = [STORY[0], events.Stepped(0.1, "number", 1, 4), STORY[-1]]
-    assert [lines.line(each) for each in plain][-1] == "number  Number          0.30 s"
+    assert [lines.format_event(each) for each in plain][-1] == "number  Number          0.30 s"
 
 
 def test_a_pipe_gets_the_note_and_not_every_step(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching(Graph.of(Number(value=1))) as watch:
-        assert watch.listener is not None
+    with display_run(Graph.of(Number(value=1))) as display:
+        assert display.listener is not None
         for each in STORY:
-            watch.listener(each)
+            display.listener(each)
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_json_lines_hold_the_loss_and_the_note(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching(Graph.of(Number(value=1)), as_json=True) as watch:
-        assert watch.listener is not None
+    with display_run(Graph.of(Number(value=1)), as_json=True) as display:
+        assert display.listener is not None
         for each in STORY:
-            watch.listener(each)
+            display.listener(each)
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     steps = [(each["loss"], each["note"]) for each in told if each["event"] == "stepped"]
     assert steps == [(0.5, None), (0.01234, None), (None, "1 of 4 pictures was left out: a.png")]
@@ -73,9 +73,9 @@ def test_the_bar_shows_the_loss_beside_the_steps(
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr("sdgraph.cli.terminal.console", console)
-    with watching(Graph.of(Number(value=1))) as watch:
-        assert watch.listener is not None
-        watch.listener(STORY[0])
-        watch.listener(events.Stepped(0.1, "number", 2, 4, loss))
+    with display_run(Graph.of(Number(value=1))) as display:
+        assert display.listener is not None
+        display.listener(STORY[0])
+        display.listener(events.Stepped(0.1, "number", 2, 4, loss))
     assert shown in screen.getvalue()
     assert ("loss" in screen.getvalue()) == (loss is not None)

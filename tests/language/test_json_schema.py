@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from sdgraph.cli.node_docs import node_doc
+from sdgraph.cli.node_docs import document_node
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.graph import Registry, installed
 from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml, workflow_schema
@@ -151,6 +151,6 @@ def test_the_node_type_is_completed_with_its_summary() -> None:
 @pytest.mark.parametrize("name", sorted({**installed(), **TOYS}))
 def test_the_documented_example_of_every_node_fits_its_schema(name: str) -> None:
     registry = {**installed(), **TOYS}
-    data = {"nodes": yaml.safe_load(node_doc(registry[name]).example)}
+    data = {"nodes": yaml.safe_load(document_node(registry[name]).example)}
     check = jsonschema.Draft7Validator(workflow_schema({name: registry[name]}))
     assert [error.message for error in check.iter_errors(data)] == []

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Node, Session, load_workflow
-from sdgraph.cli.request import opened
+from sdgraph.cli.request import open_workflow
 from sdgraph.graph import Graph, installed
 from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.media import embedded
@@ -231,6 +231,6 @@ def test_what_it_writes_goes_below_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    (target,) = opened(name, installed()).graph().targets
+    (target,) = open_workflow(name, installed()).graph().targets
 
     assert Path(target.non_default_fields()["path"]) == tmp_path / "out" / "inpaint.png"

@@ -1,0 +1,116 @@
+"""The arguments and options that several commands take, alone and in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sdgraph.execution import Session
+
+    from .request import Request
+
+File = Annotated[
+    str,
+    typer.Argument(
+        help="a workflow file, a shipped workflow's name, or a saved picture", metavar="FILE"
+    ),
+]
+Inputs = Annotated[
+    list[str] | None, typer.Argument(help="values for the workflow's inputs", metavar="INPUT=VALUE")
+]
+Packs = Annotated[
+    list[Path] | None,
+    typer.Option("--nodes", help="a Python file with more node types", metavar="FILE.py"),
+]
+FieldValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="another value for a node's field", metavar="NODE.FIELD=VALUE"),
+]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help="make this node, not all targets", metavar="NODE")
+]
+Device = Annotated[str | None, typer.Option(help="where to run: cpu, cuda, cuda:1, mps, xpu")]
+Dtype = Annotated[str | None, typer.Option(help="the dtype of models: float32, float16, bfloat16")]
+Vram = Annotated[str | None, typer.Option(help="memory for models on the accelerator: 8GB, 6GiB")]
+Ram = Annotated[str | None, typer.Option(help="memory for models on the host")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="neither reuse remembered results nor remember any")
+]
+Pickles = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="accept weights in pickle files; code in them is not run"),
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
+
+
+@dataclass(frozen=True)
+class WorkflowOptions:
+    """Which workflow, with which inputs, changed fields and additional node types."""
+
+    file: File
+    inputs: Inputs = None
+    changes: FieldValues = None
+    only: Only = None
+    packs: Packs = None
+
+    def reader(self, *, out: Path | None = None) -> Callable[[], Request]:
+        """A function that reads the file and applies the inputs and changes, on each call anew.
+
+        Args:
+            out: The folder for relative output files, instead of the default.
+        """
+        from .request import open_workflow, output_folder, parse_request, registry_with_files
+
+        registry = registry_with_files(self.packs or ())
+
+        def read() -> Request:
+            workflow = open_workflow(self.file, registry, out=output_folder(out))
+            return parse_request(workflow, self.inputs or (), self.changes or ())
+
+        return read
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """On which device, in which dtype, with how much memory, and whether results are reused."""
+
+    device: Device = None
+    dtype: Dtype = None
+    vram: Vram = None
+    ram: Ram = None
+    no_cache: NoCache = False
+
+    def open(self, *, several_runs: bool = False, metadata: bool = True) -> Session:
+        """A session with these options.
+
+        Args:
+            several_runs: Whether the session runs more than once: then models stay loaded between
+                the runs, and results stay in memory if there is no folder for them.
+            metadata: Whether saved files say how they were made.
+
+        Raises:
+            ArgumentError: An option has a value that cannot be.
+        """
+        from sdgraph.execution import Session
+        from sdgraph.memory import Budgets
+        from sdgraph.models import ModelCache, Record
+        from sdgraph.store import Store
+
+        from .cache import default_store
+        from .request import check_device, parse_bytes
+
+        check_device(self.device, self.dtype)
+        budgets = Budgets(parse_bytes("--vram", self.vram), parse_bytes("--ram", self.ram))
+        models = ModelCache(budgets=budgets, keep_alive=None if several_runs else 0, watch=Record())
+        store = None if self.no_cache else default_store()
+        if several_runs and store is None and not self.no_cache:
+            store = Store()
+        return Session(
+            device=self.device, dtype=self.dtype, store=store, models=models, metadata=metadata
+        )
