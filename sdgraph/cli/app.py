@@ -53,7 +53,7 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
 def expand_option_groups(function: Callable[..., None]) -> Callable[..., None]:
     """A function that takes the fields of its parameters' dataclasses instead of those objects."""
     signature = inspect.signature(function, eval_str=True)
-    groups = {
+    groups: dict[str, Any] = {
         name: parameter.annotation
         for name, parameter in signature.parameters.items()
         if is_dataclass(parameter.annotation)
@@ -69,11 +69,12 @@ def expand_option_groups(function: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
         parameters += _field_parameters(groups[name]) if name in groups else [parameter]
-    expanded.__name__, expanded.__doc__ = function.__name__, function.__doc__
-    expanded.__annotations__ = {option.name: option.annotation for option in parameters}
-    # A signature of keywords only: whether an option has a default does not decide its place.
+    # Keywords only, so that an option without a default may follow one that has one.
     keywords = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in parameters]
-    expanded.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  read by typer
+    as_typer_sees_it: Any = expanded
+    as_typer_sees_it.__name__, as_typer_sees_it.__doc__ = function.__name__, function.__doc__
+    as_typer_sees_it.__annotations__ = {option.name: option.annotation for option in keywords}
+    as_typer_sees_it.__signature__ = inspect.Signature(keywords)
     return expanded
 
 

@@ -45,7 +45,7 @@ def default_store() -> Store | None:
 @cache_app.callback()
 @handle_errors
 def cache(context: typer.Context, debug: Debug = False) -> None:
-    """Show how many results are remembered, how large they are, and of which nodes."""
+    """Show how many results are remembered, their size, and of which nodes."""
     if context.invoked_subcommand is not None:
         return
     from sdgraph.formatting import format_bytes, format_count, shorten_path

@@ -83,7 +83,7 @@ def plan(
     allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
-    """Show the steps of a run in order, what they load, and the memory they take.
+    """Show what a run would do, load and release, and the memory it takes.
 
     Nothing runs, and no model is loaded.
     """

@@ -83,8 +83,8 @@ def test_a_plan_says_what_is_remembered(here: Here) -> None:
     assert "remembered" not in here("plan", "flow.yaml").out
     here.ran()
     result = here("plan", "flow.yaml").out
-    assert re.search(r"edges +ToyEdges +remembered", result) and "square" not in said
-    assert "1 result remembered, 1 node not needed" in said
+    assert re.search(r"edges +ToyEdges +remembered", result) and "square" not in result
+    assert "1 result remembered, 1 node not needed" in result
     assert "remembered" not in here("plan", "flow.yaml", "--no-cache").out
 
 
