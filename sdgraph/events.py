@@ -1,4 +1,17 @@
-"""What happens during a run, as data; the command line, a server and tests read the same stream."""
+"""What happens during a run, as data.
+
+A listener is called with each event. The command line, a server and tests read the same events:
+
+    >>> from sdgraph.events import NodeFinished, combine_listeners
+    >>> files = []
+    >>> def note_file(event):
+    ...     if isinstance(event, NodeFinished) and event.file is not None:
+    ...         files.append(event.file)
+    >>> listener = combine_listeners(note_file, None)
+    >>> listener(NodeFinished(at=1.5, node="result", seconds=0.2, file="out/star.png"))
+    >>> files
+    ['out/star.png']
+"""
 
 from __future__ import annotations
 
@@ -11,20 +24,36 @@ from typing import Any, ClassVar, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, `at` seconds after the run began."""
+    """The base of all events.
+
+    Args:
+        at: Seconds since the run began.
+    """
 
     kind: ClassVar[str] = ""
+    """The name of the kind of event, in JSON under "event"."""
 
     at: float
 
     def as_data(self) -> dict[str, Any]:
-        """The event as plain data for JSON."""
+        """The event as data for JSON.
+
+        Example:
+            >>> Evicted(at=2.0, component="tiny/text/unet", bytes=1000).as_data()
+            {'event': 'evicted', 'at': 2.0, 'component': 'tiny/text/unet', 'bytes': 1000}
+        """
         return {"event": self.kind, **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """A run began; `steps` nodes will run and `reused` are remembered."""
+    """A run began.
+
+    Args:
+        steps: The number of nodes that will run.
+        reused: The number of results that are remembered.
+        device: Where it runs, such as "cpu" or "cuda:0".
+    """
 
     kind = "run_started"
     steps: int
@@ -34,7 +63,11 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Fetching(Event):
-    """A checkpoint is being fetched from the hub."""
+    """A checkpoint is being downloaded from the hub.
+
+    Args:
+        checkpoint: Its id on the hub.
+    """
 
     kind = "fetching"
     checkpoint: str
@@ -42,7 +75,12 @@ class Fetching(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeStarted(Event):
-    """A node began to run."""
+    """A node began to run.
+
+    Args:
+        node: The name of the node in the graph.
+        type: The name of its class.
+    """
 
     kind = "node_started"
     node: str
@@ -51,9 +89,14 @@ class NodeStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stepped(Event):
-    """A node has done `step` of `total` steps.
+    """A node finished one of its steps.
 
-    Training tells its `loss` of late; `note` is what a person should know, in a line of its own.
+    Args:
+        node: The name of the node in the graph.
+        step: The number of finished steps, from 1.
+        total: The number of all steps.
+        loss: The recent loss, if the node trains.
+        note: A line of text for the user.
     """
 
     kind = "stepped"
@@ -66,7 +109,15 @@ class Stepped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Event):
-    """A component was loaded: its bytes in memory, those of its files, and the seconds it took."""
+    """A component was loaded.
+
+    Args:
+        component: Its name, such as "tiny/text/unet".
+        bytes: Its size in memory.
+        file_bytes: The size of the files that were read.
+        seconds: How long it took.
+        device: Where it is now.
+    """
 
     kind = "loaded"
     component: str
@@ -78,7 +129,13 @@ class Loaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Prefetched(Event):
-    """A component's files were read into the system's cache, while a node computed."""
+    """The files of a component were read into the system's file cache while a node computed.
+
+    Args:
+        component: Its name.
+        file_bytes: The size of the files.
+        seconds: How long it took.
+    """
 
     kind = "prefetched"
     component: str
@@ -88,7 +145,14 @@ class Prefetched(Event):
 
 @dataclass(frozen=True, slots=True)
 class Moved(Event):
-    """A component was moved to `device`: to "cpu" to make room, or back to where it is used."""
+    """A component was moved: to the host to free device memory, or back to the device.
+
+    Args:
+        component: Its name.
+        bytes: Its size in memory.
+        seconds: How long it took.
+        device: Where it is now: "cpu" or the device that uses it.
+    """
 
     kind = "moved"
     component: str
@@ -99,7 +163,12 @@ class Moved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Evicted(Event):
-    """A component was dropped from memory to make room."""
+    """A component was removed from memory.
+
+    Args:
+        component: Its name.
+        bytes: The memory that is free again.
+    """
 
     kind = "evicted"
     component: str
@@ -108,7 +177,12 @@ class Evicted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Reused(Event):
-    """A node did not run: its result is remembered; making it took `seconds`."""
+    """A node did not run, because its result is remembered.
+
+    Args:
+        node: The name of the node in the graph.
+        seconds: How long it took to compute the result.
+    """
 
     kind = "reused"
     node: str
@@ -117,7 +191,11 @@ class Reused(Event):
 
 @dataclass(frozen=True, slots=True)
 class Released(Event):
-    """A result was dropped after its last reader."""
+    """A result was dropped from memory, because every node that reads it has run.
+
+    Args:
+        node: The name of the node whose result it was.
+    """
 
     kind = "released"
     node: str
@@ -125,7 +203,13 @@ class Released(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished(Event):
-    """A node has run; `file` is what it wrote, if it wrote one."""
+    """A node has run.
+
+    Args:
+        node: The name of the node in the graph.
+        seconds: How long it took.
+        file: The file that it wrote, or None.
+    """
 
     kind = "node_finished"
     node: str
@@ -135,7 +219,13 @@ class NodeFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class Retried(Event):
-    """A node ran out of memory (`reason` is the error's text) and runs again with a `change`."""
+    """A node ran out of memory and runs again with other settings.
+
+    Args:
+        node: The name of the node in the graph.
+        reason: The text of the error.
+        change: What is different this time.
+    """
 
     kind = "retried"
     node: str
@@ -145,7 +235,12 @@ class Retried(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeFailed(Event):
-    """A node raised."""
+    """A node raised an exception.
+
+    Args:
+        node: The name of the node in the graph.
+        message: The type and text of the exception.
+    """
 
     kind = "node_failed"
     node: str
@@ -154,7 +249,12 @@ class NodeFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Skipped(Event):
-    """A node was not run: `failed`, which it needs, did not give a result."""
+    """A node was not run, because a node that it needs failed.
+
+    Args:
+        node: The name of the node in the graph.
+        failed: The name of the node that failed.
+    """
 
     kind = "skipped"
     node: str
@@ -163,7 +263,11 @@ class Skipped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """Something is wrong that does not stop the run."""
+    """Something is wrong that does not stop the run.
+
+    Args:
+        message: What is wrong.
+    """
 
     kind = "warned"
     message: str
@@ -171,7 +275,13 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The run is over; `bytes_loaded` are those of the files that were read."""
+    """The run is over.
+
+    Args:
+        seconds: How long the run took.
+        loads: The number of components that were loaded.
+        bytes_loaded: The size of the files that were read for them.
+    """
 
     kind = "run_finished"
     seconds: float
@@ -180,33 +290,56 @@ class RunFinished(Event):
 
 
 class Progress(Protocol):
-    """What a node is given to say how far it is; it may raise, to stop the node."""
+    """Reports the progress of a node; passed to `run` if that has a parameter `progress`.
+
+    It may raise an exception, which stops the node.
+    """
 
     def __call__(
         self, step: int, total: int, /, *, loss: float | None = None, note: str | None = None
     ) -> None:
-        """Tells of a step, of the loss, and of what a person should know."""
+        """Reports a finished step.
+
+        Args:
+            step: The number of finished steps, from 1.
+            total: The number of all steps.
+            loss: The recent loss, if the node trains.
+            note: A line of text for the user.
+        """
 
 
 Listener = Callable[[Event], None]
-"""What takes events; called from one thread at a time."""
+"""A function that receives events; never called by two threads at once."""
 
 
 def combine_listeners(*listeners: Listener | None) -> Listener | None:
-    """A listener that hands each event to every one of these that there is, in turn; or None."""
-    hearing = [each for each in listeners if each is not None]
-    if not hearing:
+    """A listener that passes each event to several listeners in order.
+
+    Args:
+        listeners: The listeners; those that are None are skipped.
+
+    Returns:
+        The combined listener, or None if all are None.
+    """
+    present = [listener for listener in listeners if listener is not None]
+    if not present:
         return None
 
     def listen(event: Event) -> None:
-        for each in hearing:
-            each(event)
+        for listener in present:
+            listener(event)
 
     return listen
 
 
 class EventEmitter:
-    """Stamps events and hands them to the listener; builds none when nobody listens."""
+    """Makes events with the time since the run began, and passes them to a listener.
+
+    Without a listener no event is made.
+
+    Args:
+        listener: Receives the events.
+    """
 
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener
@@ -218,7 +351,12 @@ class EventEmitter:
         return time.perf_counter() - self._began
 
     def emit(self, kind: Callable[..., Event], *details: Any) -> None:
-        """Hands over one event; a listener is never called by two threads at once."""
+        """Makes an event and passes it to the listener, from one thread at a time.
+
+        Args:
+            kind: The class of the event.
+            details: Its fields after `at`, in order.
+        """
         if self._listener is not None:
             with self._lock:
                 self._listener(kind(self.now(), *details))

@@ -1,4 +1,4 @@
-"""Files: paths as people write them, writing whole or not at all, and how failures are told."""
+"""Files: paths as users write them, atomic writing, and errors of reading and writing."""
 
 from __future__ import annotations
 
@@ -18,36 +18,51 @@ UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIS
 
 
 def expand_home(path: str | Path) -> Path:
-    """The path with `~` as the home folder; where there is no such user, as it stands."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises then
+    """A path in which a leading `~` is replaced by the home folder, if there is one.
+
+    Args:
+        path: A path as a user wrote it.
+
+    Example:
+        >>> expand_home("pictures/a.png").as_posix()
+        'pictures/a.png'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser raises for unknown users
 
 
 def sdgraph_home() -> Path:
-    """The folder where sdgraph keeps what it can make again; $SDGRAPH_HOME or ~/.cache/sdgraph.
+    """The folder for remembered results and records: $SDGRAPH_HOME or ~/.cache/sdgraph.
 
-    Raises RuntimeError where there is no home folder.
+    Raises:
+        RuntimeError: The user has no home folder.
     """
-    chosen = os.environ.get("SDGRAPH_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "sdgraph"
+    folder = os.environ.get("SDGRAPH_HOME")
+    return Path(folder).expanduser().absolute() if folder else Path.home() / ".cache" / "sdgraph"
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A hidden path in the folder of `path`, renamed over it at the end, removed on any exception.
+    """A temporary path in the folder of `path`: renamed to it at the end, removed on an exception.
 
-    Makes the folders above. Any OSError inside becomes a MediaError that says how to mend it.
+    So the file is there completely or not at all. Missing folders are made.
+
+    Args:
+        path: The file to write; an existing one is replaced.
+
+    Raises:
+        MediaError: The file cannot be written; the error says how to fix it.
     """
     path = Path(path)
-    beside = path.with_name(f".sdgraph-{token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f".sdgraph-{token_hex(8)}{path.suffix}")
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield beside
-            beside.replace(path)
+            yield temporary
+            temporary.replace(path)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         _fail_to_write(path, error)
@@ -55,7 +70,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
-    """Turns whatever a reader raises into a MediaError about `path`."""
+    """Turns whatever is raised while a file is read into a MediaError about it.
+
+    Args:
+        path: The file.
+        wanted: What it should be, with its article: "a picture", "a video".
+    """
     import PIL.Image
 
     try:
@@ -67,8 +87,8 @@ def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
         raise_too_large(path, f"{pixels[0] if pixels else 'too many'} pixels", None, error)
     except (FileNotFoundError, NotADirectoryError) as error:
         folder = Path(path).parent
-        known = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-        fix = did_you_mean(Path(path).name, known) or f"look into {folder}"
+        names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+        fix = did_you_mean(Path(path).name, names) or f"look into {folder}"
         raise_media_error(path, "no such file", wanted, fix, error)
     except IsADirectoryError as error:
         raise_media_error(path, "a folder", wanted, "name a file inside it", error)
@@ -76,7 +96,7 @@ def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
         raise_media_error(
             path, "a file that may not be read", wanted, "give yourself the right to", error
         )
-    except Exception as error:  # decoders raise every kind on damaged bytes
+    except Exception as error:  # decoders raise exceptions of any class for damaged bytes
         unknown = isinstance(error, PIL.UnidentifiedImageError)
         found = f"a file that is no {wanted[2:]}" if unknown else f"a damaged file ({error})"
         fix = "save it as PNG, JPEG, WebP, MP4 or GIF" if unknown else "fetch or save it again"
@@ -86,14 +106,29 @@ def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
 def raise_media_error(
     path: str | Path, found: str, wanted: str, fix: str, cause: BaseException | None = None
 ) -> NoReturn:
-    """Raises MediaError about the file at `path`."""
+    """Raises a MediaError about a file.
+
+    Args:
+        path: The file.
+        found: What is wrong with it.
+        wanted: What it should be.
+        fix: What the user can do.
+        cause: The exception that is the cause.
+    """
     raise MediaError(Problem(str(path), found, wanted, fix)) from cause
 
 
 def raise_too_large(
     path: str | Path, found: str, limit: int | None, cause: BaseException | None = None
 ) -> NoReturn:
-    """Raises MediaError about a picture of more pixels than `limit`, or than Pillow's own."""
+    """Raises a MediaError about a picture with too many pixels.
+
+    Args:
+        path: The file.
+        found: Its size.
+        limit: The largest number of pixels; Pillow's own limit if None.
+        cause: The exception that is the cause.
+    """
     import PIL.Image
 
     wanted = f"at most {limit or PIL.Image.MAX_IMAGE_PIXELS} pixels"
