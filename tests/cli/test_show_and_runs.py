@@ -152,7 +152,7 @@ def test_runs_are_listed_and_drawn(command: Command) -> None:
     assert json.loads(command("runs", "--json")[1])[0]["status"] == "finished"
     assert json.loads(command("runs", "show", "--json")[1])["peak_host"] > 0
     code, _, err = command("runs", "show", "nope")
-    assert code == 2 and "no run of that id" in err
+    assert code == 2 and "no run with that id" in err
 
 
 def test_neither_showing_nor_listing_imports_torch(command: Command, tmp_path: Path) -> None:

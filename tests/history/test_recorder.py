@@ -82,10 +82,10 @@ def test_a_killed_run_is_known_and_so_is_one_that_goes_on(runs: Path, tmp_path: 
         "import os, signal\n"
         "from tests.support import cli_nodes\n"
         "from tests.history.test_recorder import recorded\n"
-        "from sdgraph.history import history\n"
+        "from sdgraph.history import list_runs\n"
         "class Die(cli_nodes.ToyBoom):\n"
         "    def run(self, image):\n"
-        "        print(history()[0].status, flush=True)\n"
+        "        print(list_runs()[0].status, flush=True)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "recorded(Die(image=cli_nodes.ToySquare()))\n"
     )
@@ -122,7 +122,7 @@ def test_a_disk_that_fails_is_no_reason_for_a_run_to(
     if moment == "begin":
         runs.write_text("a file where the folder would be")
     else:
-        monkeypatch.setattr(recorder, "redacted", full)
+        monkeypatch.setattr(recorder, "redact", full)
     heard: list[str] = []
     graph = Graph.of(SQUARE)
     with record_run(graph, "flow", lambda event: heard.append(event.kind)) as record:
@@ -156,7 +156,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(runs: Path) -> None:
     assert find_run(oldest.id).workflow == "one"
     with pytest.raises(RunNotFoundError, match="2 runs"):
         find_run("20")
-    with pytest.raises(RunNotFoundError, match="no run of that id"):
+    with pytest.raises(RunNotFoundError, match="no run with that id"):
         find_run("x")
 
 
