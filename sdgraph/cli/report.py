@@ -124,7 +124,9 @@ def _loads(step: Step) -> str:
     ]
     kept = len(names) - len(loads)
     loads += [f"({kept} in memory)"] if kept else []
-    remembered = [f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None]
+    remembered = [
+        f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None
+    ]
     return ", ".join(loads + remembered)
 
 
