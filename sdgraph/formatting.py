@@ -102,3 +102,8 @@ def snake_case(name: str) -> str:
         'toy_square'
     """
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def with_article(noun: str) -> str:
+    """The noun with its article: "an Image", "a Mask"."""
+    return f"an {noun}" if noun[:1] in "AEIOU" else f"a {noun}"

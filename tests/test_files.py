@@ -15,8 +15,7 @@ import pytest
 
 from sdgraph.errors import MediaError
 from sdgraph.files import atomic_write, expand_home
-from sdgraph.media.images import read_image, write_image
-from sdgraph.media.videos import write_video
+from sdgraph.media import read_image, write_image, write_video
 from tests.support.small_images import film, gradient
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 from PIL import Image, ImageDraw
 
-from sdgraph.media.embedded import write_video
+from sdgraph.media import write_video
 from sdgraph.nodes.tiny_world import Scene, Thing, frames, masks, render
 from sdgraph.values import Video
 

@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from sdgraph import values
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models, resolve
 from sdgraph.nodes.image.padding import Fit, same_size
 from sdgraph.values import Checkpoint, ControlMap, Image, Part
-from sdgraph.values import kinds as values
 
 from .controlnet_defaults import default_controlnet
 from .crop_region import CropRegion

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdgraph.nodes.image.padding import LEAST
 from sdgraph.nodes.masks.pixels import PAINTED
-from sdgraph.values import Checkpoint, Image, kinds
+from sdgraph.values import Checkpoint, Image, Mask
 
 from .families import ModelFamily
 
@@ -29,7 +29,7 @@ class CropRegion:
 
     @classmethod
     def around_mask(
-        cls, mask: kinds.Mask, padding: int | None, checkpoint: Checkpoint, family: ModelFamily
+        cls, mask: Mask, padding: int | None, checkpoint: Checkpoint, family: ModelFamily
     ) -> CropRegion:
         """The region around what a mask marks; the whole picture where `padding` is None."""
         if padding is None:
@@ -81,7 +81,7 @@ class CropRegion:
 
         return picture.crop(self.box).resize(self.working_size, PIL.Image.Resampling.LANCZOS)
 
-    def crop_mask(self, mask: kinds.Mask) -> PIL.Image.Image:
+    def crop_mask(self, mask: Mask) -> PIL.Image.Image:
         """The box of a mask, white wherever a marked pixel falls: no thin stroke is lost."""
         import PIL.Image
 
@@ -106,7 +106,7 @@ class CropRegion:
         return whole
 
 
-def marked_box(mask: kinds.Mask) -> Box:
+def marked_box(mask: Mask) -> Box:
     """The smallest box around all that a mask marks; the mask marks something."""
     import numpy as np
 

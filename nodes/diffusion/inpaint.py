@@ -11,7 +11,7 @@ from sdgraph.graph import In, Progress
 from sdgraph.models import Models
 from sdgraph.nodes.image.padding import Fit, same_size
 from sdgraph.nodes.masks.pixels import PAINTED
-from sdgraph.values import Checkpoint, Image, kinds
+from sdgraph.values import Checkpoint, Image, Mask
 
 from .crop_region import CropRegion
 from .families import Purpose, Task
@@ -35,7 +35,7 @@ class Inpaint(ReferenceGuided[Image]):
     purposes: ClassVar[tuple[Purpose, ...]] = ("inpainting", "text-to-image")
 
     image: In[Image] = Field(description="the picture to change")
-    mask: In[kinds.Mask] = Field(description="white where it is painted anew; the image's size")
+    mask: In[Mask] = Field(description="white where it is painted anew; the image's size")
     strength: float = Field(
         default=1.0, ge=0, le=1, description="how much of what was there is forgotten; 1 is all"
     )
@@ -54,7 +54,7 @@ class Inpaint(ReferenceGuided[Image]):
     def run(
         self,
         image: Image,
-        mask: kinds.Mask,
+        mask: Mask,
         prompt: str,
         negative_prompt: str,
         checkpoint: Checkpoint,
@@ -90,7 +90,7 @@ class Inpaint(ReferenceGuided[Image]):
         return super().planned_size() if self.padding_mask_crop is None else None
 
 
-def refuse_unusable(image: Image, mask: kinds.Mask) -> None:
+def refuse_unusable(image: Image, mask: Mask) -> None:
     """Raises InvalidValueError where the mask is of another size, or marks nothing or all."""
     same_size(image.size, mask.size, ("image", "mask"))
     if mask.numpy.max() < PAINTED:
@@ -105,7 +105,7 @@ def refuse_unusable(image: Image, mask: kinds.Mask) -> None:
         raise InvalidValueError(Problem("mask", found, wanted, fix))
 
 
-def paste_masked(image: Image, painted: npt.NDArray[np.uint8], mask: kinds.Mask) -> Image:
+def paste_masked(image: Image, painted: npt.NDArray[np.uint8], mask: Mask) -> Image:
     """`painted` where the mask is white, `image` where it is black, a blend between."""
     import numpy as np
 

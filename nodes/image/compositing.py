@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from sdgraph.graph import In, Node
-from sdgraph.values import Image, kinds
+from sdgraph.values import Image, Mask
 
 from .padding import same_size
 
@@ -27,7 +27,7 @@ class Composite(Node[Image]):
 
     image: In[Image] = Field(description="the background")
     over: In[Image] = Field(description="what is laid over it, of any size")
-    mask: In[kinds.Mask] | None = Field(
+    mask: In[Mask] | None = Field(
         default=None, description="white where `over` shows, of its size; all of it if not given"
     )
     position: list[int] = Field(
@@ -37,7 +37,7 @@ class Composite(Node[Image]):
         description="where its top left corner goes, [x, y] in pixels; may lie outside",
     )
 
-    def run(self, image: Image, over: Image, mask: kinds.Mask | None) -> Image:
+    def run(self, image: Image, over: Image, mask: Mask | None) -> Image:
         if mask is not None:
             same_size(over.size, mask.size, ("picture laid over", "mask"))
         x, y = self.position

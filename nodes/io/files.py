@@ -12,8 +12,6 @@ from pydantic import Field
 from sdgraph.errors import MediaError, Problem
 from sdgraph.graph import In, Node, SourceFile, TargetFile
 from sdgraph.media import (
-    PICTURE_SUFFIXES,
-    VIDEO_SUFFIXES,
     probe_image,
     probe_video,
     read_image,
@@ -21,7 +19,7 @@ from sdgraph.media import (
     write_image,
     write_video,
 )
-from sdgraph.values import Image, Video, kinds
+from sdgraph.values import Image, Mask, Video
 
 __all__ = ["LoadImage", "LoadVideo", "Save", "SaveVideo"]
 
@@ -89,7 +87,7 @@ class Save(Node[Path]):
     category: ClassVar[str] = "file"
     effect: ClassVar[bool] = True
 
-    image: In[Image | kinds.Mask] = Field(description="what to save")
+    image: In[Image | Mask] = Field(description="what to save")
     path: TargetFile = Field(
         description="the suffix chooses the format: .png, .jpg, .webp …; in a workflow file it may "
         "hold inputs: {seed:04d}_{prompt_slug}.png"
@@ -100,9 +98,9 @@ class Save(Node[Path]):
     metadata: bool = Field(default=True, description="put the workflow and versions into the file")
 
     def check(self) -> Iterator[Problem]:
-        yield from _target_problems(Path(self.path), PICTURE_SUFFIXES)
+        yield from _target_problems(Path(self.path), Image.suffixes)
 
-    def run(self, image: Image | kinds.Mask, provenance: str) -> Path:
+    def run(self, image: Image | Mask, provenance: str) -> Path:
         path = Path(self.path)
         note = provenance if self.metadata else None
         write_image(image.pil, path, provenance=note, quality=self.quality)
@@ -121,7 +119,7 @@ class SaveVideo(Node[Path]):
     metadata: bool = Field(default=True, description="put the workflow and versions into the file")
 
     def check(self) -> Iterator[Problem]:
-        yield from _target_problems(Path(self.path), VIDEO_SUFFIXES)
+        yield from _target_problems(Path(self.path), Video.suffixes)
 
     def run(self, video: Video, provenance: str) -> Path:
         path = Path(self.path)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from sdgraph import values
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.media import read_image
 from sdgraph.nodes.io.files import picture_problems
-from sdgraph.values import Image, kinds
+from sdgraph.values import Image
 
 from .changes import feathered, grown, inverted, resized
 from .pixels import fresh
@@ -26,7 +27,7 @@ __all__ = ["Mask"]
 SOURCES = ("path", "box", "ellipse", "polygon", "color", "alpha")
 
 
-class Mask(Node[kinds.Mask]):
+class Mask(Node[values.Mask]):
     """A mask from exactly one source: a file, a shape, a colour of the image, or its alpha.
 
     Its size is `width` × `height` where given, else the image's, else the file's.
@@ -104,7 +105,7 @@ class Mask(Node[kinds.Mask]):
         if self.path is not None:
             yield from picture_problems(self.path)
 
-    def run(self, image: Image | None) -> kinds.Mask:
+    def run(self, image: Image | None) -> values.Mask:
         mask = grown(self._made(image), self.grow)
         if self.feather:
             mask = feathered(mask, self.feather)
@@ -112,7 +113,7 @@ class Mask(Node[kinds.Mask]):
 
     def _made(self, image: Image | None) -> Pixels:
         if self.path is not None:
-            made = kinds.Mask.from_pil(read_image(self.path)).numpy
+            made = values.Mask.from_pil(read_image(self.path)).numpy
         elif not (self.color or self.alpha):
             return self._shape(self._size(image, (0, 0)))
         else:

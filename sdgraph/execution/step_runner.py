@@ -25,7 +25,7 @@ from sdgraph.models import (
 )
 from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store
-from sdgraph.values import Checkpoint, Part, Series, once_for_each
+from sdgraph.values import Checkpoint, Part, Series, run_per_frame
 
 from .oom_fallback import attempt, exhausted, rungs
 from .plan_data import Plan, Step
@@ -168,7 +168,7 @@ class Steps:
         if type(node).gathers:
             work = lambda arguments: node.run(**arguments)  # noqa: E731
         else:
-            work = partial(once_for_each, node.run, self._progress(step.name))
+            work = partial(run_per_frame, node.run, self._progress(step.name))
         known = type(node).definition
         # What it asks of the checkpoints that it has leased is answered as it was for the plan, and
         # once for all frames; but a training may ask for what it has written.

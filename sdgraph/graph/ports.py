@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from sdgraph.errors import InvalidValueError
 from sdgraph.files import expand_home
-from sdgraph.values import Checkpoint
+from sdgraph.formatting import with_article
+from sdgraph.values import Checkpoint, Value
 
 
 class Lazy:
@@ -184,4 +185,4 @@ def a(kind: type | None) -> str:
         return "a value"
     if kind in _WORDS:
         return _WORDS[kind]
-    return f"an {kind.__name__}" if kind.__name__[0] in "AEIOU" else f"a {kind.__name__}"
+    return kind.label if issubclass(kind, Value) else with_article(kind.__name__)

@@ -23,7 +23,7 @@ from sdgraph.errors import InvalidWorkflowError
 from sdgraph.files import sdgraph_home
 from sdgraph.graph import Graph
 from sdgraph.language import write_workflow
-from sdgraph.media import spelled_out
+from sdgraph.media import escape_surrogates
 from sdgraph.models import devices
 
 from .redaction import redact
@@ -226,4 +226,4 @@ def _new_folder(folder: Path) -> Path:
 
 
 def _json(data: dict[str, Any]) -> str:
-    return spelled_out(json.dumps(data, ensure_ascii=False, indent=1))
+    return escape_surrogates(json.dumps(data, ensure_ascii=False, indent=1))

@@ -10,31 +10,20 @@ from typing import Any
 
 from sdgraph.errors import Problem, did_you_mean
 from sdgraph.graph import Lazy, Port, a, describe, one_of
-from sdgraph.values import kinds
+from sdgraph.values import Checkpoint, Series, Value, shipped_kinds
 
 from .yaml_document import Document
 
 SCALARS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
-KINDS: dict[str, type] = {
-    name: getattr(kinds, name)
-    for name in (
-        "Image",
-        "Mask",
-        "Video",
-        "ControlMap",
-        "EdgeMap",
-        "DepthMap",
-        "PoseMap",
-        "SegmentMap",
-        "ScribbleMap",
-        "SoftEdgeMap",
-        "NormalMap",
-    )
+KINDS: dict[str, type[Value]] = {
+    name: kind
+    for name, kind in shipped_kinds().items()
+    if not issubclass(kind, Checkpoint | Series)
 }
 """Kinds of value that no file can hold: such an input takes a node, or a path that one loads."""
 
-LOADERS = {"Image": "LoadImage", "Mask": "Mask", "Video": "LoadVideo"}
+LOADERS = {name: kind.loader for name, kind in KINDS.items() if kind.loader}
 """The node type that loads a kind of value from the path given for an input."""
 
 INPUT_TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
@@ -108,7 +97,7 @@ class Input:
             "float": type(value) is int or (type(value) is float and isfinite(value)),
             "bool": type(value) is bool,
             "Path": isinstance(value, str | Path),
-            "Checkpoint": isinstance(value, str | Path | dict | kinds.Checkpoint),
+            "Checkpoint": isinstance(value, str | Path | dict | Checkpoint),
         }
         if isinstance(value, Lazy):
             kind = kind_of_input(self)

@@ -1,19 +1,25 @@
 """Images and videos read from files and written to them, with metadata of how they were made."""
 
+from sdgraph.values import Video
+
 from .embedded import read_provenance
-from .images import PICTURE_SUFFIXES, probe_image, read_image, write_image
-from .metadata import spelled_out
-from .videos import VIDEO_SUFFIXES, probe_video, read_video, write_video
+from .images import probe_image, read_image, write_image
+from .metadata import escape_surrogates
+from .player import video_html
+from .sidecar import write_sidecar
+from .videos import probe_video, read_video, write_video
+
+Video.html_player = staticmethod(video_html)
 
 __all__ = [
-    "PICTURE_SUFFIXES",
-    "VIDEO_SUFFIXES",
+    "escape_surrogates",
     "probe_image",
     "probe_video",
     "read_image",
     "read_provenance",
     "read_video",
-    "spelled_out",
+    "video_html",
     "write_image",
+    "write_sidecar",
     "write_video",
 ]

@@ -1,40 +1,37 @@
-"""Pictures and videos from and to files, with the text of how they were made inside them."""
+"""The text of how a file was made, read back from inside the file or from its sidecar."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sdgraph.files import atomic_write, convert_read_errors
+from sdgraph.files import convert_read_errors
 
-from . import sidecar
-from .images import PICTURE_SUFFIXES, opened_picture, probe_image, read_image, write_image
-from .metadata import text_in, unsigned
-from .videos import VIDEO_SUFFIXES, opened_film, probe_video, read_video, write_video
-
-__all__ = [
-    "PICTURE_SUFFIXES",
-    "VIDEO_SUFFIXES",
-    "atomic_write",
-    "probe_image",
-    "probe_video",
-    "read_image",
-    "read_provenance",
-    "read_video",
-    "write_image",
-    "write_video",
-]
+from .images import open_image
+from .metadata import from_comment, text_in_picture
+from .sidecar import read_sidecar, sidecar_path
+from .videos import open_video
 
 
 def read_provenance(path: str | Path) -> str | None:
-    """The text that `write_image` or `write_video` put into a file or beside it, else None."""
+    """The text of how a file was made: from inside an image or video, or else from its sidecar.
+
+    Returns:
+        What `write_image`, `write_video` or `write_sidecar` stored; None if there is nothing.
+
+    Raises:
+        MediaError: The file is missing, damaged or of no known format, and has no sidecar; or it
+            has changed since its sidecar was written.
+    """
     import PIL
 
     with convert_read_errors(path, "a picture or video"):
         try:
-            with opened_picture(path) as picture:
-                inside = text_in(picture)
+            with open_image(path) as picture:
+                text = text_in_picture(picture)
         except PIL.UnidentifiedImageError:
-            with opened_film(path) as film:
-                tags = {name.lower(): text for name, text in film.metadata.items()}
-            inside = unsigned(tags.get("comment", ""))
-        return sidecar.read(Path(path)) if inside is None else inside
+            if sidecar_path(Path(path)).exists():
+                return read_sidecar(path)
+            with open_video(path) as video:
+                tags = {name.lower(): text for name, text in video.metadata.items()}
+            text = from_comment(tags.get("comment", ""))
+        return read_sidecar(path) if text is None else text

@@ -1,4 +1,4 @@
-"""Pictures from and to files."""
+"""Images from and to files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from sdgraph.files import atomic_write, convert_read_errors, raise_media_error, raise_too_large
 from sdgraph.values import Image
 
-from . import sidecar
-from .metadata import pillow_marks
+from .metadata import pillow_metadata
+from .sidecar import write_sidecar
 
 if TYPE_CHECKING:
     import PIL.Image
 
 _ORIENTATION = 0x0112
-_KEPT_INFO = ("icc_profile", "transparency", "dpi", "gamma")  # and no foreign comment or EXIF
+_TURNED = 5  # orientations from here on exchange width and height
+_KEPT_INFO = ("icc_profile", "transparency", "dpi", "gamma")  # no comment or EXIF of other programs
 
-# suffix → Pillow's format, and the modes it keeps as they are
-_PICTURES = {
+# suffix → Pillow's format, and the modes that it stores as they are
+_FORMATS = {
     ".png": ("PNG", ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
     ".jpg": ("JPEG", ("L", "RGB")),
     ".jpeg": ("JPEG", ("L", "RGB")),
@@ -30,30 +31,34 @@ _PICTURES = {
     ".bmp": ("BMP", ("1", "L", "RGB")),  # Pillow 11 and 12 cut P short
     ".gif": ("GIF", ("1", "L", "P", "RGB", "RGBA")),
 }
-PICTURE_SUFFIXES = tuple(_PICTURES)
 
 
 def read_image(path: str | Path) -> PIL.Image.Image:
-    """The picture in a file, turned as its EXIF says; the first frame of a moving one.
+    """The picture in a file, turned as its EXIF says; of an animation, the first frame.
 
-    Raises MediaError for a file that is missing, unreadable, damaged, too large or no picture.
+    Raises:
+        MediaError: The file is missing, unreadable, damaged, too large or not a picture.
     """
     from PIL import ImageOps
 
-    with convert_read_errors(path, "a picture"), opened_picture(path) as picture:
+    with convert_read_errors(path, "a picture"), open_image(path) as picture:
         picture.load()
         return ImageOps.exif_transpose(picture)
 
 
 def probe_image(path: str | Path) -> tuple[int, int, str]:
-    """(width, height, mode) of the picture that `read_image` gives, from its header alone."""
+    """(width, height, mode) of the picture that `read_image` gives, from its header alone.
+
+    Raises:
+        MediaError: The file is missing, unreadable, too large or not a picture.
+    """
     import PIL.Image
 
-    with convert_read_errors(path, "a picture"), opened_picture(path) as picture:
+    with convert_read_errors(path, "a picture"), open_image(path) as picture:
         width, height = picture.size
-        # Not `picture.getexif()`: PNG's own decodes the pixels to look for EXIF behind them.
-        turned = PIL.Image.Image.getexif(picture).get(_ORIENTATION, 1) >= 5
-        if turned and picture.format != "TIFF":  # Pillow gives the size of a TIFF turned already
+        # Not `picture.getexif()`: for a PNG it decodes the pixels to look for EXIF after them.
+        is_turned = PIL.Image.Image.getexif(picture).get(_ORIENTATION, 1) >= _TURNED
+        if is_turned and picture.format != "TIFF":  # Pillow turns the size of a TIFF itself
             width, height = height, width
         return width, height, picture.mode
 
@@ -61,36 +66,47 @@ def probe_image(path: str | Path) -> tuple[int, int, str]:
 def write_image(
     picture: PIL.Image.Image, path: str | Path, *, provenance: str | None = None, quality: int = 95
 ) -> bool:
-    """Writes a picture in the format that the suffix names; returns whether it holds `provenance`.
+    """Writes a picture in the format of the path's suffix.
 
-    quality: 1..100 for JPEG and WebP, where WebP at 100 is lossless. What a format has no mode for
-    becomes 8-bit RGB; transparency is laid over white in JPEG, dropped in BMP. BMP takes no
-    provenance, JPEG none beyond 64 KB: a sidecar takes it then. Of "" and None nothing is written.
-    Raises MediaError.
+    A mode that the format does not have becomes 8-bit RGB. Transparency is laid over white in a
+    JPEG and dropped in a BMP.
+
+    Args:
+        picture: A Pillow picture of any mode.
+        path: Where to write; the suffix is one of `Image.suffixes`.
+        provenance: How it was made. A BMP holds none and a JPEG at most 64 KB; it goes into a
+            sidecar then. "" and None are not written.
+        quality: 1..100 for JPEG and WebP; a WebP at 100 is lossless.
+
+    Returns:
+        Whether the file itself holds the provenance.
+
+    Raises:
+        MediaError: The suffix is unknown, the format cannot hold such a picture, or the file
+            cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in _PICTURES:
-        raise_media_error(
-            path, f"the suffix {path.suffix!r}", f"one of {', '.join(_PICTURES)}", "rename it"
-        )
-    format_, modes = _PICTURES[path.suffix.lower()]
+    if path.suffix.lower() not in _FORMATS:
+        wanted = f"one of {', '.join(_FORMATS)}"
+        raise_media_error(path, f"the suffix {path.suffix!r}", wanted, "rename it")
+    format_, modes = _FORMATS[path.suffix.lower()]
     options = _options(format_, quality)
-    marks = pillow_marks(format_, provenance) if provenance else {}
+    metadata = pillow_metadata(format_, provenance) if provenance else {}
     with atomic_write(path) as beside:
         try:
-            fitted = _fitted(picture, format_, modes)
-            # Not straight to the disk: Pillow does not notice when a full one takes half a write.
-            fitted.save(encoded := BytesIO(), format_, **options, **marks)
+            fitted = _in_mode_of(picture, format_, modes)
+            # Not straight to the disk: Pillow does not notice that a full disk cut a write short.
+            fitted.save(encoded := BytesIO(), format_, **options, **metadata)
         except (ValueError, OverflowError, RuntimeError, struct.error) as error:
             found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
             raise_media_error(path, found, "one that the format can hold", "try .png", error)
         beside.write_bytes(encoded.getbuffer())
-    sidecar.keep(path, (provenance or None) if not marks else None)
-    return bool(marks)
+    write_sidecar(path, (provenance or None) if not metadata else None)
+    return bool(metadata)
 
 
-def opened_picture(path: str | Path) -> PIL.Image.Image:
-    """The picture at `path`, its header read and its size found bearable."""
+def open_image(path: str | Path) -> PIL.Image.Image:
+    """The picture at `path` with its header read and its pixels not; refuses too large a one."""
     import PIL.Image
 
     picture = PIL.Image.open(path)
@@ -102,15 +118,15 @@ def opened_picture(path: str | Path) -> PIL.Image.Image:
 
 
 def _options(format_: str, quality: int) -> dict[str, Any]:
-    if format_ == "JPEG":  # colour at full resolution, where the eye is to see no loss
+    if format_ == "JPEG":  # from 90 on, colour is stored at full resolution too
         return {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
-    if format_ == "WEBP":  # exact: keep the colours under full transparency
+    if format_ == "WEBP":  # exact: keep the colours of fully transparent pixels
         return {"quality": quality, "lossless": quality == 100, "exact": True}
     return {}
 
 
-def _fitted(picture: PIL.Image.Image, format_: str, modes: tuple[str, ...]) -> PIL.Image.Image:
-    """A copy in a mode that the format holds, without the notes of the file it came from."""
+def _in_mode_of(picture: PIL.Image.Image, format_: str, modes: tuple[str, ...]) -> PIL.Image.Image:
+    """A copy in a mode that the format holds, without the comments of the file it came from."""
     import PIL.Image
 
     fits = picture.mode in modes and not (format_ == "JPEG" and picture.has_transparency_data)
@@ -120,6 +136,6 @@ def _fitted(picture: PIL.Image.Image, format_: str, modes: tuple[str, ...]) -> P
         fitted = PIL.Image.alpha_composite(white, fitted)
     if fitted.mode not in modes:
         fitted = fitted.convert("RGB")
-    kept = _KEPT_INFO if fits else _KEPT_INFO[2:]  # a converted picture has lost what they describe
+    kept = _KEPT_INFO if fits else _KEPT_INFO[2:]  # the first two describe the old mode
     fitted.info = {key: picture.info[key] for key in kept if key in picture.info}
     return fitted

@@ -1,4 +1,4 @@
-"""The text of how a picture or film was made, as each format of file can carry it."""
+"""The text of how an image or video was made, as each file format can carry it."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import PIL.Image
 
-_KEY = "sdgraph"  # names our text in PNG, and begins it wherever a comment could be anyone's
+_KEY = "sdgraph"  # names our text in a PNG; in a comment, which may be anyone's, it comes first
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _JPEG_EXIF_BYTES = 65533  # a JPEG segment counts its length in 16 bits
 
 
-def pillow_marks(format_: str, text: str) -> dict[str, Any]:
-    """The arguments by which Pillow stores `text` in a file; none when the format cannot."""
+def pillow_metadata(format_: str, text: str) -> dict[str, Any]:
+    """The arguments of Pillow's `save` that store `text` in a file; none if the format cannot."""
     import PIL.Image
     from PIL.PngImagePlugin import PngInfo
 
     if format_ == "PNG":
         info = PngInfo()
-        info.add_itxt(_KEY, spelled_out(text))
+        info.add_itxt(_KEY, escape_surrogates(text))
         return {"pnginfo": info}
     if format_ == "GIF":
-        return {"comment": signed(text).encode()}
+        return {"comment": to_comment(text).encode()}
     if format_ == "BMP":
         return {}
-    # The first eight bytes name the encoding, and the byte order mark makes it certain.
-    comment = b"UNICODE\0" + signed(text).encode("utf-16")
+    # The first eight bytes name the encoding; the byte order mark of UTF-16 makes it certain.
+    comment = b"UNICODE\0" + to_comment(text).encode("utf-16")
     exif = PIL.Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = comment
-    data = exif.tobytes()  # as an object, Pillow 13 leaves the inner IFD out of a TIFF
+    data = exif.tobytes()  # given the object itself, Pillow 13 leaves the inner IFD out of a TIFF
     return {} if format_ == "JPEG" and len(data) > _JPEG_EXIF_BYTES else {"exif": data}
 
 
-def text_in(picture: PIL.Image.Image) -> str | None:
-    """The text that `pillow_marks` put into a picture, or None if it has none."""
+def text_in_picture(picture: PIL.Image.Image) -> str | None:
+    """The text that `pillow_metadata` stored in a picture, or None if it has none."""
     import PIL.Image
 
     if picture.format == "PNG":
         text = picture.info.get(_KEY)
         return str(text) if text is not None else None
     if picture.format == "GIF":
-        return unsigned(bytes(picture.info.get("comment", b"")).decode("utf-8", "replace"))
+        return from_comment(bytes(picture.info.get("comment", b"")).decode("utf-8", "replace"))
     comment = PIL.Image.Image.getexif(picture).get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
     if not isinstance(comment, bytes) or not comment.startswith(b"UNICODE\0"):
         return None
-    return unsigned(comment[8:].decode("utf-16", "replace"))
+    return from_comment(comment[8:].decode("utf-16", "replace"))
 
 
-def signed(text: str) -> str:
-    """A comment that holds `text` and is known again as ours."""
-    return f"{_KEY}\n{spelled_out(text)}"
+def to_comment(text: str) -> str:
+    """A comment that holds `text` and can be recognised as sdgraph's."""
+    return f"{_KEY}\n{escape_surrogates(text)}"
 
 
-def unsigned(comment: str) -> str | None:
-    """The text that `signed` made `comment` of, or None when it is somebody else's."""
+def from_comment(comment: str) -> str | None:
+    """The text that `to_comment` made `comment` of, or None for anyone else's comment."""
     return comment.removeprefix(f"{_KEY}\n") if comment.startswith(f"{_KEY}\n") else None
 
 
-def spelled_out(text: str) -> str:
-    """`text`, with half a surrogate pair (a stray byte of a command line) spelled out."""
+def escape_surrogates(text: str) -> str:
+    r"""The text with lone surrogates, such as a command line's stray bytes give, as `\udc80`."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""How a picture was made, in a file beside it, where the picture's own file cannot hold it."""
+"""How a file was made, in a second file next to it, where the first has no place for it."""
 
 from __future__ import annotations
 
@@ -9,67 +9,79 @@ from typing import Any
 
 from sdgraph.files import atomic_write, raise_media_error
 
-from .metadata import spelled_out
+from .metadata import escape_surrogates
 
 SUFFIX = ".sdgraph.json"
 
 
-def beside(path: Path) -> Path:
-    """The name of a file's sidecar: `picture.bmp.sdgraph.json`."""
+def sidecar_path(path: Path) -> Path:
+    """The path of a file's sidecar: `picture.bmp.sdgraph.json`."""
     return path.with_name(path.name + SUFFIX)
 
 
-def keep(path: Path, text: str | None) -> None:
-    """Puts `text` beside the file at `path`, or with None takes away what was told of another.
+def write_sidecar(path: str | Path, provenance: str | None) -> None:
+    """Writes how a file was made into its sidecar, for formats that cannot hold it themselves.
 
-    Raises MediaError.
+    To be called once the file is written, for the sidecar holds its hash.
+
+    Args:
+        path: The file, not the sidecar.
+        provenance: The text that `run` is given as `provenance`; None removes the sidecar of what
+            the file held before.
+
+    Raises:
+        MediaError: The sidecar cannot be written or removed.
     """
-    sidecar = beside(path)
-    if text is None:
+    path = Path(path)
+    sidecar = sidecar_path(path)
+    if provenance is None:
         try:
             sidecar.unlink(missing_ok=True)
         except OSError as error:
             fix = "remove it yourself: it is about the file that was here before"
             raise_media_error(sidecar, f"it cannot be removed: {error}", "no sidecar", fix, error)
         return
-    data = {"file": path.name, "sha256": _digest(path), "record": _readable(text)}
+    data = {"file": path.name, "sha256": _sha256(path), "record": _parse_object(provenance)}
     with atomic_write(sidecar) as written:
-        written.write_text(spelled_out(json.dumps(data, ensure_ascii=False, indent=1)), "utf-8")
+        text = json.dumps(data, ensure_ascii=False, indent=1)
+        written.write_text(escape_surrogates(text), "utf-8")
 
 
-def read(path: Path) -> str | None:
-    """The text that `keep` put beside a file; None where there is none.
+def read_sidecar(path: str | Path) -> str | None:
+    """The text that `write_sidecar` stored for a file; None if it has no sidecar.
 
-    Raises MediaError where it is damaged, or about what the file held before.
+    Raises:
+        MediaError: The sidecar is damaged, or the file has changed since it was written.
     """
-    sidecar = beside(path)
+    path = Path(path)
+    sidecar = sidecar_path(path)
     try:
         data = json.loads(sidecar.read_text("utf-8"))
-        told, digest = data["record"], data["sha256"]
+        record, sha256 = data["record"], data["sha256"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise_media_error(
-            sidecar, f"a damaged file ({error})", "a sidecar of sdgraph", "remove it", error
-        )
-    if digest != _digest(path):
-        fix = f"remove {sidecar.name}; what it tells was true of another file"
-        raise_media_error(
-            path, "a file that has changed since its sidecar was written", "the same file", fix
-        )
-    return told if isinstance(told, str) else spelled_out(json.dumps(told, ensure_ascii=False))
+        found = f"a damaged file ({error})"
+        raise_media_error(sidecar, found, "a sidecar of sdgraph", "remove it", error)
+    if sha256 != _sha256(path):
+        fix = f"remove {sidecar.name}; it is about what the file held before"
+        found = "a file that has changed since its sidecar was written"
+        raise_media_error(path, found, "the same file", fix)
+    if isinstance(record, str):
+        return record
+    return escape_surrogates(json.dumps(record, ensure_ascii=False))
 
 
-def _readable(text: str) -> Any:
-    """The text as JSON where it is an object, so that a person can read it in the sidecar."""
-    text = spelled_out(text)
+def _parse_object(text: str) -> Any:
+    """The JSON object in a text, for a person to read in the sidecar; any other text itself."""
+    text = escape_surrogates(text)
     try:
-        found = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return found if isinstance(found, dict) else text
+    return data if isinstance(data, dict) else text
 
 
-def _digest(path: Path) -> str:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

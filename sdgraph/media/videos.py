@@ -1,4 +1,4 @@
-"""Videos and GIFs from and to files."""
+"""Videos from and to files, one frame in memory at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import pairwise
 from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,59 +19,69 @@ from sdgraph.files import (
 )
 from sdgraph.values import Video
 
-from . import sidecar
-from .images import opened_picture
-from .metadata import pillow_marks, signed
+from .gifs import gif_frames, is_gif, limit_size, write_gif
+from .images import open_image
+from .metadata import to_comment
+from .sidecar import write_sidecar
 
 if TYPE_CHECKING:
     import av.container
-    import PIL.Image
 
     from sdgraph.values import Pixels
 
 # suffix → codec, its options, its constant rate factor at quality 95 and at 0
-_VIDEOS = {
+_CODECS = {
     ".mp4": ("libx264", {"preset": "medium"}, 17, 51),
     ".webm": ("libvpx-vp9", {"b": "0", "row-mt": "1", "cpu-used": "2"}, 24, 63),
 }
-_NO_FILM = ("image2", "tty")  # FFmpeg's names
-_SLACK = 1e-6  # of a frame's time, which binary numbers cannot all hold
+_NO_VIDEO_FORMATS = ("image2", "tty")  # FFmpeg's names
+_SLACK = 1e-6  # of a frame's duration, which binary numbers may not hold exactly
 _BT709 = 1  # as FFmpeg numbers primaries, transfer and matrix
-VIDEO_SUFFIXES = (*_VIDEOS, ".gif")
+_LIMITED_RANGE = 1  # what every browser expects of a video
 
 
 def write_video(
     video: Video, path: str | Path, *, provenance: str | None = None, quality: int = 95
 ) -> bool:
-    """Writes .mp4 (H.264), .webm (VP9) or .gif; returns whether it holds `provenance`.
+    """Writes a video as MP4 (H.264), WebM (VP9) or GIF, by the path's suffix.
 
-    quality: 1..100, of no effect on a GIF. An odd side of an MP4 grows by one pixel, repeated from
-    the edge. A GIF counts time in 1/100 s. One frame is in hand at a time. Of a provenance of ""
-    or None nothing is written. Raises MediaError.
+    An odd side of an MP4 grows by one pixel, repeated from the edge. A GIF counts time in 1/100 s.
+
+    Args:
+        video: What to write.
+        path: Where to write; the suffix is one of `Video.suffixes`.
+        provenance: How it was made; "" and None are not written.
+        quality: 1..100; of no effect on a GIF.
+
+    Returns:
+        Whether the file holds the provenance.
+
+    Raises:
+        MediaError: The suffix is unknown, the encoder refuses the video, or the file cannot be
+            written.
     """
     path = Path(path)
     provenance = provenance or None
     suffix = path.suffix.lower()
-    if suffix not in _VIDEOS and suffix != ".gif":
+    if suffix not in Video.suffixes:
         raise_media_error(
-            path, f"the suffix {path.suffix!r}", "one of .mp4, .webm, .gif", "rename it"
+            path, f"the suffix {path.suffix!r}", f"one of {', '.join(Video.suffixes)}", "rename it"
         )
     import av
 
     with atomic_write(path) as beside:
         try:
             if suffix == ".gif":
-                _write_gif(video, beside, provenance)
+                write_gif(video, beside, provenance)
             else:
                 _encode(video, beside, provenance, quality)
         except (av.error.FFmpegError, ValueError, OverflowError, struct.error) as error:
             if isinstance(error, OSError) and error.errno in (*DISK_FULL, *UNWRITABLE):
                 raise
             found = f"an encoder that refuses {video!r}: {error}"
-            raise_media_error(
-                path, found, "a size and rate it takes", "resize it, or try .webm", error
-            )
-    sidecar.keep(path, None)
+            fix = "resize it, or try .webm"
+            raise_media_error(path, found, "a size and rate it takes", fix, error)
+    write_sidecar(path, None)
     return provenance is not None
 
 
@@ -86,53 +95,71 @@ def read_video(
 ) -> Video:
     """The frames of a video or GIF, turned upright, at their mean rate; sound is left out.
 
-    `start` and `seconds` say which part, `fps` at what other rate (frames are dropped or repeated),
-    `longest` how many pixels the longer side may have. What is left out is never held in memory.
-    Raises MediaError for a file that is missing, unreadable, damaged or holds no frames there.
+    What is left out is never held in memory.
+
+    Args:
+        path: The file.
+        start: Seconds to leave out at the beginning.
+        seconds: How many seconds to take; None is the rest.
+        fps: Frames a second, for which frames are dropped or repeated; None is the file's rate.
+        longest: How many pixels the longer side may have; None leaves the size as it is.
+
+    Raises:
+        MediaError: The file is missing, unreadable, damaged or has no frames in that part.
     """
     import numpy as np
 
-    with convert_read_errors(path, "a video"), _frames(path, longest) as (rate, frames):
-        chosen = list(_chosen(frames, rate, start, seconds, fps or rate)) if rate else []
-        if not chosen and rate and start:
-            raise_media_error(
-                path,
-                f"no frame {start:g} s from its start",
-                "a start within the video",
-                "lower start",
-            )
-        if not chosen:
+    with convert_read_errors(path, "a video"), _open_frames(path, longest) as (rate, frames):
+        sampled = list(_sample(frames, rate, start, seconds, fps or rate)) if rate else []
+        if not sampled and rate and start:
+            found = f"no frame {start:g} s from its start"
+            raise_media_error(path, found, "a start within the video", "lower start")
+        if not sampled:
             raise_media_error(path, "no frames", "a video with at least one frame", "save it again")
-        stack = np.stack(chosen)
-        stack.setflags(write=False)  # spares Video a copy
+        stack = np.stack(sampled)
+        stack.setflags(write=False)  # so that Video makes no copy
         return Video(stack, fps or rate)
 
 
 def probe_video(path: str | Path) -> tuple[int, int]:
     """(width, height) of the video or GIF in a file, before it is turned, from its header alone.
 
-    Raises MediaError for what is no video.
+    Raises:
+        MediaError: The file is missing, unreadable or not a video.
     """
     with convert_read_errors(path, "a video"):
-        if _is_gif(path):
-            with opened_picture(path) as picture:
+        if is_gif(path):
+            with open_image(path) as picture:
                 return picture.size
-        with opened_film(path) as film:
-            stream = film.streams.video[0]
+        with open_video(path) as container:
+            stream = container.streams.video[0]
             return stream.width, stream.height
 
 
-def _chosen(
+@contextmanager
+def open_video(path: str | Path) -> Iterator[av.container.InputContainer]:
+    """The video at `path`, opened; pictures and text, which FFmpeg also opens, are refused."""
+    import av
+
+    with av.open(str(path)) as container:
+        name = container.format.name
+        if not container.streams.video or name in _NO_VIDEO_FORMATS or "_pipe" in name:
+            found = f"no video (but {container.format.long_name})"
+            raise_media_error(path, found, "a video", "name another file")
+        yield container
+
+
+def _sample(
     frames: Iterator[Pixels], rate: float, start: float, seconds: float | None, fps: float
 ) -> Iterator[Pixels]:
-    """Of frames that come `rate` a second, those that are seen at each of `fps` moments a second.
+    """Of frames that come `rate` a second, those that are shown at each of `fps` moments a second.
 
-    The first moment is `start`, the last before `seconds` are over.
+    The first moment is `start`; the last is before `seconds` are over.
     """
     most = inf if seconds is None else max(1, ceil(seconds * fps - _SLACK))
     count = 0
     for number, frame in enumerate(frames):
-        # Also the moments that a frame does not quite reach, for a rate is rarely a round number.
+        # The slack takes in moments that a frame just misses, for few rates are round numbers.
         while count < most and (start + count / fps) * rate < number + 1 - _SLACK:
             yield frame
             count += 1
@@ -140,166 +167,85 @@ def _chosen(
             return
 
 
-def _is_gif(path: str | Path) -> bool:
-    with Path(path).open("rb") as file:
-        return file.read(4) == b"GIF8"
-
-
-@contextmanager
-def opened_film(path: str | Path) -> Iterator[av.container.InputContainer]:
-    """The video at `path`, opened; FFmpeg alone would take pictures too, and text as a terminal."""
-    import av
-
-    with av.open(str(path)) as file:
-        if not file.streams.video or file.format.name in _NO_FILM or "_pipe" in file.format.name:
-            raise_media_error(
-                path, f"no video (but {file.format.long_name})", "a video", "name another file"
-            )
-        yield file
-
-
-def _accurate() -> Any:
-    """How to scale colours: without these flags FFmpeg darkens all by more than 1 of 255."""
+def _accurate_scaling() -> Any:
+    """The flags for scaling colours: without them FFmpeg darkens all by more than 1 of 255."""
     from av.video.reformatter import Interpolation
 
     return Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> None:
-    """Writes MP4 or WebM, in the colours of BT.709 and saying so, one frame in hand at a time."""
+    """Writes MP4 or WebM, in the colours of BT.709 and marked as such."""
     import av
     import numpy as np
     from av.video.reformatter import Colorspace, VideoReformatter
 
-    codec, options, best, worst = _VIDEOS[path.suffix.lower()]
+    codec, options, best, worst = _CODECS[path.suffix.lower()]
     rate = Fraction(video.fps).limit_denominator(100_000)  # 29.97002997… is 30000/1001 again
     is_mp4 = codec == "libx264"
     width, height = (side + side % 2 * is_mp4 for side in video.size)  # its 4:2:0 has no odd sides
     edges = ((0, height - video.size[1]), (0, width - video.size[0]), (0, 0))
     with av.open(str(path), "w", options={"movflags": "+faststart"} if is_mp4 else {}) as file:
         if provenance is not None:
-            file.metadata["comment"] = signed(provenance)
+            file.metadata["comment"] = to_comment(provenance)
         crf = round(best + (95 - quality) * (worst - best) / 95)
         options = {**options, "crf": str(crf)}
         stream = cast("av.VideoStream", file.add_stream(codec, rate=rate, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = 1  # limited: what every browser expects of a video
-        scaler = VideoReformatter()  # a frame's own would be set up anew for each
+        context.color_range = _LIMITED_RANGE
+        scaler = VideoReformatter()  # one for all: each frame's own would be set up again
+        flags = _accurate_scaling()
         for number, pixels in enumerate(video.frames):
             if (width, height) != video.size:
                 pixels = np.pad(pixels, edges, "edge")
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame = scaler.reformat(
-                frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, interpolation=_accurate()
+                frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, interpolation=flags
             )
             frame.pts, frame.time_base = number, 1 / rate
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
 
 
-def _write_gif(video: Video, path: Path, provenance: str | None) -> None:
-    """Writes a GIF that loops for ever, of each frame what changed, one frame in hand at a time.
-
-    Pillow's own way to save one holds every frame until the last is there.
-    """
-    import PIL.Image
-    from PIL.GifImagePlugin import getheader
-    from PIL.ImageChops import difference
-
-    # Ends are rounded and not delays, so that the errors do not add up.
-    ends = [round(100 * number / video.fps) for number in range(len(video) + 1)]
-    marks = pillow_marks("GIF", provenance) if provenance is not None else {}
-    before = None
-    with path.open("wb") as file:
-        file.writelines(getheader(PIL.Image.new("P", video.size), info={"loop": 0, **marks})[0])
-        for frame, (start, end) in zip(video, pairwise(ends), strict=True):
-            picture = frame.pil
-            box = difference(before, picture).getbbox() if before else (0, 0, *video.size)
-            file.write(_gif_frame(picture, box, max(end - start, 1)))
-            before = picture
-        file.write(b";")
-
-
-def _gif_frame(picture: PIL.Image.Image, box: tuple[int, ...] | None, delay: int) -> bytes:
-    """A frame of a GIF for `delay` / 100 s: the box of the picture, in 256 colours of its own.
-
-    No box is a frame that changes nothing: one pixel that does not show.
-    """
-    left, top, right, bottom = box or (0, 0, 1, 1)
-    part = picture.crop((left, top, right, bottom))
-    part = part.quantize(min(256, part.width * part.height))
-    colours = bytes(part.getpalette() or ())
-    bits = max(1, (len(colours) // 3 - 1).bit_length())
-    control = struct.pack("<3sBHBB", b"!\xf9\4", box is None, delay, 0, 0)
-    place = struct.pack("<cHHHHB", b",", left, top, *part.size, 0x80 | bits - 1)
-    table = colours.ljust(3 << bits, b"\0")
-    return b"".join([control, place, table, b"\x08", part.tobytes("gif", "P"), b"\0"])
-
-
 @contextmanager
-def _frames(path: str | Path, longest: int | None) -> Iterator[tuple[float, Iterator[Pixels]]]:
-    """The rate of a video, 0 if unknown, and its frames, each made when it is asked for."""
-    if _is_gif(path):
-        with opened_picture(path) as gif:
-            yield _gif_frames(gif, longest)
+def _open_frames(path: str | Path, longest: int | None) -> Iterator[tuple[float, Iterator[Pixels]]]:
+    """The rate of a video, 0 if unknown, and its frames, each decoded when it is asked for."""
+    if is_gif(path):
+        with open_image(path) as gif:
+            yield gif_frames(gif, longest)
     else:
-        with opened_film(path) as film:
-            stream = film.streams.video[0]
-            yield float(stream.average_rate or stream.guessed_rate or 0), _decoded(film, longest)
+        with open_video(path) as container:
+            yield _rate(container), _decode(container, longest)
 
 
-def _decoded(film: av.container.InputContainer, longest: int | None) -> Iterator[Pixels]:
+def _rate(container: av.container.InputContainer) -> float:
+    stream = container.streams.video[0]
+    return float(stream.average_rate or stream.guessed_rate or 0)
+
+
+def _decode(container: av.container.InputContainer, longest: int | None) -> Iterator[Pixels]:
     """The frames of a video by FFmpeg; raises ValueError where the file is cut short."""
     import numpy as np
     from av.video.reformatter import VideoReformatter
 
-    scaler = VideoReformatter()
-    stream = film.streams.video[0]
+    scaler, flags = VideoReformatter(), _accurate_scaling()
+    stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    rate = _rate(container)
     number, end = 0, 0.0
-    for packet in film.demux(stream):
+    for packet in container.demux(stream):
         if packet.is_corrupt:
             raise ValueError(f"frame {number} is cut short")
         for frame in packet.decode():
-            width, height = _within((frame.width, frame.height), longest)
-            scaled = scaler.reformat(frame, width, height, "rgb24", interpolation=_accurate())
+            width, height = limit_size((frame.width, frame.height), longest)
+            scaled = scaler.reformat(frame, width, height, "rgb24", interpolation=flags)
             pixels: Any = scaled.to_ndarray()  # PyAV types it by any of its formats
             end = frame.time or end
             number += 1
             yield np.rot90(pixels, frame.rotation // 90)
-    clock = stream.metadata.get("DURATION", "0").split(":")  # Matroska's word for the end
+    clock = stream.metadata.get("DURATION", "0").split(":")  # Matroska's tag for the duration
     seconds = sum(float(part) * 60**power for power, part in enumerate(reversed(clock)))
     if rate and end + 3 / rate < seconds:
         raise ValueError(f"it ends after {end:.2f} of {seconds:.2f} seconds")
-
-
-def _gif_frames(gif: PIL.Image.Image, longest: int | None) -> tuple[float, Iterator[Pixels]]:
-    """The frames of a GIF at an even rate: those held longer than the shortest are repeated."""
-    import numpy as np
-    from PIL import ImageSequence
-
-    # As browsers take a delay of 0.
-    delays = [each.info.get("duration") or 100 for each in ImageSequence.Iterator(gif)]
-    times = [round(delay / min(delays)) for delay in delays]
-    if sum(times) > 10 * len(times):  # one long pause must not fill the memory
-        times = [1] * len(times)
-
-    def even() -> Iterator[Pixels]:
-        for frame, count in zip(ImageSequence.Iterator(gif), times, strict=True):
-            size = _within(frame.size, longest)
-            shown = frame.convert("RGB")
-            pixels = np.asarray(shown if size == shown.size else shown.resize(size))
-            yield from (pixels for _ in range(count))
-
-    return 1000 * sum(times) / sum(delays), even()
-
-
-def _within(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
-    """The size with its longer side no longer than that, the shorter in proportion."""
-    if longest is None or max(size) <= longest:
-        return size
-    width, height = (max(1, round(side * longest / max(size))) for side in size)
-    return width, height

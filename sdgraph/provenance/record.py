@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError, Problem
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of, source_files
 from sdgraph.language import write_workflow
-from sdgraph.media import embedded
+from sdgraph.media import read_provenance
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import file_sha256, resolve, resolve_part
 from sdgraph.values import Lora, Part
@@ -195,7 +195,7 @@ def read_record(path: Path) -> ProvenanceRecord:
     Raises:
         MediaError: The file cannot be read or has no record.
     """
-    text = embedded.read_provenance(path)
+    text = read_provenance(path)
     try:
         return ProvenanceRecord.parse(text or "null")
     except (ValueError, RecursionError):

@@ -21,7 +21,13 @@ from sdgraph.files import atomic_write, sdgraph_home
 
 from . import serialization
 from .aliases import Aliases
-from .serialization import DamagedRecordError, Header, NewerRecordError, NotSerializableError
+from .serialization import (
+    DamagedRecordError,
+    Header,
+    NewerRecordError,
+    NotSerializableError,
+    UnknownKindError,
+)
 
 DEFAULT_BYTES = 4 * 2**30
 
@@ -126,7 +132,7 @@ class Shelf:
         path = self.place(key)
         try:
             return serialization.read_value(path, header.content)
-        except (OSError, DamagedRecordError, NewerRecordError) as error:
+        except (OSError, DamagedRecordError, NewerRecordError, UnknownKindError) as error:
             self._lost.add(key)
             self._discard(path, error)
             raise LostRecordError(str(error)) from error
@@ -239,7 +245,8 @@ class Shelf:
         else:
             if isinstance(error, DamagedRecordError):
                 _remove(path)
-            self._tell(f"a remembered result is damaged ({name}): {error}; it is made again")
+            state = "is of no use" if isinstance(error, UnknownKindError) else "is damaged"
+            self._tell(f"a remembered result {state} ({name}): {error}; it is made again")
 
     def _tell(self, text: str) -> None:
         """Keeps a text to be told, once."""

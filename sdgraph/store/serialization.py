@@ -1,7 +1,16 @@
-"""Results as files: a value of any kind that lasts, in safetensors, with what is known of it.
+"""Results as files: a value of any kind in the safetensors format, with what is known of it.
 
-Arrays are tensors, everything else is JSON in the header; nothing in a file can run code. The
-header alone says what the value is, so that a plan reads no arrays.
+A record is made and read in these steps:
+
+1. A value becomes plain data (JSON): `{kind: {field: plain field}}`, down to numbers and texts.
+2. Its arrays become tensors, which the plain data names by number; they are deflated where that
+   halves them.
+3. The plain data goes into the file's header, with the content hash and the node that made it. A
+   plan reads the header alone, and no arrays.
+4. Back again, a kind is looked up by its name among those that are imported already. Nothing in a
+   file can import a module or run code.
+5. The content hash of what was read must be the one that was kept, so that any wrong byte is
+   found.
 """
 
 from __future__ import annotations
@@ -9,48 +18,47 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sdgraph.values import ArrayValue, Checkpoint, Lora, Series, content_of, kinds
+from sdgraph.values import Value, content_of, find_kind
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Arrays = dict[str, npt.NDArray[Any]]
 
-VERSION = 1
-"""The version of the format; a newer one is neither read nor touched."""
+VERSION = 2
+"""The version of the format; a newer one is neither read nor touched.
 
-_LONGEST_HEADER = 100_000_000
-_LONG = 2**63
-_AT_ONCE = 4096
-_SAMPLE = 2**16
+1 knew only the kinds of value that ship, by the order of their fields.
+"""
+
+_MAX_HEADER_BYTES = 100_000_000
+_MAX_INT = 2**63
+_FIRST_READ_BYTES = 4096
+_SAMPLE_BYTES = 2**16
 _BINARY = getattr(os, "O_BINARY", 0)
-_parsed = json.JSONDecoder().raw_decode
-"""Half the time of `json.loads`, which looks for encodings and for what stands around a value."""
-_DTYPES = {"U8": "uint8", "F32": "float32"}
-
-_ARRAYS: dict[str, Callable[..., ArrayValue]] = {
-    kind.__name__: kind
-    for kind in (
-        kinds.Image,
-        kinds.ControlMap,
-        kinds.EdgeMap,
-        kinds.SoftEdgeMap,
-        kinds.ScribbleMap,
-        kinds.PoseMap,
-        kinds.SegmentMap,
-        kinds.NormalMap,
-        kinds.DepthMap,
-        kinds.Mask,
-        kinds.Video,
-    )
+_parse_json = json.JSONDecoder().raw_decode
+"""Takes half the time of `json.loads`, which looks for encodings and for what surrounds a value."""
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "F32": "float32",
+    "F64": "float64",
 }
-_SOURCES: dict[str, type[Checkpoint]] = {"Checkpoint": Checkpoint, "Lora": Lora}
+"""The dtypes of safetensors, each with numpy's name for it."""
 
 
 class NotSerializableError(Exception):
@@ -65,6 +73,10 @@ class NewerRecordError(Exception):
     """A record of a newer version of the format."""
 
 
+class UnknownKindError(Exception):
+    """A record of a kind of value whose node pack is not in use."""
+
+
 class Header(NamedTuple):
     """What a record says of its value."""
 
@@ -75,59 +87,68 @@ class Header(NamedTuple):
     seconds: float
     """How long that took."""
     files: Mapping[str, str] = MappingProxyType({})
-    """The files that the value names, each with its sha256: changed, it is worth nothing."""
+    """The files that the value names, each with its sha256; the value is void once one changes."""
     value: Any = None
-    """The value as JSON, its arrays by their numbers."""
+    """The value as plain data; its arrays are named by their numbers."""
 
 
 def to_bytes(value: object, header: Header) -> bytes:
-    """The record of a value; raises NotSerializableError for one that no file can hold."""
+    """The record of a value.
+
+    Raises:
+        NotSerializableError: No file can hold a value of this kind.
+    """
     from safetensors.numpy import save
 
     arrays: Arrays = {}
-    told = {**header._asdict(), "files": dict(header.files), "value": _plain(value, arrays)}
-    tensors = {name: _squeezed(array) for name, array in arrays.items()}
+    record = {**header._asdict(), "files": dict(header.files), "value": _to_plain(value, arrays)}
+    tensors = {name: _deflated(array) for name, array in arrays.items()}
     shapes = {name: [array.dtype.name, *array.shape] for name, array in arrays.items()}
-    text = json.dumps({**told, "arrays": shapes})
-    made: bytes = save(tensors, {"sdgraph_result": str(VERSION), "record": text})
-    return made
+    text = json.dumps({**record, "arrays": shapes})
+    data: bytes = save(tensors, {"sdgraph_result": str(VERSION), "record": text})
+    return data
 
 
 def read_header(path: str | Path) -> Header:
-    """What a record says of its value, its arrays left unread.
+    """What a record says of its value; its arrays are not read.
 
-    Raises OSError, DamagedRecordError, NewerRecordError.
-
-    Finds a file that was cut short, and one with a damaged header.
+    Raises:
+        OSError: The file cannot be read.
+        DamagedRecordError: It was cut short, or its header is damaged or of an old version.
+        NewerRecordError: It is of a newer version.
     """
     file = os.open(path, os.O_RDONLY | _BINARY)
     try:
-        told, _, _ = _opened(file)
+        record, _, _ = _read_record(file)
     finally:
         os.close(file)
-    return _header(told)
+    return _header_of(record)
 
 
 def read_value(path: str | Path, content: str) -> Any:
     """The value in a record.
 
-    Raises OSError, NewerRecordError, and DamagedRecordError where it is not of that content.
-
-    So any wrong byte is found.
+    Raises:
+        OSError: The file cannot be read.
+        DamagedRecordError: The value does not have this content.
+        NewerRecordError: The record is of a newer version.
+        UnknownKindError: The value is of a kind that no imported module defines.
     """
     with FileIO(path) as file:
-        told, tensors, begin = _opened(file.fileno())
+        record, tensors, begin = _read_record(file.fileno())
         file.seek(begin)
         data = file.readall()
-    header = _header(told)
+    header = _header_of(record)
     try:
         arrays = {
             name: _array(data, tensors[name], dtype, tuple(shape))
-            for name, (dtype, *shape) in told["arrays"].items()
+            for name, (dtype, *shape) in record["arrays"].items()
         }
-        value = _value(header.value, arrays)
+        value = _from_plain(header.value, arrays)
         found = content_of(value)
-    except Exception as error:  # damaged bytes make readers raise every kind
+    except UnknownKindError:
+        raise
+    except Exception as error:  # damaged bytes make readers raise errors of every kind
         raise DamagedRecordError(
             f"its value cannot be read ({type(error).__name__}: {error})"
         ) from error
@@ -136,53 +157,55 @@ def read_value(path: str | Path, content: str) -> Any:
     return value
 
 
-def _opened(file: int) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """What stands in the header of an open file, the tensors' places, and where they begin."""
+def _read_record(file: int) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The record in the header of an open file, where its tensors are, and where they begin."""
     try:
-        start = os.read(file, _AT_ONCE)
+        start = os.read(file, _FIRST_READ_BYTES)
         length = int.from_bytes(start[:8], "little")
-        if not 2 <= length <= _LONGEST_HEADER:
+        if not 2 <= length <= _MAX_HEADER_BYTES:
             raise ValueError(f"a header of {length} bytes")
         begin = 8 + length
         while len(start) < begin and (more := os.read(file, begin - len(start))):
             start += more
         text = start[8:begin].decode()
-        tensors, stop = _parsed(text)
+        tensors, stop = _parse_json(text)
         if text[stop:].strip():
             raise ValueError("a header with more after it")
-        marked = tensors.pop("__metadata__")
-        version = int(marked["sdgraph_result"])
+        metadata = tensors.pop("__metadata__")
+        version = int(metadata["sdgraph_result"])
         if version > VERSION:
             raise NewerRecordError(f"version {version}, and this is {VERSION}")
-        told, _ = _parsed(marked["record"])
-        end = max([each["data_offsets"][1] for each in tensors.values()], default=0)
-        # One that came in a single short reading has been read to its end.
-        size = len(start) if len(start) < _AT_ONCE else os.fstat(file).st_size
-        if version < 1 or size != begin + end:
+        record, _ = _parse_json(metadata["record"])
+        end = max([tensor["data_offsets"][1] for tensor in tensors.values()], default=0)
+        # A short first read has reached the end of the file.
+        size = len(start) if len(start) < _FIRST_READ_BYTES else os.fstat(file).st_size
+        if version < VERSION:
+            raise ValueError(f"of the old version {version}")
+        if size != begin + end:
             raise ValueError(f"{size} bytes of {begin + end}")
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise DamagedRecordError(f"it cannot be read ({error})") from error
-    return told, tensors, begin
+    return record, tensors, begin
 
 
-def _header(told: dict[str, Any]) -> Header:
+def _header_of(record: dict[str, Any]) -> Header:
     try:
-        seconds = float(told["seconds"])
-        return Header(told["content"], told["node"], seconds, dict(told["files"]), told["value"])
+        seconds, files = float(record["seconds"]), dict(record["files"])
+        return Header(record["content"], record["node"], seconds, files, record["value"])
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedRecordError(f"its header cannot be read ({error})") from error
 
 
-def _squeezed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, or its bytes deflated where a sample says that this halves them at least.
+def _deflated(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, or its bytes deflated where a sample says that this at least halves them.
 
     Masks, edges and drawings shrink by ten and more, in little time; photographs hardly do.
     """
     import numpy as np
 
     flat = array.reshape(-1).view(np.uint8)
-    middle = max(0, flat.size // 2 - _SAMPLE // 2)
-    sample = flat[middle : middle + _SAMPLE]
+    middle = max(0, flat.size // 2 - _SAMPLE_BYTES // 2)
+    sample = flat[middle : middle + _SAMPLE_BYTES]
     if 2 * len(zlib.compress(sample.data, 1)) > sample.size:
         return array
     return np.frombuffer(zlib.compress(flat.data, 1), np.uint8)
@@ -191,77 +214,91 @@ def _squeezed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _array(
     data: bytes, tensor: dict[str, Any], dtype: str, shape: tuple[int, ...]
 ) -> npt.NDArray[Any]:
+    """The array of this dtype and shape that a tensor holds, as it is or deflated."""
     import numpy as np
 
-    kind = np.dtype(dtype)
-    wanted = kind.itemsize * int(np.prod(shape, dtype=object))
+    element = np.dtype(dtype)
+    size = element.itemsize * int(np.prod(shape, dtype=object))
     begin, end = tensor["data_offsets"]
     raw = data[begin:end]
     if tuple(tensor["shape"]) != shape or _DTYPES.get(tensor["dtype"]) != dtype:
-        # At most as long as said, lest a damaged file fill the memory.
-        raw = zlib.decompressobj().decompress(raw, wanted)
-    array: npt.NDArray[Any] = np.frombuffer(raw, kind).reshape(shape)
+        # No more than `size`, so that a damaged file cannot fill the memory.
+        raw = zlib.decompressobj().decompress(raw, size)
+    array: npt.NDArray[Any] = np.frombuffer(raw, element).reshape(shape)
     return array
 
 
-def _plain(value: Any, arrays: Arrays) -> Any:
-    """The value as JSON; its arrays go into `arrays` and are named by their numbers there."""
+def _to_plain(value: Any, arrays: Arrays) -> Any:
+    """The value as JSON; its arrays go into `arrays`, and the JSON names them by their numbers."""
     kind = type(value)
-    if kind is int and not -_LONG <= value < _LONG:
-        return {"int": hex(value)}  # decimal digits have a limit
+    if kind is int and not -_MAX_INT <= value < _MAX_INT:
+        return {"int": hex(value)}  # Python limits the number of decimal digits
     if value is None or kind in (str, bool, int, float):
         return value
-    name = kind.__name__
-    if _ARRAYS.get(name) is kind:
-        array, *more = value._arguments()
-        number = str(len(arrays))
-        arrays[number] = array
-        return {name: [number, *more]}
-    if _SOURCES.get(name) is kind:
-        return {name: value._set()}
-    if kind is Series:
-        return {"Series": [value.fps, *(_plain(each, arrays) for each in value)]}
+    if isinstance(value, Value):
+        return _kind_to_plain(value, arrays)
     if isinstance(value, Path) and kind is type(Path()):
         return {"path": str(value)}
     if kind is bytes:
-        return _plain_bytes(value, arrays)
+        return _bytes_to_plain(value, arrays)
     if kind in (tuple, list):
-        return {name: [_plain(each, arrays) for each in value]}
+        return {kind.__name__: [_to_plain(item, arrays) for item in value]}
     if isinstance(value, Mapping):
-        return {"map": [[_plain(k, arrays), _plain(v, arrays)] for k, v in value.items()]}
-    raise NotSerializableError(f"{name}, which no record can hold")
+        return {"map": [[_to_plain(k, arrays), _to_plain(v, arrays)] for k, v in value.items()]}
+    if kind.__module__ == "numpy" and getattr(value, "dtype", "") in _DTYPES.values():
+        return {"array": _add_array(value, arrays)}
+    raise NotSerializableError(f"{kind.__name__}, which no record can hold")
 
 
-def _plain_bytes(value: bytes, arrays: Arrays) -> Any:
-    """A few in the header itself, many as an array, which no plan reads."""
+def _kind_to_plain(value: Value, arrays: Arrays) -> Any:
+    kind = type(value)
+    if find_kind(kind.kind_name) is not kind:
+        raise NotSerializableError(f"{kind.__name__}, which is not known by its name")
+    try:
+        fields = value.fields
+    except NotImplementedError as error:
+        raise NotSerializableError(str(error)) from error
+    return {kind.kind_name: {name: _to_plain(field, arrays) for name, field in fields.items()}}
+
+
+def _bytes_to_plain(value: bytes, arrays: Arrays) -> Any:
+    """A few bytes stand in the header itself; many are an array, which no plan reads."""
     import numpy as np
 
-    if len(value) < _AT_ONCE:
+    if len(value) < _FIRST_READ_BYTES:
         return {"bytes": value.hex()}
+    return {"blob": _add_array(np.frombuffer(value, np.uint8), arrays)}
+
+
+def _add_array(array: npt.NDArray[Any], arrays: Arrays) -> str:
     number = str(len(arrays))
-    arrays[number] = np.frombuffer(value, np.uint8)
-    return {"blob": number}
+    arrays[number] = array
+    return number
 
 
-def _value(plain: Any, arrays: Arrays) -> Any:
+def _from_plain(plain: Any, arrays: Arrays) -> Any:
+    """The value that `_to_plain` made this JSON of."""
     if not isinstance(plain, dict):
         return plain
-    ((name, held),) = plain.items()
-    if name in _ARRAYS:
-        number, *more = held
-        return _ARRAYS[name](arrays[number], *more)
-    if name in _SOURCES:
-        return _SOURCES[name](**held)
-    if name == "blob":
-        return arrays[held].tobytes()
-    if name == "Series":
-        fps, *items = held
-        return Series((_value(each, arrays) for each in items), fps)
-    if name == "map":
-        return {_value(k, arrays): _value(v, arrays) for k, v in held}
-    if name in ("tuple", "list"):
-        items = [_value(each, arrays) for each in held]
-        return items if name == "list" else tuple(items)
-    if name == "int":
-        return int(held, 16)
-    return Path(held) if name == "path" else bytes.fromhex(held)
+    ((name, data),) = plain.items()
+    match name:
+        case "array":
+            return arrays[data]
+        case "blob":
+            return arrays[data].tobytes()
+        case "map":
+            return {_from_plain(k, arrays): _from_plain(v, arrays) for k, v in data}
+        case "tuple":
+            return tuple(_from_plain(item, arrays) for item in data)
+        case "list":
+            return [_from_plain(item, arrays) for item in data]
+        case "int":
+            return int(data, 16)
+        case "path":
+            return Path(data)
+        case "bytes":
+            return bytes.fromhex(data)
+    kind = find_kind(name)
+    if kind is None:
+        raise UnknownKindError(f"a {name}, a kind of value of a node pack that is not in use")
+    return kind(**{field: _from_plain(item, arrays) for field, item in data.items()})

@@ -24,7 +24,7 @@ from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expand_home
 from sdgraph.graph import describe
 from sdgraph.language import Input, with_absolute_source
-from sdgraph.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from sdgraph.values import Image, Video
 
 MAX_VALUES = 100_000
 """How many values one input may have, and how many variants a sweep."""
@@ -182,7 +182,7 @@ def _from_path(declared: Input, text: str) -> AxisValues:
 
 def _media_in(folder: Path, declared: Input) -> list[Path]:
     """The pictures in a folder, for a video input the videos, sorted by name; no hidden file."""
-    suffixes = VIDEO_SUFFIXES if declared.type == "Video" else PICTURE_SUFFIXES
+    suffixes = Video.suffixes if declared.type == "Video" else Image.suffixes
     return sorted(
         path
         for path in folder.iterdir()

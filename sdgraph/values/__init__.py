@@ -1,33 +1,27 @@
 """The values that travel on the edges of a graph: images, masks, maps, videos, checkpoints."""
 
-from typing import TYPE_CHECKING
-
-from .arrays import ArrayValue
+from .arrays import Pixels, check_array
 from .checkpoint import DTYPE_BYTES, DTYPES, QUANTIZATIONS, Checkpoint, Lora, Part
-from .frames import Series, once_for_each
-from .kinds import (
+from .content import content_of, refuse_value, size_of
+from .frames import Series, run_per_frame
+from .image import Image, Mask
+from .maps import (
     ControlMap,
     DepthMap,
     EdgeMap,
-    Image,
-    Mask,
     NormalMap,
     PoseMap,
     ScribbleMap,
     SegmentMap,
     SoftEdgeMap,
-    Video,
 )
-from .value import Value, content_of, size_of
-
-if TYPE_CHECKING:
-    from .arrays import Pixels
+from .value import Value, all_kinds, find_kind, shipped_kinds
+from .video import Video
 
 __all__ = [
     "DTYPES",
     "DTYPE_BYTES",
     "QUANTIZATIONS",
-    "ArrayValue",
     "Checkpoint",
     "ControlMap",
     "DepthMap",
@@ -45,7 +39,12 @@ __all__ = [
     "SoftEdgeMap",
     "Value",
     "Video",
+    "all_kinds",
+    "check_array",
     "content_of",
-    "once_for_each",
+    "find_kind",
+    "refuse_value",
+    "run_per_frame",
+    "shipped_kinds",
     "size_of",
 ]

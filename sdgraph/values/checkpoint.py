@@ -1,4 +1,4 @@
-"""Where weights come from: checkpoints and adapters, named but not yet looked for."""
+"""Where weights come from: checkpoints and LoRAs, named but not yet looked up."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from sdgraph.errors import did_you_mean
 
-from .value import Value, digest, refuse_value
+from .content import SMALL, digest, refuse_value
+from .value import Value
 
 DTYPES = ("float32", "float16", "bfloat16")
 """The dtypes that a model can be computed in."""
@@ -35,11 +37,24 @@ as int8 and as float8.
 
 
 class Checkpoint(Value):
-    """Where weights come from: a hub id, a folder, or a shipped one such as "tiny/inpaint".
+    """Where the weights of a model come from; nothing is loaded or looked up to make one.
 
-    `dtype` is "float32", "float16" or "bfloat16"; None leaves it to the device. `quantization` is
-    one of `QUANTIZATIONS`, for the linear layers of its denoiser; None leaves them whole.
-    `subfolder` is where in that source it lies; None is the top.
+    Args:
+        source: A hub id ("stabilityai/sdxl-turbo"), a folder, or a shipped checkpoint
+            ("tiny/inpaint").
+        revision: A branch, tag or commit of the hub; None is the main branch.
+        variant: The variant of the files, such as "fp16" for `model.fp16.safetensors`.
+        dtype: "float32", "float16" or "bfloat16"; None leaves it to the device.
+        quantization: One of `QUANTIZATIONS`, for the linear layers of its denoiser; None is
+            not quantized.
+        subfolder: The folder in the source that holds it; None is the top.
+
+    Raises:
+        InvalidValueError: A field is not one word, or not one of those listed here.
+
+    Example:
+        >>> Checkpoint("stabilityai/sdxl-turbo", variant="fp16", dtype="float16")
+        Checkpoint('stabilityai/sdxl-turbo', variant='fp16', dtype='float16')
     """
 
     FIELDS: ClassVar[tuple[str, ...]] = (
@@ -69,7 +84,7 @@ class Checkpoint(Value):
         subfolder: str | None = None,
     ) -> None:
         words = {"dtype": dtype, "quantization": quantization}
-        self._name(source, revision=revision, variant=variant, subfolder=subfolder, **words)
+        self._set_words(source, revision=revision, variant=variant, subfolder=subfolder, **words)
         if subfolder is not None and not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", subfolder)):
             wanted = "a folder in the source, such as 'models/image_encoder', or nothing"
             refuse_value("Checkpoint.subfolder", repr(subfolder), wanted)
@@ -79,8 +94,8 @@ class Checkpoint(Value):
                 wanted, fix = f"one of {', '.join(known)}", did_you_mean(word, known)
                 refuse_value(f"Checkpoint.{name}", repr(word), wanted, fix)
 
-    def _name(self, source: str | PurePath, **words: str | None) -> None:
-        """Sets the source and the fields that are one word each; refuses what is none."""
+    def _set_words(self, source: str | PurePath, **words: str | None) -> None:
+        """Sets the source and the fields of one word each; refuses any other value."""
         kind = type(self).__name__
         source = str(source) if isinstance(source, PurePath) else source
         if not isinstance(source, str) or not source.strip():
@@ -93,7 +108,18 @@ class Checkpoint(Value):
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """The checkpoint that `data` is or describes: a source, or a mapping of the fields."""
+        """The checkpoint that plain data stands for.
+
+        Args:
+            data: A source, a mapping of the fields, or a checkpoint, which is returned as it is.
+
+        Raises:
+            InvalidValueError: It is none of these, or a field is not valid.
+
+        Example:
+            >>> Checkpoint.parse({"source": "tiny/inpaint", "dtype": "float16"})
+            Checkpoint('tiny/inpaint', dtype='float16')
+        """
         if isinstance(data, cls):
             return data
         if isinstance(data, str | PurePath):
@@ -110,33 +136,49 @@ class Checkpoint(Value):
 
     def in_dtype(self, dtype: str | None) -> Checkpoint:
         """The same weights in another dtype; None leaves it to the device."""
-        return Checkpoint(**{**self._set(), "dtype": dtype})
+        return Checkpoint(**{**self.fields, "dtype": dtype})
 
     def as_data(self) -> str | dict[str, Any]:
         """What `parse` takes back: the source, or a dict of the fields when others are set."""
-        fields = self._set()
-        return fields if len(fields) > 1 else self.source
+        return dict(self.fields) if len(self.fields) > 1 else self.source
 
-    def _set(self) -> dict[str, Any]:
-        return {name: value for name in self.FIELDS if (value := getattr(self, name)) is not None}
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields that are set, by name."""
+        fields = ((name, getattr(self, name)) for name in self.FIELDS)
+        return MappingProxyType({name: value for name, value in fields if value is not None})
 
     @cached_property
     def content(self) -> str:
-        """A digest of the fields that are set."""
-        return digest(repr((type(self).__name__, self.as_data())).encode())
+        """32 hexadecimal digits that stand for the class and its fields; computed once."""
+        return digest(repr((self.kind_name, self.as_data())).encode())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held: next to nothing, for no weights are."""
+        return SMALL
 
     def __repr__(self) -> str:
-        others = [(name, value) for name, value in self._set().items() if name != "source"]
-        named = (f"{name}={value!r}" for name, value in others)
-        return f"{type(self).__name__}({', '.join([repr(self.source), *named])})"
+        others = (f"{name}={value!r}" for name, value in self.fields.items() if name != "source")
+        return f"{type(self).__name__}({', '.join([repr(self.source), *others])})"
 
 
 class Lora(Checkpoint):
-    """An adapter (LoRA, Hu et al. 2021): a folder, a safetensors file or a hub id, and its scale.
+    """A LoRA (Hu et al. 2021): small weights that change those of a checkpoint, and their scale.
 
-    `file` names one of several in a folder or on the hub; without it that is the name diffusers
-    writes, or in a folder the only one there is. `scale` is any finite number: 1 is as it was
-    trained, 0 leaves it out, below 0 turns it round.
+    Args:
+        source: A folder, a safetensors file or a hub id.
+        scale: Any finite number: 1 is as it was trained, 0 leaves it out, below 0 reverses it.
+        file: The name of one of several files in the folder or on the hub; None is the name that
+            diffusers writes, or the only file in a folder.
+        revision: A branch, tag or commit of the hub; None is the main branch.
+
+    Raises:
+        InvalidValueError: The scale is not finite, or a field is not what it says here.
+
+    Example:
+        >>> Lora("tiny/sketch", scale=0.8)
+        Lora('tiny/sketch', scale=0.8)
     """
 
     FIELDS: ClassVar[tuple[str, ...]] = ("source", "revision", "file", "scale")
@@ -152,7 +194,7 @@ class Lora(Checkpoint):
         file: str | None = None,
         revision: str | None = None,
     ) -> None:
-        self._name(
+        self._set_words(
             source, revision=revision, variant=None, dtype=None, quantization=None, subfolder=None
         )
         if type(scale) not in (int, float) or not isfinite(scale):
@@ -163,12 +205,16 @@ class Lora(Checkpoint):
 
     @property
     def unscaled(self) -> Lora:
-        """The same weights at a scale of 1: what is found, fetched and shared."""
+        """The same weights at a scale of 1, as they are looked up, fetched and shared."""
         return Lora(self.source, file=self.file, revision=self.revision)
 
-    def _set(self) -> dict[str, Any]:
-        fields = super()._set()
-        return fields if self.scale != 1 else {k: v for k, v in fields.items() if k != "scale"}
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields that are set, by name; a scale of 1 is left out."""
+        fields = dict(super().fields)
+        if self.scale == 1:
+            del fields["scale"]
+        return MappingProxyType(fields)
 
 
 @dataclass(frozen=True)

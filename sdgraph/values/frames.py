@@ -1,4 +1,4 @@
-"""What stands for one value in each frame of a video, and how a node runs once for each of them."""
+"""A value for each frame of a video, and how a node runs on each of them in turn."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidValueError
 
-from .value import Value, content_of, digest, refuse_value, size_of
+from .content import content_of, digest, refuse_value, size_of
+from .value import Value
 
 if TYPE_CHECKING:
     from sdgraph.events import Progress
 
 
 class Series(Value):
-    """The values of one kind that a node made, one for each frame; `fps` of them a second.
+    """The values of one kind that a node made, one for each frame of a video.
 
-    A node that reads it runs once for each, unless its class says `gathers`.
+    A node that reads a series runs once for each item, unless its class says `gathers`.
+
+    Args:
+        items: The values, in order.
+        fps: How many of them there are a second; above 0.
     """
 
     items: tuple[Any, ...]
     fps: float
 
     def __init__(self, items: Iterable[Any], fps: float) -> None:
-        self.__dict__.update(items=tuple(items), fps=fps)
+        self._set_fields(items=tuple(items), fps=fps)
 
     @cached_property
     def content(self) -> str:
-        """A digest of the frame rate and of every item's content."""
+        """32 hexadecimal digits that stand for the items and their rate; computed once."""
         return digest(",".join([f"Series:{self.fps!r}", *map(content_of, self.items)]).encode())
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory held."""
+        """Bytes of memory held: those of the items."""
         return sum(map(size_of, self.items))
 
     def __len__(self) -> int:
@@ -47,52 +52,65 @@ class Series(Value):
         return f"Series({len(self)} × {self.items[0]!r} {self.fps:g} fps)"
 
 
-def once_for_each(run: Callable[..., Any], progress: Progress, arguments: Mapping[str, Any]) -> Any:
-    """What `run` makes of the arguments; where Series are among them, the Series of what it makes.
+def run_per_frame(run: Callable[..., Any], progress: Progress, arguments: Mapping[str, Any]) -> Any:
+    """Calls `run` with the arguments, or once for each frame where some of them are a Series.
 
-    Several go side by side, so they must be of one length: else InvalidValueError. `progress` is
-    told of every frame, or of the steps in it where `run` tells them.
+    Several series are read side by side: the first items of all, then the second items.
+
+    Args:
+        run: What to call, with the arguments by name.
+        progress: Is called after each frame with the frames that are done and their total; or,
+            where `run` takes an argument `progress` itself, with the steps of all frames.
+        arguments: The arguments; a Series may also stand in a tuple among them.
+
+    Returns:
+        What `run` returns, or a Series of it at the rate of the first series.
+
+    Raises:
+        InvalidValueError: The series differ in length, or `run` refused a value; the error says
+            in which frame.
     """
-    found = [(name, each) for name, value in arguments.items() for each in _in(value)]
-    if not found:
+    series = [
+        (name, item)
+        for name, value in arguments.items()
+        for item in (value if type(value) is tuple else (value,))
+        if isinstance(item, Series)
+    ]
+    if not series:
         return run(**arguments)
-    total, fps = len(found[0][1]), found[0][1].fps
-    if any(len(each) != total for _, each in found):
-        told = " and ".join(f"{len(each)} frames in {name}" for name, each in found)
-        refuse_value("the frames", told, "as many in each", "cut the longer video by `seconds`")
-    made = []
+    total, fps = len(series[0][1]), series[0][1].fps
+    if any(len(items) != total for _, items in series):
+        counts = " and ".join(f"{len(items)} frames in {name}" for name, items in series)
+        refuse_value("the frames", counts, "as many in each", "cut the longer video by `seconds`")
+    results = []
     for number in range(total):
-        given = {name: _at(value, number) for name, value in arguments.items()}
-        if "progress" in given:
-            given["progress"] = _within(progress, number, total)
+        frame_arguments = {name: _item_at(value, number) for name, value in arguments.items()}
+        reports_steps = "progress" in frame_arguments
+        if reports_steps:
+            frame_arguments["progress"] = _progress_in_frame(progress, number, total)
         try:
-            made.append(run(**given))
+            results.append(run(**frame_arguments))
         except InvalidValueError as error:
             raise InvalidValueError(
-                replace(each, subject=f"in frame {number}: {each.subject}".removesuffix(": "))
-                for each in error.problems
+                replace(problem, subject=f"in frame {number}: {problem.subject}".removesuffix(": "))
+                for problem in error.problems
             ) from error
-        if "progress" not in given:
+        if not reports_steps:
             progress(number + 1, total)
-    return Series(made, fps)
+    return Series(results, fps)
 
 
-def _in(value: Any) -> Iterator[Series]:
-    for each in value if type(value) is tuple else (value,):
-        if isinstance(each, Series):
-            yield each
-
-
-def _at(value: Any, number: int) -> Any:
+def _item_at(value: Any, number: int) -> Any:
+    """The item of a series with this number; any other value itself."""
     if type(value) is tuple:
-        return tuple(_at(each, number) for each in value)
+        return tuple(_item_at(item, number) for item in value)
     return value.items[number] if isinstance(value, Series) else value
 
 
-def _within(progress: Progress, number: int, frames: int) -> Progress:
-    """What tells of the steps in one frame as steps of all frames."""
+def _progress_in_frame(progress: Progress, number: int, frames: int) -> Progress:
+    """A callback for the steps of one frame that reports them as steps of all frames."""
 
-    def told(step: int, total: int, /, **more: Any) -> None:
+    def report(step: int, total: int, /, **more: Any) -> None:
         progress(number * total + step, frames * total, **more)
 
-    return told
+    return report

@@ -1,26 +1,152 @@
-"""What a value is, and the text and the size that its content comes to."""
+"""What every kind of value is: frozen, equal by content, and known by its class.
+
+A kind of value is one subclass of `Value`. What the rest of the engine must know of it, it
+declares: how its arrays are stored and come back (`_set_fields`), the suffixes of its files, the
+node that loads one, and what people call it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError
+from functools import cached_property
 from hashlib import blake2b
-from itertools import chain
-from pathlib import PurePath
-from typing import Any, NoReturn, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, NoReturn, Self
 
-from sdgraph.errors import InvalidValueError, Problem
+from sdgraph.errors import PackError
+from sdgraph.formatting import with_article
 
-_SMALL = 64  # bytes: about what a scalar, or a container beside its items, holds
+from .arrays import is_array, read_only
+from .content import SMALL, content_of, refuse_value, size_of
+
+_OWN_PACK = __name__.partition(".")[0]
+_SCALARS = (str, int, float, bool, type(None))
+_STORABLE = "biuf"
+"""Kinds of dtype that a value may hold: bool, integers, floats."""
+
+_kinds: dict[str, type[Value]] = {}
 
 
 class Value:
-    """A frozen value that travels on an edge; equal to another of its type by content alone."""
+    """A frozen value that travels on an edge; equal to another of its class by content.
+
+    A subclass is a kind of value. Its constructor checks what it is given and hands it to
+    `_set_fields`; after that nothing about the value changes. With that alone a value is hashed,
+    compared, pickled, and remembered in memory and on disk. A class whose name begins with an
+    underscore is no kind, only a base of some.
+
+    Example:
+        A sound, with the node that loads one defined beside it:
+
+        >>> import numpy as np
+        >>> class Sound(Value):
+        ...     suffixes = (".wav",)
+        ...     loader = "LoadSound"
+        ...
+        ...     def __init__(self, samples, rate):
+        ...         self._set_fields(samples=samples, rate=rate)
+        >>> beep = Sound(np.zeros(8000, np.float32), 8000)
+        >>> beep.rate, beep.nbytes
+        (8000, 32000)
+        >>> beep == Sound(np.zeros(8000, np.float32), 8000)
+        True
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """The suffixes of files that hold one, in lower case with the dot; a subclass inherits them."""
+
+    loader: ClassVar[str | None] = None
+    """The type name of the node that reads one from the file at its `path`; never inherited.
+
+    With it, an input of this kind takes the path of a file.
+    """
+
+    label: ClassVar[str] = "a Value"
+    """One of them in words, for messages; "an Image" unless the class declares another."""
+
+    kind_name: ClassVar[str] = "Value"
+    """The name that records use: the class's own for kinds that ship, else `pack.Class`."""
+
+    _fields: Mapping[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Declares a kind of value.
+
+        Raises:
+            PackError: Another module of the same pack has a kind of that name.
+        """
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        cls.loader = own.get("loader")
+        cls.label = own.get("label") or with_article(cls.__name__)
+        pack = cls.__module__.partition(".")[0]
+        cls.kind_name = cls.__name__ if pack == _OWN_PACK else f"{pack}.{cls.__name__}"
+        if cls.__name__.startswith("_"):
+            return
+        other = _kinds.get(cls.kind_name)
+        if other is not None and other.__module__ != cls.__module__:
+            raise PackError(
+                f"{pack}: two kinds of value are named {cls.__name__}, in {other.__module__} and "
+                f"in {cls.__module__}; rename one of the two"
+            )
+        _kinds[cls.kind_name] = cls  # the latest of one module counts, as in a notebook's cell
+
+    def _set_fields(self, **fields: Any) -> None:
+        """Sets what the value is made of, for its constructor to call once.
+
+        The fields become attributes; arrays among them are made read-only. The constructor must
+        take the same names: `type(value)(**value.fields)` is how an equal value is made again.
+
+        Args:
+            **fields: Numpy arrays (of bool, integers or floats), values, and what `content_of`
+                takes.
+
+        Raises:
+            InvalidValueError: An array holds something other than numbers.
+        """
+        for name, field in fields.items():
+            if is_array(field):
+                if field.dtype.kind not in _STORABLE:
+                    subject = f"{type(self).__name__}.{name}"
+                    refuse_value(subject, f"an array of {field.dtype}", "bool, integers or floats")
+                fields[name] = read_only(field)
+        self.__dict__.update(fields, _fields=MappingProxyType(fields))
 
     @property
+    def fields(self) -> Mapping[str, Any]:
+        """What the value is made of: the arguments with which its class makes an equal one.
+
+        Raises:
+            NotImplementedError: The class does not call `_set_fields`.
+        """
+        try:
+            return self._fields
+        except AttributeError:
+            kind = type(self).__name__
+            raise NotImplementedError(f"{kind}.__init__ does not call _set_fields") from None
+
+    @cached_property
     def content(self) -> str:
-        """32 hexadecimal digits that stand for the type and all that is held; made once."""
-        raise NotImplementedError
+        """32 hexadecimal digits that stand for the class and all fields; computed once."""
+        arrays: list[Any] = []
+        parts: list[Any] = [self.kind_name]
+        for field in self.fields.values():
+            if is_array(field):
+                arrays.append(field)
+                parts += [field.dtype.str, field.shape]
+            else:
+                parts.append(field if type(field) in _SCALARS else [content_of(field)])
+        digest = blake2b(repr(tuple(parts)).encode("utf-8", "surrogatepass"), digest_size=16)
+        for array in arrays:
+            digest.update(array.reshape(-1).view("uint8").data)
+        return digest.hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held: those of the arrays and of what else is not a plain scalar."""
+        held = (field for field in self.fields.values() if type(field) not in _SCALARS)
+        return sum(map(size_of, held)) or SMALL
 
     def __setattr__(self, name: str, value: object = None) -> NoReturn:
         kind = type(self).__name__
@@ -36,76 +162,41 @@ class Value:
     def __hash__(self) -> int:
         return hash(self.content)
 
+    def __repr__(self) -> str:
+        shown = (f"{name}={_shown(field)}" for name, field in self.fields.items())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (type(self), dict(self.fields))
 
-def content_of(value: object) -> str:
-    """A text that two values share only if they are of one kind and hold the same.
 
-    Takes values and str, bytes, int, float, bool, None, paths (the text, not the file), and tuples,
-    lists and mappings of those, a mapping in any order; other types and NaN raise
-    InvalidValueError. No white space and no comma is in it, so a caller may join several by either.
+def find_kind(name: str) -> type[Value] | None:
+    """The kind with this `kind_name`, among those whose modules were imported; else None.
+
+    Nothing is imported to find it, so a name from a file can make no code run.
     """
-    if writer := _WRITERS.get(type(value)):
-        return writer(value)
-    content = getattr(value, "content", None)
-    if isinstance(content, str):
-        return content
-    for kind, writer in _WRITERS.items():
-        if isinstance(value, kind):
-            return writer(value)
-    wanted = "a value of sdgraph, a str, number, path, or a tuple, list or mapping of them"
-    return refuse_value("content_of", f"a {type(value).__qualname__}", wanted)
+    return _kinds.get(name)
 
 
-def size_of(value: object) -> int:
-    """Bytes that a value holds: exact for arrays, about right for the rest."""
-    held = getattr(value, "nbytes", None)
-    if isinstance(held, int):
-        return held
-    if isinstance(value, str | bytes):
-        return _SMALL + len(value)
-    if isinstance(value, Mapping):
-        return _SMALL + sum(map(size_of, chain.from_iterable(value.items())))
-    return _SMALL + sum(map(size_of, value)) if isinstance(value, tuple | list) else _SMALL
+def all_kinds() -> Iterator[type[Value]]:
+    """Every kind of value whose module was imported, in the order of their definition."""
+    yield from tuple(_kinds.values())
 
 
-def digest(data: bytes) -> str:
-    """32 hexadecimal digits that stand for `data`."""
-    return blake2b(data, digest_size=16).hexdigest()
+def shipped_kinds() -> dict[str, type[Value]]:
+    """The kinds of value that ship with sdgraph, by name."""
+    return {name: kind for name, kind in _kinds.items() if "." not in name}
 
 
-def refuse_value(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:
-    """Raises InvalidValueError."""
-    raise InvalidValueError(Problem(subject, found, wanted, fix))
+def _shown(field: Any) -> str:
+    return f"{field.dtype}{list(field.shape)}" if is_array(field) else repr(field)
 
 
-def _of_float(value: float) -> str:
-    if value != value:
-        refuse_value(
-            "content_of", "NaN", "a number that equals itself", "give the parameter a number"
-        )
-    return f"float:{value.hex()}"
-
-
-def _of_many(tag: str, contents: list[str]) -> str:
-    return f"{tag}:{digest(','.join(contents).encode())}"
-
-
-def _of_mapping(value: Mapping[Any, Any]) -> str:
-    return _of_many("map", sorted(f"{content_of(k)}={content_of(v)}" for k, v in value.items()))
-
-
-_WRITERS: dict[type, Callable[[Any], str]] = {
-    int: lambda value: f"int:{value:x}",
-    str: lambda value: "str:" + digest(value.encode("utf-8", "surrogatepass")),
-    float: _of_float,
-    bool: lambda value: "bool:true" if value else "bool:false",
-    type(None): "none:{}".format,
-    bytes: lambda value: "bytes:" + digest(value),
-    tuple: lambda value: _of_many("tuple", [content_of(item) for item in value]),
-    list: lambda value: _of_many("list", [content_of(item) for item in value]),
-    PurePath: lambda value: "path:" + digest(str(value).encode("utf-8", "surrogatepass")),
-    Mapping: _of_mapping,
-}
+def _unpickle(kind: type[Value], fields: dict[str, Any]) -> Value:
+    for field in fields.values():
+        if is_array(field):
+            field.setflags(write=False)  # nobody else holds it yet, so that no copy is needed
+    return kind(**fields)

@@ -18,7 +18,7 @@ import numpy as np
 import PIL.Image
 from PIL import ImageChops, ImageDraw, ImageFont, ImageOps
 
-from sdgraph.media.embedded import write_video
+from sdgraph.media import write_video
 from sdgraph.nodes import Blend, Compare, Composite, Crop, Pad, Resize, Text
 from sdgraph.values import Image, Mask, Video
 

@@ -11,8 +11,14 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.media import probe_image, read_image, read_video, write_image
-from sdgraph.media.embedded import read_provenance, write_video
+from sdgraph.media import (
+    probe_image,
+    read_image,
+    read_provenance,
+    read_video,
+    write_image,
+    write_video,
+)
 from tests.support.small_images import film, gradient
 
 

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sdgraph.errors import MediaError
-from sdgraph.media.embedded import read_provenance
-from sdgraph.media.images import probe_image, read_image, write_image
-from sdgraph.media.videos import write_video
+from sdgraph.media import probe_image, read_image, read_provenance, write_image, write_video
 from sdgraph.values import Image
 from tests.support.small_images import PICTURES, PROVENANCE, film, gradient, mean_difference
 

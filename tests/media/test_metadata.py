@@ -6,9 +6,8 @@ from pathlib import Path
 
 import PIL.Image
 
-from sdgraph.media import sidecar
-from sdgraph.media.embedded import read_provenance
-from sdgraph.media.images import read_image, write_image
+from sdgraph.media import read_image, read_provenance, write_image
+from sdgraph.media.sidecar import sidecar_path
 from tests.support.small_images import PICTURES, gradient
 
 
@@ -36,7 +35,7 @@ def test_provenance_too_long_for_jpeg_goes_into_a_sidecar(tmp_path: Path) -> Non
     for suffix in (".png", ".webp", ".tif", ".gif"):
         assert write_image(picture, path := tmp_path / f"a{suffix}", provenance=long) is True
         assert read_provenance(path) == long
-        assert not sidecar.beside(path).exists()
+        assert not sidecar_path(path).exists()
 
 
 def test_a_stray_byte_of_a_command_line_is_spelled_out(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.media import sidecar, write_image
-from sdgraph.media.embedded import read_provenance, write_video
+from sdgraph.media import read_provenance, write_image, write_video
+from sdgraph.media.sidecar import sidecar_path
 from tests.support.small_images import film, gradient
 
 PICTURE = PIL.Image.fromarray(gradient())
@@ -29,7 +29,7 @@ def test_a_sidecar_goes_where_its_picture_goes(tmp_path: Path) -> None:
     write_image(PICTURE, tmp_path / "a.bmp", provenance="how")
     moved = (tmp_path / "a.bmp").rename(tmp_path / "b.bmp")
     assert read_provenance(moved) is None
-    sidecar.beside(tmp_path / "a.bmp").rename(sidecar.beside(moved))
+    sidecar_path(tmp_path / "a.bmp").rename(sidecar_path(moved))
     assert read_provenance(moved) == "how"
 
 
@@ -43,7 +43,7 @@ def test_a_sidecar_of_what_the_file_held_before_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense"])
 def test_a_damaged_sidecar_is_said(tmp_path: Path, text: str) -> None:
     write_image(PICTURE, path := tmp_path / "a.bmp", provenance="how")
-    sidecar.beside(path).write_text(text)
+    sidecar_path(path).write_text(text)
     with pytest.raises(MediaError, match="a damaged file"):
         read_provenance(path)
 
@@ -54,10 +54,10 @@ def test_saving_without_removes_what_was_told_before(
     tmp_path: Path, suffix: str, text: str | None
 ) -> None:
     path = tmp_path / f"a{suffix}"
-    sidecar.beside(path).write_text("old")
+    sidecar_path(path).write_text("old")
     write_image(PICTURE, path, provenance=text)
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
     if suffix == ".gif":
-        sidecar.beside(path).write_text("old")
+        sidecar_path(path).write_text("old")
         write_video(film(count=2), path, provenance=text)
         assert [each.name for each in tmp_path.iterdir()] == [path.name]

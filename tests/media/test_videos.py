@@ -12,8 +12,7 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.media.embedded import read_provenance
-from sdgraph.media.videos import probe_video, read_video, write_video
+from sdgraph.media import probe_video, read_provenance, read_video, write_video
 from sdgraph.values import Image, Video
 from tests.support.small_images import PROVENANCE, VIDEOS, film, mean_difference
 

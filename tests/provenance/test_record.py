@@ -12,7 +12,7 @@ from hypothesis import given
 from sdgraph.errors import MediaError
 from sdgraph.graph import Graph, Node
 from sdgraph.language import workflow_from_yaml
-from sdgraph.media import embedded
+from sdgraph.media import write_image
 from sdgraph.provenance import make_record, read_record
 from sdgraph.values import Image
 from tests.support import toys
@@ -22,7 +22,7 @@ PICTURE = Image(np.zeros((4, 4, 3), np.uint8))
 
 
 def saved(path: Path, text: str | None) -> Path:
-    embedded.write_image(PICTURE.pil, path, provenance=text)
+    write_image(PICTURE.pil, path, provenance=text)
     return path
 
 

@@ -83,7 +83,7 @@ def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> No
 
 
 def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serialization, "VERSION", 2)
+    monkeypatch.setattr(serialization, "VERSION", serialization.VERSION + 1)
     path = put(Shelf(tmp_path), 1, "new")
     data = path.read_bytes()
     monkeypatch.undo()

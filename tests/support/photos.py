@@ -10,7 +10,7 @@ import numpy.typing as npt
 import PIL.Image
 import skimage.data
 
-from sdgraph.values import Image, kinds
+from sdgraph.values import Image, Mask
 
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16", "EXIF")
 """Pillow's modes, and a JPEG whose EXIF turns it by a quarter."""
@@ -40,14 +40,14 @@ def clear_photo(width: int, height: int, name: str = "coffee") -> Image:
     return Image(np.dstack([pixels, ramp]))
 
 
-def spot(width: int, height: int) -> kinds.Mask:
+def spot(width: int, height: int) -> Mask:
     """A mask that marks the middle: a quarter of the area, at least one pixel."""
     marked = np.zeros((height, width), np.uint8)
     marked[
         height // 4 : height // 4 + max(1, height // 2),
         width // 4 : width // 4 + max(1, width // 2),
     ] = 255
-    return kinds.Mask(marked)
+    return Mask(marked)
 
 
 def in_mode(rgb: PIL.Image.Image, mode: str) -> PIL.Image.Image:

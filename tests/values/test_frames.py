@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.values import Series, content_of, once_for_each, size_of
+from sdgraph.values import Series, content_of, run_per_frame, size_of
 
 Told = list[tuple[int, int]]
 
@@ -19,13 +19,13 @@ def progress(told: Told) -> Any:
 
 def test_without_a_series_it_runs_once() -> None:
     told: Told = []
-    assert once_for_each(lambda a, b: (a, b), progress(told), {"a": 1, "b": (2, 3)}) == (1, (2, 3))
+    assert run_per_frame(lambda a, b: (a, b), progress(told), {"a": 1, "b": (2, 3)}) == (1, (2, 3))
     assert told == []
 
 
 def test_it_runs_for_each_item_and_keeps_the_rest() -> None:
     told: Told = []
-    made = once_for_each(
+    made = run_per_frame(
         lambda a, b, c: (a, b, c), progress(told), {"a": Series("xyz", 5), "b": 7, "c": 1}
     )
     assert type(made) is Series and made.fps == 5
@@ -35,7 +35,7 @@ def test_it_runs_for_each_item_and_keeps_the_rest() -> None:
 
 def test_series_go_side_by_side_also_in_a_list() -> None:
     arguments = {"a": Series("ab", 5), "b": (Series((1, 2), 9), 0, Series((3, 4), 9))}
-    made = once_for_each(lambda a, b: (a, b), progress([]), arguments)
+    made = run_per_frame(lambda a, b: (a, b), progress([]), arguments)
     assert list(made) == [("a", (1, 0, 3)), ("b", (2, 0, 4))]
     assert made.fps == 5
 
@@ -43,7 +43,7 @@ def test_series_go_side_by_side_also_in_a_list() -> None:
 @pytest.mark.parametrize("second", [Series("abc", 5), (Series("ab", 5), Series("abc", 5))])
 def test_series_of_two_lengths_are_refused(second: Any) -> None:
     with pytest.raises(InvalidValueError, match=r"2 frames in a and .*3 frames in b"):
-        once_for_each(lambda a, b: a, progress([]), {"a": Series("ab", 5), "b": second})
+        run_per_frame(lambda a, b: a, progress([]), {"a": Series("ab", 5), "b": second})
 
 
 def test_steps_in_a_frame_are_told_as_steps_of_all_frames() -> None:
@@ -54,7 +54,7 @@ def test_steps_in_a_frame_are_told_as_steps_of_all_frames() -> None:
         progress(2, 2)
         return a
 
-    once_for_each(run, progress(told), {"a": Series("abc", 5), "progress": progress(told)})
+    run_per_frame(run, progress(told), {"a": Series("abc", 5), "progress": progress(told)})
     assert told == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
 
 
@@ -65,7 +65,7 @@ def test_what_a_frame_shows_wrong_is_told_with_its_number() -> None:
         return a
 
     with pytest.raises(InvalidValueError, match="in frame 2: three is no picture"):
-        once_for_each(run, progress([]), {"a": Series((1, 2, 3), 5)})
+        run_per_frame(run, progress([]), {"a": Series((1, 2, 3), 5)})
 
 
 def test_its_content_is_that_of_its_items_and_rate() -> None:

@@ -212,7 +212,7 @@ def test_a_video_plays_in_a_notebook_unless_it_is_huge(monkeypatch: pytest.Monke
     video = Video(photo(16, 16)[None], 4)
     html = video._repr_html_()
     assert html.startswith("<video controls loop") and "data:video/mp4;base64,AAAA" in html
-    monkeypatch.setattr("sdgraph.values.kinds._INLINE_VIDEO_BYTES", 10)
+    monkeypatch.setattr("sdgraph.media.player.MAX_INLINE_BYTES", 10)
     assert "too large" in video._repr_html_()
 
 

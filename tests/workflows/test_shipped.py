@@ -15,7 +15,7 @@ from sdgraph import Node, Session, load_workflow
 from sdgraph.cli.request import open_workflow
 from sdgraph.graph import Graph, installed
 from sdgraph.language import shipped_workflows, workflow_from_yaml
-from sdgraph.media import embedded
+from sdgraph.media import read_video
 from sdgraph.nodes.maps.skeleton import COLORS, JOINTS
 from sdgraph.nodes.tiny_world import edge_f1, edges_of, judge, parse
 from sdgraph.provenance.record import read_record
@@ -52,7 +52,7 @@ def check_files(files: dict[str, Path], folder: Path) -> None:
     for file in files.values():
         assert file.is_relative_to(folder)
         if file.suffix == ".mp4":
-            assert embedded.read_video(file).frames.std() > 1
+            assert read_video(file).frames.std() > 1
         else:
             assert np.asarray(PIL.Image.open(file)).std() > 1
         assert workflow_from_yaml(read_record(file).workflow, folder=folder).problems() == []
@@ -169,14 +169,14 @@ def test_the_small_film_is_two_seconds_long(session: Session, tmp_path: Path) ->
     workflow = load_workflow("video", out=tmp_path).with_fields({"star.steps": 1})
     (file,) = session.run(workflow.graph()).values()
 
-    video = embedded.read_video(file)
+    video = read_video(file)
     assert (len(video), video.fps, video.size) == (16, 8.0, (64, 64))
 
 
 def test_the_edges_of_the_film_are_those_of_its_frames(session: Session, tmp_path: Path) -> None:
     (file,) = session.run(load_workflow("video_edges", out=tmp_path).graph()).values()
 
-    video, clip = embedded.read_video(file), embedded.read_video(SMALL / "moving_star.mp4")
+    video, clip = read_video(file), read_video(SMALL / "moving_star.mp4")
     assert (len(video), video.fps, video.size) == (16, 8.0, (132, 64))
     for shown, frame in zip(video.frames, clip.frames, strict=True):
         assert edge_f1(edges_of(frame), shown[:, 68:, 1]) > 0.9
@@ -218,8 +218,8 @@ def test_the_samples_are_what_the_script_draws(tmp_path: Path) -> None:
     assert drawn == {path.relative_to(FOLDER) for path in FOLDER.glob("**/samples/*")}
     for name in drawn:
         if name.suffix == ".mp4":
-            shown = embedded.read_video(FOLDER / name).frames.astype(int)
-            assert np.abs(shown - embedded.read_video(tmp_path / name).frames).mean() <= 1
+            shown = read_video(FOLDER / name).frames.astype(int)
+            assert np.abs(shown - read_video(tmp_path / name).frames).mean() <= 1
             continue
         shown = np.asarray(PIL.Image.open(FOLDER / name)).astype(int)
         assert np.abs(shown - np.asarray(PIL.Image.open(tmp_path / name))).max() <= 2

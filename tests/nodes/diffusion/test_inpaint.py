@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sdgraph import Checkpoint, Session, run
+from sdgraph import Checkpoint, Session, run, values
 from sdgraph.nodes import Inpaint, Mask
 from sdgraph.nodes.diffusion.inpaint import paste_masked
-from sdgraph.values import Image, kinds
+from sdgraph.values import Image
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import failure, refused_at_construction
 from tests.support.photos import clear_photo, noisy, photo, picture, spot
@@ -125,7 +125,7 @@ def test_a_feathered_mask_blends_the_two(session: Session) -> None:
     hnp.arrays(np.uint8, (3, 4, 3)), hnp.arrays(np.uint8, (3, 4, 3)), hnp.arrays(np.uint8, (3, 4))
 )
 def test_pasting_rounds_to_the_nearest_and_keeps_both_ends(kept: Any, new: Any, mask: Any) -> None:
-    made = paste_masked(Image(kept), new, kinds.Mask(mask)).numpy
+    made = paste_masked(Image(kept), new, values.Mask(mask)).numpy
     exact = (kept * (255.0 - mask[..., None]) + new * (mask[..., None] * 1.0)) / 255
     assert np.abs(made - exact).max() <= 0.5 + 1e-9
     assert (made[mask == 0] == kept[mask == 0]).all()
@@ -135,7 +135,7 @@ def test_pasting_rounds_to_the_nearest_and_keeps_both_ends(kept: Any, new: Any, 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.integers(0, 127))
 def test_a_mask_that_marks_nothing_is_refused(value: int) -> None:
-    mask = kinds.Mask(np.full((64, 64), value, np.uint8))
+    mask = values.Mask(np.full((64, 64), value, np.uint8))
     node = Inpaint(prompt="a", image=photo(64, 64), mask=mask, steps=1)
     error = failure(node, _SESSION)
     assert "a mask that marks nothing" in str(error)
@@ -149,7 +149,7 @@ def test_the_least_white_pixel_is_enough(session: Session) -> None:
     marked = np.zeros((64, 64), np.uint8)
     marked[40, 20] = 128
     image = photo(64, 64)
-    node = Inpaint(prompt="a", image=image, mask=kinds.Mask(marked), steps=1)
+    node = Inpaint(prompt="a", image=image, mask=values.Mask(marked), steps=1)
     made = run(node, session=session).numpy
     assert (made[marked == 0] == image.numpy[marked == 0]).all()
 
@@ -163,7 +163,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(session: Session) -> 
 
 @pytest.mark.parametrize("least", [128, 255])
 def test_a_mask_that_marks_all_is_refused(session: Session, least: int) -> None:
-    mask = kinds.Mask(np.full((64, 80), least, np.uint8))
+    mask = values.Mask(np.full((64, 80), least, np.uint8))
     node = Inpaint(prompt="a", image=photo(80, 64), mask=mask, steps=1)
     text = str(failure(node, session))
     assert "a mask that marks all of the picture of 80×64" in text
@@ -175,7 +175,7 @@ def test_the_least_black_pixel_is_enough(session: Session, crop: int | None) -> 
     marked = np.full((64, 80), 255, np.uint8)
     marked[40, 20] = 0
     image = Image(noisy((64, 80, 3)))
-    node = Inpaint(prompt="a", image=image, mask=kinds.Mask(marked), steps=1)
+    node = Inpaint(prompt="a", image=image, mask=values.Mask(marked), steps=1)
     made = run(node.replace(padding_mask_crop=crop), session=session).numpy
     assert (made[40, 20] == image.numpy[40, 20]).all()
     assert (made != image.numpy).any()

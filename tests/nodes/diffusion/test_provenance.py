@@ -13,7 +13,7 @@ from PIL import Image
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.cli import main
-from sdgraph.media.metadata import pillow_marks
+from sdgraph.media.metadata import pillow_metadata
 from sdgraph.models import ModelCache, Models, ResolvedPart, devices, resolve_part, resolved
 from sdgraph.models.loader import load_quietly
 from sdgraph.nodes import Image2Image, Save, SaveVideo, Text2Image, Text2Video
@@ -184,5 +184,5 @@ def test_a_record_without_that_line_is_read(tmp_path: Path) -> None:
     assert '"altered": {}' in made
     older = made.replace(', "altered": {}', "")
     path = tmp_path / "star.png"
-    Image.new("RGB", (4, 4)).save(path, pnginfo=pillow_marks("PNG", older)["pnginfo"])
+    Image.new("RGB", (4, 4)).save(path, pnginfo=pillow_metadata("PNG", older)["pnginfo"])
     assert read_record(path).altered == {}

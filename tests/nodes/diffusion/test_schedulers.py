@@ -76,7 +76,7 @@ def test_image_to_image_by_each_equals_the_script(session: Session, name: Any) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_runs_the_other_systems(session: Session, name: Any) -> None:
-    nodes = [
+    nodes: list[Any] = [
         Inpaint(prompt="a", image=photo(64, 64), mask=spot(64, 64), scheduler=name, steps=2),
         Turbo(prompt="a", scheduler=name, steps=2, width=64, height=64),
         Text2Video(prompt="a", scheduler=name, steps=2, frames=2, width=32, height=32),

@@ -12,7 +12,7 @@ import PIL.ImageOps
 import pytest
 
 from sdgraph import Node, Session, run
-from sdgraph.media.embedded import read_provenance
+from sdgraph.media import read_provenance
 from sdgraph.nodes import Canny, DepthEstimate, LoadImage, LoadVideo, Mask, Save, SaveVideo
 from sdgraph.values import Image, Video
 from tests.support.failing_runs import failure, refused_before_load

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph import Session, run
+from sdgraph import Session, run, values
 from sdgraph.nodes import Mask
-from sdgraph.values import Image, kinds
+from sdgraph.values import Image
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, noisy, photo
 
@@ -84,7 +84,7 @@ def test_a_file_is_its_brightness(session: Session, photo_file: Path) -> None:
     made = drawn(session, path=photo_file)
     from sdgraph.media import read_image
 
-    assert (made == kinds.Mask.from_pil(read_image(photo_file)).numpy).all()
+    assert (made == values.Mask.from_pil(read_image(photo_file)).numpy).all()
     assert made.shape == (53, 75)
 
 

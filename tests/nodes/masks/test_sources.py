@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdgraph import Session, run
+from sdgraph import Session, run, values
 from sdgraph.media import read_image
 from sdgraph.nodes import MaskFromAlpha, MaskFromColor, MaskFromFile
 from sdgraph.nodes.tiny_world import COLOURS, masks, render, scene
-from sdgraph.values import Image, kinds
+from sdgraph.values import Image
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, photo
 
 
 def test_a_file_is_its_brightness(session: Session, photo_file: Path) -> None:
     made = run(MaskFromFile(path=photo_file), session=session)
-    assert made == kinds.Mask.from_pil(read_image(photo_file))
+    assert made == values.Mask.from_pil(read_image(photo_file))
     assert made.size == (75, 53)
 
 

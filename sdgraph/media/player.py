@@ -1,0 +1,24 @@
+"""How a notebook plays a video: as an MP4 inside the page."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sdgraph.values import Video
+
+from .videos import write_video
+
+MAX_INLINE_BYTES = 64 * 2**20
+"""Of raw frames; with more of them a notebook's page becomes sluggish."""
+
+
+def video_html(video: Video) -> str:
+    """The HTML that plays a video; for one beyond `MAX_INLINE_BYTES`, a line that says so."""
+    if video.nbytes > MAX_INLINE_BYTES:
+        return f"<p>{video!r} is too large to show here; save it to a file</p>"
+    with TemporaryDirectory() as folder:
+        write_video(video, path := Path(folder, "video.mp4"))
+        data = b64encode(path.read_bytes()).decode()
+    return f'<video controls loop src="data:video/mp4;base64,{data}"></video>'

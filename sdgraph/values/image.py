@@ -1,0 +1,183 @@
+"""Images and masks: pixels, and how they come from Pillow's pictures and go back."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from .arrays import Pixels, check_array
+from .content import refuse_value
+from .value import Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import PIL.Image
+
+
+class _PixelValue(Value):
+    """What images and masks share: pixels, and ways to look at them."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+    )
+
+    pixels: Pixels
+
+    @property
+    def numpy(self) -> Pixels:
+        """The pixels: read-only uint8, height × width, × 3 or 4 where there are channels."""
+        return self.pixels
+
+    @property
+    def pil(self) -> PIL.Image.Image:
+        """A new Pillow picture (RGB, RGBA; L of a mask); editing it changes nothing here."""
+        import PIL.Image
+
+        return PIL.Image.fromarray(self.numpy)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, in Pillow's order."""
+        height, width = next(iter(self.fields.values())).shape[:2]
+        return int(width), int(height)
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.size[0]
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.size[1]
+
+    def _repr_png_(self) -> bytes:
+        self.pil.save(file := BytesIO(), "PNG")
+        return file.getvalue()
+
+
+class Image(_PixelValue):
+    """An image, RGB or RGBA.
+
+    Args:
+        pixels: uint8, height × width × 3 (RGB) or 4 (RGBA, alpha not premultiplied), 0..255. It
+            is copied, unless nobody can write to it.
+
+    Raises:
+        InvalidValueError: The array has another dtype or shape, or it is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> black = Image(np.zeros((48, 64, 3), np.uint8))
+        >>> black
+        Image(64×48 RGB)
+        >>> black.size, black.numpy.shape, black.pil.mode
+        ((64, 48), (48, 64, 3), 'RGB')
+    """
+
+    loader: ClassVar[str | None] = "LoadImage"
+
+    def __init__(self, pixels: Pixels) -> None:
+        wanted = "a uint8 array of shape (height, width, 3 or 4), nowhere empty"
+        check_array(self, pixels, wanted, ("uint8",), ndim=3, channels=(3, 4))
+        self._set_fields(pixels=pixels)
+
+    @classmethod
+    def from_pil(cls, picture: PIL.Image.Image) -> Self:
+        """The value of a Pillow picture of any mode; alpha is kept where there is any.
+
+        16 bits become 8 by dividing by 257 and rounding; mode F is taken as 0..255.
+
+        Raises:
+            InvalidValueError: A picture of mode I or F has numbers outside its range.
+        """
+        import numpy as np
+
+        shown = _eight_bit(picture)
+        mode = "RGBA" if shown.has_transparency_data else "RGB"
+        return cls(np.asarray(shown if shown.mode == mode else shown.convert(mode)))
+
+    @property
+    def rgb(self) -> PIL.Image.Image:
+        """A new Pillow picture that is always RGB: alpha is dropped, not blended."""
+        import PIL.Image
+
+        return PIL.Image.fromarray(self.numpy[..., :3])
+
+    def __repr__(self) -> str:
+        mode = "RGBA" if self.numpy.shape[2] == 4 else "RGB"
+        return f"{type(self).__name__}({self.width}×{self.height} {mode})"
+
+
+class Mask(_PixelValue):
+    """Where to paint: white marks what is painted, black what is kept.
+
+    Args:
+        pixels: uint8 or bool, height × width; 255 or True is painted, 0 or False is kept.
+
+    Raises:
+        InvalidValueError: The array has another dtype or shape, or it is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> left_half = np.zeros((48, 64), bool)
+        >>> left_half[:, :32] = True
+        >>> Mask(left_half)
+        Mask(64×48 50%)
+    """
+
+    loader: ClassVar[str | None] = "Mask"
+
+    def __init__(self, pixels: Pixels | npt.NDArray[np.bool_]) -> None:
+        wanted = "a uint8 or bool array of shape (height, width), nowhere empty"
+        check_array(self, pixels, wanted, ("uint8", "bool"), ndim=2)
+        self._set_fields(pixels=pixels.view("uint8") * 255 if pixels.dtype == bool else pixels)
+
+    @classmethod
+    def from_pil(cls, picture: PIL.Image.Image) -> Self:
+        """The brightness of a Pillow picture of any mode; its alpha plays no part.
+
+        Raises:
+            InvalidValueError: A picture of mode I or F has numbers outside its range.
+        """
+        import numpy as np
+
+        return cls(np.asarray(_eight_bit(picture).convert("L")))
+
+    @property
+    def coverage(self) -> float:
+        """The painted share of the area, 0..1; half-painted pixels count by half."""
+        return float(self.numpy.mean()) / 255
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.width}×{self.height} {self.coverage:.0%})"
+
+
+def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture, or grey of 8 bits where it holds more: 16 bits divided by 257, F rounded.
+
+    Raises InvalidValueError for numbers outside 0..65535 (I) or 0..255 (F), NaN among them.
+    """
+    import numpy as np
+    import PIL.Image
+
+    if direct := {"La": "LA", "LAB": "RGB", "HSV": "RGB"}.get(picture.mode):
+        return picture.convert(direct)  # Pillow converts these modes to no others
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    top = 255 if picture.mode == "F" else 65535
+    numbers = np.asarray(picture, np.float64)
+    if not ((numbers >= 0) & (numbers <= top)).all():
+        extent = f"{numbers.min():g}..{numbers.max():g}"
+        found = f"a picture of mode {picture.mode} with numbers {extent}"
+        fix = "scale the numbers, or load them as a DepthMap"
+        refuse_value("Image", found, f"numbers 0..{top}", fix)
+    return PIL.Image.fromarray(np.rint(numbers * (255 / top)).astype(np.uint8))
