@@ -6,6 +6,7 @@ that need a part of sdgraph do not import all of it.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -83,3 +84,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one that is ther
 
     def __dir__() -> list[str]:
         return sorted([*__all__, "__version__"])
+
+
+if "IPython" in sys.modules:  # a notebook, in which sdgraph.media makes videos play
+    import_module("sdgraph.media")

@@ -208,14 +208,6 @@ def test_a_video_is_a_sequence_of_images() -> None:
     assert repr(video) == "Video(2 frames 6×4 4 fps)"
 
 
-def test_a_video_plays_in_a_notebook_unless_it_is_huge(monkeypatch: pytest.MonkeyPatch) -> None:
-    video = Video(photo(16, 16)[None], 4)
-    html = video._repr_html_()
-    assert html.startswith("<video controls loop") and "data:video/mp4;base64,AAAA" in html
-    monkeypatch.setattr("sdgraph.media.player.MAX_INLINE_BYTES", 10)
-    assert "too large" in video._repr_html_()
-
-
 def test_importing_values_and_media_loads_no_heavy_library() -> None:
     code = "import sys, sdgraph.values, sdgraph.media; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
