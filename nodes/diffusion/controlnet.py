@@ -11,7 +11,7 @@ from sdgraph import values
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models, resolve
-from sdgraph.nodes.image.padding import Fit, same_size
+from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.values import Checkpoint, ControlMap, Image, Part
 
 from .controlnet_defaults import default_controlnet
@@ -172,14 +172,14 @@ class ControlNet(ReferenceGuided[Image]):
     ) -> Image:
         maps = control if isinstance(control, tuple) else (control,)
         for other in maps[1:]:
-            same_size(maps[0].size, other.size, ("first control map", "next control map"))
+            check_same_size(maps[0].size, other.size, ("first control map", "next control map"))
         if image is not None:
-            same_size(image.size, maps[0].size, ("image", "control map"))
+            check_same_size(image.size, maps[0].size, ("image", "control map"))
         region = CropRegion((0, 0, *maps[0].size), maps[0].size)
         if image is not None and mask is not None:
             refuse_unusable(image, mask)
             region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
-        fit = Fit.of(region.working_size, self.family.size_multiple(checkpoint))
+        fit = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
         networks = [models[f"controlnet_{n}"] for n in range(len(maps))]
         pipe = self.assemble(
             models.without("controlnet_"),
@@ -204,7 +204,7 @@ class ControlNet(ReferenceGuided[Image]):
     def _pictures(
         self,
         region: CropRegion,
-        fit: Fit,
+        fit: Padding,
         maps: Sequence[ControlMap],
         image: Image | None,
         mask: values.Mask | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdgraph.nodes.image.padding import LEAST
+from sdgraph.nodes.image.padding import MIN_SIDE
 from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, Mask
 
@@ -62,12 +62,12 @@ class CropRegion:
         left, right = _wider(marked[0] - padding, marked[2] + padding, 0, size[0])
         top, bottom = _wider(marked[1] - padding, marked[3] + padding, 0, size[1])
         area = native[0] * native[1]
-        share = min(1.0, max(0.5, LEAST**2 / area))
+        share = min(1.0, max(0.5, MIN_SIDE**2 / area))
         left, right = _wider(left, right, int((bottom - top) * share), size[0])
         top, bottom = _wider(top, bottom, int((right - left) * share), size[1])
         width, height = right - left, bottom - top
         scale = (area / (width * height)) ** 0.5
-        least = -(-LEAST // multiple) * multiple
+        least = -(-MIN_SIDE // multiple) * multiple
         short, long = (
             max(least, round(side * scale / multiple) * multiple)
             for side in sorted((width, height))

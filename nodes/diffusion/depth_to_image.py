@@ -11,7 +11,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models, resolve
-from sdgraph.nodes.image.padding import Fit, same_size
+from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.nodes.vision.depth import predict_depth
 from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
@@ -72,7 +72,7 @@ class DepthToImage(Diffusion[Image]):
     ) -> Image:
         import torch
 
-        fit = Fit.of(image.size, self.family.size_multiple(checkpoint))
+        fit = Padding.of(image.size, self.family.size_multiple(checkpoint))
         picture = fit.pad(image.rgb)
         depth_map: Any
         estimator: dict[str, Any] = {}
@@ -81,7 +81,7 @@ class DepthToImage(Diffusion[Image]):
                 models["depth_estimator"], models["feature_extractor"], picture, models.device
             )
         else:
-            same_size(image.size, depth.size, ("image", "depth map"))
+            check_same_size(image.size, depth.size, ("image", "depth map"))
             depth_map = torch.from_numpy(fit.pad_array(depth.depth).copy())[None]
             estimator = {"depth_estimator": None, "feature_extractor": None}
         pipe = self.assemble(models, checkpoint, **estimator)

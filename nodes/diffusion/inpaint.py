@@ -9,7 +9,7 @@ from pydantic import Field
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
-from sdgraph.nodes.image.padding import Fit, same_size
+from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, Mask
 
@@ -66,7 +66,7 @@ class Inpaint(ReferenceGuided[Image]):
         refuse_unusable(image, mask)
         pipe = self.assemble(models, checkpoint)
         region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
-        fit = Fit.of(region.working_size, self.family.size_multiple(checkpoint))
+        fit = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
         pixels = self.generate(
             pipe,
             models,
@@ -92,7 +92,7 @@ class Inpaint(ReferenceGuided[Image]):
 
 def refuse_unusable(image: Image, mask: Mask) -> None:
     """Raises InvalidValueError where the mask is of another size, or marks nothing or all."""
-    same_size(image.size, mask.size, ("image", "mask"))
+    check_same_size(image.size, mask.size, ("image", "mask"))
     if mask.numpy.max() < PAINTED:
         found = "a mask that marks nothing: no pixel is white (128 or more)"
         wanted = "the part to paint in white, the rest in black"

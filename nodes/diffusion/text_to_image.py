@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
-from sdgraph.nodes.image.padding import Fit
+from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
 from .families import Task
@@ -81,7 +81,7 @@ class Image2Image(Diffusion[Image]):
         progress: Progress,
     ) -> Image:
         pipe = self.assemble(models, checkpoint)
-        fit = Fit.of(image.size, self.family.size_multiple(checkpoint))
+        fit = Padding.of(image.size, self.family.size_multiple(checkpoint))
         pixels = self.generate(
             pipe,
             models,

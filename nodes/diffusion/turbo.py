@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models
-from sdgraph.nodes.image.padding import Fit
+from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
 from .families import Task
@@ -69,7 +69,7 @@ class Turbo(Diffusion[Image]):
         if image is None:
             size: Any = {"width": self.width, "height": self.height}
             return Image(self.generate(pipe, models, progress, **prompts, **size))
-        fit = Fit.of(image.size, self.family.size_multiple(checkpoint))
+        fit = Padding.of(image.size, self.family.size_multiple(checkpoint))
         pixels = self.generate(
             pipe, models, progress, image=fit.pad(image.rgb), strength=self.strength, **prompts
         )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from sdgraph.graph import refuse
 
 
-def known_colour(field: str, colour: str) -> None:
+def check_colour(field: str, colour: str) -> None:
     """Raises the error of a node's own validator where a field holds no colour."""
     try:
-        rgba(colour)
+        parse_rgba(colour)
     except ValueError:
         raise refuse(field, found=repr(colour), wanted="a colour name or #rrggbb") from None
 
 
-def rgba(colour: str) -> tuple[int, int, int, int]:
+def parse_rgba(colour: str) -> tuple[int, int, int, int]:
     """Red, green, blue and alpha, each 0..255; raises ValueError for what is no colour."""
     from PIL import ImageColor
 

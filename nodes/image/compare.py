@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
-from .padding import same_size
-from .text import drawn
+from .padding import check_same_size
+from .text import draw_text
 
 __all__ = ["Compare"]
 
@@ -51,7 +51,7 @@ class Compare(Node[Image]):
         if self.mode == "side":
             panels = [one, two]
         else:
-            same_size(image.size, other.size, ("image", "other"))
+            check_same_size(image.size, other.size, ("image", "other"))
             panels = [self._difference(one, two)]
         strip = round(1.5 * self.size) if self.labels else 0
         if not strip and len(panels) == 1:
@@ -86,4 +86,4 @@ class Compare(Node[Image]):
         strip = PIL.Image.new("RGB", (width, height))
         style = {"font": ImageFont.load_default(self.size), "fill": (255, 255, 255, 255)}
         place = (width // 2, height // 2)
-        return np.asarray(drawn(strip, self.labels[number], place, "center", style))
+        return np.asarray(draw_text(strip, self.labels[number], place, "center", style))

@@ -9,7 +9,7 @@ from pydantic import Field
 from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
-from .padding import same_size
+from .padding import check_same_size
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -39,7 +39,7 @@ class Composite(Node[Image]):
 
     def run(self, image: Image, over: Image, mask: Mask | None) -> Image:
         if mask is not None:
-            same_size(over.size, mask.size, ("picture laid over", "mask"))
+            check_same_size(over.size, mask.size, ("picture laid over", "mask"))
         x, y = self.position
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + over.width, image.width), min(y + over.height, image.height)
@@ -78,7 +78,7 @@ class Blend(Node[Image]):
         import PIL.Image
         from PIL import ImageChops
 
-        same_size(image.size, over.size, ("image", "picture above"))
+        check_same_size(image.size, over.size, ("image", "picture above"))
         below, mixed = image.rgb, over.rgb
         if self.mode != "normal":
             mixed = getattr(ImageChops, self.mode)(below, mixed)

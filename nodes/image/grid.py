@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
-from .resize import inside
+from .resize import fit_size
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -76,7 +76,7 @@ class Grid(Node[Image]):
         sheet = PIL.Image.new("RGB", self._size(), self.background)
         for place, image in enumerate(images):
             left, top = self._corner(place)
-            fitted = image.pil.resize(inside(image.size, cell), Resampling.LANCZOS)
+            fitted = image.pil.resize(fit_size(image.size, cell), Resampling.LANCZOS)
             across, down = ((self.cell - side) // 2 for side in fitted.size)
             mask = fitted.getchannel("A") if fitted.mode == "RGBA" else None
             sheet.paste(fitted.convert("RGB"), (left + across, top + down), mask)
@@ -114,11 +114,11 @@ class Grid(Node[Image]):
         font = ImageFont.load_default(self._font_size())
         left, top = corner
         draw = ImageDraw.Draw(sheet)
-        for number, line in enumerate(wrapped(label, font, self.cell)):
+        for number, line in enumerate(wrap_label(label, font, self.cell)):
             draw.text((left, top + number * self._line()), line, fill=ink, font=font)
 
 
-def wrapped(label: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
+def wrap_label(label: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
     """The label in at most LINES lines of a width in pixels; … stands for what is left out."""
     lines = [""]
     for word in label.split():

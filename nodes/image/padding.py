@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import PIL.Image
 
-LEAST = 64
+MIN_SIDE = 64
 """The shortest side a U-Net with three halvings and a VAE of factor 8 takes."""
 
 
 @dataclass(frozen=True)
-class Fit:
+class Padding:
     """A picture's size and the padded one that the network sees; pixels stay where they are."""
 
     size: tuple[int, int]
     padded: tuple[int, int]
 
     @classmethod
-    def of(cls, size: tuple[int, int], multiple: int) -> Fit:
+    def of(cls, size: tuple[int, int], multiple: int) -> Padding:
         """The least padding to the right and below that makes both sides multiples."""
-        width, height = (max(LEAST, -(-side // multiple) * multiple) for side in size)
+        width, height = (max(MIN_SIDE, -(-side // multiple) * multiple) for side in size)
         return cls(size, (width, height))
 
     def pad(self, picture: PIL.Image.Image) -> PIL.Image.Image:
@@ -52,7 +52,7 @@ class Fit:
         return array[:height, :width]
 
 
-def same_size(one: tuple[int, int], other: tuple[int, int], names: tuple[str, str]) -> None:
+def check_same_size(one: tuple[int, int], other: tuple[int, int], names: tuple[str, str]) -> None:
     """Raises InvalidValueError that names both sizes where they differ."""
     if one != other:
         found = f"{other[0]}×{other[1]}, and the {names[0]} is {one[0]}×{one[1]}"

@@ -10,7 +10,7 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
-from .colour import known_colour, rgba
+from .colour import check_colour, parse_rgba
 
 __all__ = ["Crop", "Pad", "Resize"]
 
@@ -40,7 +40,7 @@ class Resize(Node[Image]):
 
         size = (self.width, self.height)
         if self.mode == "fit":
-            size = _multiples(inside(image.size, size), self.multiple, down=True)
+            size = _multiples(fit_size(image.size, size), self.multiple, down=True)
         else:
             size = _multiples(size, self.multiple)
         if self.mode == "fill":
@@ -136,7 +136,7 @@ class Pad(Node[Image]):
                 raise refuse(
                     total, found=f"both {total} and {' or '.join(sides)}", wanted="one of the two"
                 )
-        known_colour("color", self.color)
+        check_colour("color", self.color)
         return self
 
     def run(self, image: Image) -> Image:
@@ -145,7 +145,7 @@ class Pad(Node[Image]):
 
         left, right = self._around(image.width, self.width, self.left, self.right, "width")
         top, bottom = self._around(image.height, self.height, self.top, self.bottom, "height")
-        pixels, color = image.numpy, rgba(self.color)
+        pixels, color = image.numpy, parse_rgba(self.color)
         if self.mode == "color" and pixels.shape[2] == 3 and color[3] < 255:
             pixels = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
         ways = {"edge": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101}
@@ -172,7 +172,7 @@ class Pad(Node[Image]):
         return (total - side) // 2, total - side - (total - side) // 2
 
 
-def inside(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+def fit_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """The largest size of the same proportions inside a box; no side is less than a pixel."""
     scale = min(box[0] / size[0], box[1] / size[1])
     width, height = (max(1, round(side * scale)) for side in size)

@@ -11,7 +11,7 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.values import Image
 
-from .colour import known_colour, rgba
+from .colour import check_colour, parse_rgba
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -63,8 +63,8 @@ class Text(Node[Image]):
 
     @model_validator(mode="after")
     def _drawable(self) -> Self:
-        known_colour("color", self.color)
-        known_colour("stroke_color", self.stroke_color)
+        check_colour("color", self.color)
+        check_colour("stroke_color", self.stroke_color)
         if any(abs(number) > 1_000_000 for number in self.position or ()):
             raise refuse(
                 "position",
@@ -85,12 +85,12 @@ class Text(Node[Image]):
 
         style = {
             "font": _font(self.font, self.size),
-            "fill": rgba(self.color),
+            "fill": parse_rgba(self.color),
             "stroke_width": self.stroke,
-            "stroke_fill": rgba(self.stroke_color) if self.stroke else None,
+            "stroke_fill": parse_rgba(self.stroke_color) if self.stroke else None,
         }
         x, y = self.position or self._place(image.size)
-        return Image(np.asarray(drawn(image.pil, text, (x, y), self.anchor, style)))
+        return Image(np.asarray(draw_text(image.pil, text, (x, y), self.anchor, style)))
 
     def _place(self, size: tuple[int, int]) -> tuple[int, int]:
         """The point of the picture at which the anchor of the words stands."""
@@ -100,7 +100,7 @@ class Text(Node[Image]):
         return x, y
 
 
-def drawn(
+def draw_text(
     picture: PIL.Image.Image,
     text: str,
     place: tuple[int, int],

@@ -24,7 +24,7 @@ from sdgraph.values import Image, Mask, Video
 __all__ = ["LoadImage", "LoadVideo", "Save", "SaveVideo"]
 
 
-def picture_problems(path: str | Path) -> Iterator[Problem]:
+def image_problems(path: str | Path) -> Iterator[Problem]:
     """Why the file of a field `path` cannot be opened as a picture; reads its header alone."""
     try:
         probe_image(path)
@@ -40,7 +40,7 @@ class LoadImage(Node[Image]):
     path: SourceFile = Field(description="a PNG, JPEG, WebP, TIFF, BMP or GIF file")
 
     def check(self) -> Iterator[Problem]:
-        yield from picture_problems(self.path)
+        yield from image_problems(self.path)
 
     def run(self) -> Image:
         return Image.from_pil(read_image(self.path))

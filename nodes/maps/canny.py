@@ -40,10 +40,10 @@ class Canny(Node[EdgeMap]):
         import numpy as np
 
         edges = cv2.Canny(np.ascontiguousarray(image.numpy[..., :3]), self.low, self.high)
-        return EdgeMap(grey(edges))
+        return EdgeMap(three_channels(edges))
 
 
-def grey(pixels: Any) -> Pixels:
+def three_channels(pixels: Any) -> Pixels:
     """Three channels of one; fresh and read-only, which spares their value a copy."""
     import cv2
     import numpy as np

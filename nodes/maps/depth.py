@@ -11,7 +11,7 @@ from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
 from sdgraph.models import Models, resolve
 from sdgraph.nodes.vision.depth import predict_depth
-from sdgraph.nodes.vision.memory import estimating
+from sdgraph.nodes.vision.memory import depth_estimation_memory
 from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
 __all__ = ["DepthEstimate"]
@@ -42,7 +42,9 @@ class DepthEstimate(Node[DepthMap]):
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
-        return estimating(resolve(checkpoint).config() or {}, checkpoint.dtype or dtype)
+        return depth_estimation_memory(
+            resolve(checkpoint).config() or {}, checkpoint.dtype or dtype
+        )
 
     def check(self) -> Iterator[Problem]:
         if not isinstance(self.checkpoint, Checkpoint):

@@ -10,7 +10,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import Node, SourceFile
 from sdgraph.media import read_image
-from sdgraph.nodes.io.files import picture_problems
+from sdgraph.nodes.io.files import image_problems
 from sdgraph.values import (
     ControlMap,
     DepthMap,
@@ -44,7 +44,7 @@ class _FromFile(Node[T_co], Generic[T_co]):
     path: SourceFile = Field(description="a picture that is such a map already")
 
     def check(self) -> Iterator[Problem]:
-        yield from picture_problems(self.path)
+        yield from image_problems(self.path)
 
     def read(self, kind: type[M]) -> M:
         """The picture as a map of a kind; its alpha plays no part."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
 
-def gradients(pixels: Pixels, smoothing: float) -> tuple[Any, Any]:
+def colour_gradients(pixels: Pixels, smoothing: float) -> tuple[Any, Any]:
     """The gradients to the right and down of a picture smoothed by a Gaussian of that deviation.
 
     Both int16, height × width × 3. A straight edge from black to white is 255 beside it, whatever

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image, ScribbleMap, SoftEdgeMap
 
-from .canny import grey
-from .gradients import gradients
+from .canny import three_channels
+from .gradients import colour_gradients
 
 __all__ = ["Scribble", "SoftEdges"]
 
@@ -41,10 +41,12 @@ class SoftEdges(Node[SoftEdgeMap]):
     def run(self, image: Image) -> SoftEdgeMap:
         import cv2
 
-        right, down = (each.astype("float32") for each in gradients(image.numpy, self.smoothing))
+        right, down = (
+            each.astype("float32") for each in colour_gradients(image.numpy, self.smoothing)
+        )
         channels = cv2.split(cv2.magnitude(right, down))
         steep = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
-        return SoftEdgeMap(grey(cv2.convertScaleAbs(steep, alpha=1 / self.contrast)))
+        return SoftEdgeMap(three_channels(cv2.convertScaleAbs(steep, alpha=1 / self.contrast)))
 
 
 class Scribble(Node[ScribbleMap]):
@@ -82,7 +84,7 @@ class Scribble(Node[ScribbleMap]):
     def run(self, image: Image) -> ScribbleMap:
         import cv2
 
-        right, down = gradients(image.numpy, self.smoothing)
+        right, down = colour_gradients(image.numpy, self.smoothing)
         lines = cv2.Canny(right, down, 255 * self.low, 255 * self.high, L2gradient=True)
         pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (self.thickness, self.thickness))
-        return ScribbleMap(grey(cv2.dilate(lines, pen)))
+        return ScribbleMap(three_channels(cv2.dilate(lines, pen)))

@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.models import Models, resolve
-from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
-from sdgraph.nodes.vision.memory import seeing
+from sdgraph.nodes.vision.inference import as_checkpoint, check_model, infer, preprocess
+from sdgraph.nodes.vision.memory import recognition_memory
 from sdgraph.values import Checkpoint, Image, Part, PoseMap
 
-from .skeleton import COCO, Joint, Person, draw, usual_thickness
+from .skeleton import COCO, Joint, Person, default_thickness, draw_people
 
 __all__ = ["PoseDraw", "PoseEstimate"]
 
@@ -57,7 +57,7 @@ class PoseDraw(Node[PoseMap]):
 
     def run(self) -> PoseMap:
         size = (self.width, self.height)
-        return PoseMap(draw(self.people, size, self.thickness or usual_thickness(size)))
+        return PoseMap(draw_people(self.people, size, self.thickness or default_thickness(size)))
 
 
 class PoseEstimate(Node[PoseMap]):
@@ -95,7 +95,7 @@ class PoseEstimate(Node[PoseMap]):
         yield from wrong or _other_labels("detector", self.detector)
 
     def parts(self) -> Mapping[str, Part]:
-        estimator, detector = known(self.checkpoint), known(self.detector)
+        estimator, detector = as_checkpoint(self.checkpoint), as_checkpoint(self.detector)
         return {
             "model": Part(estimator, partial=True),
             "processor": Part(estimator, processor=True),
@@ -104,7 +104,7 @@ class PoseEstimate(Node[PoseMap]):
         }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        return seeing(dtype, self.checkpoint, self.detector)
+        return recognition_memory(dtype, self.checkpoint, self.detector)
 
     def run(
         self, image: Image, checkpoint: Checkpoint, detector: Checkpoint, models: Models
@@ -116,14 +116,16 @@ class PoseEstimate(Node[PoseMap]):
             found = f"no joint that can be seen of the people in it ({len(boxes)})"
             wanted = f"one with a score above {self.joint_threshold:g}"
             raise InvalidValueError(Problem("image", found, wanted, "lower joint_threshold"))
-        return PoseMap(draw(people, image.size, self.thickness or usual_thickness(image.size)))
+        return PoseMap(
+            draw_people(people, image.size, self.thickness or default_thickness(image.size))
+        )
 
     def _boxes(self, image: Image, models: Models) -> list[list[float]]:
         """Left, top, width, height in pixels of each person; refused where they are not as many."""
         import torch
 
         model, processor = models["detector"], models["detector_processor"]
-        seen = infer(model, models.device, prepared(processor, image.rgb))
+        seen = infer(model, models.device, preprocess(processor, image.rgb))
         scores = seen.logits[0].float().sigmoid()[:, _person(model.config.id2label)]
         found = seen.pred_boxes[0].float()[scores > self.threshold]
         count = f"{len(found)} people" if len(found) != 1 else "one person"
@@ -185,7 +187,7 @@ def _other_labels(field: str, checkpoint: object, joints: int = 0) -> Iterator[P
     if own is None:
         return
     names = own.get("id2label") or {}
-    source = known(checkpoint).source
+    source = as_checkpoint(checkpoint).source
     if joints and len(names) != joints:
         yield Problem(field, f"{source}, for {len(names)} joints", f"one for COCO's {joints}")
     if not joints and "person" not in {name.lower() for name in names.values()}:

@@ -10,8 +10,8 @@ from pydantic import Field
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.models import Models, resolve
-from sdgraph.nodes.vision.inference import check_model, infer, known, prepared
-from sdgraph.nodes.vision.memory import seeing
+from sdgraph.nodes.vision.inference import as_checkpoint, check_model, infer, preprocess
+from sdgraph.nodes.vision.memory import recognition_memory
 from sdgraph.values import Checkpoint, Image, Part, SegmentMap
 
 from .ade20k import COLORS
@@ -42,23 +42,24 @@ class Segment(Node[SegmentMap]):
         yield from wrong
         own = resolve(self.checkpoint).config() if isinstance(self.checkpoint, Checkpoint) else None
         if not wrong and own is not None and len(own.get("id2label") or ()) != len(COLORS):
-            found = f"{known(self.checkpoint).source}, for {len(own.get('id2label') or ())} classes"
-            yield Problem("checkpoint", found, f"one for ADE20K's {len(COLORS)}")
+            source, count = as_checkpoint(self.checkpoint).source, len(own.get("id2label") or ())
+            wanted = f"one for ADE20K's {len(COLORS)}"
+            yield Problem("checkpoint", f"{source}, for {count} classes", wanted)
 
     def parts(self) -> Mapping[str, Part]:
-        checkpoint = known(self.checkpoint)
+        checkpoint = as_checkpoint(self.checkpoint)
         return {
             "model": Part(checkpoint, partial=True),
             "processor": Part(checkpoint, processor=True),
         }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        return seeing(dtype, self.checkpoint)
+        return recognition_memory(dtype, self.checkpoint)
 
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> SegmentMap:
         import numpy as np
 
-        inputs = prepared(models["processor"], image.rgb)
+        inputs = preprocess(models["processor"], image.rgb)
         logits = infer(models["model"], models.device, inputs).logits[0].float().cpu().numpy()
         if not np.isfinite(logits).all():
             found = "scores of NaN or infinity from the model"

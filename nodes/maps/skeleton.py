@@ -101,12 +101,12 @@ Person = Mapping[Joint, Sequence[float]]
 """Where the joints are that can be seen: x and y in pixels."""
 
 
-def usual_thickness(size: tuple[int, int]) -> float:
+def default_thickness(size: tuple[int, int]) -> float:
     """The limbs' thickness in pixels, as the networks saw it: 8 where the shorter side is 512."""
     return max(1.0, 8 * min(size) / 512)
 
 
-def with_neck(person: Person) -> dict[Joint, Sequence[float]]:
+def add_neck(person: Person) -> dict[Joint, Sequence[float]]:
     """The person with a neck: the middle of the shoulders, where it is not told and both are."""
     made = dict(person)
     left, right = person.get("left_shoulder"), person.get("right_shoulder")
@@ -115,7 +115,7 @@ def with_neck(person: Person) -> dict[Joint, Sequence[float]]:
     return made
 
 
-def draw(people: Iterable[Person], size: tuple[int, int], thickness: float) -> Pixels:
+def draw_people(people: Iterable[Person], size: tuple[int, int], thickness: float) -> Pixels:
     """The people on black: uint8, height × width × 3.
 
     Each one's limbs as ellipses between two joints, in three fifths of their colour, and over them
@@ -125,7 +125,7 @@ def draw(people: Iterable[Person], size: tuple[int, int], thickness: float) -> P
 
     canvas = np.zeros((size[1], size[0], 3), np.uint8)
     for person in people:
-        joints = with_neck(person)
+        joints = add_neck(person)
         for limb, color in zip(LIMBS, COLORS, strict=False):
             ends = [joints[end] for end in limb if end in joints]
             if len(ends) == 2:

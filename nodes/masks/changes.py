@@ -9,7 +9,7 @@ from pydantic import Field
 from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
-from .pixels import fresh
+from .pixels import new_mask
 
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
@@ -28,7 +28,7 @@ class MaskGrow(Node[Mask]):
     by: int = Field(default=8, ge=-4096, le=4096, description="pixels; negative shrinks")
 
     def run(self, mask: Mask) -> Mask:
-        return fresh(grown(mask.numpy, self.by))
+        return new_mask(grow_mask(mask.numpy, self.by))
 
 
 class MaskFeather(Node[Mask]):
@@ -42,7 +42,7 @@ class MaskFeather(Node[Mask]):
     )
 
     def run(self, mask: Mask) -> Mask:
-        return fresh(feathered(mask.numpy, self.radius))
+        return new_mask(feather_mask(mask.numpy, self.radius))
 
 
 class MaskInvert(Node[Mask]):
@@ -53,7 +53,7 @@ class MaskInvert(Node[Mask]):
     mask: In[Mask] = Field(description="a mask of any size")
 
     def run(self, mask: Mask) -> Mask:
-        return fresh(inverted(mask.numpy))
+        return new_mask(invert_mask(mask.numpy))
 
 
 class MaskResize(Node[Mask]):
@@ -65,10 +65,10 @@ class MaskResize(Node[Mask]):
     image: In[Image] = Field(description="the picture that the mask is for: gives the size")
 
     def run(self, mask: Mask, image: Image) -> Mask:
-        return fresh(resized(mask.numpy, image.size))
+        return new_mask(resize_mask(mask.numpy, image.size))
 
 
-def grown(mask: Pixels, by: int) -> Pixels:
+def grow_mask(mask: Pixels, by: int) -> Pixels:
     """The mask grown (or shrunk, below 0) by a disc of that radius."""
     import cv2
     import numpy as np
@@ -86,7 +86,7 @@ def grown(mask: Pixels, by: int) -> Pixels:
     return mask
 
 
-def feathered(mask: Pixels, radius: float) -> Pixels:
+def feather_mask(mask: Pixels, radius: float) -> Pixels:
     """The mask blurred by a Gaussian of that standard deviation."""
     import cv2
 
@@ -94,7 +94,7 @@ def feathered(mask: Pixels, radius: float) -> Pixels:
     return made
 
 
-def inverted(mask: Pixels) -> Pixels:
+def invert_mask(mask: Pixels) -> Pixels:
     """255 less the mask."""
     import cv2
 
@@ -102,7 +102,7 @@ def inverted(mask: Pixels) -> Pixels:
     return made
 
 
-def resized(mask: Pixels, size: tuple[int, int]) -> Pixels:
+def resize_mask(mask: Pixels, size: tuple[int, int]) -> Pixels:
     """The mask at that (width, height); itself where it has it."""
     import numpy as np
     import PIL.Image

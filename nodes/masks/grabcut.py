@@ -10,8 +10,8 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
-from .pixels import found
-from .shapes import Box, refuse_hollow, within
+from .pixels import nonempty_mask
+from .shapes import Box, clip_box, refuse_empty_box
 
 __all__ = ["MaskGrabCut"]
 
@@ -33,7 +33,7 @@ class MaskGrabCut(Node[Mask]):
 
     @model_validator(mode="after")
     def _holds_a_pixel(self) -> Self:
-        refuse_hollow("box", self.box)
+        refuse_empty_box("box", self.box)
         return self
 
     def run(self, image: Image) -> Mask:
@@ -41,7 +41,7 @@ class MaskGrabCut(Node[Mask]):
         import numpy as np
 
         width, height = image.size
-        left, top, right, bottom = within(self.box, image.size)
+        left, top, right, bottom = clip_box(self.box, image.size)
         if (right - left, bottom - top) == image.size:
             box = f"{list(self.box)}, which holds all of the picture of {width}×{height}"
             wanted = "a box that leaves some of the background out"
@@ -54,4 +54,6 @@ class MaskGrabCut(Node[Mask]):
         pixels = np.ascontiguousarray(image.numpy[..., :3])
         cv2.grabCut(pixels, guess, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
         made = np.where(guess == cv2.GC_PR_FGD, np.uint8(255), np.uint8(0))
-        return found(made, "GrabCut", "a box around a subject whose colours differ from the rest")
+        return nonempty_mask(
+            made, "GrabCut", "a box around a subject whose colours differ from the rest"
+        )

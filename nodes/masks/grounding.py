@@ -11,19 +11,19 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.models import Models
 from sdgraph.nodes.vision.inference import (
+    as_checkpoint,
     check_model,
     infer,
-    known,
-    prepared,
+    preprocess,
     refuse_blank,
     refuse_narrow,
-    tokens,
+    tokenize,
 )
-from sdgraph.nodes.vision.memory import reading, seeing
+from sdgraph.nodes.vision.memory import recognition_memory, text_attention_memory
 from sdgraph.values import Checkpoint, Image, Mask, Part
 
 from . import sam
-from .pixels import found
+from .pixels import nonempty_mask
 
 __all__ = ["MaskByGrounding"]
 
@@ -58,7 +58,7 @@ class MaskByGrounding(Node[Mask]):
         yield from check_model("segmenter", self.segmenter, sam.ARCHITECTURE)
 
     def parts(self) -> Mapping[str, Part]:
-        detector, segmenter = known(self.checkpoint), known(self.segmenter)
+        detector, segmenter = as_checkpoint(self.checkpoint), as_checkpoint(self.segmenter)
         return {
             "detector": Part(detector, partial=True),
             "detector_processor": Part(detector, processor=True),
@@ -68,8 +68,10 @@ class MaskByGrounding(Node[Mask]):
         }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        detecting = seeing(dtype, self.checkpoint) + reading(dtype, self.checkpoint, self.words)
-        return max(detecting, seeing(dtype, self.segmenter))
+        detecting = recognition_memory(dtype, self.checkpoint) + text_attention_memory(
+            dtype, self.checkpoint, self.words
+        )
+        return max(detecting, recognition_memory(dtype, self.segmenter))
 
     def run(
         self,
@@ -80,10 +82,10 @@ class MaskByGrounding(Node[Mask]):
         models: Models,
     ) -> Mask:
         boxes = self._boxes(image, words, models)
-        made = sam.segment(
+        made = sam.segment_with_sam(
             models["segmenter"], models["segmenter_processor"], image, models.device, boxes=boxes
         )
-        return found(made, f"SAM, in {len(boxes)} boxes for {words!r},", "other words")
+        return nonempty_mask(made, f"SAM, in {len(boxes)} boxes for {words!r},", "other words")
 
     def _boxes(self, image: Image, words: str, models: Models) -> list[list[float]]:
         """Left, top, right, bottom in pixels of all that is found."""
@@ -93,8 +95,8 @@ class MaskByGrounding(Node[Mask]):
         refuse_narrow(image.size, processor.size["longest_edge"])
         # It was trained on phrases in lower case, each ended by a full stop.
         text = words.lower().strip().rstrip(".") + "."
-        inputs: dict[str, Any] = tokens(models["tokenizer"], text, model.config.max_text_len)
-        inputs |= prepared(processor, image.rgb)
+        inputs: dict[str, Any] = tokenize(models["tokenizer"], text, model.config.max_text_len)
+        inputs |= preprocess(processor, image.rgb)
         seen = infer(model, models.device, inputs)
         scores = seen.logits[0].float().sigmoid().amax(-1)
         middle, extent = seen.pred_boxes[0].float()[scores > self.threshold].chunk(2, dim=-1)

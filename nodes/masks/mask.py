@@ -11,13 +11,13 @@ from sdgraph import values
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.media import read_image
-from sdgraph.nodes.io.files import picture_problems
+from sdgraph.nodes.io.files import image_problems
 from sdgraph.values import Image
 
-from .changes import feathered, grown, inverted, resized
-from .pixels import fresh
-from .shapes import box, ellipse, polygon, refuse_hollow
-from .sources import coloured, rgb, transparent
+from .changes import feather_mask, grow_mask, invert_mask, resize_mask
+from .pixels import new_mask
+from .shapes import draw_box, draw_ellipse, draw_polygon, refuse_empty_box
+from .sources import match_colour, parse_rgb, transparency
 
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
@@ -92,24 +92,24 @@ class Mask(Node[values.Mask]):
                 raise refuse("polygon", found=f"a corner {list(corner)}", wanted="[x, y]")
         for name in ("box", "ellipse"):
             if shape := getattr(self, name):
-                refuse_hollow(name, shape)
+                refuse_empty_box(name, shape)
         return self
 
     @model_validator(mode="after")
     def _known_color(self) -> Self:
         if self.color is not None:
-            rgb("color", self.color)
+            parse_rgb("color", self.color)
         return self
 
     def check(self) -> Iterator[Problem]:
         if self.path is not None:
-            yield from picture_problems(self.path)
+            yield from image_problems(self.path)
 
     def run(self, image: Image | None) -> values.Mask:
-        mask = grown(self._made(image), self.grow)
+        mask = grow_mask(self._made(image), self.grow)
         if self.feather:
-            mask = feathered(mask, self.feather)
-        return fresh(inverted(mask) if self.invert else mask)
+            mask = feather_mask(mask, self.feather)
+        return new_mask(invert_mask(mask) if self.invert else mask)
 
     def _made(self, image: Image | None) -> Pixels:
         if self.path is not None:
@@ -118,11 +118,11 @@ class Mask(Node[values.Mask]):
             return self._shape(self._size(image, (0, 0)))
         else:
             assert image is not None, "checked when the node was made"
-            made = transparent(image) if self.alpha else self._coloured(image)
-        return resized(made, self._size(image, (made.shape[1], made.shape[0])))
+            made = transparency(image) if self.alpha else self._coloured(image)
+        return resize_mask(made, self._size(image, (made.shape[1], made.shape[0])))
 
     def _coloured(self, image: Image) -> Pixels:
-        return coloured(image, self.color or "", self.tolerance)
+        return match_colour(image, self.color or "", self.tolerance)
 
     def _size(self, image: Image | None, own: tuple[int, int]) -> tuple[int, int]:
         if self.width and self.height:
@@ -131,5 +131,9 @@ class Mask(Node[values.Mask]):
 
     def _shape(self, size: tuple[int, int]) -> Pixels:
         if self.box:
-            return box(size, self.box)
-        return ellipse(size, self.ellipse) if self.ellipse else polygon(size, self.polygon or ())
+            return draw_box(size, self.box)
+        return (
+            draw_ellipse(size, self.ellipse)
+            if self.ellipse
+            else draw_polygon(size, self.polygon or ())
+        )

@@ -7,10 +7,10 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph.graph import In, Node
-from sdgraph.nodes.image.padding import same_size
+from sdgraph.nodes.image.padding import check_same_size
 from sdgraph.values import Image, Mask
 
-from .sources import rgb
+from .sources import parse_rgb
 
 __all__ = ["MaskOverlay"]
 
@@ -29,15 +29,15 @@ class MaskOverlay(Node[Image]):
 
     @model_validator(mode="after")
     def _known_color(self) -> Self:
-        rgb("color", self.color)
+        parse_rgb("color", self.color)
         return self
 
     def run(self, image: Image, mask: Mask) -> Image:
         import numpy as np
         import PIL.Image
 
-        same_size(image.size, mask.size, ("image", "mask"))
+        check_same_size(image.size, mask.size, ("image", "mask"))
         picture = image.pil
-        tint = PIL.Image.new(picture.mode, image.size, rgb("color", self.color))
+        tint = PIL.Image.new(picture.mode, image.size, parse_rgb("color", self.color))
         share = mask.pil.point([round(value * self.opacity) for value in range(256)])
         return Image(np.asarray(PIL.Image.composite(tint, picture, share)))

@@ -10,7 +10,7 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.values import Mask
 
-from .pixels import PAINTED, fresh
+from .pixels import PAINTED, new_mask
 
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
@@ -30,7 +30,7 @@ class MaskFillHoles(Node[Mask]):
     mask: In[Mask] = Field(description="a mask of any size")
 
     def run(self, mask: Mask) -> Mask:
-        return fresh(filled(mask.numpy))
+        return new_mask(fill_holes(mask.numpy))
 
 
 class MaskLargest(Node[Mask]):
@@ -45,10 +45,10 @@ class MaskLargest(Node[Mask]):
     mask: In[Mask] = Field(description="a mask of any size")
 
     def run(self, mask: Mask) -> Mask:
-        return fresh(largest(mask.numpy))
+        return new_mask(largest_part(mask.numpy))
 
 
-def filled(mask: Pixels) -> Pixels:
+def fill_holes(mask: Pixels) -> Pixels:
     """The mask with 255 in its holes."""
     import cv2
 
@@ -60,7 +60,7 @@ def filled(mask: Pixels) -> Pixels:
     return made
 
 
-def largest(mask: Pixels) -> Pixels:
+def largest_part(mask: Pixels) -> Pixels:
     """The largest part of the mask; raises InvalidValueError where there is none."""
     import cv2
     import numpy as np

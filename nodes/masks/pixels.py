@@ -14,13 +14,13 @@ PAINTED = 128
 """From this value up a pixel counts as painted, as the pipelines of diffusers count it."""
 
 
-def fresh(pixels: Pixels) -> Mask:
+def new_mask(pixels: Pixels) -> Mask:
     """The mask of an array that nobody else holds: it becomes read-only, which spares a copy."""
     pixels.setflags(write=False)
     return Mask(pixels)
 
 
-def found(pixels: Pixels, subject: str, wanted: str) -> Mask:
+def nonempty_mask(pixels: Pixels, subject: str, wanted: str) -> Mask:
     """The mask of what a node has drawn or found.
 
     Raises InvalidValueError where that is nothing.
@@ -31,4 +31,4 @@ def found(pixels: Pixels, subject: str, wanted: str) -> Mask:
         width, height = pixels.shape[1], pixels.shape[0]
         found = f"it marks nothing in the picture of {width}×{height}"
         raise InvalidValueError(Problem(subject, found, wanted))
-    return fresh(pixels)
+    return new_mask(pixels)

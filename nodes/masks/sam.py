@@ -11,18 +11,18 @@ from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.models import Models
 from sdgraph.nodes.vision.inference import (
+    as_checkpoint,
     check_model,
     infer,
-    known,
-    prepared,
+    preprocess,
     refuse_narrow,
     refuse_outside,
 )
-from sdgraph.nodes.vision.memory import seeing
+from sdgraph.nodes.vision.memory import recognition_memory
 from sdgraph.values import Checkpoint, Image, Mask, Part
 
-from .pixels import found
-from .shapes import Box, Points, refuse_hollow, within
+from .pixels import nonempty_mask
+from .shapes import Box, Points, clip_box, refuse_empty_box
 
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
@@ -68,38 +68,38 @@ class MaskBySam(Node[Mask]):
             found = f"{len(self.labels)} labels for {count} points"
             raise refuse("labels", found=found, wanted="one for each point")
         if self.box is not None:
-            refuse_hollow("box", self.box)
+            refuse_empty_box("box", self.box)
         return self
 
     def check(self) -> Iterator[Problem]:
         yield from check_model("checkpoint", self.checkpoint, ARCHITECTURE)
 
     def parts(self) -> Mapping[str, Part]:
-        checkpoint = known(self.checkpoint)
+        checkpoint = as_checkpoint(self.checkpoint)
         return {
             "model": Part(checkpoint, partial=True),
             "processor": Part(checkpoint, processor=True),
         }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        return seeing(dtype, self.checkpoint)
+        return recognition_memory(dtype, self.checkpoint)
 
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> Mask:
         points = self.points or ()
         refuse_outside(points, image.size)
-        made = segment(
+        made = segment_with_sam(
             models["model"],
             models["processor"],
             image,
             models.device,
             points=points,
             labels=self.labels or [1] * len(points),
-            boxes=[within(self.box, image.size)] if self.box else (),
+            boxes=[clip_box(self.box, image.size)] if self.box else (),
         )
-        return found(made, "SAM", "other points, or a box closer around the thing")
+        return nonempty_mask(made, "SAM", "other points, or a box closer around the thing")
 
 
-def segment(
+def segment_with_sam(
     model: Any,
     processor: Any,
     image: Image,
@@ -118,7 +118,7 @@ def segment(
     import torch
 
     refuse_narrow(image.size, processor.size["longest_edge"])
-    inputs = prepared(processor, image.rgb)
+    inputs = preprocess(processor, image.rgb)
     originals, reshaped = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
     scale = (reshaped[0].flip(0) / originals[0].flip(0)).float()
     if points:

@@ -9,10 +9,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from sdgraph.graph import In, Node
-from sdgraph.nodes.image.padding import same_size
+from sdgraph.nodes.image.padding import check_same_size
 from sdgraph.values import Mask
 
-from .pixels import fresh
+from .pixels import new_mask
 
 __all__ = ["MaskIntersect", "MaskSubtract", "MaskUnion"]
 
@@ -29,8 +29,8 @@ class MaskUnion(Node[Mask]):
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2
 
-        refuse_sizes(masks)
-        return fresh(reduce(cv2.max, (mask.numpy for mask in masks)))
+        check_same_sizes(masks)
+        return new_mask(reduce(cv2.max, (mask.numpy for mask in masks)))
 
 
 class MaskIntersect(Node[Mask]):
@@ -45,8 +45,8 @@ class MaskIntersect(Node[Mask]):
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2
 
-        refuse_sizes(masks)
-        return fresh(reduce(cv2.min, (mask.numpy for mask in masks)))
+        check_same_sizes(masks)
+        return new_mask(reduce(cv2.min, (mask.numpy for mask in masks)))
 
 
 class MaskSubtract(Node[Mask]):
@@ -60,11 +60,11 @@ class MaskSubtract(Node[Mask]):
     def run(self, mask: Mask, less: Mask) -> Mask:
         import cv2
 
-        same_size(mask.size, less.size, ("mask", "mask to take away"))
-        return fresh(cv2.subtract(mask.numpy, less.numpy))
+        check_same_size(mask.size, less.size, ("mask", "mask to take away"))
+        return new_mask(cv2.subtract(mask.numpy, less.numpy))
 
 
-def refuse_sizes(masks: Sequence[Mask]) -> None:
+def check_same_sizes(masks: Sequence[Mask]) -> None:
     """Raises InvalidValueError that names both sizes where a mask is not of the first one's."""
     for number, mask in enumerate(masks[1:], 2):
-        same_size(masks[0].size, mask.size, ("first mask", f"mask number {number}"))
+        check_same_size(masks[0].size, mask.size, ("first mask", f"mask number {number}"))

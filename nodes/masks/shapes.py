@@ -11,7 +11,7 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image, Mask
 
-from .pixels import found
+from .pixels import nonempty_mask
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -26,7 +26,7 @@ Box = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
 Points = list[Annotated[list[Coordinate], Field(min_length=2, max_length=2)]]
 
 
-class Shape(Node[Mask]):
+class DrawnMask(Node[Mask]):
     """What every drawn mask shares: the picture it is for, whose size it has.
 
     What reaches over the picture's border is cut there; what lies wholly outside is refused.
@@ -37,14 +37,16 @@ class Shape(Node[Mask]):
     image: In[Image] = Field(description="the picture that the mask is for: gives the size")
 
     def run(self, image: Image) -> Mask:
-        return found(self.drawn(image.size), "the shape", "one that reaches into the picture")
+        return nonempty_mask(
+            self.draw(image.size), "the shape", "one that reaches into the picture"
+        )
 
-    def drawn(self, size: tuple[int, int]) -> Pixels:
+    def draw(self, size: tuple[int, int]) -> Pixels:
         """The shape: fresh pixels of that (width, height)."""
         raise NotImplementedError
 
 
-class MaskBox(Shape):
+class MaskBox(DrawnMask):
     """The rectangle between two corners."""
 
     box: Box = Field(
@@ -54,14 +56,14 @@ class MaskBox(Shape):
 
     @model_validator(mode="after")
     def _holds_a_pixel(self) -> Self:
-        refuse_hollow("box", self.box)
+        refuse_empty_box("box", self.box)
         return self
 
-    def drawn(self, size: tuple[int, int]) -> Pixels:
-        return box(size, self.box)
+    def draw(self, size: tuple[int, int]) -> Pixels:
+        return draw_box(size, self.box)
 
 
-class MaskEllipse(Shape):
+class MaskEllipse(DrawnMask):
     """The ellipse that touches the sides of a box."""
 
     box: Box = Field(
@@ -71,14 +73,14 @@ class MaskEllipse(Shape):
 
     @model_validator(mode="after")
     def _holds_a_pixel(self) -> Self:
-        refuse_hollow("box", self.box)
+        refuse_empty_box("box", self.box)
         return self
 
-    def drawn(self, size: tuple[int, int]) -> Pixels:
-        return ellipse(size, self.box)
+    def draw(self, size: tuple[int, int]) -> Pixels:
+        return draw_ellipse(size, self.box)
 
 
-class MaskPolygon(Shape):
+class MaskPolygon(DrawnMask):
     """A polygon with its inside; where its sides cross, inside and outside take turns."""
 
     points: Points = Field(
@@ -87,11 +89,11 @@ class MaskPolygon(Shape):
         examples=[[[16, 16], [48, 16], [32, 48]]],
     )
 
-    def drawn(self, size: tuple[int, int]) -> Pixels:
-        return polygon(size, self.points)
+    def draw(self, size: tuple[int, int]) -> Pixels:
+        return draw_polygon(size, self.points)
 
 
-class MaskBrush(Shape):
+class MaskBrush(DrawnMask):
     """Strokes of a round brush, each along its points."""
 
     strokes: list[Annotated[Points, Field(min_length=1)]] = Field(
@@ -104,18 +106,18 @@ class MaskBrush(Shape):
         default=1.0, ge=0, le=1, description="the share of the radius that is fully painted"
     )
 
-    def drawn(self, size: tuple[int, int]) -> Pixels:
-        return brush(size, self.strokes, self.radius, self.hardness)
+    def draw(self, size: tuple[int, int]) -> Pixels:
+        return draw_brush(size, self.strokes, self.radius, self.hardness)
 
 
-def refuse_hollow(field: str, box: Sequence[int]) -> None:
+def refuse_empty_box(field: str, box: Sequence[int]) -> None:
     """Raises a node's refusal of a box that holds no pixel."""
     if box[0] >= box[2] or box[1] >= box[3]:
         found = f"{list(box)}, which holds no pixel"
         raise refuse(field, found=found, wanted="left < right and top < bottom")
 
 
-def within(box: Sequence[int], size: tuple[int, int]) -> list[int]:
+def clip_box(box: Sequence[int], size: tuple[int, int]) -> list[int]:
     """The part of a box that lies in a picture; raises InvalidValueError where there is none."""
     left, top = max(0, box[0]), max(0, box[1])
     right, bottom = min(size[0], box[2]), min(size[1], box[3])
@@ -125,7 +127,7 @@ def within(box: Sequence[int], size: tuple[int, int]) -> list[int]:
     return [left, top, right, bottom]
 
 
-def box(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
+def draw_box(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
     """A rectangle of 255 on 0; right and bottom are outside of it."""
     import numpy as np
 
@@ -135,7 +137,7 @@ def box(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
     return made
 
 
-def ellipse(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
+def draw_ellipse(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
     """The ellipse inside a rectangle, 255 on 0."""
     left, top, right, bottom = bounds
     canvas, draw = _canvas(size)
@@ -143,14 +145,14 @@ def ellipse(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
     return _pixels(canvas)
 
 
-def polygon(size: tuple[int, int], points: Sequence[Sequence[int]]) -> Pixels:
+def draw_polygon(size: tuple[int, int], points: Sequence[Sequence[int]]) -> Pixels:
     """A polygon by its corners, 255 on 0; even-odd where it crosses itself."""
     canvas, draw = _canvas(size)
     draw.polygon([(x, y) for x, y in points], fill=255)
     return _pixels(canvas)
 
 
-def brush(
+def draw_brush(
     size: tuple[int, int],
     strokes: Sequence[Sequence[Sequence[int]]],
     radius: int,

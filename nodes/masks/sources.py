@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.media import read_image
-from sdgraph.nodes.io.files import picture_problems
+from sdgraph.nodes.io.files import image_problems
 from sdgraph.values import Image, Mask
 
-from .pixels import found, fresh
+from .pixels import new_mask, nonempty_mask
 
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
@@ -29,7 +29,7 @@ class MaskFromFile(Node[Mask]):
     path: SourceFile = Field(description="a picture, white where to paint")
 
     def check(self) -> Iterator[Problem]:
-        yield from picture_problems(self.path)
+        yield from image_problems(self.path)
 
     def run(self) -> Mask:
         return Mask.from_pil(read_image(self.path))
@@ -43,7 +43,7 @@ class MaskFromAlpha(Node[Mask]):
     image: In[Image] = Field(description="a picture with transparency")
 
     def run(self, image: Image) -> Mask:
-        return fresh(transparent(image))
+        return new_mask(transparency(image))
 
 
 class MaskFromColor(Node[Mask]):
@@ -62,15 +62,15 @@ class MaskFromColor(Node[Mask]):
 
     @model_validator(mode="after")
     def _known_color(self) -> Self:
-        rgb("color", self.color)
+        parse_rgb("color", self.color)
         return self
 
     def run(self, image: Image) -> Mask:
-        made = coloured(image, self.color, self.tolerance)
-        return found(made, self.color, "a colour that it has, or a larger tolerance")
+        made = match_colour(image, self.color, self.tolerance)
+        return nonempty_mask(made, self.color, "a colour that it has, or a larger tolerance")
 
 
-def rgb(field: str, color: str) -> tuple[int, int, int]:
+def parse_rgb(field: str, color: str) -> tuple[int, int, int]:
     """Red, green and blue of a colour's name; raises a node's refusal of an unknown one."""
     from PIL import ImageColor
 
@@ -81,7 +81,7 @@ def rgb(field: str, color: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def transparent(image: Image) -> Pixels:
+def transparency(image: Image) -> Pixels:
     """How transparent each pixel is, 255 wholly.
 
     Raises InvalidValueError where there is no alpha.
@@ -95,13 +95,13 @@ def transparent(image: Image) -> Pixels:
     return made
 
 
-def coloured(image: Image, color: str, tolerance: int) -> Pixels:
+def match_colour(image: Image, color: str, tolerance: int) -> Pixels:
     """255 where red, green and blue are each within a tolerance of a colour, else 0."""
     import cv2
 
     pixels = image.numpy
     # A fourth number bounds the alpha of a picture that has one: any will do.
-    wanted = rgb("color", color)
+    wanted = parse_rgb("color", color)
     low = (*(each - tolerance for each in wanted), 0)
     high = (*(each + tolerance for each in wanted), 255)
     channels = pixels.shape[2]

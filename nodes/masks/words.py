@@ -10,11 +10,18 @@ from pydantic import Field, model_validator
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
 from sdgraph.models import Models
-from sdgraph.nodes.vision.inference import check_model, infer, known, prepared, refuse_blank, tokens
-from sdgraph.nodes.vision.memory import seeing
+from sdgraph.nodes.vision.inference import (
+    as_checkpoint,
+    check_model,
+    infer,
+    preprocess,
+    refuse_blank,
+    tokenize,
+)
+from sdgraph.nodes.vision.memory import recognition_memory
 from sdgraph.values import Checkpoint, Image, Mask, Part
 
-from .pixels import found
+from .pixels import nonempty_mask
 
 __all__ = ["MaskByWords"]
 
@@ -47,7 +54,7 @@ class MaskByWords(Node[Mask]):
         yield from check_model("checkpoint", self.checkpoint, architecture, words=True)
 
     def parts(self) -> Mapping[str, Part]:
-        checkpoint = known(self.checkpoint)
+        checkpoint = as_checkpoint(self.checkpoint)
         return {
             "model": Part(checkpoint),
             "processor": Part(checkpoint, processor=True),
@@ -55,7 +62,7 @@ class MaskByWords(Node[Mask]):
         }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        return seeing(dtype, self.checkpoint)
+        return recognition_memory(dtype, self.checkpoint)
 
     def run(self, image: Image, words: str, checkpoint: Checkpoint, models: Models) -> Mask:
         import cv2
@@ -63,10 +70,10 @@ class MaskByWords(Node[Mask]):
 
         model = models["model"]
         most = model.config.text_config.max_position_embeddings
-        inputs = tokens(models["tokenizer"], words, most)
-        inputs |= prepared(models["processor"], image.rgb)
+        inputs = tokenize(models["tokenizer"], words, most)
+        inputs |= preprocess(models["processor"], image.rgb)
         logits = infer(model, models.device, inputs).logits.float().sigmoid().cpu().numpy()
         sure = cv2.resize(logits.reshape(logits.shape[-2:]), image.size)
         made = np.where(sure >= self.threshold, np.uint8(255), np.uint8(0))
         wanted = f"words for what is there, or a threshold of at most {sure.max():.3f}"
-        return found(made, repr(words), wanted)
+        return nonempty_mask(made, repr(words), wanted)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
-from sdgraph.nodes.image.padding import same_size
+from sdgraph.nodes.image.padding import check_same_size
 from sdgraph.values import Image, Series, Video
 
 __all__ = ["Frame", "Frames", "VideoFromFrames"]
@@ -79,7 +79,7 @@ class VideoFromFrames(Node[Video]):
         width, height = images[0].size
         made = np.empty((len(images), height, width, 3), np.uint8)
         for number, image in enumerate(images):
-            same_size((width, height), image.size, ("first frame", f"frame {number}"))
+            check_same_size((width, height), image.size, ("first frame", f"frame {number}"))
             made[number] = image.numpy[..., :3]
         made.setflags(write=False)  # spares Video a copy
         return Video(made, self.fps or (rates[0] if rates else _FPS))

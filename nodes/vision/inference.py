@@ -30,7 +30,7 @@ def check_model(
         resolve(checkpoint).config(name="tokenizer_config.json")
 
 
-def known(checkpoint: object) -> Checkpoint:
+def as_checkpoint(checkpoint: object) -> Checkpoint:
     """The checkpoint itself, as a type checker wants to see it."""
     assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
     return checkpoint
@@ -59,13 +59,13 @@ def infer(
         return (by or model)(**given, **options)
 
 
-def prepared(processor: Any, image: Any) -> dict[str, Any]:
+def preprocess(processor: Any, image: Any) -> dict[str, Any]:
     """The tensors of a picture, as a model's own processor makes them."""
     # A picture 3 pixels wide would pass for one whose channels come first.
     return dict(processor(images=image, input_data_format="channels_last", return_tensors="pt"))
 
 
-def tokens(tokenizer: Any, words: str, most: int) -> dict[str, Any]:
+def tokenize(tokenizer: Any, words: str, most: int) -> dict[str, Any]:
     """The tensors of a text.
 
     Raises InvalidValueError for one that is blank, or too long to be read.

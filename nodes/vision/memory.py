@@ -29,12 +29,12 @@ _COUNTED = 16
 """The tokens of text that are in what it takes to see."""
 
 
-def seeing(dtype: str, *checkpoints: object) -> int:
+def recognition_memory(dtype: str, *checkpoints: object) -> int:
     """The bytes that the hungriest of some models takes to see one picture, or one person."""
     return max(_seeing(dtype, each) for each in checkpoints if isinstance(each, Checkpoint))
 
 
-def reading(dtype: str, checkpoint: object, words: object) -> int:
+def text_attention_memory(dtype: str, checkpoint: object, words: object) -> int:
     """The bytes that Grounding DINO takes beside that to read words, known now or only later.
 
     Its attention between text and picture is computed with its matrix. A token is taken to be two
@@ -50,7 +50,7 @@ def reading(dtype: str, checkpoint: object, words: object) -> int:
     return int(4 * heads * matrix * BYTES.get(dtype, 4))
 
 
-def estimating(estimator: Mapping[str, Any], dtype: str) -> int:
+def depth_estimation_memory(estimator: Mapping[str, Any], dtype: str) -> int:
     """The bytes that a depth estimator takes for one picture of the size that it works at."""
     side = estimator.get("image_size") or 384
     width = estimator.get("fusion_hidden_size") or 256

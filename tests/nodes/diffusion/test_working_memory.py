@@ -29,7 +29,7 @@ from sdgraph.nodes import (
 )
 from sdgraph.nodes.diffusion.families import autoencoder_memory, unet_memory
 from sdgraph.nodes.diffusion.working_memory import offloaded_bytes, planned_size
-from sdgraph.nodes.vision.memory import estimating
+from sdgraph.nodes.vision.memory import depth_estimation_memory
 from sdgraph.values import Image
 
 BASE: dict[str, Any] = {
@@ -199,7 +199,7 @@ def test_estimating_depth() -> None:
     )
     model = pretended(transformers.DPTForDepthEstimation, config, torch.float16)
     found = peak(model, lambda: model(empty(1, 3, 384, 384)))
-    assert estimating(config.to_dict(), "float16") == pytest.approx(found, rel=0.1)
+    assert depth_estimation_memory(config.to_dict(), "float16") == pytest.approx(found, rel=0.1)
 
 
 def test_slices_and_tiles_are_less() -> None:

@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 from sdgraph import Node, Session, run
 from sdgraph.nodes import Grid
-from sdgraph.nodes.image.grid import LINES, wrapped
+from sdgraph.nodes.image.grid import LINES, wrap_label
 from sdgraph.values import Image
 from tests.support.failing_runs import refused_at_construction
 from tests.support.photos import clear_photo, photo
@@ -65,13 +65,13 @@ def test_a_clear_picture_shows_the_background(session: Session) -> None:
 @given(st.text(max_size=200), st.integers(16, 400))
 def test_a_label_is_never_wider_than_its_cell(label: str, width: int) -> None:
     font = ImageFont.load_default(12)
-    lines = wrapped(label, font, width)
+    lines = wrap_label(label, font, width)
     assert 1 <= len(lines) <= LINES
     assert all(font.getlength(line) <= max(width, font.getlength("…")) for line in lines)
 
 
 def test_a_label_that_fits_is_left_whole() -> None:
-    assert wrapped("seed=3 style=ink", ImageFont.load_default(12), 400) == ["seed=3 style=ink"]
+    assert wrap_label("seed=3 style=ink", ImageFont.load_default(12), 400) == ["seed=3 style=ink"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from sdgraph import Session, run
 from sdgraph.nodes import Scribble, SoftEdges
-from sdgraph.nodes.maps.gradients import gradients
+from sdgraph.nodes.maps.gradients import colour_gradients
 from sdgraph.nodes.tiny_world import edge_f1, edges, render, scene
 from sdgraph.values import Image, ScribbleMap, SoftEdgeMap
 from tests.support.failing_runs import refused_at_construction
@@ -27,11 +27,12 @@ def step(height: int, *, side: int = 64) -> Image:
 def test_a_step_is_as_steep_as_it_is_high_whatever_the_smoothing(
     smoothing: float, height: int
 ) -> None:
-    right, down = gradients(step(height).numpy, smoothing)
+    right, down = colour_gradients(step(height).numpy, smoothing)
     assert not down.any()
     assert (np.abs(right[:, 31:33] - height) <= 1).all()
     assert (
-        gradients(step(height).numpy.transpose(1, 0, 2), smoothing)[1] == right.transpose(1, 0, 2)
+        colour_gradients(step(height).numpy.transpose(1, 0, 2), smoothing)[1]
+        == right.transpose(1, 0, 2)
     ).all()
 
 

@@ -13,7 +13,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.models import ModelCache
 from sdgraph.models.loader import load_part
 from sdgraph.nodes import PoseDraw, PoseEstimate
-from sdgraph.nodes.maps.skeleton import COCO, COLORS, JOINTS, draw, usual_thickness
+from sdgraph.nodes.maps.skeleton import COCO, COLORS, JOINTS, default_thickness, draw_people
 from sdgraph.values import Image, PoseMap
 from tests.support import map_models
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
@@ -28,9 +28,9 @@ def test_it_draws_what_it_is_told(session: Session) -> None:
     node = PoseDraw(people=[PERSON], width=SIZE[0], height=SIZE[1])
     made = run(node, session=session)
     assert type(made) is PoseMap and made.size == SIZE
-    assert (made.numpy == draw([PERSON], SIZE, usual_thickness(SIZE))).all()
+    assert (made.numpy == draw_people([PERSON], SIZE, default_thickness(SIZE))).all()
     thick = run(node.replace(thickness=20.0), session=session).numpy
-    assert (thick == draw([PERSON], SIZE, 20.0)).all() and (thick != made.numpy).any()
+    assert (thick == draw_people([PERSON], SIZE, 20.0)).all() and (thick != made.numpy).any()
 
 
 def test_a_joint_that_is_none_is_told_by_its_name() -> None:
@@ -125,7 +125,7 @@ def test_the_joints_are_those_of_transformers(
     ]
     assert people and any(people)
     assert type(made) is PoseMap and made.size == size
-    wanted = draw(people, size, usual_thickness(size))
+    wanted = draw_people(people, size, default_thickness(size))
     # Crops one by one or together differ in the last bit, which may move a pixel.
     assert (made.numpy == wanted).all(axis=2).mean() > 0.99
 
@@ -198,13 +198,13 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def test_a_pose_that_is_seen_is_drawn_again(lookers: dict[str, Any]) -> None:
-    seen = PoseMap(draw([PERSON], SIZE, 12))
+    seen = PoseMap(draw_people([PERSON], SIZE, 12))
     node = PoseEstimate(image=seen, thickness=6.0, **lookers)
     made = run(node, session=with_models(Finder(WHOLE)))
     for joint, (x, y) in STANDING.items():
         at = tuple(made.numpy[round(y), round(x)].tolist())
         assert at == COLORS[JOINTS.index(joint)], joint
-    same = (made.numpy.any(axis=2) == draw([PERSON], SIZE, 6.0).any(axis=2)).mean()
+    same = (made.numpy.any(axis=2) == draw_people([PERSON], SIZE, 6.0).any(axis=2)).mean()
     assert same > 0.98
 
 
@@ -212,7 +212,7 @@ def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
     both: list[Any] = [
         {joint: (x / 2 + shift, y / 2) for joint, (x, y) in STANDING.items()} for shift in (0, 120)
     ]
-    seen = PoseMap(draw(both, SIZE, 6))
+    seen = PoseMap(draw_people(both, SIZE, 6))
     session = with_models(Finder((0.0, 0.0, 0.5, 0.5), (0.5, 0.0, 1.0, 0.5)))
     node = PoseEstimate(image=seen, thickness=6.0, **lookers)
     made = run(node, session=session).numpy
@@ -226,7 +226,7 @@ def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
 def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
     hidden = {"left_wrist", "right_knee"}
     person: Any = {joint: place for joint, place in STANDING.items() if joint not in hidden}
-    node = PoseEstimate(image=PoseMap(draw([person], SIZE, 12)), thickness=6.0, **lookers)
+    node = PoseEstimate(image=PoseMap(draw_people([person], SIZE, 12)), thickness=6.0, **lookers)
     made = run(node, session=with_models(Finder(WHOLE)))
     colors = {tuple(pixel) for pixel in made.numpy.reshape(-1, 3).tolist()}
     for joint in STANDING:

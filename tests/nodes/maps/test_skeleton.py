@@ -14,9 +14,9 @@ from sdgraph.nodes.maps.skeleton import (
     LIMBS,
     Joint,
     Person,
-    draw,
-    usual_thickness,
-    with_neck,
+    add_neck,
+    default_thickness,
+    draw_people,
 )
 
 SIZE = (240, 320)
@@ -44,7 +44,7 @@ STANDING: dict[Joint, tuple[float, float]] = {
 
 
 def drawn(*people: Person, thickness: float = 6) -> Any:
-    return draw(people, SIZE, thickness)
+    return draw_people(people, SIZE, thickness)
 
 
 def at(picture: Any, place: tuple[float, float]) -> tuple[int, ...]:
@@ -121,9 +121,9 @@ def test_limbs_and_joints_are_as_thick_as_told(thickness: float) -> None:
 
 
 def test_the_usual_thickness_is_eight_at_512_pixels() -> None:
-    assert usual_thickness((512, 512)) == usual_thickness((2048, 512)) == 8
-    assert usual_thickness((1024, 1024)) == 16
-    assert usual_thickness((64, 64)) == usual_thickness((1, 1)) == 1
+    assert default_thickness((512, 512)) == default_thickness((2048, 512)) == 8
+    assert default_thickness((1024, 1024)) == 16
+    assert default_thickness((64, 64)) == default_thickness((1, 1)) == 1
 
 
 @pytest.mark.parametrize("hidden", JOINTS)
@@ -142,9 +142,9 @@ def test_a_hidden_joint_is_not_drawn_nor_are_the_limbs_at_it(hidden: Joint) -> N
 
 def test_the_neck_is_between_the_shoulders_unless_it_is_told() -> None:
     shoulders: Person = {"left_shoulder": (20, 40), "right_shoulder": (10, 50)}
-    assert with_neck(shoulders)["neck"] == (15, 45)
-    assert with_neck({**shoulders, "neck": (3, 4)})["neck"] == (3, 4)
-    assert "neck" not in with_neck({"left_shoulder": (20, 40)})
+    assert add_neck(shoulders)["neck"] == (15, 45)
+    assert add_neck({**shoulders, "neck": (3, 4)})["neck"] == (3, 4)
+    assert "neck" not in add_neck({"left_shoulder": (20, 40)})
     assert "neck" not in shoulders
 
 

@@ -54,7 +54,7 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
     from sdgraph.nodes.masks import sam
 
     image, seen = photo(*size), []
-    plain = sam.segment
+    plain = sam.segment_with_sam
 
     def watched(*given: Any, boxes: Any, **more: Any) -> Any:
         seen.append(boxes)
@@ -76,7 +76,7 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
 ) -> None:
     image = photo(75, 53)
     from sdgraph.models.loader import load_part
-    from sdgraph.nodes.masks.sam import _BOXES, segment
+    from sdgraph.nodes.masks.sam import _BOXES, segment_with_sam
     from sdgraph.values import Part
 
     sam = folders["segmenter"]
@@ -85,7 +85,7 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
         for each in (False, True)
     )
     boxes = [[5 + n, 5, 30 + n, 30 + n % 5] for n in range(0, 40, 4)]  # more than at once
-    every = segment(model, processor, image, "cpu", boxes=boxes)
+    every = segment_with_sam(model, processor, image, "cpu", boxes=boxes)
     alone = [
         run(MaskBySam(image=image, box=box, checkpoint=sam), session=session).numpy for box in boxes
     ]

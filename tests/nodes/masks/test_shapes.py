@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdgraph.nodes import Mask, MaskBox, MaskBrush, MaskEllipse, MaskPolygon
-from sdgraph.nodes.masks.shapes import Shape, within
+from sdgraph.nodes.masks.shapes import DrawnMask, clip_box
 from sdgraph.values import Image
 from tests.support.failing_runs import refused_at_construction
 from tests.support.photos import photo
@@ -19,7 +19,7 @@ CANVAS = photo(40, 30)
 ROWS, COLUMNS = np.mgrid[:30, :40]
 
 
-def drawn(node: Shape, image: Image = CANVAS) -> Any:
+def drawn(node: DrawnMask, image: Image = CANVAS) -> Any:
     return node.run(image).numpy
 
 
@@ -32,9 +32,9 @@ def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...])
     if inside.any():
         assert (drawn(node) == np.where(inside, 255, 0)).all()
         (rows,), (columns,) = ([np.flatnonzero(inside.any(axis))] for axis in (1, 0))
-        assert within(bounds, (40, 30)) == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        assert clip_box(bounds, (40, 30)) == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
     else:
-        for act in (lambda: node.run(CANVAS), lambda: within(bounds, (40, 30))):
+        for act in (lambda: node.run(CANVAS), lambda: clip_box(bounds, (40, 30))):
             with pytest.raises(ValueError, match=r"40×30\n  wanted: a box that reaches in"):
                 act()
 
@@ -50,7 +50,9 @@ def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...])
         ),
     ],
 )
-def test_it_is_the_shape_of_the_node_of_all_sources(node: Shape, fields: dict[str, Any]) -> None:
+def test_it_is_the_shape_of_the_node_of_all_sources(
+    node: DrawnMask, fields: dict[str, Any]
+) -> None:
     made = drawn(node)
     assert (made == Mask(image=CANVAS, **fields).run(CANVAS).numpy).all()
     assert made.any() and not made.all()
@@ -105,7 +107,7 @@ def test_a_stroke_that_begins_outside_reaches_in() -> None:
     ],
     ids=lambda node: type(node).__name__,
 )
-def test_a_shape_outside_the_picture_is_refused(node: Shape) -> None:
+def test_a_shape_outside_the_picture_is_refused(node: DrawnMask) -> None:
     with pytest.raises(ValueError, match=r"it marks nothing in the picture of 40×30\n  wanted"):
         node.run(CANVAS)
 

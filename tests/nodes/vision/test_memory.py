@@ -12,7 +12,7 @@ import torch
 
 from sdgraph import Checkpoint, plan
 from sdgraph.nodes import MaskByGrounding, MaskBySam, MaskByWords, PoseEstimate, Segment
-from sdgraph.nodes.vision.memory import reading, seeing
+from sdgraph.nodes.vision.memory import recognition_memory, text_attention_memory
 from tests.nodes.diffusion.test_working_memory import (
     _attention_without_its_matrix as _without_matrix,  # noqa: F401
 )
@@ -36,7 +36,7 @@ def said(config: Any, folder: Path, dtype: str = "float16") -> int:
     }[name]
     told = {**config.to_dict(), "architectures": [architecture]}
     (folder / "config.json").write_text(json.dumps(told, default=str))
-    return seeing(dtype, Checkpoint(folder, dtype=dtype))
+    return recognition_memory(dtype, Checkpoint(folder, dtype=dtype))
 
 
 @pytest.mark.parametrize(("width", "layers"), [(768, 12), (1024, 24)])
@@ -85,15 +85,20 @@ def test_grounding_dino_by_the_length_of_the_text(tmp_path: Path) -> None:
         }
         found = peak(model, partial(model, **inputs))
         text = "ab" * (tokens - 2)
-        law = seeing("float32", here) + reading("float32", here, text)
+        law = recognition_memory("float32", here) + text_attention_memory("float32", here, text)
         assert law == pytest.approx(found, rel=0.05)
 
 
 def test_words_that_are_not_known_yet_may_be_as_long_as_they_can(tmp_path: Path) -> None:
     dino = Checkpoint(masks.grounding_dino(tmp_path / "dino"))
     most = json.loads((tmp_path / "dino" / "config.json").read_text())["max_text_len"]
-    late = reading("float32", dino, toys.Text(text="a"))
-    assert late == reading("float32", dino, "a" * 2 * most) > reading("float32", dino, "a") == 0
+    late = text_attention_memory("float32", dino, toys.Text(text="a"))
+    assert (
+        late
+        == text_attention_memory("float32", dino, "a" * 2 * most)
+        > text_attention_memory("float32", dino, "a")
+        == 0
+    )
 
 
 def test_looking_into_boxes_takes_less_than_seeing_the_picture(tmp_path: Path) -> None:
@@ -198,5 +203,7 @@ def test_nodes_take_the_hungriest_of_their_models(tmp_path: Path) -> None:
     for node in nodes:
         (step,) = plan(node).steps
         assert step.working_bytes > 0
-    assert seeing("float32", dino, sam) == max(seeing("float32", dino), seeing("float32", sam))
-    assert seeing("float32", Checkpoint("someone/unknown")) == 0
+    assert recognition_memory("float32", dino, sam) == max(
+        recognition_memory("float32", dino), recognition_memory("float32", sam)
+    )
+    assert recognition_memory("float32", Checkpoint("someone/unknown")) == 0
