@@ -198,7 +198,7 @@ def test_a_clear_colour_gives_the_picture_alpha(session: Session) -> None:
 
 def test_padding_to_less_than_the_picture_is_refused(session: Session) -> None:
     text = str(failure(Pad(image=photo(8, 9), height=8), session))
-    assert "height is 8 and that of the image 9" in text and "Crop" in text
+    assert "found:  8" in text and "wanted: at least 9" in text and "Crop" in text
 
 
 @pytest.mark.parametrize(
