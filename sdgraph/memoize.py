@@ -34,3 +34,13 @@ def memoized_scope(known: Mapping[Any, Any] | None = None) -> Iterator[None]:
         yield
     finally:
         answers.reset(token)
+
+
+@contextmanager
+def unmemoized() -> Iterator[None]:
+    """Within the block every question goes to the disk, whichever scope surrounds it."""
+    token = answers.set(None)
+    try:
+        yield
+    finally:
+        answers.reset(token)

@@ -12,7 +12,7 @@ from .app import app, handle_errors
 from .options import Debug
 
 if TYPE_CHECKING:
-    from sdgraph.store import Shelf, Store
+    from sdgraph.store import DiskStore, Store
 
 
 BUDGET = "SDGRAPH_STORE_BYTES"
@@ -52,7 +52,7 @@ def cache(context: typer.Context, debug: Debug = False) -> None:
 
     from .terminal import print_table, print_text
 
-    shelf = _shelf()
+    shelf = _disk_store()
     counts: dict[str, list[float]] = {}
     for entry in shelf.entries():
         header = shelf.header(entry)
@@ -87,7 +87,7 @@ def prune(
     """Remove the least recently used results, down to the budget or less."""
     from .request import parse_bytes
 
-    shelf = _shelf()
+    shelf = _disk_store()
     limit = parse_bytes("--to", to)
     if limit is None and older is None:
         limit = shelf.limit
@@ -98,19 +98,19 @@ def prune(
 @handle_errors
 def clear(debug: Debug = False) -> None:
     """Remove every remembered result."""
-    _print_removed(_shelf().clear())
+    _print_removed(_disk_store().clear())
 
 
-def _shelf() -> Shelf:
+def _disk_store() -> DiskStore:
     from sdgraph.errors import Problem
 
     from .request import ArgumentError
 
     store = default_store()
-    if store is None or store.shelf is None:
+    if store is None or store.on_disk is None:
         fix = "set SDGRAPH_HOME to a folder for the results"
         raise ArgumentError(Problem("the cache", "no home folder", "a folder for results", fix))
-    return store.shelf
+    return store.on_disk
 
 
 def _age(text: str | None) -> float | None:

@@ -99,7 +99,7 @@ class SessionOptions:
         """
         from sdgraph.execution import Session
         from sdgraph.memory import Budgets
-        from sdgraph.models import ModelCache, Record
+        from sdgraph.models import ModelCache, ProcessRecord
         from sdgraph.store import Store
 
         from .cache import default_store
@@ -107,7 +107,9 @@ class SessionOptions:
 
         check_device(self.device, self.dtype)
         budgets = Budgets(parse_bytes("--vram", self.vram), parse_bytes("--ram", self.ram))
-        models = ModelCache(budgets=budgets, keep_alive=None if several_runs else 0, watch=Record())
+        models = ModelCache(
+            budgets=budgets, keep_alive=None if several_runs else 0, watch=ProcessRecord()
+        )
         store = None if self.no_cache else default_store()
         if several_runs and store is None and not self.no_cache:
             store = Store()

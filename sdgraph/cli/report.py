@@ -229,7 +229,7 @@ def downloaded_checkpoints() -> Section:
 
 def loaded_components() -> Section:
     """What running processes hold in memory, and why; without a title if there is nothing."""
-    components = process_records.held()
+    components = process_records.held_components()
     total = format_bytes(sum(component.bytes for component in components))
     headers = ("component", "size", "where", "why", "process")
     rows = [(r.name, format_bytes(r.bytes), r.where, r.why, str(r.process)) for r in components]

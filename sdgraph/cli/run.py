@@ -50,6 +50,8 @@ def _run_once(
     sweep: SweepOptions,
 ) -> None:
     """Reads the request and runs it: a sweep, or one graph."""
+    from sdgraph.memoize import memoized_scope
+
     from .run_options import run_graph
     from .sweep import run_sweep
 
@@ -58,9 +60,10 @@ def _run_once(
         run_sweep(session, request, workflow.only or (), options, sweep)
         return
     sweep.refuse_without_sweep()
-    graph = request.graph(workflow.only or ())
-    _note_changes(workflow.file, graph)
-    run_graph(session, graph, request.workflow.name, options)
+    with memoized_scope():  # the run is planned with what the checks have read
+        graph = request.graph(workflow.only or ())
+        _note_changes(workflow.file, graph)
+        run_graph(session, graph, request.workflow.name, options)
 
 
 def _note_changes(file: str, graph: Graph) -> None:

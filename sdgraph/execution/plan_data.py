@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sdgraph.graph import Graph, Node, late_checkpoint, parts_of
 from sdgraph.memory import Action, Component, MemoryContents, MemoryLimits
 from sdgraph.models import ResolvedPart, resolve
-from sdgraph.store import Found
+from sdgraph.store import StoredResult
 from sdgraph.values import Checkpoint
 
 
@@ -30,7 +30,7 @@ class PlannedStage:
     key: bytes
     parts: tuple[str, ...]
     """The components that no other stage needs."""
-    remembered: Found | None = field(default=None, repr=False, compare=False)
+    remembered: StoredResult | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ class Step:
     """The components whose files are read into the page cache while it computes."""
     releases: tuple[Node[Any], ...] = ()
     """The nodes whose results no step after this one reads."""
-    remembered: Found | None = field(default=None, repr=False, compare=False)
+    remembered: StoredResult | None = field(default=None, repr=False, compare=False)
     """The remembered result; held here, as the store may drop it before the step's turn."""
     stages: tuple[PlannedStage, ...] = ()
     alias: bytes | None = field(default=None, repr=False)
     """A second key, made of all that the result is made from, under which it is found too."""
-    surroundings: str | None = field(default=None, repr=False)
+    context: str | None = field(default=None, repr=False)
     """The part of the key that depends on the machine, where it is known before the run."""
 
     @property

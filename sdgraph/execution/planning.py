@@ -26,7 +26,7 @@ from sdgraph.memory import (
     plan_prefetch,
 )
 from sdgraph.models import resolve_part
-from sdgraph.store import Found, LookedUp, Store, look_up, stage_key
+from sdgraph.store import LookupResult, Store, StoredResult, look_up, stage_key
 
 from .plan_data import ComponentUse, Plan, PlannedStage, Step, has_known_parts
 
@@ -39,7 +39,7 @@ def make_plan(
     dtype: str | None = None,
     limits: MemoryLimits | None = None,
     contents: MemoryContents | None = None,
-    known_results: Mapping[Node[Any], Found] | None = None,
+    known_results: Mapping[Node[Any], StoredResult] | None = None,
 ) -> Plan:
     """The plan for a graph.
 
@@ -58,9 +58,9 @@ def make_plan(
     limits, contents = limits or MemoryLimits(), contents or {}
     # One variant after another: in generations, a layer of all variants would be held at once.
     order = list(graph.nodes) if graph.variants else graph.in_generations()
-    results = look_up(graph, store, device, dtype, known_results or {})
-    needed = _needed(graph, order, results.found)
-    steps = [_step(node, graph, store, results, device, dtype) for node in order if node in needed]
+    lookup = look_up(graph, store, device, dtype, known_results or {})
+    needed = _needed(graph, order, lookup.results)
+    steps = [_step(node, graph, store, lookup, device, dtype) for node in order if node in needed]
     memory_plan = _plan_memory(steps, device, limits, contents, as_given=graph.variants)
     return Plan(
         graph,
@@ -152,11 +152,11 @@ def _step(
     node: Node[Any],
     graph: Graph,
     store: Store | None,
-    results: LookedUp,
+    lookup: LookupResult,
     device: str,
     dtype: str | None,
 ) -> Step:
-    remembered = results.found.get(node)
+    remembered = lookup.results.get(node)
     stages = () if remembered is not None else _stages(node, graph, store, device, dtype)
     not_needed = {part for stage in stages if stage.remembered is not None for part in stage.parts}
     uses = _uses(node, device, dtype or "float32", not_needed) if remembered is None else ()
@@ -165,13 +165,13 @@ def _step(
         node,
         graph.names[node],
         "run" if remembered is None else "reuse",
-        results.keys.get(node),
+        lookup.keys.get(node),
         uses,
         node.working_memory(sizes, dtype or "float32") if uses else 0,
         remembered=remembered,
         stages=stages,
-        alias=results.aliases.get(node),
-        surroundings=results.around.get(node),
+        alias=lookup.aliases.get(node),
+        context=lookup.contexts.get(node),
     )
 
 
@@ -182,7 +182,7 @@ def _needed(
     needed = set(graph.targets)
     for node in reversed(order):
         if node in needed and node not in remembered:
-            needed.update(child for _, child in node.wires)
+            needed.update([child for _, child in node.wires])
     return needed
 
 

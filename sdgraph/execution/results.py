@@ -9,7 +9,14 @@ from typing import Any
 from sdgraph import events
 from sdgraph.errors import SdgraphError
 from sdgraph.graph import Node, late_checkpoint, source_files
-from sdgraph.store import Found, LostRecordError, Remembered, Store, result_key, surroundings
+from sdgraph.store import (
+    LostRecordError,
+    MemoryResult,
+    Store,
+    StoredResult,
+    execution_context,
+    result_key,
+)
 from sdgraph.values import Checkpoint, content_of
 
 from .plan_data import Plan, Step
@@ -32,9 +39,11 @@ class Results:
         self._told: set[Node[Any]] = set()
         """The nodes that were done and told of before the run was planned anew."""
 
-    def planned_anew(self) -> dict[Node[Any], Found]:
+    def planned_anew(self) -> dict[Node[Any], StoredResult]:
         """The results that are held now, for a plan of the rest."""
-        held = {node: Remembered(value, self._content(node)) for node, value in self.values.items()}
+        held = {
+            node: MemoryResult(value, self._content(node)) for node, value in self.values.items()
+        }
         self._told = set(held)
         self.values.clear()
         return dict(held)
@@ -48,7 +57,7 @@ class Results:
         kept = not step.node.effect and step.node not in plan.graph.uncached
         store = self.store if kept else None
         known = step.key is not None or step.remembered is not None or store is None
-        key = step.key if known else self._key(step.node, plan, step.surroundings)
+        key = step.key if known else self._key(step.node, plan, step.context)
         found = step.remembered
         if found is None and key is not None and store is not None:
             found = store.get(key)
@@ -71,7 +80,7 @@ class Results:
             made = self.store.put(key, value, node=type(node).__name__, seconds=seconds)
             self._contents[node] = made.content
             self._add_alias(step, key)
-        self._tell_troubles()
+        self._report_warnings()
 
     def with_checkpoints(self, node: Node[Any]) -> Node[Any]:
         """The node with the checkpoints that other nodes made put in as literals."""
@@ -86,12 +95,12 @@ class Results:
         """What was made in another way than asked for among some nodes, by their names."""
         return {names[node]: self.altered[node] for node in names if node in self.altered}
 
-    def _take(self, step: Step, found: Found) -> None:
+    def _take(self, step: Step, found: StoredResult) -> None:
         """Takes what is remembered, if it can be read."""
         try:
             value = found.value if self.store is None else self.store.read(found)
         except LostRecordError:
-            self._tell_troubles()
+            self._report_warnings()
             if step.action == "reuse":
                 raise
             return
@@ -100,13 +109,13 @@ class Results:
         if step.node not in self._told:
             self._clock.emit(events.Reused, step.name, found.seconds)
 
-    def _key(self, node: Node[Any], plan: Plan, around: str | None = None) -> bytes:
-        """The key of a result now that its inputs are there; its surroundings may be known."""
+    def _key(self, node: Node[Any], plan: Plan, context: str | None = None) -> bytes:
+        """The key of a result now that its inputs are there; its execution context may be known."""
         inputs = [self._content(child) for _, child in node.wires]
-        if around is None:
+        if context is None:
             whole = self.with_checkpoints(node) if late_checkpoint(node) else node
-            around = surroundings(whole, plan.device, plan.dtype)
-        return result_key(node, inputs, around)
+            context = execution_context(whole, plan.device, plan.dtype)
+        return result_key(node, inputs, context)
 
     def _read_what_was_planned(self, step: Step, plan: Plan, key: bytes) -> bool:
         """Whether the files that a step has read are those its key was made of."""
@@ -137,6 +146,6 @@ class Results:
             self._contents[node] = content_of(self.values[node])
         return self._contents[node]
 
-    def _tell_troubles(self) -> None:
-        for trouble in self.store.troubles() if self.store is not None else ():
-            self._clock.emit(events.Warned, trouble)
+    def _report_warnings(self) -> None:
+        for warning in self.store.take_warnings() if self.store is not None else ():
+            self._clock.emit(events.Warned, warning)

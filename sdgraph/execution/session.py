@@ -12,9 +12,9 @@ from sdgraph import events
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
 from sdgraph.graph import Graph, Node
 from sdgraph.language import Workflow
-from sdgraph.memoize import memoized_scope
+from sdgraph.memoize import memoized_scope, unmemoized
 from sdgraph.models import ModelCache, devices, fetch_checkpoint, process_records
-from sdgraph.store import Found, LostRecordError, Store
+from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
 
 from .executor import Schedule
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 def _told_of() -> ModelCache:
     """A cache of which other processes are told what it holds."""
-    return ModelCache(watch=process_records.Record())
+    return ModelCache(watch=process_records.ProcessRecord())
 
 
 @dataclass
@@ -68,16 +68,17 @@ class Session:
         made = self._prepared(graph, clock)
         reused = sum(step.action == "reuse" for step in made.steps)
         clock.emit(events.RunStarted, len(made.steps) - reused, reused, made.device)
-        for trouble in self.store.troubles() if self.store is not None else ():
-            clock.emit(events.Warned, trouble)
-        results = self._carried_out(made, clock, keep_going)
+        for warning in self.store.take_warnings() if self.store is not None else ():
+            clock.emit(events.Warned, warning)
+        with unmemoized():  # what changes during the run is seen
+            results = self._carried_out(made, clock, keep_going)
         return {graph.names[node]: results[node] for node in graph.targets}
 
     def _prepared(
         self,
         graph: Graph,
         clock: events.EventEmitter,
-        made: Mapping[Node[Any], Found] | None = None,
+        made: Mapping[Node[Any], StoredResult] | None = None,
     ) -> Plan:
         """The plan of a run, every checkpoint that it loads being here."""
         with memoized_scope():
@@ -85,8 +86,9 @@ class Session:
             found = self._surely_planned(graph, made)
             fetches = found.fetches
         if fetches:
-            _fetch(graph, fetches, clock)
-            with memoized_scope():
+            with unmemoized():
+                _fetch(graph, fetches, clock)
+            with memoized_scope({}):
                 _refuse_problems(graph)
                 found = self._planned(graph, found.device, found.dtype, made)
         return found
@@ -113,7 +115,7 @@ class Session:
         clock.emit(events.RunFinished, clock.now(), loads, bytes_loaded)
         return results.values
 
-    def _surely_planned(self, graph: Graph, made: Mapping[Node[Any], Found] | None) -> Plan:
+    def _surely_planned(self, graph: Graph, made: Mapping[Node[Any], StoredResult] | None) -> Plan:
         """The plan on a device that is there; torch is asked where a node needs it."""
         found = self._planned(graph, *self._place(graph), made)
         if found.runs_models:
@@ -138,7 +140,7 @@ class Session:
         graph: Graph,
         device: str,
         dtype: str | None,
-        made: Mapping[Node[Any], Found] | None = None,
+        made: Mapping[Node[Any], StoredResult] | None = None,
     ) -> Plan:
         return make_plan(
             graph,

@@ -17,8 +17,8 @@ from sdgraph.memory import Replanner
 from sdgraph.models import (
     ModelCache,
     Models,
-    Reader,
-    Reading,
+    Prefetcher,
+    PrefetchRequest,
     ResolvedPart,
     devices,
     resolved_answers,
@@ -77,7 +77,7 @@ class Steps:
             requirements(plan.steps, plan.device), actions, plan.limits, plan.contents
         )
 
-        self._reader = Reader()
+        self._reader = Prefetcher()
         self._files = {
             use.component.key: tuple(path for path, _ in use.resolved.hashed_files)
             for step in plan.steps
@@ -195,7 +195,7 @@ class Steps:
         if not step.prefetch:
             return None
         readings = [
-            Reading(
+            PrefetchRequest(
                 self._files[each.key],
                 partial(self._clock.emit, events.Prefetched, each.name, each.file_bytes),
             )

@@ -115,7 +115,7 @@ class Graph:
 
     def check(self) -> list[Problem]:
         """Every problem that files and configs show; nothing is loaded, torch not imported."""
-        found = [(node, problem) for node in self.nodes for problem in _problems(node)]
+        found = [(node, problem) for node in self.nodes for problem in _known_problems(node)]
         found += [(node, _OPEN) for node in _left_open(self.nodes)]
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
@@ -156,6 +156,18 @@ def _left_open(nodes: Iterable[Node[Any]]) -> Iterator[Node[Any]]:
     if spread:
         read = {child for node in nodes for _, child in node.wires}
         yield from (node for node in spread if node.effect or node not in read)
+
+
+def _known_problems(node: Node[Any]) -> Iterable[Problem]:
+    """A node's problems; looked for once in a memoized scope."""
+    known = answers.get()
+    if known is None:
+        return _problems(node)
+    key = (_problems, node.identity)
+    problems: Iterable[Problem] | None = known.get(key)
+    if problems is None:
+        problems = known[key] = tuple(_problems(node))
+    return problems
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:
@@ -238,8 +250,9 @@ def plain_name(name: str) -> str:
 
 def named(nodes: Collection[Node[Any]], given: Mapping[Node[Any], str]) -> dict[Node[Any], str]:
     """A name for each node, unique: the given one, else its type in snake case and a number."""
-    if all(node in given for node in nodes):
-        return {node: given[node] for node in nodes}
+    known = {node: given[node] for node in nodes if node in given}
+    if len(known) == len(nodes):
+        return known
     taken = {"inputs", *given.values()}  # `inputs` would read as an input in a file
     names: dict[Node[Any], str] = {}
     counts: dict[str, int] = {}

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from sdgraph.errors import InvalidNodeError, NodeDefinitionError, Problem
 from sdgraph.events import Progress
 from sdgraph.values import content_of
 
+from . import ports
 from .definition import Definition, check_defaults, define
-from .ports import Lazy, SourceFile, TargetFile, any_sequence, port
+from .ports import Lazy, SourceFile, TargetFile
 from .validation import problems_of
 
 if TYPE_CHECKING:
@@ -34,12 +35,7 @@ T_co = TypeVar("T_co", covariant=True)
 if TYPE_CHECKING:
     In = Union[T, "Node[T]"]
 else:
-
-    class In:
-        """A port: a literal `T`, or any node whose output is a `T`."""
-
-        def __class_getitem__(cls, kind: Any) -> Any:
-            return port(kind)
+    In = ports.In
 
 
 class Node(BaseModel, Lazy, Generic[T_co]):
@@ -163,9 +159,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         """
         yield from ()
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return any_sequence(handler(source))
+    __get_pydantic_core_schema__: ClassVar[Any] = classmethod(ports.lenient_schema)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

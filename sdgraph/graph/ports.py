@@ -133,11 +133,17 @@ TargetFile = Annotated[str | Path, FileField("target")]
 """A file to write."""
 
 
-def port(kind: Any) -> Any:
-    """What `In[kind]` stands for at run time."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return Annotated[Any, Port(get_args(kind))]
-    return Annotated[Any, Port((kind,))]
+class In:
+    """A port: `In[T]` takes a literal `T`, or any node whose output is a `T`."""
+
+    def __class_getitem__(cls, kind: Any) -> Any:
+        kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+        return Annotated[Any, Port(kinds)]
+
+
+def lenient_schema(cls: type, source: Any, handler: GetCoreSchemaHandler) -> Any:
+    """The pydantic core schema of a node class: its fields take lists and tuples alike."""
+    return any_sequence(handler(source))
 
 
 def any_sequence(schema: Any) -> Any:

@@ -107,7 +107,7 @@ class _Writer:
         if self._listener is not None:
             self._listener(event)
         with self._without_failing():
-            self._memory.look()
+            self._memory.sample()
             if isinstance(event, events.RunStarted):
                 self._memory.begin(event.device)
             if not self._began:

@@ -6,8 +6,8 @@ from .devices import check_name
 from .file_hashes import FileStamp, file_sha256
 from .loader import quiet_libraries
 from .lora_files import find_lora
-from .prefetch import Reader, Reading
-from .process_records import Record
+from .prefetch import Prefetcher, PrefetchRequest
+from .process_records import ProcessRecord
 from .resolved import (
     ResolvedCheckpoint,
     ResolvedPart,
@@ -23,9 +23,9 @@ __all__ = [
     "FileStamp",
     "ModelCache",
     "Models",
-    "Reader",
-    "Reading",
-    "Record",
+    "PrefetchRequest",
+    "Prefetcher",
+    "ProcessRecord",
     "ResolvedCheckpoint",
     "ResolvedPart",
     "TensorShapes",

@@ -14,7 +14,7 @@ from sdgraph.values import Checkpoint
 
 @dataclass(eq=False)
 class LoadedComponent:
-    """One loaded module (or tokenizer, or processor), where it is, and who holds it there."""
+    """One loaded module (or tokenizer, or processor), where it is, and what keeps it there."""
 
     key: ComponentKey
     name: str
@@ -25,29 +25,36 @@ class LoadedComponent:
     parked: bool = False
     """Whether it is kept in host memory and not on its device."""
     pinned: bool = False
-    """Whether a person asked that it stays."""
+    """Whether a person has asked that it stays."""
     in_run: bool = False
-    """Whether a run that goes on has leased it."""
+    """Whether a run that is going on has leased it."""
     used_at: float = field(default_factory=time.monotonic)
     """When a lease of it last ended."""
 
     @property
     def free(self) -> bool:
-        """Whether nobody holds it or has pinned it, so that it may go."""
+        """Whether it is neither leased nor pinned, so that it may be evicted."""
         return not (self.leases or self.pinned)
+
+    @property
+    def where(self) -> str:
+        """The device whose memory it is in, or "host"."""
+        return "host" if self.parked or self.key.device == "cpu" else self.key.device
 
     @property
     def why(self) -> str:
         """Why it is in memory, in words."""
+        if self.in_run:
+            return "used by a run"  # its leases come and go with every node
         if self.leases:
             return f"leased by {self.leases} node{'s' if self.leases > 1 else ''}"
         return "pinned" if self.pinned else "kept until its room is wanted"
 
-    def let_go(self) -> bool:
-        """Drops the module; whether something else still holds it, a circle of objects perhaps."""
-        watched = ref(self.module) if type(self.module).__weakrefoffset__ else None
+    def release(self) -> bool:
+        """Drops the module; returns whether something else, such as a cycle, still holds it."""
+        reference = ref(self.module) if type(self.module).__weakrefoffset__ else None
         self.module = None
-        return watched is not None and watched() is not None
+        return reference is not None and reference() is not None
 
     @property
     def component(self) -> Component:
@@ -66,13 +73,20 @@ class LoadedComponent:
 
 @dataclass(frozen=True)
 class Models(Mapping[str, Any]):
-    """What a lease hands to a node: its components by name, and where they live."""
+    """What a lease gives to a node: its components by name, and where they are.
+
+    Args:
+        components: The loaded modules, tokenizers and processors, by the names in `Node.parts`.
+        device: The device they are on, such as "cuda" or "cpu".
+        dtype: The dtype to compute in: "float32", "float16" or "bfloat16".
+        recall: Returns the result of a stage of the node's work by its name: the remembered one,
+            or what the function makes, which is remembered then.
+    """
 
     components: Mapping[str, Any]
     device: str
     dtype: str
     recall: Callable[[str, Callable[[], bytes]], bytes] = lambda _, make: make()
-    """The result of a stage of the node's work by its name: remembered, or made and remembered."""
 
     def __getitem__(self, name: str) -> Any:
         return self.components[name]
@@ -90,5 +104,5 @@ class Models(Mapping[str, Any]):
 
 
 def source_of(checkpoint: Checkpoint | str) -> str:
-    """Where a checkpoint comes from, given it or that."""
+    """The source of a checkpoint, which may be given instead of the checkpoint."""
     return checkpoint.source if isinstance(checkpoint, Checkpoint) else checkpoint

@@ -1,4 +1,7 @@
-"""Which device, which dtype, how many bytes are free. Nothing else touches torch.cuda."""
+"""Devices and their memory: which one to run on, in which dtype, how many bytes are free.
+
+No other module uses torch.cuda.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,17 @@ from sdgraph.values import DTYPES
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
 Probe = Callable[[str], int | None]
-"""Says how many bytes are free on a device, None where nobody can tell; injected by tests."""
+"""Returns the free bytes on a device, None where they are not known; tests give their own."""
 
 
 def choose(device: str | None = None) -> str:
-    """The device to run on: the one asked for, else the first accelerator there is, else "cpu".
+    """The device to run on.
 
-    Raises InvalidValueError for a device this machine lacks.
+    Args:
+        device: A name such as "cuda:1"; None takes the first accelerator there is, else "cpu".
+
+    Raises:
+        InvalidValueError: This machine has no such device.
     """
     import torch
 
@@ -55,20 +62,20 @@ def likely(device: str | None = None) -> str:
 
 
 @cache
-def _nvidia(asked: str) -> tuple[str, ...]:
-    """What NVIDIA's own tool says of each device that programs may see; () without one."""
+def _nvidia(field: str) -> tuple[str, ...]:
+    """A field of nvidia-smi for each device that programs may see; () without such a device."""
     import shutil
     import subprocess
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible in ("", "-1") or shutil.which("nvidia-smi") is None:
         return ()
-    command = ["nvidia-smi", f"--query-gpu={asked}", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ()
-    lines = tuple(done.stdout.split())
+    lines = tuple(result.stdout.split())
     if visible is None:
         return lines
     return tuple(lines[int(n)] for n in visible.split(",") if n.isdigit() and int(n) < len(lines))
@@ -83,15 +90,15 @@ def check_name(device: str) -> str:
     return kind
 
 
-def dtype_for(device: str, asked: str | None = None) -> str:
-    """The dtype to compute in: the one asked for, else float16 on an accelerator, else float32."""
-    if asked is not None:
-        return asked
+def dtype_for(device: str, dtype: str | None = None) -> str:
+    """The dtype to compute in: the given one, else float32 on a CPU and float16 elsewhere."""
+    if dtype is not None:
+        return dtype
     return "float32" if device.partition(":")[0] == "cpu" else "float16"
 
 
 def torch_dtype(name: str) -> Any:
-    """The `torch.dtype` of a name; diffusers ignores names it does not know in silence."""
+    """The `torch.dtype` of a name. Raises InvalidValueError where diffusers would ignore it."""
     import torch
 
     if name not in DTYPES:
@@ -100,16 +107,16 @@ def torch_dtype(name: str) -> Any:
 
 
 def free_bytes(device: str) -> int | None:
-    """How many bytes are free on a device, None for an accelerator that is not here.
+    """The free bytes on a device, None for an accelerator that is not here.
 
-    For the CPU, and for MPS, which shares its memory: how many the system can still give.
+    Of the CPU, and of MPS, which shares its memory, those that the system can still give.
     """
     kind, _, number = device.partition(":")
     if kind in ("cpu", "mps"):
         return _host_free_bytes()
     if kind == "cuda" and "torch" not in sys.modules:
-        mebibytes, place = _nvidia("memory.free"), int(number or 0)
-        return int(mebibytes[place]) * 2**20 if place < len(mebibytes) else None
+        mebibytes, index = _nvidia("memory.free"), int(number or 0)
+        return int(mebibytes[index]) * 2**20 if index < len(mebibytes) else None
     if "torch" not in sys.modules:
         return None
     import torch
@@ -130,9 +137,12 @@ def _host_free_bytes() -> int:
 
 
 def give_back(device: str, *, collect: bool = True) -> None:
-    """Returns freed memory to the device, by default with what only a garbage collection frees.
+    """Returns memory that was freed to the device.
 
-    The collection goes over the whole heap, a third of a second where the libraries are imported.
+    Args:
+        device: The device.
+        collect: Whether to collect garbage first. That takes a third of a second where the
+            libraries are imported, because it goes over the whole heap.
     """
     if collect:
         gc.collect()
@@ -144,29 +154,30 @@ def give_back(device: str, *, collect: bool = True) -> None:
 
 
 class PeakMemory:
-    """The most memory that this process, and a device through torch, have in use during a run."""
+    """The most memory that the process, and torch on a device, use during a run."""
 
     def __init__(self) -> None:
         self._before = _host_peak_bytes()
-        self._seen = 0
+        self._largest = 0
 
     def begin(self, device: str) -> None:
-        """Has torch, where it is at work already, forget what the device held before."""
+        """Resets torch's count of the device's peak, where torch is in use already."""
         if (backend := _counting(device)) is not None:
             backend.reset_peak_memory_stats(device)
 
-    def look(self) -> None:
-        """Notes what the process holds now."""
-        self._seen = max(self._seen, _host_held_bytes())
+    def sample(self) -> None:
+        """Takes a sample of what the process uses now."""
+        self._largest = max(self._largest, _host_held_bytes())
 
     def peaks(self, device: str) -> dict[str, int | None]:
-        """The peaks in bytes, as `peak_host` and `peak_device`; None for what nobody can tell.
+        """The peaks in bytes, as "peak_host" and "peak_device"; None where they are not known.
 
-        That of the process is the system's own where the run raised it, else the most seen.
+        The peak of the process is the system's own figure if the run has raised it, else the
+        largest sample.
         """
-        self.look()
+        self.sample()
         peak = _host_peak_bytes()
-        host = peak if peak > self._before else self._seen
+        host = peak if peak > self._before else self._largest
         backend = _counting(device)
         used = None if backend is None else int(backend.max_memory_allocated(device))
         return {"peak_host": host or None, "peak_device": used}
@@ -184,7 +195,7 @@ def _counting(device: str) -> Any:
 
 
 def _host_held_bytes() -> int:
-    """What this process holds of the host's memory, 0 where nobody can tell."""
+    """The bytes of host memory that this process uses, 0 where they are not known."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -193,7 +204,7 @@ def _host_held_bytes() -> int:
 
 
 def _host_peak_bytes() -> int:
-    """The most it held since it began, 0 where nobody can tell."""
+    """The most bytes that it has used since it began, 0 where they are not known."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""The hub: what of it is in the cache on this disk, and fetching what is not."""
+"""The hub: which of its checkpoints are in the cache on this disk, and fetching others."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from . import shipped
 
 
 def is_off() -> bool:
-    """Whether the environment forbids the hub."""
+    """Whether the environment switches the hub off."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
 
 
 def is_path(source: str) -> bool:
-    """Whether a source can only be a path, and no hub's name."""
+    """Whether a source can only be a path and not the name of a checkpoint on the hub."""
     return source.startswith((".", "/", "~")) or source.count("/") > 1
 
 
 def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
-    """The folder that a source names, or None where it names none, or one of the hub's revisions.
+    """The folder that a source names, or None where it names none.
 
-    Raises CheckpointError where the hub's cache has a checkpoint of that name, with one of `names`.
+    A name that could be both is the hub's if it has a revision. Without one it is ambiguous, and
+    raises CheckpointError, if the hub's cache has a checkpoint of that name, with one of the files
+    in `names`.
     """
     path = expand_home(source)
     if not path.is_dir() or (revision is not None and not is_path(source)):
@@ -48,9 +50,9 @@ def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> P
 
 
 def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
-    """The cached snapshot's folder that holds the first of `names` there is, or None.
+    """The folder in the hub's cache that has one of the files in `names`, or None.
 
-    Raises CheckpointError for a source that no hub could know.
+    Raises CheckpointError for a source that cannot be a name on the hub.
     """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

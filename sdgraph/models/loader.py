@@ -1,4 +1,4 @@
-"""A component from its folder, by the library and class that its checkpoint names."""
+"""Loads a component by the library and the class that its checkpoint names."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from .resolved import ResolvedPart
 Loader = Callable[[ResolvedPart, str, str], Any]
 """Loads a component in a dtype onto a device."""
 
-# One load at a time, whichever cache asks: diffusers patches torch process-wide while it loads.
+# One load at a time in a process: diffusers patches torch for all threads while it loads.
 _one_at_a_time = threading.Lock()
 
 _PATTERNS = 8192
+"""As many regular expressions as a large text encoder has tensors."""
 
 
 def load_or_raise(load: Loader, part: ResolvedPart, dtype: str, device: str) -> Any:
-    """What a loader loads; raises CheckpointError, or OutOfMemoryError, whatever it raises."""
+    """What a loader loads; turns whatever it raises into CheckpointError or OutOfMemoryError."""
     try:
         with _one_at_a_time:
             return load(part, dtype, device)
     except CheckpointError:
         raise
     except Exception as error:
-        # Frames of the failed load hold tensors; `from None` with a text lets them go.
+        # Frames of the failed load hold tensors; without them and `from None` these are freed.
         error.__traceback__ = None
         if (said := out_of_memory(error)) is not None:
             raise OutOfMemoryError(said) from None
@@ -47,16 +48,17 @@ def load_or_raise(load: Loader, part: ResolvedPart, dtype: str, device: str) -> 
 
 
 def load_quietly(part: ResolvedPart, dtype: str, device: str) -> Any:
-    """What `load_part` loads, with the libraries' bars and advice kept off the terminal."""
+    """What `load_part` loads, while the libraries' bars and advice are kept off the terminal."""
     with quiet_libraries(), _uncollected(), _patterns_kept():
         return load_part(part, dtype, device)
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Holds off the garbage collector, which finds nothing among what is being built.
+    """Switches the garbage collector off while a module is built.
 
-    A module is some ten thousand objects, enough to send it over the whole heap more than once.
+    A module is some ten thousand objects, enough to make it go over the whole heap more than once,
+    and there is no garbage among them.
     """
     was = gc.isenabled()
     gc.disable()
@@ -69,11 +71,11 @@ def _uncollected() -> Iterator[None]:
 
 @contextmanager
 def _patterns_kept() -> Iterator[None]:
-    """Lets Python remember as many regular expressions as a text encoder has tensors.
+    """Makes Python remember as many regular expressions as a text encoder has tensors.
 
-    transformers makes one for each, some of them alike in every encoder of a kind; of the 512 that
-    Python remembers, none is left when the next is loaded. Where its cache has another name, they
-    are made anew each time, as before.
+    transformers compiles one for each tensor, and many are the same in every encoder of a kind; but
+    Python remembers 512, so none would be left when the next encoder is loaded. Where the limit has
+    another name, they are compiled each time.
     """
     limit = getattr(re, "_MAXCACHE", None)
     if limit is None:
@@ -87,11 +89,19 @@ def _patterns_kept() -> Iterator[None]:
 
 
 def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
-    """A component from its checkpoint by the library and class the checkpoint names.
+    """A component, loaded by the library and the class that its checkpoint names.
 
-    Models come in `dtype` on `device`, in evaluation mode and frozen. Pickles are refused unless
-    they are allowed, and then the libraries make tensors of them and nothing else. Of an adapter it
-    is the path of its file.
+    Pickles are refused unless they are allowed, and then the libraries make tensors of them and
+    nothing else.
+
+    Args:
+        part: The component; what is missing of its checkpoint is fetched first.
+        dtype: The dtype to compute in, of models.
+        device: Where a model is put.
+
+    Returns:
+        A model in evaluation mode and frozen, a tokenizer, an image processor, a scheduler, or the
+        path of a LoRA's file.
     """
     checkpoint = part.owner.fetched()
     if checkpoint is not part.owner:
@@ -105,6 +115,16 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
         return _load_tokenizer(_class(part, library, name), folder, part.part.max_tokens)
     if is_processor(name):
         return _load_processor(part, folder)
+    module = _load_module(_class(part, library, name), part, folder, dtype, device)
+    if part.part.casting:
+        _cast_by_layer(module, part, dtype)
+    if device != "cpu" and not _stays(part):
+        module = module.to(device)
+    return module.requires_grad_(False)
+
+
+def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device: str) -> Any:
+    """A model in its class's own way, or in the faster one of `_built` where that does the same."""
     pickled = any(path.suffix != ".safetensors" for path in part.files)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
     if part.part.checkpoint.variant:
@@ -112,21 +132,15 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     if part.quantization:
         refuse_device(part, device)
         options["quantization_config"] = _quantization(part.quantization, dtype)
-    cls = _class(part, library, name)
-    module = None if pickled or part.quantization else _built(cls, part, folder, dtype)
-    if part.quantization:
-        module = cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
-    elif module is None:
-        module, told = cls.from_pretrained(
+        return cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
+    module = None if pickled else _built(cls, part, folder, dtype)
+    if module is None:
+        module, info = cls.from_pretrained(
             folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
         )
         if not part.part.partial:
-            _refuse_missing(part, name, sorted(told["missing_keys"]))
-    if part.part.casting:
-        _cast_by_layer(module, part, dtype)
-    if device != "cpu" and not _stays(part):
-        module = module.to(device)
-    return module.requires_grad_(False)
+            _refuse_missing(part, cls.__name__, sorted(info["missing_keys"]))
+    return module
 
 
 def _refuse_missing(part: ResolvedPart, name: str, missing: list[str]) -> None:
@@ -143,10 +157,11 @@ def _refuse_missing(part: ResolvedPart, name: str, missing: list[str]) -> None:
 
 
 def _built(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
-    """What diffusers' `from_pretrained` loads, in two thirds of its time; None if it is to load it.
+    """What diffusers' `from_pretrained` loads, in two thirds of its time, or None.
 
-    That is where weights and modules do not match name by name, for it renames those of older
-    versions; where they lie in several files; and where some stay in float32.
+    None where only `from_pretrained` will do: where weights and modules do not match name by name,
+    because it renames those of older versions; where weights are in several files; and where some
+    stay in float32.
     """
     import diffusers
 
@@ -162,7 +177,7 @@ def _built(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
     with init_empty_weights(), no_init_weights():
         module = cls.from_config(cls.load_config(folder, local_files_only=True))
     own = module.state_dict()
-    if any(each.shape != getattr(state.get(name), "shape", None) for name, each in own.items()):
+    if any(tensor.shape != getattr(state.get(name), "shape", None) for name, tensor in own.items()):
         return None
     if own.keys() != state.keys():
         return None
@@ -175,7 +190,7 @@ def _built(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
 
 
 def refuse_device(part: ResolvedPart, device: str) -> None:
-    """Raises CheckpointError where a device cannot hold a part as its checkpoint asks."""
+    """Raises CheckpointError where a device cannot quantize a component as its checkpoint says."""
     if _stays(part) and device.partition(":")[0] != "cuda":
         found = f"quantization {part.quantization} on {device}"
         wanted = "cuda, the one device that bitsandbytes quantizes on, without offload"
@@ -215,12 +230,12 @@ def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:
 
 
 def _class(part: ResolvedPart, library: str, name: str) -> Any:
-    found = getattr(import_module(library), name, None)
-    if found is None:
+    cls = getattr(import_module(library), name, None)
+    if cls is None:
         found = f"the class {name}, which this {library} does not have"
         fix = f"a newer {library} may have it"
         raise CheckpointError(Problem(str(part), found, f"a class of {library}", fix))
-    return found
+    return cls
 
 
 def _load_tokenizer(cls: Any, folder: Path, max_tokens: int | None) -> Any:
@@ -253,14 +268,14 @@ def _only_errors(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keeps the libraries' loading bars and advice to script authors off the terminal.
+    """Keeps the libraries' progress bars and advice off the terminal.
 
-    By a filter on their handlers: changing a level costs half a millisecond, each way.
+    By a filter on their handlers, because changing a level takes half a millisecond each way.
     """
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
-    libraries = (of_diffusers, of_transformers)
+    libraries = (diffusers_logging, transformers_logging)
     for library in libraries:
         library.disable_progress_bar()
     names = ("diffusers", "transformers")

@@ -1,8 +1,8 @@
 """Weights in pickles: refused, unless the person who runs sdgraph allows them.
 
 A pickle can run code when it is read. One that is allowed is read by diffusers or transformers with
-torch's `weights_only`, which makes tensors of it and refuses whatever else it asks for. Leave is
-given to a process, by `--allow-pickle` or by `allowed`; nothing that a workflow says can give it.
+torch's `weights_only`, which makes tensors and refuses everything else. Pickles are allowed for a
+process, by `--allow-pickle` or by `allowed`; nothing in a workflow can allow them.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from sdgraph.errors import CheckpointError, Problem
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
 _READ = ("diffusion_pytorch_model", "pytorch_model")
-"""What the names of the pickles begin with that diffusers and transformers look for."""
+"""How the names begin of the pickles that diffusers and transformers read."""
 
 _CONVERT = "convert them (with diffusers: load with `use_safetensors=False`, `save_pretrained`)"
 
-_given = 0
+_allowances = 0
 
 
 @contextmanager
 def allowed() -> Iterator[None]:
-    """Until the block ends, weights of this process may be pickles."""
-    global _given
-    _given += 1
+    """A block within which the weights of this process may be pickles."""
+    global _allowances
+    _allowances += 1
     try:
         yield
     finally:
-        _given -= 1
+        _allowances -= 1
 
 
 def are_allowed() -> bool:
-    """Whether they are just now."""
-    return _given > 0
+    """Whether pickles are allowed now."""
+    return _allowances > 0
 
 
 def readable(part: str, names: Sequence[str]) -> list[str]:
-    """Those of a component's files that are weights in pickles; raises where they are refused."""
-    found = [name for name in names if name.endswith(SUFFIXES)]
-    known = [name for name in found if name.endswith(".bin") and name.startswith(_READ)]
-    if found and not known and are_allowed():
-        told = f"only {', '.join(found)}, which no library reads from a folder"
+    """The files of a component that are weights in pickles; raises where they are refused."""
+    pickled = [name for name in names if name.endswith(SUFFIXES)]
+    weights = [name for name in pickled if name.endswith(".bin") and name.startswith(_READ)]
+    if pickled and not weights and are_allowed():
+        found = f"only {', '.join(pickled)}, which no library reads from a folder"
         wanted = f"safetensors, or {' or '.join(f'{stem}.bin' for stem in _READ)}"
-        raise CheckpointError(Problem(part, told, wanted, _CONVERT))
-    if found and not are_allowed():
-        told = "its weights are pickles, which can run code"
+        raise CheckpointError(Problem(part, found, wanted, _CONVERT))
+    if pickled and not are_allowed():
+        found = "its weights are pickles, which can run code"
         fix = f"{_CONVERT}; choose a revision that has them; or trust them, with --allow-pickle"
-        raise CheckpointError(Problem(part, told, "safetensors", fix))
-    return known
+        raise CheckpointError(Problem(part, found, "safetensors", fix))
+    return weights

@@ -1,7 +1,7 @@
-"""Weight files read ahead of time, while a node computes, so that the next load waits for no disk.
+"""Reads weight files while a node computes, so that the next load does not wait for the disk.
 
-Into the system's cache of files and no further: to build a module in a second thread is not safe,
-for the libraries change torch's default dtype, for all threads, while they load.
+They are read into the system's cache of files and no further: building a module in a second thread
+is not safe, because the libraries change torch's default dtype, for all threads, while they load.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from typing import NamedTuple
 _CHUNK = 8 * 2**20
 
 
-class Reading(NamedTuple):
-    """A component's files that are to be read, and what is called once they are, with seconds."""
+class PrefetchRequest(NamedTuple):
+    """The files of a component that are to be read."""
 
     paths: tuple[Path, ...]
     done: Callable[[float], object]
+    """Is called once all of them are read, with the seconds that took."""
 
 
-class Reader:
-    """One thread that reads files, started with the first; `close` ends it at the next chunk."""
+class Prefetcher:
+    """Reads files in one thread, which starts with the first request."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Reading | None] = SimpleQueue()
+        self._queue: SimpleQueue[PrefetchRequest | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
-    def read(self, readings: Iterable[Reading]) -> None:
-        """Reads some components' files, one after another, in the background."""
-        for each in readings:
-            self._queue.put(each)
+    def read(self, requests: Iterable[PrefetchRequest]) -> None:
+        """Reads the files of some components, one after another, in the background."""
+        for request in requests:
+            self._queue.put(request)
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._work, name="sdgraph-reading", daemon=True
+                    target=self._work, name="sdgraph-prefetch", daemon=True
                 )
                 self._thread.start()
 
     def close(self) -> None:
-        """Stops; what is not read yet stays so."""
+        """Stops at the next chunk of 8 MiB; what has not been read by then is left out."""
         self._stop.set()
         self._queue.put(None)
         if self._thread is not None:
@@ -50,18 +51,18 @@ class Reader:
 
     def _work(self) -> None:
         buffer = bytearray(_CHUNK)
-        while (reading := self._queue.get()) is not None:
+        while (request := self._queue.get()) is not None:
             began = time.perf_counter()
-            if all(self._read(path, buffer) for path in reading.paths):
-                reading.done(time.perf_counter() - began)
+            if all(self._read(path, buffer) for path in request.paths):
+                request.done(time.perf_counter() - began)
 
     def _read(self, path: Path, buffer: bytearray) -> bool:
-        """Reads a file to its end; whether it came there."""
+        """Reads a file; returns whether it was read to its end."""
         try:
             with path.open("rb", buffering=0) as file:
                 while not self._stop.is_set():
                     if not file.readinto(buffer):
                         return True
         except OSError:
-            pass  # the load itself will tell, if the file is still in the way then
+            pass  # if the file is still unreadable then, the load reports it
         return False

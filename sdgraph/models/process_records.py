@@ -1,10 +1,11 @@
-"""What running processes hold in memory, told to one another by small records on disk.
+"""Which models each running process holds in memory, in small files that other processes read.
 
-A cache that holds components keeps one record under the user's folder, in place of which a new one
-is put whenever what it holds changes; it goes when nothing is held any more and when the process
-ends. A record that a killed process has left is known by that process's start, passed over and
-removed. Nothing depends on records: where none can be written, there is none. There are none
-either where processes cannot be asked for without harm, which is on Windows.
+A cache that holds components writes one record into the user's sdgraph folder, and replaces it
+whenever what it holds changes. The record is removed when nothing is held any more and when the
+process ends. One that a killed process has left is recognised, because no process with its id and
+its start time runs, and is removed by the next reader. Nothing depends on records: where none can
+be written, there are none. There are none on Windows either, where asking whether a process runs
+can end it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -25,44 +27,52 @@ from sdgraph.files import sdgraph_home
 from .component import LoadedComponent
 
 _VERSION = 1
-_WRITING = ".part"
+_PARTIAL = ".part"
+"""The suffix of a record that is being written."""
+
+_row = attrgetter("name", "bytes", "where", "why")
+"""What a record says of a `LoadedComponent`."""
 
 
-class Row(NamedTuple):
+class HeldComponent(NamedTuple):
     """One component in the memory of one process."""
 
     name: str
     bytes: int
     where: str
-    """Its device, or "host"."""
+    """The device it is on, or "host"."""
     why: str
+    """The reason why it is held, in words."""
     process: int
     """The process's id."""
 
 
-class Record:
-    """Tells other processes what a cache of this one holds, for as long as it lives."""
+class ProcessRecord:
+    """The record of what one cache of this process holds; a `watch` of `ModelCache`."""
 
     def __init__(self) -> None:
-        self._told: list[list[Any]] = []
+        self._written: list[tuple[Any, ...]] = []
         self._path: Path | None = None
-        self._about: dict[str, object] = {"process": 0}
+        self._process: dict[str, object] = {"process": 0}
 
-    def __call__(self, held: Iterable[LoadedComponent]) -> None:
-        """Puts what is held now in place of what was told before; never raises for the disk."""
-        # By name, for which one was used last changes with every node.
-        rows = sorted([each.name, each.bytes, _where(each), _why(each)] for each in held)
-        # A fork inherits what its parent has told, and has told nothing itself.
-        if self._about["process"] != os.getpid():
-            self._about, self._path, self._told = _process(), None, []
-        if rows == self._told or os.name != "posix":
+    def __call__(self, components: Iterable[LoadedComponent]) -> None:
+        """Writes what is held now in place of what was written before.
+
+        No failure of the disk is raised.
+        """
+        # Sorted by name, because the order of use changes with every node.
+        rows = sorted(map(_row, components))
+        # A forked process inherits this object, but not the record: that is its parent's.
+        if self._process["process"] != os.getpid():
+            self._process, self._path, self._written = _this_process(), None, []
+        if rows == self._written or os.name != "posix":
             return
-        self._told = rows
-        # RuntimeError is that of a user without a home folder.
+        self._written = rows
+        # A user without a home folder has a RuntimeError.
         with suppress(OSError, RuntimeError):
-            self._tell(rows)
+            self._write(rows)
 
-    def _tell(self, rows: list[list[Any]]) -> None:
+    def _write(self, rows: list[tuple[Any, ...]]) -> None:
         if self._path is None:
             folder = _folder()
             folder.mkdir(parents=True, exist_ok=True)
@@ -71,37 +81,40 @@ class Record:
         if not rows:
             self._path.unlink(missing_ok=True)
             return
-        text = json.dumps({**self._about, "components": rows})
-        beside = self._path.with_suffix(_WRITING)
+        text = json.dumps({**self._process, "components": rows})
+        partial = self._path.with_suffix(_PARTIAL)
         try:
-            beside.write_text(text, encoding="ascii")
-            beside.replace(self._path)
+            partial.write_text(text, encoding="ascii")
+            partial.replace(self._path)
         except OSError:
-            # What was true before is so no longer.
+            # The old record is no longer true.
             self._path.unlink(missing_ok=True)
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             raise
 
 
-def held() -> tuple[Row, ...]:
-    """What processes of this user hold on this machine, by process; removes dead ones' records."""
-    found: list[Row] = []
+def held_components() -> tuple[HeldComponent, ...]:
+    """What the processes of this user hold on this machine, in the order of their ids.
+
+    Removes the records of processes that have ended.
+    """
+    components: list[HeldComponent] = []
     with suppress(OSError, RuntimeError):
         for path in sorted(_folder().iterdir()):
-            found += _rows(path)
-    return tuple(sorted(found, key=lambda row: row.process))
+            components += _read_record(path)
+    return tuple(sorted(components, key=lambda component: component.process))
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    """The rows of one record; none, and no record any more, where its process is gone."""
+def _read_record(path: Path) -> Iterator[HeldComponent]:
+    """The components of one record; none where its process is gone, and the record is removed."""
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
-        # A newer record may say anything, and other machines' processes cannot be asked for.
+        # A record of a newer version may say anything, and only this machine's ids mean something.
         if (record["version"], record["machine"]) != (_VERSION, _machine()):
             return
         pid = int(record["process"])
-        rows = [
-            Row(str(name), int(size), str(where), str(why), pid)
+        components = [
+            HeldComponent(str(name), int(size), str(where), str(why), pid)
             for name, size, where, why in record["components"]
         ]
         alive = _is_alive(pid) and _started(pid) == record["started"]
@@ -110,12 +123,12 @@ def _rows(path: Path) -> Iterator[Row]:
     if not alive:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-    elif path.suffix != _WRITING:
-        yield from rows
+    elif path.suffix != _PARTIAL:
+        yield from components
 
 
-def _process() -> dict[str, object]:
-    """What a record says of this process."""
+def _this_process() -> dict[str, object]:
+    """What a record says of the process that writes it."""
     pid = os.getpid()
     return {
         "version": _VERSION,
@@ -151,20 +164,10 @@ def _started(pid: int) -> str | None:
 
 @cache
 def _machine() -> str:
-    """Where a process's id means something: a host, and a namespace of ids on it."""
+    """Within what a process's id is unique: a host, and a namespace of ids on it."""
     with suppress(OSError):
         return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
     return platform.node()
-
-
-def _where(component: LoadedComponent) -> str:
-    device = component.key.device
-    return "host" if component.parked or device == "cpu" else device
-
-
-def _why(component: LoadedComponent) -> str:
-    """Why it is held; a run's leases come and go with every node, and are not told one by one."""
-    return "used by a run" if component.in_run else component.why
 
 
 def _folder() -> Path:

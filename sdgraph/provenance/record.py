@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,20 +16,8 @@ from sdgraph.language import write_workflow
 from sdgraph.media import read_provenance
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import file_sha256, resolve, resolve_part
+from sdgraph.models.libraries import RECORDED_LIBRARIES, installed_version
 from sdgraph.values import Lora, Part
-
-PACKAGES = (
-    "sdgraph",
-    "torch",
-    "diffusers",
-    "transformers",
-    "peft",
-    "torchao",
-    "bitsandbytes",
-    "xformers",
-    "pillow",
-    "opencv-python-headless",
-)
 
 Files = Sequence[tuple[Path, str]]
 """Files, each with its sha256."""
@@ -174,16 +160,9 @@ def _weights(node: Node[Any], known: Mapping[Part, Files]) -> Iterator[tuple[Any
         return  # the files have been removed since they were loaded
 
 
-@cache
 def versions() -> dict[str, str]:
-    """The versions of the installed packages that the pixels depend on."""
-    installed = {}
-    for package in PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed
+    """The versions of the installed packages that decide which pixels come out."""
+    return {name: here for name in RECORDED_LIBRARIES if (here := installed_version(name))}
 
 
 def read_record(path: Path) -> ProvenanceRecord:

@@ -1,20 +1,20 @@
-"""Remembered results: their keys, their serialization, and the stores in memory and on disk."""
+"""MemoryResult results: their keys, their serialization, and the stores in memory and on disk."""
 
-from .disk import DEFAULT_BYTES, LostRecordError, Shelf
-from .keys import stage_key, surroundings
-from .lookup import LookedUp, look_up
-from .store import Found, Remembered, Store, result_key
+from .disk import DEFAULT_BYTES, DiskStore, LostRecordError
+from .keys import execution_context, stage_key
+from .lookup import LookupResult, look_up
+from .store import MemoryResult, Store, StoredResult, result_key
 
 __all__ = [
     "DEFAULT_BYTES",
-    "Found",
-    "LookedUp",
+    "DiskStore",
+    "LookupResult",
     "LostRecordError",
-    "Remembered",
-    "Shelf",
+    "MemoryResult",
     "Store",
+    "StoredResult",
+    "execution_context",
     "look_up",
     "result_key",
     "stage_key",
-    "surroundings",
 ]

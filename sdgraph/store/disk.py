@@ -1,8 +1,24 @@
-"""Results on disk, one record a file, below a folder that many processes may share.
+"""Results on disk, one record a file, in a folder that many processes may share.
 
-No locks: a record is written under another name and renamed, so that whoever reads it finds all
-of it or none. Whatever the disk does, a run goes on; what is wrong is kept as a line of text for
-the run to tell.
+What happens in which order:
+
+1. Write (`DiskStore.put`): a result becomes a record (see `serialization`), which is written to a
+   hidden file, `AB/.sdgraph-….safetensors`, and renamed to `AB/KEY.safetensors`. So a reader finds
+   all of a record or none, and no locks are needed. Nothing is written for a value that no record
+   can hold or that is above the budget, nor over a record of a newer version of sdgraph.
+2. Alias (`DiskStore.aliases`): the store adds a second name to the record, a symbolic link by which
+   the next plan finds the result without looking at the results it was made from.
+3. Read (`DiskStore.get`): a plan reads the header alone and sets the file's time to now: it is the
+   most recently used one then. `DiskResult.value` reads the rest when a step needs it, and
+   compares it with the hash in the header.
+4. Prune (`DiskStore.prune`): after a write, once a twentieth of the budget was written since the
+   last time, the folder is scanned: abandoned hidden files go, then the least recently used records
+   until another twentieth is free, then the aliases that lead nowhere. A process that begins skips
+   its first scan if another one has scanned within a minute; the file `.looked` tells when.
+5. Damage: a record that cannot be read, or whose value has another hash, is removed and counts as
+   missing. Before a run, the result is planned to be made again; during one, `LostRecordError` has
+   the run planned again. Whatever the disk does, a run goes on: what is wrong is kept as a line of
+   text in `DiskStore.warnings`, which the run reports.
 """
 
 from __future__ import annotations
@@ -33,24 +49,24 @@ DEFAULT_BYTES = 4 * 2**30
 
 _SUFFIX = ".safetensors"
 _ABANDONED_S = 3600
-"""A file that is being written longer than this was left by a process that was killed."""
-_LOOKED = ".looked"
-_LOOK_AGAIN_S = 60
-"""A process that begins looks through the folder only if none did so just before."""
+"""A hidden file older than this was left by a process that was killed while it wrote."""
+_SCANNED = ".looked"
+_SCAN_AGAIN_S = 60
+"""A process that begins scans the folder only if none has done so this long."""
 _SLACK = 20
-"""The folder is looked through again when this part of the budget was written since.
+"""The folder is scanned again once this part of the budget (a twentieth) was written.
 
-As much is left free then, lest every further record look through it.
+As much is left free then, so that not every further record leads to a scan.
 """
 _OURS = re.compile(r"([0-9a-f]{32}|\.sdgraph-[0-9a-f]{16})\.safetensors")
 
 
 class LostRecordError(Exception):
-    """A record that was there when the run was planned, and is no longer of use."""
+    """A record that was there when the run was planned is gone or damaged."""
 
 
-class Entry(NamedTuple):
-    """One file of the shelf, as its folder tells of it."""
+class RecordFile(NamedTuple):
+    """A file of the store, as its folder lists it."""
 
     path: str
     bytes: int
@@ -58,10 +74,10 @@ class Entry(NamedTuple):
     """When it was last used, in seconds since 1970."""
 
 
-class Shelved(NamedTuple):
+class DiskResult(NamedTuple):
     """A result on disk, its value not read yet."""
 
-    shelf: Shelf
+    store: DiskStore
     key: bytes
     header: Header
 
@@ -77,44 +93,51 @@ class Shelved(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it took to make."""
+        """How long it took to make, in seconds."""
         return self.header.seconds
 
     @property
     def value(self) -> Any:
         """The value, read and compared with its hash.
 
-        Raises LostRecordError where it no longer is.
+        Raises LostRecordError where the record is gone or damaged.
         """
-        return self.shelf.read(self.key, self.header)
+        return self.store.read(self.key, self.header)
 
 
-class Shelf:
-    """The records below a folder, within a budget of bytes; the least recently used go first."""
+class DiskStore:
+    """Results in a folder, within a budget of bytes; the least recently used are removed first.
+
+    Args:
+        folder: Where the records lie; None is the user's own, `results` in sdgraph's folder.
+        limit: The budget in bytes.
+
+    Safe to share between threads and processes.
+    """
 
     def __init__(self, folder: Path | None = None, limit: int = DEFAULT_BYTES) -> None:
         self.folder = sdgraph_home() / "results" if folder is None else Path(folder)
         self.limit = limit
-        self._root = f"{self.folder}{os.sep}"  # a thousand paths are joined faster as texts
+        self._root = f"{self.folder}{os.sep}"  # joining a thousand paths is faster as text
         self.aliases = Aliases(self.folder)
-        self.troubles: deque[str] = deque()
-        """What went wrong and has not been told yet."""
-        self._told: set[str] = set()
+        self.warnings: deque[str] = deque()
+        """What went wrong and has not been reported yet."""
+        self._reported: set[str] = set()
         self._lost: set[bytes] = set()
-        """Keys whose records were of no use, and may still lie there if nothing can be removed."""
+        """Keys of useless records, which may still be there where nothing can be removed."""
         self._unwritable = False
         self._written: int | None = None
-        """The bytes written since the folder was last looked through, None before the first."""
+        """The bytes written since the folder was last scanned, None before the first scan."""
         self._held = 0
 
-    def place(self, key: bytes) -> str:
+    def path_of(self, key: bytes) -> str:
         """The file of a key's record."""
         name = key.hex()
         return f"{self._root}{name[:2]}{os.sep}{name}{_SUFFIX}"
 
-    def get(self, key: bytes) -> Shelved | None:
-        """What is kept under a key; one that is damaged is removed and counts for nothing."""
-        path = self.place(key)
+    def get(self, key: bytes) -> DiskResult | None:
+        """The result that is kept under a key, or None; a damaged record is removed."""
+        path = self.path_of(key)
         if key in self._lost:
             return None
         try:
@@ -125,11 +148,14 @@ class Shelf:
             self._discard(path, error)
             return None
         _touch(path)
-        return Shelved(self, key, header)
+        return DiskResult(self, key, header)
 
     def read(self, key: bytes, header: Header) -> Any:
-        """The value of a record whose header was read before; raises LostRecordError."""
-        path = self.place(key)
+        """The value of a record whose header was read before.
+
+        Raises LostRecordError where the record is gone or damaged.
+        """
+        path = self.path_of(key)
         try:
             return serialization.read_value(path, header.content)
         except (OSError, DamagedRecordError, NewerRecordError, UnknownKindError) as error:
@@ -147,14 +173,23 @@ class Shelf:
         seconds: float,
         files: Mapping[str, str],
     ) -> None:
-        """Keeps a result, if its kind can be kept, there is room, and the disk takes it."""
+        """Writes a result, if a record can hold it, it fits the budget, and the disk takes it.
+
+        Args:
+            key: The key to find it by.
+            value: The result.
+            content: The content hash of the value.
+            node: The type of the node that made it.
+            seconds: How long that took.
+            files: The files that the value names, each with its sha256.
+        """
         if self._unwritable:
             return
         try:
             data = serialization.to_bytes(value, Header(content, node, seconds, files))
         except NotSerializableError:
             return
-        path = self.place(key)
+        path = self.path_of(key)
         if len(data) > self._goal or _is_newer(path):
             return
         try:
@@ -163,51 +198,58 @@ class Shelf:
         except MediaError as error:
             self._unwritable = True
             reason = error.problems[0].found
-            self._tell(f"results are not kept in {self.folder}: {reason}; the run goes on")
+            self._warn(f"results are not kept in {self.folder}: {reason}; the run goes on")
             return
         self._lost.discard(key)
-        self._make_room(len(data))
+        self._keep_within_budget(len(data))
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[RecordFile]:
         """Every record there is, in no order."""
-        return (each for each in _files(self.folder) if _is_record(each))
+        return (file for file in _files(self.folder) if _is_record(file))
 
-    def header(self, entry: Entry) -> Header | None:
-        """What a record says of its value, None where it cannot be read or is newer."""
+    def header(self, file: RecordFile) -> Header | None:
+        """The header of a record, None where it cannot be read or is of a newer version."""
         try:
-            return serialization.read_header(entry.path)
+            return serialization.read_header(file.path)
         except (OSError, DamagedRecordError, NewerRecordError):
             return None
 
     def prune(self, limit: int | None = None, older: float | None = None) -> tuple[int, int]:
-        """Removes records last used more than `older` seconds ago, then the oldest above `limit`.
+        """Removes old records, then the least recently used ones above a budget.
 
-        Returns how many were removed, and their bytes. What a killed process left goes too.
+        What a process that was killed has left is removed too.
+
+        Args:
+            limit: The bytes that may stay; None removes none for that.
+            older: Records that were last used this many seconds ago go; None keeps them.
+
+        Returns:
+            How many records were removed, and their bytes.
         """
         now, count, freed = time.time(), 0, 0
-        kept: list[Entry] = []
-        for each in _files(self.folder):
-            if not _is_record(each):
-                if abs(now - each.used) > _ABANDONED_S:
-                    _remove(each.path)
-            elif older is not None and now - each.used > older and _remove(each.path):
-                count, freed = count + 1, freed + each.bytes
+        kept: list[RecordFile] = []
+        for file in _files(self.folder):
+            if not _is_record(file):
+                if abs(now - file.used) > _ABANDONED_S:
+                    _remove(file.path)
+            elif older is not None and now - file.used > older and _remove(file.path):
+                count, freed = count + 1, freed + file.bytes
             else:
-                kept.append(each)
-                if each.used > now:
-                    # The clock was wrong: it must not seem newer than all that is used from now.
-                    _touch(each.path)
-        held = sum(each.bytes for each in kept)
+                kept.append(file)
+                if file.used > now:
+                    # The clock was wrong: the record must not stay the most recently used for good.
+                    _touch(file.path)
+        held = sum(file.bytes for file in kept)
         if limit is not None and held > limit:
-            kept.sort(key=lambda entry: (entry.used, entry.path))
-            for each in kept:
-                if held > limit and _remove(each.path):
-                    held, count, freed = held - each.bytes, count + 1, freed + each.bytes
+            kept.sort(key=lambda file: (file.used, file.path))
+            for file in kept:
+                if held > limit and _remove(file.path):
+                    held, count, freed = held - file.bytes, count + 1, freed + file.bytes
         self._held, self._written = held, 0
         if count:
             self.aliases.prune()
         with suppress(OSError):
-            (self.folder / _LOOKED).touch()
+            (self.folder / _SCANNED).touch()
         return count, freed
 
     def clear(self) -> tuple[int, int]:
@@ -216,11 +258,12 @@ class Shelf:
 
     @property
     def _goal(self) -> int:
+        """The bytes that a scan leaves."""
         return self.limit - self.limit // _SLACK
 
-    def _make_room(self, written: int) -> None:
-        """Keeps to the budget; others write too, so the folder is looked through now and then."""
-        if self._written is None and self._was_looked_through():
+    def _keep_within_budget(self, written: int) -> None:
+        """Scans the folder now and then, because other processes write to it too."""
+        if self._written is None and self._was_scanned():
             self._written = 0
         if self._written is not None:
             self._written += written
@@ -228,60 +271,63 @@ class Shelf:
                 return
         self.prune(self._goal)
 
-    def _was_looked_through(self) -> bool:
+    def _was_scanned(self) -> bool:
+        """Whether a process has scanned the folder just now."""
         try:
-            looked = (self.folder / _LOOKED).stat().st_mtime
+            scanned = (self.folder / _SCANNED).stat().st_mtime
         except OSError:
             return False
-        return abs(time.time() - looked) < _LOOK_AGAIN_S
+        return abs(time.time() - scanned) < _SCAN_AGAIN_S
 
     def _discard(self, path: str, error: Exception) -> None:
+        """Removes a damaged record and keeps a text about it."""
         name = Path(path).name
         if isinstance(error, FileNotFoundError):
-            self._tell(f"a remembered result is gone ({name}); it is made again")
+            self._warn(f"a remembered result is gone ({name}); it is made again")
         elif isinstance(error, OSError):
             reason = error.strerror or str(error)
-            self._tell(f"remembered results in {self.folder} cannot be read: {reason}")
+            self._warn(f"remembered results in {self.folder} cannot be read: {reason}")
         else:
             if isinstance(error, DamagedRecordError):
                 _remove(path)
             state = "is of no use" if isinstance(error, UnknownKindError) else "is damaged"
-            self._tell(f"a remembered result {state} ({name}): {error}; it is made again")
+            self._warn(f"a remembered result {state} ({name}): {error}; it is made again")
 
-    def _tell(self, text: str) -> None:
-        """Keeps a text to be told, once."""
-        if text not in self._told:
-            self._told.add(text)
-            self.troubles.append(text)
+    def _warn(self, text: str) -> None:
+        """Keeps a text to be reported, once."""
+        if text not in self._reported:
+            self._reported.add(text)
+            self.warnings.append(text)
 
 
-def _files(folder: Path) -> Iterator[Entry]:
-    """Every file two floors down that is the shelf's own, by its name; others are left alone."""
-    for below in _listed(folder):
-        if len(below.name) != 2:
+def _files(folder: Path) -> Iterator[RecordFile]:
+    """The store's own files, known by their names; other files are left alone."""
+    for subfolder in _listed(folder):
+        if len(subfolder.name) != 2:
             continue
-        for file in _listed(below.path):
+        for file in _listed(subfolder.path):
             if _OURS.fullmatch(file.name):
                 try:
-                    found = file.stat(follow_symlinks=False)
+                    status = file.stat(follow_symlinks=False)
                 except OSError:
-                    continue  # somebody else removed it
-                yield Entry(file.path, found.st_size, found.st_mtime)
+                    continue  # another process has removed it
+                yield RecordFile(file.path, status.st_size, status.st_mtime)
 
 
 def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
         return []
 
 
-def _is_record(entry: Entry) -> bool:
-    return not os.path.basename(entry.path).startswith(".")  # noqa: PTH119  of a thousand texts
+def _is_record(file: RecordFile) -> bool:
+    return not os.path.basename(file.path).startswith(".")  # noqa: PTH119  a thousand paths
 
 
 def _is_newer(path: str) -> bool:
+    """Whether a newer version of sdgraph has written this record."""
     try:
         serialization.read_header(path)
     except NewerRecordError:
@@ -292,7 +338,7 @@ def _is_newer(path: str) -> bool:
 
 
 def _touch(path: str) -> None:
-    """Notes that a record was used now; where it may not be written to, nothing is noted."""
+    """Marks a record as used now; where it may not be written to, it stays as it is."""
     with suppress(OSError):
         os.utime(path)
 

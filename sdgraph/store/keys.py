@@ -1,4 +1,4 @@
-"""What can change a result, as texts and keys. Torch-free."""
+"""What can change a result, as text and as keys. Torch-free."""
 
 from __future__ import annotations
 
@@ -7,78 +7,87 @@ from hashlib import blake2b
 from typing import Any
 
 from sdgraph.graph import Graph, Node, Stage, parts_of
-from sdgraph.models import libraries, resolve, resolve_part
+from sdgraph.models import resolve, resolve_part
+from sdgraph.models.libraries import MODEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, Part, content_of
 
 from .store import result_key
 
 
-def surroundings(node: Node[Any], device: str, dtype: str | None) -> str:
-    """What beside parameters and inputs can change a node's result.
+def execution_context(node: Node[Any], device: str, dtype: str | None) -> str:
+    """What can change a node's result besides its parameters and inputs, as one text.
 
-    The weights it reads, what they compute with, and where.
+    The weights that it reads, the versions of the libraries that compute with them, and where they
+    do: device and dtype.
     """
-    known = type(node).definition
-    if "models" in known.services:
+    definition = type(node).definition
+    if "models" in definition.services:
         parts = parts_of(node)
-        used = dict.fromkeys(part.checkpoint for part in parts.values())
-        settings = ",".join(resolve(checkpoint).settings_fingerprint for checkpoint in used)
-        return f"{_computing(parts, device, dtype)};{settings}"
-    if not known.weights:
+        checkpoints = dict.fromkeys(part.checkpoint for part in parts.values())
+        settings = ",".join(resolve(each).settings_fingerprint for each in checkpoints)
+        return f"{_components_text(parts, device, dtype)};{settings}"
+    if not definition.weights:
         return ""
-    read = [resolve(checkpoint).content_fingerprint for checkpoint in _checkpoints_in(node)]
-    return f"{','.join(read)};{libraries.versions(libraries.MODELS)}"
+    contents = [resolve(checkpoint).content_fingerprint for checkpoint in _checkpoints_in(node)]
+    return f"{','.join(contents)};{library_versions(MODEL_LIBRARIES)}"
 
 
-def lineages(graph: Graph, around: Mapping[Node[Any], str]) -> dict[Node[Any], bytes]:
-    """A key for each result by all that it is made of, told before anything is made.
+def lineage_keys(graph: Graph, contexts: Mapping[Node[Any], str]) -> dict[Node[Any], bytes]:
+    """A key for each result by all the nodes that it is made from, known before anything runs.
 
-    `around` are the nodes' surroundings, as far as they are known by then. Left out are nodes that
-    always run and what reads them, and what reads a checkpoint or a path: such a value names files,
-    which may change while it stays the same.
+    Left out are nodes that always run and the nodes that read them, and those that read a
+    checkpoint or a path: such a value only names files, which may change.
+
+    Args:
+        graph: The nodes.
+        contexts: The execution context of each node, as far as it is known before the run.
     """
-    found: dict[Node[Any], bytes] = {}
+    keys: dict[Node[Any], bytes] = {}
     for node in graph.nodes:
-        if node.effect or node not in around:
+        if node.effect or node not in contexts:
             continue
-        above = [
-            found[child].hex()
+        inputs = [
+            keys[child].hex()
             for _, child in node.wires
-            if child in found and not _names_files(type(child).definition.output)
+            if child in keys and not _names_files(type(child).definition.output)
         ]
-        if len(above) == len(node.wires):
-            told = [f"of {each}" for each in above]  # no content of an input
-            found[node] = result_key(node, told, around[node])
-    return found
+        if len(inputs) == len(node.wires):
+            # "of" tells these apart from content hashes, which stand there in other keys.
+            keys[node] = result_key(node, [f"of {key}" for key in inputs], contexts[node])
+    return keys
 
 
 def _names_files(kind: type) -> bool:
+    """Whether a value of this kind names files instead of holding their content."""
     return issubclass(kind, Checkpoint) or hasattr(kind, "__fspath__")
 
 
 def stage_key(node: Node[Any], stage: Stage, device: str, dtype: str | None) -> bytes:
     """The key of what a stage of a node makes.
 
-    The same for every node that makes the same, of whichever checkpoint its components are.
+    It is the same for every node whose stage makes the same, whichever checkpoints they use.
     """
     parts = parts_of(node)
-    around = _computing({name: parts[name] for name in stage.parts}, device, dtype)
-    text = f"stage|{stage.name}|{content_of(stage.told)}|{around}"
+    components = _components_text({name: parts[name] for name in stage.parts}, device, dtype)
+    text = f"stage|{stage.name}|{content_of(stage.told)}|{components}"
     return blake2b(text.encode(), digest_size=16).digest()
 
 
-def _computing(parts: Mapping[str, Part], device: str, dtype: str | None) -> str:
+def _components_text(parts: Mapping[str, Part], device: str, dtype: str | None) -> str:
+    """Components with their fingerprints, where they compute and with what, as one text."""
     components = ",".join(
-        f"{name}={resolve_part(parts[name]).fingerprint}:{parts[name].checkpoint.dtype}"
-        for name in sorted(parts)
+        [
+            f"{name}={resolve_part(parts[name]).fingerprint}:{parts[name].checkpoint.dtype}"
+            for name in sorted(parts)
+        ]
     )
-    return f"{components};{device};{dtype};{libraries.versions(libraries.MODELS)}"
+    return f"{components};{device};{dtype};{library_versions(MODEL_LIBRARIES)}"
 
 
 def _checkpoints_in(node: Node[Any]) -> Iterable[Checkpoint]:
-    """The checkpoints that stand in a node's fields, in order."""
+    """The checkpoints in a node's fields, in order."""
     for name in type(node).definition.weights:
         value = getattr(node, name)
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, Checkpoint):
-                yield each
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Checkpoint):
+                yield item

@@ -1,4 +1,4 @@
-"""What is remembered of a graph, looked up from its targets down: no further than is needed."""
+"""Finds what is remembered of a graph, from its targets down and no further than is needed."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, NamedTuple
 
 from sdgraph.graph import Graph, Node, late_checkpoint
 
-from .keys import lineages, surroundings
-from .store import Found, Store, result_key
+from .keys import execution_context, lineage_keys
+from .store import Store, StoredResult, result_key
 
 
-class LookedUp(NamedTuple):
+class LookupResult(NamedTuple):
     """What a store knows of the results of a graph."""
 
-    found: dict[Node[Any], Found]
-    """Those that are remembered, as far as anything asks for them."""
+    results: dict[Node[Any], StoredResult]
+    """The remembered results, as far as anything asks for them."""
     keys: dict[Node[Any], bytes]
-    """Keys by content, as far as they are needed and can be known before the run."""
+    """Keys by the content of inputs, as far as they are needed and known before the run."""
     aliases: Mapping[Node[Any], bytes]
     """Keys by lineage, under which results are to be found next time."""
-    around: Mapping[Node[Any], str]
-    """The surroundings of the nodes that may be remembered, but for late checkpoints."""
+    contexts: Mapping[Node[Any], str]
+    """The execution contexts of the nodes that may be remembered, but for late checkpoints."""
 
 
 def look_up(
@@ -29,58 +29,66 @@ def look_up(
     store: Store | None,
     device: str,
     dtype: str | None,
-    made: Mapping[Node[Any], Found],
-) -> LookedUp:
-    """What is remembered of a graph's targets, or else of what they are made of, and so on.
+    made: Mapping[Node[Any], StoredResult],
+) -> LookupResult:
+    """What is remembered of a graph's targets, else of the nodes they are made from, and so on.
 
-    `made` are results that are there already. A result is looked for by its lineage first, for
-    then nothing that it was made of need be looked at, or even be remembered any more; where that
-    fails, by its inputs' contents, so that other ways to the same inputs lead to it too.
+    A result is looked for by its lineage first: then nothing that it was made from needs to be
+    looked at, or even to be remembered any more. Where that fails it is looked for by the contents
+    of its inputs, so that other ways to the same inputs lead to it too.
+
+    Args:
+        graph: The nodes.
+        store: Where to look; None remembers nothing.
+        device: The device that the graph is to run on.
+        dtype: The dtype that it is to be computed in.
+        made: Results that are there already.
     """
     if store is None:
-        return LookedUp(dict(made), {}, {}, {})
-    around = {
-        node: surroundings(node, device, dtype)
+        return LookupResult(dict(made), {}, {}, {})
+    contexts = {
+        node: execution_context(node, device, dtype)
         for node in graph.nodes
         if node not in graph.uncached and not late_checkpoint(node)
     }
-    # Of a node that reads nothing both keys are the same.
-    aliases = {node: key for node, key in lineages(graph, around).items() if node.wires}
-    told = LookedUp(dict(made), {}, aliases if not made else {}, around)
-    wanted = _by_lineage(told.found, graph, store, aliases)
+    # Both keys of a node that reads nothing are the same.
+    aliases = {node: key for node, key in lineage_keys(graph, contexts).items() if node.wires}
+    results, keys = dict(made), dict[Node[Any], bytes]()
+    shown = aliases if not made else {}
+    missing = _find_by_lineage(results, graph, store, aliases)
     for node in graph.nodes:
-        if node not in wanted or node not in around:
+        if node not in missing or node not in contexts:
             continue
-        inputs = [told.found[child].content for _, child in node.wires if child in told.found]
+        inputs = [results[child].content for _, child in node.wires if child in results]
         if len(inputs) < len(node.wires):
             continue
-        key = told.keys[node] = result_key(node, inputs, around[node])
-        there = None if node.effect else store.get(key)
-        if there is not None:
-            told.found[node] = there
-            if node in told.aliases:
+        key = keys[node] = result_key(node, inputs, contexts[node])
+        result = None if node.effect else store.get(key)
+        if result is not None:
+            results[node] = result
+            if node in shown:
                 store.add_alias(aliases[node], key)
-    return told
+    return LookupResult(results, keys, shown, contexts)
 
 
-def _by_lineage(
-    found: dict[Node[Any], Found],
+def _find_by_lineage(
+    results: dict[Node[Any], StoredResult],
     graph: Graph,
     store: Store,
     aliases: Mapping[Node[Any], bytes],
 ) -> set[Node[Any]]:
-    """Adds to `found`; returns the nodes that must be looked for in another way."""
-    wanted: set[Node[Any]] = set()
+    """Adds to `results`; returns the nodes that must be looked for in another way."""
+    missing: set[Node[Any]] = set()
     waiting = list(graph.targets)
     while waiting:
         node = waiting.pop()
-        if node in wanted or node in found:
+        if node in missing or node in results:
             continue
         alias = aliases.get(node)
-        there = None if alias is None else store.by_alias(alias)
-        if there is not None:
-            found[node] = there
+        result = None if alias is None else store.by_alias(alias)
+        if result is not None:
+            results[node] = result
         else:
-            wanted.add(node)
+            missing.add(node)
             waiting.extend(child for _, child in node.wires)
-    return wanted
+    return missing

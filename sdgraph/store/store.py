@@ -1,4 +1,4 @@
-"""Results remembered by content: their keys, the memory and the disk that hold them."""
+"""Results remembered by content: the keys of results, and the store in memory and on disk."""
 
 from __future__ import annotations
 
@@ -13,30 +13,35 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError
 from sdgraph.graph import Node, source_files
-from sdgraph.models import file_sha256, libraries, resolve
+from sdgraph.models import file_sha256, resolve
+from sdgraph.models.libraries import PIXEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, content_of, size_of
 
 from .disk import DEFAULT_BYTES as DEFAULT_DISK_BYTES
-from .disk import Shelf, Shelved
+from .disk import DiskResult, DiskStore
 
 DEFAULT_BYTES = 512 * 2**20
 
 _SPARE_ALIASES = 1024
-"""So many more than two for each result in memory, and those of forgotten results are let go."""
+"""When there are this many more than two for each result, those of forgotten results go."""
 
 
-def result_key(node: Node[Any], inputs: Iterable[str], surroundings: str = "") -> bytes:
-    """The key of a node's result: what it is, and the content of all it reads.
+def result_key(node: Node[Any], inputs: Iterable[str], context: str = "") -> bytes:
+    """The key of a node's result: what the node is, and the content of all it reads.
 
-    `inputs` are the content hashes of its wires in order; `surroundings` names what else can
-    change the result (identities of components, device, dtype). The versions of the libraries
-    that any node may make pixels with are in every key.
+    The versions of the libraries that any node may make pixels with are in every key.
+
+    Args:
+        node: The node.
+        inputs: The content hashes of its wires, in order.
+        context: What else can change the result, as `execution_context` gives it: fingerprints of
+            components, device, dtype.
     """
     digest = blake2b(node.own_identity, digest_size=16)
     for content in inputs:
         digest.update(f"{content},".encode())
-    if surroundings:
-        digest.update(f"|{surroundings}".encode())
+    if context:
+        digest.update(f"|{context}".encode())
     for _, path in source_files(node):
         digest.update(f"|{file_sha256(path)}".encode())
     digest.update(_pixel_libraries())
@@ -45,31 +50,41 @@ def result_key(node: Node[Any], inputs: Iterable[str], surroundings: str = "") -
 
 @cache
 def _pixel_libraries() -> bytes:
-    return f"|{libraries.versions(libraries.PIXELS)}".encode()
+    return f"|{library_versions(PIXEL_LIBRARIES)}".encode()
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """A result and its content hash."""
+class MemoryResult:
+    """A result in memory, and its content hash."""
 
     value: Any
     content: str
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The files that the value names, each with the sha256 that it had."""
     seconds: float = 0.0
-    """How long it took to make."""
+    """How long it took to make, in seconds."""
 
 
-Found = Remembered | Shelved
+StoredResult = MemoryResult | DiskResult
 """A result in memory, or one on disk whose `value` is read when it is asked for."""
 
 
 class Store:
-    """Results in memory within a budget of bytes, and on disk within another.
+    """Results of nodes, remembered in memory and, where a folder is given, on disk.
 
-    The least recently used go first. Safe to share between threads, its folder between processes.
-    Values are frozen, so what is handed out is what was put in. `folder` None keeps nothing on
-    disk; `disk` is the budget there. Kinds that no file can hold stay in memory alone.
+    Each has a budget of bytes; the least recently used results are forgotten first. Values are
+    frozen, so a result is returned as it was put in. Safe to share between threads, and its folder
+    between processes.
+
+    Args:
+        limit: The budget in memory, in bytes; 512 MiB by default.
+        folder: Where results are kept on disk; None keeps none there.
+        disk: The budget on disk, in bytes; 4 GiB by default.
+
+    Example:
+        >>> from sdgraph import Session, Store
+        >>> store = Store(limit=2**30, folder="results")
+        >>> session = Session(store=store)
     """
 
     def __init__(
@@ -81,67 +96,81 @@ class Store:
     ) -> None:
         self.limit = limit
         self.bytes = 0
-        self.shelf = None if folder is None else Shelf(Path(folder), disk)
-        self._results: OrderedDict[bytes, Remembered] = OrderedDict()
+        self.on_disk = None if folder is None else DiskStore(Path(folder), disk)
+        self._results: OrderedDict[bytes, MemoryResult] = OrderedDict()
         self._aliases: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: bytes) -> Found | None:
-        """What is remembered under a key, or None.
+    def get(self, key: bytes) -> StoredResult | None:
+        """The result under a key, or None.
 
-        A checkpoint or a path is no longer remembered when its files changed.
+        A checkpoint or a path counts as forgotten once one of its files has changed.
         """
-        found: Found | None = self._results.get(key)
-        if found is not None:
+        result: StoredResult | None = self._results.get(key)
+        if result is not None:
             with self._lock:
                 if key in self._results:
                     self._results.move_to_end(key)
-        elif self.shelf is not None:
-            found = self.shelf.get(key)
-        if found is None or not found.files:
-            return found
-        return found if all(_still(*each) for each in found.files.items()) else None
+        elif self.on_disk is not None:
+            result = self.on_disk.get(key)
+        if result is None or not result.files:
+            return result
+        unchanged = all(_is_unchanged(path, sha256) for path, sha256 in result.files.items())
+        return result if unchanged else None
 
-    def put(self, key: bytes, value: Any, *, node: str = "", seconds: float = 0.0) -> Remembered:
-        """Remembers a result, in memory unless it is larger than the whole budget, and on disk.
+    def put(self, key: bytes, value: Any, *, node: str = "", seconds: float = 0.0) -> MemoryResult:
+        """Remembers a result, on disk and, unless it is above the whole budget, in memory.
 
-        `node` is the type of the node that made it in `seconds`.
+        Args:
+            key: The key to find it by.
+            value: The result; a kind that no file can hold stays in memory alone.
+            node: The type of the node that made it, for listings.
+            seconds: How long that took.
+
+        Returns:
+            The result with its content hash.
         """
-        made = Remembered(value, content_of(value), _files_of(value), seconds)
-        self._hold(key, made)
-        # Without its files, nothing would tell when a checkpoint is no longer what it was.
-        if self.shelf is not None and (made.files or not isinstance(value, Checkpoint)):
-            self.shelf.put(key, value, made.content, node=node, seconds=seconds, files=made.files)
-        return made
+        result = MemoryResult(value, content_of(value), _files_of(value), seconds)
+        self._hold(key, result)
+        # Without its files, nothing would show that a checkpoint has changed.
+        if self.on_disk is not None and (result.files or not isinstance(value, Checkpoint)):
+            self.on_disk.put(
+                key, value, result.content, node=node, seconds=seconds, files=result.files
+            )
+        return result
 
-    def by_alias(self, alias: bytes) -> Found | None:
-        """What is remembered under the key that an alias leads to, or None."""
+    def by_alias(self, alias: bytes) -> StoredResult | None:
+        """The result under the key that an alias leads to, or None."""
         key = self._aliases.get(alias)
-        if key is None and self.shelf is not None:
-            key = self.shelf.aliases.get(alias)
+        if key is None and self.on_disk is not None:
+            key = self.on_disk.aliases.get(alias)
         return None if key is None else self.get(key)
 
     def add_alias(self, alias: bytes, key: bytes) -> None:
-        """Lets a key be found by an alias too."""
+        """Makes an alias lead to a key."""
         with self._lock:
             if len(self._aliases) > _SPARE_ALIASES + 2 * len(self._results):
-                here = self._aliases.items()
-                self._aliases = {name: to for name, to in here if to in self._results}
+                every = self._aliases.items()
+                self._aliases = {name: key for name, key in every if key in self._results}
             self._aliases[alias] = key
-        if self.shelf is not None:
-            self.shelf.aliases.put(alias, key)
+        if self.on_disk is not None:
+            self.on_disk.aliases.put(alias, key)
 
-    def read(self, found: Found) -> Any:
-        """The value of what was found, from now on held in memory; raises Lost."""
-        value = found.value
-        if isinstance(found, Shelved):
-            self._hold(found.key, Remembered(value, found.content, found.files, found.seconds))
+    def read(self, result: StoredResult) -> Any:
+        """The value of a result, from now on held in memory.
+
+        Raises LostRecordError where its record is gone or damaged.
+        """
+        value = result.value
+        if isinstance(result, DiskResult):
+            held = MemoryResult(value, result.content, result.files, result.seconds)
+            self._hold(result.key, held)
         return value
 
-    def troubles(self) -> Iterator[str]:
-        """What is wrong with the results on disk, each thing once."""
-        while self.shelf is not None and self.shelf.troubles:
-            yield self.shelf.troubles.popleft()
+    def take_warnings(self) -> Iterator[str]:
+        """What has gone wrong with the results on disk since this was last called, in words."""
+        while self.on_disk is not None and self.on_disk.warnings:
+            yield self.on_disk.warnings.popleft()
 
     def clear(self) -> None:
         """Forgets everything in memory."""
@@ -150,24 +179,25 @@ class Store:
             self._aliases.clear()
             self.bytes = 0
 
-    def _hold(self, key: bytes, made: Remembered) -> None:
-        size = size_of(made.value)
+    def _hold(self, key: bytes, result: MemoryResult) -> None:
+        """Holds a result in memory, if it fits, and forgets others until the budget is kept."""
+        size = size_of(result.value)
         if size > self.limit:
             return
         with self._lock:
             old = self._results.pop(key, None)
             self.bytes += size - (size_of(old.value) if old else 0)
-            self._results[key] = made
+            self._results[key] = result
             while self.bytes > self.limit:
-                _, gone = self._results.popitem(last=False)
-                self.bytes -= size_of(gone.value)
+                _, oldest = self._results.popitem(last=False)
+                self.bytes -= size_of(oldest.value)
 
     def __len__(self) -> int:
         return len(self._results)
 
 
 def _files_of(value: Any) -> dict[str, str]:
-    """The files that a value names and does not hold, each with its sha256."""
+    """The files that a value names instead of holding them, each with its sha256."""
     try:
         if isinstance(value, Checkpoint):
             return {str(path): digest for path, digest in resolve(value).hashed_files}
@@ -178,9 +208,9 @@ def _files_of(value: Any) -> dict[str, str]:
     return {}
 
 
-def _still(path: str, digest: str) -> bool:
-    """Whether a file has the content that it had."""
+def _is_unchanged(path: str, sha256: str) -> bool:
+    """Whether a file still has this sha256."""
     try:
-        return file_sha256(Path(path)) == digest
+        return file_sha256(Path(path)) == sha256
     except OSError:
         return False

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph.cli import main
-from sdgraph.store import Shelf
+from sdgraph.store import DiskStore
 
 from .test_cli import TOYS, CommandResult
 
@@ -60,8 +60,8 @@ def here(
     return Here(tmp_path, capsys)
 
 
-def shelf(home: Path) -> Shelf:
-    return Shelf(home / "results")
+def shelf(home: Path) -> DiskStore:
+    return DiskStore(home / "results")
 
 
 def test_a_second_run_does_only_what_has_an_effect(here: Here) -> None:

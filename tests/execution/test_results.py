@@ -90,7 +90,7 @@ def test_one_changed_leaf_of_a_thousand_nodes_runs_its_descendants_alone(folder:
 
 
 def record(folder: Path, content: str) -> Path:
-    shelf = Store(folder=folder).shelf
+    shelf = Store(folder=folder).on_disk
     assert shelf is not None
     (path,) = (
         each.path for each in shelf.entries() if getattr(shelf.header(each), "node", "") == content

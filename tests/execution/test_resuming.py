@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 
 from sdgraph.cli import main
-from sdgraph.store import Shelf, serialization
+from sdgraph.store import DiskStore, serialization
 from tests.support import cli_nodes
 
 TOYS = str(Path(cli_nodes.__file__))
@@ -66,7 +66,7 @@ def check_whole(folder: Path) -> None:
         with PIL.Image.open(path) as picture:
             picture.load()
             assert picture.getpixel((3, 3)) == (int(path.stem),) * 3
-    shelf = Shelf(folder / "home" / "results")
+    shelf = DiskStore(folder / "home" / "results")
     for entry in shelf.entries():
         header = serialization.read_header(entry.path)
         assert serialization.read_value(entry.path, header.content).content == header.content

@@ -9,10 +9,13 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from sdgraph.graph import Lazy, Port, a
-from sdgraph.graph.ports import FileField, SourceFile, TargetFile, marks_in, port, too_deep
+from sdgraph.graph.ports import FileField, In, SourceFile, TargetFile, marks_in, too_deep
 from sdgraph.values import Checkpoint, ControlMap, DepthMap, EdgeMap, Image, Mask
 
 KINDS: list[type] = [Image, Mask, ControlMap, EdgeMap, DepthMap, str, int, float, bool, Checkpoint]
+
+port: Any = In
+"""What `In[...]` is at run time."""
 
 
 def lazy(kind: type | None) -> Lazy:
@@ -58,7 +61,7 @@ def test_a_port_of_several_kinds_takes_each_and_names_all() -> None:
 def test_literals_are_taken_without_lossy_conversion(
     kind: Any, right: list[Any], wrong: list[Any]
 ) -> None:
-    adapter: TypeAdapter[Any] = TypeAdapter(port(kind))
+    adapter: TypeAdapter[Any] = TypeAdapter(port[kind])
     for value in right:
         assert adapter.validate_python(value) == (
             Checkpoint.parse(value) if kind is Checkpoint else value
@@ -82,7 +85,7 @@ def test_the_marks_of_an_annotation_are_found_at_any_depth() -> None:
     assert list(marks_in(list[TargetFile])) == [FileField("target")]
 
 
-WIRE: Any = port(int)
+WIRE: Any = port[int]
 
 
 @pytest.mark.parametrize(

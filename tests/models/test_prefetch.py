@@ -24,7 +24,7 @@ from sdgraph.memory import (
     plan_in_order,
     plan_prefetch,
 )
-from sdgraph.models import ModelCache, Reader, Reading, devices
+from sdgraph.models import ModelCache, Prefetcher, PrefetchRequest, devices
 from sdgraph.values import Checkpoint
 from tests.support import fake_checkpoints, toys
 
@@ -117,9 +117,9 @@ def test_a_file_that_is_gone_is_no_matter(tmp_path: Path) -> None:
     there.write_bytes(b"x" * 100)
     done = threading.Event()
     wrong: list[float] = []
-    reader = Reader()
-    reader.read([Reading((tmp_path / "gone",), wrong.append)])
-    reader.read([Reading((there,), lambda seconds: done.set())])
+    reader = Prefetcher()
+    reader.read([PrefetchRequest((tmp_path / "gone",), wrong.append)])
+    reader.read([PrefetchRequest((there,), lambda seconds: done.set())])
     assert done.wait(30) and not wrong
     reader.close()
 
@@ -127,14 +127,14 @@ def test_a_file_that_is_gone_is_no_matter(tmp_path: Path) -> None:
 def test_closing_ends_the_thread_in_the_middle_of_its_work(tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(bytes(10**7))
-    reader = Reader()
-    reader.read([Reading((large,) * 10_000, print)])
+    reader = Prefetcher()
+    reader.read([PrefetchRequest((large,) * 10_000, print)])
     reader.close()
-    assert not any(each.name == "sdgraph-reading" for each in threading.enumerate())
+    assert not any(each.name == "sdgraph-prefetch" for each in threading.enumerate())
 
 
 def test_a_reader_that_was_given_nothing_starts_no_thread() -> None:
     before = threading.active_count()
-    reader = Reader()
+    reader = Prefetcher()
     assert threading.active_count() == before
     reader.close()

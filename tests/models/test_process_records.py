@@ -27,12 +27,13 @@ CHILD = """
 import sys
 from pathlib import Path
 from sdgraph.models import ModelCache
-from sdgraph.models.process_records import Record
+from sdgraph.models.process_records import ProcessRecord
 from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 model = Checkpoint(Path(sys.argv[1]))
-cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**9, reserve=0, watch=Record())
+loader, record = fake_checkpoints.Loader(), ProcessRecord()
+cache = ModelCache(loader, probe=lambda device: 10**9, reserve=0, watch=record)
 with cache.lease({name: Part(model, name) for name in ("unet", "vae")}, "cpu", "float32"):
     print("leased", flush=True)
     sys.stdin.readline()
@@ -157,11 +158,11 @@ def test_two_processes_are_told_apart_and_one_that_is_killed_leaves_no_row(
     home: Path, start: Start
 ) -> None:
     one, two = start(), start()
-    assert {row.process for row in process_records.held()} == {one.pid, two.pid}
-    assert len(process_records.held()) == 4
+    assert {row.process for row in process_records.held_components()} == {one.pid, two.pid}
+    assert len(process_records.held_components()) == 4
     one.kill()
     one.wait()
-    assert {row.process for row in process_records.held()} == {two.pid}
+    assert {row.process for row in process_records.held_components()} == {two.pid}
     assert [path.name.partition("-")[0] for path in records(home)] == [str(two.pid)]
 
 
@@ -170,7 +171,7 @@ def test_one_that_is_killed_and_not_yet_reaped_leaves_no_row(start: Start) -> No
     child = start()
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert process_records.held() == ()
+    assert process_records.held_components() == ()
 
 
 def test_a_process_that_ends_leaves_no_record(home: Path, start: Start) -> None:
@@ -193,7 +194,7 @@ def test_a_record_of_an_earlier_process_of_the_same_id_is_none(
     older = {**told, "started": told["started"] + "0"}
     left = path.with_name(f"{child.pid}-older{suffix}")
     left.write_text(json.dumps(older))
-    assert len(process_records.held()) == 2
+    assert len(process_records.held_components()) == 2
     assert records(home) == [path]
 
 
@@ -217,7 +218,7 @@ def test_a_record_that_is_not_understood_is_passed_over_and_left(
     strange.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     path.with_name("2-empty.json").write_text("")
     path.with_name("a folder").mkdir()
-    assert len(process_records.held()) == 2
+    assert len(process_records.held_components()) == 2
     assert strange.exists()
 
 
@@ -227,25 +228,25 @@ def test_a_home_that_cannot_be_written_hurts_nobody(
 ) -> None:
     (tmp_path / blocked).parent.mkdir(exist_ok=True)
     (tmp_path / blocked).write_text("a file in its place")
-    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.Record())
+    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
     with cache.lease(parts(model, "unet"), "cpu", "float32") as models:
         assert models["unet"].size == 3000
-    assert process_records.held() == ()
+    assert process_records.held_components() == ()
 
 
 def test_a_user_without_a_home_is_not_hurt(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDGRAPH_HOME", "~nobody-of-this-name/cache")
-    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.Record())
+    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
     with cache.lease(parts(model, "unet"), "cpu", "float32"):
-        assert process_records.held() == ()
+        assert process_records.held_components() == ()
 
 
 def test_where_a_new_record_cannot_be_written_the_old_one_goes(
     home: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.Record())
+    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
     with cache.lease(parts(model, "unet"), "cpu", "float32"):
-        assert len(process_records.held()) == 1
+        assert len(process_records.held_components()) == 1
 
         def full(path: Path, target: Path) -> None:
             raise OSError(28, "No space left on device")
@@ -257,7 +258,7 @@ def test_where_a_new_record_cannot_be_written_the_old_one_goes(
 def test_nothing_is_written_where_nothing_is_held_or_nothing_changed(
     home: Path, model: Path
 ) -> None:
-    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.Record())
+    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
     cache.unload()
     cache.pin(Checkpoint(model))
     assert not home.exists()
@@ -270,37 +271,41 @@ def test_nothing_is_written_where_nothing_is_held_or_nothing_changed(
 
 def test_pins_devices_and_moves_are_told(model: Path) -> None:
     cache = ModelCache(
-        fake_checkpoints.Loader(), budgets=Budgets(3100, 10**6), watch=process_records.Record()
+        fake_checkpoints.Loader(),
+        budgets=Budgets(3100, 10**6),
+        watch=process_records.ProcessRecord(),
     )
     with cache.lease(parts(model, "unet"), "cuda:1", "float32"):
-        assert [row.where for row in process_records.held()] == ["cuda:1"]
+        assert [row.where for row in process_records.held_components()] == ["cuda:1"]
     with cache.lease(parts(model, "vae"), "cuda:1", "float32"):
-        told = {Path(row.name).name: (row.where, row.why) for row in process_records.held()}
+        told = {
+            Path(row.name).name: (row.where, row.why) for row in process_records.held_components()
+        }
         assert told == {
             "unet": ("host", "kept until its room is wanted"),
             "vae": ("cuda:1", "leased by 1 node"),
         }
     cache.pin(Checkpoint(model))
-    assert {row.why for row in process_records.held()} == {"pinned"}
+    assert {row.why for row in process_records.held_components()} == {"pinned"}
     cache.unpin(Checkpoint(model))
     cache.unload()
-    assert process_records.held() == ()
+    assert process_records.held_components() == ()
 
 
 def test_a_load_that_fails_leaves_a_true_record(model: Path) -> None:
     loader = fake_checkpoints.Loader(failing={f"{model}/vae"})
-    cache = ModelCache(loader, watch=process_records.Record())
+    cache = ModelCache(loader, watch=process_records.ProcessRecord())
     with (
         pytest.raises(Exception, match="torn"),
         cache.lease(parts(model, "unet", "vae"), "cpu", "float32"),
     ):
         raise AssertionError("the lease was granted")
-    (row,) = process_records.held()
+    (row,) = process_records.held_components()
     assert (Path(row.name).name, row.why) == ("unet", "kept until its room is wanted")
 
 
 def test_a_cache_that_is_let_go_takes_its_record_along(home: Path, model: Path) -> None:
-    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.Record())
+    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
     with cache.lease(parts(model, "unet"), "cpu", "float32"):
         pass
     assert len(records(home)) == 1
@@ -319,21 +324,22 @@ from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 unet = {"unet": Part(Checkpoint(Path(sys.argv[1])), "unet")}
-cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.Record())
+cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
 with cache.lease(unet, "cpu", "float32"):
     parent = os.getpid()
     child = os.fork()
     if not child:
         with cache.lease(unet, "cpu", "float32"):
-            told = sorted((row.process == parent, row.why[:17]) for row in process_records.held())
+            rows = process_records.held_components()
+            told = sorted((row.process == parent, row.why[:17]) for row in rows)
             print(told, flush=True)
         sys.exit()
     os.waitpid(child, 0)
-    print([row.process == parent for row in process_records.held()])
+    print([row.process == parent for row in process_records.held_components()])
 """
 
 
-def test_a_fork_tells_of_itself_and_leaves_its_parents_record(home: Path, model: Path) -> None:
+def test_a_fork_writes_of_itself_and_leaves_its_parents_record(home: Path, model: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORKING, str(model)],
         cwd=ROOT,
@@ -347,21 +353,21 @@ def test_a_fork_tells_of_itself_and_leaves_its_parents_record(home: Path, model:
     assert records(home) == []
 
 
-def test_sessions_tell_what_they_hold_by_default() -> None:
-    assert isinstance(Session().models.watch, process_records.Record)
+def test_sessions_write_what_they_hold_by_default() -> None:
+    assert isinstance(Session().models.watch, process_records.ProcessRecord)
     assert Session().models.watch is not Session().models.watch
 
 
-def test_a_run_of_the_command_line_tells_what_it_holds(
+def test_a_run_of_the_command_line_writes_what_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pack = tmp_path / "pack.py"
     pack.write_text(
         "from sdgraph.nodes import Turbo\n"
-        "from sdgraph.models.process_records import held\n"
+        "from sdgraph.models.process_records import held_components\n"
         "class Peeking(Turbo):\n"
         "    def offload_modules(self, pipe, models):\n"
-        "        print(*sorted(f'{row.name}: {row.why}' for row in held()), sep='\\n')\n"
+        "        print(*sorted(f'{row.name}: {row.why}' for row in held_components()), sep='\\n')\n"
         "        return super().offload_modules(pipe, models)\n"
     )
     flow = tmp_path / "flow.yaml"
@@ -375,10 +381,10 @@ def test_a_run_of_the_command_line_tells_what_it_holds(
 def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
     home: Path, model: Path
 ) -> None:
-    class Counting(process_records.Record):
-        def _tell(self, rows: list[list[object]]) -> None:
+    class Counting(process_records.ProcessRecord):
+        def _write(self, rows: list[tuple[object, ...]]) -> None:
             told.append([str(row[3]) for row in rows])
-            super()._tell(rows)
+            super()._write(rows)
 
     told: list[list[str]] = []
     cache = ModelCache(fake_checkpoints.Loader(), watch=Counting())
@@ -391,4 +397,6 @@ def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
         here.run(Graph.of(node))
         assert len(told) == loads + 2
         assert told[-2:] == [["used by a run"] * 2, ["kept until its room is wanted"] * 2]
-    assert [row.why for row in process_records.held()] == ["kept until its room is wanted"] * 2
+    assert [row.why for row in process_records.held_components()] == [
+        "kept until its room is wanted"
+    ] * 2

@@ -20,7 +20,7 @@ from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml
 from sdgraph.models import libraries, resolve, shipped
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset
-from sdgraph.store import Store, result_key, store, surroundings
+from sdgraph.store import Store, execution_context, result_key, store
 from sdgraph.values import DepthMap, EdgeMap, Video, content_of
 from tests.nodes.test_schema import EVERY, LITERALS, every_node, required
 from tests.support import map_models as map_models
@@ -115,7 +115,7 @@ def given(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
 
 
 def key(node: Node[Any]) -> bytes:
-    return result_key(node, [], surroundings(node, "cpu", "float32"))
+    return result_key(node, [], execution_context(node, "cpu", "float32"))
 
 
 def others(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]:
@@ -266,9 +266,10 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
     before = key(small), key(large)
 
     def upgraded(package: str) -> None:
-        found = libraries._version
-        monkeypatch.setattr(libraries, "_version", lambda p: "99" if p == package else found(p))
-        libraries.versions.cache_clear()
+        installed = libraries.installed_version
+        changed = lambda name: "99" if name == package else installed(name)  # noqa: E731
+        monkeypatch.setattr(libraries, "installed_version", changed)
+        libraries.library_versions.cache_clear()
         store._pixel_libraries.cache_clear()
 
     upgraded("torch")
@@ -276,7 +277,7 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
     upgraded("pillow")
     assert key(small) != before[0]
     monkeypatch.undo()
-    libraries.versions.cache_clear()
+    libraries.library_versions.cache_clear()
     store._pixel_libraries.cache_clear()
     assert (key(small), key(large)) == before
 
@@ -293,7 +294,7 @@ def merkle(graph: Graph) -> list[bytes]:
     keys: dict[Node[Any], bytes] = {}
     for node in graph.nodes:
         inputs = [keys[child].hex() for _, child in node.wires]
-        keys[node] = result_key(node, inputs, surroundings(node, "cpu", "float32"))
+        keys[node] = result_key(node, inputs, execution_context(node, "cpu", "float32"))
     return sorted(keys.values())
 
 

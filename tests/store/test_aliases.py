@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph.store import Shelf
+from sdgraph.store import DiskStore
 from sdgraph.store.aliases import Aliases
 
 ALIAS, KEY, OTHER = (bytes([n]) * 16 for n in (1, 2, 3))
@@ -53,7 +53,7 @@ def test_where_a_folder_takes_no_links_nothing_happens(tmp_path: Path) -> None:
 
 
 def test_aliases_go_with_what_they_lead_to_and_when_they_are_old(tmp_path: Path) -> None:
-    here = Shelf(tmp_path)
+    here = DiskStore(tmp_path)
     here.put(KEY, 1, "int:1", node="Number", seconds=0.0, files={})
     for alias, key in ((ALIAS, KEY), (OTHER, OTHER), (KEY, KEY)):
         here.aliases.put(alias, key)
@@ -64,8 +64,8 @@ def test_aliases_go_with_what_they_lead_to_and_when_they_are_old(tmp_path: Path)
     long_ago = time.time() - 100 * 86400
     os.utime(old, (long_ago, long_ago), follow_symlinks=False)
     here.put(OLD, 2, "int:2", node="Number", seconds=0.0, files={})
-    os.utime(here.place(OLD), (long_ago, long_ago))
+    os.utime(here.path_of(OLD), (long_ago, long_ago))
     here.prune(older=3600.0)
     assert links(tmp_path) == sorted([foreign, tmp_path / "01" / f"{ALIAS.hex()}.alias"])
-    assert links(tmp_path)[0].resolve() == Path(here.place(KEY)).resolve()
+    assert links(tmp_path)[0].resolve() == Path(here.path_of(KEY)).resolve()
     assert here.clear()[0] == 1 and links(tmp_path) == [foreign]

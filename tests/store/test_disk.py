@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph.store import LostRecordError, Shelf, Store, disk, serialization
+from sdgraph.store import DiskStore, LostRecordError, Store, disk, serialization
 from sdgraph.values import Checkpoint, Image, content_of
 from tests.support import fake_checkpoints
 
@@ -27,37 +27,37 @@ def key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def put(here: Shelf, number: int, value: Any) -> Path:
+def put(here: DiskStore, number: int, value: Any) -> Path:
     here.put(key(number), value, content_of(value), node="Toy", seconds=1.0, files={})
-    return Path(here.place(key(number)))
+    return Path(here.path_of(key(number)))
 
 
 def noise(number: int, side: int = 20) -> Image:
     return Image(np.random.default_rng(number).integers(0, 256, (side, side, 3), np.uint8))
 
 
-def numbers(here: Shelf) -> set[int]:
+def numbers(here: DiskStore) -> set[int]:
     return {int(Path(each.path).stem, 16) for each in here.entries()}
 
 
 def test_what_is_put_is_there_for_a_new_process(tmp_path: Path) -> None:
-    path = put(Shelf(tmp_path), 1, noise(1))
+    path = put(DiskStore(tmp_path), 1, noise(1))
     assert path == tmp_path / "00" / f"{1:032x}.safetensors"
-    found = Shelf(tmp_path).get(key(1))
+    found = DiskStore(tmp_path).get(key(1))
     assert found is not None and found.value == noise(1) and found.content == noise(1).content
-    assert found.seconds == 1.0 and Shelf(tmp_path).get(key(2)) is None
+    assert found.seconds == 1.0 and DiskStore(tmp_path).get(key(2)) is None
 
 
 def test_a_look_at_a_record_reads_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(Shelf(tmp_path), 1, noise(1))
+    put(DiskStore(tmp_path), 1, noise(1))
     monkeypatch.setattr(serialization, "read_value", None)
-    found = Shelf(tmp_path).get(key(1))
+    found = DiskStore(tmp_path).get(key(1))
     assert found is not None and found.content == noise(1).content
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "flipped", "gone", "other"])
 def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> None:
-    here = Shelf(tmp_path)
+    here = DiskStore(tmp_path)
     path = put(here, 1, noise(1))
     planned = here.get(key(1))
     data = bytearray(path.read_bytes())
@@ -74,8 +74,8 @@ def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> No
     assert planned is not None
     with pytest.raises(LostRecordError):
         _ = planned.value
-    assert not path.exists() and len(here.troubles) == 1
-    assert "made again" in here.troubles[0] and path.name in here.troubles[0]
+    assert not path.exists() and len(here.warnings) == 1
+    assert "made again" in here.warnings[0] and path.name in here.warnings[0]
     assert here.get(key(1)) is None
     put(here, 1, noise(1))
     found = here.get(key(1))
@@ -84,13 +84,13 @@ def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> No
 
 def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serialization, "VERSION", serialization.VERSION + 1)
-    path = put(Shelf(tmp_path), 1, "new")
+    path = put(DiskStore(tmp_path), 1, "new")
     data = path.read_bytes()
     monkeypatch.undo()
-    here = Shelf(tmp_path)
+    here = DiskStore(tmp_path)
     assert here.get(key(1)) is None
     put(here, 1, "old")
-    assert path.read_bytes() == data and not here.troubles
+    assert path.read_bytes() == data and not here.warnings
 
 
 SIZE = len(serialization.to_bytes(noise(0), serialization.Header("c" * 32, "Toy", 1.0)))
@@ -101,7 +101,7 @@ SIZE = len(serialization.to_bytes(noise(0), serialization.Header("c" * 32, "Toy"
 def test_the_budget_holds_and_the_least_recently_used_goes(
     tmp_path_factory: pytest.TempPathFactory, uses: list[tuple[int, bool]]
 ) -> None:
-    here = Shelf(tmp_path_factory.mktemp("shelf"), limit=int(4.5 * SIZE))
+    here = DiskStore(tmp_path_factory.mktemp("shelf"), limit=int(4.5 * SIZE))
     order: list[int] = []
     for tick, (number, only_look) in enumerate(uses):
         now = time.time() - 1000 + tick
@@ -112,14 +112,14 @@ def test_the_budget_holds_and_the_least_recently_used_goes(
             put(here, number, noise(number))
         if not only_look or number in order:
             # Used in this order, whatever the steps of the file system's clock.
-            os.utime(here.place(key(number)), (now, now))
+            os.utime(here.path_of(key(number)), (now, now))
             order = [*(each for each in order if each != number), number][-4:]
         assert numbers(here) == set(order)
         assert sum(each.bytes for each in here.entries()) <= here.limit
 
 
 def test_two_that_write_keep_to_the_budget_together(tmp_path: Path) -> None:
-    one, two = (Shelf(tmp_path, limit=40 * SIZE) for _ in range(2))
+    one, two = (DiskStore(tmp_path, limit=40 * SIZE) for _ in range(2))
     for number in range(0, 100, 2):
         put(one, number, noise(number))
         put(two, number + 1, noise(number + 1))
@@ -128,7 +128,7 @@ def test_two_that_write_keep_to_the_budget_together(tmp_path: Path) -> None:
 
 
 def test_a_value_larger_than_the_budget_removes_nothing(tmp_path: Path) -> None:
-    here = Shelf(tmp_path, limit=2 * SIZE)
+    here = DiskStore(tmp_path, limit=2 * SIZE)
     put(here, 1, noise(1))
     put(here, 2, noise(2, side=99))
     assert numbers(here) == {1}
@@ -136,18 +136,18 @@ def test_a_value_larger_than_the_budget_removes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("years", [-20, 20])
 def test_a_clock_that_jumps_loses_and_pins_nothing(tmp_path: Path, years: int) -> None:
-    here = Shelf(tmp_path, limit=int(4.5 * SIZE))
+    here = DiskStore(tmp_path, limit=int(4.5 * SIZE))
     then = time.time() + years * 365 * DAY
     for number in range(3):
         os.utime(put(here, number, noise(number)), (then + number, then + number))
     for number in range(3):
-        found = Shelf(tmp_path).get(key(number))
+        found = DiskStore(tmp_path).get(key(number))
         assert found is not None and found.value == noise(number)
-        os.utime(here.place(key(number)), (then + number, then + number))
+        os.utime(here.path_of(key(number)), (then + number, then + number))
     for number in range(3, 7):
         put(here, number, noise(number))
         past = time.time() - 100 + number
-        os.utime(here.place(key(number)), (past, past))
+        os.utime(here.path_of(key(number)), (past, past))
     here.prune(int(2.5 * SIZE))
     # Those of the wrong time did not outlive what was used after them for good.
     for number in range(7, 11):
@@ -157,7 +157,7 @@ def test_a_clock_that_jumps_loses_and_pins_nothing(tmp_path: Path, years: int) -
 
 
 def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
-    here = Shelf(tmp_path)
+    here = DiskStore(tmp_path)
     folder = put(here, 1, noise(1)).parent
     old, new = (folder / f".sdgraph-{name * 16}.safetensors" for name in "ab")
     for path in (old, new, folder / "mine.safetensors", folder / "notes.txt"):
@@ -171,7 +171,7 @@ def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_pat
 
 
 def test_pruning_by_age_removes_the_old(tmp_path: Path) -> None:
-    here = Shelf(tmp_path)
+    here = DiskStore(tmp_path)
     for number in range(4):
         then = time.time() - number * DAY
         os.utime(put(here, number, noise(number)), (then, then))
@@ -190,7 +190,7 @@ def test_a_disk_that_takes_nothing_is_told_once(
     store = Store(folder=tmp_path)
     for number in range(3):
         assert store.put(key(number), noise(number)).value == noise(number)
-    (told,) = store.troubles()
+    (told,) = store.take_warnings()
     assert os.strerror(code) in told and "the run goes on" in told
     assert store.get(key(1)) is not None  # in memory
     assert list(tmp_path.rglob("*.safetensors")) == []
@@ -200,7 +200,7 @@ def test_a_file_in_place_of_the_folder_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("mine")
     store = Store(folder=tmp_path / "results")
     store.put(key(1), "value")
-    assert len(list(store.troubles())) == 1 and list(store.troubles()) == []
+    assert len(list(store.take_warnings())) == 1 and list(store.take_warnings()) == []
     assert Store(folder=tmp_path / "results").get(key(1)) is None
     assert (tmp_path / "results").read_text() == "mine"
 
@@ -208,7 +208,7 @@ def test_a_file_in_place_of_the_folder_stops_nothing(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_removed_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = Shelf(tmp_path)
+    here = DiskStore(tmp_path)
     path = put(here, 1, noise(1))
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
@@ -224,14 +224,14 @@ def test_a_record_that_cannot_be_removed_is_passed_over(
 WRITER = """
 import sys
 import numpy as np
-from sdgraph.store import Shelf
+from sdgraph.store import DiskStore
 from sdgraph.values import Image
-here = Shelf(sys.argv[1])
+here = DiskStore(sys.argv[1])
 value = Image(np.full((200, 200, 3), int(sys.argv[2]), np.uint8))
 for _ in range(150):
     here.put(bytes(16), value, value.content, node="Toy", seconds=0, files={})
     found = here.get(bytes(16))
-    assert found is not None and not here.troubles, here.troubles
+    assert found is not None and not here.warnings, here.warnings
 """
 
 
@@ -241,16 +241,16 @@ def test_processes_that_write_one_key_never_show_half_of_it(tmp_path: Path) -> N
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), number], env=environment)
         for number in ("1", "2")
     ]
-    here, seen = Shelf(tmp_path), set()
+    here, seen = DiskStore(tmp_path), set()
     while any(each.poll() is None for each in writers):
         found = here.get(bytes(16))
         if found is not None:
             data = serialization.read_value  # by header and value of one moment
             try:
-                seen.add(data(here.place(bytes(16)), found.content).content)
+                seen.add(data(here.path_of(bytes(16)), found.content).content)
             except serialization.DamagedRecordError as error:
                 assert "checksum" in str(error)  # the other's was put in its place meanwhile
-    assert [each.wait() for each in writers] == [0, 0] and seen and not here.troubles
+    assert [each.wait() for each in writers] == [0, 0] and seen and not here.warnings
 
 
 def test_a_checkpoint_counts_while_its_files_are_as_they_were(tmp_path: Path) -> None:
@@ -287,5 +287,5 @@ def test_what_no_file_holds_stays_in_memory(tmp_path: Path) -> None:
     store, odd = Store(folder=tmp_path), Odd()
     store.put(key(1), odd)
     found = store.get(key(1))
-    assert found is not None and found.value is odd and not list(store.troubles())
+    assert found is not None and found.value is odd and not list(store.take_warnings())
     assert Store(folder=tmp_path).get(key(1)) is None

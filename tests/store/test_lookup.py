@@ -18,8 +18,8 @@ from sdgraph.graph import In, Node, ancestry
 from sdgraph.models import ModelCache
 from sdgraph.nodes import LoadImage, Save
 from sdgraph.provenance import read_record
-from sdgraph.store import Shelf, Store, serialization
-from sdgraph.store.keys import lineages
+from sdgraph.store import DiskStore, Store, serialization
+from sdgraph.store.keys import lineage_keys
 from sdgraph.store.serialization import Header
 from tests.execution import test_oom_fallback
 from tests.support import fake_checkpoints, strategies, toys
@@ -59,7 +59,7 @@ def chain(first: int, length: int = 9) -> Node[int]:
 
 
 def forget(folder: Path, *types: str) -> None:
-    shelf = Shelf(folder)
+    shelf = DiskStore(folder)
     for entry in list(shelf.entries()):
         header = shelf.header(entry)
         if header is not None and header.node in types:
@@ -225,11 +225,11 @@ def test_a_lineage_changes_with_all_that_a_result_is_made_of_and_with_nothing_el
     )
     became = swapped(nodes, old, new)
     graphs = Graph.of(*nodes), Graph.of(*became.values())
-    one, other = (lineages(graph, dict.fromkeys(graph.nodes, "")) for graph in graphs)
+    one, other = (lineage_keys(graph, dict.fromkeys(graph.nodes, "")) for graph in graphs)
     for node in nodes:
         assert (one[node] != other[became[node]]) == (old in ancestry(node))
     around = dict.fromkeys(graphs[0].nodes, "") | {old: "elsewhere"}
-    moved = lineages(graphs[0], around)
+    moved = lineage_keys(graphs[0], around)
     for node in nodes:
         assert (one[node] != moved[node]) == (old in ancestry(node))
 

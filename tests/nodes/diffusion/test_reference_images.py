@@ -14,7 +14,7 @@ from sdgraph.events import Stepped
 from sdgraph.language import workflow_from_yaml
 from sdgraph.nodes import Canny, ControlNet, Inpaint, Text2Image
 from sdgraph.nodes.diffusion.ip_adapter import default_adapter, default_encoder
-from sdgraph.store import result_key, surroundings
+from sdgraph.store import execution_context, result_key
 from sdgraph.values import Lora
 from tests.support.bare_scripts import Pixels, pipeline, same
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
@@ -248,7 +248,7 @@ def test_an_adapter_in_the_hubs_cache_runs_offline(no_hub: Path, tmp_path: Path)
 @pytest.mark.parametrize("name", ["loras", "embeddings", "ip_adapter"])
 def test_any_byte_of_an_adapter_changes_the_key(name: str, tmp_path: Path) -> None:
     def key() -> bytes:
-        return result_key(node, [], surroundings(node, "cpu", "float32"))
+        return result_key(node, [], execution_context(node, "cpu", "float32"))
 
     made = lora(tmp_path, BASES["sd"])
     fields: dict[str, Any] = {name: made if name == "ip_adapter" else [made]}

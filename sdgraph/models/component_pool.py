@@ -1,0 +1,149 @@
+"""The loaded components of a process, and what is done to them: load, move, evict.
+
+The pool does what it is told in the order it is told; `ModelCache` decides what that is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sdgraph.memory import Action, Component, ComponentKey, Placement, Tier
+
+from . import devices
+from .component import LoadedComponent
+from .loader import Loader, load_or_raise
+from .resolved import ResolvedPart
+from .sizes import bytes_of
+
+Report = Callable[..., None]
+"""Is called with what happened to a component, "loaded", "moved" or "evicted", and details."""
+
+
+class ComponentPool:
+    """Loaded components, the least recently used one first. Not safe between threads by itself."""
+
+    def __init__(self, load: Loader, changed: Callable[[], None]) -> None:
+        self._load = load
+        self._changed = changed
+        """Is called after every action."""
+        self._components: OrderedDict[ComponentKey, LoadedComponent] = OrderedDict()
+        self.pinned: frozenset[str] = frozenset()
+        """The sources of the checkpoints whose components are to stay."""
+
+    def __iter__(self) -> Iterator[LoadedComponent]:
+        return iter(self._components.values())
+
+    def __contains__(self, key: ComponentKey) -> bool:
+        return key in self._components
+
+    def use(self, key: ComponentKey) -> LoadedComponent:
+        """The component under a key, from now on the most recently used one."""
+        self._components.move_to_end(key)
+        return self._components[key]
+
+    def pin(self, sources: frozenset[str]) -> None:
+        """Pins the components of these sources, and no others."""
+        self.pinned = sources
+        for component in self._components.values():
+            component.pinned = any(map(component.is_of, sources))
+
+    def contents(self, device: str, *, leased: bool = False) -> dict[Component, Placement]:
+        """The components in host memory and on a device, the least recently used first.
+
+        Pinned ones must stay where they are; so must leased ones, if `leased` says so.
+        """
+        return {
+            each.component: Placement(each.tier, each.pinned or (leased and each.leases > 0))
+            for each in self._components.values()
+            if each.tier is Tier.HOST or each.key.device == device
+        }
+
+    def bytes_on(self, tier: Tier, device: str) -> int:
+        """The bytes of the components on a tier: of the accelerator, on that device alone."""
+        return sum(
+            each.bytes
+            for each in self._components.values()
+            if each.tier is tier and (tier is Tier.HOST or each.key.device == device)
+        )
+
+    def evict(self, components: Sequence[LoadedComponent], report: Report | None) -> None:
+        """Drops some components."""
+        self.perform([Action("evict", each.component) for each in components], {}, report)
+
+    def perform(
+        self,
+        actions: Sequence[Action],
+        parts: Mapping[ComponentKey, ResolvedPart],
+        report: Report | None,
+    ) -> None:
+        """Does some actions in order.
+
+        Memory that evictions and moves have freed is returned to its device before the next action
+        takes some, and at the end.
+
+        Args:
+            actions: What is to be done.
+            parts: What is to be loaded, by its key.
+            report: Hears of every action.
+        """
+        freed: dict[str, bool] = {}
+        for kind, component in actions:
+            key = component.key
+            if kind in ("upload", "load"):
+                _give_back(freed)
+            if kind == "load":
+                self._components[key] = self._loaded(component, parts[key], report)
+            elif kind == "evict":
+                evicted = self._components.pop(key)
+                device = "cpu" if evicted.parked else key.device
+                freed[device] = evicted.release() or freed.get(device, False)
+                if report is not None:
+                    report("evicted", component=component.name, bytes=component.bytes)
+            else:
+                self._move(self._components[key], kind == "offload", report)
+                freed.setdefault(key.device, False)
+            self._changed()
+        _give_back(freed)
+
+    def _move(self, component: LoadedComponent, parked: bool, report: Report | None) -> None:
+        """Moves a component to host memory, or back to its device."""
+        device = "cpu" if parked else component.key.device
+        began = time.perf_counter()
+        try:
+            component.module.to(device)
+        except Exception:
+            # Some of its tensors have moved and some have not: it cannot be used any more.
+            del self._components[component.key]
+            raise
+        component.parked = parked
+        seconds = time.perf_counter() - began
+        if report is not None:
+            details: dict[str, Any] = {"device": device, "seconds": seconds}
+            report("moved", component=component.name, bytes=component.bytes, **details)
+
+    def _loaded(
+        self, component: Component, part: ResolvedPart, report: Report | None
+    ) -> LoadedComponent:
+        """A component, loaded from its files."""
+        _, dtype, device = component.key
+        began = time.perf_counter()
+        module = load_or_raise(self._load, part, dtype, device)
+        size, file_bytes = bytes_of(module), part.file_bytes
+        seconds = time.perf_counter() - began
+        if report is not None:
+            details: dict[str, Any] = {"device": device, "seconds": seconds}
+            name = component.name
+            report("loaded", component=name, bytes=size, file_bytes=file_bytes, **details)
+        loaded = LoadedComponent(component.key, component.name, module, size, file_bytes)
+        loaded.pinned = any(map(loaded.is_of, self.pinned))
+        return loaded
+
+
+def _give_back(freed: dict[str, bool]) -> None:
+    """Returns freed memory to devices, each with whether a garbage collection frees more."""
+    for device, held in freed.items():
+        devices.give_back(device, collect=held)
+    freed.clear()
