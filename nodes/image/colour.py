@@ -1,4 +1,4 @@
-"""Colours by name or number, as every node takes them."""
+"""Colours by name or number, as the fields of nodes accept them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from sdgraph.graph import refuse
 
 
 def check_colour(field: str, colour: str) -> None:
-    """Raises the error of a node's own validator where a field holds no colour."""
+    """Raises the validation error of a field whose text is no colour.
+
+    Args:
+        field: The name of the field.
+        colour: Its value.
+    """
     try:
         parse_rgba(colour)
     except ValueError:
@@ -14,7 +19,7 @@ def check_colour(field: str, colour: str) -> None:
 
 
 def parse_rgba(colour: str) -> tuple[int, int, int, int]:
-    """Red, green, blue and alpha, each 0..255; raises ValueError for what is no colour."""
+    """Red, green, blue and alpha of a colour, each 0..255; raises ValueError for another text."""
     from PIL import ImageColor
 
     red, green, blue, *alpha = ImageColor.getrgb(colour)

@@ -1,4 +1,4 @@
-"""Two pictures shown beside each other, or where they differ."""
+"""Compares two pictures: side by side, or as their difference."""
 
 from __future__ import annotations
 
@@ -19,26 +19,36 @@ _GAP = 4
 
 
 class Compare(Node[Image]):
-    """Two pictures side by side on black, or the difference of each pixel; alpha is ignored.
+    """Shows two pictures side by side on black, or their difference; alpha is ignored.
 
-    Labels stand in a strip above the pictures, whose pixels stay as they are.
+    Labels are drawn in a strip above the pictures, not over them.
     """
 
     category: ClassVar[str] = "picture"
 
     image: In[Image] = Field(description="a picture of any size")
-    other: In[Image] = Field(description="the picture beside it; for a difference of one size")
+    other: In[Image] = Field(
+        description="the second picture; for a difference it has the size of `image`"
+    )
     mode: Literal["side", "difference"] = Field(
-        default="side", description="side by side; or |image - other| of each colour, × gain"
+        default="side",
+        description="`side`: side by side; `difference`: |image - other| of each channel, × gain",
     )
-    gain: float = Field(default=1.0, gt=0, le=255, description="makes small differences seen")
+    gain: float = Field(
+        default=1.0,
+        gt=0,
+        le=255,
+        description="multiplies the difference, to make small ones visible",
+    )
     labels: list[str] = Field(
-        default=[], max_length=2, description="a word for each picture, or for the difference"
+        default=[], max_length=2, description="a text for each picture, or one for the difference"
     )
-    size: float = Field(default=16.0, ge=1, le=256, description="of the labels' letters in pixels")
+    size: float = Field(
+        default=16.0, ge=1, le=256, description="the height of the labels' letters in pixels"
+    )
 
     @model_validator(mode="after")
-    def _a_label_each(self) -> Self:
+    def _count_labels(self) -> Self:
         wanted = 2 if self.mode == "side" else 1
         if self.labels and len(self.labels) != wanted:
             raise refuse("labels", found=f"{len(self.labels)} labels", wanted=f"{wanted}, or none")

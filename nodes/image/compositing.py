@@ -1,4 +1,4 @@
-"""Two pictures made one: the one laid over the other, or the two blended."""
+"""Combines two pictures: one pasted over the other, or both blended."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ __all__ = ["Blend", "Composite"]
 
 
 class Composite(Node[Image]):
-    """A picture laid over another through a mask, and where it has alpha through that.
+    """Pastes a picture over another, through a mask and through its own alpha.
 
-    The result is of the size of `image`; what lies beyond it is cut.
+    The result has the size of `image`; what would be outside of it is cut off.
     """
 
     category: ClassVar[str] = "picture"
 
     image: In[Image] = Field(description="the background")
-    over: In[Image] = Field(description="what is laid over it, of any size")
+    over: In[Image] = Field(description="the picture on top, of any size")
     mask: In[Mask] | None = Field(
-        default=None, description="white where `over` shows, of its size; all of it if not given"
+        default=None,
+        description="white where `over` is shown, with its size; all of it is shown without a mask",
     )
     position: list[int] = Field(
         default=[0, 0],
         min_length=2,
         max_length=2,
-        description="where its top left corner goes, [x, y] in pixels; may lie outside",
+        description="the place of its top left corner, [x, y] in pixels; may be outside",
     )
 
     def run(self, image: Image, over: Image, mask: Mask | None) -> Image:
@@ -57,20 +58,20 @@ class Composite(Node[Image]):
 
 
 class Blend(Node[Image]):
-    """Two pictures of one size mixed, by the formulas of the W3C (Compositing and Blending 1).
+    """Blends two pictures of the same size (W3C Compositing and Blending Level 1).
 
-    The alpha of `image` is kept; where `over` is clear, `image` stays as it is.
+    The result has the alpha of `image`; where `over` is transparent, it is `image`.
     """
 
     category: ClassVar[str] = "picture"
 
     image: In[Image] = Field(description="the picture below")
-    over: In[Image] = Field(description="the picture above, of the same size")
+    over: In[Image] = Field(description="the picture on top, of the same size")
     amount: float = Field(
-        default=0.5, ge=0, le=1, description="how much of the mixture; 0 is `image` alone"
+        default=0.5, ge=0, le=1, description="the strength: 0 is `image` alone, 1 the full blend"
     )
     mode: Literal["normal", "multiply", "screen", "overlay", "difference"] = Field(
-        default="normal", description="what is mixed in: `over` itself, or what the two make"
+        default="normal", description="the blend mode; `normal` mixes `over` itself in"
     )
 
     def run(self, image: Image, over: Image) -> Image:
@@ -93,7 +94,7 @@ class Blend(Node[Image]):
 
 
 def _laid_over(below: Any, above: Any, mask: Any) -> Any:
-    """The pixels of `above` over those of `below`, uint8 of the channels of `below`."""
+    """The pixels of `above` over those of `below`: uint8, with the channels of `below`."""
     import numpy as np
     import PIL.Image
 

@@ -1,4 +1,4 @@
-"""A contact sheet: many pictures in rows and columns, each with its label."""
+"""Contact sheets: many pictures in rows and columns, each with its label."""
 
 from __future__ import annotations
 
@@ -20,29 +20,35 @@ if TYPE_CHECKING:
 __all__ = ["Grid"]
 
 MAX_PIXELS = 89_478_485
-"""What Pillow opens again without a warning."""
+"""The largest picture that Pillow opens without a warning."""
 
 LINES = 3
-"""How many lines of a label are drawn; the last ends in … where there would be more."""
+"""The largest number of lines of a label; a longer label ends in an ellipsis."""
 
 
 class Grid(Node[Image]):
-    """Pictures in rows and columns, each fitted into a square cell, with its label below.
+    """Arranges pictures in rows and columns, each fitted into a square cell with a label below.
 
-    As large as the cells and the gaps between and around them; labels take lines of their own.
+    The size of the result follows from the cells, the gaps and the lines of the labels.
     """
 
     category: ClassVar[str] = "picture"
 
     images: Sequence[In[Image]] = Field(
-        min_length=1, description="pictures of any sizes, row by row"
+        min_length=1, description="pictures of any size, row by row"
     )
-    labels: list[str] = Field(default=[], description="a text for each picture, or none at all")
+    labels: list[str] = Field(
+        default=[], description="a text for each picture; empty for no labels"
+    )
     columns: int = Field(
-        default=0, ge=0, le=1000, description="0 makes about as many columns as rows"
+        default=0, ge=0, le=1000, description="the number of columns; 0 for about as many as rows"
     )
-    cell: int = Field(default=256, ge=16, le=4096, description="the side of a cell, in pixels")
-    gap: int = Field(default=8, ge=0, le=512, description="pixels between and around the cells")
+    cell: int = Field(
+        default=256, ge=16, le=4096, description="the width and height of a cell in pixels"
+    )
+    gap: int = Field(
+        default=8, ge=0, le=512, description="pixels between the cells and around them"
+    )
     background: str = Field(default="white", description="a colour name or #rrggbb")
 
     @model_validator(mode="after")
@@ -91,7 +97,7 @@ class Grid(Node[Image]):
         return max(10, self.cell // 16)
 
     def _row(self) -> int:
-        """The height of a row, its gap and label with it."""
+        """The height of a row with its label and one gap."""
         label = self._line() * max(map(_lines_at_most, self.labels), default=0)
         return self.cell + self.gap + label
 
@@ -119,7 +125,13 @@ class Grid(Node[Image]):
 
 
 def wrap_label(label: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
-    """The label in at most LINES lines of a width in pixels; … stands for what is left out."""
+    """A label in at most LINES lines; what is left out is marked by an ellipsis.
+
+    Args:
+        label: The text.
+        font: The font that it is drawn in.
+        width: The largest width of a line in pixels.
+    """
     lines = [""]
     for word in label.split():
         longer = f"{lines[-1]} {word}".strip()

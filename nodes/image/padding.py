@@ -1,4 +1,4 @@
-"""Pictures of any size through networks that take multiples of a factor: pad, and cut back."""
+"""Pads pictures for networks that need multiples of a factor, and cuts their results back."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ if TYPE_CHECKING:
     import PIL.Image
 
 MIN_SIDE = 64
-"""The shortest side a U-Net with three halvings and a VAE of factor 8 takes."""
+"""The shortest side for a U-Net that halves three times behind a VAE of factor 8."""
 
 
 @dataclass(frozen=True)
 class Padding:
-    """A picture's size and the padded one that the network sees; pixels stay where they are."""
+    """The size of a picture and its size after padding; padding is added right and below."""
 
     size: tuple[int, int]
     padded: tuple[int, int]
 
     @classmethod
     def of(cls, size: tuple[int, int], multiple: int) -> Padding:
-        """The least padding to the right and below that makes both sides multiples."""
+        """The smallest padding with which both sides are multiples.
+
+        Args:
+            size: Width and height of the picture in pixels.
+            multiple: What the sides must be multiples of.
+        """
         width, height = (max(MIN_SIDE, -(-side // multiple) * multiple) for side in size)
         return cls(size, (width, height))
 
     def pad(self, picture: PIL.Image.Image) -> PIL.Image.Image:
-        """The picture with its last row and column repeated; itself where nothing is to do."""
+        """The picture with its last row and column repeated; itself if no padding is needed."""
         import numpy as np
         import PIL.Image
 
@@ -39,7 +44,7 @@ class Padding:
         return PIL.Image.fromarray(self.pad_array(np.asarray(picture)))
 
     def pad_array(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """The same for an array of height × width (× channels)."""
+        """An array of height × width (× channels) with its last row and column repeated."""
         import numpy as np
 
         right, below = (self.padded[n] - self.size[n] for n in (0, 1))
@@ -47,13 +52,19 @@ class Padding:
         return np.pad(array, ((0, below), (0, right), *rest), mode="edge")
 
     def cut(self, array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The part of a network's picture that stands over the original."""
+        """The part of a result, height × width × channels, that belongs to the picture."""
         width, height = self.size
         return array[:height, :width]
 
 
 def check_same_size(one: tuple[int, int], other: tuple[int, int], names: tuple[str, str]) -> None:
-    """Raises InvalidValueError that names both sizes where they differ."""
+    """Raises InvalidValueError if two sizes differ.
+
+    Args:
+        one: Width and height of the first.
+        other: Width and height of the second.
+        names: What the two are, for the error.
+    """
     if one != other:
         found = f"{other[0]}×{other[1]}, and the {names[0]} is {one[0]}×{one[1]}"
         raise InvalidValueError(Problem(names[1], found, "one size", f"resize the {names[1]}"))

@@ -1,4 +1,4 @@
-"""The size and the borders of a picture, changed without a model."""
+"""Changes the size and the borders of a picture, without a model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ __all__ = ["Crop", "Pad", "Resize"]
 
 
 class Resize(Node[Image]):
-    """The picture at another size, by Lanczos resampling."""
+    """Resizes a picture with Lanczos resampling."""
 
     category: ClassVar[str] = "picture"
 
     image: In[Image] = Field(description="a picture of any size")
-    width: int = Field(ge=1, le=16_384, description="pixels")
-    height: int = Field(ge=1, le=16_384, description="pixels")
+    width: int = Field(ge=1, le=16_384, description="the width in pixels")
+    height: int = Field(ge=1, le=16_384, description="the height in pixels")
     mode: Literal["stretch", "fit", "fill"] = Field(
         default="stretch",
-        description="stretch; fit inside, proportions kept; fill, and cut the rest",
+        description="`stretch` to the size; keep the proportions and `fit` inside it, or `fill` it "
+        "and cut the rest",
     )
     multiple: int = Field(
         default=1,
         ge=1,
         le=1024,
-        description="sides become the nearest multiples of it, in fit the next ones inside",
+        description="sides are rounded to multiples of this, with `fit` rounded down",
     )
 
     def run(self, image: Image) -> Image:
@@ -51,7 +52,7 @@ class Resize(Node[Image]):
 
 
 class Crop(Node[Image]):
-    """A part of the picture: a box, or the middle of a size."""
+    """Cuts a part out of a picture: a box, or the middle in a given size."""
 
     category: ClassVar[str] = "picture"
 
@@ -60,14 +61,20 @@ class Crop(Node[Image]):
         default=None, min_length=4, max_length=4, description="left, top, right, bottom in pixels"
     )
     width: int | None = Field(
-        default=None, ge=1, le=16_384, description="pixels from the middle; all if not given"
+        default=None,
+        ge=1,
+        le=16_384,
+        description="pixels in the middle; the whole side if not given",
     )
     height: int | None = Field(
-        default=None, ge=1, le=16_384, description="pixels from the middle; all if not given"
+        default=None,
+        ge=1,
+        le=16_384,
+        description="pixels in the middle; the whole side if not given",
     )
 
     @model_validator(mode="after")
-    def _one_part(self) -> Self:
+    def _box_or_size(self) -> Self:
         if self.box is None:
             if self.width is None and self.height is None:
                 raise refuse("box", found="no part", wanted="a box, or width or height")
@@ -96,7 +103,7 @@ class Crop(Node[Image]):
         return Image(image.numpy[top:bottom, left:right])
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The width and height of the part, of a picture of that size."""
+        """The width and height of the part of a picture of that size."""
         left, top, right, bottom = self.box or self._middle(size)
         return right - left, bottom - top
 
@@ -107,30 +114,32 @@ class Crop(Node[Image]):
 
 
 class Pad(Node[Image]):
-    """The picture with pixels put around it: so many each side, or up to a size."""
+    """Adds pixels around a picture: a number on each side, or up to a size."""
 
     category: ClassVar[str] = "picture"
 
     image: In[Image] = Field(description="a picture of any size")
-    left: int = Field(default=0, ge=0, le=16_384, description="pixels")
-    top: int = Field(default=0, ge=0, le=16_384, description="pixels")
-    right: int = Field(default=0, ge=0, le=16_384, description="pixels")
-    bottom: int = Field(default=0, ge=0, le=16_384, description="pixels")
+    left: int = Field(default=0, ge=0, le=16_384, description="pixels on the left")
+    top: int = Field(default=0, ge=0, le=16_384, description="pixels at the top")
+    right: int = Field(default=0, ge=0, le=16_384, description="pixels on the right")
+    bottom: int = Field(default=0, ge=0, le=16_384, description="pixels at the bottom")
     width: int | None = Field(
-        default=None, ge=1, le=16_384, description="pixels in all, the picture in the middle"
+        default=None, ge=1, le=16_384, description="the full width, with the picture in the middle"
     )
     height: int | None = Field(
-        default=None, ge=1, le=16_384, description="pixels in all, the picture in the middle"
+        default=None, ge=1, le=16_384, description="the full height, with the picture in the middle"
     )
     mode: Literal["color", "edge", "reflect"] = Field(
-        default="color", description="one colour; the last row and column; a mirror at them"
+        default="color",
+        description="what is added: one `color`, the repeated `edge`, or a mirror image",
     )
     color: str = Field(
-        default="black", description="a name or #rrggbb; with alpha (#rrggbbaa) the picture gets it"
+        default="black",
+        description="a name, #rrggbb, or #rrggbbaa, which gives the picture an alpha channel",
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _size_or_sides(self) -> Self:
         for total, sides in (("width", ("left", "right")), ("height", ("top", "bottom"))):
             if getattr(self, total) is not None and any(getattr(self, side) for side in sides):
                 raise refuse(
@@ -155,14 +164,14 @@ class Pad(Node[Image]):
         return Image(np.asarray(made, np.uint8))
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The width and height with what is put around, of a picture of that size."""
+        """The width and height of the result for a picture of that size."""
         wide, high = self.left + size[0] + self.right, self.top + size[1] + self.bottom
         return self.width or wide, self.height or high
 
     def _around(
         self, side: int, total: int | None, before: int, after: int, name: str
     ) -> tuple[int, int]:
-        """The pixels before and after a side."""
+        """The pixels to add before and after one side."""
         if total is None:
             return before, after
         if total < side:
@@ -173,13 +182,22 @@ class Pad(Node[Image]):
 
 
 def fit_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """The largest size of the same proportions inside a box; no side is less than a pixel."""
+    """The largest size with the same proportions inside a box; no side is less than a pixel.
+
+    Args:
+        size: Width and height.
+        box: The largest width and height.
+
+    Example:
+        >>> fit_size((200, 100), (64, 64))
+        (64, 32)
+    """
     scale = min(box[0] / size[0], box[1] / size[1])
     width, height = (max(1, round(side * scale)) for side in size)
     return width, height
 
 
 def _multiples(size: tuple[int, int], of: int, *, down: bool = False) -> tuple[int, int]:
-    """The nearest multiples (the next ones below where `down`), none less than one."""
+    """Both sides rounded to multiples (rounded down if `down`), at least one multiple each."""
     width, height = (max(1, side // of if down else (2 * side + of) // (2 * of)) for side in size)
     return width * of, height * of

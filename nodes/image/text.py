@@ -1,4 +1,4 @@
-"""Words drawn on a picture, in Pillow's own font or in one from a file."""
+"""Draws text on a picture, in Pillow's own font or in one from a file."""
 
 from __future__ import annotations
 
@@ -31,32 +31,42 @@ Anchor = Literal[
 ]
 
 _LONGEST = 10_000
-"""How many characters are drawn: more fit no picture."""
+"""The largest number of characters; more fit on no picture."""
 
 
 class Text(Node[Image]):
-    """The picture with words drawn on it; lines are parted by line breaks, none is wrapped."""
+    """Draws text on a picture; line breaks start new lines, and no line is wrapped."""
 
     category: ClassVar[str] = "picture"
 
-    image: In[Image] = Field(description="a picture of any size; what does not fit on it is cut")
-    text: In[str] = Field(description="the words")
+    image: In[Image] = Field(description="a picture of any size; text that does not fit is cut off")
+    text: In[str] = Field(description="the text to draw")
     anchor: Anchor = Field(
-        default="top left", description="where in the picture; of the words, what is at position"
+        default="top left",
+        description="where in the picture; with `position`, which point of the text is there",
     )
     position: list[int] | None = Field(
         default=None,
         min_length=2,
         max_length=2,
-        description="[x, y] in pixels; if not given, that side or corner of the picture",
+        description="[x, y] in pixels; if not given, the side or corner that `anchor` names",
     )
     margin: int = Field(
-        default=4, ge=0, le=16_384, description="pixels to the picture's border without position"
+        default=4,
+        ge=0,
+        le=16_384,
+        description="pixels to the border of the picture, without `position`",
     )
-    size: float = Field(default=24.0, ge=1, le=1024, description="of the letters in pixels")
-    color: str = Field(default="white", description="a name, #rrggbb or #rrggbbaa")
-    stroke: float = Field(default=0.0, ge=0, le=64, description="pixels of outline around letters")
-    stroke_color: str = Field(default="black", description="a name, #rrggbb or #rrggbbaa")
+    size: float = Field(
+        default=24.0, ge=1, le=1024, description="the height of the letters in pixels"
+    )
+    color: str = Field(default="white", description="of the letters: a name, #rrggbb or #rrggbbaa")
+    stroke: float = Field(
+        default=0.0, ge=0, le=64, description="the width of the outline around letters in pixels"
+    )
+    stroke_color: str = Field(
+        default="black", description="of the outline: a name, #rrggbb or #rrggbbaa"
+    )
     font: SourceFile | None = Field(
         default=None, description="a TrueType or OpenType file; Pillow's own font if not given"
     )
@@ -93,7 +103,7 @@ class Text(Node[Image]):
         return Image(np.asarray(draw_text(image.pil, text, (x, y), self.anchor, style)))
 
     def _place(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The point of the picture at which the anchor of the words stands."""
+        """The point of the picture for the anchor of the text."""
         across, down = _sides(self.anchor)
         x = {"l": self.margin, "m": size[0] // 2, "r": size[0] - self.margin}[across]
         y = {"a": self.margin, "m": size[1] // 2, "d": size[1] - self.margin}[down]
@@ -107,9 +117,17 @@ def draw_text(
     anchor: str,
     style: dict[str, Any],
 ) -> PIL.Image.Image:
-    """The picture with the text, its `anchor` at `place`; `style` goes to Pillow as it is.
+    """The picture with text drawn on it.
 
-    Raises InvalidValueError for a text that cannot be drawn.
+    Args:
+        picture: The picture, RGB or RGBA.
+        text: The text, with line breaks.
+        place: x and y in pixels of the anchor.
+        anchor: The point of the text that is at `place`.
+        style: The arguments for Pillow: font, fill, stroke_width, stroke_fill.
+
+    Raises:
+        InvalidValueError: The text cannot be drawn.
     """
     import PIL.Image
     from PIL import ImageDraw
@@ -120,7 +138,7 @@ def draw_text(
     if not text.strip():
         return picture
     across, down = _sides(anchor)
-    # Pillow overwrites alpha, and takes no heed of that of its ink.
+    # Pillow replaces alpha when it draws, and ignores the alpha of the colour it draws with.
     layered = picture.mode == "RGBA" or any(
         len(ink) == 4 and ink[3] < 255 for ink in style.values() if type(ink) is tuple
     )
@@ -142,7 +160,7 @@ _ALIGN = {"l": "left", "m": "center", "r": "right"}
 
 
 def _sides(anchor: str) -> tuple[str, str]:
-    """An anchor in Pillow's letters: left, middle, right; ascender, middle, descender."""
+    """An anchor as Pillow's letters for left, middle, right and ascender, middle, descender."""
     across = "l" if "left" in anchor else "r" if "right" in anchor else "m"
     return across, "a" if "top" in anchor else "d" if "bottom" in anchor else "m"
 

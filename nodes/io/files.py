@@ -1,4 +1,4 @@
-"""Pictures and videos from and to files."""
+"""Loads and saves pictures and videos."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["LoadImage", "LoadVideo", "Save", "SaveVideo"]
 
 
 def image_problems(path: str | Path) -> Iterator[Problem]:
-    """Why the file of a field `path` cannot be opened as a picture; reads its header alone."""
+    """The problem of a node whose `path` cannot be opened as a picture; reads only its header."""
     try:
         probe_image(path)
     except MediaError as error:
@@ -33,7 +33,7 @@ def image_problems(path: str | Path) -> Iterator[Problem]:
 
 
 class LoadImage(Node[Image]):
-    """The picture in a file, turned as its EXIF says, as 8-bit RGB or RGBA."""
+    """Loads a picture as 8-bit RGB or RGBA, rotated as its EXIF data says."""
 
     category: ClassVar[str] = "file"
 
@@ -47,23 +47,29 @@ class LoadImage(Node[Image]):
 
 
 class LoadVideo(Node[Video]):
-    """The video in a file: MP4, WebM, GIF, or whatever else FFmpeg reads."""
+    """Loads a video: MP4, WebM, GIF, or another format that FFmpeg reads."""
 
     category: ClassVar[str] = "file"
 
     path: SourceFile = Field(description="a video file")
-    start: float = Field(default=0.0, ge=0, le=1e6, description="seconds to leave out at the start")
+    start: float = Field(default=0.0, ge=0, le=1e6, description="seconds to skip at the start")
     seconds: float | None = Field(
-        default=None, gt=0, le=1e6, description="how much to take; the rest if not given"
+        default=None,
+        gt=0,
+        le=1e6,
+        description="the length to load in seconds; the rest of the video if not given",
     )
     fps: float | None = Field(
         default=None,
         gt=0,
         le=240,
-        description="frames a second, dropped or repeated; the file's own if not given",
+        description="frames per second, by dropping or repeating some; the file's if not given",
     )
     longest: int | None = Field(
-        default=None, ge=1, le=16_384, description="pixels that the longer side is shrunk to"
+        default=None,
+        ge=1,
+        le=16_384,
+        description="shrinks the longer side to this number of pixels",
     )
 
     def check(self) -> Iterator[Problem]:
@@ -79,23 +85,25 @@ class LoadVideo(Node[Video]):
 
 
 class Save(Node[Path]):
-    """A picture or mask written to a file that carries the workflow which made it.
+    """Saves a picture or mask to a file that contains the workflow which made it.
 
-    The file appears whole or not at all, and replaces one of the same name.
+    The file appears complete or not at all, and replaces a file of the same name.
     """
 
     category: ClassVar[str] = "file"
     effect: ClassVar[bool] = True
 
-    image: In[Image | Mask] = Field(description="what to save")
+    image: In[Image | Mask] = Field(description="the picture or mask to save")
     path: TargetFile = Field(
-        description="the suffix chooses the format: .png, .jpg, .webp …; in a workflow file it may "
-        "hold inputs: {seed:04d}_{prompt_slug}.png"
+        description="the suffix is the format: .png, .jpg, .webp and others; in a workflow file it "
+        "may contain inputs: {seed:04d}_{prompt_slug}.png"
     )
     quality: int = Field(
         default=95, ge=1, le=100, description="for JPEG and WebP; 100 is lossless WebP"
     )
-    metadata: bool = Field(default=True, description="put the workflow and versions into the file")
+    metadata: bool = Field(
+        default=True, description="write the workflow and the versions into the file"
+    )
 
     def check(self) -> Iterator[Problem]:
         yield from _target_problems(Path(self.path), Image.suffixes)
@@ -108,15 +116,17 @@ class Save(Node[Path]):
 
 
 class SaveVideo(Node[Path]):
-    """A video written as MP4 (H.264), WebM (VP9) or GIF, with the workflow which made it."""
+    """Saves a video as MP4 (H.264), WebM (VP9) or GIF, with the workflow which made it."""
 
     category: ClassVar[str] = "file"
     effect: ClassVar[bool] = True
 
-    video: In[Video] = Field(description="what to save")
-    path: TargetFile = Field(description="the suffix chooses the format: .mp4, .webm or .gif")
-    quality: int = Field(default=95, ge=1, le=100, description="100 is best; of no effect on a GIF")
-    metadata: bool = Field(default=True, description="put the workflow and versions into the file")
+    video: In[Video] = Field(description="the video to save")
+    path: TargetFile = Field(description="the suffix is the format: .mp4, .webm or .gif")
+    quality: int = Field(default=95, ge=1, le=100, description="100 is best; a GIF ignores it")
+    metadata: bool = Field(
+        default=True, description="write the workflow and the versions into the file"
+    )
 
     def check(self) -> Iterator[Problem]:
         yield from _target_problems(Path(self.path), Video.suffixes)
@@ -129,13 +139,13 @@ class SaveVideo(Node[Path]):
 
 
 def _target_problems(path: Path, suffixes: tuple[str, ...]) -> Iterator[Problem]:
-    """What can be known to go wrong before there is anything to write."""
+    """The problems of an output path that can be known before anything is written."""
     if path.suffix.lower() not in suffixes:
         found = f"{path.name}, whose suffix is {path.suffix or 'missing'}"
         yield Problem("path", found, f"a name that ends in {', '.join(suffixes)}")
     if path.is_dir():
         yield Problem("path", f"{path}, which is a folder", "the name of a file")
-    folder = next(each for each in path.absolute().parents if each.exists())
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir():
         yield Problem("path", f"{path}, where {folder} is a file", "a path through folders")
     elif not os.access(folder, os.W_OK | os.X_OK):

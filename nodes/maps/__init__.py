@@ -1,1 +1,1 @@
-"""Control maps beside edges and depth: lines, poses, segments and normals."""
+"""Nodes that make control maps: edges, lines, depth, normals, poses and segments."""

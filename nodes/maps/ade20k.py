@@ -1,4 +1,4 @@
-"""The colours of ADE20K's 150 classes (Zhou et al. 2017), as ControlNets for segments know them."""
+"""The colours of ADE20K's 150 classes (Zhou et al. 2017) that ControlNets for segments expect."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ ff007a fff500 0abed4 d6ff00 00ccff 1400ff ffff00 0099ff 0029ff 00ffcc 2900ff 29f
 """
 
 COLORS: tuple[tuple[int, int, int], ...] = tuple(
-    (int(each[:2], 16), int(each[2:4], 16), int(each[4:], 16)) for each in _HEX.split()
+    (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)) for code in _HEX.split()
 )
-"""Red, green, blue of each class, in the order that models number them: wall, building, sky …"""
+"""Red, green and blue of each class, in the order of the models: wall, building, sky …"""

@@ -1,4 +1,4 @@
-"""Edges of a picture."""
+"""Finds the edges of a picture."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ __all__ = ["Canny"]
 
 
 class Canny(Node[EdgeMap]):
-    """Edges by Canny's detector (Canny 1986), white on black, of the picture's size."""
+    """Finds edges with Canny's detector (Canny 1986): white on black, in the picture's size."""
 
     category: ClassVar[str] = "control"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     low: int = Field(
-        default=100, ge=0, le=1000, description="below this gradient a pixel is no edge"
+        default=100, ge=0, le=1000, description="pixels with a smaller gradient are no edges"
     )
     high: int = Field(
-        default=200, ge=0, le=1000, description="above this gradient it surely is one"
+        default=200,
+        ge=0,
+        le=1000,
+        description="pixels with a larger gradient are edges; the rest are, if connected to one",
     )
 
     @model_validator(mode="after")
@@ -44,7 +47,7 @@ class Canny(Node[EdgeMap]):
 
 
 def three_channels(pixels: Any) -> Pixels:
-    """Three channels of one; fresh and read-only, which spares their value a copy."""
+    """One channel repeated three times, as a read-only array that a value need not copy."""
     import cv2
     import numpy as np
 

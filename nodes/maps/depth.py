@@ -1,4 +1,4 @@
-"""Depth maps estimated from pictures."""
+"""Estimates depth maps from pictures."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sdgraph.values import Checkpoint, DepthMap, Image, Part
 __all__ = ["DepthEstimate"]
 
 _METRIC = ("glpn", "zoedepth", "depth_pro", "prompt_depth_anything")
-"""Model types that predict distance, so that larger is farther."""
+"""Model types that predict distances: larger is farther."""
 
 
 class DepthEstimate(Node[DepthMap]):
-    """The relative depth of a picture by a monocular estimator (DPT, Ranftl et al. 2021)."""
+    """Estimates the relative depth of a picture with a model such as DPT (Ranftl et al. 2021)."""
 
     category: ClassVar[str] = "control"
 
     image: In[Image] = Field(description="a picture of any size")
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/depth-estimator"),
-        description="DPT, Depth Anything, ZoeDepth, GLPN",
+        description="a DPT, Depth Anything, ZoeDepth or GLPN checkpoint",
     )
 
     def parts(self) -> Mapping[str, Part]:
@@ -55,7 +55,7 @@ class DepthEstimate(Node[DepthMap]):
             found = f"{self.checkpoint.source}, a {own.get('_class_name', named[0])}"
             yield Problem("checkpoint", found, "a depth estimator (…ForDepthEstimation)")
         else:
-            # Raises where it is missing.
+            # Raises CheckpointError if it is missing.
             resolve(self.checkpoint).config(name="preprocessor_config.json")
 
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> DepthMap:

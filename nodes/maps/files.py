@@ -1,4 +1,4 @@
-"""Control maps that are finished pictures in files."""
+"""Loads finished control maps from picture files."""
 
 from __future__ import annotations
 
@@ -37,67 +37,67 @@ T_co = TypeVar("T_co", bound=ControlMap, covariant=True)
 
 
 class _FromFile(Node[T_co], Generic[T_co]):
-    """The fields and checks that all of these share."""
+    """The field and the check that all of these nodes share."""
 
     category: ClassVar[str] = "file"
 
-    path: SourceFile = Field(description="a picture that is such a map already")
+    path: SourceFile = Field(description="a picture file of such a map")
 
     def check(self) -> Iterator[Problem]:
         yield from image_problems(self.path)
 
     def read(self, kind: type[M]) -> M:
-        """The picture as a map of a kind; its alpha plays no part."""
+        """The picture as a map of that kind, without its alpha."""
         made = kind.from_pil(read_image(self.path))
         return made if made.numpy.shape[2] == 3 else kind(made.numpy[..., :3])
 
 
 class EdgesFromFile(_FromFile[EdgeMap]):
-    """Hard edges from a file, white on black."""
+    """Loads a map of hard edges, white on black."""
 
     def run(self) -> EdgeMap:
         return self.read(EdgeMap)
 
 
 class SoftEdgesFromFile(_FromFile[SoftEdgeMap]):
-    """Soft edges from a file, brighter where surer."""
+    """Loads a map of soft edges, brighter where an edge is clearer."""
 
     def run(self) -> SoftEdgeMap:
         return self.read(SoftEdgeMap)
 
 
 class ScribbleFromFile(_FromFile[ScribbleMap]):
-    """Hand-drawn lines from a file, white on black."""
+    """Loads a map of hand-drawn lines, white on black."""
 
     def run(self) -> ScribbleMap:
         return self.read(ScribbleMap)
 
 
 class PoseFromFile(_FromFile[PoseMap]):
-    """Skeletons from a file, drawn as OpenPose does."""
+    """Loads a map of skeletons, drawn in the way of OpenPose."""
 
     def run(self) -> PoseMap:
         return self.read(PoseMap)
 
 
 class SegmentsFromFile(_FromFile[SegmentMap]):
-    """Regions from a file, in the colours of ADE20K's classes."""
+    """Loads a map of regions in the colours of ADE20K's classes."""
 
     def run(self) -> SegmentMap:
         return self.read(SegmentMap)
 
 
 class NormalsFromFile(_FromFile[NormalMap]):
-    """Surface normals from a file: red is left, green is up, blue is near."""
+    """Loads a map of surface normals: red is left, green is up, blue faces the viewer."""
 
     def run(self) -> NormalMap:
         return self.read(NormalMap)
 
 
 class DepthFromFile(_FromFile[DepthMap]):
-    """Depth from a grey file of 8, 16 or 32 bits, brighter being nearer."""
+    """Loads a depth map from a grey picture of 8, 16 or 32 bits: brighter is nearer."""
 
-    invert: bool = Field(default=False, description="brighter is farther")
+    invert: bool = Field(default=False, description="for a file in which brighter is farther")
 
     def run(self) -> DepthMap:
         read = DepthMap.from_pil(read_image(self.path))

@@ -1,4 +1,4 @@
-"""Soft edges and scribbles of a picture, without a model."""
+"""Finds soft edges and scribbles in a picture, without a model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Scribble", "SoftEdges"]
 
 
 class SoftEdges(Node[SoftEdgeMap]):
-    """Soft edges: how steep the smoothed picture is, brighter where steeper, of its size.
+    """Finds soft edges: the gradient of the smoothed picture, brighter where it is steeper.
 
-    It stands in for HED (Xie and Tu 2015), which the soft-edge networks were trained on: lines are
-    as soft as HED's, but a contrast counts, and not whether it bounds a thing.
+    It replaces HED (Xie and Tu 2015), on which the networks for soft edges were trained. The lines
+    are as soft, but they follow contrast, whether or not it is the border of an object.
     """
 
     category: ClassVar[str] = "control"
@@ -29,13 +29,13 @@ class SoftEdges(Node[SoftEdgeMap]):
         default=2.0,
         ge=0.5,
         le=64,
-        description="pixels (deviation of a Gaussian): how wide lines are, what detail is left out",
+        description="deviation of a Gaussian in pixels: more gives wider lines and less detail",
     )
     contrast: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="an edge is white where colours change by this share of black to white",
+        description="edges are white from this contrast up, as a share of black to white",
     )
 
     def run(self, image: Image) -> SoftEdgeMap:
@@ -50,10 +50,10 @@ class SoftEdges(Node[SoftEdgeMap]):
 
 
 class Scribble(Node[ScribbleMap]):
-    """The main lines of a picture as if drawn by hand: thin ridges of its soft edges, drawn thick.
+    """Draws the main lines of a picture as if by hand: white on black, in the picture's size.
 
-    A pixel is on a ridge where the smoothed picture is steepest across the line, and steeper than
-    the thresholds (Canny 1986): white on black, of the picture's size.
+    A line follows the pixels where the gradient of the smoothed picture is largest across the line
+    and above the thresholds (Canny 1986).
     """
 
     category: ClassVar[str] = "control"
@@ -63,16 +63,18 @@ class Scribble(Node[ScribbleMap]):
         default=3.0,
         ge=0.5,
         le=64,
-        description="pixels (deviation of a Gaussian): the more, the fewer and rounder lines",
+        description="standard deviation of a Gaussian in pixels: more gives fewer, rounder lines",
     )
     low: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="a line goes on down to this contrast, as a share of black to white",
+        description="a line continues down to this contrast, as a share of black to white",
     )
-    high: float = Field(default=0.25, ge=0, le=1, description="a line reaches this contrast")
-    thickness: int = Field(default=5, ge=1, le=256, description="of a line, in pixels")
+    high: float = Field(
+        default=0.25, ge=0, le=1, description="a line reaches this contrast somewhere"
+    )
+    thickness: int = Field(default=5, ge=1, le=256, description="the thickness of lines in pixels")
 
     @model_validator(mode="after")
     def _low_is_below_high(self) -> Self:

@@ -1,4 +1,4 @@
-"""Surface normals from depth."""
+"""Computes surface normals from depth."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ __all__ = ["NormalsFromDepth"]
 
 
 class NormalsFromDepth(Node[NormalMap]):
-    """The way that each surface faces, from a depth map: red is left, green is up, blue is near.
+    """Computes surface normals from a depth map: red is left, green is up, blue faces the viewer.
 
-    Seen without perspective, as the networks for normals were trained: a wall that faces the viewer
-    is (128, 128, 255). What is too far away is such a wall.
+    Perspective is ignored, as in the training of the networks for normals: a wall that faces the
+    viewer is (128, 128, 255). So is everything in the background.
     """
 
     category: ClassVar[str] = "control"
 
-    depth: In[DepthMap] = Field(description="as DepthEstimate makes it")
+    depth: In[DepthMap] = Field(description="a depth map, for example of DepthEstimate")
     relief: float = Field(
         default=1.0,
         gt=0,
         le=100,
-        description="how deep the scene is, as a share of the map's longer side",
+        description="the depth of the scene, as a share of the map's longer side",
     )
     background: float = Field(
         default=0.4,
         ge=0,
         lt=1,
-        description="what is farther faces the viewer; 0 the farthest, 1 the nearest pixel",
+        description="what is farther is background; 0 is the farthest, 1 the nearest pixel",
     )
 
     def run(self, depth: DepthMap) -> NormalMap:
@@ -40,7 +40,7 @@ class NormalsFromDepth(Node[NormalMap]):
         import numpy as np
 
         far, near = float(depth.depth.min()), float(depth.depth.max())
-        # In float64: the range of two float32 may be more, or less, than one holds.
+        # In float64: the difference of two float32 may be too large or too small for a float32.
         exact = depth.depth.astype(np.float64)
         exact -= far
         exact /= near - far
@@ -51,7 +51,7 @@ class NormalsFromDepth(Node[NormalMap]):
             cv2.Sobel(share, cv2.CV_32F, *way, scale=steep, borderType=cv2.BORDER_REPLICATE)
             for way in ((1, 0), (0, 1))
         ]
-        # At the border a neighbour is missing: half the way is seen.
+        # At the border one neighbour is missing, so that the slope comes out as half.
         slopes[0][:, [0, -1]] *= 2
         slopes[1][[0, -1]] *= 2
         behind = share < self.background

@@ -1,4 +1,4 @@
-"""Poses of people: drawn from given joints, and found in a picture."""
+"""Draws the poses of people, from given joints or as found in a picture."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ __all__ = ["PoseDraw", "PoseEstimate"]
 
 Place = Annotated[list[float], Field(min_length=2, max_length=2)]
 
-_THICKNESS = "of limbs, in pixels; unset: 8 where the shorter side is 512, and in proportion"
+_THICKNESS = "the thickness of limbs in pixels; if not given, 8 for a shorter side of 512"
 
 
 class PoseDraw(Node[PoseMap]):
-    """People drawn from their joints, as ControlNets for poses expect: in OpenPose's colours.
+    """Draws people from their joints in OpenPose's colours, as ControlNets for poses expect.
 
-    A joint that is left out is hidden, and the limbs at it too. The neck is put between the
-    shoulders where it is left out.
+    A joint that is not given is not drawn, and neither are its limbs; only a neck that is not given
+    is placed between the shoulders.
     """
 
     category: ClassVar[str] = "control"
 
     people: list[Annotated[dict[Joint, Place], Field(min_length=1)]] = Field(
         min_length=1,
-        description="each one's joints by name, [x, y] in pixels; left is the person's own left",
+        description="each person's joints by name, [x, y] in pixels; left is the person's left",
         examples=[[{"nose": [256, 80], "neck": [256, 160], "right_wrist": [80, 160]}]],
     )
-    width: int = Field(default=512, ge=1, le=16_384, description="pixels")
-    height: int = Field(default=512, ge=1, le=16_384, description="pixels")
+    width: int = Field(default=512, ge=1, le=16_384, description="of the map, in pixels")
+    height: int = Field(default=512, ge=1, le=16_384, description="of the map, in pixels")
     thickness: float | None = Field(default=None, ge=1, le=1024, description=_THICKNESS)
 
     @model_validator(mode="after")
@@ -61,7 +61,7 @@ class PoseDraw(Node[PoseMap]):
 
 
 class PoseEstimate(Node[PoseMap]):
-    """The poses of the people in a picture, by RT-DETR and ViTPose, drawn as OpenPose draws them.
+    """Finds the people in a picture and draws their poses in the way of OpenPose.
 
     RT-DETR (Zhao et al. 2024) finds the people, ViTPose (Xu et al. 2022) the joints of each.
     """
@@ -70,13 +70,16 @@ class PoseEstimate(Node[PoseMap]):
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     count: int | None = Field(
-        default=None, ge=1, le=1000, description="how many people must be there; unset: any number"
+        default=None,
+        ge=1,
+        le=1000,
+        description="the number of people that must be there; any number if not given",
     )
     threshold: float = Field(
-        default=0.5, ge=0, lt=1, description="a person is taken whose score is above"
+        default=0.5, ge=0, lt=1, description="people with a score above this are used"
     )
     joint_threshold: float = Field(
-        default=0.3, ge=0, lt=1, description="a joint is hidden whose score is not above"
+        default=0.3, ge=0, lt=1, description="joints with a score above this are drawn"
     )
     thickness: float | None = Field(default=None, ge=1, le=1024, description=_THICKNESS)
     checkpoint: In[Checkpoint] = Field(
@@ -85,7 +88,7 @@ class PoseEstimate(Node[PoseMap]):
     )
     detector: In[Checkpoint] = Field(
         default=Checkpoint("PekingU/rtdetr_r50vd_coco_o365"),
-        description="an RT-DETR checkpoint that knows people",
+        description="an RT-DETR checkpoint with a class for persons",
     )
 
     def check(self) -> Iterator[Problem]:
@@ -110,7 +113,7 @@ class PoseEstimate(Node[PoseMap]):
         self, image: Image, checkpoint: Checkpoint, detector: Checkpoint, models: Models
     ) -> PoseMap:
         boxes = self._boxes(image, models)
-        # One by one: a crowd at once would fill the memory.
+        # One by one: many people at once would not fit into memory.
         people = [self._joints(image, box, models) for box in boxes]
         if not any(people):
             found = f"no joint that can be seen of the people in it ({len(boxes)})"
@@ -121,7 +124,7 @@ class PoseEstimate(Node[PoseMap]):
         )
 
     def _boxes(self, image: Image, models: Models) -> list[list[float]]:
-        """Left, top, width, height in pixels of each person; refused where they are not as many."""
+        """Left, top, width and height in pixels of each person; raises if their number is wrong."""
         import torch
 
         model, processor = models["detector"], models["detector_processor"]
@@ -146,25 +149,25 @@ class PoseEstimate(Node[PoseMap]):
         return boxes
 
     def _joints(self, image: Image, box: list[float], models: Models) -> Person:
-        """The joints of the person in a box that can be seen, by name."""
+        """The visible joints of the person in a box, by name."""
         import numpy as np
         import torch
 
         model, processor = models["model"], models["processor"]
-        # The processor takes a picture of three rows for one whose channels come first; what lies
-        # outside is black to it anyway.
+        # The processor would read a picture of three rows as one with the channels first. It treats
+        # everything outside the picture as black anyway.
         short = max(0, 4 - image.height)
         pixels = np.pad(image.numpy[..., :3], ((0, short), (0, 0), (0, 0)))
         inputs = dict(
             processor(pixels, boxes=[[box]], input_data_format="channels_last", return_tensors="pt")
         )
         if model.config.backbone_config.num_experts > 1:
-            # ViTPose+ has an expert for each data set that it was trained on; the first is COCO.
+            # ViTPose+ has an expert for each data set of its training; the first is COCO.
             inputs["dataset_index"] = torch.zeros(1, dtype=torch.long)
         seen = infer(model, models.device, inputs)
         seen.heatmaps = seen.heatmaps.float()
-        ((told,),) = processor.post_process_pose_estimation(seen, boxes=[[box]])
-        scored = zip(COCO, told["keypoints"].tolist(), told["scores"].tolist(), strict=True)
+        ((pose,),) = processor.post_process_pose_estimation(seen, boxes=[[box]])
+        scored = zip(COCO, pose["keypoints"].tolist(), pose["scores"].tolist(), strict=True)
         return {
             joint: place
             for joint, place, score in scored
@@ -177,12 +180,12 @@ def _inside(place: Any, size: tuple[int, int]) -> bool:
 
 
 def _person(names: Mapping[Any, str]) -> int:
-    """The number of the class of people; raises StopIteration where there is none."""
+    """The number of the class of persons; raises StopIteration if there is none."""
     return next(int(number) for number, name in names.items() if name.lower() == "person")
 
 
 def _other_labels(field: str, checkpoint: object, joints: int = 0) -> Iterator[Problem]:
-    """Why a checkpoint of the right class is for other joints, or knows no people."""
+    """The problem of a checkpoint with other joints, or without a class for persons."""
     own = resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None
     if own is None:
         return

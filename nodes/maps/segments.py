@@ -1,4 +1,4 @@
-"""What each part of a picture shows, as flat colours."""
+"""Recognises what each part of a picture shows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["Segment"]
 
 
 class Segment(Node[SegmentMap]):
-    """What each pixel shows, of ADE20K's 150 classes, in the colour of its class.
+    """Recognises which of ADE20K's 150 classes each pixel shows, and gives it the class's colour.
 
-    Takes UperNet (Xiao et al. 2018) and SegFormer (Xie et al. 2021).
+    Uses UperNet (Xiao et al. 2018) or SegFormer (Xie et al. 2021).
     """
 
     category: ClassVar[str] = "control"
@@ -69,13 +69,13 @@ class Segment(Node[SegmentMap]):
 
 
 def _best(logits: Any, size: tuple[int, int]) -> Pixels:
-    """The number of the class with the highest score at each pixel of that (width, height)."""
+    """The class with the highest score at each pixel, for a picture of (width, height)."""
     import cv2
     import numpy as np
 
     best = np.full(size[::-1], -np.inf, np.float32)
     made = np.zeros(size[::-1], np.uint8)
-    # Class by class: all at once, of a large picture, would fill the memory.
+    # Class by class: all classes of a large picture at once would not fit into memory.
     for number, score in enumerate(logits):
         enlarged = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
         made[enlarged > best] = number

@@ -1,4 +1,4 @@
-"""People drawn as OpenPose draws them (Cao et al. 2019), which ControlNets for poses expect."""
+"""Draws people in the way of OpenPose (Cao et al. 2019), as ControlNets for poses expect."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Joint = Literal[
     "right_ear",
     "left_ear",
 ]
-"""OpenPose's 18 joints in its order; left and right are the person's own."""
+"""OpenPose's 18 joints in its order; left and right are those of the person."""
 
 JOINTS: tuple[Joint, ...] = get_args(Joint)
 
@@ -52,7 +52,7 @@ COCO: tuple[Joint, ...] = (
     "left_ankle",
     "right_ankle",
 )
-"""The 17 joints of COCO in its order, in which ViTPose finds them: there is no neck."""
+"""COCO's 17 joints in the order in which ViTPose predicts them; there is no neck."""
 
 LIMBS: tuple[tuple[Joint, Joint], ...] = (
     ("neck", "right_shoulder"),
@@ -73,7 +73,7 @@ LIMBS: tuple[tuple[Joint, Joint], ...] = (
     ("nose", "left_eye"),
     ("left_eye", "left_ear"),
 )
-"""OpenPose's 17 limbs in its order: each has the colour of the joint of the same number."""
+"""OpenPose's 17 limbs in its order; each has the colour of the joint with the same number."""
 
 COLORS: tuple[tuple[int, int, int], ...] = (
     (255, 0, 0),
@@ -95,19 +95,19 @@ COLORS: tuple[tuple[int, int, int], ...] = (
     (255, 0, 170),
     (255, 0, 85),
 )
-"""Red, green, blue of each joint; a limb is drawn in three fifths of it."""
+"""Red, green and blue of each joint; limbs are drawn at three fifths of the brightness."""
 
 Person = Mapping[Joint, Sequence[float]]
-"""Where the joints are that can be seen: x and y in pixels."""
+"""The visible joints of a person: x and y in pixels."""
 
 
 def default_thickness(size: tuple[int, int]) -> float:
-    """The limbs' thickness in pixels, as the networks saw it: 8 where the shorter side is 512."""
+    """The thickness of limbs in pixels as in training: 8 for a shorter side of 512."""
     return max(1.0, 8 * min(size) / 512)
 
 
 def add_neck(person: Person) -> dict[Joint, Sequence[float]]:
-    """The person with a neck: the middle of the shoulders, where it is not told and both are."""
+    """A person with a neck: if it is missing, the middle of the shoulders if both are there."""
     made = dict(person)
     left, right = person.get("left_shoulder"), person.get("right_shoulder")
     if "neck" not in made and left is not None and right is not None:
@@ -116,10 +116,15 @@ def add_neck(person: Person) -> dict[Joint, Sequence[float]]:
 
 
 def draw_people(people: Iterable[Person], size: tuple[int, int], thickness: float) -> Pixels:
-    """The people on black: uint8, height × width × 3.
+    """Draws people on black: uint8, height × width × 3.
 
-    Each one's limbs as ellipses between two joints, in three fifths of their colour, and over them
-    the joints as discs as wide as a limb. A joint that is not told is left out with its limbs.
+    Limbs are ellipses between two joints at three fifths of their colour's brightness; joints are
+    discs over them. A joint that is missing is not drawn, and neither are its limbs.
+
+    Args:
+        people: The visible joints of each person.
+        size: Width and height in pixels.
+        thickness: The width of limbs and joints in pixels.
     """
     import numpy as np
 
@@ -150,10 +155,10 @@ def _limb(
 def _disc(canvas: Any, middle: Sequence[float], thickness: float, color: Sequence[int]) -> None:
     import cv2
 
-    x, y = (round(each * _FINE) for each in middle)
+    x, y = (round(coordinate * _FINE) for coordinate in middle)
     cv2.circle(canvas, (x, y), round(thickness / 2 * _FINE), color, cv2.FILLED, shift=_BITS)
 
 
 _BITS = 4
-"""OpenCV takes coordinates in fractions of so many bits."""
+"""The number of fractional bits of coordinates for OpenCV."""
 _FINE = 2**_BITS

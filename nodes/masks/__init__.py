@@ -1,1 +1,1 @@
-"""Masks: drawn, read off a picture, found by models, changed and combined."""
+"""Nodes that draw masks, read and find them in pictures, change and combine them."""

@@ -1,4 +1,4 @@
-"""One mask made of another: grown, feathered, turned round, resized."""
+"""Changes a mask: grows, feathers, inverts or resizes it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _REACH = 64
 
 
 class MaskGrow(Node[Mask]):
-    """The mask grown by a disc, or shrunk: dilation and erosion of its grey values (Serra 1982)."""
+    """Grows or shrinks a mask by a disc: dilation or erosion of its values (Serra 1982)."""
 
     category: ClassVar[str] = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
-    by: int = Field(default=8, ge=-4096, le=4096, description="pixels; negative shrinks")
+    by: int = Field(default=8, ge=-4096, le=4096, description="pixels to grow by; negative shrinks")
 
     def run(self, mask: Mask) -> Mask:
         return new_mask(grow_mask(mask.numpy, self.by))
 
 
 class MaskFeather(Node[Mask]):
-    """The mask with soft borders, by a Gaussian blur."""
+    """Gives a mask soft borders with a Gaussian blur."""
 
     category: ClassVar[str] = "mask"
 
@@ -46,7 +46,7 @@ class MaskFeather(Node[Mask]):
 
 
 class MaskInvert(Node[Mask]):
-    """The mask turned round: what was kept is painted, what was painted is kept."""
+    """Inverts a mask: what was painted is kept, and what was kept is painted."""
 
     category: ClassVar[str] = "mask"
 
@@ -57,26 +57,26 @@ class MaskInvert(Node[Mask]):
 
 
 class MaskResize(Node[Mask]):
-    """The mask stretched to the size of a picture, by bilinear resampling."""
+    """Stretches a mask to the size of a picture, with bilinear resampling."""
 
     category: ClassVar[str] = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
-    image: In[Image] = Field(description="the picture that the mask is for: gives the size")
+    image: In[Image] = Field(description="the picture whose size the mask gets")
 
     def run(self, mask: Mask, image: Image) -> Mask:
         return new_mask(resize_mask(mask.numpy, image.size))
 
 
 def grow_mask(mask: Pixels, by: int) -> Pixels:
-    """The mask grown (or shrunk, below 0) by a disc of that radius."""
+    """A mask grown, or with a negative number shrunk, by a disc of that radius in pixels."""
     import cv2
     import numpy as np
 
     change: Any = cv2.dilate if by > 0 else cv2.erode
     left = abs(by)
     while left:
-        # A large disc takes minutes; several small ones, one after the other, are the same.
+        # A large disc takes minutes; several small ones in a row give the same result.
         radius = min(left, _REACH)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         before, mask = mask, change(mask, disc)
@@ -87,7 +87,7 @@ def grow_mask(mask: Pixels, by: int) -> Pixels:
 
 
 def feather_mask(mask: Pixels, radius: float) -> Pixels:
-    """The mask blurred by a Gaussian of that standard deviation."""
+    """A mask blurred by a Gaussian with that standard deviation in pixels."""
     import cv2
 
     made: Pixels = cv2.GaussianBlur(mask, (0, 0), radius)
@@ -95,7 +95,7 @@ def feather_mask(mask: Pixels, radius: float) -> Pixels:
 
 
 def invert_mask(mask: Pixels) -> Pixels:
-    """255 less the mask."""
+    """255 minus the mask."""
     import cv2
 
     made: Pixels = cv2.bitwise_not(mask)
@@ -103,7 +103,7 @@ def invert_mask(mask: Pixels) -> Pixels:
 
 
 def resize_mask(mask: Pixels, size: tuple[int, int]) -> Pixels:
-    """The mask at that (width, height); itself where it has it."""
+    """A mask resized to (width, height); the same array if it has that size."""
     import numpy as np
     import PIL.Image
 

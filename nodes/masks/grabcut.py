@@ -1,4 +1,4 @@
-"""A mask cut out of a box by its colours."""
+"""Finds the subject in a box by its colours."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["MaskGrabCut"]
 
 
 class MaskGrabCut(Node[Mask]):
-    """The subject inside a box, told by its colours from what is outside (GrabCut, Rother 2004).
+    """Finds the subject in a box, by how its colours differ from the rest (Rother et al. 2004).
 
-    The box must leave some of the picture out: that is what the ground is learnt from.
+    The box must leave some of the picture out: from there GrabCut learns the background's colours.
     """
 
     category: ClassVar[str] = "mask"
@@ -29,7 +29,9 @@ class MaskGrabCut(Node[Mask]):
         description="left, top, right, bottom in pixels, around the whole subject",
         examples=[[16, 16, 48, 48]],
     )
-    iterations: int = Field(default=5, ge=1, le=100, description="rounds of learning and cutting")
+    iterations: int = Field(
+        default=5, ge=1, le=100, description="rounds of learning the colours and cutting"
+    )
 
     @model_validator(mode="after")
     def _holds_a_pixel(self) -> Self:
@@ -48,7 +50,7 @@ class MaskGrabCut(Node[Mask]):
             raise InvalidValueError(Problem("box", box, wanted))
         guess = np.zeros((height, width), np.uint8)
         guess[top:bottom, left:right] = cv2.GC_PR_FGD
-        # Its first guess of the colours is drawn from OpenCV's own generator.
+        # GrabCut's first guess uses OpenCV's own random generator.
         cv2.setRNGSeed(0)
         models = np.zeros((1, 65)), np.zeros((1, 65))
         pixels = np.ascontiguousarray(image.numpy[..., :3])

@@ -1,4 +1,4 @@
-"""Masks of what words name, found as boxes first and cut out of them."""
+"""Finds the objects that words name: first as boxes, then as masks in them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["MaskByGrounding"]
 
 
 class MaskByGrounding(Node[Mask]):
-    """All that words name in a picture, by Grounding DINO (Liu et al. 2023) and SAM in its boxes.
+    """Finds all objects that words name, with Grounding DINO (Liu et al. 2023) and SAM.
 
-    Several things are told apart by full stops: "a cat. a dog". Where none is found it is refused.
+    Full stops separate several kinds of object: "a cat. a dog". It fails if nothing is found.
     """
 
     category: ClassVar[str] = "mask"
@@ -39,7 +39,7 @@ class MaskByGrounding(Node[Mask]):
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     words: In[str] = Field(description="what to look for, such as: a cat. a dog")
     threshold: float = Field(
-        default=0.3, ge=0, lt=1, description="a box is taken where its score is above"
+        default=0.3, ge=0, lt=1, description="boxes with a score above this are used"
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("IDEA-Research/grounding-dino-tiny"),
@@ -88,12 +88,12 @@ class MaskByGrounding(Node[Mask]):
         return nonempty_mask(made, f"SAM, in {len(boxes)} boxes for {words!r},", "other words")
 
     def _boxes(self, image: Image, words: str, models: Models) -> list[list[float]]:
-        """Left, top, right, bottom in pixels of all that is found."""
+        """Left, top, right and bottom in pixels of each object."""
         import torch
 
         model, processor = models["detector"], models["detector_processor"]
         refuse_narrow(image.size, processor.size["longest_edge"])
-        # It was trained on phrases in lower case, each ended by a full stop.
+        # The model was trained on phrases in lower case, each with a full stop at its end.
         text = words.lower().strip().rstrip(".") + "."
         inputs: dict[str, Any] = tokenize(models["tokenizer"], text, model.config.max_text_len)
         inputs |= preprocess(processor, image.rgb)

@@ -1,4 +1,4 @@
-"""Masks: white where something is to be painted, black where the picture stays."""
+"""The mask node that combines the simple sources: white is painted, black is kept."""
 
 from __future__ import annotations
 
@@ -28,41 +28,51 @@ SOURCES = ("path", "box", "ellipse", "polygon", "color", "alpha")
 
 
 class Mask(Node[values.Mask]):
-    """A mask from exactly one source: a file, a shape, a colour of the image, or its alpha.
+    """Makes a mask from exactly one source: a file, a shape, a colour of the image, or its alpha.
 
-    Its size is `width` × `height` where given, else the image's, else the file's.
+    Its size is `width` × `height` if given, otherwise that of the image or of the file.
     """
 
     category: ClassVar[str] = "mask"
 
     image: In[Image] | None = Field(
-        default=None, description="gives the size; color and alpha look at it"
+        default=None, description="the picture that the mask is for; `color` and `alpha` read it"
     )
-    path: SourceFile | None = Field(default=None, description="a picture, white where to paint")
+    path: SourceFile | None = Field(
+        default=None, description="a picture file that is white where to paint"
+    )
     box: list[int] | None = Field(
         default=None, min_length=4, max_length=4, description="left, top, right, bottom in pixels"
     )
     ellipse: list[int] | None = Field(
-        default=None, min_length=4, max_length=4, description="the box it touches"
+        default=None,
+        min_length=4,
+        max_length=4,
+        description="left, top, right, bottom of the box that it touches",
     )
     polygon: list[list[int]] | None = Field(
         default=None, min_length=3, description="corners [[x, y], …] in pixels"
     )
-    color: str | None = Field(default=None, description="where the image has it: a name or #rrggbb")
+    color: str | None = Field(
+        default=None, description="paints where the image has this colour: a name or #rrggbb"
+    )
     tolerance: int = Field(
         default=32,
         ge=0,
         le=255,
-        description="how far each of red, green and blue may be from color",
+        description="the largest difference of red, green and blue from `color`",
     )
-    alpha: bool = Field(default=False, description="where the image is transparent")
+    alpha: bool = Field(default=False, description="paints where the image is transparent")
     grow: int = Field(
         default=0, ge=-4096, le=4096, description="pixels to grow by; negative shrinks"
     )
     feather: float = Field(
-        default=0.0, ge=0, le=1024, description="blur radius in pixels, after growing"
+        default=0.0,
+        ge=0,
+        le=1024,
+        description="blurs the border by this radius in pixels, after growing",
     )
-    invert: bool = Field(default=False, description="swap inside and outside, at the last")
+    invert: bool = Field(default=False, description="swaps inside and outside, as the last step")
     width: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
     height: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
 

@@ -1,4 +1,4 @@
-"""A mask shown over its picture."""
+"""Shows a mask over its picture."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["MaskOverlay"]
 
 
 class MaskOverlay(Node[Image]):
-    """The picture tinted where the mask marks it: a preview."""
+    """Tints a picture where a mask is white, as a preview of the mask."""
 
     category: ClassVar[str] = "mask"
 
     image: In[Image] = Field(description="the picture")
-    mask: In[Mask] = Field(description="what to tint; the image's size")
-    color: str = Field(default="red", description="of the tint: a name or #rrggbb")
+    mask: In[Mask] = Field(description="where to tint; it has the size of the image")
+    color: str = Field(default="red", description="the colour of the tint: a name or #rrggbb")
     opacity: float = Field(
-        default=0.5, ge=0, le=1, description="of the tint where the mask is white"
+        default=0.5, ge=0, le=1, description="the opacity of the tint where the mask is white"
     )
 
     @model_validator(mode="after")

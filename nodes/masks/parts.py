@@ -1,4 +1,4 @@
-"""Masks as connected parts: their holes filled, the largest alone."""
+"""Connected parts of masks: fills holes, or keeps the largest part."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["MaskFillHoles", "MaskLargest"]
 
 
 class MaskFillHoles(Node[Mask]):
-    """The mask with all painted that it surrounds.
+    """Fills the holes of a mask.
 
-    A hole is what is less than half painted and from where no way leads, by the sides of such
-    pixels, to the border.
+    A hole is a group of pixels below 128 that is not connected to the border; pixels are connected
+    by their sides.
     """
 
     category: ClassVar[str] = "mask"
@@ -34,10 +34,10 @@ class MaskFillHoles(Node[Mask]):
 
 
 class MaskLargest(Node[Mask]):
-    """The largest connected part of the mask, the rest taken away; refused where it is empty.
+    """Keeps only the largest connected part of a mask; it fails if the mask is empty.
 
-    Pixels that are painted at all and touch, by a side or a corner, are one part. Of two of one
-    size it is the one that begins higher up, then further left.
+    Pixels above 0 that touch by a side or a corner are connected. Of two parts with the same size
+    the upper one is kept, then the left one.
     """
 
     category: ClassVar[str] = "mask"
@@ -49,11 +49,11 @@ class MaskLargest(Node[Mask]):
 
 
 def fill_holes(mask: Pixels) -> Pixels:
-    """The mask with 255 in its holes."""
+    """A mask with 255 in its holes."""
     import cv2
 
     _, walls = cv2.threshold(mask, PAINTED - 1, 255, cv2.THRESH_BINARY)
-    # One pixel around joins all that lies outside.
+    # A border of one pixel connects everything outside.
     around = cv2.copyMakeBorder(walls, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(around, None, (0, 0), 255)
     made: Pixels = cv2.max(mask, cv2.bitwise_not(around[1:-1, 1:-1]))
@@ -61,15 +61,15 @@ def fill_holes(mask: Pixels) -> Pixels:
 
 
 def largest_part(mask: Pixels) -> Pixels:
-    """The largest part of the mask; raises InvalidValueError where there is none."""
+    """The largest connected part of a mask; raises InvalidValueError if the mask is empty."""
     import cv2
     import numpy as np
 
-    count, labels, told, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count == 1:
         found = f"an empty one of {mask.shape[1]}×{mask.shape[0]}, which has no largest part"
         raise InvalidValueError(Problem("mask", found, "at least one painted pixel"))
-    left, top, _, _, area = told[1:].T
+    left, top, _, _, area = stats[1:].T
     chosen = 1 + int(np.lexsort((left, top, -area))[0])
     made: Pixels = cv2.bitwise_and(mask, cv2.inRange(labels, chosen, chosen))
     return made

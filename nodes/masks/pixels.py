@@ -1,4 +1,4 @@
-"""Mask values from pixels that a node has just made."""
+"""Makes mask values of pixels that a node has just computed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ if TYPE_CHECKING:
     from sdgraph.values import Pixels
 
 PAINTED = 128
-"""From this value up a pixel counts as painted, as the pipelines of diffusers count it."""
+"""A pixel of at least this value counts as painted, as in the pipelines of diffusers."""
 
 
 def new_mask(pixels: Pixels) -> Mask:
-    """The mask of an array that nobody else holds: it becomes read-only, which spares a copy."""
+    """A mask of an array that nobody else uses: the array becomes read-only and is not copied."""
     pixels.setflags(write=False)
     return Mask(pixels)
 
 
 def nonempty_mask(pixels: Pixels, subject: str, wanted: str) -> Mask:
-    """The mask of what a node has drawn or found.
+    """A mask of an array that nobody else uses and that may not be empty.
 
-    Raises InvalidValueError where that is nothing.
+    Args:
+        pixels: uint8, height × width.
+        subject: What made the mask, for the error.
+        wanted: What to try if it is empty, for the error.
+
+    Raises:
+        InvalidValueError: No pixel is above 0.
     """
     import cv2
 

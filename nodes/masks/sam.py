@@ -1,4 +1,4 @@
-"""Masks of what stands at a point or in a box."""
+"""Finds the object at a point or in a box."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ ARCHITECTURE = "SamModel"
 CHECKPOINT = Checkpoint("facebook/sam-vit-base")
 
 _BOXES = 8
-"""The boxes that are looked into at once, which takes less memory than seeing the picture."""
+"""The number of boxes per call of the decoder, which then needs less memory than the encoder."""
 
 
 class MaskBySam(Node[Mask]):
-    """What stands at points of a picture or in a box, by SAM (Kirillov et al. 2023).
+    """Finds the object at points of a picture or in a box, with SAM (Kirillov et al. 2023).
 
-    Of a single point, which may mean a thing or a part of it, SAM makes three masks: the one that
-    it holds for the best is taken. Several points, and a box, tell one thing.
+    A single point may mean an object or a part of it: SAM proposes three masks, and the one with
+    the best score is used. Several points, or points and a box, mean one object.
     """
 
     category: ClassVar[str] = "mask"
@@ -54,13 +54,15 @@ class MaskBySam(Node[Mask]):
     )
     labels: list[Annotated[int, Field(ge=0, le=1)]] | None = Field(
         default=None,
-        description="for each point 1 on the thing, 0 beside it; unset: all 1",
+        description="for each point: 1 on the object, 0 outside of it; all 1 if not given",
     )
-    box: Box | None = Field(default=None, description="left, top, right, bottom around the thing")
+    box: Box | None = Field(
+        default=None, description="left, top, right, bottom in pixels around the object"
+    )
     checkpoint: In[Checkpoint] = Field(default=CHECKPOINT, description="a SAM checkpoint")
 
     @model_validator(mode="after")
-    def _told_where(self) -> Self:
+    def _point_or_box(self) -> Self:
         if self.points is None and self.box is None:
             raise refuse("points", found="neither points nor a box", wanted="one of them, or both")
         count = len(self.points or ())
@@ -109,10 +111,19 @@ def segment_with_sam(
     labels: Sequence[int] = (),
     boxes: Sequence[Sequence[float]] = (),
 ) -> Pixels:
-    """What SAM finds, 255 on 0: at all the points together, or in each of the boxes.
+    """What SAM finds at all points together, or in each of several boxes: uint8, 255 or 0.
 
-    Points go with one box at most. Raises InvalidValueError for a picture too narrow for SAM to
-    see.
+    Args:
+        model: A SamModel.
+        processor: Its processor.
+        image: The picture.
+        device: Where to compute.
+        points: x and y in pixels; with at most one box.
+        labels: For each point, 1 on the object and 0 outside of it.
+        boxes: Left, top, right and bottom in pixels.
+
+    Raises:
+        InvalidValueError: The picture is too narrow for SAM.
     """
     import numpy as np
     import torch
@@ -128,21 +139,24 @@ def segment_with_sam(
         inputs["input_boxes"] = torch.tensor(boxes)[None] * scale.repeat(2)
     alone = len(points) == 1 and not boxes
     pixels = {"pixel_values": inputs.pop("pixel_values")}
-    image_embeddings = infer(model, device, pixels, by=model.get_image_embeddings)
+    image_embeddings = infer(model, device, pixels, method=model.get_image_embeddings)
     made = np.zeros(image.size[::-1], np.uint8)
-    for told in _by_few(inputs):
-        few = {**told, "image_embeddings": image_embeddings}
-        seen = infer(model, device, few, multimask_output=alone)
-        best = seen.iou_scores[0].argmax(-1)
-        # One by one: a hundred masks at once of a large picture would fill the memory.
-        for mask in seen.pred_masks[0, range(len(best)), best].float().cpu():
+    for batch in _in_batches(inputs):
+        batch["image_embeddings"] = image_embeddings
+        output = infer(model, device, batch, multimask_output=alone)
+        best = output.iou_scores[0].argmax(-1)
+        # One by one: a hundred masks of a large picture at once would not fit into memory.
+        for mask in output.pred_masks[0, range(len(best)), best].float().cpu():
             (whole,) = processor.post_process_masks([mask[None, None]], originals, reshaped)
             made[whole[0, 0].numpy()] = 255
     return made
 
 
-def _by_few(inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The inputs with a few of the boxes at a time: each takes memory of its own in the decoder."""
+def _in_batches(inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The inputs with a few boxes at a time, because the decoder needs memory for each box."""
     boxes = inputs.get("input_boxes")
-    for few in (None,) if boxes is None else boxes.split(_BOXES, dim=1):
-        yield {**inputs, "input_boxes": few} if few is not None else dict(inputs)
+    if boxes is None:
+        yield dict(inputs)
+        return
+    for batch in boxes.split(_BOXES, dim=1):
+        yield {**inputs, "input_boxes": batch}

@@ -1,4 +1,4 @@
-"""Masks combined, as fuzzy sets (Zadeh 1965): soft borders stay soft."""
+"""Combines masks as fuzzy sets (Zadeh 1965), so that soft borders stay soft."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ __all__ = ["MaskIntersect", "MaskSubtract", "MaskUnion"]
 
 
 class MaskUnion(Node[Mask]):
-    """What any of several masks marks: the largest value at each pixel."""
+    """Paints what any of several masks paints: the largest value at each pixel."""
 
     category: ClassVar[str] = "mask"
 
     masks: Sequence[In[Mask]] = Field(
-        min_length=2, description="two or more of one size", examples=[["$one", "$other"]]
+        min_length=2,
+        description="two or more masks of the same size",
+        examples=[["$one", "$other"]],
     )
 
     def run(self, masks: Sequence[Mask]) -> Mask:
@@ -34,12 +36,14 @@ class MaskUnion(Node[Mask]):
 
 
 class MaskIntersect(Node[Mask]):
-    """What all of several masks mark: the least value at each pixel; it may be nothing."""
+    """Paints what all of several masks paint: the smallest value at each pixel; may be empty."""
 
     category: ClassVar[str] = "mask"
 
     masks: Sequence[In[Mask]] = Field(
-        min_length=2, description="two or more of one size", examples=[["$one", "$other"]]
+        min_length=2,
+        description="two or more masks of the same size",
+        examples=[["$one", "$other"]],
     )
 
     def run(self, masks: Sequence[Mask]) -> Mask:
@@ -50,12 +54,12 @@ class MaskIntersect(Node[Mask]):
 
 
 class MaskSubtract(Node[Mask]):
-    """What one mask marks and another does not: their difference, at least 0, at each pixel."""
+    """Subtracts a mask from another: their difference at each pixel, at least 0."""
 
     category: ClassVar[str] = "mask"
 
-    mask: In[Mask] = Field(description="what to take from")
-    less: In[Mask] = Field(description="what to take away; of the same size")
+    mask: In[Mask] = Field(description="the mask to subtract from")
+    less: In[Mask] = Field(description="the mask to subtract, of the same size")
 
     def run(self, mask: Mask, less: Mask) -> Mask:
         import cv2
@@ -65,6 +69,6 @@ class MaskSubtract(Node[Mask]):
 
 
 def check_same_sizes(masks: Sequence[Mask]) -> None:
-    """Raises InvalidValueError that names both sizes where a mask is not of the first one's."""
+    """Raises InvalidValueError if a mask has another size than the first."""
     for number, mask in enumerate(masks[1:], 2):
         check_same_size(masks[0].size, mask.size, ("first mask", f"mask number {number}"))

@@ -1,4 +1,4 @@
-"""Masks drawn by coordinates: boxes, ellipses, polygons and brush strokes."""
+"""Draws masks from coordinates: boxes, ellipses, polygons and brush strokes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Points = list[Annotated[list[Coordinate], Field(min_length=2, max_length=2)]]
 
 
 class DrawnMask(Node[Mask]):
-    """What every drawn mask shares: the picture it is for, whose size it has.
+    """The base of all drawn masks: a mask with the size of its picture.
 
-    What reaches over the picture's border is cut there; what lies wholly outside is refused.
+    What is outside the picture is cut off; it fails if nothing is left.
     """
 
     category: ClassVar[str] = "mask"
 
-    image: In[Image] = Field(description="the picture that the mask is for: gives the size")
+    image: In[Image] = Field(description="the picture whose size the mask gets")
 
     def run(self, image: Image) -> Mask:
         return nonempty_mask(
@@ -42,15 +42,15 @@ class DrawnMask(Node[Mask]):
         )
 
     def draw(self, size: tuple[int, int]) -> Pixels:
-        """The shape: fresh pixels of that (width, height)."""
+        """The shape as a new array, uint8, for a picture of (width, height)."""
         raise NotImplementedError
 
 
 class MaskBox(DrawnMask):
-    """The rectangle between two corners."""
+    """Draws a rectangle."""
 
     box: Box = Field(
-        description="left, top, right, bottom in pixels; right and bottom are outside",
+        description="left, top, right, bottom in pixels; right and bottom are not painted",
         examples=[[16, 16, 48, 48]],
     )
 
@@ -64,10 +64,10 @@ class MaskBox(DrawnMask):
 
 
 class MaskEllipse(DrawnMask):
-    """The ellipse that touches the sides of a box."""
+    """Draws the ellipse that touches the sides of a box."""
 
     box: Box = Field(
-        description="left, top, right, bottom in pixels; right and bottom are outside",
+        description="left, top, right, bottom in pixels; right and bottom are not painted",
         examples=[[16, 16, 48, 48]],
     )
 
@@ -81,7 +81,7 @@ class MaskEllipse(DrawnMask):
 
 
 class MaskPolygon(DrawnMask):
-    """A polygon with its inside; where its sides cross, inside and outside take turns."""
+    """Draws a filled polygon, by the even-odd rule where its sides cross."""
 
     points: Points = Field(
         min_length=3,
@@ -94,16 +94,19 @@ class MaskPolygon(DrawnMask):
 
 
 class MaskBrush(DrawnMask):
-    """Strokes of a round brush, each along its points."""
+    """Draws strokes of a round brush along points."""
 
     strokes: list[Annotated[Points, Field(min_length=1)]] = Field(
         min_length=1,
         description="[[[x, y], …], …] in pixels; a stroke of one point is a dot",
         examples=[[[[16, 32], [48, 32]]]],
     )
-    radius: int = Field(default=16, ge=1, le=512, description="of the brush, in pixels")
+    radius: int = Field(default=16, ge=1, le=512, description="the radius of the brush in pixels")
     hardness: float = Field(
-        default=1.0, ge=0, le=1, description="the share of the radius that is fully painted"
+        default=1.0,
+        ge=0,
+        le=1,
+        description="the share of the radius that is fully painted; outside it fades",
     )
 
     def draw(self, size: tuple[int, int]) -> Pixels:
@@ -111,14 +114,14 @@ class MaskBrush(DrawnMask):
 
 
 def refuse_empty_box(field: str, box: Sequence[int]) -> None:
-    """Raises a node's refusal of a box that holds no pixel."""
+    """Raises the validation error of a box that contains no pixel."""
     if box[0] >= box[2] or box[1] >= box[3]:
         found = f"{list(box)}, which holds no pixel"
         raise refuse(field, found=found, wanted="left < right and top < bottom")
 
 
 def clip_box(box: Sequence[int], size: tuple[int, int]) -> list[int]:
-    """The part of a box that lies in a picture; raises InvalidValueError where there is none."""
+    """The part of a box inside a picture of (width, height); raises InvalidValueError if empty."""
     left, top = max(0, box[0]), max(0, box[1])
     right, bottom = min(size[0], box[2]), min(size[1], box[3])
     if left >= right or top >= bottom:
@@ -128,7 +131,7 @@ def clip_box(box: Sequence[int], size: tuple[int, int]) -> list[int]:
 
 
 def draw_box(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
-    """A rectangle of 255 on 0; right and bottom are outside of it."""
+    """A rectangle, 255 on 0; right and bottom are not painted."""
     import numpy as np
 
     left, top, right, bottom = (max(0, side) for side in bounds)
@@ -138,7 +141,7 @@ def draw_box(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
 
 
 def draw_ellipse(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
-    """The ellipse inside a rectangle, 255 on 0."""
+    """The ellipse in a rectangle, 255 on 0."""
     left, top, right, bottom = bounds
     canvas, draw = _canvas(size)
     draw.ellipse((left, top, right - 1, bottom - 1), fill=255)
@@ -146,7 +149,7 @@ def draw_ellipse(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
 
 
 def draw_polygon(size: tuple[int, int], points: Sequence[Sequence[int]]) -> Pixels:
-    """A polygon by its corners, 255 on 0; even-odd where it crosses itself."""
+    """A filled polygon, 255 on 0, by the even-odd rule."""
     canvas, draw = _canvas(size)
     draw.polygon([(x, y) for x, y in points], fill=255)
     return _pixels(canvas)
@@ -158,12 +161,12 @@ def draw_brush(
     radius: int,
     hardness: float = 1.0,
 ) -> Pixels:
-    """Strokes of a round brush, 255 on 0; from its hard part outwards it fades to 0 linearly."""
+    """Strokes of a round brush, 255 on 0; outside its hard part they fade linearly."""
     import cv2
     import numpy as np
 
     made = np.zeros(size[::-1], np.uint8)
-    # A line of one point is drawn from that point to itself, or OpenCV would draw none.
+    # A line of one point goes from that point to itself; otherwise OpenCV draws nothing.
     lines = [np.array([*stroke[:1], *stroke], np.int32) for stroke in strokes]
     hard = max(1, round(radius * hardness))
     for reach in range(radius, hard - 1, -1):

@@ -1,4 +1,4 @@
-"""Masks read off something: a file, a picture's transparency, its colours."""
+"""Reads masks from files, from the transparency of pictures and from their colours."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["MaskFromAlpha", "MaskFromColor", "MaskFromFile"]
 
 
 class MaskFromFile(Node[Mask]):
-    """The brightness of a picture file, white where to paint; its alpha plays no part."""
+    """Loads a mask from a picture file: its brightness, without its alpha."""
 
     category: ClassVar[str] = "mask"
 
-    path: SourceFile = Field(description="a picture, white where to paint")
+    path: SourceFile = Field(description="a picture file that is white where to paint")
 
     def check(self) -> Iterator[Problem]:
         yield from image_problems(self.path)
@@ -36,7 +36,7 @@ class MaskFromFile(Node[Mask]):
 
 
 class MaskFromAlpha(Node[Mask]):
-    """Where a picture is transparent, the more the whiter; refused where it has no alpha."""
+    """Paints where a picture is transparent; it fails if the picture has no alpha channel."""
 
     category: ClassVar[str] = "mask"
 
@@ -47,7 +47,7 @@ class MaskFromAlpha(Node[Mask]):
 
 
 class MaskFromColor(Node[Mask]):
-    """Where a picture has a colour, within a tolerance; refused where it has it nowhere."""
+    """Paints where a picture has a colour; it fails if the picture has it nowhere."""
 
     category: ClassVar[str] = "mask"
 
@@ -57,7 +57,7 @@ class MaskFromColor(Node[Mask]):
         default=32,
         ge=0,
         le=255,
-        description="how far each of red, green and blue may be from color",
+        description="the largest difference of red, green and blue from `color`",
     )
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class MaskFromColor(Node[Mask]):
 
 
 def parse_rgb(field: str, color: str) -> tuple[int, int, int]:
-    """Red, green and blue of a colour's name; raises a node's refusal of an unknown one."""
+    """Red, green and blue of a colour; raises the validation error of a field that has none."""
     from PIL import ImageColor
 
     try:
@@ -82,9 +82,10 @@ def parse_rgb(field: str, color: str) -> tuple[int, int, int]:
 
 
 def transparency(image: Image) -> Pixels:
-    """How transparent each pixel is, 255 wholly.
+    """The transparency of each pixel: uint8, 255 is fully transparent.
 
-    Raises InvalidValueError where there is no alpha.
+    Raises:
+        InvalidValueError: The picture has no alpha channel.
     """
     import cv2
 
@@ -96,14 +97,14 @@ def transparency(image: Image) -> Pixels:
 
 
 def match_colour(image: Image, color: str, tolerance: int) -> Pixels:
-    """255 where red, green and blue are each within a tolerance of a colour, else 0."""
+    """255 where red, green and blue differ from a colour by at most a tolerance, else 0."""
     import cv2
 
     pixels = image.numpy
-    # A fourth number bounds the alpha of a picture that has one: any will do.
+    # The fourth number is for the alpha of a picture that has one: any alpha matches.
     wanted = parse_rgb("color", color)
-    low = (*(each - tolerance for each in wanted), 0)
-    high = (*(each + tolerance for each in wanted), 255)
+    low = (*(channel - tolerance for channel in wanted), 0)
+    high = (*(channel + tolerance for channel in wanted), 255)
     channels = pixels.shape[2]
     made: Pixels = cv2.inRange(pixels, low[:channels], high[:channels])
     return made

@@ -1,4 +1,4 @@
-"""Masks of what words name."""
+"""Finds what words name."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["MaskByWords"]
 
 
 class MaskByWords(Node[Mask]):
-    """What words name in a picture, by CLIPSeg (Lüddecke and Ecker 2022); refused where nothing.
+    """Finds what words name, with CLIPSeg (Lüddecke and Ecker 2022); it fails if nothing is found.
 
-    CLIPSeg sees the picture at 352×352 pixels, so its borders are rough: grow the mask, or take
+    CLIPSeg works at 352×352 pixels, so the borders are rough: grow the mask, or use
     MaskByGrounding, which is finer and slower.
     """
 
@@ -38,7 +38,7 @@ class MaskByWords(Node[Mask]):
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     words: In[str] = Field(description="what to look for, such as: a cat")
     threshold: float = Field(
-        default=0.4, gt=0, lt=1, description="a pixel is marked from this probability up"
+        default=0.4, gt=0, lt=1, description="pixels with at least this probability are painted"
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("CIDAS/clipseg-rd64-refined"), description="a CLIPSeg checkpoint"
@@ -69,11 +69,11 @@ class MaskByWords(Node[Mask]):
         import numpy as np
 
         model = models["model"]
-        most = model.config.text_config.max_position_embeddings
-        inputs = tokenize(models["tokenizer"], words, most)
+        limit = model.config.text_config.max_position_embeddings
+        inputs = tokenize(models["tokenizer"], words, limit)
         inputs |= preprocess(models["processor"], image.rgb)
         logits = infer(model, models.device, inputs).logits.float().sigmoid().cpu().numpy()
-        sure = cv2.resize(logits.reshape(logits.shape[-2:]), image.size)
-        made = np.where(sure >= self.threshold, np.uint8(255), np.uint8(0))
-        wanted = f"words for what is there, or a threshold of at most {sure.max():.3f}"
+        probability = cv2.resize(logits.reshape(logits.shape[-2:]), image.size)
+        made = np.where(probability >= self.threshold, np.uint8(255), np.uint8(0))
+        wanted = f"words for what is there, or a threshold of at most {probability.max():.3f}"
         return nonempty_mask(made, repr(words), wanted)

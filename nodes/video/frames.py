@@ -1,4 +1,4 @@
-"""From a video to its frames and back: nodes between the two run once for each frame."""
+"""Splits a video into frames and joins frames to a video; nodes between run for each frame."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sdgraph.values import Image, Series, Video
 __all__ = ["Frame", "Frames", "VideoFromFrames"]
 
 _FPS = 8.0
-"""The rate of pictures that come from no video, that of Text2Video."""
+"""The frame rate of pictures that come from no video; the same as that of Text2Video."""
 
 
 class Frames(Node[Image]):
-    """Every frame of a video: what reads it, and what reads that, runs once for each frame.
+    """Splits a video into frames: all nodes that depend on it run once for each frame.
 
-    `VideoFromFrames` makes one video of them again. Two videos whose frames meet in one node must
-    be of one length.
+    `VideoFromFrames` joins the frames to a video again. A node can read the frames of two videos if
+    these have the same length.
     """
 
     category: ClassVar[str] = "video"
@@ -35,13 +35,13 @@ class Frames(Node[Image]):
 
 
 class Frame(Node[Image]):
-    """One frame of a video."""
+    """Takes one frame out of a video."""
 
     category: ClassVar[str] = "video"
 
     video: In[Video] = Field(description="a video of any length")
     number: int = Field(
-        default=0, ge=-1_000_000, le=1_000_000, description="from 0; -1 is the last"
+        default=0, ge=-1_000_000, le=1_000_000, description="counted from 0; -1 is the last"
     )
 
     def run(self, video: Video) -> Image:
@@ -53,19 +53,19 @@ class Frame(Node[Image]):
 
 
 class VideoFromFrames(Node[Video]):
-    """A video of pictures in their order: the frames of a video, single pictures, or both."""
+    """Joins pictures to a video, in order: the frames of a video, single pictures, or both."""
 
     category: ClassVar[str] = "video"
     gathers: ClassVar[bool] = True
 
     frames: In[Image] | Annotated[Sequence[In[Image]], Field(min_length=1)] = Field(
-        description="pictures of one size; alpha is ignored"
+        description="pictures of the same size; alpha is ignored"
     )
     fps: float | None = Field(
         default=None,
         gt=0,
         le=240,
-        description="frames a second; that of the video they come from, or 8",
+        description="frames per second; if not given, that of the video the frames come from, or 8",
     )
 
     def run(self, frames: Image | Series | tuple[Image | Series, ...]) -> Video:

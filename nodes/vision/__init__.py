@@ -1,1 +1,1 @@
-"""Running recognition models: inference and its memory."""
+"""Inference with models that recognise what pictures show, and the memory it needs."""

@@ -1,4 +1,4 @@
-"""Depth of a picture as an estimator predicts it."""
+"""Depth estimation: the raw prediction of a model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from sdgraph.errors import InvalidValueError, Problem
 
 
 def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
-    """The estimator's raw map, 1 × height × width, larger as it predicts; refused where flat.
+    """The raw prediction of a depth estimator: 1 × height × width in its own size and direction.
 
-    Half precision runs under autocast, as the depth pipeline does: DPT's batch norms need it.
+    Half precision runs under autocast, as in the depth pipeline, because DPT's batch norms need it.
+
+    Args:
+        model: The estimator.
+        processor: Its image processor.
+        picture: A Pillow picture in RGB.
+        device: Where to compute.
+
+    Raises:
+        InvalidValueError: The prediction is the same everywhere, or the picture is too narrow.
     """
     import torch
 
@@ -18,7 +27,7 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
     try:
         pixels = processor(images=[picture], return_tensors="pt").pixel_values
     except ValueError as error:
-        # Depth Anything's keeps the proportions, and makes of a narrow picture one of no width.
+        # The processor of Depth Anything keeps the proportions: a narrow picture gets no width.
         found = f"{picture.width}×{picture.height}, which the estimator cannot see ({error})"
         wanted = "a picture of other proportions, such as a part of it"
         raise InvalidValueError(Problem("image", found, wanted)) from None
@@ -28,7 +37,7 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
         with torch.no_grad(), torch.autocast(device.partition(":")[0], dtype=dtype, enabled=half):
             made = model(pixels.to(device=device, dtype=dtype)).predicted_depth
     finally:
-        # A model that is kept in host memory goes back there.
+        # A model that was kept in host memory returns there.
         model.to(home)
     if not torch.isfinite(made).all() or made.max() == made.min():
         found = f"the same depth {made.flatten()[0].item():g} everywhere, or NaN"

@@ -1,4 +1,4 @@
-"""What the nodes share that recognise what a picture shows by a model."""
+"""What nodes share that recognise what pictures show: checks, inputs and inference."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from sdgraph.values import Checkpoint
 def check_model(
     field: str, checkpoint: object, architecture: str, *, words: bool = False
 ) -> Iterator[Problem]:
-    """Problems of a checkpoint that is no model of that class, or lacks what prepares its input.
+    """The problems of a checkpoint that a node cannot use.
 
-    Of several classes, joined by "or", each will do. Raises CheckpointError where a config is
-    missing.
+    Args:
+        field: The name of the node's field.
+        checkpoint: Its value; a node that makes a checkpoint is not checked.
+        architecture: The name of the model's class, or several joined by " or ".
+        words: Whether the model needs a tokenizer.
+
+    Raises:
+        CheckpointError: A config of the processor or the tokenizer is missing.
     """
     if not isinstance(checkpoint, Checkpoint) or (own := resolve(checkpoint).config()) is None:
         return
@@ -31,7 +37,7 @@ def check_model(
 
 
 def as_checkpoint(checkpoint: object) -> Checkpoint:
-    """The checkpoint itself, as a type checker wants to see it."""
+    """The value of a port as a Checkpoint, for the type checker."""
     assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
     return checkpoint
 
@@ -40,50 +46,63 @@ def infer(
     model: Any,
     device: str,
     inputs: Mapping[str, Any],
-    by: Callable[..., Any] | None = None,
+    method: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Any:
-    """What a model makes of tensors, in its own precision; half precision under autocast.
+    """Runs a model without gradients in its own dtype; half precision runs under autocast.
 
-    `by` is a method of it, where a part of it alone is to work.
+    Args:
+        model: The model.
+        device: Where to compute.
+        inputs: Its tensors by name.
+        method: A method to call instead of the model itself.
+        options: Further arguments for the call.
     """
     import torch
 
     dtype = model.dtype
-    given = {
-        name: each.to(device=device, dtype=dtype if each.is_floating_point() else None)
-        for name, each in inputs.items()
+    tensors = {
+        name: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+        for name, tensor in inputs.items()
     }
     half = dtype in (torch.float16, torch.bfloat16)
     with torch.no_grad(), torch.autocast(device.partition(":")[0], dtype=dtype, enabled=half):
-        return (by or model)(**given, **options)
+        return (method or model)(**tensors, **options)
 
 
 def preprocess(processor: Any, image: Any) -> dict[str, Any]:
-    """The tensors of a picture, as a model's own processor makes them."""
-    # A picture 3 pixels wide would pass for one whose channels come first.
+    """The tensors of a picture, made by the model's own processor."""
+    # Otherwise a picture 3 pixels wide is read as one with the channels first.
     return dict(processor(images=image, input_data_format="channels_last", return_tensors="pt"))
 
 
-def tokenize(tokenizer: Any, words: str, most: int) -> dict[str, Any]:
+def tokenize(tokenizer: Any, words: str, limit: int) -> dict[str, Any]:
     """The tensors of a text.
 
-    Raises InvalidValueError for one that is blank, or too long to be read.
+    Args:
+        tokenizer: The tokenizer of the model.
+        words: The text.
+        limit: The largest number of tokens.
+
+    Raises:
+        InvalidValueError: The text is blank or too long.
     """
     if not words.strip():
         raise InvalidValueError(Problem("words", repr(words), "what to look for, in words"))
     made = dict(tokenizer(words, return_tensors="pt"))
     length = made["input_ids"].shape[1]
-    if length > most:
+    if length > limit:
         found = f"{length} tokens"
-        raise InvalidValueError(Problem("words", found, f"at most {most}", "be brief"))
+        raise InvalidValueError(Problem("words", found, f"at most {limit}", "be brief"))
     return made
 
 
 def refuse_narrow(size: tuple[int, int], longest: int) -> None:
-    """Raises InvalidValueError for a picture with less than a pixel left on its shorter side.
+    """Raises InvalidValueError for a picture whose shorter side vanishes when it is scaled down.
 
-    longest is the longer side as the model sees it.
+    Args:
+        size: Width and height of the picture.
+        longest: The longer side after scaling, in pixels.
     """
     if min(size) * longest < 0.5 * max(size):
         found = (
@@ -95,13 +114,13 @@ def refuse_narrow(size: tuple[int, int], longest: int) -> None:
 
 
 def refuse_blank(words: object) -> None:
-    """Raises a node's refusal of words that are none; those of a node are not known yet."""
+    """Raises the validation error of blank words; words that a node makes are not known yet."""
     if isinstance(words, str) and not words.strip():
         raise refuse("words", found=repr(words), wanted="what to look for, in words")
 
 
 def refuse_outside(points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
-    """Raises InvalidValueError where a point lies outside a picture of that size."""
+    """Raises InvalidValueError if a point is outside a picture of that size."""
     for x, y in points:
         if not (0 <= x < size[0] and 0 <= y < size[1]):
             found = f"[{x}, {y}], which lies outside the picture of {size[0]}×{size[1]}"

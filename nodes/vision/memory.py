@@ -1,8 +1,7 @@
-"""The memory that models which recognise things work with: laws of their configs, measured.
+"""Estimates the working memory of recognition models from their configs.
 
-The factors are counts of tensors, measured on the architectures that the nodes take by
-`tests/nodes/vision/test_memory.py`. 0 where a model's config is not on this disk, or where there is
-no law for its architecture.
+The factors count tensors; `tests/nodes/vision/test_memory.py` measured them for each architecture.
+An estimate is 0 if the config is not on this disk or the architecture is unknown.
 """
 
 from __future__ import annotations
@@ -14,59 +13,74 @@ from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""The bytes of a number of each dtype."""
+"""The bytes of one number of each dtype."""
 
 _ESTIMATING = 1.4
 
 _LONGEST = 800 * 1333
-"""The pixels that Grounding DINO sees at most, as its processor is set up."""
+"""The largest picture of Grounding DINO in pixels, by its processor's defaults."""
 
 
-_SEEN_OF_PIXELS = 1 / 8**2 + 1 / 16**2 + 1 / 32**2 + 1 / 64**2
-"""Its places in a picture, at four scales, for each pixel."""
+_POSITIONS_PER_PIXEL = 1 / 8**2 + 1 / 16**2 + 1 / 32**2 + 1 / 64**2
+"""The positions that it attends to, at four scales, for each pixel of the picture."""
 
-_COUNTED = 16
-"""The tokens of text that are in what it takes to see."""
+_INCLUDED_TOKENS = 16
+"""The number of text tokens whose memory `recognition_memory` includes."""
 
 
 def recognition_memory(dtype: str, *checkpoints: object) -> int:
-    """The bytes that the hungriest of some models takes to see one picture, or one person."""
-    return max(_seeing(dtype, each) for each in checkpoints if isinstance(each, Checkpoint))
+    """The bytes that the largest of some models needs for one picture, or for one person in it.
+
+    Args:
+        dtype: What the models compute in, unless a checkpoint says otherwise.
+        checkpoints: The values of checkpoint ports; nodes are skipped.
+    """
+    return max(_model_memory(dtype, item) for item in checkpoints if isinstance(item, Checkpoint))
 
 
 def text_attention_memory(dtype: str, checkpoint: object, words: object) -> int:
-    """The bytes that Grounding DINO takes beside that to read words, known now or only later.
+    """The additional bytes that Grounding DINO needs for its attention between text and picture.
 
-    Its attention between text and picture is computed with its matrix. A token is taken to be two
-    characters, where it is three or four in most texts.
+    The attention matrix is stored. A token counts as two characters; in most texts it has three or
+    four.
+
+    Args:
+        dtype: What the model computes in, unless the checkpoint says otherwise.
+        checkpoint: The value of the checkpoint port.
+        words: The text, or the node that makes it; then the longest text is assumed.
     """
     own = (resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None) or {}
     tokens = own.get("max_text_len", 256)
     if isinstance(words, str):
         tokens = min(tokens, len(words) // 2 + 2)
     heads = own.get("encoder_attention_heads", 8) // 2
-    matrix = _LONGEST * _SEEN_OF_PIXELS * max(0, tokens - _COUNTED)
+    matrix = _LONGEST * _POSITIONS_PER_PIXEL * max(0, tokens - _INCLUDED_TOKENS)
     dtype = (checkpoint.dtype if isinstance(checkpoint, Checkpoint) else None) or dtype
     return int(4 * heads * matrix * BYTES.get(dtype, 4))
 
 
 def depth_estimation_memory(estimator: Mapping[str, Any], dtype: str) -> int:
-    """The bytes that a depth estimator takes for one picture of the size that it works at."""
+    """The bytes that a depth estimator needs for one picture in its working size.
+
+    Args:
+        estimator: The config of the model.
+        dtype: What it computes in.
+    """
     side = estimator.get("image_size") or 384
     width = estimator.get("fusion_hidden_size") or 256
     return int(_ESTIMATING * int(side) ** 2 * width * BYTES.get(dtype, 4))
 
 
-def _seeing(dtype: str, checkpoint: Checkpoint) -> int:
+def _model_memory(dtype: str, checkpoint: Checkpoint) -> int:
     own = resolve(checkpoint).config() or {}
-    law = _LAWS.get((own.get("architectures") or [""])[0])
-    return int(law(own) * BYTES.get(checkpoint.dtype or dtype, 4)) if law else 0
+    estimate = _ESTIMATES.get((own.get("architectures") or [""])[0])
+    return int(estimate(own) * BYTES.get(checkpoint.dtype or dtype, 4)) if estimate else 0
 
 
 def _sam(own: Mapping[str, Any]) -> float:
     vision = own.get("vision_config") or {}
     tokens = (vision.get("image_size", 1024) // vision.get("patch_size", 16)) ** 2
-    # Its attention is computed with its matrix.
+    # The attention matrix is stored.
     return float(134 * tokens * vision.get("hidden_size", 768))
 
 
@@ -100,7 +114,7 @@ def _upernet(own: Mapping[str, Any]) -> float:
     return float(10 * 512**2 / 16 * own.get("hidden_size", 512))
 
 
-_LAWS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+_ESTIMATES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
     "SamModel": _sam,
     "CLIPSegForImageSegmentation": _clipseg,
     "GroundingDinoForObjectDetection": _dino,

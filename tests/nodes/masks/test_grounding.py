@@ -60,7 +60,7 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
         seen.append(boxes)
         return plain(*given, boxes=boxes, **more)
 
-    monkeypatch.setattr(sam, "segment", watched)
+    monkeypatch.setattr(sam, "segment_with_sam", watched)
     _, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", 0)
     threshold = float(np.median(scores)) - 1e-4
     boxes, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", threshold)
