@@ -47,7 +47,7 @@ class DrawnMask(Node[Mask]):
 
 
 class MaskBox(DrawnMask):
-    """Draws a rectangle."""
+    """Draws a rectangle, given by two corners."""
 
     box: Box = Field(
         description="left, top, right, bottom in pixels; right and bottom are not painted",
