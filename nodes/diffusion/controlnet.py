@@ -31,6 +31,15 @@ class ControlNet(ReferenceGuided[Image]):
     """
 
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image", "inpainting")
+    wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {
+        "control": (
+            Image,
+            (
+                "make one of it (Canny, SoftEdges, DepthEstimate, PoseEstimate …), or read a "
+                "finished one (EdgesFromFile, DepthFromFile, PoseFromFile …)"
+            ),
+        )
+    }
 
     control: In[ControlMap] | Sequence[In[ControlMap]] = Field(
         description="what to follow: an EdgeMap, a DepthMap …; several of one size"

@@ -29,6 +29,12 @@ class DepthToImage(Diffusion[Image]):
     """
 
     purposes: ClassVar[tuple[Purpose, ...]] = ("depth-guided",)
+    wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {
+        "depth": (
+            Image,
+            "make one of it by DepthEstimate, or read a finished one by DepthFromFile",
+        )
+    }
 
     image: In[Image] = Field(description="the picture to start from")
     depth: In[DepthMap] | None = Field(

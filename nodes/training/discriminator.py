@@ -1,4 +1,4 @@
-"""Who tells made latents from true ones: small heads over what a frozen U-Net sees in them.
+"""The discriminator of a distillation: small heads on the features of a frozen U-Net.
 
 Adversarial diffusion distillation puts its heads over a frozen picture network (Sauer et al.
 2023); over the teacher's own encoder, on noised latents, there is nothing to decode and the
@@ -8,13 +8,13 @@ features know the caption (Sauer et al. 2024). Imports torch, so procedures impo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from .turbo import TurboTrainee
+    from .loop import Settings
 
 
 def features(unet: Any, noised: Any, times: Any, words: Any, told: Mapping[str, Any]) -> list[Any]:
@@ -92,14 +92,41 @@ def steepness(scores: Any, seen: Sequence[Any]) -> Any:
     return torch.stack(squares).sum(dim=0).mean()
 
 
-class Foe:
-    """What Turbo's student is trained against: hinge loss, and R1 on true pictures."""
+class JudgedBatch(Protocol):
+    """What the discriminator compares on a batch: features of true and of made latents."""
+
+    @property
+    def summary(self) -> Any:
+        """The captions' summaries: count × width."""
+
+    @property
+    def true_seen(self) -> list[Any]:
+        """What the teacher sees in true latents, one map a level."""
+
+    @property
+    def made_seen(self) -> list[Any]:
+        """What the teacher sees in the student's latents, one map a level."""
+
+
+class Judged(Protocol):
+    """A student that is trained against the discriminator, with its frozen teacher."""
+
+    parts: Mapping[str, Any]
+    settings: Settings
+    teacher: Any
+
+    def batch(self, step: int) -> JudgedBatch:
+        """The batch of a step, the same for both losses."""
+
+
+class Adversary:
+    """What a student is trained against: hinge loss, and R1 on true pictures."""
 
     betas = (0.5, 0.99)
 
-    def __init__(self, trainee: TurboTrainee, learning_rate: float, steep: float) -> None:
+    def __init__(self, trainee: Judged, learning_rate: float, r1_weight: float) -> None:
         self._trainee = trainee
-        self._steep = steep
+        self._r1_weight = r1_weight
         self.learning_rate = learning_rate
         summary = trainee.parts["text_encoder_2"].config.projection_dim
         with torch.random.fork_rng(devices=()):
@@ -108,9 +135,9 @@ class Foe:
         self.modules: Mapping[str, Any] = {"discriminator": self.judge}
 
     def loss(self, step: int) -> Any:
-        """How badly it tells them apart on the batch of a step, and how steep it is there."""
+        """The hinge loss on the batch of a step, and the weighted R1 penalty there."""
         batch = self._trainee.batch(step)
         seen = [each.detach().requires_grad_() for each in batch.true_seen]
         true = self.judge(seen, batch.summary)
         made = self.judge([each.detach() for each in batch.made_seen], batch.summary)
-        return hinge(true, made) + self._steep * steepness(true, seen)
+        return hinge(true, made) + self._r1_weight * steepness(true, seen)

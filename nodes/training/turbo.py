@@ -99,7 +99,7 @@ class TurboTrainee(SdxlTrainee):
     ) -> None:
         import torch
 
-        from .discriminator import Foe
+        from .discriminator import Adversary
 
         super().__init__(parts, data, settings)
         self.teacher = teacher.eval().requires_grad_(False)
@@ -111,7 +111,7 @@ class TurboTrainee(SdxlTrainee):
         self.modules = {"unet": parts["unet"]}
         self.times = torch.tensor(times_in_use(parts["scheduler"]))
         self.noise = noise_in_use(parts["scheduler"])
-        self.adversary = Foe(self, self.how.adversary_rate, self.how.steepness)
+        self.adversary = Adversary(self, self.how.adversary_rate, self.how.steepness)
         self._batch: Batch | None = None
 
     def batch(self, step: int) -> Batch:

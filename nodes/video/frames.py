@@ -27,6 +27,9 @@ class Frames(Node[Image]):
 
     category: ClassVar[str] = "video"
     scatters: ClassVar[bool] = True
+    scatter_advice: ClassVar[str] = (
+        "make a video of the frames by VideoFromFrames, or take one of them by Frame"
+    )
 
     video: In[Video] = Field(description="a video of any length")
 

@@ -74,6 +74,7 @@ def run_sweep(
         options: What to show and what to do after a failure.
         sweep_options: The options that are for sweeps only.
     """
+    from sdgraph.graph import library_module
     from sdgraph.sweep import (
         SweepConfirmation,
         VariantRecorder,
@@ -85,7 +86,8 @@ def run_sweep(
     sheet, table_file = sweep_options.sheet, sweep_options.table
     sweep = request.sweep(only, side_by_side=sweep_options.side_by_side)
     if sheet is not None:
-        sweep = with_contact_sheet(sweep, sheet.expanduser().absolute(), request.workflow.registry)
+        nodes = library_module("contact_sheet")
+        sweep = with_contact_sheet(sweep, sheet.expanduser().absolute(), nodes)
     ask = not sweep_options.yes and _can_ask(options)
     if not (sweep_options.yes or ask):
         _refuse_large(sweep)

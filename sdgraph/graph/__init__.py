@@ -16,7 +16,7 @@ from .dag import (
 from .node import In, Node, Progress, SourceFile, TargetFile, ancestry, refuse
 from .node_index import node_modules
 from .ports import REFERENCE, Lazy, Port, a
-from .registry import Registry, installed
+from .registry import Registry, installed, library_module
 from .stage import Stage
 from .validation import describe, one_of
 
@@ -41,6 +41,7 @@ __all__ = [
     "describe",
     "installed",
     "late_checkpoint",
+    "library_module",
     "missing_file",
     "named",
     "node_modules",

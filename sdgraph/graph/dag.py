@@ -116,7 +116,7 @@ class Graph:
     def check(self) -> list[Problem]:
         """Every problem that files and configs show; nothing is loaded, torch not imported."""
         found = [(node, problem) for node in self.nodes for problem in _known_problems(node)]
-        found += [(node, _OPEN) for node in _left_open(self.nodes)]
+        found += _ungathered(self.nodes)
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
             for node, problem in found
@@ -137,25 +137,25 @@ class Graph:
                     yield problem.under(name, self.mark(node, field_name))
 
 
-_OPEN = Problem(
-    "",
-    "a value for each frame of a video",
-    "one value at the end",
-    "make a video of the frames by VideoFromFrames, or take one of them by Frame",
-)
-
-
-def _left_open(nodes: Iterable[Node[Any]]) -> Iterator[Node[Any]]:
+def _ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem]]:
     """The nodes that make a value for each frame which nobody gathers, or would save each."""
-    spread: dict[Node[Any], None] = {}
+    # Each node that runs once a frame, with the node that makes the frames.
+    sources: dict[Node[Any], Node[Any]] = {}
     for node in nodes:
         cls = type(node)
-        reads_spread = spread and any(child in spread for _, child in node.wires)
-        if cls.scatters or (reads_spread and not cls.gathers):
-            spread[node] = None
-    if spread:
-        read = {child for node in nodes for _, child in node.wires}
-        yield from (node for node in spread if node.effect or node not in read)
+        if cls.scatters:
+            sources[node] = node
+        elif not cls.gathers and sources:
+            source = next((sources[child] for _, child in node.wires if child in sources), None)
+            if source is not None:
+                sources[node] = source
+    if not sources:
+        return
+    read = {child for node in nodes for _, child in node.wires}
+    for node, source in sources.items():
+        if node.effect or node not in read:
+            found, wanted = "a value for each frame of a video", "one value at the end"
+            yield node, Problem("", found, wanted, type(source).scatter_advice)
 
 
 def _known_problems(node: Node[Any]) -> Iterable[Problem]:

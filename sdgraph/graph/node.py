@@ -67,6 +67,10 @@ class Node(BaseModel, Lazy, Generic[T_co]):
     """Whether `run` returns a Series: then nodes that read it run once for each of its items."""
     gathers: ClassVar[bool] = False
     """Whether `run` takes a Series as a whole, and makes one value of it."""
+    scatter_advice: ClassVar[str] = ""
+    """Of a node that scatters: what to do where nothing gathers its Series, as an error's fix."""
+    wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {}
+    """By port: a kind that it does not take and what makes the right one of it, as a fix."""
     definition: ClassVar[Definition]
 
     if TYPE_CHECKING:

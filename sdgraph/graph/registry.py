@@ -72,6 +72,11 @@ class Registry(Mapping[str, type[Node[Any]]]):
         return Registry({**self._types, **types}, self.broken)
 
 
+def library_module(name: str) -> Any:
+    """A module of the node library that serves the engine, such as "contact_sheet", by its name."""
+    return importlib.import_module(f"{OWN}.{name}")
+
+
 def nodes_of(module: ModuleType) -> dict[str, type[Node[Any]]]:
     """The node classes a module offers: those in `__all__`, or those it defines."""
     names: Iterable[str] = getattr(module, "__all__", None) or (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from math import isfinite, nan
@@ -32,11 +31,6 @@ _WANTED = {
     "sequence_str": "a list",
     "is_instance_of": "a list",
 }
-
-_MAPS = (
-    "make one of it (Canny, SoftEdges, DepthEstimate, PoseEstimate …), or read a finished one "
-    "(EdgesFromFile, DepthFromFile, PoseFromFile …)"
-)
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -92,7 +86,7 @@ def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[st
         return error.as_problems_of(field, wanted="a valid value")[0]
     value = first["input"] if len(errors) == 1 else given.get(field, first["input"])
     wanted = " or ".join(dict.fromkeys(text for e in errors for text in _wanted(e)))
-    return Problem(field, describe(value), wanted, _fix(errors, value))
+    return Problem(field, describe(value), wanted, _fix(cls, field, errors, value))
 
 
 def _wanted(error: ErrorDetails) -> Iterator[str]:
@@ -124,12 +118,10 @@ def _wanted_field(cls: Any, field: str) -> str:
     return info.description or "a value: this field has no default"
 
 
-def _fix(errors: list[ErrorDetails], value: Any) -> str:
+def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
     if isinstance(value, Lazy):
-        asked = " ".join(text for error in errors for text in _wanted(error))
-        # Its name will do: to know pictures is to know more than this room may.
-        shown = getattr(value.output, "__name__", "") == "Image"
-        return _MAPS if shown and re.search(r"\w+Map\b", asked) else ""
+        kind, advice = cls.wire_advice.get(field.partition(".")[0], (None, ""))
+        return advice if value.output is kind else ""
     if any(error["type"] == "literal_error" for error in errors):
         expected = next(e["ctx"]["expected"] for e in errors if e["type"] == "literal_error")
         choices = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.graph import Node, ancestry
@@ -22,7 +22,22 @@ LABEL_LENGTH = 80
 """How many characters of a value fit in a label."""
 
 
-def with_contact_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any]]) -> Sweep:
+class SheetNodes(Protocol):
+    """The nodes that a contact sheet is made of; the node library offers them."""
+
+    def small_picture(self, image: Node[Any], side: int) -> Node[Any]:
+        """A picture that fits into a square of that side in pixels."""
+
+    def labelled_grid(
+        self, images: Sequence[Node[Any]], labels: Sequence[str], columns: int, side: int
+    ) -> Node[Any]:
+        """The pictures in cells of that side with labels; 0 columns make it about square."""
+
+    def saved_picture(self, image: Node[Any], path: Path) -> Node[Any]:
+        """The picture written to a file."""
+
+
+def with_contact_sheet(sweep: Sweep, path: Path, nodes: SheetNodes) -> Sweep:
     """The sweep with a contact sheet as one more target.
 
     Two crossed inputs make its rows and columns; otherwise the pictures follow in order. Each
@@ -31,19 +46,17 @@ def with_contact_sheet(sweep: Sweep, path: Path, registry: Mapping[str, type[Any
     Args:
         sweep: a sweep whose variants make pictures.
         path: the file to write.
-        registry: node types by name, of which Resize, Grid and Save are used.
+        nodes: what makes the nodes of the sheet.
 
     Raises:
         InvalidWorkflowError: if a variant makes no picture, or the file cannot be written.
     """
     pictures = [_picture(sweep, place) for place in range(len(sweep.variants))]
     side = next((s for s in CELL_SIDES if s * s * len(pictures) <= MAX_PIXELS), CELL_SIDES[-1])
-    small = [
-        registry["Resize"](image=image, width=side, height=side, mode="fit") for image in pictures
-    ]
+    small = [nodes.small_picture(image, side) for image in pictures]
     labels = [values_label(variant.swept, LABEL_LENGTH) for variant in sweep.variants]
-    grid = registry["Grid"](images=small, labels=labels, columns=_columns(sweep), cell=side)
-    sheet = registry["Save"](image=grid, path=path)
+    grid = nodes.labelled_grid(small, labels, _columns(sweep), side)
+    sheet = nodes.saved_picture(grid, path)
     if problems := list(sheet.check()):
         raise InvalidWorkflowError(problem.under("--sheet") for problem in problems)
     names = dict(sweep.graph.names)

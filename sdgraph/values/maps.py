@@ -89,7 +89,7 @@ class DepthMap(ControlMap):
         pixels = np.asarray(picture.convert("RGB"))
         if (pixels != pixels[..., :1]).any():
             found = f"a colour picture (mode {picture.mode})"
-            fix = "take the depth of a photo by DepthEstimate"
+            fix = "let a depth estimator make the depth of a photo"
             refuse_value("DepthMap", found, "a grey picture", fix)
         return cls(pixels[..., 0])
 
