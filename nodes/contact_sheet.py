@@ -24,6 +24,6 @@ def labelled_grid(
     return Grid(images=list(images), labels=list(labels), columns=columns, cell=side)
 
 
-def saved_picture(image: Node[Image], path: Path) -> Node[Image]:
+def saved_picture(image: Node[Image], path: Path) -> Save:
     """The picture written to a file."""
     return Save(image=image, path=path)
