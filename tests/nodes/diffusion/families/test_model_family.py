@@ -61,6 +61,11 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelFamily]:
         def network(self) -> Any:
             return self.unet
 
+        @property
+        def components(self) -> dict[str, Any]:
+            names = ("vae", "text_encoder", "tokenizer", "network", "scheduler")
+            return {name: getattr(self, name) for name in names}
+
     monkeypatch.setattr(diffusers, "ToyDiffusionPipeline", ToyDiffusionPipeline, raising=False)
     monkeypatch.setattr(families, "FAMILIES", (*FAMILIES, TOY))
     yield TOY
