@@ -26,30 +26,51 @@ from .step_runner import Steps
 T = TypeVar("T")
 
 
-def _told_of() -> ModelCache:
-    """A cache of which other processes are told what it holds."""
+def _listed_model_cache() -> ModelCache:
+    """A model cache that other processes can list: it writes down what it holds."""
     return ModelCache(watch=process_records.ProcessRecord())
 
 
 @dataclass
 class Session:
-    """What outlives a run: loaded components, remembered results, the device to run on.
+    """What runs have in common: the device, the loaded components and the remembered results.
 
-    `device` None takes the first accelerator there is; `dtype` None follows the device; `store`
-    None remembers nothing between runs; without `metadata` no file says how it was made. What the
-    default `models` hold is what `sdgraph models` lists, from any process of the user.
+    Args:
+        device: Where to compute, such as "cpu", "cuda:1" or "mps"; the first accelerator, or the
+            CPU, if None.
+        dtype: "float32", "float16" or "bfloat16"; float16 on an accelerator and float32 on the CPU
+            if None.
+        models: The cache of loaded components, with its memory limits. `sdgraph models` lists what
+            the default one holds.
+        store: The remembered results; None remembers nothing between runs.
+        metadata: Whether saved files say how they were made.
+
+    Example:
+        >>> from sdgraph import Graph, Session, Store
+        >>> from sdgraph.nodes import Text
+        >>> from sdgraph.values import Image
+        >>> import numpy as np
+        >>> picture = Image(np.zeros((32, 64, 3), np.uint8))
+        >>> session = Session(device="cpu", store=Store())
+        >>> session.run(Graph.of(Text(image=picture, text="star")))
+        {'text': Image(64×32 RGB)}
     """
 
     device: str | None = None
     dtype: str | None = None
-    models: ModelCache = field(default_factory=_told_of)
+    models: ModelCache = field(default_factory=_listed_model_cache)
     store: Store | None = field(default_factory=Store)
     metadata: bool = True
 
     def plan(self, graph: Graph) -> Plan:
-        """The plan for a graph as this session would run it; torch is not imported for it.
+        """The plan for a graph as this session would run it; does not import torch.
 
-        Raises InvalidWorkflowError, and InvalidValueError where a node alone is above a budget.
+        Args:
+            graph: What to plan.
+
+        Raises:
+            InvalidWorkflowError: Files or configs show a problem.
+            InvalidValueError: A single node needs more memory than the limits allow.
         """
         with memoized_scope():
             _refuse_problems(graph)
@@ -58,11 +79,19 @@ class Session:
     def run(
         self, graph: Graph, on_event: events.Listener | None = None, *, keep_going: bool = False
     ) -> dict[str, Any]:
-        """Runs a graph; returns the values of its targets by name.
+        """Runs a graph.
 
-        Raises InvalidWorkflowError before anything is loaded when files or configs show a problem,
-        NodeFailedError when a node raises: at once, or with `keep_going` when all is done that
-        needs none of the failed. Finished files stay.
+        Args:
+            graph: What to run.
+            on_event: Receives the events of the run.
+            keep_going: After a failure, run all nodes that do not need the failed one.
+
+        Returns:
+            The values of the targets by the name of their node.
+
+        Raises:
+            InvalidWorkflowError: Files or configs show a problem; nothing was loaded.
+            NodeFailedError: A node raised an exception; files that are finished stay.
         """
         clock = events.EventEmitter(on_event)
         made = self._prepared(graph, clock)
@@ -223,11 +252,34 @@ def run(
     uncached: Iterable[Node[Any]] = (),
     **inputs: Any,
 ) -> Any:
-    """What the targets make: one node's value, several nodes' values, or a workflow's by name.
+    """Runs nodes, a graph or a workflow.
 
-    Equal nodes run once, within a call and, while the session remembers, between calls; those in
-    `uncached` always. Raises InvalidWorkflowError (nothing was loaded) or NodeFailedError (its
-    `__cause__` says why), with `keep_going` once all is done that needs none of the failed.
+    Equal nodes run once, also in a later call while the session remembers their results.
+
+    Args:
+        target: A node, a graph or a workflow.
+        more: Further nodes, after a node.
+        session: Where to run; by default one session for all calls.
+        on_event: Receives the events of the run.
+        keep_going: After a failure, run all nodes that do not need the failed one.
+        uncached: Nodes that run even if their results are remembered.
+        inputs: The inputs of a workflow.
+
+    Returns:
+        The value of one node, a tuple of the values of several, or for a graph or workflow a dict
+        of the targets' values by name.
+
+    Raises:
+        InvalidWorkflowError: Files or configs show a problem; nothing was loaded.
+        NodeFailedError: A node raised an exception, which is the error's `__cause__`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sdgraph import run
+        >>> from sdgraph.nodes import Resize
+        >>> from sdgraph.values import Image
+        >>> run(Resize(image=Image(np.zeros((32, 64, 3), np.uint8)), width=16, height=8))
+        Image(16×8 RGB)
     """
     session = session or default_session()
     _refuse_extra(target, more, inputs)
@@ -253,9 +305,24 @@ def _refuse_extra(target: object, more: tuple[Node[Any], ...], inputs: dict[str,
 
 
 def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: Any) -> Plan:
-    """The plan for nodes, a graph or a workflow, before torch is imported.
+    """Plans nodes, a graph or a workflow without running it; does not import torch.
 
-    Raises InvalidWorkflowError with every problem found.
+    Args:
+        target: A node, a graph or a workflow.
+        more: Further nodes, after a node.
+        inputs: The inputs of a workflow.
+
+    Returns:
+        The steps in order, with what each loads and releases and the memory it needs.
+
+    Raises:
+        InvalidWorkflowError: Files or configs show problems; it holds all of them.
+
+    Example:
+        >>> from sdgraph import load_workflow, plan
+        >>> steps = plan(load_workflow("text"), seed=7).steps
+        >>> [step.name for step in steps]
+        ['picture', 'result']
     """
     _refuse_extra(target, more, inputs)
     if isinstance(target, Workflow):

@@ -40,7 +40,27 @@ Origins = Mapping[tuple[str | int, ...], Origin]
 
 @dataclass(frozen=True)
 class Graph:
-    """What some targets need, each node once, every node after the nodes it reads."""
+    """The nodes that some targets need: each node once, and after the nodes it reads.
+
+    `Graph.of` makes one.
+
+    Args:
+        targets: The nodes whose values are wanted.
+        nodes: All nodes, in an order in which they can run.
+        names: The name of each node.
+        marks: Where the fields of nodes are in a workflow file.
+        origins: What the fields of nodes were written as in a workflow file.
+        uncached: The nodes that run even if their results are remembered.
+        variants: Whether these are the variants of one workflow, one after another.
+
+    Example:
+        >>> from sdgraph import Graph
+        >>> from sdgraph.nodes import Canny, LoadImage
+        >>> photo = LoadImage(path="photo.png")
+        >>> graph = Graph.of(Canny(image=photo))
+        >>> [graph.names[node] for node in graph.nodes]
+        ['load_image', 'canny']
+    """
 
     targets: tuple[Node[Any], ...]
     nodes: tuple[Node[Any], ...]

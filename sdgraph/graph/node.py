@@ -41,10 +41,25 @@ else:
 class Node(BaseModel, Lazy, Generic[T_co]):
     """A computation that has not run yet and whose result is a `T`.
 
-    Subclasses declare fields (ports as `In[...]`, everything else a parameter) and one method
-    `run`, whose arguments are exactly the ports by name. `run` may ask for services as further
-    arguments: `models` (the leased components), `progress` (called as `progress(step, total)`),
-    `provenance` (the workflow as text, for files that are saved).
+    A subclass declares fields: `In[...]` for ports, any other type for parameters. Its method `run`
+    takes exactly the ports, by name, and may take services as further arguments: `models` (the
+    components of `parts`, loaded), `progress` (a function that reports `progress(step, total)`),
+    and `provenance` (the record of how the result was made, as text, for a file).
+
+    A node is frozen, hashable and equal to any node that computes the same.
+
+    Example:
+        >>> from sdgraph import In, Node, run
+        >>> class Repeat(Node[str]):
+        ...     "Repeats a text."
+        ...
+        ...     text: In[str]
+        ...     times: int = 2
+        ...
+        ...     def run(self, text: str) -> str:
+        ...         return text * self.times
+        >>> run(Repeat(text="ha", times=3))
+        'hahaha'
     """
 
     model_config = ConfigDict(
