@@ -234,6 +234,9 @@ class NodesFailedError(NodeFailedError):
 def problems_in(error: BaseException) -> tuple[Problem, ...]:
     """The problems that an exception of sdgraph holds; for any other, one with its class and text.
 
+    Args:
+        error: any exception.
+
     Example:
         >>> problems_in(KeyError("left"))
         (Problem(subject='', found="KeyError: 'left'", wanted='', fix='', at=None),)
@@ -245,13 +248,21 @@ def problems_in(error: BaseException) -> tuple[Problem, ...]:
 
 
 def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems in the order of their marks; those without one last."""
+    """The problems in the order of their marks; those without one last.
+
+    Args:
+        problems: the problems, with marks in one file.
+    """
     no_mark = Mark("", 0, 0)
     return sorted(problems, key=lambda problem: (problem.at is None, problem.at or no_mark))
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The one of `names` that `word` most resembles, in any case; None when nothing is near.
+
+    Args:
+        word: what was written.
+        names: what might have been meant.
 
     Example:
         >>> nearest("cany", ["Canny", "LoadImage"])
@@ -265,6 +276,10 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """A fix that proposes the nearest of `names`; "" when nothing is near.
 
+    Args:
+        word: what was written.
+        names: what might have been meant.
+
     Example:
         >>> did_you_mean("cany", ["Canny", "LoadImage"])
         "did you mean 'Canny'?"
@@ -274,7 +289,11 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 
 
 def out_of_memory(error: BaseException) -> str | None:
-    """The message of an error that says memory ran out, on any device; None for another error."""
+    """The message of an error that says memory ran out, on any device; None for another error.
+
+    Args:
+        error: any exception, also one of torch.
+    """
     text = error.problems[0].found if isinstance(error, OutOfMemoryError) else str(error)
     message = (text.strip().splitlines() or [""])[0]
     if isinstance(error, MemoryError | OutOfMemoryError):

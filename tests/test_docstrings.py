@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,8 +82,84 @@ def test_an_argument_section_names_every_argument_and_no_other() -> None:
     wrong = []
     for path in SOURCES.values():
         for node, names, there in documented(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not there:
+                continue  # its arguments are those of its base
             # A class may describe its fields where they stand.
             missing = set() if isinstance(node, ast.ClassDef) else set(there) - set(names)
             if missing or not set(names) <= set(there):
                 wrong.append(f"{path.name}:{node.lineno} {node.name}: {names}, not {there}")
     assert not wrong
+
+
+USER_MODULES = ("sdgraph", "sdgraph.values", "sdgraph.errors", "sdgraph.events")
+"""Modules whose names a Python user meets."""
+
+NOT_CALLED = {"ArrayValue", "In", "Node", "Progress", "Value"}
+"""Names that users annotate with or derive from, and never call."""
+
+EXAMPLES_WANTED = {
+    "Checkpoint",
+    "Graph",
+    "Image",
+    "Lora",
+    "Mask",
+    "Mark",
+    "Node",
+    "NodeFailedError",
+    "Problem",
+    "SdgraphError",
+    "Session",
+    "Store",
+    "Video",
+    "Workflow",
+    "load_workflow",
+    "plan",
+    "run",
+    "run_many",
+    "to_yaml",
+}
+
+
+def user_names() -> Iterator[tuple[str, object]]:
+    """Each public name of the modules that a user meets, once, with what it is."""
+    seen: dict[str, object] = {}
+    for module_name in USER_MODULES:
+        module = importlib.import_module(module_name)
+        own = [
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and getattr(value, "__module__", "") == module_name
+        ]
+        for name in getattr(module, "__all__", own):
+            seen.setdefault(name, getattr(module, name, None))
+    yield from seen.items()
+
+
+USER_CALLABLES = {name: value for name, value in user_names() if callable(value)}
+
+
+def constructor_docs(value: object) -> str:
+    """The docstring of a callable, with that of the class from which it has its constructor."""
+    if not isinstance(value, type):
+        return value.__doc__ or ""
+    docs = []
+    for cls in value.__mro__:
+        docs.append(cls.__dict__.get("__doc__") or "")
+        if "__init__" in cls.__dict__:
+            break
+    return "\n".join(docs)
+
+
+@pytest.mark.parametrize("name", sorted(USER_CALLABLES))
+def test_every_name_that_a_user_meets_is_documented_with_its_arguments(name: str) -> None:
+    value = USER_CALLABLES[name]
+    assert value.__doc__ and value.__doc__.strip()
+    if name not in NOT_CALLED and inspect.signature(value).parameters:
+        assert "Args:" in constructor_docs(value)
+
+
+def test_the_main_names_have_an_example() -> None:
+    missing = [
+        name for name in EXAMPLES_WANTED if ">>>" not in (USER_CALLABLES[name].__doc__ or "")
+    ]
+    assert not missing

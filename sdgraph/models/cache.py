@@ -63,7 +63,8 @@ class ModelCache:
         watch: Is called with the components whenever what is held changes.
 
     Example:
-        >>> from sdgraph import ModelCache, Session
+        >>> from sdgraph import Session
+        >>> from sdgraph.models import ModelCache
         >>> session = Session(models=ModelCache(keep_alive=60))
     """
 

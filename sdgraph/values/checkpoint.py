@@ -219,7 +219,16 @@ class Lora(Checkpoint):
 
 @dataclass(frozen=True)
 class Part:
-    """One component of a checkpoint: a folder of its own, or the whole ("") of a single model."""
+    """One component of a checkpoint, as a node asks for it in `parts`.
+
+    Args:
+        checkpoint: The checkpoint.
+        folder: The component's folder in it, such as "unet"; "" for a checkpoint that is one model.
+
+    Example:
+        >>> Part(Checkpoint("tiny/text-to-image"), "unet").folder
+        'unet'
+    """
 
     checkpoint: Checkpoint
     folder: str = ""

@@ -46,6 +46,9 @@ def content_of(value: object) -> str:
 def size_of(value: object) -> int:
     """Bytes of memory that a value holds: exact for arrays, an estimate for everything else.
 
+    Args:
+        value: Any value or Python object.
+
     Example:
         >>> size_of("four"), size_of(("four", "four"))
         (68, 200)

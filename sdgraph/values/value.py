@@ -174,9 +174,12 @@ class Value:
 
 
 def find_kind(name: str) -> type[Value] | None:
-    """The kind with this `kind_name`, among those whose modules were imported; else None.
+    """The kind of value with a name, or None if no imported module defines it.
 
-    Nothing is imported to find it, so a name from a file can make no code run.
+    Nothing is imported to find it, so that a name in a file cannot run code.
+
+    Args:
+        name: The `kind_name` of the class.
     """
     return _kinds.get(name)
 
