@@ -32,21 +32,7 @@ from sdgraph.language import (
 from sdgraph.models import check_name
 from sdgraph.provenance import ProvenanceRecord, read_record
 from sdgraph.sweep import Sweep, axis_syntax, build_sweep, make_variants
-from sdgraph.values import DTYPES
-
-PICTURES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".gif",
-    ".mp4",
-    ".webm",
-)
-"""The suffixes of pictures and videos that may carry a workflow."""
+from sdgraph.values import DTYPES, all_kinds
 
 
 class ArgumentError(SdgraphError):
@@ -100,8 +86,8 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
 
 
 def is_media_file(file: str) -> bool:
-    """Whether a file is a picture or video, by its suffix."""
-    return Path(file).suffix.lower() in PICTURES
+    """Whether a file holds a value of some kind, such as a picture or video, by its suffix."""
+    return any(Path(file).suffix.lower() in kind.suffixes for kind in all_kinds())
 
 
 def read_record_of(file: str) -> ProvenanceRecord:

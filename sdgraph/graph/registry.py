@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from sdgraph.errors import PackError, Problem, did_you_mean
+from sdgraph.values import Value, shipped_kinds
 
 from .node import Node
 
@@ -47,6 +48,24 @@ class Registry(Mapping[str, type[Node[Any]]]):
 
     def __len__(self) -> int:
         return len(self._types)
+
+    @property
+    def pack_kinds(self) -> dict[str, type[Value]]:
+        """The kinds of value that the packs' nodes make or take, by `pack.Name`.
+
+        By the plain name too, where no other kind has it.
+        """
+        kinds: dict[str, type[Value]] = {}
+        for cls in self._types.values():
+            if isinstance(cls, str):  # a node that ships, not imported yet
+                continue
+            ports = cls.definition.ports.values()
+            for kind in (cls.definition.output, *(kind for port in ports for kind in port.kinds)):
+                if issubclass(kind, Value) and "." in kind.kind_name:
+                    kinds[kind.kind_name] = kind
+        names = [*shipped_kinds(), *(kind.__name__ for kind in kinds.values())]
+        plain = {kind.__name__: kind for kind in kinds.values()}
+        return {**{name: k for name, k in plain.items() if names.count(name) == 1}, **kinds}
 
     def suggest(self, name: str) -> str:
         """What to do about an unknown type name."""

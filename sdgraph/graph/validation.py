@@ -130,7 +130,7 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
     if texts and isinstance(value, bool | int | float | date):
         return f'quote it: "{_plain(value)}"'
     wanted = {text for error in errors for text in _wanted(error)}
-    if isinstance(value, str) and wanted & {"an Image", "a Mask", "a Video"}:
+    if isinstance(value, str) and any(getattr(k, "loader", None) for k in _port_kinds(cls, field)):
         return "load the file with a node of its own, then refer to that node as $name"
     if isinstance(value, float) and "a whole number" in wanted and value.is_integer():
         return f"write {int(value)}"
@@ -138,6 +138,12 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
     if number is None or ("a number" not in wanted and not number.is_integer()):
         return ""
     return f"write it as a number: {int(number) if number.is_integer() else number}"
+
+
+def _port_kinds(cls: Any, field: str) -> tuple[type, ...]:
+    """The kinds of value that a field takes, if it is a port or a list of them."""
+    port = cls.definition.ports.get(field.partition(".")[0])
+    return port.kinds if port is not None else ()
 
 
 def _plain(value: Any) -> str:

@@ -14,7 +14,7 @@ from sdgraph.graph import Lazy, Node, Origin, Registry, missing_file
 from .field_problems import problem_as_written
 from .field_values import FieldResolver
 from .filename_patterns import holds_pattern
-from .inputs import LOADERS, Input, input_problems, kind_of_input
+from .inputs import Input, input_problems, kind_of_input
 from .node_builder import BoundNodes, NodePlaceholder, build_node, holds_placeholder
 from .subworkflow import no_single_output_problem, output_nodes, read_subworkflow
 from .template import (
@@ -105,23 +105,23 @@ class _Scope:
             return NodePlaceholder(kind_of_input(declared))
         else:
             value, folder = declared.default, self.template.folder
-        if isinstance(value, str | Path) and declared.type in LOADERS:
-            return self._loading_node(declared, folder / expand_home(value))
+        if isinstance(value, str | Path) and declared.loader:
+            return self._loading_node(declared, declared.loader, folder / expand_home(value))
         if isinstance(value, str | Path) and declared.type == "Path":
             return folder / expand_home(value)
         if declared.type == "Checkpoint" and not isinstance(value, Lazy):
             return with_absolute_source(value, folder)
         return value
 
-    def _loading_node(self, declared: Input, path: Path) -> Lazy:
+    def _loading_node(self, declared: Input, type_name: str, path: Path) -> Lazy:
         """The node that loads the file given for an input, such as a picture."""
         at = self.template.document.mark("inputs", declared.name)
-        type_name, fields = LOADERS[declared.type], {"path": path}
         if type_name not in self.registry:
             wanted = f"the node type {type_name}, which loads such files"
             subject = f"inputs.{declared.name}"
             self.bound.problems.append(Problem(subject, f"the path {path}", wanted, at=at))
             return NodePlaceholder(kind_of_input(declared))
+        fields = {"path": path}
         node = self.registry[type_name](**fields)
         if origin := self.origins.get(declared.name):
             self.bound.keep_origins(node, {("path",): replace(origin, type="Path")})

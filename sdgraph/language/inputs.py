@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,17 @@ from .yaml_document import Document
 
 SCALARS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
-KINDS: dict[str, type[Value]] = {
+Kind = type[Value]
+
+KINDS: dict[str, Kind] = {
     name: kind
     for name, kind in shipped_kinds().items()
     if not issubclass(kind, Checkpoint | Series)
 }
 """Kinds of value that no file can hold: such an input takes a node, or a path that one loads."""
 
-LOADERS = {name: kind.loader for name, kind in KINDS.items() if kind.loader}
-"""The node type that loads a kind of value from the path given for an input."""
-
 INPUT_TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
+"""The types that an input may have; the kinds of node packs that are in use come on top."""
 
 RESERVED_NAMES = ("only", "session", "on_event", "keep_going", "uncached", "zip", "overwrite")
 """Names of the parameters of `run`, `run_many` and `Workflow.graph`, which no input may have."""
@@ -41,7 +41,7 @@ class Input:
 
     Args:
         name: what a user sets: `sdgraph run FILE name=value`.
-        type: one of INPUT_TYPES.
+        type: one of INPUT_TYPES, or a kind of a node pack.
         default: its value when none is given; MISSING if one must be.
         description: what it is for.
 
@@ -54,6 +54,23 @@ class Input:
     type: str
     default: Any = MISSING
     description: str = ""
+    pack_kind: Kind | None = field(default=None, repr=False)
+    """The class of its kind where a node pack defines that."""
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of value that it takes; None for scalars, paths and checkpoints."""
+        return self.pack_kind or KINDS.get(self.type)
+
+    @property
+    def loader(self) -> str | None:
+        """The node type that loads its value from the path given for it; None if none does."""
+        return self.kind.loader if self.kind is not None else None
+
+    @property
+    def takes_path(self) -> bool:
+        """Whether the path of a file may be given for it."""
+        return self.type == "Path" or self.loader is not None
 
     @property
     def required(self) -> bool:
@@ -62,7 +79,7 @@ class Input:
 
     def is_path(self, value: Any) -> bool:
         """Whether a value given for this input names a file."""
-        return self.type in ("Path", *LOADERS) and isinstance(value, str | Path)
+        return self.takes_path and isinstance(value, str | Path)
 
     def parse(self, text: str) -> Any:
         """The value that a text on the command line means.
@@ -103,13 +120,11 @@ class Input:
             kind = kind_of_input(self)
             fits_wire = kind is None or Port((kind,)).takes(value.output)
             return None if fits_wire else Problem(self.name, describe(value), a(kind))
-        if self.type in KINDS:
-            right = self.type in LOADERS and isinstance(value, str | Path)
-            if right or isinstance(value, KINDS[self.type]):
+        if self.kind is not None:
+            if self.is_path(value) or isinstance(value, self.kind):
                 return None
-            wanted_kind = a(KINDS[self.type])
-            more = ", or the path of one" if self.type in LOADERS else ""
-            return Problem(self.name, describe(value), f"{wanted_kind}{more}")
+            more = ", or the path of one" if self.loader else ""
+            return Problem(self.name, describe(value), f"{self.kind.label}{more}")
         if fits[self.type]:
             return None
         return Problem(self.name, describe(value), wanted[self.type])
@@ -117,11 +132,21 @@ class Input:
 
 def kind_of_input(declared: Input) -> type | None:
     """The kind of value an input has; None where its type leaves several, such as a text's."""
-    return {**SCALARS, **KINDS}.get(declared.type) if declared.type != "str" else None
+    if declared.type == "str":
+        return None
+    return declared.kind or SCALARS.get(declared.type)
 
 
-def read_declarations(document: Document, problems: list[Problem]) -> dict[str, Input]:
-    """The inputs a workflow file declares; what is wrong with them is added to `problems`."""
+def read_declarations(
+    document: Document, problems: list[Problem], pack_kinds: Mapping[str, Kind]
+) -> dict[str, Input]:
+    """The inputs a workflow file declares; what is wrong with them is added to `problems`.
+
+    Args:
+        document: The file.
+        problems: What is wrong is added here.
+        pack_kinds: The kinds of value of the node packs in use, by the names they may have.
+    """
     raw = document.data.get("inputs")
     if raw is None:
         return {}
@@ -132,7 +157,7 @@ def read_declarations(document: Document, problems: list[Problem]) -> dict[str, 
         return {}
     inputs = {}
     for name, declaration in raw.items():
-        declared = _declare(name, declaration)
+        declared = _declare(name, declaration, pack_kinds)
         if isinstance(declared, Problem):
             at = document.mark("inputs", name)
             problems.append(declared.under("inputs", at))
@@ -141,7 +166,7 @@ def read_declarations(document: Document, problems: list[Problem]) -> dict[str, 
     return inputs
 
 
-def _declare(name: str, raw: Any) -> Input | Problem:
+def _declare(name: str, raw: Any, pack_kinds: Mapping[str, Kind]) -> Input | Problem:
     if not name.isidentifier():
         return Problem(name, f"the name {name!r}", "letters, digits and _", "rename the input")
     if name in RESERVED_NAMES:
@@ -162,14 +187,20 @@ def _declare(name: str, raw: Any) -> Input | Problem:
     kind = raw.get("type") or {str: "str", bool: "bool", int: "int", float: "float"}.get(
         type(default)
     )
-    if kind not in INPUT_TYPES:
-        found = "no type" if kind is None else f"the type {kind!r}"
-        return Problem(
-            name, found, f"one of {', '.join(INPUT_TYPES)}", did_you_mean(str(kind), INPUT_TYPES)
-        )
-    declared = Input(name, kind, default, str(raw.get("description", "")))
+    if not isinstance(kind, str) or (kind not in INPUT_TYPES and kind not in pack_kinds):
+        return _unknown_type(name, kind, pack_kinds)
+    description = str(raw.get("description", ""))
+    declared = Input(name, kind, default, description, pack_kinds.get(kind))
     problem = None if declared.required else declared.problem(default)
     return problem or declared
+
+
+def _unknown_type(name: str, kind: Any, pack_kinds: Mapping[str, Kind]) -> Problem:
+    found = "no type" if kind is None else f"the type {kind!r}"
+    types = (*INPUT_TYPES, *(each for each in pack_kinds if "." not in each))
+    same = [each for each in pack_kinds if each.endswith(f".{kind}")]
+    fix = f"write {' or '.join(same)}" if same else did_you_mean(str(kind), types)
+    return Problem(name, found, f"one of {', '.join(types)}", fix)
 
 
 def input_problems(inputs: Mapping[str, Input], given: Mapping[str, Any]) -> list[Problem]:

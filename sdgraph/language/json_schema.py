@@ -7,14 +7,14 @@ on the whole graph (whether `$photo` makes an Image) is left to `sdgraph validat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 
 from sdgraph.graph import REFERENCE as PORT_PATTERN
-from sdgraph.graph import Node
+from sdgraph.graph import Node, Registry
 from sdgraph.values import Checkpoint
 
 from .inputs import INPUT_TYPES, RESERVED_NAMES
@@ -48,13 +48,14 @@ def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
         ['nodes']
     """
     types = sorted(registry)
+    pack_kinds = registry.pack_kinds if isinstance(registry, Registry) else {}
     definitions: JsonSchema = {
         "input": {
             "type": "string",
             "pattern": rf"^\$inputs\.{_NAME}$",
             "description": "the value of a declared input: $inputs.name",
         },
-        "declaration": _declaration(),
+        "declaration": _declaration(pack_kinds),
         "node": _chosen(registry, types),
         "type.Workflow": _sub_workflow(),
     }
@@ -121,7 +122,7 @@ def _top() -> JsonSchema:
     }
 
 
-def _declaration() -> JsonSchema:
+def _declaration(pack_kinds: Iterable[str]) -> JsonSchema:
     """The declaration of an input: its default alone, or a map whose default is of its type."""
     json_types = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
     agree = [
@@ -136,7 +137,10 @@ def _declaration() -> JsonSchema:
         "additionalProperties": False,
         "anyOf": [{"required": ["type"]}, {"required": ["default"]}],
         "properties": {
-            "type": {"enum": list(INPUT_TYPES), "description": "what kind of value it takes"},
+            "type": {
+                "enum": [*INPUT_TYPES, *pack_kinds],
+                "description": "what kind of value it takes",
+            },
             "default": {"description": "its value when none is given; without it one must be"},
             "description": {"type": "string"},
         },

@@ -49,7 +49,7 @@ def read_subworkflow(
     if count > MAX_WORKFLOWS:
         raise _refused(f"more than {MAX_WORKFLOWS} sub-workflows", "a smaller workflow")
     try:
-        return replace(read_template(path), out=outer.out)
+        return replace(read_template(path, outer.pack_kinds), out=outer.out)
     except InvalidWorkflowError as error:
         raise InvalidWorkflowError(
             problem

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
 from sdgraph.files import expand_home
 from sdgraph.graph import describe, one_of
+from sdgraph.values import Value
 
-from .inputs import LOADERS, Input, read_declarations
+from .inputs import Input, read_declarations
 from .yaml_document import Document, read_document, walk_scalars
 
 WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output")
@@ -91,19 +92,23 @@ class WorkflowTemplate:
     """What relative paths in the file are relative to."""
     out: Path | None = None
     """What the relative paths of files to write are relative to, if not `folder`."""
+    pack_kinds: Mapping[str, type[Value]] = field(default_factory=dict)
+    """The kinds of value of the node packs in use, which inputs may have as their type."""
 
     def role_of(self, name: str) -> str:
         """The role "source" for an input that holds the path of a file to read; else ""."""
         declared = self.inputs.get(name)
-        return "source" if declared and declared.type in ("Path", *LOADERS) else ""
+        return "source" if declared and declared.takes_path else ""
 
 
-def read_template(path: Path) -> WorkflowTemplate:
+def read_template(path: Path, pack_kinds: Mapping[str, type[Value]]) -> WorkflowTemplate:
     """The template in a file; raises InvalidWorkflowError with every problem found."""
-    return parse_template(read_document(path), path.resolve().parent)
+    return parse_template(read_document(path), path.resolve().parent, pack_kinds)
 
 
-def parse_template(document: Document, folder: Path) -> WorkflowTemplate:
+def parse_template(
+    document: Document, folder: Path, pack_kinds: Mapping[str, type[Value]]
+) -> WorkflowTemplate:
     """The template in a document; raises InvalidWorkflowError with every problem found."""
     problems: list[Problem] = []
     data = document.data
@@ -128,14 +133,21 @@ def parse_template(document: Document, folder: Path) -> WorkflowTemplate:
             at = document.mark(key)
             fix = "" if isinstance(data[key], list | dict) else "quote it"
             problems.append(Problem(key, describe(data[key]), "text", fix, at))
-    inputs = read_declarations(document, problems)
+    inputs = read_declarations(document, problems, pack_kinds)
     specs = _specs(document, problems)
     output = _output(document, specs, problems)
     if problems:
         raise InvalidWorkflowError(in_file_order(problems))
     name = data.get("name") or Path(document.file).stem
     return WorkflowTemplate(
-        name, data.get("description", ""), inputs, specs, output, document, folder
+        name,
+        data.get("description", ""),
+        inputs,
+        specs,
+        output,
+        document,
+        folder,
+        pack_kinds=pack_kinds,
     )
 
 

@@ -206,12 +206,13 @@ def load_workflow(
         >>> list(workflow.inputs)
         ['photo', 'mask', 'prompt', 'seed', 'checkpoint']
     """
-    template = read_template(find_workflow(source))
+    registry = installed() if registry is None else registry
+    template = read_template(find_workflow(source), registry.pack_kinds)
     if folder is not None:
         template = replace(template, folder=Path(folder).resolve())
     if out is not None:
         template = replace(template, out=Path(out).resolve())
-    return Workflow(template, installed() if registry is None else registry)
+    return Workflow(template, registry)
 
 
 def workflow_from_yaml(
@@ -233,8 +234,10 @@ def workflow_from_yaml(
         >>> workflow_from_yaml(text).name
         'one'
     """
-    template = parse_template(parse_document(text, file), Path(folder).resolve())
-    return Workflow(template, installed() if registry is None else registry)
+    registry = installed() if registry is None else registry
+    document = parse_document(text, file)
+    template = parse_template(document, Path(folder).resolve(), registry.pack_kinds)
+    return Workflow(template, registry)
 
 
 def _nodes_named(

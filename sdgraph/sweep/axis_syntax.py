@@ -2,7 +2,8 @@
 
 - `1..50` and `0.1..0.9..0.2` are ranges of numbers.
 - `[a, b]` is a list; a list of one is that value as it stands: `['@home']` is the text `@home`.
-- `@prompts.txt` is a file with a value on each line, `@photos/` a folder of pictures.
+- `@prompts.txt` is a file with a value on each line, `@photos/` a folder with
+  files of the input's kind: pictures, videos, or what a node pack loads.
 - `photos/*.png` are the files that match.
 
 No input is of a type that is itself a list, so brackets always mean several values.
@@ -24,7 +25,7 @@ from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expand_home
 from sdgraph.graph import describe
 from sdgraph.language import Input, with_absolute_source
-from sdgraph.values import Image, Video
+from sdgraph.values import Image
 
 MAX_VALUES = 100_000
 """How many values one input may have, and how many variants a sweep."""
@@ -165,7 +166,7 @@ def _from_path(declared: Input, text: str) -> AxisValues:
         if not declared.is_path(text):
             wanted = f"a file with one value on each line, for an input of type {declared.type}"
             raise _refused(declared, f"the folder {text[1:]}", wanted)
-        return _axis_values(declared, text, iter(_media_in(path, declared)))
+        return _axis_values(declared, text, iter(_files_in(path, declared)))
     try:
         if path.stat().st_size > MAX_BYTES:
             raise _refused(declared, f"{text[1:]}, {path.stat().st_size} bytes", "a smaller file")
@@ -180,9 +181,12 @@ def _from_path(declared: Input, text: str) -> AxisValues:
     return _axis_values(declared, text, values)
 
 
-def _media_in(folder: Path, declared: Input) -> list[Path]:
-    """The pictures in a folder, for a video input the videos, sorted by name; no hidden file."""
-    suffixes = Video.suffixes if declared.type == "Video" else Image.suffixes
+def _files_in(folder: Path, declared: Input) -> list[Path]:
+    """The files of the input's kind in a folder, sorted by name; no hidden file.
+
+    Of an input of type Path, the pictures.
+    """
+    suffixes = (declared.kind or Image).suffixes
     return sorted(
         path
         for path in folder.iterdir()

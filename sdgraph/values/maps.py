@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 class ControlMap(Image):
     """An image that steers a ControlNet; its class says which kind of network it fits.
 
-    Args:
-        pixels: uint8, height × width × 3 (RGB), 0..255.
-
-    Raises:
-        InvalidValueError: The array has another dtype or shape, or it is empty.
+    Made like an Image, of uint8 pixels, height × width × 3 (RGB), 0..255.
     """
 
 

@@ -37,20 +37,14 @@ class Value:
     underscore is no kind, only a base of some.
 
     Example:
-        A sound, with the node that loads one defined beside it:
+        A sound, in a node pack that also has a node `LoadSound(path)`::
 
-        >>> import numpy as np
-        >>> class Sound(Value):
-        ...     suffixes = (".wav",)
-        ...     loader = "LoadSound"
-        ...
-        ...     def __init__(self, samples, rate):
-        ...         self._set_fields(samples=samples, rate=rate)
-        >>> beep = Sound(np.zeros(8000, np.float32), 8000)
-        >>> beep.rate, beep.nbytes
-        (8000, 32000)
-        >>> beep == Sound(np.zeros(8000, np.float32), 8000)
-        True
+            class Sound(Value):
+                suffixes = (".wav",)
+                loader = "LoadSound"
+
+                def __init__(self, samples: np.ndarray, rate: int) -> None:
+                    self._set_fields(samples=samples, rate=rate)
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()

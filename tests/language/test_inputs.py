@@ -20,7 +20,7 @@ PICTURE = Image(np.zeros((2, 2, 3), np.uint8))
 
 def read(text: str) -> tuple[dict[str, Input], list[Problem]]:
     problems: list[Problem] = []
-    return read_declarations(parse_document(f"inputs: {text}"), problems), problems
+    return read_declarations(parse_document(f"inputs: {text}"), problems, {}), problems
 
 
 @pytest.mark.parametrize(

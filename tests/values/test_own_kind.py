@@ -1,0 +1,147 @@
+"""A kind of value that one file of a node pack defines is as good as an image everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph.errors import InvalidWorkflowError, PackError
+from sdgraph.graph import Registry, installed
+from sdgraph.language import workflow_from_yaml, workflow_schema
+from sdgraph.media import read_provenance
+from sdgraph.values import Image, Value, find_kind
+from tests.support.audio_pack import Audio, Gain, LoadAudio, SaveAudio, write_tone
+
+PACK = Path(__file__).parents[1] / "support/audio_pack.py"
+WORKFLOW = """
+name: louder
+inputs:
+  sound: {type: Audio}
+  factor: 2.0
+nodes:
+  louder: {type: Gain, sound: $inputs.sound, factor: $inputs.factor}
+  result: {type: SaveAudio, sound: $louder, path: "out/{sound}_{factor}.wav"}
+"""
+REGISTRY = Registry({cls.__name__: cls for cls in (LoadAudio, Gain, SaveAudio)})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the workflow and two sounds in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "louder.yaml").write_text(WORKFLOW)
+    (tmp_path / "sounds").mkdir()
+    write_tone(tmp_path / "sounds/low.wav", 0.1)
+    write_tone(tmp_path / "sounds/high.wav", 0.3)
+    (tmp_path / "sounds/notes.txt").write_text("no sound")
+    return tmp_path
+
+
+def sdgraph(*arguments: str) -> str:
+    """What a new process of sdgraph prints, with the pack in use."""
+    command = [sys.executable, "-m", "sdgraph", *arguments, "--nodes", str(PACK)]
+    env = {**os.environ, "PYTHONPATH": str(PACK.parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def sdgraph_cache() -> str:
+    command = [sys.executable, "-m", "sdgraph", "cache"]
+    env = {**os.environ, "PYTHONPATH": str(PACK.parents[2])}
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=True).stdout
+
+
+def loaded(path: Path) -> Audio:
+    return LoadAudio(path=path).run()
+
+
+def test_it_is_an_input_that_a_file_is_loaded_for_and_it_is_saved(folder: Path) -> None:
+    sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
+    made, given = loaded(folder / "out/low_2.0.wav"), loaded(folder / "sounds/low.wav")
+    assert np.abs(made.samples - 2 * given.samples).max() < 1e-4 and made.rate == 8000
+
+
+def test_a_second_session_finds_it_remembered_and_reads_it_from_the_disk(folder: Path) -> None:
+    sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
+    before = (folder / "out/low_2.0.wav").read_bytes()
+    (folder / "out/low_2.0.wav").unlink()
+    events = sdgraph("run", "louder.yaml", "sound=sounds/low.wav", "--json").splitlines()
+    reused = [json.loads(line) for line in events if '"louder"' in line]
+    assert [event["event"] for event in reused] == ["reused", "released"]
+    assert (folder / "out/low_2.0.wav").read_bytes() == before
+    assert "Gain" in sdgraph_cache()
+
+
+def test_a_folder_and_a_glob_of_its_files_are_swept(folder: Path) -> None:
+    sdgraph("run", "louder.yaml", "sound=@sounds/")
+    names = {path.name for path in (folder / "out").glob("*.wav")}
+    assert names == {"low_2.0.wav", "high_2.0.wav"}
+    sdgraph("run", "louder.yaml", "sound=sounds/h*.wav", "factor=[1, 3]")
+    names = {path.name for path in (folder / "out").glob("high*.wav")}
+    assert names == {"high_2.0.wav", "high_1.0.wav", "high_3.0.wav"}
+
+
+def test_a_saved_sound_carries_its_workflow_in_a_sidecar(folder: Path) -> None:
+    sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
+    assert "type: Gain" in (read_provenance(folder / "out/low_2.0.wav") or "")
+    assert "Gain" in sdgraph("show", "out/low_2.0.wav")
+    before = (folder / "out/low_2.0.wav").read_bytes()
+    sdgraph("run", "out/low_2.0.wav", "--out", "again")
+    assert next((folder / "again").rglob("*.wav")).read_bytes() == before
+
+
+def test_a_workflow_names_it_as_a_type_and_a_wrong_one_is_told_of_it() -> None:
+    workflow = workflow_from_yaml(WORKFLOW, registry=REGISTRY)
+    assert workflow.inputs["sound"].kind is Audio
+    types = workflow_schema(REGISTRY)["definitions"]["declaration"]["anyOf"][1]["properties"]
+    assert {"Audio", "tests.Audio"} <= set(types["type"]["enum"])
+    with pytest.raises(InvalidWorkflowError, match=r"NormalMap.*, Audio\n.*did you mean 'Audio'"):
+        workflow_from_yaml(WORKFLOW.replace("type: Audio", "type: Audoi"), registry=REGISTRY)
+    with pytest.raises(InvalidWorkflowError, match="the type 'Audio'"):
+        workflow_from_yaml(WORKFLOW, registry=installed())
+    wrong = workflow.problems(sound=3)
+    assert [problem.wanted for problem in wrong] == ["an Audio, or the path of one"]
+
+
+def other_pack() -> type[Value]:
+    """An `Audio` of another pack: arrays of the same numbers, another kind."""
+    namespace: dict[str, Any] = {"__name__": "other_pack", "Value": Value}
+    code = "class Audio(Value):\n def __init__(self, samples, rate):\n"
+    exec(f"{code}  self._set_fields(samples=samples, rate=rate)", namespace)
+    kind: type[Value] = namespace["Audio"]
+    return kind
+
+
+def test_two_packs_may_both_have_an_audio() -> None:
+    kind = other_pack()
+    samples = np.zeros((4, 1), np.float32)
+    ours, theirs = Audio(samples, 8000), kind(samples, 8000)  # type: ignore[call-arg]
+    assert ours != theirs and ours.content != theirs.content
+    assert find_kind("tests.Audio") is Audio and find_kind("other_pack.Audio") is kind
+    assert find_kind("Audio") is None
+
+
+def test_two_modules_of_a_pack_may_not_have_kinds_of_one_name() -> None:
+    with pytest.raises(PackError, match=r"Audio.*\n.*audio_pack|audio_pack"):
+        type("Audio", (Value,), {"__module__": "tests.elsewhere"})
+    assert find_kind("tests.Audio") is Audio
+
+
+def test_it_is_frozen_compared_and_pickled_like_an_image() -> None:
+    samples = np.zeros((4, 1), np.float32)
+    sound = Audio(samples, 8000)
+    samples[0] = 1
+    assert sound.samples[0] == 0 and not sound.samples.flags.writeable
+    assert pickle.loads(pickle.dumps(sound)) == sound == Audio(sound.samples, 8000)
+    assert sound != Audio(sound.samples, 44100) and sound.nbytes == 16
+    assert repr(sound) == "Audio(samples=float32[4, 1], rate=8000)"
+    assert Audio.label == "an Audio" and not isinstance(sound, Image)
