@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.execution import Plan, Step
 from sdgraph.formatting import format_bytes, format_count, shorten_path
 from sdgraph.graph import Registry
 from sdgraph.language import Input, Workflow
@@ -24,6 +23,9 @@ from .request import (
     split_arguments,
 )
 from .source_excerpt import format_problem
+
+if TYPE_CHECKING:
+    from sdgraph.execution import Plan, Step
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
@@ -30,9 +30,11 @@ from sdgraph.language import (
     yaml_document,
 )
 from sdgraph.models import check_name
-from sdgraph.provenance import ProvenanceRecord, read_record
-from sdgraph.sweep import Sweep, axis_syntax, build_sweep, make_variants
 from sdgraph.values import DTYPES, all_kinds
+
+if TYPE_CHECKING:
+    from sdgraph.provenance import ProvenanceRecord
+    from sdgraph.sweep import Sweep
 
 
 class ArgumentError(SdgraphError):
@@ -52,6 +54,8 @@ class Request:
 
     def sweep(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Sweep:
         """All variants of the workflow; raises InvalidWorkflowError with every problem."""
+        from sdgraph.sweep import build_sweep, make_variants
+
         if self.problems:
             raise InvalidWorkflowError(self.every_problem())
         combinations = make_variants(self.inputs, self.axes, side_by_side=side_by_side)
@@ -92,6 +96,8 @@ def is_media_file(file: str) -> bool:
 
 def read_record_of(file: str) -> ProvenanceRecord:
     """The provenance record in a saved picture or video; raises ArgumentError if it has none."""
+    from sdgraph.provenance import read_record
+
     try:
         return read_record(Path(file))
     except MediaError as error:
@@ -168,6 +174,8 @@ def parse_request(
     single: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
     for assignment in inputs:
+        from sdgraph.sweep import axis_syntax  # without inputs no sweep is imported
+
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
             problems += input_problems(workflow.inputs, {name: text})
