@@ -1,7 +1,7 @@
 """Scores the shipped checkpoints, prints the table and keeps it.
 
 `OMP_NUM_THREADS=1 python -m tests.scores [--count N] [--only NAME …] [--family FOLDER] [--jobs N]`;
-with `--cards` it writes the model cards from the kept rows instead, with `--pictures` the README's
+with `--cards` it writes the model cards from the kept rows instead, with `--pictures` the
 rows of pictures.
 """
 
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=_positive, default=1, metavar="N", help="processes that make clips"
     )
     parser.add_argument("--cards", action="store_true", help="write the model cards, score nothing")
-    parser.add_argument("--pictures", action="store_true", help="draw the README's pictures")
+    parser.add_argument("--pictures", action="store_true", help="draw the pictures in `pictures/`")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Before and after of every system, as the README shows them: `python -m tests.scores --pictures`.
+"""Before and after of every system, for `pictures/README.md`: `python -m tests.scores --pictures`.
 
 The first scenes that are scored, whatever becomes of them: nothing is picked out.
 """
