@@ -1,15 +1,17 @@
-"""What every test shares: the switch that rewrites golden files, and a quiet environment."""
+"""What every test shares: a quiet environment, the order of files, and which tests are quick."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support import toys
+from tests.support import effort, toys
 from tests.support.hashing import place as place
 
 # A first call may import torch; nothing here is a timed test.
@@ -25,12 +27,70 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+TESTS = Path(__file__).parent
+
+SLOWEST_FILES = (
+    "workflows/test_training.py",
+    "nodes/diffusion/test_meaning.py",
+    "nodes/tiny_world/test_judge.py",
+    "test_wheel.py",
+    "workflows/test_shipped.py",
+)
+"""The slowest files, in the order in which several processes start them; all others follow."""
+
+TORCH_FOLDERS = ("nodes/diffusion", "nodes/training", "nodes/vision", "scores")
+"""Where nearly all tests import torch; those that do not are marked `quick`."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",
         action="store_true",
         help="rewrite tests/bad/*.txt with what the engine says now; judge the diff",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    effort.quick = config.option.markexpr == "quick"
+
+
+def in_torch_folder(path: Path) -> bool:
+    """Whether a file of tests is in one of `TORCH_FOLDERS`."""
+    return any(path.is_relative_to(TESTS / folder) for folder in TORCH_FOLDERS)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out, of a quick run, the files without quick tests: some import torch themselves."""
+    if effort.quick and collection_path.suffix == ".py" and in_torch_folder(collection_path):
+        return "mark.quick" not in collection_path.read_text("utf-8") or None
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what is quick; where several processes share the tests, puts the slowest files first.
+
+    A test is quick that is marked so, or that is neither slow nor imports torch.
+    """
+    for item in items:
+        marked = any(map(item.get_closest_marker, ("torch", "slow")))
+        if not marked and not in_torch_folder(item.path):
+            item.add_marker("quick")
+        effort.scale_examples(item)
+    if hasattr(config, "workerinput"):
+        ranks = {TESTS / path: rank for rank, path in enumerate(SLOWEST_FILES)}
+        items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.fixture(autouse=True)
+def torch_is_expected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a quick test that imports torch, where no test before it in this process did."""
+    imported = "torch" in sys.modules
+    yield
+    node = request.node
+    quick = node.get_closest_marker("quick") and not node.get_closest_marker("torch")
+    if quick and not imported and "torch" in sys.modules:
+        pytest.fail("a quick test imports torch: mark it with `pytest.mark.torch`")
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
 
 
+@pytest.mark.torch
 def test_the_python_example_saves_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_every_line_of_the_tour_has_no_problems(tmp_path: Path) -> None:
     assert workflow.problems() == []
 
 
+@pytest.mark.torch
 def test_the_examples_with_an_adapter_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lora_files.write(tmp_path / "style.safetensors", lora_files.tensors("tiny/text-to-image"))
     monkeypatch.chdir(tmp_path)
@@ -147,6 +149,7 @@ def test_every_sweep_of_the_readme_is_as_many_variants_as_it_says(
     assert counts == [50, 8, 4, len(list(SAMPLES.glob("*.png"))), 4, 4]
 
 
+@pytest.mark.torch
 def test_the_sweep_in_python_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,18 +12,14 @@ from typing import Any
 import pytest
 
 import sdgraph
+from tests.benchmarks.structure import AT_MOST, Structure, structure, table
+from tests.conftest import SLOWEST_FILES, TORCH_FOLDERS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     path for folder in ("sdgraph", "nodes", "workflows") for path in (ROOT / folder).rglob("*.py")
 )
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-
-
-def test_the_floors_hold() -> None:
-    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_packages_are_the_folders_that_are_packages() -> None:
@@ -113,14 +109,27 @@ def test_no_file_has_a_name_that_says_nothing(path: Path) -> None:
     assert not {"utils", "helpers", "manager", "base", "core"} & set(path.stem.split("_"))
 
 
-@pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]])
-def test_ruff_finds_nothing(arguments: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", *arguments, "."], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def imports() -> Structure:
+    return structure()
 
 
-def test_every_type_is_right() -> None:
-    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+UNFINISHED = pytest.mark.xfail(reason="values and media, and modules of models, import one another")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "boxes",
+        "arrows",
+        pytest.param("upward", marks=UNFINISHED),
+        pytest.param("circles", marks=UNFINISHED),
+    ],
+)
+def test_boxes_and_arrows_stay_within_their_bounds(imports: Structure, what: str) -> None:
+    assert imports.counts()[what] <= AT_MOST[what], table(imports)
+
+
+def test_the_files_that_start_first_are_there() -> None:
+    assert [path for path in SLOWEST_FILES if not (ROOT / "tests" / path).is_file()] == []
+    assert [path for path in TORCH_FOLDERS if not (ROOT / "tests" / path).is_dir()] == []

@@ -180,6 +180,7 @@ except SystemExit as end:
 """
 
 
+@pytest.mark.torch
 def test_a_second_run_in_another_process_loads_no_model_and_no_torch(tmp_path: Path) -> None:
     def chain() -> str:
         command = [sys.executable, "-c", CODE]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from sdgraph.values import Checkpoint
 from tests.support import fake_checkpoints, toys
 
 
+@pytest.mark.torch
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 9)), max_size=10))
 def test_models_and_light_nodes_in_any_graph_end_in_order(
@@ -62,6 +64,7 @@ def test_a_plan_without_models_stays_in_the_calling_thread() -> None:
     assert threads == {threading.current_thread().name}
 
 
+@pytest.mark.torch
 def test_light_steps_are_not_far_ahead_of_the_models(tmp_path: Path) -> None:
     whole = {name: fake_checkpoints.safetensors(b"w") for name in ("unet", "vae")}
     model = str(fake_checkpoints.checkpoint(tmp_path / "model", **whole))

@@ -17,6 +17,8 @@ from sdgraph.models import ModelCache
 from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture
 def family(tmp_path: Path) -> list[Checkpoint]:

@@ -174,6 +174,7 @@ def test_errors_of_too_little_memory_are_told_from_others(
     assert found is None if said is None else found is not None and said in found
 
 
+@pytest.mark.torch
 def test_torchs_own_error_is_one_of_them() -> None:
     import torch
 

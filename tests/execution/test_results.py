@@ -223,6 +223,7 @@ class Broken(Node[str]):
         raise RuntimeError("no text")
 
 
+@pytest.mark.torch
 def test_models_keep_going_too(tmp_path: Path, folder: Path) -> None:
     made = fake_checkpoints.checkpoint(
         tmp_path / "made",

@@ -17,6 +17,7 @@ import pytest
 from sdgraph.cli import main
 from sdgraph.store import DiskStore, serialization
 from tests.support import cli_nodes
+from tests.support.effort import scaled
 
 TOYS = str(Path(cli_nodes.__file__))
 COUNT = 25
@@ -102,7 +103,7 @@ def killed_until_done(folder: Path, kills: int, seed: int) -> int:
 
 
 def test_nothing_that_had_finished_is_lost_by_a_dozen_kills(tmp_path: Path) -> None:
-    assert killed_until_done(tmp_path, 12, seed=0) > 0
+    assert killed_until_done(tmp_path, scaled(12), seed=0) > 0
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from sdgraph.language import workflow_from_yaml
 from sdgraph.models import ModelCache
 from sdgraph.store import Store
 from tests.support import fake_checkpoints, toys
+from tests.support.effort import scaled
 from tests.support.strategies import graphs
 
 
@@ -207,10 +208,11 @@ def test_at_the_end_only_the_targets_are_held(nodes: list[Node[Any]]) -> None:
 
 def test_a_chain_of_20_000_nodes_is_checked_planned_and_run() -> None:
     node: Node[int] = toys.Number(value=0)
-    for _ in range(20_000):
+    length = scaled(20_000)
+    for _ in range(length):
         node = toys.Halve(a=node)
     graph = Graph.of(node)
-    assert graph.check() == [] and len(plan(graph).steps) == 20_001
+    assert graph.check() == [] and len(plan(graph).steps) == length + 1
     session = Session()
     assert session.run(graph) == {graph.names[node]: 0}
     toys.ran.clear()
@@ -292,6 +294,7 @@ def test_two_sessions_in_two_threads_do_not_disturb_each_other() -> None:
 # Models
 
 
+@pytest.mark.torch
 def test_a_second_node_over_one_checkpoint_loads_nothing(session: Session, dreams: str) -> None:
     one = toys.Dream(prompt="a", checkpoint=dreams)  # type: ignore[arg-type]
     two = toys.Dream(prompt=one, checkpoint=dreams)  # type: ignore[arg-type]
@@ -305,6 +308,7 @@ def test_a_second_node_over_one_checkpoint_loads_nothing(session: Session, dream
     assert (end.loads, end.bytes_loaded) == (2, weight_bytes(dreams))
 
 
+@pytest.mark.torch
 def test_the_plan_foretells_loads_and_reuse(session: Session, dreams: str) -> None:
     target = toys.Dream(prompt="a", checkpoint=dreams)  # type: ignore[arg-type]
     before = session.plan(Graph.of(target))
@@ -316,6 +320,7 @@ def test_the_plan_foretells_loads_and_reuse(session: Session, dreams: str) -> No
     assert actions(session, target) == {"dream": "reuse"}
 
 
+@pytest.mark.torch
 def test_a_checkpoint_that_a_node_makes_is_used_once_it_is_known(
     session: Session, dreams: str
 ) -> None:
@@ -327,6 +332,7 @@ def test_a_checkpoint_that_a_node_makes_is_used_once_it_is_known(
     assert toys.ran == []
 
 
+@pytest.mark.torch
 def test_light_nodes_run_beside_a_model_node(session: Session, dreams: str) -> None:
     # Each waits for the other: it ends only if both run at once.
     dream = toys.Dream(checkpoint=dreams, opens="dreaming", awaits="waiting")  # type: ignore[arg-type]
@@ -334,6 +340,7 @@ def test_light_nodes_run_beside_a_model_node(session: Session, dreams: str) -> N
     run(dream, light, session=session)
 
 
+@pytest.mark.torch
 def test_two_model_nodes_never_run_or_load_at_once(tmp_path: Path) -> None:
     loader = fake_checkpoints.Loader()
     session = Session(device="cpu", models=ModelCache(loader))
@@ -357,6 +364,7 @@ def test_two_model_nodes_never_run_or_load_at_once(tmp_path: Path) -> None:
     assert most == 1 and loader.overlaps == 0 and len(loader.loaded) == 12
 
 
+@pytest.mark.torch
 def test_a_failing_light_node_stops_the_model_node_at_its_next_step(
     session: Session, dreams: str
 ) -> None:
@@ -377,6 +385,7 @@ def test_a_failing_light_node_stops_the_model_node_at_its_next_step(
     assert all(not each.leases for each in session.models.loaded())
 
 
+@pytest.mark.torch
 def test_ctrl_c_stops_within_a_step(session: Session, dreams: str) -> None:
     steps: list[int] = []
 
@@ -395,6 +404,7 @@ def test_ctrl_c_stops_within_a_step(session: Session, dreams: str) -> None:
     ]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("error", [SystemExit("bye"), KeyboardInterrupt(), ValueError("x")])
 @pytest.mark.timeout(60)
 def test_whatever_ends_a_light_thread_ends_the_run(
@@ -410,6 +420,7 @@ def test_whatever_ends_a_light_thread_ends_the_run(
         run(dream, Exits(), session=session)
 
 
+@pytest.mark.torch
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", [events.NodeStarted, events.Released, events.NodeFinished])
 def test_a_listener_that_raises_ends_the_run_and_hangs_nobody(
@@ -424,6 +435,7 @@ def test_a_listener_that_raises_ends_the_run_and_hangs_nobody(
         run(dream, toys.Halve(a=toys.Number(value=1)), session=session, on_event=listen)
 
 
+@pytest.mark.torch
 def test_a_failed_load_names_the_node_and_pins_nothing(dreams: str) -> None:
     loader = fake_checkpoints.Loader(failing={f"{dreams}/vae"})
     session = Session(device="cpu", models=ModelCache(loader))

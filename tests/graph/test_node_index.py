@@ -65,6 +65,7 @@ def _defined() -> dict[str, str]:
     return classes
 
 
+@pytest.mark.torch
 def test_every_node_of_the_library_is_offered_by_the_module_that_defines_it() -> None:
     offered = sdgraph.nodes.NODE_MODULES
     classes: dict[str, Any] = {name: getattr(sdgraph.nodes, name) for name in offered}

@@ -18,6 +18,7 @@ from sdgraph.language import Workflow, load_workflow, to_yaml, workflow_from_yam
 from sdgraph.language.writer import graph_to_yaml
 from sdgraph.values import Checkpoint, Image
 from tests.support import toys
+from tests.support.effort import scaled
 from tests.support.strategies import graphs, texts
 
 
@@ -204,7 +205,8 @@ def test_a_missing_workflow_suggests_a_shipped_one() -> None:
 
 
 def test_a_workflow_of_20_000_nodes_is_read() -> None:
+    length = scaled(20_000)
     lines = ["nodes:", "  n0: {type: Number}"]
-    lines += [f"  n{i}: {{type: Halve, a: $n{i - 1}}}" for i in range(20_000, 0, -1)]
+    lines += [f"  n{i}: {{type: Halve, a: $n{i - 1}}}" for i in range(length, 0, -1)]
     graph = read("\n".join(lines)).graph()
-    assert len(graph.nodes) == 20_001 and graph.names[graph.targets[0]] == "n20000"
+    assert len(graph.nodes) == length + 1 and graph.names[graph.targets[0]] == f"n{length}"

@@ -290,6 +290,7 @@ def test_only_what_is_held_elsewhere_when_it_goes_costs_a_collection(
     assert gone() is None
 
 
+@pytest.mark.torch
 def test_no_garbage_is_looked_for_while_a_component_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     collecting = []
 
@@ -314,6 +315,7 @@ def test_no_garbage_is_looked_for_while_a_component_loads(monkeypatch: pytest.Mo
     assert collecting == [False] * 3
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("folder", ["unet", "text_encoder"])
 def test_a_loaded_component_is_frozen_and_in_evaluation_mode(folder: str) -> None:
     part = Part(Checkpoint("tiny/text-to-image"), folder)

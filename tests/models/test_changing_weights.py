@@ -26,6 +26,7 @@ def dream(model: Path, prompt: str = "") -> toys.Dream:
     return toys.Dream(prompt=prompt, checkpoint=str(model))  # type: ignore[arg-type]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("part", ["unet", "vae"])
 @pytest.mark.parametrize("how", ["replaced", "gone", "another config"])
 def test_a_file_that_changes_between_plan_and_load_stops_the_run(
@@ -53,6 +54,7 @@ def test_a_file_that_changes_between_plan_and_load_stops_the_run(
     assert loader.loaded == [] and session.models.loaded() == ()
 
 
+@pytest.mark.torch
 def test_the_next_run_takes_the_file_as_it_is_then(model: Path) -> None:
     loader = fake_checkpoints.Loader()
     session = Session(device="cpu", models=ModelCache(loader))
@@ -62,6 +64,7 @@ def test_the_next_run_takes_the_file_as_it_is_then(model: Path) -> None:
     assert [Path(name).name for name in loader.loaded] == ["unet", "vae", "vae"]
 
 
+@pytest.mark.torch
 def test_what_is_loaded_needs_its_file_no_more(model: Path) -> None:
     session = Session(
         device="cpu", models=ModelCache(fake_checkpoints.Loader(), budgets=Budgets(10**9, 10**9))

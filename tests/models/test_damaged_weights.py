@@ -87,6 +87,7 @@ def test_a_valid_file_of_each_dtype_passes(desk: Path, dtype: str) -> None:
     look(desk, data)
 
 
+@pytest.mark.torch
 @given(data=valid_files())
 def test_every_truncation_is_found(desk: Path, data: bytes) -> None:
     for length in range(len(data)):

@@ -15,6 +15,8 @@ from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.models.loader import _built, load_quietly
 from sdgraph.values import Part
 
+pytestmark = pytest.mark.torch
+
 
 def test_a_second_text_encoder_of_a_kind_compiles_no_patterns_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -269,6 +269,7 @@ def test_nothing_is_written_where_nothing_is_held_or_nothing_changed(
         assert path.stat().st_ino == before
 
 
+@pytest.mark.torch
 def test_pins_devices_and_moves_are_told(model: Path) -> None:
     cache = ModelCache(
         fake_checkpoints.Loader(),
@@ -358,6 +359,7 @@ def test_sessions_write_what_they_hold_by_default() -> None:
     assert Session().models.watch is not Session().models.watch
 
 
+@pytest.mark.torch
 def test_a_run_of_the_command_line_writes_what_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -378,6 +380,7 @@ def test_a_run_of_the_command_line_writes_what_it_holds(
     assert "tiny/turbo/unet: used by a run\n" in capsys.readouterr().out
 
 
+@pytest.mark.torch
 def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
     home: Path, model: Path
 ) -> None:

@@ -37,6 +37,7 @@ def test_the_whole_family_ships_trained_in_at_most_40_megabytes() -> None:
     assert 10**7 < sum(sizes) <= 40 * 10**6
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", shipped.names())
 def test_every_weight_ships_in_half_precision(name: str) -> None:
     from safetensors import safe_open
@@ -136,6 +137,7 @@ def test_a_path_is_no_name(name: str) -> None:
 # ---------------------------------------------------------------- what the checkpoints do
 
 
+@pytest.mark.torch
 def test_every_weight_is_wanted_and_none_is_missing() -> None:
     import diffusers
     import transformers
@@ -169,12 +171,14 @@ def test_what_was_trained_once_is_shared_to_the_bit() -> None:
     assert len(whole) == 1
 
 
+@pytest.mark.torch
 def test_text_to_image_makes_a_picture() -> None:
     pipeline = load("StableDiffusionPipeline", shipped.folder("tiny/text-to-image"))
     made = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
     assert_is_picture(made.images[0], (64, 64, 3))
 
 
+@pytest.mark.torch
 def test_inpaint_takes_nine_channels_and_makes_a_picture() -> None:
     pipeline = load("StableDiffusionInpaintPipeline", shipped.folder("tiny/inpaint"))
     assert pipeline.unet.config.in_channels == 9
@@ -191,6 +195,7 @@ def test_inpaint_takes_nine_channels_and_makes_a_picture() -> None:
     assert_is_picture(made.images[0], (64, 64, 3))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", ["tiny/controlnet-edges", "tiny/controlnet-depth"])
 def test_a_controlnet_fits_text_to_image(name: str) -> None:
     import diffusers
@@ -205,6 +210,7 @@ def test_a_controlnet_fits_text_to_image(name: str) -> None:
     assert_is_picture(made.images[0], (96, 96, 3))
 
 
+@pytest.mark.torch
 def test_depth_estimates_depth_and_makes_a_picture() -> None:
     pipeline = load("StableDiffusionDepth2ImgPipeline", shipped.folder("tiny/depth"))
     assert pipeline.unet.config.in_channels == 5
@@ -214,6 +220,7 @@ def test_depth_estimates_depth_and_makes_a_picture() -> None:
     assert_is_picture(made.images[0], (64, 64, 3))
 
 
+@pytest.mark.torch
 def test_the_depth_estimator_gives_no_flat_map() -> None:
     import torch
     import transformers
@@ -229,12 +236,14 @@ def test_the_depth_estimator_gives_no_flat_map() -> None:
     assert (depth == 0).float().mean() < 0.5, "the head's last rectifier ate the map"
 
 
+@pytest.mark.torch
 def test_sdxl_makes_a_picture() -> None:
     pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/sdxl"))
     made = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
     assert_is_picture(made.images[0], (64, 64, 3))
 
 
+@pytest.mark.torch
 def test_turbo_makes_a_picture_in_one_step_without_guidance() -> None:
     pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/turbo"))
     made = pipeline(
@@ -243,12 +252,14 @@ def test_turbo_makes_a_picture_in_one_step_without_guidance() -> None:
     assert_is_picture(made.images[0], (64, 64, 3))
 
 
+@pytest.mark.torch
 def test_text_to_video_makes_frames() -> None:
     pipeline = load("TextToVideoSDPipeline", shipped.folder("tiny/text-to-video"))
     made = pipeline("a star", num_frames=3, num_inference_steps=2, generator=seeded())
     assert_is_picture(made.frames[0], (3, 64, 64, 3))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", ["tiny/text-to-image", "tiny/sdxl"])
 def test_prompts_are_read_and_pooled_at_their_end(name: str) -> None:
     import torch
@@ -272,6 +283,7 @@ def test_prompts_are_read_and_pooled_at_their_end(name: str) -> None:
     assert torch.equal(read.pooler_output[0], read.last_hidden_state[0, 4])
 
 
+@pytest.mark.torch
 def test_the_second_tokenizer_of_sdxl_fills_up_with_its_own_token() -> None:
     import transformers
 

@@ -15,6 +15,8 @@ from sdgraph.nodes.diffusion.performance import Knobs
 from sdgraph.values import Part
 from tests.support.photos import photo, spot
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("folder", ["unet", "vae", "text_encoder"])

@@ -15,6 +15,8 @@ from sdgraph.models import ModelCache
 from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
+pytestmark = pytest.mark.torch
+
 
 def checkpoint(folder: Path, letter: bytes) -> Checkpoint:
     unet, vae = fake_checkpoints.safetensors(letter * 70), fake_checkpoints.safetensors(letter * 20)

@@ -242,6 +242,7 @@ def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], lis
     raise AssertionError(f"no shipped checkpoint fits {cls.__name__}.{name}")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("cls", "name"), WEIGHTED, ids=lambda each: getattr(each, "__name__", each)
 )

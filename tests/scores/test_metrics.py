@@ -24,6 +24,8 @@ from .metrics import (
 from .scenes import SIDE, Repainting, changes_of_ground, changes_under_edges, moving, repaintings
 from .scenes import still as held_out
 
+pytestmark = pytest.mark.quick
+
 SCENE = Scene("navy", (Thing("star", "red", "left", 0.16), Thing("ring", "cyan", "right", 0.16)))
 
 

@@ -18,6 +18,8 @@ from .generation import digest
 from .model_cards import FACTS, card, write
 from .table import Row, keep, kept
 
+pytestmark = pytest.mark.quick
+
 NAME = "text-to-image"
 
 

@@ -6,10 +6,13 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+import pytest
 
 from sdgraph.nodes.tiny_world import Scene, is_held_out, masks
 
 from .scenes import FIRST, SIDE, changes_of_ground, changes_under_edges, moving, repaintings, still
+
+pytestmark = pytest.mark.quick
 
 PLAIN = {"navy", "gray", "black", "brown", "teal"}
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from .table import RESULTS, SHOWN, Row, keep, kept, merged, table
+
+pytestmark = pytest.mark.quick
 
 ROW = Row("inpaint", "all right", 0.96, "≥ 0.95", 500, "20 DDIM steps", "inpaint", "abc")
 ORDER = ("vae", "inpaint", "turbo")

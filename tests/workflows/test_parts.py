@@ -22,6 +22,7 @@ def session() -> Session:
     return Session(store=None)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("ground", ["sunset", "navy"])
 def test_a_background_of_the_same_depth_keeps_the_subject(session: Session, ground: str) -> None:
     before = LoadImage(path=FOLDER / "samples" / "red_star.png")

@@ -118,6 +118,7 @@ def test_a_reference_workflow_names_what_it_fetches(name: str) -> None:
     assert {checkpoint.source for checkpoint in made.fetches} == HUB[name]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", REFERENCE)
 def test_a_reference_workflow_runs_with_other_checkpoints(
     name: str, session: Session, finders: dict[str, Path], tmp_path: Path

@@ -90,6 +90,7 @@ def test_it_has_no_problems(name: str) -> None:
     assert load_workflow(name).problems() == []
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_offline_and_its_files_tell_how_they_were_made(
     name: str, session: Session, tmp_path: Path
@@ -125,6 +126,7 @@ def test_its_prompts_speak_of_the_tiny_world(name: str) -> None:
         parse(prompt)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("name", "shows", "kept"),
     [
@@ -153,6 +155,7 @@ def test_it_changes_what_it_should_and_nothing_else(
     assert judge(made, parse(shows)).all
 
 
+@pytest.mark.torch
 def test_a_larger_canvas_keeps_the_picture_and_goes_on_with_its_ground(
     session: Session, tmp_path: Path
 ) -> None:
@@ -165,6 +168,7 @@ def test_a_larger_canvas_keeps_the_picture_and_goes_on_with_its_ground(
         assert np.abs(strip - photo[0, 0]).max(axis=2).mean() < 12
 
 
+@pytest.mark.torch
 def test_the_small_film_is_two_seconds_long(session: Session, tmp_path: Path) -> None:
     workflow = load_workflow("video", out=tmp_path).with_fields({"star.steps": 1})
     (file,) = session.run(workflow.graph()).values()
@@ -182,6 +186,7 @@ def test_the_edges_of_the_film_are_those_of_its_frames(session: Session, tmp_pat
         assert edge_f1(edges_of(frame), shown[:, 68:, 1]) > 0.9
 
 
+@pytest.mark.torch
 def test_two_maps_at_once_are_both_followed(session: Session, tmp_path: Path) -> None:
     files = session.run(load_workflow("two_maps", out=tmp_path).graph())
 
@@ -192,6 +197,7 @@ def test_two_maps_at_once_are_both_followed(session: Session, tmp_path: Path) ->
     assert list(star.scale) == [0.7, 0.5] and list(star.end) == [1.0, 0.8]
 
 
+@pytest.mark.torch
 def test_the_subject_of_a_reference_stands_where_the_prompt_says(
     session: Session, tmp_path: Path
 ) -> None:
@@ -201,6 +207,7 @@ def test_the_subject_of_a_reference_stands_where_the_prompt_says(
     assert judge(made, parse("a red star on the left on a teal background")).all
 
 
+@pytest.mark.torch
 def test_the_pose_is_drawn_as_it_is_told(session: Session, tmp_path: Path) -> None:
     files = session.run(load_workflow("pose", out=tmp_path).graph())
 

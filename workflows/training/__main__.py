@@ -16,7 +16,7 @@ from sdgraph.cli import main as sdgraph
 
 FAMILY = "training/family"
 
-_QUICK = {"scenes": 96, "clips": 8, "steps": 20}
+_QUICK = {"scenes": 96, "clips": 8, "steps": 10}
 """What an input counts, by the end of its name, in a quick run."""
 
 

@@ -15,6 +15,8 @@ from sdgraph.nodes.diffusion.controlnet_defaults import default_controlnet
 from sdgraph.nodes.diffusion.families import FAMILIES, STABLE_DIFFUSION, FamilyVersion
 from sdgraph.values import ControlMap, DepthMap, EdgeMap, NormalMap, PoseMap
 
+pytestmark = pytest.mark.quick
+
 VERSIONS: dict[str, FamilyVersion] = {
     version.label: version for family in FAMILIES for version in family.versions
 }

@@ -106,6 +106,7 @@ def test_quality_makes_smaller_files(session: Session, tmp_path: Path) -> None:
     assert sizes[0] < sizes[1] / 2
 
 
+@pytest.mark.torch
 def test_masks_and_maps_can_be_saved(session: Session, tmp_path: Path) -> None:
     image = photo(40, 30)
     nodes: dict[str, Node[Any]] = {

@@ -115,6 +115,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
     return {make.__name__: Checkpoint(make(root / make.__name__)) for make in makers}
 
 
+@pytest.mark.torch
 @settings(max_examples=25, deadline=None)
 @given(image=IMAGE, thresholds=st.tuples(SHARE, SHARE), thickness=THICKNESS)
 def test_nor_does_it_one_with_a_model(

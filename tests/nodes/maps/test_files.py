@@ -48,6 +48,7 @@ def test_a_picture_of_any_mode_is_read_as_it_shows(
     assert np.array_equal(made.numpy, np.asarray(run(LoadImage(path=path), session=session).rgb))
 
 
+@pytest.mark.torch
 def test_edges_that_were_saved_steer_as_those_that_were_made(
     tmp_path: Path, session: Session
 ) -> None:

@@ -99,6 +99,7 @@ def by_transformers(
     return made
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (130, 40)])
 @pytest.mark.parametrize(("threshold", "joint_threshold"), [(0.0, 0.1), (0.4, 0.5)])
 def test_the_joints_are_those_of_transformers(
@@ -197,6 +198,7 @@ def with_models(finder: Finder) -> Session:
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
+@pytest.mark.torch
 def test_a_pose_that_is_seen_is_drawn_again(lookers: dict[str, Any]) -> None:
     seen = PoseMap(draw_people([PERSON], SIZE, 12))
     node = PoseEstimate(image=seen, thickness=6.0, **lookers)
@@ -208,6 +210,7 @@ def test_a_pose_that_is_seen_is_drawn_again(lookers: dict[str, Any]) -> None:
     assert same > 0.98
 
 
+@pytest.mark.torch
 def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
     both: list[Any] = [
         {joint: (x / 2 + shift, y / 2) for joint, (x, y) in STANDING.items()} for shift in (0, 120)
@@ -223,6 +226,7 @@ def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
     assert run(node.replace(count=2), session=session).numpy.any()
 
 
+@pytest.mark.torch
 def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
     hidden = {"left_wrist", "right_knee"}
     person: Any = {joint: place for joint, place in STANDING.items() if joint not in hidden}
@@ -233,6 +237,7 @@ def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
         assert (COLORS[JOINTS.index(joint)] in colors) == (joint not in hidden), joint
 
 
+@pytest.mark.torch
 def test_two_people_where_one_is_asked_are_refused(lookers: dict[str, Any]) -> None:
     node = PoseEstimate(image=photo(60, 40), count=1, **lookers)
     text = str(failure(node, with_models(Finder(WHOLE, (0.5, 0.0, 1.0, 1.0)))))
@@ -241,17 +246,20 @@ def test_two_people_where_one_is_asked_are_refused(lookers: dict[str, Any]) -> N
     assert "one person in the picture\n  wanted: 3 people" in text
 
 
+@pytest.mark.torch
 def test_no_person_in_the_picture_is_refused(lookers: dict[str, Any]) -> None:
     text = str(failure(PoseEstimate(image=photo(60, 40), **lookers), with_models(Finder())))
     assert "no person in the picture of 60×40: the best score is 0.047\n  wanted: one" in text
 
 
+@pytest.mark.torch
 def test_a_person_without_a_joint_is_refused(lookers: dict[str, Any]) -> None:
     black = Image(np.zeros((64, 64, 3), np.uint8))
     text = str(failure(PoseEstimate(image=black, **lookers), with_models(Finder(WHOLE))))
     assert "no joint that can be seen of the people in it (1)" in text and "joint_threshold" in text
 
 
+@pytest.mark.torch
 def test_alpha_is_ignored(session: Session, folders: dict[str, Any]) -> None:
     clear = clear_photo(60, 50)
     node = PoseEstimate(image=clear, threshold=0.0, joint_threshold=0.0, **folders)
@@ -259,6 +267,7 @@ def test_alpha_is_ignored(session: Session, folders: dict[str, Any]) -> None:
     assert run(node, session=session) == run(opaque, session=session)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("size", [(1, 1), (64, 1), (64, 2), (64, 3), (3, 64), (64, 4)])
 def test_a_picture_of_few_rows_is_taken(
     session: Session, folders: dict[str, Any], size: tuple[int, int]
@@ -267,6 +276,7 @@ def test_a_picture_of_few_rows_is_taken(
     assert run(node, session=session).size == size
 
 
+@pytest.mark.torch
 def test_a_vitpose_of_several_experts_asks_that_of_coco(
     session: Session, folders: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -275,6 +285,7 @@ def test_a_vitpose_of_several_experts_asks_that_of_coco(
     assert run(node, session=session).numpy.any()
 
 
+@pytest.mark.torch
 def test_in_bfloat16_it_runs(session: Session, folders: dict[str, Any]) -> None:
     half: dict[str, Any] = {
         name: Checkpoint(each.source, dtype="bfloat16") for name, each in folders.items()
@@ -283,6 +294,7 @@ def test_in_bfloat16_it_runs(session: Session, folders: dict[str, Any]) -> None:
     assert run(node, session=session).numpy.any()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("field", "wanted"),
     [("checkpoint", "a VitPoseForPoseEstimation"), ("detector", "a RTDetrForObjectDetection")],
@@ -295,6 +307,7 @@ def test_checkpoints_of_another_kind_are_refused_before_they_are_loaded(
     assert f"pose_estimate.{field}" in text and wanted in text
 
 
+@pytest.mark.torch
 def test_models_of_other_joints_or_things_are_refused_before_they_are_loaded(
     folders: dict[str, Any], tmp_path: Path
 ) -> None:

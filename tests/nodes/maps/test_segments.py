@@ -41,6 +41,7 @@ def by_transformers(folder: Path, image: Image) -> Any:
     return processor.post_process_semantic_segmentation(seen, target_sizes=sizes)[0].numpy()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (300, 3), (1, 1)])
 def test_they_are_those_of_transformers_in_ade20ks_colours(
     session: Session, folder: Path, size: tuple[int, int]
@@ -68,6 +69,7 @@ def test_the_colours_are_150_of_which_two_are_one() -> None:
     ]
 
 
+@pytest.mark.torch
 def test_alpha_is_ignored(session: Session, folder: Path) -> None:
     clear = clear_photo(60, 50)
     node = Segment(image=clear, checkpoint=Checkpoint(folder))
@@ -75,6 +77,7 @@ def test_alpha_is_ignored(session: Session, folder: Path) -> None:
     assert run(node, session=session) == run(opaque, session=session)
 
 
+@pytest.mark.torch
 def test_in_bfloat16_they_are_about_the_same(session: Session, folder: Path) -> None:
     node = Segment(image=photo(75, 53), checkpoint=Checkpoint(folder))
     half = node.replace(checkpoint=Checkpoint(folder, dtype="bfloat16"))
@@ -120,6 +123,7 @@ def plain(tmp_path: Path) -> Checkpoint:
     return Checkpoint(folder)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("number", range(6))
 def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: int) -> None:
     seen = scene(number)
@@ -143,6 +147,7 @@ def _grounds(image: Image, seen: Any) -> list[tuple[int, int, int]]:
     return [tuple(each) for each in colours[:: max(1, len(colours) // 40)].tolist()]
 
 
+@pytest.mark.torch
 def test_scores_that_are_no_numbers_are_refused(plain: Checkpoint) -> None:
     node = Segment(image=photo(20, 20), checkpoint=plain)
     text = str(failure(node, with_model(ByColour([(0, 0, 0)], broken=True))))
@@ -156,6 +161,7 @@ def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded() -> None:
     assert "a UperNetForSemanticSegmentation or SegformerForSemanticSegmentation" in text
 
 
+@pytest.mark.torch
 def test_a_model_of_other_classes_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
     folder = map_models.segformer(tmp_path, classes=19)
     text = refused_before_load(Segment(image=photo(8, 8), checkpoint=Checkpoint(folder)))

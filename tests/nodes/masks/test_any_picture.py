@@ -154,6 +154,7 @@ def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> Non
     on_any()
 
 
+@pytest.mark.torch
 @settings(max_examples=25)
 @given(image=IMAGE, box=BOX, points=st.lists(POINT, min_size=1, max_size=3), share=SHARE)
 def test_nor_does_it_one_with_a_model(

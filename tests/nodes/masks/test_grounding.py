@@ -44,6 +44,7 @@ def detected(folder: str, image: Image, words: str, threshold: float) -> tuple[A
     return found["boxes"].numpy(), found["scores"].numpy()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (90, 8)])
 def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
     session: Session,
@@ -71,6 +72,7 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
     assert len(scores) and np.allclose(seen[0], within, atol=0.01)
 
 
+@pytest.mark.torch
 def test_the_mask_is_the_union_of_those_of_the_boxes(
     session: Session, folders: dict[str, Any]
 ) -> None:
@@ -92,17 +94,20 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
     assert len(boxes) > _BOXES and (every == np.maximum.reduce(alone)).all()
 
 
+@pytest.mark.torch
 def test_words_that_match_nothing_are_refused(session: Session, folders: dict[str, Any]) -> None:
     node = MaskByGrounding(image=photo(64, 64), words="a cat", threshold=0.99999, **folders)
     text = str(failure(node, session))
     assert "'a cat', which matches nothing in the picture: the best box has a score of 0." in text
 
 
+@pytest.mark.torch
 def test_too_many_words_are_refused(session: Session, folders: dict[str, Any]) -> None:
     node = MaskByGrounding(image=photo(64, 64), words="x y " * 12, **folders)
     assert "tokens\n  wanted: at most 24" in str(failure(node, session))
 
 
+@pytest.mark.torch
 def test_a_picture_too_narrow_to_see_is_refused(session: Session, folders: dict[str, Any]) -> None:
     image = Image(np.zeros((16_000, 1, 3), np.uint8))
     text = str(failure(MaskByGrounding(image=image, words="a", **folders), session))
@@ -114,6 +119,7 @@ def test_blank_words_are_refused() -> None:
     assert "MaskByGrounding.words" in text
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("field", "wanted"),
     [("checkpoint", "a GroundingDinoForObjectDetection"), ("segmenter", "a SamModel")],

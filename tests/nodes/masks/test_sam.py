@@ -48,6 +48,7 @@ def by_transformers(
     return np.where(masks[seen.iou_scores[0, 0].argmax()].numpy(), 255, 0)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (50, 3), (3, 90), (1, 1)])
 @pytest.mark.parametrize(
     ("points", "labels", "box"),
@@ -81,6 +82,7 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
         assert "SAM\n  found:  it marks nothing" in str(failure(node, session))
 
 
+@pytest.mark.torch
 def test_where_the_points_are_makes_a_difference(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), points=[[10, 10]], checkpoint=Checkpoint(folder))
     here, there = (
@@ -90,6 +92,7 @@ def test_where_the_points_are_makes_a_difference(session: Session, folder: Path)
     assert {0, 255} == set(np.unique(here))
 
 
+@pytest.mark.torch
 def test_alpha_is_ignored(session: Session, folder: Path) -> None:
     clear = clear_photo(60, 50)
     node = MaskBySam(image=clear, points=[[30, 20]], checkpoint=Checkpoint(folder))
@@ -98,6 +101,7 @@ def test_alpha_is_ignored(session: Session, folder: Path) -> None:
     )
 
 
+@pytest.mark.torch
 def test_in_bfloat16_it_is_about_the_same(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), points=[[30, 20]], checkpoint=Checkpoint(folder))
     half = node.replace(checkpoint=Checkpoint(folder, dtype="bfloat16"))
@@ -105,6 +109,7 @@ def test_in_bfloat16_it_is_about_the_same(session: Session, folder: Path) -> Non
     assert (made[0] == made[1]).mean() > 0.8
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("point", [[75, 0], [0, 53], [-1, 5], [5, -1], [9999, 9999]])
 def test_a_point_outside_the_picture_is_refused(
     session: Session, folder: Path, point: list[int]
@@ -114,11 +119,13 @@ def test_a_point_outside_the_picture_is_refused(
     assert f"{point}, which lies outside the picture of 75×53\n  wanted: x of 0 to 74" in text
 
 
+@pytest.mark.torch
 def test_a_box_outside_the_picture_is_refused(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), box=[75, 0, 90, 9], checkpoint=Checkpoint(folder))
     assert "[75, 0, 90, 9], which lies outside the picture of 75×53" in str(failure(node, session))
 
 
+@pytest.mark.torch
 def test_a_picture_too_narrow_to_see_is_refused(session: Session, folder: Path) -> None:
     image = Image(np.zeros((1, 16_000, 3), np.uint8))
     node = MaskBySam(image=image, points=[[1, 0]], checkpoint=Checkpoint(folder))
@@ -144,6 +151,7 @@ def test_what_tells_no_place_is_refused(fields: dict[str, Any], words: list[str]
         assert word in text
 
 
+@pytest.mark.torch
 def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded(folder: Path) -> None:
     node = MaskBySam(
         image=photo(8, 8), points=[[1, 1]], checkpoint=Checkpoint("tiny/depth-estimator")

@@ -46,6 +46,7 @@ def probabilities(folder: Path, size: tuple[int, int], words: str) -> npt.NDArra
     return np.asarray(cv2.resize(seen.reshape(32, 32), size))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("size", [(64, 64), (75, 53), (90, 3), (3, 90), (1, 1), (16_000, 1)])
 @pytest.mark.parametrize("words", ["a cat", "THE  DOG"])
 def test_it_marks_where_the_probability_reaches_the_threshold(
@@ -62,11 +63,13 @@ def test_it_marks_where_the_probability_reaches_the_threshold(
     assert made.numpy.any()
 
 
+@pytest.mark.torch
 def test_other_words_find_other_things(session: Session, folder: Path) -> None:
     one, other = (probabilities(folder, (64, 64), words) for words in ("a cat", "dog"))
     assert np.abs(one - other).max() > 0.01
 
 
+@pytest.mark.torch
 def test_words_that_match_nothing_are_refused(session: Session, folder: Path) -> None:
     sure = probabilities(folder, (64, 64), "a cat").max()
     node = MaskByWords(
@@ -77,6 +80,7 @@ def test_words_that_match_nothing_are_refused(session: Session, folder: Path) ->
     assert f"a threshold of at most {sure:.3f}" in text
 
 
+@pytest.mark.torch
 def test_too_many_words_are_refused(session: Session, folder: Path) -> None:
     node = MaskByWords(image=photo(8, 8), words="x y " * 10, checkpoint=Checkpoint(folder))
     text = str(failure(node, session))
@@ -92,6 +96,7 @@ class Words(Node[str]):
         return self.said
 
 
+@pytest.mark.torch
 def test_words_may_come_from_a_node(session: Session, folder: Path) -> None:
     node = MaskByWords(
         image=photo(64, 64),
@@ -108,6 +113,7 @@ def test_blank_words_are_refused() -> None:
     assert "MaskByWords.words" in refused_at_construction(MaskByWords, image=photo(8, 8), words=" ")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("lost", ["preprocessor_config.json", "tokenizer_config.json"])
 def test_a_folder_that_lost_a_config_is_refused_before_loading(
     folder: Path, tmp_path: Path, lost: str
@@ -127,6 +133,7 @@ def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded() -> None:
     assert "a CLIPSegForImageSegmentation" in text
 
 
+@pytest.mark.torch
 def test_a_tokenizer_is_known_by_its_files(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, other := tmp_path / "other")
     mine, its = (Part(Checkpoint(each), tokenizer=True) for each in (folder, other))

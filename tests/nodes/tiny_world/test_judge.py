@@ -27,6 +27,7 @@ from sdgraph.nodes.tiny_world import (
     render,
     scene,
 )
+from tests.support.effort import scaled
 from tests.support.tiny_world_images import changed, decibels, some_scenes, spoilt
 
 
@@ -38,13 +39,14 @@ def right(made: Scene, side: int, *, spoil: int | None = None) -> bool:
 
 @pytest.mark.parametrize("side", [64, 128])
 def test_rendered_scenes_are_judged_right(side: int) -> None:
-    assert sum(right(made, side) for made in some_scenes(1_000)) >= 995
+    count = scaled(1_000)
+    assert sum(right(made, side) for made in some_scenes(count)) >= 0.995 * count
 
 
 @pytest.mark.parametrize("side", [64, 128])
 def test_blur_noise_and_a_colour_shift_hardly_matter(side: int) -> None:
-    made = some_scenes(1_000, first=5_000)
-    assert sum(right(one, side, spoil=seed) for seed, one in enumerate(made)) >= 980
+    made = some_scenes(scaled(1_000), first=5_000)
+    assert sum(right(one, side, spoil=seed) for seed, one in enumerate(made)) >= 0.98 * len(made)
 
 
 def test_the_spoiling_is_that_of_an_autoencoder() -> None:
@@ -57,7 +59,7 @@ def test_the_spoiling_is_that_of_an_autoencoder() -> None:
 @pytest.mark.parametrize("spoil", [False, True])
 def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, side: int) -> None:
     tried, fooled, exact = Counter[str](), Counter[str](), Counter[str]()
-    for seed, made in enumerate(some_scenes(250, first=9_000)):
+    for seed, made in enumerate(some_scenes(scaled(250), first=9_000)):
         asked = parse(caption(replace(made, tells_place=True)))
         for attribute, other in changed(made, seed):
             picture = render(other, side)
@@ -84,7 +86,7 @@ def test_an_empty_ground_shows_no_object(name: str, side: int) -> None:
 
 
 def test_noise_is_never_right() -> None:
-    for seed in range(80):
+    for seed in range(scaled(80)):
         draw, asked = np.random.default_rng(seed), parse(caption(scene(seed)))
         flat = draw.integers(0, 256, (128, 128, 3), dtype=np.uint8)
         large = np.kron(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8), np.ones((8, 8, 1)))

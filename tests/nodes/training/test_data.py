@@ -16,6 +16,8 @@ from sdgraph.nodes.tiny_world import Scene, caption, is_held_out, render, scene
 from sdgraph.nodes.training.data import FolderDataset, WorldDataset
 from tests.support.photos import save_in_mode
 
+pytestmark = pytest.mark.quick
+
 
 def put(
     folder: Path, name: str, size: tuple[int, int] = (40, 30), words: str | None = None

@@ -136,6 +136,7 @@ def test_only_what_changed_runs_again(on_disk: bool, tmp_path: Path) -> None:
     assert told(90, 9.0)["canny"] == "node_started"
 
 
+@pytest.mark.torch
 def test_a_model_works_on_each_frame_and_is_loaded_once() -> None:
     session = Session(device="cpu", store=None)
     events: list[Event] = []

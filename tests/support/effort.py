@@ -1,0 +1,30 @@
+"""How much a test tries: everything, or a fifth of it in `pytest -m quick`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+quick = False
+"""Whether this is a run of the quick tests; set by `conftest.py` before tests are collected."""
+
+QUICK_SHARE = 5
+
+
+def scaled(count: int, *, least: int = 1) -> int:
+    """A count of things to try, or a fifth of it in a run of the quick tests."""
+    return max(least, count // QUICK_SHARE) if quick else count
+
+
+def scale_examples(item: pytest.Item) -> None:
+    """Has Hypothesis draw fewer examples for a test, in a run of the quick tests."""
+    tests: list[Any] = [getattr(item, "obj", None), getattr(item, "cls", None)]
+    for test in tests if quick else ():
+        # Hypothesis keeps what `@settings` says here, and has no other way to change it later.
+        for name in ("_hypothesis_internal_use_settings", "settings"):
+            applied = getattr(test, name, None)
+            if isinstance(applied, settings):
+                examples = scaled(applied.max_examples, least=5)
+                setattr(test, name, settings(applied, max_examples=examples))
