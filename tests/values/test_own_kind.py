@@ -145,3 +145,9 @@ def test_it_is_frozen_compared_and_pickled_like_an_image() -> None:
     assert sound != Audio(sound.samples, 44100) and sound.nbytes == 16
     assert repr(sound) == "Audio(samples=float32[4, 1], rate=8000)"
     assert Audio.label == "an Audio" and not isinstance(sound, Image)
+
+
+def test_the_documentation_shows_the_pack_as_it_is() -> None:
+    page = (PACK.parents[2] / "sdgraph/docs/extending.md").read_text("utf-8")
+    shown = page.split("## A kind of value")[1].split("```python\n")[1].split("```")[0]
+    assert shown in PACK.read_text("utf-8")
