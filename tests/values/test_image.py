@@ -42,7 +42,7 @@ DEPTHS = hnp.arrays(
     st.tuples(SIDES, st.integers(2, 9)),
     elements=st.floats(allow_nan=False, allow_infinity=False, width=32),
 ).filter(lambda depth: depth.min() != depth.max())
-FILMS = st.tuples(st.integers(1, 4), SIDES, SIDES, st.just(3)).flatmap(
+VIDEOS = st.tuples(st.integers(1, 4), SIDES, SIDES, st.just(3)).flatmap(
     lambda shape: hnp.arrays(np.uint8, shape)
 )
 VALUES: st.SearchStrategy[Value] = st.one_of(
@@ -50,7 +50,7 @@ VALUES: st.SearchStrategy[Value] = st.one_of(
     RGB.map(EdgeMap),
     GREY.map(Mask),
     DEPTHS.map(DepthMap),
-    st.builds(Video, FILMS, st.floats(0.5, 120)),
+    st.builds(Video, VIDEOS, st.floats(0.5, 120)),
     st.builds(Checkpoint, st.just("tiny/inpaint"), dtype=st.sampled_from((None, "float16"))),
 )
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
