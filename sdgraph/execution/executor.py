@@ -1,8 +1,8 @@
-"""Which step goes when, and in which thread.
+"""Decides which step runs when, and in which thread.
 
-Model steps run one after another in the calling thread, in the order of the plan; while they do,
-light steps (load, resize, save) run beside them. A plan without models runs in the calling thread
-alone: handing a step over costs more than a small step does.
+Model steps run one after another in the calling thread, in the order of the plan. Meanwhile light
+steps (load, resize, save) run in threads of their own. A plan without models runs in the calling
+thread alone: handing a step to a thread costs more than a small step does.
 """
 
 from __future__ import annotations
@@ -17,188 +17,195 @@ from sdgraph.graph import Node
 from sdgraph.store import LostRecordError
 
 from .plan_data import Plan, Step
-from .step_runner import RunStoppedError, Steps
+from .step_runner import RunStoppedError, StepRunner
 
 LIGHT_THREADS = 2
 
-AHEAD = 4
-"""How many model steps ahead light steps may be, for what they make is held until it is read."""
+MAX_MODEL_STEPS_AHEAD = 4
+"""How many model steps ahead light steps may be; their results are held until they are read."""
 
 
-class Schedule:
-    """Walks a plan to its end, or to the first failure.
+class Executor:
+    """Runs the steps of a plan to the end, or to the first failure.
 
-    With `keep_going`, past failures: all is done that needs none of the failed.
+    With `keep_going` it goes on after failures, and runs all steps that need none of the failed.
     """
 
-    def __init__(self, plan: Plan, steps: Steps, *, keep_going: bool = False) -> None:
+    def __init__(self, plan: Plan, runner: StepRunner, *, keep_going: bool = False) -> None:
         self._plan = plan
-        self._steps = steps
+        self._runner = runner
         self._keep_going = keep_going
         self._changed = threading.Condition()
-        self._left = len(plan.steps)
+        self._unfinished = len(plan.steps)
         self._stopped = False
         self._failures: list[NodeFailedError] = []
-        self._lost: LostRecordError | None = None
-        self._broken: BaseException | None = None
-        self._waits: list[int] = []
+        self._lost_record: LostRecordError | None = None
+        self._thread_error: BaseException | None = None
+        self._waits_for: list[int] = []
+        """For each step the number of nodes whose results it still waits for."""
         self._readers: dict[Node[Any], list[int]] = {}
         self._unread: dict[Node[Any], int] = {}
-        self._models = [n for n, step in enumerate(plan.steps) if _uses_models(step)][::-1]
+        """For each node the number of steps that have yet to read its result."""
+        self._model_steps = [n for n, step in enumerate(plan.steps) if step.runs_models][::-1]
         """The model steps not begun, the next one last: memory is planned in their order."""
         self._given_up: set[int] = set()
-        self._light: list[int] = []
-        self._reads = [_read(step) for step in plan.steps]
+        self._light_steps: list[int] = []
+        """A heap of the light steps that can run."""
+        self._inputs = [_inputs_of(step) for step in plan.steps]
         self._releasable = {node for step in plan.steps for node in step.releases}
-        for place, read in enumerate(self._reads):
-            self._add(place, read)
-        kinds = {_uses_models(step) for step in plan.steps}
-        self._threads = LIGHT_THREADS if len(kinds) == 2 else 0
+        for index, inputs in enumerate(self._inputs):
+            self._add(index, inputs)
+        has_both_kinds = 0 < len(self._model_steps) < len(plan.steps)
+        self._thread_count = LIGHT_THREADS if has_both_kinds else 0
 
-    def _add(self, place: int, read: set[Node[Any]]) -> None:
-        for child in read:
-            self._readers.setdefault(child, []).append(place)
-            self._unread[child] = self._unread.get(child, 0) + 1
-        self._waits.append(len(read))
-        if not read:
-            self._make_ready(place)
+    def _add(self, index: int, inputs: set[Node[Any]]) -> None:
+        for node in inputs:
+            self._readers.setdefault(node, []).append(index)
+            self._unread[node] = self._unread.get(node, 0) + 1
+        self._waits_for.append(len(inputs))
+        if not inputs:
+            self._make_ready(index)
 
-    def execute(self) -> None:
-        """Does every step.
+    def run(self) -> None:
+        """Runs every step.
 
-        Raises NodeFailedError for the first that fails, NodesFailedError for several.
-
-        Raises LostRecordError, once all else is done, where what was remembered turned out to be
-        gone.
+        Raises:
+            NodeFailedError: a node failed.
+            NodesFailedError: several nodes failed, with `keep_going`.
+            LostRecordError: once all else is done, a remembered result turned out to be gone.
         """
         threads = [
-            threading.Thread(target=self._work_beside, name=f"sdgraph-light-{n}")
-            for n in range(self._threads)
+            threading.Thread(target=self._run_light_steps, name=f"sdgraph-light-{n}")
+            for n in range(self._thread_count)
         ]
         for thread in threads:
             thread.start()
         try:
-            self._work(True)
+            self._run_steps(with_models=True)
         finally:
-            self._halt()
+            self._stop()
             for thread in threads:
                 thread.join()
-        if self._broken is not None:
-            raise self._broken
-        if self._lost is not None and (self._keep_going or not self._failures):
-            raise self._lost
+        self._raise_failures()
+
+    def _raise_failures(self) -> None:
+        if self._thread_error is not None:
+            raise self._thread_error
+        if self._lost_record is not None and (self._keep_going or not self._failures):
+            raise self._lost_record
         if self._failures:
             if not self._keep_going:
-                self._steps.failed(self._failures[0])
+                self._runner.report_failed(self._failures[0])
             raise (
                 self._failures[0] if len(self._failures) == 1 else NodesFailedError(self._failures)
             )
 
-    def _work(self, models: bool) -> None:
-        while (place := self._take(models)) is not None:
-            step = self._plan.steps[place]
+    def _run_steps(self, *, with_models: bool) -> None:
+        while (index := self._next_step(with_models)) is not None:
+            step = self._plan.steps[index]
             try:
-                self._steps.do(step)
+                self._runner.run(step)
             except Exception as error:
-                self._fail(place, step, error)
+                self._fail(index, step, error)
             else:
-                self._finish(place, step)
+                self._finish(index, step)
 
-    def _work_beside(self) -> None:
-        """A light thread's work; whatever ends it early ends the run, for nobody else hears it."""
+    def _run_light_steps(self) -> None:
+        """The work of a thread; an error that is not a node's ends the run."""
         try:
-            self._work(False)
+            self._run_steps(with_models=False)
         except BaseException as error:
-            self._broken = error
-            self._halt()
+            self._thread_error = error
+            self._stop()
 
-    def _take(self, models: bool) -> int | None:
+    def _next_step(self, with_models: bool) -> int | None:
         """The next step for this thread, waiting for one; None when there will be no more."""
         with self._changed:
-            while self._left and not self._stopped:
-                if models and self._models and not self._waits[self._models[-1]]:
-                    self._changed.notify_all()  # the light steps may go further now
-                    return self._models.pop()
-                if self._light and self._light[0] < self._reach():
-                    return heapq.heappop(self._light)
+            while self._unfinished and not self._stopped:
+                if with_models and self._model_steps and not self._waits_for[self._model_steps[-1]]:
+                    self._changed.notify_all()  # light steps may be further ahead now
+                    return self._model_steps.pop()
+                if self._light_steps and self._light_steps[0] < self._light_limit():
+                    return heapq.heappop(self._light_steps)
                 self._changed.wait()
         return None
 
-    def _reach(self) -> int:
-        """The place before which light steps may begin now; all that the next models need is."""
-        return self._models[-AHEAD] if len(self._models) >= AHEAD else len(self._waits)
+    def _light_limit(self) -> int:
+        """The index below which light steps may begin; the next model steps need no others."""
+        if len(self._model_steps) < MAX_MODEL_STEPS_AHEAD:
+            return len(self._waits_for)
+        return self._model_steps[-MAX_MODEL_STEPS_AHEAD]
 
-    def _finish(self, place: int, step: Step) -> None:
+    def _finish(self, index: int, step: Step) -> None:
         with self._changed:
-            self._left -= 1
+            self._unfinished -= 1
             for reader in self._readers.get(step.node, ()):
-                self._waits[reader] -= 1
-                if not self._waits[reader]:
+                self._waits_for[reader] -= 1
+                if not self._waits_for[reader]:
                     self._make_ready(reader)
-            self._release(place)
-            if self._threads:
+            self._release(index)
+            if self._thread_count:
                 self._changed.notify_all()
 
-    def _make_ready(self, place: int) -> None:
-        if not _uses_models(self._plan.steps[place]):
-            heapq.heappush(self._light, place)
+    def _make_ready(self, index: int) -> None:
+        if not self._plan.steps[index].runs_models:
+            heapq.heappush(self._light_steps, index)
 
-    def _release(self, place: int) -> None:
-        """Drops what this step was the last to read; with threads that need not be the plan's."""
-        for child in self._reads[place]:
-            self._unread[child] -= 1
-            if not self._unread[child] and child in self._releasable:
-                self._steps.release(child)
+    def _release(self, index: int) -> None:
+        """Drops the results that this step was the last to read.
 
-    def _fail(self, place: int, step: Step, error: Exception) -> None:
-        # The frames of a failed node hold its models; let go of them, keep the lines.
+        With threads this may be another step than `Step.releases` says.
+        """
+        for node in self._inputs[index]:
+            self._unread[node] -= 1
+            if not self._unread[node] and node in self._releasable:
+                self._runner.release(node)
+
+    def _fail(self, index: int, step: Step, error: Exception) -> None:
+        # The frames of a failed node hold its models: clear them, keep the lines of the traceback.
         traceback.clear_frames(error.__traceback__)
         with self._changed:
             if isinstance(error, LostRecordError):
-                self._lost = error
-                self._pass_over(place)
+                self._lost_record = error
+                self._give_up(index)
                 return
             if isinstance(error, RunStoppedError) or (self._failures and not self._keep_going):
-                self._halt()
+                self._stop()
                 return
             mark = self._plan.graph.mark(step.node)
             failure = NodeFailedError(step.name, problems_in(error), mark)
             failure.__cause__ = error
             self._failures.append(failure)
             if not self._keep_going:
-                self._halt()
+                self._stop()
                 return
-            self._steps.failed(failure)
-            for reader in self._pass_over(place):
-                self._steps.skipped(self._plan.steps[reader], step)
+            self._runner.report_failed(failure)
+            for reader in self._give_up(index):
+                self._runner.report_skipped(self._plan.steps[reader], step)
 
-    def _pass_over(self, place: int) -> list[int]:
-        """Gives up a step that failed and all that needs it; returns those, in order."""
-        given_up = {place}
-        ahead = [place]
-        while ahead:
-            node = self._plan.steps[ahead.pop()].node
+    def _give_up(self, index: int) -> list[int]:
+        """Gives up a step that failed and all that need it; returns the latter, in order."""
+        given_up = {index}
+        to_visit = [index]
+        while to_visit:
+            node = self._plan.steps[to_visit.pop()].node
             for reader in self._readers.get(node, ()):
                 if reader not in given_up and reader not in self._given_up:
                     given_up.add(reader)
-                    ahead.append(reader)
+                    to_visit.append(reader)
         self._given_up |= given_up
-        self._left -= len(given_up)
-        self._models = [each for each in self._models if each not in given_up]
+        self._unfinished -= len(given_up)
+        self._model_steps = [step for step in self._model_steps if step not in given_up]
         self._changed.notify_all()
-        return sorted(given_up - {place})
+        return sorted(given_up - {index})
 
-    def _halt(self) -> None:
+    def _stop(self) -> None:
         with self._changed:
             self._stopped = True
-            self._steps.stop()
+            self._runner.stop()
             self._changed.notify_all()
 
 
-def _read(step: Step) -> set[Node[Any]]:
-    """The nodes whose results this step needs; what is remembered needs none."""
+def _inputs_of(step: Step) -> set[Node[Any]]:
+    """The nodes whose results a step reads; a remembered result needs none."""
     return {child for _, child in step.node.wires} if step.action == "run" else set()
-
-
-def _uses_models(step: Step) -> bool:
-    return step.action == "run" and "models" in type(step.node).definition.services

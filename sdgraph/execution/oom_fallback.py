@@ -1,4 +1,4 @@
-"""Out of memory is a ladder: what is tried, rung by rung, before a node fails for it."""
+"""What is tried after a node has run out of memory, before it fails."""
 
 from __future__ import annotations
 
@@ -16,29 +16,36 @@ from .stage_cache import Recall
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One more way to run a node: as which node, where, and whether room is made before."""
+class Fallback:
+    """Another way to run a node with less memory."""
 
-    told: str
+    description: str
     """What is done, for people."""
     node: Node[Any]
     device: str
     unload: bool = True
+    """Whether all models that no node uses are unloaded first."""
     altered: bool = False
     """Whether the result may differ in a few bits from what the graph asks for."""
 
 
-def rungs(node: Node[Any], device: str) -> Iterator[Rung]:
-    """The ways left once a node has run out of memory on a device, the least costly first."""
-    yield Rung("what the try held is given back", node, device, unload=False)
-    yield Rung("every model that nobody holds is dropped", node, device)
-    lightest = node
-    for told, lighter in node.low_memory_variants():
-        if _can_run(lighter):
-            lightest = lighter
-            yield Rung(told, lighter, device, altered=True)
+def fallbacks(node: Node[Any], device: str) -> Iterator[Fallback]:
+    """The other ways to run a node that has run out of memory on a device, cheapest first.
+
+    1. As it is, after the memory of the failed attempt has been freed.
+    2. As it is, after every model that no node uses has been unloaded.
+    3. As each of its low-memory variants that can run (`Node.low_memory_variants`).
+    4. As the last of these variants, on the CPU.
+    """
+    yield Fallback("the memory of the failed attempt is freed", node, device, unload=False)
+    yield Fallback("every model that no node uses is unloaded", node, device)
+    last_variant = node
+    for description, variant in node.low_memory_variants():
+        if _can_run(variant):
+            last_variant = variant
+            yield Fallback(description, variant, device, altered=True)
     if device != "cpu":
-        yield Rung("on the CPU", lightest, "cpu", altered=True)
+        yield Fallback("on the CPU", last_variant, "cpu", altered=True)
 
 
 def _can_run(node: Node[Any]) -> bool:
@@ -50,34 +57,34 @@ def _can_run(node: Node[Any]) -> bool:
 
 def attempt(
     lease: AbstractContextManager[Models],
-    work: Callable[[Mapping[str, Any]], Any],
+    run_node: Callable[[Mapping[str, Any]], Any],
     arguments: Mapping[str, Any],
     once_leased: Callable[[], object] | None = None,
     recall: Recall | None = None,
 ) -> tuple[str | None, Any]:
-    """What stopped a node's work for want of memory, if anything did; and what it made."""
+    """Runs a node with leased models; returns why memory ran out, if it did, and the value."""
     try:
         with lease as models:
             if once_leased is not None:
                 once_leased()
             models = replace(models, recall=recall) if recall is not None else models
-            return None, work({**arguments, "models": models})
+            return None, run_node({**arguments, "models": models})
     except Exception as error:
-        said = out_of_memory(error)
-        if said is None:
+        reason = out_of_memory(error)
+        if reason is None:
             raise
-        # Frames hold tensors, and would until the next rung is through.
+        # Frames hold tensors, and would hold them until the next attempt is over.
         traceback.clear_frames(error.__traceback__)
-        return said, None
+        return reason, None
 
 
-def exhausted(device: str, said: str, tried: list[str]) -> OutOfMemoryError:
-    """The error at the top of the ladder."""
+def memory_exhausted(device: str, reason: str, tried: list[str]) -> OutOfMemoryError:
+    """The error when nothing that was tried was enough."""
     return OutOfMemoryError(
         Problem(
             "memory",
-            f"none left on {device} ({said}), even when {', and then '.join(tried)}",
-            "room for the node's models and what it works with",
-            "a smaller picture, fewer frames, a smaller dtype, or fewer programs beside this one",
+            f"none left on {device} ({reason}), after trying: {'; '.join(tried)}",
+            "enough memory for the node's models and its working memory",
+            "a smaller picture, fewer frames, a smaller dtype, or fewer other programs",
         )
     )

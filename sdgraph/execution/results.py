@@ -1,4 +1,15 @@
-"""The results of one run: held in memory, found among what is remembered, and remembered."""
+"""The results of one run: held in memory, taken from the store, and remembered there.
+
+For each step, in this order:
+
+1. `look_up` works out the key of the result. The plan knows it, unless it depends on the content of
+   results that were not known then.
+2. The result is taken from the store, where the plan found it or another run has made it since.
+3. Otherwise the node runs, and `keep` holds its value in memory.
+4. The value is remembered under the key, unless it was made in another way than asked for (see
+   `oom_fallback`), or a file that was read has changed, so that the key is not true of it.
+5. The key gets an alias, by which the next plan finds the result without its inputs' contents.
+"""
 
 from __future__ import annotations
 
@@ -23,129 +34,133 @@ from .plan_data import Plan, Step
 
 
 class Results:
-    """What the steps of a run have made, through every plan of it; safe to use between threads."""
+    """The values that the steps of a run have made.
 
-    def __init__(self, store: Store | None, clock: events.EventEmitter) -> None:
+    A run that is planned again keeps them. Several threads may use them at the same time.
+    """
+
+    def __init__(self, store: Store | None, emitter: events.EventEmitter) -> None:
         self.values: dict[Node[Any], Any] = {}
-        self.altered: dict[Node[Any], list[str]] = {}
-        """Nodes that were made in another way than asked for, so that memory held out, and how."""
-        self.changed: set[Path] = set()
-        """Files that were read and are no longer, or not yet, what they were when planned."""
+        self.alterations: dict[Node[Any], list[str]] = {}
+        """The nodes that ran in another way than asked for because memory ran out, and how."""
+        self.changed_files: set[Path] = set()
+        """Files that were read, and are not what they were when the plan was made."""
         self.store = store
-        self._clock = clock
-        self._contents: dict[Node[Any], str] = {}
-        self._changed = False
-        """Whether there are any, or weights that did."""
-        self._told: set[Node[Any]] = set()
-        """The nodes that were done and told of before the run was planned anew."""
+        self._emitter = emitter
+        self._content_hashes: dict[Node[Any], str] = {}
+        self._inputs_changed = False
+        """Whether files or weights changed after the plan was made."""
+        self._reported: set[Node[Any]] = set()
+        """The nodes that were finished and reported before the run was planned again."""
 
-    def planned_anew(self) -> dict[Node[Any], StoredResult]:
-        """The results that are held now, for a plan of the rest."""
-        held = {
-            node: MemoryResult(value, self._content(node)) for node, value in self.values.items()
+    def take_known(self) -> dict[Node[Any], StoredResult]:
+        """Takes out the results that are held now, for a plan of the rest of the run."""
+        known = {
+            node: MemoryResult(value, self._content_hash(node))
+            for node, value in self.values.items()
         }
-        self._told = set(held)
+        self._reported = set(known)
         self.values.clear()
-        return dict(held)
+        return dict(known)
 
-    def find(self, step: Step, plan: Plan) -> bytes | None:
-        """The key that a step's result is to be kept under, None where it is not to be kept.
+    def look_up(self, step: Step, plan: Plan) -> bytes | None:
+        """Takes a step's result from the store, where it is remembered.
 
-        Afterwards `values` has the result if it was remembered; raises LostRecordError where it
-        should have been and is no longer, and no run was planned.
+        Returns the key under which the result is remembered, or is to be; None where it is not to
+        be. Raises LostRecordError where the plan reuses a result that is gone.
         """
-        kept = not step.node.effect and step.node not in plan.graph.uncached
-        store = self.store if kept else None
-        known = step.key is not None or step.remembered is not None or store is None
-        key = step.key if known else self._key(step.node, plan, step.context)
-        found = step.remembered
-        if found is None and key is not None and store is not None:
-            found = store.get(key)
-            if found is not None:
+        is_stored = not step.node.effect and step.node not in plan.graph.uncached
+        store = self.store if is_stored else None
+        needs_no_key = step.key is not None or step.remembered is not None or store is None
+        key = step.key if needs_no_key else self._key(step.node, plan, step.context)
+        remembered = step.remembered
+        if remembered is None and key is not None and store is not None:
+            remembered = store.get(key)
+            if remembered is not None:
                 self._add_alias(step, key)
-        if found is not None:
-            self._take(step, found)
+        if remembered is not None:
+            self._take(step, remembered)
         return key if store is not None else None
 
     def keep(self, step: Step, plan: Plan, key: bytes | None, value: Any, seconds: float) -> None:
-        """Holds what a step has made, and remembers it where it is what the key says."""
+        """Holds what a step has made, and remembers it where the key is true of it."""
         node = step.node
         self.values[node] = value
         if (
             key is not None
             and self.store is not None
-            and node not in self.altered
-            and self._read_what_was_planned(step, plan, key)
+            and node not in self.alterations
+            and self._is_true(step, plan, key)
         ):
-            made = self.store.put(key, value, node=type(node).__name__, seconds=seconds)
-            self._contents[node] = made.content
+            remembered = self.store.put(key, value, node=type(node).__name__, seconds=seconds)
+            self._content_hashes[node] = remembered.content
             self._add_alias(step, key)
         self._report_warnings()
 
     def with_checkpoints(self, node: Node[Any]) -> Node[Any]:
-        """The node with the checkpoints that other nodes made put in as literals."""
-        made = {
+        """The node, with checkpoints that other nodes made in place of these nodes."""
+        checkpoints = {
             port: self.values[child]
             for port, child in node.wires
             if child.output is Checkpoint and "[" not in port
         }
-        return node.replace(**made) if made else node
+        return node.replace(**checkpoints) if checkpoints else node
 
-    def altered_in(self, names: Mapping[Node[Any], str]) -> dict[str, list[str]]:
-        """What was made in another way than asked for among some nodes, by their names."""
-        return {names[node]: self.altered[node] for node in names if node in self.altered}
+    def alterations_by_name(self, names: Mapping[Node[Any], str]) -> dict[str, list[str]]:
+        """How some nodes ran in another way than asked for, by their names."""
+        return {names[node]: self.alterations[node] for node in names if node in self.alterations}
 
-    def _take(self, step: Step, found: StoredResult) -> None:
-        """Takes what is remembered, if it can be read."""
+    def _take(self, step: Step, remembered: StoredResult) -> None:
+        """Holds a remembered result, if it can be read."""
         try:
-            value = found.value if self.store is None else self.store.read(found)
+            value = remembered.value if self.store is None else self.store.read(remembered)
         except LostRecordError:
             self._report_warnings()
             if step.action == "reuse":
                 raise
             return
         self.values[step.node] = value
-        self._contents[step.node] = found.content
-        if step.node not in self._told:
-            self._clock.emit(events.Reused, step.name, found.seconds)
+        self._content_hashes[step.node] = remembered.content
+        if step.node not in self._reported:
+            self._emitter.emit(events.Reused, step.name, remembered.seconds)
 
     def _key(self, node: Node[Any], plan: Plan, context: str | None = None) -> bytes:
-        """The key of a result now that its inputs are there; its execution context may be known."""
-        inputs = [self._content(child) for _, child in node.wires]
+        """The key of a result, now that its inputs are there."""
+        inputs = [self._content_hash(child) for _, child in node.wires]
         if context is None:
             whole = self.with_checkpoints(node) if late_checkpoint(node) else node
             context = execution_context(whole, plan.device, plan.dtype)
         return result_key(node, inputs, context)
 
-    def _read_what_was_planned(self, step: Step, plan: Plan, key: bytes) -> bool:
-        """Whether the files that a step has read are those its key was made of."""
-        known = type(step.node).definition
-        # What a lease holds was compared with the plan when it was loaded.
-        own_weights = known.weights and "models" not in known.services
-        if not known.sources and not own_weights:
+    def _is_true(self, step: Step, plan: Plan, key: bytes) -> bool:
+        """Whether the files that a step has read are those that its key was made from."""
+        definition = type(step.node).definition
+        # Leased weights were compared with the plan when they were loaded.
+        reads_weights = definition.weights and "models" not in definition.services
+        if not definition.sources and not reads_weights:
             return True
         try:
             same = self._key(step.node, plan) == key
         except (OSError, SdgraphError):
             same = False
         if not same:
-            self._changed = True
-            self.changed.update(path for _, path in source_files(step.node))
-            told = f"{step.name}: a file it reads changed while this ran; its result is not kept"
-            self._clock.emit(events.Warned, told)
+            self._inputs_changed = True
+            self.changed_files.update(path for _, path in source_files(step.node))
+            text = f"{step.name}: a file it reads changed while this ran; its result is not kept"
+            self._emitter.emit(events.Warned, text)
         return same
 
     def _add_alias(self, step: Step, key: bytes) -> None:
-        """Lets the result be found by its lineage, unless that may have been departed from."""
-        departed = self.altered or self._changed
-        if step.alias is not None and self.store is not None and not departed:
+        """Adds the alias of a result, unless something was not made as the alias says."""
+        is_true = not self.alterations and not self._inputs_changed
+        if step.alias is not None and self.store is not None and is_true:
             self.store.add_alias(step.alias, key)
 
-    def _content(self, node: Node[Any]) -> str:
-        if node not in self._contents:
-            self._contents[node] = content_of(self.values[node])
-        return self._contents[node]
+    def _content_hash(self, node: Node[Any]) -> str:
+        if node not in self._content_hashes:
+            self._content_hashes[node] = content_of(self.values[node])
+        return self._content_hashes[node]
 
     def _report_warnings(self) -> None:
         for warning in self.store.take_warnings() if self.store is not None else ():
-            self._clock.emit(events.Warned, warning)
+            self._emitter.emit(events.Warned, warning)

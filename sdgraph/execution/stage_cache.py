@@ -1,4 +1,4 @@
-"""What a node is given of its stages: what is remembered, or what it makes and is kept."""
+"""The stages of a node's work, each remembered by itself."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from sdgraph.store import Store
 from .plan_data import Step
 
 Recall = Callable[[str, Callable[[], bytes]], bytes]
-"""The result of a stage by its name; the second argument makes it."""
+"""Gives the result of a stage by its name; the second argument makes it where it is not known."""
 
 
-def recalling(step: Step, store: Store) -> Recall:
-    """What a step's node calls for its stages; raises Lost, before anything is loaded for it."""
+def make_recall(step: Step, store: Store) -> Recall:
+    """The function that a step's node calls for its stages.
+
+    Raises LostRecordError where the plan relies on a result that is gone, before anything is loaded
+    for the step.
+    """
     if not step.stages:
         return lambda _, make: make()
-    keys = {each.name: each.key for each in step.stages}
-    known = {
-        each.name: store.read(each.remembered)
-        for each in step.stages
-        if each.remembered is not None
+    keys = {stage.name: stage.key for stage in step.stages}
+    results = {
+        stage.name: store.read(stage.remembered)
+        for stage in step.stages
+        if stage.remembered is not None
     }
 
     def recall(name: str, make: Callable[[], bytes]) -> bytes:
-        if name not in known:
-            # Another node may have made it since this was planned.
-            found = store.get(keys[name])
-            began = time.monotonic()
-            known[name] = make() if found is None else store.read(found)
-            if found is None:
-                store.put(keys[name], known[name], node=name, seconds=time.monotonic() - began)
-        return bytes(known[name])
+        if name not in results:
+            # Another node may have made it since the plan was made.
+            remembered = store.get(keys[name])
+            if remembered is not None:
+                results[name] = store.read(remembered)
+            else:
+                began = time.monotonic()
+                results[name] = make()
+                seconds = time.monotonic() - began
+                store.put(keys[name], results[name], node=name, seconds=seconds)
+        return bytes(results[name])
 
     return recall

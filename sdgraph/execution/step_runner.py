@@ -1,4 +1,13 @@
-"""One step of a plan: reuse what is remembered, or lease, run, remember; then release."""
+"""Runs one step of a plan.
+
+1. The step's result is looked up; a remembered one is taken, and the node does not run.
+2. The node's arguments are put together: results of other nodes, progress, the provenance record.
+3. A node with models gets a lease: memory is changed as planned, or as the replanner says, and what
+   the next loading step needs is read ahead in the background.
+4. The node runs, once per frame where its inputs are series. Out of memory, the fallbacks of
+   `oom_fallback` are tried in turn.
+5. The result is checked, kept in memory and remembered.
+"""
 
 from __future__ import annotations
 
@@ -27,22 +36,22 @@ from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Part, Series, run_per_frame
 
-from .oom_fallback import attempt, exhausted, rungs
+from .oom_fallback import attempt, fallbacks, memory_exhausted
 from .plan_data import Plan, Step
 from .planning import requirements
 from .results import Results
-from .stage_cache import recalling
+from .stage_cache import make_recall
 
 _STAGE_BYTES = 64 * 2**20
-"""What the results of stages may take in a run that remembers nothing."""
+"""The bytes that the results of stages may take in a run that remembers nothing."""
 
 
 class RunStoppedError(Exception):
     """Raised inside a node, at its next step, when the run is being stopped."""
 
 
-class Steps:
-    """Does the steps of one plan; steps may be done in several threads."""
+class StepRunner:
+    """Runs the steps of one plan; several threads may run steps at the same time."""
 
     def __init__(
         self,
@@ -50,7 +59,7 @@ class Steps:
         models: ModelCache,
         results: Results,
         dtype: str,
-        clock: events.EventEmitter,
+        emitter: events.EventEmitter,
         *,
         metadata: bool = True,
     ) -> None:
@@ -59,25 +68,24 @@ class Steps:
         self._plan = plan
         self._models = models
         self._results = results
-        self._stages = results.store if results.store is not None else Store(_STAGE_BYTES)
-        """Where the results of nodes' stages are kept, if only for this run."""
+        self._stage_store = results.store if results.store is not None else Store(_STAGE_BYTES)
+        """Where the results of nodes' stages are remembered, if only for this run."""
         self._dtype = dtype
-        self._clock = clock
+        self._emitter = emitter
         saves = any("provenance" in type(step.node).definition.services for step in plan.steps)
         self._metadata = metadata
-        # Now, for a file may change while the nodes that were made of it are still to be saved.
+        # Hashed now: a file may change before what was made from it is saved.
         self._sources = hash_source_files(plan.graph) if metadata and saves else {}
         self._weights = {
             use.resolved.part: use.resolved.hashed_files for step in plan.steps for use in step.uses
         }
         self._stop = threading.Event()
-        self._places = {step.node: place for place, step in enumerate(plan.steps)}
+        self._positions = {step.node: position for position, step in enumerate(plan.steps)}
         actions = [step.memory_actions for step in plan.steps]
         self._replanner = Replanner(
             requirements(plan.steps, plan.device), actions, plan.limits, plan.contents
         )
-
-        self._reader = Prefetcher()
+        self._prefetcher = Prefetcher()
         self._files = {
             use.component.key: tuple(path for path, _ in use.resolved.hashed_files)
             for step in plan.steps
@@ -85,42 +93,45 @@ class Steps:
         }
 
     def close(self) -> None:
-        """Ends what goes on beside the steps."""
-        self._reader.close()
+        """Stops reading files ahead."""
+        self._prefetcher.close()
 
     def stop(self) -> None:
         """Makes every running node stop at its next step."""
         self._stop.set()
 
-    def do(self, step: Step) -> None:
-        """Does one step whose inputs are all there; raises what the node raises, and Lost."""
-        key = self._results.find(step, self._plan)
+    def run(self, step: Step) -> None:
+        """Runs one step whose inputs are all there.
+
+        Raises what the node raises, and LostRecordError where a remembered result is gone.
+        """
+        key = self._results.look_up(step, self._plan)
         if step.node in self._results.values:
             return
-        began = self._clock.now()
-        value = self._run(step)
-        seconds = self._clock.now() - began
+        began = self._emitter.now()
+        value = self._run_node(step)
+        seconds = self._emitter.now() - began
         self._results.keep(step, self._plan, key, value, seconds)
-        # Told when it is kept: what was told of is there after any end of the process.
+        # Reported after it is kept: what was reported is there, however the process ends.
         file = str(value) if step.node.effect and isinstance(value, Path) else None
-        self._clock.emit(events.NodeFinished, step.name, seconds, file)
+        self._emitter.emit(events.NodeFinished, step.name, seconds, file)
 
     def release(self, node: Node[Any]) -> None:
-        """Drops a result that nobody will read."""
+        """Drops a result that no step will read."""
         if self._results.values.pop(node, None) is not None:
-            self._clock.emit(events.Released, self._plan.graph.names[node])
+            self._emitter.emit(events.Released, self._plan.graph.names[node])
 
-    def failed(self, failure: NodeFailedError) -> None:
-        """Says that a step failed."""
-        self._clock.emit(events.NodeFailed, failure.node, failure.message)
+    def report_failed(self, failure: NodeFailedError) -> None:
+        """Reports that a step failed."""
+        self._emitter.emit(events.NodeFailed, failure.node, failure.message)
 
-    def skipped(self, step: Step, failed: Step) -> None:
-        """Says that a step is not done, as one failed that it needs."""
-        self._clock.emit(events.Skipped, step.name, failed.name)
+    def report_skipped(self, step: Step, failed: Step) -> None:
+        """Reports that a step is not run because it needs one that failed."""
+        self._emitter.emit(events.Skipped, step.name, failed.name)
 
-    def _run(self, step: Step) -> Any:
+    def _run_node(self, step: Step) -> Any:
         node = step.node
-        self._clock.emit(events.NodeStarted, step.name, type(node).__name__)
+        self._emitter.emit(events.NodeStarted, step.name, type(node).__name__)
         arguments = node.arguments(self._results.values)
         services = type(node).definition.services
         if services:
@@ -129,79 +140,88 @@ class Steps:
             if "progress" in services:
                 arguments["progress"] = self._progress(step.name)
             if "provenance" in services:
-                arguments["provenance"] = self._provenance(step)
+                arguments["provenance"] = self._provenance_record(step)
         if self._stop.is_set():
             raise RunStoppedError
         if "models" in services:
-            value = self._with_models(step, node, arguments)
+            value = self._run_with_models(step, node, arguments)
         else:
-            value = self._work(step, node)(arguments)
-        return _of_kind(node, value)
+            value = self._function_of(step, node)(arguments)
+        return _checked_output(node, value)
 
-    def _with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
-        """What the node makes with its models; out of memory, by the next rung of the ladder."""
-        recall = recalling(step, self._stages)
-        said, value = attempt(
-            self._lease(node, step), self._work(step, node), arguments, self._reads(step), recall
+    def _run_with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
+        """The node's value; where memory runs out, by the first fallback that is enough."""
+        reason, value = attempt(
+            self._lease(node, step),
+            self._function_of(step, node),
+            arguments,
+            self._start_prefetch(step),
+            make_recall(step, self._stage_store),
         )
-        tried: list[str] = []
-        for rung in rungs(node, self._plan.device) if said is not None else ():
-            devices.give_back(self._plan.device)
-            self._clock.emit(events.Retried, step.name, said, rung.told)
-            tried.append(rung.told)
-            if rung.unload:
-                self._models.unload(report=self._report)
-            if rung.altered:
-                self._results.altered.setdefault(step.node, []).append(rung.told)
-            dtype = self._dtype if rung.device != "cpu" else devices.dtype_for("cpu")
-            lease = self._models.lease(rung.node.parts(), rung.device, dtype, self._report)
-            said, value = attempt(lease, self._work(step, rung.node), arguments)
-            if said is None:
-                break
-        if said is not None:
-            raise exhausted(self._plan.device, said, tried)
-        return value
+        if reason is None:
+            return value
+        return self._run_fallbacks(step, node, arguments, reason)
 
-    def _work(self, step: Step, node: Node[Any]) -> Callable[[Mapping[str, Any]], Any]:
-        """What makes the node's value of its arguments, once for each frame where there are any."""
-        work: Callable[[Mapping[str, Any]], Any]
+    def _run_fallbacks(
+        self, step: Step, node: Node[Any], arguments: dict[str, Any], reason: str | None
+    ) -> Any:
+        tried: list[str] = []
+        for fallback in fallbacks(node, self._plan.device):
+            devices.give_back(self._plan.device)
+            self._emitter.emit(events.Retried, step.name, reason, fallback.description)
+            tried.append(fallback.description)
+            if fallback.unload:
+                self._models.unload(report=self._report)
+            if fallback.altered:
+                self._results.alterations.setdefault(step.node, []).append(fallback.description)
+            dtype = self._dtype if fallback.device != "cpu" else devices.dtype_for("cpu")
+            lease = self._models.lease(fallback.node.parts(), fallback.device, dtype, self._report)
+            reason, value = attempt(lease, self._function_of(step, fallback.node), arguments)
+            if reason is None:
+                return value
+        raise memory_exhausted(self._plan.device, reason or "", tried)
+
+    def _function_of(self, step: Step, node: Node[Any]) -> Callable[[Mapping[str, Any]], Any]:
+        """What makes the node's value from its arguments, once per frame where they are series."""
+        function: Callable[[Mapping[str, Any]], Any]
         if type(node).gathers:
-            work = lambda arguments: node.run(**arguments)  # noqa: E731
+            function = lambda arguments: node.run(**arguments)  # noqa: E731
         else:
-            work = partial(run_per_frame, node.run, self._progress(step.name))
-        known = type(node).definition
-        # What it asks of the checkpoints that it has leased is answered as it was for the plan, and
-        # once for all frames; but a training may ask for what it has written.
-        if "models" not in known.services or issubclass(known.output, Checkpoint):
-            return work
+            function = partial(run_per_frame, node.run, self._progress(step.name))
+        definition = type(node).definition
+        # Questions about leased checkpoints are answered as they were for the plan, and once for
+        # all frames. A training may ask about what it has just written, so it is left out.
+        if "models" not in definition.services or issubclass(definition.output, Checkpoint):
+            return function
         planned = resolved_answers(*(use.resolved.owner for use in step.uses))
-        return memoized_scope(planned)(work)
+        return memoized_scope(planned)(function)
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
-        """The lease of what the plan names, or of what a late checkpoint turns out to need."""
+        """The lease of the planned components, or of those of a checkpoint that was made late."""
         parts: Mapping[str, Part | ResolvedPart]
         parts = {use.name: use.resolved for use in step.uses} or node.parts()
-        choose_actions = partial(self._replanner.actions_before, self._places[step.node])
         return self._models.lease(
             parts,
             self._plan.device,
             self._dtype,
             self._report,
-            choose_actions=choose_actions,
+            choose_actions=partial(self._replanner.actions_before, self._positions[step.node]),
         )
 
-    def _reads(self, step: Step) -> Callable[[], object] | None:
-        """What has the files of the components that are loaded next read in the background."""
+    def _start_prefetch(self, step: Step) -> Callable[[], object] | None:
+        """Starts reading the files that the step's plan says to read ahead, when it is called."""
         if not step.prefetch:
             return None
         readings = [
             PrefetchRequest(
-                self._files[each.key],
-                partial(self._clock.emit, events.Prefetched, each.name, each.file_bytes),
+                self._files[component.key],
+                partial(
+                    self._emitter.emit, events.Prefetched, component.name, component.file_bytes
+                ),
             )
-            for each in step.prefetch
+            for component in step.prefetch
         ]
-        return partial(self._reader.read, readings)
+        return partial(self._prefetcher.read, readings)
 
     def _progress(self, name: str) -> events.Progress:
         def progress(
@@ -209,37 +229,37 @@ class Steps:
         ) -> None:
             if self._stop.is_set():
                 raise RunStoppedError
-            self._clock.emit(events.Stepped, name, step, total, loss, note)
+            self._emitter.emit(events.Stepped, name, step, total, loss, note)
 
         return progress
 
-    def _provenance(self, step: Step) -> str:
-        """The record of what a step saves; "" where none is wanted."""
+    def _provenance_record(self, step: Step) -> str:
+        """The record that a step saves with its file; "" where none is wanted."""
         if not self._metadata:
             return ""
         graph, names = self._plan.graph.only(step.node), self._plan.graph.names
-        changed = self._results.changed  # nobody knows which of their contents was read
-        made = make_record(
+        changed = self._results.changed_files  # which of their contents was read is not known
+        record = make_record(
             graph,
             plain_name(step.name),
             device=self._plan.device,
             dtype=self._plan.dtype,
             sources={path: sha for path, sha in self._sources.items() if path not in changed},
             weights=self._weights,
-            altered=self._results.altered_in({node: names[node] for node in graph.nodes}),
+            altered=self._results.alterations_by_name({node: names[node] for node in graph.nodes}),
         )
-        return made.to_text()
+        return record.to_text()
 
     def _report(self, happened: str, **details: Any) -> None:
         if happened == "loaded":
             self.loads += 1
             self.bytes_loaded += details["file_bytes"]
         kinds = {"loaded": events.Loaded, "evicted": events.Evicted, "moved": events.Moved}
-        self._clock.emit(partial(kinds[happened], **details))
+        self._emitter.emit(partial(kinds[happened], **details))
 
 
-def _of_kind(node: Node[Any], value: Any) -> Any:
-    """The value, which must be of the kind that the node's class promises."""
+def _checked_output(node: Node[Any], value: Any) -> Any:
+    """The value; raises InvalidValueError where it is not of the node's output type."""
     wanted = type(node).definition.output
     for each in value if isinstance(value, Series) else (value,):
         if not isinstance(each, wanted) and not (wanted is float and type(each) is int):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sdgraph import events
 from sdgraph.execution import Session
-from sdgraph.execution.executor import AHEAD
+from sdgraph.execution.executor import MAX_MODEL_STEPS_AHEAD
 from sdgraph.graph import Graph, Node
 from sdgraph.models import ModelCache
 from sdgraph.values import Checkpoint
@@ -88,4 +88,4 @@ def test_light_steps_are_not_far_ahead_of_the_models(tmp_path: Path) -> None:
 
     session = Session(device="cpu", models=ModelCache(fake_checkpoints.Loader()), store=None)
     session.run(graph, count)
-    assert held == 0 and 1 <= most <= AHEAD + 2
+    assert held == 0 and 1 <= most <= MAX_MODEL_STEPS_AHEAD + 2

@@ -1,4 +1,4 @@
-"""Out of memory is climbed rung by rung, and each rung is told."""
+"""After a node has run out of memory, each fallback is tried in turn and reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from sdgraph import events
 from sdgraph.errors import NodeFailedError, OutOfMemoryError, out_of_memory
 from sdgraph.execution import Session
-from sdgraph.execution.oom_fallback import rungs
+from sdgraph.execution.oom_fallback import fallbacks
 from sdgraph.graph import Graph, In, Node
 from sdgraph.models import ModelCache, Models, ResolvedPart, devices
 from sdgraph.nodes import Text2Image
@@ -45,9 +45,9 @@ class Hungry(Node[str]):
         return f"{self.appetite} on {models.device}"
 
 
-RUNGS = [
-    "what the try held is given back",
-    "every model that nobody holds is dropped",
+FALLBACKS = [
+    "the memory of the failed attempt is freed",
+    "every model that no node uses is unloaded",
     "less is eaten",
     "on the CPU",
 ]
@@ -77,23 +77,23 @@ def session() -> Session:
 
 
 @pytest.mark.parametrize("fails", range(5))
-def test_each_rung_is_tried_in_turn_and_told(fails: int, one: Checkpoint) -> None:
+def test_each_fallback_is_tried_in_turn_and_reported(fails: int, one: Checkpoint) -> None:
     here, told = session(), list[events.Event]()
     made = here.run(Graph.of(Hungry(checkpoint=one, fails=fails)), told.append)
     assert made == {"hungry": MADE[fails]}
     again = [each for each in told if isinstance(each, events.Retried)]
-    assert [each.change for each in again] == RUNGS[:fails]
+    assert [each.change for each in again] == FALLBACKS[:fails]
     assert all("9 GiB" in each.reason for each in again)
     assert not any(each.leases for each in here.models.loaded())
 
 
-def test_at_the_top_of_the_ladder_is_a_clear_error(one: Checkpoint) -> None:
+def test_after_the_last_fallback_is_a_clear_error(one: Checkpoint) -> None:
     here = session()
     with pytest.raises(NodeFailedError) as caught:
         here.run(Graph.of(Hungry(checkpoint=one, fails=99)))
     message = caught.value.message
     assert "none left on cuda (out of memory: tried to allocate 9 GiB)" in message
-    assert all(rung in message for rung in RUNGS) and "fix:" in message
+    assert all(fallback in message for fallback in FALLBACKS) and "fix:" in message
     assert isinstance(caught.value.__cause__, OutOfMemoryError)
     assert not any(each.leases for each in here.models.loaded())
 
@@ -154,7 +154,7 @@ def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
     made = here.run(Graph.of(text), told.append)
     assert str(made["dream_3"]).count("by unet and vae") == 3
     again = [(each.node, each.change) for each in told if isinstance(each, events.Retried)]
-    assert again == [(f"dream_{n}", rung) for n in (2, 3) for rung in RUNGS[:2]]
+    assert again == [(f"dream_{n}", fallback) for n in (2, 3) for fallback in FALLBACKS[:2]]
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,12 @@ def test_torchs_own_error_is_one_of_them() -> None:
 
 def test_a_diffusion_node_is_made_lighter_by_its_knobs() -> None:
     node = Text2Image(prompt="a star", checkpoint=Checkpoint("tiny/text-to-image"))
-    found = [(rung.told, rung.device, rung.node) for rung in rungs(node, "cuda")]
+    found = [
+        (fallback.description, fallback.device, fallback.node)
+        for fallback in fallbacks(node, "cuda")
+    ]
     assert [told for told, _, _ in found] == [
-        *RUNGS[:2],
+        *FALLBACKS[:2],
         "the autoencoder works by slices and tiles",
         "weights stay on the host and move by groups",
         "on the CPU",
@@ -193,4 +196,6 @@ def test_a_diffusion_node_is_made_lighter_by_its_knobs() -> None:
     tiled, grouped, last = (node for _, _, node in found[2:])
     assert tiled == node.replace(tuning={"vae": "both"})
     assert grouped == last == tiled.replace(offload="group")
-    assert found[-1][1] == "cpu" and "on the CPU" not in [r.told for r in rungs(node, "cpu")]
+    assert found[-1][1] == "cpu" and "on the CPU" not in [
+        r.description for r in fallbacks(node, "cpu")
+    ]

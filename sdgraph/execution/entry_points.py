@@ -1,0 +1,151 @@
+"""`run` and `plan`: the two functions that need no session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar, overload
+
+from sdgraph import events
+from sdgraph.graph import Graph, Node
+from sdgraph.language import Workflow
+
+from .plan_data import Plan
+from .session import Session, default_session
+
+T = TypeVar("T")
+
+
+@overload
+def run(
+    target: Workflow | Graph,
+    /,
+    *,
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    **inputs: Any,
+) -> dict[str, Any]: ...
+
+
+@overload
+def run(
+    target: Node[T],
+    /,
+    *,
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
+) -> T: ...
+
+
+@overload
+def run(
+    target: Node[Any],
+    /,
+    *more: Node[Any],
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
+) -> tuple[Any, ...]: ...
+
+
+def run(
+    target: Workflow | Graph | Node[Any],
+    /,
+    *more: Node[Any],
+    session: Session | None = None,
+    on_event: events.Listener | None = None,
+    keep_going: bool = False,
+    uncached: Iterable[Node[Any]] = (),
+    **inputs: Any,
+) -> Any:
+    """Runs nodes, a graph or a workflow, and returns what they make.
+
+    Equal nodes run once, within a call and, while the session remembers results, between calls.
+
+    Args:
+        target: a node, a graph or a workflow.
+        *more: further nodes, where the target is a node.
+        session: the device, the loaded models and the remembered results; None for the session
+            that all calls without one share.
+        on_event: called with each event, as it happens, by one thread at a time.
+        keep_going: whether to go on after a failure, and run all that needs no failed node.
+        uncached: nodes that run even where their results are remembered.
+        **inputs: the inputs of a workflow by name.
+
+    Returns:
+        The value of one node; a tuple of the values of several; or, for a graph or a workflow, the
+        values of its targets by name.
+
+    Raises:
+        InvalidWorkflowError: with every problem that was found; nothing was loaded.
+        InvalidValueError: a node alone is above a budget that was set; nothing was loaded.
+        NodeFailedError: a node raised; its `__cause__` is what it raised.
+        NodesFailedError: several nodes raised, with `keep_going`.
+        TypeError: the target has no use for an argument.
+
+    Example:
+        >>> from sdgraph import run
+        >>> from sdgraph.nodes import Mask
+        >>> box = Mask(box=[8, 8, 24, 24], width=32, height=32)
+        >>> run(box).size
+        (32, 32)
+        >>> first, second = run(box, Mask(ellipse=[8, 8, 24, 24], width=64, height=32))
+        >>> second.size
+        (64, 32)
+    """
+    session = session or default_session()
+    _refuse_unusable(target, more, inputs)
+    if uncached and not isinstance(target, Node):
+        raise TypeError("found `uncached` with a workflow or graph; wanted it to name these nodes")
+    if isinstance(target, Workflow):
+        return session.run(target.graph(**inputs), on_event, keep_going=keep_going)
+    if isinstance(target, Graph):
+        return session.run(target, on_event, keep_going=keep_going)
+    graph = Graph.of(target, *more, uncached=uncached)
+    values = session.run(graph, on_event, keep_going=keep_going)
+    if not more:
+        return values[graph.names[target]]
+    return tuple(values[graph.names[node]] for node in (target, *more))
+
+
+def _refuse_unusable(target: object, more: tuple[Node[Any], ...], inputs: dict[str, Any]) -> None:
+    """Raises TypeError for arguments that the target has no use for."""
+    if inputs and not isinstance(target, Workflow):
+        raise TypeError(f"only a workflow takes inputs; found {', '.join(inputs)}")
+    if more and not isinstance(target, Node):
+        raise TypeError("found further targets after a workflow or graph; wanted it alone")
+
+
+def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: Any) -> Plan:
+    """The plan for nodes, a graph or a workflow; torch is not imported for it.
+
+    The plan supposes that nothing is loaded or remembered; `Session.plan` takes both into account.
+
+    Args:
+        target: a node, a graph or a workflow.
+        *more: further nodes, where the target is a node.
+        **inputs: the inputs of a workflow by name.
+
+    Returns:
+        The steps in order, with what each loads, and the memory that they take.
+
+    Raises:
+        InvalidWorkflowError: with every problem that was found.
+        TypeError: the target has no use for an argument.
+
+    Example:
+        >>> from sdgraph import load_workflow, plan
+        >>> made = plan(load_workflow("inpaint"), seed=7)
+        >>> [step.name for step in made.steps]
+        ['file', 'photo', 'mask', 'star', 'result']
+        >>> made.bytes_loaded > 0
+        True
+    """
+    _refuse_unusable(target, more, inputs)
+    if isinstance(target, Workflow):
+        target = target.graph(**inputs)
+    graph = target if isinstance(target, Graph) else Graph.of(target, *more)
+    return Session(store=None).plan(graph)
