@@ -19,7 +19,7 @@ from sdgraph.language import load_workflow, shipped_workflows, workflow_from_yam
 from sdgraph.nodes.diffusion.offloading import Offload
 from sdgraph.nodes.diffusion.performance import KNOBS
 from sdgraph.nodes.diffusion.prompt_weights import parse_weights
-from sdgraph.nodes.tiny_world import parse
+from sdgraph.nodes.tiny_world import parse_caption
 from sdgraph.values import QUANTIZATIONS, Image
 from tests.support import lora_files
 
@@ -127,7 +127,7 @@ def test_every_prompt_of_the_examples_speaks_of_the_tiny_world() -> None:
     assert len(prompts) >= 7
     for prompt in prompts:
         words = "".join(text for text, _ in parse_weights(prompt))
-        parse(f"a red star {words}" if words.startswith("on ") else words)
+        parse_caption(f"a red star {words}" if words.startswith("on ") else words)
 
 
 def test_every_sweep_of_the_readme_is_as_many_variants_as_it_says(

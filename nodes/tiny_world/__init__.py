@@ -1,11 +1,11 @@
-"""The tiny world: captioned scenes without end, their ground truth, and a judge of pictures."""
+"""The tiny world: endless captioned scenes, their ground truth, and a judge of pictures."""
 
-from .captions import Wanted, WantedThing, caption, parse, surroundings, vocabulary
-from .drawing import depth, edges, edges_of, frame_masks, frames, masks, render
+from .captions import CaptionContent, CaptionThing, caption, parse_caption, surroundings, vocabulary
+from .drawing import canny_edges, depth, edges, frame_masks, frames, masks, render
 from .judge import Verdict, compare, depth_correlation, edge_f1, inside, judge
 from .motion import Motion, motion
-from .reading import Reading, Seen, read
-from .scenes import Scene, Thing, elsewhere, is_held_out, scene
+from .reading import DetectedThing, PictureReading, read_picture
+from .scenes import Scene, Thing, is_held_out, rearrange, scene
 from .words import BACKGROUNDS, COLOURS, MOTIONS, PLACES, SHAPES
 
 __all__ = [
@@ -14,22 +14,21 @@ __all__ = [
     "MOTIONS",
     "PLACES",
     "SHAPES",
+    "CaptionContent",
+    "CaptionThing",
+    "DetectedThing",
     "Motion",
-    "Reading",
+    "PictureReading",
     "Scene",
-    "Seen",
     "Thing",
     "Verdict",
-    "Wanted",
-    "WantedThing",
+    "canny_edges",
     "caption",
     "compare",
     "depth",
     "depth_correlation",
     "edge_f1",
     "edges",
-    "edges_of",
-    "elsewhere",
     "frame_masks",
     "frames",
     "inside",
@@ -37,8 +36,9 @@ __all__ = [
     "judge",
     "masks",
     "motion",
-    "parse",
-    "read",
+    "parse_caption",
+    "read_picture",
+    "rearrange",
     "render",
     "scene",
     "surroundings",

@@ -43,7 +43,7 @@ _FINE = 4  # fine rows and columns a pixel
 
 
 @cache
-def ground(name: str, side: int) -> npt.NDArray[np.uint8]:
+def draw_background(name: str, side: int) -> npt.NDArray[np.uint8]:
     """The picture of a ground with nothing on it: read-only uint8, side × side × 3."""
     check_word("background", name, BACKGROUNDS)
     if name in _PLAIN:
@@ -58,7 +58,7 @@ def ground(name: str, side: int) -> npt.NDArray[np.uint8]:
 
 
 @cache
-def recession(name: str, side: int) -> Floats:
+def background_depth(name: str, side: int) -> Floats:
     """How near a ground is: read-only float32, side × side, 0 at the top to 0.55 at the bottom.
 
     Each has a form of its own, yet any two are alike enough (Pearson 0.96) that a picture can

@@ -1,4 +1,4 @@
-"""Captions of scenes, and what a caption asks a picture to show."""
+"""Captions of scenes: written for a scene, and parsed to what a picture must show."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _GROUND = re.compile(rf"(.+) on an? ({_either(BACKGROUNDS)}) background")
 
 
 @dataclass(frozen=True)
-class WantedThing:
-    """An object that a picture must show; a place that is None may be any."""
+class CaptionThing:
+    """An object that a caption describes; without a place it may be anywhere."""
 
     shape: str
     colour: str
@@ -44,32 +44,41 @@ class WantedThing:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a caption asks for; a background that is None may be any."""
+class CaptionContent:
+    """What a caption describes; without a background it may be any."""
 
-    things: tuple[WantedThing, ...]
+    things: tuple[CaptionThing, ...]
     background: str | None = None
     motion: str | None = None
 
 
 def caption(scene: Scene) -> str:
-    """What the scene shows: "a red star moving right on a gray background"."""
+    """The caption of a scene, such as "a red star moving right on a gray background"."""
     things = " and ".join(_described(thing, scene) for thing in scene.things)
     return f"{things} on {_article(scene.background)} background"
 
 
 def surroundings(scene: Scene) -> str:
-    """What the caption says of all but the objects: "on the left on a gray background"."""
+    """The caption of a scene without its objects, such as "on the left on a gray background"."""
     places = " and ".join(_phrase(thing.place) for thing in scene.things)
     ground = f"on {_article(scene.background)} background"
     return f"{places} {ground}" if scene.tells_place else ground
 
 
-def parse(text: str) -> Wanted:
-    """What a caption asks for: one or two objects and, unless it is left out, the ground.
+def parse_caption(text: str) -> CaptionContent:
+    """Parses a caption: one or two objects, and a background unless it is left out.
 
-    InvalidValueError names the words that are unknown; a caption of known words in an order that
-    says nothing is refused too. Case, a full stop and wide spaces make no difference.
+    Case, commas, a full stop and wide spaces make no difference.
+
+    Args:
+        text: The caption.
+
+    Raises:
+        InvalidValueError: It has unknown words, or its words are no caption in this order.
+
+    Example:
+        >>> parse_caption("a red star on the left").things
+        (CaptionThing(shape='star', colour='red', place='left'),)
     """
     words = text.lower().replace(",", " ").strip().removesuffix(".").split()
     if unknown := [word for word in words if word not in vocabulary()]:
@@ -79,11 +88,11 @@ def parse(text: str) -> Wanted:
     ground = _GROUND.fullmatch(plain)
     parts = (ground[1] if ground else plain).split(" and ")
     found = [_THING.fullmatch(part) for part in parts]
-    things = tuple(WantedThing(m[2], m[1], _PHRASES.get(m[4])) for m in found if m)
+    things = tuple(CaptionThing(m[2], m[1], _PHRASES.get(m[4])) for m in found if m)
     motions = [m[3] for m in found if m and m[3]]
     if len(things) != len(parts) or len(things) > 2 or len(motions) > (len(things) == 1):
         refuse("caption", repr(text), f"one or two objects on a ground, as in {_EXAMPLE}")
-    return Wanted(things, ground[2] if ground else None, motions[0] if motions else None)
+    return CaptionContent(things, ground[2] if ground else None, motions[0] if motions else None)
 
 
 @cache

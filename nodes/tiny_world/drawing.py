@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .backgrounds import ground, recession
+from .backgrounds import background_depth, draw_background
 from .scenes import Scene, Thing
 from .words import COLOURS, refuse
 
@@ -27,7 +27,7 @@ _SIZES = (0.1, 0.22)
 
 def render(scene: Scene, side: int = 128) -> Pixels:
     """The picture of a scene: uint8, side × side × 3, smooth at the outlines."""
-    picture = ground(scene.background, side)
+    picture = draw_background(scene.background, side)
     for thing in scene.things:
         cover = _cover(thing, side).astype(np.float32)[..., None] / 255
         mixed = picture + cover * (np.array(COLOURS[thing.colour], np.float32) - picture)
@@ -40,14 +40,14 @@ def masks(scene: Scene, side: int = 128) -> list[Pixels]:
     return [np.where(_cover(thing, side) > 127, 255, 0).astype(np.uint8) for thing in scene.things]
 
 
-def edges_of(picture: Pixels) -> Pixels:
+def canny_edges(picture: Pixels) -> Pixels:
     """The edges of a picture by Canny's detector at this world's thresholds: uint8, 255 or 0."""
     return np.asarray(cv2.Canny(np.ascontiguousarray(picture), *CANNY), dtype=np.uint8)
 
 
 def edges(scene: Scene, side: int = 128) -> Pixels:
     """The edges of a scene: those that Canny finds in its picture; uint8, side × side."""
-    return edges_of(render(scene, side))
+    return canny_edges(render(scene, side))
 
 
 def depth(scene: Scene, side: int = 128) -> Floats:
@@ -56,7 +56,7 @@ def depth(scene: Scene, side: int = 128) -> Floats:
     The ground recedes from the bottom to the top, 0.55 to 0; objects are upright and nearer than
     all of it, the larger the nearer, 0.65 to 1.
     """
-    made = recession(scene.background, side).copy()
+    made = background_depth(scene.background, side).copy()
     for thing in scene.things:
         near = float(np.clip((thing.size - _SIZES[0]) / (_SIZES[1] - _SIZES[0]), 0, 1))
         made[_cover(thing, side) > 127] = _FARTHEST + near * (_NEAREST - _FARTHEST)

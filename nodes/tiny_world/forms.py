@@ -27,7 +27,7 @@ _BLURS = (0.5, 1.3, 2.4, 3.8)  # pixels of a patch: from large sharp objects to 
 _CLEAR = 0.8  # the likeness below which a patch has no known shape
 
 
-def shape_of(matte: Floats) -> tuple[str | None, float | None]:
+def classify_shape(matte: Floats) -> tuple[str | None, float | None]:
     """The shape that a matte shows and its angle in degrees clockwise.
 
     matte: float32, height × width, 0..1, how much of each pixel the object covers. The shape is

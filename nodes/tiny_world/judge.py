@@ -1,4 +1,4 @@
-"""Whether a picture shows what was asked: read from its pixels, by no model."""
+"""Judges whether a picture shows what its caption says, from its pixels, without a model."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .captions import Wanted, WantedThing
-from .drawing import edges_of
-from .reading import Pixels, Reading, Seen, read
+from .captions import CaptionContent, CaptionThing
+from .drawing import canny_edges
+from .reading import DetectedThing, PictureReading, Pixels, read_picture
 from .words import refuse
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What of a picture is as asked; count is whether it shows as many objects as asked."""
+    """Which parts of a picture are as its caption says; `count` is the number of objects."""
 
     shape: bool
     colour: bool
@@ -28,22 +28,29 @@ class Verdict:
 
     @property
     def all(self) -> bool:
-        """Whether everything is as asked."""
+        """Whether everything is as the caption says."""
         return self.shape and self.colour and self.place and self.background and self.count
 
 
-def judge(picture: Pixels, wanted: Wanted, *, within: Pixels | None = None) -> Verdict:
-    """What of a picture (uint8, side × side × 3) is as asked.
+def judge(picture: Pixels, wanted: CaptionContent, *, within: Pixels | None = None) -> Verdict:
+    """Judges a picture.
 
-    With `within` (uint8, side × side), only objects where it is over 127 count.
+    Args:
+        picture: uint8, side × side × 3.
+        wanted: What its caption says.
+        within: uint8, side × side; only objects where it is above 127 count.
     """
-    return compare(read(picture, within=within), wanted)
+    return compare(read_picture(picture, within=within), wanted)
 
 
-def compare(reading: Reading, wanted: Wanted) -> Verdict:
-    """What of a reading is as asked: each object against the one that it is most like.
+def compare(reading: PictureReading, wanted: CaptionContent) -> Verdict:
+    """Judges what was read from a picture, with each object compared to the most similar one.
 
-    Where two ways to pair them are as good, shape goes before colour and colour before place.
+    If two ways to pair them are equally good, shape counts before colour and colour before place.
+
+    Args:
+        reading: What was read from the picture.
+        wanted: What its caption says.
     """
     ways = _matches(reading.things, wanted.things)
     shape, colour, place = max(ways, key=lambda way: (sum(way), way))
@@ -51,9 +58,9 @@ def compare(reading: Reading, wanted: Wanted) -> Verdict:
     return Verdict(shape, colour, place, ground, len(reading.things) == len(wanted.things))
 
 
-def inside(picture: Pixels, mask: Pixels) -> Seen | None:
-    """The largest object where the mask (uint8, side × side) is over 127, cut off at its border."""
-    things = read(picture, within=mask).things
+def inside(picture: Pixels, mask: Pixels) -> DetectedThing | None:
+    """The largest object where a mask (uint8, side × side) is above 127, cut off at its border."""
+    things = read_picture(picture, within=mask).things
     return things[0] if things else None
 
 
@@ -65,7 +72,7 @@ def edge_f1(picture_or_edges: Pixels, control_edges: Pixels, *, tolerance: int =
     height × width, edges over 127.
     """
     given = picture_or_edges
-    found = (edges_of(given) if given.ndim == 3 else given) > 127
+    found = (canny_edges(given) if given.ndim == 3 else given) > 127
     control = control_edges > 127
     if found.shape != control.shape:
         refuse("edge_f1", f"{found.shape} and {control.shape}", "two maps of one size")
@@ -86,10 +93,10 @@ def depth_correlation(one: npt.NDArray[np.floating], other: npt.NDArray[np.float
 
 
 def _matches(
-    things: tuple[Seen, ...], wanted: tuple[WantedThing, ...]
+    things: tuple[DetectedThing, ...], wanted: tuple[CaptionThing, ...]
 ) -> Iterator[tuple[bool, bool, bool]]:
     """Shape, colour and place of every way to pair what is asked with what is seen."""
-    missing: list[Seen | None] = [None] * len(wanted)
+    missing: list[DetectedThing | None] = [None] * len(wanted)
     for chosen in permutations([*things[:4], *missing], len(wanted)):
         pairs = list(zip(chosen, wanted, strict=True))
         yield (

@@ -1,4 +1,4 @@
-"""How the object of a clip moves, read from its frames."""
+"""Measures how the object of a video moves, from its frames."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from math import hypot, log
 import numpy as np
 import numpy.typing as npt
 
-from .captions import Wanted, WantedThing
+from .captions import CaptionContent, CaptionThing
 from .forms import PERIODS
 from .judge import compare
-from .reading import Pixels, Reading, Seen, read
+from .reading import DetectedThing, PictureReading, Pixels, read_picture
 from .words import MOVES
 
 _WAY, _GROWTH, _TURN = 0.12, 0.3, 45.0
@@ -20,11 +20,14 @@ _WAY, _GROWTH, _TURN = 0.12, 0.3, 45.0
 
 @dataclass(frozen=True)
 class Motion:
-    """What the object of a clip does over all of it.
+    """What the object of a video does from the first frame to the last.
 
-    way is how far it goes, right and down, as shares of the side; growth the ratio of its last size
-    to its first; turn in degrees clockwise; jump the largest way of its middle from one frame to
-    the next, in pixels; present the share of frames, 0..1, in which the object is right.
+    Args:
+        way: How far it moves to the right and down, as shares of the picture's side.
+        growth: The ratio of its last size to its first.
+        turn: Degrees clockwise.
+        jump: The largest distance of its middle between two frames, in pixels.
+        present: The share of frames, 0..1, in which the object is as expected.
     """
 
     way: tuple[float, float]
@@ -50,14 +53,14 @@ class Motion:
         return "turning" if kind == "turn" else max(MOVES, key=lambda m: _along(MOVES[m], x, y))
 
 
-def motion(frames: Pixels, wanted: Wanted | None = None) -> Motion:
-    """What the object does in a clip: uint8, count × side × side × 3.
+def motion(frames: Pixels, wanted: CaptionContent | None = None) -> Motion:
+    """Measures the motion of the largest object of each frame; frames without one are skipped.
 
-    An object is right where the frame shows what is wanted; where nothing is, where it has the
-    shape and colour that most frames show. The largest object of a frame is the one that is
-    followed; frames that show none are passed over.
+    Args:
+        frames: uint8, count × side × side × 3.
+        wanted: What each frame should show; by default the shape and colour of most frames.
     """
-    readings = [read(frame) for frame in frames]
+    readings = [read_picture(frame) for frame in frames]
     times, seen = _followed(readings)
     wanted = wanted or _usual(seen)
     if wanted is None or len(seen) < 2:
@@ -75,18 +78,20 @@ def _along(direction: tuple[int, int], x: float, y: float) -> float:
     return direction[0] * x + direction[1] * y
 
 
-def _followed(readings: list[Reading]) -> tuple[npt.NDArray[np.float64], list[Seen]]:
+def _followed(
+    readings: list[PictureReading],
+) -> tuple[npt.NDArray[np.float64], list[DetectedThing]]:
     """The largest object of each frame that has one, and when: 0 is the first frame, 1 the last."""
     span = max(1, len(readings) - 1)
     found = [(number / span, each.things[0]) for number, each in enumerate(readings) if each.things]
     return np.array([time for time, _ in found]), [thing for _, thing in found]
 
 
-def _usual(seen: list[Seen]) -> Wanted | None:
+def _usual(seen: list[DetectedThing]) -> CaptionContent | None:
     """One object of the shape and colour that most frames show."""
     looks = [(each.shape, each.colour) for each in seen]
     shape, colour = max(looks, key=looks.count, default=(None, None))
-    return Wanted((WantedThing(shape, colour),)) if shape and colour else None
+    return CaptionContent((CaptionThing(shape, colour),)) if shape and colour else None
 
 
 def _trend(times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float:
@@ -95,7 +100,7 @@ def _trend(times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> f
     return float(late @ values / (late @ late))
 
 
-def _turn(seen: list[Seen]) -> float:
+def _turn(seen: list[DetectedThing]) -> float:
     """Degrees clockwise from the first frame to the last, summed over steps of under half a period.
 
     Frames in which the shape is not the usual one are passed over.

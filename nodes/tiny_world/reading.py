@@ -1,4 +1,4 @@
-"""What a picture of the tiny world shows, read from its pixels alone."""
+"""Reads what a picture of the tiny world shows, from its pixels alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .backgrounds import ground
-from .forms import shape_of
+from .backgrounds import draw_background
+from .forms import classify_shape
 from .words import BACKGROUNDS, COLOURS, PLACES, refuse
 
 Pixels = npt.NDArray[np.uint8]
@@ -30,12 +30,18 @@ _AGREED = 0.75  # share of an object that has to be of its colour
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """An object that a picture shows; shape or colour is None where it has none of the known.
+class DetectedThing:
+    """An object that was found in a picture.
 
-    box is left, top, right, bottom in pixels, the last two outside; mask is uint8, height × width,
-    255 or 0; middle is x, y in pixels; size is the square root of its area as a share of the side;
-    angle is in degrees clockwise, None of round shapes.
+    Args:
+        shape: One of SHAPES, or None if it is none of them.
+        colour: One of COLOURS, or None if it is none of them.
+        place: One of PLACES.
+        box: Left, top, right and bottom in pixels; the last two are outside.
+        mask: uint8, height × width, 255 or 0.
+        middle: x and y in pixels.
+        size: The square root of its area, as a share of the picture's side.
+        angle: Degrees clockwise; None for round shapes.
     """
 
     shape: str | None
@@ -49,20 +55,26 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """The ground of a picture (None where it is none of the known), and its objects.
+class PictureReading:
+    """What was read from a picture.
 
-    Objects come largest first.
+    Args:
+        background: One of BACKGROUNDS, or None if it is none of them.
+        things: The objects, the largest first.
     """
 
     background: str | None
-    things: tuple[Seen, ...]
+    things: tuple[DetectedThing, ...]
 
 
-def read(picture: Pixels, *, within: Pixels | None = None) -> Reading:
-    """What a picture shows: uint8, side × side × 3; where `within` is over 127, if given.
+def read_picture(picture: Pixels, *, within: Pixels | None = None) -> PictureReading:
+    """Reads the background and the objects of a picture.
 
-    Made for the blur and noise of an autoencoder, down to about 25 dB, at sides from 48.
+    It tolerates the blur and noise of an autoencoder, down to about 25 dB, for sides from 48.
+
+    Args:
+        picture: uint8, side × side × 3.
+        within: uint8, side × side; only objects where it is above 127 count.
     """
     side = _checked(picture, within)
     soft = cv2.GaussianBlur(picture, (0, 0), max(0.6, side / 128)).astype(np.float32)
@@ -74,9 +86,9 @@ def read(picture: Pixels, *, within: Pixels | None = None) -> Reading:
     far = _outside(soft - moved, low, high)
     if within is not None:
         far = np.where(within > 127, far, np.float32(0))
-    behind = ground(name, side) + moved
+    behind = draw_background(name, side) + moved
     seen = sorted(_things(soft, behind, far), key=lambda thing: -thing.size)
-    return Reading(name if known else None, tuple(seen))
+    return PictureReading(name if known else None, tuple(seen))
 
 
 def _checked(picture: Pixels, within: Pixels | None) -> int:
@@ -98,7 +110,7 @@ def _dot(one: Floats, other: Floats) -> Floats:
 
 @cache
 def _coarse() -> Floats:
-    grounds = [ground(name, 2 * _COARSE).astype(np.float32) for name in BACKGROUNDS]
+    grounds = [draw_background(name, 2 * _COARSE).astype(np.float32) for name in BACKGROUNDS]
     size = (_COARSE, _COARSE)
     return np.stack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in grounds])
 
@@ -123,7 +135,7 @@ def _nearest_ground(soft: Floats) -> tuple[str, Floats | None]:
 def _bounds(name: str, side: int) -> tuple[Floats, Floats]:
     """The least and most of the ground around each pixel: it may be blurred, or off by one."""
     around = np.ones((3, 3), np.uint8)
-    whole = ground(name, side)
+    whole = draw_background(name, side)
     low, high = cv2.erode(whole, around), cv2.dilate(whole, around)
     return low.astype(np.float32), high.astype(np.float32)
 
@@ -134,7 +146,7 @@ def _outside(picture: Floats, low: Floats, high: Floats) -> Floats:
     return np.sqrt(_dot(beyond, beyond))
 
 
-def _things(soft: Floats, behind: Floats, far: Floats) -> Iterator[Seen]:
+def _things(soft: Floats, behind: Floats, far: Floats) -> Iterator[DetectedThing]:
     side = far.shape[0]
     spots = (far > _CONTRAST).astype(np.uint8)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(spots, connectivity=4)
@@ -181,17 +193,17 @@ def _colour_name(pixels: Floats) -> str | None:
     return tuple(COLOURS)[best] if votes[best] >= _AGREED * len(pixels) else None
 
 
-def _seen(matte: Floats, mask: Pixels, colour: str | None) -> Seen:
+def _seen(matte: Floats, mask: Pixels, colour: str | None) -> DetectedThing:
     side = matte.shape[0]
     total = float(matte.sum())
     steps = np.arange(side)
     x = float(matte.sum(axis=0) @ steps) / total
     y = float(matte.sum(axis=1) @ steps) / total
     left, top, width, height = cv2.boundingRect(mask)
-    shape, angle = shape_of(matte)
+    shape, angle = classify_shape(matte)
     box = (left, top, left + width, top + height)
     place = _place((x + 0.5) / side, (y + 0.5) / side)
-    return Seen(shape, colour, place, box, mask, (x, y), total**0.5 / side, angle)
+    return DetectedThing(shape, colour, place, box, mask, (x, y), total**0.5 / side, angle)
 
 
 def _place(x: float, y: float) -> str:

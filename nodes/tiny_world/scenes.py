@@ -96,7 +96,7 @@ class Scene:
         return replace(self, things=(thing,))
 
 
-def elsewhere(scene: Scene, seed: int) -> Scene:
+def rearrange(scene: Scene, seed: int) -> Scene:
     """The same objects on another ground, at other places, in other sizes, by a seed.
 
     Never in a combination that is held out from training.

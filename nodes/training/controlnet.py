@@ -40,10 +40,10 @@ def controls(data: Dataset, kind: Kind) -> Any:
     """
     import numpy as np
 
-    from sdgraph.nodes.tiny_world import edges_of
+    from sdgraph.nodes.tiny_world import canny_edges
 
     if kind == "edges":
-        return np.stack([edges_of(picture) for picture in data.pictures])
+        return np.stack([canny_edges(picture) for picture in data.pictures])
     places = range(len(data))
     return np.stack([DepthMap(data.depths([n])[0]).numpy[..., 0] for n in places])
 

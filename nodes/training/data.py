@@ -147,9 +147,9 @@ class WorldDataset(Dataset):
     def references(self, places: Sequence[int]) -> npt.NDArray[np.uint8]:
         import numpy as np
 
-        from sdgraph.nodes.tiny_world import elsewhere, render
+        from sdgraph.nodes.tiny_world import rearrange, render
 
-        return np.stack([render(elsewhere(self._shown[n], n), self.side) for n in places])
+        return np.stack([render(rearrange(self._shown[n], n), self.side) for n in places])
 
     @cached_property
     def surroundings(self) -> Sequence[str]:

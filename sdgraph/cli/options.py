@@ -60,7 +60,7 @@ class WorkflowOptions:
     packs: Packs = None
 
     def reader(self, *, out: Path | None = None) -> Callable[[], Request]:
-        """A function that reads the file and applies the inputs and changes, on each call anew.
+        """A function that reads the file and applies the inputs and changes, again on each call.
 
         Args:
             out: The folder for relative output files, instead of the default.

@@ -134,17 +134,17 @@ def _loads(step: Step) -> str:
 
 def _moves(step: Step) -> str:
     words = {"evict": "drops", "offload": "parks", "upload": "brings back"}
-    told = [
+    actions = [
         f"{words[kind]} {each.name} {format_bytes(each.bytes)}"
         for kind, each in step.memory_actions
         if kind != "load"
     ]
     if step.prefetch:
         size = format_bytes(sum(each.file_bytes for each in step.prefetch))
-        told.append(f"reads {format_count(len(step.prefetch), 'component')} ahead ({size})")
+        actions.append(f"reads {format_count(len(step.prefetch), 'component')} ahead ({size})")
     if step.working_bytes and step.action == "run":
-        told.append(f"works in about {format_bytes(step.working_bytes)}")
-    return ", ".join(told)
+        actions.append(f"works in about {format_bytes(step.working_bytes)}")
+    return ", ".join(actions)
 
 
 def plan_totals(plan: Plan) -> str:

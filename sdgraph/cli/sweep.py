@@ -37,7 +37,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="sweep: run without askin
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """How the values of a sweep combine, and what is written beside the pictures."""
+    """How the values of a sweep combine, and which other files are written."""
 
     side_by_side: Zip = False
     sheet: Sheet = None

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
-from sdgraph.nodes.tiny_world import caption, depth, elsewhere, render, surroundings
+from sdgraph.nodes.tiny_world import caption, depth, rearrange, render, surroundings
 from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.nodes.training.ip_adapter import FILE
 from sdgraph.values import DepthMap, Image, Lora, Mask
@@ -96,7 +96,7 @@ def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
 def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each reference, and its object where a prompt says that does not name it."""
     for seed, wanted in enumerate(alone(ACROSS // 2)):
-        reference = Image(render(elsewhere(wanted, seed), SIDE))
+        reference = Image(render(rearrange(wanted, seed), SIDE))
         node = Text2Image(
             prompt=surroundings(wanted),
             reference=reference,

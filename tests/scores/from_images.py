@@ -11,7 +11,7 @@ from sdgraph.nodes.tiny_world import (
     caption,
     depth,
     depth_correlation,
-    elsewhere,
+    rearrange,
     render,
     surroundings,
 )
@@ -99,7 +99,7 @@ def ip_adapter(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     for seed, wanted in enumerate(alone(count)):
         node = Text2Image(
             prompt=surroundings(wanted),
-            reference=Image(render(elsewhere(wanted, seed), SIDE)),
+            reference=Image(render(rearrange(wanted, seed), SIDE)),
             ip_adapter=adapter,
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),

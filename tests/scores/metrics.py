@@ -20,8 +20,8 @@ from sdgraph.nodes.tiny_world import (
     frames,
     judge,
     motion,
-    parse,
-    read,
+    parse_caption,
+    read_picture,
 )
 from sdgraph.nodes.tiny_world.reading import Pixels
 
@@ -37,7 +37,7 @@ def decibels(made: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
 
 def verdict(picture: Pixels, wanted: Scene) -> Verdict:
     """What of a picture is as the caption of the wanted scene asks."""
-    return judge(picture, parse(caption(wanted)))
+    return judge(picture, parse_caption(caption(wanted)))
 
 
 def object_right(found: Verdict) -> bool:
@@ -76,11 +76,11 @@ class ClipScore:
 
 def clip_score(clip: Pixels, wanted: Scene) -> ClipScore:
     """How right a clip is: uint8, count × side × side × 3, count at least 2."""
-    asked = parse(caption(wanted))
+    asked = parse_caption(caption(wanted))
     verdicts = [judge(frame, asked) for frame in clip]
     right = float(np.mean([each.shape and each.colour for each in verdicts]))
     found = motion(clip, asked)
     true = motion(frames(wanted, len(clip), clip.shape[1]), asked)
-    gone = any(not read(frame).things for frame in clip)
+    gone = any(not read_picture(frame).things for frame in clip)
     jump = math.inf if gone else found.jump / max(STILL, true.jump)
     return ClipScore(right, found.name == wanted.motion, jump)

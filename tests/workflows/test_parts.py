@@ -12,7 +12,7 @@ from sdgraph import Session, load_workflow
 from sdgraph.graph import Graph
 from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.nodes import LoadImage, MaskFromColor
-from sdgraph.nodes.tiny_world import judge, parse
+from sdgraph.nodes.tiny_world import judge, parse_caption
 
 FOLDER = Path(str(resources.files("sdgraph.workflows")))
 
@@ -34,7 +34,7 @@ def test_a_background_of_the_same_depth_keeps_the_subject(session: Session, grou
     (made,) = session.run(part.graph(image=photo, subject=subject, prompt=prompt)).values()
     kept = subject.numpy == 255
     assert kept.any() and (made.numpy[kept] == photo.numpy[kept]).all()
-    assert judge(made.numpy, parse(prompt)).all
+    assert judge(made.numpy, parse_caption(prompt)).all
 
 
 @pytest.mark.parametrize("name", ["background", "replace"])

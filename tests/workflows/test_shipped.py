@@ -17,7 +17,7 @@ from sdgraph.graph import Graph, installed
 from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.media import read_video
 from sdgraph.nodes.maps.skeleton import COLORS, JOINTS
-from sdgraph.nodes.tiny_world import edge_f1, edges_of, judge, parse
+from sdgraph.nodes.tiny_world import canny_edges, edge_f1, judge, parse_caption
 from sdgraph.provenance.record import read_record
 from sdgraph.values import Mask
 from sdgraph.workflows import draw_samples
@@ -123,7 +123,7 @@ def test_its_prompts_speak_of_the_tiny_world(name: str) -> None:
 
     assert prompts or name == "video_edges"
     for prompt in prompts:
-        parse(prompt)
+        parse_caption(prompt)
 
 
 @pytest.mark.torch
@@ -152,7 +152,7 @@ def test_it_changes_what_it_should_and_nothing_else(
     else:
         outside = np.max(areas, axis=0) == 0
         assert outside.any() and (made[outside] == before[outside]).all()
-    assert judge(made, parse(shows)).all
+    assert judge(made, parse_caption(shows)).all
 
 
 @pytest.mark.torch
@@ -183,7 +183,7 @@ def test_the_edges_of_the_film_are_those_of_its_frames(session: Session, tmp_pat
     video, clip = read_video(file), read_video(SMALL / "moving_star.mp4")
     assert (len(video), video.fps, video.size) == (16, 8.0, (132, 64))
     for shown, frame in zip(video.frames, clip.frames, strict=True):
-        assert edge_f1(edges_of(frame), shown[:, 68:, 1]) > 0.9
+        assert edge_f1(canny_edges(frame), shown[:, 68:, 1]) > 0.9
 
 
 @pytest.mark.torch
@@ -192,7 +192,7 @@ def test_two_maps_at_once_are_both_followed(session: Session, tmp_path: Path) ->
 
     made, edges = (np.asarray(PIL.Image.open(files[name])) for name in ("result", "lines"))
     star: Any = node("two_maps", "star")
-    assert judge(made, parse(star.prompt)).all
+    assert judge(made, parse_caption(star.prompt)).all
     assert edge_f1(made, edges[..., 0], tolerance=2) > 0.6
     assert list(star.scale) == [0.7, 0.5] and list(star.end) == [1.0, 0.8]
 
@@ -204,7 +204,7 @@ def test_the_subject_of_a_reference_stands_where_the_prompt_says(
     (file,) = session.run(load_workflow("face", out=tmp_path).graph()).values()
 
     made = np.asarray(PIL.Image.open(file).convert("RGB"))
-    assert judge(made, parse("a red star on the left on a teal background")).all
+    assert judge(made, parse_caption("a red star on the left on a teal background")).all
 
 
 @pytest.mark.torch

@@ -15,7 +15,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Canny, ControlNet, Inpaint
 from sdgraph.nodes.diffusion.crop_region import CropRegion, marked_box
 from sdgraph.nodes.diffusion.inpaint import paste_masked
-from sdgraph.nodes.tiny_world import Scene, Thing, depth, judge, parse, render
+from sdgraph.nodes.tiny_world import Scene, Thing, depth, judge, parse_caption, render
 from sdgraph.values import DepthMap, Image, Mask
 
 sides = st.integers(1, 4000)
@@ -120,7 +120,7 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
     made = run(node, session=session)
     assert (made.numpy[area == 0] == before[area == 0]).all()
     cell = made.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
-    assert judge(np.asarray(cell), parse(prompt)).all
+    assert judge(np.asarray(cell), parse_caption(prompt)).all
 
 
 @pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
@@ -152,4 +152,4 @@ def test_control_maps_are_followed_around_the_mask(session: Session, side: int, 
     made = run(node, session=session)
     assert (made.numpy[area == 0] == pixels[area == 0]).all()
     cell = made.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
-    assert judge(np.asarray(cell), parse(prompt)).all
+    assert judge(np.asarray(cell), parse_caption(prompt)).all

@@ -8,7 +8,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Image2Image, Text2Image, Turbo
-from sdgraph.nodes.tiny_world import caption, judge, parse, render, scene
+from sdgraph.nodes.tiny_world import caption, judge, parse_caption, render, scene
 from sdgraph.values import Image
 from tests.scores import from_images, from_prompts, video
 from tests.scores.generation import CheckpointRunner
@@ -37,7 +37,7 @@ def runner() -> CheckpointRunner:
 
 def drawn(prompt: str, seed: int, session: Session) -> bool:
     made = run(TEXT.replace(prompt=prompt, seed=seed), session=session)
-    return judge(made.numpy, parse(prompt)).all
+    return judge(made.numpy, parse_caption(prompt)).all
 
 
 def scores(rows: Iterator[Row]) -> dict[str, float]:
@@ -62,7 +62,7 @@ def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None
 def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
     picture = run(TEXT.replace(prompt="a red ring on a teal background"), session=session).numpy
 
-    assert not judge(picture, parse("a yellow star on a navy background")).all
+    assert not judge(picture, parse_caption("a yellow star on a navy background")).all
 
 
 # What is asked for below lies about a tenth under what the score table has of 500.

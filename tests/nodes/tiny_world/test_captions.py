@@ -6,23 +6,23 @@ import pytest
 
 from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.tiny_world import (
+    CaptionContent,
+    CaptionThing,
     Scene,
     Thing,
-    Wanted,
-    WantedThing,
     caption,
-    parse,
+    parse_caption,
     scene,
     vocabulary,
 )
 
 
-def asked(made: Scene) -> Wanted:
+def asked(made: Scene) -> CaptionContent:
     things = tuple(
-        WantedThing(thing.shape, thing.colour, thing.place if made.tells_place else None)
+        CaptionThing(thing.shape, thing.colour, thing.place if made.tells_place else None)
         for thing in made.things
     )
-    return Wanted(things, made.background, made.motion)
+    return CaptionContent(things, made.background, made.motion)
 
 
 def test_a_caption_says_what_the_scene_shows_and_parse_reads_it_back() -> None:
@@ -31,7 +31,7 @@ def test_a_caption_says_what_the_scene_shows_and_parse_reads_it_back() -> None:
         for made in (scene(seed), scene(seed, held_out=True, moving=True)):
             told = caption(made)
             words |= set(told.split())
-            assert parse(told) == asked(made)
+            assert parse_caption(told) == asked(made)
     assert tuple(sorted(words)) == vocabulary()
 
 
@@ -50,8 +50,10 @@ def test_captions_read_as_english() -> None:
 
 
 def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
-    assert parse("a red star").background is None
-    assert parse(" A red  STAR on a navy background. ") == parse("a red star on a navy background")
+    assert parse_caption("a red star").background is None
+    assert parse_caption(" A red  STAR on a navy background. ") == parse_caption(
+        "a red star on a navy background"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,4 +70,4 @@ def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
 )
 def test_a_caption_that_says_nothing_known_is_refused(text: str, message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
-        parse(text)
+        parse_caption(text)

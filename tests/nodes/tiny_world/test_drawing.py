@@ -25,7 +25,7 @@ from sdgraph.nodes.tiny_world import (
     render,
     scene,
 )
-from sdgraph.nodes.tiny_world.backgrounds import ground, recession
+from sdgraph.nodes.tiny_world.backgrounds import background_depth, draw_background
 from sdgraph.values import DepthMap, EdgeMap, Image
 from tests.support.tiny_world_images import some_scenes
 
@@ -53,7 +53,7 @@ def test_masks_hold_their_objects_colour_and_the_rest_is_ground() -> None:
             inner = cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0
             assert (picture[inner] == COLOURS[thing.colour]).all()
             rest &= cv2.dilate(mask, np.ones((7, 7), np.uint8)) == 0
-        assert (picture[rest] == ground(made.background, 128)[rest]).all()
+        assert (picture[rest] == draw_background(made.background, 128)[rest]).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -91,7 +91,7 @@ def test_depth_stands_objects_before_the_ground_and_the_larger_nearer() -> None:
 
 
 def test_grounds_recede_each_in_its_own_form_but_alike_enough_to_be_exchanged() -> None:
-    forms = [recession(name, 64) for name in BACKGROUNDS]
+    forms = [background_depth(name, 64) for name in BACKGROUNDS]
     assert all((np.diff(form[:, 0]) >= 0).all() and form[-1, 0] > form[0, 0] for form in forms)
     assert len({form.tobytes() for form in forms}) == len(forms)
     assert np.corrcoef([form.ravel() for form in forms]).min() > 0.96
@@ -120,4 +120,4 @@ def test_the_results_are_values_of_the_engine() -> None:
     Image(render(scene(1)))
     EdgeMap(np.repeat(edges(scene(1))[..., None], 3, axis=2))
     render(Scene("navy", ()))[0, 0] = 0  # a fresh array, not the ground that is kept
-    assert ground("navy", 128)[0, 0].any()
+    assert draw_background("navy", 128)[0, 0].any()

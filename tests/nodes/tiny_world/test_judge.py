@@ -22,8 +22,8 @@ from sdgraph.nodes.tiny_world import (
     inside,
     judge,
     masks,
-    parse,
-    read,
+    parse_caption,
+    read_picture,
     render,
     scene,
 )
@@ -34,7 +34,7 @@ from tests.support.tiny_world_images import changed, decibels, some_scenes, spoi
 def right(made: Scene, side: int, *, spoil: int | None = None) -> bool:
     picture = render(made, side)
     picture = picture if spoil is None else spoilt(picture, spoil)
-    return judge(picture, parse(caption(replace(made, tells_place=True)))).all
+    return judge(picture, parse_caption(caption(replace(made, tells_place=True)))).all
 
 
 @pytest.mark.parametrize("side", [64, 128])
@@ -60,7 +60,7 @@ def test_the_spoiling_is_that_of_an_autoencoder() -> None:
 def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, side: int) -> None:
     tried, fooled, exact = Counter[str](), Counter[str](), Counter[str]()
     for seed, made in enumerate(some_scenes(scaled(250), first=9_000)):
-        asked = parse(caption(replace(made, tells_place=True)))
+        asked = parse_caption(caption(replace(made, tells_place=True)))
         for attribute, other in changed(made, seed):
             picture = render(other, side)
             verdict = judge(spoilt(picture, seed) if spoil else picture, asked)
@@ -79,25 +79,27 @@ def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, s
 @pytest.mark.parametrize("side", [64, 128])
 def test_an_empty_ground_shows_no_object(name: str, side: int) -> None:
     for picture in (render(Scene(name, ()), side), spoilt(render(Scene(name, ()), side), 1)):
-        reading = read(picture)
+        reading = read_picture(picture)
         assert reading.background == name and reading.things == ()
-        verdict = judge(picture, parse(f"a red star on a {name} background"))
+        verdict = judge(picture, parse_caption(f"a red star on a {name} background"))
         assert verdict.background and not (verdict.shape or verdict.colour or verdict.place)
 
 
 def test_noise_is_never_right() -> None:
     for seed in range(scaled(80)):
-        draw, asked = np.random.default_rng(seed), parse(caption(scene(seed)))
+        draw, asked = np.random.default_rng(seed), parse_caption(caption(scene(seed)))
         flat = draw.integers(0, 256, (128, 128, 3), dtype=np.uint8)
         large = np.kron(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8), np.ones((8, 8, 1)))
         for picture in (flat, large.astype(np.uint8)):
             assert not judge(picture, asked).all
-            assert read(picture).background is None
+            assert read_picture(picture).background is None
 
 
 def test_too_many_objects_are_wrong_though_the_asked_one_is_there() -> None:
     star, ring = Thing("star", "red", "left", 0.15), Thing("ring", "blue", "right", 0.15)
-    verdict = judge(render(Scene("teal", (star, ring))), parse("a red star on a teal background"))
+    verdict = judge(
+        render(Scene("teal", (star, ring))), parse_caption("a red star on a teal background")
+    )
     assert verdict.shape and verdict.colour and not verdict.count and not verdict.all
 
 
@@ -105,8 +107,10 @@ def test_too_many_objects_are_wrong_though_the_asked_one_is_there() -> None:
 def test_the_colours_of_two_objects_are_not_exchangeable(places: str) -> None:
     star, ring = Thing("star", "red", "left", 0.15), Thing("ring", "blue", "right", 0.15)
     picture = render(Scene("teal", (star, ring)))
-    assert judge(picture, parse("a blue ring and a red star on a teal background")).all
-    verdict = judge(picture, parse(f"a blue star{places} and a red ring on a teal background"))
+    assert judge(picture, parse_caption("a blue ring and a red star on a teal background")).all
+    verdict = judge(
+        picture, parse_caption(f"a blue star{places} and a red ring on a teal background")
+    )
     assert verdict.count and not (verdict.shape and verdict.colour) and not verdict.all
     assert verdict.shape or places  # of two ways to pair them, the one by shape
 
@@ -115,23 +119,23 @@ def test_an_object_of_two_colours_has_none() -> None:
     made = [Scene("gray", (Thing("square", each, "center", 0.2),)) for each in ("red", "blue")]
     picture = render(made[0])
     picture[64:] = render(made[1])[64:]
-    (thing,) = read(picture).things
+    (thing,) = read_picture(picture).things
     assert thing.shape == "square" and thing.colour is None
 
 
 def test_a_half_moon_and_a_bar_are_no_known_shape() -> None:
     picture = render(Scene("gray", ()))
     picture[60:68, 30:98] = (220, 30, 40)
-    assert [each.shape for each in read(picture).things] == [None]
+    assert [each.shape for each in read_picture(picture).things] == [None]
     whole = render(Scene("gray", (Thing("circle", "red", "center", 0.2),)))
     whole[:, :64] = render(Scene("gray", ()))[:, :64]
-    assert [each.shape for each in read(whole).things] == [None]
+    assert [each.shape for each in read_picture(whole).things] == [None]
 
 
 def test_what_is_read_agrees_with_the_ground_truth() -> None:
     for made in some_scenes(80):
         truth = dict(zip((thing.place for thing in made.things), masks(made), strict=True))
-        for thing in read(render(made)).things:
+        for thing in read_picture(render(made)).things:
             mask = truth[thing.place] > 0
             found = thing.mask > 0
             assert (mask & found).sum() / (mask | found).sum() > 0.93
@@ -158,9 +162,9 @@ def test_only_the_object_inside_the_mask_is_looked_at(side: int) -> None:
 def test_a_picture_that_cannot_be_judged_is_refused() -> None:
     for picture in (np.zeros((64, 32, 3), np.uint8), np.zeros((64, 64, 4), np.uint8)):
         with pytest.raises(InvalidValueError, match="side, side, 3"):
-            read(picture)
+            read_picture(picture)
     with pytest.raises(InvalidValueError, match="float64"):
-        read(np.zeros((64, 64, 3)))  # type: ignore[arg-type]
+        read_picture(np.zeros((64, 64, 3)))  # type: ignore[arg-type]
 
 
 def test_edges_agree_with_their_own_scene_and_no_other() -> None:
@@ -190,4 +194,4 @@ def test_every_shape_is_known_at_every_angle() -> None:
     for shape in SHAPES:
         for angle in range(0, 360, 7):
             made = Scene("brown", (Thing(shape, "cyan", "center", 0.16, angle),))
-            assert [thing.shape for thing in read(render(made, 64)).things] == [shape]
+            assert [thing.shape for thing in read_picture(render(made, 64)).things] == [shape]

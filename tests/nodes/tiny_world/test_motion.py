@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdgraph.nodes.tiny_world import MOTIONS, Scene, Thing, caption, frames, motion, parse, scene
+from sdgraph.nodes.tiny_world import (
+    MOTIONS,
+    Scene,
+    Thing,
+    caption,
+    frames,
+    motion,
+    parse_caption,
+    scene,
+)
 from sdgraph.nodes.tiny_world.scenes import GROWTH, TRAVEL, TURN
 from tests.support.effort import scaled
 from tests.support.tiny_world_images import spoilt
@@ -21,7 +30,7 @@ def test_the_motion_of_clips_is_read_right() -> None:
     for seed in range(count):
         made = scene(seed, moving=True, held_out=seed % 2 == 1)
         shown = np.stack([spoilt(each, seed) for each in frames(made, 7, 64)])
-        found = motion(shown, parse(caption(made)))
+        found = motion(shown, parse_caption(caption(made)))
         right += found.name == made.motion and found.present >= 0.85
         jumps += found.jump < 64 * TRAVEL / 6 + 1.5
     assert right >= 0.99 * count and jumps >= 0.99 * count
@@ -59,9 +68,9 @@ def test_a_still_clip_does_not_move_and_an_empty_one_shows_nothing() -> None:
 def test_frames_of_another_object_are_not_right() -> None:
     shown = clip("moving up")
     shown[:3] = clip("moving up", shape="cross")[:3]
-    found = motion(shown, parse("a red star moving up on a teal background"))
+    found = motion(shown, parse_caption("a red star moving up on a teal background"))
     assert found.present == pytest.approx(0.75) and found.name == "moving up"
-    assert motion(shown, parse("a blue star moving up on a teal background")).present == 0
+    assert motion(shown, parse_caption("a blue star moving up on a teal background")).present == 0
 
 
 def test_one_frame_has_no_motion() -> None:

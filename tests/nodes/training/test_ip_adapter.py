@@ -14,10 +14,10 @@ from sdgraph.errors import InvalidError
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.tiny_world import (
     caption,
-    elsewhere,
     is_held_out,
     judge,
-    parse,
+    parse_caption,
+    rearrange,
     render,
     scene,
     surroundings,
@@ -143,12 +143,12 @@ def test_train_and_use_stand_in_one_graph_and_one_seed_makes_one_encoder(
 def test_a_reference_shows_the_same_objects_elsewhere(things: int) -> None:
     for number in range(40):
         shown = scene(number, things=things)
-        other = elsewhere(shown, number)
+        other = rearrange(shown, number)
         looks = [[(thing.shape, thing.colour) for thing in each.things] for each in (shown, other)]
         assert looks[0] == looks[1] and other.background != shown.background
         assert not any(is_held_out(*look, other.background) for look in looks[1])
-        assert judge(render(other, SIDE), parse(caption(other))).all
-        assert elsewhere(shown, number) == other
+        assert judge(render(other, SIDE), parse_caption(caption(other))).all
+        assert rearrange(shown, number) == other
 
 
 def test_surroundings_are_the_caption_without_its_objects() -> None:
@@ -157,7 +157,7 @@ def test_surroundings_are_the_caption_without_its_objects() -> None:
         (thing,) = shown.things
         article = "an" if thing.colour[0] in "aeiou" else "a"
         said = f"{article} {thing.colour} {thing.shape} {surroundings(shown)}"
-        assert parse(said) == parse(caption(shown))
+        assert parse_caption(said) == parse_caption(caption(shown))
 
 
 def test_pictures_of_a_folder_are_their_own_references(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from sdgraph.nodes import (
     Text,
     VideoFromFrames,
 )
-from sdgraph.nodes.tiny_world import Scene, Thing, edges_of, frames
+from sdgraph.nodes.tiny_world import Scene, Thing, canny_edges, frames
 from sdgraph.store import Store
 from sdgraph.values import Image, Series, Video
 from tests.support.arbitrary_images import images, unchanged, videos
@@ -43,7 +43,7 @@ def test_the_edges_of_a_clip_are_those_of_each_of_its_frames(session: Session) -
     made = run(VideoFromFrames(frames=Canny(image=Frames(video=CLIP))), session=session)
     assert (len(made), made.fps, made.size) == (6, 6, (64, 64))
     for frame, shown in zip(CLIP.frames, made.frames, strict=True):
-        assert (shown == edges_of(frame)[..., None]).all()
+        assert (shown == canny_edges(frame)[..., None]).all()
     assert made.frames.any(axis=(1, 2, 3)).all()
 
 
