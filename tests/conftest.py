@@ -35,6 +35,7 @@ SLOWEST_FILES = (
     "nodes/tiny_world/test_judge.py",
     "test_wheel.py",
     "workflows/test_shipped.py",
+    "workflows/test_smoke.py",
 )
 """The slowest files, in the order in which several processes start them; all others follow."""
 

@@ -154,6 +154,7 @@ class Trains(Node[Checkpoint]):
         return checkpoint
 
 
+@pytest.mark.torch
 def test_a_node_asks_what_its_plan_was_made_from(model: Checkpoint) -> None:
     models = ModelCache(fake_checkpoints.Loader())
     session = Session(device="cpu", dtype="float32", models=models, store=None)
@@ -163,6 +164,7 @@ def test_a_node_asks_what_its_plan_was_made_from(model: Checkpoint) -> None:
     assert len(set(resolved_by_plan)) == len(resolved_by_plan) == 2, "one for each plan"
 
 
+@pytest.mark.torch
 def test_a_training_sees_what_it_wrote(model: Checkpoint) -> None:
     models = ModelCache(fake_checkpoints.Loader())
     session = Session(device="cpu", dtype="float32", models=models, store=None)

@@ -34,6 +34,7 @@ def test_a_quick_run_makes_every_input_small() -> None:
     assert max(map(int, given.values())) < 100
 
 
+@pytest.mark.torch
 @pytest.mark.timeout(1500)
 def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Path) -> None:
     import diffusers
@@ -51,6 +52,7 @@ def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Path)
             diffusers.DiffusionPipeline.from_pretrained(folder)
 
 
+@pytest.mark.torch
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", NAMES)
 def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Path) -> None:
@@ -71,6 +73,7 @@ def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Path) -> No
     assert shapes(made) == shapes(ships)
 
 
+@pytest.mark.torch
 @pytest.mark.timeout(1500)
 def test_each_procedure_leaves_its_curve_and_those_from_nothing_learn(family: Path) -> None:
     for name in [*NAMES, "vae", "first", "second", "sdxl-first", "image-encoder"]:
@@ -82,6 +85,7 @@ def test_each_procedure_leaves_its_curve_and_those_from_nothing_learn(family: Pa
             assert sum(losses[-5:]) < sum(losses[:5])
 
 
+@pytest.mark.torch
 @pytest.mark.timeout(1500)
 def test_every_system_can_be_scored_from_what_it_leaves(family: Path, tmp_path: Path) -> None:
     settings = GenerationSettings(steps=1, teacher_steps=1, frames=4, rounds=1)
