@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 from sdgraph.errors import MediaError
 from sdgraph.files import atomic_write, sdgraph_home
+from sdgraph.formatting import format_count
 
 from . import serialization
 from .aliases import Aliases
@@ -50,6 +51,13 @@ DEFAULT_BYTES = 4 * 2**30
 _SUFFIX = ".safetensors"
 _ABANDONED_S = 3600
 """A hidden file older than this was left by a process that was killed while it wrote."""
+_KEYS = ".keys"
+"""The file that holds the version of the keys under which the records are kept."""
+_KEYS_VERSION = 2
+"""Raised when the keys of all results change, so that no record is found under its old key.
+
+1 held the path of a node's module, 2 the name of its pack.
+"""
 _SCANNED = ".looked"
 _SCAN_AGAIN_S = 60
 """A process that begins scans the folder only if none has done so this long."""
@@ -126,6 +134,8 @@ class DiskStore:
         self._lost: set[bytes] = set()
         """Keys of useless records, which may still be there where nothing can be removed."""
         self._unwritable = False
+        self._keys_version: int | None = None
+        """The version of the folder's keys, None before the first look and where there is none."""
         self._written: int | None = None
         """The bytes written since the folder was last scanned, None before the first scan."""
         self._held = 0
@@ -137,6 +147,8 @@ class DiskStore:
 
     def get(self, key: bytes) -> DiskResult | None:
         """The result that is kept under a key, or None; a damaged record is removed."""
+        if self._keys_version is None:
+            self._drop_older_records()
         path = self.path_of(key)
         if key in self._lost:
             return None
@@ -190,6 +202,8 @@ class DiskStore:
         except NotSerializableError:
             return
         path = self.path_of(key)
+        if self._keys_version is None:
+            self._drop_older_records()
         if len(data) > self._goal or _is_newer(path):
             return
         try:
@@ -200,8 +214,34 @@ class DiskStore:
             reason = error.problems[0].found
             self._warn(f"results are not kept in {self.folder}: {reason}; the run goes on")
             return
+        if self._keys_version is None:
+            self._write_keys_version()
         self._lost.discard(key)
         self._keep_within_budget(len(data))
+
+    def _drop_older_records(self) -> None:
+        """Removes all records if they are kept under keys of an older version, and says so."""
+        try:
+            self._keys_version = int((self.folder / _KEYS).read_text())
+        except FileNotFoundError:
+            if not self.folder.is_dir():
+                return  # written with the first record
+            self._keys_version = 1
+        except (OSError, ValueError):
+            self._keys_version = _KEYS_VERSION
+        if self._keys_version < _KEYS_VERSION:
+            count, _ = self.clear()
+            if count:
+                self._warn(
+                    f"{format_count(count, 'result')} of an older version of sdgraph dropped from "
+                    f"{self.folder}; what is needed is made again"
+                )
+            self._write_keys_version()
+
+    def _write_keys_version(self) -> None:
+        self._keys_version = _KEYS_VERSION
+        with suppress(OSError):
+            (self.folder / _KEYS).write_text(f"{_KEYS_VERSION}\n")
 
     def entries(self) -> Iterator[RecordFile]:
         """Every record there is, in no order."""

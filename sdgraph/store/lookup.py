@@ -49,7 +49,7 @@ def look_up(
     contexts = {
         node: execution_context(node, device, dtype)
         for node in graph.nodes
-        if node not in graph.uncached and not late_checkpoint(node)
+        if graph.is_remembered(node) and not late_checkpoint(node)
     }
     # Both keys of a node that reads nothing are the same.
     aliases = {node: key for node, key in lineage_keys(graph, contexts).items() if node.wires}

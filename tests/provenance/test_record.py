@@ -13,6 +13,7 @@ from sdgraph.errors import MediaError
 from sdgraph.graph import Graph, Node
 from sdgraph.language import workflow_from_yaml
 from sdgraph.media import write_image
+from sdgraph.nodes import Crop, LoadImage, Resize
 from sdgraph.provenance import make_record, read_record
 from sdgraph.values import Image
 from tests.support import toys
@@ -55,6 +56,25 @@ def test_a_record_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> 
     assert (first.node, first.inputs) == ("a", {})
     newer = {**old, "sdgraph_record": 9, "mood": "blue"}
     assert read_record(saved(tmp_path / "b.png", json.dumps(newer))) == first
+
+
+BEFORE_PACKS = (
+    '{"sdgraph_record": 2, "workflow": "name: small\\nnodes:\\n'
+    "  load_image: {type: LoadImage, path: photo.png}\\n"
+    "  crop: {type: Crop, image: $load_image, width: 8}\\n"
+    '  small: {type: Resize, image: $crop, width: 4, height: 4}\\n", "node": "small",'
+    ' "device": "cpu", "dtype": null, "versions": {"sdgraph": "0.1.0", "torch": "2.13.0+cpu"},'
+    ' "altered": {}, "inputs": {}, "seeds": {}, "sources": {}, "checkpoints": []}'
+)
+"""As it was written when keys of results held the modules of nodes."""
+
+
+def test_a_record_from_before_nodes_were_known_by_pack_makes_the_same_graph(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    record = read_record(saved(photo, BEFORE_PACKS))
+    (target,) = workflow_from_yaml(record.workflow, folder=tmp_path).graph().targets
+    part = Crop(image=LoadImage(path=photo), width=8)
+    assert target == Resize(image=part, width=4, height=4)
 
 
 @pytest.mark.parametrize(

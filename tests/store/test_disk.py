@@ -289,3 +289,24 @@ def test_what_no_file_holds_stays_in_memory(tmp_path: Path) -> None:
     found = store.get(key(1))
     assert found is not None and found.value is odd and not list(store.take_warnings())
     assert Store(folder=tmp_path).get(key(1)) is None
+
+
+def test_results_under_keys_of_an_older_version_are_dropped_with_a_word(tmp_path: Path) -> None:
+    put(DiskStore(tmp_path), 1, noise(1))
+    put(DiskStore(tmp_path), 2, noise(2))
+    assert DiskStore(tmp_path).get(key(1)) is not None
+    (tmp_path / disk._KEYS).unlink()  # as version 1 left it
+    here = DiskStore(tmp_path)
+    assert here.get(key(1)) is None and numbers(here) == set()
+    (told,) = here.warnings
+    assert told.startswith("2 results of an older version of sdgraph dropped from")
+    put(here, 3, noise(3))
+    again = DiskStore(tmp_path)
+    assert again.get(key(3)) is not None and not again.warnings
+
+
+def test_results_under_keys_of_a_newer_version_are_left_alone(tmp_path: Path) -> None:
+    put(DiskStore(tmp_path), 1, noise(1))
+    (tmp_path / disk._KEYS).write_text("99\n")
+    here = DiskStore(tmp_path)
+    assert here.get(key(1)) is not None and not here.warnings

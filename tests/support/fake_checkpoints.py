@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-import threading
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sdgraph.models import ResolvedPart
 from sdgraph.models.cache import LoadedComponent
-from sdgraph.models.sizes import footprint
+from sdgraph.testing import CountingLoader as Loader
+from sdgraph.testing import FakeModule as Module
+
+__all__ = [
+    "Loader",
+    "Module",
+    "checkpoint",
+    "component",
+    "in_hub_cache",
+    "names",
+    "safetensors",
+]
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -61,61 +69,6 @@ def in_hub_cache(cache: Path, source: str, folder: Path) -> Path:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(blob)
     return snapshot
-
-
-@dataclass
-class Tensor:
-    """As much of a tensor as counting its bytes takes."""
-
-    size: int
-
-    def numel(self) -> int:
-        return self.size
-
-    def element_size(self) -> int:
-        return 1
-
-
-@dataclass(eq=False)
-class Module:
-    """As much of a module as the cache looks at."""
-
-    name: str
-    size: int
-    device: str = ""
-
-    def parameters(self) -> list[Tensor]:
-        return [Tensor(self.size)]
-
-    def buffers(self) -> list[Tensor]:
-        return []
-
-    def to(self, device: str) -> Module:
-        self.device = device
-        return self
-
-
-@dataclass
-class Loader:
-    """Loads modules that weigh what their files do, and fails for those told to."""
-
-    loaded: list[str] = field(default_factory=list)
-    failing: set[str] = field(default_factory=set)
-    swollen: int = 1
-    overlaps: int = 0
-    _busy: threading.Lock = field(default_factory=threading.Lock)
-
-    def __call__(self, part: ResolvedPart, dtype: str, device: str) -> Module:
-        if not self._busy.acquire(blocking=False):
-            self.overlaps += 1
-            raise RuntimeError("two loads at once")
-        try:
-            if str(part) in self.failing:
-                raise OSError("the file is torn")
-            self.loaded.append(str(part))
-            return Module(part.part.folder, footprint(part, dtype) * self.swollen, device)
-        finally:
-            self._busy.release()
 
 
 def names(components: tuple[LoadedComponent, ...]) -> list[str]:
