@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from sdgraph.formatting import align_columns
@@ -95,16 +94,20 @@ def _is_effect(spec: NodeSpec, registry: Types) -> bool:
 
 
 def _order(template: WorkflowTemplate) -> list[str]:
-    """The names, each after those it refers to; in the order of the file if there is a cycle."""
-    specs = template.specs
-    graph = {
-        name: [other for other in spec.references() if other in specs]
-        for name, spec in specs.items()
-    }
-    try:
-        return list(TopologicalSorter(graph).static_order())
-    except CycleError:
-        return list(specs)
+    """The names in layers, each after those it refers to; as in the file if there is a cycle."""
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(template.specs)
+    graph.add_edges_from(
+        (other, name)
+        for name, spec in template.specs.items()
+        for other in spec.references()
+        if other in template.specs
+    )
+    if not nx.is_directed_acyclic_graph(graph):
+        return list(template.specs)
+    return [name for layer in nx.topological_generations(graph) for name in layer]
 
 
 def _wires(spec: NodeSpec) -> Iterator[tuple[str, Reference]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from sdgraph import events
 from sdgraph.formatting import format_seconds
 from sdgraph.graph import Graph, Node
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class RunExplainer:
@@ -44,14 +48,20 @@ class RunExplainer:
                 return "left out", f"it needs {failed}, which failed"
         return "not needed", "no node that ran reads it"
 
+    @cached_property
+    def _networkx(self) -> nx.DiGraph[Node[Any]]:
+        return self._graph.to_networkx()
+
     def _reason_to_run(self, node: Node[Any]) -> str:
         if node.effect:
             return "it has an effect: it always runs"
         if node in self._graph.uncached:
             return "it says cache: false"
+        if not self._graph.is_remembered(node):
+            return "its code uses what is not known before the run: it is not remembered"
         if not self._remembers:
             return "nothing is remembered: --no-cache"
-        sources = dict.fromkeys(self._graph.names[source] for _, source in node.wires)
+        sources = [self._graph.names[source] for source in self._networkx.predecessors(node)]
         ran = [name for name in sources if isinstance(self._outcomes.get(name), events.NodeStarted)]
         if ran:
             return f"what it reads is new: {', '.join(ran)}"

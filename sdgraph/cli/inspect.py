@@ -106,10 +106,7 @@ def nodes(
         else:
             print_text(doc.as_text())
         return
-    groups = {
-        category: [document_node(cls) for cls in classes]
-        for category, classes in group_by_category(registry).items()
-    }
+    groups = group_by_category(registry)
     if as_json:
         _print_json([doc.as_data() for docs in groups.values() for doc in docs])
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import cleandoc
 from typing import Any
 
@@ -239,9 +239,10 @@ def _yaml(value: Any) -> str:
     return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
-def group_by_category(registry: Mapping[str, type[Node[Any]]]) -> dict[str, list[type[Node[Any]]]]:
-    """The node classes by category, both in alphabetical order."""
-    groups: dict[str, list[type[Node[Any]]]] = {}
-    for cls in sorted(registry.values(), key=lambda cls: (cls.category, cls.__name__)):
-        groups.setdefault(cls.category, []).append(cls)
+def group_by_category(registry: Mapping[str, type[Node[Any]]]) -> dict[str, list[NodeDoc]]:
+    """The node types by category, both in alphabetical order, as workflow files name them."""
+    groups: dict[str, list[NodeDoc]] = {}
+    for name in sorted(registry, key=lambda name: (registry[name].category, name)):
+        doc = replace(document_node(registry[name]), name=name)
+        groups.setdefault(doc.category, []).append(doc)
     return groups

@@ -25,7 +25,7 @@ Inputs = Annotated[
 ]
 Packs = Annotated[
     list[Path] | None,
-    typer.Option("--nodes", help="a Python file with more node types", metavar="FILE.py"),
+    typer.Option("--nodes", help="a Python file or folder with more node types", metavar="PATH"),
 ]
 FieldValues = Annotated[
     list[str] | None,

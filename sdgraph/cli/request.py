@@ -85,7 +85,7 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
     """The installed node types and those in Python files; raises PackError."""
     registry = installed()
     for file in files:
-        registry = registry.and_file(file)
+        registry = registry.with_file(file)
     return registry
 
 
@@ -236,8 +236,7 @@ def parse_bytes(option: str, text: str | None) -> int | None:
 def find_node_type(registry: Registry, name: str) -> type[Any]:
     """The node class of a name; raises ArgumentError with the nearest name."""
     if name not in registry:
-        problem = Problem("type", name, "a known node type", registry.suggest(name))
-        raise ArgumentError(problem)
+        raise ArgumentError(registry.unknown(name))
     return registry[name]
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import heapq
 import threading
 import traceback
-from typing import Any
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
 from sdgraph.graph import Node
@@ -18,6 +20,9 @@ from sdgraph.store import LostRecordError
 
 from .plan_data import Plan, Step
 from .step_runner import RunStoppedError, StepRunner
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 LIGHT_THREADS = 2
 
@@ -185,19 +190,31 @@ class Executor:
 
     def _give_up(self, index: int) -> list[int]:
         """Gives up a step that failed and all that need it; returns the latter, in order."""
-        given_up = {index}
-        to_visit = [index]
-        while to_visit:
-            node = self._plan.steps[to_visit.pop()].node
-            for reader in self._readers.get(node, ()):
-                if reader not in given_up and reader not in self._given_up:
-                    given_up.add(reader)
-                    to_visit.append(reader)
+        given_up = {index, *self._steps_that_need(index)} - self._given_up
         self._given_up |= given_up
         self._unfinished -= len(given_up)
         self._model_steps = [step for step in self._model_steps if step not in given_up]
         self._changed.notify_all()
         return sorted(given_up - {index})
+
+    def _steps_that_need(self, index: int) -> Iterator[int]:
+        """The steps that read a step's result, directly or through others."""
+        import networkx as nx
+
+        for node in nx.descendants(self._dependencies, self._plan.steps[index].node):
+            yield self._indexes[node]
+
+    @cached_property
+    def _indexes(self) -> dict[Node[Any], int]:
+        return {step.node: index for index, step in enumerate(self._plan.steps)}
+
+    @cached_property
+    def _dependencies(self) -> nx.DiGraph[Node[Any]]:
+        """The graph without the edges to nodes whose results are remembered: they need nothing."""
+        graph = self._plan.graph.to_networkx()
+        runs = {step.node for step in self._plan.steps if step.action == "run"}
+        graph.remove_edges_from([edge for edge in graph.edges if edge[1] not in runs])
+        return graph
 
     def _stop(self) -> None:
         with self._changed:

@@ -139,7 +139,7 @@ def _stages(
     node: Node[Any], graph: Graph, store: Store | None, device: str, dtype: str | None
 ) -> tuple[PlannedStage, ...]:
     """The stages of a node's work, with what is remembered of them."""
-    if node in graph.uncached or not has_known_parts(node):
+    if not graph.is_remembered(node) or not has_known_parts(node):
         return ()
     keys = {stage: stage_key(node, stage, device, dtype) for stage in node.stages()}
     get = store.get if store is not None else lambda _: None

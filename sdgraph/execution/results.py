@@ -69,7 +69,7 @@ class Results:
         Returns the key under which the result is remembered, or is to be; None where it is not to
         be. Raises LostRecordError where the plan reuses a result that is gone.
         """
-        is_stored = not step.node.effect and step.node not in plan.graph.uncached
+        is_stored = not step.node.effect and plan.graph.is_remembered(step.node)
         store = self.store if is_stored else None
         needs_no_key = step.key is not None or step.remembered is not None or store is None
         key = step.key if needs_no_key else self._key(step.node, plan, step.context)

@@ -16,7 +16,7 @@ from .dag import (
 from .node import In, Node, Progress, SourceFile, TargetFile, ancestry, refuse
 from .node_index import node_modules
 from .ports import REFERENCE, Lazy, Port, a
-from .registry import Registry, installed, library_module
+from .registry import Registry, installed, library_module, type_name
 from .stage import Stage
 from .validation import describe, one_of
 
@@ -50,4 +50,5 @@ __all__ = [
     "plain_name",
     "refuse",
     "source_files",
+    "type_name",
 ]

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
@@ -87,15 +86,44 @@ class Graph:
         once, names = tuple(dict.fromkeys(targets)), named(nodes, names or {})
         return cls(once, nodes, names, marks or {}, origins or {}, kept)
 
-    @cached_property
-    def dag(self) -> nx.DiGraph[Node[Any]]:
-        """The same as a networkx graph: an edge leads from a node to each that reads it."""
+    def to_networkx(self) -> nx.DiGraph[Node[Any]]:
+        """The graph as a new networkx graph, to ask and to draw with all that networkx has.
+
+        Returns:
+            A directed graph whose nodes are the `Node` objects, in the order of `nodes`. An edge
+            leads from a node to each that reads it. Attributes of a node are `name`, its name in
+            this graph; `type`, the name of its class; and `parameters`, its fields that differ
+            from their defaults and hold no other node. The attribute `ports` of an edge is a tuple
+            of the ports it leads to: `("image",)`, `("controls[0]", "controls[1]")`.
+
+        Example:
+            >>> import networkx as nx
+            >>> from sdgraph.graph import Graph
+            >>> from sdgraph.nodes import Canny, LoadImage
+            >>> photo = LoadImage(path="man.png")
+            >>> graph = Graph.of(Canny(image=photo, low=10)).to_networkx()
+            >>> [graph.nodes[node]["name"] for node in nx.topological_sort(graph)]
+            ['load_image', 'canny']
+            >>> [edge["ports"] for _, _, edge in graph.edges(data=True)]
+            [('image',)]
+        """
         import networkx as nx
 
-        dag: nx.DiGraph[Node[Any]] = nx.DiGraph()
-        dag.add_nodes_from(self.nodes)
-        dag.add_edges_from((child, node) for node in self.nodes for _, child in node.wires)
-        return dag
+        graph: nx.DiGraph[Node[Any]] = nx.DiGraph()
+        for node in self.nodes:
+            fields = node.non_default_fields()
+            wired = {port.partition("[")[0] for port, _ in node.wires}
+            parameters = {name: value for name, value in fields.items() if name not in wired}
+            graph.add_node(
+                node, name=self.names[node], type=type(node).__name__, parameters=parameters
+            )
+        for node in self.nodes:
+            ports: dict[Node[Any], list[str]] = {}
+            for port, child in node.wires:
+                ports.setdefault(child, []).append(port)
+            for child, names in ports.items():
+                graph.add_edge(child, node, ports=tuple(names))
+        return graph
 
     def in_generations(self) -> list[Node[Any]]:
         """The nodes in the order of networkx's `topological_sort`, without importing it.
@@ -127,6 +155,10 @@ class Graph:
             origins=self.origins,
             uncached=self.uncached,
         )
+
+    def is_remembered(self, node: Node[Any]) -> bool:
+        """Whether the result of a node is remembered, and looked for before it runs."""
+        return node not in self.uncached and type(node).definition.identity.remembered
 
     def mark(self, node: Node[Any], field: str = "") -> Mark | None:
         """Where a node, or one of its fields, stands in its file."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ValidationError
@@ -15,6 +12,7 @@ from pydantic import ValidationError
 from sdgraph.errors import NodeDefinitionError, Problem
 from sdgraph.values import Checkpoint
 
+from .class_identity import ClassIdentity, class_identity
 from .ports import FileField, Port, marks_in, too_deep
 
 SERVICES = frozenset({"models", "progress", "provenance"})
@@ -38,8 +36,8 @@ class Definition:
     weights: tuple[str, ...]
     """The fields that say where weights come from, in ports or as parameters."""
     services: frozenset[str]
-    tag: str
-    """Opens every identity: module, type and version; of nodes in a person's file, that too."""
+    identity: ClassIdentity
+    """What its results are remembered under."""
 
 
 def define(cls: Any, root: type) -> Definition:
@@ -76,22 +74,8 @@ def define(cls: Any, root: type) -> Definition:
             if _of_weights(ports.get(name), field.annotation)
         ),
         services=_services(cls, ports, output),
-        tag=f"{cls.__module__}:{cls.__qualname__}:{cls.version}{_source(cls.__module__)}",
+        identity=class_identity(cls),
     )
-
-
-def _source(module: str) -> str:
-    """A hash of the file that a node is written in; "" for nodes that ship, and without a file.
-
-    Who tries out a node of their own changes it many times and raises no version.
-    """
-    path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None or module.partition(".nodes")[0] == "sdgraph":
-        return ""
-    try:
-        return ":" + blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
-    except OSError:
-        return ""
 
 
 def _of_weights(port: Port | None, annotation: Any) -> bool:

@@ -196,7 +196,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
         except AttributeError:
             problem = Problem(cls.__name__, "a class that cannot run", "a method `run`")
             raise NodeDefinitionError(problem) from None
-        told = [known.tag]
+        told = [known.identity.tag]
         wires: list[tuple[str, Node[Any]]] = []
         for name in known.fields:
             value = fields[name]

@@ -7,13 +7,14 @@ hundred files; importing the files would take a second.
 
 from __future__ import annotations
 
-import ast
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from sdgraph.errors import PackError, Problem
 
 _LIST = b"\n__all__ = ["
+_NAME = re.compile(rb"[\"'](\w+)[\"']")
 _HEAD_BYTES = 8192
 """How much of a file is read: `__all__` stands right after the imports."""
 
@@ -70,11 +71,12 @@ def _source_files(folder: str, package: str) -> Iterator[tuple[str, str]]:
 
 def _offered_names(path: str) -> list[str]:
     """The names in the `__all__` of a file, none where it has no such list."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a hundred files: Path costs more
-        head = file.read(_HEAD_BYTES)
+    file = os.open(path, os.O_RDONLY)  # a hundred files: `open` takes four times as long
+    try:
+        head = os.read(file, _HEAD_BYTES)
+    finally:
+        os.close(file)
     start = head.find(_LIST)
     if start < 0:
         return []
-    start += len(_LIST) - 1
-    names: list[str] = ast.literal_eval(head[start : head.index(b"]", start) + 1].decode())
-    return names
+    return [name.decode() for name in _NAME.findall(head, start, head.index(b"]", start))]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,7 +13,9 @@ from typing import Any
 from sdgraph.errors import PackError, Problem, did_you_mean
 from sdgraph.values import Value, shipped_kinds
 
+from .class_identity import SHIPPED, pack_name
 from .node import Node
+from .pack_files import load_pack
 
 GROUP = "sdgraph.nodes"
 """The entry-point group through which a package offers its nodes."""
@@ -24,30 +23,71 @@ GROUP = "sdgraph.nodes"
 OWN = "sdgraph.nodes"
 """The pack that ships; there even when sdgraph runs from a source tree."""
 
+NodeType = type[Node[Any]]
 
-class Registry(Mapping[str, type[Node[Any]]]):
-    """Node classes by type name; `broken` tells of packs that could not be loaded.
 
-    A class may be given as the name of its module, which is imported when it is asked for.
+class Registry(Mapping[str, NodeType]):
+    """Node classes by type name, as workflow files write them.
+
+    Every type has a full name too, the name of its pack before its own: `sdgraph.Canny`. A plain
+    name that two packs offer stands for neither: the full names are then listed in its place, and
+    looking it up is a KeyError.
+
+    Args:
+        types: Node classes by name. A class may be given as the name of its module, which is then
+            imported when the type is first looked up.
+        broken: Packs that could not be loaded, each with the reason.
+
+    Example:
+        >>> from sdgraph.graph import installed
+        >>> registry = installed()
+        >>> registry["Canny"] is registry["sdgraph.Canny"]
+        True
+        >>> registry.unknown("Cany").fix
+        "did you mean 'Canny'?"
     """
 
     def __init__(
-        self, types: Mapping[str, type[Node[Any]] | str], broken: Mapping[str, str] | None = None
+        self, types: Mapping[str, NodeType | str], broken: Mapping[str, str] | None = None
     ) -> None:
-        self._types = dict(types)
         self.broken = dict(broken or {})
+        self._types: dict[str, NodeType | str] = {}
+        self._packs: dict[str, list[str]] = {}
+        for name, found in types.items():
+            module = found if isinstance(found, str) else found.__module__
+            self._add(pack_name(module), name.rpartition(".")[2], found)
 
-    def __getitem__(self, name: str) -> type[Node[Any]]:
-        found = self._types[name]
+    def _add(self, pack: str, name: str, found: NodeType | str) -> None:
+        full = f"{pack}.{name}"
+        there = self._types.setdefault(full, found)
+        if there is not found and _module_of(there) != _module_of(found):
+            found_type = f"the node type {name}, which {_module_of(there)} has too"
+            raise PackError(Problem(pack, found_type, "a name of its own", "rename one of the two"))
+        self._types[full] = found
+        if full not in self._packs.setdefault(name, []):
+            self._packs[name].append(full)
+
+    def __getitem__(self, name: str) -> NodeType:
+        full = self._full_name(name)
+        found = self._types[full]
         if isinstance(found, str):
-            self._types[name] = found = getattr(importlib.import_module(found), name)
+            plain = full.rpartition(".")[2]
+            self._types[full] = found = getattr(importlib.import_module(found), plain)
         return found
 
+    def _full_name(self, name: str) -> str:
+        full_names = self._packs.get(name, [])
+        return full_names[0] if len(full_names) == 1 else name
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._full_name(name) in self._types
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._types)
+        for name, full_names in self._packs.items():
+            yield from [name] if len(full_names) == 1 else full_names
 
     def __len__(self) -> int:
-        return len(self._types)
+        return sum(1 for _ in self)
 
     @property
     def pack_kinds(self) -> dict[str, type[Value]]:
@@ -67,28 +107,46 @@ class Registry(Mapping[str, type[Node[Any]]]):
         plain = {kind.__name__: kind for kind in kinds.values()}
         return {**{name: k for name, k in plain.items() if names.count(name) == 1}, **kinds}
 
-    def suggest(self, name: str) -> str:
-        """What to do about an unknown type name."""
+    def unknown(self, name: str) -> Problem:
+        """What is wrong with a type name that is not in the registry, and what to write."""
+        full_names = sorted(self._packs.get(name, []))
+        if full_names:
+            packs = " and ".join(full.rpartition(".")[0] for full in full_names)
+            found = f"the type {name!r}, which the packs {packs} both offer"
+            return Problem("type", found, " or ".join(full_names), f"write {full_names[0]}")
+        return Problem("type", f"the type {name!r}", "a known node type", self._fix(name))
+
+    def _fix(self, name: str) -> str:
         if self.broken:
             packs = "; ".join(f"{pack}: {why}" for pack, why in self.broken.items())
             return f"a node pack could not be loaded ({packs})"
         return did_you_mean(name, self) or "`sdgraph nodes` lists the types"
 
-    def and_file(self, path: str | Path) -> Registry:
-        """This registry with the nodes of one Python file; raises PackError."""
-        types = nodes_of(_load_file(Path(path)))
+    def with_file(self, path: str | Path) -> Registry:
+        """This registry and the nodes of one Python file, or of a folder of Python files.
+
+        A folder with an `__init__.py` offers what that file offers, another folder what each of
+        its files offers. The files may import one another. The name of the file or folder is the
+        pack's name.
+
+        Raises:
+            PackError: There is no such file, its code fails, or it has no node class.
+        """
+        modules = load_pack(Path(path))
+        types = {name: cls for module in modules for name, cls in node_classes(module).items()}
         if not types:
             wanted = "a class such as `class X(Node[Image])`"
             raise PackError(Problem(str(path), "no node class", wanted))
-        return self._merged(str(path), types)
+        return self._with_pack(pack_name(modules[0].__name__), types)
 
-    def _merged(self, pack: str, types: Mapping[str, type[Node[Any]]]) -> Registry:
-        for name, cls in types.items():
-            there = self.get(name)
-            if there is not None and there is not cls:
-                found = f"the node type {name}, which {there.__module__} has too"
-                raise PackError(Problem(pack, found, "a name of its own", "rename one of the two"))
-        return Registry({**self._types, **types}, self.broken)
+    def _with_pack(self, pack: str, types: Mapping[str, NodeType | str]) -> Registry:
+        registry = Registry({}, self.broken)
+        registry._types = dict(self._types)
+        registry._packs = {name: list(full_names) for name, full_names in self._packs.items()}
+        for name, found in types.items():
+            if not any(registry._types[full] is found for full in registry._packs.get(name, [])):
+                registry._add(pack, name, found)
+        return registry
 
 
 def library_module(name: str) -> Any:
@@ -96,59 +154,48 @@ def library_module(name: str) -> Any:
     return importlib.import_module(f"{OWN}.{name}")
 
 
-def nodes_of(module: ModuleType) -> dict[str, type[Node[Any]]]:
-    """The node classes a module offers: those in `__all__`, or those it defines."""
+def _module_of(found: NodeType | str) -> str:
+    return found if isinstance(found, str) else found.__module__
+
+
+def node_classes(module: ModuleType) -> dict[str, NodeType]:
+    """The node classes that a module offers: those in its `__all__`, or those it defines."""
     names: Iterable[str] = getattr(module, "__all__", None) or (
         name
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
     )
-    found = {name: getattr(module, name) for name in names}
+    offered = {name: getattr(module, name) for name in names}
     return {
         cls.__name__: cls
-        for cls in found.values()
+        for cls in offered.values()
         if isinstance(cls, type) and issubclass(cls, Node) and "definition" in vars(cls)
     }
 
 
+def type_name(cls: NodeType) -> str:
+    """How a workflow file writes a node type: its full name where sdgraph has one of that name."""
+    pack = cls.definition.identity.pack
+    ambiguous = pack != SHIPPED and cls.__name__ in importlib.import_module(OWN).NODE_MODULES
+    return f"{pack}.{cls.__name__}" if ambiguous else cls.__name__
+
+
 @cache
 def installed() -> Registry:
-    """The node types of every installed pack.
+    """The node types of every installed pack, read once.
 
-    A pack that fails to import is left out whole and named in `broken`; two packs that claim one
-    name are a PackError.
+    A pack that fails to import is left out whole and named in `broken`. Where two packs offer one
+    name, both are there under their full names.
     """
-    registry = Registry(importlib.import_module(OWN).NODE_MODULES)
+    registry = Registry({})._with_pack(SHIPPED, importlib.import_module(OWN).NODE_MODULES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value):
         if entry.value == OWN:
             continue
         try:
-            types = nodes_of(entry.load())
+            module = entry.load()
+            types = getattr(module, "NODE_MODULES", None) or node_classes(module)
+            registry = registry._with_pack(pack_name(module.__name__), types)
         except (Exception, SystemExit) as error:
             # Whatever a stranger's pack raises, one's own workflows must still run.
             registry.broken[entry.name] = f"{type(error).__name__}: {error}"
-            continue
-        registry = registry._merged(entry.name, types)
     return registry
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise PackError(Problem(str(path), "no such file", "a Python file with node classes"))
-    name = (
-        "sdgraph_pack_" + hashlib.blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()
-    )
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        found = f"a file that ends in {path.suffix!r}"
-        raise PackError(Problem(str(path), found, "a Python file (.py) with node classes"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise PackError(Problem(str(path), f"{type(error).__name__}: {error}")) from error
-    return module

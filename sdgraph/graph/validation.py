@@ -110,7 +110,7 @@ def _wanted(error: ErrorDetails) -> Iterator[str]:
 
 
 def _wanted_field(cls: Any, field: str) -> str:
-    info = cls.model_fields[field]
+    info = cls.model_fields[field.partition(".")[0]]  # of an item too: "terms.2"
     marks = list(marks_in(info.annotation, info.metadata))
     kinds = " or ".join(mark.kind for mark in marks if hasattr(mark, "kind"))
     if kinds:

@@ -116,6 +116,8 @@ class _Scope:
     def _loading_node(self, declared: Input, type_name: str, path: Path) -> Lazy:
         """The node that loads the file given for an input, such as a picture."""
         at = self.template.document.mark("inputs", declared.name)
+        if f"sdgraph.{type_name}" in self.registry:
+            type_name = f"sdgraph.{type_name}"
         if type_name not in self.registry:
             wanted = f"the node type {type_name}, which loads such files"
             subject = f"inputs.{declared.name}"
@@ -162,8 +164,7 @@ class _Scope:
         return node
 
     def _unknown_type(self, spec: NodeSpec) -> NodePlaceholder:
-        found = f"the type {spec.type!r}"
-        problem = Problem("type", found, "a known node type", self.registry.suggest(spec.type))
+        problem = self.registry.unknown(spec.type)
         self._report(problem, spec, ("type",))
         for name, written in spec.fields.items():  # for the problems in them
             self.resolver.value(written, spec, (name,))

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.graph import Graph, Node, describe, plain_name
+from sdgraph.graph import Graph, Node, describe, plain_name, type_name
 from sdgraph.values import Checkpoint
 
 from .filename_patterns import escape_braces
@@ -71,7 +71,7 @@ def write_workflow(
     problems: list[Problem] = []
     entries: dict[Node[Any], dict[str, Any]] = {}
     for node in graph.nodes:
-        entry = entries[node] = {"type": type(node).__name__}
+        entry = entries[node] = {"type": type_name(type(node))}
         if node in graph.uncached:
             entry["cache"] = False
         fields = node.non_default_fields()

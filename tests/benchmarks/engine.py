@@ -116,7 +116,8 @@ def _shape(
             phases.setdefault(phase, []).append(cpu_seconds(work))
     count = len(graph.nodes)
     loop = median_seconds(bare) / count * 1e6
-    sort = median_seconds(lambda: list(nx.topological_sort(graph.dag))) / count * 1e6
+    dag = graph.to_networkx()
+    sort = median_seconds(lambda: list(nx.topological_sort(dag))) / count * 1e6
     for phase, seconds in phases.items():
         ours = sorted(seconds)[len(seconds) // 2] / count * 1e6
         aim = {"first run, with validation and plan": "< 100 µs", "run again, unchanged": "< 20 µs"}

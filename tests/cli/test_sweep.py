@@ -178,7 +178,7 @@ def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
     from sdgraph.sweep import with_contact_sheet
 
     (tmp_path / "flow.yaml").write_text(FLOW)
-    registry = installed().and_file(Path(TOYS))
+    registry = installed().with_file(Path(TOYS))
     workflow = load_workflow(tmp_path / "flow.yaml", registry=registry)
     sweep = build_sweep(workflow, make_variants({}, {"grey": range(40)}))
     sheet = with_contact_sheet(sweep, tmp_path / "s.png", library_module("contact_sheet"))

@@ -300,7 +300,7 @@ def test_who_changes_a_node_of_their_own_gets_what_it_makes_now(
     values = []
     for number in (1, 2):
         (tmp_path / "mine.py").write_text(code.format(number))
-        mine = Registry({}).and_file(tmp_path / "mine.py")["Mine"]
+        mine = Registry({}).with_file(tmp_path / "mine.py")["Mine"]
         values.append(run(mine(), session=anew(folder)))
         del sys.modules[mine.__module__]  # as in another process
     assert values == [1, 2]

@@ -25,9 +25,26 @@ def test_nodes_stand_once_each_after_all_they_read(nodes: list[Node[Any]]) -> No
 
 @given(graphs())
 def test_the_dag_is_acyclic_and_has_every_wire(nodes: list[Node[Any]]) -> None:
-    dag = Graph.of(*nodes).dag
+    dag = Graph.of(*nodes).to_networkx()
     assert nx.is_directed_acyclic_graph(dag) and set(dag) == set(nodes)
-    assert set(dag.edges) == {(child, node) for node in nodes for _, child in node.wires}
+    wires = {(child, node, port) for node in nodes for port, child in node.wires}
+    edges = dag.edges(data=True)
+    assert {(child, node, port) for child, node, edge in edges for port in edge["ports"]} == wires
+
+
+def test_nodes_of_the_networkx_graph_say_name_type_and_parameters() -> None:
+    one = toys.Number(value=1)
+    add = toys.Add(a=one, b=one, offset=3)
+    total = toys.Sum(terms=[add, 5])
+    graph = Graph.of(total, names={total: "total"}).to_networkx()
+    assert list(graph.nodes(data=True)) == [
+        (one, {"name": "number", "type": "Number", "parameters": {"value": 1}}),
+        (add, {"name": "add", "type": "Add", "parameters": {"offset": 3}}),
+        (total, {"name": "total", "type": "Sum", "parameters": {}}),
+    ]
+    assert graph.edges[one, add] == {"ports": ("a", "b")}
+    graph.remove_node(add)
+    assert len(Graph.of(total).to_networkx()) == 3, "each call gives a graph of its own"
 
 
 @given(graphs())

@@ -357,3 +357,17 @@ def test_a_seed_is_a_field_of_that_name_unless_it_comes_from_another_node() -> N
 
 def test_a_node_makes_pictures_of_the_size_it_reads_unless_it_says_otherwise() -> None:
     assert toys.Edges(image=toys.Square()).output_size((3, 5)) == (3, 5)
+
+
+def test_an_item_that_a_pair_lacks_is_named() -> None:
+    class Pair(Node[int]):
+        """A pair."""
+
+        pair: tuple[int, int] = (1, 2)
+
+        def run(self) -> int:
+            return 0
+
+    loose: Any = Pair
+    with pytest.raises(InvalidNodeError, match=r"Pair\.pair\.1"):
+        loose(pair=(1,))

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+import sdgraph.nodes
 from sdgraph.errors import PackError
 from sdgraph.graph import Registry, installed, registry
-from sdgraph.graph.registry import nodes_of
+from sdgraph.graph.registry import node_classes
 from tests.support import toys
 
 NODE = """
@@ -51,14 +52,14 @@ def entry(name: str, value: str, loads: Any) -> Any:
     return made
 
 
-def module(**members: Any) -> ModuleType:
-    made = ModuleType("pack")
+def module(name: str = "pack", /, **members: Any) -> ModuleType:
+    made = ModuleType(name)
     vars(made).update(members)
     return made
 
 
 def test_the_own_pack_is_there_without_entry_points(packs: Any) -> None:
-    assert set(nodes_of(__import__("sdgraph.nodes", fromlist=["x"]))) == set(packs())
+    assert set(node_classes(__import__("sdgraph.nodes", fromlist=["x"]))) == set(packs())
 
 
 def test_a_pack_brings_its_types(packs: Any) -> None:
@@ -75,29 +76,50 @@ def test_a_pack_that_cannot_be_loaded_is_named_and_left_out(
         entry("toys", "toys", module(__all__=["Number"], Number=toys.Number)),
     )
     assert list(found.broken) == ["broken"] and str(error) in found.broken["broken"]
-    assert "Number" in found and "broken" in found.suggest("Nummer")
+    assert "Number" in found and "broken" in found.unknown("Nummer").fix
 
 
-def test_two_packs_may_not_claim_one_name(packs: Any) -> None:
+def test_two_packs_with_a_node_of_one_name_have_both_under_full_names(packs: Any) -> None:
     space: dict[str, Any] = {}
+    exec(NODE.format(name="Canny", result=1), space)
+    mine = space["Canny"]
+    found = packs(entry("mine", "mine", module("mypack", __all__=["Canny"], Canny=mine)))
+    assert found["mypack.Canny"] is mine and found["sdgraph.Canny"] is sdgraph.nodes.Canny
+    assert "Canny" not in found and found.get("Canny") is None
+    assert {"mypack.Canny", "sdgraph.Canny"} <= set(found) and len(found) == len(list(found))
+    assert found["Resize"] is found["sdgraph.Resize"]
+    problem = str(found.unknown("Canny"))
+    assert "mypack and sdgraph both offer" in problem
+    assert "mypack.Canny or sdgraph.Canny" in problem
+
+
+def test_a_pack_with_two_nodes_of_one_name_is_left_out(packs: Any) -> None:
+    space: dict[str, Any] = {"__name__": "elsewhere"}
     exec(NODE.format(name="Number", result=1), space)
-    one = entry("a", "a", module(__all__=["Number"], Number=toys.Number))
-    two = entry("b", "b", module(__all__=["Number"], Number=space["Number"]))
-    with pytest.raises(PackError, match="the node type Number, which"):
-        packs(one, two)
+    one = entry("a", "a", module("pack", __all__=["Number"], Number=toys.Number))
+    two = entry("b", "b", module("pack", __all__=["Number"], Number=space["Number"]))
+    found = packs(one, two)
+    assert found["Number"] is toys.Number and "the node type Number, which" in found.broken["b"]
+
+
+def test_a_pack_may_name_the_modules_of_its_nodes_and_have_them_imported_when_used(
+    packs: Any,
+) -> None:
+    found = packs(entry("a", "a", module("pack", NODE_MODULES={"Add": "tests.support.toys"})))
+    assert found["pack.Add"] is found["Add"] is toys.Add
 
 
 def test_an_unknown_type_suggests_the_nearest() -> None:
-    assert toys.REGISTRY.suggest("nummber") == "did you mean 'Number'?"
-    assert toys.REGISTRY.suggest("zzz") == "`sdgraph nodes` lists the types"
+    assert toys.REGISTRY.unknown("nummber").fix == "did you mean 'Number'?"
+    assert toys.REGISTRY.unknown("zzz").fix == "`sdgraph nodes` lists the types"
 
 
 def test_a_file_of_ones_own_adds_its_nodes(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(NODE.format(name="Mine", result=4))
-    found = toys.REGISTRY.and_file(path)
+    found = toys.REGISTRY.with_file(path)
     assert found["Mine"]().run() == 4 and "Mine" not in toys.REGISTRY
-    assert found.and_file(path)["Mine"] is found["Mine"]
+    assert found.with_file(path)["Mine"] is found["Mine"]
 
 
 @pytest.mark.parametrize(
@@ -109,27 +131,26 @@ def test_a_file_of_ones_own_adds_its_nodes(tmp_path: Path) -> None:
         ("raise SystemExit('bye')", "SystemExit: bye"),
         ("x = 1", "no node class"),
         ("from sdgraph.graph import Node", "no node class"),
-        (NODE.format(name="Number", result=1), "the node type Number, which"),
     ],
 )
 def test_a_file_that_is_no_pack_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "pack.py"
     path.write_text(text)
     with pytest.raises(PackError, match=told):
-        toys.REGISTRY.and_file(path)
+        toys.REGISTRY.with_file(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PackError, match="no such file"):
-        toys.REGISTRY.and_file(tmp_path / "none.py")
+        toys.REGISTRY.with_file(tmp_path / "none.py")
     (tmp_path / "nodes.txt").write_text("")
     with pytest.raises(PackError, match=r"\.py"):
-        toys.REGISTRY.and_file(tmp_path / "nodes.txt")
+        toys.REGISTRY.with_file(tmp_path / "nodes.txt")
 
 
 def test_a_module_offers_what_it_defines_and_not_what_it_imports() -> None:
-    assert set(nodes_of(toys)) == {cls.__name__ for cls in toys.TYPES}
-    assert nodes_of(module(Number=toys.Number)) == {}
+    assert set(node_classes(toys)) == {cls.__name__ for cls in toys.TYPES}
+    assert node_classes(module(Number=toys.Number)) == {}
 
 
 def test_the_own_nodes_are_told_where_they_are_and_imported_when_asked_for() -> None:

@@ -16,7 +16,7 @@ from sdgraph.graph import Registry, installed
 from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml, workflow_schema
 from tests.support import cli_nodes
 
-TOYS = Registry({}).and_file(Path(cli_nodes.__file__))
+TOYS = Registry({}).with_file(Path(cli_nodes.__file__))
 
 RIGHT = [
     "nodes: {a: {type: ToySquare}}",

@@ -13,7 +13,7 @@ from sdgraph.media import write_image
 from sdgraph.provenance import ProvenanceRecord, make_record
 from tests.support import cli_nodes
 
-REGISTRY = installed().and_file(Path(cli_nodes.__file__))
+REGISTRY = installed().with_file(Path(cli_nodes.__file__))
 
 INNER = """\
 inputs: {photo: {type: Image}, low: 3}

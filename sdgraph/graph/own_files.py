@@ -1,0 +1,105 @@
+"""The files of one's own that a Python file is made of: itself, and its neighbours it imports.
+
+Read from the text of import statements, so that those inside functions count too. Nothing is
+imported here.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+
+Import = tuple[int, str]
+"""The level of a relative import (0: an absolute one) and the dotted name after the dots."""
+
+
+def contents_of_own_files(path: Path, module: str) -> list[str] | None:
+    """The hash of a file and of each neighbour that it imports, sorted; None if it is not there.
+
+    Where the files are does not count, only what they hold.
+    """
+    try:
+        waiting = [(path, path.read_bytes())]
+    except OSError:
+        return None
+    package = _Package(path, module)
+    contents: dict[Path, str] = {}
+    while waiting:
+        file, data = waiting.pop()
+        contents[file] = blake2b(data, digest_size=16).hexdigest()
+        for level, name in _imports(data):
+            for neighbour in package.files(file, level, name):
+                if neighbour not in contents:
+                    with suppress(OSError):
+                        waiting.append((neighbour, neighbour.read_bytes()))
+    return sorted(contents.values())
+
+
+class _Package:
+    """The package or folder that a module is in."""
+
+    def __init__(self, path: Path, module: str) -> None:
+        self._is_package = "." in module or path.name == "__init__.py"
+        self._name = module.partition(".")[0]
+        self._folder = path.parent
+        for _ in range(module.count(".") - (path.name != "__init__.py")):
+            self._folder = self._folder.parent
+
+    def files(self, importer: Path, level: int, name: str) -> Iterator[Path]:
+        """The files below it that an import statement of one of its files reads."""
+        steps = [step for step in name.split(".") if step]
+        if level:
+            folder = importer.parent
+            for _ in range(level - 1):
+                folder = folder.parent
+            return _module_files(folder, steps)
+        if steps[0] in sys.stdlib_module_names or steps[0] == "sdgraph":
+            return iter(())
+        if self._is_package and steps[0] == self._name:
+            return _module_files(self._folder, steps[1:])
+        if self._is_package and not self._name.startswith(LOADED_PREFIX):
+            return iter(())
+        return _module_files(self._folder, steps)
+
+
+LOADED_PREFIX = "sdgraph_pack_"
+"""How the names of modules begin that are loaded from a path."""
+
+
+def _module_files(folder: Path, steps: list[str]) -> Iterator[Path]:
+    """The files of a dotted module name below a folder, those of its packages too."""
+    if not steps:
+        candidates = [folder / "__init__.py"]
+    else:
+        candidates = []
+        for count in range(1, len(steps) + 1):
+            place = folder.joinpath(*steps[:count])
+            candidates += [place.with_name(f"{place.name}.py"), place / "__init__.py"]
+    for candidate in candidates:
+        if candidate.is_file():
+            yield candidate
+
+
+@lru_cache(maxsize=256)
+def _imports(data: bytes) -> tuple[Import, ...]:
+    """The import statements in the text of a file; none where it is no Python."""
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError):
+        return ()
+    imports: dict[Import, None] = {}
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Import):
+            imports.update(((0, alias.name), None) for alias in each.names)
+        elif isinstance(each, ast.ImportFrom):
+            module = each.module or ""
+            imports[each.level, module] = None
+            for alias in each.names:
+                name = f"{module}.{alias.name}" if module else alias.name
+                imports[each.level, name] = None
+    return tuple(imports)
