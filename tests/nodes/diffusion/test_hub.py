@@ -86,7 +86,7 @@ def test_what_has_no_weights_here_yet_is_known_by_its_name(cached: Path, no_hub:
 
 def test_a_revision_that_is_not_here_is_refused_while_offline(cached: Path) -> None:
     text = refused_before_load(node(Checkpoint("someone/tiny-inpaint", revision="other")))
-    assert "someone/tiny-inpaint is not in the hub's cache" in text
+    assert "someone/tiny-inpaint: not in the hub's cache" in text
 
 
 def test_a_snapshot_without_its_weights_is_one_clear_error(cached: Path) -> None:

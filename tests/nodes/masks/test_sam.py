@@ -163,4 +163,4 @@ def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded(folder: Pat
 
 def test_the_default_checkpoint_is_named_where_it_is_not_here(no_hub: Path) -> None:
     text = refused_before_load(MaskBySam(image=photo(8, 8), points=[[1, 1]]))
-    assert "facebook/sam-vit-base is not in the hub's cache" in text
+    assert "facebook/sam-vit-base: not in the hub's cache" in text
