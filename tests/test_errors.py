@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,16 @@ FAILURES = [
     for value in vars(errors).values()
     if isinstance(value, type) and issubclass(value, Exception)
 ]
+OWN = {failure.__name__ for failure in FAILURES} | {
+    "ArgumentError",
+    "ResumeError",
+    "RunNotFoundError",
+    "TrainingStoppedError",
+}
+    "ArgumentError",
+    "ResumeError",
+    "RunNotFoundError",
+}
 FULL = Problem("edges.low", "3.5", "a whole number", "write 3", Mark("a.yaml", 4, 9))
 
 
@@ -182,3 +194,25 @@ def test_the_nearest_name_is_found_whatever_its_case(word: str, name: str | None
 def test_an_invalid_node_is_a_value_error_and_a_workflow_is_not() -> None:
     assert issubclass(InvalidNodeError, ValueError)
     assert not issubclass(InvalidWorkflowError, ValueError)
+
+
+def texts_in_place_of_problems(path: Path) -> list[str]:
+    """Where a module makes an error of sdgraph from a text, which has no parts."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return [
+        f"{path.name}:{call.lineno}"
+        for call in calls
+        if isinstance(call.func, ast.Name)
+        and call.func.id in OWN
+        and any(
+            isinstance(argument, ast.Constant | ast.JoinedStr)
+            or (isinstance(argument, ast.Call) and getattr(argument.func, "id", "") == "str")
+            for argument in call.args[:1]
+        )
+    ]
+
+
+def test_errors_are_raised_with_problems_and_never_with_text() -> None:
+    root = Path(errors.__file__).parents[1]
+    modules = [path for folder in ("sdgraph", "nodes") for path in (root / folder).rglob("*.py")]
+    assert not [place for path in modules for place in texts_in_place_of_problems(path)]
