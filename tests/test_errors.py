@@ -30,15 +30,12 @@ FAILURES = [
     for value in vars(errors).values()
     if isinstance(value, type) and issubclass(value, Exception)
 ]
-OWN = {failure.__name__ for failure in FAILURES} | {
+OWN = {
     "ArgumentError",
     "ResumeError",
     "RunNotFoundError",
     "TrainingStoppedError",
-}
-    "ArgumentError",
-    "ResumeError",
-    "RunNotFoundError",
+    *(failure.__name__ for failure in FAILURES),
 }
 FULL = Problem("edges.low", "3.5", "a whole number", "write 3", Mark("a.yaml", 4, 9))
 

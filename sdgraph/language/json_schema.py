@@ -198,25 +198,25 @@ def _sub_workflow() -> JsonSchema:
 
 def _node(name: str, cls: type[Node[Any]]) -> tuple[JsonSchema, JsonSchema]:
     """The schema of a node of one type, and the definitions it refers to."""
-    made = node_schema(cls)
+    schema = node_schema(cls)
     fields = {}
-    for field, schema in made["properties"].items():
+    for field, field_schema in schema["properties"].items():
         port = cls.definition.ports.get(field)
-        written = _field(schema, name, is_port=port is not None)
+        written = _field(field_schema, name, is_port=port is not None)
         if port is not None:
             text = getattr(cls.model_fields[field], "description", None)
             written["description"] = f"{port.kind}: {text}" if text else port.kind
         fields[field] = written
     own: JsonSchema = {
         "type": "object",
-        "description": made.get("description", ""),
-        "required": ["type", *made.get("required", ())],
+        "description": schema.get("description", ""),
+        "required": ["type", *schema.get("required", ())],
         "additionalProperties": False,
         "properties": {"type": {"const": name}, "cache": _CACHE, **fields},
     }
     nested = {
-        f"{name}.{key}": _inside(schema, name, is_port=False)
-        for key, schema in made.get("$defs", {}).items()
+        f"{name}.{key}": _inside(definition, name, is_port=False)
+        for key, definition in schema.get("$defs", {}).items()
     }
     return own, nested
 
@@ -239,29 +239,33 @@ def _refers(schema: JsonSchema) -> bool:
 
 def _inside(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
     """The same schema in draft-07, in which an input may take the place of a value at any depth."""
-    made = {key: value for key, value in schema.items() if key != "title"}
-    if "$ref" in made:
-        return {"$ref": f"#/definitions/{name}.{made['$ref'].rpartition('/')[2]}"}
-    if made.get("pattern") == PORT_PATTERN:
+    draft7 = {key: value for key, value in schema.items() if key != "title"}
+    if "$ref" in draft7:
+        return {"$ref": f"#/definitions/{name}.{draft7['$ref'].rpartition('/')[2]}"}
+    if draft7.get("pattern") == PORT_PATTERN:
         # The engine's references have no dots but the one after `inputs`.
-        made["pattern"] = _REFERENCE
-        made["patternErrorMessage"] = f"wanted {made.get('description', '$node')}"
-    elif made.get("type") == "string" and not is_port and "enum" not in made:
-        made["not"] = {"pattern": rf"^\${_NAME}$"}  # a parameter takes no node
-    if "prefixItems" in made:
-        made["items"] = [_field(each, name, is_port=is_port) for each in made.pop("prefixItems")]
-    elif isinstance(made.get("items"), dict):
-        made["items"] = _field(made["items"], name, is_port=is_port)
-    if isinstance(made.get("additionalProperties"), dict):
-        made["additionalProperties"] = _field(made["additionalProperties"], name, is_port=is_port)
-    if "properties" in made:
-        made["properties"] = {
-            key: _field(each, name, is_port=is_port) for key, each in made["properties"].items()
+        draft7["pattern"] = _REFERENCE
+        draft7["patternErrorMessage"] = f"wanted {draft7.get('description', '$node')}"
+    elif draft7.get("type") == "string" and not is_port and "enum" not in draft7:
+        draft7["not"] = {"pattern": rf"^\${_NAME}$"}  # a parameter takes no node
+    if "prefixItems" in draft7:
+        draft7["items"] = [
+            _field(item, name, is_port=is_port) for item in draft7.pop("prefixItems")
+        ]
+    elif isinstance(draft7.get("items"), dict):
+        draft7["items"] = _field(draft7["items"], name, is_port=is_port)
+    if isinstance(draft7.get("additionalProperties"), dict):
+        draft7["additionalProperties"] = _field(
+            draft7["additionalProperties"], name, is_port=is_port
+        )
+    if "properties" in draft7:
+        draft7["properties"] = {
+            key: _field(item, name, is_port=is_port) for key, item in draft7["properties"].items()
         }
     for key in ("anyOf", "oneOf", "allOf"):
-        if key in made:
-            made[key] = [_inside(each, name, is_port=is_port) for each in made[key]]
-    return made
+        if key in draft7:
+            draft7[key] = [_inside(form, name, is_port=is_port) for form in draft7[key]]
+    return draft7
 
 
 def _first_line(cls: type[Node[Any]]) -> str:

@@ -75,9 +75,9 @@ def output_nodes(template: WorkflowTemplate, registry: Mapping[str, Any]) -> lis
     return [name for name in makers if name not in read]
 
 
-def no_single_output_problem(template: WorkflowTemplate, ends: list[str]) -> Problem:
+def no_single_output_problem(template: WorkflowTemplate, outputs: list[str]) -> Problem:
     """The problem of a reference to a workflow that has no output, or several."""
-    found = f"{len(ends)} possible outputs ({', '.join(ends)})" if ends else "no output"
+    found = f"{len(outputs)} possible outputs ({', '.join(outputs)})" if outputs else "no output"
     return Problem("path", found, "one output", f"add `output: $name` to {template.document.file}")
 
 

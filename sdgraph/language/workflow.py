@@ -149,15 +149,15 @@ class Workflow:
         problems = bound.problems
         if not bound.names:
             return None, in_file_order(problems)
-        whole = Graph.of(
+        every_node = Graph.of(
             *bound.names,
             names=bound.names,
             marks=bound.marks,
             origins=bound.origins,
             uncached=bound.uncached,
         )
-        graph = whole.only(*targets)
-        problems += (graph if only else whole).check()
+        graph = every_node.only(*targets)
+        problems += (graph if only else every_node).check()
         return graph, in_file_order(problems)
 
     def to_yaml(self) -> str:

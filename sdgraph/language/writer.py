@@ -79,7 +79,7 @@ def write_workflow(
             fields[str(place[0])] = getattr(node, str(place[0]))
         for field, value in fields.items():
             try:
-                entry[field] = _plain(value, names, Path(folder) if folder else None)
+                entry[field] = _as_written(value, names, Path(folder) if folder else None)
                 if field in type(node).definition.targets:
                     entry[field] = escape_braces(entry[field])
             except TypeError:
@@ -92,7 +92,7 @@ def write_workflow(
     inputs = restore_inputs(graph, entries) if with_inputs else {}
     data: dict[str, Any] = {"name": name}
     if inputs:
-        data["inputs"] = {name: input_declaration(each) for name, each in inputs.items()}
+        data["inputs"] = {name: input_declaration(declared) for name, declared in inputs.items()}
     data["nodes"] = {names[node]: entry for node, entry in entries.items()}
     return dump_workflow(data), inputs
 
@@ -115,7 +115,7 @@ def _flat_names(graph: Graph) -> dict[Node[Any], str]:
     return names
 
 
-def _plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> Any:
+def _as_written(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> Any:
     if isinstance(value, Node):
         return f"${names[value]}"
     if isinstance(value, Checkpoint):
@@ -127,9 +127,9 @@ def _plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> A
     if isinstance(value, str):
         return escape_dollar(value)
     if isinstance(value, list | tuple):
-        return [_plain(each, names, folder) for each in value]
+        return [_as_written(item, names, folder) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(each, names, folder) for key, each in value.items()}
+        return {key: _as_written(item, names, folder) for key, item in value.items()}
     if value is None or isinstance(value, bool | int | float):
         return value
     raise TypeError(f"{type(value).__name__} has no place in YAML")

@@ -43,9 +43,9 @@ def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[
     varied = varying_paths(workflow, sweep)
     if varied:
         sweep = merge_variants(workflow.with_fields(varied), variants, only)
-    whole = replace(sweep.graph, nodes=tuple(sweep.needed))
+    every_node = replace(sweep.graph, nodes=tuple(sweep.needed))
     with memoized_scope():
-        problems = [*clash_problems(sweep), *(whole if not only else sweep.graph).check()]
+        problems = [*clash_problems(sweep), *(sweep.graph if only else every_node).check()]
     if problems:
         raise InvalidWorkflowError(in_file_order(problems))
     return sweep
