@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import sdgraph
 from sdgraph import errors
 from sdgraph.errors import (
     CheckpointError,
@@ -74,6 +75,10 @@ def test_the_drawing_says_which_errors_are_python_s_own_too(failure: type) -> No
     builtin = re.search(r"\(also a (\w+)\)", line)
     own = [base.__name__ for base in failure.__bases__ if base.__module__ == "builtins"]
     assert ([builtin[1]] if builtin else []) == [name for name in own if name != "Exception"]
+
+
+def test_every_error_can_be_caught_by_a_name_of_the_package() -> None:
+    assert {*(failure.__name__ for failure in FAILURES), "Problem", "Mark"} <= set(sdgraph.__all__)
 
 
 def test_a_problem_reads_place_subject_found_wanted_fix() -> None:

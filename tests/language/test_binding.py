@@ -49,9 +49,9 @@ nodes:
   second: {type: Workflow, path: inner.yaml, start: $first, step: 1}
 """
     first = toys.Halve(a=toys.Add(a=10, b=2))
-    made = graph(folder, text)
-    assert made.targets == (toys.Halve(a=toys.Add(a=first, b=1)),)
-    assert set(made.names.values()) == {"first/one", "first/two", "second/one", "second/two"}
+    inner = graph(folder, text)
+    assert inner.targets == (toys.Halve(a=toys.Add(a=first, b=1)),)
+    assert set(inner.names.values()) == {"first/one", "first/two", "second/one", "second/two"}
 
 
 def test_the_output_may_be_chosen(folder: Path) -> None:
@@ -69,8 +69,8 @@ nodes:
   save: {type: Write, text: $join, path: out.txt}
 """)
     text = "nodes: {s: {type: Workflow, path: inner.yaml}, j: {type: Join, words: [$s]}}"
-    made = graph(folder, text, only=["j"])
-    assert made.targets == (toys.Join(words=[toys.Join(words=[toys.Text(text="a")])]),)
+    inner = graph(folder, text, only=["j"])
+    assert inner.targets == (toys.Join(words=[toys.Join(words=[toys.Text(text="a")])]),)
 
 
 def test_several_ends_are_a_problem_only_where_the_output_is_used(folder: Path) -> None:
@@ -92,10 +92,10 @@ def test_workflows_nest_and_paths_are_relative_to_the_file_that_names_them(folde
         "d: {type: Workflow, path: er/read.yaml}, "
         "l: {type: Workflow, path: er/read.yaml, p: ../a.txt}}\noutput: $m\n"
     )
-    made = graph(folder, "nodes: {o: {type: Workflow, path: deep/mid.yaml, p: a.txt}}")
+    inner = graph(folder, "nodes: {o: {type: Workflow, path: deep/mid.yaml, p: a.txt}}")
     paths = {
         name: str(Path(node.path).resolve())
-        for node, name in made.names.items()
+        for node, name in inner.names.items()
         if isinstance(node, toys.Read)
     }
     assert set(paths.values()) == {str(folder / "a.txt"), str(folder / "deep/er/b.txt")}
@@ -132,14 +132,16 @@ def test_problems_stand_in_the_file_they_are_in(folder: Path) -> None:
     assert places == [("inner.yaml", 2, 28), ("outer.yaml", 2, 41)]
 
 
-def test_files_in_a_circle_are_told(folder: Path) -> None:
+def test_files_in_a_circle_are_reported(folder: Path) -> None:
     (folder / "a.yaml").write_text("nodes: {s: {type: Workflow, path: b.yaml}}")
     (folder / "b.yaml").write_text("nodes: {s: {type: Workflow, path: a.yaml}}")
-    told = wrong(
+    message = wrong(
         folder,
         (folder / "a.yaml").read_text(),
     )
-    assert told == ["s/s/s.path: outer.yaml → b.yaml → a.yaml → b.yaml / no workflow inside itself"]
+    assert message == [
+        "s/s/s.path: outer.yaml → b.yaml → a.yaml → b.yaml / no workflow inside itself"
+    ]
     with pytest.raises(InvalidWorkflowError, match=r"a\.yaml → b\.yaml → a\.yaml"):
         load_workflow(folder / "a.yaml", registry=toys.REGISTRY).graph()
 
@@ -150,30 +152,30 @@ def test_a_bomb_of_sub_workflows_is_stopped(folder: Path, monkeypatch: pytest.Mo
         entries = ", ".join(f"n{i}: {{type: Workflow, path: l{level + 1}.yaml}}" for i in range(10))
         (folder / f"l{level}.yaml").write_text(f"nodes: {{{entries}}}")
     (folder / "l8.yaml").write_text("nodes: {n: {type: Number}}")
-    told = wrong(folder, (folder / "l0.yaml").read_text())
-    assert "more than 50 sub-workflows / a smaller workflow" in told[0]
+    message = wrong(folder, (folder / "l0.yaml").read_text())
+    assert "more than 50 sub-workflows / a smaller workflow" in message[0]
 
 
-def test_workflows_nested_too_deep_are_told(folder: Path) -> None:
+def test_workflows_nested_too_deep_are_reported(folder: Path) -> None:
     for level in range(20):
         (folder / f"l{level}.yaml").write_text(
             f"nodes: {{n: {{type: Workflow, path: l{level + 1}.yaml}}}}"
         )
     (folder / "l20.yaml").write_text("nodes: {n: {type: Number}}")
-    (told,) = wrong(folder, (folder / "l0.yaml").read_text())
-    assert "more than 16 workflows in one another" in told
+    (message,) = wrong(folder, (folder / "l0.yaml").read_text())
+    assert "more than 16 workflows in one another" in message
 
 
 @pytest.mark.parametrize("path", ['"a\\0b"', "[1]", "3", "~nobody-at-all/x.yaml", '""', "."])
-def test_a_path_that_is_no_workflow_is_told(folder: Path, path: str) -> None:
-    (told,) = wrong(folder, f"nodes: {{s: {{type: Workflow, path: {path}}}}}")
-    assert told.startswith("s.path: ")
+def test_a_path_that_is_no_workflow_is_reported(folder: Path, path: str) -> None:
+    (message,) = wrong(folder, f"nodes: {{s: {{type: Workflow, path: {path}}}}}")
+    assert message.startswith("s.path: ")
 
 
 @pytest.mark.parametrize("path", ['"a\\0b"', "a" * 300, "a.txt/b", "~nobody-at-all/x", '""'])
-def test_a_source_that_no_file_system_has_is_told(folder: Path, path: str) -> None:
-    (told,) = wrong(folder, f"nodes: {{r: {{type: Read, path: {path}}}}}")
-    assert told.startswith("r.path: ")
+def test_a_source_that_no_file_system_has_is_reported(folder: Path, path: str) -> None:
+    (message,) = wrong(folder, f"nodes: {{r: {{type: Read, path: {path}}}}}")
+    assert message.startswith("r.path: ")
 
 
 @pytest.mark.parametrize("name", ["größe", "ñandu", "_x", "名前", "yes", "null", "e1"])
@@ -182,14 +184,14 @@ def test_any_identifier_may_name_a_node_and_an_input(name: str) -> None:
         f"inputs: {{{name}: 4}}\nnodes:\n  {name}: {{type: Number, value: $inputs.{name}}}\n"
         f"  half: {{type: Halve, a: ${name}}}\n"
     )
-    made = workflow_from_yaml(text, registry=toys.REGISTRY).graph()
-    assert made.targets == (toys.Halve(a=toys.Number(value=4)),)
+    inner = workflow_from_yaml(text, registry=toys.REGISTRY).graph()
+    assert inner.targets == (toys.Halve(a=toys.Number(value=4)),)
 
 
 def test_equal_nodes_under_two_names_are_one(folder: Path) -> None:
     text = "nodes: {a: {type: Number, value: 1}, b: {type: Number, value: 1}, c: {type: Flag}}"
-    made = graph(folder, text)
-    assert len(made.nodes) == 2 and set(made.names.values()) == {"a", "c"}
+    inner = graph(folder, text)
+    assert len(inner.nodes) == 2 and set(inner.names.values()) == {"a", "c"}
 
 
 def test_a_checkpoint_that_is_a_path_is_relative_to_its_file(folder: Path) -> None:

@@ -84,9 +84,9 @@ def test_no_text_leads_to_another_folder(text: str, pattern: str) -> None:
 
 @given(texts)
 def test_a_slug_is_short_and_plain(text: str) -> None:
-    made = slugify(text)
-    assert 0 < len(made) <= 40
-    assert all(each.isalnum() or each in "-." for each in made)
+    slug = slugify(text)
+    assert 0 < len(slug) <= 40
+    assert all(letter.isalnum() or letter in "-." for letter in slug)
 
 
 @given(texts)

@@ -79,7 +79,7 @@ def test_names_that_run_takes_for_itself_are_refused(name: str) -> None:
         ),
     ],
 )
-def test_a_value_fits_or_is_told(kind: str, right: list[Any], wrong: list[Any]) -> None:
+def test_a_value_fits_or_is_reported(kind: str, right: list[Any], wrong: list[Any]) -> None:
     known = {"x": Input("x", kind)}
     assert [input_problems(known, {"x": value}) for value in right] == [[] for _ in right]
     for value in wrong:

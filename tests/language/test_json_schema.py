@@ -143,9 +143,9 @@ def test_a_default_checkpoint_stands_in_the_schema_as_one_writes_it() -> None:
 
 def test_the_node_type_is_completed_with_its_summary() -> None:
     kind = workflow_schema(TOYS)["definitions"]["node"]["properties"]["type"]
-    told = dict(zip(kind["enum"], kind["markdownEnumDescriptions"], strict=True))
-    assert told["ToySquare"] == "A square of one grey."
-    assert "Workflow" in told
+    descriptions = dict(zip(kind["enum"], kind["markdownEnumDescriptions"], strict=True))
+    assert descriptions["ToySquare"] == "A square of one grey."
+    assert "Workflow" in descriptions
 
 
 @pytest.mark.parametrize("name", sorted({**installed(), **TOYS}))

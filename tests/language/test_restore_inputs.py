@@ -46,34 +46,34 @@ def graph_and_record(
     return graph, make_record(graph, "save", device="cpu", dtype=None)
 
 
-def again(made: ProvenanceRecord, folder: Path, **inputs: Any) -> Graph:
-    return workflow_from_yaml(made.workflow, registry=REGISTRY, folder=folder).graph(**inputs)
+def again(written: ProvenanceRecord, folder: Path, **inputs: Any) -> Graph:
+    return workflow_from_yaml(written.workflow, registry=REGISTRY, folder=folder).graph(**inputs)
 
 
 def test_the_same_graph_comes_out_and_with_other_inputs_the_one_that_they_make(
     tmp_path: Path,
 ) -> None:
-    graph, made = graph_and_record(tmp_path, grey=7)
+    graph, written = graph_and_record(tmp_path, grey=7)
     elsewhere = tmp_path / "elsewhere"
-    assert again(made, elsewhere).targets == graph.targets
+    assert again(written, elsewhere).targets == graph.targets
     (tmp_path / "q.png").write_bytes((tmp_path / "p.png").read_bytes())
     for inputs in ({"grey": 9}, {"title": "$$b"}, {"photo": str(tmp_path / "q.png")}):
         wanted = load_workflow(tmp_path / "outer.yaml", registry=REGISTRY)
         changed: dict[str, Any] = {"grey": 7, **inputs}
-        assert again(made, elsewhere, **inputs).targets == wanted.graph(**changed).targets
+        assert again(written, elsewhere, **inputs).targets == wanted.graph(**changed).targets
 
 
-def test_the_inputs_are_told_as_data_with_the_hashes_of_the_files(tmp_path: Path) -> None:
-    _, made = graph_and_record(tmp_path, grey=7)
-    assert made.inputs == {
+def test_the_inputs_are_recorded_as_data_with_the_hashes_of_the_files(tmp_path: Path) -> None:
+    _, written = graph_and_record(tmp_path, grey=7)
+    assert written.inputs == {
         "grey": 7,
         "title": "a $x",
         "photo": f"{tmp_path}/p.png",
         "target": f"{tmp_path}/out/a.png",
     }
-    assert "description: how bright" in made.workflow
-    assert list(made.sources) == [f"{tmp_path}/p.png"]
-    assert len(made.sources[f"{tmp_path}/p.png"]) == 64
+    assert "description: how bright" in written.workflow
+    assert list(written.sources) == [f"{tmp_path}/p.png"]
+    assert len(written.sources[f"{tmp_path}/p.png"]) == 64
 
 
 def test_an_input_given_as_a_whole_number_for_a_field_of_floats_stays_one(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_an_input_given_as_a_whole_number_for_a_field_of_floats_stays_one(tmp_pa
         "  b: {type: ToySlow, image: $a, seconds: $inputs.pause, steps: $inputs.pause}\n"
         "  save: {type: ToySave, image: $b, path: a.png}\n"
     )
-    graph, made = graph_and_record(tmp_path, text)
-    assert made.inputs == {"pause": 3}
-    assert again(made, tmp_path).targets == graph.targets
+    graph, written = graph_and_record(tmp_path, text)
+    assert written.inputs == {"pause": 3}
+    assert again(written, tmp_path).targets == graph.targets
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,11 @@ def test_an_input_that_would_change_more_than_it_did_is_left_out(
     tmp_path: Path, nodes: str
 ) -> None:
     text = f"inputs: {{grey: 5}}\nnodes: {{{nodes}, all: {{type: ToyStack, images: [$a, $b]}}, "
-    _, made = graph_and_record(tmp_path, text + "save: {type: ToySave, image: $all, path: a.png}}")
-    assert made.inputs == {}
-    assert "inputs" not in made.workflow
+    _, written = graph_and_record(
+        tmp_path, text + "save: {type: ToySave, image: $all, path: a.png}}"
+    )
+    assert written.inputs == {}
+    assert "inputs" not in written.workflow
 
 
 def test_variants_in_one_graph_are_left_as_they_are(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_variants_in_one_graph_are_left_as_they_are(tmp_path: Path) -> None:
     one, two = workflow.graph(grey=1), workflow.graph(grey=2)
     sheet = cli_nodes.ToyStack(images=[*one.targets, *two.targets])
     merged = Graph.of(sheet, origins={**one.origins, **two.origins})
-    made = make_record(merged, "sheet", device="cpu", dtype=None)
-    assert made.inputs == {}
+    written = make_record(merged, "sheet", device="cpu", dtype=None)
+    assert written.inputs == {}
     single = make_record(merged.only(*two.targets), "a", device="cpu", dtype=None)
     assert single.inputs == {"grey": 2}

@@ -84,7 +84,7 @@ def test_a_specification_lists_the_nodes_it_refers_to_as_often_as_it_does() -> N
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdefz"), max_size=3)))
-def test_the_reading_order_holds_unless_a_cycle_is_told(wires: dict[str, list[str]]) -> None:
+def test_the_order_is_topological_unless_a_cycle_is_reported(wires: dict[str, list[str]]) -> None:
     specs = {
         name: NodeSpec(name, "T", {"terms": [f"${to}" for to in wires[name]]}) for name in wires
     }

@@ -171,7 +171,7 @@ def test_an_open_input_still_shows_a_wrong_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"sed": 1}, "sed; found:an input 'sed'; wanted: seed; fix:  did you mean 'seed'?"),
         ({"seed": "1"}, "seed; found:the text '1'; wanted: a whole number"),
@@ -179,12 +179,12 @@ def test_an_open_input_still_shows_a_wrong_wire() -> None:
         ({"seed": toys.Real()}, "seed; found:Real, which makes a number; wanted: a whole number"),
     ],
 )
-def test_a_wrong_input_is_told_once(given: dict[str, Any], told: str) -> None:
+def test_a_wrong_input_is_reported_once(given: dict[str, Any], message: str) -> None:
     workflow = read("inputs: {seed: 3}\nnodes: {a: {type: Number, value: $inputs.seed}}")
     with pytest.raises(InvalidWorkflowError) as caught:
         workflow.graph(**given)
     said = str(caught.value).removeprefix("inputs.")
-    assert said.replace("\n ", ";").replace(":  ", ":") == told
+    assert said.replace("\n ", ";").replace(":  ", ":") == message
 
 
 def test_a_node_may_be_given_for_an_input_that_a_port_reads() -> None:
@@ -192,7 +192,7 @@ def test_a_node_may_be_given_for_an_input_that_a_port_reads() -> None:
     assert workflow.graph(n=toys.Number(value=8)).targets == (toys.Halve(a=toys.Number(value=8)),)
 
 
-def test_an_input_for_which_no_loader_is_installed_is_told() -> None:
+def test_an_input_for_which_no_loader_is_installed_is_reported() -> None:
     text = "inputs: {p: {type: Image, default: a.png}}\nnodes: {e: {type: Edges, image: $inputs.p}}"
     with pytest.raises(InvalidWorkflowError, match="wanted: the node type LoadImage"):
         read(text).graph()

@@ -114,24 +114,24 @@ WORDS = st.text("abc", min_size=1, max_size=5)
 def test_every_mark_points_at_its_value(data: dict[str, list[Any]]) -> None:
     flow = "\n".join(f"{key}: {value}" for key, value in data.items())
     for text in (yaml.safe_dump(data), flow.replace("'", "")):
-        made = parse_document(text)
+        document = parse_document(text)
         lines = text.split("\n")
         for key, values in data.items():
-            at = made.key_mark(key)
+            at = document.key_mark(key)
             assert lines[at.line - 1][at.column - 1 :].startswith(f"{key}:")
             for index, value in enumerate(values):
-                at = made.mark(key, index)
+                at = document.mark(key, index)
                 assert lines[at.line - 1][at.column - 1 :].startswith(str(value))
 
 
 def test_marks_and_key_marks_are_lines_and_columns_from_one() -> None:
-    made = parse_document("a:\n  b: [1, {c: x}]\n  'd': y\n", "f.yaml")
-    assert made.mark("a", "b") == Mark("f.yaml", 2, 6)
-    assert made.mark("a", "b", 0) == Mark("f.yaml", 2, 7)
-    assert made.mark("a", "b", 1, "c") == Mark("f.yaml", 2, 14)
-    assert made.key_mark("a", "b", 1, "c") == Mark("f.yaml", 2, 11)
-    assert made.key_mark("a", "d") == Mark("f.yaml", 3, 3)
-    assert made.mark("a", "nothing", "there") == made.mark("a") == Mark("f.yaml", 2, 3)
+    document = parse_document("a:\n  b: [1, {c: x}]\n  'd': y\n", "f.yaml")
+    assert document.mark("a", "b") == Mark("f.yaml", 2, 6)
+    assert document.mark("a", "b", 0) == Mark("f.yaml", 2, 7)
+    assert document.mark("a", "b", 1, "c") == Mark("f.yaml", 2, 14)
+    assert document.key_mark("a", "b", 1, "c") == Mark("f.yaml", 2, 11)
+    assert document.key_mark("a", "d") == Mark("f.yaml", 3, 3)
+    assert document.mark("a", "nothing", "there") == document.mark("a") == Mark("f.yaml", 2, 3)
 
 
 def test_columns_count_characters_and_not_bytes() -> None:
@@ -211,7 +211,7 @@ def test_what_is_not_plain_is_refused_at_its_place(
     assert problem.found and problem.wanted and "\n" not in problem.found + problem.wanted
 
 
-def test_every_duplicate_key_and_tag_is_told_at_once() -> None:
+def test_every_duplicate_key_and_tag_is_reported_at_once() -> None:
     with pytest.raises(InvalidWorkflowError) as caught:
         parse_document("a: 1\na: 2\nb: !x 1\nc: {d: 1, d: 2}\n")
     assert [problem.subject for problem in caught.value.problems] == ["a", "tag", "d"]

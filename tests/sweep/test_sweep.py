@@ -72,15 +72,15 @@ def test_variants_are_all_combinations_and_the_last_input_changes_first(
     axes: dict[str, list[int]],
 ) -> None:
     found = make_variants({"fixed": 1}, axes)
-    assert [tuple(each.swept.values()) for each in found] == list(product(*axes.values()))
-    assert [each.number for each in found] == list(range(1, len(found) + 1))
-    assert all(each.inputs["fixed"] == 1 for each in found)
+    assert [tuple(variant.swept.values()) for variant in found] == list(product(*axes.values()))
+    assert [variant.number for variant in found] == list(range(1, len(found) + 1))
+    assert all(variant.inputs["fixed"] == 1 for variant in found)
 
 
 @given(st.integers(1, 5), st.sets(st.sampled_from("abc"), min_size=1))
 def test_side_by_side_the_first_values_go_together(count: int, names: set[str]) -> None:
     found = make_variants({}, {name: range(count) for name in names}, side_by_side=True)
-    assert [set(each.swept.values()) for each in found] == [{n} for n in range(count)]
+    assert [set(variant.swept.values()) for variant in found] == [{n} for n in range(count)]
 
 
 def test_values_that_cannot_go_together_say_how_many_there_are() -> None:
@@ -134,8 +134,8 @@ def test_a_plan_goes_from_variant_to_variant_and_holds_little() -> None:
     sweep = merge_variants(
         read(FLOW), make_variants({}, {"seed": range(30), "word": [*"ab"]}), ["half", "save"]
     )
-    made, held, most = make_plan(sweep.graph), set[Any](), 0
-    for step in made.steps:
+    planned, held, most = make_plan(sweep.graph), set[Any](), 0
+    for step in planned.steps:
         held.add(step.node)
         most = max(most, len(held - set(sweep.graph.targets)))
         held -= set(step.releases)
@@ -200,7 +200,7 @@ def test_files_without_a_pattern_are_named_for_what_varies(
     assert files(build_sweep(writing("out/t.txt"), make_variants({}, axes))) == names
 
 
-def test_side_by_side_with_values_that_come_again_the_number_is_told() -> None:
+def test_side_by_side_with_values_that_come_again_the_number_is_in_the_name() -> None:
     axes: dict[str, Sequence[Any]] = {"seed": [1, 2, 1], "word": [*"aba"]}
     found = make_variants({}, axes, side_by_side=True)
     assert files(build_sweep(writing("t.txt"), found)) == [
@@ -252,7 +252,7 @@ def test_two_nodes_of_a_variant_that_write_one_file_are_a_problem() -> None:
     assert "written by save and more" in problems(read(flow), {"seed": [1, 2]})
 
 
-def test_files_that_are_there_are_written_over_only_when_told(tmp_path: Path) -> None:
+def test_files_that_are_there_are_written_over_only_when_asked_to(tmp_path: Path) -> None:
     sweep = build_sweep(writing("t.txt", tmp_path), make_variants({}, {"seed": range(6)}))
     refuse_existing_files(sweep)
     for number in range(5):
@@ -297,26 +297,26 @@ def test_run_many_makes_shared_nodes_once_and_tells_of_each_variant() -> None:
         seed=range(1, 4),
         add=iter([0, 10]),
     )
-    assert [each.values for each in records] == [
+    assert [record.values for record in records] == [
         {"sum": seed + add} for seed in (1, 2, 3) for add in (0, 10)
     ]
-    assert [dict(each.inputs) for each in records][:2] == [
+    assert [dict(record.inputs) for record in records][:2] == [
         {"seed": 1, "add": 0},
         {"seed": 1, "add": 10},
     ]
     assert toys.ran.count("Number") == 3 and toys.ran.count("Add") == 6
-    assert all(each.state == "done" for each in records)
-    ran = [each.node for each in seen if isinstance(each, events.NodeStarted)]
+    assert all(record.state == "done" for record in records)
+    ran = [event.node for event in seen if isinstance(event, events.NodeStarted)]
     assert len(set(ran)) == len(ran) == 9
 
 
 def test_run_many_side_by_side() -> None:
     workflow = read("inputs: {a: 0, b: 0}\nnodes: {sum: {type: Add, a: $inputs.a, b: $inputs.b}}")
     records = run_many(workflow, zip=True, a=[1, 2], b=(10, 20), session=Session(store=None))
-    assert [each.values["sum"] for each in records] == [11, 22]
+    assert [record.values["sum"] for record in records] == [11, 22]
 
 
-def test_run_many_writes_over_nothing_unless_told(tmp_path: Path) -> None:
+def test_run_many_writes_over_nothing_unless_asked_to(tmp_path: Path) -> None:
     workflow, session = writing("t.txt", tmp_path), Session(store=None)
     run_many(workflow, session=session, seed=[1, 2])
     (tmp_path / "t_seed-0001.txt").write_text("mine")
@@ -325,7 +325,7 @@ def test_run_many_writes_over_nothing_unless_told(tmp_path: Path) -> None:
     assert (tmp_path / "t_seed-0001.txt").read_text() == "mine"
     records = run_many(workflow, session=session, overwrite=True, seed=[1, 2])
     assert (tmp_path / "t_seed-0001.txt").read_text() == "a 1 True"
-    assert [Path(file).name for each in records for file in each.files] == [
+    assert [Path(file).name for record in records for file in record.files] == [
         "t_seed-0001.txt",
         "t_seed-0002.txt",
     ]
@@ -347,11 +347,11 @@ def test_a_sweep_of_one_plan_is_no_other_graph_for_a_single_workflow() -> None:
 
 def test_with_room_for_all_models_few_results_are_held_and_each_is_loaded_once() -> None:
     sweep = build_sweep(load_workflow("chain"), make_variants({}, {"seed": range(12)}))
-    made, held, most = Session(device="cpu", store=None).plan(sweep.graph), set[Any](), 0
+    planned, held, most = Session(device="cpu", store=None).plan(sweep.graph), set[Any](), 0
     single = Session(device="cpu", store=None).plan(load_workflow("chain").graph())
-    for step in made.steps:
+    for step in planned.steps:
         held.add(step.node)
         most = max(most, len(held - set(sweep.graph.targets)))
         held -= set(step.releases)
     assert most <= 6
-    assert len(made.loads) == len(single.loads)
+    assert len(planned.loads) == len(single.loads)
