@@ -51,7 +51,7 @@ def with_contact_sheet(sweep: Sweep, path: Path, nodes: SheetNodes) -> Sweep:
     Raises:
         InvalidWorkflowError: if a variant makes no picture, or the file cannot be written.
     """
-    pictures = [_picture(sweep, place) for place in range(len(sweep.variants))]
+    pictures = [_picture(sweep, index) for index in range(len(sweep.variants))]
     side = next((s for s in CELL_SIDES if s * s * len(pictures) <= MAX_PIXELS), CELL_SIDES[-1])
     small = [nodes.small_picture(image, side) for image in pictures]
     labels = [values_label(variant.swept, LABEL_LENGTH) for variant in sweep.variants]
@@ -75,11 +75,11 @@ def _by_variant(sweep: Sweep, small: list[Node[Any]]) -> Iterator[Node[Any]]:
         yield node
 
 
-def _picture(sweep: Sweep, place: int) -> Node[Any]:
+def _picture(sweep: Sweep, index: int) -> Node[Any]:
     """The picture that a target of a variant saves or is; preferably one that varies."""
     pictures = [
         node
-        for target in sweep.targets[place].values()
+        for target in sweep.targets[index].values()
         for node in (*(child for _, child in target.wires), target)
         if isinstance(node.output, type) and issubclass(node.output, Image)
     ]
@@ -93,8 +93,8 @@ def _columns(sweep: Sweep) -> int:
     """How many columns: the last of two crossed inputs' values; else 0, for about a square."""
     counts: dict[str, set[int]] = {}
     for variant in sweep.variants:
-        for name, place in variant.places.items():
-            counts.setdefault(name, set()).add(place)
-    sizes = [len(places) for places in counts.values()]
+        for name, index in variant.indices.items():
+            counts.setdefault(name, set()).add(index)
+    sizes = [len(indices) for indices in counts.values()]
     crossed = len(sizes) == 2 and sizes[0] * sizes[1] == len(sweep.variants)
     return sizes[1] if crossed else 0

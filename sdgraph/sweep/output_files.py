@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def varying_paths(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
     they are: fields with a pattern of their own, fields that the sweep itself varies, and fields
     inside a sub-workflow, which does not know what varies outside of it.
     """
-    forms = _forms(workflow, sweep.variants)
+    name_patterns = _name_patterns(workflow, sweep.variants)
     paths: dict[str, set[tuple[Path, str]]] = {}
     for nodes in shared_files(sweep).values():
         entries = Counter(plain_name(sweep.graph.names[node]) for node, _ in nodes)
@@ -82,7 +82,7 @@ def varying_paths(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
             in_file = entries[entry] > 1 and entry in workflow.template.specs
             if in_file and node not in sweep.patterned:
                 path = Path(getattr(node, name))
-                suffix = _suffix(sweep.common(node), forms)
+                suffix = _suffix(sweep.common(node), name_patterns)
                 paths.setdefault(f"{entry}.{name}", set()).add((path, suffix))
     varied = {}
     for field, of_field in paths.items():
@@ -106,7 +106,7 @@ def clash_problems(sweep: Sweep) -> Iterator[Problem]:
             fix = "give each a path of its own"
         else:
             found = f"{path}, written by {first} and by {second}"
-            varying = ", ".join(f"{{{name}}}" for name in first.places)
+            varying = ", ".join(f"{{{name}}}" for name in first.indices)
             fix = f"put what varies into the path: {varying} or {{number}}"
         yield Problem(
             f"{plain_name(names[0])}.{field}",
@@ -131,29 +131,33 @@ def refuse_existing_files(sweep: Sweep, *more: Path) -> None:
     raise InvalidWorkflowError([Problem("files", found, "a sweep that writes over nothing", fix)])
 
 
-def _forms(workflow: Workflow, variants: Sequence[Variant]) -> dict[str, str]:
+def _name_patterns(workflow: Workflow, variants: Sequence[Variant]) -> dict[str, str]:
     """The pattern for each input that varies: seed-{seed:04d}, style-{style_slug}.
 
     An input is left out if its values would give equal names.
     """
-    forms = {}
-    for name in variants[0].places:
-        values = list({each.places[name]: each.inputs[name] for each in variants}.values())
+    name_patterns = {}
+    for name in variants[0].indices:
+        by_index = {variant.indices[name]: variant.inputs[name] for variant in variants}
+        values = list(by_index.values())
         kinds = {type(value) for value in values}
         is_path = workflow.inputs[name].is_path
         if kinds == {int} and min(values) >= 0:
-            forms[name] = f"{name}-{{{name}:0{max(4, len(str(max(values))))}d}}"
+            name_patterns[name] = f"{name}-{{{name}:0{max(4, len(str(max(values))))}d}}"
         elif kinds <= {int, float}:
-            forms[name] = f"{name}-{{{name}}}"
-        elif len({slugify(Path(each) if is_path(each) else each) for each in values}) == len(
-            values
-        ):
-            forms[name] = f"{name}-{{{name}_slug}}"
-    return forms
+            name_patterns[name] = f"{name}-{{{name}}}"
+        elif _all_differ(slugify(Path(value) if is_path(value) else value) for value in values):
+            name_patterns[name] = f"{name}-{{{name}_slug}}"
+    return name_patterns
 
 
-def _suffix(common: Mapping[str, Any], forms: Mapping[str, str]) -> str:
+def _all_differ(texts: Iterable[str]) -> bool:
+    listed = list(texts)
+    return len(set(listed)) == len(listed)
+
+
+def _suffix(common: Mapping[str, Any], name_patterns: Mapping[str, str]) -> str:
     """The pattern of the values that a node's variants share; else the variant's number."""
-    parts = [forms[name] for name in common if name in forms]
+    parts = [name_patterns[name] for name in common if name in name_patterns]
     is_unique = 0 < len(parts) == len(common) <= MAX_VALUES_IN_NAME
     return "_".join(parts) if is_unique else NUMBER_PATTERN

@@ -90,34 +90,34 @@ class VariantRecorder:
 
     def finish(self) -> None:
         """Records the variants that were not made."""
-        for place in range(len(self._left)):
-            if place not in self._recorded:
-                self._record(place)
+        for index in range(len(self._left)):
+            if index not in self._recorded:
+                self._record(index)
 
     def _done(self, node: Node[Any]) -> None:
-        for place in self._sweep.needed[node] if node in self._targets else ():
-            self._left[place] -= 1
-            if not self._left[place]:
-                self._record(place)
+        for index in self._sweep.needed[node] if node in self._targets else ():
+            self._left[index] -= 1
+            if not self._left[index]:
+                self._record(index)
 
-    def _record(self, place: int) -> None:
-        self._recorded.add(place)
+    def _record(self, index: int) -> None:
+        self._recorded.add(index)
         if self._on_record is not None:
-            self._on_record(self.record(place))
+            self._on_record(self.record(index))
 
-    def record(self, place: int) -> VariantRecord:
+    def record(self, index: int) -> VariantRecord:
         """The record of one variant as far as it is known now."""
-        variant, targets = self._sweep.variants[place], self._sweep.targets[place].values()
+        variant, targets = self._sweep.variants[index], self._sweep.targets[index].values()
         nodes = ancestry(*targets)
         errors = [self._failed[node] for node in nodes if node in self._failed]
-        own = (node for node in nodes if self._sweep.needed[node][0] == place)
+        own = (node for node in nodes if self._sweep.needed[node][0] == index)
         return VariantRecord(
             variant.number,
             {
                 name: variant.inputs.get(name, declared.default)
                 for name, declared in self._sweep.inputs.items()
             },
-            "failed" if errors else "not done" if self._left[place] else "done",
+            "failed" if errors else "not done" if self._left[index] else "done",
             tuple(self._files[node] for node in targets if node in self._files),
             sum(self._seconds.get(node, 0.0) for node in own),
             _seeds(nodes),

@@ -57,14 +57,14 @@ def run_many(
     sweep = build_sweep(workflow, make_variants(fixed, axes, side_by_side=zip))
     if not overwrite:
         refuse_existing_files(sweep)
-    account = VariantRecorder(sweep)
-    listener = events.combine_listeners(account, on_event)
+    recorder = VariantRecorder(sweep)
+    listener = events.combine_listeners(recorder, on_event)
     values = (session or default_session()).run(sweep.graph, listener)
     names = sweep.graph.names
     return [
         replace(
-            account.record(place),
+            recorder.record(index),
             values={name: values[names[node]] for name, node in targets.items()},
         )
-        for place, targets in enumerate(sweep.targets)
+        for index, targets in enumerate(sweep.targets)
     ]

@@ -24,16 +24,16 @@ class Variant:
     """One choice of values for the inputs that a sweep varies."""
 
     number: int
-    """Its place in the sweep, counted from 1."""
+    """Which one of the sweep it is, counted from 1."""
     inputs: Mapping[str, Any]
     """Values for the workflow: of the inputs that vary, and of those that do not."""
-    places: Mapping[str, int]
+    indices: Mapping[str, int]
     """For each input that varies, the index of its value; equal values have one index."""
 
     @property
     def swept(self) -> dict[str, Any]:
         """The values of the inputs that vary."""
-        return {name: self.inputs[name] for name in self.places}
+        return {name: self.inputs[name] for name in self.indices}
 
     def __str__(self) -> str:
         return f"variant {self.number} ({values_label(self.swept)})"
@@ -92,22 +92,22 @@ def make_variants(
         raise _refused("sweep", found, f"at most {MAX_VALUES:,}", "sweep over fewer values")
     ranges = [range(count) for count in counts.values()]
     chosen = zip(*ranges, strict=True) if side_by_side else product(*ranges)
-    firsts = {name: _first_places(values) for name, values in axes.items()}
+    firsts = {name: _first_indices(values) for name, values in axes.items()}
     variants = []
-    for number, places in enumerate(chosen, 1):
-        by_name = dict(zip(axes, places, strict=True))
-        swept = {name: axes[name][place] for name, place in by_name.items()}
-        same = {name: firsts[name][place] for name, place in by_name.items()}
+    for number, indices in enumerate(chosen, 1):
+        by_name = dict(zip(axes, indices, strict=True))
+        swept = {name: axes[name][index] for name, index in by_name.items()}
+        same = {name: firsts[name][index] for name, index in by_name.items()}
         variants.append(Variant(number, {**fixed, **swept}, same))
     return tuple(variants)
 
 
-def _first_places(values: Sequence[Any]) -> list[int]:
+def _first_indices(values: Sequence[Any]) -> list[int]:
     """For each value the index of the first equal one; 1, 1.0 and true are not equal here."""
     seen: dict[Any, int] = {}
     return [
-        seen.setdefault((type(value), value) if isinstance(value, Hashable) else id(value), place)
-        for place, value in enumerate(values)
+        seen.setdefault((type(value), value) if isinstance(value, Hashable) else id(value), index)
+        for index, value in enumerate(values)
     ]
 
 
@@ -126,10 +126,10 @@ def merge_variants(
     patterned: set[Node[Any]] = set()
     uncached: set[Node[Any]] = set()
     targets = []
-    for place, (bound, ends) in enumerate(_bind_variants(workflow, variants, only)):
+    for index, (bound, ends) in enumerate(_bind_variants(workflow, variants, only)):
         names = named(ancestry(*(ends if only else bound.names)), bound.names)
         for node, name in names.items():
-            needed.setdefault(node, []).append(place)
+            needed.setdefault(node, []).append(index)
             plain.setdefault(node, name)
         for node, where in bound.marks.items():
             marks.setdefault(node, where)
@@ -175,13 +175,13 @@ def _bind_variants(
     return bound_variants
 
 
-def _common(variants: Sequence[Variant], places: Sequence[int]) -> dict[str, Any]:
+def _common(variants: Sequence[Variant], indices: Sequence[int]) -> dict[str, Any]:
     """The varying inputs whose value is the same in the variants at these indices."""
-    first = variants[places[0]]
+    first = variants[indices[0]]
     return {
         name: first.inputs[name]
-        for name, value in first.places.items()
-        if all(variants[place].places[name] == value for place in places)
+        for name, value in first.indices.items()
+        if all(variants[index].indices[name] == value for index in indices)
     }
 
 
@@ -193,11 +193,11 @@ def _labels(
     """A unique name for each node."""
     labels: dict[Node[Any], str] = {}
     taken: set[str] = set()
-    for node, places in needed.items():
+    for node, indices in needed.items():
         label = plain[node]
-        if len(places) < len(variants):
-            number = f"#{variants[places[0]].number}"
-            values = values_label(_common(variants, places))
+        if len(indices) < len(variants):
+            number = f"#{variants[indices[0]].number}"
+            values = values_label(_common(variants, indices))
             label = f"{plain[node]}[{values or number}]"
             if label in taken:
                 label = f"{plain[node]}[{values}{number}]"
