@@ -24,10 +24,10 @@ from sdgraph.language import (
     escape_braces,
     input_problems,
     load_workflow,
+    parse_document,
     parse_reference,
     shipped_workflows,
     workflow_from_yaml,
-    yaml_document,
 )
 from sdgraph.models import check_name
 from sdgraph.values import DTYPES, all_kinds
@@ -164,7 +164,7 @@ def parse_request(
     for change in changes:
         field, value = _split(change, "--set NODE.FIELD=VALUE")
         try:
-            fields[field] = yaml_document.parse_document(value, f"--set {field}").data
+            fields[field] = parse_document(value, f"--set {field}").data
         except InvalidWorkflowError as error:
             problems += error.problems
     if fields:
@@ -174,7 +174,7 @@ def parse_request(
     single: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
     for assignment in inputs:
-        from sdgraph.sweep import axis_syntax  # without inputs no sweep is imported
+        from sdgraph.sweep import AxisValues, parse_input  # without inputs no sweep is imported
 
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
@@ -182,11 +182,11 @@ def parse_request(
             continue
         single.pop(name, None), axes.pop(name, None)  # if an input is given twice, the last counts
         try:
-            value = axis_syntax.parse_input(workflow.inputs[name], text)
+            value = parse_input(workflow.inputs[name], text)
         except InvalidWorkflowError as error:
             problems += error.problems
             continue
-        if isinstance(value, axis_syntax.AxisValues):
+        if isinstance(value, AxisValues):
             axes[name] = value.values
         else:
             single[name] = value

@@ -8,7 +8,7 @@ from .node_builder import BoundNodes, NodePlaceholder
 from .template import NodeSpec, Reference, WorkflowTemplate, parse_reference, with_absolute_source
 from .workflow import Workflow, find_workflow, load_workflow, shipped_workflows, workflow_from_yaml
 from .writer import to_yaml, write_workflow
-from .yaml_document import walk_scalars
+from .yaml_document import parse_document, walk_scalars
 
 __all__ = [
     "BoundNodes",
@@ -25,6 +25,7 @@ __all__ = [
     "input_problems",
     "load_workflow",
     "node_schema",
+    "parse_document",
     "parse_reference",
     "shipped_workflows",
     "slugify",

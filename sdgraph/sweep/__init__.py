@@ -1,6 +1,6 @@
 """Sweeps: many variants of one workflow planned and run as one graph."""
 
-from .axis_syntax import files_named_in
+from .axis_syntax import AxisValues, files_named_in, parse_input
 from .confirm import SweepConfirmation
 from .contact_sheet import with_contact_sheet
 from .output_files import build_sweep, refuse_existing_files
@@ -9,6 +9,7 @@ from .runner import run_many
 from .sweep import Sweep, make_variants
 
 __all__ = [
+    "AxisValues",
     "Sweep",
     "SweepConfirmation",
     "VariantRecorder",
@@ -16,6 +17,7 @@ __all__ = [
     "files_named_in",
     "make_variants",
     "open_table",
+    "parse_input",
     "refuse_existing_files",
     "run_many",
     "with_contact_sheet",
