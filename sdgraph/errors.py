@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -85,6 +86,18 @@ class Problem:
         """
         joined = f"{subject}.{self.subject}" if self.subject else subject
         return replace(self, subject=joined, at=self.at or at)
+
+    def as_data(self) -> dict[str, Any]:
+        """The problem as plain data for JSON: subject, found, wanted, fix, and where it stands.
+
+        Example:
+            >>> Problem("low", "3.5", "a whole number", at=Mark("a.yaml", 4, 9)).as_data()["line"]
+            4
+        """
+        at = self.at
+        place = {"file": at.file, "line": at.line, "column": at.column} if at else {}
+        parts = {"subject": self.subject, "found": self.found, "wanted": self.wanted}
+        return {**place, **parts, "fix": self.fix}
 
     def __str__(self) -> str:
         head = [str(self.at)] if self.at else []

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
+from sdgraph.errors import Problem
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -239,12 +241,19 @@ class NodeFailed(Event):
 
     Args:
         node: The name of the node in the graph.
-        message: The type and text of the exception.
+        message: What went wrong, as text; the type and text of an exception from outside sdgraph.
+        problems: The same in parts: subject, found, wanted and fix.
     """
 
     kind = "node_failed"
     node: str
     message: str
+    problems: tuple[Problem, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """The event as plain data for JSON."""
+        problems = [problem.as_data() for problem in self.problems]
+        return {**Event.as_data(self), "problems": problems}
 
 
 @dataclass(frozen=True, slots=True)

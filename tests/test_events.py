@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from sdgraph import events
+from sdgraph.errors import Mark, Problem
 from sdgraph.execution import Session
 from sdgraph.graph import Graph, Node
 from tests.support.strategies import graphs
@@ -84,9 +85,11 @@ def test_a_listener_is_called_by_one_thread_at_a_time() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_event_is_frozen_plain_data_of_its_own_kind(kind: type[events.Event]) -> None:
     fields = [each.name for each in dataclasses.fields(kind) if each.name != "at"]
-    event = kind(1.5, *["x" for _ in fields])
+    problem = Problem("low", "3.5", "a whole number", at=Mark("a.yaml", 4, 9))
+    event = kind(1.5, *[(problem,) if name == "problems" else "x" for name in fields])
     data = json.loads(json.dumps(event.as_data()))
-    assert data == {"event": kind.kind, "at": 1.5, **dict.fromkeys(fields, "x")}
+    wanted = {name: [problem.as_data()] if name == "problems" else "x" for name in fields}
+    assert data == {"event": kind.kind, "at": 1.5, **wanted}
     assert [each.kind for each in KINDS].count(kind.kind) == 1
     with pytest.raises(AttributeError):
         event.at = 2.0  # type: ignore[misc]

@@ -30,12 +30,11 @@ def validate(
     from sdgraph.formatting import format_count
 
     from .report import validate_files
-    from .source_excerpt import problem_as_data
 
     reports = validate_files(files, packs or ())
     count = sum(len(report.problems) for report in reports)
     if as_json:
-        _print_json([problem_as_data(problem) for report in reports for problem in report.problems])
+        _print_json([problem.as_data() for report in reports for problem in report.problems])
     else:
         for report in reports:
             typer.echo(report.as_text())

@@ -1,11 +1,10 @@
-"""Problems as text with the line of the file that they are on, and as data."""
+"""Problems as text, with the line of the file that they are on."""
 
 from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from sdgraph.errors import Mark, Problem
 
@@ -52,16 +51,3 @@ def _lines_of(file: str) -> tuple[str, ...]:
 @lru_cache(maxsize=16)
 def _lines(path: Path, *_: int) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8-sig").splitlines())
-
-
-def problem_as_data(problem: Problem) -> dict[str, Any]:
-    """A problem as data for JSON."""
-    at = problem.at
-    place = {"file": at.file, "line": at.line, "column": at.column} if at else {}
-    return {
-        **place,
-        "subject": problem.subject,
-        "found": problem.found,
-        "wanted": problem.wanted,
-        "fix": problem.fix,
-    }

@@ -202,7 +202,7 @@ def _fetch(
         except CheckpointError as error:
             mark = graph.mark(node, "checkpoint")
             failure = NodeFailedError(graph.names[node], error.problems, mark)
-            emitter.emit(events.NodeFailed, failure.node, failure.message)
+            emitter.emit(events.NodeFailed, failure.node, failure.message, failure.problems)
             raise failure from error
 
 

@@ -123,7 +123,7 @@ class StepRunner:
 
     def report_failed(self, failure: NodeFailedError) -> None:
         """Reports that a step failed."""
-        self._emitter.emit(events.NodeFailed, failure.node, failure.message)
+        self._emitter.emit(events.NodeFailed, failure.node, failure.message, failure.problems)
 
     def report_skipped(self, step: Step, failed: Step) -> None:
         """Reports that a step is not run because it needs one that failed."""

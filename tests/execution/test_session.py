@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -228,7 +229,19 @@ def test_a_failing_node_is_named_with_its_cause_and_its_place() -> None:
     error = caught.value
     assert str(error) == "f.yaml:3:8: bad: RuntimeError: broke"
     assert isinstance(error.__cause__, RuntimeError)
-    assert seen[-1] == events.NodeFailed(seen[-1].at, "bad", "RuntimeError: broke")
+    message = "RuntimeError: broke"
+    assert seen[-1] == events.NodeFailed(seen[-1].at, "bad", message, error.problems)
+
+
+def test_a_node_that_fails_with_problems_is_reported_in_parts() -> None:
+    seen: list[events.Event] = []
+    with pytest.raises(NodeFailedError) as caught:
+        run(toys.Wrong(), session=Session(), on_event=seen.append)
+    (problem,) = caught.value.problems
+    assert problem.subject == "wrong: run" and problem.wanted == "a whole number"
+    data = seen[-1].as_data()
+    assert data["event"] == "node_failed" and data["problems"] == [problem.as_data()]
+    assert json.loads(json.dumps(data)) == data
 
 
 def test_a_failure_loses_no_result_that_is_done(tmp_path: Path) -> None:
