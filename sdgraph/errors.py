@@ -164,11 +164,33 @@ class SdgraphError(Exception):
 
 
 class InvalidError(SdgraphError):
-    """Something a person wrote is wrong; `problems` holds every mistake, in file order."""
+    """Something a person wrote is wrong; `problems` holds every mistake, in file order.
+
+    Example:
+        >>> from sdgraph.language import workflow_from_yaml
+        >>> text = "nodes: {photo: {type: LoadImag, path: man.png}}"
+        >>> try:
+        ...     workflow_from_yaml(text, file="portrait.yaml").graph()
+        ... except InvalidError as error:
+        ...     print(error)
+        portrait.yaml:1:23: photo.type
+          found:  the type 'LoadImag'
+          wanted: a known node type
+          fix:    did you mean 'LoadImage'?
+    """
 
 
 class InvalidNodeError(InvalidError, ValueError):
-    """A node was given a field or a wire it does not take."""
+    """A node was given a field or a wire it does not take.
+
+    Example:
+        >>> from sdgraph.nodes import LoadImage
+        >>> LoadImage(pat="man.png")
+        Traceback (most recent call last):
+        sdgraph.errors.InvalidNodeError: LoadImage.path
+          found:  nothing
+          ...
+    """
 
 
 class InvalidWorkflowError(InvalidError):
@@ -176,7 +198,17 @@ class InvalidWorkflowError(InvalidError):
 
 
 class InvalidValueError(SdgraphError, ValueError):
-    """A value cannot be what it claims: a wrong shape, kind, range or size."""
+    """A value cannot be what it claims: a wrong shape, kind, range or size.
+
+    Example:
+        >>> from sdgraph import Checkpoint
+        >>> Checkpoint("tiny/inpaint", dtype="float61")
+        Traceback (most recent call last):
+        sdgraph.errors.InvalidValueError: Checkpoint.dtype
+          found:  'float61'
+          wanted: one of float32, float16, bfloat16
+          fix:    did you mean 'float16'?
+    """
 
 
 class NodeDefinitionError(SdgraphError, TypeError):
