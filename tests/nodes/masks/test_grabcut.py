@@ -51,9 +51,9 @@ def test_the_mask_stays_inside_the_box(session: Session) -> None:
 @pytest.mark.parametrize(
     ("box", "words"),
     [
-        ([0, 0, 60, 50], "the box [0, 0, 60, 50] holds all of the picture of 60×50"),
+        ([0, 0, 60, 50], "[0, 0, 60, 50], which holds all of the picture of 60×50"),
         ([-9, -9, 99, 99], "holds all of the picture of 60×50"),
-        ([60, 0, 70, 9], "the box [60, 0, 70, 9] lies outside the picture of 60×50"),
+        ([60, 0, 70, 9], "[60, 0, 70, 9], which lies outside the picture of 60×50"),
     ],
 )
 def test_a_box_that_parts_nothing_is_refused(session: Session, box: list[int], words: str) -> None:
@@ -62,7 +62,7 @@ def test_a_box_that_parts_nothing_is_refused(session: Session, box: list[int], w
 
 def test_one_pixel_has_no_ground(session: Session) -> None:
     text = str(failure(MaskGrabCut(image=photo(1, 1), box=[0, 0, 1, 1]), session))
-    assert "leaves some of the ground out" in text
+    assert "leaves some of the background out" in text
 
 
 def test_a_box_without_pixels_is_refused() -> None:
