@@ -254,7 +254,7 @@ class NodeFailedError(SdgraphError):
         super().__init__(_problem_of_node(problem, node, at) for problem in own)
         self.node = node
         self.at = at
-        self.message = "\n".join(map(str, own))
+        self.message = "\n".join(str(replace(problem, at=None)) for problem in own)
         self.args = (node, own, at)
 
 

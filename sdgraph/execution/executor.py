@@ -11,11 +11,12 @@ import heapq
 import threading
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
-from sdgraph.graph import Node
+from sdgraph.graph import Graph, Node
 from sdgraph.store import LostRecordError
 
 from .plan_data import Plan, Step
@@ -177,9 +178,7 @@ class Executor:
             if isinstance(error, RunStoppedError) or (self._failures and not self._keep_going):
                 self._stop()
                 return
-            mark = self._plan.graph.mark(step.node)
-            failure = NodeFailedError(step.name, problems_in(error), mark)
-            failure.__cause__ = error
+            failure = _failure(step, error, self._plan.graph)
             self._failures.append(failure)
             if not self._keep_going:
                 self._stop()
@@ -221,6 +220,17 @@ class Executor:
             self._stopped = True
             self._runner.stop()
             self._changed.notify_all()
+
+
+def _failure(step: Step, error: Exception, graph: Graph) -> NodeFailedError:
+    """The failure of a node; a problem that one of its fields has is marked at that field."""
+    problems = [
+        replace(problem, at=problem.at or graph.mark(step.node, problem.subject))
+        for problem in problems_in(error)
+    ]
+    failure = NodeFailedError(step.name, problems, graph.mark(step.node))
+    failure.__cause__ = error
+    return failure
 
 
 def _inputs_of(step: Step) -> set[Node[Any]]:

@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 
 import sdgraph
 from sdgraph import events
-from sdgraph.errors import InvalidWorkflowError, NodeFailedError
+from sdgraph.errors import (
+    InvalidValueError,
+    InvalidWorkflowError,
+    Mark,
+    NodeFailedError,
+    Problem,
+)
 from sdgraph.execution import Session, plan, run
-from sdgraph.graph import Graph, Node, ancestry
+from sdgraph.graph import Graph, In, Node, Registry, ancestry
 from sdgraph.language import workflow_from_yaml
 from sdgraph.models import ModelCache
 from sdgraph.store import Store
@@ -231,6 +237,24 @@ def test_a_failing_node_is_named_with_its_cause_and_its_place() -> None:
     assert isinstance(error.__cause__, RuntimeError)
     message = "RuntimeError: broke"
     assert seen[-1] == events.NodeFailed(seen[-1].at, "bad", message, error.problems)
+
+
+class Refuse(Node[int]):
+    """A node that wants more than it is given."""
+
+    a: In[int]
+
+    def run(self, a: int) -> int:
+        raise InvalidValueError(Problem("a", str(a), "more"))
+
+
+def test_a_problem_of_a_field_is_marked_where_the_field_is_written() -> None:
+    text = "nodes:\n  bad: {type: Refuse, a: 3}\n"
+    workflow = workflow_from_yaml(text, registry=Registry({"Refuse": Refuse}), file="f.yaml")
+    with pytest.raises(NodeFailedError) as caught:
+        run(workflow, session=Session())
+    assert caught.value.problems == (Problem("bad: a", "3", "more", at=Mark("f.yaml", 2, 26)),)
+    assert caught.value.at == Mark("f.yaml", 2, 8)
 
 
 def test_a_node_that_fails_with_problems_is_reported_in_parts() -> None:
