@@ -151,7 +151,7 @@ def test_a_base_that_does_not_fit_is_refused() -> None:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=4,
     )
-    with pytest.raises(InvalidValueError, match="set `like` to a fitting checkpoint"):
+    with pytest.raises(InvalidValueError, match="set `like` to a checkpoint that fits"):
         grown(deep, wider)
 
 
