@@ -14,7 +14,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, Self
 
-from sdgraph.errors import PackError
+from sdgraph.errors import PackError, Problem
 from sdgraph.formatting import with_article
 
 from .arrays import is_array, read_only
@@ -80,10 +80,8 @@ class Value:
             return
         other = _kinds.get(cls.kind_name)
         if other is not None and other.__module__ != cls.__module__:
-            raise PackError(
-                f"{pack}: two kinds of value are named {cls.__name__}, in {other.__module__} and "
-                f"in {cls.__module__}; rename one of the two"
-            )
+            found = f"the kind of value {cls.__name__} in {other.__module__} and {cls.__module__}"
+            raise PackError(Problem(pack, found, "a name for each", "rename one of the two"))
         _kinds[cls.kind_name] = cls  # the latest of one module counts, as in a notebook's cell
 
     def _set_fields(self, **fields: Any) -> None:
