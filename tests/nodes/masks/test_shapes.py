@@ -35,7 +35,7 @@ def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...])
         assert clip_box(bounds, (40, 30)) == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
     else:
         for act in (lambda: node.run(CANVAS), lambda: clip_box(bounds, (40, 30))):
-            with pytest.raises(ValueError, match=r"40×30\n  wanted: a box that reaches in"):
+            with pytest.raises(ValueError, match=r"40×30\n  wanted: .* that reaches in"):
                 act()
 
 
