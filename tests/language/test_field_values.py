@@ -28,7 +28,7 @@ class Resolving:
 
     def __init__(self, folder: Path, out: Path | None = None, **given: Any) -> None:
         self.problems: list[tuple[Problem, KeyPath]] = []
-        template = parse_template(parse_document(FILE), folder)
+        template = parse_template(parse_document(FILE), folder, {})
         template = WorkflowTemplate(**{**vars(template), "out": out})
         values = {name: declared.default for name, declared in template.inputs.items()}
         self.resolver = FieldResolver(
