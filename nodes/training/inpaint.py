@@ -10,6 +10,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries
+from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
 from sdgraph.values import Checkpoint
 
 from .assembly import save_pipeline, taken_from, widened_parts
@@ -25,7 +26,7 @@ from .samples import rows
 
 __all__ = ["TrainInpaint"]
 
-KEPT = ("vae", "text_encoder", "tokenizer")
+KEPT = STABLE_DIFFUSION.other_components
 """What a procedure that trains a U-Net alone hands on from its base, to the bit."""
 
 
@@ -133,7 +134,7 @@ class InpaintTrainee(WideTrainee):
 def pipeline_of(cls: Any, parts: Mapping[str, Any], **more: Any) -> Any:
     """A quiet pipeline of the modules as they are, with a scheduler of its own."""
     scheduler = type(parts["scheduler"]).from_config(parts["scheduler"].config)
-    used = {name: parts[name] for name in (*KEPT, "unet")}
+    used = {name: parts[name] for name in STABLE_DIFFUSION.components}
     pipe = cls(**used, scheduler=scheduler, **more)
     pipe.set_progress_bar_config(disable=True)
     return pipe

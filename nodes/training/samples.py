@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sdgraph.nodes.diffusion.families import SDXL, STABLE_DIFFUSION
+
 COUNT = 16
 
 
@@ -49,20 +51,19 @@ def generated(
 
 
 def _pipeline(parts: Mapping[str, Any]) -> Any:
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+    """The text-to-image pipeline of the family that has these components."""
+    import diffusers
 
-    names = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "unet")
-    used = {name: parts[name] for name in names if name in parts}
+    is_sdxl = SDXL.text_encoders[-1].name in parts
+    family = SDXL if is_sdxl else STABLE_DIFFUSION
+    settings: dict[str, Any] = {"add_watermarker": False}
+    if not is_sdxl:
+        settings = {"safety_checker": None, "feature_extractor": None}
+        settings["requires_safety_checker"] = False
     scheduler = type(parts["scheduler"]).from_config(parts["scheduler"].config)
-    if "text_encoder_2" in used:
-        return StableDiffusionXLPipeline(**used, scheduler=scheduler, add_watermarker=False)
-    return StableDiffusionPipeline(
-        **used,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    components = {name: parts[name] for name in family.components}
+    cls = getattr(diffusers, family.pipelines["text-to-image"])
+    return cls(**components, scheduler=scheduler, **settings)
 
 
 def rows(pictures: Any, across: int) -> Any:

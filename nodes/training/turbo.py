@@ -11,6 +11,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries, resolve
+from sdgraph.nodes.diffusion.families import SDXL
 from sdgraph.values import Checkpoint
 
 from .assembly import adopt, check_noise, fresh_parts, load_trained, save_pipeline, taken_from
@@ -25,7 +26,7 @@ from .sdxl import SdxlTrainee
 
 __all__ = ["TrainTurbo"]
 
-KEPT = ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+KEPT = SDXL.other_components
 """What the student has from its teacher, to the bit."""
 
 MOST_STEPS = 4

@@ -144,6 +144,11 @@ class ModelFamily:
         """The names of the components that its pipelines compute with, without the scheduler."""
         return (self.decoder.name, self.denoiser.name, *self.text_components)
 
+    @property
+    def other_components(self) -> tuple[str, ...]:
+        """The components without the denoiser: what a procedure that trains that alone keeps."""
+        return tuple(name for name in self.components if name != self.denoiser.name)
+
     def matches(self, class_name: str) -> int:
         """How many letters of a pipeline's class name match; 0 where it is of another family."""
         if class_name.startswith(self.other_class_names):
