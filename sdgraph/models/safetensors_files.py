@@ -25,6 +25,22 @@ TensorShapes = Mapping[str, tuple[int, ...]]
 FIRST_READ_BYTES = 4096
 """What is read of a file at first: the whole header of most small files."""
 
+NUMPY_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "F32": "float32",
+    "F64": "float64",
+}
+"""The dtypes of safetensors, each with numpy's name for it."""
+
 _MAX_HEADER_BYTES = 100_000_000
 _LFS_POINTER = b"version https://git-lfs"
 _BINARY = getattr(os, "O_BINARY", 0)

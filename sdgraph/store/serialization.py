@@ -24,6 +24,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sdgraph.models.safetensors_files import NUMPY_DTYPES, open_to_read
+from sdgraph.models.safetensors_files import read_header as read_safetensors_header
 from sdgraph.values import Value, content_of, find_kind
 
 if TYPE_CHECKING:
@@ -37,28 +39,12 @@ VERSION = 2
 1 knew only the kinds of value that ship, by the order of their fields.
 """
 
-_MAX_HEADER_BYTES = 100_000_000
 _MAX_INT = 2**63
-_FIRST_READ_BYTES = 4096
+_MAX_INLINE_BYTES = 4096
+"""Longer bytes become a tensor, so that no plan reads them."""
 _SAMPLE_BYTES = 2**16
-_BINARY = getattr(os, "O_BINARY", 0)
 _parse_json = json.JSONDecoder().raw_decode
 """Takes half the time of `json.loads`, which looks for encodings and for what surrounds a value."""
-_DTYPES = {
-    "BOOL": "bool",
-    "U8": "uint8",
-    "I8": "int8",
-    "U16": "uint16",
-    "I16": "int16",
-    "U32": "uint32",
-    "I32": "int32",
-    "U64": "uint64",
-    "I64": "int64",
-    "F16": "float16",
-    "F32": "float32",
-    "F64": "float64",
-}
-"""The dtypes of safetensors, each with numpy's name for it."""
 
 
 class NotSerializableError(Exception):
@@ -117,7 +103,7 @@ def read_header(path: str | Path) -> Header:
         DamagedRecordError: It was cut short, or its header is damaged or of an old version.
         NewerRecordError: It is of a newer version.
     """
-    file = os.open(path, os.O_RDONLY | _BINARY)
+    file = open_to_read(path)
     try:
         record, _, _ = _read_record(file)
     finally:
@@ -157,35 +143,19 @@ def read_value(path: str | Path, content: str) -> Any:
     return value
 
 
-def _read_record(file: int) -> tuple[dict[str, Any], dict[str, Any], int]:
+def _read_record(file: int) -> tuple[dict[str, Any], Mapping[str, Any], int]:
     """The record in the header of an open file, where its tensors are, and where they begin."""
     try:
-        start = os.read(file, _FIRST_READ_BYTES)
-        length = int.from_bytes(start[:8], "little")
-        if not 2 <= length <= _MAX_HEADER_BYTES:
-            raise ValueError(f"a header of {length} bytes")
-        begin = 8 + length
-        while len(start) < begin and (more := os.read(file, begin - len(start))):
-            start += more
-        text = start[8:begin].decode()
-        tensors, stop = _parse_json(text)
-        if text[stop:].strip():
-            raise ValueError("a header with more after it")
-        metadata = tensors.pop("__metadata__")
-        version = int(metadata["sdgraph_result"])
+        header = read_safetensors_header(file)
+        version = int(header.metadata["sdgraph_result"])
         if version > VERSION:
             raise NewerRecordError(f"version {version}, and this is {VERSION}")
-        record, _ = _parse_json(metadata["record"])
-        end = max([tensor["data_offsets"][1] for tensor in tensors.values()], default=0)
-        # A short first read has reached the end of the file.
-        size = len(start) if len(start) < _FIRST_READ_BYTES else os.fstat(file).st_size
         if version < VERSION:
             raise ValueError(f"of the old version {version}")
-        if size != begin + end:
-            raise ValueError(f"{size} bytes of {begin + end}")
+        record, _ = _parse_json(header.metadata["record"])
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise DamagedRecordError(f"it cannot be read ({error})") from error
-    return record, tensors, begin
+    return record, header.tensors, header.begin
 
 
 def _header_of(record: dict[str, Any]) -> Header:
@@ -221,7 +191,7 @@ def _array(
     size = element.itemsize * int(np.prod(shape, dtype=object))
     begin, end = tensor["data_offsets"]
     raw = data[begin:end]
-    if tuple(tensor["shape"]) != shape or _DTYPES.get(tensor["dtype"]) != dtype:
+    if tuple(tensor["shape"]) != shape or NUMPY_DTYPES.get(tensor["dtype"]) != dtype:
         # No more than `size`, so that a damaged file cannot fill the memory.
         raw = zlib.decompressobj().decompress(raw, size)
     array: npt.NDArray[Any] = np.frombuffer(raw, element).reshape(shape)
@@ -245,7 +215,7 @@ def _to_plain(value: Any, arrays: Arrays) -> Any:
         return {kind.__name__: [_to_plain(item, arrays) for item in value]}
     if isinstance(value, Mapping):
         return {"map": [[_to_plain(k, arrays), _to_plain(v, arrays)] for k, v in value.items()]}
-    if kind.__module__ == "numpy" and getattr(value, "dtype", "") in _DTYPES.values():
+    if kind.__module__ == "numpy" and getattr(value, "dtype", "") in NUMPY_DTYPES.values():
         return {"array": _add_array(value, arrays)}
     raise NotSerializableError(f"{kind.__name__}, which no record can hold")
 
@@ -265,7 +235,7 @@ def _bytes_to_plain(value: bytes, arrays: Arrays) -> Any:
     """A few bytes stand in the header itself; many are an array, which no plan reads."""
     import numpy as np
 
-    if len(value) < _FIRST_READ_BYTES:
+    if len(value) < _MAX_INLINE_BYTES:
         return {"bytes": value.hex()}
     return {"blob": _add_array(np.frombuffer(value, np.uint8), arrays)}
 

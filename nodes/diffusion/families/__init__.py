@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
+
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
@@ -48,7 +50,7 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     if resolve(checkpoint).index is None:
         return None
     class_name = pipeline_class_of(checkpoint)
-    family = max(FAMILIES, key=lambda each: each.matches(class_name))
+    family = max(FAMILIES, key=methodcaller("matches", class_name))
     if not family.matches(class_name):
         kind = f"a checkpoint for {class_name}" if class_name else "a single model, not a pipeline"
         labels = ", ".join(each.label for each in FAMILIES)
