@@ -100,9 +100,9 @@ def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
     return [
         Requirement(
             step.name,
-            tuple(use.component for use in step.uses),
+            tuple([use.component for use in step.uses]),
             step.working_bytes,
-            tuple(index[child] for _, child in step.node.wires) if step.action == "run" else (),
+            tuple([index[child] for _, child in step.node.wires]) if step.action == "run" else (),
             step.node.effect,
             tier,
         )
@@ -192,7 +192,7 @@ def _releases(graph: Graph, steps: Sequence[Step]) -> dict[Node[Any], tuple[Node
     for step in steps:
         last_reader[step.node] = step.node
         if step.action == "run":
-            last_reader.update((child, step.node) for _, child in step.node.wires)
+            last_reader.update([(child, step.node) for _, child in step.node.wires])
     releases: dict[Node[Any], list[Node[Any]]] = {}
     targets = set(graph.targets)
     for node, reader in last_reader.items():

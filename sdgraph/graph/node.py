@@ -340,6 +340,8 @@ def _frozen(value: Any) -> Any:
 
 def _same(value: Any, default: Any) -> bool:
     """Whether they count as one in an identity: 1 is not 1.0, and 0.0 is not -0.0."""
+    if value is default:
+        return True
     if isinstance(value, Node):
         return bool(value == default)
     if type(value) is tuple:

@@ -47,9 +47,10 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     Raises:
         CheckpointError: Where no family has the pipeline class in the index.
     """
-    if resolve(checkpoint).index is None:
+    index = resolve(checkpoint).index
+    if index is None:
         return None
-    class_name = pipeline_class_of(checkpoint)
+    class_name = str(index.get("_class_name") or "")
     family = max(FAMILIES, key=methodcaller("matches", class_name))
     if not family.matches(class_name):
         kind = f"a checkpoint for {class_name}" if class_name else "a single model, not a pipeline"
