@@ -24,7 +24,6 @@ from sdgraph.errors import InvalidNodeError
 from sdgraph.execution import Session, run
 from sdgraph.graph import In, Node
 from sdgraph.models import ModelCache, ResolvedPart
-from sdgraph.models.sizes import footprint
 from sdgraph.values import Image, content_of
 
 __all__ = [
@@ -114,7 +113,7 @@ class CountingLoader:
             if str(part) in self.failing:
                 raise OSError("the file is torn")
             self.loaded.append(str(part))
-            return FakeModule(part.part.folder, footprint(part, dtype) * self.swollen, device)
+            return FakeModule(part.part.folder, part.footprint(dtype) * self.swollen, device)
         finally:
             self._busy.release()
 

@@ -120,7 +120,7 @@ def imports() -> Structure:
         "boxes",
         "arrows",
         "upward",
-        pytest.param("circles", marks=pytest.mark.xfail(reason="types of models, cli, training")),
+        "circles",
     ],
 )
 def test_boxes_and_arrows_stay_within_their_bounds(imports: Structure, what: str) -> None:

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import app, handle_errors
+from .default_store import default_store
 from .options import Debug
 
 if TYPE_CHECKING:
-    from sdgraph.store import DiskStore, Store
+    from sdgraph.store import DiskStore
 
-
-BUDGET = "SDGRAPH_STORE_BYTES"
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 cache_app = typer.Typer(invoke_without_command=True, no_args_is_help=False, rich_markup_mode=None)
 app.add_typer(cache_app, name="cache")
-
-
-def default_store() -> Store | None:
-    """The store that all runs of a user share, or None if the user has no home folder.
-
-    Raises:
-        ArgumentError: $SDGRAPH_STORE_BYTES is not a number of bytes.
-    """
-    from sdgraph.files import sdgraph_home
-    from sdgraph.store import DEFAULT_BYTES, Store
-
-    from .request import parse_bytes
-
-    limit = parse_bytes(f"${BUDGET}", os.environ.get(BUDGET) or None)
-    try:
-        folder = sdgraph_home() / "results"
-    except RuntimeError:
-        return None
-    return Store(folder=folder, disk=DEFAULT_BYTES if limit is None else limit)
 
 
 @cache_app.callback()

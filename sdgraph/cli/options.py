@@ -102,7 +102,7 @@ class SessionOptions:
         from sdgraph.models import ModelCache, ProcessRecord
         from sdgraph.store import Store
 
-        from .cache import default_store
+        from .default_store import default_store
         from .request import check_device, parse_bytes
 
         check_device(self.device, self.dtype)

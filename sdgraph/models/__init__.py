@@ -3,7 +3,8 @@
 from .cache import ModelCache, Models
 from .checkpoint_files import MODEL_INDEX
 from .devices import check_name
-from .file_hashes import FileStamp, file_sha256
+from .file_hashes import file_sha256
+from .file_stamp import FileStamp
 from .loader import quiet_libraries
 from .lora_files import find_lora
 from .prefetch import Prefetcher, PrefetchRequest

@@ -5,46 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.memoize import answers
 
 from . import file_hash_cache
-
-SETTLING_NS = 2 * 10**9
-"""The coarsest step of a file system's clock (FAT): two writes within it can look the same."""
+from .file_stamp import FileStamp
 
 _MAX_KNOWN = 4096
 _known: dict[FileStamp, str] = {}
 _lock = threading.Lock()
-
-
-class FileStamp(NamedTuple):
-    """Identifies the content of a file without reading it; times in nanoseconds since 1970."""
-
-    path: str
-    size: int
-    modified: int
-    changed: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path) -> FileStamp:
-        """The stamp of a file as it is now; of the target of a link. Raises OSError."""
-        status = path.stat()
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        return cls(str(path), status.st_size, *times, status.st_ino)
-
-    def is_settled(self) -> bool:
-        """Whether any write from now on will show in the stamp."""
-        now = time.time_ns()
-        # mtime can be set, to the far future too; ctime (where it is not the birth) cannot.
-        return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
 
 
 def file_sha256(path: Path) -> str:

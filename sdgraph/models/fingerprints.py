@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from sdgraph.errors import CheckpointError
-from sdgraph.values import Lora
+from sdgraph.values import Checkpoint, Lora, Part
 
 from .checkpoint_files import MODEL_INDEX, SCHEDULER_CONFIG
 from .file_hashes import read_json
-
-if TYPE_CHECKING:
-    from .resolved import ResolvedCheckpoint, ResolvedPart
 
 _HASHED_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
 
@@ -24,7 +21,45 @@ _UNHASHED_KEYS = ("_name_or_path", "_diffusers_version", "transformers_version")
 """Keys of configs that only say who wrote them, and with what."""
 
 
-def component_fingerprint(part: ResolvedPart) -> str:
+class _CheckpointOnDisk(Protocol):
+    """What the hashes of a checkpoint are made of; `ResolvedCheckpoint` has it."""
+
+    @property
+    def checkpoint(self) -> Checkpoint: ...
+    @property
+    def root(self) -> Path | None: ...
+    @property
+    def components(self) -> Collection[str] | None: ...
+    @property
+    def lora_file(self) -> Path: ...
+    @property
+    def hashed_files(self) -> tuple[tuple[Path, str], ...]: ...
+    def config(self, folder: str = "", name: str | None = None) -> Any: ...
+    def sha256_of(self, path: Path) -> str: ...
+
+
+class _ComponentOnDisk(Protocol):
+    """What the hash of a component is made of; `ResolvedPart` has it."""
+
+    @property
+    def owner(self) -> _CheckpointOnDisk: ...
+    @property
+    def part(self) -> Part: ...
+    @property
+    def folder(self) -> Path | None: ...
+    @property
+    def is_lora(self) -> bool: ...
+    @property
+    def files(self) -> tuple[Path, ...]: ...
+    @property
+    def hashed_files(self) -> tuple[tuple[Path, str], ...]: ...
+    @property
+    def library_and_class(self) -> tuple[str, str]: ...
+    @property
+    def quantization(self) -> str | None: ...
+
+
+def component_fingerprint(part: _ComponentOnDisk) -> str:
     """The hash behind `ResolvedPart.fingerprint`.
 
     A component that is not here yet, or without its weights, is known by the name and the revision
@@ -48,21 +83,21 @@ def component_fingerprint(part: ResolvedPart) -> str:
     return digest.hexdigest()
 
 
-def _is_here(part: ResolvedPart, folder: Path) -> bool:
+def _is_here(part: _ComponentOnDisk, folder: Path) -> bool:
     """Whether a component is complete: configs may be in a hub cache before their weights."""
     if part.part.prepares or part.is_lora:
         return True
     return bool(part.files) or not (folder / "config.json").is_file()
 
 
-def component_files(part: ResolvedPart) -> tuple[Path, ...]:
+def component_files(part: _ComponentOnDisk) -> tuple[Path, ...]:
     """The files that decide what a component computes, in order; () while it is not here."""
     if part.folder is None:
         return ()
     return part.files if part.is_lora else (*_files_beside_weights(part, part.folder), *part.files)
 
 
-def _files_beside_weights(part: ResolvedPart, folder: Path) -> Iterator[Path]:
+def _files_beside_weights(part: _ComponentOnDisk, folder: Path) -> Iterator[Path]:
     """The files besides weights that decide what a component computes, in order."""
     if part.part.processor:
         # Raises where the file is missing.
@@ -76,7 +111,7 @@ def _files_beside_weights(part: ResolvedPart, folder: Path) -> Iterator[Path]:
         yield from (folder / name for name in sorted(texts))
 
 
-def settings_fingerprint(checkpoint: ResolvedCheckpoint) -> str:
+def settings_fingerprint(checkpoint: _CheckpointOnDisk) -> str:
     """A hash of a checkpoint's index and of the config of its scheduler."""
     if checkpoint.root is None:
         return ""
@@ -88,7 +123,7 @@ def settings_fingerprint(checkpoint: ResolvedCheckpoint) -> str:
     return digest.hexdigest()
 
 
-def checkpoint_files(checkpoint: ResolvedCheckpoint) -> Iterator[Path]:
+def checkpoint_files(checkpoint: _CheckpointOnDisk) -> Iterator[Path]:
     """The files of a whole checkpoint: those of its components and of its root."""
     root = checkpoint.root
     if root is None:
@@ -102,7 +137,7 @@ def checkpoint_files(checkpoint: ResolvedCheckpoint) -> Iterator[Path]:
                 yield folder / name
 
 
-def checkpoint_fingerprint(checkpoint: ResolvedCheckpoint) -> str:
+def checkpoint_fingerprint(checkpoint: _CheckpointOnDisk) -> str:
     """A hash of all that a checkpoint holds; of its name alone while it is not here."""
     try:
         hashed = checkpoint.hashed_files

@@ -267,10 +267,16 @@ class ResolvedPart:
         if component is None:
             kept = self.part.checkpoint.dtype or dtype
             key = ComponentKey(self.fingerprint, kept, "cpu" if self.part.on_host else device)
-            size = sizes.footprint(self, kept)
-            component = Component(key, self.name, size, self.file_bytes)
+            component = Component(key, self.name, self.footprint(kept), self.file_bytes)
             self._components[device, dtype] = component
         return component
+
+    def footprint(self, dtype: str) -> int:
+        """The bytes it takes once it is loaded in a dtype; 0 while its files are not here.
+
+        Those of a LoRA are 0: diffusers reads it when it is put on.
+        """
+        return 0 if self.is_lora else sizes.footprint(self.part, self.files, dtype)
 
     def check(self) -> None:
         """Raises CheckpointError for a component that is here and cannot be used; loads nothing."""

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from sdgraph.errors import CheckpointError, Problem
 
-from .file_hashes import FileStamp, refuse_unreadable
+from .file_hashes import refuse_unreadable
+from .file_stamp import FileStamp
 
 TensorShapes = Mapping[str, tuple[int, ...]]
 """The names of a file's tensors, each with its shape."""

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdgraph.values import DTYPE_BYTES
+from sdgraph.values import DTYPE_BYTES, Part
 
-from .file_hashes import FileStamp
+from .file_stamp import FileStamp
 from .safetensors_files import file_header
-
-if TYPE_CHECKING:
-    from .resolved import ResolvedPart
 
 _FLOATS = ("F16", "BF16", "F32", "F64")
 """The dtypes of files that loading casts to the dtype that is computed in."""
@@ -24,20 +21,21 @@ _UNCAST = ("norm", "pos_embed", "patch_embed")
 """Layers that diffusers' layerwise casting leaves in the dtype computed in, by their names."""
 
 
-def footprint(part: ResolvedPart, dtype: str) -> int:
-    """The bytes a component takes once it is loaded in a dtype; 0 while its files are not here.
+def footprint(part: Part, files: Sequence[Path], dtype: str) -> int:
+    """The bytes a component takes once it is loaded; an estimate for a quantized one.
 
-    An estimate for a quantized component.
+    Args:
+        part: The component.
+        files: Its weight files; none while they are not here.
+        dtype: What it computes in, where its checkpoint says nothing else.
     """
-    if part.is_lora:
-        return 0
-    casting, computed = part.part.casting, part.part.checkpoint.dtype or dtype
+    casting, computed = part.casting, part.checkpoint.dtype or dtype
     width = DTYPE_BYTES.get(part.quantization or casting or computed, 1)
     uncast: tuple[str, ...] = ()
     if casting and not part.quantization:
-        uncast = (*_UNCAST, *part.part.uncast_layers)
+        uncast = (*_UNCAST, *part.uncast_layers)
     widths = dict.fromkeys(uncast, DTYPE_BYTES.get(computed, 1))
-    return sum([_cast_bytes(path, width, widths) for path in part.files])
+    return sum([_cast_bytes(path, width, widths) for path in files])
 
 
 def _cast_bytes(path: Path, width: float, widths: Mapping[str, float]) -> int:

@@ -9,7 +9,7 @@ import pytest
 from sdgraph import Checkpoint, Node
 from sdgraph.models import resolve_part
 from sdgraph.models.loader import load_quietly
-from sdgraph.models.sizes import bytes_of, footprint
+from sdgraph.models.sizes import bytes_of
 from sdgraph.nodes import Inpaint, Text2Video
 from sdgraph.nodes.diffusion.performance import Knobs
 from sdgraph.values import Part
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.torch
 @pytest.mark.parametrize("folder", ["unet", "vae", "text_encoder"])
 def test_in_every_dtype(folder: str, dtype: str) -> None:
     part = Part(Checkpoint("tiny/text-to-image"), folder)
-    assert footprint(resolve_part(part), dtype) == bytes_of(
+    assert resolve_part(part).footprint(dtype) == bytes_of(
         load_quietly(resolve_part(part), dtype, "cpu")
     )
 
@@ -40,6 +40,6 @@ def test_in_float8_norms_stay_in_the_dtype_computed_in(name: str, dtype: str) ->
             prompt="x", checkpoint=checkpoint, tuning=tuning, image=photo(8, 8), mask=spot(8, 8)
         )
     part = node.parts()["unet"]
-    assert footprint(resolve_part(part), dtype) == bytes_of(
+    assert resolve_part(part).footprint(dtype) == bytes_of(
         load_quietly(resolve_part(part), dtype, "cpu")
     )
