@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
-from sdgraph.errors import Problem
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import Node, SourceFile
 from sdgraph.media import read_image
 from sdgraph.nodes.io.files import image_problems
@@ -21,6 +21,9 @@ from sdgraph.values import (
     SegmentMap,
     SoftEdgeMap,
 )
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 __all__ = [
     "DepthFromFile",
@@ -100,5 +103,18 @@ class DepthFromFile(_FromFile[DepthMap]):
     invert: bool = Field(default=False, description="for a file in which brighter is farther")
 
     def run(self) -> DepthMap:
-        read = DepthMap.from_pil(read_image(self.path))
-        return DepthMap(-read.depth) if self.invert else read
+        picture = read_image(self.path)
+        if not _is_grey(picture):
+            found = f"a colour picture (mode {picture.mode})"
+            fix = "make the depth of a photo by DepthEstimate"
+            raise InvalidValueError(Problem(str(self.path), found, "a grey picture", fix))
+        depth_map = DepthMap.from_pil(picture)
+        return DepthMap(-depth_map.depth) if self.invert else depth_map
+
+
+def _is_grey(picture: PIL.Image.Image) -> bool:
+    """Whether all pixels have equal shares of red, green and blue."""
+    if picture.mode.startswith(("I", "F")):
+        return True
+    red, green, blue = picture.convert("RGB").split()
+    return red.tobytes() == green.tobytes() == blue.tobytes()
