@@ -23,7 +23,7 @@ from typing import Any
 
 _NAMES = """
 import json
-from sdgraph.{workflow} import shipped
+from sdgraph.{workflow} import {shipped} as shipped
 print(json.dumps([name for name in shipped() if "/" not in name]))
 """
 
@@ -33,7 +33,7 @@ from sdgraph import load_workflow
 from sdgraph.{registry} import installed
 from sdgraph.{keys} import {key}
 for cls in installed().values():
-    cls.definition = dataclasses.replace(cls.definition, tag=cls.__name__)
+    {mask}
 keys = {{}}
 for name in json.loads(sys.argv[1]):
     graph = load_workflow(name).graph()
@@ -44,8 +44,23 @@ print(json.dumps(keys))
 """
 
 _LAYOUTS: tuple[Mapping[str, str], ...] = (
-    {"workflow": "language", "registry": "graph", "keys": "store", "key": "surroundings"},
-    {"workflow": "workflow", "registry": "registry", "keys": "keys", "key": "surroundings"},
+    {
+        "workflow": "language",
+        "shipped": "shipped_workflows",
+        "registry": "graph",
+        "keys": "store",
+        "key": "execution_context",
+        "mask": "known = dataclasses.replace(cls.definition.identity, tag=cls.__name__); "
+        "cls.definition = dataclasses.replace(cls.definition, identity=known)",
+    },
+    {
+        "workflow": "workflow",
+        "shipped": "shipped",
+        "registry": "registry",
+        "keys": "keys",
+        "key": "surroundings",
+        "mask": "cls.definition = dataclasses.replace(cls.definition, tag=cls.__name__)",
+    },
 )
 """Where a checkout has these functions: packages, and the flat folder before them."""
 
