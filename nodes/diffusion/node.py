@@ -40,7 +40,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
     it takes, and which `purposes` its checkpoint may have been trained for.
     """
 
-    category: ClassVar[str] = "generate"
+    category = "generate"
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image",)
     """What a checkpoint may have been trained for, the usual one first."""
 

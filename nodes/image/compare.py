@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,7 @@ class Compare(Node[Image]):
     Labels are drawn in a strip above the pictures, not over them.
     """
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     image: In[Image] = Field(description="a picture of any size")
     other: In[Image] = Field(

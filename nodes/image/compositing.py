@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -23,7 +23,7 @@ class Composite(Node[Image]):
     The result has the size of `image`; what would be outside of it is cut off.
     """
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     image: In[Image] = Field(description="the background")
     over: In[Image] = Field(description="the picture on top, of any size")
@@ -63,7 +63,7 @@ class Blend(Node[Image]):
     The result has the alpha of `image`; where `over` is transparent, it is `image`.
     """
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     image: In[Image] = Field(description="the picture below")
     over: In[Image] = Field(description="the picture on top, of the same size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
@@ -32,7 +32,7 @@ class Grid(Node[Image]):
     The size of the result follows from the cells, the gaps and the lines of the labels.
     """
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     images: Sequence[In[Image]] = Field(
         min_length=1, description="pictures of any size, row by row"

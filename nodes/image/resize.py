@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ __all__ = ["Crop", "Pad", "Resize"]
 class Resize(Node[Image]):
     """Resizes a picture with Lanczos resampling."""
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     image: In[Image] = Field(description="a picture of any size")
     width: int = Field(ge=1, le=16_384, description="the width in pixels")
@@ -54,7 +54,7 @@ class Resize(Node[Image]):
 class Crop(Node[Image]):
     """Cuts a part out of a picture: a box, or the middle in a given size."""
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     image: In[Image] = Field(description="a picture of any size")
     box: list[int] | None = Field(
@@ -116,7 +116,7 @@ class Crop(Node[Image]):
 class Pad(Node[Image]):
     """Adds pixels around a picture: a number on each side, or up to a size."""
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     image: In[Image] = Field(description="a picture of any size")
     left: int = Field(default=0, ge=0, le=16_384, description="pixels on the left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,7 +37,7 @@ _LONGEST = 10_000
 class Text(Node[Image]):
     """Draws text on a picture; line breaks start new lines, and no line is wrapped."""
 
-    category: ClassVar[str] = "picture"
+    category = "picture"
 
     image: In[Image] = Field(description="a picture of any size; text that does not fit is cut off")
     text: In[str] = Field(description="the text to draw")

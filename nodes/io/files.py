@@ -35,7 +35,7 @@ def image_problems(path: str | Path) -> Iterator[Problem]:
 class LoadImage(Node[Image]):
     """Loads a picture as 8-bit RGB or RGBA, rotated as its EXIF data says."""
 
-    category: ClassVar[str] = "file"
+    category = "file"
 
     path: SourceFile = Field(description="a PNG, JPEG, WebP, TIFF, BMP or GIF file")
 
@@ -49,7 +49,7 @@ class LoadImage(Node[Image]):
 class LoadVideo(Node[Video]):
     """Loads a video: MP4, WebM, GIF, or another format that FFmpeg reads."""
 
-    category: ClassVar[str] = "file"
+    category = "file"
 
     path: SourceFile = Field(description="a video file")
     start: float = Field(default=0.0, ge=0, le=1e6, description="seconds to skip at the start")
@@ -90,7 +90,7 @@ class Save(Node[Path]):
     The file appears complete or not at all, and replaces a file of the same name.
     """
 
-    category: ClassVar[str] = "file"
+    category = "file"
     effect: ClassVar[bool] = True
 
     image: In[Image | Mask] = Field(description="the picture or mask to save")
@@ -118,7 +118,7 @@ class Save(Node[Path]):
 class SaveVideo(Node[Path]):
     """Saves a video as MP4 (H.264), WebM (VP9) or GIF, with the workflow which made it."""
 
-    category: ClassVar[str] = "file"
+    category = "file"
     effect: ClassVar[bool] = True
 
     video: In[Video] = Field(description="the video to save")

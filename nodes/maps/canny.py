@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ __all__ = ["Canny"]
 class Canny(Node[EdgeMap]):
     """Finds edges with Canny's detector (Canny 1986): white on black, in the picture's size."""
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     low: int = Field(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -23,7 +22,7 @@ _METRIC = ("glpn", "zoedepth", "depth_pro", "prompt_depth_anything")
 class DepthEstimate(Node[DepthMap]):
     """Estimates the relative depth of a picture with a model such as DPT (Ranftl et al. 2021)."""
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     image: In[Image] = Field(description="a picture of any size")
     checkpoint: In[Checkpoint] = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import Field
 
@@ -42,7 +42,7 @@ T_co = TypeVar("T_co", bound=ControlMap, covariant=True)
 class _FromFile(Node[T_co], Generic[T_co]):
     """The field and the check that all of these nodes share."""
 
-    category: ClassVar[str] = "file"
+    category = "file"
 
     path: SourceFile = Field(description="a picture file of such a map")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ class SoftEdges(Node[SoftEdgeMap]):
     are as soft, but they follow contrast, whether or not it is the border of an object.
     """
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     smoothing: float = Field(
@@ -56,7 +56,7 @@ class Scribble(Node[ScribbleMap]):
     and above the thresholds (Canny 1986).
     """
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     smoothing: float = Field(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from sdgraph.graph import In, Node
@@ -19,7 +17,7 @@ class NormalsFromDepth(Node[NormalMap]):
     viewer is (128, 128, 255). So is everything in the background.
     """
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     depth: In[DepthMap] = Field(description="a depth map, for example of DepthEstimate")
     relief: float = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -30,7 +30,7 @@ class PoseDraw(Node[PoseMap]):
     is placed between the shoulders.
     """
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     people: list[Annotated[dict[Joint, Place], Field(min_length=1)]] = Field(
         min_length=1,
@@ -66,7 +66,7 @@ class PoseEstimate(Node[PoseMap]):
     RT-DETR (Zhao et al. 2024) finds the people, ViTPose (Xu et al. 2022) the joints of each.
     """
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     count: int | None = Field(

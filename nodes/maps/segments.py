@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ class Segment(Node[SegmentMap]):
     Uses UperNet (Xiao et al. 2018) or SegFormer (Xie et al. 2021).
     """
 
-    category: ClassVar[str] = "control"
+    category = "control"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     checkpoint: In[Checkpoint] = Field(

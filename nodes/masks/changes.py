@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ _REACH = 64
 class MaskGrow(Node[Mask]):
     """Grows or shrinks a mask by a disc: dilation or erosion of its values (Serra 1982)."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
     by: int = Field(default=8, ge=-4096, le=4096, description="pixels to grow by; negative shrinks")
@@ -34,7 +34,7 @@ class MaskGrow(Node[Mask]):
 class MaskFeather(Node[Mask]):
     """Gives a mask soft borders with a Gaussian blur."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
     radius: float = Field(
@@ -48,7 +48,7 @@ class MaskFeather(Node[Mask]):
 class MaskInvert(Node[Mask]):
     """Inverts a mask: what was painted is kept, and what was kept is painted."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
 
@@ -59,7 +59,7 @@ class MaskInvert(Node[Mask]):
 class MaskResize(Node[Mask]):
     """Stretches a mask to the size of a picture, with bilinear resampling."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
     image: In[Image] = Field(description="the picture whose size the mask gets")

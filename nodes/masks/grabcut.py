@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ class MaskGrabCut(Node[Mask]):
     The box must leave some of the picture out: from there GrabCut learns the background's colours.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     box: Box = Field(

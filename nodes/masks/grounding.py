@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -34,7 +34,7 @@ class MaskByGrounding(Node[Mask]):
     Full stops separate several kinds of object: "a cat. a dog". It fails if nothing is found.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     words: In[str] = Field(description="what to look for, such as: a cat. a dog")

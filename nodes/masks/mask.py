@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
@@ -33,7 +33,7 @@ class Mask(Node[values.Mask]):
     Its size is `width` × `height` if given, otherwise that of the image or of the file.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] | None = Field(
         default=None, description="the picture that the mask is for; `color` and `alpha` read it"

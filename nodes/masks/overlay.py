@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ __all__ = ["MaskOverlay"]
 class MaskOverlay(Node[Image]):
     """Tints a picture where a mask is white, as a preview of the mask."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="the picture")
     mask: In[Mask] = Field(description="where to tint; it has the size of the image")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class MaskFillHoles(Node[Mask]):
     by their sides.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
 
@@ -40,7 +40,7 @@ class MaskLargest(Node[Mask]):
     the upper one is kept, then the left one.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
 

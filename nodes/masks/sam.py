@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -43,7 +43,7 @@ class MaskBySam(Node[Mask]):
     the best score is used. Several points, or points and a box, mean one object.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     points: Points | None = Field(

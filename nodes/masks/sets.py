@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -20,7 +19,7 @@ __all__ = ["MaskIntersect", "MaskSubtract", "MaskUnion"]
 class MaskUnion(Node[Mask]):
     """Paints what any of several masks paints: the largest value at each pixel."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     masks: Sequence[In[Mask]] = Field(
         min_length=2,
@@ -38,7 +37,7 @@ class MaskUnion(Node[Mask]):
 class MaskIntersect(Node[Mask]):
     """Paints what all of several masks paint: the smallest value at each pixel; may be empty."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     masks: Sequence[In[Mask]] = Field(
         min_length=2,
@@ -56,7 +55,7 @@ class MaskIntersect(Node[Mask]):
 class MaskSubtract(Node[Mask]):
     """Subtracts a mask from another: their difference at each pixel, at least 0."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     mask: In[Mask] = Field(description="the mask to subtract from")
     less: In[Mask] = Field(description="the mask to subtract, of the same size")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -32,7 +32,7 @@ class DrawnMask(Node[Mask]):
     What is outside the picture is cut off; it fails if nothing is left.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="the picture whose size the mask gets")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,7 @@ __all__ = ["MaskFromAlpha", "MaskFromColor", "MaskFromFile"]
 class MaskFromFile(Node[Mask]):
     """Loads a mask from a picture file: its brightness, without its alpha."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     path: SourceFile = Field(description="a picture file that is white where to paint")
 
@@ -38,7 +38,7 @@ class MaskFromFile(Node[Mask]):
 class MaskFromAlpha(Node[Mask]):
     """Paints where a picture is transparent; it fails if the picture has no alpha channel."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="a picture with transparency")
 
@@ -49,7 +49,7 @@ class MaskFromAlpha(Node[Mask]):
 class MaskFromColor(Node[Mask]):
     """Paints where a picture has a colour; it fails if the picture has it nowhere."""
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     color: str = Field(description="a name or #rrggbb", examples=["red"])

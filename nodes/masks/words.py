@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -33,7 +33,7 @@ class MaskByWords(Node[Mask]):
     MaskByGrounding, which is finer and slower.
     """
 
-    category: ClassVar[str] = "mask"
+    category = "mask"
 
     image: In[Image] = Field(description="a picture of any size; alpha is ignored")
     words: In[str] = Field(description="what to look for, such as: a cat")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
@@ -245,7 +245,7 @@ def folder_problems(field: str, folder: Path) -> Iterator[Problem]:
 class TinyWorld(Node[Dataset]):
     """Captioned scenes of the tiny world: shapes, colours, places and grounds, without limit."""
 
-    category: ClassVar[str] = "train"
+    category = "train"
 
     count: int = Field(default=8_000, ge=1, le=1_000_000, description="how many scenes")
     seed: int = Field(default=0, ge=0, lt=2**31, description="the first scene's seed")
@@ -302,7 +302,7 @@ def _refuse_unknown(motion: str) -> None:
 class PictureFolder(Node[Dataset]):
     """A folder of pictures of one's own, with the caption of NAME.png in NAME.txt."""
 
-    category: ClassVar[str] = "train"
+    category = "train"
 
     path: str = Field(description="the folder")
     side: int = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
@@ -21,7 +21,7 @@ NAMED = 3
 class Training(Node[Checkpoint]):
     """A node that trains; what it makes is a checkpoint in `out`."""
 
-    category: ClassVar[str] = "train"
+    category = "train"
 
     data: In[Dataset] = Field(description="captioned pictures")
     out: TargetFile = Field(description="the folder for the checkpoint and the training's state")

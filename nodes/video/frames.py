@@ -25,7 +25,7 @@ class Frames(Node[Image]):
     these have the same length.
     """
 
-    category: ClassVar[str] = "video"
+    category = "video"
     scatters: ClassVar[bool] = True
     scatter_advice: ClassVar[str] = (
         "make a video of the frames by VideoFromFrames, or take one of them by Frame"
@@ -40,7 +40,7 @@ class Frames(Node[Image]):
 class Frame(Node[Image]):
     """Takes one frame out of a video."""
 
-    category: ClassVar[str] = "video"
+    category = "video"
 
     video: In[Video] = Field(description="a video of any length")
     number: int = Field(
@@ -58,7 +58,7 @@ class Frame(Node[Image]):
 class VideoFromFrames(Node[Video]):
     """Joins pictures to a video, in order: the frames of a video, single pictures, or both."""
 
-    category: ClassVar[str] = "video"
+    category = "video"
     gathers: ClassVar[bool] = True
 
     frames: In[Image] | Annotated[Sequence[In[Image]], Field(min_length=1)] = Field(

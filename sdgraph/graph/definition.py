@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import ValidationError
 
-from sdgraph.errors import NodeDefinitionError, Problem
+from sdgraph.errors import NodeDefinitionError, Problem, did_you_mean
 from sdgraph.values import Checkpoint
 
 from .class_identity import ClassIdentity, class_identity
@@ -40,8 +40,13 @@ class Definition:
     """What its results are remembered under."""
 
 
+Category = Literal["control", "file", "generate", "mask", "picture", "train", "video", "other"]
+"""The headings under which lists of nodes show node types; a pack uses the same ones."""
+
+
 def define(cls: Any, root: type) -> Definition:
     """The definition of a node class; raises NodeDefinitionError where it breaks a rule."""
+    _check_category(cls)
     ports: dict[str, Port] = {}
     files: dict[str, str] = {}
     for name, field in cls.model_fields.items():
@@ -85,6 +90,14 @@ def _of_weights(port: Port | None, annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, Checkpoint):
         return True
     return any(_of_weights(None, inner) for inner in get_args(annotation))
+
+
+def _check_category(cls: Any) -> None:
+    known = get_args(Category)
+    if cls.category not in known:
+        subject, wanted = f"{cls.__name__}.category", f"one of {', '.join(known)}"
+        fix = did_you_mean(str(cls.category), known) or 'write "other"'
+        raise NodeDefinitionError(Problem(subject, repr(cls.category), wanted, fix))
 
 
 def _output(cls: Any, root: type) -> type:

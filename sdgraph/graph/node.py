@@ -18,7 +18,7 @@ from sdgraph.events import Progress
 from sdgraph.values import content_of
 
 from . import ports
-from .definition import Definition, check_defaults, define
+from .definition import Category, Definition, check_defaults, define
 from .ports import Lazy, SourceFile, TargetFile
 from .validation import problems_of
 
@@ -76,7 +76,7 @@ class Node(BaseModel, Lazy, Generic[T_co]):
     """Raised by the author when the same parameters give another result."""
     effect: ClassVar[bool] = False
     """Whether running it matters beyond its value (it writes a file): then it always runs."""
-    category: ClassVar[str] = "other"
+    category: ClassVar[Category] = "other"
     """The heading under which lists of nodes show it."""
     scatters: ClassVar[bool] = False
     """Whether `run` returns a Series: then nodes that read it run once for each of its items."""

@@ -443,13 +443,13 @@ def test_show_reads_the_record_of_a_picture(sdgraph: Command) -> None:
 
 def test_nodes_lists_types_by_category(sdgraph: Command) -> None:
     result = sdgraph("nodes")
-    assert re.search(r"^toys$", result.out, re.MULTILINE)
+    assert re.search(r"^other$", result.out, re.MULTILINE)
     assert re.search(r"^  ToySquare +Image +A square of one grey\.", result.out, re.MULTILINE)
 
 
 def test_nodes_documents_one_type(sdgraph: Command) -> None:
     result = sdgraph("nodes", "ToyEdges")
-    assert result.out.startswith("ToyEdges → EdgeMap   (toys)\n")
+    assert result.out.startswith("ToyEdges → EdgeMap   (other)\n")
     assert re.search(r"image +required +an Image; what to look at", result.out)
     assert re.search(r"mask +optional +a Mask", result.out)
     assert re.search(r"low +default 100 +a whole number from 0 to 255", result.out)

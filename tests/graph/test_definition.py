@@ -39,6 +39,7 @@ RUN = "def run(self) -> Image: ..."
             "image: In[Image]\ndef run(self, **image: Image) -> Image: ...",
             r"s \(\*\*image\)",
         ),
+        (f"category = 'pictures'\n{RUN}", r"Toy\.category\n.*'pictures'\n.*mask, picture, train"),
         ("image: In[Image]\ndef run(self, *image: Image) -> Image: ...", r"arguments \(\*image\)"),
         ("image: In[Image]\ndef run(self, image: Image, /) -> Image: ...", "exactly the ports"),
         ("def run(self) -> Mask: ...", r"returns Mask\n.*the class is a Node\[Image\]"),

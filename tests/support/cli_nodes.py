@@ -25,7 +25,7 @@ class ToySquare(Node[Image]):
     The simplest picture there is.
     """
 
-    category: ClassVar[str] = "toys"
+    category = "other"
 
     size: int = Field(default=8, ge=1, le=64, description="its side in pixels")
     grey: int = Field(default=128, ge=0, le=255)
@@ -39,7 +39,7 @@ class ToySquare(Node[Image]):
 class ToyEdges(Node[EdgeMap]):
     """The negative of a picture, called edges."""
 
-    category: ClassVar[str] = "toys"
+    category = "other"
 
     image: In[Image] = Field(description="what to look at")
     mask: In[Mask] | None = None
@@ -112,7 +112,7 @@ class ToyBoom(Node[Image]):
 class ToySave(Node[Path]):
     """Writes a picture."""
 
-    category: ClassVar[str] = "files"
+    category = "file"
     effect: ClassVar[bool] = True
 
     image: In[Image]
