@@ -158,7 +158,9 @@ class Graph:
 
     def is_remembered(self, node: Node[Any]) -> bool:
         """Whether the result of a node is remembered, and looked for before it runs."""
-        return node not in self.uncached and type(node).definition.identity.remembered
+        if not type(node).definition.identity.remembered:
+            return False
+        return not self.uncached or node not in self.uncached
 
     def mark(self, node: Node[Any], field: str = "") -> Mark | None:
         """Where a node, or one of its fields, stands in its file."""
@@ -167,7 +169,7 @@ class Graph:
 
     def check(self) -> list[Problem]:
         """Every problem that files and configs show; nothing is loaded, torch not imported."""
-        found = [(node, problem) for node in self.nodes for problem in _known_problems(node)]
+        found = _problems_by_node(self.nodes)
         found += _ungathered(self.nodes)
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
@@ -210,16 +212,15 @@ def _ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem
             yield node, Problem("", found, wanted, type(source).scatter_advice)
 
 
-def _known_problems(node: Node[Any]) -> Iterable[Problem]:
-    """A node's problems; looked for once in a memoized scope."""
+def _problems_by_node(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:
+    """The problems of each node; looked for once in a memoized scope."""
     known = answers.get()
     if known is None:
-        return _problems(node)
-    key = (_problems, node.identity)
-    problems: Iterable[Problem] | None = known.get(key)
-    if problems is None:
-        problems = known[key] = tuple(_problems(node))
-    return problems
+        return [(node, problem) for node in nodes for problem in _problems(node)]
+    key = (_problems_by_node, nodes)
+    if key not in known:
+        known[key] = [(node, problem) for node in nodes for problem in _problems(node)]
+    return list(known[key])
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:
