@@ -18,7 +18,9 @@ def average(state: State, keep: float) -> None:
 
 
 @contextmanager
-def averaged(parameters: Mapping[str, Any], average: Mapping[str, Any]) -> Iterator[None]:
+def use_averaged_weights(
+    parameters: Mapping[str, Any], average: Mapping[str, Any]
+) -> Iterator[None]:
     """The modules with their averaged weights in place, and the trained ones back after."""
     import torch
 

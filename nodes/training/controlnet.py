@@ -19,7 +19,7 @@ from .frozen import hash_of, refuse_changed
 from .inpaint import pipeline_of
 from .kinds import channel_problems
 from .loop import Settings
-from .placement import placed
+from .placement import to_device
 from .procedure import Denoising
 from .samples import rows
 
@@ -48,14 +48,14 @@ def controls(data: Dataset, kind: Kind) -> Any:
     return np.stack([DepthMap(data.depths([n])[0]).numpy[..., 0] for n in places])
 
 
-def copied(network: Any, unet: Any, subject: str) -> Any:
+def copy_unet_weights(network: Any, unet: Any, subject: str) -> Any:
     """The ControlNet with the U-Net's weights in its copy; its zero convolutions stay zero."""
     for name in COPIED:
         adopt(getattr(network, name), getattr(unet, name).state_dict(), f"{subject}, {name}")
     return network
 
 
-def listening(network: Any, seed: int) -> Any:
+def init_conditioning_embedding(network: Any, seed: int) -> Any:
     """The ControlNet with its conditioning embedding drawn anew, so that it carries the map.
 
     By He et al. 2015 with no bias. As torch draws convolutions, each layer keeps a third of what
@@ -109,9 +109,9 @@ class ControlNetTrainee(DiffusionTrainee):
         import torch
 
         silent = torch.rand(len(places), generator=random) < self._more_dropped
-        silent = placed(silent[:, None, None], self.device)
+        silent = to_device(silent[:, None, None], self.device)
         words = torch.where(silent, self._silence, words)
-        shown = placed(_as_condition(self._controls[places]), self.device)
+        shown = to_device(_as_condition(self._controls[places]), self.device)
         down, middle = self.parts["controlnet"](
             noised, times, words, controlnet_cond=shown, return_dict=False
         )
@@ -190,11 +190,13 @@ class TrainControlNet(Denoising):
         if self.kind == "depth":
             data.depths([0])  # refuses data without truth before anything is made
         parts = load_trained(base, (*FROZEN, "tokenizer", "scheduler"))
-        network = listening(fresh_model(like, self.seed), self.seed)
-        parts["controlnet"] = copied(network, parts["unet"], f"{base.source} in {like.source}")
+        network = init_conditioning_embedding(fresh_model(like, self.seed), self.seed)
+        parts["controlnet"] = copy_unet_weights(
+            network, parts["unet"], f"{base.source} in {like.source}"
+        )
         settings = self.settings()
         before = {name: hash_of(parts[name]) for name in FROZEN}
         trainee = ControlNetTrainee(parts, data, settings, kind=self.kind, dropped=self.dropped)
         self.fit(trainee, data, settings, progress)
-        refuse_changed(before, {name: hash_of(parts[name]) for name in FROZEN}, self.kept)
+        refuse_changed(before, {name: hash_of(parts[name]) for name in FROZEN}, self.state_folder)
         return save_model(network, like, self.folder / "checkpoint")

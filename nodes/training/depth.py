@@ -18,7 +18,7 @@ from .data import Dataset
 from .inpaint import KEPT, WideTrainee, pipeline_of
 from .kinds import channel_problems, estimator_problems
 from .loop import Settings, generator_for
-from .placement import placed, settled
+from .placement import move_modules, to_device
 from .procedure import Denoising, Training
 from .samples import rows
 
@@ -72,7 +72,7 @@ class Preparation:
         return ((made.float() * self._scale - mean) / deviation).contiguous()
 
 
-def normalised(depth: Any) -> Any:
+def normalize_depth(depth: Any) -> Any:
     """Depth without its unknown shift and scale: less the median, over the mean deviation from it.
 
     count × height × width (Ranftl et al. 2020, equation 5).
@@ -89,7 +89,7 @@ def depth_loss(predicted: Any, true: Any) -> Any:
     Both count × height × width; L1 and a gradient-matching term at four scales, with the weights
     of Ranftl et al. 2020 (equations 6, 11 and 12; nothing is trimmed, for the truth is exact).
     """
-    apart = normalised(predicted) - normalised(true)
+    apart = normalize_depth(predicted) - normalize_depth(true)
     slopes = 0.0
     for scale in range(SCALES):
         coarse = apart[:, :: 2**scale, :: 2**scale]
@@ -104,7 +104,7 @@ class DepthTrainee:
     def __init__(self, model: Any, prepare: Preparation, data: Dataset, settings: Settings) -> None:
         import torch
 
-        settled([model])
+        move_modules([model])
         self.model = model
         self.modules: Mapping[str, Any] = {"model": model}
         self.identity = {"data": data.content}
@@ -119,13 +119,13 @@ class DepthTrainee:
         random = generator_for(self._settings.seed, step)
         places = torch.randint(len(self._pictures), (self._settings.batch,), generator=random)
         where = self.model.device
-        true = placed(torch.from_numpy(self._data.depths(places.tolist())), where)
-        made = self.model(placed(self._prepare(self._pictures[places]), where)).predicted_depth
+        true = to_device(torch.from_numpy(self._data.depths(places.tolist())), where)
+        made = self.model(to_device(self._prepare(self._pictures[places]), where)).predicted_depth
         return depth_loss(made, _sized(true, made.shape[-1], "bilinear"))
 
-    def seen(self, count: int) -> Any:
+    def model_inputs(self, count: int) -> Any:
         """The first so many pictures as the model is shown them."""
-        return placed(self._prepare(self._pictures[:count]), self.model.device)
+        return to_device(self._prepare(self._pictures[:count]), self.model.device)
 
     def sample(self) -> Any:
         """Pictures, their true depth, and what is predicted, each from its least to its most."""
@@ -136,7 +136,7 @@ class DepthTrainee:
         count = min(8, len(shown))
         pictures = shown.pictures[:count]
         with torch.no_grad():
-            seen = placed(self._prepare(torch.from_numpy(pictures)), self.model.device)
+            seen = to_device(self._prepare(torch.from_numpy(pictures)), self.model.device)
             made = self.model(seen).predicted_depth.cpu()
         made = _sized(made, shown.side, "bicubic")
         true = torch.from_numpy(shown.depths(range(count)))
@@ -176,7 +176,7 @@ class TrainDepth(Training):
         settings = self.settings()
         trainee = DepthTrainee(model, Preparation(like), data, settings)
         self.fit(trainee, data, settings, progress)
-        told_apart(model, trainee.seen(CALIBRATION))
+        scale_last_layer(model, trainee.model_inputs(CALIBRATION))
         return save_model(model, like, self.folder / "checkpoint")
 
 
@@ -196,7 +196,7 @@ CALIBRATION = 64
 """Pictures by which the last layer of a trained estimator is scaled."""
 
 
-def told_apart(model: Any, seen: Any) -> None:
+def scale_last_layer(model: Any, seen: Any) -> None:
     """Scales an estimator's last layer so that the depths of some pictures lie between 0.1 and 1.1.
 
     The loss leaves shift and scale open, so all depths may come to lie between 1.01 and 1.03, say,
@@ -233,7 +233,7 @@ class DepthToImageTrainee(WideTrainee):
 
     def further(self, places: Any, random: Any) -> Any:
         del random
-        return placed(self._depths[places][:, None], self.device)
+        return to_device(self._depths[places][:, None], self.device)
 
     def sample(self) -> Any:
         """Pictures, their depth, and what is made anew over it from noise and the caption."""

@@ -9,7 +9,7 @@ from sdgraph.errors import InvalidValueError, Problem
 
 from .latents import encode, tokens_of
 from .loop import Settings, generator_for
-from .placement import placed, settled
+from .placement import move_modules, to_device
 
 if TYPE_CHECKING:
     from .data import Dataset
@@ -30,7 +30,7 @@ class DiffusionTrainee:
     def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
         from diffusers import DDPMScheduler
 
-        settled(parts.values())
+        move_modules(parts.values())
         self.parts = parts
         self.settings = settings
         self.data = data
@@ -52,9 +52,9 @@ class DiffusionTrainee:
         random = generator_for(self.settings.seed, step)
         count = self.settings.batch
         places = torch.randint(len(self.latents), (count,), generator=random)
-        latents = placed(self.latents[places], self.device)
-        noise = placed(torch.randn(latents.shape, generator=random), self.device)
-        times = placed(self.drawn_times(count, random), self.device)
+        latents = to_device(self.latents[places], self.device)
+        noise = to_device(torch.randn(latents.shape, generator=random), self.device)
+        times = to_device(self.drawn_times(count, random), self.device)
         dropped = torch.rand(count, generator=random) < DROPPED
         words = self.words(torch.where(dropped, len(self.tokens) - 1, places))
         noised = self.noise_schedule.add_noise(latents, noise, times)
@@ -78,7 +78,7 @@ class DiffusionTrainee:
 
     def words(self, places: Any) -> Any:
         """The text features of some captions: count × length × width."""
-        tokens = placed(self.tokens[places], self.device)
+        tokens = to_device(self.tokens[places], self.device)
         return self.parts["text_encoder"](tokens).last_hidden_state
 
     def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:

@@ -19,7 +19,7 @@ from .frozen import hash_of
 from .kinds import channel_problems
 from .latents import tokens_of
 from .loop import Settings, generator_for
-from .placement import placed, settled
+from .placement import move_modules, to_device
 from .procedure import Training
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ImageEncoderTrainee:
     ) -> None:
         import torch
 
-        settled([encoder, *parts.values()])
+        move_modules([encoder, *parts.values()])
         self.settings = settings
         self.encoder = encoder.requires_grad_(True).train()
         tokens = tokens_of(parts["tokenizer"], data.captions)[:-1]
@@ -78,7 +78,7 @@ class ImageEncoderTrainee:
         sharpness = torch.nn.Module()
         sharpness.logarithm = torch.nn.Parameter(torch.tensor(_SHARPNESS).log())
         self.modules = {"image_encoder": encoder, "words": words, "sharpness": sharpness}
-        settled(self.modules.values())
+        move_modules(self.modules.values())
         self.identity = {"data": data.content, "text_encoder": hash_of(parts["text_encoder"])}
 
     def loss(self, step: int) -> Any:
@@ -89,12 +89,12 @@ class ImageEncoderTrainee:
         random = generator_for(self.settings.seed, step)
         places = torch.randint(len(self._seen), (self.settings.batch,), generator=random)
         device = self.encoder.device
-        seen = self.encoder(placed(as_seen(self._seen[places]), device)).image_embeds
-        said = self.modules["words"](placed(self._said[places], device))
+        seen = self.encoder(to_device(as_seen(self._seen[places]), device)).image_embeds
+        said = self.modules["words"](to_device(self._said[places], device))
         sharpness = self.modules["sharpness"].logarithm.exp().clamp_max(100)
         alike = sharpness * normalize(seen, dim=-1) @ normalize(said, dim=-1).T
         same = (self._said[places][:, None] == self._said[places][None]).all(-1).float()
-        wanted = placed(same / same.sum(1, keepdim=True), device)
+        wanted = to_device(same / same.sum(1, keepdim=True), device)
         return (cross_entropy(alike, wanted) + cross_entropy(alike.T, wanted)) / 2
 
     def sample(self) -> Any:
@@ -109,7 +109,7 @@ def _ends(text_encoder: Any, tokens: Any, batch: int = 256) -> Any:
     found = []
     with torch.no_grad():
         for start in range(0, len(tokens), batch):
-            said = text_encoder(placed(tokens[start : start + batch], text_encoder.device))
+            said = text_encoder(to_device(tokens[start : start + batch], text_encoder.device))
             found.append(said.pooler_output.float().cpu())
     return torch.cat(found)
 

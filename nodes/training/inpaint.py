@@ -20,7 +20,7 @@ from .frozen import hash_of
 from .kinds import channel_problems
 from .latents import to_tensor
 from .loop import Settings
-from .placement import placed
+from .placement import to_device
 from .procedure import Denoising
 from .samples import rows
 
@@ -61,8 +61,8 @@ class InpaintTrainee(WideTrainee):
     def further(self, places: Any, random: Any) -> Any:
         import torch
 
-        pictures = placed(to_tensor(self.data.pictures[places.numpy()]), self.device)
-        masks = placed(self.masks(places, random), self.device)
+        pictures = to_device(to_tensor(self.data.pictures[places.numpy()]), self.device)
+        masks = to_device(self.masks(places, random), self.device)
         # As StableDiffusionInpaintPipeline.prepare_mask_latents: gray (0) where it is masked, the
         # mask at the latents' size by nearest neighbour, the latents drawn and not their mean.
         vae = self.parts["vae"]

@@ -23,7 +23,7 @@ from .inpaint import pipeline_of
 from .kinds import channel_problems
 from .latents import tokens_of
 from .loop import Settings, generator_for
-from .placement import placed
+from .placement import to_device
 from .procedure import Denoising
 from .samples import rows
 
@@ -40,7 +40,7 @@ _NAMED = 0.35
 """The share of captions that name the subject too; the others leave it to the reference."""
 
 
-def attached(unet: Any, width: int, seed: int) -> tuple[Any, Any]:
+def add_adapter_layers(unet: Any, width: int, seed: int) -> tuple[Any, Any]:
     """A U-Net with untrained layers for a reference; returns the projection and those layers.
 
     `width` is that of the image encoder's embedding; the projection is drawn by `seed`. Each
@@ -81,7 +81,9 @@ class IPAdapterTrainee(DiffusionTrainee):
         self._own = tuple(parts["unet"].state_dict())
         base = {name: hash_of(parts[name]) for name in ("unet", "text_encoder", "vae")}
         self.identity = {"data": data.content, **base}
-        projection, layers = attached(parts["unet"], encoder.config.projection_dim, settings.seed)
+        projection, layers = add_adapter_layers(
+            parts["unet"], encoder.config.projection_dim, settings.seed
+        )
         # Dictionaries of modules, lest what is the base's be counted among what is trained.
         self.modules = {"image_encoder": encoder, "projection": projection, "attention": layers}
         for module in self.modules.values():
@@ -91,7 +93,7 @@ class IPAdapterTrainee(DiffusionTrainee):
         self._surroundings = tokens_of(parts["tokenizer"], data.surroundings)
 
     def frozen(self) -> dict[str, str]:
-        """The hashes of the base's parts, without what was attached."""
+        """The hashes of the base's parts, without the layers of the adapter."""
         state = self.parts["unet"].state_dict()
         unet = hash_of_state({name: state[name] for name in self._own})
         return {"unet": unet, **{n: hash_of(self.parts[n]) for n in ("text_encoder", "vae")}}
@@ -109,13 +111,13 @@ class IPAdapterTrainee(DiffusionTrainee):
         tokens = torch.where(named, self.tokens[places], self._surroundings[places])
         with torch.no_grad():
             encode = self.parts["text_encoder"]
-            return encode(placed(tokens, self.device)).last_hidden_state
+            return encode(to_device(tokens, self.device)).last_hidden_state
 
     def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
-        seen = placed(as_seen(self._seen[places]), self.device)
+        seen = to_device(as_seen(self._seen[places]), self.device)
         embeds = self.modules["image_encoder"](seen).image_embeds
         unseen = _shares(len(places), random) < _UNSEEN
-        embeds = embeds * placed(~unseen, self.device)[:, None]
+        embeds = embeds * to_device(~unseen, self.device)[:, None]
         told = {"image_embeds": [embeds[:, None]]}
         return self.parts["unet"](noised, times, words, added_cond_kwargs=told).sample
 
@@ -131,7 +133,7 @@ class IPAdapterTrainee(DiffusionTrainee):
         encoder = self.modules["image_encoder"]
         with torch.no_grad():
             seen = as_seen(at_side(references, encoder.config.image_size))
-            embeds = encoder(placed(seen, self.device)).image_embeds[:, None]
+            embeds = encoder(to_device(seen, self.device)).image_embeds[:, None]
         pipe = pipeline_of(
             StableDiffusionPipeline,
             self.parts,
@@ -159,7 +161,7 @@ def _shares(count: int, random: Any) -> Any:
     return torch.rand(count, generator=random)
 
 
-def exported(modules: Mapping[str, Any]) -> dict[str, Any]:
+def export_weights(modules: Mapping[str, Any]) -> dict[str, Any]:
     """The adapter's weights in half precision, under the names of its authors' files."""
     import torch
 
@@ -202,15 +204,15 @@ class TrainIPAdapter(Denoising):
         trainee = IPAdapterTrainee(parts, data, settings)
         before = trainee.frozen()
         self.fit(trainee, data, settings, progress)
-        refuse_changed(before, trainee.frozen(), self.kept)
-        return _saved(trainee, encoder, self.folder / "checkpoint")
+        refuse_changed(before, trainee.frozen(), self.state_folder)
+        return _save_adapter(trainee, encoder, self.folder / "checkpoint")
 
 
-def _saved(trainee: IPAdapterTrainee, encoder: Checkpoint, folder: Path) -> Checkpoint:
+def _save_adapter(trainee: IPAdapterTrainee, encoder: Checkpoint, folder: Path) -> Checkpoint:
     from safetensors.torch import save_file
 
     with whole(folder) as beside:
         beside.mkdir(parents=True)
         save_model(trainee.modules["image_encoder"], encoder, beside / "image_encoder")
-        save_file(exported(trainee.modules), beside / FILE, metadata={"format": "pt"})
+        save_file(export_weights(trainee.modules), beside / FILE, metadata={"format": "pt"})
     return Checkpoint(Lora(folder, file=FILE).source)

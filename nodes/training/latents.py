@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidValueError, Problem
 
-from .placement import placed
+from .placement import to_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ def encode(vae: Any, pictures: npt.NDArray[np.uint8], batch: int = 64) -> Any:
     made = []
     with torch.no_grad():
         for start in range(0, len(pictures), batch):
-            chosen = placed(to_tensor(pictures[start : start + batch]), vae.device)
+            chosen = to_device(to_tensor(pictures[start : start + batch]), vae.device)
             found = vae.encode(chosen).latent_dist.mode() * vae.config.scaling_factor
             made.append(found.cpu())
     return torch.cat(made)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol
 from sdgraph.errors import MediaError, Problem, SdgraphError
 from sdgraph.graph import Progress
 
-from .averaging import average, averaged
+from .averaging import average, use_averaged_weights
 from .state import Learner, State, load_state, save_sample, save_state
 
 SMOOTH = 100
@@ -198,7 +198,7 @@ class _Run:
     def sample(self) -> None:
         """Keeps a picture made with the averaged weights, if the trainee makes one."""
         self.listen(learning=False)
-        with averaged(self.state.student.parameters, self.state.average):
+        with use_averaged_weights(self.state.student.parameters, self.state.average):
             picture = self.trainee.sample()
         self.listen(learning=True)
         if picture is not None:

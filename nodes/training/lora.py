@@ -15,7 +15,7 @@ _ADAPTER = "lora_"
 """What is in the names of the adapters' weights."""
 
 
-def adapted(unet: Any, rank: int, seed: int) -> Any:
+def add_lora_layers(unet: Any, rank: int, seed: int) -> Any:
     """The U-Net, frozen, with adapters of a rank that add nothing at first (Hu et al. 2021)."""
     import torch
     from peft import LoraConfig
@@ -34,7 +34,7 @@ def adapted(unet: Any, rank: int, seed: int) -> Any:
     return unet
 
 
-def fused(unet: Any) -> Any:
+def fuse_lora_layers(unet: Any) -> Any:
     """The U-Net with its adapters added to the weights beside them, and gone."""
     unet.fuse_lora()
     unet.unload_lora()

@@ -14,7 +14,7 @@ def device() -> Any:
     return torch.accelerator.current_accelerator() if found else torch.device("cpu")
 
 
-def placed(tensor: Any, where: Any) -> Any:
+def to_device(tensor: Any, where: Any) -> Any:
     """A tensor on a device.
 
     Random numbers are drawn on the CPU and placed after, so that a run draws the same everywhere.
@@ -22,7 +22,7 @@ def placed(tensor: Any, where: Any) -> Any:
     return tensor.to(where)
 
 
-def settled(parts: Iterable[Any]) -> None:
+def move_modules(parts: Iterable[Any]) -> None:
     """Moves those of a checkpoint's parts that are modules to where training computes."""
     where = device()
     for part in parts:

@@ -36,7 +36,7 @@ class Training(Node[Checkpoint]):
         return Path(self.out)
 
     @property
-    def kept(self) -> Path:
+    def state_folder(self) -> Path:
         """The folder for the training's state."""
         return self.folder / "training"
 
@@ -58,11 +58,11 @@ class Training(Node[Checkpoint]):
 
         Returns those weights, by module and name.
         """
-        weights = train(trainee, settings, self.kept, progress)
+        weights = train(trainee, settings, self.state_folder, progress)
         for name, module in trainee.modules.items():
             module.load_state_dict(weights[name], strict=False)
         if data.skipped:
-            save_skipped(self.kept, data.skipped)
+            save_skipped(self.state_folder, data.skipped)
             progress(settings.steps, settings.steps, note=self._left_out(data))
         return weights
 
@@ -71,7 +71,7 @@ class Training(Node[Checkpoint]):
         names = ", ".join(list(data.skipped)[:NAMED]) + (", …" if count > NAMED else "")
         return (
             f"{count} of {whole} pictures could not be read and were left out: {names} "
-            f"(why: {self.kept / 'skipped.txt'})"
+            f"(why: {self.state_folder / 'skipped.txt'})"
         )
 
 

@@ -19,11 +19,11 @@ def held_out_captions(count: int = COUNT) -> list[str]:
 
 def sheet(parts: Mapping[str, Any], side: int, *, guidance: float = 3.0, steps: int = 20) -> Any:
     """Sixteen pictures in two rows, from the modules as they are."""
-    pictures = generated(parts, held_out_captions(), side, guidance=guidance, steps=steps)
+    pictures = generate_samples(parts, held_out_captions(), side, guidance=guidance, steps=steps)
     return rows(pictures, 8)
 
 
-def generated(
+def generate_samples(
     parts: Mapping[str, Any],
     captions: Sequence[str],
     side: int,

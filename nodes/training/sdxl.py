@@ -12,7 +12,7 @@ from .diffusion import DiffusionTrainee
 from .kinds import sdxl_problems
 from .latents import tokens_of
 from .loop import Settings
-from .placement import placed
+from .placement import to_device
 from .samples import sheet
 from .text_to_image import TrainFromText
 
@@ -34,27 +34,27 @@ class SdxlTrainee(DiffusionTrainee):
         import torch
 
         tokens, tokens_2 = (
-            placed(each[places], self.device) for each in (self.tokens, self.tokens_2)
+            to_device(each[places], self.device) for each in (self.tokens, self.tokens_2)
         )
         first = self.parts["text_encoder"](tokens, output_hidden_states=True)
         second = self.parts["text_encoder_2"](tokens_2, output_hidden_states=True)
         words = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-        told = placed((places != len(self.tokens) - 1).to(words.dtype), self.device)
+        told = to_device((places != len(self.tokens) - 1).to(words.dtype), self.device)
         return words * told[:, None, None], second.text_embeds * told[:, None]
 
     def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
         del places, random
         features, summary = words
-        told = self.told(summary)
+        told = self.added_conditions(summary)
         return self.parts["unet"](noised, times, features, added_cond_kwargs=told).sample
 
-    def told(self, summary: Any) -> dict[str, Any]:
+    def added_conditions(self, summary: Any) -> dict[str, Any]:
         """What the U-Net hears beside the captions' features: their summary, and the sizes."""
         import torch
 
         side = self.data.side
         sizes = torch.tensor([[side, side, 0, 0, side, side]], dtype=summary.dtype)
-        sizes = placed(sizes.repeat(len(summary), 1), summary.device)
+        sizes = to_device(sizes.repeat(len(summary), 1), summary.device)
         return {"text_embeds": summary, "time_ids": sizes}
 
     def sample(self) -> Any:

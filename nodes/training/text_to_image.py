@@ -18,7 +18,7 @@ from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_of, refuse_changed
 from .kinds import channel_problems
-from .lora import adapted, fused, hash_without, save_lora
+from .lora import add_lora_layers, fuse_lora_layers, hash_without, save_lora
 from .procedure import Denoising
 from .samples import sheet
 
@@ -107,7 +107,7 @@ class TrainFromText(Denoising):
         names = [name for name in (*self.learned, "vae") if base is not None]
         before = {name: hash_of(parts[name]) for name in names}
         if self.rank:
-            adapted(parts["unet"], self.rank, self.seed)
+            add_lora_layers(parts["unet"], self.rank, self.seed)
         settings = self.settings()
         trainee = self.trainee(parts, data, settings)
         if base is not None:
@@ -116,9 +116,9 @@ class TrainFromText(Denoising):
         own = {name: parts[name] for name in (*trainee.modules, *(["vae"] if vae else []))}
         if self.rank:
             after = {name: hash_without(parts[name]) for name in names}
-            refuse_changed(before, after, self.kept)
+            refuse_changed(before, after, self.state_folder)
             save_lora(parts["unet"], self.pipeline, self.folder / "lora")
-            fused(parts["unet"])
+            fuse_lora_layers(parts["unet"])
         kept = handed_on(base, own) if base is not None else {}
         return save_pipeline(own, source, self.folder / "checkpoint", taken=kept)
 

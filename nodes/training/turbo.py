@@ -19,7 +19,7 @@ from .data import Dataset
 from .frozen import hash_of
 from .kinds import sdxl_problems
 from .loop import Settings, generator_for
-from .placement import placed, settled
+from .placement import move_modules, to_device
 from .procedure import Training
 from .samples import sheet
 from .sdxl import SdxlTrainee
@@ -104,7 +104,7 @@ class TurboTrainee(SdxlTrainee):
 
         super().__init__(parts, data, settings)
         self.teacher = teacher.eval().requires_grad_(False)
-        settled([self.teacher])
+        move_modules([self.teacher])
         self.how = how or Distillation()
         frozen = {name: hash_of(parts[name]) for name in KEPT if "tokenizer" not in name}
         own = {"data": data.content, "teacher": hash_of(self.teacher), **vars(self.how)}
@@ -128,19 +128,19 @@ class TurboTrainee(SdxlTrainee):
         random = generator_for(self.settings.seed, step)
         count = self.settings.batch
         places = torch.randint(len(self.latents), (count,), generator=random)
-        latents = placed(self.latents[places], self.device)
+        latents = to_device(self.latents[places], self.device)
         with torch.no_grad():
             words, summary = self.words(places)
-        made = self.made(latents, words, summary, random)
+        made = self.student_latents(latents, words, summary, random)
         limit = int(CLEAREST * self.noise_schedule.config.num_train_timesteps)
-        times = placed(torch.randint(limit, (count,), generator=random), self.device)
-        noise = placed(torch.randn(latents.shape, generator=random), self.device)
+        times = to_device(torch.randint(limit, (count,), generator=random), self.device)
+        noise = to_device(torch.randn(latents.shape, generator=random), self.device)
         with torch.no_grad():
-            true_seen = self._seen(latents, noise, times, words, summary)
-        made_seen = self._seen(made, noise, times, words, summary)
+            true_seen = self._features(latents, noise, times, words, summary)
+        made_seen = self._features(made, noise, times, words, summary)
         return Batch(step, random, latents, words, summary, made, true_seen, made_seen)
 
-    def made(self, latents: Any, words: Any, summary: Any, random: Any) -> Any:
+    def student_latents(self, latents: Any, words: Any, summary: Any, random: Any) -> Any:
         """The student's one-step pictures, from latents noised to the times of use.
 
         At the noisiest time there is noise alone, of the deviation that it has in use.
@@ -150,25 +150,27 @@ class TurboTrainee(SdxlTrainee):
         count = len(latents)
         chosen = self.times[torch.randint(len(self.times), (count,), generator=random)]
         first = torch.rand(count, generator=random) < FROM_NOISE
-        times = placed(torch.where(first, self.times[0], chosen), self.device)
-        noise = placed(torch.randn(latents.shape, generator=random), self.device)
+        times = to_device(torch.where(first, self.times[0], chosen), self.device)
+        noise = to_device(torch.randn(latents.shape, generator=random), self.device)
         noised = self.noise_schedule.add_noise(latents, noise, times)
         alone = (times == int(self.times[0]))[:, None, None, None]
         noised = torch.where(alone, noise * self.noise, noised)
         said = self.ask(self.parts["unet"], noised, times, words, summary)
-        return self.cleared(noised, said, times)
+        return self.denoise(noised, said, times)
 
     def ask(self, unet: Any, noised: Any, times: Any, words: Any, summary: Any) -> Any:
         """What a U-Net says of noised latents and captions."""
-        return unet(noised, times, words, added_cond_kwargs=self.told(summary)).sample
+        return unet(noised, times, words, added_cond_kwargs=self.added_conditions(summary)).sample
 
-    def _seen(self, latents: Any, noise: Any, times: Any, words: Any, summary: Any) -> list[Any]:
+    def _features(
+        self, latents: Any, noise: Any, times: Any, words: Any, summary: Any
+    ) -> list[Any]:
         from .discriminator import features
 
         noised = self.noise_schedule.add_noise(latents, noise, times)
-        return features(self.teacher, noised, times, words, self.told(summary))
+        return features(self.teacher, noised, times, words, self.added_conditions(summary))
 
-    def cleared(self, noised: Any, said: Any, times: Any) -> Any:
+    def denoise(self, noised: Any, said: Any, times: Any) -> Any:
         """The latents without noise, by what a U-Net says (noise, or v) of the noised ones."""
         level = self._levels(times)[:, None, None, None]
         alpha, sigma = level.sqrt(), (1 - level).sqrt()
@@ -178,7 +180,7 @@ class TurboTrainee(SdxlTrainee):
 
     def _levels(self, times: Any) -> Any:
         """The schedule's alpha (the share of the signal, squared) at times."""
-        return placed(self.noise_schedule.alphas_cumprod, times.device)[times]
+        return to_device(self.noise_schedule.alphas_cumprod, times.device)[times]
 
     def loss(self, step: int) -> Any:
         """The adversary's view of the student's pictures, and their distance to the teacher's."""
@@ -193,11 +195,11 @@ class TurboTrainee(SdxlTrainee):
 
         count, random = len(batch.made), batch.random
         steps = self.noise_schedule.config.num_train_timesteps
-        times = placed(torch.randint(steps, (count,), generator=random), self.device)
-        noise = placed(torch.randn(batch.made.shape, generator=random), self.device)
+        times = to_device(torch.randint(steps, (count,), generator=random), self.device)
+        noise = to_device(torch.randn(batch.made.shape, generator=random), self.device)
         with torch.no_grad():
             noised = self.noise_schedule.add_noise(batch.made, noise, times)
-            wanted = self.cleared(noised, self._guided(noised, times, batch), times)
+            wanted = self.denoise(noised, self._guided(noised, times, batch), times)
         weight = self._levels(times).sqrt()
         return (weight * (batch.made - wanted).square().mean(dim=(1, 2, 3))).mean()
 

@@ -15,7 +15,7 @@ from sdgraph.values import Checkpoint
 
 from .data import Dataset
 from .loop import Settings, generator_for
-from .placement import placed, settled
+from .placement import move_modules, to_device
 from .procedure import Training
 
 __all__ = ["TrainVae"]
@@ -29,7 +29,7 @@ class VaeTrainee:
     def __init__(self, vae: Any, data: Dataset, settings: Settings) -> None:
         import torch
 
-        settled([vae])
+        move_modules([vae])
         self.vae = vae
         self.modules: Mapping[str, Any] = {"vae": vae}
         self.identity: Mapping[str, str] = {"data": data.content}
@@ -40,7 +40,7 @@ class VaeTrainee:
         import torch
 
         pictures = self._pictures[places].permute(0, 3, 1, 2).float() / 127.5 - 1
-        return placed(pictures.contiguous(memory_format=torch.channels_last), self.vae.device)
+        return to_device(pictures.contiguous(memory_format=torch.channels_last), self.vae.device)
 
     def loss(self, step: int) -> Any:
         import torch
@@ -92,7 +92,7 @@ class TrainVae(Training):
         trainee = VaeTrainee(vae, data, settings)
         self.fit(trainee, data, settings, progress)
         vae.register_to_config(scaling_factor=round(latent_scale(trainee, vae), 5))
-        return saved(vae, self.folder / "vae")
+        return save_module(vae, self.folder / "vae")
 
 
 def latent_scale(trainee: VaeTrainee, vae: Any) -> float:
@@ -104,7 +104,7 @@ def latent_scale(trainee: VaeTrainee, vae: Any) -> float:
         return 1 / float(vae.encode(batch).latent_dist.mode().std())
 
 
-def saved(module: Any, folder: Path) -> Checkpoint:
+def save_module(module: Any, folder: Path) -> Checkpoint:
     """A module in a folder of its own, as half-precision safetensors; a checkpoint of it."""
     import torch
 

@@ -19,7 +19,7 @@ from .frozen import hash_of
 from .kinds import channel_problems
 from .latents import encode, tokens_of
 from .loop import Settings
-from .placement import settled
+from .placement import move_modules
 from .procedure import Denoising
 from .samples import rows
 
@@ -44,7 +44,7 @@ def shared_weights(base_unet: Any, video_unet: Any) -> dict[str, Any]:
     return taken
 
 
-def grown(video_unet: Any, base_unet: Any) -> set[str]:
+def load_base_weights(video_unet: Any, base_unet: Any) -> set[str]:
     """Puts a base's weights into a 3-D U-Net; returns the names of those of its layers.
 
     What temporal layers add is made zero, so at first each frame is what the base would make of it:
@@ -117,8 +117,8 @@ class VideoTrainee(DiffusionTrainee):
 
         # Without a U-Net to grow from, one that makes clips already is trained on, as a whole.
         base = hash_of(parts["unet"] if base_unet is None else base_unet)
-        self.spatial = set() if base_unet is None else grown(parts["unet"], base_unet)
-        settled(parts.values())
+        self.spatial = set() if base_unet is None else load_base_weights(parts["unet"], base_unet)
+        move_modules(parts.values())
         self.parts = parts
         self.settings = settings
         self.data = data

@@ -192,10 +192,10 @@ def test_what_training_writes_can_be_worn(tmp_path: Path, session: Session) -> N
     import torch
 
     from sdgraph.nodes.training.assembly import load_trained
-    from sdgraph.nodes.training.lora import adapted, save_lora
+    from sdgraph.nodes.training.lora import add_lora_layers, save_lora
 
     (unet,) = load_trained(Checkpoint(BASES["sd"]), ("unet",)).values()
-    adapted(unet, 4, 0)
+    add_lora_layers(unet, 4, 0)
     with torch.no_grad():
         for name, value in unet.named_parameters():
             if "lora_B" in name:

@@ -20,8 +20,8 @@ from sdgraph.nodes.training.controlnet import (
     ControlNetTrainee,
     TrainControlNet,
     controls,
-    copied,
-    listening,
+    copy_unet_weights,
+    init_conditioning_embedding,
 )
 from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
 from sdgraph.nodes.training.frozen import hash_of, refuse_changed
@@ -36,8 +36,8 @@ SIDE = 64
 
 def parts_of(like: str = "tiny/controlnet-edges") -> dict[str, Any]:
     parts = load_trained(BASE, (*FROZEN, "tokenizer", "scheduler"))
-    network = listening(fresh_model(Checkpoint(like), 0), 0)
-    network = copied(network, parts["unet"], "the base")
+    network = init_conditioning_embedding(fresh_model(Checkpoint(like), 0), 0)
+    network = copy_unet_weights(network, parts["unet"], "the base")
     return {**parts, "controlnet": network}
 
 

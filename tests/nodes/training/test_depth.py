@@ -24,7 +24,7 @@ from sdgraph.nodes.training.depth import (
     TrainDepthToImage,
     alive,
     depth_loss,
-    told_apart,
+    scale_last_layer,
 )
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.values import Image, Part
@@ -74,7 +74,7 @@ def test_depths_that_lie_close_together_are_told_apart_and_stay_in_order() -> No
     seen = Preparation(ESTIMATOR)(torch.from_numpy(pictures))
     with torch.no_grad():
         before = model(seen).predicted_depth
-        told_apart(model, seen)
+        scale_last_layer(model, seen)
         after = model(seen).predicted_depth
     assert before.std() < 0.02 * before.mean()
     ends = torch.quantile(after.flatten(), torch.tensor([0.01, 0.99]))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdgraph.errors import MediaError
-from sdgraph.nodes.training.averaging import averaged
+from sdgraph.nodes.training.averaging import use_averaged_weights
 from sdgraph.nodes.training.loop import TrainingStoppedError, generator_for, train
 from tests.support.toy_training import STEPS, Duel, Line, Toy, equal, settings, trained
 
@@ -190,7 +190,7 @@ def test_samples_are_made_with_the_average_and_leave_the_weights() -> None:
     import torch
 
     value = torch.tensor([1.0, 2.0])
-    with averaged({"a": value}, {"a": torch.tensor([5.0, 6.0])}):
+    with use_averaged_weights({"a": value}, {"a": torch.tensor([5.0, 6.0])}):
         assert value.tolist() == [5.0, 6.0]
     assert value.tolist() == [1.0, 2.0]
 

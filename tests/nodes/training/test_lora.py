@@ -16,7 +16,7 @@ from sdgraph.nodes.training.assembly import load_trained
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.diffusion import DiffusionTrainee
 from sdgraph.nodes.training.frozen import hash_of
-from sdgraph.nodes.training.lora import TARGETS, adapted, fused, hash_without
+from sdgraph.nodes.training.lora import TARGETS, add_lora_layers, fuse_lora_layers, hash_without
 from sdgraph.nodes.training.sdxl import TrainSdxl
 from sdgraph.nodes.training.text_to_image import TrainFromText, TrainText2Image
 
@@ -125,12 +125,12 @@ def test_a_unet_is_known_again_under_its_adapters() -> None:
 
     (unet,) = load_trained(BASES["text-to-image"][1], ("unet",)).values()
     before, names = hash_of(unet), set(unet.state_dict())
-    adapted(unet, 2, 0)
+    add_lora_layers(unet, 2, 0)
     assert (hash_without(unet) == before) and (hash_of(unet) != before)
     with torch.no_grad():
         unet.conv_in.weight[0, 0, 0, 0] += 1e-3
     assert hash_without(unet) != before
-    assert set(fused(unet).state_dict()) == names
+    assert set(fuse_lora_layers(unet).state_dict()) == names
 
 
 def test_at_first_adapters_add_nothing_and_one_seed_draws_one_set() -> None:
@@ -138,7 +138,7 @@ def test_at_first_adapters_add_nothing_and_one_seed_draws_one_set() -> None:
 
     def drawn(seed: int) -> dict[str, Any]:
         (unet,) = load_trained(BASES["text-to-image"][1], ("unet",)).values()
-        state = adapted(unet, 2, seed).state_dict()
+        state = add_lora_layers(unet, 2, seed).state_dict()
         return {name: value for name, value in state.items() if "lora_" in name}
 
     one, same, other = drawn(1), drawn(1), drawn(2)

@@ -96,10 +96,10 @@ def elsewhere(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     import torch
 
     monkeypatch.setattr(placement, "device", lambda: torch.device("meta"))
-    placement.settled(getattr(trainee, "parts", {}).values())
-    placement.settled(trainee.modules.values())
+    placement.move_modules(getattr(trainee, "parts", {}).values())
+    placement.move_modules(trainee.modules.values())
     if hasattr(trainee, "adversary"):
-        placement.settled([trainee.teacher, *trainee.adversary.modules.values()])
+        placement.move_modules([trainee.teacher, *trainee.adversary.modules.values()])
     if hasattr(trainee, "_silence"):
         trainee._silence = trainee.words(torch.tensor([len(trainee.tokens) - 1]))
     return trainee
@@ -126,7 +126,7 @@ def test_a_tensor_that_is_left_behind_is_refused(
     for module in PLACING:
         monkeypatch.setattr(
             module,
-            "placed",
+            "to_device",
             lambda tensor, where: tensor if next(calls) == forgotten else tensor.to(where),
         )
     with pytest.raises((RuntimeError, NotImplementedError)):
@@ -137,7 +137,7 @@ def test_what_is_there_already_is_not_copied() -> None:
     import torch
 
     tensor = torch.ones(2)
-    assert placement.placed(tensor, torch.device("cpu")) is tensor
+    assert placement.to_device(tensor, torch.device("cpu")) is tensor
 
 
 def test_training_computes_on_the_accelerator_that_torch_finds(

@@ -98,7 +98,7 @@ def test_training_and_use_agree(prediction: str, steps: int, trainee: TurboTrain
             shown = scheduler.scale_model_input(latents, time)
             said = torch.randn(2, 4, 8, 8, generator=random)
             done = scheduler.step(said, time, latents, generator=random)
-            mine = trainee.cleared(shown, said, torch.tensor([int(time)] * 2))
+            mine = trainee.denoise(shown, said, torch.tensor([int(time)] * 2))
             assert torch.allclose(mine, done.pred_original_sample, rtol=1e-4, atol=1e-4)
             latents = done.prev_sample
     finally:
@@ -127,7 +127,7 @@ def test_features_are_those_that_the_unet_computes(trainee: TurboTrainee) -> Non
     seen: list[Any] = []
     hook = unet.mid_block.register_forward_hook(lambda _, __, out: seen.append(out))
     times = torch.tensor([5, 10, 500, 700])
-    told = trainee.told(batch.summary)
+    told = trainee.added_conditions(batch.summary)
     with torch.no_grad():
         found = features(unet, batch.latents, times, batch.words, told)
         trainee.ask(unet, batch.latents, times, batch.words, batch.summary)

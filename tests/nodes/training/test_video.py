@@ -20,8 +20,8 @@ from sdgraph.nodes.training.video import (
     TrainText2Video,
     VideoTrainee,
     encode_clips,
-    grown,
     lengthen,
+    load_base_weights,
     shared_weights,
 )
 from sdgraph.values import Part
@@ -131,7 +131,7 @@ def test_at_first_each_frame_is_what_the_base_would_make() -> None:
     import torch
 
     flat, deep = unets()
-    assert grown(deep, flat) == set(flat.state_dict())
+    assert load_base_weights(deep, flat) == set(flat.state_dict())
     random = torch.Generator("cpu").manual_seed(0)
     noised = torch.randn(2, 4, 3, 8, 8, generator=random)
     words, times = torch.randn(2, 5, 32, generator=random), torch.tensor([7, 900])
@@ -152,7 +152,7 @@ def test_a_base_that_does_not_fit_is_refused() -> None:
         attention_head_dim=4,
     )
     with pytest.raises(InvalidValueError, match="set `like` to a checkpoint that fits"):
-        grown(deep, wider)
+        load_base_weights(deep, wider)
 
 
 def test_words_that_were_never_learned_become_as_long_as_the_others() -> None:
