@@ -14,7 +14,7 @@ import pytest
 
 from sdgraph import run
 from sdgraph.cli.request import parse_request
-from sdgraph.graph import installed
+from sdgraph.graph import installed_registry
 from sdgraph.language import load_workflow, shipped_workflows, workflow_from_yaml
 from sdgraph.nodes.diffusion.offloading import Offload
 from sdgraph.nodes.diffusion.performance import KNOBS
@@ -116,7 +116,7 @@ def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
 
     assert named == {name for name in shipped_workflows() if not name.startswith("training/")}
     nodes = {name for row in systems for name in re.findall(r"\b[A-Z]\w+", row[2])}
-    assert nodes and nodes <= set(installed())
+    assert nodes and nodes <= set(installed_registry())
     assert commands and commands <= set(shipped_workflows())
 
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import cache, inspect, run, runs
+from . import cache, history, inspect, run
 from .app import app, command_line
 
-__all__ = ["app", "cache", "inspect", "main", "run", "runs"]
+__all__ = ["app", "cache", "history", "inspect", "main", "run"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import SdgraphError
-from sdgraph.graph import Node, ancestry, late_checkpoint, parts_of, source_files
+from sdgraph.graph import Node, ancestry, has_computed_checkpoint, parts_of, source_files
 from sdgraph.language import Workflow, bind_inputs, parse_reference
 from sdgraph.models import file_sha256, resolve_part
 
@@ -55,7 +55,7 @@ def _read(workflow: Workflow, inputs: Mapping[str, Any]) -> set[Path]:
 
 
 def _weights(node: Node[Any]) -> Iterator[Path]:
-    if "models" not in type(node).definition.services or late_checkpoint(node):
+    if "models" not in type(node).definition.services or has_computed_checkpoint(node):
         return
     try:
         for part in parts_of(node).values():

@@ -18,7 +18,7 @@ from sdgraph.errors import (
     SdgraphError,
     did_you_mean,
 )
-from sdgraph.graph import Graph, Registry, installed
+from sdgraph.graph import Graph, Registry, installed_registry
 from sdgraph.language import (
     Workflow,
     escape_braces,
@@ -83,7 +83,7 @@ class Request:
 
 def registry_with_files(files: Sequence[Path]) -> Registry:
     """The installed node types and those in Python files; raises PackError."""
-    registry = installed()
+    registry = installed_registry()
     for file in files:
         registry = registry.with_file(file)
     return registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sdgraph.graph import Graph, Node, late_checkpoint, parts_of
+from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of
 from sdgraph.memory import Action, Component, MemoryContents, MemoryLimits
 from sdgraph.models import ResolvedPart, resolve
 from sdgraph.store import StoredResult
@@ -152,7 +152,7 @@ def needs_models(node: Node[Any]) -> bool:
 
 def has_known_parts(node: Node[Any]) -> bool:
     """Whether a node computes with models that are known before the run."""
-    return needs_models(node) and not late_checkpoint(node)
+    return needs_models(node) and not has_computed_checkpoint(node)
 
 
 def _checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:

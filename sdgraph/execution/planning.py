@@ -57,7 +57,7 @@ def make_plan(
     """
     limits, contents = limits or MemoryLimits(), contents or {}
     # One variant after another: in generations, a layer of all variants would be held at once.
-    order = list(graph.nodes) if graph.variants else graph.in_generations()
+    order = list(graph.nodes) if graph.variants else graph.topological_order()
     lookup = look_up(graph, store, device, dtype, known_results or {})
     needed = _needed(graph, order, lookup.results)
     steps = [_step(node, graph, store, lookup, device, dtype) for node in order if node in needed]

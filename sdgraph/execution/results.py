@@ -19,7 +19,7 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.errors import SdgraphError
-from sdgraph.graph import Node, late_checkpoint, source_files
+from sdgraph.graph import Node, has_computed_checkpoint, source_files
 from sdgraph.store import (
     LostRecordError,
     MemoryResult,
@@ -128,7 +128,7 @@ class Results:
         """The key of a result, now that its inputs are there."""
         inputs = [self._content_hash(child) for _, child in node.wires]
         if context is None:
-            whole = self.with_checkpoints(node) if late_checkpoint(node) else node
+            whole = self.with_checkpoints(node) if has_computed_checkpoint(node) else node
             context = execution_context(whole, plan.device, plan.dtype)
         return result_key(node, inputs, context)
 

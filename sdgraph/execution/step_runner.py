@@ -20,7 +20,13 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.errors import InvalidValueError, NodeFailedError, Problem
-from sdgraph.graph import Node, a, describe, late_checkpoint, plain_name
+from sdgraph.graph import (
+    Node,
+    describe_kind,
+    describe_value,
+    has_computed_checkpoint,
+    name_without_variant,
+)
 from sdgraph.memoize import memoized_scope
 from sdgraph.memory import Replanner
 from sdgraph.models import (
@@ -135,7 +141,7 @@ class StepRunner:
         arguments = node.arguments(self._results.values)
         services = type(node).definition.services
         if services:
-            if late_checkpoint(node):
+            if has_computed_checkpoint(node):
                 node = self._results.with_checkpoints(node)
             if "progress" in services:
                 arguments["progress"] = self._progress(step.name)
@@ -237,11 +243,11 @@ class StepRunner:
         """The record that a step saves with its file; "" where none is wanted."""
         if not self._metadata:
             return ""
-        graph, names = self._plan.graph.only(step.node), self._plan.graph.names
+        graph, names = self._plan.graph.subgraph(step.node), self._plan.graph.names
         changed = self._results.changed_files  # which of their contents was read is not known
         record = make_record(
             graph,
-            plain_name(step.name),
+            name_without_variant(step.name),
             device=self._plan.device,
             dtype=self._plan.dtype,
             sources={path: sha for path, sha in self._sources.items() if path not in changed},
@@ -260,11 +266,10 @@ class StepRunner:
 
 def _checked_output(node: Node[Any], value: Any) -> Any:
     """The value; raises InvalidValueError where it is not of the node's output type."""
-    wanted = type(node).definition.output
-    for each in value if isinstance(value, Series) else (value,):
-        if not isinstance(each, wanted) and not (wanted is float and type(each) is int):
-            break
-    else:
-        return value
-    fix = f"{type(node).__name__} is a Node[{wanted.__name__}]: make the two agree"
-    raise InvalidValueError(Problem("run", f"it returned {describe(each)}", a(wanted), fix))
+    kind = type(node).definition.output
+    for item in value if isinstance(value, Series) else (value,):
+        if not isinstance(item, kind) and not (kind is float and type(item) is int):
+            found = f"it returned {describe_value(item)}"
+            fix = f"{type(node).__name__} is a Node[{kind.__name__}]: make the two agree"
+            raise InvalidValueError(Problem("run", found, describe_kind(kind), fix))
+    return value

@@ -5,26 +5,26 @@ from .dag import (
     Marks,
     Origin,
     Origins,
+    assign_names,
     default_targets,
-    late_checkpoint,
+    has_computed_checkpoint,
     missing_file,
-    named,
+    name_without_variant,
     parts_of,
-    plain_name,
     source_files,
 )
 from .node import In, Node, Progress, SourceFile, TargetFile, ancestry, refuse
 from .node_index import node_modules
-from .ports import REFERENCE, Lazy, Port, a
-from .registry import Registry, installed, library_module, type_name
+from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
+from .registry import Registry, installed_registry, library_module, type_name
 from .stage import Stage
-from .validation import describe, one_of
+from .validation import describe_value, one_of
 
 __all__ = [
-    "REFERENCE",
+    "REFERENCE_PATTERN",
+    "DeferredValue",
     "Graph",
     "In",
-    "Lazy",
     "Marks",
     "Node",
     "Origin",
@@ -35,19 +35,19 @@ __all__ = [
     "SourceFile",
     "Stage",
     "TargetFile",
-    "a",
     "ancestry",
+    "assign_names",
     "default_targets",
-    "describe",
-    "installed",
-    "late_checkpoint",
+    "describe_kind",
+    "describe_value",
+    "has_computed_checkpoint",
+    "installed_registry",
     "library_module",
     "missing_file",
-    "named",
+    "name_without_variant",
     "node_modules",
     "one_of",
     "parts_of",
-    "plain_name",
     "refuse",
     "source_files",
     "type_name",

@@ -31,7 +31,7 @@ from sdgraph.errors import NodeDefinitionError, Problem
 
 from .own_files import contents_of_own_files
 
-SHIPPED = "sdgraph"
+SHIPPED_PACK = "sdgraph"
 """The name of the pack that comes with the engine."""
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -101,7 +101,7 @@ def _claim(tag: str, pack: str, cls: Any) -> None:
 
 
 def _is_installed(module: str) -> bool:
-    if module.partition(".")[0] == SHIPPED:
+    if module.partition(".")[0] == SHIPPED_PACK:
         return True
     if module == "__main__":  # of a notebook or of `python -m` it may name an installed file
         return False

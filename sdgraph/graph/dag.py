@@ -83,7 +83,7 @@ class Graph:
         """The graph of some targets; nodes without a name get one from their type."""
         nodes = tuple(ancestry(*targets))
         kept = frozenset(uncached).intersection(nodes)
-        once, names = tuple(dict.fromkeys(targets)), named(nodes, names or {})
+        once, names = tuple(dict.fromkeys(targets)), assign_names(nodes, names or {})
         return cls(once, nodes, names, marks or {}, origins or {}, kept)
 
     def to_networkx(self) -> nx.DiGraph[Node[Any]]:
@@ -125,7 +125,7 @@ class Graph:
                 graph.add_edge(child, node, ports=tuple(names))
         return graph
 
-    def in_generations(self) -> list[Node[Any]]:
+    def topological_order(self) -> list[Node[Any]]:
         """The nodes in the order of networkx's `topological_sort`, without importing it.
 
         Those that read nothing, then those that read only these, and so on.
@@ -146,7 +146,7 @@ class Graph:
                     order.append(n)
         return [self.nodes[n] for n in order]
 
-    def only(self, *targets: Node[Any]) -> Graph:
+    def subgraph(self, *targets: Node[Any]) -> Graph:
         """The part that some of its nodes need; names, marks and origins kept."""
         return Graph.of(
             *targets,
@@ -230,11 +230,12 @@ def _problems(node: Node[Any]) -> Iterable[Problem]:
     if missing:
         return missing
     try:
-        found = list(node.check())
-        if not found and "models" in type(node).definition.services and not late_checkpoint(node):
+        problems = list(node.check())
+        needs_models = "models" in type(node).definition.services
+        if not problems and needs_models and not has_computed_checkpoint(node):
             for part in parts_of(node).values():
                 resolve_part(part).check()
-        return found
+        return problems
     except CheckpointError as error:
         return error.as_problems_of("checkpoint", "a checkpoint that can be used")
     except SdgraphError as error:
@@ -263,7 +264,7 @@ def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:
                 yield name, path
 
 
-def late_checkpoint(node: Node[Any]) -> bool:
+def has_computed_checkpoint(node: Node[Any]) -> bool:
     """Whether a checkpoint of this node is made by another node, and so known only then."""
     return any(child.output is Checkpoint for _, child in node.wires)
 
@@ -296,21 +297,23 @@ def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
     return [node for node in every if node not in read]
 
 
-def plain_name(name: str) -> str:
+def name_without_variant(name: str) -> str:
     """A node's name without what tells variants apart: star, of star[seed=3]."""
     return name.partition("[")[0]
 
 
-def named(nodes: Collection[Node[Any]], given: Mapping[Node[Any], str]) -> dict[Node[Any], str]:
-    """A name for each node, unique: the given one, else its type in snake case and a number."""
-    known = {node: given[node] for node in nodes if node in given}
-    if len(known) == len(nodes):
-        return known
-    taken = {"inputs", *given.values()}  # `inputs` would read as an input in a file
-    names: dict[Node[Any], str] = {}
+def assign_names(
+    nodes: Collection[Node[Any]], chosen: Mapping[Node[Any], str]
+) -> dict[Node[Any], str]:
+    """A unique name for each node: the chosen one, else its type in snake case and a number."""
+    names = {node: chosen[node] for node in nodes if node in chosen}
+    if len(names) == len(nodes):
+        return names
+    taken = {"inputs", *chosen.values()}  # in a file, `$inputs.x` is an input
+    names = {}
     counts: dict[str, int] = {}
     for node in nodes:
-        name = given.get(node)
+        name = chosen.get(node)
         if name is None:
             stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(node).__name__).lower()
             name = stem

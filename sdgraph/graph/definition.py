@@ -13,12 +13,12 @@ from sdgraph.errors import NodeDefinitionError, Problem, did_you_mean
 from sdgraph.values import Checkpoint
 
 from .class_identity import ClassIdentity, class_identity
-from .ports import FileField, Port, marks_in, too_deep
+from .ports import FileField, Port, is_nested_too_deep, marks_in
 
 SERVICES = frozenset({"models", "progress", "provenance"})
 """Arguments of `run` that the engine hands in beside the ports."""
 
-TAKEN = ("type", "output", "definition", "cache")
+RESERVED_NAMES = ("type", "output", "definition", "cache")
 """Names of fields that a workflow file, or the class itself, needs for something else."""
 
 _SCALARS = (str, int, float, bool)
@@ -50,12 +50,12 @@ def define(cls: Any, root: type) -> Definition:
     ports: dict[str, Port] = {}
     files: dict[str, str] = {}
     for name, field in cls.model_fields.items():
-        if name in SERVICES or name in TAKEN or hasattr(root, name):
+        if name in SERVICES or name in RESERVED_NAMES or hasattr(root, name):
             wanted = "another name"
             raise NodeDefinitionError(
                 Problem(f"{cls.__name__}.{name}", "a name that is taken", wanted)
             )
-        if too_deep(field.annotation):
+        if is_nested_too_deep(field.annotation):
             found, wanted = "a port nested too deep", "In[T], In[T] | None or list[In[T]]"
             raise NodeDefinitionError(Problem(f"{cls.__name__}.{name}", found, wanted))
         for mark in marks_in(field.annotation, field.metadata):

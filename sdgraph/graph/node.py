@@ -19,7 +19,7 @@ from sdgraph.values import content_of
 
 from . import ports
 from .definition import Category, Definition, check_defaults, define
-from .ports import Lazy, SourceFile, TargetFile
+from .ports import DeferredValue, SourceFile, TargetFile
 from .validation import problems_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ else:
     In = ports.In
 
 
-class Node(BaseModel, Lazy, Generic[T_co]):
+class Node(BaseModel, DeferredValue, Generic[T_co]):
     """A computation that has not run yet and whose result is a `T`.
 
     A subclass declares fields: `In[...]` for ports, any other type for parameters. Its method `run`

@@ -18,7 +18,7 @@ from sdgraph.formatting import with_article
 from sdgraph.values import Checkpoint, Value
 
 
-class Lazy:
+class DeferredValue:
     """Something that will be a value of the kind `output` once it has run."""
 
     __slots__ = ()
@@ -27,7 +27,7 @@ class Lazy:
     """The kind, or None while it is not known."""
 
 
-REFERENCE = r"^\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+REFERENCE_PATTERN = r"^\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 """What a reference to a node or an input looks like in a workflow file."""
 
 _SCALARS: dict[type, Any] = {
@@ -47,7 +47,7 @@ class Port:
     @property
     def kind(self) -> str:
         """The kinds in words, with an article: "an Image or a Mask"."""
-        return " or ".join(a(kind) for kind in self.kinds)
+        return " or ".join(describe_kind(kind) for kind in self.kinds)
 
     def takes(self, output: type | None) -> bool:
         """Whether a node with this output may be wired here; an int will do for a float."""
@@ -59,11 +59,11 @@ class Port:
 
     def validate(self, value: Any) -> Any:
         """The literal or node itself, or the refusal that names both kinds."""
-        if isinstance(value, Lazy):
+        if isinstance(value, DeferredValue):
             if self.takes(value.output):
                 return value
             raise PydanticCustomError(
-                "wire", "{kind}", {"kind": a(value.output), "wanted": self.kind}
+                "wire", "{kind}", {"kind": describe_kind(value.output), "wanted": self.kind}
             )
         for kind in self.kinds:
             if kind is Checkpoint and isinstance(value, str | dict | Path):
@@ -83,7 +83,11 @@ class Port:
         return core_schema.no_info_plain_validator_function(self.validate)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        reference = {"type": "string", "pattern": REFERENCE, "description": f"{self.kind}: $node"}
+        reference = {
+            "type": "string",
+            "pattern": REFERENCE_PATTERN,
+            "description": f"{self.kind}: $node",
+        }
         literals = [handler(_SCALARS[kind]) for kind in self.kinds if kind in _SCALARS]
         if Checkpoint in self.kinds:
             literals.append({"type": ["string", "object"], "description": "a hub id or a folder"})
@@ -159,17 +163,17 @@ def any_sequence(schema: Any) -> Any:
     return schema
 
 
-def too_deep(annotation: Any, depth: int = 0) -> bool:
+def is_nested_too_deep(annotation: Any, depth: int = 0) -> bool:
     """Whether a port stands deeper in an annotation than in one list: no wire would reach it."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         ports = any(isinstance(mark, Port) for mark in annotation.__metadata__)
-        return (ports and depth > 1) or too_deep(inner[0], depth)
+        return (ports and depth > 1) or is_nested_too_deep(inner[0], depth)
     if origin in (list, tuple, Sequence):
         depth += 1
     elif origin not in (Union, types.UnionType):
         depth += 2
-    return any(too_deep(each, depth) for each in inner)
+    return any(is_nested_too_deep(each, depth) for each in inner)
 
 
 def marks_in(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> Iterator[Any]:
@@ -185,7 +189,7 @@ def marks_in(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> Ite
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def a(kind: type | None) -> str:
+def describe_kind(kind: type | None) -> str:
     """A kind with its article: "an Image", "a Mask", "text"."""
     if kind is None:
         return "a value"

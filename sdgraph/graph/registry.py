@@ -13,14 +13,14 @@ from typing import Any
 from sdgraph.errors import PackError, Problem, did_you_mean
 from sdgraph.values import Value, shipped_kinds
 
-from .class_identity import SHIPPED, pack_name
+from .class_identity import SHIPPED_PACK, pack_name
 from .node import Node
 from .pack_files import load_pack
 
-GROUP = "sdgraph.nodes"
+ENTRY_POINT_GROUP = "sdgraph.nodes"
 """The entry-point group through which a package offers its nodes."""
 
-OWN = "sdgraph.nodes"
+LIBRARY_PACKAGE = "sdgraph.nodes"
 """The pack that ships; there even when sdgraph runs from a source tree."""
 
 NodeType = type[Node[Any]]
@@ -39,8 +39,8 @@ class Registry(Mapping[str, NodeType]):
         broken: Packs that could not be loaded, each with the reason.
 
     Example:
-        >>> from sdgraph.graph import installed
-        >>> registry = installed()
+        >>> from sdgraph.graph import installed_registry
+        >>> registry = installed_registry()
         >>> registry["Canny"] is registry["sdgraph.Canny"]
         True
         >>> registry.unknown("Cany").fix
@@ -151,7 +151,7 @@ class Registry(Mapping[str, NodeType]):
 
 def library_module(name: str) -> Any:
     """A module of the node library that serves the engine, such as "contact_sheet", by its name."""
-    return importlib.import_module(f"{OWN}.{name}")
+    return importlib.import_module(f"{LIBRARY_PACKAGE}.{name}")
 
 
 def _module_of(found: NodeType | str) -> str:
@@ -176,20 +176,26 @@ def node_classes(module: ModuleType) -> dict[str, NodeType]:
 def type_name(cls: NodeType) -> str:
     """How a workflow file writes a node type: its full name where sdgraph has one of that name."""
     pack = cls.definition.identity.pack
-    ambiguous = pack != SHIPPED and cls.__name__ in importlib.import_module(OWN).NODE_MODULES
-    return f"{pack}.{cls.__name__}" if ambiguous else cls.__name__
+    is_ambiguous = pack != SHIPPED_PACK and cls.__name__ in _shipped_modules()
+    return f"{pack}.{cls.__name__}" if is_ambiguous else cls.__name__
+
+
+def _shipped_modules() -> dict[str, str]:
+    """The modules of the nodes that ship, by the names of the nodes."""
+    modules: dict[str, str] = importlib.import_module(LIBRARY_PACKAGE).NODE_MODULES
+    return modules
 
 
 @cache
-def installed() -> Registry:
+def installed_registry() -> Registry:
     """The node types of every installed pack, read once.
 
     A pack that fails to import is left out whole and named in `broken`. Where two packs offer one
     name, both are there under their full names.
     """
-    registry = Registry({})._with_pack(SHIPPED, importlib.import_module(OWN).NODE_MODULES)
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value):
-        if entry.value == OWN:
+    registry = Registry({})._with_pack(SHIPPED_PACK, _shipped_modules())
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.value):
+        if entry.value == LIBRARY_PACKAGE:
             continue
         try:
             module = entry.load()

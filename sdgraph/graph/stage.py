@@ -17,7 +17,7 @@ class Stage:
 
     name: str
     """What it makes, in a word: "prompt"."""
-    told: Mapping[str, Any] = field(hash=False)
-    """All that decides its result beside its components, the device and the dtype."""
+    inputs: Mapping[str, Any] = field(hash=False)
+    """All that its result depends on, other than its components, the device and the dtype."""
     parts: tuple[str, ...]
     """The components, by name, that nothing else of the node's work needs."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import Problem, SdgraphError, did_you_mean
 
-from .ports import Lazy, a, marks_in
+from .ports import DeferredValue, describe_kind, marks_in
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -86,7 +86,7 @@ def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[st
         return error.as_problems_of(field, wanted="a valid value")[0]
     value = first["input"] if len(errors) == 1 else given.get(field, first["input"])
     wanted = " or ".join(dict.fromkeys(text for e in errors for text in _wanted(e)))
-    return Problem(field, describe(value), wanted, _fix(cls, field, errors, value))
+    return Problem(field, describe_value(value), wanted, _fix(cls, field, errors, value))
 
 
 def _wanted(error: ErrorDetails) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _wanted_field(cls: Any, field: str) -> str:
 
 
 def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
-    if isinstance(value, Lazy):
+    if isinstance(value, DeferredValue):
         kind, advice = cls.wire_advice.get(field.partition(".")[0], (None, ""))
         return advice if value.output is kind else ""
     if any(error["type"] == "literal_error" for error in errors):
@@ -165,10 +165,10 @@ def one_of(names: Iterable[str]) -> str:
     return f"one of {', '.join(listed)}" if len(listed) > 1 else "".join(listed)
 
 
-def describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A value as a person would name it: "the text 'abc'", "3.5", "true", "a list"."""
-    if isinstance(value, Lazy):
-        return f"{type(value).__name__}, which makes {a(value.output)}"
+    if isinstance(value, DeferredValue):
+        return f"{type(value).__name__}, which makes {describe_kind(value.output)}"
     if isinstance(value, str):
         return f"the text {value if len(value) <= 60 else value[:57] + '…'!r}"
     if value is None:
@@ -181,4 +181,6 @@ def describe(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return f"a map with {', '.join(map(str, list(value)[:5]))}" if value else "an empty map"
-    return a(type(value)) if not isinstance(value, type) else f"the class {value.__name__}"
+    return (
+        describe_kind(type(value)) if not isinstance(value, type) else f"the class {value.__name__}"
+    )

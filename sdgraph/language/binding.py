@@ -9,7 +9,7 @@ from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Mark, Problem
 from sdgraph.files import expand_home
-from sdgraph.graph import Lazy, Node, Origin, Registry, missing_file
+from sdgraph.graph import DeferredValue, Node, Origin, Registry, missing_file
 
 from .field_problems import problem_as_written
 from .field_values import FieldResolver
@@ -93,7 +93,7 @@ class _Scope:
             node = self._sub_workflow(spec) if spec.type == "Workflow" else self._node(spec)
             self.bound.nodes[self.prefix + name] = node
 
-    def _named(self, name: str) -> Lazy:
+    def _named(self, name: str) -> DeferredValue:
         """The node of a name in this file; a placeholder where it has not been built."""
         return self.bound.nodes.get(self.prefix + name, NodePlaceholder(None))
 
@@ -109,11 +109,11 @@ class _Scope:
             return self._loading_node(declared, declared.loader, folder / expand_home(value))
         if isinstance(value, str | Path) and declared.type == "Path":
             return folder / expand_home(value)
-        if declared.type == "Checkpoint" and not isinstance(value, Lazy):
+        if declared.type == "Checkpoint" and not isinstance(value, DeferredValue):
             return with_absolute_source(value, folder)
         return value
 
-    def _loading_node(self, declared: Input, type_name: str, path: Path) -> Lazy:
+    def _loading_node(self, declared: Input, type_name: str, path: Path) -> DeferredValue:
         """The node that loads the file given for an input, such as a picture."""
         at = self.template.document.mark("inputs", declared.name)
         if f"sdgraph.{type_name}" in self.registry:
@@ -145,7 +145,7 @@ class _Scope:
     def _mark(self, spec: NodeSpec, *place: str | int) -> Mark:
         return self.template.document.mark("nodes", spec.name, *place)
 
-    def _node(self, spec: NodeSpec) -> Lazy:
+    def _node(self, spec: NodeSpec) -> DeferredValue:
         cls = self.registry.get(spec.type)
         if cls is None:
             return self._unknown_type(spec)
@@ -226,7 +226,7 @@ class _Scope:
                 at = self.template.document.key_mark("nodes", spec.name, place[0])
             self._report_at(problem, spec.name, at)
 
-    def _sub_workflow(self, spec: NodeSpec) -> Lazy:
+    def _sub_workflow(self, spec: NodeSpec) -> DeferredValue:
         self.bound.subworkflow_count += 1
         trail = self.trail or (Path(self.template.document.file).resolve(),)
         try:

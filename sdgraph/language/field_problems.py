@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sdgraph.errors import Problem
-from sdgraph.graph import Lazy, Node, a
+from sdgraph.graph import DeferredValue, Node, describe_kind
 
 from .node_builder import holds_placeholder
 from .template import NodeSpec, parse_reference, place_of_subject, value_at
@@ -19,7 +19,7 @@ def problem_as_written(
     spec: NodeSpec,
     cls: type[Node[Any]],
     fields: Mapping[str, Any],
-    nodes: Mapping[str, Lazy],
+    nodes: Mapping[str, DeferredValue],
 ) -> tuple[Problem, KeyPath] | None:
     """A node class's problem as one of the file's, and the place in the node's fields it is at.
 
@@ -41,15 +41,15 @@ def problem_as_written(
     reference = parse_reference(value_at(spec.fields, place))
     if reference is None:
         return problem, tuple(place)
-    if not isinstance(value, Lazy):
+    if not isinstance(value, DeferredValue):
         return replace(problem, found=f"{reference}, {problem.found}"), tuple(place)
-    found = f"{reference}, which makes {a(value.output)}"
+    found = f"{reference}, which makes {describe_kind(value.output)}"
     fix = _nodes_that_fit(cls, name, str(reference), nodes) or problem.fix
     return replace(problem, found=found, fix=fix), tuple(place)
 
 
 def _nodes_that_fit(
-    cls: type[Node[Any]], field: str, written: str, nodes: Mapping[str, Lazy]
+    cls: type[Node[Any]], field: str, written: str, nodes: Mapping[str, DeferredValue]
 ) -> str:
     """A fix that names nodes whose values a port takes."""
     port = cls.definition.ports.get(field)

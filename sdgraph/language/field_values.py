@@ -9,7 +9,7 @@ from typing import Any
 
 from sdgraph.errors import Problem, nearest
 from sdgraph.files import expand_home
-from sdgraph.graph import Lazy, Origin
+from sdgraph.graph import DeferredValue, Origin
 
 from .filename_patterns import fill_pattern, pattern_values
 from .node_builder import NodePlaceholder
@@ -32,7 +32,7 @@ class FieldResolver:
     inputs: Mapping[str, Any]
     """Each declared input: its value, a node that loads it, or a placeholder."""
     origins: Mapping[str, Origin | None]
-    node: Callable[[str], Lazy]
+    node: Callable[[str], DeferredValue]
     """The node of a name in this file, or a placeholder."""
     report: Callable[[Problem, NodeSpec, KeyPath], None]
     variant_number: int = 1
@@ -85,7 +85,7 @@ class FieldResolver:
         if name not in self.inputs:
             return self._unknown(reference, self.inputs, spec, place)
         value = self.inputs[name]
-        if (origin := self.origins.get(name)) and not isinstance(value, Lazy):
+        if (origin := self.origins.get(name)) and not isinstance(value, DeferredValue):
             self.read[place] = origin
         if role and isinstance(value, str | Path):
             is_given = name in self.given

@@ -14,7 +14,7 @@ from string import Formatter
 from typing import Any
 
 from sdgraph.errors import Problem, did_you_mean
-from sdgraph.graph import describe
+from sdgraph.graph import describe_value
 from sdgraph.values import Checkpoint
 
 from .inputs import Input
@@ -145,11 +145,11 @@ def _name_of(value: Any) -> Any:
 def _formatted(name: str, value: Any, spec: str) -> str | Problem:
     if not isinstance(value, str | int | float):
         wanted = "an input that is text, a number or a file"
-        return Problem("", f"{{{name}}}, {describe(value)}", wanted)
+        return Problem("", f"{{{name}}}, {describe_value(value)}", wanted)
     try:
         text = format(value, spec)
     except (ValueError, OverflowError) as error:
-        found = f"{{{name}:{spec}}} for {describe(value)}: {error}"
+        found = f"{{{name}:{spec}}} for {describe_value(value)}: {error}"
         return Problem("", found, "a format that fits", f"write {{{name}}}")
     return _FORBIDDEN.sub("-", text).strip(" .") or "none"
 

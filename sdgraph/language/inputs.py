@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import Problem, did_you_mean
-from sdgraph.graph import Lazy, Port, a, describe, one_of
+from sdgraph.graph import DeferredValue, Port, describe_kind, describe_value, one_of
 from sdgraph.values import Checkpoint, Series, Value, shipped_kinds
 
 from .yaml_document import Document
@@ -116,18 +116,22 @@ class Input:
             "Path": isinstance(value, str | Path),
             "Checkpoint": isinstance(value, str | Path | dict | Checkpoint),
         }
-        if isinstance(value, Lazy):
+        if isinstance(value, DeferredValue):
             kind = kind_of_input(self)
             fits_wire = kind is None or Port((kind,)).takes(value.output)
-            return None if fits_wire else Problem(self.name, describe(value), a(kind))
+            return (
+                None
+                if fits_wire
+                else Problem(self.name, describe_value(value), describe_kind(kind))
+            )
         if self.kind is not None:
             if self.is_path(value) or isinstance(value, self.kind):
                 return None
             more = ", or the path of one" if self.loader else ""
-            return Problem(self.name, describe(value), f"{self.kind.label}{more}")
+            return Problem(self.name, describe_value(value), f"{self.kind.label}{more}")
         if fits[self.type]:
             return None
-        return Problem(self.name, describe(value), wanted[self.type])
+        return Problem(self.name, describe_value(value), wanted[self.type])
 
 
 def kind_of_input(declared: Input) -> type | None:
@@ -152,7 +156,7 @@ def read_declarations(
         return {}
     if not isinstance(raw, dict):
         problems.append(
-            Problem("inputs", describe(raw), "a map of names", at=document.mark("inputs"))
+            Problem("inputs", describe_value(raw), "a map of names", at=document.mark("inputs"))
         )
         return {}
     inputs = {}
@@ -177,7 +181,7 @@ def _declare(name: str, raw: Any, pack_kinds: Mapping[str, Kind]) -> Input | Pro
         kind = {str: "str", bool: "bool", int: "int", float: "float"}.get(type(raw))
         if kind is None:
             fix = f"write {name}: {{type: …, default: …}}"
-            return Problem(name, describe(raw), "a default, or a map with type", fix)
+            return Problem(name, describe_value(raw), "a default, or a map with type", fix)
         return Input(name, kind, raw)
     allowed = ("type", "default", "description")
     for key in raw:

@@ -13,8 +13,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 
-from sdgraph.graph import REFERENCE as PORT_PATTERN
-from sdgraph.graph import Node, Registry
+from sdgraph.graph import REFERENCE_PATTERN, Node, Registry
 from sdgraph.values import Checkpoint
 
 from .inputs import INPUT_TYPES, RESERVED_NAMES
@@ -43,8 +42,8 @@ def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
         The schema as plain data.
 
     Example:
-        >>> from sdgraph.graph import installed
-        >>> workflow_schema(installed())["required"]
+        >>> from sdgraph.graph import installed_registry
+        >>> workflow_schema(installed_registry())["required"]
         ['nodes']
     """
     types = sorted(registry)
@@ -242,7 +241,7 @@ def _inside(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
     draft7 = {key: value for key, value in schema.items() if key != "title"}
     if "$ref" in draft7:
         return {"$ref": f"#/definitions/{name}.{draft7['$ref'].rpartition('/')[2]}"}
-    if draft7.get("pattern") == PORT_PATTERN:
+    if draft7.get("pattern") == REFERENCE_PATTERN:
         # The engine's references have no dots but the one after `inputs`.
         draft7["pattern"] = _REFERENCE
         draft7["patternErrorMessage"] = f"wanted {draft7.get('description', '$node')}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdgraph.errors import InvalidNodeError, Mark, Problem
-from sdgraph.graph import Lazy, Node, Origins
+from sdgraph.graph import DeferredValue, Node, Origins
 
 
-class NodePlaceholder(Lazy):
+class NodePlaceholder(DeferredValue):
     """Stands for a node that could not be built, so that the nodes that read it are checked too.
 
     Args:
@@ -27,7 +27,7 @@ class NodePlaceholder(Lazy):
 class BoundNodes:
     """The nodes of a workflow file for given inputs, and what is known of each."""
 
-    nodes: dict[str, Lazy] = field(default_factory=dict)
+    nodes: dict[str, DeferredValue] = field(default_factory=dict)
     """A node or a NodePlaceholder by name; those of a sub-workflow as "faces/edges"."""
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
     """Where a node ("") and its fields stand in the file."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
 from sdgraph.files import expand_home
-from sdgraph.graph import describe, one_of
+from sdgraph.graph import describe_value, one_of
 from sdgraph.values import Value
 
 from .inputs import Input, read_declarations
@@ -18,7 +18,7 @@ from .yaml_document import Document, read_document, walk_scalars
 
 WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output")
 
-REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
+_REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
 """`$name` or `$inputs.name`, and nothing else in the string."""
 
 
@@ -44,7 +44,7 @@ def parse_reference(value: Any) -> Reference | None:
     """
     if not isinstance(value, str) or not value.startswith("$"):
         return None
-    match = REFERENCE.match(value)
+    match = _REFERENCE.match(value)
     return Reference(match[2], bool(match[1])) if match and match[2].isidentifier() else None
 
 
@@ -113,7 +113,7 @@ def parse_template(
     problems: list[Problem] = []
     data = document.data
     if not isinstance(data, dict):
-        found = "an empty file" if data is None else describe(data)
+        found = "an empty file" if data is None else describe_value(data)
         problem = Problem("workflow", found, "a map with `nodes:`", at=document.mark())
         raise InvalidWorkflowError([problem])
     for key in data:
@@ -132,7 +132,7 @@ def parse_template(
         if not isinstance(data.get(key, ""), str):
             at = document.mark(key)
             fix = "" if isinstance(data[key], list | dict) else "quote it"
-            problems.append(Problem(key, describe(data[key]), "text", fix, at))
+            problems.append(Problem(key, describe_value(data[key]), "text", fix, at))
     inputs = read_declarations(document, problems, pack_kinds)
     specs = _specs(document, problems)
     output = _output(document, specs, problems)
@@ -180,7 +180,7 @@ def topological_order(specs: Mapping[str, NodeSpec]) -> tuple[list[str], list[li
 def _specs(document: Document, problems: list[Problem]) -> dict[str, NodeSpec]:
     raw = document.data.get("nodes")
     if not isinstance(raw, dict) or not raw:
-        found = "no nodes" if raw is None or raw == {} else describe(raw)
+        found = "no nodes" if raw is None or raw == {} else describe_value(raw)
         wanted = "a map of named nodes"
         fix = "write nodes: {photo: {type: LoadImage, path: photo.png}}"
         problems.append(Problem("nodes", found, wanted, fix, document.mark("nodes")))
@@ -195,15 +195,17 @@ def _specs(document: Document, problems: list[Problem]) -> dict[str, NodeSpec]:
         elif not isinstance(fields, dict):
             wanted = "a map with its type and fields"
             fix = f"write {name}: {{type: …}}"
-            problems.append(Problem(name, describe(fields), wanted, fix, at))
+            problems.append(Problem(name, describe_value(fields), wanted, fix, at))
         elif not isinstance(fields.get("type"), str):
-            found = describe(fields["type"]) if "type" in fields else "no type"
+            found = describe_value(fields["type"]) if "type" in fields else "no type"
             fix = "`sdgraph nodes` lists the types"
             problems.append(Problem(name, found, "type: the name of a node type", fix, at))
         elif not isinstance(fields.get("cache", True), bool):
             at = document.mark("nodes", name, "cache")
             wanted = "true, or false for a node that is to run every time"
-            problems.append(Problem(f"{name}.cache", describe(fields["cache"]), wanted, at=at))
+            problems.append(
+                Problem(f"{name}.cache", describe_value(fields["cache"]), wanted, at=at)
+            )
         else:
             rest = {key: value for key, value in fields.items() if key not in ("type", "cache")}
             specs[name] = NodeSpec(name, fields["type"], rest, fields.get("cache", True))
@@ -220,7 +222,7 @@ def _output(
     if reference is None or reference.to_input or reference.name not in specs:
         fix = did_you_mean(str(raw).lstrip("$"), specs)
         at = document.mark("output")
-        problems.append(Problem("output", describe(raw), "$name of a node", fix, at))
+        problems.append(Problem("output", describe_value(raw), "$name of a node", fix, at))
         return None
     return reference.name
 

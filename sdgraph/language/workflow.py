@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
-from sdgraph.graph import Graph, Node, Registry, default_targets, describe, installed
+from sdgraph.graph import Graph, Node, Registry, default_targets, describe_value, installed_registry
 
 from .binding import bind_inputs
 from .inputs import Input
@@ -133,7 +133,7 @@ class Workflow:
                 problems.append(Problem(place, place, wanted, did_you_mean(name, specs)))
             elif field == "cache":
                 if not isinstance(value, bool):
-                    problems.append(Problem(place, describe(value), "true or false"))
+                    problems.append(Problem(place, describe_value(value), "true or false"))
                 specs[name] = replace(specs[name], cache=bool(value))
             else:
                 fields = {**specs[name].fields, field: value}
@@ -156,7 +156,7 @@ class Workflow:
             origins=bound.origins,
             uncached=bound.uncached,
         )
-        graph = every_node.only(*targets)
+        graph = every_node.subgraph(*targets)
         problems += (graph if only else every_node).check()
         return graph, in_file_order(problems)
 
@@ -206,7 +206,7 @@ def load_workflow(
         >>> list(workflow.inputs)
         ['photo', 'mask', 'prompt', 'seed', 'checkpoint']
     """
-    registry = installed() if registry is None else registry
+    registry = installed_registry() if registry is None else registry
     template = read_template(find_workflow(source), registry.pack_kinds)
     if folder is not None:
         template = replace(template, folder=Path(folder).resolve())
@@ -234,7 +234,7 @@ def workflow_from_yaml(
         >>> workflow_from_yaml(text).name
         'one'
     """
-    registry = installed() if registry is None else registry
+    registry = installed_registry() if registry is None else registry
     document = parse_document(text, file)
     template = parse_template(document, Path(folder).resolve(), registry.pack_kinds)
     return Workflow(template, registry)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.graph import Graph, Node, describe, plain_name, type_name
+from sdgraph.graph import Graph, Node, describe_value, name_without_variant, type_name
 from sdgraph.values import Checkpoint
 
 from .filename_patterns import escape_braces
@@ -86,7 +86,7 @@ def write_workflow(
                 fix = "load it from a file with a node, or save it first"
                 wanted = "something a file can hold"
                 subject = f"{names[node]}.{field}"
-                problems.append(Problem(subject, describe(value), wanted, fix))
+                problems.append(Problem(subject, describe_value(value), wanted, fix))
     if problems:
         raise InvalidWorkflowError(problems)
     inputs = restore_inputs(graph, entries) if with_inputs else {}
@@ -106,7 +106,7 @@ def _flat_names(graph: Graph) -> dict[Node[Any], str]:
     taken = {label for label in graph.names.values() if label.isidentifier()}
     counts: dict[str, int] = {}
     for node, label in graph.names.items():
-        name = stem = label if label in taken else plain_name(label).replace("/", "__")
+        name = stem = label if label in taken else name_without_variant(label).replace("/", "__")
         while name != label and name in taken:
             counts[stem] = counts.get(stem, 1) + 1
             name = f"{stem}_{counts[stem]}"

@@ -3,11 +3,11 @@
 from sdgraph.values import Video
 
 from .embedded import read_provenance
-from .images import probe_image, read_image, write_image
+from .image_files import probe_image, read_image, write_image
 from .metadata import escape_surrogates
 from .player import video_html
 from .sidecar import write_sidecar
-from .videos import probe_video, read_video, write_video
+from .video_files import probe_video, read_video, write_video
 
 Video.html_player = staticmethod(video_html)
 

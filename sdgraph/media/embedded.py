@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sdgraph.files import convert_read_errors
 
-from .images import open_image
+from .image_files import open_image
 from .metadata import from_comment, text_in_picture
 from .sidecar import read_sidecar, sidecar_path
-from .videos import open_video
+from .video_files import open_video
 
 
 def read_provenance(path: str | Path) -> str | None:

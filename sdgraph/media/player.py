@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from sdgraph.values import Video
 
-from .videos import write_video
+from .video_files import write_video
 
 MAX_INLINE_BYTES = 64 * 2**20
 """Of raw frames; with more of them a notebook's page becomes sluggish."""

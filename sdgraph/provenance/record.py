@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError, Problem
-from sdgraph.graph import Graph, Node, late_checkpoint, parts_of, source_files
+from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of, source_files
 from sdgraph.language import write_workflow
 from sdgraph.media import read_provenance
 from sdgraph.memoize import memoized_scope
@@ -149,7 +149,7 @@ def _checkpoints(graph: Graph, known: Mapping[Part, Files]) -> Iterator[dict[str
 
 def _weights(node: Node[Any], known: Mapping[Part, Files]) -> Iterator[tuple[Any, dict[str, str]]]:
     """The checkpoint of each component a node uses, with the component's files."""
-    if "models" not in type(node).definition.services or late_checkpoint(node):
+    if "models" not in type(node).definition.services or has_computed_checkpoint(node):
         return
     try:
         for part in parts_of(node).values():

@@ -69,7 +69,7 @@ def stage_key(node: Node[Any], stage: Stage, device: str, dtype: str | None) -> 
     """
     parts = parts_of(node)
     components = _components_text({name: parts[name] for name in stage.parts}, device, dtype)
-    text = f"stage|{stage.name}|{content_of(stage.told)}|{components}"
+    text = f"stage|{stage.name}|{content_of(stage.inputs)}|{components}"
     return blake2b(text.encode(), digest_size=16).digest()
 
 

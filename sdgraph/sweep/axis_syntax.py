@@ -23,7 +23,7 @@ import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expand_home
-from sdgraph.graph import describe
+from sdgraph.graph import describe_value
 from sdgraph.language import Input, with_absolute_source
 from sdgraph.values import Image
 
@@ -108,7 +108,7 @@ def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
     try:
         value = declared.parse(text)
     except ValueError as error:
-        raise _refused(declared, describe(text), str(error)) from None
+        raise _refused(declared, describe_value(text), str(error)) from None
     if folder is not None and declared.is_path(value):
         return folder / expand_home(value)
     if folder is not None and declared.type == "Checkpoint":
@@ -139,7 +139,7 @@ def _range(declared: Input, text: str) -> Iterator[int | float]:
     match = _RANGE.match(text)
     wanted = "a range FIRST..LAST or FIRST..LAST..STEP, such as 1..50 or 0.1..0.9..0.2"
     if match is None:
-        raise _refused(declared, describe(text), wanted)
+        raise _refused(declared, describe_value(text), wanted)
     first, last = Decimal(match[1]), Decimal(match[2])
     whole = first == first.to_integral() and last == last.to_integral()
     if match[3] is None and not whole:

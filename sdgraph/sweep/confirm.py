@@ -9,7 +9,7 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.formatting import format_count, format_seconds
-from sdgraph.graph import Node, plain_name
+from sdgraph.graph import Node, name_without_variant
 
 from .sweep import Sweep
 
@@ -36,7 +36,9 @@ class SweepConfirmation:
         self._asked = False
         self._nodes = {name: node for node, name in sweep.graph.names.items()}
         self._first = set(sweep.targets[0].values())
-        self._left = Counter(plain_name(sweep.graph.names[node]) for node in sweep.graph.nodes)
+        self._left = Counter(
+            name_without_variant(sweep.graph.names[node]) for node in sweep.graph.nodes
+        )
         self._seconds: dict[str, list[float]] = {}
         self._loading = 0.0
         self._began: float | None = None
@@ -57,7 +59,7 @@ class SweepConfirmation:
             self._decide(event.at - (self._began or 0.0))
 
     def _finished(self, event: events.NodeFinished) -> None:
-        node, name = self._nodes[event.node], plain_name(event.node)
+        node, name = self._nodes[event.node], name_without_variant(event.node)
         seconds = event.seconds
         if _loads(node):  # later nodes will not load the same again
             seconds, self._loading = max(0.0, seconds - self._loading), 0.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
-from sdgraph.graph import Node, plain_name
+from sdgraph.graph import Node, name_without_variant
 from sdgraph.language import Workflow, escape_braces, slugify
 from sdgraph.memoize import memoized_scope
 
@@ -76,9 +76,9 @@ def varying_paths(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
     name_patterns = _name_patterns(workflow, sweep.variants)
     paths: dict[str, set[tuple[Path, str]]] = {}
     for nodes in shared_files(sweep).values():
-        entries = Counter(plain_name(sweep.graph.names[node]) for node, _ in nodes)
+        entries = Counter(name_without_variant(sweep.graph.names[node]) for node, _ in nodes)
         for node, name in nodes:
-            entry = plain_name(sweep.graph.names[node])
+            entry = name_without_variant(sweep.graph.names[node])
             in_file = entries[entry] > 1 and entry in workflow.template.specs
             if in_file and node not in sweep.patterned:
                 path = Path(getattr(node, name))
@@ -109,7 +109,7 @@ def clash_problems(sweep: Sweep) -> Iterator[Problem]:
             varying = ", ".join(f"{{{name}}}" for name in first.indices)
             fix = f"put what varies into the path: {varying} or {{number}}"
         yield Problem(
-            f"{plain_name(names[0])}.{field}",
+            f"{name_without_variant(names[0])}.{field}",
             found,
             "a file for each",
             fix,

@@ -12,7 +12,7 @@ from typing import Any, Literal, TextIO
 
 from sdgraph import events
 from sdgraph.errors import MediaError, Problem
-from sdgraph.graph import Node, ancestry, describe
+from sdgraph.graph import Node, ancestry, describe_value
 
 from .sweep import Sweep
 
@@ -177,7 +177,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     plain = value is None or isinstance(value, str | int | float | bool | dict)
-    return value if plain else describe(value)
+    return value if plain else describe_value(value)
 
 
 def _seeds(nodes: list[Node[Any]]) -> tuple[int, ...]:

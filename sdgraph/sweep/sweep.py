@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
-from sdgraph.graph import Graph, Marks, Node, Origins, ancestry, describe, named
+from sdgraph.graph import Graph, Marks, Node, Origins, ancestry, assign_names, describe_value
 from sdgraph.language import BoundNodes, Input, Workflow
 
 from .axis_syntax import MAX_VALUES
@@ -127,7 +127,7 @@ def merge_variants(
     uncached: set[Node[Any]] = set()
     targets = []
     for index, (bound, ends) in enumerate(_bind_variants(workflow, variants, only)):
-        names = named(ancestry(*(ends if only else bound.names)), bound.names)
+        names = assign_names(ancestry(*(ends if only else bound.names)), bound.names)
         for node, name in names.items():
             needed.setdefault(node, []).append(index)
             plain.setdefault(node, name)
@@ -222,7 +222,7 @@ def shorten_value(value: Any, length: int) -> str:
         value = value.name
     if isinstance(value, bool):
         value = str(value).lower()
-    text = str(value) if isinstance(value, str | int | float) else describe(value)
+    text = str(value) if isinstance(value, str | int | float) else describe_value(value)
     text = " ".join(text.split())
     return text if len(text) <= length else f"{text[: length - 1]}…"
 

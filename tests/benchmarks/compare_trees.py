@@ -30,9 +30,10 @@ print(json.dumps([name for name in shipped() if "/" not in name]))
 _KEYS = """
 import dataclasses, json, sys
 from sdgraph import load_workflow
-from sdgraph.{registry} import installed
+import sdgraph.{registry} as registry
 from sdgraph.{keys} import {key}
-for cls in installed().values():
+registry_of = getattr(registry, "installed_registry", None) or registry.installed  # its older name
+for cls in registry_of().values():
     {mask}
 keys = {{}}
 for name in json.loads(sys.argv[1]):

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 
 from sdgraph import Session, events, run_many
-from sdgraph.graph import plain_name
+from sdgraph.graph import name_without_variant
 from sdgraph.language import Workflow, workflow_from_yaml
 from sdgraph.language import shipped_workflows as workflows
 from sdgraph.models import shipped
@@ -118,7 +118,7 @@ def rows() -> Iterator[Row]:
 
         def count(event: events.Event) -> None:
             if isinstance(event, events.NodeStarted):
-                started[plain_name(event.node)] += 1
+                started[name_without_variant(event.node)] += 1
 
         swept(session, workflow, VARIANTS, count)()
         shared = {name: times for name, times in started.items() if times != VARIANTS}

@@ -174,11 +174,11 @@ def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Pa
 
 def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
     from sdgraph.execution.planning import make_plan
-    from sdgraph.graph import installed, library_module
+    from sdgraph.graph import installed_registry, library_module
     from sdgraph.sweep import with_contact_sheet
 
     (tmp_path / "flow.yaml").write_text(FLOW)
-    registry = installed().with_file(Path(TOYS))
+    registry = installed_registry().with_file(Path(TOYS))
     workflow = load_workflow(tmp_path / "flow.yaml", registry=registry)
     sweep = build_sweep(workflow, make_variants({}, {"grey": range(40)}))
     sheet = with_contact_sheet(sweep, tmp_path / "s.png", library_module("contact_sheet"))

@@ -52,7 +52,7 @@ def test_names_are_unique_and_given_names_stay(nodes: list[Node[Any]]) -> None:
     graph = Graph.of(*nodes, names={nodes[0]: "number_2"})
     assert len(set(graph.names.values())) == len(graph.nodes)
     assert graph.names[nodes[0]] == "number_2"
-    part = graph.only(nodes[-1])
+    part = graph.subgraph(nodes[-1])
     assert all(part.names[node] == graph.names[node] for node in part.nodes)
 
 

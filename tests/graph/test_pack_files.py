@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph.errors import InvalidWorkflowError, PackError
-from sdgraph.graph import Registry, installed
+from sdgraph.graph import Registry, installed_registry
 from sdgraph.language import workflow_from_yaml
 from tests.support.processes import python
 
@@ -125,7 +125,7 @@ def test_a_node_of_ones_own_that_is_named_like_a_shipped_one_is_reached_by_its_f
     tmp_path: Path,
 ) -> None:
     write(tmp_path, mine=node("Canny", "7") + "\n\n" + node("Other", "8"))
-    registry = installed().with_file(tmp_path / "mine.py")
+    registry = installed_registry().with_file(tmp_path / "mine.py")
 
     def built(text: str) -> str:
         (node,) = workflow_from_yaml(text, registry=registry).graph().targets

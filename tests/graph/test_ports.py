@@ -8,8 +8,8 @@ from typing import Annotated, Any, Optional
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from sdgraph.graph import Lazy, Port, a
-from sdgraph.graph.ports import FileField, In, SourceFile, TargetFile, marks_in, too_deep
+from sdgraph.graph import DeferredValue, Port, describe_kind
+from sdgraph.graph.ports import FileField, In, SourceFile, TargetFile, is_nested_too_deep, marks_in
 from sdgraph.values import Checkpoint, ControlMap, DepthMap, EdgeMap, Image, Mask
 
 KINDS: list[type] = [Image, Mask, ControlMap, EdgeMap, DepthMap, str, int, float, bool, Checkpoint]
@@ -18,8 +18,8 @@ port: Any = In
 """What `In[...]` is at run time."""
 
 
-def lazy(kind: type | None) -> Lazy:
-    class Made(Lazy):
+def lazy(kind: type | None) -> DeferredValue:
+    class Made(DeferredValue):
         output = kind
 
     return Made()
@@ -104,7 +104,7 @@ WIRE: Any = port[int]
     ],
 )
 def test_a_port_may_stand_in_one_list_and_no_deeper(annotation: Any, deep: bool) -> None:
-    assert too_deep(annotation) == deep
+    assert is_nested_too_deep(annotation) == deep
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_a_port_may_stand_in_one_list_and_no_deeper(annotation: Any, deep: bool)
     ],
 )
 def test_kinds_have_their_article(kind: type | None, words: str) -> None:
-    assert a(kind) == words
+    assert describe_kind(kind) == words

@@ -13,7 +13,7 @@ import pytest
 
 import sdgraph.nodes
 from sdgraph.errors import PackError
-from sdgraph.graph import Registry, installed, registry
+from sdgraph.graph import Registry, installed_registry, registry
 from sdgraph.graph.registry import node_classes
 from tests.support import toys
 
@@ -32,11 +32,11 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def install(*entries: Any) -> Registry:
         monkeypatch.setattr(registry, "entry_points", lambda group: entries)
-        installed.cache_clear()
-        return installed()
+        installed_registry.cache_clear()
+        return installed_registry()
 
     yield install
-    installed.cache_clear()
+    installed_registry.cache_clear()
 
 
 def entry(name: str, value: str, loads: Any) -> Any:
@@ -47,7 +47,7 @@ def entry(name: str, value: str, loads: Any) -> Any:
             return loads
 
     made: Any = Entry()
-    made.name, made.value, made.group = name, value, registry.GROUP
+    made.name, made.value, made.group = name, value, registry.ENTRY_POINT_GROUP
     assert hasattr(EntryPoint("n", "v", "g"), "load")
     return made
 
@@ -155,7 +155,7 @@ def test_a_module_offers_what_it_defines_and_not_what_it_imports() -> None:
 
 def test_the_own_nodes_are_told_where_they_are_and_imported_when_asked_for() -> None:
     code = (
-        "import sys; from sdgraph.graph import installed; types = installed();"
+        "import sys; from sdgraph.graph import installed_registry; types = installed_registry();"
         "before = [name for name in sys.modules if name.startswith('sdgraph.nodes.')];"
         "types['Canny']; print(before, 'sdgraph.nodes.maps.canny' in sys.modules,"
         " 'sdgraph.nodes.training.vae' in sys.modules)"

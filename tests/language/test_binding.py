@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.graph import Graph, installed
+from sdgraph.graph import Graph, installed_registry
 from sdgraph.language import load_workflow, subworkflow, workflow_from_yaml
 from tests.support import toys
 
@@ -214,6 +214,6 @@ def test_wrong_wires_do_not_hide_fields_that_do_not_fit_together() -> None:
         "  cat: {type: Inpaint, image: $photo, mask: $edges, prompt: y, steps: 2, strength: 0.3}\n"
     )
 
-    problems = workflow_from_yaml(text, registry=installed()).problems()
+    problems = workflow_from_yaml(text, registry=installed_registry()).problems()
 
     assert [problem.subject for problem in problems] == ["cat.mask", "cat.strength"]

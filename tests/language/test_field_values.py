@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdgraph.errors import Problem
-from sdgraph.graph import Lazy, Origin
+from sdgraph.graph import DeferredValue, Origin
 from sdgraph.language import NodePlaceholder, NodeSpec
 from sdgraph.language.field_values import FieldResolver
 from sdgraph.language.template import WorkflowTemplate, parse_template
@@ -43,7 +43,7 @@ class Resolving:
         )
 
     @staticmethod
-    def node(name: str) -> Lazy:
+    def node(name: str) -> DeferredValue:
         return NUMBER if name == "one" else NodePlaceholder(int)
 
     def value(self, written: Any, role: str = "") -> Any:

@@ -12,7 +12,7 @@ import yaml
 
 from sdgraph.cli.node_docs import document_node
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.graph import Registry, installed
+from sdgraph.graph import Registry, installed_registry
 from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml, workflow_schema
 from tests.support import cli_nodes
 
@@ -105,14 +105,14 @@ def test_a_sub_workflow_takes_a_path_and_any_inputs(validator: Any) -> None:
 
 
 def test_the_schema_is_valid_draft_07_and_json() -> None:
-    schema = workflow_schema(installed())
+    schema = workflow_schema(installed_registry())
     jsonschema.Draft7Validator.check_schema(schema)
     assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert json.loads(json.dumps(schema, allow_nan=False)) == schema
 
 
 def test_every_shipped_workflow_fits_the_schema() -> None:
-    check = jsonschema.Draft7Validator(workflow_schema(installed()))
+    check = jsonschema.Draft7Validator(workflow_schema(installed_registry()))
     for name, path in shipped_workflows().items():
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert [(name, error.message) for error in check.iter_errors(data)] == []
@@ -148,9 +148,9 @@ def test_the_node_type_is_completed_with_its_summary() -> None:
     assert "Workflow" in descriptions
 
 
-@pytest.mark.parametrize("name", sorted({**installed(), **TOYS}))
+@pytest.mark.parametrize("name", sorted({**installed_registry(), **TOYS}))
 def test_the_documented_example_of_every_node_fits_its_schema(name: str) -> None:
-    registry = {**installed(), **TOYS}
+    registry = {**installed_registry(), **TOYS}
     data = {"nodes": yaml.safe_load(document_node(registry[name]).example)}
     check = jsonschema.Draft7Validator(workflow_schema({name: registry[name]}))
     assert [error.message for error in check.iter_errors(data)] == []

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from sdgraph.graph import Graph, installed
+from sdgraph.graph import Graph, installed_registry
 from sdgraph.language import load_workflow, workflow_from_yaml
 from sdgraph.media import write_image
 from sdgraph.provenance import ProvenanceRecord, make_record
 from tests.support import cli_nodes
 
-REGISTRY = installed().with_file(Path(cli_nodes.__file__))
+REGISTRY = installed_registry().with_file(Path(cli_nodes.__file__))
 
 INNER = """\
 inputs: {photo: {type: Image}, low: 3}
@@ -116,5 +116,5 @@ def test_variants_in_one_graph_are_left_as_they_are(tmp_path: Path) -> None:
     merged = Graph.of(sheet, origins={**one.origins, **two.origins})
     written = make_record(merged, "sheet", device="cpu", dtype=None)
     assert written.inputs == {}
-    single = make_record(merged.only(*two.targets), "a", device="cpu", dtype=None)
+    single = make_record(merged.subgraph(*two.targets), "a", device="cpu", dtype=None)
     assert single.inputs == {"grey": 2}

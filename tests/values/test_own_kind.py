@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sdgraph.errors import InvalidWorkflowError, PackError
-from sdgraph.graph import Registry, installed
+from sdgraph.graph import Registry, installed_registry
 from sdgraph.language import workflow_from_yaml, workflow_schema
 from sdgraph.media import read_provenance
 from sdgraph.values import Image, Value, find_kind
@@ -107,7 +107,7 @@ def test_a_workflow_names_it_as_a_type_and_a_wrong_one_is_told_of_it() -> None:
     with pytest.raises(InvalidWorkflowError, match=r"NormalMap.*, Audio\n.*did you mean 'Audio'"):
         workflow_from_yaml(WORKFLOW.replace("type: Audio", "type: Audoi"), registry=REGISTRY)
     with pytest.raises(InvalidWorkflowError, match="the type 'Audio'"):
-        workflow_from_yaml(WORKFLOW, registry=installed())
+        workflow_from_yaml(WORKFLOW, registry=installed_registry())
     wrong = workflow.problems(sound=3)
     assert [problem.wanted for problem in wrong] == ["an Audio, or the path of one"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from sdgraph import Node, Session, load_workflow
 from sdgraph.cli.request import open_workflow
-from sdgraph.graph import Graph, installed
+from sdgraph.graph import Graph, installed_registry
 from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.media import read_video
 from sdgraph.nodes.maps.skeleton import COLORS, JOINTS
@@ -238,6 +238,6 @@ def test_what_it_writes_goes_below_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    (target,) = open_workflow(name, installed()).graph().targets
+    (target,) = open_workflow(name, installed_registry()).graph().targets
 
     assert Path(target.non_default_fields()["path"]) == tmp_path / "out" / "inpaint.png"

@@ -20,7 +20,7 @@ from sdgraph.files import (
 from sdgraph.values import Video
 
 from .gifs import gif_frames, is_gif, limit_size, write_gif
-from .images import open_image
+from .image_files import open_image
 from .metadata import to_comment
 from .sidecar import write_sidecar
 
