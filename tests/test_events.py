@@ -28,25 +28,25 @@ KINDS = [
 def test_a_run_tells_a_whole_story(nodes: list[Node[Any]]) -> None:
     session, graph = Session(), Graph.of(nodes[-1])
     for _ in range(2):
-        seen: list[events.Event] = []
-        session.run(graph, seen.append)
-        first, last = seen[0], seen[-1]
+        event_log: list[events.Event] = []
+        session.run(graph, event_log.append)
+        first, last = event_log[0], event_log[-1]
         assert isinstance(first, events.RunStarted) and isinstance(last, events.RunFinished)
-        assert [each.at for each in seen] == sorted(each.at for each in seen)
+        assert [each.at for each in event_log] == sorted(each.at for each in event_log)
         done: dict[str, type] = {}
-        for each in seen[1:-1]:
+        for event in event_log[1:-1]:
             assert isinstance(
-                each, events.NodeStarted | events.NodeFinished | events.Reused | events.Released
+                event, events.NodeStarted | events.NodeFinished | events.Reused | events.Released
             )
-            before = done.get(each.node)
+            before = done.get(event.node)
             allowed = {
                 events.NodeStarted: (None,),
                 events.Reused: (None,),
                 events.NodeFinished: (events.NodeStarted,),
                 events.Released: (events.NodeFinished, events.Reused),
             }
-            assert before in allowed[type(each)]
-            done[each.node] = type(each)
+            assert before in allowed[type(event)]
+            done[event.node] = type(event)
         assert first.steps + first.reused == len(done)
 
 
@@ -84,12 +84,12 @@ def test_a_listener_is_called_by_one_thread_at_a_time() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_event_is_frozen_plain_data_of_its_own_kind(kind: type[events.Event]) -> None:
-    fields = [each.name for each in dataclasses.fields(kind) if each.name != "at"]
+    fields = [field.name for field in dataclasses.fields(kind) if field.name != "at"]
     problem = Problem("low", "3.5", "a whole number", at=Mark("a.yaml", 4, 9))
     event = kind(1.5, *[(problem,) if name == "problems" else "x" for name in fields])
     data = json.loads(json.dumps(event.as_data()))
-    wanted = {name: [problem.as_data()] if name == "problems" else "x" for name in fields}
-    assert data == {"event": kind.kind, "at": 1.5, **wanted}
-    assert [each.kind for each in KINDS].count(kind.kind) == 1
+    expected = {name: [problem.as_data()] if name == "problems" else "x" for name in fields}
+    assert data == {"event": kind.kind, "at": 1.5, **expected}
+    assert [kind.kind for kind in KINDS].count(kind.kind) == 1
     with pytest.raises(AttributeError):
         event.at = 2.0  # type: ignore[misc]

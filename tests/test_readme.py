@@ -51,9 +51,9 @@ def test_the_node_of_ones_own_runs() -> None:
     assert isinstance(posterize, type)
 
     with PIL.Image.open(SAMPLES / "red_star.png") as sample:
-        made = run(posterize(image=Image.from_pil(sample), bits=1))
+        result = run(posterize(image=Image.from_pil(sample), bits=1))
 
-    assert set(made.numpy.flatten()) == {0, 128}
+    assert set(result.numpy.flatten()) == {0, 128}
 
 
 def test_the_yaml_example_has_no_problems() -> None:
@@ -137,7 +137,7 @@ def test_every_sweep_of_the_readme_is_as_many_variants_as_it_says(
     prompts = ["a red star on a navy background", "a white cross on a teal background"] * 2
     (tmp_path / "prompts.txt").write_text("\n".join(prompts))
     shutil.copytree(SAMPLES, tmp_path / "pictures")
-    (block,) = [each for each in blocks("bash") if "seed=1..50" in each]
+    (block,) = [block for block in blocks("bash") if "seed=1..50" in block]
     counts = []
     for line in block.splitlines():
         words = shlex.split(line, comments=True)[2:]

@@ -40,7 +40,7 @@ def slopes(pixels: Pixels, deviation: float) -> tuple[Pixels, Pixels]:
 
 
 def soft_edges(pixels: Pixels) -> Pixels:
-    right, down = (each.astype(np.float32) for each in slopes(pixels, 2.0))
+    right, down = (slope.astype(np.float32) for slope in slopes(pixels, 2.0))
     red, green, blue = cv2.split(cv2.magnitude(right, down))
     return grey(cv2.convertScaleAbs(cv2.max(cv2.max(red, green), blue), alpha=2))
 

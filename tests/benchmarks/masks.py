@@ -56,7 +56,7 @@ def pictures() -> tuple[Image, Image, Mask, Mask]:
     clear.putalpha(PIL.Image.linear_gradient("L").resize((SIDE, SIDE)))
     bright = np.asarray(photo.convert("L"))
     masks = (np.where(bright > value, np.uint8(255), np.uint8(0)) for value in (100, 160))
-    one, other = (Mask(each) for each in masks)
+    one, other = (Mask(mask) for mask in masks)
     return Image(np.asarray(photo)), Image(np.asarray(clear)), one, other
 
 

@@ -81,7 +81,7 @@ def new_seed() -> Row:
         first, _ = _loaded(Session(store=Store(folder=folder)), photo, folder, seed=0)
         again, plan = _loaded(Session(store=Store(folder=folder)), photo, folder, seed=1)
     texts = [sum("text_encoder" in name for name in names) for names in (first, again)]
-    planned = [each.name for each in plan.loads]
+    planned = [load.name for load in plan.loads]
     return Row(
         "five systems in a chain, a new seed in a new session: text encoders loaded",
         f"{texts[1]}; {len(again)} components in all, {'as' if again == planned else 'not as'} "
@@ -131,11 +131,11 @@ def one_leaf(on_disk: bool) -> Row:
             graph = leaves(-2 - number)
             if on_disk:
                 session = Session(store=Store(folder=folder))  # nothing in memory
-            told: list[events.Event] = []
+            event_log: list[events.Event] = []
             began = time.process_time()
-            session.run(graph, told.append)
+            session.run(graph, event_log.append)
             took.append(time.process_time() - began)
-            ran.add(sum(isinstance(each, events.NodeFinished) for each in told))
+            ran.add(sum(isinstance(event, events.NodeFinished) for event in event_log))
     return Row(
         f"one leaf of {CHAINS * LENGTH:,} nodes changed, the rest "
         f"{'on disk' if on_disk else 'in memory'}",

@@ -59,10 +59,10 @@ def models(seed: int) -> Node[Any]:
 
 def loads(session: Session, *graphs: Graph) -> list[events.Loaded]:
     """What is loaded while the graphs run, one after another."""
-    told: list[events.Event] = []
+    event_log: list[events.Event] = []
     for graph in graphs:
-        session.run(graph, told.append)
-    return [each for each in told if isinstance(each, events.Loaded)]
+        session.run(graph, event_log.append)
+    return [event for event in event_log if isinstance(event, events.Loaded)]
 
 
 def fresh(budget: int | None = None) -> Session:
@@ -77,7 +77,7 @@ def cold() -> Row:
     plan = fresh().plan(graph)
     used = [use for step in plan.steps for use in step.uses if use.component.file_bytes]
     distinct = {use.component.key for use in used}
-    done = [each for each in loads(fresh(), graph) if each.file_bytes]
+    done = [load for load in loads(fresh(), graph) if load.file_bytes]
     return Row(
         "cold chain inpaint → ControlNet → depth → Turbo: loads of weights",
         f"{len(done)}",

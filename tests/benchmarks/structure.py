@@ -117,7 +117,7 @@ def contract_layers() -> list[list[str]]:
     """The layers of the import contract, the lowest first."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
-    (layers,) = (each["layers"] for each in contracts if each["type"] == "layers")
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     return [layer.replace("|", ":").replace(" ", "").split(":") for layer in reversed(layers)]
 
 

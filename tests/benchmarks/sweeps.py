@@ -79,8 +79,8 @@ def bare(folder: Path, count: int) -> Callable[[], object]:
         # A script that wants the same picture each time makes its scheduler anew, as the node does.
         pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
         generator = torch.Generator("cpu").manual_seed(seed)
-        found: PIL.Image.Image = pipeline(generator=generator, **common, **call).images[0]
-        return found
+        output: PIL.Image.Image = pipeline(generator=generator, **common, **call).images[0]
+        return output
 
     def loop() -> None:
         photo = PIL.Image.open(PHOTO).convert("RGB")

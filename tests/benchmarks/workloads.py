@@ -146,7 +146,7 @@ def _free(
 
 
 def _requirement(name: str, kind: Kind, after: tuple[int, ...]) -> Requirement:
-    components = tuple(COMPONENTS[each] for each in kind.components)
+    components = tuple(COMPONENTS[component] for component in kind.components)
     return Requirement(name, components, int(kind.working * GB), after=after)
 
 
@@ -162,7 +162,9 @@ def with_budgets(
     (shortfall,) = find_shortfalls(all_of_it) or (None,)
     if shortfall is None:
         return all_of_it
-    used = sum(each.bytes for each in {each for step in steps for each in step.components})
+    used = sum(
+        each.bytes for each in {component for step in steps for component in step.components}
+    )
     ample = used + max(step.working_bytes for step in steps)
     share = chance.choice((0.0, 0.1, 0.2, 0.4, 0.6, 1.0)) if tightness is None else tightness
     budget = shortfall.smallest + int(share * (ample - shortfall.smallest))

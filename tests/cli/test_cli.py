@@ -460,7 +460,7 @@ def test_nodes_gives_documentation_as_json(sdgraph: Command) -> None:
     doc = json.loads(sdgraph("nodes", "ToySave", "--json").out)
     assert doc["effect"] is True
     assert [field["name"] for field in doc["fields"]] == ["image", "path"]
-    assert {each["name"] for each in json.loads(sdgraph("nodes", "--json").out)} >= {"ToySave"}
+    assert {load["name"] for load in json.loads(sdgraph("nodes", "--json").out)} >= {"ToySave"}
 
 
 def test_an_unknown_type_is_answered_with_the_nearest(sdgraph: Command) -> None:

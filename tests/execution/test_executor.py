@@ -39,15 +39,17 @@ def test_models_and_light_nodes_in_any_graph_end_in_order(
             else toys.Join(words=[first, second, str(place)])
         )
     session = Session(device="cpu", models=ModelCache(fake_checkpoints.Loader()), store=None)
-    graph, seen = Graph.of(*made), list[events.Event]()
-    session.run(graph, seen.append)
-    ended = {each.node: each.at for each in seen if isinstance(each, events.NodeFinished)}
-    began = {each.node: each.at for each in seen if isinstance(each, events.NodeStarted)}
+    graph, event_log = Graph.of(*made), list[events.Event]()
+    session.run(graph, event_log.append)
+    ended = {event.node: event.at for event in event_log if isinstance(event, events.NodeFinished)}
+    began = {event.node: event.at for event in event_log if isinstance(event, events.NodeStarted)}
     assert set(ended) == set(began) == set(graph.names.values())
     for node in graph.nodes:
         for _, child in node.wires:
             assert ended[graph.names[child]] <= began[graph.names[node]]
-    assert not [each for each in threading.enumerate() if each.name.startswith("sdgraph-light")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("sdgraph-light")
+    ]
 
 
 def test_a_plan_without_models_stays_in_the_calling_thread() -> None:

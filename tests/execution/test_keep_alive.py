@@ -51,7 +51,10 @@ def dream(checkpoint: Checkpoint) -> Graph:
 
 
 def held(here: Session) -> list[str]:
-    return [Path(each.name).parent.name + Path(each.name).name for each in here.models.loaded()]
+    return [
+        Path(component.name).parent.name + Path(component.name).name
+        for component in here.models.loaded()
+    ]
 
 
 def test_a_pinned_checkpoint_stays_when_room_is_wanted(family: list[Checkpoint]) -> None:
@@ -60,7 +63,7 @@ def test_a_pinned_checkpoint_stays_when_room_is_wanted(family: list[Checkpoint])
     for checkpoint in family:
         here.run(dream(checkpoint))
     assert held(here) == ["aunet", "avae", "cunet", "cvae"]
-    assert {each.why for each in here.models.loaded()} == {
+    assert {component.why for component in here.models.loaded()} == {
         "pinned",
         "kept until its room is wanted",
     }
@@ -88,7 +91,9 @@ def test_one_checkpoint_is_unloaded_or_all_but_what_is_held(family: list[Checkpo
     assert held(here) == ["aunet", "avae", "cunet", "cvae"]
     here.models.pin(family[2])
     with here.models.lease({"vae": Part(family[0], "vae")}, "cpu", "float32"):
-        assert [each.why for each in here.models.loaded() if each.leases] == ["leased by 1 node"]
+        assert [component.why for component in here.models.loaded() if component.leases] == [
+            "leased by 1 node"
+        ]
         assert here.models.unload() == 7
     assert sorted(held(here)) == ["avae", "cunet", "cvae"]
 
@@ -104,12 +109,12 @@ def test_with_no_keep_alive_what_is_not_used_again_goes_before_the_next_load(
     family: list[Checkpoint],
 ) -> None:
     graph = Graph.of(*(toys.Dream(checkpoint=each) for each in family))
-    told: list[events.Event] = []
+    event_log: list[events.Event] = []
     here = session(keep_alive=0)
     plan = here.plan(graph)
     assert plan.peak_host == 9 and session().plan(graph).peak_host == 27
-    here.run(graph, told.append)
-    kinds = [each.kind for each in told if each.kind in ("loaded", "evicted")]
+    here.run(graph, event_log.append)
+    kinds = [event.kind for event in event_log if event.kind in ("loaded", "evicted")]
     assert kinds == [*["loaded"] * 2, *["evicted", "evicted", "loaded", "loaded"] * 2]
 
 

@@ -78,13 +78,13 @@ def session() -> Session:
 
 @pytest.mark.parametrize("fails", range(5))
 def test_each_fallback_is_tried_in_turn_and_reported(fails: int, one: Checkpoint) -> None:
-    here, told = session(), list[events.Event]()
-    made = here.run(Graph.of(Hungry(checkpoint=one, fails=fails)), told.append)
-    assert made == {"hungry": MADE[fails]}
-    again = [each for each in told if isinstance(each, events.Retried)]
+    here, event_log = session(), list[events.Event]()
+    results = here.run(Graph.of(Hungry(checkpoint=one, fails=fails)), event_log.append)
+    assert results == {"hungry": MADE[fails]}
+    again = [event for event in event_log if isinstance(event, events.Retried)]
     assert [each.change for each in again] == FALLBACKS[:fails]
     assert all("9 GiB" in each.reason for each in again)
-    assert not any(each.leases for each in here.models.loaded())
+    assert not any(component.leases for component in here.models.loaded())
 
 
 def test_after_the_last_fallback_is_a_clear_error(one: Checkpoint) -> None:
@@ -95,7 +95,7 @@ def test_after_the_last_fallback_is_a_clear_error(one: Checkpoint) -> None:
     assert "none left on cuda (out of memory: tried to allocate 9 GiB)" in message
     assert all(fallback in message for fallback in FALLBACKS) and "fix:" in message
     assert isinstance(caught.value.__cause__, OutOfMemoryError)
-    assert not any(each.leases for each in here.models.loaded())
+    assert not any(component.leases for component in here.models.loaded())
 
 
 @pytest.mark.parametrize(("fails", "tried_again"), [(2, 0), (3, 1)])
@@ -110,10 +110,10 @@ def test_what_was_made_in_another_way_is_not_remembered(
 
 
 def test_another_error_climbs_nothing(one: Checkpoint) -> None:
-    told: list[events.Event] = []
+    event_log: list[events.Event] = []
     with pytest.raises(NodeFailedError, match="no such thing"):
-        session().run(Graph.of(toys.Fail(message="no such thing")), told.append)
-    assert not any(isinstance(each, events.Retried) for each in told)
+        session().run(Graph.of(toys.Fail(message="no such thing")), event_log.append)
+    assert not any(isinstance(event, events.Retried) for event in event_log)
 
 
 @dataclass
@@ -146,14 +146,14 @@ def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
         for name, letter in (("one", b"a"), ("two", b"b"), ("three", b"c"))
     ]
     cache = ModelCache(Small(capacity=12), probe=lambda device: 10**6, reserve=0)
-    here = Session(device="cuda", dtype="float32", models=cache, store=None)
+    session = Session(device="cuda", dtype="float32", models=cache, store=None)
     text: Any = ""
     for folder in folders:
         text = toys.Dream(prompt=text, checkpoint=Checkpoint(folder))
-    told: list[events.Event] = []
-    made = here.run(Graph.of(text), told.append)
-    assert str(made["dream_3"]).count("by unet and vae") == 3
-    again = [(each.node, each.change) for each in told if isinstance(each, events.Retried)]
+    event_log: list[events.Event] = []
+    results = session.run(Graph.of(text), event_log.append)
+    assert str(results["dream_3"]).count("by unet and vae") == 3
+    again = [(event.node, event.change) for event in event_log if isinstance(event, events.Retried)]
     assert again == [(f"dream_{n}", fallback) for n in (2, 3) for fallback in FALLBACKS[:2]]
 
 

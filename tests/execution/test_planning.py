@@ -24,12 +24,12 @@ def test_every_result_is_released_once_right_after_its_last_reader(
     nodes: list[Node[Any]], data: st.DataObject
 ) -> None:
     targets = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=3))
-    made = make_plan(Graph.of(*targets))
+    plan = make_plan(Graph.of(*targets))
     held: set[Node[Any]] = set()
-    for place, step in enumerate(made.steps):
+    for place, step in enumerate(plan.steps):
         assert {child for _, child in step.node.wires} <= held
         held.add(step.node)
-        later = {child for after in made.steps[place + 1 :] for _, child in after.node.wires}
+        later = {child for after in plan.steps[place + 1 :] for _, child in after.node.wires}
         for node in step.releases:
             assert node in held and node not in later
             held.remove(node)
@@ -59,14 +59,14 @@ def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: 
     two = fake_checkpoints.checkpoint(tmp_path / "two", unet=b"w" * 5, vae=b"same")
     first = toys.Dream(checkpoint=str(one))  # type: ignore[arg-type]
     target = toys.Dream(prompt=first, checkpoint=str(two))  # type: ignore[arg-type]
-    made = make_plan(Graph.of(target))
-    assert [str(Path(each.name).relative_to(tmp_path)) for each in made.loads] == [
+    plan = make_plan(Graph.of(target))
+    assert [str(Path(load.name).relative_to(tmp_path)) for load in plan.loads] == [
         "one/unet",
         "one/vae",
         "two/unet",
     ]
-    assert made.bytes_loaded == 16 and made.uses_models and not made.fetches
-    held = {each: Placement(Tier.HOST) for each in made.loads}
+    assert plan.bytes_loaded == 16 and plan.uses_models and not plan.fetches
+    held = {load: Placement(Tier.HOST) for load in plan.loads}
     assert make_plan(Graph.of(target), contents=held).loads == ()
 
 

@@ -41,9 +41,9 @@ def anew(folder: Path) -> Session:
 def done(session: Session, *targets: Node[Any], **how: Any) -> tuple[list[str], list[events.Event]]:
     """The types of the toys that ran, and the events."""
     toys.ran.clear()
-    told: list[events.Event] = []
-    session.run(Graph.of(*targets, **how), told.append)
-    return list(toys.ran), told
+    event_log: list[events.Event] = []
+    session.run(Graph.of(*targets, **how), event_log.append)
+    return list(toys.ran), event_log
 
 
 def add(value: int, offset: int = 0) -> Node[int]:
@@ -53,7 +53,7 @@ def add(value: int, offset: int = 0) -> Node[int]:
 def test_another_process_reuses_what_was_made(folder: Path) -> None:
     assert done(anew(folder), add(4))[0] == ["Number", "Add", "Halve"]
     ran, told = done(anew(folder), add(4))
-    assert ran == [] and [each.kind for each in told] == ["run_started", "reused", "run_finished"]
+    assert ran == [] and [event.kind for event in told] == ["run_started", "reused", "run_finished"]
     assert run(add(4), session=anew(folder)) == 2
 
 
@@ -93,7 +93,9 @@ def record(folder: Path, content: str) -> Path:
     shelf = Store(folder=folder).on_disk
     assert shelf is not None
     (path,) = (
-        each.path for each in shelf.entries() if getattr(shelf.header(each), "node", "") == content
+        entry.path
+        for entry in shelf.entries()
+        if getattr(shelf.header(entry), "node", "") == content
     )
     return Path(path)
 
@@ -190,18 +192,18 @@ def failing() -> Graph:
 
 
 def test_a_run_that_keeps_going_does_all_that_can_be_done(folder: Path) -> None:
-    graph, told = failing(), list[events.Event]()
+    graph, event_log = failing(), list[events.Event]()
     with pytest.raises(NodesFailedError) as caught:
-        anew(folder).run(graph, told.append, keep_going=True)
-    said = sorted(each.message for each in caught.value.failures)
+        anew(folder).run(graph, event_log.append, keep_going=True)
+    said = sorted(failure.message for failure in caught.value.failures)
     assert said == ["RuntimeError: also", "RuntimeError: as asked"]
     assert (
         isinstance(caught.value, NodeFailedError) and caught.value.failures[0].__cause__ is not None
     )
     assert toys.ran.count("Add") == 1 and toys.ran.count("Halve") == 0
-    kinds = [each.kind for each in told]
+    kinds = [event.kind for event in event_log]
     assert kinds.count("node_failed") == 2 and kinds.count("skipped") == 2
-    skipped = [(e.node, e.failed) for e in told if isinstance(e, events.Skipped)]
+    skipped = [(e.node, e.failed) for e in event_log if isinstance(e, events.Skipped)]
     assert skipped == [("lost", "broken"), ("halve", "broken")]
     toys.ran.clear()
     with pytest.raises(NodesFailedError):
@@ -210,9 +212,9 @@ def test_a_run_that_keeps_going_does_all_that_can_be_done(folder: Path) -> None:
 
 
 def test_a_run_that_does_not_keep_going_stops_at_the_first(folder: Path) -> None:
-    graph, told = failing(), list[events.Event]()
+    graph, event_log = failing(), list[events.Event]()
     with pytest.raises(NodeFailedError) as caught:
-        anew(folder).run(graph, told.append)
+        anew(folder).run(graph, event_log.append)
     assert type(caught.value) is NodeFailedError and toys.ran.count("Fail") == 1
 
 
@@ -236,13 +238,13 @@ def test_models_keep_going_too(tmp_path: Path, folder: Path) -> None:
     lost = toys.Join(words=[toys.Dream(prompt=Broken(), checkpoint=checkpoint)])
     good = toys.Join(words=[toys.Dream(prompt="p", checkpoint=checkpoint)], glue="-")
     last = toys.Dream(prompt=lost, checkpoint=checkpoint, steps=2)
-    told: list[events.Event] = []
+    event_log: list[events.Event] = []
     with pytest.raises(NodeFailedError, match="no text") as caught:
-        session.run(Graph.of(lost, last, good), told.append, keep_going=True)
+        session.run(Graph.of(lost, last, good), event_log.append, keep_going=True)
     assert type(caught.value) is NodeFailedError
     assert sorted(toys.ran) == ["Dream", "Join"]
-    assert sum(isinstance(each, events.Skipped) for each in told) == 3
-    assert not any(each.leases for each in session.models.loaded())
+    assert sum(isinstance(event, events.Skipped) for event in event_log) == 3
+    assert not any(component.leases for component in session.models.loaded())
 
 
 def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
@@ -273,7 +275,7 @@ def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
 def test_a_read_only_folder_warns_once_and_the_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     _, told = done(anew(tmp_path / "file"), add(1), add(9))
-    assert [each.kind for each in told].count("warned") == 1
+    assert [event.kind for event in told].count("warned") == 1
 
 
 def test_a_checkpoint_that_was_trained_is_made_again_when_it_changed(
@@ -314,15 +316,18 @@ def test_what_was_made_of_a_file_that_changed_meanwhile_is_not_kept(
     last = toys.Join(words=[toys.Read(path=source), "of all"])
 
     def changed(event: events.Event) -> None:
-        told.append(event)
+        event_log.append(event)
         if isinstance(event, events.RunStarted):
             source.write_text("second")
 
-    told: list[events.Event] = []
+    event_log: list[events.Event] = []
     session = anew(folder)
     results = session.run(Graph.of(last, names={last: "last"}), changed)
     assert results["last"] == "second of all"
-    assert sum("changed" in each.message for each in told if isinstance(each, events.Warned)) == 1
+    assert (
+        sum("changed" in event.message for event in event_log if isinstance(event, events.Warned))
+        == 1
+    )
     source.write_text("first")
     for each in (session, anew(folder)):
         assert run(last, session=each) == "first of all"

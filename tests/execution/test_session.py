@@ -71,10 +71,10 @@ def test_results_equal_those_of_plain_recursion(
     nodes: list[Node[Any]], data: st.DataObject
 ) -> None:
     targets = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=3))
-    found = run(targets[0], *targets[1:], session=Session())
+    result = run(targets[0], *targets[1:], session=Session())
     known: dict[Node[Any], Any] = {}
-    wanted = [naive(target, known) for target in targets]
-    assert ([found] if len(targets) == 1 else list(found)) == wanted
+    expected = [naive(target, known) for target in targets]
+    assert ([result] if len(targets) == 1 else list(result)) == expected
 
 
 @settings(max_examples=60)
@@ -83,10 +83,10 @@ def test_each_needed_node_runs_once_after_all_it_reads(
     nodes: list[Node[Any]], data: st.DataObject
 ) -> None:
     target = data.draw(st.sampled_from(nodes))
-    seen: list[events.Event] = []
+    event_log: list[events.Event] = []
     graph = Graph.of(target)
-    Session(store=None).run(graph, seen.append)
-    names = [each.node for each in seen if isinstance(each, events.NodeStarted)]
+    Session(store=None).run(graph, event_log.append)
+    names = [event.node for event in event_log if isinstance(event, events.NodeStarted)]
     assert sorted(names) == sorted(graph.names.values())
     place = {name: index for index, name in enumerate(names)}
     for node in graph.nodes:
@@ -99,9 +99,9 @@ def test_each_needed_node_runs_once_after_all_it_reads(
 def test_a_second_run_reuses_everything(nodes: list[Node[Any]]) -> None:
     session, target = Session(), nodes[-1]
     first = run(target, session=session)
-    seen: list[events.Event] = []
-    assert run(target, session=session, on_event=seen.append) == first
-    kinds = {type(each) for each in seen}
+    event_log: list[events.Event] = []
+    assert run(target, session=session, on_event=event_log.append) == first
+    kinds = {type(each) for each in event_log}
     assert events.NodeStarted not in kinds and events.Reused in kinds
 
 
@@ -135,11 +135,11 @@ def test_an_edit_that_changes_no_value_stops_the_recomputation() -> None:
     session = Session()
     run(toys.Add(a=toys.Halve(a=toys.Number(value=4)), b=1), session=session)
     toys.ran.clear()
-    seen: list[events.Event] = []
+    event_log: list[events.Event] = []
     edited = toys.Add(a=toys.Halve(a=toys.Number(value=5)), b=1)
-    assert run(edited, session=session, on_event=seen.append) == 3
+    assert run(edited, session=session, on_event=event_log.append) == 3
     assert toys.ran == ["Number", "Halve"]
-    assert [each.node for each in seen if isinstance(each, events.Reused)] == ["add"]
+    assert [event.node for event in event_log if isinstance(event, events.Reused)] == ["add"]
 
 
 def test_a_changed_file_reruns_what_reads_it_and_an_equal_one_does_not(tmp_path: Path) -> None:
@@ -205,10 +205,10 @@ def test_results_are_released_after_their_last_reader() -> None:
 @settings(max_examples=40)
 @given(graphs())
 def test_at_the_end_only_the_targets_are_held(nodes: list[Node[Any]]) -> None:
-    seen: list[events.Event] = []
+    event_log: list[events.Event] = []
     graph = Graph.of(nodes[-1])
-    Session(store=None).run(graph, seen.append)
-    released = [each.node for each in seen if isinstance(each, events.Released)]
+    Session(store=None).run(graph, event_log.append)
+    released = [event.node for event in event_log if isinstance(event, events.Released)]
     others = [graph.names[node] for node in graph.nodes if node != nodes[-1]]
     assert sorted(released) == sorted(others)
 
@@ -229,14 +229,14 @@ def test_a_chain_of_20_000_nodes_is_checked_planned_and_run() -> None:
 def test_a_failing_node_is_named_with_its_cause_and_its_place() -> None:
     text = "nodes:\n  one: {type: Number}\n  bad: {type: Fail, a: $one, message: broke}\n"
     workflow = workflow_from_yaml(text, registry=toys.REGISTRY, file="f.yaml")
-    seen: list[events.Event] = []
+    event_log: list[events.Event] = []
     with pytest.raises(NodeFailedError) as caught:
-        run(workflow, session=Session(), on_event=seen.append)
+        run(workflow, session=Session(), on_event=event_log.append)
     error = caught.value
     assert str(error) == "f.yaml:3:8: bad: RuntimeError: broke"
     assert isinstance(error.__cause__, RuntimeError)
     message = "RuntimeError: broke"
-    assert seen[-1] == events.NodeFailed(seen[-1].at, "bad", message, error.problems)
+    assert event_log[-1] == events.NodeFailed(event_log[-1].at, "bad", message, error.problems)
 
 
 class Refuse(Node[int]):
@@ -258,12 +258,12 @@ def test_a_problem_of_a_field_is_marked_where_the_field_is_written() -> None:
 
 
 def test_a_node_that_fails_with_problems_is_reported_in_parts() -> None:
-    seen: list[events.Event] = []
+    event_log: list[events.Event] = []
     with pytest.raises(NodeFailedError) as caught:
-        run(toys.Wrong(), session=Session(), on_event=seen.append)
+        run(toys.Wrong(), session=Session(), on_event=event_log.append)
     (problem,) = caught.value.problems
     assert problem.subject == "wrong: run" and problem.wanted == "a whole number"
-    data = seen[-1].as_data()
+    data = event_log[-1].as_data()
     assert data["event"] == "node_failed" and data["problems"] == [problem.as_data()]
     assert json.loads(json.dumps(data)) == data
 
@@ -335,12 +335,12 @@ def test_two_sessions_in_two_threads_do_not_disturb_each_other() -> None:
 def test_a_second_node_over_one_checkpoint_loads_nothing(session: Session, dreams: str) -> None:
     one = toys.Dream(prompt="a", checkpoint=dreams)  # type: ignore[arg-type]
     two = toys.Dream(prompt=one, checkpoint=dreams)  # type: ignore[arg-type]
-    seen: list[events.Event] = []
-    text = run(two, session=session, on_event=seen.append)
+    event_log: list[events.Event] = []
+    text = run(two, session=session, on_event=event_log.append)
     assert text == f"a by unet and vae of {dreams} by unet and vae of {dreams}"
-    loads = [each.component for each in seen if isinstance(each, events.Loaded)]
+    loads = [event.component for event in event_log if isinstance(event, events.Loaded)]
     assert loads == [f"{dreams}/unet", f"{dreams}/vae"]
-    end = seen[-1]
+    end = event_log[-1]
     assert isinstance(end, events.RunFinished)
     assert (end.loads, end.bytes_loaded) == (2, weight_bytes(dreams))
 
@@ -349,7 +349,7 @@ def test_a_second_node_over_one_checkpoint_loads_nothing(session: Session, dream
 def test_the_plan_foretells_loads_and_reuse(session: Session, dreams: str) -> None:
     target = toys.Dream(prompt="a", checkpoint=dreams)  # type: ignore[arg-type]
     before = session.plan(Graph.of(target))
-    assert [Path(each.name).name for each in before.loads] == ["unet", "vae"]
+    assert [Path(load.name).name for load in before.loads] == ["unet", "vae"]
     assert before.bytes_loaded == weight_bytes(dreams)
     run(target, session=session)
     other = toys.Dream(prompt="b", checkpoint=dreams)  # type: ignore[arg-type]
@@ -419,7 +419,7 @@ def test_a_failing_light_node_stops_the_model_node_at_its_next_step(
     dream = toys.Dream(checkpoint=dreams, steps=10**9, opens="dreaming")  # type: ignore[arg-type]
     with pytest.raises(NodeFailedError, match="doomed: ValueError: no"):
         run(dream, Doomed(), session=session, on_event=listen)
-    assert all(not each.leases for each in session.models.loaded())
+    assert all(not component.leases for component in session.models.loaded())
 
 
 @pytest.mark.torch
@@ -435,7 +435,7 @@ def test_ctrl_c_stops_within_a_step(session: Session, dreams: str) -> None:
     dream = toys.Dream(checkpoint=dreams, steps=10**7)  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         run(dream, toys.Wait(), session=session, on_event=listen)
-    assert len(steps) <= 5 and all(not each.leases for each in session.models.loaded())
+    assert len(steps) <= 5 and all(not component.leases for component in session.models.loaded())
     assert threading.active_count() == 1 or not [
         thread for thread in threading.enumerate() if thread.name.startswith("sdgraph-light")
     ]
@@ -480,7 +480,7 @@ def test_a_failed_load_names_the_node_and_pins_nothing(dreams: str) -> None:
         NodeFailedError, match=r"dream: .*vae\n  found:  it cannot be loaded \(OSError: the file is"
     ):
         run(toys.Dream(checkpoint=dreams), session=session)  # type: ignore[arg-type]
-    assert all(not each.leases for each in session.models.loaded())
+    assert all(not component.leases for component in session.models.loaded())
 
 
 def test_ancestry_is_what_a_graph_holds() -> None:

@@ -81,8 +81,8 @@ def test_equal_structure_is_one_node_and_one_hash() -> None:
     "kinds", [[1, 1.0, True, "1"], [0, 0.0, -0.0, False, "", None], [2**70, float(2**70)]]
 )
 def test_values_that_python_calls_equal_are_different_parameters(kinds: list[Any]) -> None:
-    assert len({Holder(value=each) for each in kinds}) == len(kinds)
-    assert len({Holder(value=[each]) for each in kinds}) == len(kinds)
+    assert len({Holder(value=kind) for kind in kinds}) == len(kinds)
+    assert len({Holder(value=[kind]) for kind in kinds}) == len(kinds)
 
 
 def test_lists_that_join_to_the_same_text_are_different() -> None:
@@ -292,13 +292,13 @@ WRONG: list[tuple[Any, dict[str, Any], str, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("cls", "fields", "subject", "found", "wanted", "fix"), WRONG)
+@pytest.mark.parametrize(("cls", "fields", "subject", "found", "expected", "fix"), WRONG)
 def test_a_wrong_field_is_told_with_found_wanted_and_fix(
-    cls: Any, fields: dict[str, Any], subject: str, found: str, wanted: str, fix: str
+    cls: Any, fields: dict[str, Any], subject: str, found: str, expected: str, fix: str
 ) -> None:
     with pytest.raises(InvalidNodeError) as caught:
         cls(**fields)
-    told = Problem(f"{cls.__name__}.{subject}", found, wanted, fix)
+    told = Problem(f"{cls.__name__}.{subject}", found, expected, fix)
     assert caught.value.problems == (told,)
 
 

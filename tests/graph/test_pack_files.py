@@ -80,8 +80,8 @@ def test_two_folders_with_neighbours_of_one_name_keep_their_own(tmp_path: Path) 
 
 def test_a_folder_of_files_offers_the_nodes_of_each(tmp_path: Path) -> None:
     write(tmp_path, one=node("One", "1"), two=node("Two", "2"), _private=node("Not", "0"))
-    found = Registry({}).with_file(tmp_path)
-    assert set(found) == {"One", "Two"} and found[f"{tmp_path.name}.Two"]().run() == 2
+    registry = Registry({}).with_file(tmp_path)
+    assert set(registry) == {"One", "Two"} and registry[f"{tmp_path.name}.Two"]().run() == 2
 
 
 def test_a_package_offers_what_it_says(tmp_path: Path) -> None:

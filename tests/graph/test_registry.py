@@ -160,5 +160,7 @@ def test_the_own_nodes_are_told_where_they_are_and_imported_when_asked_for() -> 
         "types['Canny']; print(before, 'sdgraph.nodes.maps.canny' in sys.modules,"
         " 'sdgraph.nodes.training.vae' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "[] True False\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[] True False\n"

@@ -210,7 +210,7 @@ def test_loads_belong_to_the_node_with_models_that_ran(runs: Path) -> None:
         {"event": "node_finished", "at": 10.0, "node": "star", "seconds": 10.0, "file": None},
         {"event": "a kind of tomorrow", "at": 10.0},
     ]
-    (folder / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in events))
+    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     lines = timeline.as_text(list_runs()[0]).splitlines()
     star, light = (line for line in lines if line.startswith(("star ", "light ")))
     assert 23 <= star.count("L") - star.count("loads") <= 26 and "loads 1 model (3 B" in star

@@ -73,7 +73,7 @@ def test_a_node_that_could_not_be_built_is_a_placeholder(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("written", "wanted", "fix"),
+    ("written", "expected", "fix"),
     [
         ("$oen", "a node of this workflow: one, two", "did you mean $one?"),
         ("$seed", "a node of this workflow: one, two", "did you mean $inputs.seed?"),
@@ -86,13 +86,13 @@ def test_a_node_that_could_not_be_built_is_a_placeholder(tmp_path: Path) -> None
     ],
 )
 def test_an_unknown_reference_is_reported_with_the_nearest(
-    tmp_path: Path, written: str, wanted: str, fix: str
+    tmp_path: Path, written: str, expected: str, fix: str
 ) -> None:
     resolving = Resolving(tmp_path)
     assert isinstance(resolving.value([written]), list)
     ((problem, place),) = resolving.problems
     assert place == ("field", 0)
-    assert (problem.subject, problem.found, problem.wanted) == ("field.0", written, wanted)
+    assert (problem.subject, problem.found, problem.wanted) == ("field.0", written, expected)
     assert problem.fix.startswith(fix)
 
 

@@ -58,9 +58,9 @@ def test_the_same_graph_comes_out_and_with_other_inputs_the_one_that_they_make(
     assert again(written, elsewhere).targets == graph.targets
     (tmp_path / "q.png").write_bytes((tmp_path / "p.png").read_bytes())
     for inputs in ({"grey": 9}, {"title": "$$b"}, {"photo": str(tmp_path / "q.png")}):
-        wanted = load_workflow(tmp_path / "outer.yaml", registry=REGISTRY)
+        expected = load_workflow(tmp_path / "outer.yaml", registry=REGISTRY)
         changed: dict[str, Any] = {"grey": 7, **inputs}
-        assert again(written, elsewhere, **inputs).targets == wanted.graph(**changed).targets
+        assert again(written, elsewhere, **inputs).targets == expected.graph(**changed).targets
 
 
 def test_the_inputs_are_recorded_as_data_with_the_hashes_of_the_files(tmp_path: Path) -> None:

@@ -81,16 +81,16 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_it_is_safe_load_wherever_that_succeeds_and_nothing_else_where_it_fails(text: str) -> None:
     try:
-        wanted = yaml.safe_load(text)
+        expected = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError):
-        wanted = InvalidWorkflowError
+        expected = InvalidWorkflowError
     try:
         found = parse_document(text).data
     except InvalidWorkflowError as error:
         assert error.problems and all(problem.at for problem in error.problems)
         return  # stricter than safe_load: tags, second documents, keys that are no text
-    if wanted is not InvalidWorkflowError:
-        assert _as_text_keys(wanted) == found
+    if expected is not InvalidWorkflowError:
+        assert _as_text_keys(expected) == found
 
 
 def _as_text_keys(data: Any) -> Any:

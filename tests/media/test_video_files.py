@@ -141,7 +141,7 @@ def test_a_cut_video_is_refused(tmp_path: Path, suffix: str, kept: float) -> Non
 
 @pytest.mark.parametrize("suffix", VIDEOS)
 @pytest.mark.parametrize(
-    ("part", "wanted"),
+    ("part", "expected"),
     [
         ({}, list(range(12))),
         ({"start": 0.5}, list(range(4, 12))),
@@ -154,7 +154,7 @@ def test_a_cut_video_is_refused(tmp_path: Path, suffix: str, kept: float) -> Non
     ],
 )
 def test_a_part_is_read_at_any_rate(
-    tmp_path: Path, suffix: str, part: dict[str, float], wanted: list[int]
+    tmp_path: Path, suffix: str, part: dict[str, float], expected: list[int]
 ) -> None:
     shades = np.arange(0, 240, 20, dtype=np.uint8)
     video = Video(np.repeat(shades, 16 * 16 * 3).reshape(12, 16, 16, 3), 8)
@@ -162,7 +162,7 @@ def test_a_part_is_read_at_any_rate(
     whole = read_video(tmp_path / f"a{suffix}")
     made = read_video(tmp_path / f"a{suffix}", **part)  # type: ignore[arg-type]
     assert made.fps == part.get("fps", whole.fps)
-    assert np.rint(made.frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist() == wanted
+    assert np.rint(made.frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist() == expected
 
 
 @pytest.mark.parametrize("suffix", VIDEOS)

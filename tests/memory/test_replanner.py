@@ -115,14 +115,14 @@ def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
     for _ in range(chance.randint(1, 3)):  # the later ones find what the earlier ones left
         graph = workflow(chance, family)
         plan = session.plan(graph)
-        told: list[events.Event] = []
-        session.run(graph, told.append)
-        assert happened(told) == seen(plan)
-        (end,) = (each for each in told if isinstance(each, events.RunFinished))
+        event_log: list[events.Event] = []
+        session.run(graph, event_log.append)
+        assert happened(event_log) == seen(plan)
+        (end,) = (event for event in event_log if isinstance(event, events.RunFinished))
         assert (end.loads, end.bytes_loaded) == (len(plan.loads), plan.bytes_loaded)
-        loaded = [each.bytes for each in told if isinstance(each, events.Loaded)]
-        assert loaded == [each.bytes for each in plan.loads]
-        assert most_held(plan, told) == (plan.peak_accelerator, plan.peak_host)
+        loaded = [event.bytes for event in event_log if isinstance(event, events.Loaded)]
+        assert loaded == [load.bytes for load in plan.loads]
+        assert most_held(plan, event_log) == (plan.peak_accelerator, plan.peak_host)
 
 
 def most_held(plan: Plan, told: Sequence[events.Event]) -> tuple[int, int]:
@@ -165,13 +165,13 @@ def test_a_run_that_strays_from_its_plan_keeps_the_budget(family: list[str], see
         nodes.append(toys.Dream(prompt=prompt, checkpoint=source, steps=number % 3))
     first = Graph.of(*chance.sample(nodes, 1), *halves)
     session.run(first)
-    told: list[events.Event] = []
-    session.run(Graph.of(*nodes), told.append)
-    held = [(each.tier, each.bytes) for each in session.models.loaded()]
+    event_log: list[events.Event] = []
+    session.run(Graph.of(*nodes), event_log.append)
+    held = [(component.tier, component.bytes) for component in session.models.loaded()]
     for tier, budget in (("accelerator", accelerator), ("host", host)):
         if budget is not None:
             assert sum(size for at, size in held if at == tier) <= budget
-    assert not any(each.leases for each in session.models.loaded())
+    assert not any(component.leases for component in session.models.loaded())
 
 
 def test_a_component_above_a_budget_is_refused_before_anything_runs(family: list[str]) -> None:
@@ -210,5 +210,5 @@ def test_another_runs_lease_in_the_way_is_worked_around(tmp_path: Path) -> None:
     graph = Graph.of(toys.Dream(checkpoint=str(two)))  # type: ignore[arg-type]
     with session.models.lease({"unet": Part(Checkpoint(one), "unet")}, "cuda", "float32"):
         session.run(graph)
-        names = [each.name for each in session.models.loaded()]
+        names = [component.name for component in session.models.loaded()]
         assert names == [f"{one}/unet", f"{two}/vae"], "what was above the budget has gone"

@@ -111,7 +111,7 @@ def test_what_cannot_be_done_is_known_before_and_what_would_do(
 ) -> None:
     workload = replace(workload, start={n: h for n, h in workload.start.items() if h.pinned})
     tried = replace(workload, budgets=Budgets(accelerator, host))
-    found = {each.tier: each for each in find_shortfalls(tried)}
+    found = {shortfall.tier: shortfall for shortfall in find_shortfalls(tried)}
     for tier, budget in zip(Tier, (accelerator, host), strict=True):
         demanded = any(
             (step.working_bytes and step.working_tier is tier)

@@ -65,8 +65,8 @@ class Leases(RuleBasedStateMachine):
 
     @rule(names=names, failing=st.sampled_from(sorted(SIZES)))
     def lease_with_a_torn_file(self, names: list[str], failing: str) -> None:
-        here = {each.module.name for each in self.cache.loaded()}
-        before = {each.key: each.leases for each in self.cache.loaded()}
+        here = {component.module.name for component in self.cache.loaded()}
+        before = {component.key: component.leases for component in self.cache.loaded()}
         self.loader.failing = {f"{self.model}/{failing}"}
         try:
             with self.cache.lease(parts_of(self.model, *names), "cpu", "float32"):
@@ -74,31 +74,31 @@ class Leases(RuleBasedStateMachine):
         except CheckpointError:
             assert failing in names and failing not in here
         self.loader.failing = set()
-        for each in self.cache.loaded():
-            assert each.leases == before.get(each.key, 0)
+        for component in self.cache.loaded():
+            assert component.leases == before.get(component.key, 0)
 
     @rule(names=names)
     def a_block_that_raises(self, names: list[str]) -> None:
-        before = {each.key: each.leases for each in self.cache.loaded()}
+        before = {component.key: component.leases for component in self.cache.loaded()}
         with (
             pytest.raises(ZeroDivisionError),
             self.cache.lease(parts_of(self.model, *names), "cpu", "float32"),
         ):
             raise ZeroDivisionError
-        for each in self.cache.loaded():
-            assert each.leases == before.get(each.key, 0)
+        for component in self.cache.loaded():
+            assert component.leases == before.get(component.key, 0)
 
     @rule()
     def unload(self) -> None:
-        freed = sum(each.bytes for each in self.cache.loaded() if not each.leases)
+        freed = sum(component.bytes for component in self.cache.loaded() if not component.leases)
         assert self.cache.unload() == freed
-        assert all(each.leases for each in self.cache.loaded())
+        assert all(component.leases for component in self.cache.loaded())
 
     @invariant()
     def resident_fits_the_budget_or_is_all_leased(self) -> None:
         loaded = self.cache.loaded()
-        resident = sum(each.bytes for each in loaded)
-        assert resident <= BUDGET or all(each.leases for each in loaded)
+        resident = sum(component.bytes for component in loaded)
+        assert resident <= BUDGET or all(component.leases for component in loaded)
 
     @invariant()
     def what_is_leased_is_loaded_and_counted_right(self) -> None:
@@ -106,7 +106,7 @@ class Leases(RuleBasedStateMachine):
         for _, models in self.open:
             for name in models:
                 counts[name] = counts.get(name, 0) + 1
-        loaded = {each.module.name: each for each in self.cache.loaded()}
+        loaded = {component.module.name: component for component in self.cache.loaded()}
         assert {name: each.leases for name, each in loaded.items() if each.leases} == counts
         for _, models in self.open:
             assert all(loaded[name].module is module for name, module in models.items())
@@ -173,7 +173,7 @@ def test_parts_kept_on_the_host_and_on_a_device_are_two(model: Path) -> None:
     cache = ModelCache(fake_checkpoints.Loader(), budgets=Budgets(1000, 1000))
     host = {"a": Part(Checkpoint(model), "a", on_host=True)}
     with cache.lease(host, "cuda", "float32"), cache.lease(parts_of(model, "a"), "cuda", "float32"):
-        assert [each.key[2] for each in cache.loaded()] == ["cpu", "cuda"]
+        assert [component.key[2] for component in cache.loaded()] == ["cpu", "cuda"]
 
 
 def test_one_part_under_two_names_is_one_component(model: Path) -> None:
@@ -189,7 +189,7 @@ def test_weights_that_grow_in_memory_still_keep_the_budget(model: Path) -> None:
     cache = ModelCache(fake_checkpoints.Loader(swollen=2), budgets=Budgets(100, 100))
     for name in ("b", "c", "a"):
         with cache.lease(parts_of(model, name), "cpu", "float32"):
-            assert sum(each.bytes for each in cache.loaded()) <= 100
+            assert sum(component.bytes for component in cache.loaded()) <= 100
 
 
 def test_without_a_budget_the_probe_decides(model: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_failing_load_holds_no_frame_of_the_loader(model: Path) -> None:
     ):
         raise AssertionError("the lease was granted")
     assert caught.value.__cause__ is None
-    assert [each.leases for each in cache.loaded()] == [0]
+    assert [component.leases for component in cache.loaded()] == [0]
 
 
 def test_only_what_is_held_elsewhere_when_it_goes_costs_a_collection(
@@ -320,5 +320,5 @@ def test_no_garbage_is_looked_for_while_a_component_loads(monkeypatch: pytest.Mo
 def test_a_loaded_component_is_frozen_and_in_evaluation_mode(folder: str) -> None:
     part = Part(Checkpoint("tiny/text-to-image"), folder)
     module = loading.load_quietly(resolve_part(part), "float32", "cpu")
-    assert not any(each.training for each in module.modules())
-    assert not any(each.requires_grad for each in module.parameters())
+    assert not any(module.training for module in module.modules())
+    assert not any(parameter.requires_grad for parameter in module.parameters())

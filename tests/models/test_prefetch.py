@@ -70,8 +70,8 @@ def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -
             continue
         assert steps[place].components, "nothing is read beside a step without models"
         later = [
-            [m.component for m in here if m.kind == "load"]
-            for here in memory_plan.actions[place + 1 :]
+            [m.component for m in action if m.kind == "load"]
+            for action in memory_plan.actions[place + 1 :]
         ]
         following = next(loads for loads in later if loads)
         assert list(soon) == following[: len(soon)]
@@ -91,12 +91,12 @@ def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
         # The first two compute until what comes next has been read.
         gate = f"{number + 1}" if number < 2 else ""
         text = toys.Dream(prompt=text, checkpoint=Checkpoint(folder), awaits=gate)
-    told: list[events.Event] = []
+    event_log: list[events.Event] = []
 
     def listen(event: events.Event) -> None:
-        told.append(event)
+        event_log.append(event)
         if isinstance(event, events.Prefetched):
-            read = sum(isinstance(each, events.Prefetched) for each in told)
+            read = sum(isinstance(event, events.Prefetched) for event in event_log)
             toys.gates.setdefault(f"{read}", threading.Event()).set()
 
     cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
@@ -105,7 +105,7 @@ def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
     plan = session.plan(graph)
     assert [len(step.prefetch) for step in plan.steps] == [1, 1, 0]
     session.run(graph, listen)
-    names = [each.component for each in told if isinstance(each, events.Prefetched)]
+    names = [event.component for event in event_log if isinstance(event, events.Prefetched)]
     assert names == [each.name for step in plan.steps for each in step.prefetch]
     small = ModelCache(fake_checkpoints.Loader(), Budgets(host=14), reserve=0)
     tight = Session(device="cpu", dtype="float32", models=small, store=None)
@@ -130,7 +130,7 @@ def test_closing_ends_the_thread_in_the_middle_of_its_work(tmp_path: Path) -> No
     reader = Prefetcher()
     reader.read([PrefetchRequest((large,) * 10_000, print)])
     reader.close()
-    assert not any(each.name == "sdgraph-prefetch" for each in threading.enumerate())
+    assert not any(thread.name == "sdgraph-prefetch" for thread in threading.enumerate())
 
 
 def test_a_reader_that_was_given_nothing_starts_no_thread() -> None:

@@ -148,9 +148,9 @@ def test_what_another_process_leases_keeps_and_drops_is_told(
 
 
 def test_every_section_is_there_as_json(listed: Callable[..., str]) -> None:
-    said = json.loads(listed("--json"))
-    assert set(said) == {"shipped", "hub", "memory"} and said["memory"] == []
-    (inpaint,) = [each for each in said["shipped"] if each["checkpoint"] == "tiny/inpaint"]
+    data = json.loads(listed("--json"))
+    assert set(data) == {"shipped", "hub", "memory"} and data["memory"] == []
+    (inpaint,) = [each for each in data["shipped"] if each["checkpoint"] == "tiny/inpaint"]
     assert inpaint["bytes"] > 0 and Path(inpaint["folder"]).is_dir()
 
 
@@ -189,9 +189,9 @@ def test_a_record_of_an_earlier_process_of_the_same_id_is_none(
 ) -> None:
     child = start()
     (path,) = records(home)
-    told = json.loads(path.read_text())
-    assert told["process"] == child.pid
-    older = {**told, "started": told["started"] + "0"}
+    data = json.loads(path.read_text())
+    assert data["process"] == child.pid
+    older = {**data, "started": data["started"] + "0"}
     left = path.with_name(f"{child.pid}-older{suffix}")
     left.write_text(json.dumps(older))
     assert len(process_records.held_components()) == 2
@@ -391,13 +391,13 @@ def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
 
     told: list[list[str]] = []
     cache = ModelCache(fake_checkpoints.Loader(), watch=Counting())
-    here = Session(device="cpu", dtype="float32", models=cache, store=None)
+    session = Session(device="cpu", dtype="float32", models=cache, store=None)
     node = toys.Dream(prompt="0", checkpoint=Checkpoint(model))
     for number in range(1, 20):
         node = toys.Dream(prompt=node, checkpoint=Checkpoint(model), steps=number)
     for loads in (2, 0):
         told.clear()
-        here.run(Graph.of(node))
+        session.run(Graph.of(node))
         assert len(told) == loads + 2
         assert told[-2:] == [["used by a run"] * 2, ["kept until its room is wanted"] * 2]
     assert [row.why for row in process_records.held_components()] == [

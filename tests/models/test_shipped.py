@@ -33,7 +33,9 @@ NAMES = (
 
 def test_the_whole_family_ships_trained_in_at_most_40_megabytes() -> None:
     folders = [shipped.folder(name) for name in shipped.names()]
-    sizes = [path.stat().st_size for each in folders for path in each.rglob("*") if path.is_file()]
+    sizes = [
+        path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file()
+    ]
     assert 10**7 < sum(sizes) <= 40 * 10**6
 
 
@@ -113,8 +115,8 @@ def test_names_and_folders_import_no_torch() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(shipped.__file__).parents[2])}
     command = [sys.executable, "-c", code]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (said.stdout, said.stderr) == ("set()\n", "")
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("set()\n", "")
 
 
 def test_an_unknown_name_is_refused_with_the_names_and_the_nearest() -> None:
@@ -144,11 +146,11 @@ def test_every_weight_is_wanted_and_none_is_missing() -> None:
 
     for name in NAMES:
         for config in shipped.folder(name).rglob("config.json"):
-            known = json.loads(config.read_text(encoding="utf-8"))
-            if "_class_name" in known:
-                model = getattr(diffusers, known["_class_name"])
+            data = json.loads(config.read_text(encoding="utf-8"))
+            if "_class_name" in data:
+                model = getattr(diffusers, data["_class_name"])
             else:
-                model = getattr(transformers, known["architectures"][0])
+                model = getattr(transformers, data["architectures"][0])
             _, report = model.from_pretrained(config.parent, output_loading_info=True)
             assert not any(report.values()), (config, report)
 
@@ -174,8 +176,8 @@ def test_what_was_trained_once_is_shared_to_the_bit() -> None:
 @pytest.mark.torch
 def test_text_to_image_makes_a_picture() -> None:
     pipeline = load("StableDiffusionPipeline", shipped.folder("tiny/text-to-image"))
-    made = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
-    assert_is_picture(made.images[0], (64, 64, 3))
+    output = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
+    assert_is_picture(output.images[0], (64, 64, 3))
 
 
 @pytest.mark.torch
@@ -184,7 +186,7 @@ def test_inpaint_takes_nine_channels_and_makes_a_picture() -> None:
     assert pipeline.unet.config.in_channels == 9
     mask = Image.new("L", (64, 64))
     mask.paste(255, (16, 16, 48, 48))
-    made = pipeline(
+    output = pipeline(
         "a red star",
         image=photo(),
         mask_image=mask,
@@ -192,7 +194,7 @@ def test_inpaint_takes_nine_channels_and_makes_a_picture() -> None:
         output_type="np",
         generator=seeded(),
     )
-    assert_is_picture(made.images[0], (64, 64, 3))
+    assert_is_picture(output.images[0], (64, 64, 3))
 
 
 @pytest.mark.torch
@@ -204,20 +206,20 @@ def test_a_controlnet_fits_text_to_image(name: str) -> None:
     control = diffusers.ControlNetModel.from_pretrained(shipped.folder(name), dtype=torch.float32)
     base = shipped.folder("tiny/text-to-image")
     pipeline = load("StableDiffusionControlNetPipeline", base, controlnet=control)
-    made = pipeline(
+    output = pipeline(
         "a star", image=photo(96), num_inference_steps=2, output_type="np", generator=seeded()
     )
-    assert_is_picture(made.images[0], (96, 96, 3))
+    assert_is_picture(output.images[0], (96, 96, 3))
 
 
 @pytest.mark.torch
 def test_depth_estimates_depth_and_makes_a_picture() -> None:
     pipeline = load("StableDiffusionDepth2ImgPipeline", shipped.folder("tiny/depth"))
     assert pipeline.unet.config.in_channels == 5
-    made = pipeline(
+    output = pipeline(
         "a star", image=photo(), num_inference_steps=4, output_type="np", generator=seeded()
     )
-    assert_is_picture(made.images[0], (64, 64, 3))
+    assert_is_picture(output.images[0], (64, 64, 3))
 
 
 @pytest.mark.torch
@@ -239,24 +241,24 @@ def test_the_depth_estimator_gives_no_flat_map() -> None:
 @pytest.mark.torch
 def test_sdxl_makes_a_picture() -> None:
     pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/sdxl"))
-    made = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
-    assert_is_picture(made.images[0], (64, 64, 3))
+    output = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
+    assert_is_picture(output.images[0], (64, 64, 3))
 
 
 @pytest.mark.torch
 def test_turbo_makes_a_picture_in_one_step_without_guidance() -> None:
     pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/turbo"))
-    made = pipeline(
+    output = pipeline(
         "a star", num_inference_steps=1, guidance_scale=0.0, output_type="np", generator=seeded()
     )
-    assert_is_picture(made.images[0], (64, 64, 3))
+    assert_is_picture(output.images[0], (64, 64, 3))
 
 
 @pytest.mark.torch
 def test_text_to_video_makes_frames() -> None:
     pipeline = load("TextToVideoSDPipeline", shipped.folder("tiny/text-to-video"))
-    made = pipeline("a star", num_frames=3, num_inference_steps=2, generator=seeded())
-    assert_is_picture(made.frames[0], (3, 64, 64, 3))
+    output = pipeline("a star", num_frames=3, num_inference_steps=2, generator=seeded())
+    assert_is_picture(output.frames[0], (3, 64, 64, 3))
 
 
 @pytest.mark.torch

@@ -74,16 +74,16 @@ def test_other_work_of_the_run_stays_and_goes_on(
         with pytest.raises(NodeFailedError) as caught:
             run(saved, failing, session=session, on_event=listen)
         assert caught.value.node == "dream_2" and f"{bad.source}/{part}" in caught.value.message
-        here = {each.name: each for each in cache.loaded()}
+        here = {component.name: component for component in cache.loaded()}
         assert here[f"{good.source}/unet"].module is leased["unet"]
         assert here[f"{good.source}/unet"].leases == 1
     assert f"{bad.source}/{part}" not in here, "nothing is there in part"
-    assert all(each.free for each in cache.loaded())
+    assert all(component.free for component in cache.loaded())
     assert set(here) >= {f"{good.source}/unet", f"{good.source}/vae"}
-    loads, seen = len(loader.loaded), list[events.Event]()
-    assert run(saved, session=session, on_event=seen.append) == tmp_path / "first.txt"
+    loads, event_log = len(loader.loaded), list[events.Event]()
+    assert run(saved, session=session, on_event=event_log.append) == tmp_path / "first.txt"
     assert len(loader.loaded) == loads
-    assert [each.node for each in seen if isinstance(each, events.Reused)] == ["dream"]
+    assert [event.node for event in event_log if isinstance(event, events.Reused)] == ["dream"]
 
 
 @pytest.mark.parametrize("pinned", [False, True])
@@ -99,12 +99,12 @@ def test_a_budget_too_small_is_told_before_anything_is_loaded_or_dropped(
     if pinned:
         cache.pin(good)
     smallest = 180 if pinned else 90
-    before = [each.key for each in cache.loaded()]
+    before = [component.key for component in cache.loaded()]
     for budget in (0, 1, smallest - 1):
         cache.budgets = Budgets(host=budget)
         with pytest.raises(InvalidValueError, match=f"at least {smallest} bytes") as caught:
             run(both, session=session)
         assert f"a budget of {budget} bytes on the host" in str(caught.value)
-        assert [each.key for each in cache.loaded()] == before and len(loader.loaded) == 2
+        assert [component.key for component in cache.loaded()] == before and len(loader.loaded) == 2
     cache.budgets = Budgets(host=smallest)
     assert run(both, session=session).count(" by unet and vae of ") == 2

@@ -127,7 +127,7 @@ def others(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]:
     yield from (folder / "other.png", folder / "other.mp4", folder / "other")
     for value in VALUES:
         yield from (value, [value, value])
-    yield from (Checkpoint(each) for each in shipped.names())
+    yield from (Checkpoint(name) for name in shipped.names())
     yield from ([Lora(folder / "lora", scale=0.5)], Lora(shipped.folder("tiny/ip-adapter")))
 
 

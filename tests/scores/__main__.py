@@ -75,7 +75,7 @@ def score(
 ) -> list[Row]:
     """The rows of some systems, in the table's order; each system's are kept once it is done."""
     made = []
-    for name in (each for each in SYSTEMS if each in names):
+    for name in (system for system in SYSTEMS if system in names):
         began, of = time.perf_counter(), count or COUNTS.get(name, 500)
         rows = list(SYSTEMS[name](runner, of))
         seconds = time.perf_counter() - began

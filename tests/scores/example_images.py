@@ -47,17 +47,17 @@ def turbo(runner: CheckpointRunner) -> Iterator[Pixels]:
 
 def inpaint(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each scene with its mask in white, and repainted."""
-    for seed, asked in enumerate(repaintings(ACROSS // 2)):
-        source = render(asked.source, SIDE)
+    for seed, repainting in enumerate(repaintings(ACROSS // 2)):
+        source = render(repainting.source, SIDE)
         node = Inpaint(
             image=Image(source),
-            mask=Mask(asked.mask),
-            prompt=caption(asked.wanted),
+            mask=Mask(repainting.mask),
+            prompt=caption(repainting.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("inpaint"),
             **runner.guided(),
         )
-        yield np.where(asked.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
+        yield np.where(repainting.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
         yield runner.run(node).numpy
 
 
@@ -95,10 +95,10 @@ def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
 
 def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each reference, and its object where a prompt says that does not name it."""
-    for seed, wanted in enumerate(alone(ACROSS // 2)):
-        reference = Image(render(rearrange(wanted, seed), SIDE))
+    for seed, expected in enumerate(alone(ACROSS // 2)):
+        reference = Image(render(rearrange(expected, seed), SIDE))
         node = Text2Image(
-            prompt=surroundings(wanted),
+            prompt=surroundings(expected),
             reference=reference,
             seed=seed,
             ip_adapter=Lora(runner.checkpoint("ip-adapter").source, file=FILE),
@@ -153,7 +153,7 @@ EXAMPLES: dict[str, Callable[[CheckpointRunner], Iterator[Pixels]]] = {
 def write(runner: CheckpointRunner, names: list[str], folder: Path) -> None:
     """Draws the row_of_images of each system into a folder, as NAME.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (each for each in EXAMPLES if each in names):
+    for name in (example for example in EXAMPLES if example in names):
         row_of_images(list(EXAMPLES[name](runner))).save(folder / f"{name}.png", optimize=True)
         print(folder / f"{name}.png")
 

@@ -27,22 +27,22 @@ from .table import Row
 def inpaint(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """One object of a scene replaced by another that is asked for."""
     verdicts, kept = [], []
-    for seed, asked in enumerate(repaintings(count)):
-        source = render(asked.source, SIDE)
+    for seed, repainting in enumerate(repaintings(count)):
+        source = render(repainting.source, SIDE)
         node = Inpaint(
             image=Image(source),
-            mask=Mask(asked.mask),
-            prompt=caption(asked.wanted),
+            mask=Mask(repainting.mask),
+            prompt=caption(repainting.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("inpaint"),
             **runner.guided(),
         )
         picture = runner.run(node).numpy
-        verdicts.append(verdict(picture, asked.wanted))
-        kept.append(kept_outside(picture, source, asked.mask))
+        verdicts.append(verdict(picture, repainting.wanted))
+        kept.append(kept_outside(picture, source, repainting.mask))
     row = partial(runner.row, "inpaint", settings=runner.settings("inpaint"))
-    yield row("asked object right", [object_right(each) for each in verdicts], "≥ 0.95")
-    yield row("all right", [each.all for each in verdicts])
+    yield row("asked object right", [object_right(verdict) for verdict in verdicts], "≥ 0.95")
+    yield row("all right", [verdict.all for verdict in verdicts])
     yield row("equal outside the mask, bit for bit", kept, "1")
 
 
@@ -65,8 +65,8 @@ def controlnet_edges(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     settings = f"{runner.settings('text-to-image')}, scale 1"
     row = partial(runner.row, "controlnet-edges", settings=settings)
     yield row("F1 of the edges, within 1 pixel", followed, "≥ 0.9")
-    yield row("asked colours right", [each.colour for each in verdicts], "≥ 0.95")
-    yield row("all right", [each.all for each in verdicts])
+    yield row("asked colours right", [verdict.colour for verdict in verdicts], "≥ 0.95")
+    yield row("all right", [verdict.all for verdict in verdicts])
 
 
 def controlnet_depth(runner: CheckpointRunner, count: int) -> Iterator[Row]:
@@ -88,7 +88,7 @@ def controlnet_depth(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     settings = f"{runner.settings('text-to-image')}, scale 1"
     row = partial(runner.row, "controlnet-depth", settings=settings)
     yield row("estimated depth with the control, correlation", followed)
-    yield row("all right", [each.all for each in verdicts])
+    yield row("all right", [verdict.all for verdict in verdicts])
 
 
 def ip_adapter(runner: CheckpointRunner, count: int) -> Iterator[Row]:
@@ -96,22 +96,24 @@ def ip_adapter(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     verdicts: list[Verdict] = []
     folder = runner.checkpoint("ip-adapter")
     adapter = Lora(folder.source, file=FILE)
-    for seed, wanted in enumerate(alone(count)):
+    for seed, expected in enumerate(alone(count)):
         node = Text2Image(
-            prompt=surroundings(wanted),
-            reference=Image(render(rearrange(wanted, seed), SIDE)),
+            prompt=surroundings(expected),
+            reference=Image(render(rearrange(expected, seed), SIDE)),
             ip_adapter=adapter,
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),
             **runner.guided(),
         )
-        verdicts.append(verdict(runner.run(node).numpy, wanted))
+        verdicts.append(verdict(runner.run(node).numpy, expected))
     settings = f"{runner.settings('text-to-image')}, scale 1"
     row = partial(runner.row, "ip-adapter", settings=settings)
-    yield row("colour of the reference", [each.colour for each in verdicts])
-    yield row("shape of the reference", [each.shape for each in verdicts])
-    yield row("asked place and background", [each.place and each.background for each in verdicts])
-    yield row("all right", [each.all for each in verdicts])
+    yield row("colour of the reference", [verdict.colour for verdict in verdicts])
+    yield row("shape of the reference", [verdict.shape for verdict in verdicts])
+    yield row(
+        "asked place and background", [verdict.place and verdict.background for verdict in verdicts]
+    )
+    yield row("all right", [verdict.all for verdict in verdicts])
 
 
 def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
@@ -137,8 +139,8 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     row = partial(runner.row, "depth", settings=settings)
     yield row("estimated depth with the source's, correlation", followed, "≥ 0.95")
     yield row("estimated depth with the source's true one, correlation", true)
-    yield row("asked background right", [each.background for each in verdicts], "≥ 0.95")
-    yield row("all right", [each.all for each in verdicts])
+    yield row("asked background right", [verdict.background for verdict in verdicts], "≥ 0.95")
+    yield row("all right", [verdict.all for verdict in verdicts])
 
 
 def depth_estimator(runner: CheckpointRunner, count: int) -> Iterator[Row]:

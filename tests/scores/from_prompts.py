@@ -48,8 +48,8 @@ def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     scenes, options = still(count), runner.options
     fast = partial(_turbo_node, runner)
     slow = partial(_drawing_node, runner, "sdxl", options.teacher_steps)
-    own = [each.all for each in verdicts(runner, scenes, fast)]
-    teachers = [each.all for each in verdicts(runner, scenes, slow)]
+    own = [verdict.all for verdict in verdicts(runner, scenes, fast)]
+    teachers = [verdict.all for verdict in verdicts(runner, scenes, slow)]
     settings = runner.settings("turbo", 1, 0)
     beside = runner.settings("sdxl", options.teacher_steps)
     yield runner.row("turbo", "all right", own, settings=settings)
@@ -75,7 +75,7 @@ def verdicts(
     runner: CheckpointRunner, scenes: Sequence[Scene], node: Callable[[str, int], Node[Image]]
 ) -> list[Verdict]:
     """What is right of a picture for each scene's caption, made by the node of it and a seed."""
-    made = (runner.run(node(caption(each), seed)) for seed, each in enumerate(scenes))
+    made = (runner.run(node(caption(scene), seed)) for seed, scene in enumerate(scenes))
     return [verdict(picture.numpy, each) for picture, each in zip(made, scenes, strict=True)]
 
 

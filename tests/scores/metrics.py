@@ -35,9 +35,9 @@ def decibels(made: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def verdict(picture: Pixels, wanted: Scene) -> Verdict:
+def verdict(picture: Pixels, expected: Scene) -> Verdict:
     """What of a picture is as the caption of the wanted scene asks."""
-    return judge(picture, parse_caption(caption(wanted)))
+    return judge(picture, parse_caption(caption(expected)))
 
 
 def object_right(found: Verdict) -> bool:
@@ -74,13 +74,13 @@ class ClipScore:
     jump: float
 
 
-def clip_score(clip: Pixels, wanted: Scene) -> ClipScore:
+def clip_score(clip: Pixels, expected: Scene) -> ClipScore:
     """How right a clip is: uint8, count × side × side × 3, count at least 2."""
-    asked = parse_caption(caption(wanted))
+    asked = parse_caption(caption(expected))
     verdicts = [judge(frame, asked) for frame in clip]
-    right = float(np.mean([each.shape and each.colour for each in verdicts]))
+    right = float(np.mean([verdict.shape and verdict.colour for verdict in verdicts]))
     found = motion(clip, asked)
-    true = motion(frames(wanted, len(clip), clip.shape[1]), asked)
+    true = motion(frames(expected, len(clip), clip.shape[1]), asked)
     gone = any(not read_picture(frame).things for frame in clip)
     jump = math.inf if gone else found.jump / max(STILL, true.jump)
-    return ClipScore(right, found.name == wanted.motion, jump)
+    return ClipScore(right, found.name == expected.motion, jump)

@@ -128,8 +128,8 @@ def _changes(fits: Callable[[str, str], bool], *, other_colours: bool) -> Iterat
     """Changes of scene after scene, on another ground where there is a choice."""
     for seed in counted(FIRST):
         source = replace(scene(seed, held_out=True), tells_place=True)
-        grounds = [each for each in BACKGROUNDS if fits(source.background, each)]
-        ways = [way for each in grounds for way in _looks(source, each, other_colours)]
+        grounds = [background for background in BACKGROUNDS if fits(source.background, background)]
+        ways = [way for ground in grounds for way in _looks(source, ground, other_colours)]
         others = [way for way in ways if way.background != source.background]
         if ways:
             yield Change(source, Random(seed).choice(others or ways))

@@ -43,7 +43,7 @@ def clip(motion: str, shape: str = "star", colour: str = "red") -> Pixels:
     return frames(Scene("teal", (Thing(shape, colour, "center", 0.155),), motion), 8, SIDE)
 
 
-def wanted(motion: str) -> Scene:
+def expected(motion: str) -> Scene:
     return Scene("teal", (Thing("star", "red", "center", 0.155),), motion, tells_place=False)
 
 
@@ -57,7 +57,7 @@ def test_decibels_are_those_of_the_mean_squared_error() -> None:
 
 def test_held_out_scenes_are_right_by_their_own_captions() -> None:
     scenes = held_out(60)
-    assert all(verdict(render(each, SIDE), each).all for each in scenes)
+    assert all(verdict(render(scene, SIDE), scene).all for scene in scenes)
 
 
 @pytest.mark.parametrize("part", ["colour", "shape", "place", "background"])
@@ -83,11 +83,11 @@ def test_a_third_object_leaves_the_asked_ones_right_but_not_all() -> None:
 
 def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> None:
     tasks = repaintings(60)
-    done = [painted(asked, asked.wanted) for asked in tasks]
+    done = [painted(task, task.wanted) for task in tasks]
     assert all(verdict(one, asked.wanted).all for one, asked in zip(done, tasks, strict=True))
-    left = [verdict(render(asked.source, SIDE), asked.wanted) for asked in tasks]
+    left = [verdict(render(task.source, SIDE), task.wanted) for task in tasks]
     assert not any(object_right(each) for each in left)
-    empty = [painted(asked, Scene(asked.source.background, ())) for asked in tasks]
+    empty = [painted(task, Scene(task.source.background, ())) for task in tasks]
     missed = [verdict(one, asked.wanted) for one, asked in zip(empty, tasks, strict=True)]
     assert not any(object_right(each) for each in missed)
 
@@ -142,33 +142,33 @@ def test_true_clips_are_right_in_all() -> None:
 
 @pytest.mark.parametrize("motion", ["moving left", "moving down", "growing", "shrinking"])
 def test_a_clip_played_backwards_moves_otherwise(motion: str) -> None:
-    found = clip_score(clip(motion)[::-1].copy(), wanted(motion))
+    found = clip_score(clip(motion)[::-1].copy(), expected(motion))
     assert found.object_right == 1 and not found.motion_right
 
 
 def test_a_clip_that_stands_still_does_not_move_as_asked() -> None:
     still = np.repeat(clip("turning")[:1], 8, axis=0)
-    assert not clip_score(still, wanted("turning")).motion_right
+    assert not clip_score(still, expected("turning")).motion_right
 
 
 def test_frames_of_another_object_are_wrong() -> None:
-    assert clip_score(clip("growing", colour="white"), wanted("growing")).object_right == 0
-    assert clip_score(clip("growing", shape="cross"), wanted("growing")).object_right == 0
+    assert clip_score(clip("growing", colour="white"), expected("growing")).object_right == 0
+    assert clip_score(clip("growing", shape="cross"), expected("growing")).object_right == 0
     mixed = np.concatenate([clip("growing")[:6], clip("growing", colour="white")[6:]])
-    assert clip_score(mixed, wanted("growing")).object_right == 0.75
+    assert clip_score(mixed, expected("growing")).object_right == 0.75
 
 
 def test_frames_out_of_order_jump() -> None:
     mixed = clip("moving left")[[0, 4, 1, 5, 2, 6, 3, 7]]
-    assert clip_score(mixed, wanted("moving left")).jump > 2
+    assert clip_score(mixed, expected("moving left")).jump > 2
     hopping = clip("turning")
     hopping[4] = shifted(hopping[4], 6)
-    found = clip_score(hopping, wanted("turning"))
+    found = clip_score(hopping, expected("turning"))
     assert found == ClipScore(1, True, found.jump) and found.jump == pytest.approx(6, abs=0.5)
 
 
 def test_an_object_that_vanishes_has_jumped_farther_than_any() -> None:
     gone = clip("moving left")
     gone[3] = render(Scene("teal", ()), SIDE)
-    found = clip_score(gone, wanted("moving left"))
+    found = clip_score(gone, expected("moving left"))
     assert found.jump == math.inf and found.object_right == pytest.approx(7 / 8)

@@ -41,7 +41,9 @@ def test_a_count_is_kept_and_more_begin_with_the_same() -> None:
     for make in (still, moving, changes_under_edges, changes_of_ground):
         few, more = make(7), make(12)
         assert len(few) == 7 and few == more[:7] and len(set(more)) == 12
-    assert [task.wanted for task in repaintings(7)] == [each.wanted for each in repaintings(9)][:7]
+    assert [task.wanted for task in repaintings(7)] == [
+        repainting.wanted for repainting in repaintings(9)
+    ][:7]
     assert FIRST == 6_000_000, "samples along a training begin at 5,000,000 and end before"
 
 
@@ -87,7 +89,7 @@ def test_under_edges_every_colour_is_new_and_the_ground_has_the_same_edges() -> 
             after.background == before.background or {before.background, after.background} <= PLAIN
         )
     grounds = [
-        each.source.background != each.wanted.background for each in changes_under_edges(100)
+        edge.source.background != edge.wanted.background for edge in changes_under_edges(100)
     ]
     assert sum(grounds) > 50
 

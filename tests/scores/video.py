@@ -23,15 +23,15 @@ MOST = 2.0
 
 def _score(runner: CheckpointRunner, asked: tuple[int, Scene]) -> ClipScore:
     """How right the clip of a seed and a scene is."""
-    seed, wanted = asked
+    seed, expected = asked
     node = Text2Video(
-        prompt=caption(wanted),
+        prompt=caption(expected),
         frames=runner.options.frames,
         seed=seed,
         checkpoint=runner.checkpoint("text-to-video"),
         **runner.guided(),
     )
-    return clip_score(runner.run(node).frames, wanted)
+    return clip_score(runner.run(node).frames, expected)
 
 
 @cache
@@ -56,9 +56,9 @@ def text_to_video(runner: CheckpointRunner, count: int) -> Iterator[Row]:
             scores = list(pool.map(partial(_score_in, runner.family, runner.options), asked))
     settings = f"{runner.settings('text-to-video')}, {runner.options.frames} frames"
     row = partial(runner.row, "text-to-video", settings=settings)
-    yield row("frames with the object right", [each.object_right for each in scores], "≥ 0.95")
-    yield row("motion right", [each.motion_right for each in scores], "≥ 0.95")
-    jumps = [each.jump for each in scores]
+    yield row("frames with the object right", [score.object_right for score in scores], "≥ 0.95")
+    yield row("motion right", [score.motion_right for score in scores], "≥ 0.95")
+    jumps = [score.jump for score in scores]
     yield row("largest step at most 2 × the true one", [jump <= MOST for jump in jumps])
     if seen := [jump for jump in jumps if math.isfinite(jump)]:
         yield row("largest step over the true one, mean of clips with an object", seen, "≤ 2")

@@ -37,7 +37,7 @@ def noise(number: int, side: int = 20) -> Image:
 
 
 def numbers(here: DiskStore) -> set[int]:
-    return {int(Path(each.path).stem, 16) for each in here.entries()}
+    return {int(Path(entry.path).stem, 16) for entry in here.entries()}
 
 
 def test_what_is_put_is_there_for_a_new_process(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_the_budget_holds_and_the_least_recently_used_goes(
             os.utime(here.path_of(key(number)), (now, now))
             order = [*(each for each in order if each != number), number][-4:]
         assert numbers(here) == set(order)
-        assert sum(each.bytes for each in here.entries()) <= here.limit
+        assert sum(entry.bytes for entry in here.entries()) <= here.limit
 
 
 def test_two_that_write_keep_to_the_budget_together(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_two_that_write_keep_to_the_budget_together(tmp_path: Path) -> None:
     for number in range(0, 100, 2):
         put(one, number, noise(number))
         put(two, number + 1, noise(number + 1))
-    held = sum(each.bytes for each in one.entries())
+    held = sum(entry.bytes for entry in one.entries())
     assert 30 * SIZE < held <= 42 * SIZE and 99 in numbers(one)
 
 
@@ -242,7 +242,7 @@ def test_processes_that_write_one_key_never_show_half_of_it(tmp_path: Path) -> N
         for number in ("1", "2")
     ]
     here, seen = DiskStore(tmp_path), set()
-    while any(each.poll() is None for each in writers):
+    while any(writer.poll() is None for writer in writers):
         found = here.get(bytes(16))
         if found is not None:
             data = serialization.read_value  # by header and value of one moment
@@ -250,7 +250,7 @@ def test_processes_that_write_one_key_never_show_half_of_it(tmp_path: Path) -> N
                 seen.add(data(here.path_of(bytes(16)), found.content).content)
             except serialization.DamagedRecordError as error:
                 assert "checksum" in str(error)  # the other's was put in its place meanwhile
-    assert [each.wait() for each in writers] == [0, 0] and seen and not here.warnings
+    assert [writer.wait() for writer in writers] == [0, 0] and seen and not here.warnings
 
 
 def test_a_checkpoint_counts_while_its_files_are_as_they_were(tmp_path: Path) -> None:

@@ -106,13 +106,13 @@ def test_what_was_found_by_content_is_found_by_lineage_from_then_on(
 def test_a_file_that_changed_is_seen_from_the_end_of_a_chain(folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "x.txt"
     end = toys.Join(words=[toys.Join(words=[toys.Read(path=source), "y"])])
-    for text, wanted in (
+    for text, expected in (
         ("a", ["Read", "Join", "Join"]),
         ("b", ["Read", "Join", "Join"]),
         ("a", []),
     ):
         source.write_text(text)
-        assert ran(folder, end) == wanted
+        assert ran(folder, end) == expected
         assert run(end, session=Session(store=Store(folder=folder))) == f"{text} y"
 
 
@@ -160,9 +160,9 @@ def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
         )
     )
     cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
-    here = Session(device="cuda", dtype="float16", models=cache, store=Store(folder=folder))
+    session = Session(device="cuda", dtype="float16", models=cache, store=Store(folder=folder))
     text = toys.Text(text="text")
-    run(text, session=here)
+    run(text, session=session)
     end = toys.Join(words=[test_oom_fallback.Hungry(checkpoint=one, fails=3), text])
 
     def damage(event: events.Event) -> None:
@@ -172,9 +172,9 @@ def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
 
     for fails, size in ((0, "small"), (99, "large"), (99, "large")):
         test_oom_fallback.tries[:] = [("", "")] * fails
-        here.store = Store(folder=folder)
+        session.store = Store(folder=folder)
         graph = Graph.of(end, names={end: "end"})
-        assert here.run(graph, damage) == {"end": f"{size} on cuda text"}
+        assert session.run(graph, damage) == {"end": f"{size} on cuda text"}
 
 
 @settings(max_examples=60)
@@ -190,8 +190,8 @@ def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
         alone = Session(device="cpu", dtype="float32", store=None).run(graph)
         for _ in range(2):
             toys.ran.clear()
-            here = Session(device="cpu", dtype="float32", store=Store(folder=folder))
-            assert here.run(graph) == alone
+            session = Session(device="cpu", dtype="float32", store=Store(folder=folder))
+            assert session.run(graph) == alone
         assert toys.ran == []
         for path in sorted(folder.rglob("??/*")):
             if data.draw(st.integers(0, 3)) == 0:
@@ -219,7 +219,7 @@ def test_a_lineage_changes_with_all_that_a_result_is_made_of_and_with_nothing_el
     data: st.DataObject,
 ) -> None:
     nodes = list(Graph.of(*data.draw(strategies.graphs())).nodes)
-    old = data.draw(st.sampled_from([each for each in nodes if not each.wires]))
+    old = data.draw(st.sampled_from([node for node in nodes if not node.wires]))
     new: Node[Any] = (
         toys.Number(value=2000) if old.output is int else toys.Text(text="none of the others")
     )

@@ -69,13 +69,13 @@ def script(
 
     pipe = pipeline(cls, checkpoint, networks=networks, scheduler=scheduler, dtype=dtype)
     generator = torch.Generator("cpu").manual_seed(seed)
-    made = pipe(num_inference_steps=steps, generator=generator, output_type="pil", **call)
-    if hasattr(made, "images"):
-        return np.asarray(made.images[0])
-    return np.stack([np.asarray(frame) for frame in made.frames[0]])
+    output = pipe(num_inference_steps=steps, generator=generator, output_type="pil", **call)
+    if hasattr(output, "images"):
+        return np.asarray(output.images[0])
+    return np.stack([np.asarray(frame) for frame in output.frames[0]])
 
 
-def same(made: Pixels, wanted: Pixels) -> bool:
+def same(made: Pixels, expected: Pixels) -> bool:
     """Whether two arrays are equal bit for bit; a constant picture would prove nothing."""
-    assert wanted.min() != wanted.max(), "the script made a picture of one colour"
-    return made.shape == wanted.shape and bool((made == wanted).all())
+    assert expected.min() != expected.max(), "the script made a picture of one colour"
+    return made.shape == expected.shape and bool((made == expected).all())

@@ -56,7 +56,7 @@ class ToyStack(Node[Image]):
     title: In[str] = "untitled"
 
     def run(self, images: tuple[Image, ...], title: str) -> Image:
-        return Image(np.concatenate([each.numpy for each in images], axis=1))
+        return Image(np.concatenate([image.numpy for image in images], axis=1))
 
 
 class ToySlow(Node[Image]):

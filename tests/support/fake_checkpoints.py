@@ -73,4 +73,4 @@ def in_hub_cache(cache: Path, source: str, folder: Path) -> Path:
 
 def names(components: tuple[LoadedComponent, ...]) -> list[str]:
     """What is loaded, by the name of each part's folder."""
-    return [each.module.name for each in components]
+    return [component.module.name for component in components]

@@ -63,12 +63,12 @@ def write(path: Path, held: dict[str, Any]) -> Path:
 def tensors(base: str, kind: str = "plain", seed: int = 0) -> dict[str, Any]:
     """The tensors of an adapter for a shipped checkpoint."""
     text = int((resolve(Checkpoint(base)).config("unet") or {})["cross_attention_dim"])
-    wanted = {f"image_proj.{name}": shape for name, shape in _projection(kind, text).items()}
+    expected = {f"image_proj.{name}": shape for name, shape in _projection(kind, text).items()}
     for number, width in enumerate(_levels(base)):
         for key in ("k", "v"):
-            wanted[f"ip_adapter.{2 * number + 1}.to_{key}_ip.weight"] = (width, text)
+            expected[f"ip_adapter.{2 * number + 1}.to_{key}_ip.weight"] = (width, text)
     draw = np.random.default_rng(seed)
-    return {name: draw.normal(0, 0.3, shape).astype(np.float32) for name, shape in wanted.items()}
+    return {name: draw.normal(0, 0.3, shape).astype(np.float32) for name, shape in expected.items()}
 
 
 def _levels(base: str) -> list[int]:

@@ -70,7 +70,7 @@ def clipseg(folder: Path, seed: int = 0) -> Path:
     size = {"height": 32, "width": 32}
     transformers.ViTImageProcessorPil(size=size).save_pretrained(folder)
     letters = [*string.ascii_lowercase, *(f"{each}</w>" for each in string.ascii_lowercase)]
-    vocabulary = {each: number for number, each in enumerate(letters)}
+    vocabulary = {letter: number for number, letter in enumerate(letters)}
     vocabulary |= {"<|startoftext|>": 510, "<|endoftext|>": 511}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n")

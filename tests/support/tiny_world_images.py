@@ -39,7 +39,7 @@ def changed(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
     """
     draw = np.random.default_rng(seed)
     thing, *rest = origin.things
-    grounds = [each for each in BACKGROUNDS if each != origin.background]
+    grounds = [background for background in BACKGROUNDS if background != origin.background]
     yield "background", replace(origin, background=str(draw.choice(grounds)))
     looks: dict[str, tuple[str, ...]] = {"shape": SHAPES, "colour": tuple(COLOURS)}
     if not rest:

@@ -37,8 +37,8 @@ def refusal(kind: str, text: str) -> str:
 @given(st.integers(-500, 500), st.integers(-500, 500), st.integers(1, 60))
 def test_a_range_of_whole_numbers_is_pythons_with_its_end(first: int, last: int, step: int) -> None:
     way = 1 if last >= first else -1
-    wanted = tuple(range(first, last + way, way * step))
-    assert several("int", f"{first}..{last}..{step}") == wanted
+    expected = tuple(range(first, last + way, way * step))
+    assert several("int", f"{first}..{last}..{step}") == expected
     assert several("int", f"{first}..{last}") == tuple(range(first, last + way, way))
 
 

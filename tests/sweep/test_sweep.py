@@ -285,7 +285,7 @@ def test_the_files_of_a_sweep_are_those_of_single_runs_byte_for_byte(tmp_path: P
 
 
 def test_run_many_makes_shared_nodes_once_and_tells_of_each_variant() -> None:
-    seen: list[events.Event] = []
+    event_log: list[events.Event] = []
     records = run_many(
         read(
             "inputs: {seed: 0, add: 0}\nnodes:\n"
@@ -293,7 +293,7 @@ def test_run_many_makes_shared_nodes_once_and_tells_of_each_variant() -> None:
             "  sum: {type: Add, a: $number, offset: $inputs.add}\n"
         ),
         session=Session(store=None),
-        on_event=seen.append,
+        on_event=event_log.append,
         seed=range(1, 4),
         add=iter([0, 10]),
     )
@@ -306,7 +306,7 @@ def test_run_many_makes_shared_nodes_once_and_tells_of_each_variant() -> None:
     ]
     assert toys.ran.count("Number") == 3 and toys.ran.count("Add") == 6
     assert all(record.state == "done" for record in records)
-    ran = [event.node for event in seen if isinstance(event, events.NodeStarted)]
+    ran = [event.node for event in event_log if isinstance(event, events.NodeStarted)]
     assert len(set(ran)) == len(ran) == 9
 
 

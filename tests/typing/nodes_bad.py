@@ -43,4 +43,4 @@ Text2Image(prompt=photo)  # error
 Text2Image(prompt="a", scheduler="eulr")  # error
 Text2Image(prompt="a", offload="all")  # error
 DepthEstimate(picture=photo)  # error
-made: MaskValue = run(Text2Image(prompt="a"))  # error
+result: MaskValue = run(Text2Image(prompt="a"))  # error

@@ -116,9 +116,9 @@ def test_it_opens_with_what_it_does_and_which_line_to_change(name: str) -> None:
 def test_its_prompts_speak_of_the_tiny_world(name: str) -> None:
     graph = load_workflow(name).graph()
     prompts = [
-        f"a red star {prompt}" if getattr(each, "reference", None) else prompt
-        for each in graph.nodes
-        if (prompt := getattr(each, "prompt", None))
+        f"a red star {prompt}" if getattr(node, "reference", None) else prompt
+        for node in graph.nodes
+        if (prompt := getattr(node, "prompt", None))
     ]
 
     assert prompts or name == "video_edges"

@@ -63,22 +63,22 @@ def test_every_size_is_kept(session: Session, size: tuple[int, int], name: str) 
         if size == (1, 1) and system in MASKED:
             assert "marks all of the picture of 1×1" in str(failure(node, session))
             continue
-        made = run(node, session=session)
-        assert made.size == size, system
-        assert made.numpy.dtype == np.uint8
+        result = run(node, session=session)
+        assert result.size == size, system
+        assert result.numpy.dtype == np.uint8
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_goes_through_every_system(session: Session, tmp_path: Path, mode: str) -> None:
     path = save_in_mode(picture(75, 53, "cat"), mode, tmp_path)
     loaded = LoadImage(path=path)
-    given = run(loaded, session=session).numpy
+    result = run(loaded, session=session).numpy
     for system, node in systems(loaded).items():
         made = run(node, session=session)
         assert made.size == (75, 53), system
         if system in MASKED:
-            assert made.numpy.shape == given.shape
-            assert (made.numpy[1:] == given[1:]).all(), system
+            assert made.numpy.shape == result.shape
+            assert (made.numpy[1:] == result[1:]).all(), system
         else:
             assert made.numpy.shape == (53, 75, 3), system
 

@@ -77,8 +77,8 @@ def test_from_noise_it_equals_the_script(
     session: Session, edges: EdgeMap, networks: Pair, fields: dict[str, Any], call: dict[str, Any]
 ) -> None:
     node = ControlNet(prompt="a man", control=edges, controlnet=networks[0], **fields)
-    wanted = bare(networks=networks[:1], image=edges.pil, steps=fields["steps"], **call)
-    assert same(run(node, session=session).numpy, wanted)
+    expected = bare(networks=networks[:1], image=edges.pil, steps=fields["steps"], **call)
+    assert same(run(node, session=session).numpy, expected)
 
 
 def test_several_controls_each_with_their_own_scale_start_and_end_equal_the_script(
@@ -93,7 +93,7 @@ def test_several_controls_each_with_their_own_scale_start_and_end_equal_the_scri
         end=[0.5, 1.0],
         controlnet=list(networks),
     )
-    wanted = bare(
+    expected = bare(
         networks=networks,
         image=[edges.pil, depth.rgb],
         steps=4,
@@ -101,7 +101,7 @@ def test_several_controls_each_with_their_own_scale_start_and_end_equal_the_scri
         control_guidance_start=[0.0, 0.25],
         control_guidance_end=[0.5, 1.0],
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 def test_one_scale_counts_for_all_controls(
@@ -120,10 +120,10 @@ def test_two_controls_share_one_network(session: Session, edges: EdgeMap, networ
     other = run(Canny(image=photo(*SIZE, "cat")), session=session)
     node = ControlNet(prompt="a man", control=[edges, other], steps=2, controlnet=networks[0])
     own = Session(device="cpu", store=None)
-    made = run(node, session=own)
-    assert [each.name for each in own.models.loaded()].count(networks[0].source) == 1
-    wanted = bare(networks=networks[:1] * 2, image=[edges.pil, other.pil], steps=2)
-    assert same(made.numpy, wanted)
+    result = run(node, session=own)
+    assert [component.name for component in own.models.loaded()].count(networks[0].source) == 1
+    expected = bare(networks=networks[:1] * 2, image=[edges.pil, other.pil], steps=2)
+    assert same(result.numpy, expected)
 
 
 def test_a_list_of_one_control_is_that_control(
@@ -149,7 +149,7 @@ def test_from_a_picture_it_equals_the_script(
         controlnet=networks[0],
     )
     # This pipeline's own scale is 0.8, the others' 1.
-    wanted = bare(
+    expected = bare(
         "Img2Img",
         image=start.pil,
         control_image=edges.pil,
@@ -159,7 +159,7 @@ def test_from_a_picture_it_equals_the_script(
         controlnet_conditioning_scale=1.0,
         networks=networks[:1],
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 @pytest.mark.parametrize("checkpoint", ["tiny/text-to-image", "tiny/inpaint"])
@@ -178,8 +178,8 @@ def test_with_a_mask_it_equals_the_script_inside_and_the_input_outside(
         checkpoint=Checkpoint(checkpoint),
         controlnet=list(networks),
     )
-    made = run(node, session=session).numpy
-    wanted = script(
+    result = run(node, session=session).numpy
+    expected = script(
         "StableDiffusionControlNetInpaintPipeline",
         checkpoint,
         prompt="a man",
@@ -196,8 +196,8 @@ def test_with_a_mask_it_equals_the_script_inside_and_the_input_outside(
         guidance_scale=7.5,
     )
     inside = mask.numpy == 255
-    assert same(made[inside], wanted[inside])
-    assert same(made[~inside], start.numpy[~inside])
+    assert same(result[inside], expected[inside])
+    assert same(result[~inside], start.numpy[~inside])
 
 
 @pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
@@ -222,8 +222,8 @@ def test_sdxl_equals_the_script(
         guidance=5.0,
         **given,
     )
-    made = run(node, session=session).numpy
-    wanted = script(
+    result = run(node, session=session).numpy
+    expected = script(
         f"StableDiffusionXLControlNet{way}Pipeline",
         "tiny/sdxl",
         networks=(xl_network,),
@@ -237,7 +237,7 @@ def test_sdxl_equals_the_script(
         **pictures,
     )
     inside = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
-    assert same(made[inside], wanted[inside])
+    assert same(result[inside], expected[inside])
 
 
 @pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
@@ -264,8 +264,8 @@ def test_two_controls_over_sdxl_equal_the_script(
         guidance=5.0,
         **given,
     )
-    made = run(node, session=session).numpy
-    wanted = script(
+    result = run(node, session=session).numpy
+    expected = script(
         f"StableDiffusionXLControlNet{way}Pipeline",
         "tiny/sdxl",
         networks=(xl_network,) * 2,
@@ -281,7 +281,7 @@ def test_two_controls_over_sdxl_equal_the_script(
         **pictures,
     )
     inside = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
-    assert same(made[inside], wanted[inside])
+    assert same(result[inside], expected[inside])
 
 
 def test_scale_zero_is_plain_text_to_image(
@@ -330,8 +330,8 @@ def test_a_kind_without_a_network_is_a_problem_before_loading() -> None:
 
 def test_a_kind_without_a_network_runs_with_one_named(session: Session) -> None:
     pose = PoseMap(photo(*SIZE).numpy)
-    made = run(ControlNet(prompt="a", control=pose, steps=1, controlnet=EDGES), session=session)
-    assert made.size == SIZE
+    result = run(ControlNet(prompt="a", control=pose, steps=1, controlnet=EDGES), session=session)
+    assert result.size == SIZE
 
 
 @pytest.mark.parametrize("name", ["scale", "start", "end", "controlnet"])
@@ -347,7 +347,7 @@ def test_a_list_of_another_length_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("fields", "wanted"),
+    ("fields", "expected"),
     [
         ({"scale": -0.1}, "at least 0"),
         ({"start": 0.5, "end": 0.5}, "0 ≤ start < end ≤ 1"),
@@ -361,10 +361,10 @@ def test_a_list_of_another_length_is_refused(
     ],
 )
 def test_what_does_not_fit_together_is_refused(
-    edges: EdgeMap, fields: dict[str, Any], wanted: str
+    edges: EdgeMap, fields: dict[str, Any], expected: str
 ) -> None:
     text = refused_at_construction(ControlNet, **{"prompt": "a", "control": edges, **fields})
-    assert wanted in text
+    assert expected in text
 
 
 def test_strength_without_a_picture_does_not_matter(edges: EdgeMap) -> None:
@@ -416,10 +416,10 @@ def test_any_size_with_alpha_keeps_what_is_outside_the_mask(
         steps=2,
         padding_mask_crop=crop,
     )
-    made = run(node, session=session).numpy
+    result = run(node, session=session).numpy
     outside = mask.numpy == 0
-    assert made.shape == start.numpy.shape
-    assert (made[outside] == start.numpy[outside]).all()
+    assert result.shape == start.numpy.shape
+    assert (result[outside] == start.numpy[outside]).all()
 
 
 def test_an_inpainting_checkpoint_without_a_mask_is_refused_before_loading(edges: EdgeMap) -> None:
@@ -483,8 +483,8 @@ def test_a_network_is_loaded_in_the_dtype_of_its_base(
     base = Checkpoint("tiny/text-to-image", dtype="bfloat16")
     picked = ControlNet(prompt="a man", control=edges, checkpoint=base, steps=2)
     for node, network in ((picked, EDGES), (picked.replace(controlnet=networks[0]), networks[0])):
-        wanted = bare(networks=(network,), image=edges.pil, steps=2, dtype="bfloat16")
-        assert same(run(node, session=session).numpy, wanted)
+        expected = bare(networks=(network,), image=edges.pil, steps=2, dtype="bfloat16")
+        assert same(run(node, session=session).numpy, expected)
 
 
 def test_a_network_of_another_dtype_than_its_base_is_refused_before_loading(
@@ -513,5 +513,5 @@ def test_a_network_in_a_subfolder_stays_there_in_the_dtype_of_its_base() -> None
     node = ControlNet(
         prompt="a", control=Canny(image=photo(64, 64)), checkpoint=base, controlnet=network
     )
-    wanted = Checkpoint("someone/networks", subfolder="canny", revision="main", dtype="bfloat16")
-    assert node.parts()["controlnet_0"].checkpoint == wanted
+    expected = Checkpoint("someone/networks", subfolder="canny", revision="main", dtype="bfloat16")
+    assert node.parts()["controlnet_0"].checkpoint == expected

@@ -36,7 +36,7 @@ def test_shipped_networks_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "kind", "wanted"),
+    ("width", "kind", "expected"),
     [
         (768, EdgeMap, "lllyasviel/sd-controlnet-canny"),
         (768, NormalMap, "lllyasviel/sd-controlnet-normal"),
@@ -45,13 +45,13 @@ def test_shipped_networks_exist() -> None:
     ],
 )
 def test_the_base_is_known_by_the_width_of_its_text_features(
-    copied: Callable[[str], Path], width: int, kind: type[ControlMap], wanted: str
+    copied: Callable[[str], Path], width: int, kind: type[ControlMap], expected: str
 ) -> None:
     folder = copied("tiny/sdxl" if width == 2048 else "tiny/text-to-image")
     path = folder / "unet" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "cross_attention_dim": width}))
     assert default_controlnet(Checkpoint(folder, dtype="float16"), kind) == Checkpoint(
-        wanted, dtype="float16"
+        expected, dtype="float16"
     )
 
 
@@ -80,7 +80,7 @@ def test_an_unknown_base_says_its_width(copied: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "wanted"),
+    ("source", "expected"),
     [
         ("someone/stable-diffusion-xl-base", "diffusers/controlnet-canny-sdxl-1.0"),
         ("someone/SDXL", "diffusers/controlnet-canny-sdxl-1.0"),
@@ -88,10 +88,10 @@ def test_an_unknown_base_says_its_width(copied: Callable[[str], Path]) -> None:
     ],
 )
 def test_a_base_that_is_not_here_is_known_by_its_name(
-    no_hub: Path, monkeypatch: pytest.MonkeyPatch, source: str, wanted: str
+    no_hub: Path, monkeypatch: pytest.MonkeyPatch, source: str, expected: str
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert default_controlnet(Checkpoint(source), EdgeMap).source == wanted
+    assert default_controlnet(Checkpoint(source), EdgeMap).source == expected
 
 
 def test_a_base_made_by_a_node_needs_its_network_named() -> None:

@@ -97,10 +97,11 @@ SIDES = {32: "larger", 64: "as it is", 128: "smaller"}
 
 @pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
 @pytest.mark.parametrize(
-    ("wanted", "ground"), [("cyan star", "gray"), ("yellow square", "teal"), ("red cross", "black")]
+    ("expected", "ground"),
+    [("cyan star", "gray"), ("yellow square", "teal"), ("red cross", "black")],
 )
 def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
-    session: Session, side: int, wanted: str, ground: str
+    session: Session, side: int, expected: str, ground: str
 ) -> None:
     """A picture of 256×256 tiled with a scene, of which one is repainted."""
     scene = Scene(ground, (Thing("circle", "white", "center", 0.18),))
@@ -108,7 +109,7 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
     room = side * 14 // 64
     area = np.zeros(before.shape[:2], np.uint8)
     area[side + room : 2 * side - room, room : side - room] = 255
-    prompt = f"a {wanted} in the center on a {ground} background"
+    prompt = f"a {expected} in the center on a {ground} background"
     node = Inpaint(
         image=Image(before),
         mask=Mask(area),
@@ -117,9 +118,9 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
         guidance=3.0,
         prompt=prompt,
     )
-    made = run(node, session=session)
-    assert (made.numpy[area == 0] == before[area == 0]).all()
-    cell = made.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
+    result = run(node, session=session)
+    assert (result.numpy[area == 0] == before[area == 0]).all()
+    cell = result.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
     assert judge(np.asarray(cell), parse_caption(prompt)).all
 
 
@@ -127,7 +128,7 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
 @pytest.mark.parametrize("kind", ["edges", "depth"])
 def test_control_maps_are_followed_around_the_mask(session: Session, side: int, kind: str) -> None:
     """The maps are of another shape than the picture's."""
-    before, wanted = (
+    before, expected = (
         Scene("gray", (Thing(shape, "white", "center", 0.18),)) for shape in ("circle", "star")
     )
     often = 256 // side
@@ -137,9 +138,9 @@ def test_control_maps_are_followed_around_the_mask(session: Session, side: int, 
     area[side + room : 2 * side - room, room : side - room] = 255
     prompt = "a cyan star in the center on a gray background"
     node = ControlNet(
-        control=Canny(image=Image(np.tile(render(wanted, side), (often, often, 1))))
+        control=Canny(image=Image(np.tile(render(expected, side), (often, often, 1))))
         if kind == "edges"
-        else DepthMap(np.tile(depth(wanted, side), (often, often))),
+        else DepthMap(np.tile(depth(expected, side), (often, often))),
         image=Image(pixels),
         mask=Mask(area),
         padding_mask_crop=room,
@@ -149,7 +150,7 @@ def test_control_maps_are_followed_around_the_mask(session: Session, side: int, 
         guidance=3.0,
         checkpoint=Checkpoint("tiny/inpaint"),
     )
-    made = run(node, session=session)
-    assert (made.numpy[area == 0] == pixels[area == 0]).all()
-    cell = made.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
+    result = run(node, session=session)
+    assert (result.numpy[area == 0] == pixels[area == 0]).all()
+    cell = result.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
     assert judge(np.asarray(cell), parse_caption(prompt)).all

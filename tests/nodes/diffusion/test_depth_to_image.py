@@ -103,9 +103,9 @@ def estimated(image: Image, dtype: str = "float32") -> Any:
 def test_an_estimate_equals_transformers_and_has_the_pictures_size(
     session: Session, size: tuple[int, int]
 ) -> None:
-    made = run(DepthEstimate(image=photo(*size)), session=session)
-    assert made.size == size
-    assert (made.depth == estimated(photo(*size))).all()
+    result = run(DepthEstimate(image=photo(*size)), session=session)
+    assert result.size == size
+    assert (result.depth == estimated(photo(*size))).all()
 
 
 def test_depth_anything_is_an_estimator_too(session: Session, tmp_path: Path) -> None:
@@ -114,15 +114,15 @@ def test_depth_anything_is_an_estimator_too(session: Session, tmp_path: Path) ->
 
     folder = depth_anything(tmp_path)
     image = photo(75, 53)
-    made = run(DepthEstimate(image=image, checkpoint=Checkpoint(folder)), session=session)
+    result = run(DepthEstimate(image=image, checkpoint=Checkpoint(folder)), session=session)
     model = transformers.AutoModelForDepthEstimation.from_pretrained(folder)
     processor = transformers.DPTImageProcessorPil.from_pretrained(folder)
     with torch.no_grad():
         seen = model(**processor(images=image.rgb, return_tensors="pt"))
     sizes = [image.size[::-1]]
-    (wanted,) = processor.post_process_depth_estimation(seen, target_sizes=sizes)
+    (expected,) = processor.post_process_depth_estimation(seen, target_sizes=sizes)
     assert type(model).__name__ == "DepthAnythingForDepthEstimation"
-    assert (made.depth == wanted["predicted_depth"].numpy()).all()
+    assert (result.depth == expected["predicted_depth"].numpy()).all()
 
 
 def test_depth_anything_refuses_what_is_too_narrow(session: Session, tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_an_estimate_does_not_see_alpha(session: Session) -> None:
 def test_an_estimate_in_bfloat16_is_near_the_one_in_float32(session: Session) -> None:
     checkpoint = Checkpoint("tiny/depth-estimator", dtype="bfloat16")
     seen = Image(render(scene(3), 64))
-    made = run(DepthEstimate(image=seen, checkpoint=checkpoint), session=session)
-    wanted = estimated(seen)
-    assert made.depth.dtype == np.float32
-    assert np.corrcoef(made.depth.ravel(), wanted.ravel())[0, 1] > 0.95
-    assert (made.depth != wanted).any()
+    result = run(DepthEstimate(image=seen, checkpoint=checkpoint), session=session)
+    expected = estimated(seen)
+    assert result.depth.dtype == np.float32
+    assert np.corrcoef(result.depth.ravel(), expected.ravel())[0, 1] > 0.95
+    assert (result.depth != expected).any()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_it_equals_the_script_with_given_and_with_estimated_depth(
     image = photo(96, 72)
     depth = run(DepthEstimate(image=image), session=session) if given else None
     node = DepthToImage(prompt="lime juice", image=image, depth=depth, **fields)
-    wanted = script(
+    expected = script(
         "StableDiffusionDepth2ImgPipeline",
         "tiny/depth",
         prompt="lime juice",
@@ -219,7 +219,7 @@ def test_it_equals_the_script_with_given_and_with_estimated_depth(
         scheduler=CLASSES[fields["scheduler"]] if "scheduler" in fields else None,
         depth_map=None if depth is None else torch.from_numpy(depth.depth.copy())[None],
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 def test_with_a_given_depth_no_estimator_is_loaded() -> None:
@@ -231,7 +231,9 @@ def test_with_a_given_depth_no_estimator_is_loaded() -> None:
     literal = DepthMap(np.arange(64 * 64, dtype=np.float32).reshape(64, 64))
     session = Session(device="cpu", store=None)
     run(DepthToImage(prompt="a", image=image, depth=literal, steps=2), session=session)
-    assert not [each.name for each in session.models.loaded() if "estimator" in each.name]
+    assert not [
+        component.name for component in session.models.loaded() if "estimator" in component.name
+    ]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (75, 53), (120, 3)])

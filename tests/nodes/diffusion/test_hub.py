@@ -47,12 +47,12 @@ def node(checkpoint: Checkpoint) -> Inpaint:
 
 @pytest.mark.parametrize("revision", [None, "main", "fp16", COMMIT])
 def test_it_runs_offline_by_branch_and_by_commit(cached: Path, revision: str | None) -> None:
-    made = run(
+    result = run(
         node(Checkpoint("someone/tiny-inpaint", revision=revision)),
         session=Session(device="cpu", store=None),
     )
-    wanted = run(node(Checkpoint("tiny/inpaint")), session=Session(device="cpu", store=None))
-    assert made == wanted
+    expected = run(node(Checkpoint("tiny/inpaint")), session=Session(device="cpu", store=None))
+    assert result == expected
 
 
 def test_its_components_are_those_of_the_same_folder(cached: Path) -> None:
@@ -63,7 +63,7 @@ def test_its_components_are_those_of_the_same_folder(cached: Path) -> None:
     before = session.models.loaded()
     run(node(folder), session=session)
     assert len(before) == 4
-    assert {each.key for each in before} == {each.key for each in session.models.loaded()}
+    assert {each.key for each in before} == {component.key for component in session.models.loaded()}
     for name in ("unet", "vae", "text_encoder", "tokenizer"):
         assert (
             resolve_part(Part(hub, name)).fingerprint

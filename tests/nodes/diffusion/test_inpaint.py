@@ -45,8 +45,8 @@ def test_inside_it_is_the_scripts_and_outside_the_inputs(
     node = Inpaint(
         prompt="a cat", image=image, mask=mask, checkpoint=Checkpoint(checkpoint), **fields
     )
-    made = run(node, session=session).numpy
-    wanted = script(
+    result = run(node, session=session).numpy
+    expected = script(
         PIPELINES[checkpoint],
         checkpoint,
         prompt="a cat",
@@ -62,8 +62,8 @@ def test_inside_it_is_the_scripts_and_outside_the_inputs(
         scheduler=CLASSES[fields["scheduler"]] if "scheduler" in fields else None,
     )
     inside = mask.numpy == 255
-    assert same(made[inside], wanted[inside])
-    assert same(made[~inside], image.numpy[~inside])
+    assert same(result[inside], expected[inside])
+    assert same(result[~inside], image.numpy[~inside])
 
 
 @pytest.mark.parametrize("checkpoint", ["tiny/inpaint", "tiny/text-to-image", "tiny/sdxl"])
@@ -82,28 +82,28 @@ def test_outside_the_mask_every_size_and_mode_keeps_its_bits(
         steps=1,
         checkpoint=Checkpoint(checkpoint),
     )
-    made = run(node, session=session)
+    result = run(node, session=session)
     outside = mask.numpy == 0
-    assert made.numpy.shape == image.numpy.shape
-    assert (made.numpy[outside] == image.numpy[outside]).all()
-    assert (made.numpy[~outside, :3] != image.numpy[~outside, :3]).any()
+    assert result.numpy.shape == image.numpy.shape
+    assert (result.numpy[outside] == image.numpy[outside]).all()
+    assert (result.numpy[~outside, :3] != image.numpy[~outside, :3]).any()
 
 
 def test_what_is_painted_into_transparency_can_be_seen(session: Session) -> None:
     image = clear_photo(64, 64)
     mask = Mask(image=image, alpha=True)
-    made = run(Inpaint(prompt="a", image=image, mask=mask, steps=1), session=session)
+    result = run(Inpaint(prompt="a", image=image, mask=mask, steps=1), session=session)
     marked = run(mask, session=session).numpy
-    assert (made.numpy[..., 3] == np.maximum(image.numpy[..., 3], marked)).all()
-    assert (made.numpy[marked == 255, 3] == 255).all()
+    assert (result.numpy[..., 3] == np.maximum(image.numpy[..., 3], marked)).all()
+    assert (result.numpy[marked == 255, 3] == 255).all()
 
 
 def test_a_feathered_mask_blends_the_two(session: Session) -> None:
     image = photo(64, 64)
     soft = Mask(box=[16, 16, 48, 48], width=64, height=64, feather=4)
-    made = run(Inpaint(prompt="a", image=image, mask=soft, steps=2), session=session).numpy
+    result = run(Inpaint(prompt="a", image=image, mask=soft, steps=2), session=session).numpy
     share = run(soft, session=session).numpy[..., None] / 255
-    wanted = script(
+    expected = script(
         "StableDiffusionInpaintPipeline",
         "tiny/inpaint",
         prompt="a",
@@ -114,11 +114,11 @@ def test_a_feathered_mask_blends_the_two(session: Session) -> None:
         width=64,
         height=64,
     )
-    blend = image.numpy * (1 - share) + wanted * share
+    blend = image.numpy * (1 - share) + expected * share
     assert np.unique(share).size > 10
-    assert np.abs(made - blend).max() <= 0.5 + 1e-9
-    assert same(made[share[..., 0] == 0], image.numpy[share[..., 0] == 0])
-    assert same(made[share[..., 0] == 1], wanted[share[..., 0] == 1])
+    assert np.abs(result - blend).max() <= 0.5 + 1e-9
+    assert same(result[share[..., 0] == 0], image.numpy[share[..., 0] == 0])
+    assert same(result[share[..., 0] == 1], expected[share[..., 0] == 1])
 
 
 @given(
@@ -150,8 +150,8 @@ def test_the_least_white_pixel_is_enough(session: Session) -> None:
     marked[40, 20] = 128
     image = photo(64, 64)
     node = Inpaint(prompt="a", image=image, mask=values.Mask(marked), steps=1)
-    made = run(node, session=session).numpy
-    assert (made[marked == 0] == image.numpy[marked == 0]).all()
+    result = run(node, session=session).numpy
+    assert (result[marked == 0] == image.numpy[marked == 0]).all()
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes(session: Session) -> None:
@@ -176,9 +176,9 @@ def test_the_least_black_pixel_is_enough(session: Session, crop: int | None) -> 
     marked[40, 20] = 0
     image = Image(noisy((64, 80, 3)))
     node = Inpaint(prompt="a", image=image, mask=values.Mask(marked), steps=1)
-    made = run(node.replace(padding_mask_crop=crop), session=session).numpy
-    assert (made[40, 20] == image.numpy[40, 20]).all()
-    assert (made != image.numpy).any()
+    result = run(node.replace(padding_mask_crop=crop), session=session).numpy
+    assert (result[40, 20] == image.numpy[40, 20]).all()
+    assert (result != image.numpy).any()
 
 
 def test_without_a_picture_or_a_mask_it_says_which_is_missing() -> None:

@@ -52,14 +52,14 @@ def test_a_plain_prompt_would_be_asked_as_the_pipeline_asks(family: str) -> None
     pipe = pipeline(CLASSES[family], BASES[family])
     for negative in ("", "a blue ring"):
         with torch.no_grad():
-            wanted = pipe.encode_prompt(
+            expected = pipe.encode_prompt(
                 STAR,
                 device="cpu",
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=True,
                 negative_prompt=negative or None,
             )
-        for one, other in zip(asked(family, STAR, negative), wanted, strict=True):
+        for one, other in zip(asked(family, STAR, negative), expected, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
@@ -70,8 +70,8 @@ def test_a_weight_moves_a_tokens_embedding_from_that_of_nothing(family: str) -> 
     plain, heavy = asked(family, STAR)[0], asked(family, "a (red:1.5) star on a navy background")[0]
     nothing = asked(family, "")[0]
     place = 2  # a beginning, "a", "red"
-    wanted = nothing[:, place] + 1.5 * (plain[:, place] - nothing[:, place])
-    torch.testing.assert_close(heavy[:, place], wanted, rtol=0, atol=1e-5)
+    expected = nothing[:, place] + 1.5 * (plain[:, place] - nothing[:, place])
+    torch.testing.assert_close(heavy[:, place], expected, rtol=0, atol=1e-5)
     others = [n for n in range(plain.shape[1]) if n != place]
     torch.testing.assert_close(heavy[:, others], plain[:, others], rtol=0, atol=1e-6)
 
@@ -117,7 +117,9 @@ def test_a_weighted_prompt_is_remembered_too(tmp_path: Path) -> None:
     run(node, session=Session(device="cpu", store=Store(folder=tmp_path)))
     again = Session(device="cpu", store=Store(folder=tmp_path))
     assert run(node.replace(seed=1), session=again) == first
-    assert not [each for each in again.models.loaded() if "text_encoder" in each.name]
+    assert not [
+        component for component in again.models.loaded() if "text_encoder" in component.name
+    ]
 
 
 def embedding(path: Path, name: str = "emb_params", *, count: int = 2, width: int = 64) -> Lora:
@@ -141,7 +143,7 @@ def test_a_word_of_an_embedding_is_what_the_library_makes_of_it(
     pipe.load_textual_inversion(
         {name: vectors} if name != "emb_params" else {"emb_params": vectors}, token=word
     )
-    wanted = pipe(
+    expected = pipe(
         f"a {word} star",
         num_inference_steps=2,
         width=64,
@@ -149,9 +151,9 @@ def test_a_word_of_an_embedding_is_what_the_library_makes_of_it(
         generator=torch.Generator("cpu").manual_seed(0),
     ).images[0]
     node = text(f"a {word} star", embeddings=[made])
-    found = run(node, session=fresh())
-    assert np.abs(found.numpy.astype(int) - np.asarray(wanted)).max() <= 1
-    assert found != run(text("a star"), session=fresh())
+    result = run(node, session=fresh())
+    assert np.abs(result.numpy.astype(int) - np.asarray(expected)).max() <= 1
+    assert result != run(text("a star"), session=fresh())
 
 
 def test_sdxl_takes_one_with_vectors_for_both_encoders(tmp_path: Path) -> None:

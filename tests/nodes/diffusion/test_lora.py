@@ -45,12 +45,12 @@ def script(family: str, *loras: Lora) -> Any:
     names = [f"number {n}" for n in range(len(loras))]
     for name, each in zip(names, loras, strict=True):
         pipe.load_lora_weights(each.source, adapter_name=name)
-    pipe.set_adapters(names, [each.scale for each in loras])
+    pipe.set_adapters(names, [lora.scale for lora in loras])
     draw = torch.Generator("cpu").manual_seed(0)
-    made = pipe(
+    output = pipe(
         "a red star", num_inference_steps=2, width=64, height=64, guidance_scale=7.5, generator=draw
     )
-    return np.asarray(made.images[0])
+    return np.asarray(output.images[0])
 
 
 def bits(module: Any) -> str:
@@ -83,7 +83,7 @@ def state(session: Session) -> dict[str, tuple[Any, ...]]:
                 )
                 for name, each in module.named_modules()
             ]
-            frozen = [(id(each), each.requires_grad) for each in module.parameters()]
+            frozen = [(id(parameter), parameter.requires_grad) for parameter in module.parameters()]
             found[component.name] = (bits(module), inside, frozen)
     assert found
     return found
@@ -377,8 +377,8 @@ def test_from_the_hubs_cache_it_is_worn_offline(no_hub: Path, session: Session) 
     worn = lora(folder, BASES["sd"])
     (folder.parents[1] / "refs").mkdir()
     (folder.parents[1] / "refs" / "main").write_text("a" * 40)
-    known = run(node("sd", worn), session=session)
-    assert run(node("sd", Lora("someone/style")), session=session) == known
+    result = run(node("sd", worn), session=session)
+    assert run(node("sd", Lora("someone/style")), session=session) == result
     text = refused_before_load(node("sd", Lora("someone/other")))
     assert "not in the hub's cache" in text and "text2_image.loras" in text
 

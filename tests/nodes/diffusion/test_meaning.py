@@ -36,8 +36,8 @@ def runner() -> CheckpointRunner:
 
 
 def drawn(prompt: str, seed: int, session: Session) -> bool:
-    made = run(TEXT.replace(prompt=prompt, seed=seed), session=session)
-    return judge(made.numpy, parse_caption(prompt)).all
+    result = run(TEXT.replace(prompt=prompt, seed=seed), session=session)
+    return judge(result.numpy, parse_caption(prompt)).all
 
 
 def scores(rows: Iterator[Row]) -> dict[str, float]:
@@ -117,7 +117,7 @@ def test_turbo_draws_in_one_step(runner: CheckpointRunner) -> None:
         checkpoint = runner.checkpoint("turbo")
         return Turbo(prompt=prompt, steps=1, seed=seed, checkpoint=checkpoint)
 
-    right = sum(each.all for each in from_prompts.verdicts(runner, scenes, node))
+    right = sum(verdict.all for verdict in from_prompts.verdicts(runner, scenes, node))
 
     assert right >= 0.6 * len(scenes)
 

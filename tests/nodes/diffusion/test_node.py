@@ -159,7 +159,7 @@ def test_raising_in_progress_stops_within_a_step_and_the_next_run_is_whole(
     with pytest.raises((NodeFailedError, KeyboardInterrupt)):
         run(SYSTEMS[name], session=session, on_event=listen)
     assert seen == 1
-    assert not any(each.leases for each in session.models.loaded())
+    assert not any(component.leases for component in session.models.loaded())
     assert run(SYSTEMS[name], session=session) == before
 
 
@@ -207,7 +207,7 @@ def test_offloading_asks_diffusers_and_takes_the_hooks_away_again(
     except RuntimeError:
         assert raising
     assert call == (f"enable_{offload}_cpu_offload", ("device", "cuda:1"))
-    assert [each[0] for each in pipe.calls[1:]] == ["remove_all_hooks", "to"]
+    assert [call[0] for call in pipe.calls[1:]] == ["remove_all_hooks", "to"]
     assert pipe.calls[2][1] == "cpu"
 
 
@@ -257,7 +257,7 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
     after = pipe.unet.state_dict()
     assert all(torch.equal(after[name], weights) for name, weights in before.items())
     if made is not None:
-        wanted = script(
+        expected = script(
             "StableDiffusionPipeline",
             "tiny/text-to-image",
             prompt="a",
@@ -266,7 +266,7 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
             width=64,
             height=64,
         )
-        assert same(np.asarray(made.images[0]), wanted)
+        assert same(np.asarray(made.images[0]), expected)
     assert (made is None) == (steps == 0)
 
 
@@ -274,8 +274,8 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
 @pytest.mark.parametrize("offload", ["model", "sequential"])
 def test_on_a_cpu_offload_changes_nothing(session: Session, name: str, offload: Any) -> None:
     node = SYSTEMS[name]
-    made = run(node.replace(offload=offload), session=session)
-    assert made == run(node, session=session)
+    result = run(node.replace(offload=offload), session=session)
+    assert result == run(node, session=session)
 
 
 def test_offloaded_parts_are_kept_in_host_memory() -> None:
@@ -289,9 +289,9 @@ def test_bfloat16_runs_on_a_cpu_and_differs(session: Session, name: str) -> None
     node = SYSTEMS[name]
     checkpoint: Any = node.checkpoint  # type: ignore[attr-defined]
     half = node.replace(checkpoint=Checkpoint(checkpoint.source, dtype="bfloat16"))
-    made, whole = run(half, session=session), run(node, session=session)
-    assert made.size == whole.size
-    assert made != whole
+    result, whole = run(half, session=session), run(node, session=session)
+    assert result.size == whole.size
+    assert result != whole
 
 
 def spoil(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -323,8 +323,8 @@ def test_floats_become_pixels_as_diffusers_rounds_them(floats: list[float]) -> N
     from diffusers.image_processor import VaeImageProcessor
 
     picture = np.array(floats, np.float32).reshape(-1, 1, 1).repeat(3, axis=2)
-    (wanted,) = VaeImageProcessor.numpy_to_pil(picture)
-    assert (to_pixels(picture) == np.asarray(wanted)).all()
+    (expected,) = VaeImageProcessor.numpy_to_pil(picture)
+    assert (to_pixels(picture) == np.asarray(expected)).all()
 
 
 def test_weights_of_another_vae_change_the_picture(

@@ -86,9 +86,9 @@ def test_a_folder_that_no_hub_could_name_is_taken(here: Path, no_hub: Path) -> N
 
 
 def test_what_ships_keeps_its_name_whatever_lies_here(here: Path) -> None:
-    wanted = run(star(), session=fresh())
+    expected = run(star(), session=fresh())
     edit_weights(Path(shutil.copytree(fetch_checkpoint(Checkpoint(BASE)), here / BASE)))
-    assert run(star(), session=fresh()) == wanted != run(star(f"./{BASE}"), session=fresh())
+    assert run(star(), session=fresh()) == expected != run(star(f"./{BASE}"), session=fresh())
 
 
 def test_a_folder_and_a_hubs_adapter_of_one_name_are_refused(here: Path, no_hub: Path) -> None:
@@ -124,7 +124,7 @@ def test_one_network_taken_twice_is_two_parts_and_one_component(networks: Any) -
     assert {"controlnet_0", "controlnet_1"} < set(node.parts())
     session = fresh()
     run(node, session=session)
-    names = [each.name for each in session.models.loaded()]
+    names = [component.name for component in session.models.loaded()]
     assert names.count(networks[0].source) == 1
 
 
@@ -161,8 +161,8 @@ def test_two_contents_of_one_folder_are_two_components_of_one_name(tmp_path: Pat
     for letter in (b"a", b"b"):
         node = toys.Dream(checkpoint=Checkpoint(made(letter)))
         run(node, session=session)
-    names = [Path(each.name).name for each in cache.loaded()]
+    names = [Path(component.name).name for component in cache.loaded()]
     assert names == ["unet", "vae", "unet", "vae"]
-    assert len({each.key for each in cache.loaded()}) == 4
+    assert len({component.key for component in cache.loaded()}) == 4
     cache.pin(tmp_path.joinpath("model").as_posix())
-    assert {each.why for each in cache.loaded()} == {"pinned"}
+    assert {component.why for component in cache.loaded()} == {"pinned"}

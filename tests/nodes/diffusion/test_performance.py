@@ -50,9 +50,9 @@ def node(tuning: Any = None, **more: Any) -> Text2Image:
 
 def strides(session: Session) -> dict[str, list[Any]]:
     return {
-        each.name: [(w.data_ptr() == 0, w.stride()) for w in each.module.parameters()]
-        for each in session.models.loaded()
-        if hasattr(each.module, "parameters")
+        component.name: [(w.data_ptr() == 0, w.stride()) for w in component.module.parameters()]
+        for component in session.models.loaded()
+        if hasattr(component.module, "parameters")
     }
 
 
@@ -65,8 +65,8 @@ def test_afterwards_the_networks_are_what_they_were_and_make_the_same(knob: str)
     session = fresh()
     before = run(node(), session=session)
     known, laid = state(session), strides(session)
-    made = run(node(REVERSIBLE[knob]), session=session)
-    assert far(made, before) <= 2
+    result = run(node(REVERSIBLE[knob]), session=session)
+    assert far(result, before) <= 2
     assert state(session) == known and strides(session) == laid
     assert run(node(), session=session) == before
 
@@ -90,8 +90,8 @@ def test_stopped_within_it_turns_them_back(knob: str) -> None:
 def test_every_system_takes_them_all(session: Session, name: str) -> None:
     plain: Any = SYSTEMS[name]
     before = run(plain, session=session)
-    made = run(plain.replace(tuning=REVERSIBLE["all"]), session=session)
-    assert made.size == before.size
+    result = run(plain.replace(tuning=REVERSIBLE["all"]), session=session)
+    assert result.size == before.size
     assert run(plain, session=session) == before
 
 
@@ -247,9 +247,11 @@ def test_layers_kept_in_another_dtype_are_another_component() -> None:
     before = run(node(), session=session)
     known = state(session)
     cast = node({"layerwise_casting": "float8_e4m3fn"})
-    made = run(cast, session=session)
-    assert made != before and np.abs(made.numpy.astype(int) - before.numpy).mean() < 40
-    networks = [each for each in session.models.loaded() if each.name.endswith("/unet")]
+    result = run(cast, session=session)
+    assert result != before and np.abs(result.numpy.astype(int) - before.numpy).mean() < 40
+    networks = [
+        component for component in session.models.loaded() if component.name.endswith("/unet")
+    ]
     assert len(networks) == 2 and networks[1].bytes < networks[0].bytes / 2
     dtypes = {weight.dtype for weight in networks[1].module.parameters()}
     assert dtypes == {torch.float8_e4m3fn, torch.float32}
@@ -258,7 +260,7 @@ def test_layers_kept_in_another_dtype_are_another_component() -> None:
         name: value for name, value in known.items() if "unet" not in name
     }
     assert run(node(), session=session) == before
-    assert run(cast, session=session) == made == run(cast, session=fresh())
+    assert run(cast, session=session) == result == run(cast, session=fresh())
 
 
 def test_adapters_over_layers_kept_in_another_dtype_are_refused(tmp_path: Path) -> None:
@@ -347,13 +349,15 @@ def test_in_groups_it_computes_the_same_and_leaves_no_hook(steps: int) -> None:
     before = run(node(), session=session)
     known = state(session)
     grouped = node(offload="group")
-    loaded = {each.name.rpartition("/")[2]: each.module for each in session.models.loaded()}
+    loaded = {
+        component.name.rpartition("/")[2]: component.module for component in session.models.loaded()
+    }
     models = Models(loaded, "cpu:0", "float32")
     pipe = grouped.assemble(models, Checkpoint(BASE))
     made = None
     try:
         with grouped.offload_modules(pipe, models):
-            assert any(hasattr(each, "_diffusers_hook") for each in pipe.unet.modules())
+            assert any(hasattr(module, "_diffusers_hook") for module in pipe.unet.modules())
             made = pipe(
                 "a red star",
                 num_inference_steps=steps,
@@ -367,7 +371,7 @@ def test_in_groups_it_computes_the_same_and_leaves_no_hook(steps: int) -> None:
     if made is not None:
         assert (np.asarray(made.images[0]) == before.numpy).all()
     assert state(session) == known
-    assert not any("_diffusers_hook" in vars(each) for each in pipe.unet.modules())
+    assert not any("_diffusers_hook" in vars(module) for module in pipe.unet.modules())
 
 
 def test_knobs_of_a_bad_checkpoint_do_not_hide_what_is_wrong_with_it(tmp_path: Path) -> None:
@@ -381,8 +385,8 @@ def test_compiled_it_draws_the_same_picture_and_leaves_the_network_as_it_was() -
     session = fresh()
     before = run(node(), session=session)
     known = state(session)
-    made = run(node({"compile": True}), session=session)
-    assert far(made, before) <= 8
+    result = run(node({"compile": True}), session=session)
+    assert far(result, before) <= 8
     assert state(session) == known
     assert run(node(), session=session) == before
 

@@ -97,8 +97,8 @@ def test_the_command_line_refuses_them_until_they_are_allowed(
 
 def test_allowed_they_make_what_safetensors_make(flow: Path) -> None:
     assert command("run", str(flow), "--allow-pickle", "--device", "cpu", "--quiet") == 0
-    wanted = run(star(BASE), session=fresh())
-    assert (np.asarray(read_image(flow.parent / "star.png")) == wanted.numpy).all()
+    expected = run(star(BASE), session=fresh())
+    assert (np.asarray(read_image(flow.parent / "star.png")) == expected.numpy).all()
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_code_in_them_is_never_run(
     assert isinstance(error.__cause__, CheckpointError)
     assert f"{pickled}/{part}\n  found:  it cannot be loaded" in str(error)
     assert not marker.exists()
-    assert {each.key for each in shared} <= {each.key for each in session.models.loaded()}
-    assert f"{pickled}/{part}" not in {each.name for each in session.models.loaded()}
+    assert {each.key for each in shared} <= {component.key for component in session.models.loaded()}
+    assert f"{pickled}/{part}" not in {component.name for component in session.models.loaded()}
     assert run(star(BASE), session=session) == before
 
 
@@ -161,7 +161,7 @@ def test_one_cut_short_is_one_clear_error_and_leaves_nothing(pickled: Path) -> N
     with pickles.allowed():
         error = failure(star(pickled), session)
     assert f"{pickled}/unet\n  found:  it cannot be loaded" in str(error)
-    assert f"{pickled}/unet" not in {each.name for each in session.models.loaded()}
+    assert f"{pickled}/unet" not in {component.name for component in session.models.loaded()}
 
 
 def test_one_that_changes_between_plan_and_load_stops_the_run(pickled: Path) -> None:
@@ -188,8 +188,8 @@ def test_a_variant_picks_its_pickles(copied: Callable[[str], Path]) -> None:
     folder = pickle_weights(copied(BASE), ".fp16.bin")
     with pickles.allowed():
         assert "set the checkpoint's variant" in refused_before_load(star(folder))
-        made = run(star(Checkpoint(folder, variant="fp16")), session=fresh())
-    assert made == run(star(BASE), session=fresh())
+        result = run(star(Checkpoint(folder, variant="fp16")), session=fresh())
+    assert result == run(star(BASE), session=fresh())
 
 
 def test_safetensors_beside_them_are_taken(copied: Callable[[str], Path]) -> None:

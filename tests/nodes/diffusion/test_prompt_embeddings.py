@@ -52,7 +52,7 @@ def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
     value, plan, loaded = made(changed, Store(folder=tmp_path))
     assert value == bare
     assert encoders(all_loaded) and not encoders(loaded)
-    assert loaded == [each.name for each in plan.loads]
+    assert loaded == [load.name for load in plan.loads]
     assert set(all_loaded) - set(loaded) == set(encoders(all_loaded))
     assert any("prompt remembered" in cell for row in plan_rows(plan) for cell in row)
 

@@ -18,7 +18,7 @@ ANY = st.text(st.sampled_from("ab ()\\:1.-") | st.characters(codec="utf-8"))
 
 
 @pytest.mark.parametrize(
-    ("prompt", "wanted"),
+    ("prompt", "expected"),
     [
         ("a red star", [("a red star", 1)]),
         ("a (red:1.3) star", [("a ", 1), ("red", 1.3), (" star", 1)]),
@@ -38,10 +38,12 @@ ANY = st.text(st.sampled_from("ab ()\\:1.-") | st.characters(codec="utf-8"))
         ("", [("", 1)]),
     ],
 )
-def test_prompts_as_people_write_them(prompt: str, wanted: list[tuple[str, float]]) -> None:
+def test_prompts_as_people_write_them(prompt: str, expected: list[tuple[str, float]]) -> None:
     found = parse_weights(prompt)
-    assert [text for text, _ in found] == [text for text, _ in wanted]
-    assert all(math.isclose(one, other) for (_, one), (_, other) in zip(found, wanted, strict=True))
+    assert [text for text, _ in found] == [text for text, _ in expected]
+    assert all(
+        math.isclose(one, other) for (_, one), (_, other) in zip(found, expected, strict=True)
+    )
 
 
 @given(TEXT)

@@ -44,15 +44,15 @@ def script(adapter: Lora, pipe: Any, pictures: list[Any], **call: Any) -> Pixels
     pipe.image_encoder.requires_grad_(False)
     pipe.unet.requires_grad_(False)
     pipe.set_ip_adapter_scale(adapter.scale)
-    made = pipe(
+    output = pipe(
         "a red star",
         num_inference_steps=2,
         guidance_scale=7.5,
         generator=torch.Generator("cpu").manual_seed(0),
-        ip_adapter_image=[[each.rgb for each in pictures]],
+        ip_adapter_image=[[picture.rgb for picture in pictures]],
         **call,
     )
-    return np.asarray(made.images[0])
+    return np.asarray(output.images[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,11 +60,11 @@ def script(adapter: Lora, pipe: Any, pictures: list[Any], **call: Any) -> Pixels
 def test_a_picture_is_that_of_the_bare_script(kind: str, family: str, tmp_path: Path) -> None:
     adapter = Lora(ip_adapter(tmp_path, BASES[family], kind).source, file=FILE, scale=0.7)
     cls = "StableDiffusionXLPipeline" if family == "xl" else "StableDiffusionPipeline"
-    made = run(text(adapter, family), session=fresh())
-    wanted = script(adapter, pipeline(cls, BASES[family]), [SUBJECT], **SIZE)
-    assert same(made.numpy, wanted)
+    result = run(text(adapter, family), session=fresh())
+    expected = script(adapter, pipeline(cls, BASES[family]), [SUBJECT], **SIZE)
+    assert same(result.numpy, expected)
     plain = run(text(adapter, family).replace(reference=None, ip_adapter=None), session=fresh())
-    assert made != plain
+    assert result != plain
 
 
 def test_inpainting_and_a_controlnet_take_references_too(tmp_path: Path, networks: Any) -> None:
@@ -74,11 +74,11 @@ def test_inpainting_and_a_controlnet_take_references_too(tmp_path: Path, network
         Inpaint(prompt="a red star", image=PHOTO, mask=MASK, steps=2, **both), session=fresh()
     )
     pipe = pipeline("StableDiffusionInpaintPipeline", "tiny/inpaint")
-    wanted = script(
+    expected = script(
         adapter, pipe, [SUBJECT, OTHER], image=PHOTO.rgb, mask_image=MASK.pil, strength=1.0, **SIZE
     )
     inside = MASK.numpy == 255
-    assert np.array_equal(painted.numpy[inside], wanted[inside])
+    assert np.array_equal(painted.numpy[inside], expected[inside])
     assert np.array_equal(painted.numpy[MASK.numpy == 0], PHOTO.numpy[MASK.numpy == 0])
 
     edges = run(Canny(image=PHOTO), session=fresh())
@@ -86,8 +86,8 @@ def test_inpainting_and_a_controlnet_take_references_too(tmp_path: Path, network
     pipe = pipeline(
         "StableDiffusionControlNetPipeline", BASES["sd"], networks=(networks[0].source,)
     )
-    wanted = script(adapter, pipe, [SUBJECT, OTHER], image=edges.rgb, **SIZE)
-    assert same(run(node, session=fresh()).numpy, wanted)
+    expected = script(adapter, pipe, [SUBJECT, OTHER], image=edges.rgb, **SIZE)
+    assert same(run(node, session=fresh()).numpy, expected)
 
 
 def test_nothing_of_it_is_left_in_the_networks(tmp_path: Path) -> None:
@@ -95,7 +95,11 @@ def test_nothing_of_it_is_left_in_the_networks(tmp_path: Path) -> None:
     plain = text(adapter).replace(reference=None, ip_adapter=None)
     before = run(plain, session=session)
     held = state(session)
-    (unet,) = (each.module for each in session.models.loaded() if each.name.endswith("/unet"))
+    (unet,) = (
+        component.module
+        for component in session.models.loaded()
+        if component.name.endswith("/unet")
+    )
     processors = dict(unet.attn_processors)
     run(text(adapter), session=session)
 
@@ -134,7 +138,7 @@ def test_the_plan_counts_what_reads_the_reference(tmp_path: Path) -> None:
     assert step.working_bytes - bare.working_bytes == (tmp_path / FILE).stat().st_size
     session = fresh()
     run(text(adapter), session=session)
-    assert {each.name.rpartition("/")[2] for each in session.models.loaded()} >= {"unet"}
+    assert {component.name.rpartition("/")[2] for component in session.models.loaded()} >= {"unet"}
 
 
 def test_it_survives_being_written_and_its_scale_and_file_count(tmp_path: Path) -> None:

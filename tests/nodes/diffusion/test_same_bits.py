@@ -150,17 +150,17 @@ def test_where_each_evicts_the_others_and_loads_again(
 ) -> None:
     names = ["turbo", "text, a lora", "depth", "text", "turbo, a lora", "turbo", "text"]
     session = limited([nodes[name] for name in set(names)], 0.0)
-    seen: list[events.Event] = []
+    event_log: list[events.Event] = []
     for name in names:
-        assert contents(session, [nodes[name]], on_event=seen.append) == [alone(name)], name
+        assert contents(session, [nodes[name]], on_event=event_log.append) == [alone(name)], name
     unets = [
-        each.component
-        for each in seen
-        if isinstance(each, events.Loaded)
-        if each.component.endswith("/unet")
+        event.component
+        for event in event_log
+        if isinstance(event, events.Loaded)
+        if event.component.endswith("/unet")
     ]
     assert len(unets) > len(set(unets)) >= 3, "some are loaded again"
-    assert any(isinstance(each, events.Evicted) for each in seen)
+    assert any(isinstance(event, events.Evicted) for event in event_log)
 
 
 def test_the_nodes_differ(alone: Callable[[str], str]) -> None:

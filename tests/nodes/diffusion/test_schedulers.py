@@ -45,7 +45,7 @@ def test_every_name_is_tested() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_text_to_image_by_each_equals_the_script(session: Session, name: Any) -> None:
     node = Text2Image(prompt="a star", scheduler=name, steps=3, width=64, height=64)
-    wanted = script(
+    expected = script(
         "StableDiffusionPipeline",
         "tiny/text-to-image",
         prompt="a star",
@@ -55,13 +55,13 @@ def test_text_to_image_by_each_equals_the_script(session: Session, name: Any) ->
         height=64,
         scheduler=CLASSES[name],
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_image_to_image_by_each_equals_the_script(session: Session, name: Any) -> None:
     node = Image2Image(prompt="a star", scheduler=name, steps=4, strength=0.6, image=photo(64, 64))
-    wanted = script(
+    expected = script(
         "StableDiffusionImg2ImgPipeline",
         "tiny/text-to-image",
         prompt="a star",
@@ -71,7 +71,7 @@ def test_image_to_image_by_each_equals_the_script(session: Session, name: Any) -
         image=picture(64, 64),
         scheduler=CLASSES[name],
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -38,10 +38,10 @@ LONG = "a red star " * 25  # 75 tokens: all that these text encoders read at onc
 def test_text_to_image_equals_the_script(
     session: Session, checkpoint: str, fields: dict[str, Any]
 ) -> None:
-    made = run(Text2Image(checkpoint=Checkpoint(checkpoint), **fields), session=session)
+    result = run(Text2Image(checkpoint=Checkpoint(checkpoint), **fields), session=session)
     call = {"guidance_scale": fields.get("guidance", 7.5), "seed": fields.get("seed", 0)}
     rest = {k: v for k, v in fields.items() if k not in ("guidance", "seed")}
-    assert same(made.numpy, script(PIPELINES[checkpoint][0], checkpoint, **call, **rest))
+    assert same(result.numpy, script(PIPELINES[checkpoint][0], checkpoint, **call, **rest))
 
 
 @pytest.mark.parametrize("checkpoint", PIPELINES)
@@ -52,15 +52,15 @@ def test_a_named_scheduler_equals_the_script_that_swaps_it(
     node = Text2Image(
         prompt="a star", checkpoint=Checkpoint(checkpoint), scheduler=name, steps=3, seed=5
     )
-    wanted = script(
+    expected = script(
         PIPELINES[checkpoint][0], checkpoint, prompt="a star", scheduler=scheduler, steps=3, seed=5
     )
     if checkpoint == "tiny/text-to-image":
-        assert same(run(node, session=session).numpy, wanted)
+        assert same(run(node, session=session).numpy, expected)
     else:
         # The SDXL pipelines guide by 5 unless told.
-        assert not same(run(node, session=session).numpy, wanted)
-        assert same(run(node.replace(guidance=5.0), session=session).numpy, wanted)
+        assert not same(run(node, session=session).numpy, expected)
+        assert same(run(node.replace(guidance=5.0), session=session).numpy, expected)
 
 
 @pytest.mark.parametrize("checkpoint", PIPELINES)
@@ -87,7 +87,7 @@ def test_image_to_image_equals_the_script(
         "strength": fields["strength"],
         "negative_prompt": fields.get("negative_prompt"),
     }
-    wanted = script(
+    expected = script(
         PIPELINES[checkpoint][1],
         checkpoint,
         prompt="a painting",
@@ -95,7 +95,7 @@ def test_image_to_image_equals_the_script(
         scheduler=scheduler,
         **call,
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 def test_without_a_size_it_makes_the_checkpoints_own(session: Session) -> None:
@@ -134,8 +134,8 @@ def test_every_parameter_changes_the_picture(session: Session, change: dict[str,
 
 def test_bfloat16_equals_the_script_in_bfloat16(session: Session) -> None:
     checkpoint = Checkpoint("tiny/text-to-image", dtype="bfloat16")
-    made = run(Text2Image(prompt="a star", steps=2, checkpoint=checkpoint), session=session)
-    wanted = script(
+    result = run(Text2Image(prompt="a star", steps=2, checkpoint=checkpoint), session=session)
+    expected = script(
         "StableDiffusionPipeline",
         "tiny/text-to-image",
         prompt="a star",
@@ -143,7 +143,7 @@ def test_bfloat16_equals_the_script_in_bfloat16(session: Session) -> None:
         seed=0,
         dtype="bfloat16",
     )
-    assert same(made.numpy, wanted)
+    assert same(result.numpy, expected)
 
 
 def test_alpha_and_grey_start_pictures_equal_their_rgb(session: Session) -> None:
@@ -155,9 +155,9 @@ def test_alpha_and_grey_start_pictures_equal_their_rgb(session: Session) -> None
 
 def test_a_picture_at_a_size_no_network_takes_is_padded_and_cut_back(session: Session) -> None:
     odd = photo(75, 53)
-    made = run(Image2Image(prompt="a", image=odd, steps=3), session=session)
+    result = run(Image2Image(prompt="a", image=odd, steps=3), session=session)
     pixels = np.pad(odd.numpy, ((0, 64 - 53), (0, 80 - 75), (0, 0)), mode="edge")
-    wanted = script(
+    expected = script(
         "StableDiffusionImg2ImgPipeline",
         "tiny/text-to-image",
         prompt="a",
@@ -166,14 +166,14 @@ def test_a_picture_at_a_size_no_network_takes_is_padded_and_cut_back(session: Se
         image=type(odd)(pixels).pil,
         strength=0.8,
     )
-    assert made.size == (75, 53)
-    assert same(made.numpy, wanted[:53, :75])
+    assert result.size == (75, 53)
+    assert same(result.numpy, expected[:53, :75])
 
 
 def test_a_loaded_grey_photo_starts_a_picture(session: Session, tmp_path: Any) -> None:
     in_mode(picture(64, 64), "L").save(path := tmp_path / "grey.png")
-    made = run(Image2Image(prompt="a", image=LoadImage(path=path), steps=2), session=session)
-    wanted = script(
+    result = run(Image2Image(prompt="a", image=LoadImage(path=path), steps=2), session=session)
+    expected = script(
         "StableDiffusionImg2ImgPipeline",
         "tiny/text-to-image",
         prompt="a",
@@ -181,7 +181,7 @@ def test_a_loaded_grey_photo_starts_a_picture(session: Session, tmp_path: Any) -
         seed=0,
         image=picture(64, 64).convert("L").convert("RGB"),
     )
-    assert same(made.numpy, wanted)
+    assert same(result.numpy, expected)
 
 
 def test_strength_is_refused_outside_its_range() -> None:

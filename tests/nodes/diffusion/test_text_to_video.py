@@ -26,8 +26,8 @@ from .test_schedulers import CLASSES
     ],
 )
 def test_the_frames_equal_the_scripts(session: Session, fields: dict[str, Any]) -> None:
-    made = run(Text2Video(prompt="a bear", **fields), session=session)
-    wanted = script(
+    result = run(Text2Video(prompt="a bear", **fields), session=session)
+    expected = script(
         "TextToVideoSDPipeline",
         "tiny/text-to-video",
         prompt="a bear",
@@ -40,7 +40,7 @@ def test_the_frames_equal_the_scripts(session: Session, fields: dict[str, Any]) 
         negative_prompt=fields.get("negative_prompt"),
         scheduler=CLASSES[fields["scheduler"]] if "scheduler" in fields else None,
     )
-    assert same(made.frames, wanted)
+    assert same(result.frames, expected)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_seconds_times_fps_and_one_is_how_many(
     session: Session, seconds: float, fps: float, frames: int
 ) -> None:
     node = Text2Video(prompt="a", seconds=seconds, fps=fps, steps=1, width=16, height=16)
-    made = run(node, session=session)
-    assert len(made) == frames
-    assert made.fps == fps
+    result = run(node, session=session)
+    assert len(result) == frames
+    assert result.fps == fps
 
 
 def test_without_a_length_there_are_sixteen(session: Session) -> None:
-    made = run(Text2Video(prompt="a", steps=1, width=16, height=16), session=session)
-    assert (len(made), made.fps, made.size) == (16, 8.0, (16, 16))
+    result = run(Text2Video(prompt="a", steps=1, width=16, height=16), session=session)
+    assert (len(result), result.fps, result.size) == (16, 8.0, (16, 16))
 
 
 def test_both_lengths_are_refused_with_what_the_seconds_are() -> None:

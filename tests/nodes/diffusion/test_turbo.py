@@ -16,8 +16,8 @@ from tests.support.photos import photo, picture
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 @pytest.mark.parametrize("seed", [0, 42])
 def test_from_words_it_equals_the_script(session: Session, steps: int, seed: int) -> None:
-    made = run(Turbo(prompt="a red star", steps=steps, seed=seed), session=session)
-    wanted = script(
+    result = run(Turbo(prompt="a red star", steps=steps, seed=seed), session=session)
+    expected = script(
         "StableDiffusionXLPipeline",
         "tiny/turbo",
         prompt="a red star",
@@ -25,8 +25,8 @@ def test_from_words_it_equals_the_script(session: Session, steps: int, seed: int
         seed=seed,
         guidance_scale=0.0,
     )
-    assert made.size == (64, 64)
-    assert same(made.numpy, wanted)
+    assert result.size == (64, 64)
+    assert same(result.numpy, expected)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_from_words_it_equals_the_script(session: Session, steps: int, seed: int
 )
 def test_from_a_picture_it_equals_the_script(session: Session, steps: int, strength: float) -> None:
     node = Turbo(prompt="a", image=photo(96, 72), steps=steps, strength=strength, seed=5)
-    wanted = script(
+    expected = script(
         "StableDiffusionXLImg2ImgPipeline",
         "tiny/turbo",
         prompt="a",
@@ -44,12 +44,12 @@ def test_from_a_picture_it_equals_the_script(session: Session, steps: int, stren
         strength=strength,
         guidance_scale=0.0,
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 def test_a_size_guidance_and_a_negative_prompt_equal_the_script(session: Session) -> None:
     node = Turbo(prompt="a", negative_prompt="b", guidance=2.0, width=64, height=72, steps=2)
-    wanted = script(
+    expected = script(
         "StableDiffusionXLPipeline",
         "tiny/turbo",
         prompt="a",
@@ -60,7 +60,7 @@ def test_a_size_guidance_and_a_negative_prompt_equal_the_script(session: Session
         steps=2,
         seed=0,
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 @pytest.mark.parametrize("image", [None, photo(72, 64)])
@@ -70,10 +70,10 @@ def test_a_plain_stable_diffusion_checkpoint_equals_its_script(
     node = Turbo(prompt="a", steps=2, image=image, checkpoint=Checkpoint("tiny/text-to-image"))
     name = "StableDiffusionImg2ImgPipeline" if image else "StableDiffusionPipeline"
     start = {"image": image.pil, "strength": 0.5} if image else {}
-    wanted = script(
+    expected = script(
         name, "tiny/text-to-image", prompt="a", steps=2, seed=0, guidance_scale=0.0, **start
     )
-    assert same(run(node, session=session).numpy, wanted)
+    assert same(run(node, session=session).numpy, expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (75, 53), (90, 3)])

@@ -20,23 +20,23 @@ from tests.support.photos import clear_photo, photo
 
 def test_both_pictures_stand_whole_on_black(session: Session) -> None:
     one, two = photo(20, 30), photo(40, 10, "cat")
-    made = run(Compare(image=one, other=two), session=session).numpy
-    assert made.shape == (30, 64, 3)
-    assert (made[:, :20] == one.numpy).all() and (made[:10, 24:] == two.numpy).all()
-    assert not made[:, 20:24].any() and not made[10:, 24:].any()
+    result = run(Compare(image=one, other=two), session=session).numpy
+    assert result.shape == (30, 64, 3)
+    assert (result[:, :20] == one.numpy).all() and (result[:10, 24:] == two.numpy).all()
+    assert not result[:, 20:24].any() and not result[10:, 24:].any()
 
 
 def test_a_difference_is_where_the_thing_is(session: Session) -> None:
     with_star, without = Scene("teal", (Thing("star", "red", "left", 0.2),)), Scene("teal", ())
-    made = run(
+    result = run(
         Compare(
             image=Image(render(with_star, 64)), other=Image(render(without, 64)), mode="difference"
         ),
         session=session,
     ).numpy
     inside = masks(with_star, 64)[0] > 0
-    assert (made[inside].max(axis=1) > 50).all()
-    assert made[~inside].mean() < 1
+    assert (result[inside].max(axis=1) > 50).all()
+    assert result[~inside].mean() < 1
 
 
 def test_gain_multiplies_and_stops_at_white(session: Session) -> None:
@@ -52,10 +52,10 @@ def test_gain_multiplies_and_stops_at_white(session: Session) -> None:
 
 def test_labels_stand_above_the_pictures(session: Session) -> None:
     one, two = photo(80, 30), photo(60, 30, "cat")
-    made = run(Compare(image=one, other=two, labels=["before", "after"]), session=session).numpy
-    assert made.shape == (30 + 24, 144, 3)
-    assert (made[24:, :80] == one.numpy).all() and (made[24:, 84:] == two.numpy).all()
-    assert made[:24, :80].max() > 200 and made[:24, 84:].max() > 200
+    result = run(Compare(image=one, other=two, labels=["before", "after"]), session=session).numpy
+    assert result.shape == (30 + 24, 144, 3)
+    assert (result[24:, :80] == one.numpy).all() and (result[24:, 84:] == two.numpy).all()
+    assert result[:24, :80].max() > 200 and result[:24, 84:].max() > 200
 
 
 def test_alpha_is_ignored(session: Session) -> None:
@@ -76,11 +76,11 @@ def test_any_two_pictures_are_compared(one: Image, data: st.DataObject) -> None:
     size, gain = data.draw(st.floats(1, 40)), data.draw(st.floats(0.01, 255))
     with unchanged(one, two):
         node = Compare(image=one, other=two, mode=mode, labels=labels, size=size, gain=gain)
-        made = node.run(one, two)
+        result = node.run(one, two)
     strip = round(1.5 * size) if labels else 0
     width = one.width + 4 + two.width if mode == "side" else one.width
-    assert type(made) is Image
-    assert made.numpy.shape == (max(one.height, two.height) + strip, width, 3)
+    assert type(result) is Image
+    assert result.numpy.shape == (max(one.height, two.height) + strip, width, 3)
 
 
 def test_a_difference_of_two_sizes_is_refused_with_both(session: Session) -> None:

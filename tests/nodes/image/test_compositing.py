@@ -24,7 +24,7 @@ MODES = ["normal", "multiply", "screen", "overlay", "difference"]
 def test_a_thing_is_laid_on_another_ground_by_its_mask(session: Session) -> None:
     thing = (Thing("star", "red", "center", 0.2),)
     star, empty = Scene("teal", thing), Scene("navy", ())
-    made = run(
+    result = run(
         Composite(
             image=Image(render(empty, 64)),
             over=Image(render(star, 64)),
@@ -33,31 +33,31 @@ def test_a_thing_is_laid_on_another_ground_by_its_mask(session: Session) -> None
         session=session,
     ).numpy
     inside = truth(star, 64)[0] == 255
-    assert (made[inside] == render(star, 64)[inside]).all()
-    assert (made[~inside] == render(empty, 64)[~inside]).all()
-    wanted = render(Scene("navy", thing), 64).astype(int)
-    assert np.abs(made.astype(int) - wanted).mean() < 2
+    assert (result[inside] == render(star, 64)[inside]).all()
+    assert (result[~inside] == render(empty, 64)[~inside]).all()
+    expected = render(Scene("navy", thing), 64).astype(int)
+    assert np.abs(result.astype(int) - expected).mean() < 2
 
 
 @pytest.mark.parametrize("position", [(0, 0), (5, 3), (-4, -2), (18, 9), (20, 0), (-8, 0), (0, 99)])
 def test_what_lies_beyond_the_picture_is_cut(session: Session, position: tuple[int, int]) -> None:
     below, above = photo(20, 10), photo(8, 8, "cat")
-    made = run(Composite(image=below, over=above, position=list(position)), session=session)
-    wanted = below.numpy.copy()
+    result = run(Composite(image=below, over=above, position=list(position)), session=session)
+    expected = below.numpy.copy()
     for row in range(8):
         for column in range(8):
             x, y = column + position[0], row + position[1]
             if 0 <= x < 20 and 0 <= y < 10:
-                wanted[y, x] = above.numpy[row, column]
-    assert (made.numpy == wanted).all()
+                expected[y, x] = above.numpy[row, column]
+    assert (result.numpy == expected).all()
 
 
 def test_mask_and_alpha_both_thin_what_is_laid_over() -> None:
     above = Image(np.full((1, 3, 4), (200, 100, 0, 128), np.uint8))
     mask = Mask(np.array([[0, 128, 255]], np.uint8))
     below = Image(np.zeros((1, 3, 3), np.uint8))
-    made = Composite(image=below, over=above, mask=mask).run(below, above, mask).numpy
-    assert np.abs(made[0, :, 0].astype(int) - [0, 50, 100]).max() <= 1
+    result = Composite(image=below, over=above, mask=mask).run(below, above, mask).numpy
+    assert np.abs(result[0, :, 0].astype(int) - [0, 50, 100]).max() <= 1
 
 
 def test_on_a_clear_ground_alpha_adds_up() -> None:
@@ -77,11 +77,11 @@ def test_any_picture_is_laid_over_any_other(one: Image, two: Image, data: st.Dat
     mask = data.draw(st.none() | masks(size=two.size))
     position = data.draw(st.lists(st.integers(-80, 80), min_size=2, max_size=2))
     with unchanged(one, two, *([mask] if mask else [])):
-        made = Composite(image=one, over=two, mask=mask, position=position).run(one, two, mask)
-    assert type(made) is Image and made.numpy.shape == one.numpy.shape
+        result = Composite(image=one, over=two, mask=mask, position=position).run(one, two, mask)
+    assert type(result) is Image and result.numpy.shape == one.numpy.shape
     if mask is not None and not mask.numpy.any():
         clear = one.numpy.shape[2] == 4 and not one.numpy[..., 3].all()
-        assert clear or (made.numpy == one.numpy).all()
+        assert clear or (result.numpy == one.numpy).all()
 
 
 def test_a_mask_of_another_size_is_refused_with_both(session: Session) -> None:
@@ -106,20 +106,20 @@ def formula(mode: str, below: Any, above: Any) -> Any:
 @pytest.mark.parametrize("amount", [0.0, 0.3, 1.0])
 def test_it_blends_by_the_formula(session: Session, mode: Any, amount: float) -> None:
     below, above = photo(75, 53), photo(75, 53, "cat")
-    made = run(Blend(image=below, over=above, mode=mode, amount=amount), session=session).numpy
+    result = run(Blend(image=below, over=above, mode=mode, amount=amount), session=session).numpy
     one, two = below.numpy / 255, above.numpy / 255
-    wanted = 255 * ((1 - amount) * one + amount * formula(mode, one, two))
-    assert np.abs(made - wanted).max() <= (0 if not amount else 2.5)
+    expected = 255 * ((1 - amount) * one + amount * formula(mode, one, two))
+    assert np.abs(result - expected).max() <= (0 if not amount else 2.5)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_where_the_upper_picture_is_clear_the_lower_stays(session: Session, mode: Any) -> None:
     below, above = photo(64, 32), clear_photo(64, 32)
-    made = run(Blend(image=below, over=above, mode=mode, amount=1.0), session=session).numpy
-    assert (made[:, 0] == below.numpy[:, 0]).all()
+    result = run(Blend(image=below, over=above, mode=mode, amount=1.0), session=session).numpy
+    assert (result[:, 0] == below.numpy[:, 0]).all()
     opaque = Image(above.numpy[..., :3].copy())
     full = run(Blend(image=below, over=opaque, mode=mode, amount=1.0), session=session).numpy
-    assert (made[:, -1] == full[:, -1]).all()
+    assert (result[:, -1] == full[:, -1]).all()
 
 
 @settings(deadline=None, max_examples=80)
@@ -130,10 +130,10 @@ def test_any_two_pictures_of_a_size_are_blended(
     one = data.draw(images())
     two = data.draw(images(size=one.size))
     with unchanged(one, two):
-        made = Blend(image=one, over=two, mode=mode, amount=amount).run(one, two)
-    assert type(made) is Image and made.numpy.shape == one.numpy.shape
+        result = Blend(image=one, over=two, mode=mode, amount=amount).run(one, two)
+    assert type(result) is Image and result.numpy.shape == one.numpy.shape
     if one.numpy.shape[2] == 4:
-        assert (made.numpy[..., 3] == one.numpy[..., 3]).all()
+        assert (result.numpy[..., 3] == one.numpy[..., 3]).all()
 
 
 def test_pictures_of_two_sizes_are_refused_with_both(session: Session) -> None:

@@ -29,23 +29,23 @@ def test_each_picture_stands_in_its_cell(
 ) -> None:
     images: list[Image | Node[Image]] = [plain(color) for color in COLORS[:count]]
     labels = [f"n={n}" for n in range(count)] if labelled else []
-    made = run(
+    result = run(
         Grid(images=images, labels=labels, columns=columns, cell=cell, gap=gap), session=session
     )
     across = min(columns or int(np.ceil(np.sqrt(count))), count)
     rows = -(-count // across)
-    assert made.width == across * (cell + gap) + gap
-    step = (made.height - gap) // rows
+    assert result.width == across * (cell + gap) + gap
+    step = (result.height - gap) // rows
     assert step > cell + gap if labelled else step == cell + gap
     for place, color in enumerate(COLORS[:count]):
         row, column = divmod(place, across)
         top, left = gap + row * step, gap + column * (cell + gap)
-        assert (made.numpy[top : top + cell, left : left + cell] == color).all()
+        assert (result.numpy[top : top + cell, left : left + cell] == color).all()
 
 
 def test_proportions_are_kept_in_the_middle_of_the_cell(session: Session) -> None:
-    made = run(Grid(images=[plain((9, 9, 9), 40, 10)], cell=40, gap=0), session=session).numpy
-    assert (made[15:25] == 9).all() and (made[:15] == 255).all() and (made[25:] == 255).all()
+    result = run(Grid(images=[plain((9, 9, 9), 40, 10)], cell=40, gap=0), session=session).numpy
+    assert (result[15:25] == 9).all() and (result[:15] == 255).all() and (result[25:] == 255).all()
 
 
 def test_labels_are_drawn_in_what_can_be_read_on_the_background(session: Session) -> None:
@@ -57,8 +57,8 @@ def test_labels_are_drawn_in_what_can_be_read_on_the_background(session: Session
 
 def test_a_clear_picture_shows_the_background(session: Session) -> None:
     clear = Image(np.zeros((20, 20, 4), np.uint8))
-    made = run(Grid(images=[clear], background="#123456", cell=32), session=session)
-    assert (made.numpy == (0x12, 0x34, 0x56)).all()
+    result = run(Grid(images=[clear], background="#123456", cell=32), session=session)
+    assert (result.numpy == (0x12, 0x34, 0x56)).all()
     run(Grid(images=[clear_photo(75, 53), photo(20, 90)]), session=session)
 
 

@@ -26,16 +26,16 @@ SIDES = st.integers(1, 600)
 @pytest.mark.parametrize("make", [photo, clear_photo])
 def test_stretched_it_equals_pillow(session: Session, make: type) -> None:
     image = make(75, 53)
-    made = run(Resize(image=image, width=40, height=90), session=session)
-    assert (made.numpy == np.asarray(image.pil.resize((40, 90), LANCZOS))).all()
+    result = run(Resize(image=image, width=40, height=90), session=session)
+    assert (result.numpy == np.asarray(image.pil.resize((40, 90), LANCZOS))).all()
 
 
 @pytest.mark.parametrize("box", [(40, 40), (200, 30), (75, 53), (10, 400)])
 def test_inside_and_filled_it_equals_pillow(session: Session, box: tuple[int, int]) -> None:
     image = photo(75, 53)
-    inside = run(Resize(image=image, width=box[0], height=box[1], mode="fit"), session=session)
+    result = run(Resize(image=image, width=box[0], height=box[1], mode="fit"), session=session)
     filled = run(Resize(image=image, width=box[0], height=box[1], mode="fill"), session=session)
-    assert (inside.numpy == np.asarray(PIL.ImageOps.contain(image.pil, box, LANCZOS))).all()
+    assert (result.numpy == np.asarray(PIL.ImageOps.contain(image.pil, box, LANCZOS))).all()
     assert (filled.numpy == np.asarray(PIL.ImageOps.fit(image.pil, box, LANCZOS))).all()
     assert filled.size == box
 
@@ -46,11 +46,11 @@ def test_inside_a_box_it_touches_two_sides_and_keeps_its_proportions(
     width: int, height: int, right: int, below: int
 ) -> None:
     image = Image(np.zeros((height, width, 3), np.uint8))
-    made = Resize(image=image, width=right, height=below, mode="fit").run(image)
-    assert made.width == right or made.height == below
-    assert made.width <= right and made.height <= below
-    exact = (made.width * height / width, made.height * width / height)
-    assert abs(exact[0] - made.height) <= max(1, height / width) and exact[1] > 0
+    result = Resize(image=image, width=right, height=below, mode="fit").run(image)
+    assert result.width == right or result.height == below
+    assert result.width <= right and result.height <= below
+    exact = (result.width * height / width, result.height * width / height)
+    assert abs(exact[0] - result.height) <= max(1, height / width) and exact[1] > 0
 
 
 @pytest.mark.parametrize("mode", ["stretch", "fit", "fill"])
@@ -58,21 +58,21 @@ def test_inside_a_box_it_touches_two_sides_and_keeps_its_proportions(
 def test_the_thinnest_pictures_keep_a_pixel(
     session: Session, mode: Literal["stretch", "fit", "fill"], size: tuple[int, int]
 ) -> None:
-    made = run(Resize(image=photo(*size), width=16, height=16, mode=mode), session=session)
-    assert min(made.size) >= 1
-    assert max(made.size) == 16
+    result = run(Resize(image=photo(*size), width=16, height=16, mode=mode), session=session)
+    assert min(result.size) >= 1
+    assert max(result.size) == 16
 
 
 def test_one_colour_stays_that_colour(session: Session) -> None:
     image = Image(np.full((31, 17, 4), (200, 10, 60, 90), np.uint8))
-    made = run(Resize(image=image, width=64, height=64), session=session).numpy
-    assert np.abs(made.astype(int) - image.numpy[0, 0]).max() <= 1
+    result = run(Resize(image=image, width=64, height=64), session=session).numpy
+    assert np.abs(result.astype(int) - image.numpy[0, 0]).max() <= 1
 
 
 def test_a_resized_edge_map_is_a_picture_and_no_map(session: Session) -> None:
-    made = run(Resize(image=Canny(image=photo(64, 64)), width=32, height=32), session=session)
-    assert type(made) is Image
-    assert not isinstance(made, EdgeMap)
+    result = run(Resize(image=Canny(image=photo(64, 64)), width=32, height=32), session=session)
+    assert type(result) is Image
+    assert not isinstance(result, EdgeMap)
 
 
 @pytest.mark.parametrize("side", [0, -1, 16_385, 64.0])
@@ -98,14 +98,14 @@ def test_any_picture_gets_sides_that_are_multiples(
 ) -> None:
     node = Resize(image=image, width=width, height=height, mode=mode, multiple=multiple)
     with unchanged(image):
-        made = node.run(image)
-    assert type(made) is Image and made.numpy.shape[2] == image.numpy.shape[2]
-    assert all(side % multiple == 0 and side >= multiple for side in made.size)
-    for side, wanted in zip(made.size, (width, height), strict=True):
+        result = node.run(image)
+    assert type(result) is Image and result.numpy.shape[2] == image.numpy.shape[2]
+    assert all(side % multiple == 0 and side >= multiple for side in result.size)
+    for side, expected in zip(result.size, (width, height), strict=True):
         assert (
-            side <= max(wanted, multiple)
+            side <= max(expected, multiple)
             if mode == "fit"
-            else (abs(side - wanted) <= multiple / 2 or side == multiple)
+            else (abs(side - expected) <= multiple / 2 or side == multiple)
         )
 
 
@@ -127,10 +127,10 @@ def test_a_crop_of_where_a_thing_is_shows_it_and_padding_puts_it_back(session: S
     whole = Pad(
         image=part, left=int(left), top=int(top), right=int(64 - right), bottom=int(64 - bottom)
     )
-    made = run(whole, session=session).numpy
-    assert made.shape == (64, 64, 3)
+    result = run(whole, session=session).numpy
+    assert result.shape == (64, 64, 3)
     thing = masks(scene, 64)[0] > 0
-    assert (made[thing] == image.numpy[thing]).all() and not made[0].any()
+    assert (result[thing] == image.numpy[thing]).all() and not result[0].any()
 
 
 @settings(deadline=None, max_examples=60)
@@ -140,8 +140,8 @@ def test_any_part_of_any_picture_is_cut_out(image: Image, data: st.DataObject) -
     right = data.draw(st.integers(left + 1, image.width))
     bottom = data.draw(st.integers(top + 1, image.height))
     with unchanged(image):
-        made = Crop(image=image, box=[left, top, right, bottom]).run(image)
-    assert type(made) is Image and (made.numpy == image.numpy[top:bottom, left:right]).all()
+        result = Crop(image=image, box=[left, top, right, bottom]).run(image)
+    assert type(result) is Image and (result.numpy == image.numpy[top:bottom, left:right]).all()
 
 
 def test_a_part_beyond_the_picture_is_refused_with_both_sizes(session: Session) -> None:
@@ -172,26 +172,26 @@ def test_any_picture_is_padded_as_numpy_pads_it(
 ) -> None:
     sides: dict[str, Any] = {"left": left, "top": top, "right": right, "bottom": bottom}
     with unchanged(image):
-        made = Pad(image=image, **sides, mode=mode).run(image)
-    assert type(made) is Image
-    assert made.size == (image.width + left + right, image.height + top + bottom)
+        result = Pad(image=image, **sides, mode=mode).run(image)
+    assert type(result) is Image
+    assert result.size == (image.width + left + right, image.height + top + bottom)
     if mode != "color":
         around = ((top, bottom), (left, right), (0, 0))
-        assert (made.numpy == np.pad(image.numpy, around, mode)).all()
-    inner = made.numpy[top : top + image.height, left : left + image.width]
+        assert (result.numpy == np.pad(image.numpy, around, mode)).all()
+    inner = result.numpy[top : top + image.height, left : left + image.width]
     assert (inner == image.numpy).all()
 
 
 def test_padding_up_to_a_size_keeps_the_picture_in_the_middle(session: Session) -> None:
     image = photo(5, 4)
-    made = run(Pad(image=image, width=10, height=7, color="red"), session=session).numpy
-    assert made.shape == (7, 10, 3) and (made[1:5, 2:7] == image.numpy).all()
-    assert (made[0] == (255, 0, 0)).all() and (made[:, 7:] == (255, 0, 0)).all()
+    result = run(Pad(image=image, width=10, height=7, color="red"), session=session).numpy
+    assert result.shape == (7, 10, 3) and (result[1:5, 2:7] == image.numpy).all()
+    assert (result[0] == (255, 0, 0)).all() and (result[:, 7:] == (255, 0, 0)).all()
 
 
 def test_a_clear_colour_gives_the_picture_alpha(session: Session) -> None:
-    made = run(Pad(image=photo(4, 4), left=2, color="#0a0b0c00"), session=session).numpy
-    assert made[0].tolist()[0] == [10, 11, 12, 0] and (made[:, 2:, 3] == 255).all()
+    result = run(Pad(image=photo(4, 4), left=2, color="#0a0b0c00"), session=session).numpy
+    assert result[0].tolist()[0] == [10, 11, 12, 0] and (result[:, 2:, 3] == 255).all()
     opaque = run(Pad(image=clear_photo(4, 4), top=1, color="white"), session=session).numpy
     assert (opaque[0] == 255).all() and opaque.shape == (5, 4, 4)
 

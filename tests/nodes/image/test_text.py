@@ -31,7 +31,7 @@ def inked(image: Image) -> tuple[int, int, int, int]:
 
 def test_it_equals_pillow(session: Session) -> None:
     image = photo(120, 60)
-    made = run(Text(image=image, text="Käse\n+", size=20.0, stroke=2.0), session=session)
+    result = run(Text(image=image, text="Käse\n+", size=20.0, stroke=2.0), session=session)
     picture = image.pil
     ImageDraw.Draw(picture).text(
         (4, 4),
@@ -42,7 +42,7 @@ def test_it_equals_pillow(session: Session) -> None:
         stroke_width=2,
         stroke_fill="black",
     )
-    assert (made.numpy == np.asarray(picture)).all()
+    assert (result.numpy == np.asarray(picture)).all()
 
 
 @pytest.mark.parametrize("anchor", ANCHORS)
@@ -59,10 +59,10 @@ def test_it_stands_at_its_side_of_the_picture(session: Session, anchor: Any) -> 
 
 
 def test_it_stands_at_its_position(session: Session) -> None:
-    made = run(
+    result = run(
         Text(image=BLACK, text="x", position=[150, 80], anchor="bottom right"), session=session
     )
-    left, top, right, bottom = inked(made)
+    left, top, right, bottom = inked(result)
     assert 130 < left <= right <= 150 and 50 < top <= bottom <= 80
 
 
@@ -78,18 +78,18 @@ def test_larger_letters_take_more_room_and_a_stroke_surrounds_them(session: Sess
 
 def test_a_sheer_colour_lets_the_picture_through(session: Session) -> None:
     white = Image(np.full((40, 80, 3), 200, np.uint8))
-    made = run(Text(image=white, text="███", color="#00000080", size=32.0), session=session).numpy
-    assert made.min() > 80
+    result = run(Text(image=white, text="███", color="#00000080", size=32.0), session=session).numpy
+    assert result.min() > 80
     solid = run(Text(image=white, text="███", color="black", size=32.0), session=session).numpy
     assert solid.min() < 40
 
 
 def test_on_a_clear_picture_only_the_letters_are_opaque(session: Session) -> None:
     clear = Image(np.zeros((60, 120, 4), np.uint8))
-    made = run(Text(image=clear, text="star", color="red"), session=session).numpy
-    assert made[..., 3].max() == 255 and made[0, 0, 3] == 0
-    shown = made[..., 3] > 0
-    assert (made[shown][:, :3] == (255, 0, 0)).all()
+    result = run(Text(image=clear, text="star", color="red"), session=session).numpy
+    assert result[..., 3].max() == 255 and result[0, 0, 3] == 0
+    shown = result[..., 3] > 0
+    assert (result[shown][:, :3] == (255, 0, 0)).all()
     half = clear_photo(60, 40)
     kept = run(Text(image=half, text=""), session=session).numpy
     opaque = half.numpy[..., 3] > 0
@@ -99,10 +99,10 @@ def test_on_a_clear_picture_only_the_letters_are_opaque(session: Session) -> Non
 def test_a_font_from_a_file_is_used(session: Session, tmp_path: Path) -> None:
     default: Any = ImageFont.load_default(24)
     (path := tmp_path / "font.ttf").write_bytes(default.font_bytes)
-    made = run(Text(image=BLACK, text="a star", font=path, size=30.0), session=session)
+    result = run(Text(image=BLACK, text="a star", font=path, size=30.0), session=session)
     picture = BLACK.pil
     ImageDraw.Draw(picture).text((4, 4), "a star", "white", ImageFont.truetype(path, 30), "la")
-    assert (made.numpy == np.asarray(picture)).all()
+    assert (result.numpy == np.asarray(picture)).all()
     path.write_bytes(b"no font")
     text = refused_before_load(Text(image=BLACK, text="a", font=path))
     assert "text.font" in text and "TrueType" in text
@@ -125,8 +125,8 @@ def test_a_font_from_a_file_is_used(session: Session, tmp_path: Path) -> None:
 )
 def test_any_words_on_any_picture(image: Image, text: str, fields: dict[str, Any]) -> None:
     with unchanged(image):
-        made = Text(image=image, text=text, **fields).run(image, text)
-    assert type(made) is Image and made.numpy.shape == image.numpy.shape
+        result = Text(image=image, text=text, **fields).run(image, text)
+    assert type(result) is Image and result.numpy.shape == image.numpy.shape
 
 
 def test_a_text_that_fits_no_picture_is_refused(session: Session) -> None:

@@ -34,12 +34,12 @@ def test_every_mode_becomes_8_bit_rgb_or_rgba(
         assert np.abs(made.astype(int) - np.asarray(upright)).mean() < 6
         return
     if mode == "I;16":
-        wanted = upright.convert("L").convert("RGB")
+        expected = upright.convert("L").convert("RGB")
     else:
         stored = in_mode(upright, mode)
-        wanted = stored.convert("RGBA" if mode in ("RGBA", "LA") else "RGB")
-    assert made.shape == (53, 75, len(wanted.getbands()))
-    assert (made == np.asarray(wanted)).all()
+        expected = stored.convert("RGBA" if mode in ("RGBA", "LA") else "RGB")
+    assert made.shape == (53, 75, len(expected.getbands()))
+    assert (made == np.asarray(expected)).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -51,10 +51,10 @@ def test_every_exif_orientation_is_turned_upright(
     stored = picture(40, 30)
     stored.save(path := tmp_path / "turned.png", exif=exif)
     with PIL.Image.open(path) as opened:
-        wanted = np.asarray(PIL.ImageOps.exif_transpose(opened))
+        expected = np.asarray(PIL.ImageOps.exif_transpose(opened))
     made = loaded(session, path)
     assert made.shape == ((30, 40, 3) if orientation <= 4 else (40, 30, 3))
-    assert (made == wanted).all()
+    assert (made == expected).all()
 
 
 def test_a_palette_with_a_transparent_colour_keeps_it_transparent(
@@ -93,8 +93,8 @@ def test_a_jpeg_is_near_and_alpha_is_laid_over_white(
     run(Save(image=image, path=tmp_path / f"out{suffix}"), session=session)
     made = loaded(session, tmp_path / f"out{suffix}").astype(int)
     share = image.numpy[..., 3:] / 255
-    wanted = image.numpy[..., :3] * share + 255 * (1 - share)
-    assert np.abs(made - wanted).mean() < 4
+    expected = image.numpy[..., :3] * share + 255 * (1 - share)
+    assert np.abs(made - expected).mean() < 4
 
 
 def test_quality_makes_smaller_files(session: Session, tmp_path: Path) -> None:
@@ -241,9 +241,9 @@ def test_videos_come_back_from_files(
     film = Video(np.stack([still + 20 * n for n in range(4)]).astype(np.uint8), 10)
     path = tmp_path / f"film{suffix}"
     assert run(SaveVideo(video=film, path=path), session=session) == path
-    made = run(LoadVideo(path=path), session=session)
-    assert (len(made), made.size, made.fps) == (4, (64, 48), 10)
-    assert np.abs(made.frames.astype(int) - film.frames).mean() < loss
+    result = run(LoadVideo(path=path), session=session)
+    assert (len(result), result.size, result.fps) == (4, (64, 48), 10)
+    assert np.abs(result.frames.astype(int) - film.frames).mean() < loss
     assert "save_video" in (read_provenance(path) or "")
 
 

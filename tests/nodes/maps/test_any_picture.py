@@ -93,12 +93,12 @@ def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> Non
     def on_any(node: Any) -> None:
         inputs = node.arguments({})
         with unchanged(*inputs.values()):
-            made, again = node.run(**inputs), node.run(**inputs)
-        kind: Any = type(made)
-        assert kind is cls.output and made == again
+            result, again = node.run(**inputs), node.run(**inputs)
+        kind: Any = type(result)
+        assert kind is cls.output and result == again
         (given,) = inputs.values() or [node]
-        assert made.size == (given.width, given.height)
-        assert made.numpy.dtype == np.uint8 and not made.numpy.flags.writeable
+        assert result.size == (given.width, given.height)
+        assert result.numpy.dtype == np.uint8 and not result.numpy.flags.writeable
 
     on_any()
 
@@ -125,7 +125,7 @@ def test_nor_does_it_one_with_a_model(
     thresholds: tuple[float, float],
     thickness: float | None,
 ) -> None:
-    person, joint = (0.99 * each for each in thresholds)
+    person, joint = (0.99 * threshold for threshold in thresholds)
     nodes: list[Node[Any]] = [
         DepthEstimate(image=image, checkpoint=model["depth_anything"]),
         Segment(image=image, checkpoint=model["segformer"]),
@@ -141,13 +141,13 @@ def test_nor_does_it_one_with_a_model(
     for node in nodes:
         with unchanged(image):
             try:
-                made: Any = run(node, session=session)
+                result: Any = run(node, session=session)
             except NodeFailedError as error:
                 assert isinstance(error.__cause__, InvalidValueError)
                 assert "wanted" in str(error)
             else:
-                kind: Any = type(made)
-                assert kind is type(node).output and made.size == image.size
+                kind: Any = type(result)
+                assert kind is type(node).output and result.size == image.size
 
 
 def test_no_node_that_makes_a_map_is_left_out() -> None:

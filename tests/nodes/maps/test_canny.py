@@ -20,16 +20,16 @@ def test_it_equals_opencv(
     session: Session, name: str, size: tuple[int, int], limits: tuple[int, int]
 ) -> None:
     image = photo(*size, name)
-    made = run(Canny(image=image, low=limits[0], high=limits[1]), session=session)
-    wanted = cv2.Canny(image.numpy, *limits)
-    assert type(made) is EdgeMap
-    assert made.size == size
-    assert (made.numpy == wanted[..., None]).all()
+    result = run(Canny(image=image, low=limits[0], high=limits[1]), session=session)
+    expected = cv2.Canny(image.numpy, *limits)
+    assert type(result) is EdgeMap
+    assert result.size == size
+    assert (result.numpy == expected[..., None]).all()
 
 
 def test_a_photo_has_edges_and_black_has_none(session: Session) -> None:
-    made = run(Canny(image=photo(128, 128)), session=session).numpy
-    assert set(np.unique(made)) == {0, 255}
+    result = run(Canny(image=photo(128, 128)), session=session).numpy
+    assert set(np.unique(result)) == {0, 255}
     black = Image(np.zeros((64, 64, 3), np.uint8))
     assert not run(Canny(image=black), session=session).numpy.any()
 
@@ -42,8 +42,8 @@ def test_alpha_is_ignored(session: Session) -> None:
 
 def test_a_view_into_a_larger_array_is_taken(session: Session) -> None:
     view = noisy((64, 128, 3))[::-1, ::2]
-    made = run(Canny(image=Image(view)), session=session)
-    assert (made.numpy[..., 0] == cv2.Canny(np.ascontiguousarray(view), 100, 200)).all()
+    result = run(Canny(image=Image(view)), session=session)
+    assert (result.numpy[..., 0] == cv2.Canny(np.ascontiguousarray(view), 100, 200)).all()
 
 
 def test_low_above_high_is_refused() -> None:

@@ -43,9 +43,11 @@ def test_a_picture_of_any_mode_is_read_as_it_shows(
     cls: Any, mode: str, tmp_path: Path, session: Session
 ) -> None:
     path = save_in_mode(picture(31, 17, "cat"), mode, tmp_path)
-    made = run(cls(path=path), session=session)
-    assert type(made) is cls.output and made.size == (31, 17) and made.numpy.shape == (17, 31, 3)
-    assert np.array_equal(made.numpy, np.asarray(run(LoadImage(path=path), session=session).rgb))
+    result = run(cls(path=path), session=session)
+    assert (
+        type(result) is cls.output and result.size == (31, 17) and result.numpy.shape == (17, 31, 3)
+    )
+    assert np.array_equal(result.numpy, np.asarray(run(LoadImage(path=path), session=session).rgb))
 
 
 @pytest.mark.torch

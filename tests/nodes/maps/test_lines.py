@@ -37,9 +37,9 @@ def test_a_step_is_as_steep_as_it_is_high_whatever_the_smoothing(
 
 
 def test_soft_edges_are_bright_at_a_step_and_fade_beside_it(session: Session) -> None:
-    made = run(SoftEdges(image=step(255), smoothing=2.0, contrast=1.0), session=session)
-    assert type(made) is SoftEdgeMap
-    row = made.numpy[20, :, 0].astype(int)
+    result = run(SoftEdges(image=step(255), smoothing=2.0, contrast=1.0), session=session)
+    assert type(result) is SoftEdgeMap
+    row = result.numpy[20, :, 0].astype(int)
     assert row[31] == row[32] == 255
     assert (np.diff(row[32:38]) < 0).all()
     assert not row[:24].any() and not row[41:].any()
@@ -76,17 +76,17 @@ def test_both_run_along_the_edges_of_the_tiny_world(session: Session, number: in
     soft = run(SoftEdges(image=image, smoothing=1.0), session=session).numpy[..., 0]
     assert soft[truth > 0].mean() > 100
     assert soft[cv2.dilate(truth, np.ones((13, 13), np.uint8)) == 0].mean() < 40
-    drawn = run(Scribble(image=image, smoothing=1.0, thickness=1), session=session).numpy[..., 0]
-    assert edge_f1(drawn, truth, tolerance=2) > 0.8
+    result = run(Scribble(image=image, smoothing=1.0, thickness=1), session=session).numpy[..., 0]
+    assert edge_f1(result, truth, tolerance=2) > 0.8
 
 
 def test_a_scribble_is_white_on_black_and_as_thick_as_told(session: Session) -> None:
     for thickness in (1, 4, 7, 12):
-        made = run(Scribble(image=step(255), thickness=thickness), session=session)
-        assert type(made) is ScribbleMap
-        assert set(np.unique(made.numpy)) == {0, 255}
-        assert ((made.numpy[..., 0] > 0).sum(axis=1) == thickness).all()
-        assert made.numpy[20, 31:33].max() == 255
+        result = run(Scribble(image=step(255), thickness=thickness), session=session)
+        assert type(result) is ScribbleMap
+        assert set(np.unique(result.numpy)) == {0, 255}
+        assert ((result.numpy[..., 0] > 0).sum(axis=1) == thickness).all()
+        assert result.numpy[20, 31:33].max() == 255
 
 
 def test_a_weak_line_is_drawn_only_where_it_goes_on_from_a_strong_one(session: Session) -> None:
@@ -94,8 +94,8 @@ def test_a_weak_line_is_drawn_only_where_it_goes_on_from_a_strong_one(session: S
     assert not run(weak, session=session).numpy.any()
     fading = step(40).numpy.copy()
     fading[:, 32:] = np.linspace(200, 40, 64)[:, None, None]
-    made = run(weak.replace(image=Image(fading)), session=session).numpy
-    assert made[2, 28:37].any() and made[62, 28:37].any()
+    result = run(weak.replace(image=Image(fading)), session=session).numpy
+    assert result[2, 28:37].any() and result[62, 28:37].any()
 
 
 @pytest.mark.parametrize("cls", [SoftEdges, Scribble])
@@ -103,9 +103,9 @@ def test_a_weak_line_is_drawn_only_where_it_goes_on_from_a_strong_one(session: S
 def test_it_has_the_pictures_size_and_three_equal_channels(
     session: Session, cls: type[SoftEdges] | type[Scribble], size: tuple[int, int]
 ) -> None:
-    made = run(cls(image=photo(*size)), session=session)
-    assert made.size == size and made.numpy.shape[2] == 3
-    assert (made.numpy == made.numpy[..., :1]).all()
+    result = run(cls(image=photo(*size)), session=session)
+    assert result.size == size and result.numpy.shape[2] == 3
+    assert (result.numpy == result.numpy[..., :1]).all()
 
 
 @pytest.mark.parametrize("cls", [SoftEdges, Scribble])
@@ -123,8 +123,8 @@ def test_a_view_into_a_larger_array_is_taken(session: Session) -> None:
     view = noisy((64, 128, 3))[::-1, ::2]
     copy = Image(np.ascontiguousarray(view))
     for cls in (SoftEdges, Scribble):
-        made = run(cls(image=Image(view)), session=session)
-        assert made == run(cls(image=copy), session=session)
+        result = run(cls(image=Image(view)), session=session)
+        assert result == run(cls(image=copy), session=session)
 
 
 def test_low_above_high_is_refused() -> None:

@@ -21,13 +21,13 @@ X, Y = np.meshgrid(np.arange(SIDE, dtype=np.float64), np.arange(SIDE, dtype=np.f
 def normals(session: Session, heights: Any, **fields: Any) -> np.ndarray:
     """Left, up and near of -1..1 at each pixel."""
     node = NormalsFromDepth(depth=DepthMap(heights), **{"background": 0.0, **fields})
-    made = run(node, session=session)
-    assert type(made) is NormalMap
-    return made.numpy.astype(np.float64) / 127.5 - 1
+    result = run(node, session=session)
+    assert type(result) is NormalMap
+    return result.numpy.astype(np.float64) / 127.5 - 1
 
 
 @pytest.mark.parametrize(
-    ("heights", "wanted"),
+    ("heights", "expected"),
     [
         (X, (1, 0, 1)),  # nearer at the right: it faces left
         (-X, (-1, 0, 1)),
@@ -35,10 +35,10 @@ def normals(session: Session, heights: Any, **fields: Any) -> np.ndarray:
         (-Y, (0, -1, 1)),
     ],
 )
-def test_a_slope_faces_where_it_falls_to(session: Session, heights: Any, wanted: Any) -> None:
+def test_a_slope_faces_where_it_falls_to(session: Session, heights: Any, expected: Any) -> None:
     # A whole side deep over the map's width: 45 degrees.
     made = normals(session, heights, relief=(SIDE - 1) / SIDE)
-    assert np.abs(made - np.array(wanted) / np.sqrt(2)).max() < 0.01
+    assert np.abs(made - np.array(expected) / np.sqrt(2)).max() < 0.01
 
 
 def test_a_ball_faces_away_from_its_middle(session: Session) -> None:
@@ -47,8 +47,8 @@ def test_a_ball_faces_away_from_its_middle(session: Session) -> None:
     ball = np.sqrt(radius**2 - np.minimum(away, 30) ** 2)
     made = normals(session, ball, relief=float(np.ptp(ball)) / SIDE)
     inside = away < 27
-    wanted = np.stack([32 - X, 32 - Y, ball], axis=2) / radius
-    assert np.abs(made[inside] - wanted[inside]).max() < 0.03
+    expected = np.stack([32 - X, 32 - Y, ball], axis=2) / radius
+    assert np.abs(made[inside] - expected[inside]).max() < 0.03
 
 
 def test_they_are_one_long_and_point_to_the_viewer(session: Session) -> None:
@@ -88,9 +88,9 @@ def test_the_things_of_the_tiny_world_rise_at_their_outlines(session: Session, n
 @pytest.mark.parametrize("most", [1.4e-45, 1e-40, 1e-20, 3e38])
 def test_any_range_of_depth_will_do(session: Session, most: float) -> None:
     heights = np.array([[0, most, most]] * 3, np.float32)
-    made = run(NormalsFromDepth(depth=DepthMap(heights)), session=session)
+    result = run(NormalsFromDepth(depth=DepthMap(heights)), session=session)
     unit = run(NormalsFromDepth(depth=DepthMap(np.sign(heights))), session=session)
-    assert made == unit and (made.numpy[..., 2] >= 128).all()
+    assert result == unit and (result.numpy[..., 2] >= 128).all()
 
 
 def test_two_pixels_will_do(session: Session) -> None:

@@ -26,11 +26,11 @@ PERSON: Any = {joint: list(place) for joint, place in STANDING.items()}
 
 def test_it_draws_what_it_is_told(session: Session) -> None:
     node = PoseDraw(people=[PERSON], width=SIZE[0], height=SIZE[1])
-    made = run(node, session=session)
-    assert type(made) is PoseMap and made.size == SIZE
-    assert (made.numpy == draw_people([PERSON], SIZE, default_thickness(SIZE))).all()
+    result = run(node, session=session)
+    assert type(result) is PoseMap and result.size == SIZE
+    assert (result.numpy == draw_people([PERSON], SIZE, default_thickness(SIZE))).all()
     thick = run(node.replace(thickness=20.0), session=session).numpy
-    assert (thick == draw_people([PERSON], SIZE, 20.0)).all() and (thick != made.numpy).any()
+    assert (thick == draw_people([PERSON], SIZE, 20.0)).all() and (thick != result.numpy).any()
 
 
 def test_a_joint_that_is_none_is_told_by_its_name() -> None:
@@ -113,22 +113,22 @@ def test_the_joints_are_those_of_transformers(
     node = PoseEstimate(
         image=image, threshold=threshold, joint_threshold=joint_threshold, **folders
     )
-    made = run(node, session=session)
+    result = run(node, session=session)
     people = [
         {
             joint: tuple(place)
             for joint, place, score in zip(
-                COCO, told["keypoints"].tolist(), told["scores"], strict=True
+                COCO, transformer["keypoints"].tolist(), transformer["scores"], strict=True
             )
             if score > joint_threshold and 0 <= place[0] <= size[0] and 0 <= place[1] <= size[1]
         }
-        for told in by_transformers(image, **folders, threshold=threshold)
+        for transformer in by_transformers(image, **folders, threshold=threshold)
     ]
     assert people and any(people)
-    assert type(made) is PoseMap and made.size == size
-    wanted = draw_people(people, size, default_thickness(size))
+    assert type(result) is PoseMap and result.size == size
+    expected = draw_people(people, size, default_thickness(size))
     # Crops one by one or together differ in the last bit, which may move a pixel.
-    assert (made.numpy == wanted).all(axis=2).mean() > 0.99
+    assert (result.numpy == expected).all(axis=2).mean() > 0.99
 
 
 class Finder:
@@ -202,11 +202,11 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 def test_a_pose_that_is_seen_is_drawn_again(lookers: dict[str, Any]) -> None:
     seen = PoseMap(draw_people([PERSON], SIZE, 12))
     node = PoseEstimate(image=seen, thickness=6.0, **lookers)
-    made = run(node, session=with_models(Finder(WHOLE)))
+    result = run(node, session=with_models(Finder(WHOLE)))
     for joint, (x, y) in STANDING.items():
-        at = tuple(made.numpy[round(y), round(x)].tolist())
+        at = tuple(result.numpy[round(y), round(x)].tolist())
         assert at == COLORS[JOINTS.index(joint)], joint
-    same = (made.numpy.any(axis=2) == draw_people([PERSON], SIZE, 6.0).any(axis=2)).mean()
+    same = (result.numpy.any(axis=2) == draw_people([PERSON], SIZE, 6.0).any(axis=2)).mean()
     assert same > 0.98
 
 
@@ -218,11 +218,11 @@ def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
     seen = PoseMap(draw_people(both, SIZE, 6))
     session = with_models(Finder((0.0, 0.0, 0.5, 0.5), (0.5, 0.0, 1.0, 0.5)))
     node = PoseEstimate(image=seen, thickness=6.0, **lookers)
-    made = run(node, session=session).numpy
+    result = run(node, session=session).numpy
     for person in both:
         for joint in ("nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"):
             x, y = person[joint]
-            assert tuple(made[round(y), round(x)].tolist()) == COLORS[JOINTS.index(joint)]
+            assert tuple(result[round(y), round(x)].tolist()) == COLORS[JOINTS.index(joint)]
     assert run(node.replace(count=2), session=session).numpy.any()
 
 
@@ -231,8 +231,8 @@ def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
     hidden = {"left_wrist", "right_knee"}
     person: Any = {joint: place for joint, place in STANDING.items() if joint not in hidden}
     node = PoseEstimate(image=PoseMap(draw_people([person], SIZE, 12)), thickness=6.0, **lookers)
-    made = run(node, session=with_models(Finder(WHOLE)))
-    colors = {tuple(pixel) for pixel in made.numpy.reshape(-1, 3).tolist()}
+    result = run(node, session=with_models(Finder(WHOLE)))
+    colors = {tuple(pixel) for pixel in result.numpy.reshape(-1, 3).tolist()}
     for joint in STANDING:
         assert (COLORS[JOINTS.index(joint)] in colors) == (joint not in hidden), joint
 
@@ -296,15 +296,15 @@ def test_in_bfloat16_it_runs(session: Session, folders: dict[str, Any]) -> None:
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    ("field", "wanted"),
+    ("field", "expected"),
     [("checkpoint", "a VitPoseForPoseEstimation"), ("detector", "a RTDetrForObjectDetection")],
 )
 def test_checkpoints_of_another_kind_are_refused_before_they_are_loaded(
-    folders: dict[str, Any], field: str, wanted: str
+    folders: dict[str, Any], field: str, expected: str
 ) -> None:
     fields: Any = {**folders, field: Checkpoint("tiny/depth-estimator")}
     text = refused_before_load(PoseEstimate(image=photo(8, 8), **fields))
-    assert f"pose_estimate.{field}" in text and wanted in text
+    assert f"pose_estimate.{field}" in text and expected in text
 
 
 @pytest.mark.torch

@@ -46,11 +46,11 @@ def by_transformers(folder: Path, image: Image) -> Any:
 def test_they_are_those_of_transformers_in_ade20ks_colours(
     session: Session, folder: Path, size: tuple[int, int]
 ) -> None:
-    made = run(Segment(image=photo(*size), checkpoint=Checkpoint(folder)), session=session)
-    wanted = np.array(COLORS, np.uint8)[by_transformers(folder, photo(*size))]
-    assert type(made) is SegmentMap and made.size == size
+    result = run(Segment(image=photo(*size), checkpoint=Checkpoint(folder)), session=session)
+    expected = np.array(COLORS, np.uint8)[by_transformers(folder, photo(*size))]
+    assert type(result) is SegmentMap and result.size == size
     # Where two classes score alike, the last bit of a number decides.
-    assert (made.numpy == wanted).all(axis=2).mean() > 0.995
+    assert (result.numpy == expected).all(axis=2).mean() > 0.995
 
 
 def test_the_colours_are_150_of_which_two_are_one() -> None:
@@ -129,15 +129,15 @@ def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: 
     seen = scene(number)
     image = Image(render(seen, 128))
     things = [COLOURS[thing.colour] for thing in seen.things]
-    made = run(
+    result = run(
         Segment(image=image, checkpoint=plain),
         session=with_model(ByColour([*things, *_grounds(image, seen)])),
     )
     for thing in things:
-        marked = (made.numpy == COLORS[things.index(thing)]).all(axis=2)
+        marked = (result.numpy == COLORS[things.index(thing)]).all(axis=2)
         where = [mask for mask, each in zip(masks(seen, 128), things, strict=True) if each == thing]
-        wanted = np.max(where, axis=0) > 0
-        assert (marked & wanted).sum() / (marked | wanted).sum() > 0.85
+        expected = np.max(where, axis=0) > 0
+        assert (marked & expected).sum() / (marked | expected).sum() > 0.85
 
 
 def _grounds(image: Image, seen: Any) -> list[tuple[int, int, int]]:

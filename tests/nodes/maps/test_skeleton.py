@@ -89,8 +89,8 @@ def test_a_joint_is_where_it_is_told_in_its_colour(joint: Joint) -> None:
 
 @pytest.mark.parametrize("limb", LIMBS, ids="-".join)
 def test_a_limb_lies_between_its_joints_in_its_colour(limb: tuple[Joint, Joint]) -> None:
-    wanted = tuple(channel * 3 // 5 for channel in COLORS[LIMBS.index(limb)])
-    assert at(drawn(STANDING, thickness=4), middle(limb)) == wanted
+    expected = tuple(channel * 3 // 5 for channel in COLORS[LIMBS.index(limb)])
+    assert at(drawn(STANDING, thickness=4), middle(limb)) == expected
 
 
 def test_the_colours_of_some_joints_are_those_of_openpose() -> None:

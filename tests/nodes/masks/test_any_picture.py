@@ -115,18 +115,18 @@ def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     """What a node makes, checked for its kind and size, or None where it refuses the values."""
     before = contents(given)
     try:
-        made: Any = node.run(**given)
+        result: Any = node.run(**given)
     except InvalidValueError as refusal:
         assert "wanted" in str(refusal)
         return None
     finally:
         assert contents(given) == before
     sized: Any = given.get("image") or given.get("mask") or given["masks"][0]
-    kind: Any = type(made)
+    kind: Any = type(result)
     assert kind is type(node).output
-    assert made.size == sized.size
-    assert made.numpy.dtype == np.uint8 and not made.numpy.flags.writeable
-    return made
+    assert result.size == sized.size
+    assert result.numpy.dtype == np.uint8 and not result.numpy.flags.writeable
+    return result
 
 
 def contents(given: dict[str, Any]) -> dict[str, str]:
@@ -176,12 +176,12 @@ def test_nor_does_it_one_with_a_model(
     ]
     for node in nodes:
         try:
-            made = run(node, session=session)
+            result = run(node, session=session)
         except sdgraph.NodeFailedError as error:
             assert isinstance(error.__cause__, InvalidValueError)
             assert "wanted" in str(error)
         else:
-            assert type(made) is Mask and made.size == image.size
+            assert type(result) is Mask and result.size == image.size
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +196,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
 def test_nor_does_it_a_file(tmp_path_factory: pytest.TempPathFactory, image: Image) -> None:
     path = tmp_path_factory.getbasetemp() / "any.png"
     write_image(image.pil, path)
-    made = MaskFromFile(path=path).run()
-    assert type(made) is Mask and made.size == image.size
+    result = MaskFromFile(path=path).run()
+    assert type(result) is Mask and result.size == image.size
 
 
 def test_no_mask_node_is_left_out() -> None:

@@ -20,10 +20,10 @@ GREY = Mask(noisy((30, 40)))
 @pytest.mark.parametrize("by", [1, 3, 9, 70])
 def test_growing_a_thing_marks_all_within_that_distance(session: Session, by: int) -> None:
     truth = masks(scene(4, things=1))[0]
-    made = run(MaskGrow(mask=Mask(truth), by=by), session=session).numpy
+    result = run(MaskGrow(mask=Mask(truth), by=by), session=session).numpy
     far = cv2.distanceTransform(255 - truth, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    assert (made[far <= by - 0.5] == 255).all()
-    assert not made[far > by + 1.5].any()
+    assert (result[far <= by - 0.5] == 255).all()
+    assert not result[far > by + 1.5].any()
 
 
 @pytest.mark.parametrize("mask", [GREY, Mask(masks(scene(4))[0])])
@@ -48,8 +48,8 @@ def test_growing_by_nothing_changes_nothing() -> None:
 
 @pytest.mark.parametrize("radius", [0.01, 3, 1024])
 def test_feathering_is_a_gaussian_blur(session: Session, radius: float) -> None:
-    made = run(MaskFeather(mask=GREY, radius=radius), session=session).numpy
-    assert (made == cv2.GaussianBlur(GREY.numpy, (0, 0), radius)).all()
+    result = run(MaskFeather(mask=GREY, radius=radius), session=session).numpy
+    assert (result == cv2.GaussianBlur(GREY.numpy, (0, 0), radius)).all()
 
 
 def test_turning_round_twice_is_nothing(session: Session) -> None:
@@ -60,10 +60,10 @@ def test_turning_round_twice_is_nothing(session: Session) -> None:
 
 @pytest.mark.parametrize("size", [(40, 30), (1, 1), (20, 77), (80, 60)])
 def test_resizing_takes_the_size_of_a_picture(session: Session, size: tuple[int, int]) -> None:
-    made = run(MaskResize(mask=GREY, image=photo(*size)), session=session)
-    wanted = PIL.Image.fromarray(GREY.numpy).resize(size, PIL.Image.Resampling.BILINEAR)
-    assert made.size == size
-    assert (made.numpy == np.asarray(wanted)).all()
+    result = run(MaskResize(mask=GREY, image=photo(*size)), session=session)
+    expected = PIL.Image.fromarray(GREY.numpy).resize(size, PIL.Image.Resampling.BILINEAR)
+    assert result.size == size
+    assert (result.numpy == np.asarray(expected)).all()
 
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, 1025.0, float("nan")])

@@ -27,8 +27,8 @@ def test_a_thing_in_its_box_is_cut_out(session: Session, seed: int) -> None:
     shown = scene(seed, things=1)
     (truth,) = masks(shown)
     node = MaskGrabCut(image=Image(render(shown)), box=boxed(truth))
-    made = run(node, session=session).numpy > 0
-    assert (made & (truth > 0)).sum() / (made | (truth > 0)).sum() > 0.85
+    result = run(node, session=session).numpy > 0
+    assert (result & (truth > 0)).sum() / (result | (truth > 0)).sum() > 0.85
 
 
 def test_the_same_picture_gives_the_same_mask_whatever_ran_before() -> None:
@@ -43,9 +43,9 @@ def test_the_same_picture_gives_the_same_mask_whatever_ran_before() -> None:
 
 def test_the_mask_stays_inside_the_box(session: Session) -> None:
     node = MaskGrabCut(image=photo(60, 50, "coffee"), box=[-5, 5, 40, 99])
-    made = run(node, session=session).numpy
-    assert made.shape == (50, 60)
-    assert not made[:5].any() and not made[:, 40:].any()
+    result = run(node, session=session).numpy
+    assert result.shape == (50, 60)
+    assert not result[:5].any() and not result[:, 40:].any()
 
 
 @pytest.mark.parametrize(

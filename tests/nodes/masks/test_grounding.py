@@ -66,8 +66,8 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
     threshold = float(np.median(scores)) - 1e-4
     boxes, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", threshold)
     node = MaskByGrounding(image=image, words=" A cat. a Dog ", threshold=threshold, **folders)
-    made = run(node, session=session)
-    assert type(made) is Mask and made.size == size
+    result = run(node, session=session)
+    assert type(result) is Mask and result.size == size
     within = boxes.clip(0, [*size, *size])
     assert len(scores) and np.allclose(seen[0], within, atol=0.01)
 
@@ -121,12 +121,12 @@ def test_blank_words_are_refused() -> None:
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    ("field", "wanted"),
+    ("field", "expected"),
     [("checkpoint", "a GroundingDinoForObjectDetection"), ("segmenter", "a SamModel")],
 )
 def test_checkpoints_of_another_kind_are_refused_before_they_are_loaded(
-    folders: dict[str, Any], field: str, wanted: str
+    folders: dict[str, Any], field: str, expected: str
 ) -> None:
     fields: dict[str, Any] = {**folders, field: Checkpoint("tiny/depth-estimator")}
     text = refused_before_load(MaskByGrounding(image=photo(8, 8), words="a", **fields))
-    assert f"mask_by_grounding.{field}" in text and wanted in text
+    assert f"mask_by_grounding.{field}" in text and expected in text

@@ -27,19 +27,19 @@ def drawn(session: Session, **fields: Any) -> Any:
 
 def test_a_box_is_white_inside_its_bounds_only(session: Session) -> None:
     made = drawn(session, box=[5, 6, 15, 26], **SIZE)
-    wanted = np.zeros((30, 40), np.uint8)
-    wanted[6:26, 5:15] = 255
-    assert (made == wanted).all()
+    expected = np.zeros((30, 40), np.uint8)
+    expected[6:26, 5:15] = 255
+    assert (made == expected).all()
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.tuples(*[st.integers(-20, 60)] * 4).filter(lambda b: b[0] < b[2] and b[1] < b[3]))
 def test_any_box_is_cut_at_the_borders(box: tuple[int, ...]) -> None:
     left, top, right, bottom = box
-    made = Mask(box=list(box), **SIZE).run(None).numpy
+    result = Mask(box=list(box), **SIZE).run(None).numpy
     rows, columns = np.mgrid[:30, :40]
     inside = (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
-    assert (made == np.where(inside, 255, 0)).all()
+    assert (result == np.where(inside, 255, 0)).all()
 
 
 def test_an_ellipse_touches_its_box_and_leaves_its_corners(session: Session) -> None:

@@ -19,24 +19,24 @@ def test_the_tint_is_mixed_in_where_the_mask_is(
 ) -> None:
     mask = Mask(noisy((30, 40)))
     node = MaskOverlay(image=image, mask=mask, color="#2060ff", opacity=opacity)
-    made = run(node, session=session)
+    result = run(node, session=session)
     share = mask.numpy[..., None] / 255 * opacity
     tint = np.array([0x20, 0x60, 0xFF, 0xFF][: image.numpy.shape[2]])
-    wanted = image.numpy * (1 - share) + tint * share
-    assert made.numpy.shape == image.numpy.shape
-    assert np.abs(made.numpy - wanted).max() <= 1.5
+    expected = image.numpy * (1 - share) + tint * share
+    assert result.numpy.shape == image.numpy.shape
+    assert np.abs(result.numpy - expected).max() <= 1.5
 
 
 def test_outside_the_mask_nothing_changes(session: Session) -> None:
     image, mask = photo(40, 30), spot(40, 30)
-    made = run(MaskOverlay(image=image, mask=mask), session=session).numpy
-    assert (made[mask.numpy == 0] == image.numpy[mask.numpy == 0]).all()
-    assert (made[mask.numpy > 0] != image.numpy[mask.numpy > 0]).any(axis=1).all()
+    result = run(MaskOverlay(image=image, mask=mask), session=session).numpy
+    assert (result[mask.numpy == 0] == image.numpy[mask.numpy == 0]).all()
+    assert (result[mask.numpy > 0] != image.numpy[mask.numpy > 0]).any(axis=1).all()
 
 
 def test_over_a_control_map_it_is_a_picture(session: Session) -> None:
-    made = run(MaskOverlay(image=EdgeMap(noisy((9, 8, 3))), mask=spot(8, 9)), session=session)
-    assert type(made) is Image
+    result = run(MaskOverlay(image=EdgeMap(noisy((9, 8, 3))), mask=spot(8, 9)), session=session)
+    assert type(result) is Image
 
 
 def test_a_mask_of_another_size_is_refused(session: Session) -> None:

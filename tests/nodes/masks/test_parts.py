@@ -36,24 +36,24 @@ HARD = arrays.arrays(
 def test_a_ring_becomes_a_disc(session: Session) -> None:
     drawn = scene(1, things=1)
     ring = replace(drawn, things=(replace(drawn.things[0], shape="ring"),))
-    made = run(MaskFillHoles(mask=Mask(masks(ring)[0])), session=session).numpy
-    assert (made == without_holes(masks(ring)[0])).all()
-    assert made.sum() > 1.3 * masks(ring)[0].sum()
+    result = run(MaskFillHoles(mask=Mask(masks(ring)[0])), session=session).numpy
+    assert (result == without_holes(masks(ring)[0])).all()
+    assert result.sum() > 1.3 * masks(ring)[0].sum()
 
 
 @given(HARD)
 def test_holes_are_those_that_labelling_finds(pixels: npt.NDArray[np.uint8]) -> None:
-    made = MaskFillHoles(mask=Mask(pixels)).run(Mask(pixels)).numpy
-    assert (made == without_holes(pixels)).all()
+    result = MaskFillHoles(mask=Mask(pixels)).run(Mask(pixels)).numpy
+    assert (result == without_holes(pixels)).all()
 
 
 def test_soft_borders_stay_and_what_is_less_than_half_painted_is_a_hole() -> None:
     rows, columns = np.mgrid[-4:5, -4:5]
     from_within = np.array([127, 255, 128, 40, 0], np.uint8)
     soft = from_within[np.maximum(abs(rows), abs(columns))]
-    made = MaskFillHoles(mask=Mask(soft)).run(Mask(soft)).numpy
-    assert made[4, 4] == 255
-    assert (np.delete(made.ravel(), 40) == np.delete(soft.ravel(), 40)).all()
+    result = MaskFillHoles(mask=Mask(soft)).run(Mask(soft)).numpy
+    assert result[4, 4] == 255
+    assert (np.delete(result.ravel(), 40) == np.delete(soft.ravel(), 40)).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -67,16 +67,16 @@ def test_of_two_things_the_larger_stays(session: Session, seed: int) -> None:
 def test_the_largest_part_is_the_one_that_scikit_image_finds(pixels: npt.NDArray[np.uint8]) -> None:
     labels = skimage.measure.label(pixels > 0, connectivity=2)
     areas = np.bincount(labels.ravel())[1:]
-    made = MaskLargest(mask=Mask(pixels)).run(Mask(pixels)).numpy
-    (label,) = np.unique(labels[made > 0])
+    result = MaskLargest(mask=Mask(pixels)).run(Mask(pixels)).numpy
+    (label,) = np.unique(labels[result > 0])
     assert areas[label - 1] == areas.max()
-    assert (made == np.where(labels == label, 255, 0)).all()
+    assert (result == np.where(labels == label, 255, 0)).all()
 
 
 def test_of_two_of_one_size_the_higher_one_stays_and_faint_pixels_belong_to_it() -> None:
     pixels = np.array([[0, 0, 0, 0, 9], [7, 0, 0, 0, 255], [255, 0, 0, 0, 0]], np.uint8)
-    made = MaskLargest(mask=Mask(pixels)).run(Mask(pixels)).numpy
-    assert made.tolist() == [[0, 0, 0, 0, 9], [0, 0, 0, 0, 255], [0, 0, 0, 0, 0]]
+    result = MaskLargest(mask=Mask(pixels)).run(Mask(pixels)).numpy
+    assert result.tolist() == [[0, 0, 0, 0, 9], [0, 0, 0, 0, 255], [0, 0, 0, 0, 0]]
 
 
 def test_an_empty_mask_has_no_largest_part(session: Session) -> None:

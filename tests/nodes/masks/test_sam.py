@@ -73,11 +73,11 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
         else None
     )
     alone = box is None and len(moved or ()) == 1
-    wanted = by_transformers(folder, image, moved, labels, cut, alone)
-    if wanted.any():
-        made = run(node, session=session)
-        assert type(made) is Mask and made.size == size
-        assert (made.numpy == wanted).all()
+    expected = by_transformers(folder, image, moved, labels, cut, alone)
+    if expected.any():
+        result = run(node, session=session)
+        assert type(result) is Mask and result.size == size
+        assert (result.numpy == expected).all()
     else:
         assert "SAM\n  found:  it marks nothing" in str(failure(node, session))
 

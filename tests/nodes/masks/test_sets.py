@@ -21,7 +21,7 @@ THREE = st.lists(arrays.arrays(np.uint8, (5, 4)).map(Mask), min_size=3, max_size
 
 
 def test_the_things_of_a_scene_are_joined_and_parted(session: Session) -> None:
-    one, other = (Mask(each) for each in masks(scene(2, things=2)))
+    one, other = (Mask(mask) for mask in masks(scene(2, things=2)))
     union = MaskUnion(masks=[one, other])
     assert (run(union, session=session).numpy == one.numpy | other.numpy).all()
     assert run(MaskSubtract(mask=union, less=other), session=session) == one

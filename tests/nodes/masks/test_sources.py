@@ -17,9 +17,9 @@ from tests.support.photos import clear_photo, photo
 
 
 def test_a_file_is_its_brightness(session: Session, photo_file: Path) -> None:
-    made = run(MaskFromFile(path=photo_file), session=session)
-    assert made == values.Mask.from_pil(read_image(photo_file))
-    assert made.size == (75, 53)
+    result = run(MaskFromFile(path=photo_file), session=session)
+    assert result == values.Mask.from_pil(read_image(photo_file))
+    assert result.size == (75, 53)
 
 
 def test_a_file_that_is_no_picture_is_refused_before_anything_runs(tmp_path: Path) -> None:
@@ -30,8 +30,8 @@ def test_a_file_that_is_no_picture_is_refused_before_anything_runs(tmp_path: Pat
 
 def test_alpha_marks_what_is_transparent(session: Session) -> None:
     image = clear_photo(40, 30)
-    made = run(MaskFromAlpha(image=image), session=session)
-    assert (made.numpy == 255 - image.numpy[..., 3]).all()
+    result = run(MaskFromAlpha(image=image), session=session)
+    assert (result.numpy == 255 - image.numpy[..., 3]).all()
 
 
 def test_alpha_of_an_opaque_picture_is_refused(session: Session) -> None:
@@ -45,8 +45,8 @@ def test_the_colour_of_a_thing_marks_the_thing(session: Session, seed: int) -> N
     (thing,) = shown.things
     color = "#{:02x}{:02x}{:02x}".format(*COLOURS[thing.colour])
     node = MaskFromColor(image=Image(render(shown)), color=color, tolerance=20)
-    made, truth = run(node, session=session).numpy > 0, masks(shown)[0] > 0
-    assert (made & truth).sum() / (made | truth).sum() > 0.9
+    result, truth = run(node, session=session).numpy > 0, masks(shown)[0] > 0
+    assert (result & truth).sum() / (result | truth).sum() > 0.9
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -57,8 +57,8 @@ def test_every_channel_must_be_within_the_tolerance(channels: int, tolerance: in
     near = np.abs(pixels[..., :3].astype(int) - (255, 0, 0)).max(axis=2) <= tolerance
     for name in ("red", "#ff0000", "#f00", "rgb(255,0,0)", "#ff000080"):
         image = Image(pixels)
-        made = MaskFromColor(image=image, color=name, tolerance=tolerance).run(image)
-        assert (made.numpy == np.where(near, 255, 0)).all()
+        result = MaskFromColor(image=image, color=name, tolerance=tolerance).run(image)
+        assert (result.numpy == np.where(near, 255, 0)).all()
 
 
 def test_a_colour_that_is_nowhere_is_refused(session: Session) -> None:

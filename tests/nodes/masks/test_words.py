@@ -57,10 +57,10 @@ def test_it_marks_where_the_probability_reaches_the_threshold(
     node = MaskByWords(
         image=photo(*size), words=words, threshold=threshold, checkpoint=Checkpoint(folder)
     )
-    made = run(node, session=session)
-    assert type(made) is Mask and made.size == size
-    assert (made.numpy == np.where(sure >= threshold, 255, 0)).all()
-    assert made.numpy.any()
+    result = run(node, session=session)
+    assert type(result) is Mask and result.size == size
+    assert (result.numpy == np.where(sure >= threshold, 255, 0)).all()
+    assert result.numpy.any()
 
 
 @pytest.mark.torch

@@ -35,25 +35,27 @@ def test_a_picture_is_the_same_in_another_process() -> None:
         "from hashlib import blake2b; from sdgraph.nodes.tiny_world import render, scene\n"
         "for seed in range(6): print(blake2b(render(scene(seed)).tobytes()).hexdigest())"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     own = [blake2b(render(scene(seed)).tobytes()).hexdigest() for seed in range(6)]
-    assert told.stdout.split() == own
+    assert result.stdout.split() == own
 
 
 def test_a_scene_looks_alike_at_64_and_128() -> None:
-    for made in some_scenes(40):
-        half = cv2.resize(render(made, 128), (64, 64), interpolation=cv2.INTER_AREA)
-        assert np.abs(half.astype(int) - render(made, 64)).mean() < 1
+    for example in some_scenes(40):
+        half = cv2.resize(render(example, 128), (64, 64), interpolation=cv2.INTER_AREA)
+        assert np.abs(half.astype(int) - render(example, 64)).mean() < 1
 
 
 def test_masks_hold_their_objects_colour_and_the_rest_is_ground() -> None:
-    for made in some_scenes(60):
-        picture, rest = render(made), np.ones((128, 128), bool)
-        for thing, mask in zip(made.things, masks(made), strict=True):
+    for example in some_scenes(60):
+        picture, rest = render(example), np.ones((128, 128), bool)
+        for thing, mask in zip(example.things, masks(example), strict=True):
             inner = cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0
             assert (picture[inner] == COLOURS[thing.colour]).all()
             rest &= cv2.dilate(mask, np.ones((7, 7), np.uint8)) == 0
-        assert (picture[rest] == draw_background(made.background, 128)[rest]).all()
+        assert (picture[rest] == draw_background(example.background, 128)[rest]).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -67,26 +69,26 @@ def test_a_thing_is_as_large_as_its_size_and_where_it_says(shape: str) -> None:
 
 
 def test_edges_run_along_every_outline() -> None:
-    for made in some_scenes(60):
-        near = cv2.dilate(edges(made), np.ones((3, 3), np.uint8)) > 0
-        for mask in masks(made):
+    for example in some_scenes(60):
+        near = cv2.dilate(edges(example), np.ones((3, 3), np.uint8)) > 0
+        for mask in masks(example):
             lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             points = np.concatenate([line[:, 0] for line in lines])
             assert near[points[:, 1], points[:, 0]].mean() > 0.9
 
 
 def test_depth_stands_objects_before_the_ground_and_the_larger_nearer() -> None:
-    for made in some_scenes(60):
-        near = depth(made)
+    for example in some_scenes(60):
+        near = depth(example)
         assert near.dtype == np.float32 and near.min() >= 0 and near.max() <= 1
         DepthMap(near)
         free = np.ones(near.shape, bool)
-        for mask in masks(made):
+        for mask in masks(example):
             free &= mask == 0
-        levels = [float(near[mask > 0].min()) for mask in masks(made)]
+        levels = [float(near[mask > 0].min()) for mask in masks(example)]
         assert min(levels) > near[free].max() + 0.09
         assert sorted(levels) == [
-            level for _, level in sorted(zip([t.size for t in made.things], levels, strict=True))
+            level for _, level in sorted(zip([t.size for t in example.things], levels, strict=True))
         ]
 
 

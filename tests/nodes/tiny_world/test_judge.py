@@ -40,7 +40,7 @@ def right(made: Scene, side: int, *, spoil: int | None = None) -> bool:
 @pytest.mark.parametrize("side", [64, 128])
 def test_rendered_scenes_are_judged_right(side: int) -> None:
     count = scaled(1_000)
-    assert sum(right(made, side) for made in some_scenes(count)) >= 0.995 * count
+    assert sum(right(scene, side) for scene in some_scenes(count)) >= 0.995 * count
 
 
 @pytest.mark.parametrize("side", [64, 128])
@@ -50,7 +50,7 @@ def test_blur_noise_and_a_colour_shift_hardly_matter(side: int) -> None:
 
 
 def test_the_spoiling_is_that_of_an_autoencoder() -> None:
-    pictures = [render(made, side) for made in some_scenes(40) for side in (64, 128)]
+    pictures = [render(scene, side) for scene in some_scenes(40) for side in (64, 128)]
     levels = [decibels(one, spoilt(one, seed)) for seed, one in enumerate(pictures)]
     assert min(levels) > 23 and 25 < np.mean(levels) < 29 and max(levels) < 31
 
@@ -59,9 +59,9 @@ def test_the_spoiling_is_that_of_an_autoencoder() -> None:
 @pytest.mark.parametrize("spoil", [False, True])
 def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, side: int) -> None:
     tried, fooled, exact = Counter[str](), Counter[str](), Counter[str]()
-    for seed, made in enumerate(some_scenes(scaled(250), first=9_000)):
-        asked = parse_caption(caption(replace(made, tells_place=True)))
-        for attribute, other in changed(made, seed):
+    for seed, example in enumerate(some_scenes(scaled(250), first=9_000)):
+        asked = parse_caption(caption(replace(example, tells_place=True)))
+        for attribute, other in changed(example, seed):
             picture = render(other, side)
             verdict = judge(spoilt(picture, seed) if spoil else picture, asked)
             tried[attribute] += 1
@@ -133,9 +133,9 @@ def test_a_half_moon_and_a_bar_are_no_known_shape() -> None:
 
 
 def test_what_is_read_agrees_with_the_ground_truth() -> None:
-    for made in some_scenes(80):
-        truth = dict(zip((thing.place for thing in made.things), masks(made), strict=True))
-        for thing in read_picture(render(made)).things:
+    for example in some_scenes(80):
+        truth = dict(zip((thing.place for thing in example.things), masks(example), strict=True))
+        for thing in read_picture(render(example)).things:
             mask = truth[thing.place] > 0
             found = thing.mask > 0
             assert (mask & found).sum() / (mask | found).sum() > 0.93
@@ -168,15 +168,15 @@ def test_a_picture_that_cannot_be_judged_is_refused() -> None:
 
 
 def test_edges_agree_with_their_own_scene_and_no_other() -> None:
-    for seed, made in enumerate(some_scenes(40)):
-        control = edges(made)
+    for seed, example in enumerate(some_scenes(40)):
+        control = edges(example)
         assert edge_f1(control, control) == 1
-        assert edge_f1(render(made), control) == 1
+        assert edge_f1(render(example), control) == 1
         moved = np.roll(control, 1, axis=1)
         assert edge_f1(moved, control) > 0.97
         far = np.roll(control, 6, axis=(0, 1))
         assert edge_f1(far, control) < 0.85
-        assert edge_f1(spoilt(render(made), seed), control) > 0.5
+        assert edge_f1(spoilt(render(example), seed), control) > 0.5
     empty = np.zeros((128, 128), np.uint8)
     assert edge_f1(empty, empty) == 1 and edge_f1(empty, control) == 0
 

@@ -29,7 +29,7 @@ def test_the_motion_of_clips_is_read_right() -> None:
     count = scaled(200)
     for seed in range(count):
         made = scene(seed, moving=True, held_out=seed % 2 == 1)
-        shown = np.stack([spoilt(each, seed) for each in frames(made, 7, 64)])
+        shown = np.stack([spoilt(frame, seed) for frame in frames(made, 7, 64)])
         found = motion(shown, parse_caption(caption(made)))
         right += found.name == made.motion and found.present >= 0.85
         jumps += found.jump < 64 * TRAVEL / 6 + 1.5

@@ -38,8 +38,8 @@ def test_held_out_combinations_are_drawn_only_when_asked_for(held_out: bool, mov
 
 
 def test_about_an_eighth_is_held_out_and_every_word_stands_on_both_sides() -> None:
-    out = [each for each in COMBINATIONS if is_held_out(*each)]
-    seen = [each for each in COMBINATIONS if not is_held_out(*each)]
+    out = [combination for combination in COMBINATIONS if is_held_out(*combination)]
+    seen = [combination for combination in COMBINATIONS if not is_held_out(*combination)]
     assert 0.10 < len(out) / len(COMBINATIONS) < 0.14
     for side in (out, seen):
         assert {each[0] for each in side} == set(SHAPES)
@@ -49,8 +49,8 @@ def test_about_an_eighth_is_held_out_and_every_word_stands_on_both_sides() -> No
 
 def test_every_combination_seen_comes_up_and_so_does_every_place() -> None:
     made = [scene(seed) for seed in range(6_000)]
-    found = {each for one in made for each in combinations(one)}
-    assert found == {each for each in COMBINATIONS if not is_held_out(*each)}
+    found = {combination for one in made for combination in combinations(one)}
+    assert found == {combination for combination in COMBINATIONS if not is_held_out(*combination)}
     assert {thing.place for one in made for thing in one.things} == set(PLACES)
     assert {len(one.things) for one in made} == {1, 2}
 
@@ -63,8 +63,10 @@ def test_no_two_scenes_are_equal_and_a_seed_is_always_the_same() -> None:
 
 def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
     code = "from sdgraph.nodes.tiny_world import scene; print(scene(7), scene(8, moving=True))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == f"{scene(7)} {scene(8, moving=True)}"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == f"{scene(7)} {scene(8, moving=True)}"
     things = scene(7, things=1).things[0]
     assert (things.shape, things.colour, things.place) == ("cross", "yellow", "right")
 

@@ -86,10 +86,10 @@ def test_controls_are_those_that_the_nodes_make(kind: Any, session: Session) -> 
     made = controls(WorldDataset(3, 5, SIDE), kind)[1]
     shown = scene(6)
     if kind == "edges":
-        wanted = run(Canny(image=Image(render(shown, SIDE))), session=session).numpy
+        expected = run(Canny(image=Image(render(shown, SIDE))), session=session).numpy
     else:
-        wanted = DepthMap(depth(shown, SIDE)).numpy
-    assert np.array_equal(made, wanted[..., 0])
+        expected = DepthMap(depth(shown, SIDE)).numpy
+    assert np.array_equal(made, expected[..., 0])
 
 
 def test_half_of_the_captions_are_left_out(trainee: ControlNetTrainee) -> None:
@@ -124,19 +124,19 @@ def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
 
 def test_the_controlnet_node_uses_it(trained: Checkpoint, session: Session) -> None:
     edges = Canny(image=Image(render(scene(1), SIDE)))
-    made = run(
+    result = run(
         ControlNet(
             control=edges, prompt="a red star", steps=2, checkpoint=BASE, controlnet=trained
         ),
         session=session,
     )
-    assert made.size == (SIDE, SIDE)
+    assert result.size == (SIDE, SIDE)
 
 
 def test_the_hashes_before_and_after_are_kept(trained: Checkpoint) -> None:
-    told = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
-    assert told["before"] == told["after"]
-    assert sorted(told["before"]) == sorted(FROZEN)
+    data = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
+    assert data["before"] == data["after"]
+    assert sorted(data["before"]) == sorted(FROZEN)
 
 
 def test_one_seed_makes_one_checkpoint_and_leaves_the_base(

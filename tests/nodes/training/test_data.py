@@ -45,10 +45,10 @@ def test_scenes_have_their_pictures_and_captions() -> None:
 
 def test_no_scene_for_training_is_held_out_and_all_examples_are() -> None:
     data = WorldDataset(200, 0, 32)
-    assert not any(_has_held_out(each) for each in data.scenes)
+    assert not any(_has_held_out(scene) for scene in data.scenes)
     shown = data.examples(8)
     assert isinstance(shown, WorldDataset)
-    assert all(_has_held_out(each) for each in shown.scenes)
+    assert all(_has_held_out(scene) for scene in shown.scenes)
 
 
 def test_scenes_are_known_by_their_content() -> None:
@@ -60,12 +60,12 @@ def test_scenes_are_known_by_their_content() -> None:
 
 
 def test_scenes_of_some_motions_are_those_among_all() -> None:
-    wanted = ("moving right", "growing")
-    data = WorldDataset(20, 0, 32, moving=True, motions=wanted)
+    expected = ("moving right", "growing")
+    data = WorldDataset(20, 0, 32, moving=True, motions=expected)
     among = WorldDataset(200, 0, 32, moving=True).scenes
-    assert data.scenes == [each for each in among if each.motion in wanted][:20]
+    assert data.scenes == [each for each in among if each.motion in expected][:20]
     assert data.content != WorldDataset(20, 0, 32, moving=True).content
-    assert {each.motion for each in data.examples(8).scenes} <= set(wanted)  # type: ignore[attr-defined]
+    assert {scene.motion for scene in data.examples(8).scenes} <= set(expected)  # type: ignore[attr-defined]
 
 
 def test_a_picture_of_a_motion_shows_the_time_that_is_asked_for() -> None:
@@ -88,7 +88,7 @@ def test_motions_are_of_scenes_that_move_and_known() -> None:
 
 def test_pairs_are_drawn_by_a_scenes_number_alone() -> None:
     data = WorldDataset(300, 50, 32, pairs=0.8)
-    counts = [len(each.things) for each in data.scenes]
+    counts = [len(scene.things) for scene in data.scenes]
     assert 0.72 < counts.count(2) / 300 < 0.88
     assert data.scenes[40:] == WorldDataset(260, 90, 32, pairs=0.8).scenes
     for share, things in ((0.0, 1), (1.0, 2)):
@@ -117,8 +117,8 @@ def test_the_nodes_give_what_they_name(tmp_path: Path, session: Session) -> None
         caption(scene(4 + number)) for number in range(3)
     )
     put(tmp_path, "a.png", words="a red wall")
-    found = run(PictureFolder(path=str(tmp_path), side=32), session=session)
-    assert found.captions == ("a red wall",)
+    result = run(PictureFolder(path=str(tmp_path), side=32), session=session)
+    assert result.captions == ("a red wall",)
 
 
 def test_a_caption_stands_beside_its_picture_or_is_its_name(tmp_path: Path) -> None:

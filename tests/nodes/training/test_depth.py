@@ -98,7 +98,9 @@ def test_pictures_are_prepared_as_the_processor_does(
     path.write_text(path.read_text().replace('"resample": 2', f'"resample": {resample}'))
     pictures = np.stack([render(scene(number), side) for number in range(3)])
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    theirs = processor([fromarray(each) for each in pictures], return_tensors="pt").pixel_values
+    theirs = processor(
+        [fromarray(picture) for picture in pictures], return_tensors="pt"
+    ).pixel_values
     ours = Preparation(Checkpoint(folder))(torch.from_numpy(pictures))
     apart = (ours - theirs).abs()
     if side > 128:  # made smaller, a pixel in some hundreds is one grey level of 255 off
@@ -153,8 +155,8 @@ def test_plain_transformers_loads_the_estimator(trained: Checkpoint) -> None:
 
 def test_the_depth_node_uses_it(trained: Checkpoint, session: Session) -> None:
     photo = Image(render(scene(1), SIDE))
-    made = run(DepthEstimate(image=photo, checkpoint=trained), session=session)
-    assert made.size == (SIDE, SIDE)
+    result = run(DepthEstimate(image=photo, checkpoint=trained), session=session)
+    assert result.size == (SIDE, SIDE)
 
 
 def test_one_seed_makes_one_estimator(

@@ -32,7 +32,10 @@ def descend(trainee: Any, steps: int = 15, rate: float = 3e-3) -> list[float]:
     import torch
 
     trained = [
-        each for m in trainee.modules.values() for each in m.parameters() if each.requires_grad
+        parameter
+        for m in trainee.modules.values()
+        for parameter in m.parameters()
+        if parameter.requires_grad
     ]
     optimizer = torch.optim.AdamW(trained, lr=rate)
     losses = []
@@ -135,7 +138,7 @@ def test_it_learns_from_the_further_channels_and_not_only_beside_them(
 def test_the_text_encoder_and_the_autoencoder_stay(trainee: InpaintTrainee) -> None:
     descend(trainee, steps=1)
     for name in ("text_encoder", "vae"):
-        assert all(each.grad is None for each in trainee.parts[name].parameters())
+        assert all(parameter.grad is None for parameter in trainee.parts[name].parameters())
 
 
 def test_all_but_the_u_net_is_the_bases_to_the_bit(trained: Checkpoint) -> None:
@@ -157,12 +160,12 @@ def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
 def test_the_inpaint_node_uses_it(trained: Checkpoint, session: Session) -> None:
     photo = Image(render(scene(1), SIDE))
     mask = Mask(object_masks(scene(1), SIDE)[0])
-    made = run(
+    result = run(
         Inpaint(image=photo, mask=mask, prompt="a red star", steps=2, checkpoint=trained),
         session=session,
     )
-    assert made.size == (SIDE, SIDE)
-    assert np.array_equal(made.numpy[mask.numpy == 0], photo.numpy[mask.numpy == 0])
+    assert result.size == (SIDE, SIDE)
+    assert np.array_equal(result.numpy[mask.numpy == 0], photo.numpy[mask.numpy == 0])
 
 
 def test_one_seed_makes_one_checkpoint_and_leaves_the_base(

@@ -87,18 +87,18 @@ def test_plain_diffusers_loads_it_and_the_node_uses_it(
     pipe.load_ip_adapter(trained.source, subfolder="", weight_name=FILE)
     reference = Image(render(scene(1), SIDE))
     text = Text2Image(prompt="a", steps=2, checkpoint=BASE)
-    made = run(
+    result = run(
         text.replace(reference=reference, ip_adapter=Lora(trained.source, file=FILE)),
         session=session,
     )
-    assert made != run(text, session=session)
+    assert result != run(text, session=session)
 
 
 def test_the_hashes_before_and_after_are_kept_and_one_seed_makes_one_checkpoint(
     trained: Checkpoint, tmp_path: Path, session: Session
 ) -> None:
-    told = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
-    assert told["before"] == told["after"] and sorted(told["before"]) == [
+    data = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
+    assert data["before"] == data["after"] and sorted(data["before"]) == [
         "text_encoder",
         "unet",
         "vae",
@@ -131,11 +131,11 @@ def test_train_and_use_stand_in_one_graph_and_one_seed_makes_one_encoder(
     tmp_path: Path, session: Session
 ) -> None:
     encoder = encoder_node(tmp_path / "encoder")
-    made = run(node(tmp_path / "adapter", encoder=encoder), session=session)
+    result = run(node(tmp_path / "adapter", encoder=encoder), session=session)
     again = run(encoder_node(tmp_path / "again"), session=session)
     first = tmp_path / "encoder" / "checkpoint"
     assert contents(Path(again.source)) == contents(first)
-    beside = contents(Path(made.source) / "image_encoder")
+    beside = contents(Path(result.source) / "image_encoder")
     assert beside.keys() == contents(first).keys() and beside != contents(first)
 
 
@@ -172,5 +172,5 @@ def test_pictures_come_to_the_encoder_as_the_librarys_processor_brings_them() ->
     pictures = np.stack([render(scene(n), SIDE) for n in range(2)])
     size = {"height": 32, "width": 32}
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size)
-    wanted = processor(list(pictures), return_tensors="np")["pixel_values"]
-    assert np.abs(as_seen(at_side(pictures, 32)).numpy() - wanted).max() < 0.02
+    expected = processor(list(pictures), return_tensors="np")["pixel_values"]
+    assert np.abs(as_seen(at_side(pictures, 32)).numpy() - expected).max() < 0.02

@@ -46,8 +46,8 @@ def trained(family: str, tmp_path_factory: pytest.TempPathFactory, session: Sess
     with pytest.MonkeyPatch.context() as patched:
         for cls in (TrainText2Image, TrainSdxl):
             patched.setattr(cls.trainee, "sample", lambda _: None)
-        made = run(node(family, tmp_path_factory.mktemp("lora")), session=session)
-    return Path(made.source).parent
+        result = run(node(family, tmp_path_factory.mktemp("lora")), session=session)
+    return Path(result.source).parent
 
 
 def picture(pipe: Any) -> Any:
@@ -115,9 +115,9 @@ def test_only_adapters_are_trained_and_kept_in_the_state(trained: Path) -> None:
 
 
 def test_the_hashes_of_the_base_before_and_after_are_kept(family: str, trained: Path) -> None:
-    told = json.loads((trained / "training" / "frozen.json").read_text())
-    assert told["before"] == told["after"]
-    assert set(told["before"]) == {*BASES[family][0].learned, "vae"}
+    data = json.loads((trained / "training" / "frozen.json").read_text())
+    assert data["before"] == data["after"]
+    assert set(data["before"]) == {*BASES[family][0].learned, "vae"}
 
 
 def test_a_unet_is_known_again_under_its_adapters() -> None:

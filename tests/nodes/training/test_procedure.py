@@ -64,8 +64,8 @@ def test_a_picture_that_cannot_be_read_is_counted_and_named_at_the_end(
     cls: type[Training], pictures: Path, session: Session
 ) -> None:
     *steps, last = heard(asked(cls, pictures), session)
-    assert [each.step for each in steps] == [1, 2]
-    assert all(each.note is None and each.loss is not None for each in steps)
+    assert [step.step for step in steps] == [1, 2]
+    assert all(step.note is None and step.loss is not None for step in steps)
     assert (last.step, last.total, last.loss) == (2, 2, None)
     kept = pictures.parent / "out" / "training" / "skipped.txt"
     assert last.note == (

@@ -72,11 +72,11 @@ def test_one_seed_makes_one_checkpoint(
 
 
 def test_the_nodes_use_it(trained: Checkpoint, session: Session) -> None:
-    made = run(
+    result = run(
         Text2Image(prompt="a red star", steps=1, checkpoint=trained, width=SIDE, height=SIDE),
         session=session,
     )
-    assert made.size == (SIDE, SIDE)
+    assert result.size == (SIDE, SIDE)
 
 
 def test_a_base_is_gone_on_from(
@@ -85,7 +85,7 @@ def test_a_base_is_gone_on_from(
     from safetensors.torch import load_file
 
     monkeypatch.setattr(SdxlTrainee, "sample", lambda _: None)
-    made = run(
+    result = run(
         TrainSdxl(
             data=TinyWorld(count=4, side=SIDE),
             base=LIKE,
@@ -98,7 +98,7 @@ def test_a_base_is_gone_on_from(
     )
     for path in fetch_checkpoint(LIKE).rglob("*.safetensors"):
         name = path.relative_to(fetch_checkpoint(LIKE))
-        before, after = load_file(path), load_file(Path(made.source) / name)
+        before, after = load_file(path), load_file(Path(result.source) / name)
         assert all(before[key].half().equal(after[key].half()) for key in before)
 
 

@@ -40,7 +40,7 @@ FULL = OSError(28, "No space left on device")
 def test_a_run_killed_while_it_writes_goes_on_from_the_state_before(
     where: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, _ = trained(Duel, tmp_path / "whole")
+    expected, _ = trained(Duel, tmp_path / "whole")
     library, name = where.rsplit(".", 1)
     with monkeypatch.context() as patched:
         honest = getattr(__import__(library, fromlist=[name]), name)
@@ -50,21 +50,21 @@ def test_a_run_killed_while_it_writes_goes_on_from_the_state_before(
     seen: list[int] = []
     made, _ = trained(Duel, tmp_path / "cut", lambda step, _, **__: seen.append(step))
     assert seen[0] == 4 * (number - 1) + 1
-    assert equal(made, wanted)
+    assert equal(made, expected)
 
 
 @pytest.mark.parametrize("where", ["write_text", "draw_curve", "save_sample"])
 def test_a_run_killed_between_its_files_goes_on(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, _ = trained(Line, tmp_path / "whole")
+    expected, _ = trained(Line, tmp_path / "whole")
     place = "loop" if where == "save_sample" else "state"
     with monkeypatch.context() as patched:
         patched.setattr(f"sdgraph.nodes.training.{place}.{where}", fail_at(1, Killed(), None))
         with pytest.raises(Killed):
             trained(Line, tmp_path / "cut")
     made, _ = trained(Line, tmp_path / "cut")
-    assert equal(made, wanted)
+    assert equal(made, expected)
     for name in ("curve.json", NAME):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -93,7 +93,7 @@ def test_a_full_disk_is_said_and_loses_no_state(
 ) -> None:
     from safetensors.torch import save_file
 
-    wanted, _ = trained(Line, tmp_path / "whole", save_every=2)
+    expected, _ = trained(Line, tmp_path / "whole", save_every=2)
     honest = save_file if where.endswith("save_file") else lambda *_, **__: None
     with monkeypatch.context() as patched:
         patched.setattr(where, fail_at(3, FULL, honest))
@@ -106,7 +106,7 @@ def test_a_full_disk_is_said_and_loses_no_state(
     assert f"the state of step {4 if where.endswith('save_file') else 6} is kept" in text
     assert [p for p in (tmp_path / "full").iterdir() if p.name.startswith(".")] == []
     made, _ = trained(Line, tmp_path / "full", save_every=2)
-    assert equal(made, wanted)
+    assert equal(made, expected)
 
 
 def test_a_full_disk_at_the_first_state_is_said(
@@ -245,9 +245,9 @@ def test_the_curve_on_disk_is_for_people_alone(tmp_path: Path) -> None:
         trained(Line, tmp_path / "cut", fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
     (tmp_path / "cut" / "curve.json").write_text("spoilt")
     trained(Line, tmp_path / "cut")
-    found = json.loads((tmp_path / "cut" / "curve.json").read_text())
-    assert len(found) == STEPS
-    assert found == json.loads((tmp_path / "whole" / "curve.json").read_text())
+    data = json.loads((tmp_path / "cut" / "curve.json").read_text())
+    assert len(data) == STEPS
+    assert data == json.loads((tmp_path / "whole" / "curve.json").read_text())
 
 
 @pytest.mark.parametrize("curve", [[], [0.5], [0.0, 0.0], [1.0, 0.1, 0.01] * 200])

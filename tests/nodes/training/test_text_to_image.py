@@ -63,8 +63,8 @@ def test_what_is_asked_for_follows_the_scheduler(trainee: TextToImageTrainee) ->
     try:
         trainee.noise_schedule = DDPMScheduler(prediction_type="v_prediction")
         level = trainee.noise_schedule.alphas_cumprod[times][:, None, None, None]
-        wanted = level.sqrt() * noise - (1 - level).sqrt() * latents
-        assert torch.allclose(trainee.target(latents, noise, times), wanted, atol=1e-6)
+        expected = level.sqrt() * noise - (1 - level).sqrt() * latents
+        assert torch.allclose(trainee.target(latents, noise, times), expected, atol=1e-6)
         trainee.noise_schedule = DDPMScheduler(prediction_type="epsilon")
         assert trainee.target(latents, noise, times) is noise
         trainee.noise_schedule = DDPMScheduler(prediction_type="sample")
@@ -137,8 +137,8 @@ def test_training_and_use_stand_in_one_graph(tmp_path: Path, session: Session) -
         data=TinyWorld(count=4, side=SIDE), vae=LIKE, out=str(tmp_path), steps=1, batch=1
     )
     picture = Text2Image(prompt="a red star", steps=1, checkpoint=base, width=SIDE, height=SIDE)
-    made = run(picture, session=session, on_event=listen)
-    assert made.size == (SIDE, SIDE)
+    result = run(picture, session=session, on_event=listen)
+    assert result.size == (SIDE, SIDE)
     assert (seen[0].step, seen[0].total) == (1, 1)
     assert seen[0].loss is not None and 0 < seen[0].loss < 10
 
@@ -181,11 +181,11 @@ def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session
     for path in own.rglob("*.safetensors"):
         path.rename(path.with_suffix(".fp16.safetensors"))
     base = Checkpoint(own, variant="fp16")
-    made = run(tuned(tmp_path / "out", base=base), session=session)
-    star = Text2Image(prompt="a red star", steps=1, checkpoint=made, width=SIDE, height=SIDE)
+    result = run(tuned(tmp_path / "out", base=base), session=session)
+    star = Text2Image(prompt="a red star", steps=1, checkpoint=result, width=SIDE, height=SIDE)
     assert run(star, session=session).size == (SIDE, SIDE)
     plain = run(tuned(tmp_path / "plain"), session=session)
-    assert contents(Path(made.source)) == contents(Path(plain.source))
+    assert contents(Path(result.source)) == contents(Path(plain.source))
 
 
 @pytest.mark.usefixtures("no_sheets")
@@ -196,8 +196,8 @@ def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, sessio
     name = "diffusion_pytorch_model.safetensors"
     other = {key: (value * 1.01).half() for key, value in load_file(own / name).items()}
     save_file(other, own / name, metadata={"format": "pt"})
-    made = run(tuned(tmp_path / "out", vae=Checkpoint(own)), session=session)
-    found = load_file(Path(made.source) / "vae" / name)
+    result = run(tuned(tmp_path / "out", vae=Checkpoint(own)), session=session)
+    found = load_file(Path(result.source) / "vae" / name)
     assert found.keys() == other.keys()
     assert all(found[key].equal(other[key]) for key in other)
 

@@ -40,11 +40,11 @@ CLIP = Video(frames(STAR, 6, 64), 6)
 
 
 def test_the_edges_of_a_clip_are_those_of_each_of_its_frames(session: Session) -> None:
-    made = run(VideoFromFrames(frames=Canny(image=Frames(video=CLIP))), session=session)
-    assert (len(made), made.fps, made.size) == (6, 6, (64, 64))
-    for frame, shown in zip(CLIP.frames, made.frames, strict=True):
+    result = run(VideoFromFrames(frames=Canny(image=Frames(video=CLIP))), session=session)
+    assert (len(result), result.fps, result.size) == (6, 6, (64, 64))
+    for frame, shown in zip(CLIP.frames, result.frames, strict=True):
         assert (shown == canny_edges(frame)[..., None]).all()
-    assert made.frames.any(axis=(1, 2, 3)).all()
+    assert result.frames.any(axis=(1, 2, 3)).all()
 
 
 @settings(deadline=None, max_examples=40)
@@ -52,9 +52,9 @@ def test_the_edges_of_a_clip_are_those_of_each_of_its_frames(session: Session) -
 def test_any_video_comes_back_from_its_frames(video: Video, fps: float | None) -> None:
     with unchanged(video):
         series = Frames(video=video).run(video)
-        made = VideoFromFrames(frames=Frames(video=video), fps=fps).run(series)
+        result = VideoFromFrames(frames=Frames(video=video), fps=fps).run(series)
     assert type(series) is Series and all(type(each) is Image for each in series)
-    assert made == Video(video.frames, fps or video.fps)
+    assert result == Video(video.frames, fps or video.fps)
 
 
 @settings(deadline=None, max_examples=40)
@@ -63,9 +63,9 @@ def test_any_pictures_of_one_size_make_a_video(data: st.DataObject, count: int) 
     first = data.draw(images())
     others = [data.draw(images(size=first.size)) for _ in range(count)]
     with unchanged(first, *others):
-        made = VideoFromFrames(frames=[first, *others]).run((first, *others))
-    assert type(made) is Video and made.size == first.size and made.fps == 8
-    for image, shown in zip((first, *others), made.frames, strict=True):
+        result = VideoFromFrames(frames=[first, *others]).run((first, *others))
+    assert type(result) is Video and result.size == first.size and result.fps == 8
+    for image, shown in zip((first, *others), result.frames, strict=True):
         assert (image.numpy[..., :3] == shown).all()
 
 
@@ -73,8 +73,8 @@ def test_any_pictures_of_one_size_make_a_video(data: st.DataObject, count: int) 
 @given(videos(), st.data())
 def test_any_frame_is_taken_from_either_end(video: Video, data: st.DataObject) -> None:
     number = data.draw(st.integers(-len(video), len(video) - 1))
-    made = Frame(video=video, number=number).run(video)
-    assert type(made) is Image and (made.numpy == video.frames[number]).all()
+    result = Frame(video=video, number=number).run(video)
+    assert type(result) is Image and (result.numpy == video.frames[number]).all()
 
 
 @pytest.mark.parametrize("number", [6, -7, 1_000_000])
@@ -89,20 +89,20 @@ def test_what_is_the_same_in_each_frame_is_made_once(session: Session) -> None:
     inside = Mask(box=[0, 0, 4, 8], image=logo)
     lettered = Text(image=Frames(video=CLIP), text="film")
     film = Composite(image=lettered, over=logo, mask=inside, position=[50, 50])
-    made = run(VideoFromFrames(frames=film), session=session, on_event=events.append)
+    result = run(VideoFromFrames(frames=film), session=session, on_event=events.append)
     assert [e.type for e in events if isinstance(e, NodeStarted)].count("Resize") == 1
     steps = [(e.node, e.step, e.total) for e in events if isinstance(e, Stepped)]
     assert steps == [(n, k, 6) for n in ("text", "composite") for k in range(1, 7)]
-    assert (made.frames[:, 50:58, 50:54] == run(logo, session=session).numpy[:, :4]).all()
-    assert (made.frames[:, 40:48, 50:58] == CLIP.frames[:, 40:48, 50:58]).all()
+    assert (result.frames[:, 50:58, 50:54] == run(logo, session=session).numpy[:, :4]).all()
+    assert (result.frames[:, 40:48, 50:58] == CLIP.frames[:, 40:48, 50:58]).all()
 
 
 def test_several_clips_and_single_pictures_are_joined(session: Session) -> None:
     title = Text(image=Image(np.zeros((64, 64, 3), np.uint8)), text="film")
     film = VideoFromFrames(frames=[title, Frames(video=CLIP), Canny(image=Frames(video=CLIP))])
-    made = run(film, session=session)
-    assert len(made) == 13 and made.fps == 6
-    assert (made.frames[1:7] == CLIP.frames).all()
+    result = run(film, session=session)
+    assert len(result) == 13 and result.fps == 6
+    assert (result.frames[1:7] == CLIP.frames).all()
 
 
 def test_two_clips_of_two_lengths_do_not_meet_in_a_node(session: Session) -> None:
@@ -143,10 +143,10 @@ def test_a_model_works_on_each_frame_and_is_loaded_once() -> None:
     two = Video(CLIP.frames[:2], 6)
     fields: dict[str, Any] = {"prompt": "a red star", "steps": 4, "strength": 0.5, "seed": 3}
     each = Image2Image(image=Frames(video=two), **fields)
-    made = run(VideoFromFrames(frames=each), session=session, on_event=events.append)
+    result = run(VideoFromFrames(frames=each), session=session, on_event=events.append)
     singly = [run(Image2Image(image=frame, **fields), session=session) for frame in two]
     assert all(
-        (shown == image.numpy).all() for shown, image in zip(made.frames, singly, strict=True)
+        (shown == image.numpy).all() for shown, image in zip(result.frames, singly, strict=True)
     )
     loaded = [e for e in events if e.kind == "loaded"]
     assert len(loaded) == len({str(e.as_data()["component"]) for e in loaded}) > 0
@@ -254,8 +254,8 @@ def test_a_part_of_a_video_is_loaded(session: Session, tmp_path: Path) -> None:
     ramp = np.repeat(np.arange(0, 200, 10, dtype=np.uint8), 32 * 64 * 3).reshape(20, 32, 64, 3)
     run(SaveVideo(video=Video(ramp, 10), path=tmp_path / "a.mp4"), session=session)
     node = LoadVideo(path=tmp_path / "a.mp4", start=0.5, seconds=1.0, fps=5.0, longest=32)
-    made = run(node, session=session)
-    assert (len(made), made.fps, made.size) == (5, 5, (32, 16))
-    assert np.abs(made.frames.mean(axis=(1, 2, 3)) - [50, 70, 90, 110, 130]).max() < 3
+    result = run(node, session=session)
+    assert (len(result), result.fps, result.size) == (5, 5, (32, 16))
+    assert np.abs(result.frames.mean(axis=(1, 2, 3)) - [50, 70, 90, 110, 130]).max() < 3
     late = LoadVideo(path=tmp_path / "a.mp4", start=3.0)
     assert "no frame 3 s from its start" in str(failure(late, session))
