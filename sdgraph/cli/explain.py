@@ -13,18 +13,20 @@ from sdgraph.graph import Graph, Node
 if TYPE_CHECKING:
     import networkx as nx
 
+    from sdgraph.store import Store
+
 
 class RunExplainer:
     """A listener that notes what happened to each node of a run and explains it afterwards.
 
     Args:
         graph: The graph that runs.
-        remembers: Whether results are remembered in this run, so that they could be reused.
+        store: Where results are remembered in this run, or None.
     """
 
-    def __init__(self, graph: Graph, *, remembers: bool) -> None:
+    def __init__(self, graph: Graph, store: Store | None) -> None:
         self._graph = graph
-        self._remembers = remembers
+        self._store = store
         self._outcomes: dict[str, events.Event] = {}
 
     def __call__(self, event: events.Event) -> None:
@@ -59,8 +61,10 @@ class RunExplainer:
             return "it says cache: false"
         if not self._graph.is_remembered(node):
             return "its code uses what is not known before the run: it is not remembered"
-        if not self._remembers:
+        if self._store is None:
             return "nothing is remembered: --no-cache"
+        if reason := self._store.reason_not_stored(type(node).__name__):
+            return f"its results are not kept on disk: {reason}"
         sources = [self._graph.names[source] for source in self._networkx.predecessors(node)]
         ran = [name for name in sources if isinstance(self._outcomes.get(name), events.NodeStarted)]
         if ran:

@@ -76,8 +76,7 @@ def run_graph(
     from .explain import RunExplainer
     from .terminal import display_run, print_table
 
-    remembers = session.store is not None
-    explainer = RunExplainer(graph, remembers=remembers) if options.explain else None
+    explainer = RunExplainer(graph, session.store) if options.explain else None
     try:
         with display_run(graph, quiet=options.quiet, as_json=options.as_json) as display:
             listeners = combine_listeners(first, explainer, display.listener, last(display))

@@ -28,6 +28,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from sdgraph.errors import NodeDefinitionError, Problem
+from sdgraph.values import pack_name
 
 from .own_files import contents_of_own_files
 
@@ -66,25 +67,6 @@ def class_identity(cls: Any) -> ClassIdentity:
     # A random text stands for what is not known: no other class, nor run, ever has the same.
     told = os.urandom(16).hex() if digest is None else digest
     return ClassIdentity(pack, f":{cls.__qualname__}:{cls.version}:{told}", digest is not None)
-
-
-def pack_name(module: str) -> str:
-    """The name of the pack that a module belongs to.
-
-    The topmost package that is no namespace package: `company.filters` where several
-    distributions share the namespace `company`. Loaded from a file or folder by its path, the
-    file's name.
-    """
-    steps = module.split(".")
-    for count in range(1, len(steps) + 1):
-        name = ".".join(steps[:count])
-        loaded = sys.modules.get(name)
-        declared = getattr(sys.modules.get(module), "__sdgraph_pack__", None)
-        if declared := declared or getattr(loaded, "__sdgraph_pack__", None):
-            return str(declared)
-        if loaded is None or getattr(loaded, "__file__", None) is not None:
-            return name
-    return module
 
 
 _claimed: WeakValueDictionary[str, Any] = WeakValueDictionary()

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from sdgraph.errors import PackError, Problem, did_you_mean
-from sdgraph.values import Value, shipped_kinds
+from sdgraph.values import Value, pack_name, shipped_kinds
 
-from .class_identity import SHIPPED_PACK, pack_name
+from .class_identity import SHIPPED_PACK
 from .node import Node
 from .pack_files import load_pack
 

@@ -10,6 +10,7 @@ from typing import Any
 from sdgraph.errors import InvalidWorkflowError, Mark, Problem
 from sdgraph.files import expand_home
 from sdgraph.graph import DeferredValue, Node, Origin, Registry, missing_file
+from sdgraph.values import pack_name
 
 from .field_problems import problem_as_written
 from .field_values import FieldResolver
@@ -116,8 +117,10 @@ class _Scope:
     def _loading_node(self, declared: Input, type_name: str, path: Path) -> DeferredValue:
         """The node that loads the file given for an input, such as a picture."""
         at = self.template.document.mark("inputs", declared.name)
-        if f"sdgraph.{type_name}" in self.registry:
-            type_name = f"sdgraph.{type_name}"
+        if declared.kind is not None:
+            # Another pack may have a node of that name: the one of the kind's own pack is meant.
+            full_name = f"{pack_name(declared.kind.__module__)}.{type_name}"
+            type_name = full_name if full_name in self.registry else type_name
         if type_name not in self.registry:
             wanted = f"the node type {type_name}, which loads such files"
             subject = f"inputs.{declared.name}"

@@ -130,6 +130,8 @@ class DiskStore:
         self.aliases = Aliases(self.folder)
         self.warnings: deque[str] = deque()
         """What went wrong and has not been reported yet."""
+        self.not_storable: dict[str, str] = {}
+        """The types of nodes whose results no file can hold, each with the reason."""
         self._reported: set[str] = set()
         self._lost: set[bytes] = set()
         """Keys of useless records, which may still be there where nothing can be removed."""
@@ -187,6 +189,8 @@ class DiskStore:
     ) -> None:
         """Writes a result, if a record can hold it, it fits the budget, and the disk takes it.
 
+        A value that no record can hold is reported in `warnings`, once for each type of node.
+
         Args:
             key: The key to find it by.
             value: The result.
@@ -199,7 +203,9 @@ class DiskStore:
             return
         try:
             data = serialization.to_bytes(value, Header(content, node, seconds, files))
-        except NotSerializableError:
+        except NotSerializableError as error:
+            self.not_storable[node] = str(error)
+            self._warn(f"results of {node} are not kept on disk: {error}")
             return
         path = self.path_of(key)
         if self._keys_version is None:
@@ -207,8 +213,8 @@ class DiskStore:
         if len(data) > self._goal or _is_newer(path):
             return
         try:
-            with atomic_write(path) as beside:
-                beside.write_bytes(data)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(data)
         except MediaError as error:
             self._unwritable = True
             reason = error.problems[0].found

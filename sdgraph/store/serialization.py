@@ -24,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sdgraph.formatting import with_article
 from sdgraph.models.safetensors_files import NUMPY_DTYPES, open_to_read
 from sdgraph.models.safetensors_files import read_header as read_safetensors_header
 from sdgraph.values import Value, content_of, find_kind
@@ -217,13 +218,13 @@ def _to_plain(value: Any, arrays: Arrays) -> Any:
         return {"map": [[_to_plain(k, arrays), _to_plain(v, arrays)] for k, v in value.items()]}
     if kind.__module__ == "numpy" and getattr(value, "dtype", "") in NUMPY_DTYPES.values():
         return {"array": _add_array(value, arrays)}
-    raise NotSerializableError(f"{kind.__name__}, which no record can hold")
+    raise NotSerializableError(f"no file can hold {with_article(kind.__name__)}")
 
 
 def _kind_to_plain(value: Value, arrays: Arrays) -> Any:
     kind = type(value)
     if find_kind(kind.kind_name) is not kind:
-        raise NotSerializableError(f"{kind.__name__}, which is not known by its name")
+        raise NotSerializableError(f"{kind.kind_name} is now the name of another class")
     try:
         fields = value.fields
     except NotImplementedError as error:

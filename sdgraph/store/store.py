@@ -167,6 +167,16 @@ class Store:
             self._hold(result.key, held)
         return value
 
+    def reason_not_stored(self, node: str) -> str | None:
+        """Why results of a type of node are not kept on disk, None where nothing prevents it.
+
+        It is known once such a node has run.
+
+        Args:
+            node: The name of the node's class.
+        """
+        return None if self.on_disk is None else self.on_disk.not_storable.get(node)
+
     def take_warnings(self) -> Iterator[str]:
         """What has gone wrong with the results on disk since this was last called, in words."""
         while self.on_disk is not None and self.on_disk.warnings:

@@ -15,6 +15,7 @@ from .maps import (
     SegmentMap,
     SoftEdgeMap,
 )
+from .pack_name import pack_name
 from .value import Value, all_kinds, find_kind, shipped_kinds
 from .video import Video
 
@@ -43,6 +44,7 @@ __all__ = [
     "check_array",
     "content_of",
     "find_kind",
+    "pack_name",
     "refuse_value",
     "run_per_frame",
     "shipped_kinds",

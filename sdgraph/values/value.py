@@ -7,6 +7,7 @@ node that loads one, and what people call it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError
 from functools import cached_property
@@ -19,6 +20,7 @@ from sdgraph.formatting import with_article
 
 from .arrays import is_array, read_only
 from .content import SMALL, content_of, refuse_value, size_of
+from .pack_name import pack_name
 
 _OWN_PACK = __name__.partition(".")[0]
 _SCALARS = (str, int, float, bool, type(None))
@@ -74,15 +76,15 @@ class Value:
         own = vars(cls)
         cls.loader = own.get("loader")
         cls.label = own.get("label") or with_article(cls.__name__)
-        pack = cls.__module__.partition(".")[0]
+        pack = pack_name(cls.__module__)
         cls.kind_name = cls.__name__ if pack == _OWN_PACK else f"{pack}.{cls.__name__}"
         if cls.__name__.startswith("_"):
             return
         other = _kinds.get(cls.kind_name)
-        if other is not None and other.__module__ != cls.__module__:
+        if other and other.__module__ != cls.__module__ and other.__module__ in sys.modules:
             found = f"the kind of value {cls.__name__} in {other.__module__} and {cls.__module__}"
             raise PackError(Problem(pack, found, "a name for each", "rename one of the two"))
-        _kinds[cls.kind_name] = cls  # the latest of one module counts, as in a notebook's cell
+        _kinds[cls.kind_name] = cls  # a class that is defined again replaces the older one
 
     def _set_fields(self, **fields: Any) -> None:
         """Sets what the value is made of, for its constructor to call once.

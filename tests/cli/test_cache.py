@@ -27,6 +27,22 @@ BROKEN = (
     FLOW
     + "  boom: {type: ToyBoom, image: $edges}\n  lost: {type: ToySave, image: $boom, path: l.png}\n"
 )
+NOTES = """\
+from sdgraph.graph import Node
+from sdgraph.values import Value
+
+class Note(Value):
+    content = "note"
+    nbytes = 4
+    def __init__(self, text):
+        self.__dict__["text"] = text
+    def __repr__(self):
+        return "Note()"
+
+class MakeNote(Node[Note]):
+    def run(self) -> Note:
+        return Note("a")
+"""
 
 
 class Here:
@@ -94,6 +110,17 @@ def test_a_run_explains_each_node(here: Here) -> None:
     assert re.search(r"^square +reused +the same was computed before", result, re.MULTILINE)
     assert re.search(r"^edges +ran +its fields, files", result, re.MULTILINE)
     assert re.search(r"^result +ran +it has an effect", result, re.MULTILINE)
+
+
+def test_a_kind_that_no_file_can_hold_is_reported_and_explained(here: Here) -> None:
+    (here.folder / "notes.py").write_text(NOTES)
+    (here.folder / "notes.yaml").write_text("nodes: {note: {type: MakeNote}}\n")
+    command = ("run", "notes.yaml", "--nodes", "notes.py")
+    reason = "kept on disk: Note.__init__ does not call _set_fields"
+    first = here(*command).out
+    assert first.count(f"warning: results of MakeNote are not {reason}") == 1
+    again = here(*command, "--explain").out
+    assert re.search(rf"^note +ran +its results are not {reason}", again, re.MULTILINE)
 
 
 def test_keep_going_tells_every_failure_and_how_to_go_on(here: Here) -> None:

@@ -256,11 +256,11 @@ def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
         return Graph.of(saved, names=names, uncached=[])
 
     def explained(text: str, *, remembers: bool = True) -> dict[str, tuple[str, str]]:
-        here = RunExplainer(graph(text), remembers=remembers)
         session = anew(folder)
         session.store = session.store if remembers else None
-        session.run(graph(text), here)
-        return {name: (did, why) for name, did, why in here.rows()}
+        explainer = RunExplainer(graph(text), session.store)
+        session.run(graph(text), explainer)
+        return {name: (did, why) for name, did, why in explainer.rows()}
 
     assert explained("a")["last"] == ("ran", "what it reads is new: join, first")
     again = explained("a")

@@ -285,9 +285,14 @@ def test_what_no_file_holds_stays_in_memory(tmp_path: Path) -> None:
         content = "odd"
 
     store, odd = Store(folder=tmp_path), Odd()
-    store.put(key(1), odd)
+    store.put(key(1), odd, node="MakeOdd")
     found = store.get(key(1))
-    assert found is not None and found.value is odd and not list(store.take_warnings())
+    assert found is not None and found.value is odd
+    reason = "no file can hold an Odd"
+    assert list(store.take_warnings()) == [f"results of MakeOdd are not kept on disk: {reason}"]
+    assert store.reason_not_stored("MakeOdd") == reason
+    store.put(key(2), odd, node="MakeOdd")
+    assert not list(store.take_warnings()), "once is enough"
     assert Store(folder=tmp_path).get(key(1)) is None
 
 

@@ -30,6 +30,37 @@ nodes:
   louder: {type: Gain, sound: $inputs.sound, factor: $inputs.factor}
   result: {type: SaveAudio, sound: $louder, path: "out/{sound}_{factor}.wav"}
 """
+TONES = """
+from sdgraph.graph import Node
+from sdgraph.values import Value
+
+class Sound(Value):
+    def __init__(self, samples):
+        self._set_fields(samples=samples)
+
+class Tone(Node[Sound]):
+    def run(self) -> Sound:
+        return Sound((1, 2, 3))
+"""
+SHADOWS = """
+from sdgraph.graph import In, Node, SourceFile
+from sdgraph.values import Value
+
+class {kind}(Value):
+    loader = "LoadImage"
+    def __init__(self, path):
+        self._set_fields(path=path)
+
+class LoadImage(Node[{kind}]):
+    path: SourceFile
+    def run(self) -> {kind}:
+        return {kind}(str(self.path))
+
+class {kind}Use(Node[{kind}]):
+    x: In[{kind}]
+    def run(self, x: {kind}) -> {kind}:
+        return x
+"""
 REGISTRY = Registry({cls.__name__: cls for cls in (LoadAudio, Gain, SaveAudio)})
 
 
@@ -128,6 +159,35 @@ def test_two_packs_may_both_have_an_audio() -> None:
     assert ours != theirs and ours.content != theirs.content
     assert find_kind("tests.Audio") is Audio and find_kind("other_pack.Audio") is kind
     assert find_kind("Audio") is None
+
+
+def test_a_result_of_a_node_file_survives_that_the_file_moves(folder: Path) -> None:
+    def events(pack: Path) -> list[str]:
+        (folder / "flow.yaml").write_text("nodes: {tone: {type: Tone}}")
+        command = [sys.executable, "-m", "sdgraph", "run", "flow.yaml", "--json"]
+        done = subprocess.run([*command, "--nodes", str(pack)], capture_output=True, check=True)
+        return [json.loads(line)["event"] for line in done.stdout.splitlines()]
+
+    pack = folder / "first/tones.py"
+    pack.parent.mkdir()
+    pack.write_text(TONES)
+    assert "node_finished" in events(pack)
+    assert "reused" in events(pack)
+    moved = folder / "second/tones.py"
+    moved.parent.mkdir()
+    pack.rename(moved)
+    assert "reused" in events(moved)
+
+
+def test_a_path_is_loaded_by_the_node_of_the_kinds_own_pack(tmp_path: Path) -> None:
+    registry = installed_registry()
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.py").write_text(SHADOWS.format(kind=name.title()))
+        registry = registry.with_file(tmp_path / f"{name}.py")
+    text = "inputs: {x: {type: Other}}\nnodes: {made: {type: OtherUse, x: $inputs.x}}"
+    workflow = workflow_from_yaml(text, registry=registry)
+    graph = workflow.graph(x=tmp_path / "one.py")
+    assert [type(node).definition.identity.pack for node in graph.nodes] == ["other", "other"]
 
 
 def test_two_modules_of_a_pack_may_not_have_kinds_of_one_name() -> None:

@@ -1,0 +1,31 @@
+"""The name of the node pack that a module belongs to."""
+
+from __future__ import annotations
+
+import sys
+
+
+def pack_name(module: str) -> str:
+    """The name of the pack that a module belongs to.
+
+    It is that of the topmost package that is no namespace package: `company.filters` where several
+    distributions share the namespace `company`. A module that was loaded from a file or a folder by
+    its path carries the name of its pack in `__sdgraph_pack__`.
+
+    Args:
+        module: The name of a module, which need not be imported.
+
+    Example:
+        >>> pack_name("sdgraph.nodes.io.files")
+        'sdgraph'
+    """
+    declared = getattr(sys.modules.get(module), "__sdgraph_pack__", None)
+    steps = module.split(".")
+    for count in range(1, len(steps) + 1):
+        name = ".".join(steps[:count])
+        package = sys.modules.get(name)
+        if declared := declared or getattr(package, "__sdgraph_pack__", None):
+            return str(declared)
+        if package is None or getattr(package, "__file__", None) is not None:
+            return name
+    return module
