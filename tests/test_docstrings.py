@@ -55,7 +55,9 @@ def documented(tree: ast.Module) -> Iterator[tuple[Documented, list[str], list[s
         if isinstance(node, ast.ClassDef)
         for inner in node.body
         if isinstance(inner, ast.FunctionDef)
-        and not any(getattr(each, "id", "") == "staticmethod" for each in inner.decorator_list)
+        and not any(
+            getattr(decorator, "id", "") == "staticmethod" for decorator in inner.decorator_list
+        )
     }
     for node in ast.walk(tree):
         if isinstance(node, Documented) and (text := ast.get_docstring(node)):
@@ -73,9 +75,15 @@ def arguments(node: Documented) -> list[str]:
                 return arguments(inner)[1:]
         fields = (inner.target for inner in node.body if isinstance(inner, ast.AnnAssign))
         return [field.id for field in fields if isinstance(field, ast.Name)]
-    given = node.args
-    every = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
-    return [each.arg for each in every if each is not None]
+    signature = node.args
+    every = [
+        *signature.posonlyargs,
+        *signature.args,
+        signature.vararg,
+        *signature.kwonlyargs,
+        signature.kwarg,
+    ]
+    return [argument.arg for argument in every if argument is not None]
 
 
 def test_an_argument_section_names_every_argument_and_no_other() -> None:
@@ -123,17 +131,17 @@ EXAMPLES_WANTED = {
 
 def user_names() -> Iterator[tuple[str, object]]:
     """Each public name of the modules that a user meets, once, with what it is."""
-    seen: dict[str, object] = {}
+    objects: dict[str, object] = {}
     for module_name in USER_MODULES:
         module = importlib.import_module(module_name)
-        own = [
+        defined = [
             name
             for name, value in vars(module).items()
             if not name.startswith("_") and getattr(value, "__module__", "") == module_name
         ]
-        for name in getattr(module, "__all__", own):
-            seen.setdefault(name, getattr(module, name, None))
-    yield from seen.items()
+        for name in getattr(module, "__all__", defined):
+            objects.setdefault(name, getattr(module, name, None))
+    yield from objects.items()
 
 
 USER_CALLABLES = {name: value for name, value in user_names() if callable(value)}

@@ -73,8 +73,10 @@ def test_the_drawing_says_which_errors_are_python_s_own_too(failure: type) -> No
     assert errors.__doc__
     (line,) = re.findall(rf"^.*\b{failure.__name__}  .*$", errors.__doc__, re.MULTILINE)
     builtin = re.search(r"\(also a (\w+)\)", line)
-    own = [base.__name__ for base in failure.__bases__ if base.__module__ == "builtins"]
-    assert ([builtin[1]] if builtin else []) == [name for name in own if name != "Exception"]
+    builtin_bases = [base.__name__ for base in failure.__bases__ if base.__module__ == "builtins"]
+    assert ([builtin[1]] if builtin else []) == [
+        name for name in builtin_bases if name != "Exception"
+    ]
 
 
 def test_every_error_can_be_caught_by_a_name_of_the_package() -> None:

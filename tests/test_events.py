@@ -32,7 +32,7 @@ def test_a_run_tells_a_whole_story(nodes: list[Node[Any]]) -> None:
         session.run(graph, event_log.append)
         first, last = event_log[0], event_log[-1]
         assert isinstance(first, events.RunStarted) and isinstance(last, events.RunFinished)
-        assert [each.at for each in event_log] == sorted(each.at for each in event_log)
+        assert [event.at for event in event_log] == sorted(event.at for event in event_log)
         done: dict[str, type] = {}
         for event in event_log[1:-1]:
             assert isinstance(

@@ -38,10 +38,10 @@ def test_a_file_that_may_not_be_read_is_named(
 
 def test_write_beside_makes_folders_and_shows_only_whole_files(tmp_path: Path) -> None:
     path = tmp_path / "new" / "er" / "a.png"
-    with atomic_write(path) as beside:
-        assert beside.parent == path.parent and beside.name.startswith(".")
-        assert beside.suffix == ".png" and not path.exists()
-        beside.write_text("whole")
+    with atomic_write(path) as temporary:
+        assert temporary.parent == path.parent and temporary.name.startswith(".")
+        assert temporary.suffix == ".png" and not path.exists()
+        temporary.write_text("whole")
     assert path.read_text() == "whole" and list(path.parent.iterdir()) == [path]
 
 
@@ -50,8 +50,8 @@ def test_write_beside_leaves_the_old_file_when_anything_goes_wrong(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     (tmp_path / "a.png").write_text("old")
-    with pytest.raises(error), atomic_write(tmp_path / "a.png") as beside:
-        beside.write_text("half")
+    with pytest.raises(error), atomic_write(tmp_path / "a.png") as temporary:
+        temporary.write_text("half")
         raise error
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.png", "old")]
 

@@ -40,8 +40,8 @@ def test_the_python_example_saves_a_picture(
 
     exec(compile(blocks("python")[0], "README", "exec", dont_inherit=True), {})
 
-    with PIL.Image.open("yellow_star.png") as made:
-        assert made.size == (64, 64)
+    with PIL.Image.open("yellow_star.png") as picture:
+        assert picture.size == (64, 64)
 
 
 def test_the_node_of_ones_own_runs() -> None:
@@ -143,8 +143,8 @@ def test_every_sweep_of_the_readme_is_as_many_variants_as_it_says(
         words = shlex.split(line, comments=True)[2:]
         inputs = [word for word in words if re.match(r"\w+=", word)]
         changes = [word for word in words if word.startswith("result.path=")]
-        asked = parse_request(load_workflow(words[0], out=tmp_path), inputs, changes)
-        counts.append(len(asked.sweep(side_by_side="--zip" in words).variants))
+        request = parse_request(load_workflow(words[0], out=tmp_path), inputs, changes)
+        counts.append(len(request.sweep(side_by_side="--zip" in words).variants))
 
     assert counts == [50, 8, 4, len(list(SAMPLES.glob("*.png"))), 4, 4]
 

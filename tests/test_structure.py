@@ -24,14 +24,14 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 def test_the_packages_are_the_folders_that_are_packages() -> None:
     declared = PROJECT["tool"]["setuptools"]
-    found = {
+    packages = {
         ".".join(("sdgraph", *path.parent.relative_to(ROOT).parts)).replace(
             "sdgraph.sdgraph", "sdgraph"
         )
         for folder in ("sdgraph", "nodes", "workflows")
         for path in (ROOT / folder).rglob("__init__.py")
     }
-    assert set(declared["packages"]) == found
+    assert set(declared["packages"]) == packages
     for package, folder in declared["package-dir"].items():
         assert (ROOT / folder / "__init__.py").is_file(), package
 
@@ -115,7 +115,7 @@ def imports() -> Structure:
 
 
 @pytest.mark.parametrize(
-    "what",
+    "count",
     [
         "boxes",
         "arrows",
@@ -123,8 +123,8 @@ def imports() -> Structure:
         "circles",
     ],
 )
-def test_boxes_and_arrows_stay_within_their_bounds(imports: Structure, what: str) -> None:
-    assert imports.counts()[what] <= AT_MOST[what], table(imports)
+def test_boxes_and_arrows_stay_within_their_bounds(imports: Structure, count: str) -> None:
+    assert imports.counts()[count] <= AT_MOST[count], table(imports)
 
 
 def test_the_files_that_start_first_are_there() -> None:

@@ -22,9 +22,9 @@ def refused() -> set[tuple[str, int]]:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert not done.stderr and done.returncode in (0, 1), done.stderr
-    found = re.findall(r"^tests/typing/(\S+?):(\d+): error:", done.stdout, re.MULTILINE)
-    assert len(found) == done.stdout.count(": error:"), done.stdout
-    return {(file, int(line)) for file, line in found}
+    errors = re.findall(r"^tests/typing/(\S+?):(\d+): error:", done.stdout, re.MULTILINE)
+    assert len(errors) == done.stdout.count(": error:"), done.stdout
+    return {(file, int(line)) for file, line in errors}
 
 
 @pytest.mark.timeout(600)

@@ -35,8 +35,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=LEFT_BEHIND)
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(copy))
-    (found,) = folder.glob("*.whl")
-    return found
+    (path,) = folder.glob("*.whl")
+    return path
 
 
 @pytest.fixture(scope="module")

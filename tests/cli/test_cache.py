@@ -45,7 +45,7 @@ class MakeNote(Node[Note]):
 """
 
 
-class Here:
+class Project:
     """A folder with workflows, and the command line in it."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,135 +66,137 @@ class Here:
 
 
 @pytest.fixture
-def here(
+def project(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Here:
+) -> Project:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     (tmp_path / "flow.yaml").write_text(FLOW)
     (tmp_path / "broken.yaml").write_text(BROKEN)
-    return Here(tmp_path, capsys)
+    return Project(tmp_path, capsys)
 
 
 def shelf(home: Path) -> DiskStore:
     return DiskStore(home / "results")
 
 
-def test_a_second_run_does_only_what_has_an_effect(here: Here) -> None:
-    assert here.ran() == ["square", "edges", "result"]
-    (here.folder / "out.png").unlink()
-    assert here.ran() == ["result"] and (here.folder / "out.png").exists()
-    assert here.ran("grey=41") == ["square", "edges", "result"]
-    assert here.ran("--set", "edges.low=9") == ["edges", "result"]
-    assert here.ran("--set", "square.cache=false") == ["square", "result"]
-    assert here.ran("--no-cache") == ["square", "edges", "result"]
+def test_a_second_run_does_only_what_has_an_effect(project: Project) -> None:
+    assert project.ran() == ["square", "edges", "result"]
+    (project.folder / "out.png").unlink()
+    assert project.ran() == ["result"] and (project.folder / "out.png").exists()
+    assert project.ran("grey=41") == ["square", "edges", "result"]
+    assert project.ran("--set", "edges.low=9") == ["edges", "result"]
+    assert project.ran("--set", "square.cache=false") == ["square", "result"]
+    assert project.ran("--no-cache") == ["square", "edges", "result"]
 
 
-def test_without_the_cache_nothing_is_kept(here: Here, own_home: Path) -> None:
-    here.ran("--no-cache")
-    assert list(shelf(own_home).entries()) == [] and "0 results" in here("cache").out
+def test_without_the_cache_nothing_is_kept(project: Project, own_home: Path) -> None:
+    project.ran("--no-cache")
+    assert list(shelf(own_home).entries()) == [] and "0 results" in project("cache").out
 
 
-def test_a_plan_says_what_is_remembered(here: Here) -> None:
-    assert "remembered" not in here("plan", "flow.yaml").out
-    here.ran()
-    result = here("plan", "flow.yaml").out
+def test_a_plan_says_what_is_remembered(project: Project) -> None:
+    assert "remembered" not in project("plan", "flow.yaml").out
+    project.ran()
+    result = project("plan", "flow.yaml").out
     assert re.search(r"edges +ToyEdges +remembered", result) and "square" not in result
     assert "1 result remembered, 1 node not needed" in result
-    assert "remembered" not in here("plan", "flow.yaml", "--no-cache").out
+    assert "remembered" not in project("plan", "flow.yaml", "--no-cache").out
 
 
-def test_a_run_explains_each_node(here: Here) -> None:
-    here.ran()
-    result = here("run", "flow.yaml", "--explain", "--set", "edges.low=9").out
+def test_a_run_explains_each_node(project: Project) -> None:
+    project.ran()
+    result = project("run", "flow.yaml", "--explain", "--set", "edges.low=9").out
     assert re.search(r"^square +reused +the same was computed before", result, re.MULTILINE)
     assert re.search(r"^edges +ran +its fields, files", result, re.MULTILINE)
     assert re.search(r"^result +ran +it has an effect", result, re.MULTILINE)
 
 
-def test_a_kind_that_no_file_can_hold_is_reported_and_explained(here: Here) -> None:
-    (here.folder / "notes.py").write_text(NOTES)
-    (here.folder / "notes.yaml").write_text("nodes: {note: {type: MakeNote}}\n")
+def test_a_kind_that_no_file_can_hold_is_reported_and_explained(project: Project) -> None:
+    (project.folder / "notes.py").write_text(NOTES)
+    (project.folder / "notes.yaml").write_text("nodes: {note: {type: MakeNote}}\n")
     command = ("run", "notes.yaml", "--nodes", "notes.py")
     reason = "kept on disk: Note.__init__ does not call _set_fields"
-    first = here(*command).out
+    first = project(*command).out
     assert first.count(f"warning: results of MakeNote are not {reason}") == 1
-    again = here(*command, "--explain").out
+    again = project(*command, "--explain").out
     assert re.search(rf"^note +ran +its results are not {reason}", again, re.MULTILINE)
 
 
-def test_keep_going_tells_every_failure_and_how_to_go_on(here: Here) -> None:
-    result = here("run", "broken.yaml", "--keep-going")
-    assert result.code == 1 and (here.folder / "out.png").exists()
+def test_keep_going_tells_every_failure_and_how_to_go_on(project: Project) -> None:
+    result = project("run", "broken.yaml", "--keep-going")
+    assert result.code == 1 and (project.folder / "out.png").exists()
     assert "boom: RuntimeError: the toy broke" in result.err
     assert result.err.rstrip().endswith(f"sdgraph run broken.yaml --keep-going --nodes {TOYS}")
     assert re.search(r"^lost +left out: it needs boom$", result.out, re.MULTILINE)
 
 
-def test_a_failure_is_explained_too(here: Here) -> None:
-    result = here("run", "broken.yaml", "--keep-going", "--explain")
+def test_a_failure_is_explained_too(project: Project) -> None:
+    result = project("run", "broken.yaml", "--keep-going", "--explain")
     assert re.search(r"^lost +left out +it needs boom, which failed *$", result.out, re.MULTILINE)
 
 
-def test_the_cache_is_shown_pruned_and_cleared(here: Here, own_home: Path) -> None:
+def test_the_cache_is_shown_pruned_and_cleared(project: Project, own_home: Path) -> None:
     for grey in range(4):
-        here.ran(f"grey={grey}")
-    result = here("cache")
+        project.ran(f"grey={grey}")
+    result = project("cache")
     assert result.code == 0 and result.out.startswith("8 results, ")
     assert re.search(r"ToySquare +4 +[\d.]+ \w+ +\d+ s", result.out)
     for entry in shelf(own_home).entries():
         if Path(entry.path).name < "8":
-            then = time.time() - 40 * 86400
-            os.utime(entry.path, (then, then))
+            long_ago = time.time() - 40 * 86400
+            os.utime(entry.path, (long_ago, long_ago))
     old = sum(Path(entry.path).name < "8" for entry in shelf(own_home).entries())
-    told = here("cache", "prune", "--older", "30d").out
-    assert told.startswith(f"{old} result") and len(list(shelf(own_home).entries())) == 8 - old
-    assert here("cache", "prune").out.startswith("0 results removed")
-    here("cache", "prune", "--to", "1kB")
+    message = project("cache", "prune", "--older", "30d").out
+    assert message.startswith(f"{old} result") and len(list(shelf(own_home).entries())) == 8 - old
+    assert project("cache", "prune").out.startswith("0 results removed")
+    project("cache", "prune", "--to", "1kB")
     assert sum(entry.bytes for entry in shelf(own_home).entries()) <= 1000
-    here("cache", "clear")
+    project("cache", "clear")
     assert list(shelf(own_home).entries()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [(["--older", "soon"], "30d, 12h, 90m or 2w"), (["--to", "much"], "8GB, 6.5GiB")],
 )
-def test_a_prune_of_nonsense_is_refused(here: Here, arguments: list[str], told: str) -> None:
-    result = here("cache", "prune", *arguments)
-    assert result.code == 2 and told in result.err
+def test_a_prune_of_nonsense_is_refused(
+    project: Project, arguments: list[str], message: str
+) -> None:
+    result = project("cache", "prune", *arguments)
+    assert result.code == 2 and message in result.err
 
 
 def test_the_budget_comes_from_the_environment(
-    here: Here, own_home: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SDGRAPH_STORE_BYTES", "3kB")
     for grey in range(12):
-        here.ran(f"grey={grey}")
+        project.ran(f"grey={grey}")
     assert 0 < sum(entry.bytes for entry in shelf(own_home).entries()) <= 3000
-    assert "of 3 kB" in here("cache").out
+    assert "of 3 kB" in project("cache").out
     monkeypatch.setenv("SDGRAPH_STORE_BYTES", "plenty")
-    result = here("run", "flow.yaml")
+    result = project("run", "flow.yaml")
     assert result.code == 2 and "SDGRAPH_STORE_BYTES" in result.err
 
 
 def test_a_home_that_cannot_be_written_is_a_warning(
-    here: Here, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (here.folder / "home").write_text("a file")
-    monkeypatch.setenv("SDGRAPH_HOME", str(here.folder / "home"))
-    result = here("run", "flow.yaml")
+    (project.folder / "home").write_text("a file")
+    monkeypatch.setenv("SDGRAPH_HOME", str(project.folder / "home"))
+    result = project("run", "flow.yaml")
     assert result.code == 0 and result.out.count("warning: results are not kept") == 1
 
 
-def test_a_damaged_record_is_a_warning(here: Here, own_home: Path) -> None:
-    here.ran()
+def test_a_damaged_record_is_a_warning(project: Project, own_home: Path) -> None:
+    project.ran()
     for entry in shelf(own_home).entries():
         path = Path(entry.path)
         path.write_bytes(path.read_bytes()[:50])
-    result = here("run", "flow.yaml")
+    result = project("run", "flow.yaml")
     assert result.code == 0 and "warning: a remembered result is damaged" in result.out
-    assert here.ran() == ["result"]
+    assert project.ran() == ["result"]
 
 
 CODE = """

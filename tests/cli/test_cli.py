@@ -81,9 +81,9 @@ def sdgraph(
 
 def process(*arguments: str, cwd: Path, code: str = "") -> subprocess.CompletedProcess[str]:
     """Runs a command as a process of its own; `code` runs in place of `-m sdgraph`."""
-    how = ["-c", code] if code else ["-m", "sdgraph"]
+    start = ["-c", code] if code else ["-m", "sdgraph"]
     return subprocess.run(
-        [sys.executable, *how, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
+        [sys.executable, *start, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
     )
 
 
@@ -121,12 +121,14 @@ def test_a_path_given_as_input_is_relative_to_the_current_folder(
     assert (tmp_path / "deep/out/turned.png").exists()
 
 
-@pytest.mark.parametrize("given", [[], ["target=out/turned.png"], ["--set", "result.path=x.png"]])
-def test_out_takes_every_relative_file(sdgraph: Command, tmp_path: Path, given: list[str]) -> None:
-    result = sdgraph("run", "flow.yaml", "--out", "elsewhere", *given)
+@pytest.mark.parametrize("options", [[], ["target=out/turned.png"], ["--set", "result.path=x.png"]])
+def test_out_takes_every_relative_file(
+    sdgraph: Command, tmp_path: Path, options: list[str]
+) -> None:
+    result = sdgraph("run", "flow.yaml", "--out", "elsewhere", *options)
     assert result.code == 0
-    (made,) = tmp_path.rglob("*.png")
-    assert made.relative_to(tmp_path).parts[0] == "elsewhere"
+    (picture,) = tmp_path.rglob("*.png")
+    assert picture.relative_to(tmp_path).parts[0] == "elsewhere"
 
 
 def test_out_leaves_an_absolute_file_where_it_is(sdgraph: Command, tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_an_input_of_another_type_says_what_was_wanted(sdgraph: Command) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["nosuch.yaml"], "no such file"),
         (["nosuch"], "shipped"),
@@ -247,12 +249,12 @@ def test_an_input_of_another_type_says_what_was_wanted(sdgraph: Command) -> None
     ],
 )
 def test_a_wrong_argument_is_explained_with_exit_code_2(
-    sdgraph: Command, tmp_path: Path, arguments: list[str], told: str
+    sdgraph: Command, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     PIL.Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
     result = sdgraph("run", *arguments)
     assert (result.code, result.out) == (2, "")
-    assert told in result.err
+    assert message in result.err
     assert "Traceback" not in result.err
 
 

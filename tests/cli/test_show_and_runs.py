@@ -128,13 +128,13 @@ def test_no_metadata_leaves_no_byte_of_it_in_the_file(command: Command, suffix: 
     target = f"target=out/a.{suffix}"
     word = [b"secret", "secret".encode("utf-16-le"), "secret".encode("utf-16-be")]
     assert command("run", "flow.yaml", target)[0] == 0
-    written = b"".join(each.read_bytes() for each in Path("out").iterdir())
+    written = b"".join(path.read_bytes() for path in Path("out").iterdir())
     if suffix != "png":  # where it may be deflated
-        assert any(each in written for each in word)
+        assert any(secret in written for secret in word)
     assert command("run", "flow.yaml", target, "--no-metadata")[0] == 0
     (only,) = Path("out").iterdir()
     data = only.read_bytes()
-    assert not any(each in data for each in [*word, b"sdgraph"])
+    assert not any(secret in data for secret in [*word, b"sdgraph"])
     assert command("show", str(only))[0] == 2
 
 
@@ -251,14 +251,14 @@ def test_what_a_sweep_takes_its_values_from_is_watched_too(tmp_path: Path) -> No
         "  load: {type: LoadImage, path: $inputs.photo}\n"
         "  small: {type: Resize, image: $load, width: $inputs.size, height: 8}\n"
     )
-    given = [f"photo=@{tmp_path}/photos", f"size=@{tmp_path}/sizes.txt"]
-    assert files_named_in(given) == {tmp_path / "photos", tmp_path / "sizes.txt"}
+    arguments = [f"photo=@{tmp_path}/photos", f"size=@{tmp_path}/sizes.txt"]
+    assert files_named_in(arguments) == {tmp_path / "photos", tmp_path / "sizes.txt"}
     assert files_named_in([f"photo={tmp_path}/photos/*.png"]) == {tmp_path / "photos"}
     (tmp_path / "sizes.txt").write_text("4\n6\n")
-    request = parse_request(load_workflow(tmp_path / "flow.yaml"), given)
-    known = files_to_watch(request) | files_named_in(given)
-    assert {path.name for path in known} == {"flow.yaml", "photos", "a.png", "b.png", "sizes.txt"}
-    watcher = FileWatcher(known, sleep=lambda _: None)
+    request = parse_request(load_workflow(tmp_path / "flow.yaml"), arguments)
+    paths = files_to_watch(request) | files_named_in(arguments)
+    assert {path.name for path in paths} == {"flow.yaml", "photos", "a.png", "b.png", "sizes.txt"}
+    watcher = FileWatcher(paths, sleep=lambda _: None)
     assert watcher.changed() == []
     PIL.Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / "c.png")
     assert watcher.changed() == [tmp_path / "photos"]

@@ -56,14 +56,14 @@ def sdgraph(
     return command
 
 
-def made(folder: Path) -> list[str]:
+def output_files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
 
 
 def test_a_sweep_makes_a_file_for_each_variant(sdgraph: Command, tmp_path: Path) -> None:
     result = sdgraph("run", "flow.yaml", "grey=10..30..10", "words=[x, y z]")
     assert result.code == 0, result.err
-    assert made(tmp_path) == [
+    assert output_files(tmp_path) == [
         f"out/square_grey-00{grey}_words-{words}.png"
         for grey in (10, 20, 30)
         for words in ("x", "y-z")
@@ -91,7 +91,7 @@ def test_a_sweep_keeps_going_past_a_failure_and_explains_itself(
     (tmp_path / "broken.yaml").write_text(BROKEN)
     result = sdgraph("run", "broken.yaml", "grey=[10, 20]", "--keep-going", "--explain")
     assert result.code == 1
-    assert made(tmp_path) == ["out/good_grey-0010.png", "out/good_grey-0020.png"]
+    assert output_files(tmp_path) == ["out/good_grey-0010.png", "out/good_grey-0020.png"]
     for grey in (10, 20):
         assert f"boom[grey={grey}]: RuntimeError: the toy broke" in result.err
         why = f"left out  it needs boom[grey={grey}], which failed"
@@ -102,7 +102,7 @@ def test_a_sweep_keeps_going_past_a_failure_and_explains_itself(
 
 def test_side_by_side(sdgraph: Command, tmp_path: Path) -> None:
     assert sdgraph("run", "flow.yaml", "grey=[10, 20]", "size=4..5", "--zip").code == 0
-    assert made(tmp_path) == [
+    assert output_files(tmp_path) == [
         "out/square_grey-0010_size-0004.png",
         "out/square_grey-0020_size-0005.png",
     ]
@@ -120,7 +120,7 @@ def test_plan_and_validate_cover_all_variants(sdgraph: Command) -> None:
 
 def test_an_input_given_twice_counts_as_last_given(sdgraph: Command, tmp_path: Path) -> None:
     assert sdgraph("run", "flow.yaml", "grey=1..9", "grey=5").code == 0
-    assert made(tmp_path) == ["out/square.png"]
+    assert output_files(tmp_path) == ["out/square.png"]
 
 
 def test_existing_files_stay_unless_told(sdgraph: Command, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_each_picture_of_a_folder(sdgraph: Command, tmp_path: Path) -> None:
     for name in ("one.jpg", "two.png"):
         PIL.Image.new("RGB", (8, 8), "teal").save(tmp_path / "in" / name)
     assert sdgraph("run", "copy.yaml", "photo=@in").code == 0
-    assert {"out/one.png", "out/two.png"} <= set(made(tmp_path))
+    assert {"out/one.png", "out/two.png"} <= set(output_files(tmp_path))
     (tmp_path / "in/bad.png").write_text("no picture")
     result = sdgraph("run", "copy.yaml", "photo=in/*.png", "--out", "again")
     assert result.code == 2 and "bad.png" in result.err
@@ -168,7 +168,7 @@ def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Pa
     for row, grey in enumerate((0, 100, 200)):
         for column in (0, 1):
             assert sheet.getpixel((8 + 128 + column * 264, 8 + 128 + row * step)) == (grey,) * 3
-    assert len(made(tmp_path)) == 7
+    assert len(output_files(tmp_path)) == 7
     assert sdgraph("run", "flow.yaml", *arguments).code == 2
 
 
@@ -217,11 +217,11 @@ def rows(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", ["new/runs.csv", "runs.jsonl"])
 def test_a_table_has_a_row_for_each_variant(sdgraph: Command, tmp_path: Path, name: str) -> None:
     assert sdgraph("run", "flow.yaml", "grey=1..3", "size=7", "--table", name).code == 0
-    found = rows(tmp_path / name)
-    assert [str(row["grey"]) for row in found] == ["1", "2", "3"]
-    assert [row["state"] for row in found] == ["done"] * 3
-    assert {str(row["size"]) for row in found} == {"7"} and found[0]["words"] == "a b"
-    for number, row in enumerate(found, 1):
+    table = rows(tmp_path / name)
+    assert [str(row["grey"]) for row in table] == ["1", "2", "3"]
+    assert [row["state"] for row in table] == ["done"] * 3
+    assert {str(row["size"]) for row in table} == {"7"} and table[0]["words"] == "a b"
+    for number, row in enumerate(table, 1):
         files = row["files"] if isinstance(row["files"], list) else [row["files"]]
         assert [Path(file).name for file in files] == [f"square_grey-000{number}.png"]
         assert float(row["seconds"]) >= 0
@@ -240,14 +240,14 @@ def test_a_failure_halfway_is_in_the_table(sdgraph: Command, tmp_path: Path) -> 
         (tmp_path / f"{name}.txt").write_bytes(content)
     result = sdgraph("run", "bad.yaml", "file=*.txt", "--table", "runs.csv")
     assert result.code == 1 and "read[file=b.txt]" in result.err
-    found = rows(tmp_path / "runs.csv")
-    assert [(row["number"], row["state"]) for row in found] == [
+    table = rows(tmp_path / "runs.csv")
+    assert [(row["number"], row["state"]) for row in table] == [
         ("1", "done"),
         ("2", "failed"),
         ("3", "not done"),
     ]
-    assert "utf-8" in found[1]["error"] and {row["seed"] for row in found} == {"3"}
-    assert made(tmp_path) == ["square_file-a.png"]
+    assert "utf-8" in table[1]["error"] and {row["seed"] for row in table} == {"3"}
+    assert output_files(tmp_path) == ["square_file-a.png"]
 
 
 @pytest.mark.parametrize("name", ["runs.txt", "flow.yaml/runs.csv"])
@@ -256,7 +256,7 @@ def test_a_table_that_cannot_be_written_stops_it_before_it_begins(
 ) -> None:
     result = sdgraph("run", "flow.yaml", "grey=1..3", "--table", name)
     assert result.code == 1 and "--table" in result.err
-    assert made(tmp_path) == []
+    assert output_files(tmp_path) == []
 
 
 # asking
@@ -268,16 +268,16 @@ def test_too_many_variants_are_an_error_where_nobody_can_be_asked(
     monkeypatch.setattr(confirm, "MANY_VARIANTS", 3)
     result = sdgraph("run", "flow.yaml", "grey=1..4")
     assert result.code == 2 and "4 variants" in result.err and "--yes" in result.err
-    assert made(tmp_path) == []
+    assert output_files(tmp_path) == []
     assert sdgraph("run", "flow.yaml", "grey=1..4", "--yes").code == 0
-    assert len(made(tmp_path)) == 4
+    assert len(output_files(tmp_path)) == 4
 
 
-def said(asked: list[str], answer: T) -> Callable[[str], T]:
+def said(questions: list[str], answer: T) -> Callable[[str], T]:
     """Somebody who gives one answer, and what they were asked."""
 
     def answering(question: str) -> T:
-        asked.append(question)
+        questions.append(question)
         return answer
 
     return answering
@@ -288,11 +288,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
     """Somebody at a terminal, who gives one answer; returns what they were asked."""
 
     def answering(answer: str) -> list[str]:
-        asked: list[str] = []
+        questions: list[str] = []
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-        monkeypatch.setattr("builtins.input", said(asked, answer))
-        return asked
+        monkeypatch.setattr("builtins.input", said(questions, answer))
+        return questions
 
     return answering
 
@@ -308,19 +308,19 @@ def test_at_a_terminal_the_first_is_made_and_then_it_asks(
     count: int,
 ) -> None:
     monkeypatch.setattr(confirm, "MANY_VARIANTS", 3)
-    asked = terminal(answer)
+    questions = terminal(answer)
     assert sdgraph("run", "flow.yaml", "grey=1..4").code == code
-    (question,) = asked
+    (question,) = questions
     assert "4 variants, 9 nodes still to run" in question and "about" in question
-    assert len(made(tmp_path)) == count
+    assert len(output_files(tmp_path)) == count
 
 
 def test_a_few_quick_variants_are_not_asked_about(
     sdgraph: Command, terminal: Callable[[str], list[str]]
 ) -> None:
-    asked = terminal("")
+    questions = terminal("")
     assert sdgraph("run", "flow.yaml", "grey=1..4").code == 0
-    assert asked == []
+    assert questions == []
 
 
 def three() -> Sweep:
@@ -344,24 +344,24 @@ def finished(at: float, node: str, seconds: float) -> list[events.Event]:
 
 def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirm, "LONG_SECONDS", 40)
-    asked: list[str] = []
-    listen = SweepConfirmation(three(), said(asked, True))
+    questions: list[str] = []
+    listen = SweepConfirmation(three(), said(questions, True))
     for event in [
         *finished(2, "base", 2),
         *finished(22, "add[seed=1]", 20),
         *finished(23, "save[seed=1]", 1),
     ]:
         listen(event)
-    (question,) = asked
+    (question,) = questions
     assert "3 variants, 4 nodes still to run; 23.00 s so far, about 42.00 s more" in question
 
 
 def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
-    asked: list[str] = []
-    listen = SweepConfirmation(three(), said(asked, False))
+    questions: list[str] = []
+    listen = SweepConfirmation(three(), said(questions, False))
     for event in finished(1, "base", 1):
         listen(event)
     with pytest.raises(KeyboardInterrupt):
         for event in finished(500, "add[seed=1]", 499):
             listen(event)
-    assert "at least 16 min 38 s more" in asked[0]
+    assert "at least 16 min 38 s more" in questions[0]

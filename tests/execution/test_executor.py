@@ -28,18 +28,18 @@ def test_models_and_light_nodes_in_any_graph_end_in_order(
 ) -> None:
     model = str(tmp_path / "model")
     if not Path(model).exists():
-        whole = {name: fake_checkpoints.safetensors(b"w") for name in ("unet", "vae")}
-        fake_checkpoints.checkpoint(Path(model), **whole)
-    made: list[Node[str]] = [toys.Text(text="start")]
+        weights = {name: fake_checkpoints.safetensors(b"w") for name in ("unet", "vae")}
+        fake_checkpoints.checkpoint(Path(model), **weights)
+    nodes: list[Node[str]] = [toys.Text(text="start")]
     for place, (heavy, one, two) in enumerate(shape):
-        first, second = made[one % len(made)], made[two % len(made)]
-        made.append(
+        first, second = nodes[one % len(nodes)], nodes[two % len(nodes)]
+        nodes.append(
             toys.Dream(prompt=first, checkpoint=model)  # type: ignore[arg-type]
             if heavy
             else toys.Join(words=[first, second, str(place)])
         )
     session = Session(device="cpu", models=ModelCache(fake_checkpoints.Loader()), store=None)
-    graph, event_log = Graph.of(*made), list[events.Event]()
+    graph, event_log = Graph.of(*nodes), list[events.Event]()
     session.run(graph, event_log.append)
     ended = {event.node: event.at for event in event_log if isinstance(event, events.NodeFinished)}
     began = {event.node: event.at for event in event_log if isinstance(event, events.NodeStarted)}
@@ -68,8 +68,8 @@ def test_a_plan_without_models_stays_in_the_calling_thread() -> None:
 
 @pytest.mark.torch
 def test_light_steps_are_not_far_ahead_of_the_models(tmp_path: Path) -> None:
-    whole = {name: fake_checkpoints.safetensors(b"w") for name in ("unet", "vae")}
-    model = str(fake_checkpoints.checkpoint(tmp_path / "model", **whole))
+    weights = {name: fake_checkpoints.safetensors(b"w") for name in ("unet", "vae")}
+    model = str(fake_checkpoints.checkpoint(tmp_path / "model", **weights))
 
     class Slow(toys.Dream):
         def run(self, prompt: str, checkpoint: Checkpoint, models: Any, progress: Any) -> str:

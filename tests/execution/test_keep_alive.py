@@ -35,7 +35,7 @@ def family(tmp_path: Path) -> list[Checkpoint]:
     ]
 
 
-def session(keep_alive: float | None = None, budget: int | None = None) -> Session:
+def make_session(keep_alive: float | None = None, budget: int | None = None) -> Session:
     cache = ModelCache(
         fake_checkpoints.Loader(),
         Budgets(host=budget),
@@ -50,79 +50,79 @@ def dream(checkpoint: Checkpoint) -> Graph:
     return Graph.of(toys.Dream(checkpoint=checkpoint))
 
 
-def held(here: Session) -> list[str]:
+def held(session: Session) -> list[str]:
     return [
         Path(component.name).parent.name + Path(component.name).name
-        for component in here.models.loaded()
+        for component in session.models.loaded()
     ]
 
 
 def test_a_pinned_checkpoint_stays_when_room_is_wanted(family: list[Checkpoint]) -> None:
-    here = session(budget=18)
-    here.models.pin(family[0])  # before it is loaded
+    session = make_session(budget=18)
+    session.models.pin(family[0])  # before it is loaded
     for checkpoint in family:
-        here.run(dream(checkpoint))
-    assert held(here) == ["aunet", "avae", "cunet", "cvae"]
-    assert {component.why for component in here.models.loaded()} == {
+        session.run(dream(checkpoint))
+    assert held(session) == ["aunet", "avae", "cunet", "cvae"]
+    assert {component.why for component in session.models.loaded()} == {
         "pinned",
         "kept until its room is wanted",
     }
-    here.models.unpin(family[0])
-    here.models.pin(str(family[2].source))  # after it was
-    here.run(dream(family[1]))
-    assert held(here) == ["cunet", "cvae", "bunet", "bvae"]
+    session.models.unpin(family[0])
+    session.models.pin(str(family[2].source))  # after it was
+    session.run(dream(family[1]))
+    assert held(session) == ["cunet", "cvae", "bunet", "bvae"]
 
 
 def test_pins_that_leave_no_room_are_told_before_the_run(family: list[Checkpoint]) -> None:
-    here = session(budget=17)
-    here.models.pin(family[0])
-    here.run(dream(family[0]))
+    session = make_session(budget=17)
+    session.models.pin(family[0])
+    session.run(dream(family[0]))
     with pytest.raises(InvalidValueError, match=r"wanted: at least 18 bytes.*pinned") as caught:
-        here.run(dream(family[1]))
+        session.run(dream(family[1]))
     assert "fewer pinned components" in str(caught.value)
-    assert held(here) == ["aunet", "avae"]
+    assert held(session) == ["aunet", "avae"]
 
 
 def test_one_checkpoint_is_unloaded_or_all_but_what_is_held(family: list[Checkpoint]) -> None:
-    here = session()
+    session = make_session()
     for checkpoint in family:
-        here.run(dream(checkpoint))
-    assert here.models.unload(family[1]) == 9
-    assert held(here) == ["aunet", "avae", "cunet", "cvae"]
-    here.models.pin(family[2])
-    with here.models.lease({"vae": Part(family[0], "vae")}, "cpu", "float32"):
-        assert [component.why for component in here.models.loaded() if component.leases] == [
+        session.run(dream(checkpoint))
+    assert session.models.unload(family[1]) == 9
+    assert held(session) == ["aunet", "avae", "cunet", "cvae"]
+    session.models.pin(family[2])
+    with session.models.lease({"vae": Part(family[0], "vae")}, "cpu", "float32"):
+        assert [component.why for component in session.models.loaded() if component.leases] == [
             "leased by 1 node"
         ]
-        assert here.models.unload() == 7
-    assert sorted(held(here)) == ["avae", "cunet", "cvae"]
+        assert session.models.unload() == 7
+    assert sorted(held(session)) == ["avae", "cunet", "cvae"]
 
 
 def test_with_no_keep_alive_a_run_leaves_nothing_but_pins(family: list[Checkpoint]) -> None:
-    here = session(keep_alive=0)
-    here.models.pin(family[1])
-    here.run(Graph.of(*(toys.Dream(checkpoint=each) for each in family)))
-    assert held(here) == ["bunet", "bvae"]
+    session = make_session(keep_alive=0)
+    session.models.pin(family[1])
+    session.run(Graph.of(*(toys.Dream(checkpoint=member) for member in family)))
+    assert held(session) == ["bunet", "bvae"]
 
 
 def test_with_no_keep_alive_what_is_not_used_again_goes_before_the_next_load(
     family: list[Checkpoint],
 ) -> None:
-    graph = Graph.of(*(toys.Dream(checkpoint=each) for each in family))
+    graph = Graph.of(*(toys.Dream(checkpoint=member) for member in family))
     event_log: list[events.Event] = []
-    here = session(keep_alive=0)
-    plan = here.plan(graph)
-    assert plan.peak_host == 9 and session().plan(graph).peak_host == 27
-    here.run(graph, event_log.append)
+    session = make_session(keep_alive=0)
+    plan = session.plan(graph)
+    assert plan.peak_host == 9 and make_session().plan(graph).peak_host == 27
+    session.run(graph, event_log.append)
     kinds = [event.kind for event in event_log if event.kind in ("loaded", "evicted")]
     assert kinds == [*["loaded"] * 2, *["evicted", "evicted", "loaded", "loaded"] * 2]
 
 
 def test_within_a_run_what_is_used_again_is_not_let_go(family: list[Checkpoint]) -> None:
-    here = session(keep_alive=0)
+    session = make_session(keep_alive=0)
     one = toys.Dream(checkpoint=family[0])
-    loader = here.models.load
-    here.run(Graph.of(toys.Dream(prompt=one, checkpoint=family[0])))
+    loader = session.models.load
+    session.run(Graph.of(toys.Dream(prompt=one, checkpoint=family[0])))
     assert isinstance(loader, fake_checkpoints.Loader) and len(loader.loaded) == 2
 
 
@@ -131,22 +131,22 @@ def test_what_nobody_has_used_for_long_enough_goes_by_itself(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    here = session(keep_alive=60)
-    here.run(dream(family[0]))
+    session = make_session(keep_alive=60)
+    session.run(dream(family[0]))
     now[0] = 130.0
-    here.run(dream(family[1]))
-    assert held(here) == ["aunet", "avae", "bunet", "bvae"]
+    session.run(dream(family[1]))
+    assert held(session) == ["aunet", "avae", "bunet", "bvae"]
     now[0] = 165.0
-    here.models.expire()
-    assert held(here) == ["bunet", "bvae"]
-    assert here.models._timer is not None
-    here.models._timer.cancel()
+    session.models.expire()
+    assert held(session) == ["bunet", "bvae"]
+    assert session.models._timer is not None
+    session.models._timer.cancel()
 
 
 def test_the_timer_lets_go(family: list[Checkpoint]) -> None:
-    here = session(keep_alive=0.05)
-    here.run(dream(family[0]))
+    session = make_session(keep_alive=0.05)
+    session.run(dream(family[0]))
     until = time.monotonic() + 30
-    while here.models.loaded() and time.monotonic() < until:
+    while session.models.loaded() and time.monotonic() < until:
         threading.Event().wait(0.01)
-    assert here.models.loaded() == ()
+    assert session.models.loaded() == ()

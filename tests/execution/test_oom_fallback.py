@@ -62,57 +62,57 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> Checkpoint:
-    whole = fake_checkpoints.safetensors(b"u" * 7)
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    weights = fake_checkpoints.safetensors(b"u" * 7)
     return Checkpoint(
         fake_checkpoints.checkpoint(
-            tmp_path / "one", unet=whole, vae=fake_checkpoints.safetensors(b"v")
+            tmp_path / "one", unet=weights, vae=fake_checkpoints.safetensors(b"v")
         )
     )
 
 
-def session() -> Session:
+def make_session() -> Session:
     cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
     return Session(device="cuda", dtype="float16", models=cache, store=Store())
 
 
 @pytest.mark.parametrize("fails", range(5))
-def test_each_fallback_is_tried_in_turn_and_reported(fails: int, one: Checkpoint) -> None:
-    here, event_log = session(), list[events.Event]()
-    results = here.run(Graph.of(Hungry(checkpoint=one, fails=fails)), event_log.append)
+def test_each_fallback_is_tried_in_turn_and_reported(fails: int, checkpoint: Checkpoint) -> None:
+    session, event_log = make_session(), list[events.Event]()
+    results = session.run(Graph.of(Hungry(checkpoint=checkpoint, fails=fails)), event_log.append)
     assert results == {"hungry": MADE[fails]}
-    again = [event for event in event_log if isinstance(event, events.Retried)]
-    assert [each.change for each in again] == FALLBACKS[:fails]
-    assert all("9 GiB" in each.reason for each in again)
-    assert not any(component.leases for component in here.models.loaded())
+    retries = [event for event in event_log if isinstance(event, events.Retried)]
+    assert [retry.change for retry in retries] == FALLBACKS[:fails]
+    assert all("9 GiB" in retry.reason for retry in retries)
+    assert not any(component.leases for component in session.models.loaded())
 
 
-def test_after_the_last_fallback_is_a_clear_error(one: Checkpoint) -> None:
-    here = session()
+def test_after_the_last_fallback_is_a_clear_error(checkpoint: Checkpoint) -> None:
+    session = make_session()
     with pytest.raises(NodeFailedError) as caught:
-        here.run(Graph.of(Hungry(checkpoint=one, fails=99)))
+        session.run(Graph.of(Hungry(checkpoint=checkpoint, fails=99)))
     message = caught.value.message
     assert "none left on cuda (out of memory: tried to allocate 9 GiB)" in message
     assert all(fallback in message for fallback in FALLBACKS) and "fix:" in message
     assert isinstance(caught.value.__cause__, OutOfMemoryError)
-    assert not any(component.leases for component in here.models.loaded())
+    assert not any(component.leases for component in session.models.loaded())
 
 
 @pytest.mark.parametrize(("fails", "tried_again"), [(2, 0), (3, 1)])
 def test_what_was_made_in_another_way_is_not_remembered(
-    fails: int, tried_again: int, one: Checkpoint
+    fails: int, tried_again: int, checkpoint: Checkpoint
 ) -> None:
-    here, graph = session(), Graph.of(Hungry(checkpoint=one, fails=fails))
-    here.run(graph)
+    session, graph = make_session(), Graph.of(Hungry(checkpoint=checkpoint, fails=fails))
+    session.run(graph)
     before = len(tries)
-    here.run(graph)
+    session.run(graph)
     assert len(tries) - before == tried_again
 
 
-def test_another_error_climbs_nothing(one: Checkpoint) -> None:
+def test_another_error_climbs_nothing(checkpoint: Checkpoint) -> None:
     event_log: list[events.Event] = []
     with pytest.raises(NodeFailedError, match="no such thing"):
-        session().run(Graph.of(toys.Fail(message="no such thing")), event_log.append)
+        make_session().run(Graph.of(toys.Fail(message="no such thing")), event_log.append)
     assert not any(isinstance(event, events.Retried) for event in event_log)
 
 
@@ -127,13 +127,13 @@ class Small(fake_checkpoints.Loader):
         import gc
         import weakref
 
-        made = super().__call__(part, dtype, device)
+        component = super().__call__(part, dtype, device)
         gc.collect()
-        alive = [each() for each in self.held if each() is not None]
-        if sum(each.size for each in alive) + made.size > self.capacity:
+        alive = [other() for other in self.held if other() is not None]
+        if sum(other.size for other in alive) + component.size > self.capacity:
             raise RuntimeError("CUDA out of memory.")
-        self.held.append(weakref.ref(made))
-        return made
+        self.held.append(weakref.ref(component))
+        return component
 
 
 def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
@@ -153,12 +153,14 @@ def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
     event_log: list[events.Event] = []
     results = session.run(Graph.of(text), event_log.append)
     assert str(results["dream_3"]).count("by unet and vae") == 3
-    again = [(event.node, event.change) for event in event_log if isinstance(event, events.Retried)]
-    assert again == [(f"dream_{n}", fallback) for n in (2, 3) for fallback in FALLBACKS[:2]]
+    retries = [
+        (event.node, event.change) for event in event_log if isinstance(event, events.Retried)
+    ]
+    assert retries == [(f"dream_{n}", fallback) for n in (2, 3) for fallback in FALLBACKS[:2]]
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (MemoryError(), "MemoryError"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9"), "enforce"),
@@ -168,10 +170,10 @@ def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
     ],
 )
 def test_errors_of_too_little_memory_are_told_from_others(
-    error: BaseException, said: str | None
+    error: BaseException, expected: str | None
 ) -> None:
-    found = out_of_memory(error)
-    assert found is None if said is None else found is not None and said in found
+    reason = out_of_memory(error)
+    assert reason is None if expected is None else reason is not None and expected in reason
 
 
 @pytest.mark.torch
@@ -187,7 +189,7 @@ def test_a_diffusion_node_is_made_lighter_by_its_knobs() -> None:
         (fallback.description, fallback.device, fallback.node)
         for fallback in fallbacks(node, "cuda")
     ]
-    assert [told for told, _, _ in found] == [
+    assert [description for description, _, _ in found] == [
         *FALLBACKS[:2],
         "the autoencoder works by slices and tiles",
         "weights stay on the host and move by groups",

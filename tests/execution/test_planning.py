@@ -38,8 +38,8 @@ def test_every_result_is_released_once_right_after_its_last_reader(
 
 
 def test_a_store_makes_a_plan_shorter() -> None:
-    one = toys.Number(value=1)
-    target = toys.Halve(a=toys.Add(a=one, b=1))
+    number = toys.Number(value=1)
+    target = toys.Halve(a=toys.Add(a=number, b=1))
     store = Store()
     assert [step.action for step in make_plan(Graph.of(target), store=store).steps] == ["run"] * 3
     (leaf, *_) = make_plan(Graph.of(target), store=store).steps
@@ -55,9 +55,9 @@ def test_a_store_makes_a_plan_shorter() -> None:
 
 
 def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: Path) -> None:
-    one = fake_checkpoints.checkpoint(tmp_path / "one", unet=b"u" * 7, vae=b"same")
+    number = fake_checkpoints.checkpoint(tmp_path / "one", unet=b"u" * 7, vae=b"same")
     two = fake_checkpoints.checkpoint(tmp_path / "two", unet=b"w" * 5, vae=b"same")
-    first = toys.Dream(checkpoint=str(one))  # type: ignore[arg-type]
+    first = toys.Dream(checkpoint=str(number))  # type: ignore[arg-type]
     target = toys.Dream(prompt=first, checkpoint=str(two))  # type: ignore[arg-type]
     plan = make_plan(Graph.of(target))
     assert [str(Path(load.name).relative_to(tmp_path)) for load in plan.loads] == [

@@ -33,16 +33,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def anew(folder: Path) -> Session:
+def new_session(folder: Path) -> Session:
     """A session as another process would have it: nothing in memory."""
     return Session(device="cpu", dtype="float32", store=Store(folder=folder))
 
 
-def done(session: Session, *targets: Node[Any], **how: Any) -> tuple[list[str], list[events.Event]]:
+def run_noting(
+    session: Session, *targets: Node[Any], **names: Any
+) -> tuple[list[str], list[events.Event]]:
     """The types of the toys that ran, and the events."""
     toys.ran.clear()
     event_log: list[events.Event] = []
-    session.run(Graph.of(*targets, **how), event_log.append)
+    session.run(Graph.of(*targets, **names), event_log.append)
     return list(toys.ran), event_log
 
 
@@ -51,28 +53,35 @@ def add(value: int, offset: int = 0) -> Node[int]:
 
 
 def test_another_process_reuses_what_was_made(folder: Path) -> None:
-    assert done(anew(folder), add(4))[0] == ["Number", "Add", "Halve"]
-    ran, told = done(anew(folder), add(4))
-    assert ran == [] and [event.kind for event in told] == ["run_started", "reused", "run_finished"]
-    assert run(add(4), session=anew(folder)) == 2
+    assert run_noting(new_session(folder), add(4))[0] == ["Number", "Add", "Halve"]
+    ran, event_log = run_noting(new_session(folder), add(4))
+    assert ran == [] and [event.kind for event in event_log] == [
+        "run_started",
+        "reused",
+        "run_finished",
+    ]
+    assert run(add(4), session=new_session(folder)) == 2
 
 
 def test_what_gives_the_same_stops_the_recomputation_there(folder: Path) -> None:
     target = toys.Text(text="x")
     readers = toys.Join(words=[target, toys.Join(words=["a", "b"])])
-    done(anew(folder), readers)
+    run_noting(new_session(folder), readers)
     changed = toys.Text(text="", tags=["x"])  # the same text, made in another way
     again = toys.Join(words=[changed, toys.Join(words=["a", "b"])])
-    assert done(anew(folder), again)[0] == ["Text"]
+    assert run_noting(new_session(folder), again)[0] == ["Text"]
     other = toys.Join(words=[toys.Text(text="y"), toys.Join(words=["a", "b"])])
-    assert done(anew(folder), other)[0] == ["Text", "Join"]
+    assert run_noting(new_session(folder), other)[0] == ["Text", "Join"]
 
 
 def test_an_effect_always_runs_and_what_it_reads_does_not(folder: Path, tmp_path: Path) -> None:
     save = toys.Write(text=toys.Text(text="x"), path=tmp_path / "x.txt")
-    done(anew(folder), save)
+    run_noting(new_session(folder), save)
     (tmp_path / "x.txt").unlink()
-    assert done(anew(folder), save)[0] == ["Write"] and (tmp_path / "x.txt").read_text() == "x"
+    assert (
+        run_noting(new_session(folder), save)[0] == ["Write"]
+        and (tmp_path / "x.txt").read_text() == "x"
+    )
 
 
 def test_one_changed_leaf_of_a_thousand_nodes_runs_its_descendants_alone(folder: Path) -> None:
@@ -85,8 +94,8 @@ def test_one_changed_leaf_of_a_thousand_nodes_runs_its_descendants_alone(folder:
             ends.append(node)
         return toys.Sum(terms=ends)
 
-    assert len(done(anew(folder), chains(0))[0]) == 1001
-    assert done(anew(folder), chains(200))[0] == ["Number", *["Add"] * 9, "Sum"]
+    assert len(run_noting(new_session(folder), chains(0))[0]) == 1001
+    assert run_noting(new_session(folder), chains(200))[0] == ["Number", *["Add"] * 9, "Sum"]
 
 
 def record(folder: Path, content: str) -> Path:
@@ -104,17 +113,17 @@ def record(folder: Path, content: str) -> Path:
 def test_a_lost_result_is_made_again_and_told(folder: Path, damage: str, tmp_path: Path) -> None:
     save = toys.Write(text=toys.Join(words=[toys.Text(text="x"), "y"]), path=tmp_path / "x.txt")
     other = toys.Write(text=toys.Text(text="z"), path=tmp_path / "z.txt")
-    done(anew(folder), save, other)
-    session = anew(folder)
+    run_noting(new_session(folder), save, other)
+    session = new_session(folder)
     path = record(folder, "Join")
-    whole = path.read_bytes()
+    contents = path.read_bytes()
     damaged: list[str] = []
 
     def once_planned(event: events.Event) -> None:
         """Damage that comes after the plan, which the plan cannot have seen."""
         if isinstance(event, events.RunStarted):
             path.unlink() if damage == "gone" else path.write_bytes(
-                whole.replace(b'x y\\"', b'x z\\"')
+                contents.replace(b'x y\\"', b'x z\\"')
             )
         damaged.append(event.kind)
 
@@ -123,26 +132,26 @@ def test_a_lost_result_is_made_again_and_told(folder: Path, damage: str, tmp_pat
     assert toys.ran == ["Write", "Join", "Write"]  # the other's once, the text from the disk
     assert damaged.count("warned") == 1 and damaged.count("run_started") == 1
     assert damaged.count("node_finished") == 3 and (tmp_path / "x.txt").read_text() == "x y"
-    assert done(anew(folder), save)[0] == ["Write"]
+    assert run_noting(new_session(folder), save)[0] == ["Write"]
 
 
 def test_a_result_that_is_lost_with_all_it_reads_is_made_from_the_start(folder: Path) -> None:
-    done(anew(folder), add(4))
-    session = anew(folder)
+    run_noting(new_session(folder), add(4))
+    session = new_session(folder)
     for path in folder.rglob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    assert done(session, add(4))[0] == ["Number", "Add", "Halve"]
+    assert run_noting(session, add(4))[0] == ["Number", "Add", "Halve"]
 
 
 def test_uncached_nodes_always_run_and_are_never_kept(folder: Path) -> None:
     number = toys.Number(value=4)
     add = toys.Add(a=number, b=1)
     for _ in range(2):
-        assert done(anew(folder), add, uncached=[number])[0][0] == "Number"
-    session = anew(folder)
-    assert done(session, add, uncached=[number])[0] == ["Number"]  # its sum is remembered
-    assert done(session, add, uncached=[number])[0] == ["Number"]
-    assert done(anew(folder), number)[0] == ["Number"]
+        assert run_noting(new_session(folder), add, uncached=[number])[0][0] == "Number"
+    session = new_session(folder)
+    assert run_noting(session, add, uncached=[number])[0] == ["Number"]  # its sum is remembered
+    assert run_noting(session, add, uncached=[number])[0] == ["Number"]
+    assert run_noting(new_session(folder), number)[0] == ["Number"]
     assert run(number, session=session, uncached=[number]) == 4 and toys.ran[-1] == "Number"
 
 
@@ -159,7 +168,7 @@ def test_a_file_says_cache_false(folder: Path) -> None:
     assert [graph.names[node] for node in graph.uncached] == ["one"]
     for _ in range(2):
         toys.ran.clear()
-        anew(folder).run(flow.graph())
+        new_session(folder).run(flow.graph())
     assert toys.ran == ["Number"]
     again = workflow_from_yaml(graph_to_yaml(graph), registry=toys.REGISTRY)
     assert again.graph().uncached == graph.uncached
@@ -194,9 +203,9 @@ def failing() -> Graph:
 def test_a_run_that_keeps_going_does_all_that_can_be_done(folder: Path) -> None:
     graph, event_log = failing(), list[events.Event]()
     with pytest.raises(NodesFailedError) as caught:
-        anew(folder).run(graph, event_log.append, keep_going=True)
-    said = sorted(failure.message for failure in caught.value.failures)
-    assert said == ["RuntimeError: also", "RuntimeError: as asked"]
+        new_session(folder).run(graph, event_log.append, keep_going=True)
+    messages = sorted(failure.message for failure in caught.value.failures)
+    assert messages == ["RuntimeError: also", "RuntimeError: as asked"]
     assert (
         isinstance(caught.value, NodeFailedError) and caught.value.failures[0].__cause__ is not None
     )
@@ -207,14 +216,14 @@ def test_a_run_that_keeps_going_does_all_that_can_be_done(folder: Path) -> None:
     assert skipped == [("lost", "broken"), ("halve", "broken")]
     toys.ran.clear()
     with pytest.raises(NodesFailedError):
-        anew(folder).run(graph, keep_going=True)
+        new_session(folder).run(graph, keep_going=True)
     assert set(toys.ran) == {"Fail"}
 
 
 def test_a_run_that_does_not_keep_going_stops_at_the_first(folder: Path) -> None:
     graph, event_log = failing(), list[events.Event]()
     with pytest.raises(NodeFailedError) as caught:
-        anew(folder).run(graph, event_log.append)
+        new_session(folder).run(graph, event_log.append)
     assert type(caught.value) is NodeFailedError and toys.ran.count("Fail") == 1
 
 
@@ -227,14 +236,14 @@ class Broken(Node[str]):
 
 @pytest.mark.torch
 def test_models_keep_going_too(tmp_path: Path, folder: Path) -> None:
-    made = fake_checkpoints.checkpoint(
+    model = fake_checkpoints.checkpoint(
         tmp_path / "made",
         unet=fake_checkpoints.safetensors(b"u"),
         vae=fake_checkpoints.safetensors(b"v"),
     )
-    session = anew(folder)
+    session = new_session(folder)
     session.models = ModelCache(fake_checkpoints.Loader())
-    checkpoint = Checkpoint(made)
+    checkpoint = Checkpoint(model)
     lost = toys.Join(words=[toys.Dream(prompt=Broken(), checkpoint=checkpoint)])
     good = toys.Join(words=[toys.Dream(prompt="p", checkpoint=checkpoint)], glue="-")
     last = toys.Dream(prompt=lost, checkpoint=checkpoint, steps=2)
@@ -256,7 +265,7 @@ def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
         return Graph.of(saved, names=names, uncached=[])
 
     def explained(text: str, *, remembers: bool = True) -> dict[str, tuple[str, str]]:
-        session = anew(folder)
+        session = new_session(folder)
         session.store = session.store if remembers else None
         explainer = RunExplainer(graph(text), session.store)
         session.run(graph(text), explainer)
@@ -274,19 +283,19 @@ def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
 
 def test_a_read_only_folder_warns_once_and_the_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    _, told = done(anew(tmp_path / "file"), add(1), add(9))
-    assert [event.kind for event in told].count("warned") == 1
+    _, event_log = run_noting(new_session(tmp_path / "file"), add(1), add(9))
+    assert [event.kind for event in event_log].count("warned") == 1
 
 
 def test_a_checkpoint_that_was_trained_is_made_again_when_it_changed(
     tmp_path: Path, folder: Path
 ) -> None:
-    made = fake_checkpoints.checkpoint(tmp_path / "made", unet=fake_checkpoints.safetensors(b"u"))
-    train = toys.Train(source=str(made))
-    assert done(anew(folder), train)[0] == ["Train"]
-    assert done(anew(folder), train)[0] == []
-    (made / "unet" / fake_checkpoints.WEIGHTS).write_bytes(fake_checkpoints.safetensors(b"x"))
-    assert done(anew(folder), train)[0] == ["Train"]
+    model = fake_checkpoints.checkpoint(tmp_path / "made", unet=fake_checkpoints.safetensors(b"u"))
+    train = toys.Train(source=str(model))
+    assert run_noting(new_session(folder), train)[0] == ["Train"]
+    assert run_noting(new_session(folder), train)[0] == []
+    (model / "unet" / fake_checkpoints.WEIGHTS).write_bytes(fake_checkpoints.safetensors(b"x"))
+    assert run_noting(new_session(folder), train)[0] == ["Train"]
 
 
 def test_who_changes_a_node_of_their_own_gets_what_it_makes_now(
@@ -302,9 +311,9 @@ def test_who_changes_a_node_of_their_own_gets_what_it_makes_now(
     values = []
     for number in (1, 2):
         (tmp_path / "mine.py").write_text(code.format(number))
-        mine = Registry({}).with_file(tmp_path / "mine.py")["Mine"]
-        values.append(run(mine(), session=anew(folder)))
-        del sys.modules[mine.__module__]  # as in another process
+        node_type = Registry({}).with_file(tmp_path / "mine.py")["Mine"]
+        values.append(run(node_type(), session=new_session(folder)))
+        del sys.modules[node_type.__module__]  # as in another process
     assert values == [1, 2]
 
 
@@ -321,7 +330,7 @@ def test_what_was_made_of_a_file_that_changed_meanwhile_is_not_kept(
             source.write_text("second")
 
     event_log: list[events.Event] = []
-    session = anew(folder)
+    session = new_session(folder)
     results = session.run(Graph.of(last, names={last: "last"}), changed)
     assert results["last"] == "second of all"
     assert (
@@ -329,11 +338,11 @@ def test_what_was_made_of_a_file_that_changed_meanwhile_is_not_kept(
         == 1
     )
     source.write_text("first")
-    for each in (session, anew(folder)):
-        assert run(last, session=each) == "first of all"
+    for either in (session, new_session(folder)):
+        assert run(last, session=either) == "first of all"
 
 
 def test_a_plan_reuses_what_a_run_remembered(folder: Path) -> None:
-    done(anew(folder), add(4))
-    made = anew(folder).plan(Graph.of(add(4)))
-    assert [step.action for step in made.steps] == ["reuse"]
+    run_noting(new_session(folder), add(4))
+    plan = new_session(folder).plan(Graph.of(add(4)))
+    assert [step.action for step in plan.steps] == ["reuse"]

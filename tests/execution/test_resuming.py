@@ -50,14 +50,14 @@ def started(folder: Path, log: Path) -> BaseProcess:
     return process
 
 
-def told(log: Path) -> list[dict[str, str]]:
+def read_log(log: Path) -> list[dict[str, str]]:
     """The events in a log, its last line left out where the kill cut it."""
     lines = log.read_bytes().split(b"\n")[:-1]
     return [json.loads(line) for line in lines]
 
 
 def finished(log: Path, kind: str = "node_finished") -> set[str]:
-    every = {each["node"] for each in told(log) if each["event"] == kind}
+    every = {event["node"] for event in read_log(log) if event["event"] == kind}
     return {name for name in every if not name.startswith("result")}
 
 
@@ -77,7 +77,7 @@ def killed_until_done(folder: Path, kills: int, seed: int) -> int:
     """Kills runs at random moments, the first ones early; returns how many were killed at work."""
     random_moments = random.Random(seed)
     (folder / "flow.yaml").write_text(FLOW)
-    known: set[str] = set()
+    done: set[str] = set()
     at_work = 0
     for number in range(kills):
         log = folder / f"{number}.jsonl"
@@ -88,15 +88,15 @@ def killed_until_done(folder: Path, kills: int, seed: int) -> int:
         process.kill()
         process.join()
         ran = finished(log)
-        assert not ran & known, "what had finished ran again"
-        at_work += bool(told(log)) and process.exitcode == -signal.SIGKILL
-        known |= ran
+        assert not ran & done, "what had finished ran again"
+        at_work += bool(read_log(log)) and process.exitcode == -signal.SIGKILL
+        done |= ran
         check_whole(folder)
     last = folder / "last.jsonl"
     process = started(folder, last)
     process.join()
     assert process.exitcode == 0
-    assert not finished(last) & known
+    assert not finished(last) & done
     check_whole(folder)
     assert len(list((folder / "out").glob("[0-9]*.png"))) == COUNT
     return at_work

@@ -52,13 +52,13 @@ def weight_bytes(folder: str) -> int:
     return sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
 
 
-def naive(node: Node[Any], known: dict[Node[Any], Any]) -> Any:
+def naive(node: Node[Any], results: dict[Node[Any], Any]) -> Any:
     """What a node makes, by plain recursion."""
-    if node not in known:
+    if node not in results:
         for _, child in node.wires:
-            naive(child, known)
-        known[node] = node.run(**node.arguments(known))
-    return known[node]
+            naive(child, results)
+        results[node] = node.run(**node.arguments(results))
+    return results[node]
 
 
 def actions(session: Session, *targets: Node[Any]) -> dict[str, str]:
@@ -72,8 +72,8 @@ def test_results_equal_those_of_plain_recursion(
 ) -> None:
     targets = data.draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=3))
     result = run(targets[0], *targets[1:], session=Session())
-    known: dict[Node[Any], Any] = {}
-    expected = [naive(target, known) for target in targets]
+    results: dict[Node[Any], Any] = {}
+    expected = [naive(target, results) for target in targets]
     assert ([result] if len(targets) == 1 else list(result)) == expected
 
 
@@ -101,7 +101,7 @@ def test_a_second_run_reuses_everything(nodes: list[Node[Any]]) -> None:
     first = run(target, session=session)
     event_log: list[events.Event] = []
     assert run(target, session=session, on_event=event_log.append) == first
-    kinds = {type(each) for each in event_log}
+    kinds = {type(event) for event in event_log}
     assert events.NodeStarted not in kinds and events.Reused in kinds
 
 
@@ -316,16 +316,17 @@ def test_two_sessions_in_two_threads_do_not_disturb_each_other() -> None:
     node: Node[int] = toys.Number(value=0)
     for _ in range(200):
         node = toys.Add(a=node, b=1)
-    found: list[int] = []
+    results: list[int] = []
     session = Session()
     threads = [
-        threading.Thread(target=lambda: found.append(run(node, session=session))) for _ in range(4)
+        threading.Thread(target=lambda: results.append(run(node, session=session)))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [200] * 4
+    assert results == [200] * 4
 
 
 # Models

@@ -65,12 +65,12 @@ def test_a_shipped_node_that_moves_to_another_file_keeps_its_key() -> None:
         " width=5), width=3, height=4)\n"
         "print(type(node).__module__, node.identity.hex())"
     )
-    here = python(
+    before = python(
         "from sdgraph.nodes import Crop, LoadImage, Resize\n"
         "node = Resize(image=Crop(image=LoadImage(path='a.png'), width=5), width=3, height=4)\n"
         "print(type(node).__module__, node.identity.hex())"
     )
-    assert moved.split()[0] != here.split()[0] and moved.split()[1] == here.split()[1]
+    assert moved.split()[0] != before.split()[0] and moved.split()[1] == before.split()[1]
 
 
 def test_an_installed_pack_is_known_by_its_name_wherever_its_node_is(
@@ -78,10 +78,10 @@ def test_an_installed_pack_is_known_by_its_name_wherever_its_node_is(
 ) -> None:
     folder, text = tmp_path / "site-packages" / "pack", NODE.format(result="2 * a")
     first = of_file(folder / "one.py", text, "pack.one")
-    told, identity = tag(first), first(a=1).identity
+    first_tag, identity = tag(first), first(a=1).identity
     monkeypatch.setattr(class_identity, "_claimed", WeakValueDictionary())  # as in a new process
     moved = of_file(folder / "deep" / "two.py", text + "\n# and more", "pack.deep.two")
-    assert told == tag(moved) == "pack:Twice:1" and moved(a=1).identity == identity
+    assert first_tag == tag(moved) == "pack:Twice:1" and moved(a=1).identity == identity
 
 
 def test_two_nodes_of_one_name_in_one_pack_are_refused(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_a_function_or_constant_that_such_a_class_uses_counts() -> None:
     assert tag(of_text(text.format(by=2))) != tag(of_text(text.format(by=3)))
 
 
-@pytest.mark.parametrize("how", ["-c", "-"])
-def test_two_scripts_without_a_file_do_not_share_results(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("option", ["-c", "-"])
+def test_two_scripts_without_a_file_do_not_share_results(tmp_path: Path, option: str) -> None:
     def answer(result: str) -> str:
         text = NODE.format(result=result)
         text += "\nfrom sdgraph import run, Session, Store\n"
         text += f"print(run(Twice(a=5), session=Session(store=Store(folder={str(tmp_path)!r}))))\n"
-        arguments = [text] if how == "-c" else []
-        command = [sys.executable, how, *arguments]
+        arguments = [text] if option == "-c" else []
+        command = [sys.executable, option, *arguments]
         done = subprocess.run(command, input=text, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -159,7 +159,7 @@ def test_a_cell_of_a_notebook_that_is_run_again_with_other_code_is_another_class
 
 
 def test_what_a_class_has_from_the_function_around_it_counts() -> None:
-    def made(by: Any) -> Any:
+    def define(by: Any) -> Any:
         class Times(Node[int]):
             """A number times another."""
 
@@ -170,10 +170,10 @@ def test_what_a_class_has_from_the_function_around_it_counts() -> None:
 
         return Times
 
-    assert tag(made(2)) == tag(made(2)) != tag(made(3))
-    unknown = made([2])
+    assert tag(define(2)) == tag(define(2)) != tag(define(3))
+    unknown = define([2])
     assert not unknown.definition.identity.remembered
-    assert tag(unknown) != tag(made([2])), "nothing that tells two lists apart"
+    assert tag(unknown) != tag(define([2])), "nothing that tells two lists apart"
 
 
 def test_a_base_class_of_ones_own_counts(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def test_the_default_targets_are_the_effects_else_what_nobody_reads(tmp_path: Pa
 
 
 def test_problems_have_the_nodes_name_and_the_fields_mark(tmp_path: Path) -> None:
-    bad, mark, own = toys.Checked(good=False), Mark("f", 1, 1), Mark("f", 2, 5)
-    for marks, at in (({"": mark, "good": own}, own), ({"": mark}, mark), ({}, None)):
+    bad, mark, own_mark = toys.Checked(good=False), Mark("f", 1, 1), Mark("f", 2, 5)
+    for marks, at in (({"": mark, "good": own_mark}, own_mark), ({"": mark}, mark), ({}, None)):
         (problem,) = Graph.of(bad, names={bad: "n"}, marks={bad: marks}).check()
         assert (problem.subject, problem.at) == ("n.good", at)
 
@@ -107,7 +107,7 @@ def test_a_list_of_files_is_checked_file_by_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "reason"),
     [
         ("none", "no such file"),
         (".", "a folder"),
@@ -115,10 +115,10 @@ def test_a_list_of_files_is_checked_file_by_file(tmp_path: Path) -> None:
         ("file/below", "not a directory"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str, found: str) -> None:
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "file").write_text("")
     problem = missing_file("path", tmp_path / name)
-    assert problem is not None and problem.found.endswith(found)
+    assert problem is not None and problem.found.endswith(reason)
 
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:

@@ -18,15 +18,15 @@ def defined(body: str, base: str = "Node[Image]") -> type[Node[Any]]:
     space: dict[str, Any] = {**globals()}
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     exec(f"class Toy({base}):\n{lines}", space)
-    made: type[Node[Any]] = space["Toy"]
-    return made
+    node_type: type[Node[Any]] = space["Toy"]
+    return node_type
 
 
 RUN = "def run(self) -> Image: ..."
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (
             "a: In[int]\ndef run(self) -> Image: ...",
@@ -84,13 +84,13 @@ RUN = "def run(self) -> Image: ..."
     ],
 )
 @pytest.mark.filterwarnings("ignore:Field name:UserWarning")
-def test_a_class_that_breaks_a_rule_is_refused(body: str, told: str) -> None:
-    with pytest.raises(NodeDefinitionError, match=told):
+def test_a_class_that_breaks_a_rule_is_refused(body: str, message: str) -> None:
+    with pytest.raises(NodeDefinitionError, match=message):
         defined(body)
 
 
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "message"),
     [
         ("Node", "wanted: what the node makes"),
         ("Node[dict[str, int]]", "is no kind of value"),
@@ -100,8 +100,8 @@ def test_a_class_that_breaks_a_rule_is_refused(body: str, told: str) -> None:
         ("Node[Any]", "is no kind of value"),
     ],
 )
-def test_a_class_must_say_what_it_makes(base: str, told: str) -> None:
-    with pytest.raises(NodeDefinitionError, match=told):
+def test_a_class_must_say_what_it_makes(base: str, message: str) -> None:
+    with pytest.raises(NodeDefinitionError, match=message):
         defined("def run(self) -> Any: ...", base)
 
 
@@ -149,14 +149,14 @@ def test_a_definition_lists_ports_files_and_services() -> None:
         def run(self, image: Image | Mask, checkpoint: Checkpoint, progress: Any) -> Image:
             raise NotImplementedError
 
-    known = Both.definition
-    assert known.fields == ("image", "source", "more", "target", "checkpoint", "low")
-    assert {name: port.kinds for name, port in known.ports.items()} == {
+    definition = Both.definition
+    assert definition.fields == ("image", "source", "more", "target", "checkpoint", "low")
+    assert {name: port.kinds for name, port in definition.ports.items()} == {
         "image": (Image, Mask),
         "checkpoint": (Checkpoint,),
     }
-    assert known.sources == ("source", "more") and known.targets == ("target",)
-    assert known.services == {"progress"} and known.output is Image
+    assert definition.sources == ("source", "more") and definition.targets == ("target",)
+    assert definition.services == {"progress"} and definition.output is Image
 
 
 def test_a_subclass_has_its_own_definition_and_inherits_run() -> None:
@@ -168,10 +168,10 @@ def test_a_subclass_has_its_own_definition_and_inherits_run() -> None:
 
 
 def test_a_new_version_makes_another_node() -> None:
-    def made(number: int) -> Node[Any]:
+    def make_node(number: int) -> Node[Any]:
         return defined(f"version = {number}\n{RUN}")()
 
-    assert made(1) == made(1) and made(1) != made(2)
+    assert make_node(1) == make_node(1) and make_node(1) != make_node(2)
 
 
 def test_edge_maps_are_images_to_a_definition() -> None:

@@ -87,9 +87,9 @@ def test_values_that_python_calls_equal_are_different_parameters(kinds: list[Any
 
 def test_lists_that_join_to_the_same_text_are_different() -> None:
     lists: list[Any] = [[], ["a", "b"], ["ab"], ["a,b"], ["a", ",b"], ["", "ab"]]
-    assert len({Holder(value=each) for each in lists}) == len(lists)
+    assert len({Holder(value=texts) for texts in lists}) == len(lists)
     ints: list[Any] = [[1, 11], [11, 1], [111], [1, 1, 1], [0x1, 0xA], [0x1A]]
-    assert len({Holder(others=each) for each in ints}) == len(ints)
+    assert len({Holder(others=numbers) for numbers in ints}) == len(ints)
     assert Holder(others=[]) != Holder(others=None)
 
 
@@ -120,7 +120,7 @@ def test_the_own_part_of_an_identity_leaves_the_wired_nodes_out() -> None:
 
 
 def test_two_classes_of_one_name_make_different_nodes() -> None:
-    def made(places: int) -> Node[int]:
+    def make_node(places: int) -> Node[int]:
         class Twin(Node[int]):
             version = places
 
@@ -129,7 +129,7 @@ def test_two_classes_of_one_name_make_different_nodes() -> None:
 
         return Twin()
 
-    assert made(1) != made(2) and made(1) == made(1)
+    assert make_node(1) != make_node(2) and make_node(1) == make_node(1)
 
     class Number(Node[int]):
         value: int = 0
@@ -149,8 +149,8 @@ def test_an_identity_is_the_same_in_another_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
-    here = toys.Add(a=toys.Number(value=7), b=-1, offset=3)
-    assert done.stdout.strip() == here.identity.hex()
+    node = toys.Add(a=toys.Number(value=7), b=-1, offset=3)
+    assert done.stdout.strip() == node.identity.hex()
 
 
 def test_a_default_written_out_changes_nothing() -> None:
@@ -166,9 +166,9 @@ def test_a_literal_picture_counts_by_its_pixels() -> None:
 
 
 def test_lists_become_tuples_at_any_depth_and_the_given_list_is_left_alone() -> None:
-    given: list[list[int]] = [[1, 2], [3]]
-    node = Grid(rows=given)
-    given[0].append(9)
+    rows: list[list[int]] = [[1, 2], [3]]
+    node = Grid(rows=rows)
+    rows[0].append(9)
     assert node.rows == ((1, 2), (3,))  # type: ignore[comparison-overlap]
     assert Grid(rows=[[1, 2], [3]]) == node
 
@@ -298,8 +298,8 @@ def test_a_wrong_field_is_told_with_found_wanted_and_fix(
 ) -> None:
     with pytest.raises(InvalidNodeError) as caught:
         cls(**fields)
-    told = Problem(f"{cls.__name__}.{subject}", found, expected, fix)
-    assert caught.value.problems == (told,)
+    problem = Problem(f"{cls.__name__}.{subject}", found, expected, fix)
+    assert caught.value.problems == (problem,)
 
 
 def test_every_wrong_field_of_a_node_is_told_at_once() -> None:

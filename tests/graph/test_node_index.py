@@ -59,9 +59,9 @@ def _defined() -> dict[str, str]:
     folder = Path(str(sdgraph.nodes.__file__)).parent
     for path in folder.rglob("*.py"):
         module = ".".join(("sdgraph.nodes", *path.relative_to(folder).with_suffix("").parts))
-        for each in ast.parse(path.read_text()).body:
-            if isinstance(each, ast.ClassDef):
-                classes[each.name] = module
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.ClassDef):
+                classes[statement.name] = module
     return classes
 
 

@@ -46,16 +46,16 @@ def entry(name: str, value: str, loads: Any) -> Any:
                 raise loads
             return loads
 
-    made: Any = Entry()
-    made.name, made.value, made.group = name, value, registry.ENTRY_POINT_GROUP
+    entry_point: Any = Entry()
+    entry_point.name, entry_point.value, entry_point.group = name, value, registry.ENTRY_POINT_GROUP
     assert hasattr(EntryPoint("n", "v", "g"), "load")
-    return made
+    return entry_point
 
 
 def module(name: str = "pack", /, **members: Any) -> ModuleType:
-    made = ModuleType(name)
-    vars(made).update(members)
-    return made
+    new_module = ModuleType(name)
+    vars(new_module).update(members)
+    return new_module
 
 
 def test_the_own_pack_is_there_without_entry_points(packs: Any) -> None:
@@ -63,32 +63,39 @@ def test_the_own_pack_is_there_without_entry_points(packs: Any) -> None:
 
 
 def test_a_pack_brings_its_types(packs: Any) -> None:
-    found = packs(entry("toys", "toys", module(__all__=["Number"], Number=toys.Number)))
-    assert found["Number"] is toys.Number and not found.broken
+    registry_found = packs(entry("toys", "toys", module(__all__=["Number"], Number=toys.Number)))
+    assert registry_found["Number"] is toys.Number and not registry_found.broken
 
 
 @pytest.mark.parametrize("error", [ImportError("no cv9"), SystemExit(3), ValueError("x")])
 def test_a_pack_that_cannot_be_loaded_is_named_and_left_out(
     packs: Any, error: BaseException
 ) -> None:
-    found = packs(
+    registry_found = packs(
         entry("broken", "broken", error),
         entry("toys", "toys", module(__all__=["Number"], Number=toys.Number)),
     )
-    assert list(found.broken) == ["broken"] and str(error) in found.broken["broken"]
-    assert "Number" in found and "broken" in found.unknown("Nummer").fix
+    assert (
+        list(registry_found.broken) == ["broken"] and str(error) in registry_found.broken["broken"]
+    )
+    assert "Number" in registry_found and "broken" in registry_found.unknown("Nummer").fix
 
 
 def test_two_packs_with_a_node_of_one_name_have_both_under_full_names(packs: Any) -> None:
     space: dict[str, Any] = {}
     exec(NODE.format(name="Canny", result=1), space)
     mine = space["Canny"]
-    found = packs(entry("mine", "mine", module("mypack", __all__=["Canny"], Canny=mine)))
-    assert found["mypack.Canny"] is mine and found["sdgraph.Canny"] is sdgraph.nodes.Canny
-    assert "Canny" not in found and found.get("Canny") is None
-    assert {"mypack.Canny", "sdgraph.Canny"} <= set(found) and len(found) == len(list(found))
-    assert found["Resize"] is found["sdgraph.Resize"]
-    problem = str(found.unknown("Canny"))
+    registry_found = packs(entry("mine", "mine", module("mypack", __all__=["Canny"], Canny=mine)))
+    assert (
+        registry_found["mypack.Canny"] is mine
+        and registry_found["sdgraph.Canny"] is sdgraph.nodes.Canny
+    )
+    assert "Canny" not in registry_found and registry_found.get("Canny") is None
+    assert {"mypack.Canny", "sdgraph.Canny"} <= set(registry_found) and len(registry_found) == len(
+        list(registry_found)
+    )
+    assert registry_found["Resize"] is registry_found["sdgraph.Resize"]
+    problem = str(registry_found.unknown("Canny"))
     assert "mypack and sdgraph both offer" in problem
     assert "mypack.Canny or sdgraph.Canny" in problem
 
@@ -98,15 +105,20 @@ def test_a_pack_with_two_nodes_of_one_name_is_left_out(packs: Any) -> None:
     exec(NODE.format(name="Number", result=1), space)
     one = entry("a", "a", module("pack", __all__=["Number"], Number=toys.Number))
     two = entry("b", "b", module("pack", __all__=["Number"], Number=space["Number"]))
-    found = packs(one, two)
-    assert found["Number"] is toys.Number and "the node type Number, which" in found.broken["b"]
+    registry_found = packs(one, two)
+    assert (
+        registry_found["Number"] is toys.Number
+        and "the node type Number, which" in registry_found.broken["b"]
+    )
 
 
 def test_a_pack_may_name_the_modules_of_its_nodes_and_have_them_imported_when_used(
     packs: Any,
 ) -> None:
-    found = packs(entry("a", "a", module("pack", NODE_MODULES={"Add": "tests.support.toys"})))
-    assert found["pack.Add"] is found["Add"] is toys.Add
+    registry_found = packs(
+        entry("a", "a", module("pack", NODE_MODULES={"Add": "tests.support.toys"}))
+    )
+    assert registry_found["pack.Add"] is registry_found["Add"] is toys.Add
 
 
 def test_an_unknown_type_suggests_the_nearest() -> None:
@@ -117,13 +129,13 @@ def test_an_unknown_type_suggests_the_nearest() -> None:
 def test_a_file_of_ones_own_adds_its_nodes(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(NODE.format(name="Mine", result=4))
-    found = toys.REGISTRY.with_file(path)
-    assert found["Mine"]().run() == 4 and "Mine" not in toys.REGISTRY
-    assert found.with_file(path)["Mine"] is found["Mine"]
+    registry_found = toys.REGISTRY.with_file(path)
+    assert registry_found["Mine"]().run() == 4 and "Mine" not in toys.REGISTRY
+    assert registry_found.with_file(path)["Mine"] is registry_found["Mine"]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("class", "SyntaxError"),
         ("1 / 0", "ZeroDivisionError"),
@@ -133,10 +145,10 @@ def test_a_file_of_ones_own_adds_its_nodes(tmp_path: Path) -> None:
         ("from sdgraph.graph import Node", "no node class"),
     ],
 )
-def test_a_file_that_is_no_pack_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_no_pack_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "pack.py"
     path.write_text(text)
-    with pytest.raises(PackError, match=told):
+    with pytest.raises(PackError, match=message):
         toys.REGISTRY.with_file(path)
 
 

@@ -47,8 +47,8 @@ def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None
     summary = json.loads((oldest.folder / "summary.json").read_text())
     assert [node["name"] for node in summary["nodes"]] == ["toy_square", "toy_slow"]
     assert summary["peak_host"] > 10**6 and summary["peak_device"] is None
-    told = newest.as_data()
-    assert (told["workflow"], told["status"], told["ran"], told["reused"]) == (
+    data = newest.as_data()
+    assert (data["workflow"], data["status"], data["ran"], data["reused"]) == (
         "flow",
         "finished",
         1,
@@ -164,9 +164,9 @@ def test_a_record_cut_off_anywhere_is_still_listed_and_drawn(runs: Path) -> None
     recorded(cli_nodes.ToyEdges(image=SQUARE))
     (run,) = list_runs()
     (run.folder / "summary.json").unlink()
-    whole = (run.folder / "events.jsonl").read_bytes()
-    for length in range(0, len(whole), 17):
-        (run.folder / "events.jsonl").write_bytes(whole[:length])
+    contents = (run.folder / "events.jsonl").read_bytes()
+    for length in range(0, len(contents), 17):
+        (run.folder / "events.jsonl").write_bytes(contents[:length])
         assert list_runs()[0].as_data()["status"] == "killed"
         assert timeline.as_text(list_runs()[0])
     for text in ("", "[]", '{"at": null}\n{"event": "loaded", "at": 1}\n3\n{"at": "x"}'):

@@ -119,8 +119,8 @@ nodes:
   r: {{type: Read, path: $inputs.p}}
   s: {{type: Workflow, path: read.yaml, p: $inputs.p}}
 """
-    given = graph(folder, text, p="mine.txt")
-    assert given.nodes == (toys.Read(path=folder / "here/mine.txt"),)
+    bound = graph(folder, text, p="mine.txt")
+    assert bound.nodes == (toys.Read(path=folder / "here/mine.txt"),)
     assert graph(folder, text).nodes == (toys.Read(path=folder / "a.txt"),)
 
 

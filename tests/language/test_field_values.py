@@ -26,16 +26,16 @@ NUMBER = toys.Number(value=1)
 class Resolving:
     """A resolver for one small file, with the problems that it reports."""
 
-    def __init__(self, folder: Path, out: Path | None = None, **given: Any) -> None:
+    def __init__(self, folder: Path, out: Path | None = None, **inputs: Any) -> None:
         self.problems: list[tuple[Problem, KeyPath]] = []
         template = parse_template(parse_document(FILE), folder, {})
         template = WorkflowTemplate(**{**vars(template), "out": out})
         values = {name: declared.default for name, declared in template.inputs.items()}
         self.resolver = FieldResolver(
             template,
-            given,
+            inputs,
             folder / "here",
-            {**values, **given},
+            {**values, **inputs},
             {name: Origin(name, declared.type) for name, declared in template.inputs.items()},
             node=self.node,
             report=lambda problem, spec, place: self.problems.append((problem, place)),
@@ -99,8 +99,8 @@ def test_an_unknown_reference_is_reported_with_the_nearest(
 def test_paths_are_relative_to_what_names_them(tmp_path: Path) -> None:
     assert Resolving(tmp_path).value("b.png", "source") == tmp_path / "b.png"
     assert Resolving(tmp_path).value("$inputs.photo", "source") == tmp_path / "a.png"
-    given = Resolving(tmp_path, photo="c.png")
-    assert given.value("$inputs.photo", "source") == tmp_path / "here" / "c.png"
+    resolving = Resolving(tmp_path, photo="c.png")
+    assert resolving.value("$inputs.photo", "source") == tmp_path / "here" / "c.png"
     assert Resolving(tmp_path).value("", "source") == ""
 
 

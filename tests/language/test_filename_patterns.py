@@ -69,17 +69,17 @@ def test_a_pattern_is_filled(pattern: str, name: str) -> None:
     ],
 )
 def test_a_hostile_or_wrong_pattern_is_refused(pattern: str) -> None:
-    found = fill_pattern(f"out/{pattern}.png", INPUTS, 1)
-    assert isinstance(found, Problem)
-    assert found.found and found.wanted
+    filled = fill_pattern(f"out/{pattern}.png", INPUTS, 1)
+    assert isinstance(filled, Problem)
+    assert filled.found and filled.wanted
 
 
 @given(texts, st.sampled_from(["{it}", "{it_slug}", "{it:.3}", "{it:/<9}", "{it}{it}"]))
 def test_no_text_leads_to_another_folder(text: str, pattern: str) -> None:
-    found = fill_pattern(f"out/{pattern}/x.png", {"it": text}, 1)
-    assert isinstance(found, str)
-    assert len(Path(found).parts) == 3 and ".." not in Path(found).parts
-    assert "\\" not in found and "\0" not in found
+    filled = fill_pattern(f"out/{pattern}/x.png", {"it": text}, 1)
+    assert isinstance(filled, str)
+    assert len(Path(filled).parts) == 3 and ".." not in Path(filled).parts
+    assert "\\" not in filled and "\0" not in filled
 
 
 @given(texts)

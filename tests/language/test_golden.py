@@ -21,11 +21,11 @@ def test_a_wrong_workflow_says_all_that_is_wrong(
     monkeypatch.chdir(FOLDER)
     with pytest.raises(InvalidWorkflowError) as caught:
         load_workflow(f"{case}.yaml", registry=toys.REGISTRY).graph()
-    said = str(caught.value).replace(f"{FOLDER}/", "") + "\n"
+    message = str(caught.value).replace(f"{FOLDER}/", "") + "\n"
     golden = FOLDER / f"{case}.txt"
     if request.config.getoption("--update-golden"):
-        golden.write_text(said, encoding="utf-8")
-    assert said == golden.read_text(encoding="utf-8")
+        golden.write_text(message, encoding="utf-8")
+    assert message == golden.read_text(encoding="utf-8")
     assert toys.ran == []
 
 

@@ -43,9 +43,9 @@ def read(text: str) -> tuple[dict[str, Input], list[Problem]]:
 def test_an_input_is_declared_by_its_default_or_by_a_map(
     text: str, kind: str, default: Any
 ) -> None:
-    found, problems = read(f"{{x: {text}}}")
-    assert problems == [] and found == {"x": Input("x", kind, default)}
-    assert found["x"].required == (default is MISSING)
+    inputs, problems = read(f"{{x: {text}}}")
+    assert problems == [] and inputs == {"x": Input("x", kind, default)}
+    assert inputs["x"].required == (default is MISSING)
 
 
 def test_no_inputs_are_none() -> None:
@@ -80,10 +80,10 @@ def test_names_that_run_takes_for_itself_are_refused(name: str) -> None:
     ],
 )
 def test_a_value_fits_or_is_reported(kind: str, right: list[Any], wrong: list[Any]) -> None:
-    known = {"x": Input("x", kind)}
-    assert [input_problems(known, {"x": value}) for value in right] == [[] for _ in right]
+    inputs = {"x": Input("x", kind)}
+    assert [input_problems(inputs, {"x": value}) for value in right] == [[] for _ in right]
     for value in wrong:
-        (problem,) = input_problems(known, {"x": value})
+        (problem,) = input_problems(inputs, {"x": value})
         assert problem.subject == "inputs.x" and problem.found and problem.wanted
 
 
@@ -102,8 +102,8 @@ def test_a_value_fits_or_is_reported(kind: str, right: list[Any], wrong: list[An
     ],
 )
 def test_a_text_on_the_command_line_is_read_by_the_type(kind: str, text: str, value: Any) -> None:
-    found = Input("x", kind).parse(text)
-    assert found == value and type(found) is type(value)
+    value_read = Input("x", kind).parse(text)
+    assert value_read == value and type(value_read) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from tests.support.strategies import texts
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "reference"),
     [
         ("$photo", Reference("photo", False)),
         ("$inputs.seed", Reference("seed", True)),
@@ -60,9 +60,9 @@ from tests.support.strategies import texts
         ],
     ],
 )
-def test_a_text_is_a_reference_only_as_a_whole(text: str, found: Reference | None) -> None:
-    assert parse_reference(text) == found
-    assert found is None or str(found) == text
+def test_a_text_is_a_reference_only_as_a_whole(text: str, reference: Reference | None) -> None:
+    assert parse_reference(text) == reference
+    assert reference is None or str(reference) == text
 
 
 @pytest.mark.parametrize("value", [3, None, True, ["$x"], {"$x": 1}])

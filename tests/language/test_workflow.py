@@ -86,9 +86,9 @@ def test_order_and_names_change_no_identity(nodes: list[Node[Any]], random: Any)
 
     def moved(value: Any) -> Any:
         if isinstance(value, list):
-            return [moved(each) for each in value]
-        known = isinstance(value, str) and value[:1] == "$" and value[1:] in renamed
-        return f"${renamed[value[1:]]}" if known else value
+            return [moved(item) for item in value]
+        is_renamed = isinstance(value, str) and value[:1] == "$" and value[1:] in renamed
+        return f"${renamed[value[1:]]}" if is_renamed else value
 
     random.shuffle(entries)
     shuffled = {}
@@ -171,7 +171,7 @@ def test_an_open_input_still_shows_a_wrong_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("inputs", "message"),
     [
         ({"sed": 1}, "sed; found:an input 'sed'; wanted: seed; fix:  did you mean 'seed'?"),
         ({"seed": "1"}, "seed; found:the text '1'; wanted: a whole number"),
@@ -179,12 +179,12 @@ def test_an_open_input_still_shows_a_wrong_wire() -> None:
         ({"seed": toys.Real()}, "seed; found:Real, which makes a number; wanted: a whole number"),
     ],
 )
-def test_a_wrong_input_is_reported_once(given: dict[str, Any], message: str) -> None:
+def test_a_wrong_input_is_reported_once(inputs: dict[str, Any], message: str) -> None:
     workflow = read("inputs: {seed: 3}\nnodes: {a: {type: Number, value: $inputs.seed}}")
     with pytest.raises(InvalidWorkflowError) as caught:
-        workflow.graph(**given)
-    said = str(caught.value).removeprefix("inputs.")
-    assert said.replace("\n ", ";").replace(":  ", ":") == message
+        workflow.graph(**inputs)
+    message_found = str(caught.value).removeprefix("inputs.")
+    assert message_found.replace("\n ", ";").replace(":  ", ":") == message
 
 
 def test_a_node_may_be_given_for_an_input_that_a_port_reads() -> None:

@@ -13,7 +13,7 @@ from sdgraph.language import writer
 PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126)) | st.text()
 DATA = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | PLAIN,
-    lambda each: st.lists(each, max_size=4) | st.dictionaries(PLAIN, each, max_size=4),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(PLAIN, children, max_size=4),
     max_leaves=12,
 )
 

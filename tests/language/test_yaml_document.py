@@ -85,12 +85,12 @@ def test_it_is_safe_load_wherever_that_succeeds_and_nothing_else_where_it_fails(
     except (yaml.YAMLError, ValueError, TypeError):
         expected = InvalidWorkflowError
     try:
-        found = parse_document(text).data
+        data = parse_document(text).data
     except InvalidWorkflowError as error:
         assert error.problems and all(problem.at for problem in error.problems)
         return  # stricter than safe_load: tags, second documents, keys that are no text
     if expected is not InvalidWorkflowError:
-        assert _as_text_keys(expected) == found
+        assert _as_text_keys(expected) == data
 
 
 def _as_text_keys(data: Any) -> Any:
@@ -99,7 +99,7 @@ def _as_text_keys(data: Any) -> Any:
         if not all(isinstance(key, str) for key in data):
             return _Anything()
         return {key: _as_text_keys(value) for key, value in data.items()}
-    return [_as_text_keys(each) for each in data] if isinstance(data, list) else data
+    return [_as_text_keys(item) for item in data] if isinstance(data, list) else data
 
 
 class _Anything:

@@ -24,9 +24,9 @@ from tests.support.small_images import film, gradient
 
 def broken_files(folder: Path) -> dict[str, Path]:
     """A path for each thing that can be wrong with a file."""
-    whole = io.BytesIO()
-    PIL.Image.fromarray(gradient(99, 99)).save(whole, "JPEG")
-    (folder / "cut.jpg").write_bytes(whole.getvalue()[:700])
+    jpeg = io.BytesIO()
+    PIL.Image.fromarray(gradient(99, 99)).save(jpeg, "JPEG")
+    (folder / "cut.jpg").write_bytes(jpeg.getvalue()[:700])
     (folder / "text.png").write_text("no picture at all")
     (folder / "empty.png").write_bytes(b"")
     return {

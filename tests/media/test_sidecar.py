@@ -56,8 +56,8 @@ def test_saving_without_removes_what_was_told_before(
     path = tmp_path / f"a{suffix}"
     sidecar_path(path).write_text("old")
     write_image(PICTURE, path, provenance=text)
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
     if suffix == ".gif":
         sidecar_path(path).write_text("old")
         write_video(film(count=2), path, provenance=text)
-        assert [each.name for each in tmp_path.iterdir()] == [path.name]
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -115,8 +115,8 @@ def test_every_reader_sees_the_same_frames_in_a_gif(tmp_path: Path) -> None:
     write_video(Video(frames, 8), path := tmp_path / "a.gif")
     assert np.array_equal(read_video(path).frames, frames)
     with av.open(str(path)) as file:
-        shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-    assert np.array_equal(shown, frames)
+        decoded = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert np.array_equal(decoded, frames)
 
 
 def test_one_long_pause_of_a_gif_does_not_fill_the_memory(tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_a_part_is_read_at_any_rate(
     video = Video(np.repeat(shades, 16 * 16 * 3).reshape(12, 16, 16, 3), 8)
     write_video(video, tmp_path / f"a{suffix}")
     whole = read_video(tmp_path / f"a{suffix}")
-    made = read_video(tmp_path / f"a{suffix}", **part)  # type: ignore[arg-type]
-    assert made.fps == part.get("fps", whole.fps)
-    assert np.rint(made.frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist() == expected
+    part_read = read_video(tmp_path / f"a{suffix}", **part)  # type: ignore[arg-type]
+    assert part_read.fps == part.get("fps", whole.fps)
+    assert np.rint(part_read.frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist() == expected
 
 
 @pytest.mark.parametrize("suffix", VIDEOS)
@@ -197,7 +197,7 @@ def test_of_a_gif_two_pictures_are_held_at_once_however_many_come(tmp_path: Path
     class Watched(Video):
         def __iter__(self) -> Iterator[Image]:
             for image in super().__iter__():
-                held.append(sum(type(each) is PIL.Image.Image for each in gc.get_objects()))
+                held.append(sum(type(item) is PIL.Image.Image for item in gc.get_objects()))
                 yield image
 
     held: list[int] = []

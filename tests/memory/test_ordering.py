@@ -95,11 +95,11 @@ def test_where_the_search_finds_nothing_the_other_policies_are_tried(
     monkeypatch.setattr(BeamSearch, "search", lambda *arguments: None)
     workload = random_workload(seed, 10, 6, True)
     best = best_plan(workload).cost
-    each = {
+    costs = {
         name: min(simulate(workload, order(workload), policy).cost for order in ORDERS)
         for name, policy in POLICIES_BY_NAME.items()
     }
-    assert best == min(each.values()) < min(each["keep_soonest_used"], each["keep_largest"])
+    assert best == min(costs.values()) < min(costs["keep_soonest_used"], costs["keep_largest"])
 
 
 @pytest.mark.parametrize("seed", [47, 61, 162, 263, 290])
@@ -144,15 +144,15 @@ def test_a_sweep_loads_each_model_once(models: int, variants: int) -> None:
 
 
 def test_a_search_ahead_finds_what_no_plain_order_does() -> None:
-    found = 0
+    improved = 0
     for workload in corpus(60, seed=3):
         plain = min(
             simulate(workload, order(workload), policy).cost
             for order in ORDERS
             for policy in POLICIES
         )
-        found += best_plan(workload).cost[:2] < plain[:2]
-    assert found
+        improved += best_plan(workload).cost[:2] < plain[:2]
+    assert improved
 
 
 def test_where_room_is_never_short_each_order_is_tried_once(

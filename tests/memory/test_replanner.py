@@ -31,15 +31,15 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Six checkpoints; some hold one another's U-Net or VAE."""
     folder = tmp_path_factory.mktemp("family")
     chance = random.Random(0)
-    made = []
+    checkpoints = []
     for number in range(6):
         unet, vae = (chance.choice(SIZES) for _ in range(2))
         unet_bytes = fake_checkpoints.safetensors(bytes([chance.randrange(3)]) * unet)
         vae_bytes = fake_checkpoints.safetensors(bytes([9]) * vae)
-        made.append(
+        checkpoints.append(
             str(fake_checkpoints.checkpoint(folder / f"m{number}", unet=unet_bytes, vae=vae_bytes))
         )
-    return made
+    return checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def workflow(chance: random.Random, family: Sequence[str]) -> Graph:
     return Graph.of(*chance.sample(nodes, min(len(nodes), chance.randint(1, 4))))
 
 
-def seen(plan: Plan) -> list[tuple[str, str, str]]:
+def planned_moves(plan: Plan) -> list[tuple[str, str, str]]:
     """What a plan says will happen: the step, what is done, and to which component."""
     return [
         (step.name, _word(action), action.component.name)
@@ -91,15 +91,15 @@ def _word(action: Action) -> str:
     ]
 
 
-def happened(told: Sequence[events.Event]) -> list[tuple[str, str, str]]:
+def reported_moves(event_log: Sequence[events.Event]) -> list[tuple[str, str, str]]:
     """The same of what did happen."""
-    found, node = [], ""
-    for event in told:
+    moves, node = [], ""
+    for event in event_log:
         if isinstance(event, events.NodeStarted) and event.type == "Dream":
             node = event.node
         elif isinstance(event, events.Loaded | events.Moved | events.Evicted):
-            found.append((node, event.kind, event.component))
-    return found
+            moves.append((node, event.kind, event.component))
+    return moves
 
 
 def budgets(chance: random.Random) -> tuple[int | None, int | None]:
@@ -117,7 +117,7 @@ def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
         plan = session.plan(graph)
         event_log: list[events.Event] = []
         session.run(graph, event_log.append)
-        assert happened(event_log) == seen(plan)
+        assert reported_moves(event_log) == planned_moves(plan)
         (end,) = (event for event in event_log if isinstance(event, events.RunFinished))
         assert (end.loads, end.bytes_loaded) == (len(plan.loads), plan.bytes_loaded)
         loaded = [event.bytes for event in event_log if isinstance(event, events.Loaded)]
@@ -125,9 +125,12 @@ def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
         assert most_held(plan, event_log) == (plan.peak_accelerator, plan.peak_host)
 
 
-def most_held(plan: Plan, told: Sequence[events.Event]) -> tuple[int, int]:
+def most_held(plan: Plan, event_log: Sequence[events.Event]) -> tuple[int, int]:
     """The most bytes on the accelerator and on the host, counted from events."""
-    at = {each.name: (str(held.tier), each.bytes) for each, held in plan.contents.items()}
+    at = {
+        component.name: (str(held.tier), component.bytes)
+        for component, held in plan.contents.items()
+    }
     device = {True: "host", False: "accelerator"}
     peaks = [0, 0]
 
@@ -136,7 +139,7 @@ def most_held(plan: Plan, told: Sequence[events.Event]) -> tuple[int, int]:
             peaks[place] = max(peaks[place], sum(b for t, b in at.values() if t == tier))
 
     count()
-    for event in told:
+    for event in event_log:
         if isinstance(event, events.Evicted):
             del at[event.component]
         elif isinstance(event, events.Loaded | events.Moved):

@@ -111,21 +111,21 @@ def test_what_cannot_be_done_is_known_before_and_what_would_do(
 ) -> None:
     workload = replace(workload, start={n: h for n, h in workload.start.items() if h.pinned})
     tried = replace(workload, budgets=Budgets(accelerator, host))
-    found = {shortfall.tier: shortfall for shortfall in find_shortfalls(tried)}
+    shortfalls = {shortfall.tier: shortfall for shortfall in find_shortfalls(tried)}
     for tier, budget in zip(Tier, (accelerator, host), strict=True):
         demanded = any(
             (step.working_bytes and step.working_tier is tier)
             or any(part.home is tier for part in step.components)
             for step in workload.steps
         )
-        assert (tier in found) == (demanded and least_for(workload, tier) > budget)
-        if tier in found:
-            assert found[tier].smallest == least_for(workload, tier)
-            assert found[tier].step in {step.name for step in workload.steps}
-    if found:
+        assert (tier in shortfalls) == (demanded and least_for(workload, tier) > budget)
+        if tier in shortfalls:
+            assert shortfalls[tier].smallest == least_for(workload, tier)
+            assert shortfalls[tier].step in {step.name for step in workload.steps}
+    if shortfalls:
         with pytest.raises(InvalidValueError, match="at least"):
             simulate(tried, authored_order(tried), keep_soonest_used)
-    enough = {tier: each.smallest for tier, each in found.items()}
+    enough = {tier: shortfall.smallest for tier, shortfall in shortfalls.items()}
     smallest = Budgets(enough.get(ACCELERATOR, accelerator), enough.get(HOST, host))
     check_budgets(replace(workload, budgets=smallest))
     for tier in enough:

@@ -65,14 +65,14 @@ class Leases(RuleBasedStateMachine):
 
     @rule(names=names, failing=st.sampled_from(sorted(SIZES)))
     def lease_with_a_torn_file(self, names: list[str], failing: str) -> None:
-        here = {component.module.name for component in self.cache.loaded()}
+        present = {component.module.name for component in self.cache.loaded()}
         before = {component.key: component.leases for component in self.cache.loaded()}
         self.loader.failing = {f"{self.model}/{failing}"}
         try:
             with self.cache.lease(parts_of(self.model, *names), "cpu", "float32"):
-                assert failing not in names or failing in here
+                assert failing not in names or failing in present
         except CheckpointError:
-            assert failing in names and failing not in here
+            assert failing in names and failing not in present
         self.loader.failing = set()
         for component in self.cache.loaded():
             assert component.leases == before.get(component.key, 0)
@@ -107,7 +107,9 @@ class Leases(RuleBasedStateMachine):
             for name in models:
                 counts[name] = counts.get(name, 0) + 1
         loaded = {component.module.name: component for component in self.cache.loaded()}
-        assert {name: each.leases for name, each in loaded.items() if each.leases} == counts
+        assert {
+            name: component.leases for name, component in loaded.items() if component.leases
+        } == counts
         for _, models in self.open:
             assert all(loaded[name].module is module for name, module in models.items())
 
@@ -214,16 +216,16 @@ def test_each_device_has_its_own_budget(model: Path) -> None:
 
 
 def test_loads_and_evictions_are_reported(model: Path) -> None:
-    seen: list[tuple[str, str, int]] = []
+    reported: list[tuple[str, str, int]] = []
 
     def report(happened: str, *, component: str, bytes: int, **more: object) -> None:  # noqa: A002
-        seen.append((happened, component.rpartition("/")[2], bytes))
+        reported.append((happened, component.rpartition("/")[2], bytes))
 
     cache = ModelCache(fake_checkpoints.Loader(), budgets=Budgets(70, 70))
     for name in ("d", "c", "e"):
         with cache.lease(parts_of(model, name), "cpu", "float32", report):
             pass
-    assert seen == [
+    assert reported == [
         ("loaded", "d", 40),
         ("loaded", "c", 30),
         ("evicted", "d", 40),
@@ -234,10 +236,10 @@ def test_loads_and_evictions_are_reported(model: Path) -> None:
 
 def test_two_caches_never_load_at_once(model: Path, tmp_path: Path) -> None:
     loader = fake_checkpoints.Loader()  # refuses a second load while one is under way
-    inside, others = threading.Event(), threading.Event()
+    leased, others = threading.Event(), threading.Event()
 
     def slow(part: ResolvedPart, dtype: str, device: str) -> fake_checkpoints.Module:
-        inside.set()
+        leased.set()
         others.wait(0.2)
         return loader(part, dtype, device)
 
@@ -250,7 +252,7 @@ def test_two_caches_never_load_at_once(model: Path, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert inside.is_set() and loader.overlaps == 0 and len(loader.loaded) == 8
+    assert leased.is_set() and loader.overlaps == 0 and len(loader.loaded) == 8
 
 
 def test_a_failing_load_holds_no_frame_of_the_loader(model: Path) -> None:

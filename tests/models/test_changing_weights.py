@@ -28,18 +28,18 @@ def dream(model: Path, prompt: str = "") -> toys.Dream:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("part", ["unet", "vae"])
-@pytest.mark.parametrize("how", ["replaced", "gone", "another config"])
+@pytest.mark.parametrize("change", ["replaced", "gone", "another config"])
 def test_a_file_that_changes_between_plan_and_load_stops_the_run(
-    model: Path, part: str, how: str
+    model: Path, part: str, change: str
 ) -> None:
-    name = "config.json" if how == "another config" else fake_checkpoints.WEIGHTS
+    name = "config.json" if change == "another config" else fake_checkpoints.WEIGHTS
     path = model / part / name
 
     def meddle(event: events.Event) -> None:
         if isinstance(event, events.NodeStarted):
             before = path.read_bytes()
             path.unlink()
-            if how != "gone":
+            if change != "gone":
                 path.write_bytes(before.replace(b"e", b"E"))  # as long as before
 
     loader = fake_checkpoints.Loader()
@@ -49,7 +49,7 @@ def test_a_file_that_changes_between_plan_and_load_stops_the_run(
     assert isinstance(caught.value.__cause__, CheckpointError)
     problem = caught.value.__cause__.problems[0]
     assert problem.subject == str(path)
-    assert ("gone" if how == "gone" else "changed") in problem.found
+    assert ("gone" if change == "gone" else "changed") in problem.found
     assert "run again" in problem.fix
     assert loader.loaded == [] and session.models.loaded() == ()
 
@@ -81,14 +81,14 @@ def test_what_is_loaded_needs_its_file_no_more(model: Path) -> None:
 
 def test_a_file_cut_short_is_refused_when_it_is_planned(model: Path) -> None:
     path = model / "vae" / fake_checkpoints.WEIGHTS
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-1])
+    contents = path.read_bytes()
+    path.write_bytes(contents[:-1])
     with pytest.raises(InvalidWorkflowError) as caught:
         plan(dream(model))
     (problem,) = caught.value.problems
     assert problem.subject == "dream.checkpoint"
-    assert problem.found == f"{path}: {len(whole) - 1} bytes: it is cut short"
-    assert problem.wanted == f"{len(whole)} bytes"
+    assert problem.found == f"{path}: {len(contents) - 1} bytes: it is cut short"
+    assert problem.wanted == f"{len(contents)} bytes"
     assert problem.fix == "download or copy it again"
 
 
@@ -104,5 +104,5 @@ def test_the_command_refuses_a_file_cut_short(
     with pytest.raises(SystemExit) as ended:
         main(["plan", str(flow)])
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert "it is cut short" in told and "download or copy it again" in told
+    message = capsys.readouterr().err
+    assert "it is cut short" in message and "download or copy it again" in message

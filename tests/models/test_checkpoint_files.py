@@ -79,14 +79,14 @@ def test_a_hub_cache_tells_an_identity_without_reading_the_weights(hub: Path, mo
 
 def test_an_identity_hangs_on_weights_config_and_class(model: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
-    known = resolve_part(unet(model)).fingerprint
-    assert resolve_part(unet(copy)).fingerprint == known
+    fingerprint = resolve_part(unet(model)).fingerprint
+    assert resolve_part(unet(copy)).fingerprint == fingerprint
     (copy / "unet" / fake_checkpoints.WEIGHTS).write_bytes(b"x" * 100)  # as long as before
-    assert resolve_part(unet(copy)).fingerprint != known
+    assert resolve_part(unet(copy)).fingerprint != fingerprint
     shutil.copy(model / "unet" / fake_checkpoints.WEIGHTS, copy / "unet" / fake_checkpoints.WEIGHTS)
-    assert resolve_part(unet(copy)).fingerprint == known
+    assert resolve_part(unet(copy)).fingerprint == fingerprint
     edit(copy / "unet/config.json", in_channels=9)
-    assert resolve_part(unet(copy)).fingerprint != known
+    assert resolve_part(unet(copy)).fingerprint != fingerprint
     edit(copy / "unet/config.json", in_channels=9, _diffusers_version="0.1")
     nine = resolve_part(unet(copy)).fingerprint
     edit(copy / "unet/config.json", _diffusers_version="0.2", _name_or_path="/elsewhere")
@@ -205,7 +205,7 @@ def test_a_single_model_is_a_checkpoint_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (b"{", "damaged"),
         (b"\xff\xfe", "damaged"),
@@ -214,9 +214,9 @@ def test_a_single_model_is_a_checkpoint_too(tmp_path: Path) -> None:
         (b"[" * 100_000, "damaged"),
     ],
 )
-def test_damaged_json_is_told(model: Path, text: bytes, told: str) -> None:
+def test_damaged_json_is_told(model: Path, text: bytes, message: str) -> None:
     (model / "model_index.json").write_bytes(text)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         _ = resolve(Checkpoint(str(model))).components
 
 
@@ -318,10 +318,10 @@ def test_an_adapter_in_the_hub_cache_is_known_by_its_name(hub: Path, tmp_path: P
     name = "pytorch_lora_weights.safetensors"
     adapter(tmp_path / "style" / name)
     snapshot = fake_checkpoints.in_hub_cache(hub, "org/style", tmp_path / "style")
-    found = Part(Lora("org/style"))
-    assert resolve_part(found).files == (snapshot / name,)
+    part = Part(Lora("org/style"))
+    assert resolve_part(part).files == (snapshot / name,)
     assert (
-        resolve_part(found).fingerprint == resolve_part(Part(Lora(tmp_path / "style"))).fingerprint
+        resolve_part(part).fingerprint == resolve_part(Part(Lora(tmp_path / "style"))).fingerprint
     )
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
         _ = resolve(Lora("org/style", file="other.safetensors")).must_fetch

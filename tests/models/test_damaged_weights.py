@@ -53,16 +53,16 @@ def valid_files(draw: st.DrawFn) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A path to write files to that are looked at once."""
     return tmp_path_factory.mktemp("desk") / "model.safetensors"
 
 
-def look(desk: Path, data: bytes) -> None:
+def check_bytes(weights_path: Path, data: bytes) -> None:
     """Has the data looked at, however soon after others of the same length."""
     safetensors_files._file_header.cache_clear()
-    desk.write_bytes(data)
-    safetensors_files.refuse_damaged(desk)
+    weights_path.write_bytes(data)
+    safetensors_files.refuse_damaged(weights_path)
 
 
 def the_library_reads(data: bytes) -> bool:
@@ -74,42 +74,42 @@ def the_library_reads(data: bytes) -> bool:
 
 
 @given(data=valid_files())
-def test_a_valid_file_passes(desk: Path, data: bytes) -> None:
+def test_a_valid_file_passes(weights_path: Path, data: bytes) -> None:
     assert the_library_reads(data)
-    look(desk, data)
+    check_bytes(weights_path, data)
 
 
 @pytest.mark.parametrize("dtype", sorted(WIDTHS))
-def test_a_valid_file_of_each_dtype_passes(desk: Path, dtype: str) -> None:
+def test_a_valid_file_of_each_dtype_passes(weights_path: Path, dtype: str) -> None:
     entry = {"dtype": dtype, "shape": [2, 4], "data_offsets": [0, WIDTHS[dtype]]}
     data = safetensors({"a": entry}, bytes(WIDTHS[dtype]))
     assert the_library_reads(data)
-    look(desk, data)
+    check_bytes(weights_path, data)
 
 
 @pytest.mark.torch
 @given(data=valid_files())
-def test_every_truncation_is_found(desk: Path, data: bytes) -> None:
+def test_every_truncation_is_found(weights_path: Path, data: bytes) -> None:
     for length in range(len(data)):
         with pytest.raises(CheckpointError) as caught:
-            look(desk, data[:length])
+            check_bytes(weights_path, data[:length])
         problem = caught.value.problems[0]
-        assert problem.subject == str(desk)
+        assert problem.subject == str(weights_path)
         assert problem.found == f"{length} bytes: it is cut short"
         assert problem.fix == "download or copy it again"
         header = 8 + int.from_bytes(data[:8], "little")
-        known = 8 if length < 8 else header if length < header else len(data)
-        assert problem.wanted == f"{'at least ' if length < header else ''}{known} bytes"
+        least = 8 if length < 8 else header if length < header else len(data)
+        assert problem.wanted == f"{'at least ' if length < header else ''}{least} bytes"
 
 
 @given(data=valid_files(), where=st.integers(0, 10**6), byte=st.integers(0, 255))
 def test_no_file_is_refused_that_the_library_reads(
-    desk: Path, data: bytes, where: int, byte: int
+    weights_path: Path, data: bytes, where: int, byte: int
 ) -> None:
     changed = bytearray(data)
     changed[where % len(data)] = byte
     try:
-        look(desk, bytes(changed))
+        check_bytes(weights_path, bytes(changed))
     except CheckpointError:
         assert not the_library_reads(bytes(changed))
 
@@ -136,23 +136,23 @@ def entry(begin: Any, end: Any) -> dict[str, Any]:
         b"<!DOCTYPE html><title>Not found</title>" * 10,
     ],
 )
-def test_a_damaged_header_is_found(desk: Path, data: bytes) -> None:
+def test_a_damaged_header_is_found(weights_path: Path, data: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"its header cannot be read: .") as caught:
-        look(desk, data)
+        check_bytes(weights_path, data)
     assert caught.value.problems[0].fix == "download or copy it again"
 
 
-def test_a_file_that_is_too_long_is_found(desk: Path) -> None:
+def test_a_file_that_is_too_long_is_found(weights_path: Path) -> None:
     data = safetensors({"a": entry(0, 4)}, b"1234567")
     assert not the_library_reads(data)
     with pytest.raises(CheckpointError, match="too long"):
-        look(desk, data)
+        check_bytes(weights_path, data)
 
 
-def test_a_pointer_of_git_lfs_is_told_as_such(desk: Path) -> None:
+def test_a_pointer_of_git_lfs_is_told_as_such(weights_path: Path) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"
     with pytest.raises(CheckpointError, match="git lfs pull"):
-        look(desk, pointer.encode())
+        check_bytes(weights_path, pointer.encode())
 
 
 def test_a_whole_file_is_looked_at_once_while_it_stays(
@@ -180,7 +180,7 @@ def test_a_whole_file_is_looked_at_once_while_it_stays(
 
 
 def test_the_shipped_weights_are_whole() -> None:
-    found = list(shipped._SHIPPED.rglob("*.safetensors"))
-    assert found
-    for path in found:
+    paths = list(shipped._SHIPPED.rglob("*.safetensors"))
+    assert paths
+    for path in paths:
         safetensors_files.refuse_damaged(path)

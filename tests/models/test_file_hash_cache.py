@@ -27,8 +27,8 @@ def spoil_by_cutting(database: Path) -> None:
 
 
 def spoil_the_tables(database: Path) -> None:
-    whole = database.read_bytes()
-    database.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    contents = database.read_bytes()
+    database.write_bytes(contents[:4096] + b"\xff" * (len(contents) - 4096))
 
 
 def spoil_with_a_journal(database: Path) -> None:
@@ -98,11 +98,11 @@ def test_a_locked_database_is_not_waited_for(
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that everybody may enter, which pytest's own is not."""
-    made = Path(tempfile.mkdtemp())
-    made.chmod(0o755)
-    yield made
-    made.chmod(0o755)
-    shutil.rmtree(made)
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -120,14 +120,14 @@ def test_a_home_that_may_only_be_read_still_serves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SDGRAPH_HOME", str(open_folder / "home"))
-    known, new = weights(open_folder / "known"), weights(open_folder / "new")
-    file_hashes.file_sha256(known)
-    file_hashes.refuse_changed(known, sha(known))
+    hashed, new = weights(open_folder / "known"), weights(open_folder / "new")
+    file_hashes.file_sha256(hashed)
+    file_hashes.refuse_changed(hashed, sha(hashed))
     (open_folder / "home").chmod(0o555)
     (open_folder / "home" / "digests.sqlite").chmod(0o444)
     as_a_new_process()
     unprivileged()
-    assert file_hashes.file_sha256(known) == sha(known)
+    assert file_hashes.file_sha256(hashed) == sha(hashed)
     assert place.hashed == 1
     for _ in range(2):
         assert file_hashes.file_sha256(new) == sha(new)
@@ -168,11 +168,11 @@ def test_two_processes_may_write_at_once(place: Place, tmp_path: Path) -> None:
     workers = [
         python(code, place.home, *map(str, order)) for order in (paths, list(reversed(paths)))
     ]
-    told = [worker.communicate(timeout=60) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], told
+    outputs = [worker.communicate(timeout=60) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
     expected = [sha(path) for path in paths]
-    assert told[0][0].split() == expected
-    assert told[1][0].split() == expected[::-1]
+    assert outputs[0][0].split() == expected
+    assert outputs[1][0].split() == expected[::-1]
     rows = place.rows()
     assert rows
     assert all(rows[path] == sha(Path(path)) for path in rows)
@@ -210,5 +210,5 @@ def test_sqlite_is_imported_late(tmp_path: Path) -> None:
     small = weights(tmp_path / "small", b"small")
     code = "print(file_hashes.file_sha256(Path(sys.argv[1]))); import sdgraph.cli; "
     code += "print([name for name in ('sqlite3', 'torch') if name in sys.modules])"
-    told, _ = python(code, tmp_path / "home", str(small)).communicate(timeout=60)
-    assert told.split() == [sha(small), "[]"]
+    output, _ = python(code, tmp_path / "home", str(small)).communicate(timeout=60)
+    assert output.split() == [sha(small), "[]"]

@@ -178,16 +178,16 @@ def test_a_file_that_changed_since_the_plan_is_refused(place: Place, tmp_path: P
     assert "run again" in problem.fix
 
 
-@pytest.mark.parametrize("what", ["file", "folder", "folder is a file"])
+@pytest.mark.parametrize("gone", ["file", "folder", "folder is a file"])
 def test_a_file_that_is_gone_since_the_plan_is_refused(
-    place: Place, tmp_path: Path, what: str
+    place: Place, tmp_path: Path, gone: str
 ) -> None:
     path = weights(tmp_path / "unet" / "a")
     digest = file_hashes.file_sha256(path)
     path.unlink()
-    if what != "file":
+    if gone != "file":
         path.parent.rmdir()
-    if what == "folder is a file":
+    if gone == "folder is a file":
         path.parent.write_text("")
     with pytest.raises(CheckpointError) as caught:
         file_hashes.refuse_changed(path, digest)

@@ -70,16 +70,16 @@ def test_a_module_is_the_one_that_diffusers_loads(
 
     part = Part(Checkpoint(source), folder)
     cls = getattr(diffusers, name)
-    known = cls.from_pretrained(
+    expected = cls.from_pretrained(
         fetch_checkpoint(part.checkpoint) / folder, dtype=getattr(torch, dtype)
     )
-    made = _built(cls, resolve_part(part), fetch_checkpoint(part.checkpoint) / folder, dtype)
-    assert type(made) is type(known) and made.config == known.config
-    assert vars(made).keys() == vars(known).keys()
-    assert (made.dtype, made.training) == (known.dtype, known.training)
+    module = _built(cls, resolve_part(part), fetch_checkpoint(part.checkpoint) / folder, dtype)
+    assert type(module) is type(expected) and module.config == expected.config
+    assert vars(module).keys() == vars(expected).keys()
+    assert (module.dtype, module.training) == (expected.dtype, expected.training)
     for one, other in (
-        (made.state_dict(), known.state_dict()),
-        (dict(made.named_buffers()), dict(known.named_buffers())),
+        (module.state_dict(), expected.state_dict()),
+        (dict(module.named_buffers()), dict(expected.named_buffers())),
     ):
         assert list(one) == list(other)
         for key in one:
@@ -112,9 +112,9 @@ def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
             state = {key.replace(new, before): value for key, value in state.items()}
         save_file(state, path, {"format": "pt"})
     assert _built(diffusers.AutoencoderKL, resolve_part(part), tmp_path / "vae", "float32") is None
-    made = load_quietly(resolve_part(part), "float32", "cpu").state_dict()
+    loaded = load_quietly(resolve_part(part), "float32", "cpu").state_dict()
     for key, value in vae.state_dict().items():
-        assert torch.equal(made[key], value)
+        assert torch.equal(loaded[key], value)
 
 
 @pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])

@@ -61,11 +61,11 @@ def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -
     ahead = plan_prefetch(steps, memory_plan.actions, limits, {})
     held: dict[Component, Tier] = {}
     for place, soon in enumerate(ahead):
-        for kind, each in memory_plan.actions[place]:
+        for kind, component in memory_plan.actions[place]:
             if kind == "evict":
-                del held[each]
+                del held[component]
             else:
-                held[each] = Tier.HOST if kind == "offload" else each.home
+                held[component] = Tier.HOST if kind == "offload" else component.home
         if not soon:
             continue
         assert steps[place].components, "nothing is read beside a step without models"
@@ -75,9 +75,9 @@ def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -
         ]
         following = next(loads for loads in later if loads)
         assert list(soon) == following[: len(soon)]
-        here = sum(each.bytes for each, tier in held.items() if tier is Tier.HOST)
-        here += steps[place].working_bytes if device == "cpu" else 0
-        assert here + sum(each.file_bytes for each in soon) <= limit
+        host_bytes = sum(component.bytes for component, tier in held.items() if tier is Tier.HOST)
+        host_bytes += steps[place].working_bytes if device == "cpu" else 0
+        assert host_bytes + sum(component.file_bytes for component in soon) <= limit
 
 
 def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
@@ -86,8 +86,8 @@ def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
     monkeypatch.setattr(devices, "choose", lambda device: device)
     text: Any = ""
     for number, letter in enumerate("abc"):
-        whole = fake_checkpoints.safetensors(letter.encode() * 7)
-        folder = fake_checkpoints.checkpoint(tmp_path / letter, unet=whole, vae=whole)
+        weights = fake_checkpoints.safetensors(letter.encode() * 7)
+        folder = fake_checkpoints.checkpoint(tmp_path / letter, unet=weights, vae=weights)
         # The first two compute until what comes next has been read.
         gate = f"{number + 1}" if number < 2 else ""
         text = toys.Dream(prompt=text, checkpoint=Checkpoint(folder), awaits=gate)
@@ -106,7 +106,7 @@ def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
     assert [len(step.prefetch) for step in plan.steps] == [1, 1, 0]
     session.run(graph, listen)
     names = [event.component for event in event_log if isinstance(event, events.Prefetched)]
-    assert names == [each.name for step in plan.steps for each in step.prefetch]
+    assert names == [component.name for step in plan.steps for component in step.prefetch]
     small = ModelCache(fake_checkpoints.Loader(), Budgets(host=14), reserve=0)
     tight = Session(device="cpu", dtype="float32", models=small, store=None)
     assert not any(step.prefetch for step in tight.plan(graph).steps)

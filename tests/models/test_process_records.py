@@ -127,8 +127,8 @@ def test_what_another_process_leases_keeps_and_drops_is_told(
     words = [line.split() for line in listed().partition("in memory now (3.2 kB)\n")[2].split("\n")]
     assert words[0] == ["component", "size", "where", "why", "process"]
     for name, row in zip(("unet 3 kB", "vae 200 B"), words[1:3], strict=True):
-        told = f"{model}/{name} host leased by 1 node {child.pid}"
-        assert " ".join(row) == told
+        expected = f"{model}/{name} host leased by 1 node {child.pid}"
+        assert " ".join(row) == expected
     nod(child)
     assert heard(child) == "kept"
     memory = json.loads(listed("--json"))["memory"]
@@ -150,7 +150,7 @@ def test_what_another_process_leases_keeps_and_drops_is_told(
 def test_every_section_is_there_as_json(listed: Callable[..., str]) -> None:
     data = json.loads(listed("--json"))
     assert set(data) == {"shipped", "hub", "memory"} and data["memory"] == []
-    (inpaint,) = [each for each in data["shipped"] if each["checkpoint"] == "tiny/inpaint"]
+    (inpaint,) = [row for row in data["shipped"] if row["checkpoint"] == "tiny/inpaint"]
     assert inpaint["bytes"] > 0 and Path(inpaint["folder"]).is_dir()
 
 
@@ -279,10 +279,10 @@ def test_pins_devices_and_moves_are_told(model: Path) -> None:
     with cache.lease(parts(model, "unet"), "cuda:1", "float32"):
         assert [row.where for row in process_records.held_components()] == ["cuda:1"]
     with cache.lease(parts(model, "vae"), "cuda:1", "float32"):
-        told = {
+        states = {
             Path(row.name).name: (row.where, row.why) for row in process_records.held_components()
         }
-        assert told == {
+        assert states == {
             "unet": ("host", "kept until its room is wanted"),
             "vae": ("cuda:1", "leased by 1 node"),
         }
@@ -349,8 +349,8 @@ def test_a_fork_writes_of_itself_and_leaves_its_parents_record(home: Path, model
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
     )
-    told = [(False, "leased by 2 nodes"), (True, "leased by 1 node")]
-    assert done.stdout.splitlines() == [str(told), "[True]"]
+    expected = [(False, "leased by 2 nodes"), (True, "leased by 1 node")]
+    assert done.stdout.splitlines() == [str(expected), "[True]"]
     assert records(home) == []
 
 
@@ -386,20 +386,20 @@ def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
 ) -> None:
     class Counting(process_records.ProcessRecord):
         def _write(self, rows: list[tuple[object, ...]]) -> None:
-            told.append([str(row[3]) for row in rows])
+            written.append([str(row[3]) for row in rows])
             super()._write(rows)
 
-    told: list[list[str]] = []
+    written: list[list[str]] = []
     cache = ModelCache(fake_checkpoints.Loader(), watch=Counting())
     session = Session(device="cpu", dtype="float32", models=cache, store=None)
     node = toys.Dream(prompt="0", checkpoint=Checkpoint(model))
     for number in range(1, 20):
         node = toys.Dream(prompt=node, checkpoint=Checkpoint(model), steps=number)
     for loads in (2, 0):
-        told.clear()
+        written.clear()
         session.run(Graph.of(node))
-        assert len(told) == loads + 2
-        assert told[-2:] == [["used by a run"] * 2, ["kept until its room is wanted"] * 2]
+        assert len(written) == loads + 2
+        assert written[-2:] == [["used by a run"] * 2, ["kept until its room is wanted"] * 2]
     assert [row.why for row in process_records.held_components()] == [
         "kept until its room is wanted"
     ] * 2

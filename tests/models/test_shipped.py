@@ -168,9 +168,12 @@ def test_what_was_trained_once_is_shared_to_the_bit() -> None:
     assert len(of("text_encoder", *base)) == 1
     for part in ("text_encoder", "text_encoder_2"):
         assert len(of(part, "sdxl", "turbo")) == 1
-    found = shipped.folder("tiny/depth") / "depth_estimator", shipped.folder("tiny/depth-estimator")
-    whole = {(folder / "model.safetensors").read_bytes() for folder in found}
-    assert len(whole) == 1
+    folders = (
+        shipped.folder("tiny/depth") / "depth_estimator",
+        shipped.folder("tiny/depth-estimator"),
+    )
+    contents = {(folder / "model.safetensors").read_bytes() for folder in folders}
+    assert len(contents) == 1
 
 
 @pytest.mark.torch

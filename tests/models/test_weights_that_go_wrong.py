@@ -74,12 +74,12 @@ def test_other_work_of_the_run_stays_and_goes_on(
         with pytest.raises(NodeFailedError) as caught:
             run(saved, failing, session=session, on_event=listen)
         assert caught.value.node == "dream_2" and f"{bad.source}/{part}" in caught.value.message
-        here = {component.name: component for component in cache.loaded()}
-        assert here[f"{good.source}/unet"].module is leased["unet"]
-        assert here[f"{good.source}/unet"].leases == 1
-    assert f"{bad.source}/{part}" not in here, "nothing is there in part"
+        components = {component.name: component for component in cache.loaded()}
+        assert components[f"{good.source}/unet"].module is leased["unet"]
+        assert components[f"{good.source}/unet"].leases == 1
+    assert f"{bad.source}/{part}" not in components, "nothing is there in part"
     assert all(component.free for component in cache.loaded())
-    assert set(here) >= {f"{good.source}/unet", f"{good.source}/vae"}
+    assert set(components) >= {f"{good.source}/unet", f"{good.source}/vae"}
     loads, event_log = len(loader.loaded), list[events.Event]()
     assert run(saved, session=session, on_event=event_log.append) == tmp_path / "first.txt"
     assert len(loader.loaded) == loads

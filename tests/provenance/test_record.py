@@ -30,17 +30,17 @@ def saved(path: Path, text: str | None) -> Path:
 @given(texts)
 def test_the_workflow_in_a_record_makes_the_same_graph(text: str) -> None:
     target: Node[str] = toys.Join(words=[toys.Text(text=text), text], glue=text)
-    made = make_record(Graph.of(target), "a/join", device="cpu", dtype=None)
-    assert workflow_from_yaml(made.workflow, registry=toys.REGISTRY).graph().targets == (target,)
-    assert json.loads(made.to_text())["sdgraph_record"] == 2
+    record = make_record(Graph.of(target), "a/join", device="cpu", dtype=None)
+    assert workflow_from_yaml(record.workflow, registry=toys.REGISTRY).graph().targets == (target,)
+    assert json.loads(record.to_text())["sdgraph_record"] == 2
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.gif", "a.bmp"])
 def test_a_record_is_read_back_from_a_picture(tmp_path: Path, name: str) -> None:
     graph = Graph.of(toys.Text(text="größe $x"))
-    made = make_record(graph, "text", device="cpu", dtype="float32")
-    assert read_record(saved(tmp_path / name, made.to_text())) == made
-    assert made.versions["sdgraph"] and made.versions["torch"]
+    record = make_record(graph, "text", device="cpu", dtype="float32")
+    assert read_record(saved(tmp_path / name, record.to_text())) == record
+    assert record.versions["sdgraph"] and record.versions["torch"]
 
 
 def test_a_record_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> None:
@@ -98,6 +98,6 @@ def test_a_picture_without_a_record_is_told(tmp_path: Path, text: str | None) ->
 
 def test_a_picture_handed_in_from_python_is_said_and_no_reason_to_fail() -> None:
     graph = Graph.of(toys.Edges(image=PICTURE))
-    made = make_record(graph, "edges", device="cpu", dtype=None)
-    assert made.workflow.startswith("# edges.image") and "Image" in made.workflow
-    assert all(line.startswith("#") for line in made.workflow.splitlines())
+    record = make_record(graph, "edges", device="cpu", dtype=None)
+    assert record.workflow.startswith("# edges.image") and "Image" in record.workflow
+    assert all(line.startswith("#") for line in record.workflow.splitlines())

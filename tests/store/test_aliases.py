@@ -21,51 +21,51 @@ def links(folder: Path) -> list[Path]:
 
 
 def test_an_alias_leads_to_the_key_it_was_given_last(tmp_path: Path) -> None:
-    here = Aliases(tmp_path / "results")
-    assert here.get(ALIAS) is None
-    here.put(ALIAS, KEY)
-    here.put(ALIAS, KEY)
+    aliases = Aliases(tmp_path / "results")
+    assert aliases.get(ALIAS) is None
+    aliases.put(ALIAS, KEY)
+    aliases.put(ALIAS, KEY)
     assert Aliases(tmp_path / "results").get(ALIAS) == KEY
-    here.put(ALIAS, OTHER)
-    assert here.get(ALIAS) == OTHER and len(links(tmp_path)) == 1
+    aliases.put(ALIAS, OTHER)
+    assert aliases.get(ALIAS) == OTHER and len(links(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
     "text", ["/etc/passwd", HEX, f"../aa/{HEX}", f"../../aa/{HEX}.safetensors"]
 )
 def test_a_link_that_names_no_key_counts_for_nothing(tmp_path: Path, text: str) -> None:
-    here = Aliases(tmp_path)
-    here.put(ALIAS, KEY)
+    aliases = Aliases(tmp_path)
+    aliases.put(ALIAS, KEY)
     (link,) = links(tmp_path)
     link.unlink()
     link.symlink_to(text)
-    assert here.get(ALIAS) is None
+    assert aliases.get(ALIAS) is None
     link.unlink()
     link.write_text(KEY.hex())  # a file in its place
-    assert here.get(ALIAS) is None
+    assert aliases.get(ALIAS) is None
 
 
 def test_where_a_folder_takes_no_links_nothing_happens(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    here = Aliases(tmp_path / "file")
-    here.put(ALIAS, KEY)
-    assert here.get(ALIAS) is None
+    aliases = Aliases(tmp_path / "file")
+    aliases.put(ALIAS, KEY)
+    assert aliases.get(ALIAS) is None
 
 
 def test_aliases_go_with_what_they_lead_to_and_when_they_are_old(tmp_path: Path) -> None:
-    here = DiskStore(tmp_path)
-    here.put(KEY, 1, "int:1", node="Number", seconds=0.0, files={})
+    store = DiskStore(tmp_path)
+    store.put(KEY, 1, "int:1", node="Number", seconds=0.0, files={})
     for alias, key in ((ALIAS, KEY), (OTHER, OTHER), (KEY, KEY)):
-        here.aliases.put(alias, key)
+        store.aliases.put(alias, key)
     foreign = tmp_path / "ab" / "mine.alias"
     foreign.parent.mkdir()
     foreign.symlink_to("nowhere")
     old = next(link for link in links(tmp_path) if link.stem == KEY.hex())
     long_ago = time.time() - 100 * 86400
     os.utime(old, (long_ago, long_ago), follow_symlinks=False)
-    here.put(OLD, 2, "int:2", node="Number", seconds=0.0, files={})
-    os.utime(here.path_of(OLD), (long_ago, long_ago))
-    here.prune(older=3600.0)
+    store.put(OLD, 2, "int:2", node="Number", seconds=0.0, files={})
+    os.utime(store.path_of(OLD), (long_ago, long_ago))
+    store.prune(older=3600.0)
     assert links(tmp_path) == sorted([foreign, tmp_path / "01" / f"{ALIAS.hex()}.alias"])
-    assert links(tmp_path)[0].resolve() == Path(here.path_of(KEY)).resolve()
-    assert here.clear()[0] == 1 and links(tmp_path) == [foreign]
+    assert links(tmp_path)[0].resolve() == Path(store.path_of(KEY)).resolve()
+    assert store.clear()[0] == 1 and links(tmp_path) == [foreign]

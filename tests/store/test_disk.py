@@ -27,59 +27,59 @@ def key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def put(here: DiskStore, number: int, value: Any) -> Path:
-    here.put(key(number), value, content_of(value), node="Toy", seconds=1.0, files={})
-    return Path(here.path_of(key(number)))
+def put(store: DiskStore, number: int, value: Any) -> Path:
+    store.put(key(number), value, content_of(value), node="Toy", seconds=1.0, files={})
+    return Path(store.path_of(key(number)))
 
 
 def noise(number: int, side: int = 20) -> Image:
     return Image(np.random.default_rng(number).integers(0, 256, (side, side, 3), np.uint8))
 
 
-def numbers(here: DiskStore) -> set[int]:
-    return {int(Path(entry.path).stem, 16) for entry in here.entries()}
+def numbers(store: DiskStore) -> set[int]:
+    return {int(Path(entry.path).stem, 16) for entry in store.entries()}
 
 
 def test_what_is_put_is_there_for_a_new_process(tmp_path: Path) -> None:
     path = put(DiskStore(tmp_path), 1, noise(1))
     assert path == tmp_path / "00" / f"{1:032x}.safetensors"
-    found = DiskStore(tmp_path).get(key(1))
-    assert found is not None and found.value == noise(1) and found.content == noise(1).content
-    assert found.seconds == 1.0 and DiskStore(tmp_path).get(key(2)) is None
+    result = DiskStore(tmp_path).get(key(1))
+    assert result is not None and result.value == noise(1) and result.content == noise(1).content
+    assert result.seconds == 1.0 and DiskStore(tmp_path).get(key(2)) is None
 
 
 def test_a_look_at_a_record_reads_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(DiskStore(tmp_path), 1, noise(1))
     monkeypatch.setattr(serialization, "read_value", None)
-    found = DiskStore(tmp_path).get(key(1))
-    assert found is not None and found.content == noise(1).content
+    result = DiskStore(tmp_path).get(key(1))
+    assert result is not None and result.content == noise(1).content
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "flipped", "gone", "other"])
 def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> None:
-    here = DiskStore(tmp_path)
-    path = put(here, 1, noise(1))
-    planned = here.get(key(1))
+    store = DiskStore(tmp_path)
+    path = put(store, 1, noise(1))
+    planned = store.get(key(1))
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
-    other = put(here, 2, noise(2)).read_bytes()
-    made: dict[str, bytes | bytearray] = {
+    other = put(store, 2, noise(2)).read_bytes()
+    damaged: dict[str, bytes | bytearray] = {
         "cut": data[:-9],
         "empty": b"",
         "garbage": b"x" * 99,
         "flipped": data,
         "other": other,
     }
-    path.unlink() if damage == "gone" else path.write_bytes(made[damage])
+    path.unlink() if damage == "gone" else path.write_bytes(damaged[damage])
     assert planned is not None
     with pytest.raises(LostRecordError):
         _ = planned.value
-    assert not path.exists() and len(here.warnings) == 1
-    assert "made again" in here.warnings[0] and path.name in here.warnings[0]
-    assert here.get(key(1)) is None
-    put(here, 1, noise(1))
-    found = here.get(key(1))
-    assert found is not None and found.value == noise(1)
+    assert not path.exists() and len(store.warnings) == 1
+    assert "made again" in store.warnings[0] and path.name in store.warnings[0]
+    assert store.get(key(1)) is None
+    put(store, 1, noise(1))
+    result = store.get(key(1))
+    assert result is not None and result.value == noise(1)
 
 
 def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +87,10 @@ def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     path = put(DiskStore(tmp_path), 1, "new")
     data = path.read_bytes()
     monkeypatch.undo()
-    here = DiskStore(tmp_path)
-    assert here.get(key(1)) is None
-    put(here, 1, "old")
-    assert path.read_bytes() == data and not here.warnings
+    store = DiskStore(tmp_path)
+    assert store.get(key(1)) is None
+    put(store, 1, "old")
+    assert path.read_bytes() == data and not store.warnings
 
 
 SIZE = len(serialization.to_bytes(noise(0), serialization.Header("c" * 32, "Toy", 1.0)))
@@ -101,21 +101,21 @@ SIZE = len(serialization.to_bytes(noise(0), serialization.Header("c" * 32, "Toy"
 def test_the_budget_holds_and_the_least_recently_used_goes(
     tmp_path_factory: pytest.TempPathFactory, uses: list[tuple[int, bool]]
 ) -> None:
-    here = DiskStore(tmp_path_factory.mktemp("shelf"), limit=int(4.5 * SIZE))
+    store = DiskStore(tmp_path_factory.mktemp("shelf"), limit=int(4.5 * SIZE))
     order: list[int] = []
     for tick, (number, only_look) in enumerate(uses):
         now = time.time() - 1000 + tick
         if only_look:
-            found = here.get(key(number))
-            assert (found is not None) == (number in order)
+            result = store.get(key(number))
+            assert (result is not None) == (number in order)
         else:
-            put(here, number, noise(number))
+            put(store, number, noise(number))
         if not only_look or number in order:
             # Used in this order, whatever the steps of the file system's clock.
-            os.utime(here.path_of(key(number)), (now, now))
-            order = [*(each for each in order if each != number), number][-4:]
-        assert numbers(here) == set(order)
-        assert sum(entry.bytes for entry in here.entries()) <= here.limit
+            os.utime(store.path_of(key(number)), (now, now))
+            order = [*(other for other in order if other != number), number][-4:]
+        assert numbers(store) == set(order)
+        assert sum(entry.bytes for entry in store.entries()) <= store.limit
 
 
 def test_two_that_write_keep_to_the_budget_together(tmp_path: Path) -> None:
@@ -128,55 +128,55 @@ def test_two_that_write_keep_to_the_budget_together(tmp_path: Path) -> None:
 
 
 def test_a_value_larger_than_the_budget_removes_nothing(tmp_path: Path) -> None:
-    here = DiskStore(tmp_path, limit=2 * SIZE)
-    put(here, 1, noise(1))
-    put(here, 2, noise(2, side=99))
-    assert numbers(here) == {1}
+    store = DiskStore(tmp_path, limit=2 * SIZE)
+    put(store, 1, noise(1))
+    put(store, 2, noise(2, side=99))
+    assert numbers(store) == {1}
 
 
 @pytest.mark.parametrize("years", [-20, 20])
 def test_a_clock_that_jumps_loses_and_pins_nothing(tmp_path: Path, years: int) -> None:
-    here = DiskStore(tmp_path, limit=int(4.5 * SIZE))
-    then = time.time() + years * 365 * DAY
+    store = DiskStore(tmp_path, limit=int(4.5 * SIZE))
+    moved_time = time.time() + years * 365 * DAY
     for number in range(3):
-        os.utime(put(here, number, noise(number)), (then + number, then + number))
+        os.utime(put(store, number, noise(number)), (moved_time + number, moved_time + number))
     for number in range(3):
-        found = DiskStore(tmp_path).get(key(number))
-        assert found is not None and found.value == noise(number)
-        os.utime(here.path_of(key(number)), (then + number, then + number))
+        result = DiskStore(tmp_path).get(key(number))
+        assert result is not None and result.value == noise(number)
+        os.utime(store.path_of(key(number)), (moved_time + number, moved_time + number))
     for number in range(3, 7):
-        put(here, number, noise(number))
+        put(store, number, noise(number))
         past = time.time() - 100 + number
-        os.utime(here.path_of(key(number)), (past, past))
-    here.prune(int(2.5 * SIZE))
+        os.utime(store.path_of(key(number)), (past, past))
+    store.prune(int(2.5 * SIZE))
     # Those of the wrong time did not outlive what was used after them for good.
     for number in range(7, 11):
-        put(here, number, noise(number))
+        put(store, number, noise(number))
         time.sleep(0.002)
-    assert not numbers(here) & {0, 1, 2}
+    assert not numbers(store) & {0, 1, 2}
 
 
 def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
-    here = DiskStore(tmp_path)
-    folder = put(here, 1, noise(1)).parent
+    store = DiskStore(tmp_path)
+    folder = put(store, 1, noise(1)).parent
     old, new = (folder / f".sdgraph-{name * 16}.safetensors" for name in "ab")
     for path in (old, new, folder / "mine.safetensors", folder / "notes.txt"):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
     os.utime(folder / "mine.safetensors", (1, 1))
-    here.prune()
-    assert not old.exists() and new.exists() and numbers(here) == {1}
-    here.clear()
-    assert numbers(here) == set() and (folder / "mine.safetensors").exists()
+    store.prune()
+    assert not old.exists() and new.exists() and numbers(store) == {1}
+    store.clear()
+    assert numbers(store) == set() and (folder / "mine.safetensors").exists()
 
 
 def test_pruning_by_age_removes_the_old(tmp_path: Path) -> None:
-    here = DiskStore(tmp_path)
+    store = DiskStore(tmp_path)
     for number in range(4):
-        then = time.time() - number * DAY
-        os.utime(put(here, number, noise(number)), (then, then))
-    count, freed = here.prune(older=1.5 * DAY)
-    assert count == 2 and freed > 2 * SIZE - 200 and numbers(here) == {0, 1}
+        written = time.time() - number * DAY
+        os.utime(put(store, number, noise(number)), (written, written))
+    count, freed = store.prune(older=1.5 * DAY)
+    assert count == 2 and freed > 2 * SIZE - 200 and numbers(store) == {0, 1}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
@@ -190,8 +190,8 @@ def test_a_disk_that_takes_nothing_is_told_once(
     store = Store(folder=tmp_path)
     for number in range(3):
         assert store.put(key(number), noise(number)).value == noise(number)
-    (told,) = store.take_warnings()
-    assert os.strerror(code) in told and "the run goes on" in told
+    (warning,) = store.take_warnings()
+    assert os.strerror(code) in warning and "the run goes on" in warning
     assert store.get(key(1)) is not None  # in memory
     assert list(tmp_path.rglob("*.safetensors")) == []
 
@@ -208,17 +208,17 @@ def test_a_file_in_place_of_the_folder_stops_nothing(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_removed_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = DiskStore(tmp_path)
-    path = put(here, 1, noise(1))
+    store = DiskStore(tmp_path)
+    path = put(store, 1, noise(1))
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
     monkeypatch.setattr(disk, "_remove", lambda _: False)
-    found = here.get(key(1))
-    assert found is not None
+    result = store.get(key(1))
+    assert result is not None
     with pytest.raises(LostRecordError):
-        _ = found.value
-    assert path.exists() and here.get(key(1)) is None  # or a run would be planned with it for ever
+        _ = result.value
+    assert path.exists() and store.get(key(1)) is None  # or a run would be planned with it for ever
 
 
 WRITER = """
@@ -241,16 +241,16 @@ def test_processes_that_write_one_key_never_show_half_of_it(tmp_path: Path) -> N
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), number], env=environment)
         for number in ("1", "2")
     ]
-    here, seen = DiskStore(tmp_path), set()
+    store, contents = DiskStore(tmp_path), set()
     while any(writer.poll() is None for writer in writers):
-        found = here.get(bytes(16))
-        if found is not None:
+        result = store.get(bytes(16))
+        if result is not None:
             data = serialization.read_value  # by header and value of one moment
             try:
-                seen.add(data(here.path_of(bytes(16)), found.content).content)
+                contents.add(data(store.path_of(bytes(16)), result.content).content)
             except serialization.DamagedRecordError as error:
                 assert "checksum" in str(error)  # the other's was put in its place meanwhile
-    assert [writer.wait() for writer in writers] == [0, 0] and seen and not here.warnings
+    assert [writer.wait() for writer in writers] == [0, 0] and contents and not store.warnings
 
 
 def test_a_checkpoint_counts_while_its_files_are_as_they_were(tmp_path: Path) -> None:
@@ -259,12 +259,12 @@ def test_a_checkpoint_counts_while_its_files_are_as_they_were(tmp_path: Path) ->
         unet=fake_checkpoints.safetensors(b"u" * 7),
         vae=fake_checkpoints.safetensors(b"v"),
     )
-    made = Checkpoint(folder)
+    checkpoint = Checkpoint(folder)
     store = Store(folder=tmp_path / "results")
-    store.put(key(1), made)
-    for each in (store, Store(folder=tmp_path / "results")):
-        found = each.get(key(1))
-        assert found is not None and found.value == made
+    store.put(key(1), checkpoint)
+    for either in (store, Store(folder=tmp_path / "results")):
+        result = either.get(key(1))
+        assert result is not None and result.value == checkpoint
     (weights,) = (folder / "unet").glob("*.safetensors")
     weights.write_bytes(fake_checkpoints.safetensors(b"x" * 7))
     assert store.get(key(1)) is None and Store(folder=tmp_path / "results").get(key(1)) is None
@@ -286,8 +286,8 @@ def test_what_no_file_holds_stays_in_memory(tmp_path: Path) -> None:
 
     store, odd = Store(folder=tmp_path), Odd()
     store.put(key(1), odd, node="MakeOdd")
-    found = store.get(key(1))
-    assert found is not None and found.value is odd
+    result = store.get(key(1))
+    assert result is not None and result.value is odd
     reason = "no file can hold an Odd"
     assert list(store.take_warnings()) == [f"results of MakeOdd are not kept on disk: {reason}"]
     assert store.reason_not_stored("MakeOdd") == reason
@@ -301,11 +301,11 @@ def test_results_under_keys_of_an_older_version_are_dropped_with_a_word(tmp_path
     put(DiskStore(tmp_path), 2, noise(2))
     assert DiskStore(tmp_path).get(key(1)) is not None
     (tmp_path / disk._KEYS).unlink()  # as version 1 left it
-    here = DiskStore(tmp_path)
-    assert here.get(key(1)) is None and numbers(here) == set()
-    (told,) = here.warnings
-    assert told.startswith("2 results of an older version of sdgraph dropped from")
-    put(here, 3, noise(3))
+    store = DiskStore(tmp_path)
+    assert store.get(key(1)) is None and numbers(store) == set()
+    (warning,) = store.warnings
+    assert warning.startswith("2 results of an older version of sdgraph dropped from")
+    put(store, 3, noise(3))
     again = DiskStore(tmp_path)
     assert again.get(key(3)) is not None and not again.warnings
 
@@ -313,5 +313,5 @@ def test_results_under_keys_of_an_older_version_are_dropped_with_a_word(tmp_path
 def test_results_under_keys_of_a_newer_version_are_left_alone(tmp_path: Path) -> None:
     put(DiskStore(tmp_path), 1, noise(1))
     (tmp_path / disk._KEYS).write_text("99\n")
-    here = DiskStore(tmp_path)
-    assert here.get(key(1)) is not None and not here.warnings
+    store = DiskStore(tmp_path)
+    assert store.get(key(1)) is not None and not store.warnings

@@ -98,9 +98,9 @@ def test_what_was_found_by_content_is_found_by_lineage_from_then_on(
     ran(folder, same, end)
     for link in folder.rglob("*.alias"):
         link.unlink()
-    for seen in (3, 1):  # found while it was planned
+    for look_ups in (3, 1):  # found while it was planned
         looked.clear()
-        assert ran(folder, same) == [] and len(looked) == seen
+        assert ran(folder, same) == [] and len(looked) == look_ups
 
 
 def test_a_file_that_changed_is_seen_from_the_end_of_a_chain(folder: Path, tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ class Source(Node[str]):
 
 
 def test_what_reads_a_trained_checkpoint_follows_its_files(folder: Path, tmp_path: Path) -> None:
-    made = fake_checkpoints.checkpoint(tmp_path / "made", vae=fake_checkpoints.safetensors(b"1"))
-    end = toys.Join(words=[Source(checkpoint=toys.Train(source=str(made))), "!"])
+    model = fake_checkpoints.checkpoint(tmp_path / "made", vae=fake_checkpoints.safetensors(b"1"))
+    end = toys.Join(words=[Source(checkpoint=toys.Train(source=str(model))), "!"])
     assert ran(folder, end) == ["Train", "Source", "Join"] and ran(folder, end) == []
-    (made / "vae" / fake_checkpoints.WEIGHTS).write_bytes(fake_checkpoints.safetensors(b"2"))
+    (model / "vae" / fake_checkpoints.WEIGHTS).write_bytes(fake_checkpoints.safetensors(b"2"))
     assert ran(folder, end) == ["Train", "Source", "Join"]
     assert run(end, session=Session(store=Store(folder=folder))) == "2 !"
 
@@ -153,10 +153,10 @@ def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
 ) -> None:
     monkeypatch.setattr("sdgraph.models.devices.choose", lambda device: device)
     monkeypatch.setattr("sdgraph.models.devices.give_back", lambda device, collect=True: None)
-    whole = fake_checkpoints.safetensors(b"u" * 7)
+    weights = fake_checkpoints.safetensors(b"u" * 7)
     one = Checkpoint(
         fake_checkpoints.checkpoint(
-            tmp_path / "one", unet=whole, vae=fake_checkpoints.safetensors(b"v")
+            tmp_path / "one", unet=weights, vae=fake_checkpoints.safetensors(b"v")
         )
     )
     cache = ModelCache(fake_checkpoints.Loader(), probe=lambda device: 10**6, reserve=0)
@@ -184,9 +184,9 @@ def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
 ) -> None:
     folder = tmp_path_factory.mktemp("results")
     for _ in range(data.draw(st.integers(2, 5))):
-        made = data.draw(strategies.graphs())
-        names = {node: f"n{place}" for place, node in enumerate(made)}
-        graph = Graph.of(*made[-3:], names=names)
+        nodes = data.draw(strategies.graphs())
+        names = {node: f"n{place}" for place, node in enumerate(nodes)}
+        graph = Graph.of(*nodes[-3:], names=names)
         alone = Session(device="cpu", dtype="float32", store=None).run(graph)
         for _ in range(2):
             toys.ran.clear()
@@ -200,18 +200,18 @@ def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
 
 def swapped(nodes: Sequence[Node[Any]], old: Node[Any], new: Node[Any]) -> dict[Any, Node[Any]]:
     """What becomes of each node where one of them is another."""
-    made = {old: new}
+    copies = {old: new}
 
-    def anew(value: Any) -> Any:
+    def copied(value: Any) -> Any:
         if isinstance(value, tuple):
-            return [anew(each) for each in value]
-        return made[value] if isinstance(value, Node) else value
+            return [copied(item) for item in value]
+        return copies[value] if isinstance(value, Node) else value
 
     for node in nodes:
-        if node not in made:
-            reads = {name: anew(getattr(node, name)) for name in type(node).definition.ports}
-            made[node] = node.replace(**reads)
-    return made
+        if node not in copies:
+            reads = {name: copied(getattr(node, name)) for name in type(node).definition.ports}
+            copies[node] = node.replace(**reads)
+    return copies
 
 
 @given(st.data())
@@ -249,5 +249,5 @@ def test_a_record_tells_of_a_file_only_what_was_read(
             PIL.Image.new("RGB", (8, 8), "blue").save(source)
 
     Session(store=Store(folder=folder)).run(Graph.of(save), changed)
-    told = {} if moment is events.RunStarted else {str(source): digest}
-    assert read_record(tmp_path / "out.png").sources == told
+    expected = {} if moment is events.RunStarted else {str(source): digest}
+    assert read_record(tmp_path / "out.png").sources == expected

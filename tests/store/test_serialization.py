@@ -133,8 +133,8 @@ def test_every_kind_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, value: Any
 ) -> None:
     path = written(tmp_path_factory.getbasetemp(), value)
-    found = serialization.read_header(path)
-    assert (found.content, found.node, found.seconds, found.files) == (
+    header = serialization.read_header(path)
+    assert (header.content, header.node, header.seconds, header.files) == (
         content_of(value),
         "Toy",
         1.5,
@@ -228,12 +228,12 @@ def picture(seed: int = 0) -> Image:
 def test_a_record_cut_off_anywhere_is_damaged(tmp_path: Path, flat: bool) -> None:
     value = Image(np.zeros((8, 8, 3), np.uint8)) if flat else picture()
     path = written(tmp_path, value)
-    whole = path.read_bytes()
-    for end in (0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:end])
+    contents = path.read_bytes()
+    for end in (0, 1, 7, 8, 9, 100, len(contents) // 2, len(contents) - 1):
+        path.write_bytes(contents[:end])
         with pytest.raises(DamagedRecordError):
             serialization.read_header(path)
-    path.write_bytes(whole + b"\0")
+    path.write_bytes(contents + b"\0")
     with pytest.raises(DamagedRecordError):
         serialization.read_header(path)
 
@@ -245,9 +245,9 @@ def test_no_byte_can_be_flipped_unseen(
 ) -> None:
     value = data.draw(st.sampled_from([picture(), Image(np.zeros((8, 8, 3), np.uint8)), "x" * 99]))
     path = written(tmp_path_factory.getbasetemp(), value)
-    whole = bytearray(path.read_bytes())
-    whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    path.write_bytes(whole)
+    contents = bytearray(path.read_bytes())
+    contents[data.draw(st.integers(0, len(contents) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(contents)
     try:
         back = serialization.read_value(path, content_of(value))
     except (DamagedRecordError, NewerRecordError, UnknownKindError):
@@ -269,7 +269,7 @@ def test_a_record_of_a_newer_version_says_so(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "header_data",
     [
         [],
         {},
@@ -279,11 +279,11 @@ def test_a_record_of_a_newer_version_says_so(
         {"content": "c", "node": "n", "seconds": "soon", "files": {}, "value": 1, "arrays": {}},
     ],
 )
-def test_a_header_of_another_shape_is_damaged(tmp_path: Path, told: Any) -> None:
+def test_a_header_of_another_shape_is_damaged(tmp_path: Path, header_data: Any) -> None:
     from safetensors.numpy import save
 
     path = tmp_path / "record"
-    path.write_bytes(save({}, {"sdgraph_result": VERSION, "record": json.dumps(told)}))
+    path.write_bytes(save({}, {"sdgraph_result": VERSION, "record": json.dumps(header_data)}))
     with pytest.raises(DamagedRecordError):
         serialization.read_header(path)
     path.write_bytes(save({}, {"format": "pt"}))
@@ -298,11 +298,13 @@ def test_a_deflated_array_that_would_fill_the_memory_is_stopped(tmp_path: Path) 
 
     bomb = np.frombuffer(zlib.compress(bytes(10**8)), np.uint8)
     value = Image(np.zeros((8, 8, 3), np.uint8))
-    told = {
+    header_data = {
         **header(value)._asdict(),
         "value": {"Image": {"pixels": {"array": "0"}}},
         "arrays": {"0": ["uint8", 8, 8, 3]},
     }
     path = tmp_path / "record"
-    path.write_bytes(save({"0": bomb}, {"sdgraph_result": VERSION, "record": json.dumps(told)}))
+    path.write_bytes(
+        save({"0": bomb}, {"sdgraph_result": VERSION, "record": json.dumps(header_data)})
+    )
     assert serialization.read_value(path, value.content) == value  # and no byte of the rest

@@ -27,7 +27,7 @@ def test_a_key_hangs_on_the_node_its_inputs_and_its_surroundings() -> None:
 
 @given(st.lists(st.lists(st.sampled_from(["int:1", "int:11", "1", "int:"])), unique_by=tuple))
 def test_no_two_lists_of_contents_share_a_key(lists: list[list[str]]) -> None:
-    assert len({result_key(toys.Number(), each) for each in lists}) == len(lists)
+    assert len({result_key(toys.Number(), contents) for contents in lists}) == len(lists)
 
 
 def test_a_key_hangs_on_a_files_content_and_not_on_its_time(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_a_key_hangs_on_a_files_content_and_not_on_its_time(tmp_path: Path) -> N
 def test_what_is_put_is_got() -> None:
     store = Store()
     assert store.get(b"k") is None
-    made = store.put(b"k", "value")
-    assert store.get(b"k") == made and made.value == "value" and len(store) == 1
+    result = store.put(b"k", "value")
+    assert store.get(b"k") == result and result.value == "value" and len(store) == 1
     store.clear()
     assert store.get(b"k") is None and store.bytes == 0
 
@@ -56,8 +56,8 @@ def test_the_budget_holds_and_the_least_recently_used_goes(
     for name, size, touch in puts:
         key, value = bytes([name]), "x" * size
         if touch:
-            found = store.get(key)
-            assert (found.value if found else None) == order.get(key)
+            result = store.get(key)
+            assert (result.value if result else None) == order.get(key)
             if key in order:
                 order[key] = order.pop(key)
             continue

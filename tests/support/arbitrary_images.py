@@ -31,8 +31,13 @@ def masks(draw: st.DrawFn, *, size: tuple[int, int] | None = None) -> Mask:
     width, height = size or (draw(SIDES), draw(SIDES))
     noise = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).integers(0, 256, (height, width))
     kind = draw(st.sampled_from(["empty", "full", "hard", "soft"]))
-    made = {"empty": noise * 0, "full": noise * 0 + 255, "hard": (noise > 127) * 255, "soft": noise}
-    return Mask(made[kind].astype(np.uint8))
+    by_kind = {
+        "empty": noise * 0,
+        "full": noise * 0 + 255,
+        "hard": (noise > 127) * 255,
+        "soft": noise,
+    }
+    return Mask(by_kind[kind].astype(np.uint8))
 
 
 @st.composite

@@ -75,7 +75,7 @@ def script(
     return np.stack([np.asarray(frame) for frame in output.frames[0]])
 
 
-def same(made: Pixels, expected: Pixels) -> bool:
+def same(pixels: Pixels, expected: Pixels) -> bool:
     """Whether two arrays are equal bit for bit; a constant picture would prove nothing."""
     assert expected.min() != expected.max(), "the script made a picture of one colour"
-    return made.shape == expected.shape and bool((made == expected).all())
+    return pixels.shape == expected.shape and bool((pixels == expected).all())

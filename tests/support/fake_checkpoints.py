@@ -35,8 +35,8 @@ def safetensors(content: bytes) -> bytes:
 def component(folder: Path, weights: bytes, name: str = WEIGHTS, **config: Any) -> None:
     """Writes a component's folder: a config and a file of weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"_class_name": "UNet2DConditionModel", **config}
-    (folder / "config.json").write_text(json.dumps(told))
+    contents = {"_class_name": "UNet2DConditionModel", **config}
+    (folder / "config.json").write_text(json.dumps(contents))
     (folder / name).write_bytes(weights)
 
 

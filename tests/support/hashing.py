@@ -33,9 +33,9 @@ class Place:
     def rows(self) -> dict[str, str]:
         """The remembered hashes by path."""
         with sqlite3.connect(self.database) as opened:
-            found = opened.execute("SELECT path, digest FROM files").fetchall()
+            rows = opened.execute("SELECT path, digest FROM files").fetchall()
         # A row can be lost in a damaged page, and its place taken for one of nothing.
-        return {os.fsdecode(path): digest for path, digest in found if path}
+        return {os.fsdecode(path): digest for path, digest in rows if path}
 
 
 def as_a_new_process() -> None:
@@ -46,18 +46,18 @@ def as_a_new_process() -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """An empty home where files count as settled at once; counts the hashing done."""
-    made = Place(tmp_path / "home")
-    monkeypatch.setenv("SDGRAPH_HOME", str(made.home))
+    home = Place(tmp_path / "home")
+    monkeypatch.setenv("SDGRAPH_HOME", str(home.home))
     monkeypatch.setattr(file_stamp, "SETTLING_NS", 0)
     hashing = hashlib.file_digest
 
     def counted(file: Any, name: str) -> Any:
-        made.hashed += 1
+        home.hashed += 1
         return hashing(file, name)
 
     monkeypatch.setattr(hashlib, "file_digest", counted)
     as_a_new_process()
-    return made
+    return home
 
 
 def weights(path: Path, data: bytes | None = None) -> Path:

@@ -45,8 +45,8 @@ def encoder(folder: Path, **more: Any) -> Checkpoint:
     settings = {**ENCODER, **more}
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(1)
-        made = CLIPVisionModelWithProjection(CLIPVisionConfig(**settings))
-    made.save_pretrained(folder)
+        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**settings))
+    model.save_pretrained(folder)
     (folder / "config.json").write_text(json.dumps(settings))
     return Checkpoint(folder)
 
@@ -74,13 +74,13 @@ def tensors(base: str, kind: str = "plain", seed: int = 0) -> dict[str, Any]:
 def _levels(base: str) -> list[int]:
     """The widths of a U-Net's cross-attentions, in the order that diffusers goes through them."""
     (path,) = (fetch_checkpoint(Checkpoint(base)) / "unet").glob("*.safetensors")
-    found = {
+    levels = {
         name: shape[0]
         for name, shape in tensor_shapes(path).items()
         if name.endswith("attn2.to_k.weight")
     }
     order = ("down_blocks", "up_blocks", "mid_block")
-    return [found[name] for part in order for name in sorted(found) if name.startswith(part)]
+    return [levels[name] for part in order for name in sorted(levels) if name.startswith(part)]
 
 
 def _projection(kind: str, text: int) -> dict[str, tuple[int, ...]]:
@@ -100,7 +100,7 @@ def _projection(kind: str, text: int) -> dict[str, tuple[int, ...]]:
             "proj.3.weight": (text,),
             "proj.3.bias": (text,),
         }
-    made: dict[str, tuple[int, ...]] = {
+    shapes: dict[str, tuple[int, ...]] = {
         "latents": (1, 4, 64),
         "proj_in.weight": (64, HIDDEN),
         "proj_in.bias": (64,),
@@ -111,12 +111,12 @@ def _projection(kind: str, text: int) -> dict[str, tuple[int, ...]]:
     }
     for layer in range(4):
         for norm in ("0.norm1", "0.norm2", "1.0"):
-            made |= {f"layers.{layer}.{norm}.{part}": (64,) for part in ("weight", "bias")}
-        made |= {
+            shapes |= {f"layers.{layer}.{norm}.{part}": (64,) for part in ("weight", "bias")}
+        shapes |= {
             f"layers.{layer}.0.to_q.weight": (64, 64),
             f"layers.{layer}.0.to_kv.weight": (128, 64),
             f"layers.{layer}.0.to_out.weight": (64, 64),
             f"layers.{layer}.1.1.weight": (256, 64),
             f"layers.{layer}.1.3.weight": (64, 256),
         }
-    return made
+    return shapes

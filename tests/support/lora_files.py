@@ -29,23 +29,23 @@ def write(path: Path, held: dict[str, Any], config: dict[str, Any] | None = None
     """Writes tensors; `config` is what peft knew of the adapter, as diffusers keeps it."""
     import safetensors.numpy
 
-    told = {"format": "pt"}
+    metadata = {"format": "pt"}
     if config is not None:
-        told["lora_adapter_metadata"] = json.dumps(config)
-    safetensors.numpy.save_file(held, path, metadata=told)
+        metadata["lora_adapter_metadata"] = json.dumps(config)
+    safetensors.numpy.save_file(held, path, metadata=metadata)
     return path
 
 
 def tensors(base: str, seed: int = 0, layout: str = "diffusers") -> dict[str, Any]:
     """Random adapters of some attention layers of a checkpoint's networks."""
     draw = np.random.default_rng(seed)
-    made: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for part, name, (out, into) in layers(base):
         for side, shape in (("down", (RANK, into)), ("up", (out, RANK))):
-            made[_name(layout, part, name, side)] = draw.normal(0, 0.4, shape).astype(np.float32)
+            arrays[_name(layout, part, name, side)] = draw.normal(0, 0.4, shape).astype(np.float32)
         if layout == "kohya":
-            made[f"{_in_kohya(part, name)}.alpha"] = np.array(RANK, np.float32)
-    return made
+            arrays[f"{_in_kohya(part, name)}.alpha"] = np.array(RANK, np.float32)
+    return arrays
 
 
 _KOHYA = {"unet": "unet", "text_encoder": "te", "text_encoder_2": "te2"}

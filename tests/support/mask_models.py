@@ -69,7 +69,7 @@ def clipseg(folder: Path, seed: int = 0) -> Path:
     enlivened(transformers.CLIPSegForImageSegmentation(config)).save_pretrained(folder)
     size = {"height": 32, "width": 32}
     transformers.ViTImageProcessorPil(size=size).save_pretrained(folder)
-    letters = [*string.ascii_lowercase, *(f"{each}</w>" for each in string.ascii_lowercase)]
+    letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
     vocabulary = {letter: number for number, letter in enumerate(letters)}
     vocabulary |= {"<|startoftext|>": 510, "<|endoftext|>": 511}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
@@ -121,7 +121,12 @@ def grounding_dino(folder: Path, seed: int = 0) -> Path:
     enlivened(transformers.GroundingDinoForObjectDetection(config)).save_pretrained(folder)
     size = {"shortest_edge": 80, "longest_edge": 128}
     transformers.GroundingDinoImageProcessorPil(size=size).save_pretrained(folder)
-    letters = [*string.ascii_lowercase, *(f"##{each}" for each in string.ascii_lowercase), ".", "?"]
+    letters = [
+        *string.ascii_lowercase,
+        *(f"##{letter}" for letter in string.ascii_lowercase),
+        ".",
+        "?",
+    ]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
     (folder / "vocab.txt").write_text("\n".join(words))
     transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)

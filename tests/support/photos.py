@@ -19,13 +19,13 @@ _ORIENTATION = 0x0112
 
 
 @cache
-def _whole(name: str) -> PIL.Image.Image:
+def _read_photo(name: str) -> PIL.Image.Image:
     return PIL.Image.fromarray(getattr(skimage.data, name)())
 
 
 def picture(width: int, height: int, name: str = "astronaut") -> PIL.Image.Image:
     """A real photo scaled to that size, RGB."""
-    return _whole(name).resize((width, height), PIL.Image.Resampling.LANCZOS)
+    return _read_photo(name).resize((width, height), PIL.Image.Resampling.LANCZOS)
 
 
 def photo(width: int, height: int, name: str = "astronaut") -> Image:
@@ -55,9 +55,9 @@ def in_mode(rgb: PIL.Image.Image, mode: str) -> PIL.Image.Image:
     if mode == "I;16":
         return PIL.Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
     if mode in ("RGBA", "LA"):
-        made = rgb.convert(mode)
-        made.putalpha(PIL.Image.linear_gradient("L").resize(rgb.size))
-        return made
+        image = rgb.convert(mode)
+        image.putalpha(PIL.Image.linear_gradient("L").resize(rgb.size))
+        return image
     return rgb.convert(mode)
 
 

@@ -70,21 +70,23 @@ numbers = st.integers(-1000, 1000)
 @st.composite
 def graphs(draw: st.DrawFn, *, max_size: int = 12) -> list[Node[Any]]:
     """Some nodes over numbers and texts, each after those it reads; all wires are right."""
-    whole: list[Node[int]] = [toys.Number(value=draw(numbers))]
+    integers: list[Node[int]] = [toys.Number(value=draw(numbers))]
     words: list[Node[str]] = [toys.Text(text=draw(texts))]
-    made: list[Node[Any]] = [*whole, *words]
+    nodes: list[Node[Any]] = [*integers, *words]
     for _ in range(draw(st.integers(0, max_size))):
-        node = draw(_next(whole, words))
-        made.append(node)
+        node = draw(_next(integers, words))
+        nodes.append(node)
         if node.output is int:
-            whole.append(node)
+            integers.append(node)
         elif node.output is str:
             words.append(node)
-    return made
+    return nodes
 
 
-def _next(whole: Sequence[Node[int]], words: Sequence[Node[str]]) -> st.SearchStrategy[Node[Any]]:
-    number = st.sampled_from(whole) | numbers
+def _next(
+    integers: Sequence[Node[int]], words: Sequence[Node[str]]
+) -> st.SearchStrategy[Node[Any]]:
+    number = st.sampled_from(integers) | numbers
     word = st.sampled_from(words) | texts
     return st.one_of(
         st.builds(toys.Number, value=numbers),

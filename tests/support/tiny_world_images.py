@@ -22,8 +22,8 @@ def spoilt(picture: Pixels, seed: int) -> Pixels:
     """The picture blurred by a pixel, its colours shifted, and noise put on: 24 to 30 dB."""
     draw = np.random.default_rng(seed)
     soft = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float64)
-    made = soft + draw.normal(0, 9, picture.shape) + draw.uniform(-6, 6, 3)
-    return np.asarray(np.clip(np.rint(made), 0, 255), np.uint8)
+    blurred = soft + draw.normal(0, 9, picture.shape) + draw.uniform(-6, 6, 3)
+    return np.asarray(np.clip(np.rint(blurred), 0, 255), np.uint8)
 
 
 def decibels(one: Pixels, other: Pixels) -> float:
@@ -45,9 +45,9 @@ def changed(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
     if not rest:
         looks["place"] = tuple(PLACES)
     taken = {"shape": {other.shape for other in rest}, "colour": {other.colour for other in rest}}
-    for attribute, known in looks.items():
-        own = {getattr(thing, attribute)} | taken.get(attribute, set())
-        word = str(draw.choice([each for each in known if each not in own]))
+    for attribute, choices in looks.items():
+        taken_words = {getattr(thing, attribute)} | taken.get(attribute, set())
+        word = str(draw.choice([choice for choice in choices if choice not in taken_words]))
         words = {name: getattr(thing, name) for name in ("shape", "colour", "place")}
         words[attribute] = word
         other = Thing(**words, size=thing.size, angle=thing.angle, shift=thing.shift)

@@ -78,9 +78,9 @@ class Foe:
         import torch
 
         batch = self.line.batch(step)
-        made = self.line.net(batch).detach()
+        generated = self.line.net(batch).detach()
         return (
-            torch.relu(1 + self.judge(made)).mean()
+            torch.relu(1 + self.judge(generated)).mean()
             + torch.relu(1 - self.judge(batch[:, :3])).mean()
         )
 
@@ -99,11 +99,11 @@ def trained(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What training a toy returns, and what its net and its adversary's are in the end."""
     chosen = settings(**more)
-    made = toy(chosen)
-    weights = train(made, chosen, folder, progress)
-    ends = dict(made.net.state_dict())
-    if isinstance(made, Duel):
-        ends["judge"] = made.adversary.judge.weight
+    trainee = toy(chosen)
+    weights = train(trainee, chosen, folder, progress)
+    ends = dict(trainee.net.state_dict())
+    if isinstance(trainee, Duel):
+        ends["judge"] = trainee.adversary.judge.weight
     return weights["net"], {name: value.detach().clone() for name, value in ends.items()}
 
 

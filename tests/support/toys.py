@@ -155,8 +155,8 @@ class Pair(Node[int]):
     @model_validator(mode="after")
     def _ordered(self) -> Pair:
         if self.low > self.high:
-            found = f"{self.low} above {self.high}"
-            raise refuse("low", found=found, wanted="at most high", fix="swap the two")
+            values_found = f"{self.low} above {self.high}"
+            raise refuse("low", found=values_found, wanted="at most high", fix="swap the two")
         return self
 
     def run(self) -> int:

@@ -53,7 +53,9 @@ def workloads(max_steps: int = 8, *, limited: bool = True) -> st.SearchStrategy[
     """
     numbers = st.integers(0, 2**32), st.integers(0, max_steps), st.integers(1, 6)
     plain = st.builds(random_workload, *numbers, st.just(limited))
-    return st.builds(lambda each, keep: replace(each, keep_unused=keep), plain, st.booleans())
+    return st.builds(
+        lambda workload, keep: replace(workload, keep_unused=keep), plain, st.booleans()
+    )
 
 
 def random_workload(seed: int, count: int, parts: int, limited: bool) -> Workload:
@@ -99,12 +101,14 @@ def random_workload(seed: int, count: int, parts: int, limited: bool) -> Workloa
 def least_for(workload: Workload, tier: Tier) -> int:
     """The smallest budget that holds the start and each step by itself, worked out plainly."""
     start = workload.start.items()
-    pinned = {each for each, placement in start if placement.pinned}
-    needed = [sum(each.bytes for each, placement in start if placement.tier is tier)]
+    pinned = {component for component, placement in start if placement.pinned}
+    needed = [sum(component.bytes for component, placement in start if placement.tier is tier)]
     for step in workload.steps:
-        on_tier = {each for each in pinned | set(step.components) if each.home is tier}
+        on_tier = {
+            component for component in pinned | set(step.components) if component.home is tier
+        }
         working = step.working_bytes if step.working_tier is tier else 0
-        needed.append(sum(each.bytes for each in on_tier) + working)
+        needed.append(sum(component.bytes for component in on_tier) + working)
     return max(needed)
 
 
@@ -113,13 +117,15 @@ class Memory:
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
-        self.tiers = {each: placement.tier for each, placement in workload.start.items()}
-        self.pinned = {each for each, placement in workload.start.items() if placement.pinned}
+        self.tiers = {component: placement.tier for component, placement in workload.start.items()}
+        self.pinned = {
+            component for component, placement in workload.start.items() if placement.pinned
+        }
         self.loaded = self.moved = self.loads = 0
         self.peaks = {tier: self.used(tier) for tier in Tier}
 
     def used(self, tier: Tier) -> int:
-        return sum(each.bytes for each, where in self.tiers.items() if where is tier)
+        return sum(component.bytes for component, where in self.tiers.items() if where is tier)
 
     def within_budgets(self, step: Requirement | None = None) -> None:
         for tier in Tier:
@@ -181,7 +187,9 @@ def one_after_another(
     """Components of these sizes, and a chain of steps that use them by their indices."""
     components = [component(f"c{n}", size, home=home) for n, size in enumerate(sizes)]
     steps = [
-        Requirement(f"s{n}", tuple(components[each] for each in used), after=(n - 1,) if n else ())
+        Requirement(
+            f"s{n}", tuple(components[component] for component in used), after=(n - 1,) if n else ()
+        )
         for n, used in enumerate(uses)
     ]
     return Workload(components, steps, budgets)

@@ -21,9 +21,9 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 
 
 def several(kind: str, text: str) -> tuple[Any, ...]:
-    found = parse_input(Input("it", kind), text)
-    assert isinstance(found, AxisValues)
-    return found.values
+    parsed = parse_input(Input("it", kind), text)
+    assert isinstance(parsed, AxisValues)
+    return parsed.values
 
 
 def refusal(kind: str, text: str) -> str:
@@ -50,7 +50,7 @@ def test_a_range_of_fractions_has_no_rounding_of_its_own(first: int, count: int,
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "said"),
+    ("kind", "text", "message"),
     [
         ("int", "1..", "FIRST..LAST"),
         ("int", "1...5", "FIRST..LAST"),
@@ -73,8 +73,8 @@ def test_a_range_of_fractions_has_no_rounding_of_its_own(first: int, count: int,
         ("str", "@nowhere.txt", "it=['@nowhere.txt']"),
     ],
 )
-def test_what_is_no_value_says_what_would_be(kind: str, text: str, said: str) -> None:
-    assert said in refusal(kind, text)
+def test_what_is_no_value_says_what_would_be(kind: str, text: str, message: str) -> None:
+    assert message in refusal(kind, text)
 
 
 @given(st.lists(TEXTS, min_size=2, max_size=6))
@@ -98,11 +98,11 @@ def test_items_are_read_as_the_input_declares_and_not_as_yaml_guesses() -> None:
 @given(st.sampled_from(INPUT_TYPES), TEXTS)
 def test_any_text_is_a_value_or_a_clear_error(kind: str, text: str) -> None:
     try:
-        found = parse_input(Input("it", kind), text)
+        parsed = parse_input(Input("it", kind), text)
     except InvalidWorkflowError as error:
         assert all(problem.found and problem.wanted for problem in error.problems)
     else:
-        assert not isinstance(found, AxisValues) or found.values
+        assert not isinstance(parsed, AxisValues) or parsed.values
 
 
 @pytest.mark.parametrize("text", ["1..5", "a..b", "costs [5]", "a, b", "* stars *", "e@mail"])

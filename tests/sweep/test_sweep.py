@@ -52,9 +52,9 @@ def writing(path: str, folder: Path | str = "/nowhere") -> Workflow:
     )
 
 
-def problems(workflow: Workflow, axes: dict[str, Any], **how: Any) -> str:
+def problems(workflow: Workflow, axes: dict[str, Any], **options: Any) -> str:
     with pytest.raises(InvalidWorkflowError) as caught:
-        build_sweep(workflow, make_variants({}, axes, **how))
+        build_sweep(workflow, make_variants({}, axes, **options))
     return str(caught.value)
 
 
@@ -71,16 +71,16 @@ AXES = st.dictionaries(
 def test_variants_are_all_combinations_and_the_last_input_changes_first(
     axes: dict[str, list[int]],
 ) -> None:
-    found = make_variants({"fixed": 1}, axes)
-    assert [tuple(variant.swept.values()) for variant in found] == list(product(*axes.values()))
-    assert [variant.number for variant in found] == list(range(1, len(found) + 1))
-    assert all(variant.inputs["fixed"] == 1 for variant in found)
+    variants = make_variants({"fixed": 1}, axes)
+    assert [tuple(variant.swept.values()) for variant in variants] == list(product(*axes.values()))
+    assert [variant.number for variant in variants] == list(range(1, len(variants) + 1))
+    assert all(variant.inputs["fixed"] == 1 for variant in variants)
 
 
 @given(st.integers(1, 5), st.sets(st.sampled_from("abc"), min_size=1))
 def test_side_by_side_the_first_values_go_together(count: int, names: set[str]) -> None:
-    found = make_variants({}, {name: range(count) for name in names}, side_by_side=True)
-    assert [set(variant.swept.values()) for variant in found] == [{n} for n in range(count)]
+    variants = make_variants({}, {name: range(count) for name in names}, side_by_side=True)
+    assert [set(variant.swept.values()) for variant in variants] == [{n} for n in range(count)]
 
 
 def test_values_that_cannot_go_together_say_how_many_there_are() -> None:
@@ -149,8 +149,8 @@ def test_every_problem_comes_once_and_before_anything_runs() -> None:
     flow = "inputs: {low: 0}\nnodes: {pair: {type: Pair, low: $inputs.low, high: 3}}"
     assert problems(read(flow), {"low": range(8)}).count("above 3") == 4
     missing = "inputs: {path: {type: Path}}\nnodes: {read: {type: Read, path: $inputs.path}}"
-    said = problems(read(missing), {"path": ["/no/a", "/no/b"]})
-    assert "read[path=/no/a]" in said and "/no/b: no such file" in said
+    messages = problems(read(missing), {"path": ["/no/a", "/no/b"]})
+    assert "read[path=/no/a]" in messages and "/no/b: no such file" in messages
 
 
 def test_a_merged_graph_can_be_written_and_read_again() -> None:
@@ -202,15 +202,15 @@ def test_files_without_a_pattern_are_named_for_what_varies(
 
 def test_side_by_side_with_values_that_come_again_the_number_is_in_the_name() -> None:
     axes: dict[str, Sequence[Any]] = {"seed": [1, 2, 1], "word": [*"aba"]}
-    found = make_variants({}, axes, side_by_side=True)
-    assert files(build_sweep(writing("t.txt"), found)) == [
+    variants = make_variants({}, axes, side_by_side=True)
+    assert files(build_sweep(writing("t.txt"), variants)) == [
         "t_seed-0001_word-a.txt",
         "t_seed-0002_word-b.txt",
     ]
     flow = writing("t.txt").with_fields({"save.text": "$text"})
     axes = {"seed": [1, 2, 3], "word": [*"abb"]}
-    found = make_variants({}, axes, side_by_side=True)
-    assert files(build_sweep(flow, found)) == ["t_0001.txt", "t_0002.txt", "t_0003.txt"]
+    variants = make_variants({}, axes, side_by_side=True)
+    assert files(build_sweep(flow, variants)) == ["t_0001.txt", "t_0002.txt", "t_0003.txt"]
 
 
 def test_a_path_that_is_swept_over_itself_is_left_as_it_is() -> None:
@@ -221,8 +221,8 @@ def test_a_path_that_is_swept_over_itself_is_left_as_it_is() -> None:
     )
     names = ["a.txt", "b.txt"]
     assert files(build_sweep(read(flow), make_variants({}, {"to": names}))) == names
-    said = problems(read(flow), {"seed": [1, 2], "to": names})
-    assert "a.txt, written by variant 1" in said
+    messages = problems(read(flow), {"seed": [1, 2], "to": names})
+    assert "a.txt, written by variant 1" in messages
 
 
 def test_a_file_that_all_variants_share_keeps_its_name() -> None:
@@ -241,9 +241,9 @@ def test_a_pattern_is_taken_as_it_is() -> None:
 
 
 def test_a_pattern_that_names_one_file_twice_is_a_problem_with_both_variants() -> None:
-    said = problems(writing("{word}.txt"), {"seed": [1, 2]})
-    assert "/nowhere/a.txt, written by variant 1 (seed=1) and by variant 2 (seed=2)" in said
-    assert "{seed} or {number}" in said and "<text>:5:" in said
+    messages = problems(writing("{word}.txt"), {"seed": [1, 2]})
+    assert "/nowhere/a.txt, written by variant 1 (seed=1) and by variant 2 (seed=2)" in messages
+    assert "{seed} or {number}" in messages and "<text>:5:" in messages
     assert "one.txt" in problems(writing("x/../{word_slug}.txt"), {"word": ["One", "one!"]})
 
 

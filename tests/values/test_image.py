@@ -187,8 +187,8 @@ def test_depth_is_read_from_grey_pictures() -> None:
     assert DepthMap.from_pil(PIL.Image.fromarray(deep)).depth.tolist() == deep.tolist()
     grey = deep.astype(np.uint8)
     assert DepthMap.from_pil(PIL.Image.fromarray(grey)).depth.tolist() == grey.tolist()
-    own = DepthMap(deep)
-    assert np.array_equal(DepthMap.from_pil(own.pil).numpy, own.numpy)
+    depth = DepthMap(deep)
+    assert np.array_equal(DepthMap.from_pil(depth.pil).numpy, depth.numpy)
 
 
 def test_a_mask_covers_the_share_that_is_painted() -> None:

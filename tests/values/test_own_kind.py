@@ -97,8 +97,8 @@ def loaded(path: Path) -> Audio:
 
 def test_it_is_an_input_that_a_file_is_loaded_for_and_it_is_saved(folder: Path) -> None:
     sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
-    made, given = loaded(folder / "out/low_2.0.wav"), loaded(folder / "sounds/low.wav")
-    assert np.abs(made.samples - 2 * given.samples).max() < 1e-4 and made.rate == 8000
+    saved, original = loaded(folder / "out/low_2.0.wav"), loaded(folder / "sounds/low.wav")
+    assert np.abs(saved.samples - 2 * original.samples).max() < 1e-4 and saved.rate == 8000
 
 
 def test_a_second_session_finds_it_remembered_and_reads_it_from_the_disk(folder: Path) -> None:
@@ -209,5 +209,5 @@ def test_it_is_frozen_compared_and_pickled_like_an_image() -> None:
 
 def test_the_documentation_shows_the_pack_as_it_is() -> None:
     page = (PACK.parents[2] / "sdgraph/docs/extending.md").read_text("utf-8")
-    shown = page.split("## A kind of value")[1].split("```python\n")[1].split("```")[0]
-    assert shown in PACK.read_text("utf-8")
+    example = page.split("## A kind of value")[1].split("```python\n")[1].split("```")[0]
+    assert example in PACK.read_text("utf-8")

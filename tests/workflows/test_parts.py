@@ -31,10 +31,10 @@ def test_a_background_of_the_same_depth_keeps_the_subject(session: Session, grou
     ).values()
     prompt = f"a red star on the left on a {ground} background"
     part = load_workflow("parts/background_depth")
-    (made,) = session.run(part.graph(image=photo, subject=subject, prompt=prompt)).values()
+    (picture,) = session.run(part.graph(image=photo, subject=subject, prompt=prompt)).values()
     kept = subject.numpy == 255
-    assert kept.any() and (made.numpy[kept] == photo.numpy[kept]).all()
-    assert judge(made.numpy, parse_caption(prompt)).all
+    assert kept.any() and (picture.numpy[kept] == photo.numpy[kept]).all()
+    assert judge(picture.numpy, parse_caption(prompt)).all
 
 
 @pytest.mark.parametrize("name", ["background", "replace"])

@@ -113,9 +113,9 @@ def test_each_is_known_here() -> None:
 @pytest.mark.usefixtures("empty_hub")
 @pytest.mark.parametrize("name", REFERENCE)
 def test_a_reference_workflow_names_what_it_fetches(name: str) -> None:
-    made = plan(load_workflow(name).graph())
+    planned = plan(load_workflow(name).graph())
 
-    assert {checkpoint.source for checkpoint in made.fetches} == HUB[name]
+    assert {checkpoint.source for checkpoint in planned.fetches} == HUB[name]
 
 
 @pytest.mark.torch
@@ -135,8 +135,8 @@ def test_the_reference_settings_are_the_fields_own() -> None:
     bear, sketch = node("reference/video", "bear"), node("reference/turbo", "sketch")
     cat = node("reference/inpaint", "cat")
 
-    def of(each: Node[Any], *fields: str) -> list[Any]:
-        return [getattr(each, field) for field in fields]
+    def of(node: Node[Any], *fields: str) -> list[Any]:
+        return [getattr(node, field) for field in fields]
 
     assert of(man, "scale", "scheduler", "steps", "seed") == [0.5, "dpm++", 100, 12345]
     assert of(skyline, "strength", "steps") == [0.7, 100]

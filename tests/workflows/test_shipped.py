@@ -140,19 +140,19 @@ def test_it_changes_what_it_should_and_nothing_else(
 ) -> None:
     graph = load_workflow(name, out=tmp_path).graph()
     nodes = {label: node for node, label in graph.names.items()}
-    whole = Graph.of(*graph.targets, *nodes.values(), names=graph.names)
-    values = session.run(whole)
-    made = np.asarray(PIL.Image.open(values["result"]).convert("RGB"))
+    complete = Graph.of(*graph.targets, *nodes.values(), names=graph.names)
+    values = session.run(complete)
+    picture = np.asarray(PIL.Image.open(values["result"]).convert("RGB"))
     before = values["photo"].numpy[..., :3]
     areas = [value.numpy for value in values.values() if isinstance(value, Mask)]
     if kept == "subject":
         assert (
-            made[values["subject"].numpy == 255] == before[values["subject"].numpy == 255]
+            picture[values["subject"].numpy == 255] == before[values["subject"].numpy == 255]
         ).all()
     else:
         outside = np.max(areas, axis=0) == 0
-        assert outside.any() and (made[outside] == before[outside]).all()
-    assert judge(made, parse_caption(shows)).all
+        assert outside.any() and (picture[outside] == before[outside]).all()
+    assert judge(picture, parse_caption(shows)).all
 
 
 @pytest.mark.torch
@@ -160,11 +160,11 @@ def test_a_larger_canvas_keeps_the_picture_and_goes_on_with_its_ground(
     session: Session, tmp_path: Path
 ) -> None:
     (file,) = session.run(load_workflow("outpaint", out=tmp_path).graph()).values()
-    made = np.asarray(PIL.Image.open(file).convert("RGB")).astype(int)
+    picture = np.asarray(PIL.Image.open(file).convert("RGB")).astype(int)
     photo = np.asarray(PIL.Image.open(SMALL / "red_circle.png").convert("RGB")).astype(int)
-    assert made.shape == (64, 96, 3)
-    assert (made[:, 16:80] == photo).all()
-    for strip in (made[:, :16], made[:, 80:]):
+    assert picture.shape == (64, 96, 3)
+    assert (picture[:, 16:80] == photo).all()
+    for strip in (picture[:, :16], picture[:, 80:]):
         assert np.abs(strip - photo[0, 0]).max(axis=2).mean() < 12
 
 
@@ -182,18 +182,18 @@ def test_the_edges_of_the_film_are_those_of_its_frames(session: Session, tmp_pat
 
     video, clip = read_video(file), read_video(SMALL / "moving_star.mp4")
     assert (len(video), video.fps, video.size) == (16, 8.0, (132, 64))
-    for shown, frame in zip(video.frames, clip.frames, strict=True):
-        assert edge_f1(canny_edges(frame), shown[:, 68:, 1]) > 0.9
+    for side_by_side, frame in zip(video.frames, clip.frames, strict=True):
+        assert edge_f1(canny_edges(frame), side_by_side[:, 68:, 1]) > 0.9
 
 
 @pytest.mark.torch
 def test_two_maps_at_once_are_both_followed(session: Session, tmp_path: Path) -> None:
     files = session.run(load_workflow("two_maps", out=tmp_path).graph())
 
-    made, edges = (np.asarray(PIL.Image.open(files[name])) for name in ("result", "lines"))
+    picture, edges = (np.asarray(PIL.Image.open(files[name])) for name in ("result", "lines"))
     star: Any = node("two_maps", "star")
-    assert judge(made, parse_caption(star.prompt)).all
-    assert edge_f1(made, edges[..., 0], tolerance=2) > 0.6
+    assert judge(picture, parse_caption(star.prompt)).all
+    assert edge_f1(picture, edges[..., 0], tolerance=2) > 0.6
     assert list(star.scale) == [0.7, 0.5] and list(star.end) == [1.0, 0.8]
 
 
@@ -203,33 +203,33 @@ def test_the_subject_of_a_reference_stands_where_the_prompt_says(
 ) -> None:
     (file,) = session.run(load_workflow("face", out=tmp_path).graph()).values()
 
-    made = np.asarray(PIL.Image.open(file).convert("RGB"))
-    assert judge(made, parse_caption("a red star on the left on a teal background")).all
+    picture = np.asarray(PIL.Image.open(file).convert("RGB"))
+    assert judge(picture, parse_caption("a red star on the left on a teal background")).all
 
 
 @pytest.mark.torch
 def test_the_pose_is_drawn_as_it_is_told(session: Session, tmp_path: Path) -> None:
     files = session.run(load_workflow("pose", out=tmp_path).graph())
 
-    drawn = np.asarray(PIL.Image.open(files["map"]))
+    pixels = np.asarray(PIL.Image.open(files["map"]))
     pose: Any = node("pose", "pose")
     (person,) = pose.people
     for joint, (x, y) in person.items():
-        assert tuple(drawn[round(y), round(x)].tolist()) == COLORS[JOINTS.index(joint)]
+        assert tuple(pixels[round(y), round(x)].tolist()) == COLORS[JOINTS.index(joint)]
 
 
 def test_the_samples_are_what_the_script_draws(tmp_path: Path) -> None:
     draw_samples.draw(tmp_path)
 
-    drawn = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")}
-    assert drawn == {path.relative_to(FOLDER) for path in FOLDER.glob("**/samples/*")}
-    for name in drawn:
+    names = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")}
+    assert names == {path.relative_to(FOLDER) for path in FOLDER.glob("**/samples/*")}
+    for name in names:
         if name.suffix == ".mp4":
-            shown = read_video(FOLDER / name).frames.astype(int)
-            assert np.abs(shown - read_video(tmp_path / name).frames).mean() <= 1
+            committed = read_video(FOLDER / name).frames.astype(int)
+            assert np.abs(committed - read_video(tmp_path / name).frames).mean() <= 1
             continue
-        shown = np.asarray(PIL.Image.open(FOLDER / name)).astype(int)
-        assert np.abs(shown - np.asarray(PIL.Image.open(tmp_path / name))).max() <= 2
+        committed = np.asarray(PIL.Image.open(FOLDER / name)).astype(int)
+        assert np.abs(committed - np.asarray(PIL.Image.open(tmp_path / name))).max() <= 2
 
 
 @pytest.mark.parametrize("name", ["inpaint", "reference/inpaint"])

@@ -28,10 +28,10 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_quick_run_makes_every_input_small() -> None:
-    given = dict(each.split("=") for each in quick_inputs())
+    inputs = dict(assignment.split("=") for assignment in quick_inputs())
 
-    assert given.keys() == load_workflow("training/family").inputs.keys()
-    assert max(map(int, given.values())) < 100
+    assert inputs.keys() == load_workflow("training/family").inputs.keys()
+    assert max(map(int, inputs.values())) < 100
 
 
 @pytest.mark.torch
@@ -56,21 +56,21 @@ def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Path)
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", NAMES)
 def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Path) -> None:
-    made, ships = family / name / "checkpoint", shipped.folder(f"tiny/{name}")
+    trained, ships = family / name / "checkpoint", shipped.folder(f"tiny/{name}")
 
     def shapes(folder: Path) -> dict[str, dict[str, tuple[int, ...]]]:
         from safetensors import safe_open
 
-        found = {}
+        by_file = {}
         for path in sorted(folder.rglob("*.safetensors")):
             with safe_open(path, "np") as held:
-                found[path.relative_to(folder).as_posix()] = {
+                by_file[path.relative_to(folder).as_posix()] = {
                     key: tuple(held.get_slice(key).get_shape())
                     for key in held.keys()  # noqa: SIM118  a file of tensors is no mapping
                 }
-        return found
+        return by_file
 
-    assert shapes(made) == shapes(ships)
+    assert shapes(trained) == shapes(ships)
 
 
 @pytest.mark.torch
