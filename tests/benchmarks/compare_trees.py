@@ -139,8 +139,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    asked = parser.parse_args()
-    old, new = asked.old.resolve(), asked.new.resolve()
+    arguments = parser.parse_args()
+    old, new = arguments.old.resolve(), arguments.new.resolve()
     names = json.dumps(_ask(old, _NAMES))
     with TemporaryDirectory() as folder:
         place = Path(folder) / "tree"

@@ -80,13 +80,13 @@ class Optimum:
 
     def following(self, state: State) -> Iterator[tuple[int, int, State]]:
         done, accelerator, host = state
-        seen = set()
+        tried = set()
         for index in self.ready(done):
             kind = self.workload.required[index], self.workload.working[index]
             for read, moved, upper, lower in self.arrangements(index, accelerator, host, False):
                 following = self.closed((done | 1 << index, upper, lower))
-                if (kind, following) not in seen:
-                    seen.add((kind, following))
+                if (kind, following) not in tried:
+                    tried.add((kind, following))
                     yield read, moved, following
 
     def arrangements(

@@ -46,8 +46,8 @@ def _unet(levels: str, **more: Any) -> dict[str, Any]:
     kinds = [_ATTENDING if level == "A" else _PLAIN for level in levels]
     down = [kind.format("Down") for kind in kinds]
     up = [kind.format("Up") for kind in reversed(kinds)]
-    own = {"_class_name": "UNet2DConditionModel", "sample_size": 64, "out_channels": 4}
-    return {**_DENOISER, **own, "down_block_types": down, "up_block_types": up, **more}
+    fixed = {"_class_name": "UNet2DConditionModel", "sample_size": 64, "out_channels": 4}
+    return {**_DENOISER, **fixed, "down_block_types": down, "up_block_types": up, **more}
 
 
 def _text(width: int, layers: int, act: str = "quick_gelu", **more: Any) -> dict[str, Any]:
@@ -142,6 +142,6 @@ def make(folder: Path) -> None:
         processor = target / "feature_extractor" / "preprocessor_config.json"
         if processor.is_file():
             side = {"height": _ESTIMATOR["image_size"], "width": _ESTIMATOR["image_size"]}
-            own = json.loads(processor.read_text())
-            processor.write_text(json.dumps({**own, "size": side}))
+            original = json.loads(processor.read_text())
+            processor.write_text(json.dumps({**original, "size": side}))
         fill(target)

@@ -60,9 +60,9 @@ def pictures() -> tuple[Image, Image, Mask, Mask]:
     return Image(np.asarray(photo)), Image(np.asarray(clear)), one, other
 
 
-def drawn(shape: str, *how: Any) -> Any:
+def draw_with_pillow(shape: str, *coordinates: Any) -> Any:
     canvas = PIL.Image.new("L", (SIDE, SIDE))
-    getattr(PIL.ImageDraw.Draw(canvas), shape)(*how, fill=255)
+    getattr(PIL.ImageDraw.Draw(canvas), shape)(*coordinates, fill=255)
     return np.asarray(canvas)
 
 
@@ -79,8 +79,8 @@ def holes_filled(mask: Any) -> Any:
 
 
 def largest(mask: Any) -> Any:
-    _, labels, told, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    return np.where(labels == 1 + told[1:, 4].argmax(), mask, np.uint8(0))
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return np.where(labels == 1 + statistics[1:, 4].argmax(), mask, np.uint8(0))
 
 
 def cut(pixels: Any) -> Any:
@@ -117,10 +117,10 @@ def pairs(folder: Path) -> Iterator[tuple[Node[Any], Bare]]:
         MaskFromColor(image=image, color="#808080", tolerance=60),
         lambda: cv2.inRange(pixels, (68, 68, 68), (188, 188, 188)),
     )
-    yield MaskBox(image=image, box=BOX), partial(drawn, "rectangle", box)
-    yield MaskEllipse(image=image, box=BOX), partial(drawn, "ellipse", box)
+    yield MaskBox(image=image, box=BOX), partial(draw_with_pillow, "rectangle", box)
+    yield MaskEllipse(image=image, box=BOX), partial(draw_with_pillow, "ellipse", box)
     corners = [(x, y) for x, y in CORNERS]
-    yield MaskPolygon(image=image, points=CORNERS), partial(drawn, "polygon", corners)
+    yield MaskPolygon(image=image, points=CORNERS), partial(draw_with_pillow, "polygon", corners)
     yield MaskBrush(image=image, strokes=[CORNERS], radius=40), stroked
     # On the whole photo OpenCV's GrabCut alone takes 40 s.
     quarter = Image(pixels[::4, ::4])
@@ -153,11 +153,11 @@ def rows() -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         for node, script in pairs(Path(folder)):
             ours = partial(node.run, **node.arguments({}))
-            made = ours()
-            equal = np.array_equal(made.numpy, script())
+            image = ours()
+            equal = np.array_equal(image.numpy, script())
             mine, its, ratio = paired(ours, script, ROUNDS)
             yield Row(
-                f"{made.width}×{made.height}: {type(node).__name__}",
+                f"{image.width}×{image.height}: {type(node).__name__}",
                 f"{mine * 1e3:.2f} ms CPU",
                 f"bare calls {its * 1e3:.2f} ms",
                 f"{ratio:.2f}, pixels {'equal' if equal else 'DIFFER'}",

@@ -54,7 +54,7 @@ def nodes(alone: str | None = None) -> dict[str, dict[str, Any]]:
     reads = dict.fromkeys(SYSTEMS, "$photo")
     if alone is None:
         reads |= {"control": "$inpaint", "depth": "$control", "turbo": "$depth"}
-    found: dict[str, dict[str, Any]] = {
+    entries: dict[str, dict[str, Any]] = {
         "photo": {"type": "LoadImage", "path": "photo.png"},
         "window": {"type": "Mask", "image": "$photo", "box": list(BOX)},
         "edges": {"type": "Canny", "image": reads["control"]},
@@ -72,10 +72,10 @@ def nodes(alone: str | None = None) -> dict[str, dict[str, Any]]:
     for system in SYSTEMS:
         if alone in (None, system):
             source = "text-to-image" if system == "control" else system
-            found[system]["checkpoint"] = f"./{source}"
+            entries[system]["checkpoint"] = f"./{source}"
         else:
-            del found[system]
-    return found
+            del entries[system]
+    return entries
 
 
 def write(folder: Path) -> None:
@@ -125,9 +125,9 @@ def _run(path: Path, keep_alive: float | None, budget: int | None) -> float:
 
     def load(*arguments: Any) -> Any:
         began = time.thread_time()
-        made = load_quietly(*arguments)
+        component = load_quietly(*arguments)
         seconds.append(time.thread_time() - began)
-        return made
+        return component
 
     session(load, keep_alive, budget).run(load_workflow(path).graph())
     return sum(seconds)
@@ -144,9 +144,9 @@ def script(folder: Path) -> float:
 
     def load(name: str, source: str, **more: Any) -> Any:
         began = time.thread_time()
-        made = getattr(diffusers, name).from_pretrained(folder / source, **more)
+        component = getattr(diffusers, name).from_pretrained(folder / source, **more)
         seconds.append(time.thread_time() - began)
-        return made
+        return component
 
     words: dict[str, Any] = {"prompt": PROMPT, "num_inference_steps": STEPS}
     photo = PIL.Image.open(folder / "photo.png").convert("RGB")
@@ -232,19 +232,19 @@ def foreseen(folder: Path) -> tuple[Plan, int]:
 
 def pairs(folder: Path) -> list[tuple[Used, Used]]:
     """The chain by us and by the script, several times in turn."""
-    found = []
+    measured = []
     for number in range(PAIRS):
         ways = {"ours": ("chain",), "script": ()}
         order = list(ways)[:: 1 if number % 2 else -1]
         done = {way: measure(way, folder, *ways[way]) for way in order}
-        found.append((done["ours"], done["script"]))
-    return found
+        measured.append((done["ours"], done["script"]))
+    return measured
 
 
 def rows() -> Iterator[Row]:
     """Peak RSS without a budget and with the smallest, and load seconds."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         write(folder)
         yield from _rows(folder)
 
@@ -253,16 +253,16 @@ def _rows(folder: Path) -> Iterator[Row]:
     plan, need = foreseen(folder)
     floor, imports = bare(), measure("libraries", folder)
     both = pairs(folder)
-    mine, its = (sorted(each)[PAIRS // 2] for each in zip(*both, strict=True))
+    mine, its = (sorted(column)[PAIRS // 2] for column in zip(*both, strict=True))
 
-    def told(used: Used) -> str:
+    def as_words(used: Used) -> str:
         return f"{(used.peak - floor) / 1e6:.0f} MB (anonymous {used.anonymous / 1e6:.0f})"
 
-    def row(what: str, used: Used, words: str, beside: Used, aim: str = "") -> Row:
-        ratio = (used.peak - floor) / (beside.peak - floor)
-        return Row(what, told(used), f"{words} {told(beside)}", f"{ratio:.2f}", aim)
+    def row(label: str, used: Used, words: str, baseline: Used, aim: str = "") -> Row:
+        ratio = (used.peak - floor) / (baseline.peak - floor)
+        return Row(label, as_words(used), f"{words} {as_words(baseline)}", f"{ratio:.2f}", aim)
 
-    words = f"imports alone {told(imports)}; script that loads each pipeline and keeps it"
+    words = f"imports alone {as_words(imports)}; script that loads each pipeline and keeps it"
     sizes = f"{plan.bytes_loaded / 1e9:.1f} GB, by the plan {plan.peak_host / 1e6:.0f} MB at once"
     yield row(f"peak RSS: {CHAIN}, weights of {sizes}", mine, words, its, "≤ 0.6")
     keeping = measure("kept", folder, "chain")

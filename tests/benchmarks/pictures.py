@@ -61,19 +61,19 @@ def works() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     """A node's run and the bare call that makes the same, by name."""
     one, two, mask = _pictures()
     first, second, ramp = one.numpy, two.numpy, mask.numpy
-    given: Any = {"image": one}
-    resize = Resize(**given, width=SIDE // 2, height=SIDE // 2)
-    fill = Resize(**given, width=900, height=400, mode="fill")
-    crop = Crop(**given, box=[100, 200, 1900, 1800])
+    inputs: Any = {"image": one}
+    resize = Resize(**inputs, width=SIDE // 2, height=SIDE // 2)
+    fill = Resize(**inputs, width=900, height=400, mode="fill")
+    crop = Crop(**inputs, box=[100, 200, 1900, 1800])
     pad, mirrored = (
-        Pad(**given, left=64, top=64, right=64, bottom=64, mode=mode)
+        Pad(**inputs, left=64, top=64, right=64, bottom=64, mode=mode)
         for mode in ("color", "reflect")
     )
-    over = Composite(**given, over=two, mask=mask)
-    text = Text(**given, text="a red star", size=96.0, stroke=4.0)
-    side, far = Compare(**given, other=two), Compare(**given, other=two, mode="difference")
+    over = Composite(**inputs, over=two, mask=mask)
+    text = Text(**inputs, text="a red star", size=96.0, stroke=4.0)
+    side, far = Compare(**inputs, other=two), Compare(**inputs, other=two, mode="difference")
     blends = {
-        name: Blend(**given, over=two, mode=name)
+        name: Blend(**inputs, over=two, mode=name)
         for name in ("normal", "multiply", "screen", "overlay", "difference")
     }
 
@@ -85,7 +85,7 @@ def works() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     def padded(way: int) -> Pixels:
         return cv2.copyMakeBorder(first, 64, 64, 64, 64, way)
 
-    made: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+    works_by_name: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "Resize to half": (
             lambda: resize.run(one),
             lambda: np.asarray(picture(first).resize((SIDE // 2, SIDE // 2), LANCZOS)),
@@ -110,11 +110,11 @@ def works() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     }
     for name, node in blends.items():
         formula = None if name == "normal" else getattr(ImageChops, name)
-        made[f"Blend, {name}"] = (
+        works_by_name[f"Blend, {name}"] = (
             partial(node.run, one, two),
             partial(_mixed, first, second, formula),
         )
-    return made
+    return works_by_name
 
 
 def bare_film(video: Video, path: Path) -> None:
@@ -143,24 +143,24 @@ def _film() -> Video:
 def rows() -> Iterator[Row]:
     """Every node on a large picture, and the video."""
     for name, (ours, bare) in works().items():
-        seconds, beside, ratio = paired(ours, bare, ROUNDS)
+        seconds, bare_seconds, ratio = paired(ours, bare, ROUNDS)
         yield Row(
             f"{SIDE}×{SIDE}: {name}",
             f"{seconds * 1e3:.1f} ms CPU",
-            f"bare call {beside * 1e3:.1f} ms",
+            f"bare call {bare_seconds * 1e3:.1f} ms",
             f"{ratio:.2f}",
             "≤ 1.1",
         )
     video = _film()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "film.mp4")
-        seconds, beside, ratio = paired(
+        seconds, bare_seconds, ratio = paired(
             lambda: write_video(video, path), lambda: bare_film(video, path), FILM_ROUNDS
         )
     yield Row(
         f"video of {FRAMES} frames {FRAME_SIDE}×{FRAME_SIDE} written as MP4",
         f"{seconds:.2f} s CPU",
-        f"PyAV {beside:.2f} s",
+        f"PyAV {bare_seconds:.2f} s",
         f"{ratio:.2f}",
         "≤ 1.1",
     )

@@ -61,7 +61,7 @@ class Case:
 
     @property
     def best_of_others(self) -> MemoryPlan:
-        return min(self.others.values(), key=lambda each: each.cost)
+        return min(self.others.values(), key=lambda score: score.cost)
 
     @property
     def parks(self) -> bool:
@@ -136,16 +136,16 @@ def _moved(plans: Iterable[MemoryPlan]) -> str:
 def optimum(corpus: list[Case]) -> Iterator[str]:
     """How far small workflows are from the least that is possible."""
     small = [c for c in corpus if sum(bool(step.components) for step in c.workload.steps) <= SMALL]
-    found = [(case, Optimum(case.workload).cost()) for case in small]
-    known = [(case, least) for case, least in found if least is not None]
+    optima = [(case, Optimum(case.workload).cost()) for case in small]
+    solved = [(case, least) for case, least in optima if least is not None]
     yield _line("small workflows", "optimum known", "mean excess", "worst", "at the optimum", "aim")
     yield _line(*["---"] * 6)
     for name, group in (
-        ("all", known),
-        ("tight", [(case, least) for case, least in known if case.tight]),
+        ("all", solved),
+        ("tight", [(case, least) for case, least in solved if case.tight]),
     ):
         excess = [case.ours.bytes_loaded / least[0] - 1 for case, least in group]
-        same = sum(not each for each in excess)
+        same = sum(not difference for difference in excess)
         total = len(small) if name == "all" else sum(case.tight for case in small)
         yield _line(
             f"{name}: {total}",
@@ -173,7 +173,7 @@ def seconds() -> Iterator[str]:
             )
 
 
-def whole() -> Iterator[str]:
+def large_rows() -> Iterator[str]:
     """CPU time of `Session.plan`, for graphs of nodes over the shipped checkpoints' files."""
     yield _line("nodes", "budget", "validation, median CPU ms", "the plan, median CPU ms", "aim")
     yield _line(*["---"] * 5)
@@ -214,5 +214,5 @@ if __name__ == "__main__":
         f"{COUNT} workflows of {min(sizes)} to {max(sizes)} steps, mean {mean(sizes):.0f}. "
         "Bytes loaded, this plan = 1, mean of the ratios:\n"
     )
-    for part in (rivals(planned), optimum(planned), seconds(), whole()):
+    for part in (rivals(planned), optimum(planned), seconds(), large_rows()):
         print(*part, sep="\n", end="\n\n")

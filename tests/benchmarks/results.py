@@ -61,12 +61,14 @@ def unchanged() -> Row:
                 del os.environ["SDGRAPH_HOME"]
             else:
                 os.environ["SDGRAPH_HOME"] = before[1]
-    told = {line for each in rounds for line in each.output.splitlines() if "torch" in line}
-    loads = {"0 models loaded" in each.output for each in rounds}
-    seconds = median(each.cpu for each in rounds)
+    torch_lines = {
+        line for round_ in rounds for line in round_.output.splitlines() if "torch" in line
+    }
+    loads = {"0 models loaded" in round_.output for round_ in rounds}
+    seconds = median(round_.cpu for round_ in rounds)
     return Row(
         "five systems in a chain, run again unchanged in another process",
-        f"{seconds:.2f} s CPU, {'; '.join(sorted(told)).removesuffix(' 0')}, "
+        f"{seconds:.2f} s CPU, {'; '.join(sorted(torch_lines)).removesuffix(' 0')}, "
         f"{'no model' if loads == {True} else 'models'} loaded",
         f"first run {first.cpu:.1f} s",
         f"{seconds / first.cpu:.3f}",
@@ -95,8 +97,8 @@ def new_seed() -> Row:
 def _loaded(session: Session, photo: Path, folder: str, *, seed: int) -> tuple[list[str], Plan]:
     """The components that a run of the chain loads, and its plan."""
     workflow = workflow_from_yaml(SYSTEMS.format(photo=photo), folder=folder)
-    drawn = ("star", "pair", "evening", "sketch", "film")
-    graph = workflow.with_fields({f"{name}.seed": seed for name in drawn}).graph(
+    seeded = ("star", "pair", "evening", "sketch", "film")
+    graph = workflow.with_fields({f"{name}.seed": seed for name in seeded}).graph(
         only=("picture", "film")
     )
     plan = session.plan(graph)

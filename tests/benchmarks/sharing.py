@@ -96,18 +96,18 @@ def variants() -> Row:
         step.working_bytes + sum(use.component.bytes for use in step.uses) for step in steps
     )
     ours = big(loads(fresh(budget), merged))
-    beside = big(loads(fresh(budget), *graphs))
+    separate = big(loads(fresh(budget), *graphs))
     return Row(
         f"{VARIANTS} variants through 4 U-Nets, room for one: loads of U-Nets",
         f"{ours}",
-        f"{beside} one workflow after another",
-        f"{ours / beside:.2f}",
+        f"{separate} one workflow after another",
+        f"{ours / separate:.2f}",
         "4, of 80",
     )
 
 
 def big(done: list[events.Loaded]) -> int:
-    return sum(each.component.endswith("/unet") for each in done)
+    return sum(event.component.endswith("/unet") for event in done)
 
 
 def rows() -> Iterator[Row]:

@@ -71,11 +71,11 @@ def structure(package: str = "sdgraph") -> Structure:
 
 def module_imports(package: str) -> nx.DiGraph[str]:
     """An arrow from each module to each that it imports."""
-    found = grimp.build_graph(package, cache_dir=None)
+    import_graph = grimp.build_graph(package, cache_dir=None)
     graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(found.modules)
-    for module in found.modules:
-        imported = found.find_modules_directly_imported_by(module)
+    graph.add_nodes_from(import_graph.modules)
+    for module in import_graph.modules:
+        imported = import_graph.find_modules_directly_imported_by(module)
         graph.add_edges_from((module, other) for other in imported)
     return graph
 
@@ -85,8 +85,8 @@ def boxes_in(package: str, modules: nx.DiGraph[str]) -> nx.DiGraph[str]:
     prefix = f"{package}."
 
     def box(module: str) -> str | None:
-        inside = module.startswith(prefix)
-        return module.removeprefix(prefix).partition(".")[0] if inside else None
+        is_inside = module.startswith(prefix)
+        return module.removeprefix(prefix).partition(".")[0] if is_inside else None
 
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(name for module in modules if (name := box(module)) is not None)
@@ -100,11 +100,11 @@ def boxes_in(package: str, modules: nx.DiGraph[str]) -> nx.DiGraph[str]:
 def circles(modules: nx.DiGraph[str]) -> list[tuple[str, ...]]:
     """The modules that import one another; then the boxes that do, of every package."""
     packages = {module.rpartition(".")[0] for module in modules} - {""}
-    found = dict.fromkeys(_connected(modules))  # a circle of single modules is one of boxes too
+    paths = dict.fromkeys(_connected(modules))  # a circle of single modules is one of boxes too
     for package in sorted(packages):
         for circle in _connected(boxes_in(package, modules)):
-            found.setdefault(tuple(f"{package}.{box}" for box in circle))
-    return list(found)
+            paths.setdefault(tuple(f"{package}.{box}" for box in circle))
+    return list(paths)
 
 
 def _connected(graph: nx.DiGraph[str]) -> Iterable[tuple[str, ...]]:
@@ -121,41 +121,41 @@ def contract_layers() -> list[list[str]]:
     return [layer.replace("|", ":").replace(" ", "").split(":") for layer in reversed(layers)]
 
 
-def as_text(found: Structure) -> str:
+def as_text(structure: Structure) -> str:
     """The layers from above, with the boxes that each box imports; then the table of counts."""
     imports: dict[str, list[str]] = defaultdict(list)
-    for one, other in sorted(found.arrows):
+    for one, other in sorted(structure.arrows):
         imports[one].append(other)
-    width = max(map(len, found.boxes))
+    width = max(map(len, structure.boxes))
     lines = []
-    for height, layer in reversed([*enumerate(found.layers, 1)]):
+    for height, layer in reversed([*enumerate(structure.layers, 1)]):
         for box in sorted(layer - NOT_COUNTED):
             lines.append(f"{height:3} {box:{width}} → {', '.join(imports[box])}".rstrip(" →"))
-    return "\n".join([*lines, "", table(found)])
+    return "\n".join([*lines, "", table(structure)])
 
 
-def table(found: Structure) -> str:
+def table(structure: Structure) -> str:
     """The counts beside what they may be at most, as a Markdown table."""
     names = {
         "boxes": "",
         "arrows": "",
-        "upward": ", ".join(f"{one} → {other}" for one, other in sorted(found.upward)),
-        "circles": "; ".join(" ↔ ".join(circle) for circle in found.circles),
+        "upward": ", ".join(f"{one} → {other}" for one, other in sorted(structure.upward)),
+        "circles": "; ".join(" ↔ ".join(circle) for circle in structure.circles),
     }
     lines = ["| what | count | at most | which |", "|---|---|---|---|"]
-    for name, count in found.counts().items():
+    for name, count in structure.counts().items():
         lines.append(f"| {name} | {count} | {AT_MOST[name]} | {names[name]} |")
     return "\n".join(lines)
 
 
-def as_mermaid(found: Structure) -> str:
+def as_mermaid(structure: Structure) -> str:
     """The same as a Mermaid flowchart, a subgraph for each layer."""
     lines = ["flowchart TB"]
-    for height, layer in reversed([*enumerate(found.layers, 1)]):
-        inside = sorted(layer - NOT_COUNTED)
-        if inside:
-            lines += [f"  subgraph layer{height}[ ]", *(f"    {box}" for box in inside), "  end"]
-    lines += [f"  {one} --> {other}" for one, other in sorted(found.arrows)]
+    for height, layer in reversed([*enumerate(structure.layers, 1)]):
+        names = sorted(layer - NOT_COUNTED)
+        if names:
+            lines += [f"  subgraph layer{height}[ ]", *(f"    {box}" for box in names), "  end"]
+    lines += [f"  {one} --> {other}" for one, other in sorted(structure.arrows)]
     return "\n".join(lines)
 
 

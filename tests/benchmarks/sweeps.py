@@ -75,7 +75,7 @@ def bare(folder: Path, count: int) -> Callable[[], object]:
         pipeline.set_progress_bar_config(disable=True)
     common = {"num_inference_steps": 2, "guidance_scale": 3.0}
 
-    def made(pipeline: Any, seed: int, **call: Any) -> PIL.Image.Image:
+    def generate(pipeline: Any, seed: int, **call: Any) -> PIL.Image.Image:
         # A script that wants the same picture each time makes its scheduler anew, as the node does.
         pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
         generator = torch.Generator("cpu").manual_seed(seed)
@@ -84,15 +84,15 @@ def bare(folder: Path, count: int) -> Callable[[], object]:
 
     def loop() -> None:
         photo = PIL.Image.open(PHOTO).convert("RGB")
-        found = cv2.Canny(np.asarray(photo), 100, 200)
-        edges = PIL.Image.fromarray(np.repeat(found[..., None], 3, axis=2))
-        area = np.zeros(found.shape, dtype=np.uint8)
+        lines = cv2.Canny(np.asarray(photo), 100, 200)
+        edges = PIL.Image.fromarray(np.repeat(lines[..., None], 3, axis=2))
+        area = np.zeros(lines.shape, dtype=np.uint8)
         area[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 255
         mask = PIL.Image.fromarray(area)
         width, height = photo.size
         for seed in range(count):
-            first = made(star, seed, prompt=STAR, image=edges)
-            second = made(
+            first = generate(star, seed, prompt=STAR, image=edges)
+            second = generate(
                 pair,
                 seed,
                 prompt=PAIR,
@@ -132,7 +132,7 @@ def rows() -> Iterator[Row]:
         bare(theirs, 2)()
         loop = bare(theirs, VARIANTS)
         ours, its, ratio = paired(swept(session, workflow, VARIANTS), loop, ROUNDS)
-        equal = sum(_same(folder / "ours" / each.name, each) for each in theirs.iterdir())
+        equal = sum(_same(folder / "ours" / file.name, file) for file in theirs.iterdir())
         yield Row(
             f"{VARIANTS} variants of 6 nodes, files written: a variant",
             f"{ours / VARIANTS * 1e3:.1f} ms CPU",
@@ -145,5 +145,5 @@ def rows() -> Iterator[Row]:
 def _same(one: Path, other: Path) -> bool:
     """Whether two pictures agree in the box; outside it the node keeps what it was given."""
     left, top, right, bottom = BOX
-    first, second = (np.asarray(PIL.Image.open(each).convert("RGB")) for each in (one, other))
+    first, second = (np.asarray(PIL.Image.open(path).convert("RGB")) for path in (one, other))
     return np.array_equal(first[top:bottom, left:right], second[top:bottom, left:right])

@@ -132,10 +132,10 @@ def bare(pair: Pair) -> Callable[[], Any]:
     def script() -> Any:
         # A script that wants the same picture each time makes its scheduler anew, as the node does.
         loaded.scheduler = type(loaded.scheduler).from_config(loaded.scheduler.config)
-        made = loaded(
+        output = loaded(
             generator=torch.Generator("cpu").manual_seed(7), output_type="np", **pair.call
         )
-        array = made.frames[0] if hasattr(made, "frames") else made.images[0]
+        array = output.frames[0] if hasattr(output, "frames") else output.images[0]
         return (array * 255).round().astype("uint8")
 
     return script
@@ -150,8 +150,8 @@ def rows() -> Iterator[Row]:
         (value,) = node().values()
         ours = value.frames if hasattr(value, "frames") else value.numpy
         theirs = script()
-        inside = np.ones(ours.shape[:2], dtype=bool) if pair.inside is None else pair.inside
-        equal = np.array_equal(ours[inside], theirs[inside])
+        compared = np.ones(ours.shape[:2], dtype=bool) if pair.inside is None else pair.inside
+        equal = np.array_equal(ours[compared], theirs[compared])
         mine, its, ratio = paired(node, script, ROUNDS)
         yield Row(
             f"warm run: {pair.name}",

@@ -46,7 +46,7 @@ def paired(
         first, second = (one, other) if number % 2 else (other, one)
         times = {first: cpu_seconds(first), second: cpu_seconds(second)}
         pairs.append((times[one], times[other]))
-    ratio = median(ours / beside for ours, beside in pairs)
+    ratio = median(ours / baseline for ours, baseline in pairs)
     return median(p[0] for p in pairs), median(p[1] for p in pairs), ratio
 
 

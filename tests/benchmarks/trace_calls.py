@@ -64,8 +64,8 @@ class Trace:
         """A file of sdgraph by its path from the top; None for one of another package."""
         if path not in self._names:
             resolved = Path(path).resolve()
-            inside = [Path(folder) for folder in FOLDERS if str(resolved).startswith(f"{folder}/")]
-            self._names[path] = str(resolved.relative_to(inside[0].parent)) if inside else None
+            folders = [Path(folder) for folder in FOLDERS if str(resolved).startswith(f"{folder}/")]
+            self._names[path] = str(resolved.relative_to(folders[0].parent)) if folders else None
         return self._names[path]
 
 

@@ -95,8 +95,8 @@ def large(steps: int, seed: int = 0) -> list[Workload]:
     chain = [LOAD, *KINDS[:6], KINDS[10], KINDS[11], LOAD]
     sweep = _variants(chain, steps // (len(chain) + 1))
     return [
-        with_budgets(made, chance, tightness)
-        for made in (sweep, _free(chance, KINDS, steps * 2 // 3))
+        with_budgets(workload, chance, tightness)
+        for workload in (sweep, _free(chance, KINDS, steps * 2 // 3))
         for tightness in (0.1, 0.3)
     ]
 
@@ -163,7 +163,8 @@ def with_budgets(
     if shortfall is None:
         return all_of_it
     used = sum(
-        each.bytes for each in {component for step in steps for component in step.components}
+        component.bytes
+        for component in {component for step in steps for component in step.components}
     )
     ample = used + max(step.working_bytes for step in steps)
     share = chance.choice((0.0, 0.1, 0.2, 0.4, 0.6, 1.0)) if tightness is None else tightness
@@ -191,21 +192,21 @@ def real_graph(count: int, seed: int = 0) -> Graph:
     pictures: list[Node[Any]] = [Text2Image(prompt="a red star")]
     nodes: list[Node[Any]] = [mask, *pictures]
     while len(nodes) < count:
-        image, own = chance.choice(pictures[-40:]), dict[str, Any](prompt="x", seed=len(nodes))
+        image, options = chance.choice(pictures[-40:]), dict[str, Any](prompt="x", seed=len(nodes))
         make = chance.randrange(6)
         if make == 0:
-            made: Node[Any] = Inpaint(image=image, mask=mask, **own)
+            node: Node[Any] = Inpaint(image=image, mask=mask, **options)
         elif make == 1:
             edges = Canny(image=image, low=len(nodes) % 100)
             nodes.append(edges)
-            made = ControlNet(control=edges, **own)
+            node = ControlNet(control=edges, **options)
         elif make == 2:
-            made = Turbo(image=image, steps=2, **own)
+            node = Turbo(image=image, steps=2, **options)
         elif make == 3:
-            made = Text2Image(**own)
+            node = Text2Image(**options)
         else:
-            made = (Image2Image, DepthToImage)[make % 2](image=image, **own)
-        pictures.append(made)
-        nodes.append(made)
+            node = (Image2Image, DepthToImage)[make % 2](image=image, **options)
+        pictures.append(node)
+        nodes.append(node)
     read = {child for node in nodes for _, child in node.wires}
     return Graph.of(*(node for node in nodes if node not in read))

@@ -273,7 +273,7 @@ def test_too_many_variants_are_an_error_where_nobody_can_be_asked(
     assert len(output_files(tmp_path)) == 4
 
 
-def said(questions: list[str], answer: T) -> Callable[[str], T]:
+def answer_with(questions: list[str], answer: T) -> Callable[[str], T]:
     """Somebody who gives one answer, and what they were asked."""
 
     def answering(question: str) -> T:
@@ -291,7 +291,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
         questions: list[str] = []
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-        monkeypatch.setattr("builtins.input", said(questions, answer))
+        monkeypatch.setattr("builtins.input", answer_with(questions, answer))
         return questions
 
     return answering
@@ -345,7 +345,7 @@ def finished(at: float, node: str, seconds: float) -> list[events.Event]:
 def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirm, "LONG_SECONDS", 40)
     questions: list[str] = []
-    listen = SweepConfirmation(three(), said(questions, True))
+    listen = SweepConfirmation(three(), answer_with(questions, True))
     for event in [
         *finished(2, "base", 2),
         *finished(22, "add[seed=1]", 20),
@@ -358,7 +358,7 @@ def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch
 
 def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
     questions: list[str] = []
-    listen = SweepConfirmation(three(), said(questions, False))
+    listen = SweepConfirmation(three(), answer_with(questions, False))
     for event in finished(1, "base", 1):
         listen(event)
     with pytest.raises(KeyboardInterrupt):

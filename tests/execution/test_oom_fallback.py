@@ -185,19 +185,19 @@ def test_torchs_own_error_is_one_of_them() -> None:
 
 def test_a_diffusion_node_is_made_lighter_by_its_knobs() -> None:
     node = Text2Image(prompt="a star", checkpoint=Checkpoint("tiny/text-to-image"))
-    found = [
+    steps = [
         (fallback.description, fallback.device, fallback.node)
         for fallback in fallbacks(node, "cuda")
     ]
-    assert [description for description, _, _ in found] == [
+    assert [description for description, _, _ in steps] == [
         *FALLBACKS[:2],
         "the autoencoder works by slices and tiles",
         "weights stay on the host and move by groups",
         "on the CPU",
     ]
-    tiled, grouped, last = (node for _, _, node in found[2:])
+    tiled, grouped, last = (node for _, _, node in steps[2:])
     assert tiled == node.replace(tuning={"vae": "both"})
     assert grouped == last == tiled.replace(offload="group")
-    assert found[-1][1] == "cpu" and "on the CPU" not in [
+    assert steps[-1][1] == "cpu" and "on the CPU" not in [
         r.description for r in fallbacks(node, "cpu")
     ]

@@ -159,9 +159,9 @@ def test_a_part_is_read_at_any_rate(
     shades = np.arange(0, 240, 20, dtype=np.uint8)
     video = Video(np.repeat(shades, 16 * 16 * 3).reshape(12, 16, 16, 3), 8)
     write_video(video, tmp_path / f"a{suffix}")
-    whole = read_video(tmp_path / f"a{suffix}")
+    entire = read_video(tmp_path / f"a{suffix}")
     part_read = read_video(tmp_path / f"a{suffix}", **part)  # type: ignore[arg-type]
-    assert part_read.fps == part.get("fps", whole.fps)
+    assert part_read.fps == part.get("fps", entire.fps)
     assert np.rint(part_read.frames.mean(axis=(1, 2, 3)) / 20).astype(int).tolist() == expected
 
 

@@ -77,15 +77,15 @@ def _network(base: str, path: Path, seed: int = 3) -> Checkpoint:
     import torch
 
     unet = diffusers.UNet2DConditionModel.from_pretrained(shipped.folder(base) / "unet")
-    made = diffusers.ControlNetModel.from_unet(
+    network = diffusers.ControlNetModel.from_unet(
         unet, conditioning_embedding_out_channels=(8, 16, 32)
     )
     draw = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
-        for name, weights in made.named_parameters():
+        for name, weights in network.named_parameters():
             if "controlnet" in name:
                 weights.copy_(torch.randn(weights.shape, generator=draw) * 0.3)
-    made.save_pretrained(path)
+    network.save_pretrained(path)
     return Checkpoint(path)
 
 

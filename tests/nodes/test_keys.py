@@ -105,7 +105,7 @@ def files(folder: Path) -> dict[str, Any]:
     return {"path": folder / "file.png", "out": folder / "out"}
 
 
-def given(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
+def minimal_fields(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
     """The least that makes a node, every file it reads being there."""
     there = files(folder)
     if not cls.definition.sources:
@@ -147,7 +147,7 @@ def flipped(cls: type[Node[Any]], name: str, fields: dict[str, Any], folder: Pat
 @every_node
 def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], tmp_path: Path) -> None:
     lora(tmp_path / "lora", "tiny/text-to-image")
-    least = given(cls, tmp_path)
+    least = minimal_fields(cls, tmp_path)
     for name in cls.model_fields:
         for around in ({}, *AROUND.get(cls.__name__, ())):
             fields = {**least, **around}
@@ -161,7 +161,7 @@ def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], tmp_path: Path
 
 @every_node
 def test_defaults_written_out_change_nothing(cls: type[Node[Any]], tmp_path: Path) -> None:
-    least = given(cls, tmp_path)
+    least = minimal_fields(cls, tmp_path)
     node = cls(**least)
     for name in cls.model_fields:
         again = cls(**{**least, name: getattr(node, name)})
@@ -173,10 +173,14 @@ def test_defaults_written_out_change_nothing(cls: type[Node[Any]], tmp_path: Pat
 @every_node
 def test_a_nodes_version_is_in_its_key(cls: type[Node[Any]], tmp_path: Path) -> None:
     def of_version(number: int) -> type[Node[Any]]:
-        said = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "version": number}
-        return type(cls.__name__, (cls,), said)
+        members = {
+            "__module__": cls.__module__,
+            "__qualname__": cls.__qualname__,
+            "version": number,
+        }
+        return type(cls.__name__, (cls,), members)
 
-    fields = given(cls, tmp_path)
+    fields = minimal_fields(cls, tmp_path)
     assert key(of_version(cls.version)(**fields)) == key(cls(**fields))
     assert key(of_version(cls.version + 1)(**fields)) != key(cls(**fields))
 
@@ -184,20 +188,20 @@ def test_a_nodes_version_is_in_its_key(cls: type[Node[Any]], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("cls", "name"),
     [(cls, name) for cls in EVERY for name in cls.definition.sources],
-    ids=lambda each: getattr(each, "__name__", each),
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_a_files_pixel_changes_the_key_and_its_times_do_not(
     cls: type[Node[Any]], name: str, tmp_path: Path
 ) -> None:
     path = files(tmp_path)["path"]
-    node = cls(**{**given(cls, tmp_path), name: path})
-    own = key(node)
+    node = cls(**{**minimal_fields(cls, tmp_path), name: path})
+    first_key = key(node)
     path.touch()
-    assert key(node) == own
+    assert key(node) == first_key
     pixels = np.asarray(PIL.Image.open(path)).copy()
     pixels[3, 4, 1] ^= 1
     PIL.Image.fromarray(pixels).save(path)
-    assert key(node) != own
+    assert key(node) != first_key
 
 
 MODELS = {
@@ -216,7 +220,7 @@ WEIGHTED = [(cls, name) for cls in EVERY for name in cls.definition.weights if n
 
 def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], list[Path]]:
     """The node over a copy of a checkpoint that fits, and the files of it that it reads."""
-    least = given(cls, folder)
+    least = minimal_fields(cls, folder)
     default = cls.model_fields[name].default
     preferred = default.source if isinstance(default, Checkpoint) else "tiny/controlnet-edges"
     sources = (preferred, *shipped.names())
@@ -246,22 +250,22 @@ def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], lis
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    ("cls", "name"), WEIGHTED, ids=lambda each: getattr(each, "__name__", each)
+    ("cls", "name"), WEIGHTED, ids=lambda value: getattr(value, "__name__", value)
 )
 def test_any_byte_of_a_checkpoint_changes_the_key(
     cls: type[Node[Any]], name: str, tmp_path: Path
 ) -> None:
     node, read = local(cls, name, tmp_path)
-    own = key(node)
+    first_key = key(node)
     assert any(path.suffix == ".safetensors" for path in read)
     for path in read:
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        contents = path.read_bytes()
+        path.write_bytes(contents[:-1] + bytes([contents[-1] ^ 1]))
         try:
-            assert key(node) != own, path
+            assert key(node) != first_key, path
         finally:
-            path.write_bytes(whole)
-    assert key(node) == own
+            path.write_bytes(contents)
+    assert key(node) == first_key
 
 
 def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +291,7 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
 
 def test_a_plan_names_these_keys(tmp_path: Path) -> None:
     for cls in EVERY:
-        node = cls(**given(cls, tmp_path))
+        node = cls(**minimal_fields(cls, tmp_path))
         (step,) = make_plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)
 
@@ -308,20 +312,20 @@ SMALL = sorted(name for name in shipped_workflows() if "/" not in name)
 def test_names_order_and_comments_of_a_file_change_no_key(name: str) -> None:
     path = shipped_workflows()[name]
     text = path.read_text()
-    own = merkle(workflow_from_yaml(text, folder=path.parent).graph())
+    first_key = merkle(workflow_from_yaml(text, folder=path.parent).graph())
     head, _, body = text.partition("nodes:\n")
     entries = body.rstrip().splitlines()
     names = [entry.split(":")[0].strip() for entry in entries]
     renamed = []
     for entry in reversed(entries):
-        for each in names:
-            entry = re.sub(rf"\${each}\b", f"$the_{each}", entry)
+        for node_name in names:
+            entry = re.sub(rf"\${node_name}\b", f"$the_{node_name}", entry)
         renamed.append(re.sub(r"^  (\w+):", r"  the_\1:", entry) + "  # a comment")
     other = f"# another comment\n{head}nodes:\n" + "\n\n".join(renamed) + "\n"
-    assert merkle(workflow_from_yaml(other, folder=path.parent).graph()) == own
+    assert merkle(workflow_from_yaml(other, folder=path.parent).graph()) == first_key
     data = workflow_from_yaml(text, folder=path.parent)
     swapped = [re.sub(r"\{type: (\w+), (.*)\}$", r"{\2, type: \1}", entry) for entry in entries]
     assert swapped != entries
     turned = f"{head}nodes:\n" + "\n".join(swapped) + "\n"
-    assert merkle(workflow_from_yaml(turned, folder=path.parent).graph()) == own
-    assert merkle(workflow_from_yaml(data.to_yaml(), folder=path.parent).graph()) == own
+    assert merkle(workflow_from_yaml(turned, folder=path.parent).graph()) == first_key
+    assert merkle(workflow_from_yaml(data.to_yaml(), folder=path.parent).graph()) == first_key

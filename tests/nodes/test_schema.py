@@ -51,26 +51,26 @@ every_node = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 
 def required(cls: type[Node[Any]]) -> dict[str, Any]:
     """The least that makes a node."""
-    given = dict(SOURCES.get(cls.__name__, {}))
+    fields = dict(SOURCES.get(cls.__name__, {}))
     for name, field in cls.model_fields.items():
-        if field.is_required() and name not in given:
+        if field.is_required() and name not in fields:
             port = cls.definition.ports.get(name)
             kinds = [] if port is None else port.kinds
             fitting = [v for k, v in LITERALS.items() if any(issubclass(k, kind) for kind in kinds)]
-            given[name] = fitting[0] if fitting else PARAMETERS[name]
-    return given
+            fields[name] = fitting[0] if fitting else PARAMETERS[name]
+    return fields
 
 
 @every_node
 def test_it_is_made_from_what_it_requires_alone(cls: type[Node[Any]]) -> None:
-    given = required(cls)
-    node = cls(**given)
-    assert node == cls(**given)
-    assert hash(node) == hash(cls(**given))
-    for name in given:
+    fields = required(cls)
+    node = cls(**fields)
+    assert node == cls(**fields)
+    assert hash(node) == hash(cls(**fields))
+    for name in fields:
         if cls.model_fields[name].is_required():
             with pytest.raises(ValueError, match=f"{cls.__name__}.{name}"):
-                cls(**{key: value for key, value in given.items() if key != name})
+                cls(**{key: value for key, value in fields.items() if key != name})
 
 
 @every_node

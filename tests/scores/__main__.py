@@ -74,15 +74,15 @@ def score(
     names: Sequence[str], count: int | None, folder: Path, runner: CheckpointRunner
 ) -> list[Row]:
     """The rows of some systems, in the table's order; each system's are kept once it is done."""
-    made = []
+    scored = []
     for name in (system for system in SYSTEMS if system in names):
         began, of = time.perf_counter(), count or COUNTS.get(name, 500)
         rows = list(SYSTEMS[name](runner, of))
         seconds = time.perf_counter() - began
         print(f"{name}: {seconds:.0f} s, {seconds / of:.2f} s each", file=sys.stderr, flush=True)
         keep(merged(kept(folder), rows, list(SYSTEMS)), folder)
-        made += rows
-    return made
+        scored += rows
+    return scored
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -30,17 +30,19 @@ _GAP = 2
 
 def text_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions."""
-    for seed, each in enumerate(still(ACROSS)):
+    for seed, scene in enumerate(still(ACROSS)):
         checkpoint = runner.checkpoint("text-to-image")
-        node = Text2Image(prompt=caption(each), seed=seed, checkpoint=checkpoint, **runner.guided())
+        node = Text2Image(
+            prompt=caption(scene), seed=seed, checkpoint=checkpoint, **runner.guided()
+        )
         yield runner.run(node).numpy
 
 
 def turbo(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions in one step."""
-    for seed, each in enumerate(still(ACROSS)):
+    for seed, scene in enumerate(still(ACROSS)):
         node = Turbo(
-            prompt=caption(each), steps=1, seed=seed, checkpoint=runner.checkpoint("turbo")
+            prompt=caption(scene), steps=1, seed=seed, checkpoint=runner.checkpoint("turbo")
         )
         yield runner.run(node).numpy
 
@@ -127,9 +129,9 @@ def depth_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
 
 def text_to_video(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Every other frame of a clip."""
-    for seed, each in enumerate(moving(1)):
+    for seed, scene in enumerate(moving(1)):
         node = Text2Video(
-            prompt=caption(each),
+            prompt=caption(scene),
             frames=2 * ACROSS,
             seed=seed,
             checkpoint=runner.checkpoint("text-to-video"),

@@ -131,10 +131,10 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
             **runner.guided(),
         )
         picture = runner.run(node)
-        found = runner.depth(picture)
+        estimates = runner.depth(picture)
         verdicts.append(verdict(picture.numpy, change.wanted))
-        followed.append(depth_correlation(found, runner.depth(source)))
-        true.append(depth_agreement(found, change.source))
+        followed.append(depth_correlation(estimates, runner.depth(source)))
+        true.append(depth_agreement(estimates, change.source))
     settings = f"{runner.settings('depth')}, strength 1, depth estimated"
     row = partial(runner.row, "depth", settings=settings)
     yield row("estimated depth with the source's, correlation", followed, "≥ 0.95")
@@ -145,5 +145,5 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 def depth_estimator(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """The depth that is seen in a picture beside the true one."""
-    found = [depth_agreement(runner.depth(Image(render(s, SIDE))), s) for s in still(count)]
-    yield runner.row("depth-estimator", "depth with the true one, correlation", found, "≥ 0.98")
+    estimates = [depth_agreement(runner.depth(Image(render(s, SIDE))), s) for s in still(count)]
+    yield runner.row("depth-estimator", "depth with the true one, correlation", estimates, "≥ 0.98")

@@ -27,10 +27,10 @@ PARTS = ("shape", "colour", "place", "background")
 def vae(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """How much of a picture is left after its way to latents and back."""
     through = _autoencoder(runner.checkpoint("text-to-image"))
-    pictures = (render(each, SIDE) for each in still(count))
-    found = [decibels(through(picture), picture) for picture in pictures]
+    pictures = (render(scene, SIDE) for scene in still(count))
+    errors = [decibels(through(picture), picture) for picture in pictures]
     row = partial(runner.row, checkpoint="text-to-image", settings="to latents and back")
-    yield row("vae", "PSNR, dB", found, "≥ 30")
+    yield row("vae", "PSNR, dB", errors, "≥ 30")
 
 
 def text_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
@@ -48,15 +48,17 @@ def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     scenes, options = still(count), runner.options
     fast = partial(_turbo_node, runner)
     slow = partial(_drawing_node, runner, "sdxl", options.teacher_steps)
-    own = [verdict.all for verdict in verdicts(runner, scenes, fast)]
+    passed = [verdict.all for verdict in verdicts(runner, scenes, fast)]
     teachers = [verdict.all for verdict in verdicts(runner, scenes, slow)]
     settings = runner.settings("turbo", 1, 0)
-    beside = runner.settings("sdxl", options.teacher_steps)
-    yield runner.row("turbo", "all right", own, settings=settings)
-    yield runner.row("turbo", "teacher, all right", teachers, settings=beside, checkpoint="sdxl")
-    both = f"{settings}; teacher: {beside}"
+    teacher_settings = runner.settings("sdxl", options.teacher_steps)
+    yield runner.row("turbo", "all right", passed, settings=settings)
+    yield runner.row(
+        "turbo", "teacher, all right", teachers, settings=teacher_settings, checkpoint="sdxl"
+    )
+    both = f"{settings}; teacher: {teacher_settings}"
     if any(teachers):
-        ratio = sum(own) / sum(teachers)
+        ratio = sum(passed) / sum(teachers)
         yield runner.row(
             "turbo", "all right, over the teacher's", [ratio], "≥ 0.95", settings=both, count=count
         )
@@ -75,19 +77,19 @@ def verdicts(
     runner: CheckpointRunner, scenes: Sequence[Scene], node: Callable[[str, int], Node[Image]]
 ) -> list[Verdict]:
     """What is right of a picture for each scene's caption, made by the node of it and a seed."""
-    made = (runner.run(node(caption(scene), seed)) for seed, scene in enumerate(scenes))
-    return [verdict(picture.numpy, each) for picture, each in zip(made, scenes, strict=True)]
+    pictures = (runner.run(node(caption(scene), seed)) for seed, scene in enumerate(scenes))
+    return [verdict(picture.numpy, scene) for picture, scene in zip(pictures, scenes, strict=True)]
 
 
 def _from_captions(runner: CheckpointRunner, name: str, count: int) -> Iterator[Row]:
     scenes = still(count)
-    found = verdicts(runner, scenes, partial(_drawing_node, runner, name, runner.options.steps))
+    results = verdicts(runner, scenes, partial(_drawing_node, runner, name, runner.options.steps))
     row = partial(runner.row, name, settings=runner.settings(name))
     for part in PARTS:
-        yield row(f"{part} right", [getattr(each, part) for each in found])
-    yield row("all right", [each.all for each in found], "≥ 0.98")
+        yield row(f"{part} right", [getattr(result, part) for result in results])
+    yield row("all right", [result.all for result in results], "≥ 0.98")
     for objects, words in ((1, "one object"), (2, "two objects")):
-        pairs = zip(scenes, found, strict=True)
+        pairs = zip(scenes, results, strict=True)
         if right := [verdict.all for scene, verdict in pairs if len(scene.things) == objects]:
             yield row(f"all right, {words}", right)
 
@@ -102,9 +104,9 @@ def _autoencoder(checkpoint: Checkpoint) -> Callable[[Pixels], npt.NDArray[np.fl
     )
 
     def through(picture: Pixels) -> npt.NDArray[np.float32]:
-        given = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+        pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.no_grad():
-            back = model.decode(model.encode(given).latent_dist.mode()).sample[0]
+            back = model.decode(model.encode(pixels).latent_dist.mode()).sample[0]
         return np.asarray((back.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) * 127.5)
 
     return through

@@ -79,7 +79,7 @@ class CheckpointRunner:
     def row(
         self,
         system: str,
-        what: str,
+        measure: str,
         values: Sequence[float],
         aim: str = "",
         *,
@@ -91,15 +91,15 @@ class CheckpointRunner:
         name = checkpoint or system
         of = len(values) if count is None else count
         mean = round(float(np.mean(values)), 6)
-        return Row(system, what, mean, aim, of, settings, name, digest(self.checkpoint(name)))
+        return Row(system, measure, mean, aim, of, settings, name, digest(self.checkpoint(name)))
 
 
 @cache
 def digest(checkpoint: Checkpoint) -> str:
     """Twelve letters that change with any weight of a checkpoint; no config counts."""
     folder = fetch_checkpoint(checkpoint)
-    found = blake2b(digest_size=6)
+    hashed = blake2b(digest_size=6)
     for path in sorted(folder.rglob("*.safetensors")):
-        found.update(path.relative_to(folder).as_posix().encode() + b"\n")
-        found.update(blake2b(path.read_bytes()).digest())
-    return found.hexdigest()
+        hashed.update(path.relative_to(folder).as_posix().encode() + b"\n")
+        hashed.update(blake2b(path.read_bytes()).digest())
+    return hashed.hexdigest()

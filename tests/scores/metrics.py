@@ -29,9 +29,9 @@ STILL = 1.0
 """Pixels from frame to frame that count as standing: so finely the judge reads a middle."""
 
 
-def decibels(made: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
+def decibels(pixels: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
     """The peak signal-to-noise ratio of a picture in 0..255, in dB; infinite where equal."""
-    error = float(((made.astype(np.float64) - truth) ** 2).mean())
+    error = float(((pixels.astype(np.float64) - truth) ** 2).mean())
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
@@ -40,9 +40,9 @@ def verdict(picture: Pixels, expected: Scene) -> Verdict:
     return judge(picture, parse_caption(caption(expected)))
 
 
-def object_right(found: Verdict) -> bool:
+def object_right(judged: Verdict) -> bool:
     """Whether shapes, colours and places are as asked, whatever else a picture shows."""
-    return found.shape and found.colour and found.place
+    return judged.shape and judged.colour and judged.place
 
 
 def kept_outside(picture: Pixels, source: Pixels, mask: Pixels) -> bool:
@@ -55,9 +55,9 @@ def edges_followed(picture: Pixels, source: Scene) -> float:
     return edge_f1(picture, edges(source, picture.shape[0]))
 
 
-def depth_agreement(found: npt.NDArray[np.floating[Any]], scene: Scene) -> float:
+def depth_agreement(estimate: npt.NDArray[np.floating[Any]], scene: Scene) -> float:
     """Pearson's correlation of a depth map (larger is nearer) with a scene's true one, -1..1."""
-    return depth_correlation(found, depth(scene, found.shape[0]))
+    return depth_correlation(estimate, depth(scene, estimate.shape[0]))
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class ClipScore:
 
 def clip_score(clip: Pixels, expected: Scene) -> ClipScore:
     """How right a clip is: uint8, count × side × side × 3, count at least 2."""
-    asked = parse_caption(caption(expected))
-    verdicts = [judge(frame, asked) for frame in clip]
+    content = parse_caption(caption(expected))
+    verdicts = [judge(frame, content) for frame in clip]
     right = float(np.mean([verdict.shape and verdict.colour for verdict in verdicts]))
-    found = motion(clip, asked)
-    true = motion(frames(expected, len(clip), clip.shape[1]), asked)
+    measured = motion(clip, content)
+    true = motion(frames(expected, len(clip), clip.shape[1]), content)
     gone = any(not read_picture(frame).things for frame in clip)
-    jump = math.inf if gone else found.jump / max(STILL, true.jump)
-    return ClipScore(right, found.name == expected.motion, jump)
+    jump = math.inf if gone else measured.jump / max(STILL, true.jump)
+    return ClipScore(right, measured.name == expected.motion, jump)

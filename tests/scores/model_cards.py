@@ -158,10 +158,10 @@ def card(name: str, rows: Iterable[Row]) -> str:
 
     Raises InvalidValueError where such a row is of other weights than those that ship.
     """
-    own = [row for row in rows if row.checkpoint == name]
+    own_rows = [row for row in rows if row.checkpoint == name]
     source = Checkpoint(f"tiny/{name}")
     shipping = digest(source)
-    if strange := [row.weights for row in own if row.weights != shipping]:
+    if strange := [row.weights for row in own_rows if row.weights != shipping]:
         problem = Problem(
             f"card of tiny/{name}",
             f"scores of the weights {strange[0]}",
@@ -175,7 +175,7 @@ def card(name: str, rows: Iterable[Row]) -> str:
         name=name,
         what=facts.what,
         layout=facts.layout,
-        rows=table(own),
+        rows=table(own_rows),
         trained="\n".join(map(training, facts.nodes)),
         kept=kept,
         parameters=sum(_counts(folder)) / 1e6,

@@ -109,14 +109,14 @@ def _repainting(number: int, side: int) -> Repainting:
 
 
 def _mask(objects: list[Pixels], chosen: int, *, boxed: bool) -> Pixels:
-    made = _grown(objects[chosen], REACH)
+    mask = _grown(objects[chosen], REACH)
     if boxed:
-        left, top, width, height = cv2.boundingRect(made)
-        made[top : top + height, left : left + width] = 255
+        left, top, width, height = cv2.boundingRect(mask)
+        mask[top : top + height, left : left + width] = 255
     for number, other in enumerate(objects):
         if number != chosen:
-            made[_grown(other, _GAP) > 0] = 0
-    return made
+            mask[_grown(other, _GAP) > 0] = 0
+    return mask
 
 
 def _grown(mask: Pixels, by: int) -> Pixels:

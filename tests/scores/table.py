@@ -69,8 +69,8 @@ def merged(old: Sequence[Row], new: Sequence[Row], order: Sequence[str]) -> list
     every = [*(row for row in old if row.system not in run), *new]
     places = {system: place for place, system in enumerate(order)}
     # A system that no longer exists has no row.
-    known = [row for row in every if row.system in places]
-    return sorted(known, key=lambda row: places[row.system])
+    placed = [row for row in every if row.system in places]
+    return sorted(placed, key=lambda row: places[row.system])
 
 
 def keep(rows: Sequence[Row], folder: Path) -> None:

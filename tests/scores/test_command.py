@@ -18,9 +18,9 @@ LITTLE = GenerationSettings(steps=2, teacher_steps=3, frames=3, rounds=1)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a run of all systems on two pictures each kept its rows."""
-    made = tmp_path_factory.mktemp("scores")
-    main(["--count", "2"], folder=made, options=LITTLE)
-    return made
+    path = tmp_path_factory.mktemp("scores")
+    main(["--count", "2"], folder=path, options=LITTLE)
+    return path
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def rows(folder: Path) -> list[Row]:
     return kept(folder)
 
 
-def the(rows: list[Row], system: str, what: str) -> Row:
-    (found,) = [row for row in rows if (row.system, row.what) == (system, what)]
-    return found
+def row_of(rows: list[Row], system: str, measure: str) -> Row:
+    (row,) = [row for row in rows if (row.system, row.what) == (system, measure)]
+    return row
 
 
 def test_every_system_has_rows_in_the_order_of_the_table(rows: list[Row], folder: Path) -> None:
@@ -48,16 +48,16 @@ def test_a_row_says_of_how_many_and_how(rows: list[Row]) -> None:
         "largest step over the true one, mean of clips with an object",
     )
     assert {row.count for row in rows if row.what not in fewer} == {2}
-    assert the(rows, "inpaint", "all right").settings == "2 DDIM steps, guidance 3"
-    own = the(rows, "turbo", "all right").settings
-    assert own == "1 EulerAncestralDiscrete step, guidance 0"
-    assert the(rows, "turbo", "teacher, all right").checkpoint == "sdxl"
-    assert the(rows, "text-to-video", "motion right").settings.endswith("3 frames")
+    assert row_of(rows, "inpaint", "all right").settings == "2 DDIM steps, guidance 3"
+    settings = row_of(rows, "turbo", "all right").settings
+    assert settings == "1 EulerAncestralDiscrete step, guidance 0"
+    assert row_of(rows, "turbo", "teacher, all right").checkpoint == "sdxl"
+    assert row_of(rows, "text-to-video", "motion right").settings.endswith("3 frames")
 
 
 def test_what_needs_no_training_holds_at_once(rows: list[Row]) -> None:
-    assert the(rows, "inpaint", "equal outside the mask, bit for bit").value == 1
-    assert the(rows, "vae", "PSNR, dB").value > 30
+    assert row_of(rows, "inpaint", "equal outside the mask, bit for bit").value == 1
+    assert row_of(rows, "vae", "PSNR, dB").value > 30
     for row in rows:
         share = row.what.endswith("right")
         assert not share or 0 <= row.value <= 1

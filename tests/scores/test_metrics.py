@@ -33,10 +33,10 @@ def shifted(picture: Pixels, by: int) -> Pixels:
     return np.roll(picture, by, axis=1)
 
 
-def painted(asked: Repainting, after: Scene) -> Pixels:
+def painted(task: Repainting, after: Scene) -> Pixels:
     """The source with what another scene shows where the mask is white."""
-    white = asked.mask[..., None] > 0
-    return np.where(white, render(after, SIDE), render(asked.source, SIDE))
+    white = task.mask[..., None] > 0
+    return np.where(white, render(after, SIDE), render(task.source, SIDE))
 
 
 def clip(motion: str, shape: str = "star", colour: str = "red") -> Pixels:
@@ -69,37 +69,37 @@ def test_what_is_other_than_asked_is_wrong(part: str) -> None:
         "place": replace(SCENE, things=(replace(star, place="top"), ring)),
         "background": replace(SCENE, background="gray"),
     }[part]
-    found = verdict(render(other, SIDE), SCENE)
-    assert not getattr(found, part)
-    assert not found.all
-    assert object_right(found) == (part == "background")
+    measured = verdict(render(other, SIDE), SCENE)
+    assert not getattr(measured, part)
+    assert not measured.all
+    assert object_right(measured) == (part == "background")
 
 
 def test_a_third_object_leaves_the_asked_ones_right_but_not_all() -> None:
     more = replace(SCENE, things=(*SCENE.things, Thing("square", "white", "bottom", 0.13)))
-    found = verdict(render(more, SIDE), SCENE)
-    assert object_right(found) and not found.all
+    measured = verdict(render(more, SIDE), SCENE)
+    assert object_right(measured) and not measured.all
 
 
 def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> None:
     tasks = repaintings(60)
     done = [painted(task, task.wanted) for task in tasks]
-    assert all(verdict(one, asked.wanted).all for one, asked in zip(done, tasks, strict=True))
+    assert all(verdict(one, task.wanted).all for one, task in zip(done, tasks, strict=True))
     left = [verdict(render(task.source, SIDE), task.wanted) for task in tasks]
-    assert not any(object_right(each) for each in left)
+    assert not any(object_right(judged) for judged in left)
     empty = [painted(task, Scene(task.source.background, ())) for task in tasks]
-    missed = [verdict(one, asked.wanted) for one, asked in zip(empty, tasks, strict=True)]
-    assert not any(object_right(each) for each in missed)
+    missed = [verdict(one, task.wanted) for one, task in zip(empty, tasks, strict=True)]
+    assert not any(object_right(judged) for judged in missed)
 
 
 def test_one_pixel_of_another_shade_outside_the_mask_is_not_kept() -> None:
-    asked = repaintings(1)[0]
-    source = render(asked.source, SIDE)
-    picture = painted(asked, asked.wanted)
-    assert kept_outside(picture, source, asked.mask)
-    row, column = np.argwhere(asked.mask == 0)[0]
+    task = repaintings(1)[0]
+    source = render(task.source, SIDE)
+    picture = painted(task, task.wanted)
+    assert kept_outside(picture, source, task.mask)
+    row, column = np.argwhere(task.mask == 0)[0]
     picture[row, column, 1] ^= 1
-    assert not kept_outside(picture, source, asked.mask)
+    assert not kept_outside(picture, source, task.mask)
 
 
 def test_edges_may_be_one_pixel_off_and_not_three() -> None:
@@ -135,15 +135,15 @@ def test_depth_agrees_with_itself_at_any_scale_and_not_with_its_opposite() -> No
 
 
 def test_true_clips_are_right_in_all() -> None:
-    for each in moving(12):
-        found = clip_score(frames(each, 16, SIDE), each)
-        assert found.object_right == 1 and found.motion_right and found.jump <= 1
+    for scene in moving(12):
+        measured = clip_score(frames(scene, 16, SIDE), scene)
+        assert measured.object_right == 1 and measured.motion_right and measured.jump <= 1
 
 
 @pytest.mark.parametrize("motion", ["moving left", "moving down", "growing", "shrinking"])
 def test_a_clip_played_backwards_moves_otherwise(motion: str) -> None:
-    found = clip_score(clip(motion)[::-1].copy(), expected(motion))
-    assert found.object_right == 1 and not found.motion_right
+    measured = clip_score(clip(motion)[::-1].copy(), expected(motion))
+    assert measured.object_right == 1 and not measured.motion_right
 
 
 def test_a_clip_that_stands_still_does_not_move_as_asked() -> None:
@@ -163,12 +163,14 @@ def test_frames_out_of_order_jump() -> None:
     assert clip_score(mixed, expected("moving left")).jump > 2
     hopping = clip("turning")
     hopping[4] = shifted(hopping[4], 6)
-    found = clip_score(hopping, expected("turning"))
-    assert found == ClipScore(1, True, found.jump) and found.jump == pytest.approx(6, abs=0.5)
+    measured = clip_score(hopping, expected("turning"))
+    assert measured == ClipScore(1, True, measured.jump) and measured.jump == pytest.approx(
+        6, abs=0.5
+    )
 
 
 def test_an_object_that_vanishes_has_jumped_farther_than_any() -> None:
     gone = clip("moving left")
     gone[3] = render(Scene("teal", ()), SIDE)
-    found = clip_score(gone, expected("moving left"))
-    assert found.jump == math.inf and found.object_right == pytest.approx(7 / 8)
+    measured = clip_score(gone, expected("moving left"))
+    assert measured.jump == math.inf and measured.object_right == pytest.approx(7 / 8)

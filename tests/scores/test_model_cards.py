@@ -26,7 +26,7 @@ NAME = "text-to-image"
 @pytest.fixture
 def rows() -> list[Row]:
     """A row of text-to-image, and one of another checkpoint."""
-    own = Row(
+    row = Row(
         NAME,
         "all right",
         0.981,
@@ -36,7 +36,7 @@ def rows() -> list[Row]:
         NAME,
         digest(Checkpoint(f"tiny/{NAME}")),
     )
-    return [own, replace(own, system="turbo", checkpoint="turbo", value=0.5)]
+    return [row, replace(row, system="turbo", checkpoint="turbo", value=0.5)]
 
 
 def test_every_shipped_checkpoint_has_its_facts() -> None:
@@ -44,9 +44,9 @@ def test_every_shipped_checkpoint_has_its_facts() -> None:
 
 
 def test_every_training_node_of_the_family_is_told_of_once() -> None:
-    told = [name for facts in FACTS.values() for name in facts.nodes]
+    names = [name for facts in FACTS.values() for name in facts.nodes]
     graph = load_workflow("training/family").graph()
-    assert sorted(told) == sorted(
+    assert sorted(names) == sorted(
         n for node, n in graph.names.items() if isinstance(node, Training)
     )
 
@@ -83,8 +83,8 @@ def test_cards_are_written_for_what_has_scores(
     expected = card(NAME, rows)
     monkeypatch.setattr(shipped, "_SHIPPED", package)
     write(rows[:1])
-    found = {path.parent.name: path.read_text("utf-8") for path in package.rglob("README.md")}
-    assert found == {NAME: expected}
+    cards = {path.parent.name: path.read_text("utf-8") for path in package.rglob("README.md")}
+    assert cards == {NAME: expected}
 
 
 def test_the_command_writes_cards_from_the_kept_rows(
@@ -99,7 +99,7 @@ def test_the_command_writes_cards_from_the_kept_rows(
 
 @pytest.mark.parametrize("name", FACTS)
 def test_a_shipped_card_has_the_kept_scores_of_the_shipped_weights(name: str) -> None:
-    own = [row for row in kept(HERE) if row.checkpoint == name]
+    own_rows = [row for row in kept(HERE) if row.checkpoint == name]
     text = (shipped.folder(f"tiny/{name}") / "README.md").read_text("utf-8")
-    assert [row for row in own if str(row) not in text] == []
-    assert {row.weights for row in own} == {digest(Checkpoint(f"tiny/{name}"))}
+    assert [row for row in own_rows if str(row) not in text] == []
+    assert {row.weights for row in own_rows} == {digest(Checkpoint(f"tiny/{name}"))}

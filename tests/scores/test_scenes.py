@@ -18,7 +18,7 @@ PLAIN = {"navy", "gray", "black", "brown", "teal"}
 
 
 def is_all_held_out(scene: Scene) -> bool:
-    return all(is_held_out(each.shape, each.colour, scene.background) for each in scene.things)
+    return all(is_held_out(thing.shape, thing.colour, scene.background) for thing in scene.things)
 
 
 def looks(scene: Scene) -> list[tuple[str, str]]:
@@ -26,12 +26,14 @@ def looks(scene: Scene) -> list[tuple[str, str]]:
 
 
 def geometry(scene: Scene) -> list[tuple[object, ...]]:
-    return [(each.shape, each.place, each.size, each.angle, each.shift) for each in scene.things]
+    return [
+        (thing.shape, thing.place, thing.size, thing.angle, thing.shift) for thing in scene.things
+    ]
 
 
 def test_no_scene_shows_a_combination_that_training_shows() -> None:
     scenes = [*still(100), *moving(50)]
-    scenes += [each for task in repaintings(100) for each in (task.source, task.wanted)]
+    scenes += [thing for task in repaintings(100) for thing in (task.source, task.wanted)]
     for change in (*changes_under_edges(100), *changes_of_ground(100)):
         scenes += [change.source, change.wanted]
     assert all(map(is_all_held_out, scenes))
@@ -60,12 +62,12 @@ def test_a_mask_covers_its_object_and_keeps_away_from_the_other() -> None:
     for task in repaintings(100):
         pairs = zip(looks(task.source), looks(task.wanted), masks(task.source, SIDE), strict=True)
         around = np.ones((3, 3), np.uint8)
-        for before, after, own in pairs:
+        for before, after, own_mask in pairs:
             if before == after:
                 # Not even the smooth rim of the one that stays.
-                assert not (task.mask[cv2.dilate(own, around) > 0]).any()
+                assert not (task.mask[cv2.dilate(own_mask, around) > 0]).any()
             else:
-                assert task.mask[own > 0].all() and task.mask.sum() > 1.2 * own.sum()
+                assert task.mask[own_mask > 0].all() and task.mask.sum() > 1.2 * own_mask.sum()
 
 
 def test_masks_are_outlines_and_boxes_by_turns() -> None:
@@ -74,10 +76,10 @@ def test_masks_are_outlines_and_boxes_by_turns() -> None:
         return bool(np.count_nonzero(mask) == width * height)
 
     alone = [(n, task) for n, task in enumerate(repaintings(60)) if len(task.source.things) == 1]
-    found = [(n % 2 == 1, full(task.mask)) for n, task in alone]
+    kinds = [(n % 2 == 1, full(task.mask)) for n, task in alone]
     # The outline of an upright square is a box but for its corners.
-    assert all(boxed == filled for boxed, filled in found)
-    assert any(boxed != other for (boxed, _), (other, _) in pairwise(found))
+    assert all(boxed == filled for boxed, filled in kinds)
+    assert any(boxed != other for (boxed, _), (other, _) in pairwise(kinds))
 
 
 def test_under_edges_every_colour_is_new_and_the_ground_has_the_same_edges() -> None:

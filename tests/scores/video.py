@@ -21,9 +21,9 @@ MOST = 2.0
 """How many times as far as in the true clip an object may step from a frame to the next."""
 
 
-def _score(runner: CheckpointRunner, asked: tuple[int, Scene]) -> ClipScore:
+def _score(runner: CheckpointRunner, numbered_scene: tuple[int, Scene]) -> ClipScore:
     """How right the clip of a seed and a scene is."""
-    seed, expected = asked
+    seed, expected = numbered_scene
     node = Text2Video(
         prompt=caption(expected),
         frames=runner.options.frames,
@@ -40,25 +40,27 @@ def _runner(family: Path | None, options: GenerationSettings) -> CheckpointRunne
 
 
 def _score_in(
-    family: Path | None, options: GenerationSettings, asked: tuple[int, Scene]
+    family: Path | None, options: GenerationSettings, numbered_scene: tuple[int, Scene]
 ) -> ClipScore:
     """The same in a process of its own, which keeps its models."""
-    return _score(_runner(family, options), asked)
+    return _score(_runner(family, options), numbered_scene)
 
 
 def text_to_video(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Clips of an object that moves as its caption says."""
-    asked = enumerate(moving(count))
+    numbered_scenes = enumerate(moving(count))
     if runner.jobs == 1:
-        scores = [_score(runner, each) for each in asked]
+        scores = [_score(runner, numbered_scene) for numbered_scene in numbered_scenes]
     else:
         with ProcessPoolExecutor(runner.jobs, get_context("spawn")) as pool:
-            scores = list(pool.map(partial(_score_in, runner.family, runner.options), asked))
+            scores = list(
+                pool.map(partial(_score_in, runner.family, runner.options), numbered_scenes)
+            )
     settings = f"{runner.settings('text-to-video')}, {runner.options.frames} frames"
     row = partial(runner.row, "text-to-video", settings=settings)
     yield row("frames with the object right", [score.object_right for score in scores], "≥ 0.95")
     yield row("motion right", [score.motion_right for score in scores], "≥ 0.95")
     jumps = [score.jump for score in scores]
     yield row("largest step at most 2 × the true one", [jump <= MOST for jump in jumps])
-    if seen := [jump for jump in jumps if math.isfinite(jump)]:
-        yield row("largest step over the true one, mean of clips with an object", seen, "≤ 2")
+    if finite := [jump for jump in jumps if math.isfinite(jump)]:
+        yield row("largest step over the true one, mean of clips with an object", finite, "≤ 2")

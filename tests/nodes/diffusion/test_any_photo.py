@@ -74,13 +74,13 @@ def test_every_mode_goes_through_every_system(session: Session, tmp_path: Path, 
     loaded = LoadImage(path=path)
     result = run(loaded, session=session).numpy
     for system, node in systems(loaded).items():
-        made = run(node, session=session)
-        assert made.size == (75, 53), system
+        painted = run(node, session=session)
+        assert painted.size == (75, 53), system
         if system in MASKED:
-            assert made.numpy.shape == result.shape
-            assert (made.numpy[1:] == result[1:]).all(), system
+            assert painted.numpy.shape == result.shape
+            assert (painted.numpy[1:] == result[1:]).all(), system
         else:
-            assert made.numpy.shape == (53, 75, 3), system
+            assert painted.numpy.shape == (53, 75, 3), system
 
 
 def test_a_photo_goes_from_a_file_to_a_video_sized_by_it(session: Session, tmp_path: Path) -> None:

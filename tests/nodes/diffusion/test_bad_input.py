@@ -166,12 +166,12 @@ def test_weights_cut_short_are_refused_before_loading_until_they_are_whole(
 ) -> None:
     folder = copied("tiny/text-to-image")
     (file,) = (folder / part).glob("*.safetensors")
-    whole = file.read_bytes()
-    file.write_bytes(whole[:keep])
+    contents = file.read_bytes()
+    file.write_bytes(contents[:keep])
     node = Text2Image(prompt="a", steps=1, checkpoint=Checkpoint(folder))
     text = refused_before_load(node)
     assert f"{file}: {keep} bytes: it is cut short" in text
-    file.write_bytes(whole)
+    file.write_bytes(contents)
     assert run(node, session=Session(device="cpu", store=None)).size == (64, 64)
 
 

@@ -110,18 +110,20 @@ def test_one_scale_counts_for_all_controls(
     one = ControlNet(
         prompt="a", control=[edges, depth], steps=2, scale=0.5, end=0.6, controlnet=networks[1]
     )
-    each = one.replace(
+    separate = one.replace(
         scale=[0.5, 0.5], end=[0.6, 0.6], start=[0.0, 0.0], controlnet=[networks[1]] * 2
     )
-    assert run(one, session=session) == run(each, session=session)
+    assert run(one, session=session) == run(separate, session=session)
 
 
 def test_two_controls_share_one_network(session: Session, edges: EdgeMap, networks: Pair) -> None:
     other = run(Canny(image=photo(*SIZE, "cat")), session=session)
     node = ControlNet(prompt="a man", control=[edges, other], steps=2, controlnet=networks[0])
-    own = Session(device="cpu", store=None)
-    result = run(node, session=own)
-    assert [component.name for component in own.models.loaded()].count(networks[0].source) == 1
+    fresh_session = Session(device="cpu", store=None)
+    result = run(node, session=fresh_session)
+    assert [component.name for component in fresh_session.models.loaded()].count(
+        networks[0].source
+    ) == 1
     expected = bare(networks=networks[:1] * 2, image=[edges.pil, other.pil], steps=2)
     assert same(result.numpy, expected)
 
@@ -195,9 +197,9 @@ def test_with_a_mask_it_equals_the_script_inside_and_the_input_outside(
         strength=1.0,
         guidance_scale=7.5,
     )
-    inside = mask.numpy == 255
-    assert same(result[inside], expected[inside])
-    assert same(result[~inside], start.numpy[~inside])
+    marked = mask.numpy == 255
+    assert same(result[marked], expected[marked])
+    assert same(result[~marked], start.numpy[~marked])
 
 
 @pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
@@ -205,13 +207,13 @@ def test_sdxl_equals_the_script(
     session: Session, edges: EdgeMap, xl_network: Checkpoint, way: str
 ) -> None:
     start, mask = photo(*SIZE, "coffee"), spot(*SIZE)
-    given: dict[str, Any] = {"strength": 0.7} if way else {}
+    image_fields: dict[str, Any] = {"strength": 0.7} if way else {}
     pictures: dict[str, Any] = {"image": edges.pil}
     if way:
-        given["image"] = start
+        image_fields["image"] = start
         pictures = {"image": start.pil, "control_image": edges.pil, "strength": 0.7}
     if way == "Inpaint":
-        given["mask"], pictures["mask_image"] = mask, mask.pil
+        image_fields["mask"], pictures["mask_image"] = mask, mask.pil
     node = ControlNet(
         prompt="a man",
         control=edges,
@@ -220,7 +222,7 @@ def test_sdxl_equals_the_script(
         controlnet=xl_network,
         steps=3,
         guidance=5.0,
-        **given,
+        **image_fields,
     )
     result = run(node, session=session).numpy
     expected = script(
@@ -236,8 +238,8 @@ def test_sdxl_equals_the_script(
         controlnet_conditioning_scale=0.8,
         **pictures,
     )
-    inside = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
-    assert same(result[inside], expected[inside])
+    marked = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
+    assert same(result[marked], expected[marked])
 
 
 @pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
@@ -245,13 +247,13 @@ def test_two_controls_over_sdxl_equal_the_script(
     session: Session, edges: EdgeMap, depth: DepthMap, xl_network: Checkpoint, way: str
 ) -> None:
     start, mask = photo(*SIZE, "coffee"), spot(*SIZE)
-    given: dict[str, Any] = {"strength": 0.7, "image": start} if way else {}
+    image_fields: dict[str, Any] = {"strength": 0.7, "image": start} if way else {}
     maps = [edges.pil, depth.rgb]
     pictures: dict[str, Any] = {"image": maps}
     if way:
         pictures = {"image": start.pil, "control_image": maps, "strength": 0.7}
     if way == "Inpaint":
-        given["mask"], pictures["mask_image"] = mask, mask.pil
+        image_fields["mask"], pictures["mask_image"] = mask, mask.pil
     node = ControlNet(
         prompt="a man",
         control=[edges, depth],
@@ -262,7 +264,7 @@ def test_two_controls_over_sdxl_equal_the_script(
         end=[0.5, 1.0],
         steps=3,
         guidance=5.0,
-        **given,
+        **image_fields,
     )
     result = run(node, session=session).numpy
     expected = script(
@@ -280,8 +282,8 @@ def test_two_controls_over_sdxl_equal_the_script(
         control_guidance_end=[0.5, 1.0],
         **pictures,
     )
-    inside = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
-    assert same(result[inside], expected[inside])
+    marked = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
+    assert same(result[marked], expected[marked])
 
 
 def test_scale_zero_is_plain_text_to_image(
@@ -424,8 +426,8 @@ def test_any_size_with_alpha_keeps_what_is_outside_the_mask(
 
 def test_an_inpainting_checkpoint_without_a_mask_is_refused_before_loading(edges: EdgeMap) -> None:
     node = ControlNet(prompt="a", control=edges, checkpoint=Checkpoint("tiny/inpaint"), steps=2)
-    for each in (node, node.replace(image=photo(*SIZE))):
-        text = refused_before_load(each)
+    for variant in (node, node.replace(image=photo(*SIZE))):
+        text = refused_before_load(variant)
         assert "checkpoint" in text
         assert "9 channels (inpainting)" in text
         assert "mask" in text
@@ -442,7 +444,7 @@ def test_a_network_for_another_base_is_refused_before_loading(
 
 
 @pytest.mark.parametrize(
-    ("network", "found"),
+    ("network", "reason"),
     [
         ("tiny/depth-estimator", "DPTForDepthEstimation"),
         ("tiny/text-to-image", "tiny/text-to-image"),
@@ -451,13 +453,13 @@ def test_a_network_for_another_base_is_refused_before_loading(
     ],
 )
 def test_what_is_no_network_is_refused_before_loading(
-    edges: EdgeMap, network: str, found: str
+    edges: EdgeMap, network: str, reason: str
 ) -> None:
     text = refused_before_load(
         ControlNet(prompt="a", control=edges, controlnet=Checkpoint(network))
     )
     assert "control_net.controlnet" in text
-    assert found in text
+    assert reason in text
 
 
 def test_a_unet_as_network_is_refused(edges: EdgeMap, copied: Callable[[str], Path]) -> None:

@@ -66,12 +66,12 @@ def test_a_kind_without_a_network_says_which_have_one(
     no_hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    known = "EdgeMap, DepthMap, PoseMap, SegmentMap, ScribbleMap, SoftEdgeMap"
+    kinds = "EdgeMap, DepthMap, PoseMap, SegmentMap, ScribbleMap, SoftEdgeMap"
     with pytest.raises(CheckpointError) as caught:
         default_controlnet(Checkpoint("someone/SDXL"), NormalMap)
     (problem,) = caught.value.problems
     assert problem.found == "no known ControlNet for NormalMap over SDXL"
-    assert problem.wanted == f"a kind that has one: {known}" and "controlnet" in problem.fix
+    assert problem.wanted == f"a kind that has one: {kinds}" and "controlnet" in problem.fix
 
 
 def test_an_unknown_base_says_its_width(copied: Callable[[str], Path]) -> None:

@@ -84,11 +84,11 @@ def test_whatever_is_painted_in_the_box_the_rest_keeps_its_bits(
     image, mask = Image(pixels), Mask(marked)
     padding = data.draw(st.integers(0, 8))
     region = CropRegion.around_box(marked_box(mask), image.size, padding, (64, 64), 8)
-    shown = np.asarray(region.crop(image.rgb))
-    assert shown.shape == (*region.working_size[::-1], 3)
+    cropped = np.asarray(region.crop(image.rgb))
+    assert cropped.shape == (*region.working_size[::-1], 3)
     assert region.crop_mask(mask).size == region.working_size
-    made = paste_masked(image, region.paste(image, 255 - shown), mask)
-    assert (made.numpy[marked == 0] == pixels[marked == 0]).all()
+    pasted = paste_masked(image, region.paste(image, 255 - cropped), mask)
+    assert (pasted.numpy[marked == 0] == pixels[marked == 0]).all()
     assert (image.numpy == pixels).all()
 
 

@@ -92,10 +92,10 @@ def estimated(image: Image, dtype: str = "float32") -> Any:
     processor = transformers.DPTImageProcessorPil.from_pretrained(path)
     pixels = processor(images=image.rgb, return_tensors="pt").pixel_values
     with torch.no_grad():
-        made = model(pixels.to(model.dtype)).predicted_depth
+        depth = model(pixels.to(model.dtype)).predicted_depth
     size = (image.height, image.width)
     return torch.nn.functional.interpolate(
-        made[None].float(), size=size, mode="bicubic", align_corners=False
+        depth[None].float(), size=size, mode="bicubic", align_corners=False
     )[0, 0].numpy()
 
 
@@ -118,9 +118,9 @@ def test_depth_anything_is_an_estimator_too(session: Session, tmp_path: Path) ->
     model = transformers.AutoModelForDepthEstimation.from_pretrained(folder)
     processor = transformers.DPTImageProcessorPil.from_pretrained(folder)
     with torch.no_grad():
-        seen = model(**processor(images=image.rgb, return_tensors="pt"))
+        outputs = model(**processor(images=image.rgb, return_tensors="pt"))
     sizes = [image.size[::-1]]
-    (expected,) = processor.post_process_depth_estimation(seen, target_sizes=sizes)
+    (expected,) = processor.post_process_depth_estimation(outputs, target_sizes=sizes)
     assert type(model).__name__ == "DepthAnythingForDepthEstimation"
     assert (result.depth == expected["predicted_depth"].numpy()).all()
 
@@ -139,9 +139,9 @@ def test_an_estimate_does_not_see_alpha(session: Session) -> None:
 
 def test_an_estimate_in_bfloat16_is_near_the_one_in_float32(session: Session) -> None:
     checkpoint = Checkpoint("tiny/depth-estimator", dtype="bfloat16")
-    seen = Image(render(scene(3), 64))
-    result = run(DepthEstimate(image=seen, checkpoint=checkpoint), session=session)
-    expected = estimated(seen)
+    image = Image(render(scene(3), 64))
+    result = run(DepthEstimate(image=image, checkpoint=checkpoint), session=session)
+    expected = estimated(image)
     assert result.depth.dtype == np.float32
     assert np.corrcoef(result.depth.ravel(), expected.ravel())[0, 1] > 0.95
     assert (result.depth != expected).any()
@@ -197,14 +197,14 @@ def test_one_pixel_has_no_near_and_far(session: Session) -> None:
         {"steps": 4, "strength": 0.5, "scheduler": "dpm++"},
     ],
 )
-@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("depth_given", [True, False])
 def test_it_equals_the_script_with_given_and_with_estimated_depth(
-    session: Session, fields: dict[str, Any], given: bool
+    session: Session, fields: dict[str, Any], depth_given: bool
 ) -> None:
     import torch
 
     image = photo(96, 72)
-    depth = run(DepthEstimate(image=image), session=session) if given else None
+    depth = run(DepthEstimate(image=image), session=session) if depth_given else None
     node = DepthToImage(prompt="lime juice", image=image, depth=depth, **fields)
     expected = script(
         "StableDiffusionDepth2ImgPipeline",
@@ -225,9 +225,9 @@ def test_it_equals_the_script_with_given_and_with_estimated_depth(
 def test_with_a_given_depth_no_estimator_is_loaded() -> None:
     image = photo(64, 64)
     without = DepthToImage(prompt="a", image=image)
-    given = DepthToImage(prompt="a", image=image, depth=DepthEstimate(image=image))
+    node = DepthToImage(prompt="a", image=image, depth=DepthEstimate(image=image))
     assert {"depth_estimator", "feature_extractor"} <= set(without.parts())
-    assert set(given.parts()) == {"vae", "unet", "text_encoder", "tokenizer"}
+    assert set(node.parts()) == {"vae", "unet", "text_encoder", "tokenizer"}
     literal = DepthMap(np.arange(64 * 64, dtype=np.float32).reshape(64, 64))
     session = Session(device="cpu", store=None)
     run(DepthToImage(prompt="a", image=image, depth=literal, steps=2), session=session)
@@ -237,14 +237,14 @@ def test_with_a_given_depth_no_estimator_is_loaded() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (75, 53), (120, 3)])
-@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("depth_given", [True, False])
 def test_the_result_has_the_pictures_size(
-    session: Session, size: tuple[int, int], given: bool
+    session: Session, size: tuple[int, int], depth_given: bool
 ) -> None:
     width, height = size
     depth = (
         DepthMap(np.arange(width * height, dtype=np.float32).reshape(height, width))
-        if (given and width * height > 1)
+        if (depth_given and width * height > 1)
         else None
     )
     node = DepthToImage(prompt="a", image=clear_photo(*size), depth=depth, steps=2)

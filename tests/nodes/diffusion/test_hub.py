@@ -63,7 +63,9 @@ def test_its_components_are_those_of_the_same_folder(cached: Path) -> None:
     before = session.models.loaded()
     run(node(folder), session=session)
     assert len(before) == 4
-    assert {each.key for each in before} == {component.key for component in session.models.loaded()}
+    assert {component.key for component in before} == {
+        component.key for component in session.models.loaded()
+    }
     for name in ("unet", "vae", "text_encoder", "tokenizer"):
         assert (
             resolve_part(Part(hub, name)).fingerprint

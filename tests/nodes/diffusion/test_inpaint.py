@@ -61,9 +61,9 @@ def test_inside_it_is_the_scripts_and_outside_the_inputs(
         negative_prompt=fields.get("negative_prompt"),
         scheduler=CLASSES[fields["scheduler"]] if "scheduler" in fields else None,
     )
-    inside = mask.numpy == 255
-    assert same(result[inside], expected[inside])
-    assert same(result[~inside], image.numpy[~inside])
+    marked = mask.numpy == 255
+    assert same(result[marked], expected[marked])
+    assert same(result[~marked], image.numpy[~marked])
 
 
 @pytest.mark.parametrize("checkpoint", ["tiny/inpaint", "tiny/text-to-image", "tiny/sdxl"])
@@ -125,11 +125,11 @@ def test_a_feathered_mask_blends_the_two(session: Session) -> None:
     hnp.arrays(np.uint8, (3, 4, 3)), hnp.arrays(np.uint8, (3, 4, 3)), hnp.arrays(np.uint8, (3, 4))
 )
 def test_pasting_rounds_to_the_nearest_and_keeps_both_ends(kept: Any, new: Any, mask: Any) -> None:
-    made = paste_masked(Image(kept), new, values.Mask(mask)).numpy
+    pasted = paste_masked(Image(kept), new, values.Mask(mask)).numpy
     exact = (kept * (255.0 - mask[..., None]) + new * (mask[..., None] * 1.0)) / 255
-    assert np.abs(made - exact).max() <= 0.5 + 1e-9
-    assert (made[mask == 0] == kept[mask == 0]).all()
-    assert (made[mask == 255] == new[mask == 255]).all()
+    assert np.abs(pasted - exact).max() <= 0.5 + 1e-9
+    assert (pasted[mask == 0] == kept[mask == 0]).all()
+    assert (pasted[mask == 255] == new[mask == 255]).all()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -35,7 +35,7 @@ def text(prompt: str, family: str = "sd", **more: Any) -> Text2Image:
     return Text2Image(prompt=prompt, checkpoint=Checkpoint(BASES[family]), **fields)
 
 
-def asked(family: str, prompt: str, negative: str = "", **vectors: Any) -> tuple[Any, ...]:
+def embeddings_of(family: str, prompt: str, negative: str = "", **vectors: Any) -> tuple[Any, ...]:
     """What is given to the U-Net, by the code for prompts that the pipeline cannot read."""
     import torch
 
@@ -59,7 +59,7 @@ def test_a_plain_prompt_would_be_asked_as_the_pipeline_asks(family: str) -> None
                 do_classifier_free_guidance=True,
                 negative_prompt=negative or None,
             )
-        for one, other in zip(asked(family, STAR, negative), expected, strict=True):
+        for one, other in zip(embeddings_of(family, STAR, negative), expected, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
@@ -67,8 +67,11 @@ def test_a_plain_prompt_would_be_asked_as_the_pipeline_asks(family: str) -> None
 def test_a_weight_moves_a_tokens_embedding_from_that_of_nothing(family: str) -> None:
     import torch
 
-    plain, heavy = asked(family, STAR)[0], asked(family, "a (red:1.5) star on a navy background")[0]
-    nothing = asked(family, "")[0]
+    plain, heavy = (
+        embeddings_of(family, STAR)[0],
+        embeddings_of(family, "a (red:1.5) star on a navy background")[0],
+    )
+    nothing = embeddings_of(family, "")[0]
     place = 2  # a beginning, "a", "red"
     expected = nothing[:, place] + 1.5 * (plain[:, place] - nothing[:, place])
     torch.testing.assert_close(heavy[:, place], expected, rtol=0, atol=1e-5)
@@ -81,13 +84,16 @@ def test_a_long_prompt_is_read_in_windows_to_its_end(family: str) -> None:
     import torch
 
     long = " ".join(["a red star"] * 30)  # 90 tokens: 75 and 15
-    found = asked(family, long, "a blue ring")
-    assert found[0].shape == found[1].shape and found[0].shape[1] == 2 * 77
-    first, second = asked(family, " ".join(["a red star"] * 25)), asked(family, "a red star " * 5)
-    torch.testing.assert_close(found[0][:, :77], first[0], rtol=0, atol=1e-6)
-    torch.testing.assert_close(found[0][:, 77:], second[0], rtol=0, atol=1e-6)
+    embedded = embeddings_of(family, long, "a blue ring")
+    assert embedded[0].shape == embedded[1].shape and embedded[0].shape[1] == 2 * 77
+    first, second = (
+        embeddings_of(family, " ".join(["a red star"] * 25)),
+        embeddings_of(family, "a red star " * 5),
+    )
+    torch.testing.assert_close(embedded[0][:, :77], first[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(embedded[0][:, 77:], second[0], rtol=0, atol=1e-6)
     if family == "xl":
-        torch.testing.assert_close(found[2], first[2], rtol=0, atol=1e-6)
+        torch.testing.assert_close(embedded[2], first[2], rtol=0, atol=1e-6)
     session = fresh()
     tails = [f"{long} on a {ground} background" for ground in ("navy", "teal")]
     assert run(text(tails[0], family), session=session) != run(
@@ -135,10 +141,10 @@ def test_a_word_of_an_embedding_is_what_the_library_makes_of_it(
     import torch
     from safetensors.torch import load_file
 
-    made = embedding(tmp_path / f"{stem}.safetensors", name)
+    file = embedding(tmp_path / f"{stem}.safetensors", name)
     word = stem if name == "emb_params" else name
     pipe = pipeline(CLASSES["sd"], BASES["sd"])
-    vectors = next(iter(load_file(made.source).values()))
+    vectors = next(iter(load_file(file.source).values()))
     # The pipeline's own loader changes tokenizer and text encoder for good.
     pipe.load_textual_inversion(
         {name: vectors} if name != "emb_params" else {"emb_params": vectors}, token=word
@@ -150,7 +156,7 @@ def test_a_word_of_an_embedding_is_what_the_library_makes_of_it(
         height=64,
         generator=torch.Generator("cpu").manual_seed(0),
     ).images[0]
-    node = text(f"a {word} star", embeddings=[made])
+    node = text(f"a {word} star", embeddings=[file])
     result = run(node, session=fresh())
     assert np.abs(result.numpy.astype(int) - np.asarray(expected)).max() <= 1
     assert result != run(text("a star"), session=fresh())
@@ -169,10 +175,10 @@ def test_sdxl_takes_one_with_vectors_for_both_encoders(tmp_path: Path) -> None:
 
 
 def test_nothing_of_it_is_left_and_the_plan_says_what_runs(tmp_path: Path) -> None:
-    made, session = embedding(tmp_path / "style.safetensors"), fresh()
+    file, session = embedding(tmp_path / "style.safetensors"), fresh()
     before = run(text("a style star"), session=session)
     held = state(session)
-    node = text("a style star", embeddings=[made], loras=[lora(tmp_path / "l", BASES["sd"])])
+    node = text("a style star", embeddings=[file], loras=[lora(tmp_path / "l", BASES["sd"])])
     assert run(node, session=session) != before
     assert state(session) == held
     assert run(text("a style star"), session=session) == before
@@ -191,15 +197,15 @@ def test_its_content_is_part_of_what_is_remembered(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
-    def refused(made: Lora, prompt: str = "a style star", **more: Any) -> str:
-        return refused_before_load(text(prompt, embeddings=[made], **more))
+    def refused(file: Lora, prompt: str = "a style star", **more: Any) -> str:
+        return refused_before_load(text(prompt, embeddings=[file], **more))
 
     fits = embedding(tmp_path / "style.safetensors")
     assert "in no prompt" in refused(fits, "a red star") and "style" in refused(fits, "styles")
     run(text("a red star", embeddings=[fits], negative_prompt="STYLE"), session=fresh())
     wide = embedding(tmp_path / "wide" / "style.safetensors", width=1024)
-    told = refused(wide)
-    assert "Stable Diffusion 2.x" in told and "here they are 64" in told
+    message = refused(wide)
+    assert "Stable Diffusion 2.x" in message and "here they are 64" in message
     assert "holds no embedding" in refused(lora(tmp_path / "lora", BASES["sd"]))
     strange: list[dict[str, Any]] = [
         {"a.alpha": np.zeros((), np.float32), "b": np.zeros((2, 3), np.float32)},
@@ -216,6 +222,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
 
 
 def test_words_are_found_whole_and_in_any_case() -> None:
-    found = split_at_words("a Style, styles <cat> <cat-toy>", ["style", "<cat>", "<cat-toy>"])
-    assert found == ["a ", "Style", ", styles ", "<cat>", " ", "<cat-toy>"]
+    parts = split_at_words("a Style, styles <cat> <cat-toy>", ["style", "<cat>", "<cat-toy>"])
+    assert parts == ["a ", "Style", ", styles ", "<cat>", " ", "<cat-toy>"]
     assert split_at_words("a", []) == ["a"]

@@ -43,8 +43,8 @@ def script(family: str, *loras: Lora) -> Any:
 
     pipe = pipeline(PIPELINES[family], BASES[family])
     names = [f"number {n}" for n in range(len(loras))]
-    for name, each in zip(names, loras, strict=True):
-        pipe.load_lora_weights(each.source, adapter_name=name)
+    for name, adapter in zip(names, loras, strict=True):
+        pipe.load_lora_weights(adapter.source, adapter_name=name)
     pipe.set_adapters(names, [lora.scale for lora in loras])
     draw = torch.Generator("cpu").manual_seed(0)
     output = pipe(
@@ -66,27 +66,27 @@ def bits(module: Any) -> str:
 
 def state(session: Session) -> dict[str, tuple[Any, ...]]:
     """All there is to know of a session's networks: weights, classes, what is set on each."""
-    found = {}
+    states = {}
     for component in session.models.loaded():
         module = component.module
         if hasattr(module, "state_dict"):
-            inside = [
+            submodules = [
                 (
                     name,
-                    id(each),
-                    type(each),
-                    each.training,
-                    tuple(each._forward_hooks),
-                    tuple(each._forward_pre_hooks),
-                    "forward" in vars(each),
-                    sorted(key for key in vars(each) if "peft" in key or "lora" in key),
+                    id(module_),
+                    type(module_),
+                    module_.training,
+                    tuple(module_._forward_hooks),
+                    tuple(module_._forward_pre_hooks),
+                    "forward" in vars(module_),
+                    sorted(key for key in vars(module_) if "peft" in key or "lora" in key),
                 )
-                for name, each in module.named_modules()
+                for name, module_ in module.named_modules()
             ]
             frozen = [(id(parameter), parameter.requires_grad) for parameter in module.parameters()]
-            found[component.name] = (bits(module), inside, frozen)
-    assert found
-    return found
+            states[component.name] = (bits(module), submodules, frozen)
+    assert states
+    return states
 
 
 @every_family
@@ -94,24 +94,24 @@ def state(session: Session) -> dict[str, tuple[Any, ...]]:
 def test_it_equals_the_bare_script(
     tmp_path: Path, session: Session, family: str, scales: tuple[float, ...]
 ) -> None:
-    worn = [
+    adapters = [
         Lora(lora(tmp_path / str(seed), BASES[family], seed=seed).source, scale=scale)
         for seed, scale in enumerate(scales)
     ]
-    assert (run(node(family, *worn), session=session).numpy == script(family, *worn)).all()
+    assert (run(node(family, *adapters), session=session).numpy == script(family, *adapters)).all()
 
 
 @every_family
 def test_afterwards_the_shared_networks_are_what_they_were(tmp_path: Path, family: str) -> None:
     session, plain = fresh(), node(family)
     before = run(plain, session=session)
-    known = state(session)
+    before_state = state(session)
     one = lora(tmp_path / "one", BASES[family])
     two = lora(tmp_path / "two", BASES[family], seed=1)
     assert run(node(family, one), session=session) != before
-    assert state(session) == known
+    assert state(session) == before_state
     assert run(node(family, one, two), session=session) != run(node(family, one), session=session)
-    assert state(session) == known
+    assert state(session) == before_state
     assert run(plain, session=session) == before
 
 
@@ -131,7 +131,7 @@ def test_stopped_or_failing_it_takes_them_off_too(
 ) -> None:
     session = fresh()
     run(node(family), session=session)
-    known = state(session)
+    before_state = state(session)
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
@@ -139,13 +139,13 @@ def test_stopped_or_failing_it_takes_them_off_too(
 
     with pytest.raises(BaseException):  # noqa: B017  which one is tested elsewhere
         run(node(family, lora(tmp_path, BASES[family])), session=session, on_event=listen)
-    assert state(session) == known
+    assert state(session) == before_state
 
 
 def test_one_that_cannot_be_put_on_is_told_and_the_first_is_taken_off(tmp_path: Path) -> None:
     session = fresh()
     run(node("sd"), session=session)
-    known = state(session)
+    before_state = state(session)
     good = lora(tmp_path / "good", BASES["sd"])
     held = {f"unet.nowhere.{key}": value for key, value in tensors(BASES["sd"]).items()}
     (tmp_path / "bad").mkdir()
@@ -153,32 +153,32 @@ def test_one_that_cannot_be_put_on_is_told_and_the_first_is_taken_off(tmp_path: 
     text = str(failure(node("sd", good, Lora(tmp_path / "bad")), session))
     assert "loras" in text and str(tmp_path / "bad") in text
     assert "whose layers the checkpoint's network has" in text
-    assert state(session) == known
+    assert state(session) == before_state
 
 
 def test_at_scale_0_it_is_the_picture_without_and_nothing_is_loaded(tmp_path: Path) -> None:
-    worn = Lora(lora(tmp_path, BASES["sd"]).source, scale=0)
+    adapter = Lora(lora(tmp_path, BASES["sd"]).source, scale=0)
     session = fresh()
-    assert run(node("sd", worn), session=session) == run(node("sd"), session=fresh())
-    assert "lora_0" not in node("sd", worn).parts()
+    assert run(node("sd", adapter), session=session) == run(node("sd"), session=fresh())
+    assert "lora_0" not in node("sd", adapter).parts()
     assert len(session.models.loaded()) == 4
 
 
 def test_every_scale_is_a_picture_of_its_own(tmp_path: Path, session: Session) -> None:
     source = lora(tmp_path, BASES["sd"]).source
-    made = [
+    images = [
         run(node("sd", Lora(source, scale=scale)), session=session) for scale in (-1, 0, 0.5, 1, 2)
     ]
-    assert len({each.content for each in made}) == 5
+    assert len({image.content for image in images}) == 5
 
 
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "Text2Video"])
 def test_every_system_of_pictures_takes_them(tmp_path: Path, session: Session, name: str) -> None:
     plain: Any = SYSTEMS[name]
-    worn = plain.replace(loras=[lora(tmp_path, plain.checkpoint.source)])
+    adapted = plain.replace(loras=[lora(tmp_path, plain.checkpoint.source)])
     before = run(plain, session=session)
-    assert run(worn, session=session) != before
-    assert run(worn, session=session) == run(worn, session=session)
+    assert run(adapted, session=session) != before
+    assert run(adapted, session=session) == run(adapted, session=session)
     assert run(plain, session=session) == before
 
 
@@ -201,18 +201,23 @@ def test_what_training_writes_can_be_worn(tmp_path: Path, session: Session) -> N
             if "lora_B" in name:
                 value.fill_(0.1)
     save_lora(unet, PIPELINES["sd"], tmp_path / "lora")
-    worn = run(node("sd", Lora(tmp_path / "lora")), session=session)
-    assert worn != run(node("sd"), session=session)
-    assert run(node("sd", Lora(tmp_path / "lora" / NAME)), session=session) == worn
+    adapted = run(node("sd", Lora(tmp_path / "lora")), session=session)
+    assert adapted != run(node("sd"), session=session)
+    assert run(node("sd", Lora(tmp_path / "lora" / NAME)), session=session) == adapted
 
 
 def test_dropout_that_it_was_trained_with_draws_nothing(tmp_path: Path, session: Session) -> None:
     names = sorted({key.split(".lora.")[0].removeprefix("unet.") for key in unet_only()})
-    told = {"unet.r": 2, "unet.lora_alpha": 2, "unet.lora_dropout": 0.9}
+    config_read = {"unet.r": 2, "unet.lora_alpha": 2, "unet.lora_dropout": 0.9}
     for folder, config in (("plain", {}), ("dropped", {"unet.lora_dropout": 0.9})):
         (tmp_path / folder).mkdir()
-        whole = {**told, "unet.lora_dropout": 0.0, **config, "unet.target_modules": names}
-        write(tmp_path / folder / NAME, unet_only(), config=whole)
+        full_config = {
+            **config_read,
+            "unet.lora_dropout": 0.0,
+            **config,
+            "unet.target_modules": names,
+        }
+        write(tmp_path / folder / NAME, unet_only(), config=full_config)
     plain = run(node("sd", Lora(tmp_path / "plain")), session=session)
     assert plain != run(node("sd"), session=session)
     assert run(node("sd", Lora(tmp_path / "dropped")), session=session) == plain
@@ -229,20 +234,20 @@ def test_a_changed_file_is_another_result_and_a_copy_is_the_same(tmp_path: Path)
         nonlocal ran
         ran += isinstance(event, Stepped)
 
-    worn = lora(tmp_path / "one", BASES["sd"])
-    before = run(node("sd", worn), session=session, on_event=listen)
+    adapter = lora(tmp_path / "one", BASES["sd"])
+    before = run(node("sd", adapter), session=session, on_event=listen)
     assert ran == 2
-    assert run(node("sd", worn), session=session, on_event=listen) == before and ran == 2
+    assert run(node("sd", adapter), session=session, on_event=listen) == before and ran == 2
     write(tmp_path / "one" / NAME, tensors(BASES["sd"], seed=7))
-    assert run(node("sd", worn), session=session, on_event=listen) != before and ran == 4
+    assert run(node("sd", adapter), session=session, on_event=listen) != before and ran == 4
 
 
 def test_equal_adapters_are_one_component_at_any_scale(tmp_path: Path) -> None:
 
-    worn = lora(tmp_path / "one", BASES["sd"])
+    adapter = lora(tmp_path / "one", BASES["sd"])
     copy = Lora(shutil.copytree(tmp_path / "one", tmp_path / "copy"), scale=0.5)
     other = lora(tmp_path / "other", BASES["sd"], seed=1)
-    parts = node("sd", worn, copy, other).parts()
+    parts = node("sd", adapter, copy, other).parts()
     assert (
         resolve_part(parts["lora_0"]).fingerprint
         == resolve_part(parts["lora_1"]).fingerprint
@@ -266,12 +271,12 @@ nodes:
 
 def test_the_schema_says_how_they_are_written() -> None:
     (item,) = [node_schema(Turbo)["properties"]["loras"]["items"]]
-    assert [each["type"] for each in item["anyOf"]] == ["string", "object"]
+    assert [option["type"] for option in item["anyOf"]] == ["string", "object"]
     assert set(item["anyOf"][1]["properties"]) == set(Lora.FIELDS)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("loras", "words"),
     [
         ([3], "a source, or a mapping"),
         ([{"source": "a", "scael": 1}], "did you mean 'scale'"),
@@ -281,8 +286,8 @@ def test_the_schema_says_how_they_are_written() -> None:
         ("./a", "a list"),
     ],
 )
-def test_what_is_written_wrong_is_told(given: Any, words: str) -> None:
-    text = refused_at_construction(Text2Image, prompt="a", loras=given)
+def test_what_is_written_wrong_is_told(loras: Any, words: str) -> None:
+    text = refused_at_construction(Text2Image, prompt="a", loras=loras)
     assert "Text2Image.loras" in text and words in text
 
 
@@ -351,8 +356,8 @@ def test_one_of_several_in_a_folder_is_named(broken: Path, session: Session) -> 
 
 
 def test_all_that_is_wrong_is_told_at_once(broken: Path) -> None:
-    worn = [Lora(broken / "short.safetensors"), Lora(broken / "flux.safetensors")]
-    text = refused_before_load(node("sd", *worn, width=65))
+    adapters = [Lora(broken / "short.safetensors"), Lora(broken / "flux.safetensors")]
+    text = refused_before_load(node("sd", *adapters, width=65))
     assert all(word in text for word in ("short.", "flux.", "text2_image.width"))
 
 
@@ -367,17 +372,17 @@ def test_a_video_takes_none_because_diffusers_cannot_put_them_on(broken: Path) -
 
 
 def test_an_adapter_is_no_checkpoint(tmp_path: Path) -> None:
-    worn = lora(tmp_path, BASES["sd"])
-    text = refused_before_load(Text2Image(prompt="a", checkpoint=worn))
+    adapter = lora(tmp_path, BASES["sd"])
+    text = refused_before_load(Text2Image(prompt="a", checkpoint=adapter))
     assert "text2_image.checkpoint" in text and "under `loras`" in text
 
 
 def test_from_the_hubs_cache_it_is_worn_offline(no_hub: Path, session: Session) -> None:
     folder = no_hub / "models--someone--style" / "snapshots" / ("a" * 40)
-    worn = lora(folder, BASES["sd"])
+    adapter = lora(folder, BASES["sd"])
     (folder.parents[1] / "refs").mkdir()
     (folder.parents[1] / "refs" / "main").write_text("a" * 40)
-    result = run(node("sd", worn), session=session)
+    result = run(node("sd", adapter), session=session)
     assert run(node("sd", Lora("someone/style")), session=session) == result
     text = refused_before_load(node("sd", Lora("someone/other")))
     assert "not in the hub's cache" in text and "text2_image.loras" in text
@@ -387,6 +392,6 @@ def test_a_relative_path_is_relative_to_the_workflow_file(tmp_path: Path) -> Non
     lora(tmp_path / "styles" / "one", BASES["sd"])
     loras = "[./styles/one, {source: ./styles/one, scale: 0.5}]"
     text = f"nodes: {{a: {{type: Text2Image, prompt: a, loras: {loras}}}}}"
-    (made,) = workflow_from_yaml(text, folder=tmp_path).graph().targets
+    (target,) = workflow_from_yaml(text, folder=tmp_path).graph().targets
     source = str((tmp_path / "styles" / "one").resolve())
-    assert made == Text2Image(prompt="a", loras=[Lora(source), Lora(source, scale=0.5)])
+    assert target == Text2Image(prompt="a", loras=[Lora(source), Lora(source, scale=0.5)])

@@ -35,7 +35,7 @@ def runner() -> CheckpointRunner:
     return CheckpointRunner()
 
 
-def drawn(prompt: str, seed: int, session: Session) -> bool:
+def draws_right(prompt: str, seed: int, session: Session) -> bool:
     result = run(TEXT.replace(prompt=prompt, seed=seed), session=session)
     return judge(result.numpy, parse_caption(prompt)).all
 
@@ -45,7 +45,9 @@ def scores(rows: Iterator[Row]) -> dict[str, float]:
 
 
 def test_it_draws_a_yellow_star_on_a_navy_background(session: Session) -> None:
-    right = sum(drawn("a yellow star on a navy background", seed, session) for seed in range(5))
+    right = sum(
+        draws_right("a yellow star on a navy background", seed, session) for seed in range(5)
+    )
 
     assert right >= 3
 
@@ -53,7 +55,7 @@ def test_it_draws_a_yellow_star_on_a_navy_background(session: Session) -> None:
 def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None:
     prompts = [caption(scene(FIRST + n, held_out=True, things=1)) for n in range(30)]
 
-    right = sum(drawn(prompt, n, session) for n, prompt in enumerate(prompts))
+    right = sum(draws_right(prompt, n, session) for n, prompt in enumerate(prompts))
 
     # Measured: 57 of 60. Room is left for another machine's rounding.
     assert right >= 24
@@ -71,43 +73,43 @@ def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
 def test_inpainting_paints_what_is_asked_and_nothing_outside_the_mask(
     runner: CheckpointRunner,
 ) -> None:
-    found = scores(from_images.inpaint(runner, SCENES))
+    score_of = scores(from_images.inpaint(runner, SCENES))
 
-    assert found["asked object right"] >= 0.85
-    assert found["equal outside the mask, bit for bit"] == 1
+    assert score_of["asked object right"] >= 0.85
+    assert score_of["equal outside the mask, bit for bit"] == 1
 
 
 def test_a_controlnet_follows_edges_in_the_colours_asked_for(runner: CheckpointRunner) -> None:
-    found = scores(from_images.controlnet_edges(runner, SCENES))
+    score_of = scores(from_images.controlnet_edges(runner, SCENES))
 
-    assert found["F1 of the edges, within 1 pixel"] >= 0.95
-    assert found["asked colours right"] >= 0.9
+    assert score_of["F1 of the edges, within 1 pixel"] >= 0.95
+    assert score_of["asked colours right"] >= 0.9
 
 
 def test_a_controlnet_follows_depth(runner: CheckpointRunner) -> None:
-    found = scores(from_images.controlnet_depth(runner, SCENES))
+    score_of = scores(from_images.controlnet_depth(runner, SCENES))
 
-    assert found["estimated depth with the control, correlation"] >= 0.9
+    assert score_of["estimated depth with the control, correlation"] >= 0.9
 
 
 def test_depth_is_estimated_as_it_is(runner: CheckpointRunner) -> None:
-    found = scores(from_images.depth_estimator(runner, SCENES))
+    score_of = scores(from_images.depth_estimator(runner, SCENES))
 
-    assert found["depth with the true one, correlation"] >= 0.97
+    assert score_of["depth with the true one, correlation"] >= 0.97
 
 
 def test_depth_to_image_keeps_the_depth_and_changes_the_ground(runner: CheckpointRunner) -> None:
-    found = scores(from_images.depth_to_image(runner, SCENES))
+    score_of = scores(from_images.depth_to_image(runner, SCENES))
 
-    assert found["estimated depth with the source's, correlation"] >= 0.9
-    assert found["asked background right"] >= 0.85
+    assert score_of["estimated depth with the source's, correlation"] >= 0.9
+    assert score_of["asked background right"] >= 0.85
 
 
 def test_two_text_encoders_draw_what_is_asked(runner: CheckpointRunner) -> None:
-    found = scores(from_prompts.sdxl(runner, SCENES))
+    score_of = scores(from_prompts.sdxl(runner, SCENES))
 
     # Measured: 0.81 of 500.
-    assert found["all right"] >= 0.65
+    assert score_of["all right"] >= 0.65
 
 
 def test_turbo_draws_in_one_step(runner: CheckpointRunner) -> None:
@@ -123,11 +125,11 @@ def test_turbo_draws_in_one_step(runner: CheckpointRunner) -> None:
 
 
 def test_clips_show_the_object_and_it_moves_as_the_words_say(runner: CheckpointRunner) -> None:
-    found = scores(video.text_to_video(runner, 6))
+    score_of = scores(video.text_to_video(runner, 6))
 
-    assert found["frames with the object right"] >= 0.6
-    assert found["motion right"] >= 0.6
-    assert found["largest step at most 2 × the true one"] >= 0.8
+    assert score_of["frames with the object right"] >= 0.6
+    assert score_of["motion right"] >= 0.6
+    assert score_of["largest step at most 2 × the true one"] >= 0.8
 
 
 def test_image_to_image_keeps_the_place_and_takes_the_colour(runner: CheckpointRunner) -> None:

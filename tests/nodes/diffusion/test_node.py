@@ -74,15 +74,15 @@ def test_in_another_process_it_gives_the_same_bits(session: Session) -> None:
         "session = Session(device='cpu', store=None)\n"
         "print(*(run(node, session=session).content for node in SYSTEMS.values()))"
     )
-    there = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=True,
     )
-    here = [run(node, session=session).content for node in SYSTEMS.values()]
-    assert there.stdout.split() == here
+    contents = [run(node, session=session).content for node in SYSTEMS.values()]
+    assert process.stdout.split() == contents
 
 
 @every_system
@@ -105,9 +105,9 @@ def test_shipped_checkpoints_share_only_components_of_equal_weights() -> None:
             )
             (file,) = config.parent.glob("*.safetensors")
             loaded = safetensors.numpy.load_file(file)
-            known = weights.setdefault(resolve_part(part).fingerprint, loaded)
-            assert known.keys() == loaded.keys(), part
-            assert all((known[key] == loaded[key]).all() for key in known), part
+            shared = weights.setdefault(resolve_part(part).fingerprint, loaded)
+            assert shared.keys() == loaded.keys(), part
+            assert all((shared[key] == loaded[key]).all() for key in shared), part
     assert len(weights) > 8
 
 
@@ -132,14 +132,14 @@ def test_progress_counts_only_the_part_that_strength_leaves(
 
 
 def steps_of(node: Node[Any], session: Session) -> list[tuple[int, int]]:
-    seen: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
-            seen.append((event.step, event.total))
+            steps.append((event.step, event.total))
 
     run(node, session=session, on_event=listen)
-    return seen
+    return steps
 
 
 @every_system
@@ -148,17 +148,17 @@ def test_raising_in_progress_stops_within_a_step_and_the_next_run_is_whole(
     session: Session, name: str, error: BaseException
 ) -> None:
     before = run(SYSTEMS[name], session=session)
-    seen = 0
+    steps_seen = 0
 
     def listen(event: Event) -> None:
-        nonlocal seen
+        nonlocal steps_seen
         if isinstance(event, Stepped):
-            seen += 1
+            steps_seen += 1
             raise error
 
     with pytest.raises((NodeFailedError, KeyboardInterrupt)):
         run(SYSTEMS[name], session=session, on_event=listen)
-    assert seen == 1
+    assert steps_seen == 1
     assert not any(component.leases for component in session.models.loaded())
     assert run(SYSTEMS[name], session=session) == before
 
@@ -240,11 +240,11 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
     monkeypatch.setattr(type(pipe), "enable_sequential_cpu_offload", hook_all)
     before = {name: weights.clone() for name, weights in pipe.unet.state_dict().items()}
     node = Text2Image(prompt="a", offload="sequential", steps=1)
-    made = None
+    output = None
     try:
         with node.offload_modules(pipe, Models({}, "pretended", "float32")):
             assert pipe.unet.conv_in.weight.is_meta
-            made = pipe(
+            output = pipe(
                 "a",
                 num_inference_steps=steps,
                 width=64,
@@ -256,7 +256,7 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
     assert not any(hasattr(module, "_hf_hook") for module in pipe.unet.modules())
     after = pipe.unet.state_dict()
     assert all(torch.equal(after[name], weights) for name, weights in before.items())
-    if made is not None:
+    if output is not None:
         expected = script(
             "StableDiffusionPipeline",
             "tiny/text-to-image",
@@ -266,8 +266,8 @@ def test_offloaded_it_computes_the_same_and_shared_weights_are_left_as_they_were
             width=64,
             height=64,
         )
-        assert same(np.asarray(made.images[0]), expected)
-    assert (made is None) == (steps == 0)
+        assert same(np.asarray(output.images[0]), expected)
+    assert (output is None) == (steps == 0)
 
 
 @every_system
@@ -289,9 +289,9 @@ def test_bfloat16_runs_on_a_cpu_and_differs(session: Session, name: str) -> None
     node = SYSTEMS[name]
     checkpoint: Any = node.checkpoint  # type: ignore[attr-defined]
     half = node.replace(checkpoint=Checkpoint(checkpoint.source, dtype="bfloat16"))
-    result, whole = run(half, session=session), run(node, session=session)
-    assert result.size == whole.size
-    assert result != whole
+    result, exact = run(half, session=session), run(node, session=session)
+    assert result.size == exact.size
+    assert result != exact
 
 
 def spoil(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

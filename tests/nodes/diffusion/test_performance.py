@@ -64,10 +64,10 @@ def far(one: Any, other: Any) -> int:
 def test_afterwards_the_networks_are_what_they_were_and_make_the_same(knob: str) -> None:
     session = fresh()
     before = run(node(), session=session)
-    known, laid = state(session), strides(session)
+    before_state, laid = state(session), strides(session)
     result = run(node(REVERSIBLE[knob]), session=session)
     assert far(result, before) <= 2
-    assert state(session) == known and strides(session) == laid
+    assert state(session) == before_state and strides(session) == laid
     assert run(node(), session=session) == before
 
 
@@ -75,7 +75,7 @@ def test_afterwards_the_networks_are_what_they_were_and_make_the_same(knob: str)
 def test_stopped_within_it_turns_them_back(knob: str) -> None:
     session = fresh()
     run(node(), session=session)
-    known, laid = state(session), strides(session)
+    before_state, laid = state(session), strides(session)
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
@@ -83,7 +83,7 @@ def test_stopped_within_it_turns_them_back(knob: str) -> None:
 
     with pytest.raises(NodeFailedError):
         run(node(REVERSIBLE[knob]), session=session, on_event=listen)
-    assert state(session) == known and strides(session) == laid
+    assert state(session) == before_state and strides(session) == laid
 
 
 @every_system
@@ -117,9 +117,9 @@ def test_within_they_are_what_diffusers_calls_so() -> None:
 
 def test_a_picture_larger_than_a_tile_is_made_by_tiles(session: Session) -> None:
     large = {"width": 160, "height": 160}
-    whole, tiled = (run(node(t, **large), session=session) for t in (None, {"vae": "tiled"}))
-    assert tiled.size == whole.size and tiled != whole
-    assert np.abs(tiled.numpy.astype(int) - whole.numpy.astype(int)).mean() < 40
+    untiled, tiled = (run(node(t, **large), session=session) for t in (None, {"vae": "tiled"}))
+    assert tiled.size == untiled.size and tiled != untiled
+    assert np.abs(tiled.numpy.astype(int) - untiled.numpy.astype(int)).mean() < 40
 
 
 def test_a_knob_is_part_of_the_result() -> None:
@@ -138,30 +138,30 @@ def test_a_knob_is_part_of_the_result() -> None:
 
 def test_a_workflow_writes_them_and_reads_them() -> None:
     text = "nodes: {a: {type: Text2Image, prompt: a, tuning: {vae: tiled, channels_last: true}}}"
-    (made,) = workflow_from_yaml(text).graph().targets
-    assert made == Text2Image(prompt="a", tuning={"channels_last": True, "vae": "tiled"})
-    assert workflow_from_yaml(to_yaml(made)).graph().targets == (made,)
+    (target,) = workflow_from_yaml(text).graph().targets
+    assert target == Text2Image(prompt="a", tuning={"channels_last": True, "vae": "tiled"})
+    assert workflow_from_yaml(to_yaml(target)).graph().targets == (target,)
     assert "tuning" not in to_yaml(Text2Image(prompt="a"))
-    assert pickle.loads(pickle.dumps(made)) == made
+    assert pickle.loads(pickle.dumps(target)) == target
 
 
 def test_they_are_frozen_like_their_node() -> None:
-    made = node({"vae": "tiled"})
+    tiled = node({"vae": "tiled"})
     with pytest.raises(TypeError, match="frozen"):
-        made.tuning["vae"] = "sliced"
+        tiled.tuning["vae"] = "sliced"
     with pytest.raises(TypeError, match="frozen"):
-        made.tuning.update({"vae": "sliced"})
+        tiled.tuning.update({"vae": "sliced"})
 
 
 def test_the_schema_names_every_knob_and_its_choices() -> None:
     written = node_schema(Text2Image)["properties"]["tuning"]
     assert set(written["properties"]) == set(knobs.KNOBS)
-    assert all(each["description"] and each["enum"] for each in written["properties"].values())
+    assert all(knob["description"] and knob["enum"] for knob in written["properties"].values())
     assert written["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("tuning", "words"),
     [
         ({"vea": "tiled"}, "did you mean 'vae'"),
         ({"vae": "tile"}, "did you mean 'tiled'"),
@@ -172,8 +172,8 @@ def test_the_schema_names_every_knob_and_its_choices() -> None:
         ("tiled", "a map with any of"),
     ],
 )
-def test_what_is_written_wrong_is_told(given: Any, words: str) -> None:
-    text = refused_at_construction(Text2Image, prompt="a", tuning=given)
+def test_what_is_written_wrong_is_told(tuning: Any, words: str) -> None:
+    text = refused_at_construction(Text2Image, prompt="a", tuning=tuning)
     assert "Text2Image.tuning" in text and words in text
 
 
@@ -236,8 +236,8 @@ def test_a_vae_that_has_no_tiles_is_refused(copied: Callable[[str], Path]) -> No
     folder = copied(BASE)
     config = folder / "vae" / "config.json"
     config.write_text(config.read_text().replace("AutoencoderKL", "ConsistencyDecoderVAE"))
-    made = node({"vae": "tiled"}, checkpoint=Checkpoint(folder))
-    assert "ConsistencyDecoderVAE" in refused_before_load(made)
+    tiled = node({"vae": "tiled"}, checkpoint=Checkpoint(folder))
+    assert "ConsistencyDecoderVAE" in refused_before_load(tiled)
 
 
 def test_layers_kept_in_another_dtype_are_another_component() -> None:
@@ -245,7 +245,7 @@ def test_layers_kept_in_another_dtype_are_another_component() -> None:
 
     session = fresh()
     before = run(node(), session=session)
-    known = state(session)
+    before_state = state(session)
     cast = node({"layerwise_casting": "float8_e4m3fn"})
     result = run(cast, session=session)
     assert result != before and np.abs(result.numpy.astype(int) - before.numpy).mean() < 40
@@ -256,16 +256,16 @@ def test_layers_kept_in_another_dtype_are_another_component() -> None:
     dtypes = {weight.dtype for weight in networks[1].module.parameters()}
     assert dtypes == {torch.float8_e4m3fn, torch.float32}
     now = state(session)
-    assert {name: now[name] for name in known if "unet" not in name} == {
-        name: value for name, value in known.items() if "unet" not in name
+    assert {name: now[name] for name in before_state if "unet" not in name} == {
+        name: value for name, value in before_state.items() if "unet" not in name
     }
     assert run(node(), session=session) == before
     assert run(cast, session=session) == result == run(cast, session=fresh())
 
 
 def test_adapters_over_layers_kept_in_another_dtype_are_refused(tmp_path: Path) -> None:
-    made = node({"layerwise_casting": "float8_e4m3fn"}, loras=[lora(tmp_path, BASE)])
-    text = refused_before_load(made)
+    cast = node({"layerwise_casting": "float8_e4m3fn"}, loras=[lora(tmp_path, BASE)])
+    text = refused_before_load(cast)
     assert "text2_image.tuning" in text and "layerwise_casting with loras" in text
 
 
@@ -274,8 +274,8 @@ def test_layers_kept_in_another_dtype_and_quantized_are_refused(
 ) -> None:
     monkeypatch.setattr(resolved, "find_spec", lambda _: True)
     checkpoint = Checkpoint(BASE, quantization="int8wo")
-    made = node({"layerwise_casting": "float8_e5m2"}, checkpoint=checkpoint)
-    assert "quantized to int8wo" in refused_before_load(made)
+    cast = node({"layerwise_casting": "float8_e5m2"}, checkpoint=checkpoint)
+    assert "quantized to int8wo" in refused_before_load(cast)
 
 
 def test_the_identity_of_a_network_hangs_on_what_cannot_be_undone() -> None:
@@ -302,7 +302,7 @@ def test_bitsandbytes_is_refused_where_there_is_no_cuda(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("int8", {"load_in_8bit": True}),
         ("nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}),
@@ -310,17 +310,17 @@ def test_bitsandbytes_is_refused_where_there_is_no_cuda(name: str) -> None:
     ],
 )
 def test_quantizing_is_asked_of_diffusers(
-    monkeypatch: pytest.MonkeyPatch, name: str, told: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, name: str, expected: dict[str, Any]
 ) -> None:
     import diffusers
 
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(diffusers, "BitsAndBytesConfig", lambda **how: how)
+    passed: dict[str, Any] = {}
+    monkeypatch.setattr(diffusers, "BitsAndBytesConfig", lambda **options_: options_)
 
     class Network:
         @classmethod
         def from_pretrained(cls, folder: Path, **options: Any) -> Any:
-            asked.update(options)
+            passed.update(options)
             return cls()
 
         def to(self, device: str) -> Any:
@@ -338,7 +338,7 @@ def test_quantizing_is_asked_of_diffusers(
         "float16",
         "cuda",
     )
-    assert told.items() <= asked["quantization_config"].items()
+    assert expected.items() <= passed["quantization_config"].items()
 
 
 @pytest.mark.parametrize("steps", [2, 0])
@@ -347,18 +347,18 @@ def test_in_groups_it_computes_the_same_and_leaves_no_hook(steps: int) -> None:
 
     session = fresh()
     before = run(node(), session=session)
-    known = state(session)
+    before_state = state(session)
     grouped = node(offload="group")
     loaded = {
         component.name.rpartition("/")[2]: component.module for component in session.models.loaded()
     }
     models = Models(loaded, "cpu:0", "float32")
     pipe = grouped.assemble(models, Checkpoint(BASE))
-    made = None
+    output = None
     try:
         with grouped.offload_modules(pipe, models):
             assert any(hasattr(module, "_diffusers_hook") for module in pipe.unet.modules())
-            made = pipe(
+            output = pipe(
                 "a red star",
                 num_inference_steps=steps,
                 width=64,
@@ -367,16 +367,16 @@ def test_in_groups_it_computes_the_same_and_leaves_no_hook(steps: int) -> None:
             )
     except Exception:
         assert steps == 0
-    assert (made is None) == (steps == 0)
-    if made is not None:
-        assert (np.asarray(made.images[0]) == before.numpy).all()
-    assert state(session) == known
+    assert (output is None) == (steps == 0)
+    if output is not None:
+        assert (np.asarray(output.images[0]) == before.numpy).all()
+    assert state(session) == before_state
     assert not any("_diffusers_hook" in vars(module) for module in pipe.unet.modules())
 
 
 def test_knobs_of_a_bad_checkpoint_do_not_hide_what_is_wrong_with_it(tmp_path: Path) -> None:
-    made = node({"vae": "tiled"}, checkpoint=Checkpoint(tmp_path))
-    assert "text2_image.checkpoint" in refused_before_load(made)
+    tiled = node({"vae": "tiled"}, checkpoint=Checkpoint(tmp_path))
+    assert "text2_image.checkpoint" in refused_before_load(tiled)
 
 
 @pytest.mark.slow
@@ -384,10 +384,10 @@ def test_knobs_of_a_bad_checkpoint_do_not_hide_what_is_wrong_with_it(tmp_path: P
 def test_compiled_it_draws_the_same_picture_and_leaves_the_network_as_it_was() -> None:
     session = fresh()
     before = run(node(), session=session)
-    known = state(session)
+    before_state = state(session)
     result = run(node({"compile": True}), session=session)
     assert far(result, before) <= 8
-    assert state(session) == known
+    assert state(session) == before_state
     assert run(node(), session=session) == before
 
 

@@ -34,9 +34,9 @@ def pickle_weights(folder: Path, suffix: str = ".bin") -> Path:
     from safetensors.torch import load_file
 
     for part, stem in WEIGHTS.items():
-        (whole,) = (folder / part).glob("*.safetensors")
-        torch.save(load_file(whole), folder / part / f"{stem}{suffix}")
-        whole.unlink()
+        (path,) = (folder / part).glob("*.safetensors")
+        torch.save(load_file(path), folder / part / f"{stem}{suffix}")
+        path.unlink()
     return folder
 
 
@@ -87,9 +87,9 @@ def test_the_command_line_refuses_them_until_they_are_allowed(
 ) -> None:
     assert command(verb, str(flow)) == 2
     caught = capsys.readouterr()
-    told = " ".join((caught.out + caught.err).split())
-    assert "vae: its weights are pickles, which can run code wanted: safetensors fix:" in told
-    assert "convert them" in told and "--allow-pickle" in told
+    message = " ".join((caught.out + caught.err).split())
+    assert "vae: its weights are pickles, which can run code wanted: safetensors fix:" in message
+    assert "convert them" in message and "--allow-pickle" in message
     assert not (flow.parent / "star.png").exists()
     assert command(verb, str(flow), "--allow-pickle") == 0
     assert command(verb, str(flow)) == 2, "leave is given to one command"
@@ -118,8 +118,8 @@ def test_no_workflow_can_allow_them(
     node = "type: Text2Image, prompt: a red star"
     flow.write_text(switch.replace("MODEL", pickled.name).replace("NODE", node))
     assert command("run", str(flow)) == 2
-    told = capsys.readouterr().err
-    assert "pickles" in told or "allow_pickle" in told or "use_safetensors" in told
+    message = capsys.readouterr().err
+    assert "pickles" in message or "allow_pickle" in message or "use_safetensors" in message
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
@@ -141,7 +141,9 @@ def test_code_in_them_is_never_run(
     assert isinstance(error.__cause__, CheckpointError)
     assert f"{pickled}/{part}\n  found:  it cannot be loaded" in str(error)
     assert not marker.exists()
-    assert {each.key for each in shared} <= {component.key for component in session.models.loaded()}
+    assert {component.key for component in shared} <= {
+        component.key for component in session.models.loaded()
+    }
     assert f"{pickled}/{part}" not in {component.name for component in session.models.loaded()}
     assert run(star(BASE), session=session) == before
 
@@ -215,23 +217,23 @@ def test_training_takes_them_where_they_are_allowed(pickled: Path) -> None:
 def test_of_the_hub_they_are_fetched_where_they_are_allowed_and_all_there_is(
     pickled: Path, no_hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    patterns: list[str] = []
     snapshot = tmp_path / "snapshot"
 
     def download(source: str, *, allow_patterns: list[str], **more: Any) -> str:
-        asked.append(allow_patterns[-1])
-        fits = shutil.ignore_patterns(*([] if asked[-1].endswith(".bin") else ["*.bin"]))
+        patterns.append(allow_patterns[-1])
+        fits = shutil.ignore_patterns(*([] if patterns[-1].endswith(".bin") else ["*.bin"]))
         return str(shutil.copytree(pickled, snapshot, ignore=fits, dirs_exist_ok=True))
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with pytest.raises(CheckpointError, match="--allow-pickle"):
         fetch_checkpoint(Checkpoint("someone/pickled"))
-    assert asked == ["model_index.json", "*.safetensors"]
+    assert patterns == ["model_index.json", "*.safetensors"]
     with pickles.allowed():
         assert fetch_checkpoint(Checkpoint("someone/pickled")) == snapshot
     index = "model_index.json"
-    assert asked[2:] == [index, "*.safetensors", index, "*pytorch_model*.bin"]
+    assert patterns[2:] == [index, "*.safetensors", index, "*pytorch_model*.bin"]
 
 
 def test_leave_ends_with_its_block_whatever_is_raised(pickled: Path) -> None:

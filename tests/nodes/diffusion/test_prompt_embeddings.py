@@ -21,7 +21,7 @@ from .test_node import SYSTEMS
 BASE = Checkpoint("tiny/text-to-image")
 
 
-def made(node: Node[Any], store: Store | None) -> tuple[Any, Plan, list[str]]:
+def run_and_plan(node: Node[Any], store: Store | None) -> tuple[Any, Plan, list[str]]:
     """What a new session makes of a node, its plan before, and what it loaded."""
     session = Session(device="cpu", store=store)
     loaded: list[str] = []
@@ -47,9 +47,9 @@ def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
 ) -> None:
     node = SYSTEMS[name].replace(guidance=guidance)
     changed = node.replace(seed=7)
-    bare, _, all_loaded = made(changed, None)
-    made(node, Store(folder=tmp_path))
-    value, plan, loaded = made(changed, Store(folder=tmp_path))
+    bare, _, all_loaded = run_and_plan(changed, None)
+    run_and_plan(node, Store(folder=tmp_path))
+    value, plan, loaded = run_and_plan(changed, Store(folder=tmp_path))
     assert value == bare
     assert encoders(all_loaded) and not encoders(loaded)
     assert loaded == [load.name for load in plan.loads]
@@ -64,18 +64,18 @@ def test_what_changes_the_embedding_has_it_made_anew(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
     node = SYSTEMS["Inpaint"].replace(guidance=5.0)
-    made(node, Store(folder=tmp_path))
+    run_and_plan(node, Store(folder=tmp_path))
     changed = node.replace(**change)
-    value, _, loaded = made(changed, Store(folder=tmp_path))
+    value, _, loaded = run_and_plan(changed, Store(folder=tmp_path))
     same = change == {"checkpoint": BASE}  # whose text encoder it shares
     assert bool(encoders(loaded)) is not same
-    assert value == made(changed, None)[0]
+    assert value == run_and_plan(changed, None)[0]
 
 
 def test_nodes_of_different_types_share_an_embedding(tmp_path: Path) -> None:
     first, second = SYSTEMS["Inpaint"], SYSTEMS["DepthToImage"].replace(prompt="a")
-    made(first.replace(guidance=5.0), Store(folder=tmp_path))
-    _, _, loaded = made(second.replace(guidance=5.0), Store(folder=tmp_path))
+    run_and_plan(first.replace(guidance=5.0), Store(folder=tmp_path))
+    _, _, loaded = run_and_plan(second.replace(guidance=5.0), Store(folder=tmp_path))
     alike = parts_of(first)["text_encoder"], parts_of(second)["text_encoder"]
     assert bool(encoders(loaded)) is (
         resolve_part(alike[0]).fingerprint != resolve_part(alike[1]).fingerprint
@@ -84,8 +84,8 @@ def test_nodes_of_different_types_share_an_embedding(tmp_path: Path) -> None:
 
 def test_without_guidance_the_negative_prompt_counts_for_nothing(tmp_path: Path) -> None:
     node = SYSTEMS["Text2Image"].replace(guidance=1.0)
-    made(node, Store(folder=tmp_path))
-    _, _, loaded = made(node.replace(negative_prompt="b"), Store(folder=tmp_path))
+    run_and_plan(node, Store(folder=tmp_path))
+    _, _, loaded = run_and_plan(node.replace(negative_prompt="b"), Store(folder=tmp_path))
     assert not encoders(loaded)
 
 
@@ -109,22 +109,22 @@ def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
 
 def test_a_prompt_that_a_node_makes_is_read_by_the_encoder() -> None:
     node = Text2Image(prompt=toys.Text(text="a red star"), steps=2)
-    value, plan, loaded = made(node, Store())
+    value, plan, loaded = run_and_plan(node, Store())
     assert encoders(loaded) and not plan.steps[-1].stages
-    assert value == made(Text2Image(prompt="a red star", steps=2), None)[0]
+    assert value == run_and_plan(Text2Image(prompt="a red star", steps=2), None)[0]
 
 
 def test_a_damaged_embedding_is_made_anew(tmp_path: Path) -> None:
     node = SYSTEMS["Text2Image"]
-    made(node, Store(folder=tmp_path))
+    run_and_plan(node, Store(folder=tmp_path))
     changed = node.replace(seed=3)
     for path in tmp_path.rglob("*"):
         if path.is_file() and b'"node": "prompt"' in path.read_bytes().replace(b"\\", b""):
             data = bytearray(path.read_bytes())
             data[-9] ^= 1
             path.write_bytes(data)
-    value, _, loaded = made(changed, Store(folder=tmp_path))
-    assert value == made(changed, None)[0]
+    value, _, loaded = run_and_plan(changed, Store(folder=tmp_path))
+    assert value == run_and_plan(changed, None)[0]
     assert encoders(loaded)
 
 

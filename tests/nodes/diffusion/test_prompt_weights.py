@@ -39,10 +39,10 @@ ANY = st.text(st.sampled_from("ab ()\\:1.-") | st.characters(codec="utf-8"))
     ],
 )
 def test_prompts_as_people_write_them(prompt: str, expected: list[tuple[str, float]]) -> None:
-    found = parse_weights(prompt)
-    assert [text for text, _ in found] == [text for text, _ in expected]
+    parsed = parse_weights(prompt)
+    assert [text for text, _ in parsed] == [text for text, _ in expected]
     assert all(
-        math.isclose(one, other) for (_, one), (_, other) in zip(found, expected, strict=True)
+        math.isclose(one, other) for (_, one), (_, other) in zip(parsed, expected, strict=True)
     )
 
 
@@ -55,9 +55,9 @@ def test_a_text_without_parentheses_is_itself(text: str) -> None:
 @example("(" * 3000 + ")" * 3000)
 @example("(a:" + "9" * 400 + ")")
 def test_nothing_is_refused_and_no_text_is_empty_or_split(text: str) -> None:
-    found = parse_weights(text)
-    assert len(found) == 1 or all(words for words, _ in found)
-    assert all(one[1] != other[1] for one, other in itertools.pairwise(found))
+    parsed = parse_weights(text)
+    assert len(parsed) == 1 or all(words for words, _ in parsed)
+    assert all(one[1] != other[1] for one, other in itertools.pairwise(parsed))
 
 
 @given(TEXT)
@@ -67,7 +67,7 @@ def test_escapes_give_back_any_text(text: str) -> None:
 
 
 @given(
-    st.floats(-10, 10).map(lambda each: round(each, 3)),
+    st.floats(-10, 10).map(lambda weight: round(weight, 3)),
     st.floats(0.1, 3).map(lambda x: round(x, 2)),
 )
 def test_nested_weights_multiply(inner: float, outer: float) -> None:
@@ -78,5 +78,5 @@ def test_nested_weights_multiply(inner: float, outer: float) -> None:
 def test_a_weight_beyond_reason_is_refused() -> None:
     assert excessive_weight("(a:10)") is None and excessive_weight("(a:10.5)") == 10.5
     assert excessive_weight("(a:" + "9" * 400 + ")") == math.inf
-    told = refused_before_load(Text2Image(prompt="a (red:99) star", steps=1))
-    assert "a weight of 99" in told and "prompt" in told
+    message = refused_before_load(Text2Image(prompt="a (red:99) star", steps=1))
+    assert "a weight of 99" in message and "prompt" in message

@@ -101,8 +101,8 @@ def test_quantization_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.Monk
 
     def load(part: ResolvedPart, dtype: str, device: str) -> Any:
         # What torchao would quantize is loaded whole here.
-        whole = resolve_part(Part(Checkpoint(BASE), part.part.folder))
-        return load_quietly(whole, dtype, device)
+        unquantized = resolve_part(Part(Checkpoint(BASE), part.part.folder))
+        return load_quietly(unquantized, dtype, device)
 
     path = tmp_path / "star.png"
     star = Text2Image(
@@ -144,10 +144,10 @@ GROUPS = "weights stay on the host and move by groups"
 
 
 @pytest.mark.parametrize(
-    ("enough", "told"), [("retry", []), ("tiles", [TILES]), ("groups", [TILES, GROUPS])]
+    ("enough", "changes"), [("retry", []), ("tiles", [TILES]), ("groups", [TILES, GROUPS])]
 )
 def test_a_picture_made_in_another_way_than_asked_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], enough: str, told: list[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], enough: str, changes: list[str]
 ) -> None:
     tries.clear()
     tight = Tight(prompt="a red star", steps=1, enough=enough)
@@ -155,13 +155,13 @@ def test_a_picture_made_in_another_way_than_asked_says_so(
     repainted = Image2Image(prompt="a blue ring", image=tight, steps=2)
     both, alone = tmp_path / "both.png", tmp_path / "alone.png"
     run(Save(image=repainted, path=both), Save(image=other, path=alone), session=fresh())
-    assert read_record(both).altered == ({"tight": told} if told else {})
+    assert read_record(both).altered == ({"tight": changes} if changes else {})
     assert read_record(alone).altered == {}
     assert "tuning" not in written(read_record(both))["tight"], "as it was asked"
     with pytest.raises(SystemExit):
         main(["show", str(both)])
-    line = f"out of memory, tight ran with other settings: {', '.join(told)}\n"
-    assert (line in capsys.readouterr().out) == bool(told)
+    line = f"out of memory, tight ran with other settings: {', '.join(changes)}\n"
+    assert (line in capsys.readouterr().out) == bool(changes)
 
 
 def test_one_made_on_the_cpu_instead_says_so(
@@ -172,17 +172,17 @@ def test_one_made_on_the_cpu_instead_says_so(
 
     path = tmp_path / "star.png"
     load = lambda part, dtype, device: load_quietly(part, dtype, "cpu")  # noqa: E731
-    here = fresh(models=ModelCache(load, probe=lambda device: 10**9, reserve=0))
-    here.device = "cuda"
-    run(Save(image=Tight(prompt="a red star", steps=1, enough="host"), path=path), session=here)
-    made = read_record(path)
-    assert made.device == "cuda" and made.altered == {"tight": [TILES, GROUPS, "on the CPU"]}
+    session = fresh(models=ModelCache(load, probe=lambda device: 10**9, reserve=0))
+    session.device = "cuda"
+    run(Save(image=Tight(prompt="a red star", steps=1, enough="host"), path=path), session=session)
+    record = read_record(path)
+    assert record.device == "cuda" and record.altered == {"tight": [TILES, GROUPS, "on the CPU"]}
 
 
 def test_a_record_without_that_line_is_read(tmp_path: Path) -> None:
-    made = ProvenanceRecord("nodes: {}", "star", "cpu", None, {}).to_text()
-    assert '"altered": {}' in made
-    older = made.replace(', "altered": {}', "")
+    text = ProvenanceRecord("nodes: {}", "star", "cpu", None, {}).to_text()
+    assert '"altered": {}' in text
+    older = text.replace(', "altered": {}', "")
     path = tmp_path / "star.png"
     Image.new("RGB", (4, 4)).save(path, pnginfo=pillow_metadata("PNG", older)["pnginfo"])
     assert read_record(path).altered == {}

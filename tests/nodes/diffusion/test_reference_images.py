@@ -77,8 +77,8 @@ def test_inpainting_and_a_controlnet_take_references_too(tmp_path: Path, network
     expected = script(
         adapter, pipe, [SUBJECT, OTHER], image=PHOTO.rgb, mask_image=MASK.pil, strength=1.0, **SIZE
     )
-    inside = MASK.numpy == 255
-    assert np.array_equal(painted.numpy[inside], expected[inside])
+    marked = MASK.numpy == 255
+    assert np.array_equal(painted.numpy[marked], expected[marked])
     assert np.array_equal(painted.numpy[MASK.numpy == 0], PHOTO.numpy[MASK.numpy == 0])
 
     edges = run(Canny(image=PHOTO), session=fresh())
@@ -183,10 +183,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
     assert "no such file" in refused(Lora(tmp_path / "none.safetensors"))
 
     other = encoder(tmp_path / "other", projection_dim=48)
-    told = refused(fitting, image_encoder=other)
-    assert "48 features" in told and "it reads 24" in told
-    told = refused(fitting, image_encoder=Checkpoint("tiny/depth-estimator"))
-    assert "DPTForDepthEstimation" in told and "CLIPVisionModelWithProjection" in told
+    message = refused(fitting, image_encoder=other)
+    assert "48 features" in message and "it reads 24" in message
+    message = refused(fitting, image_encoder=Checkpoint("tiny/depth-estimator"))
+    assert "DPTForDepthEstimation" in message and "CLIPVisionModelWithProjection" in message
     for tuning in ({"attention": "sliced"}, {"layerwise_casting": "float8_e4m3fn"}):
         assert "with a reference" in refused(fitting, tuning=tuning)
     shutil.rmtree(tmp_path / "fits" / "image_encoder")
@@ -205,11 +205,11 @@ def test_layers_that_are_missing_are_told_when_they_are_put_on(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [({"reference": []}, "an empty list"), ({"ip_adapter": "some/adapter"}, "ip_adapter is set")],
 )
-def test_an_adapter_without_a_picture_is_refused(fields: dict[str, Any], told: str) -> None:
-    assert told in refused_at_construction(Text2Image, prompt="a", **fields)
+def test_an_adapter_without_a_picture_is_refused(fields: dict[str, Any], message: str) -> None:
+    assert message in refused_at_construction(Text2Image, prompt="a", **fields)
 
 
 @pytest.mark.parametrize(
@@ -239,14 +239,14 @@ def test_the_usual_adapter_is_found_by_the_base(
 
 
 def test_an_adapter_in_the_hubs_cache_runs_offline(no_hub: Path, tmp_path: Path) -> None:
-    made = ip_adapter(tmp_path / "made", BASES["sd"])
+    adapter = ip_adapter(tmp_path / "made", BASES["sd"])
     commit = "0123456789abcdef0123456789abcdef01234567"
     root = no_hub / "models--someone--adapter"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text(commit)
-    shutil.copytree(made.source, root / "snapshots" / commit / "models")
+    shutil.copytree(adapter.source, root / "snapshots" / commit / "models")
     cached = Lora("someone/adapter", file=f"models/{FILE}")
-    assert run(text(cached), session=fresh()) == run(text(made), session=fresh())
+    assert run(text(cached), session=fresh()) == run(text(adapter), session=fresh())
 
 
 @pytest.mark.parametrize("name", ["loras", "embeddings", "ip_adapter"])
@@ -254,13 +254,13 @@ def test_any_byte_of_an_adapter_changes_the_key(name: str, tmp_path: Path) -> No
     def key() -> bytes:
         return result_key(node, [], execution_context(node, "cpu", "float32"))
 
-    made = lora(tmp_path, BASES["sd"])
-    fields: dict[str, Any] = {name: made if name == "ip_adapter" else [made]}
+    adapter = lora(tmp_path, BASES["sd"])
+    fields: dict[str, Any] = {name: adapter if name == "ip_adapter" else [adapter]}
     if name == "ip_adapter":
         fields |= {"reference": SUBJECT, "image_encoder": Checkpoint("tiny/depth-estimator")}
     node, path = Text2Image(prompt="a", **fields), tmp_path / NAME
-    own, whole = key(), path.read_bytes()
-    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert key() != own
-    path.write_bytes(whole)
-    assert key() == own
+    first_key, contents = key(), path.read_bytes()
+    path.write_bytes(contents[:-1] + bytes([contents[-1] ^ 1]))
+    assert key() != first_key
+    path.write_bytes(contents)
+    assert key() == first_key

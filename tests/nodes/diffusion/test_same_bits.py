@@ -65,10 +65,10 @@ def alone(nodes: dict[str, Node[Any]]) -> Callable[[str], str]:
     """What a node makes in a session of its own, as the hash of its pixels."""
 
     @cache
-    def made(name: str) -> str:
+    def content(name: str) -> str:
         return contents(Session(device="cpu", store=None), [nodes[name]])[0]
 
-    return made
+    return content
 
 
 def contents(session: Session, nodes: Sequence[Node[Any]], **more: Any) -> list[str]:
@@ -140,9 +140,9 @@ def test_after_any_others_within_any_budget_it_makes_the_same(
         if between == "breaks off":
             with pytest.raises(NodeFailedError, match="enough"):
                 contents(session, [nodes[names[-1]]], on_event=broken_off)
-        found = contents(session, [nodes[name] for name in names])
-        note(f"{names} in {session.models.budgets}: {found}")
-        assert found == [alone(name) for name in names]
+        results = contents(session, [nodes[name] for name in names])
+        note(f"{names} in {session.models.budgets}: {results}")
+        assert results == [alone(name) for name in names]
 
 
 def test_where_each_evicts_the_others_and_loads_again(
@@ -165,5 +165,5 @@ def test_where_each_evicts_the_others_and_loads_again(
 
 def test_the_nodes_differ(alone: Callable[[str], str]) -> None:
     same = {"text, knobs", "text, in groups"}  # of the same meaning; the bits may differ or not
-    made = [alone(name) for name in NAMES if name not in same]
-    assert len(set(made)) == len(made)
+    results = [alone(name) for name in NAMES if name not in same]
+    assert len(set(results)) == len(results)

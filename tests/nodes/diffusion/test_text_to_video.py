@@ -89,16 +89,16 @@ def test_sides_that_the_network_cannot_take_are_refused_before_loading() -> None
 
 @pytest.mark.parametrize("name", [None, "ddim", "pndm", "heun", "dpm2", "euler"])
 def test_progress_rises_and_ends_at_the_total(session: Session, name: Any) -> None:
-    seen: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
-            seen.append((event.step, event.total))
+            reported.append((event.step, event.total))
 
     node = Text2Video(prompt="a", frames=1, steps=3, width=16, height=16, scheduler=name)
     run(node, session=session, on_event=listen)
-    steps = [step for step, _ in seen]
-    totals = {total for _, total in seen}
+    steps = [step for step, _ in reported]
+    totals = {total for _, total in reported}
     assert len(totals) == 1
     assert steps == sorted(set(steps))
     assert steps[-1] == totals.pop()

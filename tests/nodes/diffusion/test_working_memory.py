@@ -74,16 +74,16 @@ class Held(TorchDispatchMode):  # type: ignore[misc]
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
-        own = (*module.parameters(), *module.buffers())
-        self.sizes = {each.untyped_storage()._cdata: 0 for each in own}
+        tensors = (*module.parameters(), *module.buffers())
+        self.sizes = {tensor.untyped_storage()._cdata: 0 for tensor in tensors}
         self.now = self.peak = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for each in tree_iter(made):
-            if isinstance(each, torch.Tensor):
-                self.follow(each.untyped_storage())
-        return made
+        results = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(results):
+            if isinstance(tensor, torch.Tensor):
+                self.follow(tensor.untyped_storage())
+        return results
 
     def follow(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
@@ -111,11 +111,11 @@ def _attention_without_its_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
 def pretended(cls: Any, config: Any, dtype: torch.dtype) -> Any:
     """A module that has shapes and no numbers."""
     with torch.device("meta"):
-        made = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
-    for each in (*made.parameters(), *made.buffers()):
-        if each.is_floating_point():
-            each.data = each.data.to(dtype)
-    return made.eval()
+        module = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+    return module.eval()
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.float16) -> Any:
@@ -137,8 +137,10 @@ def test_a_step_of_a_unet(config: dict[str, Any], shape: tuple[int, int, int]) -
     images, height, width = shape
     words = empty(images, 77, config["cross_attention_dim"])
     latents, time = empty(images, 4, height, width), empty(1)
-    found = peak(unet, lambda: unet(latents, time, words))
-    assert unet_memory(config, images, height * width, "float16") == pytest.approx(found, rel=0.05)
+    measured = peak(unet, lambda: unet(latents, time, words))
+    assert unet_memory(config, images, height * width, "float16") == pytest.approx(
+        measured, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("config", [SD15, XL], ids=["sd15", "xl"])
@@ -147,8 +149,10 @@ def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
     import diffusers
 
     unet = pretended(diffusers.UNet2DConditionModel, config, torch.float16)
-    own = {name: value for name, value in config.items() if name != "up_block_types"}
-    nets = [pretended(diffusers.ControlNetModel, own, torch.float16) for _ in range(count)]
+    control_config = {name: value for name, value in config.items() if name != "up_block_types"}
+    nets = [
+        pretended(diffusers.ControlNetModel, control_config, torch.float16) for _ in range(count)
+    ]
     words, time = empty(2, 77, config["cross_attention_dim"]), empty(1)
     latents, picture = empty(2, 4, 64, 64), empty(2, 3, 512, 512)
     several = diffusers.MultiControlNetModel(nets)
@@ -165,9 +169,9 @@ def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
             mid_block_additional_residual=mid,
         )
 
-    found = peak(torch.nn.ModuleList([unet, *nets]), step)
-    said = unet_memory(config, 2, 64 * 64, "float16", controlled=True)
-    assert said == pytest.approx(found, rel=0.1)
+    measured = peak(torch.nn.ModuleList([unet, *nets]), step)
+    estimated = unet_memory(config, 2, 64 * 64, "float16", controlled=True)
+    assert estimated == pytest.approx(measured, rel=0.1)
 
 
 @pytest.mark.parametrize("frames", [8, 16])
@@ -176,8 +180,8 @@ def test_a_step_of_a_video(frames: int) -> None:
 
     unet = pretended(diffusers.UNet3DConditionModel, FILM, torch.float16)
     latents, words, time = empty(2, 4, frames, 32, 32), empty(2, 77, 1024), empty(1)
-    found = peak(unet, lambda: unet(latents, time, words))
-    assert unet_memory(FILM, 2 * frames, 32 * 32, "float16") == pytest.approx(found, rel=0.05)
+    measured = peak(unet, lambda: unet(latents, time, words))
+    assert unet_memory(FILM, 2 * frames, 32 * 32, "float16") == pytest.approx(measured, rel=0.05)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -187,8 +191,8 @@ def test_decoding(dtype: str, images: int, side: int) -> None:
 
     vae = pretended(diffusers.AutoencoderKL, VAE, getattr(torch, dtype))
     latents = empty(images, 4, side // 8, side // 8, dtype=getattr(torch, dtype))
-    found = peak(vae, lambda: vae.decode(latents))
-    assert autoencoder_memory(VAE, images, side**2, dtype) == pytest.approx(found, rel=0.05)
+    measured = peak(vae, lambda: vae.decode(latents))
+    assert autoencoder_memory(VAE, images, side**2, dtype) == pytest.approx(measured, rel=0.05)
 
 
 def test_estimating_depth() -> None:
@@ -198,15 +202,15 @@ def test_estimating_depth() -> None:
         hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
     )
     model = pretended(transformers.DPTForDepthEstimation, config, torch.float16)
-    found = peak(model, lambda: model(empty(1, 3, 384, 384)))
-    assert depth_estimation_memory(config.to_dict(), "float16") == pytest.approx(found, rel=0.1)
+    measured = peak(model, lambda: model(empty(1, 3, 384, 384)))
+    assert depth_estimation_memory(config.to_dict(), "float16") == pytest.approx(measured, rel=0.1)
 
 
 def test_slices_and_tiles_are_less() -> None:
-    whole = autoencoder_memory(VAE, 4, 1024**2, "float16")
-    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "sliced") == whole // 4
-    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "tiled") == whole // 4
-    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "both") == whole // 16
+    at_once = autoencoder_memory(VAE, 4, 1024**2, "float16")
+    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "sliced") == at_once // 4
+    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "tiled") == at_once // 4
+    assert autoencoder_memory(VAE, 4, 1024**2, "float16", "both") == at_once // 16
 
 
 def of(node: Any, dtype: str = "float32") -> int:
@@ -254,24 +258,24 @@ def test_what_is_put_around_a_picture_or_cut_off_counts() -> None:
 def test_around_a_mask_it_works_at_the_checkpoints_own_size() -> None:
     large = Text2Image(prompt="x", width=2048, height=1024)
     edges = Canny(image=large)
-    how: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "prompt": "x",
         "image": large,
         "mask": MaskBox(image=large, box=[0, 0, 9, 9]),
     }
     small = Text2Image(prompt="x", width=64, height=64)
-    inpaint, control = Inpaint(**how), ControlNet(control=edges, **how)
-    own = control.replace(image=small, control=Canny(image=small))
+    inpaint, control = Inpaint(**fields), ControlNet(control=edges, **fields)
+    resized = control.replace(image=small, control=Canny(image=small))
     assert (
         of(inpaint.replace(padding_mask_crop=32)) == of(inpaint.replace(image=small)) < of(inpaint)
     )
-    assert of(control.replace(padding_mask_crop=32)) == of(own) < of(control)
+    assert of(control.replace(padding_mask_crop=32)) == of(resized) < of(control)
 
 
 def test_a_control_and_weights_that_visit_are_added() -> None:
-    how: dict[str, Any] = {"prompt": "x", "tuning": {"vae": "tiled"}}
-    free = Text2Image(width=256, height=256, **how)
-    assert of(ControlNet(control=Canny(image=free), **how)) > of(free)
+    fields: dict[str, Any] = {"prompt": "x", "tuning": {"vae": "tiled"}}
+    free = Text2Image(width=256, height=256, **fields)
+    assert of(ControlNet(control=Canny(image=free), **fields)) > of(free)
     assert (
         offloaded_bytes("none", {"unet": 300}) == offloaded_bytes("sequential", {"unet": 300}) == 0
     )

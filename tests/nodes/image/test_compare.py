@@ -34,9 +34,9 @@ def test_a_difference_is_where_the_thing_is(session: Session) -> None:
         ),
         session=session,
     ).numpy
-    inside = masks(with_star, 64)[0] > 0
-    assert (result[inside].max(axis=1) > 50).all()
-    assert result[~inside].mean() < 1
+    marked = masks(with_star, 64)[0] > 0
+    assert (result[marked].max(axis=1) > 50).all()
+    assert result[~marked].mean() < 1
 
 
 def test_gain_multiplies_and_stops_at_white(session: Session) -> None:
@@ -61,8 +61,8 @@ def test_labels_stand_above_the_pictures(session: Session) -> None:
 def test_alpha_is_ignored(session: Session) -> None:
     clear = clear_photo(20, 20)
     opaque = Image(clear.numpy[..., :3].copy())
-    made = [run(Compare(image=i, other=i), session=session) for i in (clear, opaque)]
-    assert made[0] == made[1]
+    results = [run(Compare(image=i, other=i), session=session) for i in (clear, opaque)]
+    assert results[0] == results[1]
 
 
 @settings(deadline=None, max_examples=60)

@@ -22,8 +22,8 @@ MODES = ["normal", "multiply", "screen", "overlay", "difference"]
 
 
 def test_a_thing_is_laid_on_another_ground_by_its_mask(session: Session) -> None:
-    thing = (Thing("star", "red", "center", 0.2),)
-    star, empty = Scene("teal", thing), Scene("navy", ())
+    things = (Thing("star", "red", "center", 0.2),)
+    star, empty = Scene("teal", things), Scene("navy", ())
     result = run(
         Composite(
             image=Image(render(empty, 64)),
@@ -32,10 +32,10 @@ def test_a_thing_is_laid_on_another_ground_by_its_mask(session: Session) -> None
         ),
         session=session,
     ).numpy
-    inside = truth(star, 64)[0] == 255
-    assert (result[inside] == render(star, 64)[inside]).all()
-    assert (result[~inside] == render(empty, 64)[~inside]).all()
-    expected = render(Scene("navy", thing), 64).astype(int)
+    marked = truth(star, 64)[0] == 255
+    assert (result[marked] == render(star, 64)[marked]).all()
+    assert (result[~marked] == render(empty, 64)[~marked]).all()
+    expected = render(Scene("navy", things), 64).astype(int)
     assert np.abs(result.astype(int) - expected).mean() < 2
 
 

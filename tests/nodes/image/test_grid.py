@@ -75,7 +75,7 @@ def test_a_label_that_fits_is_left_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"labels": ["one"]}, "1 labels for 2 pictures"),
         ({"background": "reddish"}, "a colour name"),
@@ -83,5 +83,5 @@ def test_a_label_that_fits_is_left_whole() -> None:
         ({"images": []}, "at least 1"),
     ],
 )
-def test_what_makes_no_sheet_is_refused(fields: dict[str, object], said: str) -> None:
-    assert said in refused_at_construction(Grid, **{"images": [photo(9, 9)] * 2, **fields})
+def test_what_makes_no_sheet_is_refused(fields: dict[str, object], message: str) -> None:
+    assert message in refused_at_construction(Grid, **{"images": [photo(9, 9)] * 2, **fields})

@@ -124,13 +124,13 @@ def test_a_crop_of_where_a_thing_is_shows_it_and_padding_puts_it_back(session: S
     left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     image = Image(render(scene, 64))
     part = Crop(image=image, box=[int(n) for n in (left, top, right, bottom)])
-    whole = Pad(
+    padded = Pad(
         image=part, left=int(left), top=int(top), right=int(64 - right), bottom=int(64 - bottom)
     )
-    result = run(whole, session=session).numpy
+    result = run(padded, session=session).numpy
     assert result.shape == (64, 64, 3)
-    thing = masks(scene, 64)[0] > 0
-    assert (result[thing] == image.numpy[thing]).all() and not result[0].any()
+    marked = masks(scene, 64)[0] > 0
+    assert (result[marked] == image.numpy[marked]).all() and not result[0].any()
 
 
 @settings(deadline=None, max_examples=60)

@@ -88,8 +88,8 @@ def test_on_a_clear_picture_only_the_letters_are_opaque(session: Session) -> Non
     clear = Image(np.zeros((60, 120, 4), np.uint8))
     result = run(Text(image=clear, text="star", color="red"), session=session).numpy
     assert result[..., 3].max() == 255 and result[0, 0, 3] == 0
-    shown = result[..., 3] > 0
-    assert (result[shown][:, :3] == (255, 0, 0)).all()
+    marked = result[..., 3] > 0
+    assert (result[marked][:, :3] == (255, 0, 0)).all()
     half = clear_photo(60, 40)
     kept = run(Text(image=half, text=""), session=session).numpy
     opaque = half.numpy[..., 3] > 0

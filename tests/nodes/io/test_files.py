@@ -26,20 +26,20 @@ def loaded(session: Session, path: Path) -> Any:
 def test_every_mode_becomes_8_bit_rgb_or_rgba(
     session: Session, photo_file: Path, mode: str
 ) -> None:
-    made = loaded(session, photo_file)
+    pixels = loaded(session, photo_file)
     upright = picture(75, 53, "cat")
-    assert made.dtype == np.uint8
+    assert pixels.dtype == np.uint8
     if mode == "EXIF":
-        assert made.shape == (53, 75, 3)
-        assert np.abs(made.astype(int) - np.asarray(upright)).mean() < 6
+        assert pixels.shape == (53, 75, 3)
+        assert np.abs(pixels.astype(int) - np.asarray(upright)).mean() < 6
         return
     if mode == "I;16":
         expected = upright.convert("L").convert("RGB")
     else:
         stored = in_mode(upright, mode)
         expected = stored.convert("RGBA" if mode in ("RGBA", "LA") else "RGB")
-    assert made.shape == (53, 75, len(expected.getbands()))
-    assert (made == np.asarray(expected)).all()
+    assert pixels.shape == (53, 75, len(expected.getbands()))
+    assert (pixels == np.asarray(expected)).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -52,9 +52,9 @@ def test_every_exif_orientation_is_turned_upright(
     stored.save(path := tmp_path / "turned.png", exif=exif)
     with PIL.Image.open(path) as opened:
         expected = np.asarray(PIL.ImageOps.exif_transpose(opened))
-    made = loaded(session, path)
-    assert made.shape == ((30, 40, 3) if orientation <= 4 else (40, 30, 3))
-    assert (made == expected).all()
+    pixels = loaded(session, path)
+    assert pixels.shape == ((30, 40, 3) if orientation <= 4 else (40, 30, 3))
+    assert (pixels == expected).all()
 
 
 def test_a_palette_with_a_transparent_colour_keeps_it_transparent(
@@ -62,9 +62,9 @@ def test_a_palette_with_a_transparent_colour_keeps_it_transparent(
 ) -> None:
     palette = picture(16, 16).quantize(4)
     palette.save(path := tmp_path / "clear.png", transparency=0)
-    made = loaded(session, path)
-    assert made.shape == (16, 16, 4)
-    assert ((made[..., 3] == 0) == (np.asarray(palette) == 0)).all()
+    pixels = loaded(session, path)
+    assert pixels.shape == (16, 16, 4)
+    assert ((pixels[..., 3] == 0) == (np.asarray(palette) == 0)).all()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp", ".gif", ".jpg"])
@@ -91,10 +91,10 @@ def test_a_jpeg_is_near_and_alpha_is_laid_over_white(
 ) -> None:
     image = clear_photo(64, 64)
     run(Save(image=image, path=tmp_path / f"out{suffix}"), session=session)
-    made = loaded(session, tmp_path / f"out{suffix}").astype(int)
+    pixels = loaded(session, tmp_path / f"out{suffix}").astype(int)
     share = image.numpy[..., 3:] / 255
     expected = image.numpy[..., :3] * share + 255 * (1 - share)
-    assert np.abs(made - expected).mean() < 4
+    assert np.abs(pixels - expected).mean() < 4
 
 
 def test_quality_makes_smaller_files(session: Session, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_masks_and_maps_can_be_saved(session: Session, tmp_path: Path) -> None:
     for name, node in nodes.items():
         run(Save(image=node, path=tmp_path / f"{name}.png"), session=session)
         value: Any = run(node, session=session)
-        made = loaded(session, tmp_path / f"{name}.png")
-        assert (made[..., 0] == np.asarray(value.pil.convert("RGB"))[..., 0]).all()
+        pixels = loaded(session, tmp_path / f"{name}.png")
+        assert (pixels[..., 0] == np.asarray(value.pil.convert("RGB"))[..., 0]).all()
 
 
 def test_a_saved_picture_carries_its_workflow_unless_told_not_to(
@@ -136,7 +136,7 @@ def test_saving_makes_folders_and_replaces_files(session: Session, tmp_path: Pat
     for image in (photo(8, 8), photo(9, 9)):
         run(Save(image=image, path=path), session=session)
     assert loaded(session, path).shape == (9, 9, 3)
-    assert [each.name for each in path.parent.iterdir()] == ["out.png"]
+    assert [file.name for file in path.parent.iterdir()] == ["out.png"]
 
 
 def test_a_full_disk_is_one_clear_error_and_the_old_file_stays(
@@ -155,7 +155,7 @@ def test_a_full_disk_is_one_clear_error_and_the_old_file_stays(
     assert str(path) in text
     assert "disk" in text.lower() or "space" in text.lower()
     assert path.read_bytes() == before
-    assert [each.name for each in tmp_path.iterdir()] == ["out.png"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.png"]
 
 
 @pytest.mark.parametrize(
@@ -267,9 +267,9 @@ def test_a_picture_is_no_video(tmp_path: Path) -> None:
 def test_a_changed_file_is_loaded_again(tmp_path: Path) -> None:
     remembering = Session(device="cpu")
     path = tmp_path / "photo.png"
-    made = []
+    images = []
     for size in ((8, 8), (9, 9), (8, 8)):
         picture(*size).save(path)
-        made.append(run(LoadImage(path=path), session=remembering))
-    assert [each.size for each in made] == [(8, 8), (9, 9), (8, 8)]
-    assert made[0] == made[2] == Image(np.asarray(picture(8, 8)))
+        images.append(run(LoadImage(path=path), session=remembering))
+    assert [image.size for image in images] == [(8, 8), (9, 9), (8, 8)]
+    assert images[0] == images[2] == Image(np.asarray(picture(8, 8)))

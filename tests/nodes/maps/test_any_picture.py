@@ -50,11 +50,11 @@ def depths(draw: st.DrawFn) -> DepthMap:
 @st.composite
 def people(draw: st.DrawFn) -> PoseDraw:
     width, height = draw(st.integers(1, 64)), draw(st.integers(1, 64))
-    told: list[Any] = [
+    points: list[Any] = [
         {joint: [x * width, y * height] for joint, (x, y) in person.items()}
         for person in draw(st.lists(PERSON, min_size=1, max_size=3))
     ]
-    return PoseDraw(people=told, width=width, height=height, thickness=draw(THICKNESS))
+    return PoseDraw(people=points, width=width, height=height, thickness=draw(THICKNESS))
 
 
 NODES: dict[type[Node[Any]], st.SearchStrategy[Any]] = {
@@ -96,8 +96,8 @@ def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> Non
             result, again = node.run(**inputs), node.run(**inputs)
         kind: Any = type(result)
         assert kind is cls.output and result == again
-        (given,) = inputs.values() or [node]
-        assert result.size == (given.width, given.height)
+        (source,) = inputs.values() or [node]
+        assert result.size == (source.width, source.height)
         assert result.numpy.dtype == np.uint8 and not result.numpy.flags.writeable
 
     on_any()
@@ -163,8 +163,8 @@ def test_a_picture_of_16000_pixels_is_taken(size: tuple[int, int]) -> None:
         assert node.run(image).size == size
     depth = DepthMap(image.numpy[..., 0])
     assert NormalsFromDepth(depth=depth).run(depth).size == size
-    drawn = PoseDraw(people=[{"nose": [0, 0]}], width=size[0], height=size[1])
-    assert drawn.run().size == size
+    pose_node = PoseDraw(people=[{"nose": [0, 0]}], width=size[0], height=size[1])
+    assert pose_node.run().size == size
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -37,7 +37,7 @@ PICTURES: tuple[Any, ...] = (
 )
 
 
-@pytest.mark.parametrize("cls", PICTURES, ids=lambda each: str(each.__name__))
+@pytest.mark.parametrize("cls", PICTURES, ids=lambda node_type: str(node_type.__name__))
 @pytest.mark.parametrize("mode", MODES)
 def test_a_picture_of_any_mode_is_read_as_it_shows(
     cls: Any, mode: str, tmp_path: Path, session: Session
@@ -87,8 +87,8 @@ def test_depth_keeps_all_its_bits_and_may_be_turned_round(bits: int, tmp_path: P
 
 def test_what_is_no_map_is_one_clear_error(tmp_path: Path, session: Session) -> None:
     picture(8, 8, "cat").save(tmp_path / "colours.png")
-    told = str(failure(DepthFromFile(path=tmp_path / "colours.png"), session))
-    assert "a colour picture" in told and "DepthEstimate" in told
+    message = str(failure(DepthFromFile(path=tmp_path / "colours.png"), session))
+    assert "a colour picture" in message and "DepthEstimate" in message
     PIL.Image.new("L", (8, 8), 7).save(tmp_path / "flat.png")
     assert "one depth" in str(failure(DepthFromFile(path=tmp_path / "flat.png"), session))
     (tmp_path / "text.png").write_text("no picture")

@@ -65,14 +65,14 @@ def test_an_edge_of_one_colour_counts_as_much_as_a_grey_one(session: Session) ->
     pixels[:, 16:, 2] = 200
     grey = np.zeros((32, 32, 3), np.uint8)
     grey[:, 16:] = 200
-    made = [run(SoftEdges(image=Image(each)), session=session) for each in (pixels, grey)]
-    assert made[0] == made[1]
+    edge_maps = [run(SoftEdges(image=Image(array)), session=session) for array in (pixels, grey)]
+    assert edge_maps[0] == edge_maps[1]
 
 
 @pytest.mark.parametrize("number", range(8))
 def test_both_run_along_the_edges_of_the_tiny_world(session: Session, number: int) -> None:
-    seen, truth = scene(number), edges(scene(number), 128)
-    image = Image(render(seen, 128))
+    example, truth = scene(number), edges(scene(number), 128)
+    image = Image(render(example, 128))
     soft = run(SoftEdges(image=image, smoothing=1.0), session=session).numpy[..., 0]
     assert soft[truth > 0].mean() > 100
     assert soft[cv2.dilate(truth, np.ones((13, 13), np.uint8)) == 0].mean() < 40

@@ -37,25 +37,25 @@ def normals(session: Session, heights: Any, **fields: Any) -> np.ndarray:
 )
 def test_a_slope_faces_where_it_falls_to(session: Session, heights: Any, expected: Any) -> None:
     # A whole side deep over the map's width: 45 degrees.
-    made = normals(session, heights, relief=(SIDE - 1) / SIDE)
-    assert np.abs(made - np.array(expected) / np.sqrt(2)).max() < 0.01
+    found_normals = normals(session, heights, relief=(SIDE - 1) / SIDE)
+    assert np.abs(found_normals - np.array(expected) / np.sqrt(2)).max() < 0.01
 
 
 def test_a_ball_faces_away_from_its_middle(session: Session) -> None:
     radius = 40.0
     away = np.hypot(X - 32, Y - 32)
     ball = np.sqrt(radius**2 - np.minimum(away, 30) ** 2)
-    made = normals(session, ball, relief=float(np.ptp(ball)) / SIDE)
-    inside = away < 27
+    found_normals = normals(session, ball, relief=float(np.ptp(ball)) / SIDE)
+    on_ball = away < 27
     expected = np.stack([32 - X, 32 - Y, ball], axis=2) / radius
-    assert np.abs(made[inside] - expected[inside]).max() < 0.03
+    assert np.abs(found_normals[on_ball] - expected[on_ball]).max() < 0.03
 
 
 def test_they_are_one_long_and_point_to_the_viewer(session: Session) -> None:
     rough = np.random.default_rng(0).random((50, 70))
-    made = normals(session, rough)
-    assert np.abs(np.linalg.norm(made, axis=2) - 1).max() < 0.015
-    assert (made[..., 2] > 0).all()
+    found_normals = normals(session, rough)
+    assert np.abs(np.linalg.norm(found_normals, axis=2) - 1).max() < 0.015
+    assert (found_normals[..., 2] > 0).all()
 
 
 def test_more_relief_is_steeper(session: Session) -> None:
@@ -64,9 +64,9 @@ def test_more_relief_is_steeper(session: Session) -> None:
 
 
 def test_what_is_far_faces_the_viewer(session: Session) -> None:
-    made = normals(session, X, background=0.5)
-    assert np.abs(made[:, :31] - (0, 0, 1)).max() < 0.01
-    assert (made[:, 33:, 0] > 0.5).all()
+    found_normals = normals(session, X, background=0.5)
+    assert np.abs(found_normals[:, :31] - (0, 0, 1)).max() < 0.01
+    assert (found_normals[:, 33:, 0] > 0.5).all()
 
 
 @pytest.mark.parametrize("heights", [X * 5e36, X * 1e-38, X * 1e4 + 3e7, (X - 32) * 1e37])
@@ -76,8 +76,8 @@ def test_the_unit_of_depth_does_not_count(session: Session, heights: Any) -> Non
 
 @pytest.mark.parametrize("number", range(4))
 def test_the_things_of_the_tiny_world_rise_at_their_outlines(session: Session, number: int) -> None:
-    made = normals(session, depth(scene(number), 128))
-    leaning = np.hypot(made[..., 0], made[..., 1]) > 0.9
+    found_normals = normals(session, depth(scene(number), 128))
+    leaning = np.hypot(found_normals[..., 0], found_normals[..., 1]) > 0.9
     outlines = np.zeros((128, 128), np.uint8)
     for mask in masks(scene(number), 128):
         outlines |= cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
@@ -100,6 +100,6 @@ def test_two_pixels_will_do(session: Session) -> None:
 @pytest.mark.parametrize("fields", [{"relief": 0.0}, {"background": 1.0}, {"relief": float("inf")}])
 def test_a_parameter_that_is_none_is_refused(fields: dict[str, float]) -> None:
     (name,) = fields
-    given = DepthMap(X)
-    text = refused_at_construction(NormalsFromDepth, depth=given, **fields)
+    depth_map = DepthMap(X)
+    text = refused_at_construction(NormalsFromDepth, depth=depth_map, **fields)
     assert f"NormalsFromDepth.{name}" in text

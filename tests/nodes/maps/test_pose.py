@@ -85,18 +85,18 @@ def by_transformers(
     model = transformers.VitPoseForPoseEstimation.from_pretrained(checkpoint.source)
     crop = transformers.VitPoseImageProcessorPil.from_pretrained(checkpoint.source)
     with torch.no_grad():
-        seen = finder(**prepare(images=image.rgb, return_tensors="pt"))
-    scores = seen.logits[0].sigmoid()[:, 0]
+        outputs = finder(**prepare(images=image.rgb, return_tensors="pt"))
+    scores = outputs.logits[0].sigmoid()[:, 0]
     corners = torch.stack(
-        [torch.cat([b[:2] - b[2:] / 2, b[:2] + b[2:] / 2]) for b in seen.pred_boxes[0]]
+        [torch.cat([b[:2] - b[2:] / 2, b[:2] + b[2:] / 2]) for b in outputs.pred_boxes[0]]
     ).clamp(0, 1)
     boxes = (corners * torch.tensor(image.size * 2))[scores > threshold].numpy()
     boxes[:, 2:] -= boxes[:, :2]
     inputs = crop(image.rgb, boxes=[boxes], return_tensors="pt")
     with torch.no_grad():
         heat = model(**inputs)
-    made: list[dict[str, Any]] = crop.post_process_pose_estimation(heat, boxes=[boxes])[0]
-    return made
+    people: list[dict[str, Any]] = crop.post_process_pose_estimation(heat, boxes=[boxes])[0]
+    return people
 
 
 @pytest.mark.torch
@@ -175,7 +175,7 @@ class Looker:
 
 
 @pytest.fixture
-def lookers(tmp_path: Path) -> dict[str, Any]:
+def models(tmp_path: Path) -> dict[str, Any]:
     """Checkpoints for the two above: their processors leave colours as they are."""
     import transformers
 
@@ -199,9 +199,9 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 @pytest.mark.torch
-def test_a_pose_that_is_seen_is_drawn_again(lookers: dict[str, Any]) -> None:
-    seen = PoseMap(draw_people([PERSON], SIZE, 12))
-    node = PoseEstimate(image=seen, thickness=6.0, **lookers)
+def test_a_pose_that_is_seen_is_drawn_again(models: dict[str, Any]) -> None:
+    pose = PoseMap(draw_people([PERSON], SIZE, 12))
+    node = PoseEstimate(image=pose, thickness=6.0, **models)
     result = run(node, session=with_models(Finder(WHOLE)))
     for joint, (x, y) in STANDING.items():
         at = tuple(result.numpy[round(y), round(x)].tolist())
@@ -211,13 +211,13 @@ def test_a_pose_that_is_seen_is_drawn_again(lookers: dict[str, Any]) -> None:
 
 
 @pytest.mark.torch
-def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
+def test_each_person_is_found_in_its_own_box(models: dict[str, Any]) -> None:
     both: list[Any] = [
         {joint: (x / 2 + shift, y / 2) for joint, (x, y) in STANDING.items()} for shift in (0, 120)
     ]
-    seen = PoseMap(draw_people(both, SIZE, 6))
+    pose = PoseMap(draw_people(both, SIZE, 6))
     session = with_models(Finder((0.0, 0.0, 0.5, 0.5), (0.5, 0.0, 1.0, 0.5)))
-    node = PoseEstimate(image=seen, thickness=6.0, **lookers)
+    node = PoseEstimate(image=pose, thickness=6.0, **models)
     result = run(node, session=session).numpy
     for person in both:
         for joint in ("nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"):
@@ -227,10 +227,10 @@ def test_each_person_is_found_in_its_own_box(lookers: dict[str, Any]) -> None:
 
 
 @pytest.mark.torch
-def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
+def test_a_joint_that_is_not_seen_is_hidden(models: dict[str, Any]) -> None:
     hidden = {"left_wrist", "right_knee"}
     person: Any = {joint: place for joint, place in STANDING.items() if joint not in hidden}
-    node = PoseEstimate(image=PoseMap(draw_people([person], SIZE, 12)), thickness=6.0, **lookers)
+    node = PoseEstimate(image=PoseMap(draw_people([person], SIZE, 12)), thickness=6.0, **models)
     result = run(node, session=with_models(Finder(WHOLE)))
     colors = {tuple(pixel) for pixel in result.numpy.reshape(-1, 3).tolist()}
     for joint in STANDING:
@@ -238,8 +238,8 @@ def test_a_joint_that_is_not_seen_is_hidden(lookers: dict[str, Any]) -> None:
 
 
 @pytest.mark.torch
-def test_two_people_where_one_is_asked_are_refused(lookers: dict[str, Any]) -> None:
-    node = PoseEstimate(image=photo(60, 40), count=1, **lookers)
+def test_two_people_where_one_is_asked_are_refused(models: dict[str, Any]) -> None:
+    node = PoseEstimate(image=photo(60, 40), count=1, **models)
     text = str(failure(node, with_models(Finder(WHOLE, (0.5, 0.0, 1.0, 1.0)))))
     assert "2 people in the picture\n  wanted: one person\n  fix:    crop it" in text
     text = str(failure(node.replace(count=3), with_models(Finder(WHOLE))))
@@ -247,15 +247,15 @@ def test_two_people_where_one_is_asked_are_refused(lookers: dict[str, Any]) -> N
 
 
 @pytest.mark.torch
-def test_no_person_in_the_picture_is_refused(lookers: dict[str, Any]) -> None:
-    text = str(failure(PoseEstimate(image=photo(60, 40), **lookers), with_models(Finder())))
+def test_no_person_in_the_picture_is_refused(models: dict[str, Any]) -> None:
+    text = str(failure(PoseEstimate(image=photo(60, 40), **models), with_models(Finder())))
     assert "no person in the picture of 60×40: the best score is 0.047\n  wanted: one" in text
 
 
 @pytest.mark.torch
-def test_a_person_without_a_joint_is_refused(lookers: dict[str, Any]) -> None:
+def test_a_person_without_a_joint_is_refused(models: dict[str, Any]) -> None:
     black = Image(np.zeros((64, 64, 3), np.uint8))
-    text = str(failure(PoseEstimate(image=black, **lookers), with_models(Finder(WHOLE))))
+    text = str(failure(PoseEstimate(image=black, **models), with_models(Finder(WHOLE))))
     assert "no joint that can be seen of the people in it (1)" in text and "joint_threshold" in text
 
 
@@ -288,7 +288,7 @@ def test_a_vitpose_of_several_experts_asks_that_of_coco(
 @pytest.mark.torch
 def test_in_bfloat16_it_runs(session: Session, folders: dict[str, Any]) -> None:
     half: dict[str, Any] = {
-        name: Checkpoint(each.source, dtype="bfloat16") for name, each in folders.items()
+        name: Checkpoint(folder.source, dtype="bfloat16") for name, folder in folders.items()
     }
     node = PoseEstimate(image=photo(64, 64), threshold=0.0, joint_threshold=0.0, **half)
     assert run(node, session=session).numpy.any()
@@ -321,6 +321,6 @@ def test_models_of_other_joints_or_things_are_refused_before_they_are_loaded(
 
 def test_the_order_in_which_joints_are_told_does_not_count() -> None:
     turned = dict(reversed(PERSON.items()))
-    node, other = (PoseDraw(people=[each], width=240, height=320) for each in (PERSON, turned))
+    node, other = (PoseDraw(people=[person], width=240, height=320) for person in (PERSON, turned))
     assert node == other and node.identity == other.identity
     assert node.run() == other.run()

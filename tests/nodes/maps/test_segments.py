@@ -23,8 +23,8 @@ from tests.support.photos import clear_photo, photo
 
 @pytest.fixture(scope="module", params=["segformer", "upernet"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made: Path = getattr(map_models, request.param)(tmp_path_factory.mktemp(request.param))
-    return made
+    path: Path = getattr(map_models, request.param)(tmp_path_factory.mktemp(request.param))
+    return path
 
 
 def by_transformers(folder: Path, image: Image) -> Any:
@@ -36,9 +36,9 @@ def by_transformers(folder: Path, image: Image) -> Any:
     processor = transformers.SegformerImageProcessorPil.from_pretrained(folder)
     inputs = processor(image.rgb, input_data_format="channels_last", return_tensors="pt")
     with torch.no_grad():
-        seen = model(**inputs)
+        outputs = model(**inputs)
     sizes = [image.size[::-1]]
-    return processor.post_process_semantic_segmentation(seen, target_sizes=sizes)[0].numpy()
+    return processor.post_process_semantic_segmentation(outputs, target_sizes=sizes)[0].numpy()
 
 
 @pytest.mark.torch
@@ -81,8 +81,8 @@ def test_alpha_is_ignored(session: Session, folder: Path) -> None:
 def test_in_bfloat16_they_are_about_the_same(session: Session, folder: Path) -> None:
     node = Segment(image=photo(75, 53), checkpoint=Checkpoint(folder))
     half = node.replace(checkpoint=Checkpoint(folder, dtype="bfloat16"))
-    made = [run(each, session=session).numpy for each in (node, half)]
-    assert (made[0] == made[1]).all(axis=2).mean() > 0.8
+    maps = [run(variant, session=session).numpy for variant in (node, half)]
+    assert (maps[0] == maps[1]).all(axis=2).mean() > 0.8
 
 
 class ByColour:
@@ -126,25 +126,29 @@ def plain(tmp_path: Path) -> Checkpoint:
 @pytest.mark.torch
 @pytest.mark.parametrize("number", range(6))
 def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: int) -> None:
-    seen = scene(number)
-    image = Image(render(seen, 128))
-    things = [COLOURS[thing.colour] for thing in seen.things]
+    example = scene(number)
+    image = Image(render(example, 128))
+    things = [COLOURS[colour_.colour] for colour_ in example.things]
     result = run(
         Segment(image=image, checkpoint=plain),
-        session=with_model(ByColour([*things, *_grounds(image, seen)])),
+        session=with_model(ByColour([*things, *_grounds(image, example)])),
     )
-    for thing in things:
-        marked = (result.numpy == COLORS[things.index(thing)]).all(axis=2)
-        where = [mask for mask, each in zip(masks(seen, 128), things, strict=True) if each == thing]
+    for colour_ in things:
+        marked = (result.numpy == COLORS[things.index(colour_)]).all(axis=2)
+        where = [
+            mask
+            for mask, other in zip(masks(example, 128), things, strict=True)
+            if other == colour_
+        ]
         expected = np.max(where, axis=0) > 0
         assert (marked & expected).sum() / (marked | expected).sum() > 0.85
 
 
-def _grounds(image: Image, seen: Any) -> list[tuple[int, int, int]]:
+def _grounds(image: Image, example: Any) -> list[tuple[int, int, int]]:
     """The colours of the ground, a few of them, taken where no thing is."""
-    free = np.max(masks(seen, 128), axis=0) == 0
+    free = np.max(masks(example, 128), axis=0) == 0
     colours = image.numpy[free]
-    return [tuple(each) for each in colours[:: max(1, len(colours) // 40)].tolist()]
+    return [tuple(colour) for colour in colours[:: max(1, len(colours) // 40)].tolist()]
 
 
 @pytest.mark.torch

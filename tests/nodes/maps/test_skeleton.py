@@ -43,7 +43,7 @@ STANDING: dict[Joint, tuple[float, float]] = {
 """A person who faces the viewer: the right side is at the left of the picture."""
 
 
-def drawn(*people: Person, thickness: float = 6) -> Any:
+def draw_pose(*people: Person, thickness: float = 6) -> Any:
     return draw_people(people, SIZE, thickness)
 
 
@@ -84,13 +84,13 @@ def test_there_are_18_joints_and_17_limbs_as_in_openpose() -> None:
 
 @pytest.mark.parametrize("joint", JOINTS)
 def test_a_joint_is_where_it_is_told_in_its_colour(joint: Joint) -> None:
-    assert at(drawn(STANDING), STANDING[joint]) == COLORS[JOINTS.index(joint)]
+    assert at(draw_pose(STANDING), STANDING[joint]) == COLORS[JOINTS.index(joint)]
 
 
 @pytest.mark.parametrize("limb", LIMBS, ids="-".join)
 def test_a_limb_lies_between_its_joints_in_its_colour(limb: tuple[Joint, Joint]) -> None:
     expected = tuple(channel * 3 // 5 for channel in COLORS[LIMBS.index(limb)])
-    assert at(drawn(STANDING, thickness=4), middle(limb)) == expected
+    assert at(draw_pose(STANDING, thickness=4), middle(limb)) == expected
 
 
 def test_the_colours_of_some_joints_are_those_of_openpose() -> None:
@@ -103,7 +103,7 @@ def test_the_colours_of_some_joints_are_those_of_openpose() -> None:
 
 
 def test_all_else_is_black() -> None:
-    picture = drawn(STANDING)
+    picture = draw_pose(STANDING)
     assert 0.01 < picture.any(axis=2).mean() < 0.1
     allowed = {(0, 0, 0), *COLORS, *(tuple(c * 3 // 5 for c in color) for color in COLORS)}
     assert {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()} <= allowed
@@ -111,10 +111,10 @@ def test_all_else_is_black() -> None:
 
 @pytest.mark.parametrize("thickness", [3.0, 8.0, 16.0, 40.0])
 def test_limbs_and_joints_are_as_thick_as_told(thickness: float) -> None:
-    disc = drawn({"nose": (120, 160)}, thickness=thickness)[..., 0] > 0
+    disc = draw_pose({"nose": (120, 160)}, thickness=thickness)[..., 0] > 0
     assert abs(disc.any(axis=0).sum() - thickness) <= 1.5
     assert abs(disc.any(axis=1).sum() - thickness) <= 1.5
-    limb = drawn({"nose": (120, 40), "neck": (120, 280)}, thickness=thickness)
+    limb = draw_pose({"nose": (120, 40), "neck": (120, 280)}, thickness=thickness)
     across = limb.any(axis=2)[160]
     assert abs(across.sum() - thickness) <= 1.5
     assert abs(np.flatnonzero(across).mean() - 120) <= 0.5
@@ -128,15 +128,15 @@ def test_the_usual_thickness_is_eight_at_512_pixels() -> None:
 
 @pytest.mark.parametrize("hidden", JOINTS)
 def test_a_hidden_joint_is_not_drawn_nor_are_the_limbs_at_it(hidden: Joint) -> None:
-    seen = {joint: place for joint, place in STANDING.items() if joint != hidden}
+    visible = {joint: place for joint, place in STANDING.items() if joint != hidden}
     if hidden == "neck":  # else it would be put between the shoulders
-        del seen["left_shoulder"]
-    picture = drawn(seen, thickness=4)
+        del visible["left_shoulder"]
+    picture = draw_pose(visible, thickness=4)
     assert at(picture, STANDING[hidden]) == (0, 0, 0)
     for limb in LIMBS:
         if hidden in limb:
             assert at(picture, middle(limb)) == (0, 0, 0)
-    for joint in seen:
+    for joint in visible:
         assert at(picture, STANDING[joint]) == COLORS[JOINTS.index(joint)]
 
 
@@ -150,8 +150,8 @@ def test_the_neck_is_between_the_shoulders_unless_it_is_told() -> None:
 
 def test_several_people_are_all_drawn_the_last_in_front() -> None:
     other: Person = {joint: (x / 4 + 8, y / 4 + 8) for joint, (x, y) in STANDING.items()}
-    both = drawn(STANDING, other, thickness=2)
-    alone = [drawn(each, thickness=2) for each in (STANDING, other)]
+    both = draw_pose(STANDING, other, thickness=2)
+    alone = [draw_pose(person, thickness=2) for person in (STANDING, other)]
     assert np.array_equal(
         both, np.where(alone[1].max(axis=2, keepdims=True) > 0, alone[1], alone[0])
     )
@@ -159,10 +159,10 @@ def test_several_people_are_all_drawn_the_last_in_front() -> None:
 
 
 def test_two_joints_at_one_place_make_no_line() -> None:
-    picture = drawn({"nose": (50, 50), "neck": (50, 50)})
+    picture = draw_pose({"nose": (50, 50), "neck": (50, 50)})
     assert picture.any(axis=2).sum() <= 49
 
 
 def test_nobody_is_black() -> None:
-    assert not drawn().any() and drawn().shape == (320, 240, 3)
-    assert not drawn({}).any()
+    assert not draw_pose().any() and draw_pose().shape == (320, 240, 3)
+    assert not draw_pose({}).any()

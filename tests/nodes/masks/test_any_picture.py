@@ -61,12 +61,16 @@ def values(size: tuple[int, int], seed: int, kind: str, channels: int = 0) -> An
 KIND = st.sampled_from(["flat", "noise", "spots"])
 SIZE = st.tuples(SIDE, SIDE)
 IMAGE = st.builds(
-    lambda *drawn: Image(values(*drawn)), SIZE, st.integers(0, 99), KIND, st.sampled_from([3, 4])
+    lambda *choices: Image(values(*choices)),
+    SIZE,
+    st.integers(0, 99),
+    KIND,
+    st.sampled_from([3, 4]),
 )
 
 
 def masks_of(size: tuple[int, int]) -> st.SearchStrategy[Mask]:
-    return st.builds(lambda *drawn: Mask(values(size, *drawn)), st.integers(0, 99), KIND)
+    return st.builds(lambda *choices: Mask(values(size, *choices)), st.integers(0, 99), KIND)
 
 
 MASKS = SIZE.flatmap(lambda size: st.lists(masks_of(size), min_size=2, max_size=4))
@@ -111,17 +115,17 @@ NODES: dict[type[Node[Any]], st.SearchStrategy[Node[Any]]] = {
 }
 
 
-def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
+def outcome(node: Node[Any], arguments: dict[str, Any]) -> Any:
     """What a node makes, checked for its kind and size, or None where it refuses the values."""
-    before = contents(given)
+    before = contents(arguments)
     try:
-        result: Any = node.run(**given)
+        result: Any = node.run(**arguments)
     except InvalidValueError as refusal:
         assert "wanted" in str(refusal)
         return None
     finally:
-        assert contents(given) == before
-    sized: Any = given.get("image") or given.get("mask") or given["masks"][0]
+        assert contents(arguments) == before
+    sized: Any = arguments.get("image") or arguments.get("mask") or arguments["masks"][0]
     kind: Any = type(result)
     assert kind is type(node).output
     assert result.size == sized.size
@@ -129,12 +133,12 @@ def outcome(node: Node[Any], given: dict[str, Any]) -> Any:
     return result
 
 
-def contents(given: dict[str, Any]) -> dict[str, str]:
+def contents(arguments: dict[str, Any]) -> dict[str, str]:
     """The inputs as hashes of the pixels that they hold now."""
     return {
-        f"{name}{number}": hash_of(each)
-        for name, value in given.items()
-        for number, each in enumerate(value if isinstance(value, tuple) else (value,))
+        f"{name}{number}": hash_of(item)
+        for name, value in arguments.items()
+        for number, item in enumerate(value if isinstance(value, tuple) else (value,))
     }
 
 
@@ -147,9 +151,9 @@ def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> Non
     @settings(max_examples=60)
     @given(NODES[cls])
     def on_any(node: Node[Any]) -> None:
-        made = outcome(node, node.arguments({}))
-        if made is not None:
-            assert outcome(node, node.arguments({})) == made
+        mask = outcome(node, node.arguments({}))
+        if mask is not None:
+            assert outcome(node, node.arguments({})) == mask
 
     on_any()
 
@@ -165,11 +169,11 @@ def test_nor_does_it_one_with_a_model(
     points: list[list[int]],
     share: float,
 ) -> None:
-    inside = [[abs(x) % image.width, abs(y) % image.height] for x, y in points]
+    points_inside = [[abs(x) % image.width, abs(y) % image.height] for x, y in points]
     sam, dino, clipseg = model["sam"], model["grounding_dino"], model["clipseg"]
     words: dict[str, Any] = {"image": image, "words": "a cat"}
     nodes: list[Node[Any]] = [
-        MaskBySam(image=image, points=inside, box=box, checkpoint=sam),
+        MaskBySam(image=image, points=points_inside, box=box, checkpoint=sam),
         MaskBySam(image=image, points=points, checkpoint=sam),
         MaskByWords(**words, threshold=min(max(share, 0.01), 0.99), checkpoint=clipseg),
         MaskByGrounding(**words, threshold=share * 0.99, checkpoint=dino, segmenter=sam),

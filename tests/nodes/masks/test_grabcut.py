@@ -19,14 +19,14 @@ def boxed(truth: npt.NDArray[np.uint8]) -> list[int]:
     """A box around a thing, with some of the ground inside."""
     rows, columns = np.nonzero(truth)
     left, top = columns.min() - 6, rows.min() - 6
-    return [int(each) for each in (left, top, columns.max() + 7, rows.max() + 7)]
+    return [int(edge) for edge in (left, top, columns.max() + 7, rows.max() + 7)]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_thing_in_its_box_is_cut_out(session: Session, seed: int) -> None:
-    shown = scene(seed, things=1)
-    (truth,) = masks(shown)
-    node = MaskGrabCut(image=Image(render(shown)), box=boxed(truth))
+    example = scene(seed, things=1)
+    (truth,) = masks(example)
+    node = MaskGrabCut(image=Image(render(example)), box=boxed(truth))
     result = run(node, session=session).numpy > 0
     assert (result & (truth > 0)).sum() / (result | (truth > 0)).sum() > 0.85
 
@@ -34,11 +34,11 @@ def test_a_thing_in_its_box_is_cut_out(session: Session, seed: int) -> None:
 def test_the_same_picture_gives_the_same_mask_whatever_ran_before() -> None:
     image = photo(60, 50, "cat")
     node = MaskGrabCut(image=image, box=[10, 5, 50, 45], iterations=2)
-    made = []
+    results = []
     for seed in (1, 2, 3):
         cv2.setRNGSeed(seed)
-        made.append(node.run(image))
-    assert made[0] == made[1] == made[2]
+        results.append(node.run(image))
+    assert results[0] == results[1] == results[2]
 
 
 def test_the_mask_stays_inside_the_box(session: Session) -> None:

@@ -37,11 +37,11 @@ def detected(folder: str, image: Image, words: str, threshold: float) -> tuple[A
     )
     inputs = processor(images=image.rgb, text=words, return_tensors="pt")
     with torch.no_grad():
-        seen = model(**inputs)
-    (found,) = processor.post_process_grounded_object_detection(
-        seen, inputs.input_ids, threshold=threshold, target_sizes=[image.size[::-1]]
+        outputs = model(**inputs)
+    (detections,) = processor.post_process_grounded_object_detection(
+        outputs, inputs.input_ids, threshold=threshold, target_sizes=[image.size[::-1]]
     )
-    return found["boxes"].numpy(), found["scores"].numpy()
+    return detections["boxes"].numpy(), detections["scores"].numpy()
 
 
 @pytest.mark.torch
@@ -54,12 +54,12 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
 ) -> None:
     from sdgraph.nodes.masks import sam
 
-    image, seen = photo(*size), []
+    image, boxes_seen = photo(*size), []
     plain = sam.segment_with_sam
 
-    def watched(*given: Any, boxes: Any, **more: Any) -> Any:
-        seen.append(boxes)
-        return plain(*given, boxes=boxes, **more)
+    def watched(*arguments: Any, boxes: Any, **more: Any) -> Any:
+        boxes_seen.append(boxes)
+        return plain(*arguments, boxes=boxes, **more)
 
     monkeypatch.setattr(sam, "segment_with_sam", watched)
     _, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", 0)
@@ -69,7 +69,7 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
     result = run(node, session=session)
     assert type(result) is Mask and result.size == size
     within = boxes.clip(0, [*size, *size])
-    assert len(scores) and np.allclose(seen[0], within, atol=0.01)
+    assert len(scores) and np.allclose(boxes_seen[0], within, atol=0.01)
 
 
 @pytest.mark.torch
@@ -83,8 +83,8 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
 
     sam = folders["segmenter"]
     model, processor = (
-        load_part(resolve_part(Part(sam, processor=each)), "float32", "cpu")
-        for each in (False, True)
+        load_part(resolve_part(Part(sam, processor=processor)), "float32", "cpu")
+        for processor in (False, True)
     )
     boxes = [[5 + n, 5, 30 + n, 30 + n % 5] for n in range(0, 40, 4)]  # more than at once
     every = segment_with_sam(model, processor, image, "cpu", boxes=boxes)

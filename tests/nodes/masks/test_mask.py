@@ -21,15 +21,15 @@ from tests.support.photos import clear_photo, noisy, photo
 SIZE: dict[str, Any] = {"width": 40, "height": 30}
 
 
-def drawn(session: Session, **fields: Any) -> Any:
+def mask_pixels(session: Session, **fields: Any) -> Any:
     return run(Mask(**fields), session=session).numpy
 
 
 def test_a_box_is_white_inside_its_bounds_only(session: Session) -> None:
-    made = drawn(session, box=[5, 6, 15, 26], **SIZE)
+    pixels = mask_pixels(session, box=[5, 6, 15, 26], **SIZE)
     expected = np.zeros((30, 40), np.uint8)
     expected[6:26, 5:15] = 255
-    assert (made == expected).all()
+    assert (pixels == expected).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -38,23 +38,23 @@ def test_any_box_is_cut_at_the_borders(box: tuple[int, ...]) -> None:
     left, top, right, bottom = box
     result = Mask(box=list(box), **SIZE).run(None).numpy
     rows, columns = np.mgrid[:30, :40]
-    inside = (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
-    assert (result == np.where(inside, 255, 0)).all()
+    marked = (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
+    assert (result == np.where(marked, 255, 0)).all()
 
 
 def test_an_ellipse_touches_its_box_and_leaves_its_corners(session: Session) -> None:
-    made = drawn(session, ellipse=[4, 2, 36, 28], **SIZE)
-    rows, columns = np.nonzero(made)
+    pixels = mask_pixels(session, ellipse=[4, 2, 36, 28], **SIZE)
+    rows, columns = np.nonzero(pixels)
     assert (columns.min(), rows.min(), columns.max(), rows.max()) == (4, 2, 35, 27)
-    assert not made[2, 4] and not made[27, 35]
-    assert made[15, 20] == 255
-    assert abs(made.mean() / 255 * 1200 - np.pi * 16 * 13) < 40
+    assert not pixels[2, 4] and not pixels[27, 35]
+    assert pixels[15, 20] == 255
+    assert abs(pixels.mean() / 255 * 1200 - np.pi * 16 * 13) < 40
 
 
 def test_a_polygon_is_filled(session: Session) -> None:
-    made = drawn(session, polygon=[[0, 0], [39, 0], [0, 29]], **SIZE)
-    assert made[2, 2] == 255 and made[28, 38] == 0
-    assert abs(made.mean() / 255 - 0.5) < 0.05
+    pixels = mask_pixels(session, polygon=[[0, 0], [39, 0], [0, 29]], **SIZE)
+    assert pixels[2, 2] == 255 and pixels[28, 38] == 0
+    assert abs(pixels.mean() / 255 - 0.5) < 0.05
 
 
 def test_a_colour_marks_where_the_image_has_it(session: Session) -> None:
@@ -64,15 +64,20 @@ def test_a_colour_marks_where_the_image_has_it(session: Session) -> None:
     pixels[2] = (255, 33, 0)
     image = Image(pixels)
     for name in ("red", "#ff0000", "#f00", "rgb(255,0,0)"):
-        made = drawn(session, image=image, color=name)
-        assert made[:, 0].tolist() == [255, 255, 0, 0]
-    assert drawn(session, image=image, color="red", tolerance=0)[:, 0].tolist() == [255, 0, 0, 0]
-    assert drawn(session, image=image, color="red", tolerance=255).all()
+        marked = mask_pixels(session, image=image, color=name)
+        assert marked[:, 0].tolist() == [255, 255, 0, 0]
+    assert mask_pixels(session, image=image, color="red", tolerance=0)[:, 0].tolist() == [
+        255,
+        0,
+        0,
+        0,
+    ]
+    assert mask_pixels(session, image=image, color="red", tolerance=255).all()
 
 
 def test_alpha_marks_what_is_transparent(session: Session) -> None:
     image = clear_photo(40, 30)
-    assert (drawn(session, image=image, alpha=True) == 255 - image.numpy[..., 3]).all()
+    assert (mask_pixels(session, image=image, alpha=True) == 255 - image.numpy[..., 3]).all()
 
 
 def test_alpha_of_an_opaque_picture_is_refused(session: Session) -> None:
@@ -81,72 +86,72 @@ def test_alpha_of_an_opaque_picture_is_refused(session: Session) -> None:
 
 
 def test_a_file_is_its_brightness(session: Session, photo_file: Path) -> None:
-    made = drawn(session, path=photo_file)
+    pixels = mask_pixels(session, path=photo_file)
     from sdgraph.media import read_image
 
-    assert (made == values.Mask.from_pil(read_image(photo_file)).numpy).all()
-    assert made.shape == (53, 75)
+    assert (pixels == values.Mask.from_pil(read_image(photo_file)).numpy).all()
+    assert pixels.shape == (53, 75)
 
 
 def test_a_file_takes_the_size_of_the_image_or_the_given_one(
     session: Session, tmp_path: Path
 ) -> None:
     PIL.Image.fromarray(noisy((20, 10))).save(path := tmp_path / "mask.png")
-    made = [
-        drawn(session, path=path).shape,
-        drawn(session, path=path, image=photo(33, 44)).shape,
-        drawn(session, path=path, **SIZE).shape,
-        drawn(session, path=path, image=photo(33, 44), **SIZE).shape,
+    shapes = [
+        mask_pixels(session, path=path).shape,
+        mask_pixels(session, path=path, image=photo(33, 44)).shape,
+        mask_pixels(session, path=path, **SIZE).shape,
+        mask_pixels(session, path=path, image=photo(33, 44), **SIZE).shape,
     ]
-    assert made == [(20, 10), (44, 33), (30, 40), (30, 40)]
+    assert shapes == [(20, 10), (44, 33), (30, 40), (30, 40)]
 
 
 def test_a_shape_takes_the_size_of_the_image(session: Session) -> None:
-    assert drawn(session, box=[0, 0, 5, 5], image=photo(33, 44)).shape == (44, 33)
+    assert mask_pixels(session, box=[0, 0, 5, 5], image=photo(33, 44)).shape == (44, 33)
 
 
 def test_what_an_image_shows_is_scaled_to_a_given_size(session: Session) -> None:
     image = Image(np.dstack([noisy((10, 10, 3)), np.full((10, 10), 0, np.uint8)]))
-    assert drawn(session, image=image, alpha=True, **SIZE).shape == (30, 40)
+    assert mask_pixels(session, image=image, alpha=True, **SIZE).shape == (30, 40)
 
 
 def test_resizing_a_mask_of_one_value_keeps_it(session: Session, tmp_path: Path) -> None:
     PIL.Image.new("L", (7, 9), 255).save(path := tmp_path / "white.png")
-    assert (drawn(session, path=path, **SIZE) == 255).all()
+    assert (mask_pixels(session, path=path, **SIZE) == 255).all()
 
 
 @pytest.mark.parametrize("by", [1, 3, 9])
 def test_growing_marks_what_is_within_a_disc_and_shrinking_undoes_it(
     session: Session, by: int
 ) -> None:
-    point = drawn(session, box=[20, 15, 21, 16], **SIZE, grow=by)
+    point = mask_pixels(session, box=[20, 15, 21, 16], **SIZE, grow=by)
     rows, columns = np.mgrid[:30, :40]
     far = np.hypot(rows - 15, columns - 20)
     assert point[far <= by - 0.5].all()
     assert not point[far > by + 0.8].any()
     box = {"box": [12, 12, 28, 18], **SIZE}
-    grown = drawn(session, **box, grow=by)
-    assert (grown >= drawn(session, **box)).all()
+    grown = mask_pixels(session, **box, grow=by)
+    assert (grown >= mask_pixels(session, **box)).all()
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * by + 1, 2 * by + 1))
-    assert (cv2.erode(grown, disc) >= drawn(session, **box)).all()
+    assert (cv2.erode(grown, disc) >= mask_pixels(session, **box)).all()
 
 
 def test_shrinking_is_growing_the_outside(session: Session) -> None:
     box = {"box": [10, 8, 30, 24], **SIZE}
-    shrunk = drawn(session, **box, grow=-3)
+    shrunk = mask_pixels(session, **box, grow=-3)
     assert shrunk.any()
     outside = cv2.dilate(
-        255 - drawn(session, **box), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+        255 - mask_pixels(session, **box), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
     )
     assert (shrunk == 255 - outside).all()
 
 
 def test_shrinking_keeps_what_touches_the_border(session: Session) -> None:
-    assert drawn(session, box=[0, 0, 40, 30], **SIZE, grow=-5).all()
+    assert mask_pixels(session, box=[0, 0, 40, 30], **SIZE, grow=-5).all()
 
 
 def test_growing_far_is_still_a_disc(session: Session) -> None:
-    grown = drawn(session, box=[256, 256, 257, 257], width=512, height=512, grow=200)
+    grown = mask_pixels(session, box=[256, 256, 257, 257], width=512, height=512, grow=200)
     rows, columns = np.mgrid[:512, :512]
     far = np.hypot(rows - 256, columns - 256)
     assert (grown[far <= 198] == 255).all()
@@ -154,30 +159,30 @@ def test_growing_far_is_still_a_disc(session: Session) -> None:
 
 
 def test_growing_without_measure_ends_soon_and_fills_all(session: Session) -> None:
-    assert drawn(session, box=[0, 0, 1, 1], width=512, height=512, grow=4096).all()
-    assert not drawn(session, box=[0, 0, 511, 511], width=512, height=512, grow=-4096).any()
+    assert mask_pixels(session, box=[0, 0, 1, 1], width=512, height=512, grow=4096).all()
+    assert not mask_pixels(session, box=[0, 0, 511, 511], width=512, height=512, grow=-4096).any()
 
 
 @pytest.mark.parametrize("radius", [0.01, 0.5, 3, 1024])
 def test_feathering_blurs_evenly_and_keeps_the_sum(session: Session, radius: float) -> None:
-    hard = drawn(session, box=[10, 8, 30, 24], **SIZE)
-    soft = drawn(session, box=[10, 8, 30, 24], **SIZE, feather=radius)
+    hard = mask_pixels(session, box=[10, 8, 30, 24], **SIZE)
+    soft = mask_pixels(session, box=[10, 8, 30, 24], **SIZE, feather=radius)
     assert (soft == cv2.GaussianBlur(hard, (0, 0), radius)).all()
     assert abs(soft.mean() - hard.mean()) < 12
 
 
 def test_feathering_comes_after_growing_and_inverting_last(session: Session) -> None:
     box: dict[str, Any] = {"box": [10, 8, 30, 24], **SIZE}
-    plain = drawn(session, **box, grow=4, feather=2)
-    assert (drawn(session, **box, grow=4, feather=2, invert=True) == 255 - plain).all()
-    grown = drawn(session, **box, grow=4)
+    plain = mask_pixels(session, **box, grow=4, feather=2)
+    assert (mask_pixels(session, **box, grow=4, feather=2, invert=True) == 255 - plain).all()
+    grown = mask_pixels(session, **box, grow=4)
     assert (plain == cv2.GaussianBlur(grown, (0, 0), 2)).all()
 
 
 def test_the_smallest_mask_takes_all_of_it(session: Session) -> None:
     fields: dict[str, Any] = {"box": [0, 0, 1, 1], "width": 1, "height": 1}
-    assert drawn(session, **fields, grow=2, feather=2).tolist() == [[255]]
-    assert drawn(session, **fields, invert=True).tolist() == [[0]]
+    assert mask_pixels(session, **fields, grow=2, feather=2).tolist() == [[255]]
+    assert mask_pixels(session, **fields, invert=True).tolist() == [[0]]
 
 
 @pytest.mark.parametrize(

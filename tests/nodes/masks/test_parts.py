@@ -34,8 +34,8 @@ HARD = arrays.arrays(
 
 
 def test_a_ring_becomes_a_disc(session: Session) -> None:
-    drawn = scene(1, things=1)
-    ring = replace(drawn, things=(replace(drawn.things[0], shape="ring"),))
+    example = scene(1, things=1)
+    ring = replace(example, things=(replace(example.things[0], shape="ring"),))
     result = run(MaskFillHoles(mask=Mask(masks(ring)[0])), session=session).numpy
     assert (result == without_holes(masks(ring)[0])).all()
     assert result.sum() > 1.3 * masks(ring)[0].sum()
@@ -59,7 +59,7 @@ def test_soft_borders_stay_and_what_is_less_than_half_painted_is_a_hole() -> Non
 @pytest.mark.parametrize("seed", range(4))
 def test_of_two_things_the_larger_stays(session: Session, seed: int) -> None:
     one, other = masks(scene(seed, things=2))
-    larger = max(one, other, key=lambda each: int(each.sum()))
+    larger = max(one, other, key=lambda mask: int(mask.sum()))
     assert (run(MaskLargest(mask=Mask(one | other)), session=session).numpy == larger).all()
 
 

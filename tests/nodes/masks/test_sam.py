@@ -40,12 +40,13 @@ def by_transformers(
     )
     sizes = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
     inputs = {
-        name: each.float() if each.is_floating_point() else each for name, each in inputs.items()
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in inputs.items()
     }
     with torch.no_grad():
-        seen = model(**inputs, multimask_output=multimask)
-    masks = processor.post_process_masks(seen.pred_masks, *sizes)[0][0]
-    return np.where(masks[seen.iou_scores[0, 0].argmax()].numpy(), 255, 0)
+        outputs = model(**inputs, multimask_output=multimask)
+    masks = processor.post_process_masks(outputs.pred_masks, *sizes)[0][0]
+    return np.where(masks[outputs.iou_scores[0, 0].argmax()].numpy(), 255, 0)
 
 
 @pytest.mark.torch
@@ -85,11 +86,11 @@ def test_it_is_the_mask_of_transformers_of_the_pictures_size(
 @pytest.mark.torch
 def test_where_the_points_are_makes_a_difference(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), points=[[10, 10]], checkpoint=Checkpoint(folder))
-    here, there = (
-        run(node.replace(points=[each]), session=session).numpy for each in ([10, 10], [70, 40])
+    first, second = (
+        run(node.replace(points=[point]), session=session).numpy for point in ([10, 10], [70, 40])
     )
-    assert (here != there).any()
-    assert {0, 255} == set(np.unique(here))
+    assert (first != second).any()
+    assert {0, 255} == set(np.unique(first))
 
 
 @pytest.mark.torch
@@ -105,8 +106,8 @@ def test_alpha_is_ignored(session: Session, folder: Path) -> None:
 def test_in_bfloat16_it_is_about_the_same(session: Session, folder: Path) -> None:
     node = MaskBySam(image=photo(75, 53), points=[[30, 20]], checkpoint=Checkpoint(folder))
     half = node.replace(checkpoint=Checkpoint(folder, dtype="bfloat16"))
-    made = [run(each, session=session).numpy for each in (node, half)]
-    assert (made[0] == made[1]).mean() > 0.8
+    masks = [run(variant, session=session).numpy for variant in (node, half)]
+    assert (masks[0] == masks[1]).mean() > 0.8
 
 
 @pytest.mark.torch

@@ -35,7 +35,7 @@ def test_they_keep_the_laws_of_sets(three: Any) -> None:
     union, intersection = MaskUnion(masks=three), MaskIntersect(masks=three)
     assert union.run(three) == union.run([c, a, b]) == union.run([union.run([a, b]), c])
     assert union.run([a, a]) == a == intersection.run([a, union.run([a, b])])
-    turned = [MaskInvert(mask=each).run(each) for each in three]
+    turned = [MaskInvert(mask=mask).run(mask) for mask in three]
     assert intersection.run(three) == MaskInvert(mask=a).run(union.run(turned))
     left = MaskSubtract(mask=a, less=b).run(a, b).numpy
     assert (left == np.maximum(a.numpy.astype(int) - b.numpy, 0)).all()

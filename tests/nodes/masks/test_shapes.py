@@ -19,7 +19,7 @@ CANVAS = photo(40, 30)
 ROWS, COLUMNS = np.mgrid[:30, :40]
 
 
-def drawn(node: DrawnMask, image: Image = CANVAS) -> Any:
+def mask_pixels(node: DrawnMask, image: Image = CANVAS) -> Any:
     return node.run(image).numpy
 
 
@@ -27,11 +27,11 @@ def drawn(node: DrawnMask, image: Image = CANVAS) -> Any:
 @given(st.tuples(*[st.integers(-20, 60)] * 4).filter(lambda b: b[0] < b[2] and b[1] < b[3]))
 def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...]) -> None:
     left, top, right, bottom = bounds
-    inside = (left <= COLUMNS) & (right > COLUMNS) & (top <= ROWS) & (bottom > ROWS)
+    marked = (left <= COLUMNS) & (right > COLUMNS) & (top <= ROWS) & (bottom > ROWS)
     node = MaskBox(image=CANVAS, box=list(bounds))
-    if inside.any():
-        assert (drawn(node) == np.where(inside, 255, 0)).all()
-        (rows,), (columns,) = ([np.flatnonzero(inside.any(axis))] for axis in (1, 0))
+    if marked.any():
+        assert (mask_pixels(node) == np.where(marked, 255, 0)).all()
+        (rows,), (columns,) = ([np.flatnonzero(marked.any(axis))] for axis in (1, 0))
         assert clip_box(bounds, (40, 30)) == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
     else:
         for act in (lambda: node.run(CANVAS), lambda: clip_box(bounds, (40, 30))):
@@ -53,48 +53,52 @@ def test_a_box_is_cut_at_the_borders_or_refused_outside(bounds: tuple[int, ...])
 def test_it_is_the_shape_of_the_node_of_all_sources(
     node: DrawnMask, fields: dict[str, Any]
 ) -> None:
-    made = drawn(node)
-    assert (made == Mask(image=CANVAS, **fields).run(CANVAS).numpy).all()
-    assert made.any() and not made.all()
+    pixels = mask_pixels(node)
+    assert (pixels == Mask(image=CANVAS, **fields).run(CANVAS).numpy).all()
+    assert pixels.any() and not pixels.all()
 
 
 def test_a_dot_of_the_brush_is_a_disc() -> None:
     for radius in (1, 2, 5, 12):
-        made = drawn(MaskBrush(image=CANVAS, strokes=[[[20, 15]]], radius=radius))
+        pixels = mask_pixels(MaskBrush(image=CANVAS, strokes=[[[20, 15]]], radius=radius))
         far = np.hypot(ROWS - 15, COLUMNS - 20)
-        assert (made[far <= radius - 0.5] == 255).all()
-        assert not made[far > radius + 0.5].any()
+        assert (pixels[far <= radius - 0.5] == 255).all()
+        assert not pixels[far > radius + 0.5].any()
 
 
 def test_a_stroke_reaches_as_far_as_its_radius_from_its_line() -> None:
-    made = drawn(MaskBrush(image=CANVAS, strokes=[[[8, 5], [30, 5], [30, 25]]], radius=3))
+    pixels = mask_pixels(MaskBrush(image=CANVAS, strokes=[[[8, 5], [30, 5], [30, 25]]], radius=3))
     across = np.maximum(np.maximum(8 - COLUMNS, COLUMNS - 30), 0)
     down = np.maximum(np.maximum(5 - ROWS, ROWS - 25), 0)
     far = np.minimum(np.hypot(across, ROWS - 5), np.hypot(COLUMNS - 30, down))
-    assert (made[far <= 2.5] == 255).all()
-    assert not made[far > 4].any()
+    assert (pixels[far <= 2.5] == 255).all()
+    assert not pixels[far > 4].any()
 
 
 def test_strokes_are_not_joined() -> None:
     one, other = [[5, 5], [15, 5]], [[30, 20], [38, 20]]
-    parts = [drawn(MaskBrush(image=CANVAS, strokes=[each], radius=2)) for each in (one, other)]
-    both = drawn(MaskBrush(image=CANVAS, strokes=[one, other], radius=2))
+    parts = [
+        mask_pixels(MaskBrush(image=CANVAS, strokes=[stroke], radius=2)) for stroke in (one, other)
+    ]
+    both = mask_pixels(MaskBrush(image=CANVAS, strokes=[one, other], radius=2))
     assert (both == np.maximum(*parts)).all()
 
 
 def test_a_soft_brush_fades_from_its_hard_part_outwards() -> None:
     strokes = [[[20, 15]]]
-    row = drawn(MaskBrush(image=CANVAS, strokes=strokes, radius=12, hardness=0.5))[15, 20:]
+    row = mask_pixels(MaskBrush(image=CANVAS, strokes=strokes, radius=12, hardness=0.5))[15, 20:]
     assert (row[:6] == 255).all()
     assert (np.diff(row[6:13].astype(int)) < 0).all()
     assert row[12] > 0 and not row[13:].any()
-    soft = drawn(MaskBrush(image=CANVAS, strokes=[*strokes, [[26, 15]]], radius=12, hardness=0.0))
+    soft = mask_pixels(
+        MaskBrush(image=CANVAS, strokes=[*strokes, [[26, 15]]], radius=12, hardness=0.0)
+    )
     assert soft[15, 20] == soft[15, 26] == 255
 
 
 def test_a_stroke_that_begins_outside_reaches_in() -> None:
-    made = drawn(MaskBrush(image=CANVAS, strokes=[[[-3, 15]]], radius=6))
-    assert made[15, :3].all() and not made[:, 5:].any()
+    pixels = mask_pixels(MaskBrush(image=CANVAS, strokes=[[[-3, 15]]], radius=6))
+    assert pixels[15, :3].all() and not pixels[:, 5:].any()
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,11 @@ def test_alpha_of_an_opaque_picture_is_refused(session: Session) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_colour_of_a_thing_marks_the_thing(session: Session, seed: int) -> None:
-    shown = scene(seed, things=1)
-    (thing,) = shown.things
+    example = scene(seed, things=1)
+    (thing,) = example.things
     color = "#{:02x}{:02x}{:02x}".format(*COLOURS[thing.colour])
-    node = MaskFromColor(image=Image(render(shown)), color=color, tolerance=20)
-    result, truth = run(node, session=session).numpy > 0, masks(shown)[0] > 0
+    node = MaskFromColor(image=Image(render(example)), color=color, tolerance=20)
+    result, truth = run(node, session=session).numpy > 0, masks(example)[0] > 0
     assert (result & truth).sum() / (result | truth).sum() > 0.9
 
 

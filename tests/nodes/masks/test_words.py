@@ -42,8 +42,8 @@ def probabilities(folder: Path, size: tuple[int, int], words: str) -> npt.NDArra
         input_data_format="channels_last",
     )
     with torch.no_grad():
-        seen = model(**inputs).logits.sigmoid().numpy()
-    return np.asarray(cv2.resize(seen.reshape(32, 32), size))
+        values_found = model(**inputs).logits.sigmoid().numpy()
+    return np.asarray(cv2.resize(values_found.reshape(32, 32), size))
 
 
 @pytest.mark.torch
@@ -136,7 +136,7 @@ def test_a_checkpoint_of_another_kind_is_refused_before_it_is_loaded() -> None:
 @pytest.mark.torch
 def test_a_tokenizer_is_known_by_its_files(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, other := tmp_path / "other")
-    mine, its = (Part(Checkpoint(each), tokenizer=True) for each in (folder, other))
+    mine, its = (Part(Checkpoint(path), tokenizer=True) for path in (folder, other))
     assert (
         resolve_part(mine).fingerprint
         == resolve_part(its).fingerprint

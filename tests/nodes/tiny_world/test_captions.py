@@ -17,21 +17,21 @@ from sdgraph.nodes.tiny_world import (
 )
 
 
-def asked(made: Scene) -> CaptionContent:
+def content_of_caption(example: Scene) -> CaptionContent:
     things = tuple(
-        CaptionThing(thing.shape, thing.colour, thing.place if made.tells_place else None)
-        for thing in made.things
+        CaptionThing(thing.shape, thing.colour, thing.place if example.tells_place else None)
+        for thing in example.things
     )
-    return CaptionContent(things, made.background, made.motion)
+    return CaptionContent(things, example.background, example.motion)
 
 
 def test_a_caption_says_what_the_scene_shows_and_parse_reads_it_back() -> None:
     words = set()
     for seed in range(1_000):
-        for made in (scene(seed), scene(seed, held_out=True, moving=True)):
-            told = caption(made)
-            words |= set(told.split())
-            assert parse_caption(told) == asked(made)
+        for example in (scene(seed), scene(seed, held_out=True, moving=True)):
+            text = caption(example)
+            words |= set(text.split())
+            assert parse_caption(text) == content_of_caption(example)
     assert tuple(sorted(words)) == vocabulary()
 
 

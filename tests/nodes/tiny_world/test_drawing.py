@@ -38,8 +38,8 @@ def test_a_picture_is_the_same_in_another_process() -> None:
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    own = [blake2b(render(scene(seed)).tobytes()).hexdigest() for seed in range(6)]
-    assert result.stdout.split() == own
+    digests = [blake2b(render(scene(seed)).tobytes()).hexdigest() for seed in range(6)]
+    assert result.stdout.split() == digests
 
 
 def test_a_scene_looks_alike_at_64_and_128() -> None:
@@ -100,11 +100,11 @@ def test_grounds_recede_each_in_its_own_form_but_alike_enough_to_be_exchanged() 
 
 
 def test_frames_span_the_whole_motion_whatever_their_count() -> None:
-    made = scene(3, moving=True)
-    few, many = frames(made, 5), frames(made, 9)
+    example = scene(3, moving=True)
+    few, many = frames(example, 5), frames(example, 9)
     assert few.shape == (5, 128, 128, 3) and few.dtype == np.uint8
     assert (few == many[::2]).all()
-    assert (frame_masks(made, 5)[2] == masks(made)[0]).all()
+    assert (frame_masks(example, 5)[2] == masks(example)[0]).all()
 
 
 def test_moving_things_stay_inside() -> None:

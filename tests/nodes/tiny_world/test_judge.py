@@ -31,10 +31,10 @@ from tests.support.effort import scaled
 from tests.support.tiny_world_images import changed, decibels, some_scenes, spoilt
 
 
-def right(made: Scene, side: int, *, spoil: int | None = None) -> bool:
-    picture = render(made, side)
+def right(example: Scene, side: int, *, spoil: int | None = None) -> bool:
+    picture = render(example, side)
     picture = picture if spoil is None else spoilt(picture, spoil)
-    return judge(picture, parse_caption(caption(replace(made, tells_place=True)))).all
+    return judge(picture, parse_caption(caption(replace(example, tells_place=True)))).all
 
 
 @pytest.mark.parametrize("side", [64, 128])
@@ -45,8 +45,10 @@ def test_rendered_scenes_are_judged_right(side: int) -> None:
 
 @pytest.mark.parametrize("side", [64, 128])
 def test_blur_noise_and_a_colour_shift_hardly_matter(side: int) -> None:
-    made = some_scenes(scaled(1_000), first=5_000)
-    assert sum(right(one, side, spoil=seed) for seed, one in enumerate(made)) >= 0.98 * len(made)
+    examples = some_scenes(scaled(1_000), first=5_000)
+    assert sum(right(one, side, spoil=seed) for seed, one in enumerate(examples)) >= 0.98 * len(
+        examples
+    )
 
 
 def test_the_spoiling_is_that_of_an_autoencoder() -> None:
@@ -60,10 +62,10 @@ def test_the_spoiling_is_that_of_an_autoencoder() -> None:
 def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, side: int) -> None:
     tried, fooled, exact = Counter[str](), Counter[str](), Counter[str]()
     for seed, example in enumerate(some_scenes(scaled(250), first=9_000)):
-        asked = parse_caption(caption(replace(example, tells_place=True)))
+        content = parse_caption(caption(replace(example, tells_place=True)))
         for attribute, other in changed(example, seed):
             picture = render(other, side)
-            verdict = judge(spoilt(picture, seed) if spoil else picture, asked)
+            verdict = judge(spoilt(picture, seed) if spoil else picture, content)
             tried[attribute] += 1
             fooled[attribute] += verdict.all
             wrong = [
@@ -87,11 +89,11 @@ def test_an_empty_ground_shows_no_object(name: str, side: int) -> None:
 
 def test_noise_is_never_right() -> None:
     for seed in range(scaled(80)):
-        draw, asked = np.random.default_rng(seed), parse_caption(caption(scene(seed)))
+        draw, content = np.random.default_rng(seed), parse_caption(caption(scene(seed)))
         flat = draw.integers(0, 256, (128, 128, 3), dtype=np.uint8)
         large = np.kron(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8), np.ones((8, 8, 1)))
         for picture in (flat, large.astype(np.uint8)):
-            assert not judge(picture, asked).all
+            assert not judge(picture, content).all
             assert read_picture(picture).background is None
 
 
@@ -116,9 +118,11 @@ def test_the_colours_of_two_objects_are_not_exchangeable(places: str) -> None:
 
 
 def test_an_object_of_two_colours_has_none() -> None:
-    made = [Scene("gray", (Thing("square", each, "center", 0.2),)) for each in ("red", "blue")]
-    picture = render(made[0])
-    picture[64:] = render(made[1])[64:]
+    scenes = [
+        Scene("gray", (Thing("square", colour, "center", 0.2),)) for colour in ("red", "blue")
+    ]
+    picture = render(scenes[0])
+    picture[64:] = render(scenes[1])[64:]
     (thing,) = read_picture(picture).things
     assert thing.shape == "square" and thing.colour is None
 
@@ -126,10 +130,10 @@ def test_an_object_of_two_colours_has_none() -> None:
 def test_a_half_moon_and_a_bar_are_no_known_shape() -> None:
     picture = render(Scene("gray", ()))
     picture[60:68, 30:98] = (220, 30, 40)
-    assert [each.shape for each in read_picture(picture).things] == [None]
-    whole = render(Scene("gray", (Thing("circle", "red", "center", 0.2),)))
-    whole[:, :64] = render(Scene("gray", ()))[:, :64]
-    assert [each.shape for each in read_picture(whole).things] == [None]
+    assert [thing.shape for thing in read_picture(picture).things] == [None]
+    picture_ = render(Scene("gray", (Thing("circle", "red", "center", 0.2),)))
+    picture_[:, :64] = render(Scene("gray", ()))[:, :64]
+    assert [thing.shape for thing in read_picture(picture_).things] == [None]
 
 
 def test_what_is_read_agrees_with_the_ground_truth() -> None:
@@ -137,8 +141,8 @@ def test_what_is_read_agrees_with_the_ground_truth() -> None:
         truth = dict(zip((thing.place for thing in example.things), masks(example), strict=True))
         for thing in read_picture(render(example)).things:
             mask = truth[thing.place] > 0
-            found = thing.mask > 0
-            assert (mask & found).sum() / (mask | found).sum() > 0.93
+            pixels = thing.mask > 0
+            assert (mask & pixels).sum() / (mask | pixels).sum() > 0.93
             rows, columns = np.nonzero(mask)
             assert np.hypot(columns.mean() - thing.middle[0], rows.mean() - thing.middle[1]) < 0.5
             box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
@@ -148,14 +152,14 @@ def test_what_is_read_agrees_with_the_ground_truth() -> None:
 @pytest.mark.parametrize("side", [64, 128])
 def test_only_the_object_inside_the_mask_is_looked_at(side: int) -> None:
     for seed in range(60):
-        made = scene(seed, things=2)
-        for thing, mask in zip(made.things, masks(made, side), strict=True):
+        example = scene(seed, things=2)
+        for thing, mask in zip(example.things, masks(example, side), strict=True):
             rows, columns = np.nonzero(mask)
             box = np.zeros((side, side), np.uint8)
             box[rows.min() - 2 : rows.max() + 3, columns.min() - 2 : columns.max() + 3] = 255
-            found = inside(spoilt(render(made, side), seed), box)
-            assert found is not None
-            assert (found.shape, found.colour) == (thing.shape, thing.colour)
+            looked_at = inside(spoilt(render(example, side), seed), box)
+            assert looked_at is not None
+            assert (looked_at.shape, looked_at.colour) == (thing.shape, thing.colour)
     assert inside(render(Scene("navy", ()), side), np.full((side, side), 255, np.uint8)) is None
 
 
@@ -193,5 +197,5 @@ def test_depth_correlation_is_pearsons() -> None:
 def test_every_shape_is_known_at_every_angle() -> None:
     for shape in SHAPES:
         for angle in range(0, 360, 7):
-            made = Scene("brown", (Thing(shape, "cyan", "center", 0.16, angle),))
-            assert [thing.shape for thing in read_picture(render(made, 64)).things] == [shape]
+            example = Scene("brown", (Thing(shape, "cyan", "center", 0.16, angle),))
+            assert [thing.shape for thing in read_picture(render(example, 64)).things] == [shape]

@@ -28,31 +28,31 @@ def test_the_motion_of_clips_is_read_right() -> None:
     right = jumps = 0
     count = scaled(200)
     for seed in range(count):
-        made = scene(seed, moving=True, held_out=seed % 2 == 1)
-        shown = np.stack([spoilt(frame, seed) for frame in frames(made, 7, 64)])
-        found = motion(shown, parse_caption(caption(made)))
-        right += found.name == made.motion and found.present >= 0.85
-        jumps += found.jump < 64 * TRAVEL / 6 + 1.5
+        example = scene(seed, moving=True, held_out=seed % 2 == 1)
+        frames_shown = np.stack([spoilt(frame, seed) for frame in frames(example, 7, 64)])
+        motion_read = motion(frames_shown, parse_caption(caption(example)))
+        right += motion_read.name == example.motion and motion_read.present >= 0.85
+        jumps += motion_read.jump < 64 * TRAVEL / 6 + 1.5
     assert right >= 0.99 * count and jumps >= 0.99 * count
 
 
 @pytest.mark.parametrize("name", MOTIONS)
 def test_how_far_how_large_how_much_turned(name: str) -> None:
-    found = motion(clip(name))
-    assert found.name == name and found.present == 1
+    motion_read = motion(clip(name))
+    assert motion_read.name == name and motion_read.present == 1
     far = TRAVEL if name.startswith("moving") else 0
-    assert np.hypot(*found.way) == pytest.approx(far, abs=0.01)
+    assert np.hypot(*motion_read.way) == pytest.approx(far, abs=0.01)
     growth = {"growing": GROWTH, "shrinking": 1 / GROWTH}.get(name, 1)
-    assert found.growth == pytest.approx(growth, rel=0.04)
-    assert found.turn == pytest.approx(TURN if name == "turning" else 0, abs=8)
-    assert found.jump == pytest.approx(far * 128 / 11, abs=0.5)
+    assert motion_read.growth == pytest.approx(growth, rel=0.04)
+    assert motion_read.turn == pytest.approx(TURN if name == "turning" else 0, abs=8)
+    assert motion_read.jump == pytest.approx(far * 128 / 11, abs=0.5)
 
 
 def test_shuffled_frames_jump_farther() -> None:
     for seed in range(12):
-        shown = clip("moving left", count=8)
-        mixed = np.random.default_rng(seed).permutation(shown)
-        assert motion(mixed).jump >= 1.5 * motion(shown).jump
+        frames_shown = clip("moving left", count=8)
+        mixed = np.random.default_rng(seed).permutation(frames_shown)
+        assert motion(mixed).jump >= 1.5 * motion(frames_shown).jump
 
 
 def test_a_still_clip_does_not_move_and_an_empty_one_shows_nothing() -> None:
@@ -61,16 +61,19 @@ def test_a_still_clip_does_not_move_and_an_empty_one_shows_nothing() -> None:
     from sdgraph.nodes.tiny_world import render
 
     empty = np.stack([render(Scene("navy", ()))] * 4)
-    found = motion(empty)
-    assert found.name is None and found.present == 0
+    motion_read = motion(empty)
+    assert motion_read.name is None and motion_read.present == 0
 
 
 def test_frames_of_another_object_are_not_right() -> None:
-    shown = clip("moving up")
-    shown[:3] = clip("moving up", shape="cross")[:3]
-    found = motion(shown, parse_caption("a red star moving up on a teal background"))
-    assert found.present == pytest.approx(0.75) and found.name == "moving up"
-    assert motion(shown, parse_caption("a blue star moving up on a teal background")).present == 0
+    frames_shown = clip("moving up")
+    frames_shown[:3] = clip("moving up", shape="cross")[:3]
+    motion_read = motion(frames_shown, parse_caption("a red star moving up on a teal background"))
+    assert motion_read.present == pytest.approx(0.75) and motion_read.name == "moving up"
+    assert (
+        motion(frames_shown, parse_caption("a blue star moving up on a teal background")).present
+        == 0
+    )
 
 
 def test_one_frame_has_no_motion() -> None:

@@ -25,8 +25,8 @@ from sdgraph.nodes.tiny_world.scenes import TRAVEL
 COMBINATIONS = [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
 
 
-def combinations(made: Scene) -> list[tuple[str, str, str]]:
-    return [(thing.shape, thing.colour, made.background) for thing in made.things]
+def combinations(example: Scene) -> list[tuple[str, str, str]]:
+    return [(thing.shape, thing.colour, example.background) for thing in example.things]
 
 
 @pytest.mark.parametrize("moving", [False, True])
@@ -39,26 +39,26 @@ def test_held_out_combinations_are_drawn_only_when_asked_for(held_out: bool, mov
 
 def test_about_an_eighth_is_held_out_and_every_word_stands_on_both_sides() -> None:
     out = [combination for combination in COMBINATIONS if is_held_out(*combination)]
-    seen = [combination for combination in COMBINATIONS if not is_held_out(*combination)]
+    shown = [combination for combination in COMBINATIONS if not is_held_out(*combination)]
     assert 0.10 < len(out) / len(COMBINATIONS) < 0.14
-    for side in (out, seen):
-        assert {each[0] for each in side} == set(SHAPES)
-        assert {each[1] for each in side} == set(COLOURS)
-        assert {each[2] for each in side} == set(BACKGROUNDS)
+    for side in (out, shown):
+        assert {combination[0] for combination in side} == set(SHAPES)
+        assert {combination[1] for combination in side} == set(COLOURS)
+        assert {combination[2] for combination in side} == set(BACKGROUNDS)
 
 
 def test_every_combination_seen_comes_up_and_so_does_every_place() -> None:
-    made = [scene(seed) for seed in range(6_000)]
-    found = {combination for one in made for combination in combinations(one)}
-    assert found == {combination for combination in COMBINATIONS if not is_held_out(*combination)}
-    assert {thing.place for one in made for thing in one.things} == set(PLACES)
-    assert {len(one.things) for one in made} == {1, 2}
+    examples = [scene(seed) for seed in range(6_000)]
+    shown = {combination for example in examples for combination in combinations(example)}
+    assert shown == {combination for combination in COMBINATIONS if not is_held_out(*combination)}
+    assert {thing.place for example in examples for thing in example.things} == set(PLACES)
+    assert {len(example.things) for example in examples} == {1, 2}
 
 
 def test_no_two_scenes_are_equal_and_a_seed_is_always_the_same() -> None:
-    made = [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
-    assert len(set(made)) == len(made)
-    assert made == [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
+    examples = [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
+    assert len(set(examples)) == len(examples)
+    assert examples == [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
 
 
 def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
@@ -73,22 +73,22 @@ def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
 
 def test_objects_are_whole_and_apart() -> None:
     for seed in range(300):
-        made = masks(scene(seed, things=2), 64)
-        assert not (made[0] & made[1]).any()
-        for mask in made:
+        object_masks = masks(scene(seed, things=2), 64)
+        assert not (object_masks[0] & object_masks[1]).any()
+        for mask in object_masks:
             assert not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
 
 
 def test_every_motion_comes_up_and_round_things_never_turn() -> None:
-    made = [scene(seed, moving=True) for seed in range(400)]
-    assert {each.motion for each in made} == set(MOTIONS)
-    turning = {each.things[0].shape for each in made if each.motion == "turning"}
+    examples = [scene(seed, moving=True) for seed in range(400)]
+    assert {example.motion for example in examples} == set(MOTIONS)
+    turning = {example.things[0].shape for example in examples if example.motion == "turning"}
     assert turning == {"square", "triangle", "star", "cross"}
 
 
 def test_a_moving_thing_goes_its_whole_way() -> None:
-    made = Scene("navy", (Thing("star", "red", "center", 0.15),), "moving right")
-    (start,), (end,) = made.at(0).things, made.at(1).things
+    example = Scene("navy", (Thing("star", "red", "center", 0.15),), "moving right")
+    (start,), (end,) = example.at(0).things, example.at(1).things
     assert end.middle[0] - start.middle[0] == pytest.approx(TRAVEL)
     assert end.middle[1] == start.middle[1]
 

@@ -75,21 +75,21 @@ def test_the_copy_starts_from_the_base() -> None:
     import torch
 
     parts = parts_of()
-    own, theirs = parts["controlnet"].state_dict(), parts["unet"].state_dict()
-    shared = [name for name in own if name in theirs]
+    weights, theirs = parts["controlnet"].state_dict(), parts["unet"].state_dict()
+    shared = [name for name in weights if name in theirs]
     assert len(shared) > 50
-    assert all(torch.equal(own[name], theirs[name]) for name in shared)
+    assert all(torch.equal(weights[name], theirs[name]) for name in shared)
 
 
 @pytest.mark.parametrize("kind", ["edges", "depth"])
 def test_controls_are_those_that_the_nodes_make(kind: Any, session: Session) -> None:
-    made = controls(WorldDataset(3, 5, SIDE), kind)[1]
-    shown = scene(6)
+    maps = controls(WorldDataset(3, 5, SIDE), kind)[1]
+    example = scene(6)
     if kind == "edges":
-        expected = run(Canny(image=Image(render(shown, SIDE))), session=session).numpy
+        expected = run(Canny(image=Image(render(example, SIDE))), session=session).numpy
     else:
-        expected = DepthMap(depth(shown, SIDE)).numpy
-    assert np.array_equal(made, expected[..., 0])
+        expected = DepthMap(depth(example, SIDE)).numpy
+    assert np.array_equal(maps, expected[..., 0])
 
 
 def test_half_of_the_captions_are_left_out(trainee: ControlNetTrainee) -> None:
@@ -106,13 +106,13 @@ def test_the_loss_falls_on_one_batch_and_the_base_stays(trainee: ControlNetTrain
 def test_it_learns_from_the_control_map_and_not_only_beside_it() -> None:
     import torch
 
-    made = ControlNetTrainee(parts_of(), WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
-    descend(made, steps=40)
+    trainee = ControlNetTrainee(parts_of(), WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
+    descend(trainee, steps=40)
     with torch.no_grad():
-        own = float(made.loss(0))
-        made._controls = made._controls.roll(3, dims=0)
-        others = float(made.loss(0))
-    assert others > 1.5 * own
+        own_loss = float(trainee.loss(0))
+        trainee._controls = trainee._controls.roll(3, dims=0)
+        others = float(trainee.loss(0))
+    assert others > 1.5 * own_loss
 
 
 def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:

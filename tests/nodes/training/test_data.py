@@ -30,8 +30,10 @@ def put(
     return path
 
 
-def _has_held_out(shown: Scene) -> bool:
-    return any(is_held_out(each.shape, each.colour, shown.background) for each in shown.things)
+def _has_held_out(example: Scene) -> bool:
+    return any(
+        is_held_out(thing.shape, thing.colour, example.background) for thing in example.things
+    )
 
 
 def test_scenes_have_their_pictures_and_captions() -> None:
@@ -46,9 +48,9 @@ def test_scenes_have_their_pictures_and_captions() -> None:
 def test_no_scene_for_training_is_held_out_and_all_examples_are() -> None:
     data = WorldDataset(200, 0, 32)
     assert not any(_has_held_out(scene) for scene in data.scenes)
-    shown = data.examples(8)
-    assert isinstance(shown, WorldDataset)
-    assert all(_has_held_out(scene) for scene in shown.scenes)
+    examples = data.examples(8)
+    assert isinstance(examples, WorldDataset)
+    assert all(_has_held_out(scene) for scene in examples.scenes)
 
 
 def test_scenes_are_known_by_their_content() -> None:
@@ -56,14 +58,14 @@ def test_scenes_are_known_by_their_content() -> None:
     assert one.content == WorldDataset(4, 0, 32).content
     others = [WorldDataset(5, 0, 32), WorldDataset(4, 1, 32), WorldDataset(4, 0, 48)]
     others += [WorldDataset(4, 0, 32, moving=True), WorldDataset(4, 0, 32, held_out=True)]
-    assert len({each.content for each in [one, *others]}) == 6
+    assert len({dataset.content for dataset in [one, *others]}) == 6
 
 
 def test_scenes_of_some_motions_are_those_among_all() -> None:
     expected = ("moving right", "growing")
     data = WorldDataset(20, 0, 32, moving=True, motions=expected)
     among = WorldDataset(200, 0, 32, moving=True).scenes
-    assert data.scenes == [each for each in among if each.motion in expected][:20]
+    assert data.scenes == [example for example in among if example.motion in expected][:20]
     assert data.content != WorldDataset(20, 0, 32, moving=True).content
     assert {scene.motion for scene in data.examples(8).scenes} <= set(expected)  # type: ignore[attr-defined]
 
@@ -73,8 +75,8 @@ def test_a_picture_of_a_motion_shows_the_time_that_is_asked_for() -> None:
 
     clip = frames(scene(3, moving=True), 5, 32)
     for time, number in ((0.0, 0), (0.5, 2), (1.0, 4)):
-        shown = WorldDataset(1, 3, 32, moving=True, time=time)
-        assert np.array_equal(shown.pictures[0], clip[number])
+        dataset = WorldDataset(1, 3, 32, moving=True, time=time)
+        assert np.array_equal(dataset.pictures[0], clip[number])
     start = WorldDataset(1, 3, 32, moving=True, time=0.0)
     assert start.content != WorldDataset(1, 3, 32, moving=True).content
 
@@ -92,11 +94,11 @@ def test_pairs_are_drawn_by_a_scenes_number_alone() -> None:
     assert 0.72 < counts.count(2) / 300 < 0.88
     assert data.scenes[40:] == WorldDataset(260, 90, 32, pairs=0.8).scenes
     for share, things in ((0.0, 1), (1.0, 2)):
-        found = WorldDataset(40, 0, 32, pairs=share).scenes
-        assert {len(each.things) for each in found} == {things}
-    shown = data.examples(60)
-    assert isinstance(shown, WorldDataset)
-    assert shown.scenes == WorldDataset(60, 5_000_000, 32, held_out=True, pairs=0.8).scenes
+        scenes = WorldDataset(40, 0, 32, pairs=share).scenes
+        assert {len(example.things) for example in scenes} == {things}
+    examples = data.examples(60)
+    assert isinstance(examples, WorldDataset)
+    assert examples.scenes == WorldDataset(60, 5_000_000, 32, held_out=True, pairs=0.8).scenes
 
 
 def test_pairs_are_in_the_content_only_where_they_are_set() -> None:
@@ -173,13 +175,13 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         FolderDataset(tmp_path, 32)
 
 
-@pytest.mark.parametrize(("name", "told"), [("empty", "no picture in"), ("none", "no folder")])
+@pytest.mark.parametrize(("name", "message"), [("empty", "no picture in"), ("none", "no folder")])
 def test_a_folder_without_pictures_is_told_before_a_run(
-    name: str, told: str, tmp_path: Path, session: Session
+    name: str, message: str, tmp_path: Path, session: Session
 ) -> None:
     (tmp_path / "empty").mkdir()
     node = PictureFolder(path=str(tmp_path / name), side=32)
-    with pytest.raises(InvalidWorkflowError, match=told):
+    with pytest.raises(InvalidWorkflowError, match=message):
         session.plan(Graph.of(node))
 
 

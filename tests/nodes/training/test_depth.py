@@ -71,11 +71,11 @@ def test_depths_that_lie_close_together_are_told_apart_and_stay_in_order() -> No
         model.head.head[-2].weight.mul_(0.01)
         model.head.head[-2].bias.fill_(1)
     pictures = np.stack([render(scene(number), SIDE) for number in range(6)])
-    seen = Preparation(ESTIMATOR)(torch.from_numpy(pictures))
+    prepared = Preparation(ESTIMATOR)(torch.from_numpy(pictures))
     with torch.no_grad():
-        before = model(seen).predicted_depth
-        scale_last_layer(model, seen)
-        after = model(seen).predicted_depth
+        before = model(prepared).predicted_depth
+        scale_last_layer(model, prepared)
+        after = model(prepared).predicted_depth
     assert before.std() < 0.02 * before.mean()
     ends = torch.quantile(after.flatten(), torch.tensor([0.01, 0.99]))
     torch.testing.assert_close(ends, torch.tensor([0.1, 1.1]), rtol=0.02, atol=0.02)
@@ -138,8 +138,8 @@ def test_a_flat_prediction_has_a_finite_loss_and_gradient() -> None:
 def test_the_estimators_loss_falls_on_one_batch() -> None:
     model = alive(fresh_model(ESTIMATOR, 0))
     data = WorldDataset(4, 0, SIDE)
-    made = DepthTrainee(model, Preparation(ESTIMATOR), data, Settings(15, 2, 3e-3))
-    losses = descend(made)
+    trainee = DepthTrainee(model, Preparation(ESTIMATOR), data, Settings(15, 2, 3e-3))
+    losses = descend(trainee)
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -176,9 +176,9 @@ def test_at_first_the_guided_network_predicts_what_the_base_predicts() -> None:
     words = torch.randn(2, 7, base.config.cross_attention_dim, generator=random)
     times = torch.tensor([5, 700])
     with torch.no_grad():
-        made = wide(torch.cat([latents, depth], dim=1), times, words).sample
+        predicted = wide(torch.cat([latents, depth], dim=1), times, words).sample
         plain = base(latents, times, words).sample
-    torch.testing.assert_close(made, plain, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(predicted, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_it_is_shown_the_depth_that_the_pipeline_shows(trainee: DepthToImageTrainee) -> None:
@@ -210,14 +210,14 @@ def test_it_learns_from_the_further_channels_and_not_only_beside_them(
     import torch
 
     parts = widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)
-    made = DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
-    descend(made, steps=40)
-    shown = made.further
+    trainee = DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
+    descend(trainee, steps=40)
+    further = trainee.further
     with torch.no_grad():
-        own = float(made.loss(0))
-        monkeypatch.setattr(made, "further", lambda *given: shown(*given).roll(2, 0))
-        others = float(made.loss(0))
-    assert others > 1.05 * own
+        own_loss = float(trainee.loss(0))
+        monkeypatch.setattr(trainee, "further", lambda *arguments: further(*arguments).roll(2, 0))
+        others = float(trainee.loss(0))
+    assert others > 1.05 * own_loss
 
 
 def test_plain_diffusers_loads_the_guided_checkpoint(
@@ -243,8 +243,10 @@ def test_the_depth_to_image_node_uses_it(
 ) -> None:
     photo = Image(render(scene(1), SIDE))
     depth = None if estimates else DepthEstimate(image=photo, checkpoint=trained)
-    asked = DepthToImage(image=photo, depth=depth, prompt="a star", steps=2, checkpoint=painter)
-    assert run(asked, session=session).size == (SIDE, SIDE)
+    node_with_depth = DepthToImage(
+        image=photo, depth=depth, prompt="a star", steps=2, checkpoint=painter
+    )
+    assert run(node_with_depth, session=session).size == (SIDE, SIDE)
 
 
 def test_one_seed_makes_one_guided_checkpoint_and_leaves_the_base(
@@ -281,7 +283,7 @@ def test_wrong_checkpoints_are_refused_before_anything_is_made(
     )
     with pytest.raises(InvalidError) as refused:
         run(wrong, session=session)
-    told = str(refused.value)
-    assert all(part in told for part in ("5 channels", "9 channels", "ControlNetModel"))
+    message = str(refused.value)
+    assert all(part in message for part in ("5 channels", "9 channels", "ControlNetModel"))
     with pytest.raises(InvalidError, match="DPTForDepthEstimation"):
         run(estimator(tmp_path / "no", like=Checkpoint("tiny/controlnet-edges")), session=session)

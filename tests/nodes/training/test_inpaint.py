@@ -125,14 +125,14 @@ def test_it_learns_from_the_further_channels_and_not_only_beside_them(
     import torch
 
     parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
-    made = InpaintTrainee(parts, WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
-    descend(made, steps=40)
-    shown = made.further
+    trainee = InpaintTrainee(parts, WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
+    descend(trainee, steps=40)
+    further = trainee.further
     with torch.no_grad():
-        own = float(made.loss(0))
-        monkeypatch.setattr(made, "further", lambda *given: shown(*given).roll(2, 0))
-        others = float(made.loss(0))
-    assert others > 1.05 * own
+        own_loss = float(trainee.loss(0))
+        monkeypatch.setattr(trainee, "further", lambda *arguments: further(*arguments).roll(2, 0))
+        others = float(trainee.loss(0))
+    assert others > 1.05 * own_loss
 
 
 def test_the_text_encoder_and_the_autoencoder_stay(trainee: InpaintTrainee) -> None:
@@ -185,12 +185,12 @@ def test_pictures_without_objects_masks_are_enough(tmp_path: Path) -> None:
     for number in range(3):
         Image(render(scene(number), 40)).pil.save(tmp_path / f"{number}.png")
     parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
-    made = InpaintTrainee(parts, FolderDataset(tmp_path, SIDE), Settings(1, 2, 1e-3))
-    assert torch.isfinite(made.loss(0))
+    trainee = InpaintTrainee(parts, FolderDataset(tmp_path, SIDE), Settings(1, 2, 1e-3))
+    assert torch.isfinite(trainee.loss(0))
 
 
 @pytest.mark.parametrize(
-    ("fields", "found"),
+    ("fields", "reason"),
     [
         ({"base": "tiny/inpaint"}, "takes 9 channels"),
         ({"base": "tiny/sdxl"}, "StableDiffusionXL"),
@@ -199,11 +199,11 @@ def test_pictures_without_objects_masks_are_enough(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_checkpoint_is_refused_before_anything_is_made(
-    fields: dict[str, str], found: str, tmp_path: Path, session: Session
+    fields: dict[str, str], reason: str, tmp_path: Path, session: Session
 ) -> None:
     given_ = {name: Checkpoint(source) for name, source in fields.items()}
     wrong = TrainInpaint(data=TinyWorld(count=1), out=str(tmp_path / "no"), **given_)  # type: ignore[arg-type]
-    with pytest.raises(InvalidError, match=found):
+    with pytest.raises(InvalidError, match=reason):
         run(wrong, session=session)
     assert not (tmp_path / "no").exists()
 
@@ -227,10 +227,10 @@ def test_another_noise_than_the_bases_is_refused(copied: Any) -> None:
 def test_masks_are_white_or_black_and_never_empty(seed: int, side: int, number: int) -> None:
     things = object_masks(scene(number), side)
     for kind in (None, *WEIGHTS):
-        made, again = (draw(np.random.default_rng(seed), side, things, kind) for _ in range(2))
-        assert made.shape == (side, side) and made.dtype == np.uint8
-        assert set(np.unique(made)) <= {0, 255} and made.any()
-        assert np.array_equal(made, again)
+        mask, again = (draw(np.random.default_rng(seed), side, things, kind) for _ in range(2))
+        assert mask.shape == (side, side) and mask.dtype == np.uint8
+        assert set(np.unique(mask)) <= {0, 255} and mask.any()
+        assert np.array_equal(mask, again)
 
 
 @given(seed=st.integers(0, 2**32), number=st.integers(0, 200))
@@ -238,18 +238,18 @@ def test_an_objects_mask_covers_it_and_a_rim(seed: int, number: int) -> None:
     import cv2
 
     things = object_masks(scene(number), SIDE)
-    made = draw(np.random.default_rng(seed), SIDE, things, "object")
-    grown = [cv2.dilate(each, np.ones((3, 3), np.uint8)[:, [1]]) for each in things]
-    assert any((made[each > 0] == 255).all() for each in grown)
+    mask = draw(np.random.default_rng(seed), SIDE, things, "object")
+    grown = [cv2.dilate(outline, np.ones((3, 3), np.uint8)[:, [1]]) for outline in things]
+    assert any((mask[outline > 0] == 255).all() for outline in grown)
 
 
 @given(seed=st.integers(0, 2**32), side=st.integers(16, 96))
 def test_a_box_is_a_box_of_its_bounds(seed: int, side: int) -> None:
     import cv2
 
-    made = draw(np.random.default_rng(seed), side, kind="box")
-    left, top, width, height = cv2.boundingRect(made)
-    assert made[top : top + height, left : left + width].all()
+    mask = draw(np.random.default_rng(seed), side, kind="box")
+    left, top, width, height = cv2.boundingRect(mask)
+    assert mask[top : top + height, left : left + width].all()
     assert 0.19 * side - 1 <= min(width, height) <= max(width, height) <= 0.75 * side + 1
 
 

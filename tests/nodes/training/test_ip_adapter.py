@@ -58,22 +58,22 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
 
 
 def test_the_loss_falls_on_one_batch_and_the_base_stays() -> None:
-    made = trainee()
-    before = made.frozen()
-    losses = descend(made, steps=25)
+    adapter_trainee = trainee()
+    before = adapter_trainee.frozen()
+    losses = descend(adapter_trainee, steps=25)
     assert losses[-1] < 0.97 * losses[0]
-    assert made.frozen() == before
+    assert adapter_trainee.frozen() == before
 
 
 def test_it_learns_from_the_reference_and_not_only_beside_it() -> None:
     import torch
 
-    made = trainee()
-    descend(made, steps=40)
+    adapter_trainee = trainee()
+    descend(adapter_trainee, steps=40)
     with torch.no_grad():
-        own = float(made.loss(0))
-        made._seen = made._seen.roll(3, dims=0)
-        assert float(made.loss(0)) > 1.02 * own
+        own_loss = float(adapter_trainee.loss(0))
+        adapter_trainee._seen = adapter_trainee._seen.roll(3, dims=0)
+        assert float(adapter_trainee.loss(0)) > 1.02 * own_loss
 
 
 def test_plain_diffusers_loads_it_and_the_node_uses_it(
@@ -109,9 +109,12 @@ def test_the_hashes_before_and_after_are_kept_and_one_seed_makes_one_checkpoint(
 
 def test_a_like_that_is_no_image_encoder_is_refused(tmp_path: Path, session: Session) -> None:
     wrong = Checkpoint("tiny/depth-estimator")
-    for each in (node(tmp_path / "no", encoder=wrong), encoder_node(tmp_path / "no", like=wrong)):
+    for refused_node in (
+        node(tmp_path / "no", encoder=wrong),
+        encoder_node(tmp_path / "no", like=wrong),
+    ):
         with pytest.raises(InvalidError, match=r"wanted: a CLIPVisionModelWithProjection"):
-            run(each, session=session)
+            run(refused_node, session=session)
 
 
 def encoder_node(out: Path, **more: Any) -> TrainImageEncoder:
@@ -122,8 +125,8 @@ def encoder_node(out: Path, **more: Any) -> TrainImageEncoder:
 def test_an_image_encoder_learns_which_caption_is_whose() -> None:
     parts = load_trained(BASE, ("text_encoder", "tokenizer"))
     data = WorldDataset(24, 0, SIDE, pairs=0.0)
-    made = ImageEncoderTrainee(fresh_model(LIKE, 0), parts, data, Settings(1, 16, 3e-3))
-    losses = descend(made, steps=30)
+    encoder_trainee = ImageEncoderTrainee(fresh_model(LIKE, 0), parts, data, Settings(1, 16, 3e-3))
+    losses = descend(encoder_trainee, steps=30)
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -135,29 +138,32 @@ def test_train_and_use_stand_in_one_graph_and_one_seed_makes_one_encoder(
     again = run(encoder_node(tmp_path / "again"), session=session)
     first = tmp_path / "encoder" / "checkpoint"
     assert contents(Path(again.source)) == contents(first)
-    beside = contents(Path(result.source) / "image_encoder")
-    assert beside.keys() == contents(first).keys() and beside != contents(first)
+    other_seed = contents(Path(result.source) / "image_encoder")
+    assert other_seed.keys() == contents(first).keys() and other_seed != contents(first)
 
 
 @pytest.mark.parametrize("things", [1, 2])
 def test_a_reference_shows_the_same_objects_elsewhere(things: int) -> None:
     for number in range(40):
-        shown = scene(number, things=things)
-        other = rearrange(shown, number)
-        looks = [[(thing.shape, thing.colour) for thing in each.things] for each in (shown, other)]
-        assert looks[0] == looks[1] and other.background != shown.background
+        example = scene(number, things=things)
+        other = rearrange(example, number)
+        looks = [
+            [(thing.shape, thing.colour) for thing in example_.things]
+            for example_ in (example, other)
+        ]
+        assert looks[0] == looks[1] and other.background != example.background
         assert not any(is_held_out(*look, other.background) for look in looks[1])
         assert judge(render(other, SIDE), parse_caption(caption(other))).all
-        assert rearrange(shown, number) == other
+        assert rearrange(example, number) == other
 
 
 def test_surroundings_are_the_caption_without_its_objects() -> None:
     for number in range(20):
-        shown = scene(number, things=1)
-        (thing,) = shown.things
+        example = scene(number, things=1)
+        (thing,) = example.things
         article = "an" if thing.colour[0] in "aeiou" else "a"
-        said = f"{article} {thing.colour} {thing.shape} {surroundings(shown)}"
-        assert parse_caption(said) == parse_caption(caption(shown))
+        text = f"{article} {thing.colour} {thing.shape} {surroundings(example)}"
+        assert parse_caption(text) == parse_caption(caption(example))
 
 
 def test_pictures_of_a_folder_are_their_own_references(tmp_path: Path) -> None:

@@ -42,33 +42,33 @@ def stopping_at(stop: int) -> Any:
 def killed_at(toy: Toy, stop: int) -> Toy:
     """The toy, in a process that dies in the middle of a step."""
 
-    def made(chosen: Any) -> Line:
+    def make_trainee(chosen: Any) -> Line:
         trainee = toy(chosen)
-        honest = trainee.loss
+        original = trainee.loss
 
         def loss(step: int) -> Any:
             if step == stop:
                 raise Killed
-            return honest(step)
+            return original(step)
 
         trainee.loss = loss  # type: ignore[method-assign]
         return trainee
 
-    return made
+    return make_trainee
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[Toy, Any]:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[Toy, Any]:
     return {toy: trained(toy, tmp_path_factory.mktemp("whole")) for toy in (Line, Duel)}
 
 
 @BOTH
 def test_two_runs_with_one_seed_make_the_same_weights(
-    toy: Toy, whole: dict[Toy, Any], tmp_path: Path
+    toy: Toy, uninterrupted: dict[Toy, Any], tmp_path: Path
 ) -> None:
     averages, ends = trained(toy, tmp_path)
-    assert equal(averages, whole[toy][0])
-    assert equal(ends, whole[toy][1])
+    assert equal(averages, uninterrupted[toy][0])
+    assert equal(ends, uninterrupted[toy][1])
     assert not equal(averages, trained(toy, tmp_path / "other", seed=1)[0])
 
 
@@ -79,7 +79,7 @@ def test_two_runs_with_one_seed_make_the_same_weights(
 )
 @how_often(max_examples=20, deadline=None)
 def test_an_interrupted_run_makes_the_same_weights(
-    toy: Toy, whole: dict[Toy, Any], stops: list[tuple[bool, int]], save_every: int
+    toy: Toy, uninterrupted: dict[Toy, Any], stops: list[tuple[bool, int]], save_every: int
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -93,36 +93,36 @@ def test_an_interrupted_run_makes_the_same_weights(
                 continue
         averages, ends = trained(toy, folder, save_every=save_every)
         curve = json.loads((folder / "curve.json").read_text())
-    assert equal(averages, whole[toy][0])
-    assert equal(ends, whole[toy][1])
+    assert equal(averages, uninterrupted[toy][0])
+    assert equal(ends, uninterrupted[toy][1])
     assert len(curve) == STEPS
 
 
 def test_a_stopped_run_loses_no_step(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         trained(Line, tmp_path, stopping_at(7), save_every=100)
-    seen: list[int] = []
-    trained(Line, tmp_path, lambda step, _, **__: seen.append(step))
-    assert seen == list(range(8, STEPS + 1))
+    steps: list[int] = []
+    trained(Line, tmp_path, lambda step, _, **__: steps.append(step))
+    assert steps == list(range(8, STEPS + 1))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first, _ = trained(Duel, tmp_path)
-    seen: list[int] = []
-    again, _ = trained(Duel, tmp_path, lambda step, _, **__: seen.append(step))
+    steps: list[int] = []
+    again, _ = trained(Duel, tmp_path, lambda step, _, **__: steps.append(step))
     assert equal(first, again)
-    assert seen == []
+    assert steps == []
 
 
 def test_what_others_draw_changes_nothing_and_is_not_changed(
-    whole: dict[Toy, Any], tmp_path: Path
+    uninterrupted: dict[Toy, Any], tmp_path: Path
 ) -> None:
     import torch
 
     torch.manual_seed(77)
     before = torch.random.get_rng_state()
     averages, _ = trained(Line, tmp_path, lambda *_, **__: torch.rand(3))
-    assert equal(averages, whole[Line][0])
+    assert equal(averages, uninterrupted[Line][0])
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -142,9 +142,9 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_state(tmp_path: Path)
         train(toy, chosen, tmp_path)
     assert "the loss became nan at step 11; the state of step 8 is kept" in str(stopped.value)
     assert all(torch.isfinite(value).all() for value in toy.net.state_dict().values())
-    seen: list[int] = []
-    train(Line(chosen), chosen, tmp_path, lambda step, _, **__: seen.append(step))
-    assert seen[0] == 9
+    steps: list[int] = []
+    train(Line(chosen), chosen, tmp_path, lambda step, _, **__: steps.append(step))
+    assert steps[0] == 9
 
 
 def test_a_gradient_that_is_no_number_never_reaches_the_weights(tmp_path: Path) -> None:
@@ -224,10 +224,10 @@ def test_the_rate_rises_then_falls_to_a_fiftieth() -> None:
 def test_no_two_steps_draw_alike() -> None:
     import torch
 
-    drawn = {
+    numbers = {
         torch.rand(1, generator=generator_for(seed, step, stream)).item()
         for seed in range(3)
         for step in range(20)
         for stream in (0, 1, 100)
     }
-    assert len(drawn) == 180
+    assert len(numbers) == 180

@@ -31,8 +31,8 @@ SIDE = 64
 
 def node(family: str, out: Path, **more: Any) -> TrainFromText:
     cls, base = BASES[family]
-    asked: dict[str, Any] = {"rank": 4, "steps": 2, "batch": 2, "learning_rate": 0.05, **more}
-    return cls(data=TinyWorld(count=8, side=SIDE), base=base, out=str(out), **asked)
+    fields: dict[str, Any] = {"rank": 4, "steps": 2, "batch": 2, "learning_rate": 0.05, **more}
+    return cls(data=TinyWorld(count=8, side=SIDE), base=base, out=str(out), **fields)
 
 
 @pytest.fixture(scope="module", params=list(BASES))
@@ -101,8 +101,8 @@ def test_the_unets_weights_without_an_adapter_are_the_bases(family: str, trained
     after = load_file(trained / "checkpoint" / name)
     assert before.keys() == after.keys()
     changed = {key for key in before if not before[key].half().equal(after[key])}
-    beside = {key for key in before if key.removesuffix(".weight").endswith(TARGETS)}
-    assert changed == beside
+    adapted = {key for key in before if key.removesuffix(".weight").endswith(TARGETS)}
+    assert changed == adapted
 
 
 def test_only_adapters_are_trained_and_kept_in_the_state(trained: Path) -> None:
@@ -136,12 +136,12 @@ def test_a_unet_is_known_again_under_its_adapters() -> None:
 def test_at_first_adapters_add_nothing_and_one_seed_draws_one_set() -> None:
     import torch
 
-    def drawn(seed: int) -> dict[str, Any]:
+    def initial_weights(seed: int) -> dict[str, Any]:
         (unet,) = load_trained(BASES["text-to-image"][1], ("unet",)).values()
         state = add_lora_layers(unet, 2, seed).state_dict()
         return {name: value for name, value in state.items() if "lora_" in name}
 
-    one, same, other = drawn(1), drawn(1), drawn(2)
+    one, same, other = initial_weights(1), initial_weights(1), initial_weights(2)
     assert all(not value.any() for name, value in one.items() if "lora_B" in name)
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not all(torch.equal(one[name], other[name]) for name in one)
@@ -157,11 +157,11 @@ def test_a_run_goes_on_only_with_its_own_rank_and_base(
     before = contents(Path(first.source))
     again = run(node(family, tmp_path), session=session)
     assert contents(Path(again.source)) == before
-    for other, told in (
+    for other, message in (
         ({"rank": 8}, "rank was 4, is 8"),
         ({"rank": 0}, "rank was 4, is 0"),
         ({"base": Checkpoint(first.source)}, "base was .*unet.*, is "),
         ({"base": None, "vae": Checkpoint(first.source), "rank": 0}, "is None"),
     ):
-        with pytest.raises(NodeFailedError, match=told):
+        with pytest.raises(NodeFailedError, match=message):
             run(node(family, tmp_path).replace(**other), session=session)

@@ -34,7 +34,7 @@ from sdgraph.nodes.training.text_to_image import TextToImageTrainee
 from sdgraph.nodes.training.video import VideoTrainee
 
 from .test_controlnet import parts_of
-from .test_turbo import made as turbo_made
+from .test_turbo import make_trainee as make_turbo_trainee
 
 BASE = Checkpoint("tiny/text-to-image")
 SETTINGS = Settings(4, 2, 1e-3)
@@ -88,7 +88,7 @@ def filmed() -> Any:
     return VideoTrainee(parts, moving, SETTINGS, base_unet=base_unet, frames=2)
 
 
-EVERY = [base, xl, painter, deep, controlled, estimator, coder, turbo_made, filmed]
+EVERY = [base, xl, painter, deep, controlled, estimator, coder, make_turbo_trainee, filmed]
 
 
 def elsewhere(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -105,11 +105,11 @@ def elsewhere(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return trainee
 
 
-@pytest.mark.parametrize("made", EVERY, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("make_trainee", EVERY, ids=lambda make_trainee: make_trainee.__name__)
 def test_a_batch_is_where_the_modules_are(
-    made: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+    make_trainee: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainee = elsewhere(made(), monkeypatch)
+    trainee = elsewhere(make_trainee(), monkeypatch)
     if hasattr(trainee, "adversary"):
         assert trainee.adversary.loss(0).device.type == "meta"
     loss = trainee.loss(0)

@@ -41,29 +41,29 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def asked(cls: type[Training], pictures: Path, **more: Any) -> Training:
+def training(cls: type[Training], pictures: Path, **more: Any) -> Training:
     fields = {"steps": 2, "batch": 1, "out": str(pictures.parent / "out"), **more}
     if cls is TrainText2Image:
         fields = {"base": BASE, **fields}
     return cls(data=PictureFolder(path=str(pictures), side=SIDE), **fields)
 
 
-def heard(node: Training, session: Session) -> list[Stepped]:
-    seen: list[Stepped] = []
+def steps_of(node: Training, session: Session) -> list[Stepped]:
+    steps: list[Stepped] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
-            seen.append(event)
+            steps.append(event)
 
     run(node, session=session, on_event=listen)
-    return seen
+    return steps
 
 
 @pytest.mark.parametrize("cls", [TrainText2Image, TrainVae])
 def test_a_picture_that_cannot_be_read_is_counted_and_named_at_the_end(
     cls: type[Training], pictures: Path, session: Session
 ) -> None:
-    *steps, last = heard(asked(cls, pictures), session)
+    *steps, last = steps_of(training(cls, pictures), session)
     assert [step.step for step in steps] == [1, 2]
     assert all(step.note is None and step.loss is not None for step in steps)
     assert (last.step, last.total, last.loss) == (2, 2, None)
@@ -76,14 +76,14 @@ def test_a_picture_that_cannot_be_read_is_counted_and_named_at_the_end(
 
 def test_where_all_can_be_read_nothing_is_said(pictures: Path, session: Session) -> None:
     (pictures / "2.png").unlink()
-    assert all(each.note is None for each in heard(asked(TrainText2Image, pictures), session))
+    assert all(step.note is None for step in steps_of(training(TrainText2Image, pictures), session))
     assert not (pictures.parent / "out" / "training" / "skipped.txt").exists()
 
 
 def test_many_are_not_all_named_in_the_line(pictures: Path, session: Session) -> None:
     for name in "abcde":
         (pictures / f"{name}.png").write_bytes(b"")
-    note = str(heard(asked(TrainVae, pictures), session)[-1].note)
+    note = str(steps_of(training(TrainVae, pictures), session)[-1].note)
     assert note.startswith("6 of 9 pictures could not be read")
     assert "left out: 2.png, a.png, b.png, … (why: " in note
 
@@ -97,22 +97,22 @@ def failing(node: Training, session: Session) -> BaseException:
 
 def test_a_caption_of_unknown_words_is_told_before_a_step(pictures: Path, session: Session) -> None:
     (pictures / "1.txt").write_text("a lighthouse on a navy background")
-    error = failing(asked(TrainText2Image, pictures), session)
+    error = failing(training(TrainText2Image, pictures), session)
     assert isinstance(error, InvalidValueError)
     assert "does not know: lighthouse\n" in str(error)
     assert not (pictures.parent / "out").exists()
 
 
-def spoilt(number: int, honest: Callable[..., Any]) -> Callable[..., Any]:
+def spoilt(number: int, loss: Callable[..., Any]) -> Callable[..., Any]:
     """A loss that is no number from its `number`th call on."""
     calls = iter(range(1, 1000))
-    return lambda *given: honest(*given) * (float("nan") if next(calls) >= number else 1.0)
+    return lambda *arguments: loss(*arguments) * (float("nan") if next(calls) >= number else 1.0)
 
 
 def test_a_loss_that_is_no_number_stops_and_what_was_reached_is_kept(
     pictures: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = asked(TrainText2Image, pictures, steps=3)
+    node = training(TrainText2Image, pictures, steps=3)
     often = node.settings()
     with monkeypatch.context() as patched:
         patched.setattr(TextToImageTrainee, "loss", spoilt(3, TextToImageTrainee.loss))
@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_stops_and_what_was_reached_is_kept(
         error = failing(node, session)
     assert isinstance(error, TrainingStoppedError)
     assert "the loss became nan at step 3; the state of step 2 is kept" in str(error)
-    assert [each.step for each in heard(node, session) if each.note is None] == [3]
+    assert [step.step for step in steps_of(node, session) if step.note is None] == [3]
 
 
 def test_a_full_disk_at_the_checkpoint_keeps_the_state(
@@ -129,7 +129,7 @@ def test_a_full_disk_at_the_checkpoint_keeps_the_state(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    node = asked(TrainText2Image, pictures)
+    node = training(TrainText2Image, pictures)
     with monkeypatch.context() as patched:
         patched.setattr("sdgraph.nodes.training.assembly.write_weights", full)
         error = failing(node, session)
@@ -139,28 +139,28 @@ def test_a_full_disk_at_the_checkpoint_keeps_the_state(
     out = pictures.parent / "out"
     assert sorted(path.name for path in out.iterdir()) == ["training"]
     assert (out / "training" / NAME).is_file()
-    assert [each.step for each in heard(node, session)] == [2]  # the note alone: no step again
+    assert [step.step for step in steps_of(node, session)] == [2]  # the note alone: no step again
     assert (out / "checkpoint" / "model_index.json").is_file()
 
 
 def test_a_full_disk_at_the_list_of_pictures_is_told(
     pictures: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Path.write_text
+    write_text = Path.write_text
 
-    def full(path: Path, *given: Any, **named: Any) -> int:
+    def full(path: Path, *arguments: Any, **named: Any) -> int:
         if "skipped" in path.name:
             raise OSError(28, "No space left on device")
-        return honest(path, *given, **named)
+        return write_text(path, *arguments, **named)
 
     monkeypatch.setattr(Path, "write_text", full)
-    error = failing(asked(TrainVae, pictures), session)
+    error = failing(training(TrainVae, pictures), session)
     assert isinstance(error, MediaError)
     assert "skipped.txt\n  found:  it cannot be written" in str(error)
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         ({"steps": 3}, "steps was 2, is 3"),
         ({"learning_rate": 0.1}, "learning_rate was"),
@@ -169,23 +169,23 @@ def test_a_full_disk_at_the_list_of_pictures_is_told(
     ],
 )
 def test_a_run_does_not_go_on_with_other_settings(
-    other: dict[str, Any], told: str, pictures: Path, session: Session
+    other: dict[str, Any], message: str, pictures: Path, session: Session
 ) -> None:
-    run(asked(TrainText2Image, pictures), session=session)
-    assert told in str(failing(asked(TrainText2Image, pictures, **other), session))
+    run(training(TrainText2Image, pictures), session=session)
+    assert message in str(failing(training(TrainText2Image, pictures, **other), session))
 
 
 def test_the_loss_that_is_told_is_the_mean_of_the_last_hundred(tmp_path: Path) -> None:
     import json
 
-    told: list[float] = []
+    losses: list[float] = []
 
     def progress(step: int, total: int, *, loss: float | None = None, **_: Any) -> None:
         assert loss is not None
-        told.append(loss)
+        losses.append(loss)
 
     trained(Line, tmp_path, progress, steps=SMOOTH + 30, save_every=1000, sample_every=1000)
     curve = json.loads((tmp_path / "curve.json").read_text())
-    assert told[0] == pytest.approx(curve[0], abs=1e-6)
-    assert told[9] == pytest.approx(sum(curve[:10]) / 10, abs=1e-6)
-    assert told[-1] == pytest.approx(sum(curve[-SMOOTH:]) / SMOOTH, abs=1e-6)
+    assert losses[0] == pytest.approx(curve[0], abs=1e-6)
+    assert losses[9] == pytest.approx(sum(curve[:10]) / 10, abs=1e-6)
+    assert losses[-1] == pytest.approx(sum(curve[-SMOOTH:]) / SMOOTH, abs=1e-6)

@@ -20,14 +20,14 @@ class Killed(BaseException):
     """Nobody asked the process."""
 
 
-def fail_at(number: int, error: BaseException, honest: Any) -> Any:
+def fail_at(number: int, error: BaseException, original: Any) -> Any:
     """A function that does its work until it is called for the `number`th time."""
     calls = iter(range(1, 1000))
 
-    def called(*given: Any, **named: Any) -> Any:
+    def called(*arguments: Any, **named: Any) -> Any:
         if next(calls) == number:
             raise error
-        return honest(*given, **named)
+        return original(*arguments, **named)
 
     return called
 
@@ -43,14 +43,14 @@ def test_a_run_killed_while_it_writes_goes_on_from_the_state_before(
     expected, _ = trained(Duel, tmp_path / "whole")
     library, name = where.rsplit(".", 1)
     with monkeypatch.context() as patched:
-        honest = getattr(__import__(library, fromlist=[name]), name)
-        patched.setattr(where, fail_at(number, Killed(), honest))
+        original = getattr(__import__(library, fromlist=[name]), name)
+        patched.setattr(where, fail_at(number, Killed(), original))
         with pytest.raises(Killed):
             trained(Duel, tmp_path / "cut")
-    seen: list[int] = []
-    made, _ = trained(Duel, tmp_path / "cut", lambda step, _, **__: seen.append(step))
-    assert seen[0] == 4 * (number - 1) + 1
-    assert equal(made, expected)
+    steps: list[int] = []
+    weights, _ = trained(Duel, tmp_path / "cut", lambda step, _, **__: steps.append(step))
+    assert steps[0] == 4 * (number - 1) + 1
+    assert equal(weights, expected)
 
 
 @pytest.mark.parametrize("where", ["write_text", "draw_curve", "save_sample"])
@@ -63,8 +63,8 @@ def test_a_run_killed_between_its_files_goes_on(
         patched.setattr(f"sdgraph.nodes.training.{place}.{where}", fail_at(1, Killed(), None))
         with pytest.raises(Killed):
             trained(Line, tmp_path / "cut")
-    made, _ = trained(Line, tmp_path / "cut")
-    assert equal(made, expected)
+    weights, _ = trained(Line, tmp_path / "cut")
+    assert equal(weights, expected)
     for name in ("curve.json", NAME):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -94,9 +94,9 @@ def test_a_full_disk_is_said_and_loses_no_state(
     from safetensors.torch import save_file
 
     expected, _ = trained(Line, tmp_path / "whole", save_every=2)
-    honest = save_file if where.endswith("save_file") else lambda *_, **__: None
+    original = save_file if where.endswith("save_file") else lambda *_, **__: None
     with monkeypatch.context() as patched:
-        patched.setattr(where, fail_at(3, FULL, honest))
+        patched.setattr(where, fail_at(3, FULL, original))
         with pytest.raises(MediaError) as failed:
             trained(Line, tmp_path / "full", save_every=2)
     text = str(failed.value)
@@ -105,8 +105,8 @@ def test_a_full_disk_is_said_and_loses_no_state(
     assert "make room and run again" in text
     assert f"the state of step {4 if where.endswith('save_file') else 6} is kept" in text
     assert [p for p in (tmp_path / "full").iterdir() if p.name.startswith(".")] == []
-    made, _ = trained(Line, tmp_path / "full", save_every=2)
-    assert equal(made, expected)
+    weights, _ = trained(Line, tmp_path / "full", save_every=2)
+    assert equal(weights, expected)
 
 
 def test_a_full_disk_at_the_first_state_is_said(
@@ -174,8 +174,8 @@ def test_a_run_that_does_not_speak_of_a_setting_had_its_default(tmp_path: Path) 
     noted(tmp_path / NAME, lambda settings: settings.pop("timestep_bias"))
     with pytest.raises(ResumeError, match=r"timestep_bias was 1\.0, is 1\.5"):
         trained(Line, tmp_path, timestep_bias=1.5)
-    made, _ = trained(Line, tmp_path)
-    assert equal(made, trained(Line, tmp_path / "whole")[0])
+    weights, _ = trained(Line, tmp_path)
+    assert equal(weights, trained(Line, tmp_path / "whole")[0])
 
 
 def test_what_only_one_of_two_runs_speaks_of_is_a_difference(tmp_path: Path) -> None:

@@ -79,13 +79,13 @@ def test_a_bias_draws_noisy_times_more_often() -> None:
 
     parts = {**fresh_parts(LIKE, ("text_encoder", "unet"), 0), "vae": load_vae(LIKE)}
 
-    def drawn(bias: float) -> Any:
+    def drawn_times(bias: float) -> Any:
         chosen = Settings(15, 4, 3e-3, timestep_bias=bias)
         random = torch.Generator("cpu").manual_seed(0)
         trainee = TextToImageTrainee(parts, WorldDataset(1, 0, SIDE), chosen)
         return trainee.drawn_times(4000, random)
 
-    plain, biased, other = drawn(1.0), drawn(1.6), drawn(0.5)
+    plain, biased, other = drawn_times(1.0), drawn_times(1.6), drawn_times(0.5)
     for times in (plain, biased, other):
         assert times.min() >= 0 and times.max() <= 999 and times.dtype == torch.int64
     # The mean of 1 - u^b for u drawn evenly from 0..1 is b / (b + 1).
@@ -127,11 +127,11 @@ def test_plain_diffusers_loads_it_and_its_weights_are_half_precision(trained: Ch
 
 
 def test_training_and_use_stand_in_one_graph(tmp_path: Path, session: Session) -> None:
-    seen: list[Stepped] = []
+    steps: list[Stepped] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
-            seen.append(event)
+            steps.append(event)
 
     base = TrainText2Image(
         data=TinyWorld(count=4, side=SIDE), vae=LIKE, out=str(tmp_path), steps=1, batch=1
@@ -139,15 +139,15 @@ def test_training_and_use_stand_in_one_graph(tmp_path: Path, session: Session) -
     picture = Text2Image(prompt="a red star", steps=1, checkpoint=base, width=SIDE, height=SIDE)
     result = run(picture, session=session, on_event=listen)
     assert result.size == (SIDE, SIDE)
-    assert (seen[0].step, seen[0].total) == (1, 1)
-    assert seen[0].loss is not None and 0 < seen[0].loss < 10
+    assert (steps[0].step, steps[0].total) == (1, 1)
+    assert steps[0].loss is not None and 0 < steps[0].loss < 10
 
 
 def tuned(out: Path, **more: Any) -> TrainText2Image:
     """A fine-tuning of so small a rate that nothing moves by a half-precision digit."""
     data = TinyWorld(count=8, side=SIDE)
-    asked: dict[str, Any] = {"base": LIKE, "steps": 1, "batch": 2, "learning_rate": 1e-12, **more}
-    return TrainText2Image(data=data, out=str(out), **asked)
+    fields: dict[str, Any] = {"base": LIKE, "steps": 1, "batch": 2, "learning_rate": 1e-12, **more}
+    return TrainText2Image(data=data, out=str(out), **fields)
 
 
 @pytest.fixture
@@ -161,26 +161,26 @@ def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
 ) -> None:
     from safetensors.torch import load_file
 
-    made = Path(run(tuned(tmp_path / "still"), session=session).source)
-    before, after = contents(fetch_checkpoint(LIKE)), contents(made)
+    folder = Path(run(tuned(tmp_path / "still"), session=session).source)
+    before, after = contents(fetch_checkpoint(LIKE)), contents(folder)
     before.pop("README.md", None)
     assert before.keys() == after.keys()
     trained = ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
     for name in trained:
-        old, new = load_file(fetch_checkpoint(LIKE) / name), load_file(made / name)
+        old, new = load_file(fetch_checkpoint(LIKE) / name), load_file(folder / name)
         assert all(old[key].half().equal(new[key]) for key in old)
     assert all(before[name] == after[name] for name in before if name not in trained)
     moved = Path(run(tuned(tmp_path / "moved", learning_rate=1e-2), session=session).source)
-    changed = {name for name, found in contents(moved).items() if found != before[name]}
+    changed = {name for name, digest in contents(moved).items() if digest != before[name]}
     assert changed == set(trained)
 
 
 @pytest.mark.usefixtures("no_sheets")
 def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session: Session) -> None:
-    own = shutil.copytree(fetch_checkpoint(LIKE), tmp_path / "own")
-    for path in own.rglob("*.safetensors"):
+    copy = shutil.copytree(fetch_checkpoint(LIKE), tmp_path / "own")
+    for path in copy.rglob("*.safetensors"):
         path.rename(path.with_suffix(".fp16.safetensors"))
-    base = Checkpoint(own, variant="fp16")
+    base = Checkpoint(copy, variant="fp16")
     result = run(tuned(tmp_path / "out", base=base), session=session)
     star = Text2Image(prompt="a red star", steps=1, checkpoint=result, width=SIDE, height=SIDE)
     assert run(star, session=session).size == (SIDE, SIDE)
@@ -192,18 +192,18 @@ def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session
 def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, session: Session) -> None:
     from safetensors.torch import load_file, save_file
 
-    own = shutil.copytree(fetch_checkpoint(LIKE) / "vae", tmp_path / "vae")
+    copy = shutil.copytree(fetch_checkpoint(LIKE) / "vae", tmp_path / "vae")
     name = "diffusion_pytorch_model.safetensors"
-    other = {key: (value * 1.01).half() for key, value in load_file(own / name).items()}
-    save_file(other, own / name, metadata={"format": "pt"})
-    result = run(tuned(tmp_path / "out", vae=Checkpoint(own)), session=session)
-    found = load_file(Path(result.source) / "vae" / name)
-    assert found.keys() == other.keys()
-    assert all(found[key].equal(other[key]) for key in other)
+    other = {key: (value * 1.01).half() for key, value in load_file(copy / name).items()}
+    save_file(other, copy / name, metadata={"format": "pt"})
+    result = run(tuned(tmp_path / "out", vae=Checkpoint(copy)), session=session)
+    weights = load_file(Path(result.source) / "vae" / name)
+    assert weights.keys() == other.keys()
+    assert all(weights[key].equal(other[key]) for key in other)
 
 
 @pytest.mark.parametrize(
-    ("fields", "subject", "told"),
+    ("fields", "subject", "message"),
     [
         ({"base": None}, "vae", "neither a base nor a vae"),
         ({"like": LIKE}, "like", "a base and a like"),
@@ -214,9 +214,9 @@ def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, sessio
     ],
 )
 def test_what_does_not_go_together_is_told_before_anything_is_made(
-    fields: dict[str, Any], subject: str, told: str, tmp_path: Path, session: Session
+    fields: dict[str, Any], subject: str, message: str, tmp_path: Path, session: Session
 ) -> None:
-    with pytest.raises(InvalidError, match=told) as refused:
+    with pytest.raises(InvalidError, match=message) as refused:
         run(tuned(tmp_path / "no", **fields), session=session)
     (problem,) = refused.value.problems
     assert problem.subject.endswith(subject)

@@ -37,11 +37,15 @@ SIDE = 64
 SETTINGS = Settings(4, 4, 3e-3, warmup=0, save_every=1)
 
 
-def made(settings: Settings = SETTINGS, how: Distillation | None = None) -> TurboTrainee:
+def make_trainee(
+    settings: Settings = SETTINGS, distillation: Distillation | None = None
+) -> TurboTrainee:
     parts = load_trained(TEACHER, (*KEPT, "unet"))
     fresh = fresh_parts(LIKE, ("unet",), 0)
     fresh["unet"].load_state_dict(parts["unet"].state_dict())
-    return TurboTrainee({**parts, **fresh}, parts["unet"], WorldDataset(8, 0, SIDE), settings, how)
+    return TurboTrainee(
+        {**parts, **fresh}, parts["unet"], WorldDataset(8, 0, SIDE), settings, distillation
+    )
 
 
 def scheduler_of(prediction: str = "v_prediction") -> Any:
@@ -59,7 +63,7 @@ def scheduler_of(prediction: str = "v_prediction") -> Any:
 
 @pytest.fixture(scope="module")
 def trainee() -> TurboTrainee:
-    return made()
+    return make_trainee()
 
 
 def node(out: Path, **more: Any) -> TrainTurbo:
@@ -95,10 +99,10 @@ def test_training_and_use_agree(prediction: str, steps: int, trainee: TurboTrain
         assert torch.allclose(first, noise * noise_in_use(scheduler), atol=1e-5)
         for time in scheduler.timesteps:
             assert int(time) in times_in_use(scheduler)
-            shown = scheduler.scale_model_input(latents, time)
-            said = torch.randn(2, 4, 8, 8, generator=random)
-            done = scheduler.step(said, time, latents, generator=random)
-            mine = trainee.denoise(shown, said, torch.tensor([int(time)] * 2))
+            scaled = scheduler.scale_model_input(latents, time)
+            predicted = torch.randn(2, 4, 8, 8, generator=random)
+            done = scheduler.step(predicted, time, latents, generator=random)
+            mine = trainee.denoise(scaled, predicted, torch.tensor([int(time)] * 2))
             assert torch.allclose(mine, done.pred_original_sample, rtol=1e-4, atol=1e-4)
             latents = done.prev_sample
     finally:
@@ -110,12 +114,12 @@ def test_a_scheduler_that_does_not_begin_with_noise_is_refused(
     spacing: str | None, tmp_path: Path
 ) -> None:
     # With "leading" or "linspace", one step is at the clear end of the schedule.
-    own = shutil.copytree(fetch_checkpoint(LIKE), tmp_path / "like")
-    path = own / "scheduler" / "scheduler_config.json"
-    told = {**json.loads(path.read_text()), "timestep_spacing": spacing}
-    path.write_text(json.dumps({name: value for name, value in told.items() if value}))
+    copy = shutil.copytree(fetch_checkpoint(LIKE), tmp_path / "like")
+    path = copy / "scheduler" / "scheduler_config.json"
+    config = {**json.loads(path.read_text()), "timestep_spacing": spacing}
+    path.write_text(json.dumps({name: value for name, value in config.items() if value}))
     with pytest.raises(InvalidError) as refused:
-        run(node(tmp_path, like=Checkpoint(own)))
+        run(node(tmp_path, like=Checkpoint(copy)))
     assert 'timestep_spacing "trailing"' in str(refused.value)
     assert f"whose timestep_spacing is {spacing!r}" in str(refused.value)
 
@@ -124,17 +128,17 @@ def test_features_are_those_that_the_unet_computes(trainee: TurboTrainee) -> Non
     import torch
 
     unet, batch = trainee.teacher, trainee.batch(0)
-    seen: list[Any] = []
-    hook = unet.mid_block.register_forward_hook(lambda _, __, out: seen.append(out))
+    outputs: list[Any] = []
+    hook = unet.mid_block.register_forward_hook(lambda _, __, out: outputs.append(out))
     times = torch.tensor([5, 10, 500, 700])
-    told = trainee.added_conditions(batch.summary)
+    conditions = trainee.added_conditions(batch.summary)
     with torch.no_grad():
-        found = features(unet, batch.latents, times, batch.words, told)
+        computed = features(unet, batch.latents, times, batch.words, conditions)
         trainee.ask(unet, batch.latents, times, batch.words, batch.summary)
     hook.remove()
-    assert torch.equal(seen[0], seen[1])
-    assert torch.equal(found[-1], seen[1])
-    assert [each.shape[-1] for each in found][:3] == [8, 4, 2] or len(found) > 3
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(computed[-1], outputs[1])
+    assert [feature.shape[-1] for feature in computed][:3] == [8, 4, 2] or len(computed) > 3
 
 
 def test_the_discriminators_losses_are_those_of_the_papers() -> None:
@@ -142,10 +146,10 @@ def test_the_discriminators_losses_are_those_of_the_papers() -> None:
 
     true, false = torch.tensor([[2.0, 0.0]]), torch.tensor([[-3.0, 1.0]])
     assert float(hinge(true, false)) == pytest.approx(0.5 + 1.0)
-    seen = torch.tensor([[[[1.0, 2.0]]], [[[3.0, 4.0]]]], requires_grad=True)
-    scores = (3 * seen).flatten(1)
+    values = torch.tensor([[[[1.0, 2.0]]], [[[3.0, 4.0]]]], requires_grad=True)
+    scores = (3 * values).flatten(1)
     # The mean of two places, each 3 steep: two gradients of 1.5 a picture.
-    assert float(steepness(scores, [seen]).detach()) == pytest.approx(2 * 1.5**2)
+    assert float(steepness(scores, [values]).detach()) == pytest.approx(2 * 1.5**2)
 
 
 def test_the_student_learns_from_both_and_the_teacher_from_nobody(trainee: TurboTrainee) -> None:
@@ -156,7 +160,7 @@ def test_the_student_learns_from_both_and_the_teacher_from_nobody(trainee: Turbo
     assert all(p.grad is not None for p in trainee.adversary.judge.parameters())
     student = trainee.parts["unet"]
     assert all(p.grad is None for p in student.parameters())
-    only_foe = made(how=replace(trainee.how, distil=0.0))
+    only_foe = make_trainee(distillation=replace(trainee.how, distil=0.0))
     only_foe.loss(1).backward()
     assert float(only_foe.parts["unet"].conv_out.weight.grad.abs().sum()) > 0
     assert all(p.grad is None for p in only_foe.teacher.parameters())
@@ -168,7 +172,7 @@ def test_the_student_comes_nearer_to_its_teacher() -> None:
     import torch
     from diffusers import DDPMScheduler
 
-    pupil = made()
+    pupil = make_trainee()
     pupil.noise_schedule = DDPMScheduler.from_config(scheduler_of().config)
     optimizer = torch.optim.AdamW(pupil.parts["unet"].parameters(), lr=1e-3)
     distances = []
@@ -194,24 +198,24 @@ def test_a_run_that_was_stopped_makes_the_same_weights(stop: int, tmp_path: Path
             raise StoppedError
 
     def trainee_without_sheets() -> Any:
-        one = made()
+        one = make_trainee()
         one.sample = lambda: None  # type: ignore[method-assign]
         return one
 
     first, second = trainee_without_sheets(), trainee_without_sheets()
-    whole = train(first, SETTINGS, tmp_path / "whole")["unet"]
+    uninterrupted = train(first, SETTINGS, tmp_path / "whole")["unet"]
     with pytest.raises(StoppedError):
         train(trainee_without_sheets(), SETTINGS, tmp_path / "cut", progress)
     resumed = train(second, SETTINGS, tmp_path / "cut")["unet"]
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert all(torch.equal(uninterrupted[name], resumed[name]) for name in uninterrupted)
     assert hash_of(first.adversary.judge) == hash_of(second.adversary.judge)
 
 
 def test_a_run_with_another_weighting_is_refused(tmp_path: Path) -> None:
-    one = made(replace(SETTINGS, steps=1))
+    one = make_trainee(replace(SETTINGS, steps=1))
     one.sample = lambda: None  # type: ignore[method-assign]
     train(one, one.settings, tmp_path)
-    other = made(one.settings, Distillation(guidance=5.0))
+    other = make_trainee(one.settings, Distillation(guidance=5.0))
     with pytest.raises(ResumeError, match=r"guidance was 3\.0, is 5\.0"):
         train(other, other.settings, tmp_path)
 

@@ -27,8 +27,8 @@ def fresh(seed: int = 0) -> Any:
 
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        made = AutoencoderKL.from_config(dict(resolve(LIKE).config("vae") or {}))
-    return made.to(memory_format=torch.channels_last)
+        model = AutoencoderKL.from_config(dict(resolve(LIKE).config("vae") or {}))
+    return model.to(memory_format=torch.channels_last)
 
 
 def node(out: Path, **more: Any) -> TrainVae:
@@ -67,12 +67,12 @@ def test_a_run_that_was_stopped_makes_the_same_weights(tmp_path: Path) -> None:
 
     chosen = Settings(4, 2, 3e-3, save_every=1, warmup=0)
     data = WorldDataset(8, 0, SIDE)
-    whole = train(VaeTrainee(fresh(), data, chosen), chosen, tmp_path / "whole")["vae"]
+    uninterrupted = train(VaeTrainee(fresh(), data, chosen), chosen, tmp_path / "whole")["vae"]
     with pytest.raises(StoppedError):
         train(VaeTrainee(fresh(), data, chosen), chosen, tmp_path / "cut", stop)
     # The state puts the weights back, whatever the module began with.
     resumed = train(VaeTrainee(fresh(9), data, chosen), chosen, tmp_path / "cut")["vae"]
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert all(torch.equal(uninterrupted[name], resumed[name]) for name in uninterrupted)
 
 
 def test_its_latents_have_a_deviation_of_about_one(trained: Checkpoint) -> None:

@@ -90,7 +90,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return Checkpoint(folder)
 
 
-def made(base: Checkpoint, settings: Settings = SETTINGS, **more: Any) -> VideoTrainee:
+def make_trainee(base: Checkpoint, settings: Settings = SETTINGS, **more: Any) -> VideoTrainee:
     fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet",), 0)
     trained = load_trained(base, (*KEPT, "text_encoder", "unet"))
     trained["text_encoder"].requires_grad_(True)
@@ -120,11 +120,11 @@ def test_all_of_the_bases_weights_are_taken() -> None:
     flat, deep = unets()
     taken = shared_weights(flat, deep)
     assert set(taken) == set(flat.state_dict())
-    own = deep.state_dict()
+    weights = deep.state_dict()
     reshaped = [name for name in taken if taken[name].shape != flat.state_dict()[name].shape]
-    assert all(taken[name].shape == own[name].shape for name in taken)
+    assert all(taken[name].shape == weights[name].shape for name in taken)
     assert all("proj_in" in name or "proj_out" in name for name in reshaped)
-    assert len(own) > 2 * len(taken)
+    assert len(weights) > 2 * len(taken)
 
 
 def test_at_first_each_frame_is_what_the_base_would_make() -> None:
@@ -194,7 +194,7 @@ def test_pictures_that_stand_still_are_refused(base: Checkpoint) -> None:
 def test_the_bases_layers_stay_until_they_thaw(base: Checkpoint, tmp_path: Path) -> None:
     import torch
 
-    trainee = made(base, thaw_at=0.5)
+    trainee = make_trainee(base, thaw_at=0.5)
     unet = trainee.parts["unet"]
     before = {name: value.detach().clone() for name, value in unet.named_parameters()}
     changed: list[int] = []
@@ -214,7 +214,7 @@ def test_the_bases_layers_stay_until_they_thaw(base: Checkpoint, tmp_path: Path)
 
 
 def test_the_loss_falls_on_one_batch(base: Checkpoint) -> None:
-    losses = descend(made(base, thaw_at=0.0), 12)
+    losses = descend(make_trainee(base, thaw_at=0.0), 12)
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -231,12 +231,12 @@ def test_a_run_stopped_before_or_after_the_thaw_makes_the_same_weights(
         if step == stop:
             raise StoppedError
 
-    whole = train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "whole")
+    uninterrupted = train(make_trainee(base, thaw_at=0.5), SETTINGS, tmp_path / "whole")
     with pytest.raises(StoppedError):
-        train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "cut", progress)
+        train(make_trainee(base, thaw_at=0.5), SETTINGS, tmp_path / "cut", progress)
     torch.manual_seed(99)
-    resumed = train(made(base, thaw_at=0.5), SETTINGS, tmp_path / "cut")
-    for module, state in whole.items():
+    resumed = train(make_trainee(base, thaw_at=0.5), SETTINGS, tmp_path / "cut")
+    for module, state in uninterrupted.items():
         assert all(torch.equal(state[name], resumed[module][name]) for name in state)
 
 
@@ -271,7 +271,9 @@ def test_from_a_checkpoint_of_its_own_it_goes_on_with_longer_clips(
 
     slow = node(trained, tmp_path / "a", learning_rate=1e-12).replace(frames=2 * FRAMES)
     still = run(slow, session=session)
-    before, after = (load_trained(each, ("unet", "text_encoder")) for each in (trained, still))
+    before, after = (
+        load_trained(checkpoint, ("unet", "text_encoder")) for checkpoint in (trained, still)
+    )
     for part, modules in before.items():
         for name, value in modules.state_dict().items():
             torch.testing.assert_close(value, after[part].state_dict()[name], msg=name)

@@ -42,8 +42,8 @@ CLIP = Video(frames(STAR, 6, 64), 6)
 def test_the_edges_of_a_clip_are_those_of_each_of_its_frames(session: Session) -> None:
     result = run(VideoFromFrames(frames=Canny(image=Frames(video=CLIP))), session=session)
     assert (len(result), result.fps, result.size) == (6, 6, (64, 64))
-    for frame, shown in zip(CLIP.frames, result.frames, strict=True):
-        assert (shown == canny_edges(frame)[..., None]).all()
+    for frame, edges_shown in zip(CLIP.frames, result.frames, strict=True):
+        assert (edges_shown == canny_edges(frame)[..., None]).all()
     assert result.frames.any(axis=(1, 2, 3)).all()
 
 
@@ -53,7 +53,7 @@ def test_any_video_comes_back_from_its_frames(video: Video, fps: float | None) -
     with unchanged(video):
         series = Frames(video=video).run(video)
         result = VideoFromFrames(frames=Frames(video=video), fps=fps).run(series)
-    assert type(series) is Series and all(type(each) is Image for each in series)
+    assert type(series) is Series and all(type(frame) is Image for frame in series)
     assert result == Video(video.frames, fps or video.fps)
 
 
@@ -65,8 +65,8 @@ def test_any_pictures_of_one_size_make_a_video(data: st.DataObject, count: int) 
     with unchanged(first, *others):
         result = VideoFromFrames(frames=[first, *others]).run((first, *others))
     assert type(result) is Video and result.size == first.size and result.fps == 8
-    for image, shown in zip((first, *others), result.frames, strict=True):
-        assert (image.numpy[..., :3] == shown).all()
+    for image, frame in zip((first, *others), result.frames, strict=True):
+        assert (image.numpy[..., :3] == frame).all()
 
 
 @settings(deadline=None, max_examples=30)
@@ -86,9 +86,9 @@ def test_a_frame_that_is_not_there_is_refused(session: Session, number: int) -> 
 def test_what_is_the_same_in_each_frame_is_made_once(session: Session) -> None:
     events: list[Event] = []
     logo = Resize(image=photo(40, 40), width=8, height=8)
-    inside = Mask(box=[0, 0, 4, 8], image=logo)
+    left_half = Mask(box=[0, 0, 4, 8], image=logo)
     lettered = Text(image=Frames(video=CLIP), text="film")
-    film = Composite(image=lettered, over=logo, mask=inside, position=[50, 50])
+    film = Composite(image=lettered, over=logo, mask=left_half, position=[50, 50])
     result = run(VideoFromFrames(frames=film), session=session, on_event=events.append)
     assert [e.type for e in events if isinstance(e, NodeStarted)].count("Resize") == 1
     steps = [(e.node, e.step, e.total) for e in events if isinstance(e, Stepped)]
@@ -121,7 +121,7 @@ def test_pictures_of_two_sizes_make_no_video(session: Session) -> None:
 def test_only_what_changed_runs_again(on_disk: bool, tmp_path: Path) -> None:
     remembering = Session(device="cpu")
 
-    def told(low: int, fps: float) -> dict[str, str]:
+    def kinds_by_node(low: int, fps: float) -> dict[str, str]:
         nonlocal remembering
         if on_disk:
             remembering = Session(device="cpu", store=Store(folder=tmp_path))
@@ -130,10 +130,10 @@ def test_only_what_changed_runs_again(on_disk: bool, tmp_path: Path) -> None:
         run(VideoFromFrames(frames=edges, fps=fps), session=remembering, on_event=events.append)
         return {e.node: e.kind for e in events if isinstance(e, NodeStarted | Reused)}
 
-    assert set(told(100, 5.0).values()) == {"node_started"}
-    assert set(told(100, 5.0).values()) == {"reused"}
-    assert told(100, 9.0) == {"canny": "reused", "video_from_frames": "node_started"}
-    assert told(90, 9.0)["canny"] == "node_started"
+    assert set(kinds_by_node(100, 5.0).values()) == {"node_started"}
+    assert set(kinds_by_node(100, 5.0).values()) == {"reused"}
+    assert kinds_by_node(100, 9.0) == {"canny": "reused", "video_from_frames": "node_started"}
+    assert kinds_by_node(90, 9.0)["canny"] == "node_started"
 
 
 @pytest.mark.torch
@@ -142,11 +142,11 @@ def test_a_model_works_on_each_frame_and_is_loaded_once() -> None:
     events: list[Event] = []
     two = Video(CLIP.frames[:2], 6)
     fields: dict[str, Any] = {"prompt": "a red star", "steps": 4, "strength": 0.5, "seed": 3}
-    each = Image2Image(image=Frames(video=two), **fields)
-    result = run(VideoFromFrames(frames=each), session=session, on_event=events.append)
+    node = Image2Image(image=Frames(video=two), **fields)
+    result = run(VideoFromFrames(frames=node), session=session, on_event=events.append)
     singly = [run(Image2Image(image=frame, **fields), session=session) for frame in two]
     assert all(
-        (shown == image.numpy).all() for shown, image in zip(result.frames, singly, strict=True)
+        (frame == image.numpy).all() for frame, image in zip(result.frames, singly, strict=True)
     )
     loaded = [e for e in events if e.kind == "loaded"]
     assert len(loaded) == len({str(e.as_data()["component"]) for e in loaded}) > 0
@@ -170,8 +170,8 @@ def test_a_workflow_is_run_for_each_frame(tmp_path: Path, session: Session) -> N
         "  film: {type: VideoFromFrames, frames: $drawn}\n"
     )
     graph = load_workflow(path).graph()
-    (made,) = session.run(graph).values()
-    assert (len(made), made.size) == (6, (32, 32))
+    (video,) = session.run(graph).values()
+    assert (len(video), video.size) == (6, (32, 32))
     again = workflow_from_yaml(to_yaml(*graph.targets), folder=tmp_path).graph()
     assert again.targets == graph.targets
 

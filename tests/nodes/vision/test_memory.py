@@ -22,7 +22,7 @@ from tests.support import toys
 from tests.support.photos import photo
 
 
-def said(config: Any, folder: Path, dtype: str = "float16") -> int:
+def estimated(config: Any, folder: Path, dtype: str = "float16") -> int:
     """What is said of a model with that config."""
     folder.mkdir(exist_ok=True)
     name = type(config).__name__.removesuffix("Config")
@@ -34,8 +34,8 @@ def said(config: Any, folder: Path, dtype: str = "float16") -> int:
         "UperNet": "UperNetForSemanticSegmentation",
         "CLIPSeg": "CLIPSegForImageSegmentation",
     }[name]
-    told = {**config.to_dict(), "architectures": [architecture]}
-    (folder / "config.json").write_text(json.dumps(told, default=str))
+    contents = {**config.to_dict(), "architectures": [architecture]}
+    (folder / "config.json").write_text(json.dumps(contents, default=str))
     return recognition_memory(dtype, Checkpoint(folder, dtype=dtype))
 
 
@@ -53,8 +53,8 @@ def test_sam(width: int, layers: int, tmp_path: Path) -> None:
     )
     model = pretended(transformers.SamModel, config, torch.float16)
     points = empty(1, 1, 1, 2)
-    found = peak(model, lambda: model(pixel_values=empty(1, 3, 1024, 1024), input_points=points))
-    assert said(config, tmp_path) == pytest.approx(found, rel=0.05)
+    measured = peak(model, lambda: model(pixel_values=empty(1, 3, 1024, 1024), input_points=points))
+    assert estimated(config, tmp_path) == pytest.approx(measured, rel=0.05)
 
 
 @pytest.mark.slow
@@ -71,9 +71,9 @@ def test_grounding_dino_by_the_length_of_the_text(tmp_path: Path) -> None:
     config = transformers.GroundingDinoConfig(backbone_config=swin)
     model = transformers.GroundingDinoForObjectDetection(config).eval()
     name = "GroundingDinoForObjectDetection"
-    told = {**config.to_dict(), "architectures": [name]}
-    (tmp_path / "config.json").write_text(json.dumps(told, default=str))
-    here = Checkpoint(tmp_path)
+    contents = {**config.to_dict(), "architectures": [name]}
+    (tmp_path / "config.json").write_text(json.dumps(contents, default=str))
+    checkpoint = Checkpoint(tmp_path)
     for tokens in (16, 128, 256):
         words = torch.tensor([[101, *[7592, 1012] * ((tokens - 2) // 2), 102]])
         inputs = {
@@ -83,10 +83,12 @@ def test_grounding_dino_by_the_length_of_the_text(tmp_path: Path) -> None:
             "attention_mask": torch.ones_like(words),
             "token_type_ids": torch.zeros_like(words),
         }
-        found = peak(model, partial(model, **inputs))
+        measured = peak(model, partial(model, **inputs))
         text = "ab" * (tokens - 2)
-        law = recognition_memory("float32", here) + text_attention_memory("float32", here, text)
-        assert law == pytest.approx(found, rel=0.05)
+        law = recognition_memory("float32", checkpoint) + text_attention_memory(
+            "float32", checkpoint, text
+        )
+        assert law == pytest.approx(measured, rel=0.05)
 
 
 def test_words_that_are_not_known_yet_may_be_as_long_as_they_can(tmp_path: Path) -> None:
@@ -109,8 +111,8 @@ def test_looking_into_boxes_takes_less_than_seeing_the_picture(tmp_path: Path) -
     config = transformers.SamConfig()
     model = pretended(transformers.SamModel, config, torch.float16)
     boxes, image_embeddings = empty(1, sam._BOXES, 4), empty(1, 256, 64, 64)
-    found = peak(model, lambda: model(image_embeddings=image_embeddings, input_boxes=boxes))
-    assert 0 < found < said(config, tmp_path) / 2
+    measured = peak(model, lambda: model(image_embeddings=image_embeddings, input_boxes=boxes))
+    assert 0 < measured < estimated(config, tmp_path) / 2
 
 
 @pytest.mark.parametrize("width", [384, 768])
@@ -122,8 +124,8 @@ def test_vitpose(width: int, tmp_path: Path) -> None:
     )
     config = transformers.VitPoseConfig(backbone_config=backbone, use_simple_decoder=True)
     model = pretended(transformers.VitPoseForPoseEstimation, config, torch.float16)
-    found = peak(model, lambda: model(pixel_values=empty(1, 3, 256, 192)))
-    assert said(config, tmp_path) == pytest.approx(found, rel=0.1)
+    measured = peak(model, lambda: model(pixel_values=empty(1, 3, 256, 192)))
+    assert estimated(config, tmp_path) == pytest.approx(measured, rel=0.1)
 
 
 @pytest.mark.parametrize("widths", [(32, 64, 160, 256), (64, 128, 320, 512)])
@@ -135,8 +137,8 @@ def test_segformer(widths: tuple[int, ...], tmp_path: Path) -> None:
         hidden_sizes=list(widths), decoder_hidden_size=decoder, num_labels=150
     )
     model = pretended(transformers.SegformerForSemanticSegmentation, config, torch.float16)
-    found = peak(model, lambda: model(pixel_values=empty(1, 3, 512, 512)))
-    assert said(config, tmp_path) == pytest.approx(found, rel=0.05)
+    measured = peak(model, lambda: model(pixel_values=empty(1, 3, 512, 512)))
+    assert estimated(config, tmp_path) == pytest.approx(measured, rel=0.05)
 
 
 def test_upernet_and_rt_detr(tmp_path: Path) -> None:
@@ -150,13 +152,13 @@ def test_upernet_and_rt_detr(tmp_path: Path) -> None:
         auxiliary_in_channels=384,
     )
     model = pretended(transformers.UperNetForSemanticSegmentation, config, torch.float16)
-    found = peak(model, lambda: model(pixel_values=empty(1, 3, 512, 512)))
-    assert said(config, tmp_path / "upernet") == pytest.approx(found, rel=0.05)
+    measured = peak(model, lambda: model(pixel_values=empty(1, 3, 512, 512)))
+    assert estimated(config, tmp_path / "upernet") == pytest.approx(measured, rel=0.05)
 
     config = transformers.RTDetrConfig()
     model = pretended(transformers.RTDetrForObjectDetection, config, torch.float16)
-    found = peak(model, lambda: model(pixel_values=empty(1, 3, 640, 640)))
-    assert said(config, tmp_path / "rt_detr") == pytest.approx(found, rel=0.1)
+    measured = peak(model, lambda: model(pixel_values=empty(1, 3, 640, 640)))
+    assert estimated(config, tmp_path / "rt_detr") == pytest.approx(measured, rel=0.1)
 
 
 def test_clipseg(tmp_path: Path) -> None:
@@ -177,8 +179,10 @@ def test_clipseg(tmp_path: Path) -> None:
     model = transformers.CLIPSegForImageSegmentation(config).eval()
     words = torch.ones(1, 5, dtype=torch.long)
     pixels = torch.zeros(1, 3, 352, 352)
-    found = peak(model, lambda: model(input_ids=words, pixel_values=pixels, attention_mask=words))
-    assert found <= said(config, tmp_path, "float32") < 1.25 * found
+    measured = peak(
+        model, lambda: model(input_ids=words, pixel_values=pixels, attention_mask=words)
+    )
+    assert measured <= estimated(config, tmp_path, "float32") < 1.25 * measured
 
 
 def test_nodes_take_the_hungriest_of_their_models(tmp_path: Path) -> None:
