@@ -28,8 +28,8 @@ class Audio(Value):
     rate: int
 
     def __init__(self, samples: npt.NDArray[np.float32], rate: int) -> None:
-        expected = "a float32 array of shape (samples, channels), nowhere empty"
-        check_array(self, samples, expected, ("float32",), ndim=2)
+        wanted = "a float32 array of shape (samples, channels), nowhere empty"
+        check_array(self, samples, wanted, ("float32",), ndim=2)
         self._set_fields(samples=samples, rate=rate)
 
 
