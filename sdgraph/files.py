@@ -1,20 +1,47 @@
-"""Files: paths as users write them, atomic writing, and errors of reading and writing."""
+"""Files: paths as users write them, stamps, atomic writing, errors of reading and writing."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from .errors import MediaError, Problem, did_you_mean
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
+SETTLING_NS = 2 * 10**9
+"""The coarsest step of a file system's clock (FAT): two writes within it can look the same."""
+
+
+class FileStamp(NamedTuple):
+    """Identifies the content of a file without reading it; times in nanoseconds since 1970."""
+
+    path: str
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileStamp:
+        """The stamp of a file as it is now; of the target of a link. Raises OSError."""
+        status = path.stat()
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        return cls(str(path), status.st_size, *times, status.st_ino)
+
+    def is_settled(self) -> bool:
+        """Whether any write from now on will show in the stamp."""
+        now = time.time_ns()
+        # mtime can be set, to the far future too; ctime (where it is not the birth) cannot.
+        return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
 
 
 def expand_home(path: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""What authors of node packs test their nodes with: a check of all promises, a session, toy nodes.
+"""Tools for testing the nodes of a pack: a check of a node's promises, a session, toy nodes.
 
     from sdgraph.testing import check_node
     from mypack import Blur
@@ -42,12 +42,16 @@ __all__ = [
 
 @dataclass
 class FakeTensor:
-    """As much of a tensor as counting its bytes takes."""
+    """A stand-in for a tensor, whose bytes can be counted.
+
+    Args:
+        size: Its bytes.
+    """
 
     size: int
 
     def numel(self) -> int:
-        """The number of its bytes, each of which counts as an element."""
+        """The number of its elements, of one byte each."""
         return self.size
 
     def element_size(self) -> int:
@@ -57,37 +61,41 @@ class FakeTensor:
 
 @dataclass(eq=False)
 class FakeModule:
-    """What `CountingLoader` loads: as much of a torch module as the engine looks at."""
+    """A stand-in for a torch module, as `CountingLoader` loads it.
+
+    Args:
+        name: The folder of the component in its checkpoint: "unet", "vae".
+        size: Its bytes.
+        device: The device it is on.
+    """
 
     name: str
-    """The folder of the checkpoint that it stands for: "unet", "vae"."""
     size: int
-    """Its bytes."""
     device: str = ""
 
     def parameters(self) -> list[FakeTensor]:
-        """One tensor of all its bytes."""
+        """One tensor that has all of its bytes."""
         return [FakeTensor(self.size)]
 
     def buffers(self) -> list[FakeTensor]:
-        """None."""
+        """An empty list: it has no buffers."""
         return []
 
     def to(self, device: str) -> FakeModule:
-        """Notes where it is now."""
+        """Sets the device it is on."""
         self.device = device
         return self
 
 
 @dataclass
 class CountingLoader:
-    """Loads fakes of the components that a node asks for, and notes which.
+    """Loads a `FakeModule` for each component that a node needs, and lists them.
 
-    A fake weighs as many bytes as the files of the component.
+    A fake has as many bytes as the files of the component.
 
     Args:
         failing: The components that fail to load, as `str(part)` names them.
-        swollen: How many times the bytes of its files a component takes once it is loaded.
+        size_factor: How many times the bytes of its files a component takes once it is loaded.
 
     Example:
         >>> loader = CountingLoader()
@@ -97,23 +105,23 @@ class CountingLoader:
     """
 
     loaded: list[str] = field(default_factory=list)
-    """What was loaded, in order, by name."""
+    """The names of the components that were loaded, in order."""
     failing: set[str] = field(default_factory=set)
-    swollen: int = 1
+    size_factor: int = 1
     overlaps: int = 0
-    """How often a load began while another was going on."""
+    """How often a load began before another had ended."""
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, part: ResolvedPart, dtype: str, device: str) -> FakeModule:
-        """A fake of the part; raises OSError for one of `failing`."""
+        """A fake of the component; raises OSError for one of `failing`."""
         if not self._busy.acquire(blocking=False):
             self.overlaps += 1
             raise RuntimeError("two loads at once")
         try:
             if str(part) in self.failing:
-                raise OSError("the file is torn")
+                raise OSError("the file cannot be read")
             self.loaded.append(str(part))
-            return FakeModule(part.part.folder, part.footprint(dtype) * self.swollen, device)
+            return FakeModule(part.part.folder, part.footprint(dtype) * self.size_factor, device)
         finally:
             self._busy.release()
 
@@ -122,15 +130,19 @@ def fake_session(loader: CountingLoader | None = None, *, free_bytes: int = 2**4
     """A session on the CPU that loads fakes and remembers nothing between runs.
 
     Args:
-        loader: Says afterwards what was loaded; a new one if left out.
-        free_bytes: The memory that there seems to be, so that evictions can be tested.
+        loader: Loads the fakes and lists what was loaded; a new one if left out.
+        free_bytes: The free memory that the session believes to have; few bytes make it evict.
     """
     models = ModelCache(loader or CountingLoader(), probe=lambda device: free_bytes, reserve=0)
     return Session(device="cpu", models=models, store=None)
 
 
 class ToyNumber(Node[int]):
-    """A whole number, to wire to ports of the node under test."""
+    """A whole number, to wire to ports of the node under test.
+
+    Args:
+        value: The number.
+    """
 
     value: int = Field(default=0, description="the number")
 
@@ -140,7 +152,12 @@ class ToyNumber(Node[int]):
 
 
 class ToyAdd(Node[int]):
-    """The sum of two numbers."""
+    """The sum of two numbers.
+
+    Args:
+        a: A number, or a node that makes one.
+        b: Another; 0 if left out.
+    """
 
     a: In[int] = Field(description="a number")
     b: In[int] = Field(default=0, description="another")
@@ -151,7 +168,12 @@ class ToyAdd(Node[int]):
 
 
 class ToySquare(Node[Image]):
-    """A grey square, to wire to ports that take a picture."""
+    """A grey square, to wire to ports that take a picture.
+
+    Args:
+        size: The pixels of a side, 1 or more.
+        grey: From 0 (black) to 255 (white).
+    """
 
     size: int = Field(default=8, ge=1, description="pixels of a side")
     grey: int = Field(default=128, ge=0, le=255, description="from black to white")
@@ -162,7 +184,12 @@ class ToySquare(Node[Image]):
 
 
 def grey_square(size: int = 8, grey: int = 128) -> Image:
-    """A picture of size × size pixels of one grey from 0 to 255."""
+    """A picture of one grey.
+
+    Args:
+        size: The pixels of a side, 1 or more.
+        grey: From 0 (black) to 255 (white).
+    """
     return Image(np.full((size, size, 3), grey, np.uint8))
 
 
@@ -175,18 +202,18 @@ def check_node(
 ) -> None:
     """Checks what every node promises, and fails with a line for each promise that is broken.
 
-    1. Its class and each of its fields are described.
-    2. Equal fields make an equal node, with the same key; it survives pickling.
-    3. Another value of any field makes another key.
-    4. It makes a value of the kind that it declares, twice the same, and its inputs stay as they
-       were.
+    1. The class and each of its fields have a description.
+    2. Equal fields make an equal node with the same key, also after pickling.
+    3. A different value of any field gives a different key.
+    4. The node makes a value of the kind that it declares, makes an equal one when it runs again,
+       and does not change its inputs.
 
     Args:
         node: A node whose ports hold literals or nodes that can run.
-        changes: Another valid value for fields where none can be guessed. Numbers, texts,
-            switches, choices and pictures need none.
+        changes: By field name, a different valid value for fields where none can be guessed.
+            Numbers, texts, switches, choices and pictures need none.
         session: Where it runs; `fake_session()` if left out, which has no real models.
-        runs: False leaves out the fourth, for a node whose models are not there.
+        runs: False leaves out the fourth check, for a node whose models are not on this machine.
 
     Raises:
         AssertionError: A promise is broken; the message says which.
@@ -207,7 +234,14 @@ def node_problems(
     session: Session | None = None,
     runs: bool = True,
 ) -> Iterator[str]:
-    """The promises that a node breaks, each in a line; takes what `check_node` takes."""
+    """The promises that a node breaks, each in a line; `check_node` says what they are.
+
+    Args:
+        node: As for `check_node`.
+        changes: As for `check_node`.
+        session: As for `check_node`.
+        runs: As for `check_node`.
+    """
     yield from _description_problems(type(node))
     yield from _equality_problems(node)
     yield from _key_problems(node, changes or {})
@@ -258,7 +292,7 @@ def _key_problems(node: Node[Any], changes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _other_values(node: Node[Any], name: str) -> Iterator[Any]:
-    """Values that a field may take beside its own, the likely ones first."""
+    """Different values that a field may accept, the likely ones first."""
     value = getattr(node, name)
     annotation = type(node).model_fields[name].annotation
     for inner in (annotation, *get_args(annotation)):

@@ -100,7 +100,13 @@ def test_an_argument_section_names_every_argument_and_no_other() -> None:
     assert not wrong
 
 
-USER_MODULES = ("sdgraph", "sdgraph.values", "sdgraph.errors", "sdgraph.events")
+USER_MODULES = (
+    "sdgraph",
+    "sdgraph.values",
+    "sdgraph.errors",
+    "sdgraph.events",
+    "sdgraph.testing",
+)
 """Modules whose names a Python user meets."""
 
 NOT_CALLED = {"ArrayValue", "In", "Node", "Progress", "Value"}

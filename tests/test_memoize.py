@@ -10,10 +10,10 @@ import pytest
 
 from sdgraph import Checkpoint, Session, memoize, run
 from sdgraph.errors import CheckpointError
+from sdgraph.files import FileStamp
 from sdgraph.graph import Graph, In, Node, parts_of
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import (
-    FileStamp,
     ModelCache,
     Models,
     ResolvedCheckpoint,

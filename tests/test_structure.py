@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,25 @@ def test_help_imports_neither_pydantic_nor_the_engine() -> None:
 def test_the_help_of_a_verb_imports_no_engine(verb: list[str]) -> None:
     engine = ("sdgraph.graph", "sdgraph.models", "sdgraph.values", "sdgraph.language")
     assert imported_by(HELP.format(arguments=[*verb, "--help"]), *engine, "networkx", "PIL") == []
+
+
+@pytest.mark.parametrize("verb", ["validate", "plan"])
+def test_checking_and_planning_import_no_networkx(verb: str) -> None:
+    code = HELP.format(arguments=[verb, "inpaint"])
+    assert imported_by(code, "networkx", "torch", "diffusers", "transformers", "cv2") == []
+
+
+def test_no_two_modules_of_the_engine_are_one_letter_apart() -> None:
+    engine = [path.stem for path in SOURCES if "nodes" not in path.parts]
+    names = sorted({name for name in engine if not name.startswith("__")})
+    assert [pair for pair in combinations(names, 2) if one_letter_apart(*pair)] == []
+
+
+def one_letter_apart(first: str, second: str) -> bool:
+    shorter, longer = sorted((first, second), key=len)
+    if len(shorter) == len(longer):
+        return sum(a != b for a, b in zip(shorter, longer, strict=True)) == 1
+    return any(longer[:n] + longer[n + 1 :] == shorter for n in range(len(longer)))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import SdgraphError
+from sdgraph.files import FileStamp
 from sdgraph.graph import Node, ancestry, has_computed_checkpoint, parts_of, source_files
 from sdgraph.language import Workflow, bind_inputs, parse_reference
 from sdgraph.models import file_sha256, resolve_part
@@ -20,8 +21,6 @@ POLL_S = 0.5
 
 SETTLE_S = 0.15
 """Seconds for which a file must not change before it counts as completely written."""
-
-_Stamp = tuple[int, int, int] | None
 
 
 def files_to_watch(request: Request) -> set[Path]:
@@ -105,12 +104,11 @@ class FileWatcher:
         return changed
 
 
-def _stamp(path: Path) -> _Stamp:
+def _stamp(path: Path) -> FileStamp | None:
     try:
-        status = path.stat()
+        return FileStamp.of(path)
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _content(path: Path) -> str | None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sdgraph.errors import Mark, Problem
+from sdgraph.files import FileStamp
 
 _LINE_WIDTH = 100
 
@@ -42,12 +43,11 @@ def _lines_of(file: str) -> tuple[str, ...]:
     """The lines of a file; an unchanged file is read once, however many problems it has."""
     try:
         path = Path(file).resolve()
-        status = path.stat()
-        return _lines(path, status.st_size, status.st_mtime_ns, status.st_ino)
+        return _lines(path, FileStamp.of(path))
     except (OSError, ValueError):
         return ()
 
 
 @lru_cache(maxsize=16)
-def _lines(path: Path, *_: int) -> tuple[str, ...]:
+def _lines(path: Path, stamp: FileStamp) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8-sig").splitlines())

@@ -68,8 +68,7 @@ def run(
     Args:
         target: a node, a graph or a workflow.
         *more: further nodes, where the target is a node.
-        session: the device, the loaded models and the remembered results; None for the session
-            that all calls without one share.
+        session: where it runs; None for the session that all calls without one share.
         on_event: called with each event, as it happens, by one thread at a time.
         keep_going: whether to go on after a failure, and run all that needs no failed node.
         uncached: nodes that run even where their results are remembered.
@@ -89,34 +88,34 @@ def run(
     Example:
         >>> from sdgraph import run
         >>> from sdgraph.nodes import Mask
-        >>> box = Mask(box=[8, 8, 24, 24], width=32, height=32)
-        >>> run(box).size
+        >>> run(Mask(box=[8, 8, 24, 24], width=32, height=32)).size
         (32, 32)
-        >>> first, second = run(box, Mask(ellipse=[8, 8, 24, 24], width=64, height=32))
-        >>> second.size
-        (64, 32)
     """
     session = session or default_session()
-    _refuse_unusable(target, more, inputs)
-    if uncached and not isinstance(target, Node):
-        raise TypeError("found `uncached` with a workflow or graph; wanted it to name these nodes")
+    _refuse_unusable(target, more, inputs, uncached)
     if isinstance(target, Workflow):
-        return session.run(target.graph(**inputs), on_event, keep_going=keep_going)
+        target = target.graph(**inputs)
     if isinstance(target, Graph):
         return session.run(target, on_event, keep_going=keep_going)
     graph = Graph.of(target, *more, uncached=uncached)
     values = session.run(graph, on_event, keep_going=keep_going)
-    if not more:
-        return values[graph.names[target]]
-    return tuple(values[graph.names[node]] for node in (target, *more))
+    results = tuple(values[graph.names[node]] for node in (target, *more))
+    return results if more else results[0]
 
 
-def _refuse_unusable(target: object, more: tuple[Node[Any], ...], inputs: dict[str, Any]) -> None:
+def _refuse_unusable(
+    target: object,
+    more: tuple[Node[Any], ...],
+    inputs: dict[str, Any],
+    uncached: Iterable[Node[Any]] = (),
+) -> None:
     """Raises TypeError for arguments that the target has no use for."""
     if inputs and not isinstance(target, Workflow):
         raise TypeError(f"only a workflow takes inputs; found {', '.join(inputs)}")
     if more and not isinstance(target, Node):
         raise TypeError("found further targets after a workflow or graph; wanted it alone")
+    if uncached and not isinstance(target, Node):
+        raise TypeError("found `uncached` with a workflow or graph; wanted it to name these nodes")
 
 
 def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: Any) -> Plan:
@@ -138,10 +137,10 @@ def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: An
 
     Example:
         >>> from sdgraph import load_workflow, plan
-        >>> made = plan(load_workflow("inpaint"), seed=7)
-        >>> [step.name for step in made.steps]
+        >>> inpaint_plan = plan(load_workflow("inpaint"), seed=7)
+        >>> [step.name for step in inpaint_plan.steps]
         ['file', 'photo', 'mask', 'star', 'result']
-        >>> made.bytes_loaded > 0
+        >>> inpaint_plan.bytes_loaded > 0
         True
     """
     _refuse_unusable(target, more, inputs)

@@ -91,8 +91,8 @@ class Plan:
     Example:
         >>> from sdgraph import plan
         >>> from sdgraph.nodes import Mask
-        >>> made = plan(Mask(box=[8, 8, 24, 24], width=32, height=32))
-        >>> [step.action for step in made.steps], made.bytes_loaded
+        >>> mask_plan = plan(Mask(box=[8, 8, 24, 24], width=32, height=32))
+        >>> [step.action for step in mask_plan.steps], mask_plan.bytes_loaded
         (['run'], 0)
     """
 

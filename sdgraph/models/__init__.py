@@ -4,7 +4,6 @@ from .cache import ModelCache, Models
 from .checkpoint_files import MODEL_INDEX
 from .devices import check_name
 from .file_hashes import file_sha256
-from .file_stamp import FileStamp
 from .loader import quiet_libraries
 from .lora_files import find_lora
 from .prefetch import Prefetcher, PrefetchRequest
@@ -21,7 +20,6 @@ from .safetensors_files import TensorShapes, tensor_shapes
 
 __all__ = [
     "MODEL_INDEX",
-    "FileStamp",
     "ModelCache",
     "Models",
     "PrefetchRequest",

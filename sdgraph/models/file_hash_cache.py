@@ -20,7 +20,7 @@ from sdgraph.files import sdgraph_home
 if TYPE_CHECKING:
     import sqlite3
 
-    from .file_stamp import FileStamp
+    from sdgraph.files import FileStamp
 
 LEAST_BYTES = 2**20
 """Smaller files are hashed each time.

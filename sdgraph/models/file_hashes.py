@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import FileStamp
 from sdgraph.memoize import answers
 
 from . import file_hash_cache
-from .file_stamp import FileStamp
 
 _MAX_KNOWN = 4096
 _known: dict[FileStamp, str] = {}

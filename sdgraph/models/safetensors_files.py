@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import FileStamp
 
 from .file_hashes import refuse_unreadable
-from .file_stamp import FileStamp
 
 TensorShapes = Mapping[str, tuple[int, ...]]
 """The names of a file's tensors, each with its shape."""

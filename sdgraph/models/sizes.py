@@ -10,9 +10,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from sdgraph.files import FileStamp
 from sdgraph.values import DTYPE_BYTES, Part
 
-from .file_stamp import FileStamp
 from .safetensors_files import file_header
 
 _FLOATS = ("F16", "BF16", "F32", "F64")

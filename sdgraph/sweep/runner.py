@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from sdgraph.language import Workflow
 
 from .output_files import build_sweep, refuse_existing_files
 from .report_table import VariantRecord, VariantRecorder
-from .sweep import make_variants
+from .sweep import Sweep, make_variants
 
 
 def run_many(
@@ -60,11 +60,13 @@ def run_many(
     recorder = VariantRecorder(sweep)
     listener = events.combine_listeners(recorder, on_event)
     values = (session or default_session()).run(sweep.graph, listener)
-    names = sweep.graph.names
     return [
-        replace(
-            recorder.record(index),
-            values={name: values[names[node]] for name, node in targets.items()},
-        )
-        for index, targets in enumerate(sweep.targets)
+        replace(recorder.record(index), values=_values_of(sweep, index, values))
+        for index in range(len(sweep.targets))
     ]
+
+
+def _values_of(sweep: Sweep, index: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of one variant by the names of its targets."""
+    names = sweep.graph.names
+    return {name: values[names[node]] for name, node in sweep.targets[index].items()}
