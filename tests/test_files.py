@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and every failure is told with a way out."""
+"""Files are written whole or not at all, and every failure is reported with a fix."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_file_that_may_not_be_read_is_named(
         read_image(tmp_path / "a.png")
 
 
-def test_write_beside_makes_folders_and_shows_only_whole_files(tmp_path: Path) -> None:
+def test_atomic_write_makes_folders_and_shows_only_whole_files(tmp_path: Path) -> None:
     path = tmp_path / "new" / "er" / "a.png"
     with atomic_write(path) as temporary:
         assert temporary.parent == path.parent and temporary.name.startswith(".")
@@ -46,7 +46,7 @@ def test_write_beside_makes_folders_and_shows_only_whole_files(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
-def test_write_beside_leaves_the_old_file_when_anything_goes_wrong(
+def test_atomic_write_leaves_the_old_file_when_anything_goes_wrong(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     (tmp_path / "a.png").write_text("old")

@@ -120,7 +120,7 @@ def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
     assert commands and commands <= set(shipped_workflows())
 
 
-def test_every_prompt_of_the_examples_speaks_of_the_tiny_world() -> None:
+def test_every_prompt_of_the_examples_describes_the_tiny_world() -> None:
     text = "\n".join([*blocks("yaml"), *blocks("python")])
     prompts = re.findall(r"""(?<!_)prompt(?::| =) "?([a-z][^},"\n]*)""", text)
 

@@ -1,4 +1,4 @@
-"""The engine's own cost: 1,000 trivial nodes, beside a bare loop and networkx's sort alone."""
+"""The engine's own cost: 1,000 trivial nodes, compared with a loop and networkx's sort alone."""
 
 from __future__ import annotations
 

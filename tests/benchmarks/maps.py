@@ -1,4 +1,4 @@
-"""Each node that makes a control map without a model, beside the bare OpenCV calls."""
+"""Each node that makes a control map without a model, compared with the OpenCV calls."""
 
 from __future__ import annotations
 

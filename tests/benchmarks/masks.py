@@ -1,4 +1,4 @@
-"""Each mask node that needs no model, beside the bare OpenCV or Pillow calls it stands for."""
+"""Each mask node that needs no model, compared with the OpenCV or Pillow calls it stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory and load seconds of a chain of four systems, beside the script that loads each pipeline.
+"""Memory and load seconds of a chain of four systems, compared with a script of pipelines.
 
 Inpainting, ControlNet, depth and Turbo over random checkpoints with the layouts of the real ones;
 the pictures are small, so that weights are compared and not pictures. Each way is a process of its

@@ -1,4 +1,4 @@
-"""Nodes without a model beside the bare call of Pillow or OpenCV, and a video beside PyAV.
+"""Nodes without a model compared with a Pillow or OpenCV call, and a video with PyAV.
 
 Pictures are 2048×2048 and go from array to array in both, as they are held. The video is 76 frames
 of 512×512, written as H.264 with the same settings.

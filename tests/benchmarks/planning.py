@@ -1,4 +1,4 @@
-"""The plan beside plain orders and policies.
+"""The plan compared with plain orders and policies.
 
 `OMP_NUM_THREADS=1 python -m tests.benchmarks.planning` prints what each would load on a
 corpus of random workflows with the sizes of real checkpoints, how far the plan is from the optimum
@@ -70,7 +70,7 @@ class Case:
 
     @property
     def tight(self) -> bool:
-        """Whether the plan had to make room at least once."""
+        """Whether the plan had to free memory at least once."""
         return self.ours.over_budget
 
 

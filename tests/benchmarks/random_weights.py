@@ -21,7 +21,7 @@ def _weights_file(config: Path) -> Path:
 
 
 def fill(checkpoint: Path) -> None:
-    """Writes random weights beside every config of a checkpoint's folder that has none.
+    """Writes random weights next to every config of a checkpoint's folder that has none.
 
     The seed is a digest of the config, so equal configs give equal weights.
     """

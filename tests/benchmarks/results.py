@@ -77,7 +77,7 @@ def unchanged() -> Row:
 
 
 def new_seed() -> Row:
-    """What is loaded when only the seeds change, beside what the plan says and the first run."""
+    """What is loaded when only the seeds change, compared with the plan and the first run."""
     photo = Path(__file__).parents[2] / "workflows" / "samples" / "red_star.png"
     with TemporaryDirectory() as folder:
         first, _ = _loaded(Session(store=Store(folder=folder)), photo, folder, seed=0)

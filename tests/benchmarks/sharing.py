@@ -48,7 +48,7 @@ def chain(seed: int) -> Node[Any]:
 
 
 def models(seed: int) -> Node[Any]:
-    """The same kind of chain over four U-Nets, without what is small beside them."""
+    """The same kind of chain over four U-Nets, without the small components."""
     common: dict[str, Any] = {**WORDS, "seed": seed, "prompt": "a cyan star on a gray background"}
     first = Text2Image(checkpoint=at("text-to-image"), **common)
     painted = Inpaint(image=first, mask=mask(), checkpoint=at("inpaint"), **common)
@@ -72,7 +72,7 @@ def fresh(budget: int | None = None) -> Session:
 
 
 def cold() -> Row:
-    """Components with weights that a cold chain loads, beside one load for each pipeline's own."""
+    """Components with weights that a cold chain loads, compared with a load for each pipeline."""
     graph = Graph.of(chain(0))
     plan = fresh().plan(graph)
     used = [use for step in plan.steps for use in step.uses if use.component.file_bytes]

@@ -13,7 +13,7 @@ ROUNDS = 7
 
 
 def rows() -> Iterator[Row]:
-    """CPU seconds of the command line's checking verbs, beside a bare interpreter."""
+    """CPU seconds of the command line's checking commands, compared with a bare interpreter."""
     floor = median(process(["-c", "pass"]).cpu for _ in range(ROUNDS))
     chain = str(shipped_workflows()["chain"])
     for verb in (["--help"], ["validate", chain], ["plan", chain], ["show", chain], ["nodes"]):

@@ -135,7 +135,7 @@ def as_text(structure: Structure) -> str:
 
 
 def table(structure: Structure) -> str:
-    """The counts beside what they may be at most, as a Markdown table."""
+    """The counts and their limits, as a Markdown table."""
     names = {
         "boxes": "",
         "arrows": "",

@@ -1,4 +1,4 @@
-"""A sweep of 200 variants of a workflow with six nodes, beside a bare diffusers loop."""
+"""A sweep of 200 variants of a workflow with six nodes, compared with a diffusers loop."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def bare(folder: Path, count: int) -> Callable[[], object]:
 
 
 def rows() -> Iterator[Row]:
-    """How often each node ran, and the CPU time of a variant beside the loop's."""
+    """How often each node ran, and the CPU time of a variant compared with the loop's."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workflow = workflow_from_yaml(FLOW, folder=folder)

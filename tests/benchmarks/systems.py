@@ -1,4 +1,4 @@
-"""A warm run of each system beside the bare diffusers script with the same components."""
+"""A warm run of each system, compared with the diffusers script with the same components."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROUNDS = 15
 
 @dataclass(frozen=True)
 class Pair:
-    """A node, and the call of a bare pipeline that ought to do the same."""
+    """A node, and the call of a diffusers pipeline that should do the same."""
 
     name: str
     node: Node[Any]

@@ -51,7 +51,7 @@ def paired(
 
 
 _UNCOMPILED = ("PYTHONDONTWRITEBYTECODE",)
-"""What has Python compile every module anew in each process."""
+"""The settings with which Python compiles every module again in each process."""
 
 
 @dataclass(frozen=True)

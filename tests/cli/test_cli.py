@@ -367,7 +367,7 @@ def test_plan_says_what_each_step_releases(sdgraph: Command) -> None:
     assert re.search(r"slow +ToySlow +edges *$", sdgraph("plan", "flow.yaml").out, re.MULTILINE)
 
 
-def test_plan_says_the_peak_beside_what_there_is(sdgraph: Command) -> None:
+def test_plan_prints_the_peak_and_the_memory_there_is(sdgraph: Command) -> None:
     free = sdgraph("plan", "chain", "--device", "cpu", toys=False)
     line = r"^peak on {}: ([\d.]+) MB{}$"
     assert re.search(line.format("host memory", r" of \d.* \(free\)"), free.out, re.M)

@@ -123,7 +123,9 @@ def test_an_input_given_twice_counts_as_last_given(sdgraph: Command, tmp_path: P
     assert output_files(tmp_path) == ["out/square.png"]
 
 
-def test_existing_files_stay_unless_told(sdgraph: Command, tmp_path: Path) -> None:
+def test_existing_files_stay_unless_overwriting_is_asked_for(
+    sdgraph: Command, tmp_path: Path
+) -> None:
     assert sdgraph("run", "flow.yaml", "grey=1..2").code == 0
     result = sdgraph("run", "flow.yaml", "grey=1..2")
     assert result.code == 2 and "--overwrite" in result.err and "square_grey-0001.png" in result.err

@@ -61,7 +61,7 @@ def test_json_lines_hold_the_loss_and_the_note(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("loss", "words"), [(0.01234, "2/4  loss 0.0123"), (0.05, "2/4  loss 0.0500"), (None, "2/4")]
 )
-def test_the_bar_shows_the_loss_beside_the_steps(
+def test_the_bar_shows_the_loss_next_to_the_steps(
     loss: float | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rich.console import Console

@@ -57,7 +57,7 @@ def held(session: Session) -> list[str]:
     ]
 
 
-def test_a_pinned_checkpoint_stays_when_room_is_wanted(family: list[Checkpoint]) -> None:
+def test_a_pinned_checkpoint_stays_when_memory_is_needed(family: list[Checkpoint]) -> None:
     session = make_session(budget=18)
     session.models.pin(family[0])  # before it is loaded
     for checkpoint in family:
@@ -73,7 +73,9 @@ def test_a_pinned_checkpoint_stays_when_room_is_wanted(family: list[Checkpoint])
     assert held(session) == ["cunet", "cvae", "bunet", "bvae"]
 
 
-def test_pins_that_leave_no_room_are_told_before_the_run(family: list[Checkpoint]) -> None:
+def test_pins_that_leave_too_little_memory_are_reported_before_the_run(
+    family: list[Checkpoint],
+) -> None:
     session = make_session(budget=17)
     session.models.pin(family[0])
     session.run(dream(family[0]))

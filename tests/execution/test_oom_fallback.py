@@ -109,7 +109,7 @@ def test_what_was_made_in_another_way_is_not_remembered(
     assert len(tries) - before == tried_again
 
 
-def test_another_error_climbs_nothing(checkpoint: Checkpoint) -> None:
+def test_another_error_tries_no_fallback(checkpoint: Checkpoint) -> None:
     event_log: list[events.Event] = []
     with pytest.raises(NodeFailedError, match="no such thing"):
         make_session().run(Graph.of(toys.Fail(message="no such thing")), event_log.append)
@@ -136,7 +136,7 @@ class Small(fake_checkpoints.Loader):
         return component
 
 
-def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
+def test_a_probe_that_reports_too_much_memory_is_corrected_by_fallbacks(tmp_path: Path) -> None:
     folders = [
         fake_checkpoints.checkpoint(
             tmp_path / name,
@@ -169,7 +169,7 @@ def test_a_probe_that_lies_is_found_out_and_made_up_for(tmp_path: Path) -> None:
         (ValueError("out of memory"), None),
     ],
 )
-def test_errors_of_too_little_memory_are_told_from_others(
+def test_errors_of_too_little_memory_are_recognized(
     error: BaseException, expected: str | None
 ) -> None:
     reason = out_of_memory(error)

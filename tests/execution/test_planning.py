@@ -54,7 +54,7 @@ def test_a_store_makes_a_plan_shorter() -> None:
     assert steps[1].key is not None and steps[2].key is None
 
 
-def test_loads_are_told_once_per_component_and_not_for_what_is_loaded(tmp_path: Path) -> None:
+def test_loads_are_listed_once_per_component_and_not_for_what_is_loaded(tmp_path: Path) -> None:
     number = fake_checkpoints.checkpoint(tmp_path / "one", unet=b"u" * 7, vae=b"same")
     two = fake_checkpoints.checkpoint(tmp_path / "two", unet=b"w" * 5, vae=b"same")
     first = toys.Dream(checkpoint=str(number))  # type: ignore[arg-type]

@@ -110,7 +110,9 @@ def record(folder: Path, content: str) -> Path:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "gone"])
-def test_a_lost_result_is_made_again_and_told(folder: Path, damage: str, tmp_path: Path) -> None:
+def test_a_lost_result_is_computed_again_and_reported(
+    folder: Path, damage: str, tmp_path: Path
+) -> None:
     save = toys.Write(text=toys.Join(words=[toys.Text(text="x"), "y"]), path=tmp_path / "x.txt")
     other = toys.Write(text=toys.Text(text="z"), path=tmp_path / "z.txt")
     run_noting(new_session(folder), save, other)

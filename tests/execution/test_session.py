@@ -347,7 +347,7 @@ def test_a_second_node_over_one_checkpoint_loads_nothing(session: Session, dream
 
 
 @pytest.mark.torch
-def test_the_plan_foretells_loads_and_reuse(session: Session, dreams: str) -> None:
+def test_the_plan_predicts_loads_and_reuse(session: Session, dreams: str) -> None:
     target = toys.Dream(prompt="a", checkpoint=dreams)  # type: ignore[arg-type]
     before = session.plan(Graph.of(target))
     assert [Path(load.name).name for load in before.loads] == ["unet", "vae"]
@@ -371,7 +371,7 @@ def test_a_checkpoint_that_a_node_makes_is_used_once_it_is_known(
 
 
 @pytest.mark.torch
-def test_light_nodes_run_beside_a_model_node(session: Session, dreams: str) -> None:
+def test_light_nodes_run_in_parallel_with_a_model_node(session: Session, dreams: str) -> None:
     # Each waits for the other: it ends only if both run at once.
     dream = toys.Dream(checkpoint=dreams, opens="dreaming", awaits="waiting")  # type: ignore[arg-type]
     light = toys.Wait(opens="waiting", awaits="dreaming")

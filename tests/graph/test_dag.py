@@ -115,7 +115,7 @@ def test_a_list_of_files_is_checked_file_by_file(tmp_path: Path) -> None:
         ("file/below", "not a directory"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "file").write_text("")
     problem = missing_file("path", tmp_path / name)
     assert problem is not None and problem.found.endswith(reason)

@@ -293,7 +293,7 @@ WRONG: list[tuple[Any, dict[str, Any], str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("cls", "fields", "subject", "found", "expected", "fix"), WRONG)
-def test_a_wrong_field_is_told_with_found_wanted_and_fix(
+def test_a_wrong_field_is_reported_with_found_wanted_and_fix(
     cls: Any, fields: dict[str, Any], subject: str, found: str, expected: str, fix: str
 ) -> None:
     with pytest.raises(InvalidNodeError) as caught:
@@ -302,7 +302,7 @@ def test_a_wrong_field_is_told_with_found_wanted_and_fix(
     assert caught.value.problems == (problem,)
 
 
-def test_every_wrong_field_of_a_node_is_told_at_once() -> None:
+def test_every_wrong_field_of_a_node_is_reported_at_once() -> None:
     loose: Any = toys.Add
     with pytest.raises(InvalidNodeError) as caught:
         loose(b="x", offset=1.5, c=1)

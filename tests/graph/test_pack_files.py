@@ -106,7 +106,7 @@ def test_what_fails_leaves_nothing_imported(tmp_path: Path) -> None:
     assert value(tmp_path / "mine.py", "Mine") == 1
 
 
-def test_a_file_edited_within_the_second_to_the_same_size_is_read_anew(tmp_path: Path) -> None:
+def test_a_file_edited_within_the_second_to_the_same_size_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     values = []
     for number in (1, 2):

@@ -165,7 +165,7 @@ def test_a_module_offers_what_it_defines_and_not_what_it_imports() -> None:
     assert node_classes(module(Number=toys.Number)) == {}
 
 
-def test_the_own_nodes_are_told_where_they_are_and_imported_when_asked_for() -> None:
+def test_shipped_nodes_are_listed_with_their_module_and_imported_when_used() -> None:
     code = (
         "import sys; from sdgraph.graph import installed_registry; types = installed_registry();"
         "before = [name for name in sys.modules if name.startswith('sdgraph.nodes.')];"

@@ -57,7 +57,7 @@ def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None
     assert newest.id > oldest.id
 
 
-def test_a_failure_is_told_and_what_was_refused_leaves_nothing(runs: Path) -> None:
+def test_a_failure_is_recorded_and_a_refused_run_leaves_nothing(runs: Path) -> None:
     with pytest.raises(NodeFailedError):
         recorded(cli_nodes.ToyBoom(image=SQUARE))
     (run,) = list_runs()

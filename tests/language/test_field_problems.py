@@ -1,4 +1,4 @@
-"""Problems of a node class are told in terms of what the workflow file says."""
+"""Problems of a node class are reported in the terms of the workflow file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_wire_of_the_wrong_kind_names_the_reference_and_what_would_fit() -> No
     assert problem == Problem("a", "$word, which makes text", "a whole number", "$three would fit")
 
 
-def test_a_plain_value_is_told_as_it_is() -> None:
+def test_a_plain_value_is_reported_as_it_is() -> None:
     problem, place = as_written(toys.Halve, {"a": "x"}, a="x")
     assert place == ("a",) and (problem.subject, problem.found) == ("a", "the text 'x'")
 
@@ -40,7 +40,7 @@ def test_an_input_of_the_wrong_kind_is_named_with_its_value() -> None:
     assert problem.found == "$inputs.seed, the text 'x'"
 
 
-def test_a_node_in_a_parameter_is_told_to_be_a_plain_value() -> None:
+def test_a_node_in_a_parameter_should_be_a_plain_value() -> None:
     problem, _ = as_written(toys.Number, {"value": "$three"}, value=NODES["three"])
     assert problem.fix == "a parameter takes a plain value, not a node"
 

@@ -1,4 +1,4 @@
-"""Each wrong workflow in tests/bad says exactly what the text beside it says."""
+"""Each wrong workflow in tests/bad is refused with exactly the text of the .txt file next to it."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_jpeg_lays_transparency_over_white(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.jpg").getpixel((8, 8)) == (255, 255, 255)
 
 
-def test_quality_is_heard(tmp_path: Path) -> None:
+def test_quality_changes_the_file(tmp_path: Path) -> None:
     picture = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     for suffix in (".jpg", ".webp"):
         sizes = []

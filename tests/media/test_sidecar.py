@@ -1,4 +1,4 @@
-"""What a picture's own file cannot hold stands beside it, and speaks of that file alone."""
+"""Metadata that a picture's format cannot hold is in a sidecar, which is for that file alone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_damaged_sidecar_is_said(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".bmp", ".gif", ".png"])
 @pytest.mark.parametrize("text", [None, ""])
-def test_saving_without_removes_what_was_told_before(
+def test_saving_without_metadata_removes_an_earlier_sidecar(
     tmp_path: Path, suffix: str, text: str | None
 ) -> None:
     path = tmp_path / f"a{suffix}"

@@ -74,7 +74,7 @@ def test_mp4_plays_before_it_is_loaded_and_says_its_colours(tmp_path: Path) -> N
         assert (context.pix_fmt, context.colorspace, context.color_range) == ("yuv420p", 1, 1)
 
 
-def test_quality_of_a_video_is_heard(tmp_path: Path) -> None:
+def test_quality_of_a_video_changes_the_file(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     for suffix in (".mp4", ".webm"):
         sizes = []

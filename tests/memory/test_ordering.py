@@ -48,7 +48,7 @@ def dag(workload: Workload) -> nx.DiGraph[int]:
 
 
 def sweep(models: int, variants: int) -> Workload:
-    """A chain of models over variants, variant after variant, and room for one model."""
+    """A chain of models over variants, variant after variant, and memory for one model."""
     components = [component(f"model {n}", 4) for n in range(models)]
     steps = [
         Requirement(
@@ -155,7 +155,7 @@ def test_a_search_ahead_finds_what_no_plain_order_does() -> None:
     assert improved
 
 
-def test_where_room_is_never_short_each_order_is_tried_once(
+def test_where_memory_is_never_short_each_order_is_tried_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried = []
@@ -188,7 +188,7 @@ def test_pinned_components_stay_and_what_is_there_is_used_first() -> None:
 
 
 @given(workloads())
-def test_joined_steps_cost_nothing_beside_their_head(workload: Workload) -> None:
+def test_joined_steps_cost_nothing_more_than_their_head(workload: Workload) -> None:
     joined, groups = merge_free_steps(workload)
     assert sorted(step for group in groups for step in group) == list(range(len(workload.steps)))
     for head, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""What a plan foretells of memory is what happens, and where it cannot be, a run makes do."""
+"""What a plan predicts about memory happens; where it cannot, the run adapts and goes on."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def budgets(chance: random.Random) -> tuple[int | None, int | None]:
 
 @settings(max_examples=300)
 @given(st.integers(0, 2**32))
-def test_what_the_plan_foretells_happens(family: list[str], seed: int) -> None:
+def test_what_the_plan_predicts_happens(family: list[str], seed: int) -> None:
     chance = random.Random(seed)
     device = chance.choice(("cpu", "cuda"))
     session = session_on(device, *budgets(chance), chance.choice((None, 0)))
@@ -150,7 +150,7 @@ def most_held(plan: Plan, event_log: Sequence[events.Event]) -> tuple[int, int]:
 
 @settings(max_examples=100)
 @given(st.integers(0, 2**32))
-def test_a_run_that_strays_from_its_plan_keeps_the_budget(family: list[str], seed: int) -> None:
+def test_a_run_that_departs_from_its_plan_keeps_the_budget(family: list[str], seed: int) -> None:
     """Results turn up that nobody foresaw, and checkpoints are known late."""
     chance = random.Random(seed)
     device = chance.choice(("cpu", "cuda"))

@@ -66,7 +66,7 @@ def test_without_a_budget_each_component_is_loaded_once(
 
 @policies
 @given(workload=workloads())
-def test_what_keeps_nothing_never_loads_beside_what_is_dead(
+def test_a_policy_that_keeps_nothing_never_loads_while_an_unused_component_is_held(
     policy: EvictionPolicy, workload: Workload
 ) -> None:
     workload = replace(workload, keep_unused=False)
@@ -159,7 +159,7 @@ def test_the_cheapest_sufficient_set_goes_not_the_fewest() -> None:
     assert done(workload, smallest_first)[1] == "evict1 evict2 load3"
 
 
-def test_what_is_used_again_is_parked_on_the_host_while_there_is_room() -> None:
+def test_what_is_used_again_is_moved_to_the_host_while_there_is_memory() -> None:
     uses = [[0], [1], [0]]
     assert done(one_after_another([4, 4], uses, Budgets(4, 8)), keep_soonest_used) == [
         "load0",

@@ -153,7 +153,7 @@ def test_pickles_are_refused(model: Path, suffix: str) -> None:
         resolve_part(unet(model)).check()
 
 
-def test_pickles_beside_safetensors_are_passed_over(model: Path) -> None:
+def test_pickles_next_to_safetensors_are_ignored(model: Path) -> None:
     (model / "unet/diffusion_pytorch_model.bin").write_bytes(b"evil")
     assert [path.suffix for path in resolve_part(unet(model)).files] == [".safetensors"]
 
@@ -214,20 +214,20 @@ def test_a_single_model_is_a_checkpoint_too(tmp_path: Path) -> None:
         (b"[" * 100_000, "damaged"),
     ],
 )
-def test_damaged_json_is_told(model: Path, text: bytes, message: str) -> None:
+def test_damaged_json_is_reported(model: Path, text: bytes, message: str) -> None:
     (model / "model_index.json").write_bytes(text)
     with pytest.raises(CheckpointError, match=message):
         _ = resolve(Checkpoint(str(model))).components
 
 
 @pytest.mark.parametrize("source", ["./none", "/none/at/all", "~/none", "a/b/c", "~nobody/x"])
-def test_a_missing_folder_is_told(source: str) -> None:
+def test_a_missing_folder_is_reported(source: str) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         _ = resolve(Checkpoint(source)).root
 
 
 @pytest.mark.parametrize("source", ["two words", "a//b", "org/na me", "-x/y", "a..b/c", "é/x"])
-def test_a_source_that_no_hub_could_know_is_told(source: str) -> None:
+def test_a_source_that_no_hub_could_have_is_reported(source: str) -> None:
     with pytest.raises(CheckpointError):
         _ = resolve(Checkpoint(source)).root
 
@@ -237,7 +237,9 @@ def test_an_unknown_shipped_name_suggests_the_nearest() -> None:
         _ = resolve(Checkpoint("tiny/inpant")).root
 
 
-def test_offline_a_checkpoint_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_a_checkpoint_that_is_not_in_the_cache_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE"):
         _ = resolve(Checkpoint("org/none")).root
     monkeypatch.delenv("HF_HUB_OFFLINE")
@@ -248,7 +250,7 @@ def test_offline_a_checkpoint_that_is_not_here_is_told(monkeypatch: pytest.Monke
         fetch_checkpoint(Checkpoint("org/none"))
 
 
-def test_an_incomplete_local_folder_is_told_and_never_fetched(model: Path) -> None:
+def test_an_incomplete_local_folder_is_reported_and_never_fetched(model: Path) -> None:
     shutil.rmtree(model / "unet")
     assert not resolve(Checkpoint(str(model))).must_fetch
     with pytest.raises(CheckpointError, match="no folder"):
@@ -257,18 +259,18 @@ def test_an_incomplete_local_folder_is_told_and_never_fetched(model: Path) -> No
         fetch_checkpoint(Checkpoint(str(model)))
 
 
-def test_a_component_without_weights_is_told(model: Path) -> None:
+def test_a_component_without_weights_is_reported(model: Path) -> None:
     (model / "unet" / fake_checkpoints.WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match="no weights"):
         resolve_part(unet(model)).check()
 
 
-def test_a_part_that_the_index_does_not_name_is_told(model: Path) -> None:
+def test_a_part_that_the_index_does_not_name_is_reported(model: Path) -> None:
     with pytest.raises(CheckpointError, match="no part 'vea'"):
         _ = resolve_part(Part(Checkpoint(str(model)), "vea")).library_and_class
 
 
-def test_a_shipped_checkpoint_without_its_weights_is_told_and_never_fetched(
+def test_a_shipped_checkpoint_without_its_weights_is_reported_and_never_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fake_checkpoints.checkpoint(

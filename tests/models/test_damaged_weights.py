@@ -149,7 +149,7 @@ def test_a_file_that_is_too_long_is_found(weights_path: Path) -> None:
         check_bytes(weights_path, data)
 
 
-def test_a_pointer_of_git_lfs_is_told_as_such(weights_path: Path) -> None:
+def test_a_pointer_of_git_lfs_is_named_as_one(weights_path: Path) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"
     with pytest.raises(CheckpointError, match="git lfs pull"):
         check_bytes(weights_path, pointer.encode())

@@ -39,7 +39,7 @@ def spoil_with_a_journal(database: Path) -> None:
 @pytest.mark.parametrize(
     "spoil", [spoil_with_rubbish, spoil_by_cutting, spoil_the_tables, spoil_with_a_journal]
 )
-def test_a_damaged_database_is_begun_anew(
+def test_a_damaged_database_is_replaced_by_an_empty_one(
     place: Place, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     path = weights(tmp_path / "a")

@@ -18,7 +18,7 @@ from sdgraph.values import Part
 pytestmark = pytest.mark.torch
 
 
-def test_a_second_text_encoder_of_a_kind_compiles_no_patterns_anew(
+def test_a_second_text_encoder_of_a_kind_compiles_no_pattern_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transformers = pytest.importorskip("transformers")

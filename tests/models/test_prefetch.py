@@ -1,4 +1,4 @@
-"""Files are read ahead while a node computes, as far as the plan says and memory has room."""
+"""Files are prefetched while a node computes, as far as the plan says and memory suffices."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def random_components(chance: random.Random, device: str) -> list[Component]:
 
 
 @given(st.integers(0, 2**32))
-def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -> None:
+def test_what_is_prefetched_is_loaded_next_and_memory_suffices_for_it(seed: int) -> None:
     chance = random.Random(seed)
     device = chance.choice(("cpu", "cuda"))
     every = random_components(chance, device)
@@ -80,7 +80,7 @@ def test_what_is_read_ahead_is_loaded_next_and_there_is_room_for_it(seed: int) -
         assert host_bytes + sum(component.file_bytes for component in soon) <= limit
 
 
-def test_each_load_but_the_first_is_read_ahead_where_there_is_room(
+def test_each_load_but_the_first_is_prefetched_where_memory_suffices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "choose", lambda device: device)

@@ -119,7 +119,7 @@ def parts(model: Path, *names: str) -> dict[str, Part]:
     return {name: Part(Checkpoint(model), name) for name in names}
 
 
-def test_what_another_process_leases_keeps_and_drops_is_told(
+def test_what_another_process_leases_keeps_and_drops_is_listed(
     home: Path, model: Path, start: Start, listed: Callable[..., str]
 ) -> None:
     assert "in memory now" not in listed()
@@ -154,7 +154,7 @@ def test_every_section_is_there_as_json(listed: Callable[..., str]) -> None:
     assert inpaint["bytes"] > 0 and Path(inpaint["folder"]).is_dir()
 
 
-def test_two_processes_are_told_apart_and_one_that_is_killed_leaves_no_row(
+def test_two_processes_are_listed_apart_and_one_that_is_killed_leaves_no_row(
     home: Path, start: Start
 ) -> None:
     one, two = start(), start()
@@ -270,7 +270,7 @@ def test_nothing_is_written_where_nothing_is_held_or_nothing_changed(
 
 
 @pytest.mark.torch
-def test_pins_devices_and_moves_are_told(model: Path) -> None:
+def test_pins_devices_and_moves_are_listed(model: Path) -> None:
     cache = ModelCache(
         fake_checkpoints.Loader(),
         budgets=Budgets(3100, 10**6),

@@ -98,7 +98,7 @@ def test_configs_are_small_text_files_in_the_package() -> None:
             json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_an_index_lists_exactly_the_folders_beside_it() -> None:
+def test_an_index_lists_exactly_the_folders_next_to_it() -> None:
     for name in NAMES:
         folder = shipped.folder(name)
         if (index := folder / "model_index.json").exists():

@@ -1,4 +1,4 @@
-"""The bytes of a component told from its files are those that it takes once it is loaded."""
+"""A component's size computed from its files is what it takes once it is loaded."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_other_work_of_the_run_stays_and_goes_on(
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-def test_a_budget_too_small_is_told_before_anything_is_loaded_or_dropped(
+def test_a_budget_too_small_is_reported_before_anything_is_loaded_or_dropped(
     good: Checkpoint, bad: Checkpoint, pinned: bool
 ) -> None:
     one = toys.Dream(prompt="one", checkpoint=good)

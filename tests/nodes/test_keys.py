@@ -88,10 +88,10 @@ AROUND: dict[str, list[dict[str, Any]]] = {
     "TinyWorld": [{"moving": True}],
     "Turbo": [{"steps": 4}],
 }
-"""What must be set beside a field, for some nodes, before it may be."""
+"""For some nodes: the other fields that a field requires."""
 
 ALONE = {("Mask", "alpha")}
-"""Fields with one other value, beside which something else must be left out."""
+"""Fields with another value, and the other fields that must then be left out."""
 
 
 def files(folder: Path) -> dict[str, Any]:

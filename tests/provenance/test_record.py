@@ -91,7 +91,7 @@ def test_a_record_from_before_nodes_were_known_by_pack_makes_the_same_graph(tmp_
         '{"sdgraph_record": 2, "workflow": 3, "node": "", "device": "", "versions": {}}',
     ],
 )
-def test_a_picture_without_a_record_is_told(tmp_path: Path, text: str | None) -> None:
+def test_a_picture_without_a_record_is_reported(tmp_path: Path, text: str | None) -> None:
     with pytest.raises(MediaError, match="no record of how it was made"):
         read_record(saved(tmp_path / "a.png", text))
 

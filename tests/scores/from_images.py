@@ -144,6 +144,6 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 
 def depth_estimator(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """The depth that is seen in a picture beside the true one."""
+    """The depth estimated from a picture, compared with the true one."""
     estimates = [depth_agreement(runner.depth(Image(render(s, SIDE))), s) for s in still(count)]
     yield runner.row("depth-estimator", "depth with the true one, correlation", estimates, "≥ 0.98")

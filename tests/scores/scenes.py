@@ -21,7 +21,7 @@ SIDE = 64
 """Pixels of the pictures that the shipped checkpoints make."""
 
 REACH = 5
-"""Pixels by which the mask of an object goes beyond it, so that another shape has room."""
+"""Pixels by which the mask of an object is larger than it, so that another shape fits in."""
 
 _GAP = 2  # pixels between such a mask and the other object, whose rim is smooth
 _PATTERNED = ("checkered", "striped", "sunset")

@@ -43,7 +43,7 @@ def test_every_shipped_checkpoint_has_its_facts() -> None:
     assert {f"tiny/{name}" for name in FACTS} == set(shipped.names())
 
 
-def test_every_training_node_of_the_family_is_told_of_once() -> None:
+def test_every_training_node_of_the_family_is_on_one_card() -> None:
     names = [name for facts in FACTS.values() for name in facts.nodes]
     graph = load_workflow("training/family").graph()
     assert sorted(names) == sorted(

@@ -56,7 +56,7 @@ def test_a_look_at_a_record_reads_no_value(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "flipped", "gone", "other"])
-def test_a_damaged_record_is_removed_and_told(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_record_is_removed_and_reported(tmp_path: Path, damage: str) -> None:
     store = DiskStore(tmp_path)
     path = put(store, 1, noise(1))
     planned = store.get(key(1))
@@ -180,7 +180,7 @@ def test_pruning_by_age_removes_the_old(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
-def test_a_disk_that_takes_nothing_is_told_once(
+def test_a_disk_that_cannot_be_written_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def refuse(path: Path, data: bytes) -> int:

@@ -166,7 +166,7 @@ def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
     end = toys.Join(words=[test_oom_fallback.Hungry(checkpoint=one, fails=3), text])
 
     def damage(event: events.Event) -> None:
-        """What is lost once a run is planned has the rest planned anew, after what can be done."""
+        """A result lost after planning: the rest is planned again, after what can still be done."""
         if lost and isinstance(event, events.RunStarted):
             forget(folder, "Text")
 

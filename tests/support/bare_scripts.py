@@ -31,7 +31,7 @@ def pipeline(
     scheduler: tuple[str, dict[str, Any]] | None = None,
     dtype: str = "float32",
 ) -> Any:
-    """A pipeline loaded anew, its scheduler swapped as diffusers' documentation does it."""
+    """A freshly loaded pipeline, its scheduler swapped as diffusers' documentation does it."""
     import diffusers
     import torch
 

@@ -50,7 +50,7 @@ class ToyEdges(Node[EdgeMap]):
 
 
 class ToyStack(Node[Image]):
-    """Pictures beside one another."""
+    """Pictures side by side."""
 
     images: list[In[Image]] = Field(min_length=1)
     title: In[str] = "untitled"

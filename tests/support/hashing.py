@@ -21,7 +21,7 @@ LARGE = file_hash_cache.LEAST_BYTES
 
 
 class Place:
-    """A home that remembers what it is told, and how often a file's content was read."""
+    """A home folder that keeps file hashes, and a count of how often a file's content was read."""
 
     def __init__(self, home: Path) -> None:
         self.home = home

@@ -31,7 +31,7 @@ KINDS = ("plain", "plus", "full face")
 
 
 def ip_adapter(folder: Path, base: str, kind: str = "plain", *, seed: int = 0) -> Lora:
-    """Writes an adapter and, beside it, its image encoder."""
+    """Writes an adapter and, next to it, its image encoder."""
     encoder(folder / "image_encoder")
     write(folder / FILE, tensors(base, kind, seed))
     return Lora(folder, file=FILE)

@@ -1,4 +1,4 @@
-"""Small pictures and films, and what the tests of files write beside their pixels."""
+"""Small pictures and videos, and the metadata that the tests of files write into them."""
 
 from __future__ import annotations
 

@@ -345,7 +345,7 @@ def test_a_sweep_of_one_plan_is_no_other_graph_for_a_single_workflow() -> None:
     assert Graph.of(*single.targets).nodes == single.nodes
 
 
-def test_with_room_for_all_models_few_results_are_held_and_each_is_loaded_once() -> None:
+def test_with_memory_for_all_models_few_results_are_held_and_each_is_loaded_once() -> None:
     sweep = build_sweep(load_workflow("chain"), make_variants({}, {"seed": range(12)}))
     planned, held, most = Session(device="cpu", store=None).plan(sweep.graph), set[Any](), 0
     single = Session(device="cpu", store=None).plan(load_workflow("chain").graph())

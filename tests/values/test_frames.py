@@ -49,7 +49,7 @@ def test_series_of_two_lengths_are_refused(second: Any) -> None:
         run_per_frame(lambda a, b: a, progress([]), {"a": Series("ab", 5), "b": second})
 
 
-def test_steps_in_a_frame_are_told_as_steps_of_all_frames() -> None:
+def test_steps_in_a_frame_are_reported_as_steps_of_all_frames() -> None:
     reported: Told = []
 
     def run(a: str, progress: Any) -> str:
@@ -61,7 +61,7 @@ def test_steps_in_a_frame_are_told_as_steps_of_all_frames() -> None:
     assert reported == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
 
 
-def test_what_a_frame_shows_wrong_is_told_with_its_number() -> None:
+def test_an_error_in_a_frame_names_the_frame() -> None:
     def run(a: int) -> int:
         if a == 3:
             raise InvalidValueError("three is no picture")

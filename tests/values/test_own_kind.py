@@ -130,7 +130,7 @@ def test_a_saved_sound_carries_its_workflow_in_a_sidecar(folder: Path) -> None:
     assert next((folder / "again").rglob("*.wav")).read_bytes() == before
 
 
-def test_a_workflow_names_it_as_a_type_and_a_wrong_one_is_told_of_it() -> None:
+def test_a_workflow_names_it_as_a_type_and_a_wrong_type_lists_it() -> None:
     workflow = workflow_from_yaml(WORKFLOW, registry=REGISTRY)
     assert workflow.inputs["sound"].kind is Audio
     types = workflow_schema(REGISTRY)["definitions"]["declaration"]["anyOf"][1]["properties"]

@@ -113,7 +113,7 @@ def test_it_opens_with_what_it_does_and_which_line_to_change(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_prompts_speak_of_the_tiny_world(name: str) -> None:
+def test_its_prompts_describe_the_tiny_world(name: str) -> None:
     graph = load_workflow(name).graph()
     prompts = [
         f"a red star {prompt}" if getattr(node, "reference", None) else prompt
@@ -208,7 +208,7 @@ def test_the_subject_of_a_reference_stands_where_the_prompt_says(
 
 
 @pytest.mark.torch
-def test_the_pose_is_drawn_as_it_is_told(session: Session, tmp_path: Path) -> None:
+def test_the_pose_is_drawn_at_the_given_points(session: Session, tmp_path: Path) -> None:
     files = session.run(load_workflow("pose", out=tmp_path).graph())
 
     pixels = np.asarray(PIL.Image.open(files["map"]))

@@ -1,4 +1,4 @@
-"""Depth estimated from pictures, and pictures painted anew over it."""
+"""Depth estimated from pictures, and new pictures painted over that depth."""
 
 from __future__ import annotations
 

@@ -142,7 +142,9 @@ def test_stopped_or_failing_it_takes_them_off_too(
     assert state(session) == before_state
 
 
-def test_one_that_cannot_be_put_on_is_told_and_the_first_is_taken_off(tmp_path: Path) -> None:
+def test_an_adapter_that_cannot_be_applied_is_reported_and_the_first_is_removed(
+    tmp_path: Path,
+) -> None:
     session = fresh()
     run(node("sd"), session=session)
     before_state = state(session)
@@ -188,7 +190,7 @@ def test_as_kohya_names_the_layers_it_is_the_same_picture(tmp_path: Path, sessio
     assert run(node("sd", one), session=session) == run(node("sd", other), session=session)
 
 
-def test_what_training_writes_can_be_worn(tmp_path: Path, session: Session) -> None:
+def test_an_adapter_that_training_wrote_can_be_applied(tmp_path: Path, session: Session) -> None:
     import torch
 
     from sdgraph.nodes.training.assembly import load_trained
@@ -286,7 +288,7 @@ def test_the_schema_says_how_they_are_written() -> None:
         ("./a", "a list"),
     ],
 )
-def test_what_is_written_wrong_is_told(loras: Any, words: str) -> None:
+def test_a_wrong_value_is_reported(loras: Any, words: str) -> None:
     text = refused_at_construction(Text2Image, prompt="a", loras=loras)
     assert "Text2Image.loras" in text and words in text
 
@@ -355,7 +357,7 @@ def test_one_of_several_in_a_folder_is_named(broken: Path, session: Session) -> 
     assert "did you mean" in text
 
 
-def test_all_that_is_wrong_is_told_at_once(broken: Path) -> None:
+def test_all_that_is_wrong_is_reported_at_once(broken: Path) -> None:
     adapters = [Lora(broken / "short.safetensors"), Lora(broken / "flux.safetensors")]
     text = refused_before_load(node("sd", *adapters, width=65))
     assert all(word in text for word in ("short.", "flux.", "text2_image.width"))
@@ -377,7 +379,7 @@ def test_an_adapter_is_no_checkpoint(tmp_path: Path) -> None:
     assert "text2_image.checkpoint" in text and "under `loras`" in text
 
 
-def test_from_the_hubs_cache_it_is_worn_offline(no_hub: Path, session: Session) -> None:
+def test_from_the_hubs_cache_it_is_applied_offline(no_hub: Path, session: Session) -> None:
     folder = no_hub / "models--someone--style" / "snapshots" / ("a" * 40)
     adapter = lora(folder, BASES["sd"])
     (folder.parents[1] / "refs").mkdir()

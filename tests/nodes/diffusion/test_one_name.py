@@ -1,4 +1,4 @@
-"""Two checkpoints that claim one name are told apart, or refused before anything is loaded."""
+"""Two checkpoints of one name are kept apart, or refused before anything is loaded."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_folder_that_no_hub_could_name_is_taken(working_folder: Path, no_hub: 
     assert run(star("my model"), session=fresh()) == run(star(), session=fresh())
 
 
-def test_what_ships_keeps_its_name_whatever_lies_here(working_folder: Path) -> None:
+def test_a_shipped_checkpoint_keeps_its_name_whatever_folder_is_here(working_folder: Path) -> None:
     expected = run(star(), session=fresh())
     edit_weights(Path(shutil.copytree(fetch_checkpoint(Checkpoint(BASE)), working_folder / BASE)))
     assert run(star(), session=fresh()) == expected != run(star(f"./{BASE}"), session=fresh())

@@ -172,7 +172,7 @@ def test_the_schema_names_every_knob_and_its_choices() -> None:
         ("tiled", "a map with any of"),
     ],
 )
-def test_what_is_written_wrong_is_told(tuning: Any, words: str) -> None:
+def test_a_wrong_value_is_reported(tuning: Any, words: str) -> None:
     text = refused_at_construction(Text2Image, prompt="a", tuning=tuning)
     assert "Text2Image.tuning" in text and words in text
 
@@ -391,6 +391,6 @@ def test_compiled_it_draws_the_same_picture_and_leaves_the_network_as_it_was() -
     assert run(node(), session=session) == before
 
 
-def test_a_failing_kernel_is_told_in_the_nodes_words() -> None:
+def test_a_failing_kernel_is_reported_with_the_nodes_name() -> None:
     text = str(failure(node({"attention": "_native_cudnn"}), fresh()))
     assert "attention: _native_cudnn on cpu" in text and "text2_image" in text

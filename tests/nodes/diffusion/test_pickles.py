@@ -194,7 +194,7 @@ def test_a_variant_picks_its_pickles(copied: Callable[[str], Path]) -> None:
     assert result == run(star(BASE), session=fresh())
 
 
-def test_safetensors_beside_them_are_taken(copied: Callable[[str], Path]) -> None:
+def test_safetensors_are_preferred_to_pickles(copied: Callable[[str], Path]) -> None:
     folder = copied(BASE)
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"no pickle at all")
     with pickles.allowed():

@@ -60,7 +60,7 @@ def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
 @pytest.mark.parametrize(
     "change", [{"prompt": "b"}, {"negative_prompt": "b"}, {"guidance": 1.0}, {"checkpoint": BASE}]
 )
-def test_what_changes_the_embedding_has_it_made_anew(
+def test_what_changes_the_embedding_has_it_computed_again(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
     node = SYSTEMS["Inpaint"].replace(guidance=5.0)
@@ -114,7 +114,7 @@ def test_a_prompt_that_a_node_makes_is_read_by_the_encoder() -> None:
     assert value == run_and_plan(Text2Image(prompt="a red star", steps=2), None)[0]
 
 
-def test_a_damaged_embedding_is_made_anew(tmp_path: Path) -> None:
+def test_a_damaged_embedding_is_computed_again(tmp_path: Path) -> None:
     node = SYSTEMS["Text2Image"]
     run_and_plan(node, Store(folder=tmp_path))
     changed = node.replace(seed=3)

@@ -193,7 +193,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
     assert "subfolder" in refused(fitting)
 
 
-def test_layers_that_are_missing_are_told_when_they_are_put_on(tmp_path: Path) -> None:
+def test_missing_layers_are_reported_when_the_adapter_is_applied(tmp_path: Path) -> None:
     adapter = ip_adapter(tmp_path, BASES["sd"])
     held = {n: s for n, s in tensors(BASES["sd"]).items() if not n.startswith("ip_adapter.3.")}
     write(tmp_path / FILE, held)

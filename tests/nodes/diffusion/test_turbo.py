@@ -103,7 +103,7 @@ def test_more_than_four_steps_or_none_are_refused(steps: int) -> None:
     assert "Turbo.steps" in refused_at_construction(Turbo, prompt="a", steps=steps)
 
 
-def test_a_size_beside_a_picture_is_refused() -> None:
+def test_a_size_together_with_a_picture_is_refused() -> None:
     for side in ("width", "height"):
         fields: dict[str, Any] = {side: 64}
         text = refused_at_construction(Turbo, prompt="a", image=photo(64, 64), steps=2, **fields)

@@ -1,4 +1,4 @@
-"""What nodes say they work with, beside what torch really holds at its peak, without computing."""
+"""The working memory that nodes declare, compared with torch's peak, without computing."""
 
 from __future__ import annotations
 
@@ -231,7 +231,9 @@ def test_a_node_grows_with_its_picture_and_its_guidance() -> None:
     assert of(tiled.replace(guidance=1)) == of(tiled) // 2
 
 
-def test_the_size_of_a_picture_is_told_by_its_file_or_what_it_went_through(tmp_path: Path) -> None:
+def test_the_size_of_a_picture_is_known_from_its_file_and_the_nodes_it_went_through(
+    tmp_path: Path,
+) -> None:
     PIL.Image.new("RGB", (320, 192)).save(tmp_path / "wide.png")
     wide = LoadImage(path=tmp_path / "wide.png")
     assert planned_size(wide) == (320, 192)

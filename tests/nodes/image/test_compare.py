@@ -1,4 +1,4 @@
-"""Two pictures beside each other keep their pixels; a difference is where they differ."""
+"""Two pictures side by side keep their pixels; a difference is where they differ."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_masks_and_depths_are_padded_alike() -> None:
     assert (grey.mode, grey.size) == ("L", (64, 64))
 
 
-def test_two_sizes_are_told_apart_with_both_named() -> None:
+def test_two_different_sizes_are_refused_and_both_named() -> None:
     check_same_size((3, 4), (3, 4), ("image", "mask"))
     with pytest.raises(InvalidValueError, match="mask\n  found:  4×3, and the image is 3×4"):
         check_same_size((3, 4), (4, 3), ("image", "mask"))

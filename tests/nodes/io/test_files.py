@@ -121,7 +121,7 @@ def test_masks_and_maps_can_be_saved(session: Session, tmp_path: Path) -> None:
         assert (pixels[..., 0] == np.asarray(value.pil.convert("RGB"))[..., 0]).all()
 
 
-def test_a_saved_picture_carries_its_workflow_unless_told_not_to(
+def test_a_saved_picture_carries_its_workflow_unless_switched_off(
     session: Session, tmp_path: Path
 ) -> None:
     node = Canny(image=LoadImage(path=save_in_mode(picture(32, 32), "RGB", tmp_path)), low=17)

@@ -168,7 +168,7 @@ def test_a_picture_of_16000_pixels_is_taken(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_nan_is_refused_where_it_is_told(number: float) -> None:
+def test_nan_is_refused_in_any_field(number: float) -> None:
     image = Image(np.zeros((4, 4, 3), np.uint8))
     for make in (
         lambda: SoftEdges(image=image, contrast=number),

@@ -97,7 +97,9 @@ def test_what_is_no_map_is_one_clear_error(tmp_path: Path, session: Session) -> 
     )
 
 
-def test_a_picture_in_the_place_of_a_map_is_told_what_makes_one(tmp_path: Path) -> None:
+def test_a_picture_in_the_place_of_a_map_is_refused_with_the_node_that_makes_one(
+    tmp_path: Path,
+) -> None:
     picture(8, 8).save(tmp_path / "a.png")
     text = (
         "nodes: {p: {type: LoadImage, path: a.png}, c: {type: ControlNet, control: $p, prompt: a}}"

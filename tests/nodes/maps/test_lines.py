@@ -36,7 +36,7 @@ def test_a_step_is_as_steep_as_it_is_high_whatever_the_smoothing(
     ).all()
 
 
-def test_soft_edges_are_bright_at_a_step_and_fade_beside_it(session: Session) -> None:
+def test_soft_edges_are_bright_at_a_step_and_fade_next_to_it(session: Session) -> None:
     result = run(SoftEdges(image=step(255), smoothing=2.0, contrast=1.0), session=session)
     assert type(result) is SoftEdgeMap
     row = result.numpy[20, :, 0].astype(int)
@@ -80,7 +80,7 @@ def test_both_run_along_the_edges_of_the_tiny_world(session: Session, number: in
     assert edge_f1(result, truth, tolerance=2) > 0.8
 
 
-def test_a_scribble_is_white_on_black_and_as_thick_as_told(session: Session) -> None:
+def test_a_scribble_is_white_on_black_and_as_thick_as_given(session: Session) -> None:
     for thickness in (1, 4, 7, 12):
         result = run(Scribble(image=step(255), thickness=thickness), session=session)
         assert type(result) is ScribbleMap

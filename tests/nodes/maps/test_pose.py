@@ -24,7 +24,7 @@ from .test_skeleton import SIZE, STANDING
 PERSON: Any = {joint: list(place) for joint, place in STANDING.items()}
 
 
-def test_it_draws_what_it_is_told(session: Session) -> None:
+def test_it_draws_the_people_it_is_given(session: Session) -> None:
     node = PoseDraw(people=[PERSON], width=SIZE[0], height=SIZE[1])
     result = run(node, session=session)
     assert type(result) is PoseMap and result.size == SIZE
@@ -33,7 +33,7 @@ def test_it_draws_what_it_is_told(session: Session) -> None:
     assert (thick == draw_people([PERSON], SIZE, 20.0)).all() and (thick != result.numpy).any()
 
 
-def test_a_joint_that_is_none_is_told_by_its_name() -> None:
+def test_an_unknown_joint_is_reported_by_its_name() -> None:
     people: Any = [{"nose": [3.0, 3.0], "left_wrist": ["a", 3.0]}]
     assert "people.0.left_wrist.0" in refused_at_construction(
         PoseDraw, people=people, width=8, height=8
@@ -319,7 +319,7 @@ def test_models_of_other_joints_or_things_are_refused_before_they_are_loaded(
     assert "knows no people" in text
 
 
-def test_the_order_in_which_joints_are_told_does_not_count() -> None:
+def test_the_order_of_joints_does_not_count() -> None:
     turned = dict(reversed(PERSON.items()))
     node, other = (PoseDraw(people=[person], width=240, height=320) for person in (PERSON, turned))
     assert node == other and node.identity == other.identity

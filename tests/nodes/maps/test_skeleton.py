@@ -83,7 +83,7 @@ def test_there_are_18_joints_and_17_limbs_as_in_openpose() -> None:
 
 
 @pytest.mark.parametrize("joint", JOINTS)
-def test_a_joint_is_where_it_is_told_in_its_colour(joint: Joint) -> None:
+def test_a_joint_is_drawn_at_its_point_in_its_colour(joint: Joint) -> None:
     assert at(draw_pose(STANDING), STANDING[joint]) == COLORS[JOINTS.index(joint)]
 
 
@@ -110,7 +110,7 @@ def test_all_else_is_black() -> None:
 
 
 @pytest.mark.parametrize("thickness", [3.0, 8.0, 16.0, 40.0])
-def test_limbs_and_joints_are_as_thick_as_told(thickness: float) -> None:
+def test_limbs_and_joints_are_as_thick_as_given(thickness: float) -> None:
     disc = draw_pose({"nose": (120, 160)}, thickness=thickness)[..., 0] > 0
     assert abs(disc.any(axis=0).sum() - thickness) <= 1.5
     assert abs(disc.any(axis=1).sum() - thickness) <= 1.5
@@ -140,7 +140,7 @@ def test_a_hidden_joint_is_not_drawn_nor_are_the_limbs_at_it(hidden: Joint) -> N
         assert at(picture, STANDING[joint]) == COLORS[JOINTS.index(joint)]
 
 
-def test_the_neck_is_between_the_shoulders_unless_it_is_told() -> None:
+def test_the_neck_is_between_the_shoulders_unless_it_is_given() -> None:
     shoulders: Person = {"left_shoulder": (20, 40), "right_shoulder": (10, 50)}
     assert add_neck(shoulders)["neck"] == (15, 45)
     assert add_neck({**shoulders, "neck": (3, 4)})["neck"] == (3, 4)

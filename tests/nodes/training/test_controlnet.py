@@ -103,7 +103,7 @@ def test_the_loss_falls_on_one_batch_and_the_base_stays(trainee: ControlNetTrain
     assert {name: hash_of(trainee.parts[name]) for name in FROZEN} == before
 
 
-def test_it_learns_from_the_control_map_and_not_only_beside_it() -> None:
+def test_it_learns_from_the_control_map() -> None:
     import torch
 
     trainee = ControlNetTrainee(parts_of(), WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))

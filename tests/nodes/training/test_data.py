@@ -22,7 +22,7 @@ pytestmark = pytest.mark.quick
 def put(
     folder: Path, name: str, size: tuple[int, int] = (40, 30), words: str | None = None
 ) -> Path:
-    """A picture in a folder, with its caption beside it."""
+    """A picture in a folder, with its caption in a text file of the same name."""
     path = folder / name
     Image.new("RGB", size, (200, 10, 10)).save(path)
     if words is not None:
@@ -123,7 +123,7 @@ def test_the_nodes_give_what_they_name(tmp_path: Path, session: Session) -> None
     assert result.captions == ("a red wall",)
 
 
-def test_a_caption_stands_beside_its_picture_or_is_its_name(tmp_path: Path) -> None:
+def test_a_caption_is_in_a_text_file_next_to_its_picture_or_is_its_name(tmp_path: Path) -> None:
     put(tmp_path, "b.png", words=" a Straße by night \n")
     put(tmp_path, "a sunny day.jpg")
     (tmp_path / "notes.txt").write_text("no picture's")
@@ -176,7 +176,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [("empty", "no picture in"), ("none", "no folder")])
-def test_a_folder_without_pictures_is_told_before_a_run(
+def test_a_folder_without_pictures_is_reported_before_a_run(
     name: str, message: str, tmp_path: Path, session: Session
 ) -> None:
     (tmp_path / "empty").mkdir()

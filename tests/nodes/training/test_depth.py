@@ -63,7 +63,7 @@ def trainee() -> DepthToImageTrainee:
     return DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
 
 
-def test_depths_that_lie_close_together_are_told_apart_and_stay_in_order() -> None:
+def test_close_depths_stay_distinct_and_in_order() -> None:
     import torch
 
     model = load_trained(ESTIMATOR, ("",))[""]
@@ -204,7 +204,7 @@ def test_the_guided_networks_loss_falls_on_one_batch(trainee: DepthToImageTraine
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_it_learns_from_the_further_channels_and_not_only_beside_them(
+def test_it_learns_from_the_further_channels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch

@@ -65,7 +65,7 @@ def test_the_loss_falls_on_one_batch_and_the_base_stays() -> None:
     assert adapter_trainee.frozen() == before
 
 
-def test_it_learns_from_the_reference_and_not_only_beside_it() -> None:
+def test_it_learns_from_the_reference() -> None:
     import torch
 
     adapter_trainee = trainee()

@@ -1,4 +1,4 @@
-"""Captions as tokens: a small tokenizer's unknown words are told, a large one is never asked."""
+"""Captions as tokens: unknown words are reported for a small tokenizer, never for a large one."""
 
 from __future__ import annotations
 

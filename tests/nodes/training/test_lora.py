@@ -1,4 +1,4 @@
-"""LoRA: adapters that plain diffusers takes, beside a base that stays as it is."""
+"""LoRA: adapters that plain diffusers loads, and a base that is not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person is told of a training over a folder of their own: the loss, and what was wrong."""
+"""What a training over a user's own folder reports: the loss, and what was wrong."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def failing(node: Training, session: Session) -> BaseException:
     return failed.value.__cause__
 
 
-def test_a_caption_of_unknown_words_is_told_before_a_step(pictures: Path, session: Session) -> None:
+def test_a_caption_of_unknown_words_is_reported_before_a_step(
+    pictures: Path, session: Session
+) -> None:
     (pictures / "1.txt").write_text("a lighthouse on a navy background")
     error = failing(training(TrainText2Image, pictures), session)
     assert isinstance(error, InvalidValueError)
@@ -143,7 +145,7 @@ def test_a_full_disk_at_the_checkpoint_keeps_the_state(
     assert (out / "checkpoint" / "model_index.json").is_file()
 
 
-def test_a_full_disk_at_the_list_of_pictures_is_told(
+def test_a_full_disk_at_the_list_of_pictures_is_reported(
     pictures: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_text = Path.write_text
@@ -175,7 +177,7 @@ def test_a_run_does_not_go_on_with_other_settings(
     assert message in str(failing(training(TrainText2Image, pictures, **other), session))
 
 
-def test_the_loss_that_is_told_is_the_mean_of_the_last_hundred(tmp_path: Path) -> None:
+def test_the_reported_loss_is_the_mean_of_the_last_hundred(tmp_path: Path) -> None:
     import json
 
     losses: list[float] = []

@@ -168,7 +168,7 @@ def noted(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     save_file(load_file(path), path, metadata={"sdgraph": json.dumps(note)})
 
 
-def test_a_run_that_does_not_speak_of_a_setting_had_its_default(tmp_path: Path) -> None:
+def test_a_setting_that_a_run_does_not_record_had_its_default(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         trained(Line, tmp_path, fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
     noted(tmp_path / NAME, lambda settings: settings.pop("timestep_bias"))
@@ -178,7 +178,7 @@ def test_a_run_that_does_not_speak_of_a_setting_had_its_default(tmp_path: Path) 
     assert equal(weights, trained(Line, tmp_path / "whole")[0])
 
 
-def test_what_only_one_of_two_runs_speaks_of_is_a_difference(tmp_path: Path) -> None:
+def test_a_setting_that_only_one_of_two_runs_records_is_a_difference(tmp_path: Path) -> None:
     trained(Line, tmp_path)
     based = Line(settings())
     based.identity = {"data": "a line", "base": "another line"}

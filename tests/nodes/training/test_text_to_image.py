@@ -103,7 +103,7 @@ def test_one_seed_makes_one_checkpoint(
     assert contents(Path(other.source)) != contents(Path(trained.source))
 
 
-def test_the_curve_and_a_sheet_of_samples_lie_beside_it(trained: Checkpoint) -> None:
+def test_the_curve_and_a_sheet_of_samples_are_next_to_it(trained: Checkpoint) -> None:
     from PIL import Image
 
     training = Path(trained.source).parent / "training"
@@ -189,7 +189,7 @@ def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session
 
 
 @pytest.mark.usefixtures("no_sheets")
-def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, session: Session) -> None:
+def test_a_vae_given_with_a_base_replaces_the_bases(tmp_path: Path, session: Session) -> None:
     from safetensors.torch import load_file, save_file
 
     copy = shutil.copytree(fetch_checkpoint(LIKE) / "vae", tmp_path / "vae")
@@ -213,7 +213,7 @@ def test_a_vae_beside_a_base_takes_the_place_of_the_bases(tmp_path: Path, sessio
         ({"base": None, "vae": LIKE, "like": Checkpoint("tiny/depth")}, "like", "5 channels"),
     ],
 )
-def test_what_does_not_go_together_is_told_before_anything_is_made(
+def test_what_does_not_go_together_is_reported_before_anything_is_made(
     fields: dict[str, Any], subject: str, message: str, tmp_path: Path, session: Session
 ) -> None:
     with pytest.raises(InvalidError, match=message) as refused:

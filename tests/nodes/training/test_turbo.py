@@ -1,4 +1,4 @@
-"""Turbo: a student that agrees with its scheduler, beside a teacher that stays as it is."""
+"""Turbo: a student that agrees with its scheduler, and a teacher that is not changed."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def test_plain_diffusers_loads_it(trained: Checkpoint, base: Checkpoint) -> None
     assert fetch_checkpoint(trained) == Path(trained.source)
 
 
-def test_a_sheet_of_frames_lies_beside_it(trained: Checkpoint) -> None:
+def test_a_sheet_of_frames_is_next_to_it(trained: Checkpoint) -> None:
     from PIL import Image
 
     with Image.open(Path(trained.source).parent / "training/samples/000002.png") as sheet:

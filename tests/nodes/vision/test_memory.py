@@ -1,4 +1,4 @@
-"""What nodes that recognise things say they work with, beside what torch holds at its peak."""
+"""The working memory that recognition nodes declare, compared with torch's peak."""
 
 from __future__ import annotations
 
