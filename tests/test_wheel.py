@@ -79,7 +79,7 @@ def output(python: Path, folder: Path, *arguments: str) -> str:
 
 
 def sources() -> list[Path]:
-    """The files of the tree that users need, without the caches and results that Python and runs leave there."""
+    """The files of the tree that users need, without caches and results of runs."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *SOURCES],
         cwd=ROOT,

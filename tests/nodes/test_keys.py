@@ -91,7 +91,7 @@ AROUND: dict[str, list[dict[str, Any]]] = {
 """For some nodes: the other fields that a field requires."""
 
 ALONE = {("Mask", "alpha")}
-"""Fields with another value, and the other fields that must then be left out."""
+"""Fields that take another value only when every other field is left out."""
 
 
 def files(folder: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def sdxl(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 
 def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """Pictures made in one step, compared with those of the teacher, and the time that both take."""
+    """Pictures made in one step, compared with the teacher's, and the time that both take."""
     scenes, options = still(count), runner.options
     fast = partial(_turbo_node, runner)
     slow = partial(_drawing_node, runner, "sdxl", options.teacher_steps)
