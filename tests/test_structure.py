@@ -1,4 +1,4 @@
-"""The house keeps its floors, its names and its size."""
+"""The code keeps to its layers, its names and its size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What authors of node packs test with finds each promise that a node breaks."""
+"""The test helpers for node packs find every rule that a node breaks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Bad(Node[int]):
 
 
 class Undecided(Node[Image]):
-    """It makes something else than it says."""
+    """Returns another kind than it declares."""
 
     kind: tuple[int, int] = Field(default=(1, 2), description="a pair")
 

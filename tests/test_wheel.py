@@ -1,4 +1,4 @@
-"""The wheel: what it holds, and that a person who installs it can run what ships."""
+"""The wheel: its files, and that the shipped workflows run where it is installed."""
 
 from __future__ import annotations
 

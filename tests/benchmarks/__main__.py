@@ -34,7 +34,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def circumstances() -> str:
-    """On what the figures were taken."""
+    """The machine and the versions that the figures were measured with."""
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     return (

@@ -71,7 +71,7 @@ def _environment(tree: Path) -> dict[str, str]:
 
 
 def _ask(tree: Path, code: str, *arguments: str) -> Any:
-    """What a piece of code prints as JSON when it runs with the sdgraph of a checkout."""
+    """The JSON that a piece of code prints when it runs with the sdgraph of a checkout."""
     for layout in _LAYOUTS:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code.format(**layout), *arguments],

@@ -1,4 +1,4 @@
-"""The least that any order and any eviction can load and move, by search over all states."""
+"""The fewest bytes that any order and eviction can load and move, by exhaustive search."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def _unet(levels: str, **more: Any) -> dict[str, Any]:
 
 
 def _text(width: int, layers: int, act: str = "quick_gelu", **more: Any) -> dict[str, Any]:
-    """A CLIP text encoder of that width; its vocabulary is smaller, as the whole is."""
+    """A CLIP text encoder of that width, with a smaller vocabulary."""
     ends = {"bos_token_id": 782, "eos_token_id": 783, "pad_token_id": 783}
     return {
         "architectures": ["CLIPTextModel"],

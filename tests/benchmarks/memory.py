@@ -91,7 +91,7 @@ def write(folder: Path) -> None:
 
 
 def libraries(folder: Path) -> float:
-    """Loads small checkpoints of every kind and lets them go."""
+    """Loads small checkpoints of every kind and releases them."""
     import diffusers
 
     at = shipped.folder
@@ -207,7 +207,7 @@ def sampled(field: str) -> Iterator[list[int]]:
 
 
 def measure(way: str, folder: Path, *arguments: str) -> Used:
-    """A way in a process of its own, with all weight files in the system's cache."""
+    """Runs one of the ways in its own process, with all weight files in the system's cache."""
     for path in folder.rglob("*.safetensors"):
         with path.open("rb") as file:
             while file.read(2**23):
@@ -231,7 +231,7 @@ def foreseen(folder: Path) -> tuple[Plan, int]:
 
 
 def pairs(folder: Path) -> list[tuple[Used, Used]]:
-    """The chain by us and by the script, several times in turn."""
+    """The chain by sdgraph and by the script, several times in turn."""
     measured = []
     for number in range(PAIRS):
         ways = {"ours": ("chain",), "script": ()}

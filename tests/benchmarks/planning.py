@@ -50,7 +50,7 @@ SMALL = 10
 
 @dataclass(frozen=True)
 class Case:
-    """A workflow, our plan for it, and what the others would do."""
+    """A workflow, our plan for it, and the plans of the other policies."""
 
     workload: Workload
     ours: MemoryPlan
@@ -89,7 +89,7 @@ def _case(workload: Workload) -> Case:
 
 
 def rivals(corpus: list[Case]) -> Iterator[str]:
-    """Bytes loaded by each policy on each order, ours being 1."""
+    """Bytes loaded by each policy on each order, as multiples of our plan's."""
     groups = {
         "all": corpus,
         "tight": [case for case in corpus if case.tight],
@@ -134,7 +134,7 @@ def _moved(plans: Iterable[MemoryPlan]) -> str:
 
 
 def optimum(corpus: list[Case]) -> Iterator[str]:
-    """How far small workflows are from the least that is possible."""
+    """How far the plans of small workflows are from the optimum."""
     small = [c for c in corpus if sum(bool(step.components) for step in c.workload.steps) <= SMALL]
     optima = [(case, Optimum(case.workload).cost()) for case in small]
     solved = [(case, least) for case, least in optima if least is not None]

@@ -15,7 +15,7 @@ _TRANSFORMERS_WEIGHTS = "model.safetensors"
 
 
 def _weights_file(config: Path) -> Path:
-    """Where the weights stand that belong to a component's config file."""
+    """The path of the weights that belong to a component's config file."""
     by_diffusers = "_class_name" in json.loads(config.read_bytes())
     return config.with_name(_DIFFUSERS_WEIGHTS if by_diffusers else _TRANSFORMERS_WEIGHTS)
 
@@ -46,7 +46,7 @@ def _random_weights(config: Mapping[str, Any]) -> bytes:
 
 
 def _maker(config: Mapping[str, Any]) -> Callable[[], Any]:
-    """What makes the module new and untrained; only classes of diffusers and transformers.
+    """A function that makes the untrained module; only classes of diffusers and transformers.
 
     All imports happen here, before the seed is set, so that none can draw from it.
     """
@@ -62,7 +62,7 @@ def _maker(config: Mapping[str, Any]) -> Callable[[], Any]:
 
 @contextmanager
 def _drawing_from(seed: int) -> Iterator[None]:
-    """Let torch make float32 on the CPU from `seed` here, and be afterwards as it was before."""
+    """Torch makes float32 on the CPU from `seed` in this block; its state is restored after it."""
     import torch
 
     dtype = torch.get_default_dtype()

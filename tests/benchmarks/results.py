@@ -124,7 +124,7 @@ def leaves(changed: int) -> Graph:
 
 
 def one_leaf(on_disk: bool) -> Row:
-    """What a run of a thousand remembered nodes takes when one leaf is another than before."""
+    """The time of a run of a thousand remembered nodes when one leaf has changed."""
     with TemporaryDirectory() as folder:
         session = Session(store=Store(folder=folder if on_disk else None))
         session.run(leaves(-1))

@@ -1,4 +1,4 @@
-"""Whole processes that must be quick: nothing that only checks pays for torch."""
+"""Processes that must be quick: commands that only check do not import torch."""
 
 from __future__ import annotations
 

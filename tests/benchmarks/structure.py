@@ -31,7 +31,7 @@ Arrow = tuple[str, str]
 
 @dataclass(frozen=True)
 class Structure:
-    """What is counted; boxes are names without the package they are in."""
+    """The counts; a box is a name without its package."""
 
     layers: tuple[frozenset[str], ...]
     """The boxes of each layer, the lowest layer first."""
@@ -46,7 +46,7 @@ class Structure:
         return frozenset().union(*self.layers) - NOT_COUNTED
 
     def counts(self) -> dict[str, int]:
-        """How many there are of what `AT_MOST` bounds."""
+        """The number of each thing that `AT_MOST` limits."""
         names = ("boxes", "arrows", "upward", "circles")
         return {name: len(getattr(self, name)) for name in names}
 
@@ -70,7 +70,7 @@ def structure(package: str = "sdgraph") -> Structure:
 
 
 def module_imports(package: str) -> nx.DiGraph[str]:
-    """An arrow from each module to each that it imports."""
+    """A graph with an arrow from each module to each module that it imports."""
     import_graph = grimp.build_graph(package, cache_dir=None)
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(import_graph.modules)

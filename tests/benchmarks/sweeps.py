@@ -44,7 +44,7 @@ PHOTO = workflows()["inpaint"].parent / "samples" / "red_star.png"
 def swept(
     session: Session, workflow: Workflow, count: int, listener: events.Listener | None = None
 ) -> Callable[[], object]:
-    """The sweep, as a person asks for it: binding, checks, plan and all."""
+    """The whole sweep as a user runs it: binding, checks, plan and run."""
     return lambda: run_many(
         workflow,
         session=session,

@@ -50,7 +50,7 @@ def pictures() -> tuple[Image, Mask, EdgeMap]:
 
 
 def pairs() -> list[Pair]:
-    """Every system with its bare twin."""
+    """Every system with its diffusers script."""
     image, mask, edges = pictures()
     words = {"prompt": "a red star", "negative_prompt": "blurry"}
     common = {"num_inference_steps": STEPS, "guidance_scale": 7.5, **words}

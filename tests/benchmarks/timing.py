@@ -1,4 +1,4 @@
-"""CPU seconds, medians and ratios: what every benchmark here is measured with."""
+"""CPU seconds, medians and ratios, which every benchmark here measures with."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _UNCOMPILED = ("PYTHONDONTWRITEBYTECODE",)
 
 @dataclass(frozen=True)
 class Process:
-    """What a finished process used."""
+    """The time and memory that a finished process used."""
 
     cpu: float
     output: str

@@ -82,7 +82,7 @@ KINDS = (
 
 
 def corpus(count: int, seed: int = 0) -> Iterator[Workload]:
-    """That many workflows: chains, sweeps over chains and free graphs, each with its budgets."""
+    """`count` workflows: chains, sweeps over chains and free graphs, each with its budgets."""
     for number in range(count):
         chance = random.Random(f"{seed} {number}")
         shape = chance.choice((_chain, _sweep, _sweep, _free, _free))

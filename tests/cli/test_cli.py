@@ -1,4 +1,4 @@
-"""The command line says what it did, where files went, and what to mend; with the right code."""
+"""The command line says what it did, where files are and what to fix; with the right exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line on what was: saved pictures made again, runs listed and drawn, files watched."""
+"""Saved pictures are made again, runs listed and drawn, and files watched on the command line."""
 
 from __future__ import annotations
 

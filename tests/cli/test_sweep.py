@@ -276,7 +276,7 @@ def test_too_many_variants_are_an_error_where_nobody_can_be_asked(
 
 
 def answer_with(questions: list[str], answer: T) -> Callable[[str], T]:
-    """Somebody who gives one answer, and what they were asked."""
+    """An `input` that always gives one answer and keeps the questions."""
 
     def answering(question: str) -> T:
         questions.append(question)
@@ -287,7 +287,7 @@ def answer_with(questions: list[str], answer: T) -> Callable[[str], T]:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
-    """Somebody at a terminal, who gives one answer; returns what they were asked."""
+    """A terminal where every question gets one answer; returns the questions."""
 
     def answering(answer: str) -> list[str]:
         questions: list[str] = []

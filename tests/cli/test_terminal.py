@@ -1,4 +1,4 @@
-"""What a person sees while a node runs: its steps, the loss, and what it has to say."""
+"""What the terminal shows while a node runs: its steps, the loss, and its notes."""
 
 from __future__ import annotations
 

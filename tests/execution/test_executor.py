@@ -1,4 +1,4 @@
-"""A schedule walks any plan to its end, in one thread or in several."""
+"""Any plan is executed to its end, in one thread or in several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stays loaded after a run, and why: pins, unloading, and how long nobody's models live."""
+"""What stays loaded after a run, and why: pins, unloading, and how long unused models are kept."""
 
 from __future__ import annotations
 

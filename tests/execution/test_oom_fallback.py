@@ -25,7 +25,7 @@ tries: list[tuple[str, str]] = []
 
 
 class Hungry(Node[str]):
-    """A node that eats more memory than there is, until it is made in another way."""
+    """A node that runs out of memory until enough fallbacks have been applied."""
 
     checkpoint: In[Checkpoint]
     appetite: str = "large"

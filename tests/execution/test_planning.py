@@ -1,4 +1,4 @@
-"""A plan is frozen data: what runs in which order, what it loads, what it lets go."""
+"""A plan is frozen data: what runs in which order, what it loads, and what it releases."""
 
 from __future__ import annotations
 

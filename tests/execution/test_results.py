@@ -1,4 +1,4 @@
-"""Across processes nothing is computed twice, nothing wrong is reused, and failures cost little."""
+"""Across processes nothing is computed twice, nothing wrong is reused, failures lose little."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_lost_result_is_computed_again_and_reported(
     damaged: list[str] = []
 
     def once_planned(event: events.Event) -> None:
-        """Damage that comes after the plan, which the plan cannot have seen."""
+        """Damages a file after the run was planned, so that the plan cannot know it."""
         if isinstance(event, events.RunStarted):
             path.unlink() if damage == "gone" else path.write_bytes(
                 contents.replace(b'x y\\"', b'x z\\"')
@@ -230,7 +230,7 @@ def test_a_run_that_does_not_keep_going_stops_at_the_first(folder: Path) -> None
 
 
 class Broken(Node[str]):
-    """A text that never comes."""
+    """A text whose node always fails."""
 
     def run(self) -> str:
         raise RuntimeError("no text")

@@ -1,4 +1,4 @@
-"""Killed at any moment and run again, a run goes on where it was."""
+"""A run that is killed at any moment and started again goes on where it was."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORKS.set_forkserver_preload(
 
 
 def work(folder: Path, log: Path) -> None:
-    """A process's whole work: the command line, its events in a file."""
+    """What the process does: the command line, with its events in a file."""
     os.chdir(folder)
     os.environ["SDGRAPH_HOME"] = str(folder / "home")
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 1)
@@ -51,7 +51,7 @@ def started(folder: Path, log: Path) -> BaseProcess:
 
 
 def read_log(log: Path) -> list[dict[str, str]]:
-    """The events in a log, its last line left out where the kill cut it."""
+    """The events in a log, without a last line that the kill cut off."""
     lines = log.read_bytes().split(b"\n")[:-1]
     return [json.loads(line) for line in lines]
 

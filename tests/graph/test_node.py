@@ -344,7 +344,7 @@ def test_any_text_is_a_parameter_and_is_kept_as_it_is(text: str) -> None:
 
 def test_a_seed_is_a_field_of_that_name_unless_it_comes_from_another_node() -> None:
     class Noise(Node[int]):
-        """A number of chance."""
+        """A random number."""
 
         seed: In[int] = 3
 

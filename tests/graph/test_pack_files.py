@@ -1,4 +1,4 @@
-"""Nodes of one's own come from a file or a folder, whose files may import one another."""
+"""A user's nodes come from a file or a folder, whose files may import one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Node types come from installed packs and one's own files; a broken pack harms nobody else."""
+"""Node types come from installed packs and the user's files; a broken pack affects no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its events, its sums, and nothing that it should not."""
+"""What a run records: its events and its totals, and nothing private."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NODES = {"word": toys.Text(text="a"), "three": toys.Number(value=3), "open": Nod
 
 
 def as_written(cls: type[Node[Any]], written: dict[str, Any], **fields: Any) -> Any:
-    """What the class's only problem with these fields becomes."""
+    """The class's only problem with these fields, as the workflow file is told of it."""
     try:
         cls(**fields)
     except InvalidNodeError as error:

@@ -1,4 +1,4 @@
-"""Names of files are filled from inputs, and lead to no other folder and no attribute."""
+"""File name patterns are filled from inputs; they reach no other folder and no attribute."""
 
 from __future__ import annotations
 

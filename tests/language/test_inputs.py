@@ -1,4 +1,4 @@
-"""Inputs have a type, a default or none, and refuse what is no value of theirs."""
+"""Inputs have a type and perhaps a default, and refuse values of other types."""
 
 from __future__ import annotations
 

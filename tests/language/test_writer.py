@@ -1,4 +1,4 @@
-"""How values stand in a workflow file: alike, whichever of PyYAML's two emitters writes them."""
+"""How values are written in a workflow file: the same by each of PyYAML's two emitters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML becomes plain data whose every part knows its place; what is not plain is refused."""
+"""YAML becomes plain data with a line and column for every part; anything else is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures and videos alike: what is no file of theirs is refused with a way out."""
+"""Pictures and videos: a file that is neither is refused with a fix."""
 
 from __future__ import annotations
 

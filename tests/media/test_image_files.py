@@ -1,4 +1,4 @@
-"""Pictures survive files: their pixels, modes, turn and provenance."""
+"""Pictures keep their pixels, modes, orientation and provenance in files."""
 
 from __future__ import annotations
 

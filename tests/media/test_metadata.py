@@ -1,4 +1,4 @@
-"""A picture carries the text of its making, where its format has a place for it."""
+"""A picture carries the text of how it was made, where its format has a field for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos survive files: their frames, colours, rate and provenance."""
+"""Videos keep their frames, colours, rate and provenance in files."""
 
 from __future__ import annotations
 

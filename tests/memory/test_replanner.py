@@ -44,7 +44,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Any device is there, and gives nothing back."""
+    """Every device exists, and no memory is given back."""
     monkeypatch.setattr(devices, "choose", lambda device: device)
     monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
     yield
@@ -64,7 +64,7 @@ def session_on(
 
 
 def workflow(chance: random.Random, family: Sequence[str]) -> Graph:
-    """Texts that models make of texts, some of them joined."""
+    """A random workflow: texts that models make from texts, some of them joined."""
     nodes: list[Node[Any]] = [toys.Text(text="x")]
     for number in range(chance.randint(1, 9)):
         prompt, other = chance.choice(nodes), chance.choice(nodes)
@@ -77,7 +77,7 @@ def workflow(chance: random.Random, family: Sequence[str]) -> Graph:
 
 
 def planned_moves(plan: Plan) -> list[tuple[str, str, str]]:
-    """What a plan says will happen: the step, what is done, and to which component."""
+    """The moves of a plan: the step, what is done, and to which component."""
     return [
         (step.name, _word(action), action.component.name)
         for step in plan.steps
@@ -92,7 +92,7 @@ def _word(action: Action) -> str:
 
 
 def reported_moves(event_log: Sequence[events.Event]) -> list[tuple[str, str, str]]:
-    """The same of what did happen."""
+    """The moves that a run reported, in the same form."""
     moves, node = [], ""
     for event in event_log:
         if isinstance(event, events.NodeStarted) and event.type == "Dream":
@@ -151,7 +151,7 @@ def most_held(plan: Plan, event_log: Sequence[events.Event]) -> tuple[int, int]:
 @settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_a_run_that_departs_from_its_plan_keeps_the_budget(family: list[str], seed: int) -> None:
-    """Results turn up that nobody foresaw, and checkpoints are known late."""
+    """Some results are found that the plan did not expect, and some checkpoints are known late."""
     chance = random.Random(seed)
     device = chance.choice(("cpu", "cuda"))
     accelerator, host = budgets(chance)

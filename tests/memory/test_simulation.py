@@ -1,4 +1,4 @@
-"""Memory along an order: budgets hold, what is needed is there, the totals are what was done."""
+"""Simulated memory: budgets hold, what a step needs is loaded, and totals match the moves."""
 
 from __future__ import annotations
 

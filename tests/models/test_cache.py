@@ -1,4 +1,4 @@
-"""The cache of components keeps its budget, keeps what is leased, and pins nothing by errors."""
+"""The component cache keeps its budget and what is leased, and an error leaves nothing leased."""
 
 from __future__ import annotations
 

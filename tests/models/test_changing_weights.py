@@ -1,4 +1,4 @@
-"""Weight files that are cut short are refused by a plan; those that change under it, by the run."""
+"""Weight files that are cut short are refused by the plan; those that change later, by the run."""
 
 from __future__ import annotations
 

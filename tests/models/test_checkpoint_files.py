@@ -1,4 +1,4 @@
-"""Checkpoints are read without torch; equal weights are one identity wherever they lie."""
+"""Checkpoints are read without torch; equal weights have one identity wherever they are."""
 
 from __future__ import annotations
 

@@ -54,12 +54,12 @@ def valid_files(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module")
 def weights_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A path to write files to that are looked at once."""
+    """A path for weight files, each of which is checked once."""
     return tmp_path_factory.mktemp("desk") / "model.safetensors"
 
 
 def check_bytes(weights_path: Path, data: bytes) -> None:
-    """Has the data looked at, however soon after others of the same length."""
+    """Checks the data as a weight file, even right after other data of the same length."""
     safetensors_files._file_header.cache_clear()
     weights_path.write_bytes(data)
     safetensors_files.refuse_damaged(weights_path)

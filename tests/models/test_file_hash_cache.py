@@ -1,4 +1,4 @@
-"""The database of hashes: whatever is wrong with it, runs are right, and several share it."""
+"""The database of hashes: runs are right whatever is wrong with it, and processes share it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_locked_database_is_not_waited_for(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody may enter, which pytest's own is not."""
+    """A folder that every user may enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder

@@ -1,4 +1,4 @@
-"""Loading does what the libraries would do over again only once."""
+"""Work that the libraries repeat with each load is done only once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sdgraph models` tells what other processes hold, and nothing of those that are gone."""
+"""`sdgraph models` lists what other processes hold, and nothing of those that have ended."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def nod(child: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def listed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What `sdgraph models` says."""
+    """The output of `sdgraph models`."""
 
     def command(*arguments: str) -> str:
         with pytest.raises(SystemExit) as ended:

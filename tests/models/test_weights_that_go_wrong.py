@@ -1,4 +1,4 @@
-"""Weights that go wrong under a run stop the node that wants them, and hurt nobody else."""
+"""Weights that go bad during a run stop the node that needs them, and no other."""
 
 from __future__ import annotations
 

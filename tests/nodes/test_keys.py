@@ -1,4 +1,4 @@
-"""A result's key hangs on all that can change the result, and on nothing else; of every node."""
+"""For every node: a result's key depends on all that can change the result, and on nothing else."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def files(folder: Path) -> dict[str, Any]:
 
 
 def minimal_fields(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
-    """The least that makes a node, every file it reads being there."""
+    """The fewest fields that make a node; every file that it reads exists."""
     there = files(folder)
     if not cls.definition.sources:
         there["path"] = str(folder / "pictures")
@@ -297,7 +297,7 @@ def test_a_plan_names_these_keys(tmp_path: Path) -> None:
 
 
 def merkle(graph: Graph) -> list[bytes]:
-    """A key for each node, its inputs' contents stood in for by their keys."""
+    """A key for each node, with its inputs' keys in place of their contents."""
     keys: dict[Node[Any], bytes] = {}
     for node in graph.nodes:
         inputs = [keys[child].hex() for _, child in node.wires]

@@ -50,7 +50,7 @@ every_node = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 
 
 def required(cls: type[Node[Any]]) -> dict[str, Any]:
-    """The least that makes a node."""
+    """The fewest fields that make a node."""
     fields = dict(SOURCES.get(cls.__name__, {}))
     for name, field in cls.model_fields.items():
         if field.is_required() and name not in fields:

@@ -25,7 +25,7 @@ PARTS = ("shape", "colour", "place", "background")
 
 
 def vae(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """How much of a picture is left after its way to latents and back."""
+    """How well a picture survives encoding to latents and decoding."""
     through = _autoencoder(runner.checkpoint("text-to-image"))
     pictures = (render(scene, SIDE) for scene in still(count))
     errors = [decibels(through(picture), picture) for picture in pictures]
@@ -76,7 +76,7 @@ def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 def verdicts(
     runner: CheckpointRunner, scenes: Sequence[Scene], node: Callable[[str, int], Node[Image]]
 ) -> list[Verdict]:
-    """What is right of a picture for each scene's caption, made by the node of it and a seed."""
+    """The verdict on a picture for each scene, made by the node for its caption and a seed."""
     pictures = (runner.run(node(caption(scene), seed)) for seed, scene in enumerate(scenes))
     return [verdict(picture.numpy, scene) for picture, scene in zip(pictures, scenes, strict=True)]
 
@@ -95,7 +95,7 @@ def _from_captions(runner: CheckpointRunner, name: str, count: int) -> Iterator[
 
 
 def _autoencoder(checkpoint: Checkpoint) -> Callable[[Pixels], npt.NDArray[np.float32]]:
-    """What sends a picture to a checkpoint's latents and back: floats of 0..255, not rounded."""
+    """A function that encodes and decodes a picture: floats of 0..255, not rounded."""
     import torch
     from diffusers import AutoencoderKL
 

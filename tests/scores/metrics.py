@@ -1,4 +1,4 @@
-"""How right a picture or a clip is: pixels and the truth in, numbers out, no model asked."""
+"""Scores of pictures and clips from their pixels and the true scene, without any model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def decibels(pixels: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
 
 
 def verdict(picture: Pixels, expected: Scene) -> Verdict:
-    """What of a picture is as the caption of the wanted scene asks."""
+    """What in a picture agrees with the caption of the expected scene."""
     return judge(picture, parse_caption(caption(expected)))
 
 

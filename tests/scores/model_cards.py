@@ -19,7 +19,7 @@ from .table import Row, table
 
 @dataclass(frozen=True)
 class Facts:
-    """What no file says of a checkpoint: what it is for, and which nodes of the family made it."""
+    """What no file says about a checkpoint: its purpose, and the training nodes that made it."""
 
     what: str
     layout: str

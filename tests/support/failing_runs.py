@@ -1,4 +1,4 @@
-"""Runs that must fail: the error's text, and that nothing was loaded for it."""
+"""Runs that must fail: the text of the error; nothing was loaded."""
 
 from __future__ import annotations
 

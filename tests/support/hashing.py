@@ -69,7 +69,7 @@ def weights(path: Path, data: bytes | None = None) -> Path:
 
 
 def sha(path: Path) -> str:
-    """The sha256 of a file, by other means than those under test."""
+    """The sha256 of a file, without the code under test."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .mask_models import enlivened
+from .mask_models import with_large_weights
 
 
 def rt_detr(folder: Path, seed: int = 0, **more: Any) -> Path:
@@ -35,7 +35,7 @@ def rt_detr(folder: Path, seed: int = 0, **more: Any) -> Path:
         num_denoising=0,
         **{"id2label": {0: "person", 1: "bicycle"}, **more},
     )
-    enlivened(transformers.RTDetrForObjectDetection(config)).save_pretrained(folder)
+    with_large_weights(transformers.RTDetrForObjectDetection(config)).save_pretrained(folder)
     size = {"height": 64, "width": 64}
     transformers.RTDetrImageProcessorPil(size=size).save_pretrained(folder)
     return folder
@@ -61,7 +61,7 @@ def vitpose(folder: Path, seed: int = 0, joints: int = 17, experts: int = 1) -> 
         ),
         id2label={number: f"joint {number}" for number in range(joints)},
     )
-    enlivened(transformers.VitPoseForPoseEstimation(config)).save_pretrained(folder)
+    with_large_weights(transformers.VitPoseForPoseEstimation(config)).save_pretrained(folder)
     size = {"height": 64, "width": 48}
     transformers.VitPoseImageProcessorPil(size=size).save_pretrained(folder)
     return folder
@@ -80,7 +80,9 @@ def segformer(folder: Path, seed: int = 0, classes: int = 150) -> Path:
         decoder_hidden_size=16,
         id2label=labels(classes),
     )
-    enlivened(transformers.SegformerForSemanticSegmentation(config)).save_pretrained(folder)
+    with_large_weights(transformers.SegformerForSemanticSegmentation(config)).save_pretrained(
+        folder
+    )
     return _prepared(folder)
 
 
@@ -100,7 +102,7 @@ def upernet(folder: Path, seed: int = 0) -> Path:
         use_auxiliary_head=False,
         id2label=labels(150),
     )
-    enlivened(transformers.UperNetForSemanticSegmentation(config)).save_pretrained(folder)
+    with_large_weights(transformers.UperNetForSemanticSegmentation(config)).save_pretrained(folder)
     return _prepared(folder)
 
 

@@ -35,7 +35,7 @@ def sam(folder: Path, seed: int = 0) -> Path:
             hidden_size=32, mlp_dim=32, num_attention_heads=2, iou_head_hidden_dim=16
         ),
     )
-    enlivened(transformers.SamModel(config)).save_pretrained(folder)
+    with_large_weights(transformers.SamModel(config)).save_pretrained(folder)
     size = {"longest_edge": 64}
     padded = {"height": 64, "width": 64}
     transformers.SamImageProcessorPil(size=size, pad_size=padded).save_pretrained(folder)
@@ -66,7 +66,7 @@ def clipseg(folder: Path, seed: int = 0) -> Path:
         decoder_num_attention_heads=2,
         decoder_intermediate_size=32,
     )
-    enlivened(transformers.CLIPSegForImageSegmentation(config)).save_pretrained(folder)
+    with_large_weights(transformers.CLIPSegForImageSegmentation(config)).save_pretrained(folder)
     size = {"height": 32, "width": 32}
     transformers.ViTImageProcessorPil(size=size).save_pretrained(folder)
     letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
@@ -118,7 +118,7 @@ def grounding_dino(folder: Path, seed: int = 0) -> Path:
         encoder_n_points=2,
         decoder_n_points=2,
     )
-    enlivened(transformers.GroundingDinoForObjectDetection(config)).save_pretrained(folder)
+    with_large_weights(transformers.GroundingDinoForObjectDetection(config)).save_pretrained(folder)
     size = {"shortest_edge": 80, "longest_edge": 128}
     transformers.GroundingDinoImageProcessorPil(size=size).save_pretrained(folder)
     letters = [
@@ -133,8 +133,8 @@ def grounding_dino(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def enlivened(model: Any) -> Any:
-    """The model with weights large enough that what it sees makes a difference."""
+def with_large_weights(model: Any) -> Any:
+    """The model with weights large enough that its input makes a difference."""
     import torch
 
     with torch.no_grad():

@@ -13,7 +13,7 @@ from sdgraph.nodes.tiny_world.reading import Pixels
 
 
 def some_scenes(count: int, *, first: int = 0) -> list[Scene]:
-    """Scenes seen and held out, of one and two objects, each sort in turn."""
+    """Scenes for training and held-out ones, of one and two objects in turn."""
     seeds = range(first, first + count)
     return [scene(seed, held_out=seed % 2 == 1, things=1 + seed // 2 % 2) for seed in seeds]
 
@@ -33,7 +33,7 @@ def decibels(one: Pixels, other: Pixels) -> float:
 
 
 def changed(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
-    """The scene with one thing about it changed: its name, and the scene that differs there.
+    """For each attribute: its name, and the scene with that attribute changed.
 
     Of two objects the first one changes, and never into the other's looks or near to it.
     """

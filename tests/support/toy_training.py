@@ -1,4 +1,4 @@
-"""A line to be fitted: small, but with all that makes resuming hard."""
+"""A small model for tests of training, with everything that makes resuming hard."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Line:
 
 
 class Duel(Line):
-    """A line that must also please an adversary."""
+    """The same model with an adversarial loss."""
 
     def __init__(self, settings: Settings, wrong_at: int | None = None) -> None:
         super().__init__(settings, wrong_at)

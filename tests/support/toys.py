@@ -127,7 +127,7 @@ class Square(Node[Image]):
 
 
 class Hole(Node[Mask]):
-    """A mask that is all hole."""
+    """A mask that marks everything."""
 
     size: int = 4
 
@@ -200,7 +200,7 @@ class Fail(Node[int]):
 
 
 class Wrong(Node[int]):
-    """A node that breaks its promise."""
+    """A node that returns another kind than it declares."""
 
     def run(self) -> int:
         broken: Any = "not a number"
@@ -235,7 +235,7 @@ def _pass(opens: str, awaits: str) -> None:
 
 
 class Wait(Node[int]):
-    """A light node that meets others at gates."""
+    """A light node that waits for others at gates."""
 
     a: In[int] = 0
     opens: str = ""

@@ -1,4 +1,4 @@
-"""Workloads for tests: any that Hypothesis may think of, and an interpreter of what is planned."""
+"""Workloads for tests: random ones by Hypothesis, and an interpreter of plans."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def random_workload(seed: int, count: int, parts: int, limited: bool) -> Workloa
 
 
 def least_for(workload: Workload, tier: Tier) -> int:
-    """The smallest budget that holds the start and each step by itself, worked out plainly."""
+    """The smallest budget that holds the start and each step by itself, simply computed."""
     start = workload.start.items()
     pinned = {component for component, placement in start if placement.pinned}
     needed = [sum(component.bytes for component, placement in start if placement.tier is tier)]
@@ -113,7 +113,7 @@ def least_for(workload: Workload, tier: Tier) -> int:
 
 
 class Memory:
-    """Does actions one by one, and knows nothing of how they were chosen."""
+    """Executes a plan's actions one by one, independently of the planner."""
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload

@@ -1,4 +1,4 @@
-"""One INPUT=VALUE of the command line is one value, or several, and never something unforeseen."""
+"""INPUT=VALUE on the command line is one value or several, or a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep is every variant in one graph: shared nodes once, every file its own, nothing lost."""
+"""A sweep is one graph of all variants: shared nodes run once, each variant has its own files."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_merged_graph_can_be_written_and_read_again() -> None:
 
 
 class Fixed(Node[str]):
-    """A text that hangs on all it is given."""
+    """A text that depends on every field."""
 
     seed: int = 0
     on: bool = True

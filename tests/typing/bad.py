@@ -18,7 +18,7 @@ class Narrow(Node[EdgeMap]):
 
 
 class Liar(Node[Image]):
-    """Says one thing and makes another."""
+    """Returns another kind than it declares."""
 
     def run(self) -> Mask:  # error: override
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""An array inside a value belongs to it alone, and nobody can write to it."""
+"""An array inside a value is its own copy, and is read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What shipped workflows name to be put in: another part, another way to find the subject."""
+"""Exchangeable parts of shipped workflows: the parts themselves, and ways to find the subject."""
 
 from __future__ import annotations
 

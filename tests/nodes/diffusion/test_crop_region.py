@@ -1,4 +1,4 @@
-"""The part around a mask: within the picture, around what is marked, at a size networks take."""
+"""The crop around a mask: inside the picture, around the marked part, at a size networks take."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
 @pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
 @pytest.mark.parametrize("kind", ["edges", "depth"])
 def test_control_maps_are_followed_around_the_mask(session: Session, side: int, kind: str) -> None:
-    """The maps are of another shape than the picture's."""
+    """The maps have another shape than the picture."""
     before, expected = (
         Scene("gray", (Thing(shape, "white", "center", 0.18),)) for shape in ("circle", "star")
     )

@@ -1,4 +1,4 @@
-"""Long and weighted prompts, and words of textual inversions: what the text encoder is asked."""
+"""Long and weighted prompts, and words of textual inversions: what the text encoder receives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def text(prompt: str, family: str = "sd", **more: Any) -> Text2Image:
 
 
 def embeddings_of(family: str, prompt: str, negative: str = "", **vectors: Any) -> tuple[Any, ...]:
-    """What is given to the U-Net, by the code for prompts that the pipeline cannot read."""
+    """The embeddings for the U-Net, by the code for prompts that the pipeline cannot handle."""
     import torch
 
     pipe = pipeline(CLASSES[family], BASES[family])

@@ -1,4 +1,4 @@
-"""Adapters in use: diffusers' own picture with them, and not a trace of them afterwards."""
+"""Adapters in use: the same picture as diffusers' own, and no trace of them afterwards."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def bits(module: Any) -> str:
 
 
 def state(session: Session) -> dict[str, tuple[Any, ...]]:
-    """All there is to know of a session's networks: weights, classes, what is set on each."""
+    """The state of a session's networks: weights, classes, and the attributes of each module."""
     states = {}
     for component in session.models.loaded():
         module = component.module

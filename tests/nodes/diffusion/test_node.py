@@ -183,7 +183,7 @@ def test_strength_times_steps_below_one_is_refused_with_a_way_out(
 
 
 class Recorder:
-    """A pipeline that writes down what is asked of it."""
+    """A pipeline that records how it is called."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []

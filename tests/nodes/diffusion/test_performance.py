@@ -1,4 +1,4 @@
-"""Knobs of speed and memory: each does what it says, is part of the result, and leaves no trace."""
+"""Settings of speed and memory: each works, is part of the key, and leaves no trace."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def pickle_weights(folder: Path, suffix: str = ".bin") -> Path:
 
 
 class Evil:
-    """What makes a file when it is unpickled."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

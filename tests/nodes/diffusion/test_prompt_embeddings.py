@@ -22,7 +22,7 @@ BASE = Checkpoint("tiny/text-to-image")
 
 
 def run_and_plan(node: Node[Any], store: Store | None) -> tuple[Any, Plan, list[str]]:
-    """What a new session makes of a node, its plan before, and what it loaded."""
+    """The result of a node in a new session, the plan before, and what was loaded."""
     session = Session(device="cpu", store=store)
     loaded: list[str] = []
 

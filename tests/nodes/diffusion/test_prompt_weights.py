@@ -1,4 +1,4 @@
-"""Weights in prompts: read as people write them, and never in the way of a text."""
+"""Weights in prompts: parsed as people write them, and any other text stays as it is."""
 
 from __future__ import annotations
 

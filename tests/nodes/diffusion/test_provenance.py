@@ -1,4 +1,4 @@
-"""A saved picture says with which knobs it was made, and where that was not as it was asked."""
+"""A saved picture says with which settings it was made, and which differ from those given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A subject by pictures: diffusers' own picture with an IP-Adapter, and no trace of it later."""
+"""Reference images: the same picture as diffusers' IP-Adapter, and no trace of it afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words stand where they should, in their colour, on pictures of any size."""
+"""Text is drawn where it should be, in its colour, on pictures of any size."""
 
 from __future__ import annotations
 

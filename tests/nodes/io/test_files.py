@@ -1,4 +1,4 @@
-"""Pictures and videos come from files of every mode, and go to files with what made them."""
+"""Pictures and videos are loaded from files of every mode, and saved with their workflow."""
 
 from __future__ import annotations
 

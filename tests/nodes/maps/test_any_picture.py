@@ -39,7 +39,7 @@ PERSON = st.dictionaries(
 
 @st.composite
 def depths(draw: st.DrawFn) -> DepthMap:
-    """Depth of noise in any unit, never flat."""
+    """A depth map of noise in any unit, never flat."""
     width, height = draw(st.integers(1, 64)), draw(st.integers(2, 64))
     noise = np.random.default_rng(draw(st.integers(0, 99))).random((height, width))
     noise[:2, 0] = 0, 1

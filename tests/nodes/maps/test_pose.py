@@ -132,7 +132,7 @@ def test_the_joints_are_those_of_transformers(
 
 
 class Finder:
-    """Finds people in given boxes: left, top, right, bottom, as shares of the picture."""
+    """ "Finds" people in given boxes: left, top, right, bottom, as shares of the picture."""
 
     config = SimpleNamespace(id2label={0: "bicycle", 1: "person"})
 

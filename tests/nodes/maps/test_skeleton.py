@@ -1,4 +1,4 @@
-"""Drawn people mean what they say: every joint and limb at its place, in its colour."""
+"""Drawn people: every joint and limb at its place, in its colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is trained on: scenes, and folders in which anything may lie."""
+"""Training data: scenes, and folders with any files in them."""
 
 from __future__ import annotations
 

@@ -23,11 +23,11 @@ BOTH = pytest.mark.parametrize("toy", [Line, Duel])
 
 
 class StoppedError(Exception):
-    """Somebody pressed the key."""
+    """The user pressed Ctrl-C."""
 
 
 class Killed(BaseException):
-    """Nobody asked the process."""
+    """The process was killed."""
 
 
 def stopping_at(stop: int) -> Any:

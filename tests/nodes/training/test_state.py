@@ -17,7 +17,7 @@ from tests.support.toy_training import STEPS, Duel, Line, equal, settings, train
 
 
 class Killed(BaseException):
-    """Nobody asked the process."""
+    """The process was killed."""
 
 
 def fail_at(number: int, error: BaseException, original: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Text to video: frames that begin as the base's pictures, and temporal layers that learn."""
+"""Text to video: at first frames are the base's pictures; then the temporal layers learn."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from tests.support.photos import photo
 
 
 def estimated(config: Any, folder: Path, dtype: str = "float16") -> int:
-    """What is said of a model with that config."""
+    """The memory that is declared for a model with that config."""
     folder.mkdir(exist_ok=True)
     name = type(config).__name__.removesuffix("Config")
     architecture = {

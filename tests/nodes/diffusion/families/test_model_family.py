@@ -44,7 +44,7 @@ TOY = replace(
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelFamily]:
-    """The toy family, in the list of families; its pipeline is one of diffusers' as it seems."""
+    """The toy family, in the list of families; its pipeline looks like one of diffusers'."""
     import diffusers
 
     class ToyDiffusionPipeline(diffusers.StableDiffusionPipeline):  # type: ignore[misc]
