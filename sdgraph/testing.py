@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
@@ -24,7 +24,7 @@ from sdgraph.errors import InvalidNodeError
 from sdgraph.execution import Session, run
 from sdgraph.graph import In, Node
 from sdgraph.models import ModelCache, ResolvedPart
-from sdgraph.values import Image, content_of
+from sdgraph.values import Image, Mask, Value, content_of
 
 __all__ = [
     "CountingLoader",
@@ -197,6 +197,7 @@ def check_node(
     node: Node[Any],
     *,
     changes: Mapping[str, Any] | None = None,
+    fixed: Collection[str] = (),
     session: Session | None = None,
     runs: bool = True,
 ) -> None:
@@ -211,7 +212,9 @@ def check_node(
     Args:
         node: A node whose ports hold literals or nodes that can run.
         changes: By field name, a different valid value for fields where none can be guessed.
-            Numbers, texts, switches, choices and pictures need none.
+            Numbers, texts, switches, choices, pictures and masks need none.
+        fixed: Fields that have no other valid value while the rest stay as they are, such as one
+            of two of which only one may be given.
         session: Where it runs; `fake_session()` if left out, which has no real models.
         runs: False leaves out the fourth check, for a node whose models are not on this machine.
 
@@ -223,7 +226,7 @@ def check_node(
         >>> from sdgraph.nodes import Resize
         >>> check_node(Resize(image=grey_square(8), width=4, height=4))
     """
-    problems = list(node_problems(node, changes=changes, session=session, runs=runs))
+    problems = list(node_problems(node, changes=changes, fixed=fixed, session=session, runs=runs))
     assert not problems, "\n".join(problems)
 
 
@@ -231,6 +234,7 @@ def node_problems(
     node: Node[Any],
     *,
     changes: Mapping[str, Any] | None = None,
+    fixed: Collection[str] = (),
     session: Session | None = None,
     runs: bool = True,
 ) -> Iterator[str]:
@@ -239,12 +243,13 @@ def node_problems(
     Args:
         node: As for `check_node`.
         changes: As for `check_node`.
+        fixed: As for `check_node`.
         session: As for `check_node`.
         runs: As for `check_node`.
     """
     yield from _description_problems(type(node))
     yield from _equality_problems(node)
-    yield from _key_problems(node, changes or {})
+    yield from _key_problems(node, changes or {}, fixed)
     if runs:
         yield from _run_problems(node, session or fake_session())
 
@@ -253,7 +258,7 @@ def _description_problems(cls: type[Node[Any]]) -> Iterator[str]:
     first = (cls.__doc__ or "").strip().partition("\n")[0]
     if not first or cls.__doc__ == Node.__doc__:
         yield f"{cls.__name__} has no docstring, which lists of nodes show"
-    elif not first.endswith("."):
+    elif not (first[0].isupper() and first.endswith(".")):
         yield f"{cls.__name__}: the docstring begins with no sentence: {first!r}"
     for name, info in cls.model_fields.items():
         if not info.description:
@@ -275,42 +280,87 @@ def _equality_problems(node: Node[Any]) -> Iterator[str]:
             yield f"{name} cannot be pickled: {type(error).__name__}: {error}"
 
 
-def _key_problems(node: Node[Any], changes: Mapping[str, Any]) -> Iterator[str]:
+def _key_problems(
+    node: Node[Any], changes: Mapping[str, Any], fixed: Collection[str]
+) -> Iterator[str]:
     cls = type(node)
     for name in cls.model_fields:
-        changed = None
-        for value in [changes[name]] if name in changes else _other_values(node, name):
-            try:
-                changed = node.replace(**{name: value})
-            except InvalidNodeError:
-                continue
-            if changed.identity == node.identity:
-                yield f"{cls.__name__}.{name}: the key is the same for {value!r}"
-            break
+        if name in fixed:
+            continue
+        own = f"{cls.__name__}.{name}"
+        try:
+            changed = _with_another_value(node, name, changes)
+        except InvalidNodeError as error:
+            yield f"{own}: the value in `changes` is refused: {error}"
+            continue
         if changed is None:
-            yield f"{cls.__name__}.{name}: no other value was found; give one by `changes`"
+            yield f"{own}: no other value was found; give one by `changes`"
+        elif changed.identity == node.identity:
+            yield f"{own}: the key is the same for {getattr(changed, name)!r}"
+
+
+def _with_another_value(node: Node[Any], name: str, changes: Mapping[str, Any]) -> Node[Any] | None:
+    """The node with another value of a field; None if there is none to be guessed.
+
+    Raises InvalidNodeError if the node refuses the one in `changes`.
+    """
+    if name in changes:
+        return node.replace(**{name: changes[name]})
+    for value in _other_values(node, name):
+        try:
+            changed = node.replace(**{name: value})
+        except InvalidNodeError:
+            continue
+        if getattr(changed, name) != getattr(node, name):
+            return changed
+    return None
 
 
 def _other_values(node: Node[Any], name: str) -> Iterator[Any]:
-    """Different values that a field may accept, the likely ones first."""
+    """Different values that a field may accept, the likely ones first.
+
+    Some of them may not fit the field, or be equal to its own value.
+    """
     value = getattr(node, name)
-    annotation = type(node).model_fields[name].annotation
-    for inner in (annotation, *get_args(annotation)):
-        if get_origin(inner) is Literal:
-            yield from (choice for choice in get_args(inner) if choice != value)
+    choices = list(_choices(type(node).model_fields[name].annotation))
+    yield from choices
+    port = type(node).definition.ports.get(name)
+    yield from (example for example in _examples() if port and port.takes(type(example)))
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
         yield from (value + 1, value - 1, value * 2, value / 2)
     elif isinstance(value, str):
         yield f"{value} and more"
-    elif isinstance(value, Image):
-        yield Image(255 - value.numpy)
+    elif isinstance(value, Value):
+        yield from _other_contents(value)
     elif isinstance(value, Node):
         yield from _other_nodes(value)
-    elif isinstance(value, tuple) and value:
-        yield from (value[:-1], (*value, value[-1]))
-    yield from (None, 1, 1.5, "a text", True)
+    elif isinstance(value, tuple):
+        yield from (value[:-1], (*value, *value[-1:]), *((*value, choice) for choice in choices))
+        yield from ((*value[:-1], item + 1) for item in value[-1:] if type(item) in (int, float))
+    yield from (None, 1, 1.5, 64, "a text", "red", True, ("a text",))
+
+
+def _examples() -> tuple[Image, Mask]:
+    return grey_square(8), Mask(np.full((8, 8), 255, np.uint8))
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """The choices of every Literal in an annotation."""
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    else:
+        for inner in get_args(annotation):
+            yield from _choices(inner)
+
+
+def _other_contents(value: Value) -> Iterator[Value]:
+    """Values of the same kind in which one array is the opposite."""
+    for name, array in value.fields.items():
+        if isinstance(array, np.ndarray):
+            opposite = ~array if array.dtype.kind in "bu" else -array
+            yield type(value)(**{**value.fields, name: opposite})
 
 
 def _other_nodes(node: Node[Any]) -> Iterator[Node[Any]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sdgraph import Checkpoint, Graph
 from sdgraph.graph import In, Node
@@ -37,7 +37,7 @@ MASK = spot(8, 8)
         (ToySquare(), {}),
         (Resize(image=photo(8, 8), width=4, height=5), {}),
         (Canny(image=photo(16, 16)), {}),
-        (MaskGrow(mask=MASK, by=2), {"mask": Mask(255 - MASK.numpy)}),
+        (MaskGrow(mask=MASK, by=2), {}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -59,7 +59,7 @@ class Bad(Node[int]):
 class Undecided(Node[Image]):
     """Returns another kind than it declares."""
 
-    kind: tuple[int, int] = Field(default=(1, 2), description="a pair")
+    kind: dict[str, int] = Field(default={"a": 1}, description="numbers by name")
 
     def run(self) -> Any:
         return 7
@@ -71,8 +71,53 @@ def test_every_broken_promise_is_named() -> None:
     assert "Bad makes another value when it runs again" in problems
     undecided = "\n".join(node_problems(Undecided(), runs=False))
     assert undecided == "Undecided.kind: no other value was found; give one by `changes`"
+    refused = list(node_problems(Undecided(), changes={"kind": 7}, runs=False))
+    assert len(refused) == 1
+    assert refused[0].startswith(
+        "Undecided.kind: the value in `changes` is refused: Undecided.kind"
+    )
     with pytest.raises(AssertionError, match=r"Bad\.low has no description"):
         check_node(Bad())
+
+
+class Framed(Node[Image]):
+    """A picture with a border, or none."""
+
+    image: In[Image] = Field(description="a picture")
+    mask: In[Mask] | None = Field(default=None, description="where not to draw")
+    border: int | None = Field(default=None, description="pixels")
+    colour: str | None = Field(default=None, description="of the border", max_length=6)
+
+    @model_validator(mode="after")
+    def _colour_of_a_border(self) -> Self:
+        if self.colour and self.border is None:
+            raise ValueError("a colour of no border")
+        return self
+
+    def run(self, image: Image, mask: Mask | None) -> Image:
+        return image
+
+
+def test_a_field_that_has_none_is_given_something() -> None:
+    check_node(Framed(image=grey_square(2)), fixed={"colour"})
+    check_node(Framed(image=grey_square(2), mask=MASK, border=1, colour="red"), fixed={"border"})
+    problems = list(node_problems(Framed(image=grey_square(2))))
+    assert problems == ["Framed.colour: no other value was found; give one by `changes`"]
+
+
+class Unkeyed(Node[int]):
+    """A number of which nothing is known."""
+
+    image: In[Image] | None = Field(default=None, description="a picture")
+
+    def run(self, image: Image | None) -> int:
+        return 1
+
+
+def test_a_field_that_changes_no_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Unkeyed, "identity", property(lambda node: "one", lambda *_: None))
+    (problem,) = node_problems(Unkeyed())
+    assert problem == "Unkeyed.image: the key is the same for Image(8×8 RGB)"
 
 
 @pytest.mark.torch

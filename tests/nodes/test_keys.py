@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,17 @@ from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.store import Store, execution_context, result_key, store
 from sdgraph.values import DepthMap, EdgeMap, Video, content_of
-from tests.nodes.test_schema import EVERY, LITERALS, every_node, required
 from tests.support import map_models as map_models
 from tests.support import mask_models
+from tests.support.library_nodes import (
+    LITERALS,
+    NODE_CLASSES,
+    every_node,
+    fields_with_files,
+    write_files,
+)
 from tests.support.lora_files import lora
-from tests.support.photos import noisy, photo, picture, spot
+from tests.support.photos import noisy, photo, spot
 from tests.support.toys import Number
 
 NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 8, 16, 31, 64, 512, 0.25, 0.5, 0.75, 1.5, 0.0, 1.0)
@@ -64,6 +71,7 @@ VALUES: tuple[Any, ...] = (
     DepthMap(noisy((9, 9))),
     WorldDataset(1, 1, 32),
 )
+CHECKPOINTS = [Checkpoint(name) for name in shipped.names()]
 AROUND: dict[str, list[dict[str, Any]]] = {
     "ControlNet": [
         {
@@ -94,47 +102,43 @@ ALONE = {("Mask", "alpha")}
 """Fields that take another value only when every other field is left out."""
 
 
-def files(folder: Path) -> dict[str, Any]:
-    """Files for the fields that read some."""
-    folder.mkdir(exist_ok=True)
-    for name, seed in (("file.png", 0), ("other.png", 1)):
-        picture(8 + seed, 8).save(folder / name)
-    (folder / "file.mp4").write_bytes(b"film")
-    (folder / "other.mp4").write_bytes(b"other film")
-    (folder / "pictures").mkdir(exist_ok=True)
-    return {"path": folder / "file.png", "out": folder / "out"}
-
-
-def minimal_fields(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
-    """The fewest fields that make a node; every file that it reads exists."""
-    there = files(folder)
-    if not cls.definition.sources:
-        there["path"] = str(folder / "pictures")
-    if cls.effect:
-        there["path"] = folder / ("out.mp4" if "video" in cls.model_fields else "out.png")
-    return {k: there.get(k, v) if isinstance(v, str) else v for k, v in required(cls).items()}
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for files that nodes read, which no test changes."""
+    folder = tmp_path_factory.mktemp("files")
+    lora(folder / "lora", "tiny/text-to-image")
+    return folder
 
 
 def key(node: Node[Any]) -> bytes:
     return result_key(node, [], execution_context(node, "cpu", "float32"))
 
 
-def others(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]:
+@cache
+def schema_words(cls: type[Node[Any]], name: str) -> tuple[str, ...]:
+    """The words that the schema of a field has in quotes: its choices, if it has any."""
+    return tuple(re.findall(r"'([\w.-]+)'", str(_properties(cls)[name])))
+
+
+@cache
+def _properties(cls: type[Node[Any]]) -> dict[str, Any]:
+    return dict(node_schema(cls)["properties"])
+
+
+def other_values(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]:
     """Values that a field might take, of every kind; most do not fit it."""
-    schema = node_schema(cls)
-    yield from re.findall(r"'([\w.-]+)'", str(schema["properties"][name]))
-    yield from (*NUMBERS, *WORDS, *LISTS)
+    yield from (*schema_words(cls, name), *NUMBERS, *WORDS, *LISTS)
     yield from (folder / "other.png", folder / "other.mp4", folder / "other")
     for value in VALUES:
         yield from (value, [value, value])
-    yield from (Checkpoint(name) for name in shipped.names())
+    yield from CHECKPOINTS
     yield from ([Lora(folder / "lora", scale=0.5)], Lora(shipped.folder("tiny/ip-adapter")))
 
 
 def flipped(cls: type[Node[Any]], name: str, fields: dict[str, Any], folder: Path) -> set[bytes]:
     """The keys with every value that one field takes; fails where two values share one."""
     keys: dict[str, bytes] = {}
-    for changes in ({}, *({name: value} for value in others(cls, name, folder))):
+    for changes in ({}, *({name: value} for value in other_values(cls, name, folder))):
         try:
             node = cls(**{**fields, **changes})
             keys[content_of(getattr(node, name))] = key(node)
@@ -145,56 +149,57 @@ def flipped(cls: type[Node[Any]], name: str, fields: dict[str, Any], folder: Pat
 
 
 @every_node
-def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], tmp_path: Path) -> None:
-    lora(tmp_path / "lora", "tiny/text-to-image")
-    least = minimal_fields(cls, tmp_path)
-    for name in cls.model_fields:
-        for around in ({}, *AROUND.get(cls.__name__, ())):
-            fields = {**least, **around}
-            with memoized_scope():  # no file changes in between
-                keys = flipped(cls, name, fields, tmp_path)
-            if len(keys) > 1 or ((cls.__name__, name) in ALONE and keys - {key(cls(**least))}):
-                break
-        else:
-            raise AssertionError(f"no other value was found for {name}")
+def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], folder: Path) -> None:
+    least = fields_with_files(cls, folder)
+    with memoized_scope():  # no file changes in between
+        for name in cls.model_fields:
+            for around in ({}, *AROUND.get(cls.__name__, ())):
+                keys = flipped(cls, name, {**least, **around}, folder)
+                if len(keys) > 1 or ((cls.__name__, name) in ALONE and keys - {key(cls(**least))}):
+                    break
+            else:
+                raise AssertionError(f"no other value was found for {name}")
 
 
 @every_node
-def test_defaults_written_out_change_nothing(cls: type[Node[Any]], tmp_path: Path) -> None:
-    least = minimal_fields(cls, tmp_path)
-    node = cls(**least)
-    for name in cls.model_fields:
-        again = cls(**{**least, name: getattr(node, name)})
-        assert key(again) == key(node), name
-    backwards = {name: getattr(node, name) for name in reversed(cls.model_fields)}
-    assert key(cls(**backwards)) == key(node)
+def test_defaults_written_out_change_nothing(cls: type[Node[Any]], folder: Path) -> None:
+    least = fields_with_files(cls, folder)
+    with memoized_scope():  # no file changes in between
+        node = cls(**least)
+        for name in cls.model_fields:
+            again = cls(**{**least, name: getattr(node, name)})
+            assert key(again) == key(node), name
+        backwards = {name: getattr(node, name) for name in reversed(cls.model_fields)}
+        assert key(cls(**backwards)) == key(node)
 
 
 @every_node
-def test_a_nodes_version_is_in_its_key(cls: type[Node[Any]], tmp_path: Path) -> None:
+def test_a_nodes_version_is_in_its_key(cls: type[Node[Any]], folder: Path) -> None:
     def of_version(number: int) -> type[Node[Any]]:
-        members = {
+        namespace = {
             "__module__": cls.__module__,
             "__qualname__": cls.__qualname__,
             "version": number,
         }
-        return type(cls.__name__, (cls,), members)
+        return type(cls.__name__, (cls,), namespace)
 
-    fields = minimal_fields(cls, tmp_path)
-    assert key(of_version(cls.version)(**fields)) == key(cls(**fields))
-    assert key(of_version(cls.version + 1)(**fields)) != key(cls(**fields))
+    fields = fields_with_files(cls, folder)
+    with memoized_scope():  # no file changes in between
+        first_key = key(cls(**fields))
+        assert key(of_version(cls.version)(**fields)) == first_key
+        assert key(of_version(cls.version + 1)(**fields)) != first_key
 
 
 @pytest.mark.parametrize(
     ("cls", "name"),
-    [(cls, name) for cls in EVERY for name in cls.definition.sources],
+    [(cls, name) for cls in NODE_CLASSES for name in cls.definition.sources],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_a_files_pixel_changes_the_key_and_its_times_do_not(
     cls: type[Node[Any]], name: str, tmp_path: Path
 ) -> None:
-    path = files(tmp_path)["path"]
-    node = cls(**{**minimal_fields(cls, tmp_path), name: path})
+    path = write_files(tmp_path)["path"]
+    node = cls(**{**fields_with_files(cls, tmp_path), name: path})
     first_key = key(node)
     path.touch()
     assert key(node) == first_key
@@ -215,12 +220,14 @@ MODELS = {
 """What is taken for the checkpoints that do not ship."""
 
 ADAPTERS = ("loras", "embeddings", "ip_adapter")
-WEIGHTED = [(cls, name) for cls in EVERY for name in cls.definition.weights if name not in ADAPTERS]
+WEIGHTED = [
+    (cls, name) for cls in NODE_CLASSES for name in cls.definition.weights if name not in ADAPTERS
+]
 
 
 def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], list[Path]]:
     """The node over a copy of a checkpoint that fits, and the files of it that it reads."""
-    least = minimal_fields(cls, folder)
+    least = fields_with_files(cls, folder)
     default = cls.model_fields[name].default
     preferred = default.source if isinstance(default, Checkpoint) else "tiny/controlnet-edges"
     sources = (preferred, *shipped.names())
@@ -289,9 +296,9 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
     assert (key(small), key(large)) == before
 
 
-def test_a_plan_names_these_keys(tmp_path: Path) -> None:
-    for cls in EVERY:
-        node = cls(**minimal_fields(cls, tmp_path))
+def test_a_plan_names_these_keys(folder: Path) -> None:
+    for cls in NODE_CLASSES:
+        node = cls(**fields_with_files(cls, folder))
         (step,) = make_plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)
 
