@@ -16,7 +16,7 @@ import pytest
 from sdgraph.errors import MediaError
 from sdgraph.files import atomic_write, expand_home
 from sdgraph.media import read_image, write_image, write_video
-from tests.support.small_images import film, gradient
+from tests.support.small_images import gradient, small_video
 
 
 def test_a_missing_picture_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_disk_that_fails_is_said_with_a_way_out(
     monkeypatch.setattr(Path, "open", lambda path, mode: Failing(path, mode))
     writers: list[Callable[[], bool]] = [
         lambda: write_image(PIL.Image.fromarray(gradient()), tmp_path / "a.png"),
-        lambda: write_video(film(), tmp_path / "a.gif"),
+        lambda: write_video(small_video(), tmp_path / "a.gif"),
     ]
     for write in writers:
         with pytest.raises(MediaError, match=rf"a\.\w+\n  found: .*{words}.*\n.*\n  fix: "):
@@ -117,7 +117,7 @@ def test_a_place_that_cannot_be_written_is_said_with_a_way_out(tmp_path: Path) -
     with pytest.raises(MediaError, match=r"found:  a folder"):
         write_image(picture, tmp_path / "folder.png")
     with pytest.raises(MediaError, match=r"cannot be written to"):
-        write_video(film(), tmp_path / "file" / "a.mp4")
+        write_video(small_video(), tmp_path / "file" / "a.mp4")
 
 
 def test_a_home_folder_is_written_out_and_that_of_nobody_is_left(

@@ -177,7 +177,7 @@ SAMPLES: dict[str, Callable[[], Image.Image]] = {
 """Where each sample lies below the workflows → what draws it."""
 
 
-FILMS: dict[str, Callable[[], Video]] = {
+VIDEOS: dict[str, Callable[[], Video]] = {
     "samples/moving_star": lambda: Video(frames(MOVING, 16, SMALL), 8.0),
 }
 
@@ -188,8 +188,8 @@ def draw(folder: Path) -> None:
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         make().save(path, optimize=True)
-    for name, film in FILMS.items():
-        write_video(film(), folder / f"{name}.mp4")
+    for name, make_video in VIDEOS.items():
+        write_video(make_video(), folder / f"{name}.mp4")
 
 
 if __name__ == "__main__":

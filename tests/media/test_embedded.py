@@ -19,7 +19,7 @@ from sdgraph.media import (
     write_image,
     write_video,
 )
-from tests.support.small_images import film, gradient
+from tests.support.small_images import gradient, small_video
 
 
 def broken_files(folder: Path) -> dict[str, Path]:
@@ -85,5 +85,5 @@ def test_an_unknown_suffix_is_answered_with_the_known(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"'.pgn'\n.*\.png, \.jpg"):
         write_image(PIL.Image.fromarray(gradient()), tmp_path / "a.pgn")
     with pytest.raises(MediaError, match=r"''\n.*\.mp4, \.webm, \.gif"):
-        write_video(film(), tmp_path / "a")
+        write_video(small_video(), tmp_path / "a")
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from sdgraph.errors import MediaError
 from sdgraph.media import probe_image, read_image, read_provenance, write_image, write_video
 from sdgraph.values import Image
-from tests.support.small_images import PICTURES, PROVENANCE, film, gradient, mean_difference
+from tests.support.small_images import PICTURES, PROVENANCE, gradient, mean_difference, small_video
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -93,8 +93,10 @@ def test_probing_reads_the_header_alone(tmp_path: Path) -> None:
 
 
 def test_the_first_frame_of_a_moving_picture_is_read(tmp_path: Path) -> None:
-    write_video(film(), tmp_path / "a.gif")
-    assert mean_difference(read_image(tmp_path / "a.gif").convert("RGB"), film().frames[0]) < 6
+    write_video(small_video(), tmp_path / "a.gif")
+    assert (
+        mean_difference(read_image(tmp_path / "a.gif").convert("RGB"), small_video().frames[0]) < 6
+    )
 
 
 def test_a_size_that_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from sdgraph.media import video_html
-from tests.support.small_images import film
+from tests.support.small_images import small_video
 
 
 def test_a_video_plays_in_a_notebook_unless_it_is_huge(monkeypatch: pytest.MonkeyPatch) -> None:
-    html = film()._repr_html_()
+    html = small_video()._repr_html_()
     assert html.startswith("<video controls loop") and "data:video/mp4;base64,AAAA" in html
     monkeypatch.setattr("sdgraph.media.player.MAX_INLINE_BYTES", 10)
-    assert "too large" in film()._repr_html_() == video_html(film())
+    assert "too large" in small_video()._repr_html_() == video_html(small_video())
 
 
 def test_a_notebook_needs_to_import_nothing_but_sdgraph() -> None:

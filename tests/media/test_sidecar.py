@@ -11,7 +11,7 @@ import pytest
 from sdgraph.errors import MediaError
 from sdgraph.media import read_provenance, write_image, write_video
 from sdgraph.media.sidecar import sidecar_path
-from tests.support.small_images import film, gradient
+from tests.support.small_images import gradient, small_video
 
 PICTURE = PIL.Image.fromarray(gradient())
 
@@ -59,5 +59,5 @@ def test_saving_without_metadata_removes_an_earlier_sidecar(
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     if suffix == ".gif":
         sidecar_path(path).write_text("old")
-        write_video(film(count=2), path, provenance=text)
+        write_video(small_video(count=2), path, provenance=text)
         assert [file.name for file in tmp_path.iterdir()] == [path.name]

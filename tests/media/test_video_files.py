@@ -14,7 +14,7 @@ import pytest
 from sdgraph.errors import MediaError
 from sdgraph.media import probe_video, read_provenance, read_video, write_video
 from sdgraph.values import Image, Video
-from tests.support.small_images import PROVENANCE, VIDEOS, film, mean_difference
+from tests.support.small_images import PROVENANCE, VIDEOS, mean_difference, small_video
 
 
 @pytest.mark.parametrize("suffix", VIDEOS)
@@ -22,7 +22,7 @@ from tests.support.small_images import PROVENANCE, VIDEOS, film, mean_difference
 def test_a_video_keeps_its_frames_rate_and_provenance(
     tmp_path: Path, suffix: str, fps: float
 ) -> None:
-    path, video = tmp_path / f"a{suffix}", film(count=9, fps=fps)
+    path, video = tmp_path / f"a{suffix}", small_video(count=9, fps=fps)
     assert write_video(video, path, provenance=PROVENANCE) is True
     back = read_video(path)
     assert back.frames.shape == video.frames.shape
@@ -33,7 +33,7 @@ def test_a_video_keeps_its_frames_rate_and_provenance(
 
 @pytest.mark.parametrize("fps", [30000 / 1001, 24000 / 1001, 0.5, 7.3, 240])
 def test_mp4_keeps_odd_rates_exactly(tmp_path: Path, fps: float) -> None:
-    write_video(film(fps=fps), tmp_path / "a.mp4")
+    write_video(small_video(fps=fps), tmp_path / "a.mp4")
     assert read_video(tmp_path / "a.mp4").fps == fps
 
 
@@ -66,7 +66,7 @@ def test_odd_sides_grow_by_a_repeated_edge_in_mp4_alone(
 def test_mp4_plays_before_it_is_loaded_and_says_its_colours(tmp_path: Path) -> None:
     import av
 
-    write_video(film(), path := tmp_path / "a.mp4")
+    write_video(small_video(), path := tmp_path / "a.mp4")
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     with av.open(str(path)) as file:
@@ -85,7 +85,7 @@ def test_quality_of_a_video_changes_the_file(tmp_path: Path) -> None:
 
 
 def test_a_gif_loops_for_ever_and_takes_as_long_as_its_video(tmp_path: Path) -> None:
-    video = film(count=12, fps=30)
+    video = small_video(count=12, fps=30)
     write_video(video, tmp_path / "a.gif")
     with PIL.Image.open(tmp_path / "a.gif") as gif:
         assert gif.info["loop"] == 0
@@ -93,14 +93,14 @@ def test_a_gif_loops_for_ever_and_takes_as_long_as_its_video(tmp_path: Path) -> 
 
 
 def test_equal_frames_in_a_row_come_back_from_a_gif(tmp_path: Path) -> None:
-    frames = film(count=3).frames[[0, 1, 1, 1, 2]]
+    frames = small_video(count=3).frames[[0, 1, 1, 1, 2]]
     write_video(Video(frames, 10), tmp_path / "a.gif")
     back = read_video(tmp_path / "a.gif")
     assert (len(back), back.fps) == (5, 10) and np.array_equal(back.frames[1], back.frames[3])
 
 
-def test_a_film_of_equal_frames_comes_back_whole_from_a_gif(tmp_path: Path) -> None:
-    video = Video(film(count=1).frames.repeat(7, axis=0), 25)
+def test_a_video_of_equal_frames_comes_back_whole_from_a_gif(tmp_path: Path) -> None:
+    video = Video(small_video(count=1).frames.repeat(7, axis=0), 25)
     write_video(video, tmp_path / "a.gif")
     back = read_video(tmp_path / "a.gif")
     assert (len(back), back.fps) == (7, 25) and (back.frames == back.frames[0]).all()
@@ -120,7 +120,7 @@ def test_every_reader_sees_the_same_frames_in_a_gif(tmp_path: Path) -> None:
 
 
 def test_one_long_pause_of_a_gif_does_not_fill_the_memory(tmp_path: Path) -> None:
-    first, second = (image.pil for image in film(count=2))
+    first, second = (image.pil for image in small_video(count=2))
     first.save(
         tmp_path / "a.gif", save_all=True, append_images=[second], duration=[10, 600_000], loop=0
     )
@@ -167,7 +167,7 @@ def test_a_part_is_read_at_any_rate(
 
 @pytest.mark.parametrize("suffix", VIDEOS)
 def test_the_longer_side_is_shrunk_while_it_is_read(tmp_path: Path, suffix: str) -> None:
-    write_video(film(height=24, width=60), path := tmp_path / f"a{suffix}")
+    write_video(small_video(height=24, width=60), path := tmp_path / f"a{suffix}")
     assert read_video(path, longest=30).size == (30, 12)
     assert read_video(path, longest=1).size == (1, 1)
     assert read_video(path, longest=60) == read_video(path)
@@ -175,7 +175,7 @@ def test_the_longer_side_is_shrunk_while_it_is_read(tmp_path: Path, suffix: str)
 
 
 def test_a_start_beyond_the_end_is_refused(tmp_path: Path) -> None:
-    write_video(film(), path := tmp_path / "a.mp4")
+    write_video(small_video(), path := tmp_path / "a.mp4")
     with pytest.raises(MediaError, match="no frame 9 s from its start"):
         read_video(path, start=9)
 

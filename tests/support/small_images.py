@@ -26,7 +26,7 @@ def gradient(height: int = 24, width: int = 32) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def film(count: int = 5, fps: float = 8, height: int = 24, width: int = 32) -> Video:
+def small_video(count: int = 5, fps: float = 8, height: int = 24, width: int = 32) -> Video:
     """The gradient, moving a little from frame to frame."""
     still = gradient(height, width) // 2
     return Video(np.stack([still + 10 * n for n in range(count)]).astype(np.uint8), fps)

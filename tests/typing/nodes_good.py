@@ -45,6 +45,6 @@ SaveVideo(video=Text2Video(prompt="a", seconds=3, fps=25), path="out.mp4")
 SaveVideo(video=LoadVideo(path="in.mp4"), path="out.gif")
 
 result: Image = run(Text2Image(prompt="a", scheduler="dpm++", offload="model"))
-film: Video = run(Text2Video(prompt="a"))
+video: Video = run(Text2Video(prompt="a"))
 near: DepthMap = run(depth)
 saved: Path = run(Save(image=painted, path="out.png"))

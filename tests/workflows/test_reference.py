@@ -54,7 +54,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "window.box": [40, 6, 60, 30],
             "man.steps": 2,
             "view.steps": 2,
-            "worked_out.steps": 2,
+            "refined.steps": 2,
         },
     ),
     "reference/controlnet": (

@@ -169,7 +169,7 @@ def test_a_larger_canvas_keeps_the_picture_and_goes_on_with_its_ground(
 
 
 @pytest.mark.torch
-def test_the_small_film_is_two_seconds_long(session: Session, tmp_path: Path) -> None:
+def test_the_small_video_is_two_seconds_long(session: Session, tmp_path: Path) -> None:
     workflow = load_workflow("video", out=tmp_path).with_fields({"star.steps": 1})
     (file,) = session.run(workflow.graph()).values()
 
@@ -177,7 +177,7 @@ def test_the_small_film_is_two_seconds_long(session: Session, tmp_path: Path) ->
     assert (len(video), video.fps, video.size) == (16, 8.0, (64, 64))
 
 
-def test_the_edges_of_the_film_are_those_of_its_frames(session: Session, tmp_path: Path) -> None:
+def test_the_edges_of_the_video_are_those_of_its_frames(session: Session, tmp_path: Path) -> None:
     (file,) = session.run(load_workflow("video_edges", out=tmp_path).graph()).values()
 
     video, clip = read_video(file), read_video(SMALL / "moving_star.mp4")

@@ -86,5 +86,5 @@ def test_every_mode_goes_through_every_system(session: Session, tmp_path: Path, 
 def test_a_photo_goes_from_a_file_to_a_video_sized_by_it(session: Session, tmp_path: Path) -> None:
     path = save_in_mode(picture(75, 53), "I;16", tmp_path)
     small = run(Resize(image=LoadImage(path=path), width=48, height=32), session=session)
-    film = Text2Video(prompt="a", steps=1, frames=2, width=small.width, height=small.height)
-    assert run(film, session=session).size == (48, 32)
+    video = Text2Video(prompt="a", steps=1, frames=2, width=small.width, height=small.height)
+    assert run(video, session=session).size == (48, 32)

@@ -53,7 +53,7 @@ XL = {
     "cross_attention_dim": 2048,
     "use_linear_projection": True,
 }
-FILM = {
+VIDEO = {
     "down_block_types": ("CrossAttnDownBlock3D",) * 3 + ("DownBlock3D",),
     "up_block_types": ("UpBlock3D",) + ("CrossAttnUpBlock3D",) * 3,
     "block_out_channels": (320, 640, 1280, 1280),
@@ -178,10 +178,10 @@ def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
 def test_a_step_of_a_video(frames: int) -> None:
     import diffusers
 
-    unet = pretended(diffusers.UNet3DConditionModel, FILM, torch.float16)
+    unet = pretended(diffusers.UNet3DConditionModel, VIDEO, torch.float16)
     latents, words, time = empty(2, 4, frames, 32, 32), empty(2, 77, 1024), empty(1)
     measured = peak(unet, lambda: unet(latents, time, words))
-    assert unet_memory(FILM, 2 * frames, 32 * 32, "float16") == pytest.approx(measured, rel=0.05)
+    assert unet_memory(VIDEO, 2 * frames, 32 * 32, "float16") == pytest.approx(measured, rel=0.05)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

@@ -238,12 +238,12 @@ def test_videos_come_back_from_files(
     session: Session, tmp_path: Path, suffix: str, loss: float
 ) -> None:
     still = np.asarray(picture(64, 48), int) // 2
-    film = Video(np.stack([still + 20 * n for n in range(4)]).astype(np.uint8), 10)
+    video = Video(np.stack([still + 20 * n for n in range(4)]).astype(np.uint8), 10)
     path = tmp_path / f"film{suffix}"
-    assert run(SaveVideo(video=film, path=path), session=session) == path
+    assert run(SaveVideo(video=video, path=path), session=session) == path
     result = run(LoadVideo(path=path), session=session)
     assert (len(result), result.size, result.fps) == (4, (64, 48), 10)
-    assert np.abs(result.frames.astype(int) - film.frames).mean() < loss
+    assert np.abs(result.frames.astype(int) - video.frames).mean() < loss
     assert "save_video" in (read_provenance(path) or "")
 
 
@@ -251,8 +251,8 @@ def test_videos_come_back_from_files(
 def test_a_video_file_of_another_kind_is_refused_before_anything_runs(
     tmp_path: Path, suffix: str
 ) -> None:
-    film = Video(noisy((2, 16, 16, 3)), 8)
-    text = refused_before_load(SaveVideo(video=film, path=tmp_path / f"film{suffix}"))
+    video = Video(noisy((2, 16, 16, 3)), 8)
+    text = refused_before_load(SaveVideo(video=video, path=tmp_path / f"film{suffix}"))
     assert "save_video.path" in text
     assert ".mp4, .webm, .gif" in text
 

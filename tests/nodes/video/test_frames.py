@@ -88,8 +88,8 @@ def test_what_is_the_same_in_each_frame_is_made_once(session: Session) -> None:
     logo = Resize(image=photo(40, 40), width=8, height=8)
     left_half = Mask(box=[0, 0, 4, 8], image=logo)
     lettered = Text(image=Frames(video=CLIP), text="film")
-    film = Composite(image=lettered, over=logo, mask=left_half, position=[50, 50])
-    result = run(VideoFromFrames(frames=film), session=session, on_event=events.append)
+    joined = Composite(image=lettered, over=logo, mask=left_half, position=[50, 50])
+    result = run(VideoFromFrames(frames=joined), session=session, on_event=events.append)
     assert [e.type for e in events if isinstance(e, NodeStarted)].count("Resize") == 1
     steps = [(e.node, e.step, e.total) for e in events if isinstance(e, Stepped)]
     assert steps == [(n, k, 6) for n in ("text", "composite") for k in range(1, 7)]
@@ -99,8 +99,8 @@ def test_what_is_the_same_in_each_frame_is_made_once(session: Session) -> None:
 
 def test_several_clips_and_single_pictures_are_joined(session: Session) -> None:
     title = Text(image=Image(np.zeros((64, 64, 3), np.uint8)), text="film")
-    film = VideoFromFrames(frames=[title, Frames(video=CLIP), Canny(image=Frames(video=CLIP))])
-    result = run(film, session=session)
+    joined = VideoFromFrames(frames=[title, Frames(video=CLIP), Canny(image=Frames(video=CLIP))])
+    result = run(joined, session=session)
     assert len(result) == 13 and result.fps == 6
     assert (result.frames[1:7] == CLIP.frames).all()
 
@@ -167,7 +167,7 @@ def test_a_workflow_is_run_for_each_frame(tmp_path: Path, session: Session) -> N
         "  clip: {type: LoadVideo, path: clip.mp4}\n"
         "  frame: {type: Frames, video: $clip}\n"
         "  drawn: {type: Workflow, path: inner.yaml, photo: $frame}\n"
-        "  film: {type: VideoFromFrames, frames: $drawn}\n"
+        "  joined: {type: VideoFromFrames, frames: $drawn}\n"
     )
     graph = load_workflow(path).graph()
     (video,) = session.run(graph).values()
@@ -231,11 +231,11 @@ def test_a_long_chain_of_nodes_is_followed() -> None:
 def test_memory_grows_by_a_few_videos_at_most() -> None:
     """The frames are views; each node in turn holds one video of results, and the last one more."""
     clip = Video(noisy((40, 128, 128, 3)), 8)
-    film = VideoFromFrames(frames=Canny(image=Canny(image=Canny(image=Frames(video=clip)))))
+    joined = VideoFromFrames(frames=Canny(image=Canny(image=Canny(image=Frames(video=clip)))))
     session = Session(device="cpu", store=None)
     run(VideoFromFrames(frames=Canny(image=Frames(video=Video(CLIP.frames, 8)))), session=session)
     tracemalloc.start()
-    run(film, session=session)
+    run(joined, session=session)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.5 * clip.nbytes
