@@ -47,7 +47,7 @@ def test_the_modules_that_a_user_meets_first_have_examples() -> None:
     assert set(SHOWN) <= set(WITH_EXAMPLES)
 
 
-def documented(tree: ast.Module) -> Iterator[tuple[Documented, list[str], list[str]]]:
+def documented_arguments(tree: ast.Module) -> Iterator[tuple[Documented, list[str], list[str]]]:
     """Each function and class with an argument section: the names in it, and those there are."""
     methods = {
         inner
@@ -89,7 +89,7 @@ def arguments(node: Documented) -> list[str]:
 def test_an_argument_section_names_every_argument_and_no_other() -> None:
     wrong = []
     for path in SOURCES.values():
-        for node, names, there in documented(ast.parse(path.read_text())):
+        for node, names, there in documented_arguments(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and not there:
                 continue  # its arguments are those of its base
             # A class may describe its fields where they stand.

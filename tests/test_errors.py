@@ -48,7 +48,7 @@ def an_error(failure: type[SdgraphError], *problems: Problem) -> SdgraphError:
     return failure("edges", problems) if issubclass(failure, NodeFailedError) else failure(problems)
 
 
-def drawn_tree() -> dict[str, str | None]:
+def documented_parents() -> dict[str, str | None]:
     """Each class in the drawing at the top of errors.py with the one that it stands below."""
     parents: dict[str, str | None] = {}
     path: list[tuple[int, str]] = []
@@ -65,7 +65,7 @@ def drawn_tree() -> dict[str, str | None]:
 def test_the_tree_that_is_drawn_is_the_tree_of_the_classes() -> None:
     tree = {cls.__name__: cls.__base__.__name__ for cls in FAILURES if cls.__base__}
     tree["SdgraphError"] = None  # type: ignore[assignment]
-    assert drawn_tree() == tree
+    assert documented_parents() == tree
 
 
 @pytest.mark.parametrize("failure", FAILURES)

@@ -51,13 +51,13 @@ def test_a_run_tells_a_whole_story(nodes: list[Node[Any]]) -> None:
 
 
 def test_nobody_listening_builds_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    def built(*details: Any) -> events.Event:
+    def fail_to_build(*details: Any) -> events.Event:
         raise AssertionError("an event was built")
 
     clock = events.EventEmitter(None)
-    clock.emit(built, "node")
+    clock.emit(fail_to_build, "node")
     with pytest.raises(AssertionError):
-        events.EventEmitter(lambda event: None).emit(built, "node")
+        events.EventEmitter(lambda event: None).emit(fail_to_build, "node")
 
 
 def test_a_listener_is_called_by_one_thread_at_a_time() -> None:

@@ -110,11 +110,11 @@ def test_a_plan_looks_at_a_checkpoint_once_and_the_next_plan_again(
     stamps: list[Path] = []
     of = FileStamp.of
 
-    def counted(path: Path) -> FileStamp:
+    def counting_stamp(path: Path) -> FileStamp:
         stamps.append(path)
         return of(path)
 
-    monkeypatch.setattr(FileStamp, "of", counted)
+    monkeypatch.setattr(FileStamp, "of", counting_stamp)
     session = Session(store=None)
     one = Graph.of(Text2Image(prompt="a"))
     session.plan(one)  # what is remembered for good is asked for here

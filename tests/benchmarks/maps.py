@@ -16,7 +16,7 @@ from sdgraph import Node
 from sdgraph.nodes import Canny, EdgesFromFile, NormalsFromDepth, Scribble, SoftEdges
 from sdgraph.values import DepthMap, Image
 
-from .timing import Row, paired
+from .timing import Row, measure_pair
 
 SIDE = 2048
 ROUNDS = 9
@@ -45,7 +45,7 @@ def soft_edges(pixels: Pixels) -> Pixels:
     return grey(cv2.convertScaleAbs(cv2.max(cv2.max(red, green), blue), alpha=2))
 
 
-def scribbled(pixels: Pixels) -> Pixels:
+def draw_scribble(pixels: Pixels) -> Pixels:
     lines = cv2.Canny(*slopes(pixels, 3.0), 25.5, 63.75, L2gradient=True)
     return grey(cv2.dilate(lines, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))))
 
@@ -73,7 +73,7 @@ def pairs() -> Iterator[tuple[Node[Any], Callable[[], Pixels]]]:
     depth = cv2.GaussianBlur(np.asarray(photo.convert("L"), np.float32), (0, 0), 4.0)
     yield Canny(image=image), lambda: grey(cv2.Canny(pixels, 100, 200))
     yield SoftEdges(image=image), partial(soft_edges, pixels)
-    yield Scribble(image=image), partial(scribbled, pixels)
+    yield Scribble(image=image), partial(draw_scribble, pixels)
     yield NormalsFromDepth(depth=DepthMap(depth)), partial(normals, depth)
     with TemporaryDirectory() as folder:
         path = Path(folder, "edges.png")
@@ -87,7 +87,7 @@ def rows() -> Iterator[Row]:
     for node, bare in pairs():
         ours = partial(node.run, **node.arguments({}))
         far = np.abs(ours().numpy.astype(int) - bare()).max()
-        mine, its, ratio = paired(ours, bare, ROUNDS)
+        mine, its, ratio = measure_pair(ours, bare, ROUNDS)
         yield Row(
             f"{SIDE}×{SIDE}: {type(node).__name__}",
             f"{mine * 1e3:.1f} ms CPU",

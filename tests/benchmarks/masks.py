@@ -36,7 +36,7 @@ from sdgraph.nodes import (
 )
 from sdgraph.values import Image, Mask
 
-from .timing import Row, paired
+from .timing import Row, measure_pair
 
 SIDE = 2048
 ROUNDS = 15
@@ -66,7 +66,7 @@ def draw_with_pillow(shape: str, *coordinates: Any) -> Any:
     return np.asarray(canvas)
 
 
-def stroked() -> Any:
+def draw_stroke() -> Any:
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     return cv2.polylines(canvas, [np.array(CORNERS, np.int32)], False, 255, 80)
 
@@ -92,7 +92,7 @@ def cut(pixels: Any) -> Any:
     return np.where(guess % 2 == 1, np.uint8(255), np.uint8(0))
 
 
-def tinted(pixels: Any, mask: Any) -> Any:
+def draw_overlay(pixels: Any, mask: Any) -> Any:
     picture = PIL.Image.fromarray(pixels)
     share = PIL.Image.fromarray(mask).point(lambda value: round(value / 2))
     tint = PIL.Image.new("RGB", picture.size, "red")
@@ -121,7 +121,7 @@ def pairs(folder: Path) -> Iterator[tuple[Node[Any], Bare]]:
     yield MaskEllipse(image=image, box=BOX), partial(draw_with_pillow, "ellipse", box)
     corners = [(x, y) for x, y in CORNERS]
     yield MaskPolygon(image=image, points=CORNERS), partial(draw_with_pillow, "polygon", corners)
-    yield MaskBrush(image=image, strokes=[CORNERS], radius=40), stroked
+    yield MaskBrush(image=image, strokes=[CORNERS], radius=40), draw_stroke
     # On the whole photo OpenCV's GrabCut alone takes 40 s.
     quarter = Image(pixels[::4, ::4])
     yield (
@@ -142,7 +142,7 @@ def pairs(folder: Path) -> Iterator[tuple[Node[Any], Bare]]:
     yield MaskSubtract(mask=mask, less=other), lambda: cv2.subtract(a, b)
     yield MaskFillHoles(mask=mask), partial(holes_filled, a)
     yield MaskLargest(mask=mask), partial(largest, a)
-    yield MaskOverlay(image=image, mask=mask), partial(tinted, pixels, a)
+    yield MaskOverlay(image=image, mask=mask), partial(draw_overlay, pixels, a)
 
 
 def rows() -> Iterator[Row]:
@@ -155,7 +155,7 @@ def rows() -> Iterator[Row]:
             ours = partial(node.run, **node.arguments({}))
             image = ours()
             equal = np.array_equal(image.numpy, script())
-            mine, its, ratio = paired(ours, script, ROUNDS)
+            mine, its, ratio = measure_pair(ours, script, ROUNDS)
             yield Row(
                 f"{image.width}×{image.height}: {type(node).__name__}",
                 f"{mine * 1e3:.2f} ms CPU",

@@ -115,7 +115,7 @@ def ours(folder: Path, name: str, budget: str = "") -> float:
     return _run(folder / f"{name}.yaml", 0, int(budget) if budget else None)
 
 
-def kept(folder: Path, name: str) -> float:
+def run_in_kept_session(folder: Path, name: str) -> float:
     """A workflow in a session that keeps what is loaded for the next; returns its load seconds."""
     return _run(folder / f"{name}.yaml", None, None)
 
@@ -169,7 +169,7 @@ def script(folder: Path) -> float:
 WAYS: dict[str, Callable[..., float]] = {
     "libraries": libraries,
     "ours": ours,
-    "kept": kept,
+    "kept": run_in_kept_session,
     "script": script,
 }
 
@@ -189,15 +189,15 @@ def status(field: str) -> int:
 
 
 @contextmanager
-def sampled(field: str) -> Iterator[list[int]]:
+def sample_status(field: str) -> Iterator[list[int]]:
     """The largest value of a status field, looked at every few milliseconds."""
     most, over = [0], threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not over.wait(0.005):
             most[0] = max(most[0], status(field))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=sample)
     thread.start()
     try:
         yield most
@@ -222,7 +222,7 @@ def bare() -> int:
     return int(process(["-c", code]).output) * 1024
 
 
-def foreseen(folder: Path) -> tuple[Plan, int]:
+def plan_chain(folder: Path) -> tuple[Plan, int]:
     """The chain's plan, and the bytes that the largest of its nodes needs."""
     plan = session(load_quietly, 0, None).plan(load_workflow(folder / "chain.yaml").graph())
     return plan, max(
@@ -250,7 +250,7 @@ def rows() -> Iterator[Row]:
 
 
 def _rows(folder: Path) -> Iterator[Row]:
-    plan, need = foreseen(folder)
+    plan, need = plan_chain(folder)
     floor, imports = bare(), measure("libraries", folder)
     both = pairs(folder)
     mine, its = (sorted(column)[PAIRS // 2] for column in zip(*both, strict=True))
@@ -286,7 +286,7 @@ def _rows(folder: Path) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    with sampled("RssAnon") as anonymous:
+    with sample_status("RssAnon") as anonymous:
         libraries(Path())
         gc.collect()
         spent = WAYS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -22,7 +22,7 @@ from sdgraph.media import write_video
 from sdgraph.nodes import Blend, Compare, Composite, Crop, Pad, Resize, Text
 from sdgraph.values import Image, Mask, Video
 
-from .timing import Row, paired
+from .timing import Row, measure_pair
 
 SIDE = 2048
 ROUNDS = 31
@@ -51,7 +51,7 @@ def _text(pixels: Pixels) -> Pixels:
     return np.asarray(picture)
 
 
-def _mixed(one: Pixels, two: Pixels, formula: Callable[[Any, Any], Any] | None) -> Pixels:
+def _blend(one: Pixels, two: Pixels, formula: Callable[[Any, Any], Any] | None) -> Pixels:
     below, above = PIL.Image.fromarray(one), PIL.Image.fromarray(two)
     above = above if formula is None else formula(below, above)
     return np.asarray(PIL.Image.blend(below, above, 0.5))
@@ -82,7 +82,7 @@ def works() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     def picture(pixels: Pixels) -> PIL.Image.Image:
         return PIL.Image.fromarray(pixels)
 
-    def padded(way: int) -> Pixels:
+    def pad_with_opencv(way: int) -> Pixels:
         return cv2.copyMakeBorder(first, 64, 64, 64, 64, way)
 
     works_by_name: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
@@ -95,8 +95,11 @@ def works() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
             lambda: np.asarray(ImageOps.fit(picture(first), (900, 400), LANCZOS)),
         ),
         "Crop": (lambda: crop.run(one), lambda: first[200:1800, 100:1900].copy()),
-        "Pad, black": (lambda: pad.run(one), lambda: padded(cv2.BORDER_CONSTANT)),
-        "Pad, reflect": (lambda: mirrored.run(one), lambda: padded(cv2.BORDER_REFLECT_101)),
+        "Pad, black": (lambda: pad.run(one), lambda: pad_with_opencv(cv2.BORDER_CONSTANT)),
+        "Pad, reflect": (
+            lambda: mirrored.run(one),
+            lambda: pad_with_opencv(cv2.BORDER_REFLECT_101),
+        ),
         "Composite": (
             lambda: over.run(one, two, mask),
             lambda: np.asarray(PIL.Image.composite(picture(second), picture(first), picture(ramp))),
@@ -112,7 +115,7 @@ def works() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
         formula = None if name == "normal" else getattr(ImageChops, name)
         works_by_name[f"Blend, {name}"] = (
             partial(node.run, one, two),
-            partial(_mixed, first, second, formula),
+            partial(_blend, first, second, formula),
         )
     return works_by_name
 
@@ -143,7 +146,7 @@ def _film() -> Video:
 def rows() -> Iterator[Row]:
     """Every node on a large picture, and the video."""
     for name, (ours, bare) in works().items():
-        seconds, bare_seconds, ratio = paired(ours, bare, ROUNDS)
+        seconds, bare_seconds, ratio = measure_pair(ours, bare, ROUNDS)
         yield Row(
             f"{SIDE}×{SIDE}: {name}",
             f"{seconds * 1e3:.1f} ms CPU",
@@ -154,7 +157,7 @@ def rows() -> Iterator[Row]:
     video = _film()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "film.mp4")
-        seconds, bare_seconds, ratio = paired(
+        seconds, bare_seconds, ratio = measure_pair(
             lambda: write_video(video, path), lambda: bare_film(video, path), FILM_ROUNDS
         )
     yield Row(

@@ -105,13 +105,13 @@ def rivals(corpus: list[Case]) -> Iterator[str]:
         *["1.000"] * len(heads),
         "1.00",
         "",
-        _moved(c.ours for c in corpus),
+        _mean_moved(c.ours for c in corpus),
     )
     for name in corpus[0].others:
         means = [f"{mean(case.ratio(name) for case in group):.3f}" for group in groups.values()]
         worst = max(case.ratio(name) for case in corpus)
         less = sum(case.others[name].bytes_loaded < case.ours.bytes_loaded for case in corpus)
-        moved = _moved(case.others[name] for case in corpus)
+        moved = _mean_moved(case.others[name] for case in corpus)
         yield _line(*name, *means, f"{worst:.2f}", str(less), moved)
     best = [
         f"{mean(c.best_of_others.bytes_loaded / c.ours.bytes_loaded for c in group):.3f}"
@@ -125,11 +125,11 @@ def rivals(corpus: list[Case]) -> Iterator[str]:
         *best,
         f"{worst:.2f}",
         str(below),
-        _moved(c.best_of_others for c in corpus),
+        _mean_moved(c.best_of_others for c in corpus),
     )
 
 
-def _moved(plans: Iterable[MemoryPlan]) -> str:
+def _mean_moved(plans: Iterable[MemoryPlan]) -> str:
     return f"{mean(plan.bytes_moved for plan in plans) / 1e9:.2f}"
 
 
@@ -167,7 +167,7 @@ def seconds() -> Iterator[str]:
     ]
     for count, aim in ((100, 10), (2000, 200)):
         for (shape, budget), workload in zip(names, large(count), strict=True):
-            taken = median_seconds(partial(_planned_anew, workload))
+            taken = median_seconds(partial(_plan_again, workload))
             yield _line(
                 str(len(workload.steps)), shape, budget, f"{taken * 1e3:.1f}", f"under {aim}"
             )
@@ -182,7 +182,7 @@ def large_rows() -> Iterator[str]:
         for name, bytes_ in (("tight", 30 * 10**6), ("ample", 10**12)):
             models = ModelCache(budgets=Budgets(bytes_, bytes_), probe=lambda device: None)
             session = Session(device="cuda", dtype="float16", store=None, models=models)
-            checked = median_seconds(partial(_checked, graph))
+            checked = median_seconds(partial(_check_graph, graph))
             both = median_seconds(partial(session.plan, graph))
             yield _line(
                 str(len(graph.nodes)),
@@ -193,12 +193,12 @@ def large_rows() -> Iterator[str]:
             )
 
 
-def _checked(graph: Graph) -> None:
+def _check_graph(graph: Graph) -> None:
     with memoized_scope():
         assert not graph.check()
 
 
-def _planned_anew(workload: Workload) -> MemoryPlan:
+def _plan_again(workload: Workload) -> MemoryPlan:
     # A workload remembers what was worked out of it; a copy remembers nothing.
     return best_plan(replace(workload))
 

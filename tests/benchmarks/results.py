@@ -44,7 +44,7 @@ except SystemExit as end:
 """
 
 
-def unchanged() -> Row:
+def run_unchanged() -> Row:
     """CPU seconds of the second run of all five systems, each run a process of its own."""
     photo = Path(__file__).parents[2] / "workflows" / "samples" / "red_star.png"
     before = Path.cwd(), os.environ.get("SDGRAPH_HOME")
@@ -123,7 +123,7 @@ def leaves(changed: int) -> Graph:
     return Graph.of(*ends)
 
 
-def one_leaf(on_disk: bool) -> Row:
+def run_with_one_changed_leaf(on_disk: bool) -> Row:
     """The time of a run of a thousand remembered nodes when one leaf has changed."""
     with TemporaryDirectory() as folder:
         session = Session(store=Store(folder=folder if on_disk else None))
@@ -149,7 +149,7 @@ def one_leaf(on_disk: bool) -> Row:
 
 
 def rows() -> Iterator[Row]:
-    yield unchanged()
+    yield run_unchanged()
     yield new_seed()
-    yield one_leaf(on_disk=False)
-    yield one_leaf(on_disk=True)
+    yield run_with_one_changed_leaf(on_disk=False)
+    yield run_with_one_changed_leaf(on_disk=True)

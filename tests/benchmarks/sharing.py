@@ -21,7 +21,7 @@ SIDE = 64
 WORDS: dict[str, Any] = {"steps": 2, "guidance": 3.0}
 
 
-def at(name: str) -> Checkpoint:
+def checkpoint_of(name: str) -> Checkpoint:
     return Checkpoint(f"tiny/{name}")
 
 
@@ -35,26 +35,40 @@ def chain(seed: int) -> Node[Any]:
     """Inpainting, a ControlNet over its edges, its depth kept, and Turbo over that."""
     photo = Image(render(scene(seed), SIDE))
     common: dict[str, Any] = {**WORDS, "seed": seed, "prompt": "a cyan star on a gray background"}
-    painted = Inpaint(image=photo, mask=mask(), checkpoint=at("inpaint"), **common)
+    painted = Inpaint(image=photo, mask=mask(), checkpoint=checkpoint_of("inpaint"), **common)
     edged = ControlNet(
         control=Canny(image=painted),
-        checkpoint=at("text-to-image"),
-        controlnet=at("controlnet-edges"),
+        checkpoint=checkpoint_of("text-to-image"),
+        controlnet=checkpoint_of("controlnet-edges"),
         **common,
     )
-    deep = DepthToImage(image=edged, strength=1.0, checkpoint=at("depth"), **common)
+    deep = DepthToImage(image=edged, strength=1.0, checkpoint=checkpoint_of("depth"), **common)
     words = common["prompt"]
-    return Turbo(image=deep, prompt=words, steps=2, strength=0.5, seed=seed, checkpoint=at("turbo"))
+    return Turbo(
+        image=deep,
+        prompt=words,
+        steps=2,
+        strength=0.5,
+        seed=seed,
+        checkpoint=checkpoint_of("turbo"),
+    )
 
 
 def models(seed: int) -> Node[Any]:
     """The same kind of chain over four U-Nets, without the small components."""
     common: dict[str, Any] = {**WORDS, "seed": seed, "prompt": "a cyan star on a gray background"}
-    first = Text2Image(checkpoint=at("text-to-image"), **common)
-    painted = Inpaint(image=first, mask=mask(), checkpoint=at("inpaint"), **common)
-    deep = DepthToImage(image=painted, strength=1.0, checkpoint=at("depth"), **common)
+    first = Text2Image(checkpoint=checkpoint_of("text-to-image"), **common)
+    painted = Inpaint(image=first, mask=mask(), checkpoint=checkpoint_of("inpaint"), **common)
+    deep = DepthToImage(image=painted, strength=1.0, checkpoint=checkpoint_of("depth"), **common)
     words = common["prompt"]
-    return Turbo(image=deep, prompt=words, steps=2, strength=0.5, seed=seed, checkpoint=at("turbo"))
+    return Turbo(
+        image=deep,
+        prompt=words,
+        steps=2,
+        strength=0.5,
+        seed=seed,
+        checkpoint=checkpoint_of("turbo"),
+    )
 
 
 def loads(session: Session, *graphs: Graph) -> list[events.Loaded]:

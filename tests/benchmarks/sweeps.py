@@ -17,7 +17,7 @@ from sdgraph.language import Workflow, workflow_from_yaml
 from sdgraph.language import shipped_workflows as workflows
 from sdgraph.models import shipped
 
-from .timing import Row, paired
+from .timing import Row, measure_pair
 
 VARIANTS = 200
 ROUNDS = 7
@@ -41,7 +41,7 @@ nodes:
 PHOTO = workflows()["inpaint"].parent / "samples" / "red_star.png"
 
 
-def swept(
+def run_sweep(
     session: Session, workflow: Workflow, count: int, listener: events.Listener | None = None
 ) -> Callable[[], object]:
     """The whole sweep as a user runs it: binding, checks, plan and run."""
@@ -120,7 +120,7 @@ def rows() -> Iterator[Row]:
             if isinstance(event, events.NodeStarted):
                 started[name_without_variant(event.node)] += 1
 
-        swept(session, workflow, VARIANTS, count)()
+        run_sweep(session, workflow, VARIANTS, count)()
         shared = {name: times for name, times in started.items() if times != VARIANTS}
         yield Row(
             f"{VARIANTS} variants of 6 nodes: runs of the shared nodes",
@@ -131,7 +131,7 @@ def rows() -> Iterator[Row]:
         )
         bare(theirs, 2)()
         loop = bare(theirs, VARIANTS)
-        ours, its, ratio = paired(swept(session, workflow, VARIANTS), loop, ROUNDS)
+        ours, its, ratio = measure_pair(run_sweep(session, workflow, VARIANTS), loop, ROUNDS)
         equal = sum(_same(folder / "ours" / file.name, file) for file in theirs.iterdir())
         yield Row(
             f"{VARIANTS} variants of 6 nodes, files written: a variant",

@@ -14,7 +14,7 @@ from sdgraph.models import shipped
 from sdgraph.nodes import ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.values import EdgeMap, Image, Mask
 
-from .timing import Row, paired
+from .timing import Row, measure_pair
 
 SIDE = 256
 STEPS = 5
@@ -152,7 +152,7 @@ def rows() -> Iterator[Row]:
         theirs = script()
         compared = np.ones(ours.shape[:2], dtype=bool) if pair.inside is None else pair.inside
         equal = np.array_equal(ours[compared], theirs[compared])
-        mine, its, ratio = paired(node, script, ROUNDS)
+        mine, its, ratio = measure_pair(node, script, ROUNDS)
         yield Row(
             f"warm run: {pair.name}",
             f"{mine * 1e3:.0f} ms CPU",

@@ -34,7 +34,7 @@ def median_seconds(work: Callable[[], object], rounds: int = 5) -> float:
     return median(cpu_seconds(work) for _ in range(rounds))
 
 
-def paired(
+def measure_pair(
     one: Callable[[], object], other: Callable[[], object], rounds: int
 ) -> tuple[float, float, float]:
     """Median CPU seconds of two calls made in turn, and the median of their ratios by pair.

@@ -337,7 +337,7 @@ def three() -> Sweep:
     )
 
 
-def finished(at: float, node: str, seconds: float) -> list[events.Event]:
+def run_events(at: float, node: str, seconds: float) -> list[events.Event]:
     return [
         events.NodeStarted(at - seconds, node, ""),
         events.NodeFinished(at, node, seconds, None),
@@ -349,9 +349,9 @@ def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch
     questions: list[str] = []
     listen = SweepConfirmation(three(), answer_with(questions, True))
     for event in [
-        *finished(2, "base", 2),
-        *finished(22, "add[seed=1]", 20),
-        *finished(23, "save[seed=1]", 1),
+        *run_events(2, "base", 2),
+        *run_events(22, "add[seed=1]", 20),
+        *run_events(23, "save[seed=1]", 1),
     ]:
         listen(event)
     (question,) = questions
@@ -361,9 +361,9 @@ def test_the_estimate_counts_what_is_shared_once(monkeypatch: pytest.MonkeyPatch
 def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
     questions: list[str] = []
     listen = SweepConfirmation(three(), answer_with(questions, False))
-    for event in finished(1, "base", 1):
+    for event in run_events(1, "base", 1):
         listen(event)
     with pytest.raises(KeyboardInterrupt):
-        for event in finished(500, "add[seed=1]", 499):
+        for event in run_events(500, "add[seed=1]", 499):
             listen(event)
     assert "at least 16 min 38 s more" in questions[0]

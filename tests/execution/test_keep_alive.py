@@ -50,7 +50,7 @@ def dream(checkpoint: Checkpoint) -> Graph:
     return Graph.of(toys.Dream(checkpoint=checkpoint))
 
 
-def held(session: Session) -> list[str]:
+def loaded_names(session: Session) -> list[str]:
     return [
         Path(component.name).parent.name + Path(component.name).name
         for component in session.models.loaded()
@@ -62,7 +62,7 @@ def test_a_pinned_checkpoint_stays_when_memory_is_needed(family: list[Checkpoint
     session.models.pin(family[0])  # before it is loaded
     for checkpoint in family:
         session.run(dream(checkpoint))
-    assert held(session) == ["aunet", "avae", "cunet", "cvae"]
+    assert loaded_names(session) == ["aunet", "avae", "cunet", "cvae"]
     assert {component.why for component in session.models.loaded()} == {
         "pinned",
         "kept until its room is wanted",
@@ -70,7 +70,7 @@ def test_a_pinned_checkpoint_stays_when_memory_is_needed(family: list[Checkpoint
     session.models.unpin(family[0])
     session.models.pin(str(family[2].source))  # after it was
     session.run(dream(family[1]))
-    assert held(session) == ["cunet", "cvae", "bunet", "bvae"]
+    assert loaded_names(session) == ["cunet", "cvae", "bunet", "bvae"]
 
 
 def test_pins_that_leave_too_little_memory_are_reported_before_the_run(
@@ -82,7 +82,7 @@ def test_pins_that_leave_too_little_memory_are_reported_before_the_run(
     with pytest.raises(InvalidValueError, match=r"wanted: at least 18 bytes.*pinned") as caught:
         session.run(dream(family[1]))
     assert "fewer pinned components" in str(caught.value)
-    assert held(session) == ["aunet", "avae"]
+    assert loaded_names(session) == ["aunet", "avae"]
 
 
 def test_one_checkpoint_is_unloaded_or_all_but_what_is_held(family: list[Checkpoint]) -> None:
@@ -90,21 +90,21 @@ def test_one_checkpoint_is_unloaded_or_all_but_what_is_held(family: list[Checkpo
     for checkpoint in family:
         session.run(dream(checkpoint))
     assert session.models.unload(family[1]) == 9
-    assert held(session) == ["aunet", "avae", "cunet", "cvae"]
+    assert loaded_names(session) == ["aunet", "avae", "cunet", "cvae"]
     session.models.pin(family[2])
     with session.models.lease({"vae": Part(family[0], "vae")}, "cpu", "float32"):
         assert [component.why for component in session.models.loaded() if component.leases] == [
             "leased by 1 node"
         ]
         assert session.models.unload() == 7
-    assert sorted(held(session)) == ["avae", "cunet", "cvae"]
+    assert sorted(loaded_names(session)) == ["avae", "cunet", "cvae"]
 
 
 def test_with_no_keep_alive_a_run_leaves_nothing_but_pins(family: list[Checkpoint]) -> None:
     session = make_session(keep_alive=0)
     session.models.pin(family[1])
     session.run(Graph.of(*(toys.Dream(checkpoint=member) for member in family)))
-    assert held(session) == ["bunet", "bvae"]
+    assert loaded_names(session) == ["bunet", "bvae"]
 
 
 def test_with_no_keep_alive_what_is_not_used_again_goes_before_the_next_load(
@@ -137,10 +137,10 @@ def test_what_nobody_has_used_for_long_enough_goes_by_itself(
     session.run(dream(family[0]))
     now[0] = 130.0
     session.run(dream(family[1]))
-    assert held(session) == ["aunet", "avae", "bunet", "bvae"]
+    assert loaded_names(session) == ["aunet", "avae", "bunet", "bvae"]
     now[0] = 165.0
     session.models.expire()
-    assert held(session) == ["bunet", "bvae"]
+    assert loaded_names(session) == ["bunet", "bvae"]
     assert session.models._timer is not None
     session.models._timer.cancel()
 

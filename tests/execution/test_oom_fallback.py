@@ -21,14 +21,14 @@ from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys
 
 tries: list[tuple[str, str]] = []
-"""How each try of the hungry node was made: its appetite, and the device."""
+"""The size and device of each try of the hungry node."""
 
 
 class Hungry(Node[str]):
     """A node that runs out of memory until enough fallbacks have been applied."""
 
     checkpoint: In[Checkpoint]
-    appetite: str = "large"
+    size: str = "large"
     fails: int = 0
 
     def parts(self) -> Mapping[str, Part]:
@@ -36,19 +36,19 @@ class Hungry(Node[str]):
         return {"unet": Part(self.checkpoint, "unet")}
 
     def low_memory_variants(self) -> Iterator[tuple[str, Hungry]]:
-        yield "less is eaten", self.replace(appetite="small")
+        yield "a smaller input", self.replace(size="small")
 
     def run(self, checkpoint: Checkpoint, models: Models) -> str:
-        tries.append((self.appetite, models.device))
+        tries.append((self.size, models.device))
         if len(tries) <= self.fails:
             raise MemoryError("out of memory: tried to allocate 9 GiB")
-        return f"{self.appetite} on {models.device}"
+        return f"{self.size} on {models.device}"
 
 
 FALLBACKS = [
     "the memory of the failed attempt is freed",
     "every model that no node uses is unloaded",
-    "less is eaten",
+    "a smaller input",
     "on the CPU",
 ]
 MADE = ["large on cuda", "large on cuda", "large on cuda", "small on cuda", "small on cpu"]

@@ -266,21 +266,21 @@ def test_every_node_is_explained(folder: Path, tmp_path: Path) -> None:
         names: dict[Node[Any], str] = {first: "first", last: "last", saved: "saved"}
         return Graph.of(saved, names=names, uncached=[])
 
-    def explained(text: str, *, remembers: bool = True) -> dict[str, tuple[str, str]]:
+    def explain(text: str, *, remembers: bool = True) -> dict[str, tuple[str, str]]:
         session = new_session(folder)
         session.store = session.store if remembers else None
         explainer = RunExplainer(graph(text), session.store)
         session.run(graph(text), explainer)
         return {name: (did, why) for name, did, why in explainer.rows()}
 
-    assert explained("a")["last"] == ("ran", "what it reads is new: join, first")
-    again = explained("a")
+    assert explain("a")["last"] == ("ran", "what it reads is new: join, first")
+    again = explain("a")
     assert again["first"][0] == "not needed" and again["last"][0] == "reused"
     assert again["saved"] == ("ran", "it has an effect: it always runs")
-    other = explained("b")
+    other = explain("b")
     assert other["first"][1].startswith("its fields, files") and other["join"][0] == "reused"
     assert other["last"] == ("ran", "what it reads is new: first")
-    assert explained("b", remembers=False)["last"] == ("ran", "nothing is remembered: --no-cache")
+    assert explain("b", remembers=False)["last"] == ("ran", "nothing is remembered: --no-cache")
 
 
 def test_a_read_only_folder_warns_once_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -326,14 +326,14 @@ def test_what_was_made_of_a_file_that_changed_meanwhile_is_not_kept(
     source.write_text("first")
     last = toys.Join(words=[toys.Read(path=source), "of all"])
 
-    def changed(event: events.Event) -> None:
+    def change_file(event: events.Event) -> None:
         event_log.append(event)
         if isinstance(event, events.RunStarted):
             source.write_text("second")
 
     event_log: list[events.Event] = []
     session = new_session(folder)
-    results = session.run(Graph.of(last, names={last: "last"}), changed)
+    results = session.run(Graph.of(last, names={last: "last"}), change_file)
     assert results["last"] == "second of all"
     assert (
         sum("changed" in event.message for event in event_log if isinstance(event, events.Warned))

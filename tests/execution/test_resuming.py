@@ -35,7 +35,7 @@ FORKS.set_forkserver_preload(
 )
 
 
-def work(folder: Path, log: Path) -> None:
+def run_command(folder: Path, log: Path) -> None:
     """What the process does: the command line, with its events in a file."""
     os.chdir(folder)
     os.environ["SDGRAPH_HOME"] = str(folder / "home")
@@ -43,9 +43,9 @@ def work(folder: Path, log: Path) -> None:
     main(["run", "flow.yaml", "--nodes", TOYS, "--json"])
 
 
-def started(folder: Path, log: Path) -> BaseProcess:
+def start_process(folder: Path, log: Path) -> BaseProcess:
     log.touch()
-    process = FORKS.Process(target=work, args=(folder, log))
+    process = FORKS.Process(target=run_command, args=(folder, log))
     process.start()
     return process
 
@@ -56,7 +56,7 @@ def read_log(log: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in lines]
 
 
-def finished(log: Path, kind: str = "node_finished") -> set[str]:
+def finished_nodes(log: Path, kind: str = "node_finished") -> set[str]:
     every = {event["node"] for event in read_log(log) if event["event"] == kind}
     return {name for name in every if not name.startswith("result")}
 
@@ -73,7 +73,7 @@ def check_whole(folder: Path) -> None:
         assert serialization.read_value(entry.path, header.content).content == header.content
 
 
-def killed_until_done(folder: Path, kills: int, seed: int) -> int:
+def kill_until_done(folder: Path, kills: int, seed: int) -> int:
     """Kills runs at random moments, the first ones early; returns how many were killed at work."""
     random_moments = random.Random(seed)
     (folder / "flow.yaml").write_text(FLOW)
@@ -81,32 +81,32 @@ def killed_until_done(folder: Path, kills: int, seed: int) -> int:
     at_work = 0
     for number in range(kills):
         log = folder / f"{number}.jsonl"
-        process = started(folder, log)
+        process = start_process(folder, log)
         while process.is_alive() and not log.stat().st_size:
             time.sleep(0.001)
         time.sleep(random_moments.uniform(0, 0.08))
         process.kill()
         process.join()
-        ran = finished(log)
+        ran = finished_nodes(log)
         assert not ran & done, "what had finished ran again"
         at_work += bool(read_log(log)) and process.exitcode == -signal.SIGKILL
         done |= ran
         check_whole(folder)
     last = folder / "last.jsonl"
-    process = started(folder, last)
+    process = start_process(folder, last)
     process.join()
     assert process.exitcode == 0
-    assert not finished(last) & done
+    assert not finished_nodes(last) & done
     check_whole(folder)
     assert len(list((folder / "out").glob("[0-9]*.png"))) == COUNT
     return at_work
 
 
 def test_nothing_that_had_finished_is_lost_by_a_dozen_kills(tmp_path: Path) -> None:
-    assert killed_until_done(tmp_path, scaled(12), seed=0) > 0
+    assert kill_until_done(tmp_path, scaled(12), seed=0) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 18))
 def test_nothing_that_had_finished_is_lost_by_two_hundred_kills(tmp_path: Path, seed: int) -> None:
-    assert killed_until_done(tmp_path, 12, seed) > 0
+    assert kill_until_done(tmp_path, 12, seed) > 0

@@ -33,7 +33,7 @@ def tag(cls: Any) -> str:
     return str(cls.definition.identity.tag)
 
 
-def of_file(path: Path, text: str, name: str = "") -> Any:
+def node_from_file(path: Path, text: str, name: str = "") -> Any:
     """The node class Twice of a file that was written just now."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -77,27 +77,27 @@ def test_an_installed_pack_is_known_by_its_name_wherever_its_node_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, text = tmp_path / "site-packages" / "pack", NODE.format(result="2 * a")
-    first = of_file(folder / "one.py", text, "pack.one")
+    first = node_from_file(folder / "one.py", text, "pack.one")
     first_tag, identity = tag(first), first(a=1).identity
     monkeypatch.setattr(class_identity, "_claimed", WeakValueDictionary())  # as in a new process
-    moved = of_file(folder / "deep" / "two.py", text + "\n# and more", "pack.deep.two")
+    moved = node_from_file(folder / "deep" / "two.py", text + "\n# and more", "pack.deep.two")
     assert first_tag == tag(moved) == "pack:Twice:1" and moved(a=1).identity == identity
 
 
 def test_two_nodes_of_one_name_in_one_pack_are_refused(tmp_path: Path) -> None:
     folder, text = tmp_path / "site-packages" / "pack", NODE.format(result="2 * a")
-    first = of_file(folder / "one.py", text, "pack.one")
+    first = node_from_file(folder / "one.py", text, "pack.one")
     with pytest.raises(NodeDefinitionError, match=r"two node classes named Twice.*one.*other"):
-        of_file(folder / "other.py", text, "pack.other")
+        node_from_file(folder / "other.py", text, "pack.other")
     assert first is not None
 
 
 def test_a_node_of_ones_own_changes_with_its_file_and_not_with_its_place(tmp_path: Path) -> None:
     text = NODE.format(result="2 * a")
-    first = tag(of_file(tmp_path / "a.py", text))
-    assert first == tag(of_file(tmp_path / "b" / "moved.py", text))
-    assert first != tag(of_file(tmp_path / "a.py", NODE.format(result="3 * a")))
-    assert first != tag(of_file(tmp_path / "a.py", text + "# changed"))
+    first = tag(node_from_file(tmp_path / "a.py", text))
+    assert first == tag(node_from_file(tmp_path / "b" / "moved.py", text))
+    assert first != tag(node_from_file(tmp_path / "a.py", NODE.format(result="3 * a")))
+    assert first != tag(node_from_file(tmp_path / "a.py", text + "# changed"))
 
 
 def test_a_neighbour_that_its_file_imports_counts(tmp_path: Path) -> None:
@@ -108,28 +108,28 @@ def test_a_neighbour_that_its_file_imports_counts(tmp_path: Path) -> None:
         for inner in ("1", "2"):
             (tmp_path / "helper.py").write_text("def twice(a):\n    from inner import x\n")
             (tmp_path / "inner.py").write_text(f"x = {inner}\n")
-            tags.append(tag(of_file(tmp_path / "a.py", text)))
+            tags.append(tag(node_from_file(tmp_path / "a.py", text)))
     finally:
         del sys.modules["helper"]
     assert tags[0] != tags[1]
 
 
-def of_text(text: str) -> Any:
+def node_from_text(text: str) -> Any:
     space: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(text, "<string>", "exec", dont_inherit=True), space)
     return space["Twice"]
 
 
 def test_a_class_without_a_file_is_known_by_its_code() -> None:
-    first, again = (of_text(NODE.format(result="2 * a")) for _ in range(2))
+    first, again = (node_from_text(NODE.format(result="2 * a")) for _ in range(2))
     assert tag(first) == tag(again) and first.definition.identity.remembered
-    assert tag(first) != tag(of_text(NODE.format(result="3 * a")))
+    assert tag(first) != tag(node_from_text(NODE.format(result="3 * a")))
 
 
 def test_a_function_or_constant_that_such_a_class_uses_counts() -> None:
     text = "by = {by}\ndef times(a): return a * by\n" + NODE.format(result="times(a)")
-    assert tag(of_text(text.format(by=2))) == tag(of_text(text.format(by=2)))
-    assert tag(of_text(text.format(by=2))) != tag(of_text(text.format(by=3)))
+    assert tag(node_from_text(text.format(by=2))) == tag(node_from_text(text.format(by=2)))
+    assert tag(node_from_text(text.format(by=2))) != tag(node_from_text(text.format(by=3)))
 
 
 @pytest.mark.parametrize("option", ["-c", "-"])
@@ -179,13 +179,17 @@ def test_what_a_class_has_from_the_function_around_it_counts() -> None:
 def test_a_base_class_of_ones_own_counts(tmp_path: Path) -> None:
     base = NODE.format(result="2 * a")
 
-    def built(text: str) -> str:
-        of = of_file(tmp_path / "base.py", text)
+    def tag_of_subclass(text: str) -> str:
+        of = node_from_file(tmp_path / "base.py", text)
         space: dict[str, Any] = {"Base": of, "__name__": "__main__"}
         exec("class Twice(Base):\n    def extra(self) -> None: ...", space)
         return tag(space["Twice"])
 
-    assert built(base) == built(base) != built(NODE.format(result="3 * a"))
+    assert (
+        tag_of_subclass(base)
+        == tag_of_subclass(base)
+        != tag_of_subclass(NODE.format(result="3 * a"))
+    )
 
 
 def test_the_toys_are_known_by_their_file() -> None:

@@ -104,11 +104,11 @@ def test_the_index_of_the_library_reads_the_head_of_each_file_once(
     opened: list[str] = []
     real = os.open
 
-    def counted(path: str, *rest: Any, **more: Any) -> int:
+    def counting_open(path: str, *rest: Any, **more: Any) -> int:
         opened.append(str(path))
         return real(path, *rest, **more)
 
-    monkeypatch.setattr(os, "open", counted)
+    monkeypatch.setattr(os, "open", counting_open)
     modules = node_modules("sdgraph.nodes", list(sdgraph.nodes.__path__))
     assert len(modules) > 50
     assert 0 < len(opened) == len(set(opened))

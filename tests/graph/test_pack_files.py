@@ -127,14 +127,16 @@ def test_a_node_of_ones_own_that_is_named_like_a_shipped_one_is_reached_by_its_f
     write(tmp_path, mine=node("Canny", "7") + "\n\n" + node("Other", "8"))
     registry = installed_registry().with_file(tmp_path / "mine.py")
 
-    def built(text: str) -> str:
+    def pack_of(text: str) -> str:
         (node,) = workflow_from_yaml(text, registry=registry).graph().targets
         return str(type(node).definition.identity.pack)
 
-    assert built("nodes: {a: {type: mine.Canny}}") == built("nodes: {a: {type: Other}}") == "mine"
+    assert (
+        pack_of("nodes: {a: {type: mine.Canny}}") == pack_of("nodes: {a: {type: Other}}") == "mine"
+    )
     assert registry["LoadImage"].definition.identity.pack == "sdgraph"
     with pytest.raises(InvalidWorkflowError) as raised:
-        built("nodes: {a: {type: Canny}}")
+        pack_of("nodes: {a: {type: Canny}}")
     assert "mine.Canny or sdgraph.Canny" in str(raised.value)
     assert "type: mine.Canny" in _written(registry)
 

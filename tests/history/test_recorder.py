@@ -29,7 +29,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "runs"
 
 
-def recorded(*targets: Node[Any], session: Session | None = None, name: str = "flow") -> None:
+def run_recorded(*targets: Node[Any], session: Session | None = None, name: str = "flow") -> None:
     graph = Graph.of(*targets)
     with record_run(graph, name) as record:
         (session or Session(device="cpu")).run(graph, record)
@@ -37,8 +37,8 @@ def recorded(*targets: Node[Any], session: Session | None = None, name: str = "f
 
 def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None:
     session = Session(device="cpu")
-    recorded(cli_nodes.ToySlow(image=SQUARE, steps=3), session=session)
-    recorded(cli_nodes.ToyEdges(image=SQUARE), session=session)
+    run_recorded(cli_nodes.ToySlow(image=SQUARE, steps=3), session=session)
+    run_recorded(cli_nodes.ToyEdges(image=SQUARE), session=session)
     newest, oldest = list_runs()
     kinds = [event["event"] for event in oldest.events()]
     assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")
@@ -59,13 +59,13 @@ def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None
 
 def test_a_failure_is_recorded_and_a_refused_run_leaves_nothing(runs: Path) -> None:
     with pytest.raises(NodeFailedError):
-        recorded(cli_nodes.ToyBoom(image=SQUARE))
+        run_recorded(cli_nodes.ToyBoom(image=SQUARE))
     (run,) = list_runs()
     assert run.status == "failed"
     assert "the toy broke" in run.summary["error"]
     assert "error: toy_boom: RuntimeError: the toy broke" in timeline.as_text(run)
     with pytest.raises(Exception, match="no such file"):
-        recorded(cli_nodes.ToyRead(path=Path("/nowhere")))
+        run_recorded(cli_nodes.ToyRead(path=Path("/nowhere")))
     assert len(list_runs()) == 1
 
 
@@ -81,13 +81,13 @@ def test_a_killed_run_is_known_and_so_is_one_that_goes_on(runs: Path, tmp_path: 
     code = (
         "import os, signal\n"
         "from tests.support import cli_nodes\n"
-        "from tests.history.test_recorder import recorded\n"
+        "from tests.history.test_recorder import run_recorded\n"
         "from sdgraph.history import list_runs\n"
         "class Die(cli_nodes.ToyBoom):\n"
         "    def run(self, image):\n"
         "        print(list_runs()[0].status, flush=True)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "recorded(Die(image=cli_nodes.ToySquare()))\n"
+        "run_recorded(Die(image=cli_nodes.ToySquare()))\n"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
@@ -106,9 +106,9 @@ def test_only_the_newest_are_kept_and_none_that_goes_on_is_swept(
     with record_run(graph, "open") as open_:
         Session(device="cpu").run(graph, open_)
         for number in range(5):
-            recorded(SQUARE, name=str(number))
+            run_recorded(SQUARE, name=str(number))
     assert [run.workflow for run in list_runs()] == ["4", "3", "2", "open"]
-    recorded(SQUARE, name="5")
+    run_recorded(SQUARE, name="5")
     assert [run.workflow for run in list_runs()] == ["5", "4", "3"]
 
 
@@ -133,15 +133,15 @@ def test_a_disk_that_fails_is_no_reason_for_a_run_to(
 def test_records_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDGRAPH_HOME", str(tmp_path))
     monkeypatch.setenv("SDGRAPH_RUNS", "")
-    recorded(SQUARE)
+    run_recorded(SQUARE)
     assert list_runs() == [] and not list(tmp_path.iterdir())
     monkeypatch.delenv("SDGRAPH_RUNS")
-    recorded(SQUARE)
+    run_recorded(SQUARE)
     assert (tmp_path / "runs" / list_runs()[0].id).is_dir()
 
 
 def test_many_steps_are_thinned_to_a_hundred(runs: Path) -> None:
-    recorded(cli_nodes.ToySlow(image=SQUARE, steps=1000))
+    run_recorded(cli_nodes.ToySlow(image=SQUARE, steps=1000))
     steps = [event["step"] for event in list_runs()[0].events() if event["event"] == "stepped"]
     assert 100 <= len(steps) <= 101 and steps[-1] == 1000
 
@@ -149,8 +149,8 @@ def test_many_steps_are_thinned_to_a_hundred(runs: Path) -> None:
 def test_a_run_is_found_by_the_beginning_of_its_id(runs: Path) -> None:
     with pytest.raises(RunNotFoundError, match="no runs at all"):
         find_run("last")
-    recorded(SQUARE, name="one")
-    recorded(SQUARE, name="two")
+    run_recorded(SQUARE, name="one")
+    run_recorded(SQUARE, name="two")
     newest, oldest = list_runs()
     assert find_run("last").id == newest.id
     assert find_run(oldest.id).workflow == "one"
@@ -161,7 +161,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(runs: Path) -> None:
 
 
 def test_a_record_cut_off_anywhere_is_still_listed_and_drawn(runs: Path) -> None:
-    recorded(cli_nodes.ToyEdges(image=SQUARE))
+    run_recorded(cli_nodes.ToyEdges(image=SQUARE))
     (run,) = list_runs()
     (run.folder / "summary.json").unlink()
     contents = (run.folder / "events.jsonl").read_bytes()
@@ -177,7 +177,7 @@ def test_a_record_cut_off_anywhere_is_still_listed_and_drawn(runs: Path) -> None
 
 def test_pages_are_whole_and_their_text_is_escaped(runs: Path) -> None:
     with pytest.raises(NodeFailedError):
-        recorded(toys.Fail(message="<script>&\x1b"), name="<b>&\"'")
+        run_recorded(toys.Fail(message="<script>&\x1b"), name="<b>&\"'")
     (run,) = list_runs()
     svg = ElementTree.fromstring(timeline.as_svg(run))
     assert svg.tag.endswith("svg") and "failed" in "".join(svg.itertext())
@@ -233,7 +233,7 @@ def test_no_secret_is_written_down(
 ) -> None:
     monkeypatch.setenv("MY_SERVICE_TOKEN", "my-own-secret!")
     with pytest.raises(NodeFailedError):
-        recorded(toys.Fail(message=text))
+        run_recorded(toys.Fail(message=text))
     for path in list_runs()[0].folder.iterdir():
         assert secret not in path.read_text()
     assert "[hidden]" in timeline.as_text(list_runs()[0])

@@ -26,7 +26,7 @@ def read(text: str, **where: Any) -> Workflow:
     return workflow_from_yaml(text, registry=toys.REGISTRY, **where)
 
 
-def named(graph: Graph) -> dict[str, Node[Any]]:
+def nodes_by_name(graph: Graph) -> dict[str, Node[Any]]:
     return {name: node for node, name in graph.names.items()}
 
 
@@ -35,7 +35,7 @@ def test_a_graph_written_and_read_is_equal(nodes: list[Node[Any]]) -> None:
     graph = Graph.of(*nodes)
     text = graph_to_yaml(graph, name="any")
     again = read(text).graph(only=list(graph.names.values()))
-    assert set(again.nodes) == set(graph.nodes) and named(again) == named(graph)
+    assert set(again.nodes) == set(graph.nodes) and nodes_by_name(again) == nodes_by_name(graph)
     assert yaml.safe_load(text)["name"] == "any"
 
 
@@ -84,9 +84,9 @@ def test_order_and_names_change_no_identity(nodes: list[Node[Any]], random: Any)
     entries = list(data["nodes"].items())
     renamed = {name: f"n{place}_{name[::-1]}" for place, (name, _) in enumerate(entries)}
 
-    def moved(value: Any) -> Any:
+    def rename_references(value: Any) -> Any:
         if isinstance(value, list):
-            return [moved(item) for item in value]
+            return [rename_references(item) for item in value]
         is_renamed = isinstance(value, str) and value[:1] == "$" and value[1:] in renamed
         return f"${renamed[value[1:]]}" if is_renamed else value
 
@@ -96,7 +96,7 @@ def test_order_and_names_change_no_identity(nodes: list[Node[Any]], random: Any)
         items = list(fields.items())
         random.shuffle(items)
         shuffled[renamed[name]] = {
-            key: value if key == "type" else moved(value) for key, value in items
+            key: value if key == "type" else rename_references(value) for key, value in items
         }
     data["nodes"] = shuffled
     text = yaml.safe_dump(data, sort_keys=False)

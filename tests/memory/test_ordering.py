@@ -160,11 +160,11 @@ def test_where_memory_is_never_short_each_order_is_tried_once(
 ) -> None:
     tried = []
 
-    def counted(*arguments: Any) -> MemoryPlan | None:
+    def counting(*arguments: Any) -> MemoryPlan | None:
         tried.append(arguments[1])
         return simulate_below(*arguments)
 
-    monkeypatch.setattr(ordering, "simulate_below", counted)
+    monkeypatch.setattr(ordering, "simulate_below", counting)
     workload = replace(sweep(3, 5), budgets=Budgets())
     assert best_plan(workload).loads == 3
     assert len(tried) == len(set(tried))

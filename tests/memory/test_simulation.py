@@ -30,9 +30,9 @@ from tests.support.workloads import (
     POLICIES_BY_NAME,
     Memory,
     assert_plan_is_true,
+    chain_workload,
     component,
     least_for,
-    one_after_another,
     workloads,
 )
 
@@ -96,7 +96,7 @@ def test_what_keeps_nothing_loads_the_same_and_takes_no_more(
 
 
 def test_a_chain_that_keeps_nothing_takes_what_its_largest_step_takes() -> None:
-    chain = one_after_another((3, 5, 2, 1), ((0, 3), (1, 3), (2,)), Budgets())
+    chain = chain_workload((3, 5, 2, 1), ((0, 3), (1, 3), (2,)), Budgets())
     assert done(chain, keep_soonest_used) == ["load0 load3", "load1", "load2"]
     assert simulate(chain, (0, 1, 2), keep_soonest_used).peak_accelerator == 11
     lean = replace(chain, keep_unused=False)
@@ -144,40 +144,38 @@ def done(workload: Workload, policy: EvictionPolicy) -> list[str]:
 
 
 def test_dead_components_go_first() -> None:
-    workload = one_after_another([1, 9, 1], [[0], [1], [2], [0]], Budgets(10, 0))
+    workload = chain_workload([1, 9, 1], [[0], [1], [2], [0]], Budgets(10, 0))
     assert done(workload, keep_soonest_used) == ["load0", "load1", "evict1 load2", ""]
     assert done(workload, least_recently_used)[2] == "evict0 load2"
 
 
 def test_the_cheapest_sufficient_set_goes_not_the_fewest() -> None:
     sizes, uses = [8, 1, 1, 2], [[0, 1, 2], [3], [0], [1], [2]]
-    workload = one_after_another(sizes, uses, Budgets(10, 0))
+    workload = chain_workload(sizes, uses, Budgets(10, 0))
     assert done(workload, keep_soonest_used)[1] == "evict1 evict2 load3"
     assert simulate(workload, authored_order(workload), keep_soonest_used).bytes_loaded == 14
-    workload = one_after_another(sizes, [[0, 1, 2], [3], [1], [2], [0]], Budgets(10, 0))
+    workload = chain_workload(sizes, [[0, 1, 2], [3], [1], [2], [0]], Budgets(10, 0))
     assert done(workload, farthest_next_use)[1] == "evict0 load3"
     assert done(workload, smallest_first)[1] == "evict1 evict2 load3"
 
 
 def test_what_is_used_again_is_moved_to_the_host_while_there_is_memory() -> None:
     uses = [[0], [1], [0]]
-    assert done(one_after_another([4, 4], uses, Budgets(4, 8)), keep_soonest_used) == [
+    assert done(chain_workload([4, 4], uses, Budgets(4, 8)), keep_soonest_used) == [
         "load0",
         "offload0 load1",
         "evict1 upload0",
     ]
-    assert (
-        done(one_after_another([4, 4], uses, Budgets(4, 3)), keep_soonest_used)[1] == "evict0 load1"
-    )
+    assert done(chain_workload([4, 4], uses, Budgets(4, 3)), keep_soonest_used)[1] == "evict0 load1"
 
 
 def test_on_a_machine_with_host_memory_only_nothing_is_moved() -> None:
-    workload = one_after_another([4, 4], [[0], [1], [0]], Budgets(None, 4), HOST)
+    workload = chain_workload([4, 4], [[0], [1], [0]], Budgets(None, 4), HOST)
     assert done(workload, keep_soonest_used) == ["load0", "evict0 load1", "evict1 load0"]
 
 
 def test_what_is_parked_gives_way_to_what_is_needed_sooner() -> None:
-    workload = one_after_another([3, 4, 4], [[0], [1], [2], [1], [2], [0]], Budgets(4, 7))
+    workload = chain_workload([3, 4, 4], [[0], [1], [2], [1], [2], [0]], Budgets(4, 7))
     assert done(workload, keep_soonest_used)[:3] == ["load0", "offload0 load1", "offload1 load2"]
     workload = replace(workload, budgets=Budgets(4, 4))
     assert done(workload, keep_soonest_used)[:3] == [
@@ -188,7 +186,7 @@ def test_what_is_parked_gives_way_to_what_is_needed_sooner() -> None:
 
 
 def test_a_start_above_the_budget_shrinks_at_the_first_step_that_needs_the_tier() -> None:
-    workload = one_after_another([4, 4, 2], [[2], [2]], Budgets(6, 0))
+    workload = chain_workload([4, 4, 2], [[2], [2]], Budgets(6, 0))
     a, b, c = workload.components
     workload = replace(workload, start={a: Placement(ACCELERATOR), b: Placement(ACCELERATOR)})
     assert simulate(workload, (0, 1), keep_soonest_used).actions[0] == (
@@ -198,7 +196,7 @@ def test_a_start_above_the_budget_shrinks_at_the_first_step_that_needs_the_tier(
 
 
 def test_the_start_is_least_recently_used_first() -> None:
-    workload = one_after_another([4, 4, 4], [[2], [0], [1]], Budgets(8, 0))
+    workload = chain_workload([4, 4, 4], [[2], [0], [1]], Budgets(8, 0))
     a, b, _ = workload.components
     on_accelerator = Placement(ACCELERATOR)
     assert (
@@ -236,7 +234,7 @@ def test_the_cheapest_set_is_the_cheapest_of_all(parts: list[tuple[int, int]], a
 
 @pytest.mark.parametrize("victims", [NO_VICTIMS, Victims(2, 0), Victims(0, 1), Victims(4, 0)])
 def test_a_policy_that_frees_too_little_or_what_must_stay_is_refused(victims: Victims) -> None:
-    workload = one_after_another([4, 4, 4], [[0], [1], [0]], Budgets(4, 3))
+    workload = chain_workload([4, 4, 4], [[0], [1], [0]], Budgets(4, 3))
     with pytest.raises(InvalidValueError, match="of what may leave"):
         simulate(workload, (0, 1, 2), lambda request: victims)
 

@@ -275,11 +275,11 @@ def test_only_what_is_held_elsewhere_when_it_goes_costs_a_collection(
     cache, collected = ModelCache(fake_checkpoints.Loader()), []
     give_back = devices.give_back
 
-    def watched(device: str, *, collect: bool = True) -> None:
+    def noting_give_back(device: str, *, collect: bool = True) -> None:
         collected.append(collect)
         give_back(device, collect=collect)
 
-    monkeypatch.setattr(devices, "give_back", watched)
+    monkeypatch.setattr(devices, "give_back", noting_give_back)
     with cache.lease(parts_of(model, "a"), "cpu", "float32"):
         pass
     cache.unload()

@@ -164,11 +164,11 @@ def test_a_whole_file_is_looked_at_once_while_it_stays(
     reads: list[int] = []
     read = safetensors_files.read_header
 
-    def counted(file: int) -> safetensors_files.SafetensorsHeader:
+    def counting_read(file: int) -> safetensors_files.SafetensorsHeader:
         reads.append(file)
         return read(file)
 
-    monkeypatch.setattr(safetensors_files, "read_header", counted)
+    monkeypatch.setattr(safetensors_files, "read_header", counting_read)
     safetensors_files.refuse_damaged(path)
     safetensors_files.refuse_damaged(path)
     assert len(reads) == 1

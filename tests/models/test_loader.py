@@ -36,11 +36,11 @@ def test_a_second_text_encoder_of_a_kind_compiles_no_pattern_again(
     compiler: Any = re._compiler  # type: ignore[attr-defined]
     real = compiler.compile
 
-    def counted(*arguments: Any) -> Any:
+    def counting_compile(*arguments: Any) -> Any:
         compiled.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(compiler, "compile", counted)
+    monkeypatch.setattr(compiler, "compile", counting_compile)
     limit = re._MAXCACHE  # type: ignore[attr-defined]
     re.purge()
     load_quietly(resolve_part(part), "float32", "cpu")

@@ -68,7 +68,7 @@ def start(model: Path) -> Iterator[Start]:
     """Starts processes that lease components until they are sent a line."""
     begun: list[subprocess.Popen[str]] = []
 
-    def started() -> subprocess.Popen[str]:
+    def start_child() -> subprocess.Popen[str]:
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(model)],
             cwd=ROOT,
@@ -81,7 +81,7 @@ def start(model: Path) -> Iterator[Start]:
         assert heard(child) == "leased"
         return child
 
-    yield started
+    yield start_child
     for child in begun:
         child.kill()
         child.communicate()

@@ -71,7 +71,7 @@ def load(pipeline: str, folder: Path, **components: Any) -> Any:
     return loaded
 
 
-def seeded() -> Any:
+def new_generator() -> Any:
     import torch
 
     return torch.Generator().manual_seed(7)
@@ -158,16 +158,16 @@ def test_every_weight_is_wanted_and_none_is_missing() -> None:
 def test_what_was_trained_once_is_shared_to_the_bit() -> None:
     """Equal parts must be equal bytes, or a session would hold each of them several times."""
 
-    def of(part: str, *names: str) -> set[str]:
+    def digests_of(part: str, *names: str) -> set[str]:
         folders = [shipped.folder(f"tiny/{name}") / part for name in names]
         files = [file for folder in folders for file in folder.glob("*.safetensors")]
         return {sha256(file.read_bytes()).hexdigest() for file in files}
 
     base = ("text-to-image", "inpaint", "depth")
-    assert len(of("vae", *base, "text-to-video", "sdxl", "turbo")) == 1
-    assert len(of("text_encoder", *base)) == 1
+    assert len(digests_of("vae", *base, "text-to-video", "sdxl", "turbo")) == 1
+    assert len(digests_of("text_encoder", *base)) == 1
     for part in ("text_encoder", "text_encoder_2"):
-        assert len(of(part, "sdxl", "turbo")) == 1
+        assert len(digests_of(part, "sdxl", "turbo")) == 1
     folders = (
         shipped.folder("tiny/depth") / "depth_estimator",
         shipped.folder("tiny/depth-estimator"),
@@ -179,7 +179,9 @@ def test_what_was_trained_once_is_shared_to_the_bit() -> None:
 @pytest.mark.torch
 def test_text_to_image_makes_a_picture() -> None:
     pipeline = load("StableDiffusionPipeline", shipped.folder("tiny/text-to-image"))
-    output = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
+    output = pipeline(
+        "a red star", num_inference_steps=2, output_type="np", generator=new_generator()
+    )
     assert_is_picture(output.images[0], (64, 64, 3))
 
 
@@ -195,7 +197,7 @@ def test_inpaint_takes_nine_channels_and_makes_a_picture() -> None:
         mask_image=mask,
         num_inference_steps=2,
         output_type="np",
-        generator=seeded(),
+        generator=new_generator(),
     )
     assert_is_picture(output.images[0], (64, 64, 3))
 
@@ -210,7 +212,11 @@ def test_a_controlnet_fits_text_to_image(name: str) -> None:
     base = shipped.folder("tiny/text-to-image")
     pipeline = load("StableDiffusionControlNetPipeline", base, controlnet=control)
     output = pipeline(
-        "a star", image=photo(96), num_inference_steps=2, output_type="np", generator=seeded()
+        "a star",
+        image=photo(96),
+        num_inference_steps=2,
+        output_type="np",
+        generator=new_generator(),
     )
     assert_is_picture(output.images[0], (96, 96, 3))
 
@@ -220,7 +226,7 @@ def test_depth_estimates_depth_and_makes_a_picture() -> None:
     pipeline = load("StableDiffusionDepth2ImgPipeline", shipped.folder("tiny/depth"))
     assert pipeline.unet.config.in_channels == 5
     output = pipeline(
-        "a star", image=photo(), num_inference_steps=4, output_type="np", generator=seeded()
+        "a star", image=photo(), num_inference_steps=4, output_type="np", generator=new_generator()
     )
     assert_is_picture(output.images[0], (64, 64, 3))
 
@@ -244,7 +250,9 @@ def test_the_depth_estimator_gives_no_flat_map() -> None:
 @pytest.mark.torch
 def test_sdxl_makes_a_picture() -> None:
     pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/sdxl"))
-    output = pipeline("a red star", num_inference_steps=2, output_type="np", generator=seeded())
+    output = pipeline(
+        "a red star", num_inference_steps=2, output_type="np", generator=new_generator()
+    )
     assert_is_picture(output.images[0], (64, 64, 3))
 
 
@@ -252,7 +260,11 @@ def test_sdxl_makes_a_picture() -> None:
 def test_turbo_makes_a_picture_in_one_step_without_guidance() -> None:
     pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/turbo"))
     output = pipeline(
-        "a star", num_inference_steps=1, guidance_scale=0.0, output_type="np", generator=seeded()
+        "a star",
+        num_inference_steps=1,
+        guidance_scale=0.0,
+        output_type="np",
+        generator=new_generator(),
     )
     assert_is_picture(output.images[0], (64, 64, 3))
 
@@ -260,7 +272,7 @@ def test_turbo_makes_a_picture_in_one_step_without_guidance() -> None:
 @pytest.mark.torch
 def test_text_to_video_makes_frames() -> None:
     pipeline = load("TextToVideoSDPipeline", shipped.folder("tiny/text-to-video"))
-    output = pipeline("a star", num_frames=3, num_inference_steps=2, generator=seeded())
+    output = pipeline("a star", num_frames=3, num_inference_steps=2, generator=new_generator())
     assert_is_picture(output.frames[0], (3, 64, 64, 3))
 
 

@@ -37,11 +37,11 @@ def gone(path: Path, loader: fake_checkpoints.Loader) -> None:
     path.unlink()
 
 
-def changed(path: Path, loader: fake_checkpoints.Loader) -> None:
+def change_weights(path: Path, loader: fake_checkpoints.Loader) -> None:
     path.write_bytes(path.read_bytes().replace(b"b", b"B"))
 
 
-def cut_short(path: Path, loader: fake_checkpoints.Loader) -> None:
+def cut_weights_short(path: Path, loader: fake_checkpoints.Loader) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
@@ -50,7 +50,7 @@ def torn(path: Path, loader: fake_checkpoints.Loader) -> None:
 
 
 @pytest.mark.parametrize("part", ["unet", "vae"])
-@pytest.mark.parametrize("meddle", [gone, changed, cut_short, torn])
+@pytest.mark.parametrize("meddle", [gone, change_weights, cut_weights_short, torn])
 def test_other_work_of_the_run_stays_and_goes_on(
     good: Checkpoint,
     bad: Checkpoint,

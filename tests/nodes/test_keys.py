@@ -135,7 +135,9 @@ def other_values(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]
     yield from ([Lora(folder / "lora", scale=0.5)], Lora(shipped.folder("tiny/ip-adapter")))
 
 
-def flipped(cls: type[Node[Any]], name: str, fields: dict[str, Any], folder: Path) -> set[bytes]:
+def keys_of_values(
+    cls: type[Node[Any]], name: str, fields: dict[str, Any], folder: Path
+) -> set[bytes]:
     """The keys with every value that one field takes; fails where two values share one."""
     keys: dict[str, bytes] = {}
     for changes in ({}, *({name: value} for value in other_values(cls, name, folder))):
@@ -154,7 +156,7 @@ def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], folder: Path) 
     with memoized_scope():  # no file changes in between
         for name in cls.model_fields:
             for around in ({}, *AROUND.get(cls.__name__, ())):
-                keys = flipped(cls, name, {**least, **around}, folder)
+                keys = keys_of_values(cls, name, {**least, **around}, folder)
                 if len(keys) > 1 or ((cls.__name__, name) in ALONE and keys - {key(cls(**least))}):
                     break
             else:
@@ -279,16 +281,16 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
     small, large = Number(), Turbo(prompt="a star")
     before = key(small), key(large)
 
-    def upgraded(package: str) -> None:
+    def pretend_upgrade(package: str) -> None:
         installed = libraries.installed_version
         changed = lambda name: "99" if name == package else installed(name)  # noqa: E731
         monkeypatch.setattr(libraries, "installed_version", changed)
         libraries.library_versions.cache_clear()
         store._pixel_libraries.cache_clear()
 
-    upgraded("torch")
+    pretend_upgrade("torch")
     assert key(small) == before[0] and key(large) != before[1]
-    upgraded("pillow")
+    pretend_upgrade("pillow")
     assert key(small) != before[0]
     monkeypatch.undo()
     libraries.library_versions.cache_clear()

@@ -22,7 +22,7 @@ from tests.support.strategies import texts
 PICTURE = Image(np.zeros((4, 4, 3), np.uint8))
 
 
-def saved(path: Path, text: str | None) -> Path:
+def save_picture(path: Path, text: str | None) -> Path:
     write_image(PICTURE.pil, path, provenance=text)
     return path
 
@@ -39,7 +39,7 @@ def test_the_workflow_in_a_record_makes_the_same_graph(text: str) -> None:
 def test_a_record_is_read_back_from_a_picture(tmp_path: Path, name: str) -> None:
     graph = Graph.of(toys.Text(text="größe $x"))
     record = make_record(graph, "text", device="cpu", dtype="float32")
-    assert read_record(saved(tmp_path / name, record.to_text())) == record
+    assert read_record(save_picture(tmp_path / name, record.to_text())) == record
     assert record.versions["sdgraph"] and record.versions["torch"]
 
 
@@ -52,10 +52,10 @@ def test_a_record_of_an_older_and_of_a_newer_version_is_read(tmp_path: Path) -> 
         "dtype": None,
         "versions": {"torch": "2.0"},
     }
-    first = read_record(saved(tmp_path / "a.png", json.dumps(old)))
+    first = read_record(save_picture(tmp_path / "a.png", json.dumps(old)))
     assert (first.node, first.inputs) == ("a", {})
     newer = {**old, "sdgraph_record": 9, "mood": "blue"}
-    assert read_record(saved(tmp_path / "b.png", json.dumps(newer))) == first
+    assert read_record(save_picture(tmp_path / "b.png", json.dumps(newer))) == first
 
 
 BEFORE_PACKS = (
@@ -71,7 +71,7 @@ BEFORE_PACKS = (
 
 def test_a_record_from_before_nodes_were_known_by_pack_makes_the_same_graph(tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
-    record = read_record(saved(photo, BEFORE_PACKS))
+    record = read_record(save_picture(photo, BEFORE_PACKS))
     (target,) = workflow_from_yaml(record.workflow, folder=tmp_path).graph().targets
     part = Crop(image=LoadImage(path=photo), width=8)
     assert target == Resize(image=part, width=4, height=4)
@@ -93,7 +93,7 @@ def test_a_record_from_before_nodes_were_known_by_pack_makes_the_same_graph(tmp_
 )
 def test_a_picture_without_a_record_is_reported(tmp_path: Path, text: str | None) -> None:
     with pytest.raises(MediaError, match="no record of how it was made"):
-        read_record(saved(tmp_path / "a.png", text))
+        read_record(save_picture(tmp_path / "a.png", text))
 
 
 def test_a_picture_handed_in_from_python_is_said_and_no_reason_to_fail() -> None:

@@ -164,10 +164,10 @@ def row_of_images(pictures: list[Pixels]) -> Any:
     """Pictures of one size in a row with white between them, enlarged; a Pillow picture."""
     side = pictures[0].shape[0]
     gap = np.full((side, _GAP, 3), 255, np.uint8)
-    parts = [part for picture in pictures for part in (_coloured(picture), gap)][:-1]
+    parts = [part for picture in pictures for part in (_as_rgb(picture), gap)][:-1]
     row = PIL.Image.fromarray(np.concatenate(parts, axis=1))
     return row.resize((row.width * LARGER, side * LARGER), PIL.Image.Resampling.NEAREST)
 
 
-def _coloured(picture: Pixels) -> Pixels:
+def _as_rgb(picture: Pixels) -> Pixels:
     return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture

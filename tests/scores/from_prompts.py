@@ -14,7 +14,7 @@ from sdgraph.nodes import Text2Image, Turbo
 from sdgraph.nodes.tiny_world import Scene, Verdict, caption, render
 from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.values import Image
-from tests.benchmarks.timing import paired
+from tests.benchmarks.timing import measure_pair
 
 from .generation import CheckpointRunner
 from .metrics import decibels, verdict
@@ -130,7 +130,7 @@ def _time_ratio(runner: CheckpointRunner, slow: Node[Image], fast: Node[Image]) 
     long, short = (partial(_again, runner.session, Graph.of(node)) for node in (slow, fast))
     long()
     short()
-    slow_seconds, fast_seconds, _ = paired(long, short, runner.options.rounds)
+    slow_seconds, fast_seconds, _ = measure_pair(long, short, runner.options.rounds)
     return slow_seconds / fast_seconds
 
 

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.quick
 SCENE = Scene("navy", (Thing("star", "red", "left", 0.16), Thing("ring", "cyan", "right", 0.16)))
 
 
-def shifted(picture: Pixels, by: int) -> Pixels:
+def shift(picture: Pixels, by: int) -> Pixels:
     return np.roll(picture, by, axis=1)
 
 
-def painted(task: Repainting, after: Scene) -> Pixels:
+def paint_scene(task: Repainting, after: Scene) -> Pixels:
     """The source with what another scene shows where the mask is white."""
     white = task.mask[..., None] > 0
     return np.where(white, render(after, SIDE), render(task.source, SIDE))
@@ -83,11 +83,11 @@ def test_a_third_object_leaves_the_asked_ones_right_but_not_all() -> None:
 
 def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> None:
     tasks = repaintings(60)
-    done = [painted(task, task.wanted) for task in tasks]
+    done = [paint_scene(task, task.wanted) for task in tasks]
     assert all(verdict(one, task.wanted).all for one, task in zip(done, tasks, strict=True))
     left = [verdict(render(task.source, SIDE), task.wanted) for task in tasks]
     assert not any(object_right(judged) for judged in left)
-    empty = [painted(task, Scene(task.source.background, ())) for task in tasks]
+    empty = [paint_scene(task, Scene(task.source.background, ())) for task in tasks]
     missed = [verdict(one, task.wanted) for one, task in zip(empty, tasks, strict=True)]
     assert not any(object_right(judged) for judged in missed)
 
@@ -95,7 +95,7 @@ def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> No
 def test_one_pixel_of_another_shade_outside_the_mask_is_not_kept() -> None:
     task = repaintings(1)[0]
     source = render(task.source, SIDE)
-    picture = painted(task, task.wanted)
+    picture = paint_scene(task, task.wanted)
     assert kept_outside(picture, source, task.mask)
     row, column = np.argwhere(task.mask == 0)[0]
     picture[row, column, 1] ^= 1
@@ -110,8 +110,8 @@ def test_edges_may_be_one_pixel_off_and_not_three() -> None:
         assert not verdict(render(change.source, SIDE), change.wanted).colour
     picture = render(SCENE, SIDE)
     assert edges_followed(picture, SCENE) == 1
-    assert edges_followed(shifted(picture, 1), SCENE) == 1
-    assert edges_followed(shifted(picture, 3), SCENE) < 0.65
+    assert edges_followed(shift(picture, 1), SCENE) == 1
+    assert edges_followed(shift(picture, 3), SCENE) < 0.65
     assert edges_followed(render(Scene("navy", ()), SIDE), SCENE) == 0
 
 
@@ -162,7 +162,7 @@ def test_frames_out_of_order_jump() -> None:
     mixed = clip("moving left")[[0, 4, 1, 5, 2, 6, 3, 7]]
     assert clip_score(mixed, expected("moving left")).jump > 2
     hopping = clip("turning")
-    hopping[4] = shifted(hopping[4], 6)
+    hopping[4] = shift(hopping[4], 6)
     measured = clip_score(hopping, expected("turning"))
     assert measured == ClipScore(1, True, measured.jump) and measured.jump == pytest.approx(
         6, abs=0.5

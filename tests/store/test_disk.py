@@ -27,7 +27,7 @@ def key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def put(store: DiskStore, number: int, value: Any) -> Path:
+def put_value(store: DiskStore, number: int, value: Any) -> Path:
     store.put(key(number), value, content_of(value), node="Toy", seconds=1.0, files={})
     return Path(store.path_of(key(number)))
 
@@ -41,7 +41,7 @@ def numbers(store: DiskStore) -> set[int]:
 
 
 def test_what_is_put_is_there_for_a_new_process(tmp_path: Path) -> None:
-    path = put(DiskStore(tmp_path), 1, noise(1))
+    path = put_value(DiskStore(tmp_path), 1, noise(1))
     assert path == tmp_path / "00" / f"{1:032x}.safetensors"
     result = DiskStore(tmp_path).get(key(1))
     assert result is not None and result.value == noise(1) and result.content == noise(1).content
@@ -49,7 +49,7 @@ def test_what_is_put_is_there_for_a_new_process(tmp_path: Path) -> None:
 
 
 def test_a_look_at_a_record_reads_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(DiskStore(tmp_path), 1, noise(1))
+    put_value(DiskStore(tmp_path), 1, noise(1))
     monkeypatch.setattr(serialization, "read_value", None)
     result = DiskStore(tmp_path).get(key(1))
     assert result is not None and result.content == noise(1).content
@@ -58,11 +58,11 @@ def test_a_look_at_a_record_reads_no_value(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "flipped", "gone", "other"])
 def test_a_damaged_record_is_removed_and_reported(tmp_path: Path, damage: str) -> None:
     store = DiskStore(tmp_path)
-    path = put(store, 1, noise(1))
+    path = put_value(store, 1, noise(1))
     planned = store.get(key(1))
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
-    other = put(store, 2, noise(2)).read_bytes()
+    other = put_value(store, 2, noise(2)).read_bytes()
     damaged: dict[str, bytes | bytearray] = {
         "cut": data[:-9],
         "empty": b"",
@@ -77,19 +77,19 @@ def test_a_damaged_record_is_removed_and_reported(tmp_path: Path, damage: str) -
     assert not path.exists() and len(store.warnings) == 1
     assert "made again" in store.warnings[0] and path.name in store.warnings[0]
     assert store.get(key(1)) is None
-    put(store, 1, noise(1))
+    put_value(store, 1, noise(1))
     result = store.get(key(1))
     assert result is not None and result.value == noise(1)
 
 
 def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serialization, "VERSION", serialization.VERSION + 1)
-    path = put(DiskStore(tmp_path), 1, "new")
+    path = put_value(DiskStore(tmp_path), 1, "new")
     data = path.read_bytes()
     monkeypatch.undo()
     store = DiskStore(tmp_path)
     assert store.get(key(1)) is None
-    put(store, 1, "old")
+    put_value(store, 1, "old")
     assert path.read_bytes() == data and not store.warnings
 
 
@@ -109,7 +109,7 @@ def test_the_budget_holds_and_the_least_recently_used_goes(
             result = store.get(key(number))
             assert (result is not None) == (number in order)
         else:
-            put(store, number, noise(number))
+            put_value(store, number, noise(number))
         if not only_look or number in order:
             # Used in this order, whatever the steps of the file system's clock.
             os.utime(store.path_of(key(number)), (now, now))
@@ -121,16 +121,16 @@ def test_the_budget_holds_and_the_least_recently_used_goes(
 def test_two_that_write_keep_to_the_budget_together(tmp_path: Path) -> None:
     one, two = (DiskStore(tmp_path, limit=40 * SIZE) for _ in range(2))
     for number in range(0, 100, 2):
-        put(one, number, noise(number))
-        put(two, number + 1, noise(number + 1))
+        put_value(one, number, noise(number))
+        put_value(two, number + 1, noise(number + 1))
     held = sum(entry.bytes for entry in one.entries())
     assert 30 * SIZE < held <= 42 * SIZE and 99 in numbers(one)
 
 
 def test_a_value_larger_than_the_budget_removes_nothing(tmp_path: Path) -> None:
     store = DiskStore(tmp_path, limit=2 * SIZE)
-    put(store, 1, noise(1))
-    put(store, 2, noise(2, side=99))
+    put_value(store, 1, noise(1))
+    put_value(store, 2, noise(2, side=99))
     assert numbers(store) == {1}
 
 
@@ -139,26 +139,28 @@ def test_a_clock_that_jumps_loses_and_pins_nothing(tmp_path: Path, years: int) -
     store = DiskStore(tmp_path, limit=int(4.5 * SIZE))
     moved_time = time.time() + years * 365 * DAY
     for number in range(3):
-        os.utime(put(store, number, noise(number)), (moved_time + number, moved_time + number))
+        os.utime(
+            put_value(store, number, noise(number)), (moved_time + number, moved_time + number)
+        )
     for number in range(3):
         result = DiskStore(tmp_path).get(key(number))
         assert result is not None and result.value == noise(number)
         os.utime(store.path_of(key(number)), (moved_time + number, moved_time + number))
     for number in range(3, 7):
-        put(store, number, noise(number))
+        put_value(store, number, noise(number))
         past = time.time() - 100 + number
         os.utime(store.path_of(key(number)), (past, past))
     store.prune(int(2.5 * SIZE))
     # Those of the wrong time did not outlive what was used after them for good.
     for number in range(7, 11):
-        put(store, number, noise(number))
+        put_value(store, number, noise(number))
         time.sleep(0.002)
     assert not numbers(store) & {0, 1, 2}
 
 
 def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)
-    folder = put(store, 1, noise(1)).parent
+    folder = put_value(store, 1, noise(1)).parent
     old, new = (folder / f".sdgraph-{name * 16}.safetensors" for name in "ab")
     for path in (old, new, folder / "mine.safetensors", folder / "notes.txt"):
         path.write_bytes(b"half")
@@ -174,7 +176,7 @@ def test_pruning_by_age_removes_the_old(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)
     for number in range(4):
         written = time.time() - number * DAY
-        os.utime(put(store, number, noise(number)), (written, written))
+        os.utime(put_value(store, number, noise(number)), (written, written))
     count, freed = store.prune(older=1.5 * DAY)
     assert count == 2 and freed > 2 * SIZE - 200 and numbers(store) == {0, 1}
 
@@ -209,7 +211,7 @@ def test_a_record_that_cannot_be_removed_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = DiskStore(tmp_path)
-    path = put(store, 1, noise(1))
+    path = put_value(store, 1, noise(1))
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
@@ -297,21 +299,21 @@ def test_what_no_file_holds_stays_in_memory(tmp_path: Path) -> None:
 
 
 def test_results_under_keys_of_an_older_version_are_dropped_with_a_word(tmp_path: Path) -> None:
-    put(DiskStore(tmp_path), 1, noise(1))
-    put(DiskStore(tmp_path), 2, noise(2))
+    put_value(DiskStore(tmp_path), 1, noise(1))
+    put_value(DiskStore(tmp_path), 2, noise(2))
     assert DiskStore(tmp_path).get(key(1)) is not None
     (tmp_path / disk._KEYS).unlink()  # as version 1 left it
     store = DiskStore(tmp_path)
     assert store.get(key(1)) is None and numbers(store) == set()
     (warning,) = store.warnings
     assert warning.startswith("2 results of an older version of sdgraph dropped from")
-    put(store, 3, noise(3))
+    put_value(store, 3, noise(3))
     again = DiskStore(tmp_path)
     assert again.get(key(3)) is not None and not again.warnings
 
 
 def test_results_under_keys_of_a_newer_version_are_left_alone(tmp_path: Path) -> None:
-    put(DiskStore(tmp_path), 1, noise(1))
+    put_value(DiskStore(tmp_path), 1, noise(1))
     (tmp_path / disk._KEYS).write_text("99\n")
     store = DiskStore(tmp_path)
     assert store.get(key(1)) is not None and not store.warnings

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Header]]:
+def headers_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Header]]:
     """The headers that were read from disk."""
     headers: list[Header] = []
     read = serialization.read_header
@@ -67,13 +67,13 @@ def forget(folder: Path, *types: str) -> None:
 
 
 def test_of_a_remembered_target_nothing_that_it_reads_is_looked_at(
-    folder: Path, looked: list[Header]
+    folder: Path, headers_read: list[Header]
 ) -> None:
     ends = [chain(100 * n) for n in range(5)]
     ran(folder, *ends)
-    looked.clear()
+    headers_read.clear()
     assert ran(folder, *ends[:-1], chain(900)) == ["Number", *["Add"] * 9]
-    assert len(looked) == 4
+    assert len(headers_read) == 4
 
 
 def test_a_target_is_found_when_all_that_it_reads_is_forgotten(folder: Path) -> None:
@@ -86,21 +86,21 @@ def test_a_target_is_found_when_all_that_it_reads_is_forgotten(folder: Path) -> 
 
 
 def test_what_was_found_by_content_is_found_by_lineage_from_then_on(
-    folder: Path, looked: list[Header]
+    folder: Path, headers_read: list[Header]
 ) -> None:
     end = toys.Halve(a=toys.Add(a=toys.Number(value=4), b=1))
     same = toys.Halve(a=toys.Add(a=toys.Number(value=5)))
     ran(folder, end)
     assert ran(folder, same) == ["Number", "Add"]  # 5 = 4 + 1, found while it ran
-    looked.clear()
-    assert ran(folder, same) == [] and len(looked) == 1
+    headers_read.clear()
+    assert ran(folder, same) == [] and len(headers_read) == 1
     shutil.rmtree(folder)
     ran(folder, same, end)
     for link in folder.rglob("*.alias"):
         link.unlink()
     for look_ups in (3, 1):  # found while it was planned
-        looked.clear()
-        assert ran(folder, same) == [] and len(looked) == look_ups
+        headers_read.clear()
+        assert ran(folder, same) == [] and len(headers_read) == look_ups
 
 
 def test_a_file_that_changed_is_seen_from_the_end_of_a_chain(folder: Path, tmp_path: Path) -> None:
@@ -198,18 +198,20 @@ def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
                 path.unlink()
 
 
-def swapped(nodes: Sequence[Node[Any]], old: Node[Any], new: Node[Any]) -> dict[Any, Node[Any]]:
+def replace_node(
+    nodes: Sequence[Node[Any]], old: Node[Any], new: Node[Any]
+) -> dict[Any, Node[Any]]:
     """What becomes of each node where one of them is another."""
     copies = {old: new}
 
-    def copied(value: Any) -> Any:
+    def copy_value(value: Any) -> Any:
         if isinstance(value, tuple):
-            return [copied(item) for item in value]
+            return [copy_value(item) for item in value]
         return copies[value] if isinstance(value, Node) else value
 
     for node in nodes:
         if node not in copies:
-            reads = {name: copied(getattr(node, name)) for name in type(node).definition.ports}
+            reads = {name: copy_value(getattr(node, name)) for name in type(node).definition.ports}
             copies[node] = node.replace(**reads)
     return copies
 
@@ -223,7 +225,7 @@ def test_a_lineage_changes_with_all_that_a_result_is_made_of_and_with_nothing_el
     new: Node[Any] = (
         toys.Number(value=2000) if old.output is int else toys.Text(text="none of the others")
     )
-    became = swapped(nodes, old, new)
+    became = replace_node(nodes, old, new)
     graphs = Graph.of(*nodes), Graph.of(*became.values())
     one, other = (lineage_keys(graph, dict.fromkeys(graph.nodes, "")) for graph in graphs)
     for node in nodes:
@@ -244,10 +246,10 @@ def test_a_record_tells_of_a_file_only_what_was_read(
     save = Save(image=LoadImage(path=source), path=tmp_path / "out.png")
     moment = events.RunStarted if meanwhile.startswith("before") else events.NodeFinished
 
-    def changed(event: events.Event) -> None:
+    def change_file(event: events.Event) -> None:
         if isinstance(event, moment):
             PIL.Image.new("RGB", (8, 8), "blue").save(source)
 
-    Session(store=Store(folder=folder)).run(Graph.of(save), changed)
+    Session(store=Store(folder=folder)).run(Graph.of(save), change_file)
     expected = {} if moment is events.RunStarted else {str(source): digest}
     assert read_record(tmp_path / "out.png").sources == expected

@@ -50,7 +50,7 @@ def videos(draw: st.DrawFn, *, size: tuple[int, int] | None = None) -> Video:
 
 
 @contextmanager
-def unchanged(*values: Image | Mask | Video) -> Iterator[None]:
+def assert_unchanged(*values: Image | Mask | Video) -> Iterator[None]:
     """Checks that the pixels of the values are the same before and after."""
     arrays = [value.frames if isinstance(value, Video) else value.numpy for value in values]
     before = [array.copy() for array in arrays]

@@ -50,7 +50,7 @@ def spot(width: int, height: int) -> Mask:
     return Mask(marked)
 
 
-def in_mode(rgb: PIL.Image.Image, mode: str) -> PIL.Image.Image:
+def convert_mode(rgb: PIL.Image.Image, mode: str) -> PIL.Image.Image:
     """An RGB picture in another of Pillow's modes."""
     if mode == "I;16":
         return PIL.Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
@@ -70,7 +70,7 @@ def save_in_mode(rgb: PIL.Image.Image, mode: str, folder: Path) -> Path:
         rgb.transpose(PIL.Image.Transpose.ROTATE_90).save(path, exif=exif, quality=98)
         return path
     path = folder / (mode.replace(";", "") + (".tif" if mode == "CMYK" else ".png"))
-    in_mode(rgb, mode).save(path)
+    convert_mode(rgb, mode).save(path)
     return path
 
 

@@ -18,7 +18,7 @@ def some_scenes(count: int, *, first: int = 0) -> list[Scene]:
     return [scene(seed, held_out=seed % 2 == 1, things=1 + seed // 2 % 2) for seed in seeds]
 
 
-def spoilt(picture: Pixels, seed: int) -> Pixels:
+def degrade(picture: Pixels, seed: int) -> Pixels:
     """The picture blurred by a pixel, its colours shifted, and noise put on: 24 to 30 dB."""
     draw = np.random.default_rng(seed)
     soft = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float64)
@@ -32,7 +32,7 @@ def decibels(one: Pixels, other: Pixels) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
-def changed(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
+def changed_scenes(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
     """For each attribute: its name, and the scene with that attribute changed.
 
     Of two objects the first one changes, and never into the other's looks or near to it.

@@ -94,7 +94,7 @@ def settings(**more: Any) -> Settings:
 Toy = Callable[..., Line]
 
 
-def trained(
+def train_toy(
     toy: Toy, folder: Path, progress: Progress | None = None, **more: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What training a toy returns, and what its net and its adversary's are in the end."""

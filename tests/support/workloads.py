@@ -181,7 +181,7 @@ def assert_plan_is_true(workload: Workload, plan: MemoryPlan) -> None:
     assert plan.first_saved == (saved[0] if saved else len(plan.order))
 
 
-def one_after_another(
+def chain_workload(
     sizes: Sequence[int], uses: Sequence[Sequence[int]], budgets: Budgets, home: Tier = ACCELERATOR
 ) -> Workload:
     """Components of these sizes, and a chain of steps that use them by their indices."""

@@ -91,13 +91,13 @@ def sdgraph_cache() -> str:
     return subprocess.run(command, capture_output=True, text=True, env=env, check=True).stdout
 
 
-def loaded(path: Path) -> Audio:
+def load_audio(path: Path) -> Audio:
     return LoadAudio(path=path).run()
 
 
 def test_it_is_an_input_that_a_file_is_loaded_for_and_it_is_saved(folder: Path) -> None:
     sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
-    saved, original = loaded(folder / "out/low_2.0.wav"), loaded(folder / "sounds/low.wav")
+    saved, original = load_audio(folder / "out/low_2.0.wav"), load_audio(folder / "sounds/low.wav")
     assert np.abs(saved.samples - 2 * original.samples).max() < 1e-4 and saved.rate == 8000
 
 

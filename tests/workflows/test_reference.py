@@ -135,12 +135,12 @@ def test_the_reference_settings_are_the_fields_own() -> None:
     bear, sketch = node("reference/video", "bear"), node("reference/turbo", "sketch")
     cat = node("reference/inpaint", "cat")
 
-    def of(node: Node[Any], *fields: str) -> list[Any]:
+    def field_values(node: Node[Any], *fields: str) -> list[Any]:
         return [getattr(node, field) for field in fields]
 
-    assert of(man, "scale", "scheduler", "steps", "seed") == [0.5, "dpm++", 100, 12345]
-    assert of(skyline, "strength", "steps") == [0.7, 100]
-    assert of(sketch, "steps", "guidance", "seed") == [1, 0.0, 42]
-    assert of(bear, "seconds", "fps", "steps", "offload") == [3.0, 25.0, 25, "model"]
-    assert of(cat, "steps", "guidance", "strength", "seed") == [50, 7.5, 1.0, 0]
+    assert field_values(man, "scale", "scheduler", "steps", "seed") == [0.5, "dpm++", 100, 12345]
+    assert field_values(skyline, "strength", "steps") == [0.7, 100]
+    assert field_values(sketch, "steps", "guidance", "seed") == [1, 0.0, 42]
+    assert field_values(bear, "seconds", "fps", "steps", "offload") == [3.0, 25.0, 25, "model"]
+    assert field_values(cat, "steps", "guidance", "strength", "seed") == [50, 7.5, 1.0, 0]
     assert sketch.checkpoint.variant == bear.checkpoint.variant == "fp16"  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from tests.support.failing_runs import refused_before_load
 from tests.support.ip_adapter_files import write
 from tests.support.lora_files import lora
 
-from .test_lora import fresh, state
+from .test_lora import fresh, network_states
 from .test_node import SYSTEMS
 
 BASES = {"sd": "tiny/text-to-image", "xl": "tiny/sdxl"}
@@ -177,10 +177,10 @@ def test_sdxl_takes_one_with_vectors_for_both_encoders(tmp_path: Path) -> None:
 def test_nothing_of_it_is_left_and_the_plan_says_what_runs(tmp_path: Path) -> None:
     file, session = embedding(tmp_path / "style.safetensors"), fresh()
     before = run(text("a style star"), session=session)
-    held = state(session)
+    held = network_states(session)
     node = text("a style star", embeddings=[file], loras=[lora(tmp_path / "l", BASES["sd"])])
     assert run(node, session=session) != before
-    assert state(session) == held
+    assert network_states(session) == held
     assert run(text("a style star"), session=session) == before
     (step,) = plan(node).steps
     assert "embedding_0" in {use.name for use in step.uses} and not step.stages

@@ -53,7 +53,7 @@ def script(family: str, *loras: Lora) -> Any:
     return np.asarray(output.images[0])
 
 
-def bits(module: Any) -> str:
+def weights_hash(module: Any) -> str:
     """A hash of a module's weights, bit for bit, whatever their dtype."""
     import torch
 
@@ -64,7 +64,7 @@ def bits(module: Any) -> str:
     return digest.hexdigest()
 
 
-def state(session: Session) -> dict[str, tuple[Any, ...]]:
+def network_states(session: Session) -> dict[str, tuple[Any, ...]]:
     """The state of a session's networks: weights, classes, and the attributes of each module."""
     states = {}
     for component in session.models.loaded():
@@ -84,7 +84,7 @@ def state(session: Session) -> dict[str, tuple[Any, ...]]:
                 for name, module_ in module.named_modules()
             ]
             frozen = [(id(parameter), parameter.requires_grad) for parameter in module.parameters()]
-            states[component.name] = (bits(module), submodules, frozen)
+            states[component.name] = (weights_hash(module), submodules, frozen)
     assert states
     return states
 
@@ -105,13 +105,13 @@ def test_it_equals_the_bare_script(
 def test_afterwards_the_shared_networks_are_what_they_were(tmp_path: Path, family: str) -> None:
     session, plain = fresh(), node(family)
     before = run(plain, session=session)
-    before_state = state(session)
+    before_state = network_states(session)
     one = lora(tmp_path / "one", BASES[family])
     two = lora(tmp_path / "two", BASES[family], seed=1)
     assert run(node(family, one), session=session) != before
-    assert state(session) == before_state
+    assert network_states(session) == before_state
     assert run(node(family, one, two), session=session) != run(node(family, one), session=session)
-    assert state(session) == before_state
+    assert network_states(session) == before_state
     assert run(plain, session=session) == before
 
 
@@ -131,7 +131,7 @@ def test_stopped_or_failing_it_takes_them_off_too(
 ) -> None:
     session = fresh()
     run(node(family), session=session)
-    before_state = state(session)
+    before_state = network_states(session)
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
@@ -139,7 +139,7 @@ def test_stopped_or_failing_it_takes_them_off_too(
 
     with pytest.raises(BaseException):  # noqa: B017  which one is tested elsewhere
         run(node(family, lora(tmp_path, BASES[family])), session=session, on_event=listen)
-    assert state(session) == before_state
+    assert network_states(session) == before_state
 
 
 def test_an_adapter_that_cannot_be_applied_is_reported_and_the_first_is_removed(
@@ -147,7 +147,7 @@ def test_an_adapter_that_cannot_be_applied_is_reported_and_the_first_is_removed(
 ) -> None:
     session = fresh()
     run(node("sd"), session=session)
-    before_state = state(session)
+    before_state = network_states(session)
     good = lora(tmp_path / "good", BASES["sd"])
     held = {f"unet.nowhere.{key}": value for key, value in tensors(BASES["sd"]).items()}
     (tmp_path / "bad").mkdir()
@@ -155,7 +155,7 @@ def test_an_adapter_that_cannot_be_applied_is_reported_and_the_first_is_removed(
     text = str(failure(node("sd", good, Lora(tmp_path / "bad")), session))
     assert "loras" in text and str(tmp_path / "bad") in text
     assert "whose layers the checkpoint's network has" in text
-    assert state(session) == before_state
+    assert network_states(session) == before_state
 
 
 def test_at_scale_0_it_is_the_picture_without_and_nothing_is_loaded(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tests.support.bare_scripts import pipeline
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.lora_files import lora
 
-from .test_lora import fresh, state
+from .test_lora import fresh, network_states
 from .test_node import SYSTEMS, every_system
 
 BASE = "tiny/text-to-image"
@@ -56,7 +56,7 @@ def strides(session: Session) -> dict[str, list[Any]]:
     }
 
 
-def far(one: Any, other: Any) -> int:
+def max_difference(one: Any, other: Any) -> int:
     return int(np.abs(one.numpy.astype(int) - other.numpy.astype(int)).max())
 
 
@@ -64,10 +64,10 @@ def far(one: Any, other: Any) -> int:
 def test_afterwards_the_networks_are_what_they_were_and_make_the_same(knob: str) -> None:
     session = fresh()
     before = run(node(), session=session)
-    before_state, laid = state(session), strides(session)
+    before_state, laid = network_states(session), strides(session)
     result = run(node(REVERSIBLE[knob]), session=session)
-    assert far(result, before) <= 2
-    assert state(session) == before_state and strides(session) == laid
+    assert max_difference(result, before) <= 2
+    assert network_states(session) == before_state and strides(session) == laid
     assert run(node(), session=session) == before
 
 
@@ -75,7 +75,7 @@ def test_afterwards_the_networks_are_what_they_were_and_make_the_same(knob: str)
 def test_stopped_within_it_turns_them_back(knob: str) -> None:
     session = fresh()
     run(node(), session=session)
-    before_state, laid = state(session), strides(session)
+    before_state, laid = network_states(session), strides(session)
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):
@@ -83,7 +83,7 @@ def test_stopped_within_it_turns_them_back(knob: str) -> None:
 
     with pytest.raises(NodeFailedError):
         run(node(REVERSIBLE[knob]), session=session, on_event=listen)
-    assert state(session) == before_state and strides(session) == laid
+    assert network_states(session) == before_state and strides(session) == laid
 
 
 @every_system
@@ -245,7 +245,7 @@ def test_layers_kept_in_another_dtype_are_another_component() -> None:
 
     session = fresh()
     before = run(node(), session=session)
-    before_state = state(session)
+    before_state = network_states(session)
     cast = node({"layerwise_casting": "float8_e4m3fn"})
     result = run(cast, session=session)
     assert result != before and np.abs(result.numpy.astype(int) - before.numpy).mean() < 40
@@ -255,7 +255,7 @@ def test_layers_kept_in_another_dtype_are_another_component() -> None:
     assert len(networks) == 2 and networks[1].bytes < networks[0].bytes / 2
     dtypes = {weight.dtype for weight in networks[1].module.parameters()}
     assert dtypes == {torch.float8_e4m3fn, torch.float32}
-    now = state(session)
+    now = network_states(session)
     assert {name: now[name] for name in before_state if "unet" not in name} == {
         name: value for name, value in before_state.items() if "unet" not in name
     }
@@ -347,7 +347,7 @@ def test_in_groups_it_computes_the_same_and_leaves_no_hook(steps: int) -> None:
 
     session = fresh()
     before = run(node(), session=session)
-    before_state = state(session)
+    before_state = network_states(session)
     grouped = node(offload="group")
     loaded = {
         component.name.rpartition("/")[2]: component.module for component in session.models.loaded()
@@ -370,7 +370,7 @@ def test_in_groups_it_computes_the_same_and_leaves_no_hook(steps: int) -> None:
     assert (output is None) == (steps == 0)
     if output is not None:
         assert (np.asarray(output.images[0]) == before.numpy).all()
-    assert state(session) == before_state
+    assert network_states(session) == before_state
     assert not any("_diffusers_hook" in vars(module) for module in pipe.unet.modules())
 
 
@@ -384,10 +384,10 @@ def test_knobs_of_a_bad_checkpoint_do_not_hide_what_is_wrong_with_it(tmp_path: P
 def test_compiled_it_draws_the_same_picture_and_leaves_the_network_as_it_was() -> None:
     session = fresh()
     before = run(node(), session=session)
-    before_state = state(session)
+    before_state = network_states(session)
     result = run(node({"compile": True}), session=session)
-    assert far(result, before) <= 8
-    assert state(session) == before_state
+    assert max_difference(result, before) <= 8
+    assert network_states(session) == before_state
     assert run(node(), session=session) == before
 
 

@@ -95,11 +95,13 @@ def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
     encoded: list[str] = []
     real = prompt_embeddings._embeddings
 
-    def counted(pipe: Any, family: Any, device: Any, prompt: str, *rest: Any, **more: Any) -> Any:
+    def counting_embeddings(
+        pipe: Any, family: Any, device: Any, prompt: str, *rest: Any, **more: Any
+    ) -> Any:
         encoded.append(prompt)
         return real(pipe, family, device, prompt, *rest, **more)
 
-    monkeypatch.setattr(prompt_embeddings, "_embeddings", counted)
+    monkeypatch.setattr(prompt_embeddings, "_embeddings", counting_embeddings)
     node = SYSTEMS["Text2Image"]
     several = [node, node.replace(seed=1), node.replace(seed=2), node.replace(prompt="b")]
     values = Session(device="cpu", store=None).run(Graph.of(*several))

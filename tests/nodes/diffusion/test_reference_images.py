@@ -22,7 +22,7 @@ from tests.support.ip_adapter_files import FILE, KINDS, encoder, ip_adapter, ten
 from tests.support.lora_files import NAME, lora
 from tests.support.photos import photo, spot
 
-from .test_lora import fresh, state
+from .test_lora import fresh, network_states
 
 BASES = {"sd": "tiny/text-to-image", "xl": "tiny/sdxl"}
 PHOTO, MASK, SUBJECT, OTHER = photo(64, 64), spot(64, 64), photo(50, 40), photo(80, 90)
@@ -94,7 +94,7 @@ def test_nothing_of_it_is_left_in_the_networks(tmp_path: Path) -> None:
     adapter, session = ip_adapter(tmp_path, BASES["sd"]), fresh()
     plain = text(adapter).replace(reference=None, ip_adapter=None)
     before = run(plain, session=session)
-    held = state(session)
+    held = network_states(session)
     (unet,) = (
         component.module
         for component in session.models.loaded()
@@ -109,7 +109,7 @@ def test_nothing_of_it_is_left_in_the_networks(tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match="stopped"):
         session.run(Graph.of(text(adapter, seed=3)), stop)
-    after = state(session)
+    after = network_states(session)
     assert {name: after[name] for name in held} == held
     assert unet.attn_processors == processors and unet.encoder_hid_proj is None
     assert run(plain.replace(seed=0), session=session) == before
@@ -152,7 +152,7 @@ def test_it_survives_being_written_and_its_scale_and_file_count(tmp_path: Path) 
     assert node != node.replace(ip_adapter=Lora(adapter.source, file=FILE))
 
 
-def refused(adapter: Lora, **more: Any) -> str:
+def error_before_load(adapter: Lora, **more: Any) -> str:
     return refused_before_load(text(adapter, **more))
 
 
@@ -163,12 +163,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
         n: np.zeros((s.shape[0], 768), np.float32) if "to_" in n else s for n, s in held.items()
     }
     write(tmp_path / "wide.safetensors", wide)
-    assert "text features of 768, here there are 64" in refused(Lora(tmp_path / "wide.safetensors"))
+    assert "text features of 768, here there are 64" in error_before_load(
+        Lora(tmp_path / "wide.safetensors")
+    )
 
     style = lora(tmp_path / "style", BASES["sd"])
-    assert "holds no IP-Adapter" in refused(style)
+    assert "holds no IP-Adapter" in error_before_load(style)
     write(tmp_path / "flat.safetensors", {n: s.reshape(-1) for n, s in held.items()})
-    assert "holds no IP-Adapter" in refused(Lora(tmp_path / "flat.safetensors"))
+    assert "holds no IP-Adapter" in error_before_load(Lora(tmp_path / "flat.safetensors"))
     face = {
         "image_proj.norm.weight": np.zeros(64, np.float32),
         "image_proj.proj.0.weight": np.zeros((64, 512), np.float32),
@@ -176,21 +178,21 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
         **{n: s for n, s in held.items() if n.startswith("ip_")},
     }
     write(tmp_path / "face.safetensors", face)
-    assert "insightface" in refused(Lora(tmp_path / "face.safetensors"))
+    assert "insightface" in error_before_load(Lora(tmp_path / "face.safetensors"))
 
     (tmp_path / "old.bin").write_bytes(b"pickle")
-    assert "convert it to safetensors" in refused(Lora(tmp_path / "old.bin"))
-    assert "no such file" in refused(Lora(tmp_path / "none.safetensors"))
+    assert "convert it to safetensors" in error_before_load(Lora(tmp_path / "old.bin"))
+    assert "no such file" in error_before_load(Lora(tmp_path / "none.safetensors"))
 
     other = encoder(tmp_path / "other", projection_dim=48)
-    message = refused(fitting, image_encoder=other)
+    message = error_before_load(fitting, image_encoder=other)
     assert "48 features" in message and "it reads 24" in message
-    message = refused(fitting, image_encoder=Checkpoint("tiny/depth-estimator"))
+    message = error_before_load(fitting, image_encoder=Checkpoint("tiny/depth-estimator"))
     assert "DPTForDepthEstimation" in message and "CLIPVisionModelWithProjection" in message
     for tuning in ({"attention": "sliced"}, {"layerwise_casting": "float8_e4m3fn"}):
-        assert "with a reference" in refused(fitting, tuning=tuning)
+        assert "with a reference" in error_before_load(fitting, tuning=tuning)
     shutil.rmtree(tmp_path / "fits" / "image_encoder")
-    assert "subfolder" in refused(fitting)
+    assert "subfolder" in error_before_load(fitting)
 
 
 def test_missing_layers_are_reported_when_the_adapter_is_applied(tmp_path: Path) -> None:

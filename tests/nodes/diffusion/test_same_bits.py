@@ -77,7 +77,7 @@ def contents(session: Session, nodes: Sequence[Node[Any]], **more: Any) -> list[
     return [values[graph.names[node]].content for node in nodes]
 
 
-def limited(nodes: Sequence[Node[Any]], slack: float) -> Session:
+def limited_session(nodes: Sequence[Node[Any]], slack: float) -> Session:
     """A session whose memory holds the largest of the nodes, and `slack` of all the rest."""
     unlimited = Session(device="cpu", store=None)
     largest = max(unlimited.plan(Graph.of(node)).peak_host for node in nodes)
@@ -132,7 +132,7 @@ def test_after_any_others_within_any_budget_it_makes_the_same(
     between: str,
 ) -> None:
     used = [nodes[name] for names in runs for name in names]
-    session = limited(list(dict.fromkeys(used)), slack)
+    session = limited_session(list(dict.fromkeys(used)), slack)
     session.models.keep_alive = 0 if between == "keeps nothing" else None
     for names in runs:
         if between == "unloads":
@@ -149,7 +149,7 @@ def test_where_each_evicts_the_others_and_loads_again(
     nodes: dict[str, Node[Any]], alone: Callable[[str], str]
 ) -> None:
     names = ["turbo", "text, a lora", "depth", "text", "turbo, a lora", "turbo", "text"]
-    session = limited([nodes[name] for name in set(names)], 0.0)
+    session = limited_session([nodes[name] for name in set(names)], 0.0)
     event_log: list[events.Event] = []
     for name in names:
         assert contents(session, [nodes[name]], on_event=event_log.append) == [alone(name)], name

@@ -11,7 +11,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Image2Image, LoadImage, Text2Image
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import refused_at_construction
-from tests.support.photos import clear_photo, in_mode, photo, picture
+from tests.support.photos import clear_photo, convert_mode, photo, picture
 
 PIPELINES = {
     "tiny/text-to-image": ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
@@ -171,7 +171,7 @@ def test_a_picture_at_a_size_no_network_takes_is_padded_and_cut_back(session: Se
 
 
 def test_a_loaded_grey_photo_starts_a_picture(session: Session, tmp_path: Any) -> None:
-    in_mode(picture(64, 64), "L").save(path := tmp_path / "grey.png")
+    convert_mode(picture(64, 64), "L").save(path := tmp_path / "grey.png")
     result = run(Image2Image(prompt="a", image=LoadImage(path=path), steps=2), session=session)
     expected = script(
         "StableDiffusionImg2ImgPipeline",

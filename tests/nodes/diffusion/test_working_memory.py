@@ -108,7 +108,7 @@ def _attention_without_its_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
 
 
-def pretended(cls: Any, config: Any, dtype: torch.dtype) -> Any:
+def meta_module(cls: Any, config: Any, dtype: torch.dtype) -> Any:
     """A module that has shapes and no numbers."""
     with torch.device("meta"):
         module = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
@@ -133,7 +133,7 @@ def peak(module: Any, call: Callable[[], Any]) -> int:
 def test_a_step_of_a_unet(config: dict[str, Any], shape: tuple[int, int, int]) -> None:
     import diffusers
 
-    unet = pretended(diffusers.UNet2DConditionModel, config, torch.float16)
+    unet = meta_module(diffusers.UNet2DConditionModel, config, torch.float16)
     images, height, width = shape
     words = empty(images, 77, config["cross_attention_dim"])
     latents, time = empty(images, 4, height, width), empty(1)
@@ -148,10 +148,10 @@ def test_a_step_of_a_unet(config: dict[str, Any], shape: tuple[int, int, int]) -
 def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
     import diffusers
 
-    unet = pretended(diffusers.UNet2DConditionModel, config, torch.float16)
+    unet = meta_module(diffusers.UNet2DConditionModel, config, torch.float16)
     control_config = {name: value for name, value in config.items() if name != "up_block_types"}
     nets = [
-        pretended(diffusers.ControlNetModel, control_config, torch.float16) for _ in range(count)
+        meta_module(diffusers.ControlNetModel, control_config, torch.float16) for _ in range(count)
     ]
     words, time = empty(2, 77, config["cross_attention_dim"]), empty(1)
     latents, picture = empty(2, 4, 64, 64), empty(2, 3, 512, 512)
@@ -178,7 +178,7 @@ def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
 def test_a_step_of_a_video(frames: int) -> None:
     import diffusers
 
-    unet = pretended(diffusers.UNet3DConditionModel, VIDEO, torch.float16)
+    unet = meta_module(diffusers.UNet3DConditionModel, VIDEO, torch.float16)
     latents, words, time = empty(2, 4, frames, 32, 32), empty(2, 77, 1024), empty(1)
     measured = peak(unet, lambda: unet(latents, time, words))
     assert unet_memory(VIDEO, 2 * frames, 32 * 32, "float16") == pytest.approx(measured, rel=0.05)
@@ -189,7 +189,7 @@ def test_a_step_of_a_video(frames: int) -> None:
 def test_decoding(dtype: str, images: int, side: int) -> None:
     import diffusers
 
-    vae = pretended(diffusers.AutoencoderKL, VAE, getattr(torch, dtype))
+    vae = meta_module(diffusers.AutoencoderKL, VAE, getattr(torch, dtype))
     latents = empty(images, 4, side // 8, side // 8, dtype=getattr(torch, dtype))
     measured = peak(vae, lambda: vae.decode(latents))
     assert autoencoder_memory(VAE, images, side**2, dtype) == pytest.approx(measured, rel=0.05)
@@ -201,7 +201,7 @@ def test_estimating_depth() -> None:
     config = transformers.DPTConfig(
         hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
     )
-    model = pretended(transformers.DPTForDepthEstimation, config, torch.float16)
+    model = meta_module(transformers.DPTForDepthEstimation, config, torch.float16)
     measured = peak(model, lambda: model(empty(1, 3, 384, 384)))
     assert depth_estimation_memory(config.to_dict(), "float16") == pytest.approx(measured, rel=0.1)
 
@@ -213,7 +213,7 @@ def test_slices_and_tiles_are_less() -> None:
     assert autoencoder_memory(VAE, 4, 1024**2, "float16", "both") == at_once // 16
 
 
-def of(node: Any, dtype: str = "float32") -> int:
+def memory_of(node: Any, dtype: str = "float32") -> int:
     return int(node.working_memory(dict.fromkeys(node.parts(), 0), dtype))
 
 
@@ -222,13 +222,15 @@ def test_a_node_grows_with_its_picture_and_its_guidance() -> None:
         Text2Image(prompt="x", width=64, height=64),
         Text2Image(prompt="x", width=256, height=128),
     )
-    assert of(small) > 0 and of(large) == 8 * of(small)
-    assert of(Text2Image(prompt="x")) == of(small), "the size that it was trained for"
-    assert of(large, "float16") == of(large) // 2
-    assert of(Text2Video(prompt="x", frames=8)) < of(Text2Video(prompt="x", frames=16))
+    assert memory_of(small) > 0 and memory_of(large) == 8 * memory_of(small)
+    assert memory_of(Text2Image(prompt="x")) == memory_of(small), "the size that it was trained for"
+    assert memory_of(large, "float16") == memory_of(large) // 2
+    assert memory_of(Text2Video(prompt="x", frames=8)) < memory_of(
+        Text2Video(prompt="x", frames=16)
+    )
     tiled = large.replace(tuning={"vae": "tiled"})
-    assert of(tiled) < of(large)
-    assert of(tiled.replace(guidance=1)) == of(tiled) // 2
+    assert memory_of(tiled) < memory_of(large)
+    assert memory_of(tiled.replace(guidance=1)) == memory_of(tiled) // 2
 
 
 def test_the_size_of_a_picture_is_known_from_its_file_and_the_nodes_it_went_through(
@@ -243,7 +245,7 @@ def test_the_size_of_a_picture_is_known_from_its_file_and_the_nodes_it_went_thro
     assert planned_size(Text2Image(prompt="x")) is None
     assert planned_size(LoadImage(path=tmp_path / "later.png")) is None
     plain = Image2Image(image=Text2Image(prompt="x"), prompt="x")
-    assert of(Image2Image(image=Canny(image=wide), prompt="x")) == of(plain) * 15
+    assert memory_of(Image2Image(image=Canny(image=wide), prompt="x")) == memory_of(plain) * 15
 
 
 def test_what_is_put_around_a_picture_or_cut_off_counts() -> None:
@@ -269,15 +271,19 @@ def test_around_a_mask_it_works_at_the_checkpoints_own_size() -> None:
     inpaint, control = Inpaint(**fields), ControlNet(control=edges, **fields)
     resized = control.replace(image=small, control=Canny(image=small))
     assert (
-        of(inpaint.replace(padding_mask_crop=32)) == of(inpaint.replace(image=small)) < of(inpaint)
+        memory_of(inpaint.replace(padding_mask_crop=32))
+        == memory_of(inpaint.replace(image=small))
+        < memory_of(inpaint)
     )
-    assert of(control.replace(padding_mask_crop=32)) == of(resized) < of(control)
+    assert (
+        memory_of(control.replace(padding_mask_crop=32)) == memory_of(resized) < memory_of(control)
+    )
 
 
 def test_a_control_and_weights_that_visit_are_added() -> None:
     fields: dict[str, Any] = {"prompt": "x", "tuning": {"vae": "tiled"}}
     free = Text2Image(width=256, height=256, **fields)
-    assert of(ControlNet(control=Canny(image=free), **fields)) > of(free)
+    assert memory_of(ControlNet(control=Canny(image=free), **fields)) > memory_of(free)
     assert (
         offloaded_bytes("none", {"unet": 300}) == offloaded_bytes("sequential", {"unet": 300}) == 0
     )

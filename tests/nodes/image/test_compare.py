@@ -13,7 +13,7 @@ from sdgraph import Session, run
 from sdgraph.nodes import Compare
 from sdgraph.nodes.tiny_world import Scene, Thing, masks, render
 from sdgraph.values import Image
-from tests.support.arbitrary_images import images, unchanged
+from tests.support.arbitrary_images import assert_unchanged, images
 from tests.support.failing_runs import failure, refused_at_construction
 from tests.support.photos import clear_photo, photo
 
@@ -74,7 +74,7 @@ def test_any_two_pictures_are_compared(one: Image, data: st.DataObject) -> None:
     count = 2 if mode == "side" else 1
     labels = data.draw(st.just([]) | st.lists(words, min_size=count, max_size=count))
     size, gain = data.draw(st.floats(1, 40)), data.draw(st.floats(0.01, 255))
-    with unchanged(one, two):
+    with assert_unchanged(one, two):
         node = Compare(image=one, other=two, mode=mode, labels=labels, size=size, gain=gain)
         result = node.run(one, two)
     strip = round(1.5 * size) if labels else 0

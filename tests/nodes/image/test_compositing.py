@@ -14,7 +14,7 @@ from sdgraph.nodes import Blend, Composite
 from sdgraph.nodes.tiny_world import Scene, Thing, render
 from sdgraph.nodes.tiny_world import masks as truth
 from sdgraph.values import Image, Mask
-from tests.support.arbitrary_images import images, masks, unchanged
+from tests.support.arbitrary_images import assert_unchanged, images, masks
 from tests.support.failing_runs import failure, refused_at_construction
 from tests.support.photos import clear_photo, noisy, photo
 
@@ -76,7 +76,7 @@ def test_on_a_clear_ground_alpha_adds_up() -> None:
 def test_any_picture_is_laid_over_any_other(one: Image, two: Image, data: st.DataObject) -> None:
     mask = data.draw(st.none() | masks(size=two.size))
     position = data.draw(st.lists(st.integers(-80, 80), min_size=2, max_size=2))
-    with unchanged(one, two, *([mask] if mask else [])):
+    with assert_unchanged(one, two, *([mask] if mask else [])):
         result = Composite(image=one, over=two, mask=mask, position=position).run(one, two, mask)
     assert type(result) is Image and result.numpy.shape == one.numpy.shape
     if mask is not None and not mask.numpy.any():
@@ -129,7 +129,7 @@ def test_any_two_pictures_of_a_size_are_blended(
 ) -> None:
     one = data.draw(images())
     two = data.draw(images(size=one.size))
-    with unchanged(one, two):
+    with assert_unchanged(one, two):
         result = Blend(image=one, over=two, mode=mode, amount=amount).run(one, two)
     assert type(result) is Image and result.numpy.shape == one.numpy.shape
     if one.numpy.shape[2] == 4:

@@ -15,7 +15,7 @@ from sdgraph import Session, run
 from sdgraph.nodes import Canny, Crop, Pad, Resize
 from sdgraph.nodes.tiny_world import Scene, Thing, masks, render
 from sdgraph.values import EdgeMap, Image
-from tests.support.arbitrary_images import images, unchanged
+from tests.support.arbitrary_images import assert_unchanged, images
 from tests.support.failing_runs import failure, refused_at_construction
 from tests.support.photos import clear_photo, photo
 
@@ -97,7 +97,7 @@ def test_any_picture_gets_sides_that_are_multiples(
     image: Image, width: int, height: int, multiple: int, mode: Any
 ) -> None:
     node = Resize(image=image, width=width, height=height, mode=mode, multiple=multiple)
-    with unchanged(image):
+    with assert_unchanged(image):
         result = node.run(image)
     assert type(result) is Image and result.numpy.shape[2] == image.numpy.shape[2]
     assert all(side % multiple == 0 and side >= multiple for side in result.size)
@@ -139,7 +139,7 @@ def test_any_part_of_any_picture_is_cut_out(image: Image, data: st.DataObject) -
     left, top = (data.draw(st.integers(0, side - 1)) for side in image.size)
     right = data.draw(st.integers(left + 1, image.width))
     bottom = data.draw(st.integers(top + 1, image.height))
-    with unchanged(image):
+    with assert_unchanged(image):
         result = Crop(image=image, box=[left, top, right, bottom]).run(image)
     assert type(result) is Image and (result.numpy == image.numpy[top:bottom, left:right]).all()
 
@@ -171,7 +171,7 @@ def test_any_picture_is_padded_as_numpy_pads_it(
     image: Image, left: int, top: int, right: int, bottom: int, mode: Any
 ) -> None:
     sides: dict[str, Any] = {"left": left, "top": top, "right": right, "bottom": bottom}
-    with unchanged(image):
+    with assert_unchanged(image):
         result = Pad(image=image, **sides, mode=mode).run(image)
     assert type(result) is Image
     assert result.size == (image.width + left + right, image.height + top + bottom)

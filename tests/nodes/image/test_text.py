@@ -15,7 +15,7 @@ from sdgraph import Session, run
 from sdgraph.nodes import Text
 from sdgraph.nodes.image.text import Anchor
 from sdgraph.values import Image
-from tests.support.arbitrary_images import images, unchanged
+from tests.support.arbitrary_images import assert_unchanged, images
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, photo
 
@@ -23,7 +23,7 @@ ANCHORS = get_args(Anchor)
 BLACK = Image(np.zeros((100, 200, 3), np.uint8))
 
 
-def inked(image: Image) -> tuple[int, int, int, int]:
+def box_of_text(image: Image) -> tuple[int, int, int, int]:
     """The box of what is not black: left, top, right, bottom."""
     rows, columns = np.nonzero(image.numpy[..., :3].any(axis=2))
     return int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
@@ -47,7 +47,7 @@ def test_it_equals_pillow(session: Session) -> None:
 
 @pytest.mark.parametrize("anchor", ANCHORS)
 def test_it_stands_at_its_side_of_the_picture(session: Session, anchor: Any) -> None:
-    left, top, right, bottom = inked(
+    left, top, right, bottom = box_of_text(
         run(Text(image=BLACK, text="star", anchor=anchor), session=session)
     )
     assert ("left" in anchor) == (left < 12) and ("right" in anchor) == (right > 187)
@@ -62,13 +62,13 @@ def test_it_stands_at_its_position(session: Session) -> None:
     result = run(
         Text(image=BLACK, text="x", position=[150, 80], anchor="bottom right"), session=session
     )
-    left, top, right, bottom = inked(result)
+    left, top, right, bottom = box_of_text(result)
     assert 130 < left <= right <= 150 and 50 < top <= bottom <= 80
 
 
 def test_larger_letters_take_more_room_and_a_stroke_surrounds_them(session: Session) -> None:
     small, large = (
-        inked(run(Text(image=BLACK, text="x", size=s), session=session)) for s in (12.0, 48.0)
+        box_of_text(run(Text(image=BLACK, text="x", size=s), session=session)) for s in (12.0, 48.0)
     )
     assert large[3] - large[1] > 3 * (small[3] - small[1])
     stroked = Text(image=BLACK, text="x", color="red", stroke=3.0, stroke_color="blue")
@@ -124,7 +124,7 @@ def test_a_font_from_a_file_is_used(session: Session, tmp_path: Path) -> None:
     ),
 )
 def test_any_words_on_any_picture(image: Image, text: str, fields: dict[str, Any]) -> None:
-    with unchanged(image):
+    with assert_unchanged(image):
         result = Text(image=image, text=text, **fields).run(image, text)
     assert type(result) is Image and result.numpy.shape == image.numpy.shape
 

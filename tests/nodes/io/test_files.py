@@ -16,17 +16,17 @@ from sdgraph.media import read_provenance
 from sdgraph.nodes import Canny, DepthEstimate, LoadImage, LoadVideo, Mask, Save, SaveVideo
 from sdgraph.values import Image, Video
 from tests.support.failing_runs import failure, refused_before_load
-from tests.support.photos import clear_photo, in_mode, noisy, photo, picture, save_in_mode
+from tests.support.photos import clear_photo, convert_mode, noisy, photo, picture, save_in_mode
 
 
-def loaded(session: Session, path: Path) -> Any:
+def load_pixels(session: Session, path: Path) -> Any:
     return run(LoadImage(path=path), session=session).numpy
 
 
 def test_every_mode_becomes_8_bit_rgb_or_rgba(
     session: Session, photo_file: Path, mode: str
 ) -> None:
-    pixels = loaded(session, photo_file)
+    pixels = load_pixels(session, photo_file)
     upright = picture(75, 53, "cat")
     assert pixels.dtype == np.uint8
     if mode == "EXIF":
@@ -36,7 +36,7 @@ def test_every_mode_becomes_8_bit_rgb_or_rgba(
     if mode == "I;16":
         expected = upright.convert("L").convert("RGB")
     else:
-        stored = in_mode(upright, mode)
+        stored = convert_mode(upright, mode)
         expected = stored.convert("RGBA" if mode in ("RGBA", "LA") else "RGB")
     assert pixels.shape == (53, 75, len(expected.getbands()))
     assert (pixels == np.asarray(expected)).all()
@@ -52,7 +52,7 @@ def test_every_exif_orientation_is_turned_upright(
     stored.save(path := tmp_path / "turned.png", exif=exif)
     with PIL.Image.open(path) as opened:
         expected = np.asarray(PIL.ImageOps.exif_transpose(opened))
-    pixels = loaded(session, path)
+    pixels = load_pixels(session, path)
     assert pixels.shape == ((30, 40, 3) if orientation <= 4 else (40, 30, 3))
     assert (pixels == expected).all()
 
@@ -62,7 +62,7 @@ def test_a_palette_with_a_transparent_colour_keeps_it_transparent(
 ) -> None:
     palette = picture(16, 16).quantize(4)
     palette.save(path := tmp_path / "clear.png", transparency=0)
-    pixels = loaded(session, path)
+    pixels = load_pixels(session, path)
     assert pixels.shape == (16, 16, 4)
     assert ((pixels[..., 3] == 0) == (np.asarray(palette) == 0)).all()
 
@@ -72,7 +72,7 @@ def test_the_content_decides_and_not_the_name(
     session: Session, tmp_path: Path, suffix: str
 ) -> None:
     picture(20, 20).save(path := tmp_path / f"misnamed{suffix}", format="PNG")
-    assert (loaded(session, path) == photo(20, 20).numpy).all()
+    assert (load_pixels(session, path) == photo(20, 20).numpy).all()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".bmp", ".webp"])
@@ -82,7 +82,7 @@ def test_what_is_saved_without_loss_comes_back(
     path = tmp_path / f"out{suffix}"
     image = photo(75, 53)
     assert run(Save(image=image, path=path, quality=100), session=session) == path
-    assert (loaded(session, path) == image.numpy).all()
+    assert (load_pixels(session, path) == image.numpy).all()
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".JPG"])
@@ -91,7 +91,7 @@ def test_a_jpeg_is_near_and_alpha_is_laid_over_white(
 ) -> None:
     image = clear_photo(64, 64)
     run(Save(image=image, path=tmp_path / f"out{suffix}"), session=session)
-    pixels = loaded(session, tmp_path / f"out{suffix}").astype(int)
+    pixels = load_pixels(session, tmp_path / f"out{suffix}").astype(int)
     share = image.numpy[..., 3:] / 255
     expected = image.numpy[..., :3] * share + 255 * (1 - share)
     assert np.abs(pixels - expected).mean() < 4
@@ -117,7 +117,7 @@ def test_masks_and_maps_can_be_saved(session: Session, tmp_path: Path) -> None:
     for name, node in nodes.items():
         run(Save(image=node, path=tmp_path / f"{name}.png"), session=session)
         value: Any = run(node, session=session)
-        pixels = loaded(session, tmp_path / f"{name}.png")
+        pixels = load_pixels(session, tmp_path / f"{name}.png")
         assert (pixels[..., 0] == np.asarray(value.pil.convert("RGB"))[..., 0]).all()
 
 
@@ -135,7 +135,7 @@ def test_saving_makes_folders_and_replaces_files(session: Session, tmp_path: Pat
     path = tmp_path / "new" / "deep" / "out.png"
     for image in (photo(8, 8), photo(9, 9)):
         run(Save(image=image, path=path), session=session)
-    assert loaded(session, path).shape == (9, 9, 3)
+    assert load_pixels(session, path).shape == (9, 9, 3)
     assert [file.name for file in path.parent.iterdir()] == ["out.png"]
 
 

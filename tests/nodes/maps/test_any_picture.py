@@ -25,7 +25,7 @@ from sdgraph.nodes import (
 from sdgraph.nodes.maps.skeleton import JOINTS
 from sdgraph.values import DepthMap, Image
 from tests.support import map_models
-from tests.support.arbitrary_images import images, unchanged
+from tests.support.arbitrary_images import assert_unchanged, images
 
 IMAGE = images()
 SHARE = st.floats(0, 1)
@@ -92,7 +92,7 @@ def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> Non
     @given(NODES[cls])
     def on_any(node: Any) -> None:
         inputs = node.arguments({})
-        with unchanged(*inputs.values()):
+        with assert_unchanged(*inputs.values()):
             result, again = node.run(**inputs), node.run(**inputs)
         kind: Any = type(result)
         assert kind is cls.output and result == again
@@ -139,7 +139,7 @@ def test_nor_does_it_one_with_a_model(
         ),
     ]
     for node in nodes:
-        with unchanged(image):
+        with assert_unchanged(image):
             try:
                 result: Any = run(node, session=session)
             except NodeFailedError as error:

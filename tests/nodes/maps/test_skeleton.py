@@ -47,7 +47,7 @@ def draw_pose(*people: Person, thickness: float = 6) -> Any:
     return draw_people(people, SIZE, thickness)
 
 
-def at(picture: Any, place: tuple[float, float]) -> tuple[int, ...]:
+def color_at(picture: Any, place: tuple[float, float]) -> tuple[int, ...]:
     return tuple(picture[round(place[1]), round(place[0])].tolist())
 
 
@@ -84,13 +84,13 @@ def test_there_are_18_joints_and_17_limbs_as_in_openpose() -> None:
 
 @pytest.mark.parametrize("joint", JOINTS)
 def test_a_joint_is_drawn_at_its_point_in_its_colour(joint: Joint) -> None:
-    assert at(draw_pose(STANDING), STANDING[joint]) == COLORS[JOINTS.index(joint)]
+    assert color_at(draw_pose(STANDING), STANDING[joint]) == COLORS[JOINTS.index(joint)]
 
 
 @pytest.mark.parametrize("limb", LIMBS, ids="-".join)
 def test_a_limb_lies_between_its_joints_in_its_colour(limb: tuple[Joint, Joint]) -> None:
     expected = tuple(channel * 3 // 5 for channel in COLORS[LIMBS.index(limb)])
-    assert at(draw_pose(STANDING, thickness=4), middle(limb)) == expected
+    assert color_at(draw_pose(STANDING, thickness=4), middle(limb)) == expected
 
 
 def test_the_colours_of_some_joints_are_those_of_openpose() -> None:
@@ -132,12 +132,12 @@ def test_a_hidden_joint_is_not_drawn_nor_are_the_limbs_at_it(hidden: Joint) -> N
     if hidden == "neck":  # else it would be put between the shoulders
         del visible["left_shoulder"]
     picture = draw_pose(visible, thickness=4)
-    assert at(picture, STANDING[hidden]) == (0, 0, 0)
+    assert color_at(picture, STANDING[hidden]) == (0, 0, 0)
     for limb in LIMBS:
         if hidden in limb:
-            assert at(picture, middle(limb)) == (0, 0, 0)
+            assert color_at(picture, middle(limb)) == (0, 0, 0)
     for joint in visible:
-        assert at(picture, STANDING[joint]) == COLORS[JOINTS.index(joint)]
+        assert color_at(picture, STANDING[joint]) == COLORS[JOINTS.index(joint)]
 
 
 def test_the_neck_is_between_the_shoulders_unless_it_is_given() -> None:

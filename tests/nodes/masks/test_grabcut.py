@@ -15,7 +15,7 @@ from tests.support.failing_runs import failure, refused_at_construction
 from tests.support.photos import photo
 
 
-def boxed(truth: npt.NDArray[np.uint8]) -> list[int]:
+def box_around(truth: npt.NDArray[np.uint8]) -> list[int]:
     """A box around a thing, with some of the ground inside."""
     rows, columns = np.nonzero(truth)
     left, top = columns.min() - 6, rows.min() - 6
@@ -26,7 +26,7 @@ def boxed(truth: npt.NDArray[np.uint8]) -> list[int]:
 def test_a_thing_in_its_box_is_cut_out(session: Session, seed: int) -> None:
     example = scene(seed, things=1)
     (truth,) = masks(example)
-    node = MaskGrabCut(image=Image(render(example)), box=boxed(truth))
+    node = MaskGrabCut(image=Image(render(example)), box=box_around(truth))
     result = run(node, session=session).numpy > 0
     assert (result & (truth > 0)).sum() / (result | (truth > 0)).sum() > 0.85
 

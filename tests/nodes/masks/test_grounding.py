@@ -25,7 +25,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def detected(folder: str, image: Image, words: str, threshold: float) -> tuple[Any, Any]:
+def detect_with_transformers(
+    folder: str, image: Image, words: str, threshold: float
+) -> tuple[Any, Any]:
     """Boxes and scores by GroundingDinoProcessor, as its documentation shows."""
     import torch
     import transformers
@@ -62,9 +64,11 @@ def test_it_is_what_sam_finds_in_the_boxes_of_transformers(
         return plain(*arguments, boxes=boxes, **more)
 
     monkeypatch.setattr(sam, "segment_with_sam", watched)
-    _, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", 0)
+    _, scores = detect_with_transformers(folders["checkpoint"].source, image, "a cat. a dog.", 0)
     threshold = float(np.median(scores)) - 1e-4
-    boxes, scores = detected(folders["checkpoint"].source, image, "a cat. a dog.", threshold)
+    boxes, scores = detect_with_transformers(
+        folders["checkpoint"].source, image, "a cat. a dog.", threshold
+    )
     node = MaskByGrounding(image=image, words=" A cat. a Dog ", threshold=threshold, **folders)
     result = run(node, session=session)
     assert type(result) is Mask and result.size == size

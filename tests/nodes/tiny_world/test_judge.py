@@ -28,12 +28,12 @@ from sdgraph.nodes.tiny_world import (
     scene,
 )
 from tests.support.effort import scaled
-from tests.support.tiny_world_images import changed, decibels, some_scenes, spoilt
+from tests.support.tiny_world_images import changed_scenes, decibels, degrade, some_scenes
 
 
 def right(example: Scene, side: int, *, spoil: int | None = None) -> bool:
     picture = render(example, side)
-    picture = picture if spoil is None else spoilt(picture, spoil)
+    picture = picture if spoil is None else degrade(picture, spoil)
     return judge(picture, parse_caption(caption(replace(example, tells_place=True)))).all
 
 
@@ -53,7 +53,7 @@ def test_blur_noise_and_a_colour_shift_hardly_matter(side: int) -> None:
 
 def test_the_spoiling_is_that_of_an_autoencoder() -> None:
     pictures = [render(scene, side) for scene in some_scenes(40) for side in (64, 128)]
-    levels = [decibels(one, spoilt(one, seed)) for seed, one in enumerate(pictures)]
+    levels = [decibels(one, degrade(one, seed)) for seed, one in enumerate(pictures)]
     assert min(levels) > 23 and 25 < np.mean(levels) < 29 and max(levels) < 31
 
 
@@ -63,9 +63,9 @@ def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, s
     tried, fooled, exact = Counter[str](), Counter[str](), Counter[str]()
     for seed, example in enumerate(some_scenes(scaled(250), first=9_000)):
         content = parse_caption(caption(replace(example, tells_place=True)))
-        for attribute, other in changed(example, seed):
+        for attribute, other in changed_scenes(example, seed):
             picture = render(other, side)
-            verdict = judge(spoilt(picture, seed) if spoil else picture, content)
+            verdict = judge(degrade(picture, seed) if spoil else picture, content)
             tried[attribute] += 1
             fooled[attribute] += verdict.all
             wrong = [
@@ -80,7 +80,7 @@ def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, s
 @pytest.mark.parametrize("name", BACKGROUNDS)
 @pytest.mark.parametrize("side", [64, 128])
 def test_an_empty_ground_shows_no_object(name: str, side: int) -> None:
-    for picture in (render(Scene(name, ()), side), spoilt(render(Scene(name, ()), side), 1)):
+    for picture in (render(Scene(name, ()), side), degrade(render(Scene(name, ()), side), 1)):
         reading = read_picture(picture)
         assert reading.background == name and reading.things == ()
         verdict = judge(picture, parse_caption(f"a red star on a {name} background"))
@@ -157,7 +157,7 @@ def test_only_the_object_inside_the_mask_is_looked_at(side: int) -> None:
             rows, columns = np.nonzero(mask)
             box = np.zeros((side, side), np.uint8)
             box[rows.min() - 2 : rows.max() + 3, columns.min() - 2 : columns.max() + 3] = 255
-            looked_at = inside(spoilt(render(example, side), seed), box)
+            looked_at = inside(degrade(render(example, side), seed), box)
             assert looked_at is not None
             assert (looked_at.shape, looked_at.colour) == (thing.shape, thing.colour)
     assert inside(render(Scene("navy", ()), side), np.full((side, side), 255, np.uint8)) is None
@@ -180,7 +180,7 @@ def test_edges_agree_with_their_own_scene_and_no_other() -> None:
         assert edge_f1(moved, control) > 0.97
         far = np.roll(control, 6, axis=(0, 1))
         assert edge_f1(far, control) < 0.85
-        assert edge_f1(spoilt(render(example), seed), control) > 0.5
+        assert edge_f1(degrade(render(example), seed), control) > 0.5
     empty = np.zeros((128, 128), np.uint8)
     assert edge_f1(empty, empty) == 1 and edge_f1(empty, control) == 0
 

@@ -17,7 +17,7 @@ from sdgraph.nodes.tiny_world import (
 )
 from sdgraph.nodes.tiny_world.scenes import GROWTH, TRAVEL, TURN
 from tests.support.effort import scaled
-from tests.support.tiny_world_images import spoilt
+from tests.support.tiny_world_images import degrade
 
 
 def clip(name: str, *, shape: str = "star", count: int = 12, side: int = 128) -> np.ndarray:
@@ -29,7 +29,7 @@ def test_the_motion_of_clips_is_read_right() -> None:
     count = scaled(200)
     for seed in range(count):
         example = scene(seed, moving=True, held_out=seed % 2 == 1)
-        frames_shown = np.stack([spoilt(frame, seed) for frame in frames(example, 7, 64)])
+        frames_shown = np.stack([degrade(frame, seed) for frame in frames(example, 7, 64)])
         motion_read = motion(frames_shown, parse_caption(caption(example)))
         right += motion_read.name == example.motion and motion_read.present >= 0.85
         jumps += motion_read.jump < 64 * TRAVEL / 6 + 1.5

@@ -19,7 +19,7 @@ from tests.support.photos import save_in_mode
 pytestmark = pytest.mark.quick
 
 
-def put(
+def write_example(
     folder: Path, name: str, size: tuple[int, int] = (40, 30), words: str | None = None
 ) -> Path:
     """A picture in a folder, with its caption in a text file of the same name."""
@@ -118,14 +118,14 @@ def test_the_nodes_give_what_they_name(tmp_path: Path, session: Session) -> None
     assert run(TinyWorld(count=3, seed=4, side=32), session=session).captions == tuple(
         caption(scene(4 + number)) for number in range(3)
     )
-    put(tmp_path, "a.png", words="a red wall")
+    write_example(tmp_path, "a.png", words="a red wall")
     result = run(PictureFolder(path=str(tmp_path), side=32), session=session)
     assert result.captions == ("a red wall",)
 
 
 def test_a_caption_is_in_a_text_file_next_to_its_picture_or_is_its_name(tmp_path: Path) -> None:
-    put(tmp_path, "b.png", words=" a Straße by night \n")
-    put(tmp_path, "a sunny day.jpg")
+    write_example(tmp_path, "b.png", words=" a Straße by night \n")
+    write_example(tmp_path, "a sunny day.jpg")
     (tmp_path / "notes.txt").write_text("no picture's")
     data = FolderDataset(tmp_path, 32)
     assert data.captions == ("a sunny day", "a Straße by night")
@@ -149,7 +149,7 @@ def test_pictures_of_every_mode_are_read(tmp_path: Path, mode: str) -> None:
 
 def test_a_picture_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: Path) -> None:
     for number in range(5):
-        put(tmp_path, f"{number}.png", words=f"wall {number}")
+        write_example(tmp_path, f"{number}.png", words=f"wall {number}")
     (tmp_path / "2.png").write_bytes(b"no picture")
     (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:40])
     (tmp_path / "4.png").write_bytes(b"")
@@ -161,8 +161,8 @@ def test_a_picture_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: P
 
 
 def test_a_picture_whose_caption_is_no_text_is_left_out_and_named(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", words="a wall")
-    put(tmp_path, "b.png").with_suffix(".txt").write_bytes(b"a wall \xff\xfe")
+    write_example(tmp_path, "a.png", words="a wall")
+    write_example(tmp_path, "b.png").with_suffix(".txt").write_bytes(b"a wall \xff\xfe")
     data = FolderDataset(tmp_path, 32)
     assert data.captions == ("a wall",)
     assert list(data.skipped) == ["b.png"]
@@ -198,7 +198,7 @@ def test_a_folder_is_known_by_its_pixels_and_captions(tmp_path: Path) -> None:
     folders = []
     for name, words in (("one", "a"), ("same", "a"), ("other", "b")):
         (tmp_path / name).mkdir()
-        put(tmp_path / name, "x.png", words=words)
+        write_example(tmp_path / name, "x.png", words=words)
         folders.append(FolderDataset(tmp_path / name, 32).content)
     assert folders[0] == folders[1] != folders[2]
     assert FolderDataset(tmp_path / "one", 48).content != folders[0]

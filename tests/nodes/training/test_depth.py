@@ -45,7 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
     return run(estimator(tmp_path_factory.mktemp("estimator")), session=session)
 
 
-def guided(out: Path, depth: Checkpoint) -> TrainDepthToImage:
+def guided_training(out: Path, depth: Checkpoint) -> TrainDepthToImage:
     data = TinyWorld(count=8, side=SIDE)
     return TrainDepthToImage(data=data, base=BASE, depth=depth, out=str(out), steps=2, batch=2)
 
@@ -54,7 +54,7 @@ def guided(out: Path, depth: Checkpoint) -> TrainDepthToImage:
 def painter(
     trained: Checkpoint, tmp_path_factory: pytest.TempPathFactory, session: Session
 ) -> Checkpoint:
-    return run(guided(tmp_path_factory.mktemp("depth"), trained), session=session)
+    return run(guided_training(tmp_path_factory.mktemp("depth"), trained), session=session)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ def test_one_seed_makes_one_guided_checkpoint_and_leaves_the_base(
     painter: Checkpoint, trained: Checkpoint, tmp_path: Path, session: Session
 ) -> None:
     before = contents(fetch_checkpoint(BASE))
-    again = run(guided(tmp_path / "again", trained), session=session)
+    again = run(guided_training(tmp_path / "again", trained), session=session)
     assert contents(Path(again.source)) == contents(Path(painter.source))
     assert contents(fetch_checkpoint(BASE)) == before
 

@@ -17,7 +17,7 @@ from PIL import Image
 from sdgraph.errors import MediaError
 from sdgraph.nodes.training.averaging import use_averaged_weights
 from sdgraph.nodes.training.loop import TrainingStoppedError, generator_for, train
-from tests.support.toy_training import STEPS, Duel, Line, Toy, equal, settings, trained
+from tests.support.toy_training import STEPS, Duel, Line, Toy, equal, settings, train_toy
 
 BOTH = pytest.mark.parametrize("toy", [Line, Duel])
 
@@ -39,7 +39,7 @@ def stopping_at(stop: int) -> Any:
     return progress
 
 
-def killed_at(toy: Toy, stop: int) -> Toy:
+def trainee_killed_at(toy: Toy, stop: int) -> Toy:
     """The toy, in a process that dies in the middle of a step."""
 
     def make_trainee(chosen: Any) -> Line:
@@ -59,17 +59,17 @@ def killed_at(toy: Toy, stop: int) -> Toy:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[Toy, Any]:
-    return {toy: trained(toy, tmp_path_factory.mktemp("whole")) for toy in (Line, Duel)}
+    return {toy: train_toy(toy, tmp_path_factory.mktemp("whole")) for toy in (Line, Duel)}
 
 
 @BOTH
 def test_two_runs_with_one_seed_make_the_same_weights(
     toy: Toy, uninterrupted: dict[Toy, Any], tmp_path: Path
 ) -> None:
-    averages, ends = trained(toy, tmp_path)
+    averages, ends = train_toy(toy, tmp_path)
     assert equal(averages, uninterrupted[toy][0])
     assert equal(ends, uninterrupted[toy][1])
-    assert not equal(averages, trained(toy, tmp_path / "other", seed=1)[0])
+    assert not equal(averages, train_toy(toy, tmp_path / "other", seed=1)[0])
 
 
 @BOTH
@@ -86,12 +86,12 @@ def test_an_interrupted_run_makes_the_same_weights(
         for politely, stop in stops:
             try:
                 if politely:
-                    trained(toy, folder, stopping_at(stop), save_every=save_every)
+                    train_toy(toy, folder, stopping_at(stop), save_every=save_every)
                 else:
-                    trained(killed_at(toy, stop), folder, save_every=save_every)
+                    train_toy(trainee_killed_at(toy, stop), folder, save_every=save_every)
             except (StoppedError, Killed):
                 continue
-        averages, ends = trained(toy, folder, save_every=save_every)
+        averages, ends = train_toy(toy, folder, save_every=save_every)
         curve = json.loads((folder / "curve.json").read_text())
     assert equal(averages, uninterrupted[toy][0])
     assert equal(ends, uninterrupted[toy][1])
@@ -100,16 +100,16 @@ def test_an_interrupted_run_makes_the_same_weights(
 
 def test_a_stopped_run_loses_no_step(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
-        trained(Line, tmp_path, stopping_at(7), save_every=100)
+        train_toy(Line, tmp_path, stopping_at(7), save_every=100)
     steps: list[int] = []
-    trained(Line, tmp_path, lambda step, _, **__: steps.append(step))
+    train_toy(Line, tmp_path, lambda step, _, **__: steps.append(step))
     assert steps == list(range(8, STEPS + 1))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
-    first, _ = trained(Duel, tmp_path)
+    first, _ = train_toy(Duel, tmp_path)
     steps: list[int] = []
-    again, _ = trained(Duel, tmp_path, lambda step, _, **__: steps.append(step))
+    again, _ = train_toy(Duel, tmp_path, lambda step, _, **__: steps.append(step))
     assert equal(first, again)
     assert steps == []
 
@@ -121,14 +121,14 @@ def test_what_others_draw_changes_nothing_and_is_not_changed(
 
     torch.manual_seed(77)
     before = torch.random.get_rng_state()
-    averages, _ = trained(Line, tmp_path, lambda *_, **__: torch.rand(3))
+    averages, _ = train_toy(Line, tmp_path, lambda *_, **__: torch.rand(3))
     assert equal(averages, uninterrupted[Line][0])
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @BOTH
 def test_the_loss_falls(toy: Toy, tmp_path: Path) -> None:
-    trained(toy, tmp_path, steps=150, warmup=0, save_every=150, sample_every=150)
+    train_toy(toy, tmp_path, steps=150, warmup=0, save_every=150, sample_every=150)
     curve = json.loads((tmp_path / "curve.json").read_text())
     assert np.mean(curve[-20:]) < 0.8 * np.mean(curve[:20])
 
@@ -177,7 +177,7 @@ def test_an_adversary_that_goes_astray_stops_it_too(tmp_path: Path) -> None:
 
 
 def test_the_curve_and_samples_are_drawn(tmp_path: Path) -> None:
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
         "000006.png",
         "000012.png",
@@ -203,14 +203,14 @@ def test_a_full_disk_while_stopping_does_not_hide_the_stop(
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(StoppedError) as stopped:
-        trained(Line, tmp_path, stopping_at(2))
+        train_toy(Line, tmp_path, stopping_at(2))
     assert "No space left" in "".join(stopped.value.__notes__)
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MediaError, match="cannot be made"):
-        trained(Line, tmp_path / "file" / "training")
+        train_toy(Line, tmp_path / "file" / "training")
 
 
 def test_the_rate_rises_then_falls_to_a_fiftieth() -> None:

@@ -46,32 +46,32 @@ def data() -> WorldDataset:
     return WorldDataset(4, 0, 64)
 
 
-def base() -> Any:
+def text_to_image_trainee() -> Any:
     parts = {**fresh_parts(BASE, ("text_encoder", "unet"), 0), "vae": load_vae(BASE)}
     return TextToImageTrainee(parts, data(), SETTINGS)
 
 
-def xl() -> Any:
+def sdxl_trainee() -> Any:
     like = Checkpoint("tiny/sdxl")
     parts = fresh_parts(like, ("text_encoder", "text_encoder_2", "unet"), 0)
     return sdxl.SdxlTrainee({**parts, "vae": load_vae(like)}, data(), SETTINGS)
 
 
-def painter() -> Any:
+def inpaint_trainee() -> Any:
     parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), 0)
     return inpaint.InpaintTrainee(parts, data(), SETTINGS)
 
 
-def deep() -> Any:
+def depth_trainee() -> Any:
     parts = widened_parts(BASE, Checkpoint("tiny/depth"), 0)
     return depth.DepthToImageTrainee(parts, data(), SETTINGS)
 
 
-def controlled() -> Any:
+def controlnet_trainee() -> Any:
     return controlnet.ControlNetTrainee(parts_of(), data(), SETTINGS)
 
 
-def estimator() -> Any:
+def estimator_trainee() -> Any:
     like = Checkpoint("tiny/depth-estimator")
     return depth.DepthTrainee(fresh_model(like, 0), depth.Preparation(like), data(), SETTINGS)
 
@@ -88,10 +88,20 @@ def filmed() -> Any:
     return VideoTrainee(parts, moving, SETTINGS, base_unet=base_unet, frames=2)
 
 
-EVERY = [base, xl, painter, deep, controlled, estimator, coder, make_turbo_trainee, filmed]
+EVERY = [
+    text_to_image_trainee,
+    sdxl_trainee,
+    inpaint_trainee,
+    depth_trainee,
+    controlnet_trainee,
+    estimator_trainee,
+    coder,
+    make_turbo_trainee,
+    filmed,
+]
 
 
-def elsewhere(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def move_to_meta(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The trainee with all that it computes with on another device."""
     import torch
 
@@ -109,7 +119,7 @@ def elsewhere(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_batch_is_where_the_modules_are(
     make_trainee: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainee = elsewhere(make_trainee(), monkeypatch)
+    trainee = move_to_meta(make_trainee(), monkeypatch)
     if hasattr(trainee, "adversary"):
         assert trainee.adversary.loss(0).device.type == "meta"
     loss = trainee.loss(0)
@@ -121,7 +131,7 @@ def test_a_batch_is_where_the_modules_are(
 def test_a_tensor_that_is_left_behind_is_refused(
     forgotten: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainee = elsewhere(base(), monkeypatch)
+    trainee = move_to_meta(text_to_image_trainee(), monkeypatch)
     calls = iter(range(100))
     for module in PLACING:
         monkeypatch.setattr(

@@ -20,7 +20,7 @@ from sdgraph.nodes.training.procedure import Training
 from sdgraph.nodes.training.state import NAME
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
 from sdgraph.nodes.training.vae import TrainVae, VaeTrainee
-from tests.support.toy_training import Line, trained
+from tests.support.toy_training import Line, train_toy
 
 BASE = Checkpoint("tiny/text-to-image")
 SIDE = 32
@@ -105,7 +105,7 @@ def test_a_caption_of_unknown_words_is_reported_before_a_step(
     assert not (pictures.parent / "out").exists()
 
 
-def spoilt(number: int, loss: Callable[..., Any]) -> Callable[..., Any]:
+def nan_from_call(number: int, loss: Callable[..., Any]) -> Callable[..., Any]:
     """A loss that is no number from its `number`th call on."""
     calls = iter(range(1, 1000))
     return lambda *arguments: loss(*arguments) * (float("nan") if next(calls) >= number else 1.0)
@@ -117,7 +117,7 @@ def test_a_loss_that_is_no_number_stops_and_what_was_reached_is_kept(
     node = training(TrainText2Image, pictures, steps=3)
     often = node.settings()
     with monkeypatch.context() as patched:
-        patched.setattr(TextToImageTrainee, "loss", spoilt(3, TextToImageTrainee.loss))
+        patched.setattr(TextToImageTrainee, "loss", nan_from_call(3, TextToImageTrainee.loss))
         patched.setattr(Training, "settings", lambda _, **__: replace(often, save_every=2))
         error = failing(node, session)
     assert isinstance(error, TrainingStoppedError)
@@ -186,7 +186,7 @@ def test_the_reported_loss_is_the_mean_of_the_last_hundred(tmp_path: Path) -> No
         assert loss is not None
         losses.append(loss)
 
-    trained(Line, tmp_path, progress, steps=SMOOTH + 30, save_every=1000, sample_every=1000)
+    train_toy(Line, tmp_path, progress, steps=SMOOTH + 30, save_every=1000, sample_every=1000)
     curve = json.loads((tmp_path / "curve.json").read_text())
     assert losses[0] == pytest.approx(curve[0], abs=1e-6)
     assert losses[9] == pytest.approx(sum(curve[:10]) / 10, abs=1e-6)

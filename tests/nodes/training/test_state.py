@@ -13,7 +13,7 @@ from PIL import Image
 from sdgraph.errors import MediaError
 from sdgraph.nodes.training.loop import train
 from sdgraph.nodes.training.state import NAME, ResumeError, draw_curve
-from tests.support.toy_training import STEPS, Duel, Line, equal, settings, trained
+from tests.support.toy_training import STEPS, Duel, Line, equal, settings, train_toy
 
 
 class Killed(BaseException):
@@ -40,15 +40,15 @@ FULL = OSError(28, "No space left on device")
 def test_a_run_killed_while_it_writes_goes_on_from_the_state_before(
     where: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, _ = trained(Duel, tmp_path / "whole")
+    expected, _ = train_toy(Duel, tmp_path / "whole")
     library, name = where.rsplit(".", 1)
     with monkeypatch.context() as patched:
         original = getattr(__import__(library, fromlist=[name]), name)
         patched.setattr(where, fail_at(number, Killed(), original))
         with pytest.raises(Killed):
-            trained(Duel, tmp_path / "cut")
+            train_toy(Duel, tmp_path / "cut")
     steps: list[int] = []
-    weights, _ = trained(Duel, tmp_path / "cut", lambda step, _, **__: steps.append(step))
+    weights, _ = train_toy(Duel, tmp_path / "cut", lambda step, _, **__: steps.append(step))
     assert steps[0] == 4 * (number - 1) + 1
     assert equal(weights, expected)
 
@@ -57,13 +57,13 @@ def test_a_run_killed_while_it_writes_goes_on_from_the_state_before(
 def test_a_run_killed_between_its_files_goes_on(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, _ = trained(Line, tmp_path / "whole")
+    expected, _ = train_toy(Line, tmp_path / "whole")
     place = "loop" if where == "save_sample" else "state"
     with monkeypatch.context() as patched:
         patched.setattr(f"sdgraph.nodes.training.{place}.{where}", fail_at(1, Killed(), None))
         with pytest.raises(Killed):
-            trained(Line, tmp_path / "cut")
-    weights, _ = trained(Line, tmp_path / "cut")
+            train_toy(Line, tmp_path / "cut")
+    weights, _ = train_toy(Line, tmp_path / "cut")
     assert equal(weights, expected)
     for name in ("curve.json", NAME):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -71,7 +71,7 @@ def test_a_run_killed_between_its_files_goes_on(
 
 def test_what_a_killed_run_left_half_written_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / f".{NAME}.new").write_bytes(b"half")
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "curve.json",
         "curve.png",
@@ -93,19 +93,19 @@ def test_a_full_disk_is_said_and_loses_no_state(
 ) -> None:
     from safetensors.torch import save_file
 
-    expected, _ = trained(Line, tmp_path / "whole", save_every=2)
+    expected, _ = train_toy(Line, tmp_path / "whole", save_every=2)
     original = save_file if where.endswith("save_file") else lambda *_, **__: None
     with monkeypatch.context() as patched:
         patched.setattr(where, fail_at(3, FULL, original))
         with pytest.raises(MediaError) as failed:
-            trained(Line, tmp_path / "full", save_every=2)
+            train_toy(Line, tmp_path / "full", save_every=2)
     text = str(failed.value)
     assert "cannot be written" in text
     assert "No space left on device" in text
     assert "make room and run again" in text
     assert f"the state of step {4 if where.endswith('save_file') else 6} is kept" in text
     assert [p for p in (tmp_path / "full").iterdir() if p.name.startswith(".")] == []
-    weights, _ = trained(Line, tmp_path / "full", save_every=2)
+    weights, _ = train_toy(Line, tmp_path / "full", save_every=2)
     assert equal(weights, expected)
 
 
@@ -117,7 +117,7 @@ def test_a_full_disk_at_the_first_state_is_said(
     full = fail_at(1, SafetensorError("I/O error: No space left on device"), None)
     monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(MediaError, match=r"step 4\n.* cannot be written .*; no state was kept"):
-        trained(Line, tmp_path)
+        train_toy(Line, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -137,27 +137,27 @@ def test_a_full_disk_at_the_first_state_is_said(
 def test_other_settings_are_refused_and_the_state_stays(
     name: str, value: Any, tmp_path: Path
 ) -> None:
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     before = (tmp_path / NAME).read_bytes()
     with pytest.raises(ResumeError, match=rf"{name} was .*, is (.|\n)*choose another folder"):
-        trained(Line, tmp_path, **{name: value})
+        train_toy(Line, tmp_path, **{name: value})
     assert (tmp_path / NAME).read_bytes() == before
 
 
 def test_how_often_it_is_saved_may_change(tmp_path: Path) -> None:
-    trained(Line, tmp_path)
-    trained(Line, tmp_path, save_every=5, sample_every=5)
+    train_toy(Line, tmp_path)
+    train_toy(Line, tmp_path, save_every=5, sample_every=5)
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     other = Line(settings())
     other.identity = {"data": "a circle"}
     with pytest.raises(ResumeError, match="data was a line, is a circle"):
         train(other, other.settings, tmp_path)
 
 
-def noted(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def edit_settings(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Rewrites what a state says of its settings."""
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
@@ -170,23 +170,23 @@ def noted(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 def test_a_setting_that_a_run_does_not_record_had_its_default(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        trained(Line, tmp_path, fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
-    noted(tmp_path / NAME, lambda settings: settings.pop("timestep_bias"))
+        train_toy(Line, tmp_path, fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
+    edit_settings(tmp_path / NAME, lambda settings: settings.pop("timestep_bias"))
     with pytest.raises(ResumeError, match=r"timestep_bias was 1\.0, is 1\.5"):
-        trained(Line, tmp_path, timestep_bias=1.5)
-    weights, _ = trained(Line, tmp_path)
-    assert equal(weights, trained(Line, tmp_path / "whole")[0])
+        train_toy(Line, tmp_path, timestep_bias=1.5)
+    weights, _ = train_toy(Line, tmp_path)
+    assert equal(weights, train_toy(Line, tmp_path / "whole")[0])
 
 
 def test_a_setting_that_only_one_of_two_runs_records_is_a_difference(tmp_path: Path) -> None:
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     based = Line(settings())
     based.identity = {"data": "a line", "base": "another line"}
     with pytest.raises(ResumeError, match="base was None, is another line"):
         train(based, based.settings, tmp_path)
-    noted(tmp_path / NAME, lambda settings: settings.update(base="another line"))
+    edit_settings(tmp_path / NAME, lambda settings: settings.update(base="another line"))
     with pytest.raises(ResumeError, match="base was another line, is None"):
-        trained(Line, tmp_path)
+        train_toy(Line, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["curve", "counts"])
@@ -194,27 +194,27 @@ def test_a_state_that_lacks_a_part_is_refused(name: str, tmp_path: Path) -> None
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     with safe_open(tmp_path / NAME, "pt") as file:
         note = file.metadata()
     tensors = load_file(tmp_path / NAME)
     del tensors[name]
     save_file(tensors, tmp_path / NAME, metadata=note)
     with pytest.raises(ResumeError, match=rf"no {name}(.|\n)*delete it to begin again"):
-        trained(Line, tmp_path)
+        train_toy(Line, tmp_path)
 
 
 @pytest.mark.parametrize(("first", "second"), [(Line, Duel), (Duel, Line)])
 def test_another_network_is_refused(first: Any, second: Any, tmp_path: Path) -> None:
-    trained(first, tmp_path)
+    train_toy(first, tmp_path)
     with pytest.raises(ResumeError, match="another network"):
-        trained(second, tmp_path)
+        train_toy(second, tmp_path)
 
 
 def test_a_network_of_other_shapes_is_refused_with_both(tmp_path: Path) -> None:
     import torch
 
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     other = Line(settings())
     other.net[2] = torch.nn.Linear(6, 1)
     with pytest.raises(ResumeError, match=r"net\.2\.bias: \(3,\), not \(1,\)"):
@@ -223,11 +223,11 @@ def test_a_network_of_other_shapes_is_refused_with_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"nothing of the kind", None])
 def test_a_damaged_state_is_refused(damage: bytes | None, tmp_path: Path) -> None:
-    trained(Line, tmp_path)
+    train_toy(Line, tmp_path)
     path = tmp_path / NAME
     path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
     with pytest.raises(ResumeError, match="delete it to begin again"):
-        trained(Line, tmp_path)
+        train_toy(Line, tmp_path)
 
 
 def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
@@ -236,15 +236,15 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
 
     save_file({"a": torch.zeros(2)}, tmp_path / NAME)
     with pytest.raises(ResumeError, match="wanted: the state of a training"):
-        trained(Line, tmp_path)
+        train_toy(Line, tmp_path)
 
 
 def test_the_curve_on_disk_is_for_people_alone(tmp_path: Path) -> None:
-    trained(Line, tmp_path / "whole")
+    train_toy(Line, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        trained(Line, tmp_path / "cut", fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
+        train_toy(Line, tmp_path / "cut", fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
     (tmp_path / "cut" / "curve.json").write_text("spoilt")
-    trained(Line, tmp_path / "cut")
+    train_toy(Line, tmp_path / "cut")
     data = json.loads((tmp_path / "cut" / "curve.json").read_text())
     assert len(data) == STEPS
     assert data == json.loads((tmp_path / "whole" / "curve.json").read_text())

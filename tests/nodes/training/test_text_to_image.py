@@ -143,7 +143,7 @@ def test_training_and_use_stand_in_one_graph(tmp_path: Path, session: Session) -
     assert steps[0].loss is not None and 0 < steps[0].loss < 10
 
 
-def tuned(out: Path, **more: Any) -> TrainText2Image:
+def fine_tuning(out: Path, **more: Any) -> TrainText2Image:
     """A fine-tuning of so small a rate that nothing moves by a half-precision digit."""
     data = TinyWorld(count=8, side=SIDE)
     fields: dict[str, Any] = {"base": LIKE, "steps": 1, "batch": 2, "learning_rate": 1e-12, **more}
@@ -161,7 +161,7 @@ def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
 ) -> None:
     from safetensors.torch import load_file
 
-    folder = Path(run(tuned(tmp_path / "still"), session=session).source)
+    folder = Path(run(fine_tuning(tmp_path / "still"), session=session).source)
     before, after = contents(fetch_checkpoint(LIKE)), contents(folder)
     before.pop("README.md", None)
     assert before.keys() == after.keys()
@@ -170,7 +170,7 @@ def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
         old, new = load_file(fetch_checkpoint(LIKE) / name), load_file(folder / name)
         assert all(old[key].half().equal(new[key]) for key in old)
     assert all(before[name] == after[name] for name in before if name not in trained)
-    moved = Path(run(tuned(tmp_path / "moved", learning_rate=1e-2), session=session).source)
+    moved = Path(run(fine_tuning(tmp_path / "moved", learning_rate=1e-2), session=session).source)
     changed = {name for name, digest in contents(moved).items() if digest != before[name]}
     assert changed == set(trained)
 
@@ -181,10 +181,10 @@ def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session
     for path in copy.rglob("*.safetensors"):
         path.rename(path.with_suffix(".fp16.safetensors"))
     base = Checkpoint(copy, variant="fp16")
-    result = run(tuned(tmp_path / "out", base=base), session=session)
+    result = run(fine_tuning(tmp_path / "out", base=base), session=session)
     star = Text2Image(prompt="a red star", steps=1, checkpoint=result, width=SIDE, height=SIDE)
     assert run(star, session=session).size == (SIDE, SIDE)
-    plain = run(tuned(tmp_path / "plain"), session=session)
+    plain = run(fine_tuning(tmp_path / "plain"), session=session)
     assert contents(Path(result.source)) == contents(Path(plain.source))
 
 
@@ -196,7 +196,7 @@ def test_a_vae_given_with_a_base_replaces_the_bases(tmp_path: Path, session: Ses
     name = "diffusion_pytorch_model.safetensors"
     other = {key: (value * 1.01).half() for key, value in load_file(copy / name).items()}
     save_file(other, copy / name, metadata={"format": "pt"})
-    result = run(tuned(tmp_path / "out", vae=Checkpoint(copy)), session=session)
+    result = run(fine_tuning(tmp_path / "out", vae=Checkpoint(copy)), session=session)
     weights = load_file(Path(result.source) / "vae" / name)
     assert weights.keys() == other.keys()
     assert all(weights[key].equal(other[key]) for key in other)
@@ -217,7 +217,7 @@ def test_what_does_not_go_together_is_reported_before_anything_is_made(
     fields: dict[str, Any], subject: str, message: str, tmp_path: Path, session: Session
 ) -> None:
     with pytest.raises(InvalidError, match=message) as refused:
-        run(tuned(tmp_path / "no", **fields), session=session)
+        run(fine_tuning(tmp_path / "no", **fields), session=session)
     (problem,) = refused.value.problems
     assert problem.subject.endswith(subject)
     assert not (tmp_path / "no").exists()
@@ -227,6 +227,6 @@ def test_what_does_not_go_together_is_reported_before_anything_is_made(
 def test_a_run_from_nothing_does_not_go_on_as_a_fine_tuning(
     tmp_path: Path, session: Session
 ) -> None:
-    run(tuned(tmp_path, base=None, vae=LIKE), session=session)
+    run(fine_tuning(tmp_path, base=None, vae=LIKE), session=session)
     with pytest.raises(NodeFailedError, match="base was None, is "):
-        run(tuned(tmp_path), session=session)
+        run(fine_tuning(tmp_path), session=session)

@@ -31,7 +31,7 @@ from sdgraph.nodes import (
 from sdgraph.nodes.tiny_world import Scene, Thing, canny_edges, frames
 from sdgraph.store import Store
 from sdgraph.values import Image, Series, Video
-from tests.support.arbitrary_images import images, unchanged, videos
+from tests.support.arbitrary_images import assert_unchanged, images, videos
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import noisy, photo
 
@@ -50,7 +50,7 @@ def test_the_edges_of_a_clip_are_those_of_each_of_its_frames(session: Session) -
 @settings(deadline=None, max_examples=40)
 @given(videos(), st.none() | st.floats(0.5, 100))
 def test_any_video_comes_back_from_its_frames(video: Video, fps: float | None) -> None:
-    with unchanged(video):
+    with assert_unchanged(video):
         series = Frames(video=video).run(video)
         result = VideoFromFrames(frames=Frames(video=video), fps=fps).run(series)
     assert type(series) is Series and all(type(frame) is Image for frame in series)
@@ -62,7 +62,7 @@ def test_any_video_comes_back_from_its_frames(video: Video, fps: float | None) -
 def test_any_pictures_of_one_size_make_a_video(data: st.DataObject, count: int) -> None:
     first = data.draw(images())
     others = [data.draw(images(size=first.size)) for _ in range(count)]
-    with unchanged(first, *others):
+    with assert_unchanged(first, *others):
         result = VideoFromFrames(frames=[first, *others]).run((first, *others))
     assert type(result) is Video and result.size == first.size and result.fps == 8
     for image, frame in zip((first, *others), result.frames, strict=True):

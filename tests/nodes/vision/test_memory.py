@@ -16,13 +16,13 @@ from sdgraph.nodes.vision.memory import recognition_memory, text_attention_memor
 from tests.nodes.diffusion.test_working_memory import (
     _attention_without_its_matrix as _without_matrix,  # noqa: F401
 )
-from tests.nodes.diffusion.test_working_memory import empty, peak, pretended
+from tests.nodes.diffusion.test_working_memory import empty, meta_module, peak
 from tests.support import mask_models as masks
 from tests.support import toys
 from tests.support.photos import photo
 
 
-def estimated(config: Any, folder: Path, dtype: str = "float16") -> int:
+def declared_memory(config: Any, folder: Path, dtype: str = "float16") -> int:
     """The memory that is declared for a model with that config."""
     folder.mkdir(exist_ok=True)
     name = type(config).__name__.removesuffix("Config")
@@ -51,10 +51,10 @@ def test_sam(width: int, layers: int, tmp_path: Path) -> None:
             global_attn_indexes=[2, 5],
         )
     )
-    model = pretended(transformers.SamModel, config, torch.float16)
+    model = meta_module(transformers.SamModel, config, torch.float16)
     points = empty(1, 1, 1, 2)
     measured = peak(model, lambda: model(pixel_values=empty(1, 3, 1024, 1024), input_points=points))
-    assert estimated(config, tmp_path) == pytest.approx(measured, rel=0.05)
+    assert declared_memory(config, tmp_path) == pytest.approx(measured, rel=0.05)
 
 
 @pytest.mark.slow
@@ -109,10 +109,10 @@ def test_looking_into_boxes_takes_less_than_seeing_the_picture(tmp_path: Path) -
     from sdgraph.nodes.masks import sam
 
     config = transformers.SamConfig()
-    model = pretended(transformers.SamModel, config, torch.float16)
+    model = meta_module(transformers.SamModel, config, torch.float16)
     boxes, image_embeddings = empty(1, sam._BOXES, 4), empty(1, 256, 64, 64)
     measured = peak(model, lambda: model(image_embeddings=image_embeddings, input_boxes=boxes))
-    assert 0 < measured < estimated(config, tmp_path) / 2
+    assert 0 < measured < declared_memory(config, tmp_path) / 2
 
 
 @pytest.mark.parametrize("width", [384, 768])
@@ -123,9 +123,9 @@ def test_vitpose(width: int, tmp_path: Path) -> None:
         image_size=[256, 192], patch_size=[16, 16], hidden_size=width, num_attention_heads=12
     )
     config = transformers.VitPoseConfig(backbone_config=backbone, use_simple_decoder=True)
-    model = pretended(transformers.VitPoseForPoseEstimation, config, torch.float16)
+    model = meta_module(transformers.VitPoseForPoseEstimation, config, torch.float16)
     measured = peak(model, lambda: model(pixel_values=empty(1, 3, 256, 192)))
-    assert estimated(config, tmp_path) == pytest.approx(measured, rel=0.1)
+    assert declared_memory(config, tmp_path) == pytest.approx(measured, rel=0.1)
 
 
 @pytest.mark.parametrize("widths", [(32, 64, 160, 256), (64, 128, 320, 512)])
@@ -136,9 +136,9 @@ def test_segformer(widths: tuple[int, ...], tmp_path: Path) -> None:
     config = transformers.SegformerConfig(
         hidden_sizes=list(widths), decoder_hidden_size=decoder, num_labels=150
     )
-    model = pretended(transformers.SegformerForSemanticSegmentation, config, torch.float16)
+    model = meta_module(transformers.SegformerForSemanticSegmentation, config, torch.float16)
     measured = peak(model, lambda: model(pixel_values=empty(1, 3, 512, 512)))
-    assert estimated(config, tmp_path) == pytest.approx(measured, rel=0.05)
+    assert declared_memory(config, tmp_path) == pytest.approx(measured, rel=0.05)
 
 
 def test_upernet_and_rt_detr(tmp_path: Path) -> None:
@@ -151,14 +151,14 @@ def test_upernet_and_rt_detr(tmp_path: Path) -> None:
         num_labels=150,
         auxiliary_in_channels=384,
     )
-    model = pretended(transformers.UperNetForSemanticSegmentation, config, torch.float16)
+    model = meta_module(transformers.UperNetForSemanticSegmentation, config, torch.float16)
     measured = peak(model, lambda: model(pixel_values=empty(1, 3, 512, 512)))
-    assert estimated(config, tmp_path / "upernet") == pytest.approx(measured, rel=0.05)
+    assert declared_memory(config, tmp_path / "upernet") == pytest.approx(measured, rel=0.05)
 
     config = transformers.RTDetrConfig()
-    model = pretended(transformers.RTDetrForObjectDetection, config, torch.float16)
+    model = meta_module(transformers.RTDetrForObjectDetection, config, torch.float16)
     measured = peak(model, lambda: model(pixel_values=empty(1, 3, 640, 640)))
-    assert estimated(config, tmp_path / "rt_detr") == pytest.approx(measured, rel=0.1)
+    assert declared_memory(config, tmp_path / "rt_detr") == pytest.approx(measured, rel=0.1)
 
 
 def test_clipseg(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_clipseg(tmp_path: Path) -> None:
     measured = peak(
         model, lambda: model(input_ids=words, pixel_values=pixels, attention_mask=words)
     )
-    assert measured <= estimated(config, tmp_path, "float32") < 1.25 * measured
+    assert measured <= declared_memory(config, tmp_path, "float32") < 1.25 * measured
 
 
 def test_nodes_take_the_hungriest_of_their_models(tmp_path: Path) -> None:
