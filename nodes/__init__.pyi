@@ -60,7 +60,7 @@ from .training.controlnet import TrainControlNet as TrainControlNet
 from .training.data import PictureFolder as PictureFolder
 from .training.data import TinyWorld as TinyWorld
 from .training.depth import TrainDepth as TrainDepth
-from .training.depth import TrainDepthToImage as TrainDepthToImage
+from .training.depth_to_image import TrainDepthToImage as TrainDepthToImage
 from .training.image_encoder import TrainImageEncoder as TrainImageEncoder
 from .training.inpaint import TrainInpaint as TrainInpaint
 from .training.ip_adapter import TrainIPAdapter as TrainIPAdapter

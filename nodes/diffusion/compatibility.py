@@ -8,7 +8,7 @@ from sdgraph.errors import Problem
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
-from .families import ModelFamily, Purpose, Task, families_for, pipeline_class_of
+from .families import SCHEDULER, ModelFamily, Purpose, Task, families_for, pipeline_class_of
 from .prompt_weights import MAX_WEIGHT, excessive_weight
 
 _NODES: dict[Purpose, str] = {
@@ -73,7 +73,7 @@ def side_problems(sides: Mapping[str, int | None], multiple: int) -> Iterator[Pr
 
 def step_problems(steps: int, scheduler: str | None, checkpoint: Checkpoint) -> Iterator[Problem]:
     """Why a scheduler, the checkpoint's own if None, cannot do so many steps."""
-    settings = resolve(checkpoint).config("scheduler") or {}
+    settings = resolve(checkpoint).config(SCHEDULER) or {}
     name = scheduler or settings.get("_class_name")
     most = settings.get("original_inference_steps", 50)
     if name in _FEW_STEPS and steps > most:

@@ -22,6 +22,9 @@ from .reference_images import ReferenceGuided, reference_arguments
 
 __all__ = ["ControlNet"]
 
+_PART_PREFIX = f"{CONTROLNET}_"
+"""What the names of the ControlNets begin with among the node's parts; their number follows."""
+
 
 class ControlNet(ReferenceGuided[Image]):
     """A picture from a prompt that follows one or several control maps.
@@ -31,6 +34,7 @@ class ControlNet(ReferenceGuided[Image]):
     """
 
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image", "inpainting")
+    controlled: ClassVar[bool] = True
     wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {
         "control": (
             Image,
@@ -141,7 +145,7 @@ class ControlNet(ReferenceGuided[Image]):
         dtype = self.known_checkpoint.dtype
         for number, network in enumerate(self.networks()):
             # It computes together with the denoiser, so both are in one dtype.
-            parts[f"controlnet_{number}"] = self.make_part(network.in_dtype(dtype))
+            parts[_part_name(number)] = self.make_part(network.in_dtype(dtype))
         return parts
 
     def check(self) -> Iterator[Problem]:
@@ -189,9 +193,9 @@ class ControlNet(ReferenceGuided[Image]):
             refuse_unusable(image, mask)
             region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
         fit = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
-        networks = [models[f"controlnet_{n}"] for n in range(len(maps))]
+        networks = [models[_part_name(number)] for number in range(len(maps))]
         pipe = self.assemble(
-            models.without("controlnet_"),
+            models.without(_PART_PREFIX),
             checkpoint,
             **{CONTROLNET: networks if len(networks) > 1 else networks[0]},
         )
@@ -240,6 +244,10 @@ class ControlNet(ReferenceGuided[Image]):
         if len(self._controls()) == 1:
             return {to: values[0] for to, values in each.items()}
         return each
+
+
+def _part_name(number: int) -> str:
+    return f"{_PART_PREFIX}{number}"
 
 
 def _network_problems(

@@ -15,7 +15,7 @@ from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.nodes.vision.depth import predict_depth
 from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
-from .families import Purpose, Task
+from .families import DEPTH_ESTIMATOR, FEATURE_EXTRACTOR, Purpose, Task
 from .node import Diffusion
 
 __all__ = ["DepthToImage"]
@@ -55,15 +55,15 @@ class DepthToImage(Diffusion[Image]):
         yield from problems
         if not problems and self.depth is None and isinstance(self.checkpoint, Checkpoint):
             # Raises where it is missing.
-            resolve(self.checkpoint).config("feature_extractor", "preprocessor_config.json")
+            resolve(self.checkpoint).config(FEATURE_EXTRACTOR, "preprocessor_config.json")
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())
         if self.depth is None:
             checkpoint = self.known_checkpoint
-            estimator = self.make_part(checkpoint, "depth_estimator")
-            parts["depth_estimator"] = replace(estimator, partial=True)
-            parts["feature_extractor"] = self.make_part(checkpoint, "feature_extractor")
+            estimator = self.make_part(checkpoint, DEPTH_ESTIMATOR)
+            parts[DEPTH_ESTIMATOR] = replace(estimator, partial=True)
+            parts[FEATURE_EXTRACTOR] = self.make_part(checkpoint, FEATURE_EXTRACTOR)
         return parts
 
     def run(
@@ -84,12 +84,12 @@ class DepthToImage(Diffusion[Image]):
         estimator: dict[str, Any] = {}
         if depth is None:
             depth_map = predict_depth(
-                models["depth_estimator"], models["feature_extractor"], picture, models.device
+                models[DEPTH_ESTIMATOR], models[FEATURE_EXTRACTOR], picture, models.device
             )
         else:
             check_same_size(image.size, depth.size, ("image", "depth map"))
             depth_map = torch.from_numpy(fit.pad_array(depth.depth).copy())[None]
-            estimator = {"depth_estimator": None, "feature_extractor": None}
+            estimator = dict.fromkeys((DEPTH_ESTIMATOR, FEATURE_EXTRACTOR))
         pipe = self.assemble(models, checkpoint, **estimator)
         pixels = self.generate(
             pipe,

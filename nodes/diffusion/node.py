@@ -17,7 +17,15 @@ from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import compatibility, lora, prompt_embeddings, textual_inversion
-from .families import ModelFamily, Purpose, Task, family_of, likely_family
+from .families import (
+    FEATURE_EXTRACTOR,
+    SCHEDULER,
+    ModelFamily,
+    Purpose,
+    Task,
+    family_of,
+    likely_family,
+)
 from .offloading import Offload, offload_modules
 from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
 from .schedulers import Scheduler, make_scheduler
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
-_LEFT_OUT = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+_LEFT_OUT = {"safety_checker": None, FEATURE_EXTRACTOR: None, "requires_safety_checker": False}
 """Arguments of pipelines for components that these nodes do without."""
 
 
@@ -43,6 +51,8 @@ class Diffusion(Node[T_co], Generic[T_co]):
     category = "generate"
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image",)
     """What a checkpoint may have been trained for, the usual one first."""
+    controlled: ClassVar[bool] = False
+    """Whether ControlNets add their residuals to what the denoiser computes."""
 
     prompt: In[str] = Field(description="what the picture shows")
     negative_prompt: In[str] = Field(
@@ -172,7 +182,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             images=self.batch_size(),
             guided=self.guidance > 1,
             vae=self.tuning.get("vae"),
-            controlled=any(name.startswith("controlnet_") for name in sizes),
+            controlled=self.controlled,
         )
 
     def planned_size(self) -> tuple[int, int] | None:
@@ -249,7 +259,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
         components = {**dict.fromkeys(family.components), **loaded}
         with quiet_libraries():
-            pipe = cls(**{**settings, **components, "scheduler": scheduler, **more})
+            pipe = cls(**{**settings, **components, SCHEDULER: scheduler, **more})
         pipe.set_progress_bar_config(disable=True)
         return pipe
 

@@ -14,7 +14,7 @@ from sdgraph.models import Models
 from sdgraph.values import Checkpoint, Image, Lora, Part
 
 from . import lora
-from .families import family_of
+from .families import FEATURE_EXTRACTOR, family_of
 from .ip_adapter import (
     adapter_bytes,
     apply_ip_adapter,
@@ -98,7 +98,7 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
 
     def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         if self.reference is not None:
-            more["feature_extractor"] = image_processor(models[_ENCODER].config.image_size)
+            more[FEATURE_EXTRACTOR] = image_processor(models[_ENCODER].config.image_size)
             models = models.without(_ADAPTER)
         return super().assemble(models, checkpoint, **more)
 

@@ -11,6 +11,8 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
+from .families import SCHEDULER
+
 Scheduler = Literal[
     "ddim",
     "ddpm",
@@ -58,7 +60,7 @@ def make_scheduler(checkpoint: Checkpoint, name: str | None) -> Any:
     """
     import diffusers
 
-    settings = resolve(checkpoint).config("scheduler") or {}
+    settings = resolve(checkpoint).config(SCHEDULER) or {}
     own = str(settings.get("_class_name", ""))
     if not hasattr(diffusers, _CLASSES[name][0] if name else own):
         found = f"its scheduler {own!r} is not in this diffusers"

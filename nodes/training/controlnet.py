@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field
@@ -10,30 +10,29 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries, resolve
+from sdgraph.nodes.diffusion.families import CONTROLNET
 from sdgraph.values import Checkpoint, DepthMap
 
-from .assembly import adopt, fresh_model, load_trained, save_model
+from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .diffusion import DROPPED, DiffusionTrainee
-from .frozen import hash_of, refuse_changed
-from .inpaint import pipeline_of
-from .kinds import channel_problems
+from .frozen import hash_module, refuse_changed
+from .loading import fresh_model, load_parts
 from .loop import Settings
+from .pipeline_parts import PipelineParts, make_pipeline
 from .placement import to_device
 from .procedure import Denoising
-from .samples import rows
+from .samples import arrange_in_rows, to_uint8
+from .saving import save_model
+from .starting_weights import load_weights
+from .unet import CONTROLNET_BLOCKS, CONTROLNET_CLASS
 
 __all__ = ["TrainControlNet"]
 
 Kind = Literal["edges", "depth"]
 
-COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
-"""The parts of a U-Net that a ControlNet starts from."""
 
-FROZEN = ("unet", "text_encoder", "vae")
-
-
-def controls(data: Dataset, kind: Kind) -> Any:
+def make_control_maps(data: Dataset, kind: Kind) -> Any:
     """The true control map of every picture: uint8, count × side × side, as the nodes make them.
 
     Edges are those of the Canny node's defaults; depth goes from farthest 0 to nearest 255.
@@ -44,23 +43,39 @@ def controls(data: Dataset, kind: Kind) -> Any:
 
     if kind == "edges":
         return np.stack([canny_edges(picture) for picture in data.pictures])
-    places = range(len(data))
-    return np.stack([DepthMap(data.depths([n])[0]).numpy[..., 0] for n in places])
+    depths = (data.depths([index])[0] for index in range(len(data)))
+    return np.stack([DepthMap(depth).numpy[..., 0] for depth in depths])
 
 
-def copy_unet_weights(network: Any, unet: Any, subject: str) -> Any:
-    """The ControlNet with the U-Net's weights in its copy; its zero convolutions stay zero."""
-    for name in COPIED:
-        adopt(getattr(network, name), getattr(unet, name).state_dict(), f"{subject}, {name}")
+def fresh_controlnet(like: Checkpoint, base: PipelineParts, subject: str, seed: int) -> Any:
+    """An untrained ControlNet that at first changes nothing.
+
+    Its blocks are copies of the base's, its conditioning embedding is drawn, and its zero
+    convolutions are zero.
+
+    Args:
+        like: The ControlNet whose architecture is taken.
+        base: The parts that it is for.
+        subject: What an error is about.
+        seed: What its other weights are drawn by.
+
+    Raises:
+        InvalidValueError: The blocks of the two do not fit together.
+    """
+    network = fresh_model(like, seed)
+    init_conditioning_embedding(network, seed)
+    for name in CONTROLNET_BLOCKS:
+        block = getattr(base.denoiser, name)
+        load_weights(getattr(network, name), block.state_dict(), f"{subject}, {name}")
     return network
 
 
-def init_conditioning_embedding(network: Any, seed: int) -> Any:
-    """The ControlNet with its conditioning embedding drawn anew, so that it carries the map.
+def init_conditioning_embedding(network: Any, seed: int) -> None:
+    """Draws the weights of a ControlNet's conditioning embedding so that it carries the map.
 
-    By He et al. 2015 with no bias. As torch draws convolutions, each layer keeps a third of what
-    tells one map from another; of five little is left, and short trainings never hear the map. The
-    last layer stays zero.
+    By He et al. 2015 with no bias. As torch initialises convolutions, each layer keeps a third of
+    the differences between maps; five layers leave little, and short trainings never learn from
+    the map. The last layer stays zero.
     """
     import torch
 
@@ -69,18 +84,24 @@ def init_conditioning_embedding(network: Any, seed: int) -> Any:
     for layer in (embedding.conv_in, *embedding.blocks):
         torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=random)
         torch.nn.init.zeros_(layer.bias)
-    return network
 
 
 class ControlNetTrainee(DiffusionTrainee):
-    """Adds the network's residuals to the frozen U-Net's.
+    """Adds the ControlNet's residuals to the frozen denoiser's.
 
     Captions are often left out, so that it learns to read the control map (Zhang et al. 2023).
+
+    Args:
+        parts: The base's parts and the ControlNet.
+        data: The captioned pictures.
+        settings: The loop's settings.
+        kind: What the control maps show.
+        dropped: The share of captions left out, at least that of all trainings.
     """
 
     def __init__(
         self,
-        parts: Mapping[str, Any],
+        parts: PipelineParts,
         data: Dataset,
         settings: Settings,
         *,
@@ -91,31 +112,31 @@ class ControlNetTrainee(DiffusionTrainee):
 
         super().__init__(parts, data, settings)
         self.kind = kind
-        self.modules = {"controlnet": parts["controlnet"]}
-        base = {name: hash_of(parts[name]) for name in FROZEN}
+        self.modules = {CONTROLNET: parts[CONTROLNET]}
+        base = base_hashes(parts)
         self.identity = {"data": data.content, "kind": kind, "dropped": dropped, **base}
-        self._controls = torch.from_numpy(controls(data, kind))
-        # The loop's batch has left out a share already.
-        self._more_dropped = max(0.0, 1 - (1 - dropped) / (1 - DROPPED))
-        self._silence = self.words(torch.tensor([len(self.tokens) - 1]))
+        self._control_maps = torch.from_numpy(make_control_maps(data, kind))
+        # `DiffusionTrainee.loss` has left out a share already.
+        self._further_dropped = max(0.0, 1 - (1 - dropped) / (1 - DROPPED))
+        self._empty_caption = self.read_captions(torch.tensor([len(self.tokens) - 1]))
 
-    def words(self, places: Any) -> Any:
+    def read_captions(self, indices: Any) -> Any:
         import torch
 
         with torch.no_grad():
-            return super().words(places)
+            return super().read_captions(indices)
 
-    def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
+    def predict(self, noised: Any, times: Any, words: Any, indices: Any, random: Any) -> Any:
         import torch
 
-        silent = torch.rand(len(places), generator=random) < self._more_dropped
-        silent = to_device(silent[:, None, None], self.device)
-        words = torch.where(silent, self._silence, words)
-        shown = to_device(_as_condition(self._controls[places]), self.device)
-        down, middle = self.parts["controlnet"](
-            noised, times, words, controlnet_cond=shown, return_dict=False
+        dropped = torch.rand(len(indices), generator=random) < self._further_dropped
+        dropped = to_device(dropped[:, None, None], self.device)
+        words = torch.where(dropped, self._empty_caption, words)
+        condition = to_device(_to_condition(self._control_maps[indices]), self.device)
+        down, middle = self.parts[CONTROLNET](
+            noised, times, words, controlnet_cond=condition, return_dict=False
         )
-        return self.parts["unet"](
+        return self.parts.denoiser(
             noised,
             times,
             words,
@@ -127,34 +148,31 @@ class ControlNetTrainee(DiffusionTrainee):
         """The control maps of eight pictures, and what is made of them."""
         import numpy as np
         import torch
-        from diffusers import StableDiffusionControlNetPipeline
 
-        shown = self.data.examples(8)
-        count, side = min(8, len(shown)), shown.side
-        maps = controls(shown, self.kind)[:count]
-        pipe = pipeline_of(
-            StableDiffusionControlNetPipeline,
-            self.parts,
-            controlnet=self.parts["controlnet"],
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        made = pipe(
-            list(shown.captions[:count]),
-            image=_as_condition(torch.from_numpy(maps)),
+        examples = self.data.examples(8)
+        count, side = min(8, len(examples)), examples.side
+        maps = make_control_maps(examples, self.kind)[:count]
+        pipe = make_pipeline(self.parts, "controlnet", **self.modules)
+        output = pipe(
+            list(examples.captions[:count]),
+            image=_to_condition(torch.from_numpy(maps)),
             height=side,
             width=side,
             num_inference_steps=20,
             guidance_scale=3.0,
             output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),
-        ).images
-        white = np.repeat(maps[..., None], 3, axis=3)
-        return rows(np.concatenate([white, (made * 255).round().astype(np.uint8)]), count)
+        )
+        maps = np.repeat(maps[..., None], 3, axis=3)
+        return arrange_in_rows(np.concatenate([maps, to_uint8(output.images)]), count)
 
 
-def _as_condition(maps: Any) -> Any:
+def base_hashes(parts: PipelineParts) -> dict[str, str]:
+    """The hashes of the base's networks, by name."""
+    return {name: hash_module(parts[name]) for name in parts.family.networks}
+
+
+def _to_condition(maps: Any) -> Any:
     """uint8 count × side × side as float32 count × 3 × side × side in 0..1."""
     return (maps.float() / 255)[:, None].repeat(1, 3, 1, 1)
 
@@ -176,11 +194,12 @@ class TrainControlNet(Denoising):
     )
 
     def check(self) -> Iterator[Problem]:
-        yield from channel_problems(base=(self.base, 4))
+        yield from purpose_problems("base", self.base, "text-to-image")
         if isinstance(self.like, Checkpoint):
-            own = resolve(self.like).config()
-            if own is not None and own.get("_class_name") != "ControlNetModel":
-                found = f"{self.like.source}, a {own.get('_class_name', 'model of another kind')}"
+            config = resolve(self.like).config()
+            if config is not None and config.get("_class_name") != CONTROLNET_CLASS:
+                class_name = config.get("_class_name", "model of another kind")
+                found = f"{self.like.source}, a {class_name}"
                 yield Problem("like", found, "a ControlNet's checkpoint")
 
     @quiet_libraries()
@@ -188,15 +207,15 @@ class TrainControlNet(Denoising):
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
         if self.kind == "depth":
-            data.depths([0])  # refuses data without truth before anything is made
-        parts = load_trained(base, (*FROZEN, "tokenizer", "scheduler"))
-        network = init_conditioning_embedding(fresh_model(like, self.seed), self.seed)
-        parts["controlnet"] = copy_unet_weights(
-            network, parts["unet"], f"{base.source} in {like.source}"
-        )
+            data.depths([0])  # refuses data without true depth before anything is made
+        parts = load_parts(base)
+        subject = f"{base.source} in {like.source}"
+        network = fresh_controlnet(like, parts, subject, self.seed)
         settings = self.settings()
-        before = {name: hash_of(parts[name]) for name in FROZEN}
-        trainee = ControlNetTrainee(parts, data, settings, kind=self.kind, dropped=self.dropped)
+        before = base_hashes(parts)
+        trainee = ControlNetTrainee(
+            parts | {CONTROLNET: network}, data, settings, kind=self.kind, dropped=self.dropped
+        )
         self.fit(trainee, data, settings, progress)
-        refuse_changed(before, {name: hash_of(parts[name]) for name in FROZEN}, self.state_folder)
+        refuse_changed(before, base_hashes(parts), self.state_folder)
         return save_model(network, like, self.folder / "checkpoint")

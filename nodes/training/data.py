@@ -1,4 +1,4 @@
-"""What is trained on: scenes of the tiny world, or a folder of pictures and captions."""
+"""The data to train on: scenes of the tiny world, or a folder of pictures and captions."""
 
 from __future__ import annotations
 
@@ -29,47 +29,48 @@ class Dataset:
     captions: tuple[str, ...]
     side: int
     skipped: Mapping[str, str] = {}
-    """What could not be read and was left out, by name, and why."""
+    """The files that could not be read and were left out, by name, each with the reason."""
 
     @property
     def content(self) -> str:
-        """A hash of everything in it."""
+        """A hash of all pictures and captions, or of what they follow from."""
         raise NotImplementedError
 
     @property
     def pictures(self) -> npt.NDArray[np.uint8]:
-        """Every picture, made at the first use and kept."""
+        """Every picture, computed when first needed and kept."""
         raise NotImplementedError
 
-    def masks(self, places: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
-        """Where each object of these pictures is, 255 or 0, side × side; none where unknown."""
-        return [[] for _ in places]
+    def masks(self, indices: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
+        """A mask of each object of some pictures: 255 or 0, side × side; none where unknown."""
+        return [[] for _ in indices]
 
-    def references(self, places: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Pictures of the subjects of these: count × side × side × 3; themselves if no others are.
+    def references(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Other pictures of the subjects of some pictures: uint8, count × side × side × 3.
 
-        What a picture is made from that shall show the same subject.
+        The pictures themselves where there are no others.
         """
-        return self.pictures[list(places)]
+        return self.pictures[list(indices)]
 
     @property
     def surroundings(self) -> Sequence[str]:
-        """The captions without their subjects; whole where nobody knows what in them that is."""
+        """The captions without their subjects; whole captions where the subject is unknown."""
         return self.captions
 
-    def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
-        """How near everything in these pictures is: float32, count × side × side.
+    def depths(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The true depth of some pictures, larger where nearer: float32, count × side × side.
 
-        Raises InvalidValueError where nobody knows.
+        Raises:
+            InvalidValueError: It is not known.
         """
-        del places
+        del indices
         wanted = "some whose true depth is known"
         raise InvalidValueError(
             Problem(type(self).__name__, "pictures without depth", wanted, "use TinyWorld")
         )
 
     def examples(self, count: int) -> Dataset:
-        """Pictures to look at on the way, not trained on where there are such; at least `count`."""
+        """At least so many pictures for samples, which are not trained on if there are such."""
         del count
         return self
 
@@ -78,7 +79,18 @@ class Dataset:
 
 
 class WorldDataset(Dataset):
-    """Scenes of the tiny world by their seeds, with their ground truth; all held out, or none."""
+    """Scenes of the tiny world with their ground truth.
+
+    Args:
+        count: How many scenes.
+        seed: The first scene's seed; the others follow it.
+        side: The side of the pictures in pixels.
+        moving: Whether the scenes have one object that moves.
+        held_out: Whether they are all of those that no training set has, or none is.
+        pairs: The share of scenes with two objects; None leaves it to the world.
+        motions: The motions to take; () for all.
+        time: The moment of a motion that its picture shows, 0..1.
+    """
 
     def __init__(
         self,
@@ -95,7 +107,7 @@ class WorldDataset(Dataset):
         from sdgraph.nodes.tiny_world import caption, scene
 
         self.side = side
-        self._how: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             "moving": moving,
             "pairs": pairs,
             "motions": motions,
@@ -108,12 +120,12 @@ class WorldDataset(Dataset):
             self._name += f" {', '.join(motions)}"
         if time != 0.5:
             self._name += f" at {time:g}"
-        drawn = (
-            scene(number, moving=moving, held_out=held_out, things=_things(number, pairs))
+        candidates = (
+            scene(number, moving=moving, held_out=held_out, things=_object_count(number, pairs))
             for number in itertools.count(seed)
         )
-        wanted = (each for each in drawn if not motions or each.motion in motions)
-        self.scenes = list(itertools.islice(wanted, count))
+        chosen = (each for each in candidates if not motions or each.motion in motions)
+        self.scenes = list(itertools.islice(chosen, count))
         self._shown = [each.at(time) for each in self.scenes]
         self.captions = tuple(caption(each) for each in self.scenes)
 
@@ -132,24 +144,26 @@ class WorldDataset(Dataset):
 
         return np.stack([render(each, self.side) for each in self._shown])
 
-    def masks(self, places: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
+    def masks(self, indices: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
         from sdgraph.nodes.tiny_world import masks
 
-        return [masks(self._shown[place], self.side) for place in places]
+        return [masks(self._shown[index], self.side) for index in indices]
 
-    def depths(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
+    def depths(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
         import numpy as np
 
         from sdgraph.nodes.tiny_world import depth
 
-        return np.stack([depth(self._shown[place], self.side) for place in places])
+        return np.stack([depth(self._shown[index], self.side) for index in indices])
 
-    def references(self, places: Sequence[int]) -> npt.NDArray[np.uint8]:
+    def references(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
         import numpy as np
 
         from sdgraph.nodes.tiny_world import rearrange, render
 
-        return np.stack([render(rearrange(self._shown[n], n), self.side) for n in places])
+        return np.stack(
+            [render(rearrange(self._shown[index], index), self.side) for index in indices]
+        )
 
     @cached_property
     def surroundings(self) -> Sequence[str]:
@@ -158,40 +172,53 @@ class WorldDataset(Dataset):
         return tuple(map(surroundings, self.scenes))
 
     def examples(self, count: int) -> Dataset:
-        return WorldDataset(count, 5_000_000, self.side, held_out=True, **self._how)
+        return WorldDataset(count, 5_000_000, self.side, held_out=True, **self._options)
 
 
 _GOLDEN = 0.6180339887498949
 
 
-def _things(number: int, pairs: float | None) -> int | None:
-    """How many objects a scene has, by its number alone; None leaves it to the world."""
+def _object_count(number: int, pairs: float | None) -> int | None:
+    """How many objects a scene has, by its number; None leaves it to the world.
+
+    Args:
+        number: The scene's seed.
+        pairs: The share of scenes with two objects.
+    """
     if pairs is None:
         return None
-    # Multiples of the golden ratio spread evenly, so that any run of scenes has its share.
+    # Multiples of the golden ratio are spread evenly, so any series of scenes has that share.
     return 2 if number * _GOLDEN % 1 < pairs else 1
 
 
 class FolderDataset(Dataset):
-    """Pictures of a folder, each cut to its middle square; the caption is in NAME.txt beside it.
+    """The pictures of a folder, each cut to its middle square.
 
-    A picture that cannot be read, or whose caption is no UTF-8, is left out and named in `skipped`.
-    Raises InvalidValueError where there is none that can be read.
+    The caption of NAME.png is in NAME.txt, or is NAME where there is no such file. A picture that
+    cannot be read, or whose caption is not UTF-8, is left out and named in `skipped`.
+
+    Args:
+        folder: The folder.
+        side: The side of the pictures in pixels.
+
+    Raises:
+        InvalidValueError: No picture can be read.
     """
 
     def __init__(self, folder: Path, side: int) -> None:
         self.side = side
         self.skipped: dict[str, str] = {}
         self._digest = blake2b(f"folder {side}".encode(), digest_size=16)
-        found = pictures_in(folder)
+        paths = pictures_in(folder)
         for problem in folder_problems("pictures", folder):
             raise InvalidValueError(problem)
-        self._pictures, captions = self._read(found)
+        self._pictures, captions = self._read(paths)
         self.captions = tuple(captions)
         if not captions:
-            why = "; ".join(f"{name}: {why}" for name, why in list(self.skipped.items())[:3])
-            unread = f"none of {len(found)} pictures can be read ({why})"
-            raise InvalidValueError(Problem(str(folder), unread, "one at least"))
+            first = list(self.skipped.items())[:3]
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in first)
+            found = f"none of {len(paths)} pictures can be read ({reasons})"
+            raise InvalidValueError(Problem(str(folder), found, "one at least"))
 
     def _read(self, paths: Sequence[Path]) -> tuple[list[Any], list[str]]:
         import numpy as np
@@ -201,15 +228,17 @@ class FolderDataset(Dataset):
 
         pictures, captions = [], []
         for path in paths:
-            words = path.with_suffix(".txt")
+            caption_path = path.with_suffix(".txt")
             try:
                 picture = read_image(path).convert("RGB")
-                caption = words.read_text("utf-8").strip() if words.is_file() else path.stem
+                has_caption = caption_path.is_file()
+                caption = caption_path.read_text("utf-8").strip() if has_caption else path.stem
             except MediaError as error:
                 self.skipped[path.name] = error.problems[0].found
                 continue
             except (OSError, UnicodeDecodeError) as error:
-                self.skipped[path.name] = f"its caption {words.name} cannot be read ({error})"
+                reason = f"its caption {caption_path.name} cannot be read ({error})"
+                self.skipped[path.name] = reason
                 continue
             pictures.append(np.asarray(PIL.ImageOps.fit(picture, (self.side, self.side))))
             captions.append(caption)
@@ -228,7 +257,7 @@ class FolderDataset(Dataset):
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures that lie in a folder, by their suffixes, sorted; none where it is no folder."""
+    """The pictures in a folder, by their suffixes, sorted; none where it is no folder."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
@@ -263,7 +292,7 @@ class TinyWorld(Node[Dataset]):
     )
 
     @model_validator(mode="after")
-    def _one_moves(self) -> TinyWorld:
+    def _check_motions(self) -> TinyWorld:
         if self.moving and self.pairs:
             found = f"pairs {self.pairs:g} of scenes that move"
             raise refuse("pairs", found=found, wanted="one object each", fix="leave pairs out")
@@ -271,7 +300,7 @@ class TinyWorld(Node[Dataset]):
             found = f"motions {', '.join(self.motions)} of scenes that stand still"
             raise refuse("motions", found=found, wanted="scenes that move", fix="set moving: true")
         for motion in self.motions:
-            _refuse_unknown(motion)
+            _refuse_unknown_motion(motion)
         return self
 
     def run(self) -> Dataset:
@@ -286,8 +315,8 @@ class TinyWorld(Node[Dataset]):
         )
 
 
-def _refuse_unknown(motion: str) -> None:
-    # Imported here: to know the world is to know OpenCV.
+def _refuse_unknown_motion(motion: str) -> None:
+    # Imported here because the tiny world imports OpenCV.
     from sdgraph.nodes.tiny_world.words import MOTIONS
 
     if motion not in MOTIONS:

@@ -1,4 +1,4 @@
-"""Denoising: what every procedure that trains a U-Net has in common."""
+"""Denoising: what every procedure that trains a denoiser has in common."""
 
 from __future__ import annotations
 
@@ -7,42 +7,50 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidValueError, Problem
 
-from .latents import encode, tokens_of
+from .latents import encode_pictures, tokenize
 from .loop import Settings, generator_for
+from .pipeline_parts import PipelineParts
 from .placement import move_modules, to_device
 
 if TYPE_CHECKING:
     from .data import Dataset
 
 DROPPED = 0.1
-"""The share of captions left out, so that guidance has something to compare with
-(Ho & Salimans 2022)."""
+"""The share of captions left out, so that classifier-free guidance works (Ho & Salimans 2022)."""
 
 
 class DiffusionTrainee:
     """Predicts what the noise schedule asks for (noise, or v) from noised latents and a caption.
 
-    Those of its modules are trained that require a gradient. Denoising diffusion (Ho et al. 2020)
+    Trains those of its networks that require a gradient, by denoising diffusion (Ho et al. 2020),
     with v-prediction (Salimans & Ho 2022) where the checkpoint's scheduler says so. Subclasses add
     channels or residuals.
+
+    Args:
+        parts: The pipeline's parts.
+        data: The captioned pictures.
+        settings: The loop's settings.
     """
 
-    def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
-        from diffusers import DDPMScheduler
-
+    def __init__(self, parts: PipelineParts, data: Dataset, settings: Settings) -> None:
         move_modules(parts.values())
         self.parts = parts
         self.settings = settings
         self.data = data
-        self.noise_schedule = DDPMScheduler.from_config(parts["scheduler"].config)
-        self.tokens = tokens_of(parts["tokenizer"], data.captions)
-        self.latents = encode(parts["vae"], data.pictures)
+        self.noise_schedule = make_noise_schedule(parts)
+        self.tokens = tokenize(parts.tokenizers[0], data.captions)
+        self.latents = self.encode_data()
+        names = (parts.family.denoiser.name, *(each.name for each in parts.family.text_encoders))
         self.modules: Mapping[str, Any] = {
             name: parts[name]
-            for name in ("unet", "text_encoder", "text_encoder_2")
-            if name in parts and any(value.requires_grad for value in parts[name].parameters())
+            for name in names
+            if any(value.requires_grad for value in parts[name].parameters())
         }
         self.identity: Mapping[str, Any] = {"data": data.content}
+
+    def encode_data(self) -> Any:
+        """What is noised: the latents of all pictures, count × channels × height × width."""
+        return encode_pictures(self.parts.decoder, self.data.pictures)
 
     def loss(self, step: int) -> Any:
         """The mean squared error of the prediction on the batch of a step."""
@@ -51,17 +59,17 @@ class DiffusionTrainee:
 
         random = generator_for(self.settings.seed, step)
         count = self.settings.batch
-        places = torch.randint(len(self.latents), (count,), generator=random)
-        latents = to_device(self.latents[places], self.device)
+        indices = torch.randint(len(self.latents), (count,), generator=random)
+        latents = to_device(self.latents[indices], self.device)
         noise = to_device(torch.randn(latents.shape, generator=random), self.device)
-        times = to_device(self.drawn_times(count, random), self.device)
+        times = to_device(self.draw_times(count, random), self.device)
         dropped = torch.rand(count, generator=random) < DROPPED
-        words = self.words(torch.where(dropped, len(self.tokens) - 1, places))
+        words = self.read_captions(torch.where(dropped, len(self.tokens) - 1, indices))
         noised = self.noise_schedule.add_noise(latents, noise, times)
-        predicted = self.predict(noised, times, words, places, random)
-        return mse_loss(predicted.float(), self.target(latents, noise, times))
+        prediction = self.predict(noised, times, words, indices, random)
+        return mse_loss(prediction.float(), self.target(latents, noise, times))
 
-    def drawn_times(self, count: int, random: Any) -> Any:
+    def draw_times(self, count: int, random: Any) -> Any:
         """Times of the noise schedule for a batch; with a bias above 1, noisy ones more often."""
         import torch
 
@@ -74,28 +82,47 @@ class DiffusionTrainee:
     @property
     def device(self) -> Any:
         """Where it computes."""
-        return self.parts["unet"].device
+        return self.parts.denoiser.device
 
-    def words(self, places: Any) -> Any:
-        """The text features of some captions: count × length × width."""
-        tokens = to_device(self.tokens[places], self.device)
-        return self.parts["text_encoder"](tokens).last_hidden_state
+    def read_captions(self, indices: Any) -> Any:
+        """The text features of captions, by their indices: count × length × width."""
+        tokens = to_device(self.tokens[indices], self.device)
+        return self.parts.text_encoders[0](tokens).last_hidden_state
 
-    def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
-        """What the U-Net says of noised latents; `random` is for what else a batch draws."""
-        del places, random
-        return self.parts["unet"](noised, times, words).sample
+    def predict(self, noised: Any, times: Any, words: Any, indices: Any, random: Any) -> Any:
+        """What the denoiser predicts from noised latents.
+
+        Args:
+            noised: Noised latents, count × channels × height × width.
+            times: Their times, count.
+            words: What `read_captions` returned.
+            indices: Which pictures of the data set the batch is made of, count.
+            random: The generator for what else a batch draws.
+        """
+        del indices, random
+        return self.parts.denoiser(noised, times, words).sample
 
     def target(self, latents: Any, noise: Any, times: Any) -> Any:
-        """What the U-Net is to say; raises InvalidValueError where that is neither noise nor v."""
-        asked = self.noise_schedule.config.prediction_type
-        if asked == "v_prediction":
+        """What the denoiser is to predict.
+
+        Raises:
+            InvalidValueError: The scheduler asks for neither noise nor v.
+        """
+        prediction_type = self.noise_schedule.config.prediction_type
+        if prediction_type == "v_prediction":
             return self.noise_schedule.get_velocity(latents, noise, times)
-        if asked == "epsilon":
+        if prediction_type == "epsilon":
             return noise
-        wanted = "'epsilon' or 'v_prediction'"
-        raise InvalidValueError(Problem("scheduler", f"prediction_type {asked!r}", wanted))
+        found, wanted = f"prediction_type {prediction_type!r}", "'epsilon' or 'v_prediction'"
+        raise InvalidValueError(Problem("scheduler", found, wanted))
 
     def sample(self) -> Any:
-        """Eight pictures made from captions of held-out scenes; None where there is no world."""
+        """A sample, as in `Trainee`; None here."""
         return None
+
+
+def make_noise_schedule(parts: PipelineParts) -> Any:
+    """A schedule that adds noise as the pipeline's scheduler takes it away."""
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler.from_config(parts.scheduler.config)

@@ -1,8 +1,8 @@
-"""Inpainting: a base whose U-Net is shown, beside the noise, what stands outside a mask."""
+"""Inpainting: a base whose denoiser also reads the mask and the picture outside of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
@@ -10,91 +10,89 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries
-from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
 from sdgraph.values import Checkpoint
 
-from .assembly import save_pipeline, taken_from, widened_parts
+from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
-from .frozen import hash_of
-from .kinds import channel_problems
+from .frozen import hash_module
 from .latents import to_tensor
 from .loop import Settings
+from .pipeline_parts import PipelineParts, make_pipeline
 from .placement import to_device
 from .procedure import Denoising
-from .samples import rows
+from .samples import arrange_in_rows, to_uint8
+from .saving import component_files, save_pipeline
+from .starting_weights import load_widened_parts
 
 __all__ = ["TrainInpaint"]
 
-KEPT = STABLE_DIFFUSION.other_components
-"""What a procedure that trains a U-Net alone hands on from its base, to the bit."""
-
 
 class WideTrainee(DiffusionTrainee):
-    """A U-Net that reads further channels beside the noised latents; the text encoder is frozen."""
+    """A denoiser that reads noised latents and further channels; the rest is frozen."""
 
-    def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
+    def __init__(self, parts: PipelineParts, data: Dataset, settings: Settings) -> None:
         super().__init__(parts, data, settings)
-        self.modules = {"unet": parts["unet"]}
-        self.identity = {"data": data.content, "base": hash_of(parts["unet"])}
+        self.modules = {parts.family.denoiser.name: parts.denoiser}
+        self.identity = {"data": data.content, "base": hash_module(parts.denoiser)}
 
-    def words(self, places: Any) -> Any:
+    def read_captions(self, indices: Any) -> Any:
         import torch
 
         with torch.no_grad():
-            return super().words(places)
+            return super().read_captions(indices)
 
-    def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
+    def predict(self, noised: Any, times: Any, words: Any, indices: Any, random: Any) -> Any:
         import torch
 
-        seen = torch.cat([noised, self.further(places, random)], dim=1)
-        return self.parts["unet"](seen, times, words).sample
+        channels = torch.cat([noised, self.extra_channels(indices, random)], dim=1)
+        return self.parts.denoiser(channels, times, words).sample
 
-    def further(self, places: Any, random: Any) -> Any:
+    def extra_channels(self, indices: Any, random: Any) -> Any:
         """The further channels: count × channels × height × width of the latents."""
         raise NotImplementedError
 
 
 class InpaintTrainee(WideTrainee):
-    """Shown the mask and the latents of the picture without what the mask marks."""
+    """Reads the mask, and the latents of the picture without what the mask marks."""
 
-    def further(self, places: Any, random: Any) -> Any:
+    def extra_channels(self, indices: Any, random: Any) -> Any:
         import torch
 
-        pictures = to_device(to_tensor(self.data.pictures[places.numpy()]), self.device)
-        masks = to_device(self.masks(places, random), self.device)
+        pictures = to_device(to_tensor(self.data.pictures[indices.numpy()]), self.device)
+        masks = to_device(self.masks(indices, random), self.device)
         # As StableDiffusionInpaintPipeline.prepare_mask_latents: gray (0) where it is masked, the
         # mask at the latents' size by nearest neighbour, the latents drawn and not their mean.
-        vae = self.parts["vae"]
+        vae = self.parts.decoder
         with torch.no_grad():
-            found = vae.encode(pictures * (masks < 0.5)).latent_dist.sample(generator=random)
-        small = torch.nn.functional.interpolate(masks, size=found.shape[-2:])
-        return torch.cat([small, found * vae.config.scaling_factor], dim=1)
+            latents = vae.encode(pictures * (masks < 0.5)).latent_dist.sample(generator=random)
+        small = torch.nn.functional.interpolate(masks, size=latents.shape[-2:])
+        return torch.cat([small, latents * vae.config.scaling_factor], dim=1)
 
-    def masks(self, places: Any, random: Any) -> Any:
+    def masks(self, indices: Any, random: Any) -> Any:
         """A mask for each picture: float32, count × 1 × side × side, 1 where to paint."""
         import numpy as np
         import torch
 
-        from .masks import draw
+        from .masks import draw_mask
 
-        dice = np.random.default_rng(int(torch.randint(2**62, (1,), generator=random)))
-        things = self.data.masks(places.tolist())
-        made = np.stack([draw(dice, self.data.side, each) for each in things])
-        return torch.from_numpy(made)[:, None].float() / 255
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=random)))
+        objects = self.data.masks(indices.tolist())
+        masks = np.stack([draw_mask(rng, self.data.side, each) for each in objects])
+        return torch.from_numpy(masks)[:, None].float() / 255
 
     def sample(self) -> Any:
-        """What the network is shown, what it makes of it, and what was there."""
+        """Held-out pictures with their masks in grey, what is painted there, and the originals."""
         import numpy as np
         import torch
         from PIL.Image import fromarray
 
-        shown = self.data.examples(8)
-        count, side = min(8, len(shown)), shown.side
-        pictures = shown.pictures[:count]
-        masks = self._masks_to_show(shown, count)
-        made = self._pipe()(
-            list(shown.captions[:count]),
+        examples = self.data.examples(8)
+        count, side = min(8, len(examples)), examples.side
+        pictures = examples.pictures[:count]
+        masks = _example_masks(examples, count)
+        output = make_pipeline(self.parts, "inpaint")(
+            list(examples.captions[:count]),
             image=[fromarray(each) for each in pictures],
             mask_image=[fromarray(each) for each in masks],
             height=side,
@@ -103,41 +101,25 @@ class InpaintTrainee(WideTrainee):
             guidance_scale=3.0,
             output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),
-        ).images
-        hidden = np.where(masks[..., None] > 127, 127, pictures).astype(np.uint8)
-        painted = (made * 255).round().astype(np.uint8)
-        return rows(np.concatenate([hidden, painted, pictures]), count)
-
-    def _masks_to_show(self, shown: Dataset, count: int) -> Any:
-        import numpy as np
-
-        from .masks import draw
-
-        dice = np.random.default_rng(0)
-        kinds = ["object" if each else "box" for each in shown.masks(range(count))]
-        things = shown.masks(range(count))
-        drawn = [draw(dice, shown.side, *each) for each in zip(things, kinds, strict=True)]
-        return np.stack(drawn)
-
-    def _pipe(self) -> Any:
-        from diffusers import StableDiffusionInpaintPipeline
-
-        return pipeline_of(
-            StableDiffusionInpaintPipeline,
-            self.parts,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
         )
+        masked = np.where(masks[..., None] > 127, 127, pictures).astype(np.uint8)
+        painted = to_uint8(output.images)
+        return arrange_in_rows(np.concatenate([masked, painted, pictures]), count)
 
 
-def pipeline_of(cls: Any, parts: Mapping[str, Any], **more: Any) -> Any:
-    """A quiet pipeline of the modules as they are, with a scheduler of its own."""
-    scheduler = type(parts["scheduler"]).from_config(parts["scheduler"].config)
-    used = {name: parts[name] for name in STABLE_DIFFUSION.components}
-    pipe = cls(**used, scheduler=scheduler, **more)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def _example_masks(examples: Dataset, count: int) -> Any:
+    """A mask for each of the first so many pictures: over an object, or a box."""
+    import numpy as np
+
+    from .masks import draw_mask
+
+    rng = np.random.default_rng(0)
+    return np.stack(
+        [
+            draw_mask(rng, examples.side, objects, "object" if objects else "box")
+            for objects in examples.masks(range(count))
+        ]
+    )
 
 
 class TrainInpaint(Denoising):
@@ -153,14 +135,16 @@ class TrainInpaint(Denoising):
     )
 
     def check(self) -> Iterator[Problem]:
-        yield from channel_problems(base=(self.base, 4), like=(self.like, 9))
+        yield from purpose_problems("base", self.base, "text-to-image")
+        yield from purpose_problems("like", self.like, "inpainting")
 
     @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
-        parts = widened_parts(base, like, self.seed)
+        parts = load_widened_parts(base, like, self.seed)
         settings = self.settings()
-        self.fit(InpaintTrainee(parts, data, settings), data, settings, progress)
-        kept = taken_from(base, KEPT)
-        return save_pipeline({"unet": parts["unet"]}, like, self.folder / "checkpoint", taken=kept)
+        trainee = InpaintTrainee(parts, data, settings)
+        self.fit(trainee, data, settings, progress)
+        copied = component_files(base, parts.family.components_without(*trainee.modules))
+        return save_pipeline(trainee.modules, like, self.folder / "checkpoint", copied=copied)

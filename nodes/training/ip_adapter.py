@@ -1,8 +1,8 @@
-"""IP-Adapter: a frozen base learns to take what a subject looks like from a picture of it."""
+"""IP-Adapter: layers by which a frozen base shows the subject of a reference picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,135 +14,111 @@ from sdgraph.models import quiet_libraries
 from sdgraph.nodes.diffusion.ip_adapter import image_encoder_problems
 from sdgraph.values import Checkpoint, Lora
 
-from .assembly import load_trained, save_model, whole
+from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
-from .frozen import hash_of, hash_of_state, refuse_changed
-from .image_encoder import as_seen, at_side
-from .inpaint import pipeline_of
-from .kinds import channel_problems
-from .latents import tokens_of
+from .frozen import hash_module, hash_tensors, refuse_changed
+from .image_encoder import normalize_for_clip, resize_for_clip
+from .latents import tokenize
+from .loading import load_model, load_parts
 from .loop import Settings, generator_for
+from .pipeline_parts import PipelineParts, make_pipeline
 from .placement import to_device
 from .procedure import Denoising
-from .samples import rows
+from .samples import arrange_in_rows, to_uint8
+from .saving import replace_folder, save_model
+from .unet import add_ip_adapter_layers, ip_adapter_weights
 
 __all__ = ["TrainIPAdapter"]
 
-TOKENS = 4
-"""The tokens that a picture becomes, beside those of the words."""
-
 FILE = "ip_adapter.safetensors"
+"""The adapter's file in its checkpoint."""
 
-_UNSEEN = 0.05
-"""The share of references that are left out, so that guidance has something to compare with."""
-_NAMED = 0.35
+ENCODER = "image_encoder"
+"""The image encoder's folder next to it, as in the authors' repository."""
+
+_REFERENCES_DROPPED = 0.05
+"""The share of references that are left out, so that classifier-free guidance works."""
+_SUBJECTS_NAMED = 0.35
 """The share of captions that name the subject too; the others leave it to the reference."""
 
 
-def add_adapter_layers(unet: Any, width: int, seed: int) -> tuple[Any, Any]:
-    """A U-Net with untrained layers for a reference; returns the projection and those layers.
-
-    `width` is that of the image encoder's embedding; the projection is drawn by `seed`. Each
-    cross-attention begins with copies of its own keys and values, as in the paper, so that a token
-    of a picture is heard as one of words.
-    """
-    import torch
-    from diffusers.models.embeddings import ImageProjection
-
-    text = unet.config.cross_attention_dim
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        projection = ImageProjection(width, text, num_image_text_embeds=TOKENS)
-    state = {
-        name.replace("image_embeds", "proj"): value
-        for name, value in projection.state_dict().items()
-    }
-    heard, number = {}, 1
-    for name in unet.attn_processors:
-        if "attn2" in name:
-            attention = unet.get_submodule(name.removesuffix(".processor"))
-            for key in ("k", "v"):
-                own = getattr(attention, f"to_{key}").weight
-                heard[f"{number}.to_{key}_ip.weight"] = own.detach().clone()
-            number += 2
-    unet._load_ip_adapter_weights([{"image_proj": state, "ip_adapter": heard}])
-    layers = [each for name, each in unet.attn_processors.items() if "attn2" in name]
-    (made,) = unet.encoder_hid_proj.image_projection_layers
-    return made, torch.nn.ModuleList(layers)
-
-
 class IPAdapterTrainee(DiffusionTrainee):
-    """Denoises from a caption without its subject and a picture of that (Ye et al. 2023)."""
+    """Denoises from a caption without its subject and a picture of the subject (Ye et al. 2023).
 
-    def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
+    Args:
+        parts: The base's parts and the image encoder; the denoiser gets the adapter's layers.
+        data: Captioned pictures, and others of the same subjects.
+        settings: The loop's settings.
+    """
+
+    def __init__(self, parts: PipelineParts, data: Dataset, settings: Settings) -> None:
         super().__init__(parts, data, settings)
-        encoder = parts["image_encoder"]
-        self._own = tuple(parts["unet"].state_dict())
-        base = {name: hash_of(parts[name]) for name in ("unet", "text_encoder", "vae")}
-        self.identity = {"data": data.content, **base}
-        projection, layers = add_adapter_layers(
-            parts["unet"], encoder.config.projection_dim, settings.seed
+        self._encoder = parts[ENCODER]
+        self._base_weights = tuple(parts.denoiser.state_dict())
+        self.identity = {"data": data.content, **self.base_hashes()}
+        self._projection, layers = add_ip_adapter_layers(
+            parts.denoiser, self._encoder.config.projection_dim, settings.seed
         )
-        # Dictionaries of modules, lest what is the base's be counted among what is trained.
-        self.modules = {"image_encoder": encoder, "projection": projection, "attention": layers}
+        self.modules = {ENCODER: self._encoder, "projection": self._projection, "attention": layers}
         for module in self.modules.values():
             module.requires_grad_(True).train()
-        places = range(len(data))
-        self._seen = at_side(data.references(places), encoder.config.image_size)
-        self._surroundings = tokens_of(parts["tokenizer"], data.surroundings)
+        self._references = resize_for_clip(
+            data.references(range(len(data))), self._encoder.config.image_size
+        )
+        self._subjectless = tokenize(parts.tokenizers[0], data.surroundings)
 
-    def frozen(self) -> dict[str, str]:
-        """The hashes of the base's parts, without the layers of the adapter."""
-        state = self.parts["unet"].state_dict()
-        unet = hash_of_state({name: state[name] for name in self._own})
-        return {"unet": unet, **{n: hash_of(self.parts[n]) for n in ("text_encoder", "vae")}}
+    def base_hashes(self) -> dict[str, str]:
+        """The hashes of the base's networks by name, without the layers of the adapter."""
+        family, state = self.parts.family, self.parts.denoiser.state_dict()
+        denoiser = hash_tensors({name: state[name] for name in self._base_weights})
+        others = [name for name in family.networks if name != family.denoiser.name]
+        return {
+            family.denoiser.name: denoiser,
+            **{name: hash_module(self.parts[name]) for name in others},
+        }
 
     def loss(self, step: int) -> Any:
-        # The loop's batch draws words and noise; which captions name the subject is drawn apart.
+        # `DiffusionTrainee.loss` draws the batch from its own stream of random numbers; which
+        # captions name the subject is drawn from another.
         random = generator_for(self.settings.seed, step, stream=1)
-        self._named = _shares(self.settings.batch, random) < _NAMED
+        self._named = _draw_uniform(self.settings.batch, random) < _SUBJECTS_NAMED
         return super().loss(step)
 
-    def words(self, places: Any) -> Any:
+    def read_captions(self, indices: Any) -> Any:
         import torch
 
         named = self._named[:, None]
-        tokens = torch.where(named, self.tokens[places], self._surroundings[places])
+        tokens = torch.where(named, self.tokens[indices], self._subjectless[indices])
         with torch.no_grad():
-            encode = self.parts["text_encoder"]
-            return encode(to_device(tokens, self.device)).last_hidden_state
+            encoder = self.parts.text_encoders[0]
+            return encoder(to_device(tokens, self.device)).last_hidden_state
 
-    def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
-        seen = to_device(as_seen(self._seen[places]), self.device)
-        embeds = self.modules["image_encoder"](seen).image_embeds
-        unseen = _shares(len(places), random) < _UNSEEN
-        embeds = embeds * to_device(~unseen, self.device)[:, None]
-        told = {"image_embeds": [embeds[:, None]]}
-        return self.parts["unet"](noised, times, words, added_cond_kwargs=told).sample
+    def predict(self, noised: Any, times: Any, words: Any, indices: Any, random: Any) -> Any:
+        embeds = self._embed(self._references[indices])
+        dropped = _draw_uniform(len(indices), random) < _REFERENCES_DROPPED
+        embeds = embeds * to_device(~dropped, self.device)[:, None]
+        conditions = {"image_embeds": [embeds[:, None]]}
+        return self.parts.denoiser(noised, times, words, added_cond_kwargs=conditions).sample
+
+    def _embed(self, references: Any) -> Any:
+        """The embeddings of resized references: count × width."""
+        pixels = to_device(normalize_for_clip(references), self.device)
+        return self._encoder(pixels).image_embeds
 
     def sample(self) -> Any:
         """Eight references, and what is made of each with the rest of its caption."""
         import numpy as np
         import torch
-        from diffusers import StableDiffusionPipeline
 
-        shown = self.data.examples(8)
-        count, side = min(8, len(shown)), shown.side
-        references = shown.references(range(count))
-        encoder = self.modules["image_encoder"]
+        examples = self.data.examples(8)
+        count, side = min(8, len(examples)), examples.side
+        references = examples.references(range(count))
         with torch.no_grad():
-            seen = as_seen(at_side(references, encoder.config.image_size))
-            embeds = encoder(to_device(seen, self.device)).image_embeds[:, None]
-        pipe = pipeline_of(
-            StableDiffusionPipeline,
-            self.parts,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        made = pipe(
-            list(shown.surroundings[:count]),
+            resized = resize_for_clip(references, self._encoder.config.image_size)
+            embeds = self._embed(resized)[:, None]
+        output = make_pipeline(self.parts, "text-to-image")(
+            list(examples.surroundings[:count]),
             height=side,
             width=side,
             num_inference_steps=20,
@@ -150,30 +126,30 @@ class IPAdapterTrainee(DiffusionTrainee):
             output_type="np",
             ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embeds), embeds])],
             generator=torch.Generator("cpu").manual_seed(0),
-        ).images
-        return rows(np.concatenate([references, (made * 255).round().astype(np.uint8)]), count)
+        )
+        return arrange_in_rows(np.concatenate([references, to_uint8(output.images)]), count)
+
+    def save(self, like: Checkpoint, folder: Path) -> Checkpoint:
+        """Writes the adapter and its image encoder, laid out as in the authors' repository.
+
+        Raises:
+            MediaError: The disk does not take it.
+        """
+        from safetensors.torch import save_file
+
+        weights = ip_adapter_weights(self._projection, self.modules["attention"])
+        with replace_folder(folder) as new:
+            new.mkdir(parents=True)
+            save_model(self._encoder, like, new / ENCODER)
+            save_file(weights, new / FILE, metadata={"format": "pt"})
+        return Checkpoint(Lora(folder, file=FILE).source)
 
 
-def _shares(count: int, random: Any) -> Any:
-    """Shares drawn evenly from 0..1: float32, one each."""
+def _draw_uniform(count: int, random: Any) -> Any:
+    """Numbers drawn evenly from 0..1: float32, count."""
     import torch
 
     return torch.rand(count, generator=random)
-
-
-def export_weights(modules: Mapping[str, Any]) -> dict[str, Any]:
-    """The adapter's weights in half precision, under the names of its authors' files."""
-    import torch
-
-    found = {
-        f"image_proj.{name.replace('image_embeds', 'proj')}": value
-        for name, value in modules["projection"].state_dict().items()
-    }
-    for number, layer in enumerate(modules["attention"]):
-        for key in ("k", "v"):
-            weight = getattr(layer, f"to_{key}_ip")[0].weight
-            found[f"ip_adapter.{2 * number + 1}.to_{key}_ip.weight"] = weight
-    return {name: each.detach().to(torch.float16).contiguous() for name, each in found.items()}
 
 
 class TrainIPAdapter(Denoising):
@@ -186,33 +162,22 @@ class TrainIPAdapter(Denoising):
     data: In[Dataset] = Field(description="captioned pictures, and others of the same subjects")
     base: In[Checkpoint] = Field(description="the text-to-image checkpoint that it is for")
     encoder: In[Checkpoint] = Field(
-        default=Checkpoint("tiny/ip-adapter", subfolder="image_encoder"),
+        default=Checkpoint("tiny/ip-adapter", subfolder=ENCODER),
         description="the image encoder, as TrainImageEncoder makes one; it is trained on",
     )
 
     def check(self) -> Iterator[Problem]:
-        yield from channel_problems(base=(self.base, 4))
+        yield from purpose_problems("base", self.base, "text-to-image")
         yield from image_encoder_problems("encoder", self.encoder)
 
     @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, encoder: Checkpoint, progress: Progress
     ) -> Checkpoint:
-        parts = load_trained(base, ("unet", "text_encoder", "vae", "tokenizer", "scheduler"))
-        (parts["image_encoder"],) = load_trained(encoder, ("",)).values()
+        parts = load_parts(base) | {ENCODER: load_model(encoder)}
         settings = self.settings()
         trainee = IPAdapterTrainee(parts, data, settings)
-        before = trainee.frozen()
+        before = trainee.base_hashes()
         self.fit(trainee, data, settings, progress)
-        refuse_changed(before, trainee.frozen(), self.state_folder)
-        return _save_adapter(trainee, encoder, self.folder / "checkpoint")
-
-
-def _save_adapter(trainee: IPAdapterTrainee, encoder: Checkpoint, folder: Path) -> Checkpoint:
-    from safetensors.torch import save_file
-
-    with whole(folder) as beside:
-        beside.mkdir(parents=True)
-        save_model(trainee.modules["image_encoder"], encoder, beside / "image_encoder")
-        save_file(export_weights(trainee.modules), beside / FILE, metadata={"format": "pt"})
-    return Checkpoint(Lora(folder, file=FILE).source)
+        refuse_changed(before, trainee.base_hashes(), self.state_folder)
+        return trainee.save(encoder, self.folder / "checkpoint")

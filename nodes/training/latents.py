@@ -1,4 +1,4 @@
-"""Pictures as latents and captions as tokens: encoded once, before the steps begin."""
+"""Pictures as latents and captions as tokens: computed once, before the steps begin."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-SMALL = 4_000
-"""Tokenizers of at most so many tokens know some words and spell the rest; CLIP's has 49,408."""
+SMALL_VOCABULARY = 4_000
+"""A tokenizer of at most so many tokens knows some words and spells the rest; CLIP's has 49,408."""
 
 
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Any:
@@ -25,41 +25,54 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Any:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def encode(vae: Any, pictures: npt.NDArray[np.uint8], batch: int = 64) -> Any:
-    """The latents' means, scaled to a deviation of about 1: float32, count × 4 × height × width."""
+def encode_pictures(vae: Any, pictures: npt.NDArray[np.uint8], batch: int = 64) -> Any:
+    """The latents' means, scaled to a deviation of about 1.
+
+    Args:
+        vae: The autoencoder.
+        pictures: uint8, count × side × side × 3.
+        batch: How many are encoded at once.
+
+    Returns:
+        float32 on the CPU, count × 4 × height × width.
+    """
     import torch
 
-    made = []
+    batches = []
     with torch.no_grad():
         for start in range(0, len(pictures), batch):
-            chosen = to_device(to_tensor(pictures[start : start + batch]), vae.device)
-            found = vae.encode(chosen).latent_dist.mode() * vae.config.scaling_factor
-            made.append(found.cpu())
-    return torch.cat(made)
+            pixels = to_device(to_tensor(pictures[start : start + batch]), vae.device)
+            latents = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+            batches.append(latents.cpu())
+    return torch.cat(batches)
 
 
-def tokens_of(tokenizer: Any, captions: Sequence[str]) -> Any:
-    """Token numbers, count × maximum length; the last row is that of the empty caption.
+def tokenize(tokenizer: Any, captions: Sequence[str]) -> Any:
+    """Token numbers, count × maximum length, with one row more: that of the empty caption.
 
-    Raises InvalidValueError where captions have words that a small tokenizer does not know.
+    Raises:
+        InvalidValueError: Captions have words that a small tokenizer does not know.
     """
-    refuse_unknown(tokenizer, captions)
-    found = tokenizer(
+    refuse_unknown_words(tokenizer, captions)
+    tokens = tokenizer(
         [*captions, ""],
         padding="max_length",
         truncation=True,
         max_length=tokenizer.model_max_length,
         return_tensors="pt",
     )
-    return found.input_ids
+    return tokens.input_ids
 
 
-def refuse_unknown(tokenizer: Any, captions: Sequence[str]) -> None:
-    """Raises InvalidValueError where a small tokenizer spells words of the captions.
+def refuse_unknown_words(tokenizer: Any, captions: Sequence[str]) -> None:
+    """Refuses captions with words that a small tokenizer has to spell.
 
-    A tokenizer of CLIP's size is made for any word, and is never asked.
+    A tokenizer of CLIP's size is made for any word; it is not asked.
+
+    Raises:
+        InvalidValueError: There are such words; it names the first of them.
     """
-    if len(tokenizer) > SMALL:
+    if len(tokenizer) > SMALL_VOCABULARY:
         return
     unknown = [word for word in _words(captions) if len(tokenizer.tokenize(word)) > 1]
     if unknown:
@@ -74,6 +87,6 @@ def refuse_unknown(tokenizer: Any, captions: Sequence[str]) -> None:
 
 
 def _words(captions: Sequence[str]) -> list[str]:
-    """The words of all captions, once each, in lower case; punctuation and digits are no words."""
-    found = {word for text in captions for word in re.findall(r"[^\W\d_]+", text.lower())}
-    return sorted(found)
+    """The words of all captions, sorted, in lower case; punctuation and digits are no words."""
+    words = {word for text in captions for word in re.findall(r"[^\W\d_]+", text.lower())}
+    return sorted(words)

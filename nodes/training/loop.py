@@ -1,7 +1,13 @@
-"""The training loop that every procedure shares: schedule, averaging, resume, curve, samples.
+"""The training loop that every procedure shares: schedule, averaging, resuming, curve, samples.
 
-What a step draws depends on the seed and the step's number alone, so a run that is killed and
-resumed makes the same weights as one that was not.
+`train` works like this:
+
+1. The modules are moved to the device and get an optimizer; a state on disk is put into them.
+2. Each step trains the adversary, if there is one, then the trainee, then moves the average.
+3. Every `save_every` steps the state is written, every `sample_every` steps a sample is made.
+
+The random numbers of a step depend on the seed and the step's number alone, so a run that is
+killed and resumed makes the same weights as one that was not.
 """
 
 from __future__ import annotations
@@ -17,20 +23,35 @@ from typing import Any, NoReturn, Protocol
 from sdgraph.errors import MediaError, Problem, SdgraphError
 from sdgraph.graph import Progress
 
-from .averaging import average, use_averaged_weights
+from .averaging import update_average, use_averaged_weights
 from .state import Learner, State, load_state, save_sample, save_state
 
 SMOOTH = 100
-"""Over how many of the last steps the loss is averaged before it is shown."""
+"""How many of the last steps the loss is averaged over before it is shown."""
 
 
 class TrainingStoppedError(SdgraphError):
-    """Training cannot go on; what was reached is kept."""
+    """Training cannot go on; the last good state is kept."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how fast; the learning rate warms up, then decays linearly to a fiftieth."""
+    """How a run trains. The learning rate warms up, then decays linearly to a fiftieth.
+
+    Args:
+        steps: Optimizer steps.
+        batch: Pictures a step.
+        learning_rate: AdamW's, at its highest.
+        seed: What all random numbers follow from.
+        warmup: Steps in which the learning rate rises.
+        weight_decay: AdamW's.
+        betas: AdamW's.
+        clip: The norm to which gradients are clipped.
+        ema: The share of the averaged weights that stays at each step; 0 averages nothing.
+        save_every: Steps between states on disk.
+        sample_every: Steps between samples.
+        timestep_bias: Above 1, diffusion draws noisy times more often; 1 draws all alike.
+    """
 
     steps: int
     batch: int
@@ -41,44 +62,42 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
     ema: float = 0.999
-    """How much of the averaged weights is kept at each step; 0 averages nothing."""
     save_every: int = 500
     sample_every: int = 1_000
     timestep_bias: float = 1.0
-    """Above 1, diffusion draws noisy times more often; 1 draws all alike."""
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        rising = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        return self.learning_rate * rising * max(0.02, 1 - step / self.steps)
+        warmup = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return self.learning_rate * warmup * max(0.02, 1 - step / self.steps)
 
     def ema_at(self, step: int) -> float:
-        """The decay of a step: young averages forget faster."""
+        """The average's decay at a step, which is smaller in the first steps."""
         return min(self.ema, (1 + step) / (10 + step))
 
 
 class Trainee(Protocol):
-    """One procedure: what is trained, and how far off it is on a batch.
+    """One procedure: the modules that it trains, and its loss on a batch.
 
-    It may also have an `adversary` (Adversary), and an `identity`: a mapping of what else decides
-    the weights (its data, its own settings), which must be the same for a run to go on.
+    It may also have an `adversary` (Adversary), and an `identity`: a mapping of what else the
+    weights depend on (its data, its own settings), which must be the same for a run to go on.
     """
 
     @property
     def modules(self) -> Mapping[str, Any]:
-        """The modules that are trained, by name; those parameters that require a gradient."""
+        """The modules by name, of which parameters are trained that require a gradient."""
 
     def loss(self, step: int) -> Any:
         """The loss on the batch of a step, a scalar tensor."""
 
     def sample(self) -> Any:
-        """A picture of how far it is (Pillow), made with the weights in `modules`; or None."""
+        """A Pillow picture that shows what the weights in `modules` make; None for no picture."""
 
 
 class Adversary(Protocol):
-    """What is trained against a trainee: a step of its own before each of the trainee's.
+    """What is trained against a trainee, by a step of its own before each of the trainee's.
 
-    While the trainee's loss is computed and followed, the adversary's parameters are frozen.
+    Its parameters are frozen while the trainee takes a step.
     """
 
     @property
@@ -87,33 +106,45 @@ class Adversary(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """AdamW's, which rises and falls as the trainee's does."""
+        """AdamW's at its highest; it rises and falls as the trainee's does."""
 
     @property
     def betas(self) -> tuple[float, float]:
         """AdamW's."""
 
     def loss(self, step: int) -> Any:
-        """Its loss on the batch of a step, a scalar tensor."""
+        """The adversary's loss on the batch of a step, a scalar tensor."""
 
 
 def train(
     trainee: Trainee, settings: Settings, folder: Path, progress: Progress | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Trains to the end, from the state in `folder` if there is one; returns averaged weights.
+    """Trains to the end, from the state in `folder` if there is one.
 
-    Raises TrainingStoppedError where a loss or gradient is no longer finite; the last good state
-    stays. Where `progress` raises, the state is kept first. Writes `curve.png`, `curve.json` and
-    `samples/` beside the state.
+    Writes the state, `curve.png`, `curve.json` and `samples/` into the folder.
+
+    Args:
+        trainee: What is trained.
+        settings: How it is trained.
+        folder: Where the state is.
+        progress: Called after each step; where it raises, the state is written first.
+
+    Returns:
+        The averaged weights, by module and by parameter.
+
+    Raises:
+        TrainingStoppedError: A loss or gradient is no longer finite; the last good state stays.
+        ResumeError: The state in the folder is damaged or of another run.
+        MediaError: The disk does not take the state or a sample.
     """
     import torch
 
-    run = _Run.of(trainee, settings, folder)
+    run = _Run.prepare(trainee, settings, folder)
     state = run.state
-    run.listen(learning=True)
+    run.set_dropout(on=True)
     with torch.random.fork_rng(devices=()):
         for step in range(state.step, settings.steps):
-            torch.manual_seed(_mixed(settings.seed, step, _DROPOUT))
+            torch.manual_seed(_mix_seed(settings.seed, step, _DROPOUT))
             run.step(step)
             last = step + 1 == settings.steps
             if last or (step + 1) % settings.save_every == 0:
@@ -121,13 +152,15 @@ def train(
             if last or (step + 1) % settings.sample_every == 0:
                 run.sample()
             if progress is not None:
-                run.tell(progress)
-    run.listen(learning=False)
+                run.report(progress)
+    run.set_dropout(on=False)
     return _by_module(state.average)
 
 
 @dataclass
 class _Run:
+    """A run in progress."""
+
     trainee: Trainee
     adversary: Adversary | None
     settings: Settings
@@ -137,35 +170,37 @@ class _Run:
     backward: Callable[[Any], None]
 
     @classmethod
-    def of(cls, trainee: Trainee, settings: Settings, folder: Path) -> _Run:
+    def prepare(cls, trainee: Trainee, settings: Settings, folder: Path) -> _Run:
+        """The run with its optimizers, and with the state in the folder put in."""
         import torch
         from accelerate import Accelerator
 
         accelerator = Accelerator(cpu=not torch.accelerator.is_available())
-        learner = partial(_learner, accelerator, settings)
+        learner = partial(_make_learner, accelerator, settings)
         adversary: Adversary | None = getattr(trainee, "adversary", None)
         student = learner(trainee.modules, settings.betas)
-        against = learner(adversary.modules, adversary.betas) if adversary else None
+        opponent = learner(adversary.modules, adversary.betas) if adversary else None
         identity = {**asdict(settings), **getattr(trainee, "identity", {})}
-        state = load_state(folder, identity, student, against, unsaid=_UNSAID)
+        state = load_state(folder, identity, student, opponent, defaults=_DEFAULTS)
         return cls(trainee, adversary, settings, folder, identity, state, accelerator.backward)
 
     def step(self, step: int) -> None:
-        """The adversary's step, the trainee's, and the average's."""
+        """Trains the adversary, then the trainee, then moves the average."""
         state, settings = self.state, self.settings
         rate = settings.rate_at(step)
         if self.adversary is not None and state.adversary is not None:
-            share = self.adversary.learning_rate / settings.learning_rate
-            self._descend(state.adversary, self.adversary.loss, step, rate * share)
-        with frozen(state.adversary.parameters if state.adversary else {}):
+            ratio = self.adversary.learning_rate / settings.learning_rate
+            self._descend(state.adversary, self.adversary.loss, step, rate * ratio)
+        with freeze(state.adversary.parameters if state.adversary else {}):
             value = self._descend(state.student, self.trainee.loss, step, rate)
-        average(state, settings.ema_at(step) if settings.ema else 0.0)
+        update_average(state, settings.ema_at(step) if settings.ema else 0.0)
         state.step = step + 1
         state.curve.append(value)
 
     def _descend(
         self, learner: Learner, loss_of: Callable[[int], Any], step: int, rate: float
     ) -> float:
+        """Takes one optimizer step at a learning rate; returns the loss before it."""
         import torch
 
         loss = loss_of(step)
@@ -196,16 +231,16 @@ class _Run:
             save_state(self.folder, self.identity, self.state)
 
     def sample(self) -> None:
-        """Keeps a picture made with the averaged weights, if the trainee makes one."""
-        self.listen(learning=False)
+        """Writes a picture made with the averaged weights, if the trainee makes one."""
+        self.set_dropout(on=False)
         with use_averaged_weights(self.state.student.parameters, self.state.average):
             picture = self.trainee.sample()
-        self.listen(learning=True)
+        self.set_dropout(on=True)
         if picture is not None:
             save_sample(self.folder, picture, self.state)
 
-    def tell(self, progress: Progress) -> None:
-        """Says how far it is; a listener that raises stops the run, which loses no step."""
+    def report(self, progress: Progress) -> None:
+        """Calls `progress`; where that raises, the state is written before the run ends."""
         last = self.state.curve[-SMOOTH:]
         try:
             progress(self.state.step, self.settings.steps, loss=sum(last) / len(last))
@@ -216,17 +251,17 @@ class _Run:
                 stop.add_note(str(error))
             raise
 
-    def listen(self, *, learning: bool) -> None:
-        """Switches dropout on or off."""
+    def set_dropout(self, *, on: bool) -> None:
+        """Puts the modules into training mode, in which dropout is on, or into evaluation mode."""
         for module in self.trainee.modules.values():
-            module.train(learning)
+            module.train(on)
 
 
-_UNSAID = {each.name: each.default for each in fields(Settings) if each.default is not MISSING}
-"""What a setting was in runs of before there was such a setting."""
+_DEFAULTS = {each.name: each.default for each in fields(Settings) if each.default is not MISSING}
+"""The settings of runs that were saved before these settings existed."""
 
 
-def _learner(
+def _make_learner(
     accelerator: Any, settings: Settings, modules: Mapping[str, Any], betas: tuple[float, float]
 ) -> Learner:
     import torch
@@ -249,8 +284,8 @@ def _learner(
 
 
 @contextmanager
-def frozen(parameters: Mapping[str, Any]) -> Iterator[None]:
-    """Parameters that need no gradient for a while."""
+def freeze(parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Parameters need no gradient within this context, and do again after it."""
     for value in parameters.values():
         value.requires_grad_(False)
     try:
@@ -261,23 +296,30 @@ def frozen(parameters: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _by_module(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    sorted_out: dict[str, dict[str, Any]] = {}
+    """Weights by module and by the rest of their name."""
+    modules: dict[str, dict[str, Any]] = {}
     for name, value in weights.items():
         module, _, key = name.partition(".")
-        sorted_out.setdefault(module, {})[key] = value
-    return sorted_out
+        modules.setdefault(module, {})[key] = value
+    return modules
 
 
 _DROPOUT = 100
-"""The stream of what torch's global generator draws."""
+"""The stream of random numbers of torch's global generator."""
 
 
 def generator_for(seed: int, step: int, stream: int = 0) -> Any:
-    """A torch generator of its own for a step, so that no step depends on those before it."""
+    """A torch generator for a step, so that no step depends on those before it.
+
+    Args:
+        seed: The run's.
+        step: The step's number.
+        stream: Another number gives other random numbers in the same step.
+    """
     import torch
 
-    return torch.Generator("cpu").manual_seed(_mixed(seed, step, stream))
+    return torch.Generator("cpu").manual_seed(_mix_seed(seed, step, stream))
 
 
-def _mixed(seed: int, step: int, stream: int) -> int:
+def _mix_seed(seed: int, step: int, stream: int) -> int:
     return ((seed * 1_000_003 + step) * 101 + stream) % 2**63

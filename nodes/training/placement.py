@@ -1,4 +1,4 @@
-"""Where training computes: the one place that moves modules and batches to a device."""
+"""Where training computes: the one module that moves modules and batches to a device."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def device() -> Any:
+def training_device() -> Any:
     """The accelerator that torch finds, or the CPU."""
     import torch
 
-    found = torch.accelerator.is_available()
-    return torch.accelerator.current_accelerator() if found else torch.device("cpu")
+    if torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator()
+    return torch.device("cpu")
 
 
-def to_device(tensor: Any, where: Any) -> Any:
+def to_device(tensor: Any, device: Any) -> Any:
     """A tensor on a device.
 
-    Random numbers are drawn on the CPU and placed after, so that a run draws the same everywhere.
+    Random numbers are drawn on the CPU and moved afterwards, so that a run draws the same numbers
+    on every device.
     """
-    return tensor.to(where)
+    return tensor.to(device)
 
 
 def move_modules(parts: Iterable[Any]) -> None:
     """Moves those of a checkpoint's parts that are modules to where training computes."""
-    where = device()
+    device = training_device()
     for part in parts:
         if hasattr(part, "parameters"):
-            part.to(where)
+            part.to(device)

@@ -1,4 +1,4 @@
-"""What every node that trains has in common: its fields, and how a run ends."""
+"""What every node that trains has in common: its fields, and the training itself."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .loop import Settings, Trainee, train
 from .state import save_skipped
 
 NAMED = 3
-"""How many of the pictures that were left out are named in a line."""
+"""How many of the pictures that were left out a note names."""
 
 
 class Training(Node[Checkpoint]):
-    """A node that trains; what it makes is a checkpoint in `out`."""
+    """A node that trains and returns the checkpoint that it wrote into `out`."""
 
     category = "train"
 
@@ -41,7 +41,7 @@ class Training(Node[Checkpoint]):
         return self.folder / "training"
 
     def settings(self, *, weight_decay: float = 0.01, **more: Any) -> Settings:
-        """The loop's settings, from the fields; `more` are others of the loop's."""
+        """The loop's settings: those that are fields, and `more`."""
         return Settings(
             self.steps,
             self.batch,
@@ -54,29 +54,30 @@ class Training(Node[Checkpoint]):
     def fit(
         self, trainee: Trainee, data: Dataset, settings: Settings, progress: Progress
     ) -> dict[str, dict[str, Any]]:
-        """Trains to the end and puts the averaged weights in place; says what was left out.
+        """Trains to the end, puts the averaged weights in place, and reports what was left out.
 
-        Returns those weights, by module and name.
+        Returns:
+            The averaged weights, by module and by parameter.
         """
         weights = train(trainee, settings, self.state_folder, progress)
         for name, module in trainee.modules.items():
             module.load_state_dict(weights[name], strict=False)
         if data.skipped:
             save_skipped(self.state_folder, data.skipped)
-            progress(settings.steps, settings.steps, note=self._left_out(data))
+            progress(settings.steps, settings.steps, note=self._skipped_note(data))
         return weights
 
-    def _left_out(self, data: Dataset) -> str:
-        count, whole = len(data.skipped), len(data.skipped) + len(data)
+    def _skipped_note(self, data: Dataset) -> str:
+        count, total = len(data.skipped), len(data.skipped) + len(data)
         names = ", ".join(list(data.skipped)[:NAMED]) + (", …" if count > NAMED else "")
         return (
-            f"{count} of {whole} pictures could not be read and were left out: {names} "
+            f"{count} of {total} pictures could not be read and were left out: {names} "
             f"(why: {self.state_folder / 'skipped.txt'})"
         )
 
 
 class Denoising(Training):
-    """A node that trains a U-Net to denoise."""
+    """A node that trains a denoiser."""
 
     timestep_bias: float = Field(
         default=1.0, gt=0, le=10, description="above 1, noisy latents are learned from more often"

@@ -1,55 +1,64 @@
-"""The base in SDXL's layout: two text encoders, and a U-Net told of sizes (Podell et al. 2023)."""
+"""The base in SDXL's layout, with two text encoders (Podell et al. 2023)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from sdgraph.errors import Problem
 
+from .checkpoint_problems import sdxl_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
-from .kinds import sdxl_problems
-from .latents import tokens_of
+from .latents import tokenize
 from .loop import Settings
+from .pipeline_parts import PipelineParts
 from .placement import to_device
-from .samples import sheet
+from .samples import make_sheet
 from .text_to_image import TrainFromText
 
 __all__ = ["TrainSdxl"]
 
 
 class SdxlTrainee(DiffusionTrainee):
-    """Captions to pictures through both text encoders, as SDXL's pipeline reads them."""
+    """Captions to pictures through all text encoders, as SDXL's pipeline reads them."""
 
-    def __init__(self, parts: Mapping[str, Any], data: Dataset, settings: Settings) -> None:
+    def __init__(self, parts: PipelineParts, data: Dataset, settings: Settings) -> None:
         super().__init__(parts, data, settings)
-        self.tokens_2 = tokens_of(parts["tokenizer_2"], data.captions)
+        further = [tokenize(each, data.captions) for each in parts.tokenizers[1:]]
+        self.tokens_by_encoder = [self.tokens, *further]
 
-    def words(self, places: Any) -> Any:
-        """Both encoders' last but one states side by side, and the second one's summary.
+    def read_captions(self, indices: Any) -> Any:
+        """The encoders' last but one states side by side, and the summary of the last encoder.
 
         An empty caption is all zeros, as `force_zeros_for_empty_prompt` makes it in use.
         """
         import torch
 
-        tokens, tokens_2 = (
-            to_device(each[places], self.device) for each in (self.tokens, self.tokens_2)
-        )
-        first = self.parts["text_encoder"](tokens, output_hidden_states=True)
-        second = self.parts["text_encoder_2"](tokens_2, output_hidden_states=True)
-        words = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-        told = to_device((places != len(self.tokens) - 1).to(words.dtype), self.device)
-        return words * told[:, None, None], second.text_embeds * told[:, None]
+        outputs = [
+            encoder(to_device(tokens[indices], self.device), output_hidden_states=True)
+            for encoder, tokens in zip(
+                self.parts.text_encoders, self.tokens_by_encoder, strict=True
+            )
+        ]
+        layer = self.parts.family.hidden_state
+        words = torch.cat([output.hidden_states[layer] for output in outputs], dim=-1)
+        summary = outputs[-1].text_embeds
+        has_words = to_device((indices != len(self.tokens) - 1).to(words.dtype), self.device)
+        return words * has_words[:, None, None], summary * has_words[:, None]
 
-    def predict(self, noised: Any, times: Any, words: Any, places: Any, random: Any) -> Any:
-        del places, random
+    def predict(self, noised: Any, times: Any, words: Any, indices: Any, random: Any) -> Any:
+        del indices, random
         features, summary = words
-        told = self.added_conditions(summary)
-        return self.parts["unet"](noised, times, features, added_cond_kwargs=told).sample
+        return self.run_denoiser(self.parts.denoiser, noised, times, features, summary)
+
+    def run_denoiser(self, denoiser: Any, noised: Any, times: Any, words: Any, summary: Any) -> Any:
+        """What a denoiser predicts from noised latents, captions' features and their summaries."""
+        conditions = self.added_conditions(summary)
+        return denoiser(noised, times, words, added_cond_kwargs=conditions).sample
 
     def added_conditions(self, summary: Any) -> dict[str, Any]:
-        """What the U-Net hears beside the captions' features: their summary, and the sizes."""
+        """What the denoiser takes as `added_cond_kwargs`: the captions' summary, and the sizes."""
         import torch
 
         side = self.data.side
@@ -58,7 +67,7 @@ class SdxlTrainee(DiffusionTrainee):
         return {"text_embeds": summary, "time_ids": sizes}
 
     def sample(self) -> Any:
-        return sheet(self.parts, self.data.side)
+        return make_sheet(self.parts, self.data.side)
 
 
 class TrainSdxl(TrainFromText):
@@ -68,10 +77,8 @@ class TrainSdxl(TrainFromText):
     them, and the checkpoint has them fused.
     """
 
-    learned: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2", "unet")
-    plain: ClassVar[str] = "tiny/sdxl"
-    pipeline: ClassVar[str] = "StableDiffusionXLPipeline"
+    default_like: ClassVar[str] = "tiny/sdxl"
     trainee: ClassVar[type[DiffusionTrainee]] = SdxlTrainee
 
-    def kind_problems(self) -> Iterator[Problem]:
+    def architecture_problems(self) -> Iterator[Problem]:
         yield from sdxl_problems(base=self.base, like=self.like)

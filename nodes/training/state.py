@@ -1,7 +1,7 @@
-"""The state of a training run on disk: one file that holds all of it, and the curve drawn.
+"""The state of a training run on disk: one file with all of it, and a drawing of the curve.
 
 The file appears whole or not at all, so a run that is killed at any moment goes on from the last
-one. What lies beside it (`curve.json`, `curve.png`, `samples/`) is for people and is never read.
+one. What is next to it (`curve.json`, `curve.png`, `samples/`) is for people and is never read.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 from sdgraph.errors import MediaError, Problem, SdgraphError
 
-NAME = "state.safetensors"
+STATE_FILE = "state.safetensors"
 
-FREE = ("save_every", "sample_every")
-"""Settings that may change when a run goes on: they leave the weights as they are."""
+CHANGEABLE = ("save_every", "sample_every")
+"""Settings that may change when a run goes on, because the weights do not depend on them."""
 
 
 class ResumeError(SdgraphError):
@@ -28,7 +28,7 @@ class ResumeError(SdgraphError):
 
 @dataclass
 class Learner:
-    """Parameters by name, and the optimizer (AdamW) that moves them, in the same order."""
+    """Parameters by name, and the optimizer (AdamW) that trains them, in the same order."""
 
     parameters: dict[str, Any]
     optimizer: Any
@@ -36,7 +36,16 @@ class Learner:
 
 @dataclass
 class State:
-    """Where a run stands: `step` steps are done, those up to `saved` are on disk."""
+    """How far a run is.
+
+    Args:
+        student: The trainee's parameters and their optimizer.
+        average: The averaged parameters, by name.
+        adversary: The adversary's parameters and their optimizer.
+        step: How many steps are done.
+        saved: The step whose state is on disk, 0 for none.
+        curve: The loss of each step.
+    """
 
     student: Learner
     average: dict[str, Any]
@@ -47,7 +56,7 @@ class State:
 
     @property
     def learners(self) -> dict[str, Learner]:
-        """Who learns, by what their tensors' names begin with in the file."""
+        """The learners, by what the names of their tensors begin with in the file."""
         return {"": self.student} | ({"adversary.": self.adversary} if self.adversary else {})
 
 
@@ -57,22 +66,30 @@ def load_state(
     student: Learner,
     adversary: Learner | None = None,
     *,
-    unsaid: Mapping[str, Any],
+    defaults: Mapping[str, Any],
 ) -> State:
-    """The state in a folder put into the parameters and the optimizers, or a fresh one.
+    """Puts the state in a folder into the parameters and optimizers, or begins a new one.
 
-    `unsaid` is what settings were in runs that do not speak of them.
-    Raises ResumeError where the file cannot be read, or the saved run had other settings or
-    other parameters; nothing is changed then. Makes the folder, or raises MediaError.
+    Args:
+        folder: The folder, which is made where there is none.
+        settings: The settings of this run, which must be those of the saved one.
+        student: The trainee's parameters and their optimizer, which are changed.
+        adversary: The adversary's, if there is one.
+        defaults: The settings of saved runs whose files do not name them.
+
+    Raises:
+        ResumeError: The file cannot be read, or the saved run had other settings or other
+            parameters; nothing is changed then.
+        MediaError: The folder cannot be made.
     """
-    _make(folder)
+    _make_folder(folder)
     average = {name: value.detach().clone() for name, value in student.parameters.items()}
     state = State(student, average, adversary)
-    path = folder / NAME
+    path = folder / STATE_FILE
     if not path.is_file():
         return state
     tensors, note = _read(path)
-    before, now = ({**unsaid, **each} for each in (note["settings"], settings))
+    before, now = ({**defaults, **each} for each in (note["settings"], settings))
     _check_settings(folder, *(json.loads(json.dumps(each)) for each in (before, now)))
     _check_shapes(folder, tensors, state)
     for prefix, learner in state.learners.items():
@@ -84,7 +101,7 @@ def load_state(
     return state
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -110,12 +127,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _check_settings(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    names = [name for name in (now | before) if name not in FREE]
+    names = [name for name in (now | before) if name not in CHANGEABLE]
     changed = [name for name in names if before.get(name) != now.get(name)]
     if changed:
-        told = ", ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed)
+        changes = (f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed)
         fix = "set them back, or choose another folder"
-        found = f"a run with other settings ({told})"
+        found = f"a run with other settings ({', '.join(changes)})"
         raise ResumeError(Problem(str(folder), found, "the same settings to go on", fix))
 
 
@@ -126,9 +143,8 @@ def _check_shapes(folder: Path, tensors: Mapping[str, Any], state: State) -> Non
         for name, value in learner.parameters.items()
     }
     found = {name: tuple(value.shape) for name, value in tensors.items() if "now/" in name}
-    if differing := sorted(
-        k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)
-    ):
+    names = wanted.keys() | found.keys()
+    if differing := sorted(name for name in names if wanted.get(name) != found.get(name)):
         name = differing[0]
         shapes = f"{found.get(name, 'none')}, not {wanted.get(name, 'none')}"
         differs = f"{len(differing)} parameters differ, {name.partition('/')[2]}: {shapes}"
@@ -143,27 +159,32 @@ def _check_shapes(folder: Path, tensors: Mapping[str, Any], state: State) -> Non
 
 
 def _restore(learner: Learner, tensors: Mapping[str, Any], prefix: str) -> None:
-    """Puts saved values in; moments get their parameter's own layout, as the optimizer makes them.
+    """Puts saved values into a learner.
 
-    Each parameter has a count of its own: one that was frozen at first has taken fewer steps.
+    The optimizer's moments get the memory layout of their parameter, as the optimizer makes them.
+    Each parameter has its own count of steps: one that was frozen at first has taken fewer.
     """
     import torch
 
     counts = tensors[f"{prefix}counts"].tolist()
     with torch.no_grad():
-        for place, (name, value) in enumerate(learner.parameters.items()):
+        for index, (name, value) in enumerate(learner.parameters.items()):
             value.copy_(tensors[f"{prefix}now/{name}"])
-            if f"{prefix}first/{place}" not in tensors:
+            if f"{prefix}first/{index}" not in tensors:
                 continue
             learner.optimizer.state[value] = {
-                "step": torch.tensor(counts[place], device=value.device),
-                "exp_avg": torch.empty_like(value).copy_(tensors[f"{prefix}first/{place}"]),
-                "exp_avg_sq": torch.empty_like(value).copy_(tensors[f"{prefix}second/{place}"]),
+                "step": torch.tensor(counts[index], device=value.device),
+                "exp_avg": torch.empty_like(value).copy_(tensors[f"{prefix}first/{index}"]),
+                "exp_avg_sq": torch.empty_like(value).copy_(tensors[f"{prefix}second/{index}"]),
             }
 
 
 def save_state(folder: Path, settings: Mapping[str, Any], state: State) -> None:
-    """Writes the state whole or not at all; raises MediaError where the disk will not take it."""
+    """Writes the state whole or not at all, and the curve.
+
+    Raises:
+        MediaError: The disk does not take it.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -173,17 +194,17 @@ def save_state(folder: Path, settings: Mapping[str, Any], state: State) -> None:
     for prefix, learner in state.learners.items():
         tensors |= _tensors_of(learner, prefix)
     note = {"sdgraph": json.dumps({"settings": dict(settings), "step": state.step})}
-    beside = folder / f".{NAME}.new"
-    with _writing(f"{folder}: the state of step {state.step}", state):
+    new = folder / f".{STATE_FILE}.new"
+    with _write_errors(f"{folder}: the state of step {state.step}", state):
         try:
-            save_file(tensors, beside, metadata=note)
-            with beside.open("rb") as file:
+            save_file(tensors, new, metadata=note)
+            with new.open("rb") as file:
                 os.fsync(file.fileno())
-            beside.replace(folder / NAME)
+            new.replace(folder / STATE_FILE)
         finally:
-            beside.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
     state.saved = state.step
-    with _writing(f"{folder}: the curve", state):
+    with _write_errors(f"{folder}: the curve", state):
         write_text(folder / "curve.json", json.dumps([round(value, 6) for value in state.curve]))
         draw_curve(state.curve, folder / "curve.png")
 
@@ -192,20 +213,21 @@ def _tensors_of(learner: Learner, prefix: str) -> dict[str, Any]:
     import torch
 
     tensors, counts = {}, torch.zeros(len(learner.parameters))
-    for place, (name, value) in enumerate(learner.parameters.items()):
+    for index, (name, value) in enumerate(learner.parameters.items()):
         tensors[f"{prefix}now/{name}"] = value.detach().contiguous()
         moments = learner.optimizer.state.get(value)
-        if moments:  # SDXL reads an encoder's last but one layer, so its last has no gradient
-            counts[place] = float(moments["step"])
-            tensors[f"{prefix}first/{place}"] = moments["exp_avg"].contiguous()
-            tensors[f"{prefix}second/{place}"] = moments["exp_avg_sq"].contiguous()
+        if moments:  # the last layer of an encoder has none where the one before it is read
+            counts[index] = float(moments["step"])
+            tensors[f"{prefix}first/{index}"] = moments["exp_avg"].contiguous()
+            tensors[f"{prefix}second/{index}"] = moments["exp_avg_sq"].contiguous()
     return {**tensors, f"{prefix}counts": counts}
 
 
 def save_skipped(folder: Path, skipped: Mapping[str, str]) -> None:
     """Writes skipped.txt: a line for each picture that could not be read, and why.
 
-    Raises MediaError where the disk will not take it.
+    Raises:
+        MediaError: The disk does not take it.
     """
     path = folder / "skipped.txt"
     try:
@@ -217,37 +239,48 @@ def save_skipped(folder: Path, skipped: Mapping[str, str]) -> None:
 
 
 def save_sample(folder: Path, picture: Any, state: State) -> None:
-    """Keeps a picture of how far a run is; raises MediaError where the disk will not take it."""
-    with _writing(f"{folder}: the sample of step {state.step}", state):
+    """Writes a sample of the current step.
+
+    Raises:
+        MediaError: The disk does not take it.
+    """
+    with _write_errors(f"{folder}: the sample of step {state.step}", state):
         (folder / "samples").mkdir(exist_ok=True)
         picture.save(folder / "samples" / f"{state.step:06d}.png")
 
 
 @contextmanager
-def _writing(what: str, state: State) -> Iterator[None]:
-    from safetensors import SafetensorError
+def _write_errors(subject: str, state: State) -> Iterator[None]:
+    """Turns errors of the disk into MediaErrors about a subject, which say what is on disk."""
+    from safetensors import SafetensorError  # raised where the disk is full
 
     try:
         yield
-    except (OSError, SafetensorError) as error:  # the second is how it tells of a full disk
+    except (OSError, SafetensorError) as error:
         kept = f"the state of step {state.saved} is kept" if state.saved else "no state was kept"
         found = f"it cannot be written ({error}); {kept}"
         fix = "make room and run again"
-        raise MediaError(Problem(str(what), found, "a disk with room for it", fix)) from error
+        raise MediaError(Problem(subject, found, "a disk with room for it", fix)) from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text whole or not at all."""
-    beside = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}.new")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
 def draw_curve(curve: list[float], path: Path, size: tuple[int, int] = (640, 320)) -> None:
-    """The loss over the steps as a picture, smoothed, with its first and last value."""
+    """Draws the loss over the steps, smoothed, with its highest, lowest and last value.
+
+    Args:
+        curve: The loss of each step.
+        path: The picture to write.
+        size: Its width and height in pixels.
+    """
     import numpy as np
     from PIL import Image, ImageDraw
 

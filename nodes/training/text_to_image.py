@@ -1,4 +1,4 @@
-"""The base: a text encoder and a U-Net, from nothing or from a checkpoint, wholly or as LoRA."""
+"""The base: text encoders and a denoiser, trained from nothing or on, as a whole or as LoRA."""
 
 from __future__ import annotations
 
@@ -11,36 +11,35 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import fetch_checkpoint, quiet_libraries, resolve
+from sdgraph.nodes.diffusion.families import ModelFamily
 from sdgraph.values import Checkpoint
 
-from .assembly import WEIGHTLESS, fresh_parts, load_trained, load_vae, save_pipeline, taken_from
+from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
-from .frozen import hash_of, refuse_changed
-from .kinds import channel_problems
-from .lora import add_lora_layers, fuse_lora_layers, hash_without, save_lora
+from .frozen import hash_module, refuse_changed
+from .loading import fresh_parts, load_autoencoder, load_parts, pipeline_family
+from .lora import add_lora_layers, fuse_lora_layers, hash_without_adapters, save_lora
+from .pipeline_parts import PipelineParts
 from .procedure import Denoising
-from .samples import sheet
+from .samples import make_sheet
+from .saving import component_files, save_pipeline
 
 __all__ = ["TrainText2Image"]
 
 
 class TextToImageTrainee(DiffusionTrainee):
-    """Captions to pictures; samples are of captions that training never sees."""
+    """Captions to pictures; samples are made from captions that training never reads."""
 
     def sample(self) -> Any:
-        return sheet(self.parts, self.data.side)
+        return make_sheet(self.parts, self.data.side)
 
 
 class TrainFromText(Denoising):
-    """What the nodes have in common that train a U-Net and its text encoders on captions."""
+    """What the nodes have in common that train a denoiser and its text encoders on captions."""
 
-    learned: ClassVar[tuple[str, ...]]
-    """The parts that are trained, in the order in which fresh ones draw their weights."""
-    plain: ClassVar[str]
-    """Whose architecture is taken where nothing is said."""
-    pipeline: ClassVar[str]
-    """diffusers' pipeline of that layout."""
+    default_like: ClassVar[str]
+    """The checkpoint whose architecture is taken where neither `base` nor `like` names one."""
     trainee: ClassVar[type[DiffusionTrainee]]
 
     base: In[Checkpoint] | None = Field(
@@ -85,10 +84,10 @@ class TrainFromText(Denoising):
                 "a base for the adapters to change",
                 "set base, or rank to 0",
             )
-        yield from self.kind_problems()
+        yield from self.architecture_problems()
 
-    def kind_problems(self) -> Iterator[Problem]:
-        """Why base and like are of another kind than is trained here."""
+    def architecture_problems(self) -> Iterator[Problem]:
+        """Why `base` and `like` have not the architecture that is trained here."""
         yield from ()
 
     @quiet_libraries()
@@ -100,44 +99,54 @@ class TrainFromText(Denoising):
         like: Checkpoint | None,
         progress: Progress,
     ) -> Checkpoint:
-        source = base or like or Checkpoint(self.plain)
-        parts = self._begun(base, source)
+        if base is None:
+            source = like or Checkpoint(self.default_like)
+            parts = fresh_parts(source, _trained_names(pipeline_family(source)), self.seed)
+        else:
+            source, parts = base, self._load_base(base)
+        own_autoencoder = (parts.family.decoder.name,) if vae else ()
         if vae is not None:
-            parts["vae"] = load_vae(vae)
-        names = [name for name in (*self.learned, "vae") if base is not None]
-        before = {name: hash_of(parts[name]) for name in names}
+            parts |= dict.fromkeys(own_autoencoder, load_autoencoder(vae))
+        names = (*_trained_names(parts.family), parts.family.decoder.name) if base else ()
+        before = {name: hash_module(parts[name]) for name in names}
         if self.rank:
-            add_lora_layers(parts["unet"], self.rank, self.seed)
+            add_lora_layers(parts, self.rank, self.seed)
         settings = self.settings()
         trainee = self.trainee(parts, data, settings)
         if base is not None:
             trainee.identity = {**trainee.identity, "base": before, "rank": self.rank}
         self.fit(trainee, data, settings, progress)
-        own = {name: parts[name] for name in (*trainee.modules, *(["vae"] if vae else []))}
         if self.rank:
-            after = {name: hash_without(parts[name]) for name in names}
-            refuse_changed(before, after, self.state_folder)
-            save_lora(parts["unet"], self.pipeline, self.folder / "lora")
-            fuse_lora_layers(parts["unet"])
-        kept = handed_on(base, own) if base is not None else {}
-        return save_pipeline(own, source, self.folder / "checkpoint", taken=kept)
+            self._save_adapters(parts, before)
+        own = parts.select(*trainee.modules, *own_autoencoder)
+        copied = _other_files(base, own) if base is not None else {}
+        return save_pipeline(own, source, self.folder / "checkpoint", copied=copied)
 
-    def _begun(self, base: Checkpoint | None, source: Checkpoint) -> dict[str, Any]:
-        """The parts to train and what they need, of the base or fresh."""
-        if base is None:
-            return fresh_parts(source, self.learned, self.seed)
-        others = [name for name in resolve(base).components or () if name in WEIGHTLESS]
-        parts = load_trained(base, (*self.learned, *others, "vae"))
-        for name in self.learned if not self.rank else ():
+    def _load_base(self, base: Checkpoint) -> PipelineParts:
+        """The base's parts; what is trained requires a gradient, unless adapters are."""
+        parts = load_parts(base)
+        for name in _trained_names(parts.family) if not self.rank else ():
             parts[name].requires_grad_(True)
         return parts
 
+    def _save_adapters(self, parts: PipelineParts, before: dict[str, str]) -> None:
+        """Writes the trained adapters, then adds them to the denoiser's weights."""
+        after = {name: hash_without_adapters(parts[name]) for name in before}
+        refuse_changed(before, after, self.state_folder)
+        save_lora(parts, self.folder / "lora")
+        fuse_lora_layers(parts)
 
-def handed_on(base: Checkpoint, own: Iterable[str]) -> dict[str, dict[str, Path]]:
-    """The files of all of a base's parts that are here, but for `own`."""
-    folder, trained = fetch_checkpoint(base), set(own)
-    rest = [name for name in resolve(base).components or () if name not in trained]
-    return taken_from(base, [name for name in rest if (folder / name).is_dir()])
+
+def _trained_names(family: ModelFamily) -> tuple[str, ...]:
+    """The components that are trained, in the order in which fresh ones draw their weights."""
+    return (*(each.name for each in family.text_encoders), family.denoiser.name)
+
+
+def _other_files(base: Checkpoint, own: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """The files of those of a base's components that are on this disk, without some of them."""
+    folder, names = fetch_checkpoint(base), resolve(base).components or ()
+    others = [name for name in names if name not in own and (folder / name).is_dir()]
+    return component_files(base, others)
 
 
 class TrainText2Image(TrainFromText):
@@ -147,10 +156,9 @@ class TrainText2Image(TrainFromText):
     them, and the checkpoint has them fused.
     """
 
-    learned: ClassVar[tuple[str, ...]] = ("text_encoder", "unet")
-    plain: ClassVar[str] = "tiny/text-to-image"
-    pipeline: ClassVar[str] = "StableDiffusionPipeline"
+    default_like: ClassVar[str] = "tiny/text-to-image"
     trainee: ClassVar[type[DiffusionTrainee]] = TextToImageTrainee
 
-    def kind_problems(self) -> Iterator[Problem]:
-        yield from channel_problems(base=(self.base, 4), like=(self.like, 4))
+    def architecture_problems(self) -> Iterator[Problem]:
+        yield from purpose_problems("base", self.base, "text-to-image")
+        yield from purpose_problems("like", self.like, "text-to-image")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,38 +11,46 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries, resolve
-from sdgraph.nodes.diffusion.families import SDXL
+from sdgraph.nodes.diffusion.families import SCHEDULER
 from sdgraph.values import Checkpoint
 
-from .assembly import adopt, check_noise, fresh_parts, load_trained, save_pipeline, taken_from
+from .checkpoint_problems import sdxl_problems
 from .data import Dataset
-from .frozen import hash_of
-from .kinds import sdxl_problems
+from .frozen import hash_module
+from .loading import load_parts
 from .loop import Settings, generator_for
+from .pipeline_parts import PipelineParts
 from .placement import move_modules, to_device
 from .procedure import Training
-from .samples import sheet
+from .samples import make_sheet
+from .saving import component_files, save_pipeline
 from .sdxl import SdxlTrainee
+from .starting_weights import check_noise, load_weights, with_fresh_denoiser
+from .unet import down_block_features
 
 __all__ = ["TrainTurbo"]
 
-KEPT = SDXL.other_components
-"""What the student has from its teacher, to the bit."""
-
-MOST_STEPS = 4
+MAX_STEPS = 4
 """In how many steps a student is used at most."""
 
 FROM_NOISE = 0.5
-"""The share of a batch that begins with noise alone, which is all that one step ever sees."""
+"""The share of a batch that begins with noise alone, which is all that one step works on."""
 
 CLEAREST = 0.75
-"""The discriminator looks at latents noised up to this share of the schedule: beyond, true and
-made ones look alike."""
+"""The discriminator compares latents noised up to this share of the schedule; noisier ones do not
+tell real pictures from generated ones."""
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """How the student is pulled: by the teacher (guided so much), and against the adversary."""
+    """What the student is trained by.
+
+    Args:
+        guidance: The guidance of the teacher's predictions.
+        distil: The weight of the distance to the teacher, beside the discriminator's scores.
+        adversary_rate: The discriminator's learning rate.
+        steepness: The weight of the discriminator's R1 penalty.
+    """
 
     guidance: float = 3.0
     distil: float = 2.5
@@ -52,93 +60,109 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Batch:
-    """What both losses of a step look at."""
+    """What both losses of a step are computed from."""
 
     step: int
     random: Any
     latents: Any
     words: Any
     summary: Any
-    made: Any
-    """The student's latents, with the graph that leads to its weights."""
-    true_seen: list[Any]
-    made_seen: list[Any]
+    student_latents: Any
+    """With the graph that leads to the student's weights."""
+    real_features: list[Any]
+    student_features: list[Any]
 
 
-def times_in_use(scheduler: Any, most: int = MOST_STEPS) -> list[int]:
-    """The times at which a scheduler asks the U-Net in 1 to `most` steps, the noisiest first."""
-    found: set[int] = set()
+def times_in_use(scheduler: Any, max_steps: int = MAX_STEPS) -> list[int]:
+    """The times at which a scheduler calls the U-Net in 1 to `max_steps` steps, noisiest first."""
+    times: set[int] = set()
     own = type(scheduler).from_config(scheduler.config)
-    for count in range(1, most + 1):
+    for count in range(1, max_steps + 1):
         own.set_timesteps(count)
-        found |= {round(float(time)) for time in own.timesteps}
-    return sorted(found, reverse=True)
+        times |= {round(float(time)) for time in own.timesteps}
+    return sorted(times, reverse=True)
 
 
 def noise_in_use(scheduler: Any) -> float:
-    """The deviation of the noise that a scheduler hands the U-Net at its first time."""
+    """The deviation of the noise that a scheduler gives the U-Net at its first time."""
     own = type(scheduler).from_config(scheduler.config)
     own.set_timesteps(1)
     return float(own.init_noise_sigma / (own.sigmas[0] ** 2 + 1) ** 0.5)
 
 
 class TurboTrainee(SdxlTrainee):
-    """A one-step student against a discriminator and beside its frozen teacher.
+    """A one-step student, trained against a discriminator and towards its frozen teacher.
 
-    Adversarial diffusion distillation (Sauer et al. 2023): the student's picture from latents
-    noised to a time of use is noised anew, and the teacher's guided picture from there is what it
-    is drawn to, by c(t) = alpha_t; the discriminator's hinge loss is in `adversary`.
+    Adversarial diffusion distillation (Sauer et al. 2023):
+
+    1. The student makes pictures in one step, from latents noised to a time of use.
+    2. They are noised again, and the guided teacher makes pictures from these. The distance to
+       them, weighted by c(t) = alpha_t, is one term of the loss.
+    3. The discriminator's scores of the student's pictures are the other term. Its own loss is in
+       `adversary`.
+
+    Args:
+        parts: The student's denoiser, and the teacher's other parts.
+        teacher: The teacher's denoiser.
+        data: The captioned pictures.
+        settings: The loop's settings.
+        distillation: How the terms are weighted.
     """
 
     def __init__(
         self,
-        parts: Mapping[str, Any],
+        parts: PipelineParts,
         teacher: Any,
         data: Dataset,
         settings: Settings,
-        how: Distillation | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         import torch
 
-        from .discriminator import Adversary
+        from .discriminator import DiscriminatorTrainee
 
         super().__init__(parts, data, settings)
         self.teacher = teacher.eval().requires_grad_(False)
         move_modules([self.teacher])
-        self.how = how or Distillation()
-        frozen = {name: hash_of(parts[name]) for name in KEPT if "tokenizer" not in name}
-        own = {"data": data.content, "teacher": hash_of(self.teacher), **vars(self.how)}
-        self.identity = {**own, **frozen}
-        self.modules = {"unet": parts["unet"]}
-        self.times = torch.tensor(times_in_use(parts["scheduler"]))
-        self.noise = noise_in_use(parts["scheduler"])
-        self.adversary = Adversary(self, self.how.adversary_rate, self.how.steepness)
+        self.distillation = distillation or Distillation()
+        name = parts.family.denoiser.name
+        frozen = {each: hash_module(parts[each]) for each in parts.family.networks if each != name}
+        own = {"data": data.content, "teacher": hash_module(self.teacher)}
+        self.identity = {**own, **vars(self.distillation), **frozen}
+        self.modules = {name: parts.denoiser}
+        self.times = torch.tensor(times_in_use(parts.scheduler))
+        self.noise = noise_in_use(parts.scheduler)
+        self.adversary = DiscriminatorTrainee(
+            self, self.distillation.adversary_rate, self.distillation.steepness
+        )
         self._batch: Batch | None = None
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, made once for both losses."""
         if self._batch is None or self._batch.step != step:
             self._batch = None
-            self._batch = self._make(step)
+            self._batch = self._make_batch(step)
         return self._batch
 
-    def _make(self, step: int) -> Batch:
+    def _make_batch(self, step: int) -> Batch:
         import torch
 
         random = generator_for(self.settings.seed, step)
         count = self.settings.batch
-        places = torch.randint(len(self.latents), (count,), generator=random)
-        latents = to_device(self.latents[places], self.device)
+        indices = torch.randint(len(self.latents), (count,), generator=random)
+        latents = to_device(self.latents[indices], self.device)
         with torch.no_grad():
-            words, summary = self.words(places)
-        made = self.student_latents(latents, words, summary, random)
+            words, summary = self.read_captions(indices)
+        generated = self.student_latents(latents, words, summary, random)
         limit = int(CLEAREST * self.noise_schedule.config.num_train_timesteps)
         times = to_device(torch.randint(limit, (count,), generator=random), self.device)
         noise = to_device(torch.randn(latents.shape, generator=random), self.device)
         with torch.no_grad():
-            true_seen = self._features(latents, noise, times, words, summary)
-        made_seen = self._features(made, noise, times, words, summary)
-        return Batch(step, random, latents, words, summary, made, true_seen, made_seen)
+            real_features = self._features(latents, noise, times, words, summary)
+        student_features = self._features(generated, noise, times, words, summary)
+        return Batch(
+            step, random, latents, words, summary, generated, real_features, student_features
+        )
 
     def student_latents(self, latents: Any, words: Any, summary: Any, random: Any) -> Any:
         """The student's one-step pictures, from latents noised to the times of use.
@@ -148,74 +172,74 @@ class TurboTrainee(SdxlTrainee):
         import torch
 
         count = len(latents)
-        chosen = self.times[torch.randint(len(self.times), (count,), generator=random)]
-        first = torch.rand(count, generator=random) < FROM_NOISE
-        times = to_device(torch.where(first, self.times[0], chosen), self.device)
+        drawn = self.times[torch.randint(len(self.times), (count,), generator=random)]
+        from_noise = torch.rand(count, generator=random) < FROM_NOISE
+        times = to_device(torch.where(from_noise, self.times[0], drawn), self.device)
         noise = to_device(torch.randn(latents.shape, generator=random), self.device)
         noised = self.noise_schedule.add_noise(latents, noise, times)
-        alone = (times == int(self.times[0]))[:, None, None, None]
-        noised = torch.where(alone, noise * self.noise, noised)
-        said = self.ask(self.parts["unet"], noised, times, words, summary)
-        return self.denoise(noised, said, times)
-
-    def ask(self, unet: Any, noised: Any, times: Any, words: Any, summary: Any) -> Any:
-        """What a U-Net says of noised latents and captions."""
-        return unet(noised, times, words, added_cond_kwargs=self.added_conditions(summary)).sample
+        is_noise = (times == int(self.times[0]))[:, None, None, None]
+        noised = torch.where(is_noise, noise * self.noise, noised)
+        prediction = self.run_denoiser(self.parts.denoiser, noised, times, words, summary)
+        return self.denoise(noised, prediction, times)
 
     def _features(
         self, latents: Any, noise: Any, times: Any, words: Any, summary: Any
     ) -> list[Any]:
-        from .discriminator import features
-
         noised = self.noise_schedule.add_noise(latents, noise, times)
-        return features(self.teacher, noised, times, words, self.added_conditions(summary))
+        conditions = self.added_conditions(summary)
+        return down_block_features(self.teacher, noised, times, words, conditions)
 
-    def denoise(self, noised: Any, said: Any, times: Any) -> Any:
-        """The latents without noise, by what a U-Net says (noise, or v) of the noised ones."""
+    def denoise(self, noised: Any, prediction: Any, times: Any) -> Any:
+        """The latents without noise, by what a denoiser predicts (noise, or v) of noised ones."""
         level = self._levels(times)[:, None, None, None]
         alpha, sigma = level.sqrt(), (1 - level).sqrt()
         if self.noise_schedule.config.prediction_type == "v_prediction":
-            return alpha * noised - sigma * said
-        return (noised - sigma * said) / alpha
+            return alpha * noised - sigma * prediction
+        return (noised - sigma * prediction) / alpha
 
     def _levels(self, times: Any) -> Any:
         """The schedule's alpha (the share of the signal, squared) at times."""
         return to_device(self.noise_schedule.alphas_cumprod, times.device)[times]
 
     def loss(self, step: int) -> Any:
-        """The adversary's view of the student's pictures, and their distance to the teacher's."""
+        """The distance to the teacher's pictures, less the discriminator's scores."""
         batch = self.batch(step)
-        scores = self.adversary.judge(batch.made_seen, batch.summary)
+        scores = self.adversary.discriminator(batch.student_features, batch.summary)
         self._batch = None  # its graph is used up by this step
-        return self.how.distil * self.distance(batch) - scores.mean()
+        return self.distillation.distil * self.distance(batch) - scores.mean()
 
     def distance(self, batch: Batch) -> Any:
         """The squared distance to the guided teacher's pictures, weighted by alpha_t."""
         import torch
 
-        count, random = len(batch.made), batch.random
+        generated, random = batch.student_latents, batch.random
         steps = self.noise_schedule.config.num_train_timesteps
-        times = to_device(torch.randint(steps, (count,), generator=random), self.device)
-        noise = to_device(torch.randn(batch.made.shape, generator=random), self.device)
+        times = torch.randint(steps, (len(generated),), generator=random)
+        times = to_device(times, self.device)
+        noise = to_device(torch.randn(generated.shape, generator=random), self.device)
         with torch.no_grad():
-            noised = self.noise_schedule.add_noise(batch.made, noise, times)
+            noised = self.noise_schedule.add_noise(generated, noise, times)
             wanted = self.denoise(noised, self._guided(noised, times, batch), times)
         weight = self._levels(times).sqrt()
-        return (weight * (batch.made - wanted).square().mean(dim=(1, 2, 3))).mean()
+        return (weight * (generated - wanted).square().mean(dim=(1, 2, 3))).mean()
 
     def _guided(self, noised: Any, times: Any, batch: Batch) -> Any:
-        """The teacher's word, with classifier-free guidance; an empty caption is all zeros."""
+        """The teacher's prediction with classifier-free guidance.
+
+        The features of an empty caption are all zeros.
+        """
         import torch
 
         words = torch.cat([torch.zeros_like(batch.words), batch.words])
         summary = torch.cat([torch.zeros_like(batch.summary), batch.summary])
-        twice = torch.cat([noised, noised]), torch.cat([times, times])
-        without, told = self.ask(self.teacher, *twice, words, summary).chunk(2)
-        return without + self.how.guidance * (told - without)
+        latents, times = torch.cat([noised, noised]), torch.cat([times, times])
+        predictions = self.run_denoiser(self.teacher, latents, times, words, summary)
+        unconditional, conditional = predictions.chunk(2)
+        return unconditional + self.distillation.guidance * (conditional - unconditional)
 
     def sample(self) -> Any:
         """Pictures as they are used: one step, no guidance."""
-        return sheet(self.parts, self.data.side, guidance=0.0, steps=1)
+        return make_sheet(self.parts, self.data.side, guidance=0.0, steps=1)
 
 
 class TrainTurbo(Training):
@@ -240,8 +264,8 @@ class TrainTurbo(Training):
     def check(self) -> Iterator[Problem]:
         yield from sdxl_problems(teacher=self.teacher, like=self.like)
         if isinstance(self.like, Checkpoint) and resolve(self.like).index is not None:
-            spacing = (resolve(self.like).config("scheduler") or {}).get("timestep_spacing")
-            if spacing != "trailing":  # by others, one step is at the clear end of the schedule
+            spacing = (resolve(self.like).config(SCHEDULER) or {}).get("timestep_spacing")
+            if spacing != "trailing":  # with others, one step is at the clear end of the schedule
                 found = f"{self.like.source}, whose timestep_spacing is {spacing!r}"
                 yield Problem("like", found, 'a scheduler with timestep_spacing "trailing"')
 
@@ -250,13 +274,15 @@ class TrainTurbo(Training):
         self, data: Dataset, teacher: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
         check_noise(teacher, like)
-        parts = load_trained(teacher, (*KEPT, "unet"))
-        frozen, fresh = parts["unet"], fresh_parts(like, ("unet",), self.seed)
-        adopt(fresh["unet"], frozen.state_dict(), f"{teacher.source} in {like.source}")
-        parts = {**parts, "unet": fresh["unet"], "scheduler": fresh["scheduler"]}
+        trained = load_parts(teacher)
+        parts = with_fresh_denoiser(trained, like, self.seed)
+        weights = trained.denoiser.state_dict()
+        load_weights(parts.denoiser, weights, f"{teacher.source} in {like.source}")
         settings = self.settings(weight_decay=0.0, betas=(0.5, 0.99))
-        how = Distillation(self.guidance, self.distil, self.adversary_rate)
-        trainee = TurboTrainee(parts, frozen, data, settings, how)
+        distillation = Distillation(self.guidance, self.distil, self.adversary_rate)
+        trainee = TurboTrainee(parts, trained.denoiser, data, settings, distillation)
         self.fit(trainee, data, settings, progress)
-        kept = taken_from(teacher, KEPT)
-        return save_pipeline({"unet": parts["unet"]}, like, self.folder / "checkpoint", taken=kept)
+        name = parts.family.denoiser.name
+        copied = component_files(teacher, parts.family.components_without(name))
+        own = {name: parts.denoiser}
+        return save_pipeline(own, like, self.folder / "checkpoint", copied=copied)

@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import Field
 
 from sdgraph.graph import In, Progress
-from sdgraph.models import quiet_libraries, resolve
+from sdgraph.models import quiet_libraries
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
+from .loading import fresh_autoencoder
 from .loop import Settings, generator_for
 from .placement import move_modules, to_device
 from .procedure import Training
@@ -22,7 +23,13 @@ __all__ = ["TrainVae"]
 
 
 class VaeTrainee:
-    """L1 + 2 MSE + a little KL on batches of pictures (Kingma & Welling 2013)."""
+    """L1 + 2 MSE + a little KL on batches of pictures (Kingma & Welling 2013).
+
+    Args:
+        vae: The autoencoder to train.
+        data: The pictures.
+        settings: The loop's settings.
+    """
 
     KL = 1e-6
 
@@ -36,10 +43,10 @@ class VaeTrainee:
         self._settings = settings
         self._pictures = torch.from_numpy(data.pictures)
 
-    def _batch(self, places: Any) -> Any:
+    def _batch(self, indices: Any) -> Any:
         import torch
 
-        pictures = self._pictures[places].permute(0, 3, 1, 2).float() / 127.5 - 1
+        pictures = self._pictures[indices].permute(0, 3, 1, 2).float() / 127.5 - 1
         return to_device(pictures.contiguous(memory_format=torch.channels_last), self.vae.device)
 
     def loss(self, step: int) -> Any:
@@ -47,25 +54,33 @@ class VaeTrainee:
         from torch.nn.functional import l1_loss, mse_loss
 
         random = generator_for(self._settings.seed, step)
-        places = torch.randint(len(self._pictures), (self._settings.batch,), generator=random)
-        pictures = self._batch(places)
+        indices = torch.randint(len(self._pictures), (self._settings.batch,), generator=random)
+        pictures = self._batch(indices)
         latents = self.vae.encode(pictures).latent_dist
-        made = self.vae.decode(latents.sample(generator=random)).sample
-        close = l1_loss(made, pictures) + 2 * mse_loss(made, pictures)
-        return close + self.KL * latents.kl().mean()
+        decoded = self.vae.decode(latents.sample(generator=random)).sample
+        distance = l1_loss(decoded, pictures) + 2 * mse_loss(decoded, pictures)
+        return distance + self.KL * latents.kl().mean()
 
     def sample(self) -> Any:
-        """Eight pictures above what comes back of them."""
+        """Eight pictures, and below them the same encoded and decoded."""
         import numpy as np
         import torch
         from PIL import Image
 
         with torch.no_grad():
             pictures = self._batch(torch.arange(min(8, len(self._pictures))))
-            made = self.vae.decode(self.vae.encode(pictures).latent_dist.mode()).sample
-        rows = [torch.cat(list(each), dim=2) for each in (pictures, made)]
+            decoded = self.vae.decode(self.vae.encode(pictures).latent_dist.mode()).sample
+        rows = [torch.cat(list(each), dim=2) for each in (pictures, decoded)]
         grid = torch.cat(rows, dim=1).clamp(-1, 1).permute(1, 2, 0).cpu().numpy()
         return Image.fromarray(np.asarray(((grid + 1) * 127.5).round().astype("uint8")))
+
+    def latent_scale(self) -> float:
+        """What latents are multiplied by so that their deviation is 1, from up to 256 pictures."""
+        import torch
+
+        with torch.no_grad():
+            batch = self._batch(torch.arange(min(256, len(self._pictures))))
+            return 1 / float(self.vae.encode(batch).latent_dist.mode().std())
 
 
 class TrainVae(Training):
@@ -82,35 +97,22 @@ class TrainVae(Training):
     @quiet_libraries()
     def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
         import torch
-        from diffusers import AutoencoderKL
 
         settings = self.settings(weight_decay=0.0)
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(self.seed)
-            vae = AutoencoderKL.from_config(dict(resolve(like).config("vae") or {}))
-        vae = vae.to(memory_format=torch.channels_last)
+        vae = fresh_autoencoder(like, self.seed).to(memory_format=torch.channels_last)
         trainee = VaeTrainee(vae, data, settings)
         self.fit(trainee, data, settings, progress)
-        vae.register_to_config(scaling_factor=round(latent_scale(trainee, vae), 5))
+        vae.register_to_config(scaling_factor=round(trainee.latent_scale(), 5))
         return save_module(vae, self.folder / "vae")
 
 
-def latent_scale(trainee: VaeTrainee, vae: Any) -> float:
-    """What latents are multiplied by so that their deviation is 1."""
-    import torch
-
-    with torch.no_grad():
-        batch = trainee._batch(torch.arange(min(256, len(trainee._pictures))))
-        return 1 / float(vae.encode(batch).latent_dist.mode().std())
-
-
 def save_module(module: Any, folder: Path) -> Checkpoint:
-    """A module in a folder of its own, as half-precision safetensors; a checkpoint of it."""
+    """Writes a module into a folder of its own, as half-precision safetensors."""
     import torch
 
-    beside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    module.to(torch.float16).save_pretrained(beside, safe_serialization=True)
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    module.to(torch.float16).save_pretrained(new, safe_serialization=True)
     shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
+    new.rename(folder)
     return Checkpoint(folder)

@@ -1,81 +1,47 @@
-"""Text to video: a U-Net that makes all frames at once, grown from one that makes pictures."""
+"""Text to video: a 3-D U-Net that makes all frames at once, grown from one that makes pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import quiet_libraries, resolve
+from sdgraph.models import quiet_libraries
 from sdgraph.values import Checkpoint
 
-from .assembly import adopt, check_noise, fresh_parts, load_trained, save_pipeline, taken_from
+from .checkpoint_problems import pipeline_problems, purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
-from .frozen import hash_of
-from .kinds import channel_problems
-from .latents import encode, tokens_of
+from .frozen import hash_module
+from .latents import encode_pictures
+from .loading import fresh_parts, load_parts, pipeline_family
 from .loop import Settings
-from .placement import move_modules
+from .pipeline_parts import PipelineParts, make_pipeline
 from .procedure import Denoising
-from .samples import rows
+from .samples import arrange_in_rows, to_uint8
+from .saving import component_files, save_pipeline
+from .starting_weights import check_noise, load_weights
+from .unet import load_base_weights
 
 __all__ = ["TrainText2Video"]
 
-KEPT = ("vae", "tokenizer")
-"""What is handed on from the base, to the bit."""
 
+def lengthen_short_embeddings(text_encoder: Any, tokens: Any) -> None:
+    """Makes the embeddings of words that a text encoder never learned as long as the others.
 
-def shared_weights(base_unet: Any, video_unet: Any) -> dict[str, Any]:
-    """The weights of a 2-D U-Net that a 3-D one has by name, in the 3-D one's shapes.
+    They are near zero, where they were drawn, so that "up" and "down" are the same to the network,
+    and it takes thousands of steps until they have grown.
 
-    Shapes are equal but for a 1 × 1 convolution, which in the 3-D one may be a linear layer: the
-    same numbers without the two sides of 1.
-    """
-    own = {name: tuple(value.shape) for name, value in video_unet.state_dict().items()}
-    taken = {}
-    for name, value in base_unet.state_dict().items():
-        shape = tuple(value.shape)
-        if own.get(name) in (shape, shape[:-2] if shape[2:] == (1, 1) else shape):
-            taken[name] = value.reshape(own[name])
-    return taken
-
-
-def load_base_weights(video_unet: Any, base_unet: Any) -> set[str]:
-    """Puts a base's weights into a 3-D U-Net; returns the names of those of its layers.
-
-    What temporal layers add is made zero, so at first each frame is what the base would make of it:
-    temporal convolutions begin so (Wang et al. 2023), temporal attention is made to.
+    Args:
+        text_encoder: The text encoder, whose embeddings are changed.
+        tokens: The tokens of all captions.
     """
     import torch
 
-    taken = shared_weights(base_unet, video_unet)
-    missing = sorted(set(base_unet.state_dict()) - set(taken))
-    if missing:
-        found = f"{missing[0]} and {len(missing) - 1} more that the 3-D U-Net does not have"
-        fix = "set `like` to a checkpoint that fits"
-        wanted = "the same widths and blocks"
-        raise InvalidValueError(Problem("the base's U-Net", found, wanted, fix))
-    video_unet.load_state_dict(taken, strict=False)
-    with torch.no_grad():
-        for name, value in video_unet.named_parameters():
-            if "proj_out" in name and name not in taken:
-                value.zero_()
-    return set(taken)
-
-
-def lengthen(words: Any, tokens: Any) -> None:
-    """Makes the embeddings of words that a text encoder never learned as long as the others'.
-
-    Those lie near zero, where they were drawn, so that "up" and "down" are one to the network, and
-    thousands of steps go by until they have grown.
-    """
-    import torch
-
-    table = words.get_input_embeddings().weight
+    table = text_encoder.get_input_embeddings().weight
     used = tokens.unique()
     with torch.no_grad():
         lengths = table[used].norm(dim=1, keepdim=True)
@@ -84,7 +50,11 @@ def lengthen(words: Any, tokens: Any) -> None:
 
 
 def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
-    """The clips of scenes that move, as latents: float32, clips × 4 × count × height × width."""
+    """Scenes that move as latents: float32, clips × 4 × count × height × width.
+
+    Raises:
+        InvalidValueError: The data set has no scenes, or they stand still.
+    """
     import torch
 
     from sdgraph.nodes.tiny_world import frames
@@ -93,19 +63,28 @@ def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
     if not scenes or any(scene.motion is None for scene in scenes):
         found, wanted = "pictures that stand still", "scenes with a motion"
         raise InvalidValueError(Problem("data", found, wanted, "use TinyWorld(moving=True)"))
-    clips = [encode(vae, frames(scene, count, data.side)) for scene in scenes]
+    clips = [encode_pictures(vae, frames(scene, count, data.side)) for scene in scenes]
     return torch.stack(clips).permute(0, 2, 1, 3, 4).contiguous()
 
 
 class VideoTrainee(DiffusionTrainee):
-    """Clips from captions of motion; what is the base's is frozen until `thaw_at` of the steps.
+    """Clips from captions of motion.
 
-    The text encoder is trained from the start: the base has never read the words of motion.
+    What the base's U-Net had is frozen at first. The text encoder is trained from the start: the
+    base has never read the words of motion.
+
+    Args:
+        parts: The pipeline's parts, with a 3-D U-Net.
+        data: Scenes that move.
+        settings: The loop's settings.
+        base_unet: The 2-D U-Net to grow from; None to go on with the 3-D one as a whole.
+        frames: How many frames a clip has.
+        thaw_at: The share of the steps after which the base's layers are trained too.
     """
 
     def __init__(
         self,
-        parts: Mapping[str, Any],
+        parts: PipelineParts,
         data: Dataset,
         settings: Settings,
         *,
@@ -113,57 +92,57 @@ class VideoTrainee(DiffusionTrainee):
         frames: int = 16,
         thaw_at: float = 0.3,
     ) -> None:
-        from diffusers import DDPMScheduler
-
-        # Without a U-Net to grow from, one that makes clips already is trained on, as a whole.
-        base = hash_of(parts["unet"] if base_unet is None else base_unet)
-        self.spatial = set() if base_unet is None else load_base_weights(parts["unet"], base_unet)
-        move_modules(parts.values())
-        self.parts = parts
-        self.settings = settings
-        self.data = data
+        base = hash_module(parts.denoiser if base_unet is None else base_unet)
+        self.spatial = set() if base_unet is None else load_base_weights(parts.denoiser, base_unet)
         self.frames = frames
         self.thaw_at = thaw_at
-        self.noise_schedule = DDPMScheduler.from_config(parts["scheduler"].config)
-        self.tokens = tokens_of(parts["tokenizer"], data.captions)
-        lengthen(parts["text_encoder"], self.tokens)
-        self.latents = encode_clips(parts["vae"], data, frames)
-        self.modules = {"unet": parts["unet"], "text_encoder": parts["text_encoder"]}
+        super().__init__(parts, data, settings)
+        lengthen_short_embeddings(parts.text_encoders[0], self.tokens)
+        self.modules = parts.select(*_trained_names(parts))
+        decoder = parts.family.decoder.name
+        self.identity = {
+            "frames": frames,
+            "thaw_at": thaw_at,
+            "data": data.content,
+            "base": base,
+            decoder: hash_module(parts.decoder),
+        }
 
-        own = {"frames": frames, "thaw_at": thaw_at, "data": data.content}
-        self.identity = {**own, "base": base, "vae": hash_of(parts["vae"])}
+    def encode_data(self) -> Any:
+        """The latents of all clips: clips × channels × frames × height × width."""
+        return encode_clips(self.parts.decoder, self.data, self.frames)
 
     def loss(self, step: int) -> Any:
         """The mean squared error of the prediction on a batch of clips."""
         thawed = step >= self.thaw_at * self.settings.steps
-        for name, value in self.parts["unet"].named_parameters():
+        for name, value in self.parts.denoiser.named_parameters():
             value.requires_grad_(thawed or name not in self.spatial)
         return super().loss(step)
 
     def sample(self) -> Any:
-        """Two held-out captions as clips, eight of each one's frames in a row."""
+        """Two held-out captions as clips, eight frames of each in a row."""
         import numpy as np
         import torch
-        from diffusers import TextToVideoSDPipeline
 
-        scheduler = type(self.parts["scheduler"]).from_config(self.parts["scheduler"].config)
-        names = ("vae", "text_encoder", "tokenizer", "unet")
-        pipe = TextToVideoSDPipeline(**{n: self.parts[n] for n in names}, scheduler=scheduler)
-        pipe.set_progress_bar_config(disable=True)
-        shown = self.data.examples(2)
-        made = pipe(
-            list(shown.captions[:2]),
-            height=shown.side,
-            width=shown.side,
+        examples = self.data.examples(2)
+        output = make_pipeline(self.parts, "text-to-video")(
+            list(examples.captions[:2]),
+            height=examples.side,
+            width=examples.side,
             num_frames=self.frames,
             num_inference_steps=20,
             guidance_scale=3.0,
             output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),
-        ).frames
+        )
         chosen = np.linspace(0, self.frames - 1, min(8, self.frames)).round().astype(int)
-        pixels = (np.asarray(made)[:, chosen] * 255).round().astype(np.uint8)
-        return rows(pixels.reshape(-1, *pixels.shape[2:]), len(chosen))
+        pixels = to_uint8(np.asarray(output.frames)[:, chosen])
+        return arrange_in_rows(pixels.reshape(-1, *pixels.shape[2:]), len(chosen))
+
+
+def _trained_names(parts: PipelineParts) -> tuple[str, ...]:
+    family = parts.family
+    return (family.denoiser.name, *(each.name for each in family.text_encoders))
 
 
 class TrainText2Video(Denoising):
@@ -188,38 +167,41 @@ class TrainText2Video(Denoising):
     batch: int = Field(default=4, ge=1, description="clips a step")
 
     def check(self) -> Iterator[Problem]:
-        yield from channel_problems(base=(self.base, 4))
-        if isinstance(self.like, Checkpoint):
-            kind = (resolve(self.like).index or {}).get("_class_name", "TextToVideoSDPipeline")
-            if kind != "TextToVideoSDPipeline":
-                yield Problem("like", f"{self.like.source} ({kind})", "a text-to-video checkpoint")
+        yield from purpose_problems("base", self.base, "text-to-image", "text-to-video")
+        yield from pipeline_problems("text-to-video", "a text-to-video checkpoint", like=self.like)
 
     @quiet_libraries()
     def run(
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
         check_noise(base, like)
-        trained = load_trained(base, (*KEPT, "text_encoder", "unet"))
-        if _makes_clips(base):
-            like, base_unet = base, None
-            parts = {**fresh_parts(base, (), self.seed), **trained}
-            for name in ("unet", "text_encoder"):
+        trained = load_parts(base)
+        base_unet = None
+        if "text-to-video" in trained.family.pipelines:
+            like, parts = base, trained
+            for name in _trained_names(parts):
                 parts[name].requires_grad_(True).train()
         else:
-            base_unet = trained["unet"]
-            fresh = fresh_parts(like, ("unet", "text_encoder"), self.seed)
-            words = trained["text_encoder"].state_dict()
-            adopt(fresh["text_encoder"], words, f"{base.source} in {like.source}")
-            parts = {**trained, **{n: fresh[n] for n in ("unet", "text_encoder", "scheduler")}}
+            base_unet = trained.denoiser
+            parts = _grown_parts(trained, like, f"{base.source} in {like.source}", self.seed)
         settings = self.settings()
         trainee = VideoTrainee(
             parts, data, settings, base_unet=base_unet, frames=self.frames, thaw_at=self.thaw_at
         )
         self.fit(trainee, data, settings, progress)
-        own = {name: parts[name] for name in ("unet", "text_encoder")}
-        kept = taken_from(base, KEPT)
-        return save_pipeline(own, like, self.folder / "checkpoint", taken=kept)
+        copied = component_files(base, parts.family.components_without(*trainee.modules))
+        return save_pipeline(trainee.modules, like, self.folder / "checkpoint", copied=copied)
 
 
-def _makes_clips(checkpoint: Checkpoint) -> bool:
-    return (resolve(checkpoint).index or {}).get("_class_name") == "TextToVideoSDPipeline"
+def _grown_parts(base: PipelineParts, like: Checkpoint, subject: str, seed: int) -> PipelineParts:
+    """A text-to-image base's parts with an untrained video denoiser, ready to be trained.
+
+    Raises:
+        InvalidValueError: The text encoders of the two do not fit together.
+    """
+    family = pipeline_family(like)
+    names = (family.denoiser.name, *(each.name for each in family.text_encoders))
+    parts = fresh_parts(like, names, seed)
+    for own, trained in zip(parts.text_encoders, base.text_encoders, strict=True):
+        load_weights(own, trained.state_dict(), subject)
+    return parts | base.select(*family.components_without(*names))

@@ -54,14 +54,16 @@ class Duel(Line):
 
     def __init__(self, settings: Settings, wrong_at: int | None = None) -> None:
         super().__init__(settings, wrong_at)
-        self.adversary = Foe(self)
+        self.adversary = LineAdversary(self)
 
     def loss(self, step: int) -> Any:
         assert not self.adversary.judge.weight.requires_grad
         return super().loss(step) - self.adversary.judge(self.net(self.batch(step))).mean()
 
 
-class Foe:
+class LineAdversary:
+    """A linear layer that scores what the line makes."""
+
     learning_rate = 0.05
     betas = (0.0, 0.9)
 

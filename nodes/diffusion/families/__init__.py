@@ -35,6 +35,12 @@ FAMILIES: tuple[ModelFamily, ...] = (STABLE_DIFFUSION, SDXL, TEXT_TO_VIDEO)
 CONTROLNET = "controlnet"
 """The pipelines' argument for ControlNets."""
 
+DEPTH_ESTIMATOR, FEATURE_EXTRACTOR = "depth_estimator", "feature_extractor"
+"""The components with which depth-guided pipelines make the depth map of a picture."""
+
+SCHEDULER = "scheduler"
+"""The component that every pipeline has beside those of its family."""
+
 
 def pipeline_class_of(checkpoint: Checkpoint) -> str:
     """The pipeline class in a checkpoint's index, "" where it has none or is not here."""
@@ -93,7 +99,10 @@ def labels_by_inversion_width(width: int) -> str:
 
 __all__ = [
     "CONTROLNET",
+    "DEPTH_ESTIMATOR",
     "FAMILIES",
+    "FEATURE_EXTRACTOR",
+    "SCHEDULER",
     "SDXL",
     "STABLE_DIFFUSION",
     "TEXT_TO_VIDEO",

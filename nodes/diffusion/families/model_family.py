@@ -145,9 +145,23 @@ class ModelFamily:
         return (self.decoder.name, self.denoiser.name, *self.text_components)
 
     @property
-    def other_components(self) -> tuple[str, ...]:
-        """The components without the denoiser: what a procedure that trains that alone keeps."""
-        return tuple(name for name in self.components if name != self.denoiser.name)
+    def networks(self) -> tuple[str, ...]:
+        """The names of the components that have weights: denoiser, text encoders, decoder."""
+        encoders = (each.name for each in self.text_encoders)
+        return (self.denoiser.name, *encoders, self.decoder.name)
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """The names of the tokenizers, in the order of their text encoders."""
+        return tuple(each.tokenizer for each in self.text_encoders)
+
+    def components_without(self, *names: str) -> tuple[str, ...]:
+        """The components but for these: what a training of these leaves as it is."""
+        return tuple(name for name in self.components if name not in names)
+
+    def channels_for(self, purpose: Purpose) -> int | None:
+        """The channels that the denoiser takes for a purpose, None where it has not that one."""
+        return next((count for count, each in self.purposes.items() if each == purpose), None)
 
     def matches(self, class_name: str) -> int:
         """How many letters of a pipeline's class name match; 0 where it is of another family."""

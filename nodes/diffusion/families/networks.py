@@ -30,6 +30,7 @@ _DECODING = 6.0
 _TILE = 512
 """The side in pixels of a decoder's tile, where its config does not say."""
 
+_ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 _ATTENTION_LAYER = re.compile(r"attn([12])[._](?:processor[._])?to_([qkv])(?![a-z])")
 
 
@@ -44,6 +45,7 @@ class Denoiser:
             with the latents' area; guidance makes two images of one, a video has one a frame.
         lora_features: How many features a layer, by its name in a LoRA file, may take in by a
             config; empty where any number may be right.
+        lora_targets: What the names of the layers end with that LoRA adapters are trained for.
         uncast_layers: Layers that layerwise casting leaves in the dtype that is computed in,
             beside norms and embeddings of patches: regular expressions of their names.
         sample_size: The latents' side, where the config does not say.
@@ -53,6 +55,7 @@ class Denoiser:
     label: str
     memory: Callable[..., int]
     lora_features: Callable[[str, Config], set[int]]
+    lora_targets: tuple[str, ...] = ()
     uncast_layers: tuple[str, ...] = ()
     sample_size: int = 64
 
@@ -138,7 +141,11 @@ def _autoencoder_scale(config: Config) -> int:
 
 
 UNET_2D = Denoiser(
-    name="unet", label="U-Net", memory=unet_memory, lora_features=_unet_lora_features
+    name="unet",
+    label="U-Net",
+    memory=unet_memory,
+    lora_features=_unet_lora_features,
+    lora_targets=_ATTENTION_PROJECTIONS,
 )
 
 UNET_3D = Denoiser(
@@ -146,6 +153,7 @@ UNET_3D = Denoiser(
     label="3-D U-Net",
     memory=unet_memory,
     lora_features=_unet_lora_features,
+    lora_targets=_ATTENTION_PROJECTIONS,
     # In its temporal convolutions norms have no names.
     uncast_layers=("time_embedding", r"temp_convs\.\d\.conv\d\.0\."),
 )

@@ -193,16 +193,16 @@ def test_as_kohya_names_the_layers_it_is_the_same_picture(tmp_path: Path, sessio
 def test_an_adapter_that_training_wrote_can_be_applied(tmp_path: Path, session: Session) -> None:
     import torch
 
-    from sdgraph.nodes.training.assembly import load_trained
+    from sdgraph.nodes.training.loading import load_parts
     from sdgraph.nodes.training.lora import add_lora_layers, save_lora
 
-    (unet,) = load_trained(Checkpoint(BASES["sd"]), ("unet",)).values()
-    add_lora_layers(unet, 4, 0)
+    parts = load_parts(Checkpoint(BASES["sd"]), ("unet",))
+    add_lora_layers(parts, 4, 0)
     with torch.no_grad():
-        for name, value in unet.named_parameters():
+        for name, value in parts.denoiser.named_parameters():
             if "lora_B" in name:
                 value.fill_(0.1)
-    save_lora(unet, PIPELINES["sd"], tmp_path / "lora")
+    save_lora(parts, tmp_path / "lora")
     adapted = run(node("sd", Lora(tmp_path / "lora")), session=session)
     assert adapted != run(node("sd"), session=session)
     assert run(node("sd", Lora(tmp_path / "lora" / NAME)), session=session) == adapted

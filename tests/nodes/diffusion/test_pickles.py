@@ -16,7 +16,7 @@ from sdgraph.errors import CheckpointError
 from sdgraph.media import read_image
 from sdgraph.models import fetch_checkpoint, pickles, resolve_part
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.training.assembly import load_trained, load_vae
+from sdgraph.nodes.training.loading import load_autoencoder, load_parts
 from sdgraph.values import Part
 from tests.support.failing_runs import failure, refused_before_load
 
@@ -205,13 +205,13 @@ def test_safetensors_are_preferred_to_pickles(copied: Callable[[str], Path]) -> 
 
 def test_training_takes_them_where_they_are_allowed(pickled: Path) -> None:
     with pytest.raises(CheckpointError, match="--allow-pickle"):
-        load_trained(Checkpoint(pickled), ["unet"])
+        load_parts(Checkpoint(pickled), ["unet"])
     with pickles.allowed():
-        assert set(load_trained(Checkpoint(pickled), ["unet", "text_encoder"])) == {
+        assert set(load_parts(Checkpoint(pickled), ["unet", "text_encoder"])) == {
             "unet",
             "text_encoder",
         }
-        assert load_vae(Checkpoint(pickled)).config.latent_channels == 4
+        assert load_autoencoder(Checkpoint(pickled)).config.latent_channels == 4
 
 
 def test_of_the_hub_they_are_fetched_where_they_are_allowed_and_all_there_is(

@@ -14,18 +14,18 @@ from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Canny, ControlNet
 from sdgraph.nodes.tiny_world import depth, render, scene
-from sdgraph.nodes.training.assembly import fresh_model, load_trained
 from sdgraph.nodes.training.controlnet import (
-    FROZEN,
     ControlNetTrainee,
     TrainControlNet,
-    controls,
-    copy_unet_weights,
-    init_conditioning_embedding,
+    base_hashes,
+    fresh_controlnet,
+    make_control_maps,
 )
 from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
-from sdgraph.nodes.training.frozen import hash_of, refuse_changed
+from sdgraph.nodes.training.frozen import refuse_changed
+from sdgraph.nodes.training.loading import load_parts
 from sdgraph.nodes.training.loop import Settings, TrainingStoppedError
+from sdgraph.nodes.training.pipeline_parts import PipelineParts
 from sdgraph.values import DepthMap, Image
 
 from .test_inpaint import contents, descend
@@ -34,11 +34,10 @@ BASE = Checkpoint("tiny/text-to-image")
 SIDE = 64
 
 
-def parts_of(like: str = "tiny/controlnet-edges") -> dict[str, Any]:
-    parts = load_trained(BASE, (*FROZEN, "tokenizer", "scheduler"))
-    network = init_conditioning_embedding(fresh_model(Checkpoint(like), 0), 0)
-    network = copy_unet_weights(network, parts["unet"], "the base")
-    return {**parts, "controlnet": network}
+def parts_of(like: str = "tiny/controlnet-edges") -> PipelineParts:
+    parts = load_parts(BASE)
+    network = fresh_controlnet(Checkpoint(like), parts, "the base", 0)
+    return parts | {"controlnet": network}
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +62,8 @@ def test_at_first_it_changes_nothing() -> None:
     random = torch.Generator("cpu").manual_seed(0)
     places, times = torch.tensor([0, 2]), torch.tensor([10, 900])
     noised = torch.randn(fresh.latents[places].shape, generator=random)
-    words = fresh.words(places)
-    fresh._more_dropped = 0.0
+    words = fresh.read_captions(places)
+    fresh._further_dropped = 0.0
     with torch.no_grad():
         controlled = fresh.predict(noised, times, words, places, random)
         plain = fresh.parts["unet"](noised, times, words).sample
@@ -83,7 +82,7 @@ def test_the_copy_starts_from_the_base() -> None:
 
 @pytest.mark.parametrize("kind", ["edges", "depth"])
 def test_controls_are_those_that_the_nodes_make(kind: Any, session: Session) -> None:
-    maps = controls(WorldDataset(3, 5, SIDE), kind)[1]
+    maps = make_control_maps(WorldDataset(3, 5, SIDE), kind)[1]
     example = scene(6)
     if kind == "edges":
         expected = run(Canny(image=Image(render(example, SIDE))), session=session).numpy
@@ -93,14 +92,14 @@ def test_controls_are_those_that_the_nodes_make(kind: Any, session: Session) -> 
 
 
 def test_half_of_the_captions_are_left_out(trainee: ControlNetTrainee) -> None:
-    assert 1 - 0.9 * (1 - trainee._more_dropped) == pytest.approx(0.5)
+    assert 1 - 0.9 * (1 - trainee._further_dropped) == pytest.approx(0.5)
 
 
 def test_the_loss_falls_on_one_batch_and_the_base_stays(trainee: ControlNetTrainee) -> None:
-    before = {name: hash_of(trainee.parts[name]) for name in FROZEN}
+    before = base_hashes(trainee.parts)
     losses = descend(trainee)
     assert losses[-1] < 0.97 * losses[0]
-    assert {name: hash_of(trainee.parts[name]) for name in FROZEN} == before
+    assert base_hashes(trainee.parts) == before
 
 
 def test_it_learns_from_the_control_map() -> None:
@@ -110,7 +109,7 @@ def test_it_learns_from_the_control_map() -> None:
     descend(trainee, steps=40)
     with torch.no_grad():
         own_loss = float(trainee.loss(0))
-        trainee._controls = trainee._controls.roll(3, dims=0)
+        trainee._control_maps = trainee._control_maps.roll(3, dims=0)
         others = float(trainee.loss(0))
     assert others > 1.5 * own_loss
 
@@ -136,7 +135,7 @@ def test_the_controlnet_node_uses_it(trained: Checkpoint, session: Session) -> N
 def test_the_hashes_before_and_after_are_kept(trained: Checkpoint) -> None:
     data = json.loads((Path(trained.source).parent / "training" / "frozen.json").read_text())
     assert data["before"] == data["after"]
-    assert sorted(data["before"]) == sorted(FROZEN)
+    assert sorted(data["before"]) == ["text_encoder", "unet", "vae"]
 
 
 def test_one_seed_makes_one_checkpoint_and_leaves_the_base(
@@ -161,7 +160,7 @@ def test_depth_needs_pictures_whose_depth_is_known(tmp_path: Path, session: Sess
         run(wrong, session=session)
     assert isinstance(failed.value.__cause__, InvalidValueError)
     assert "true depth is known" in str(failed.value.__cause__)
-    assert controls(FolderDataset(tmp_path, SIDE), "edges").shape == (1, SIDE, SIDE)
+    assert make_control_maps(FolderDataset(tmp_path, SIDE), "edges").shape == (1, SIDE, SIDE)
 
 
 def test_a_like_that_is_no_controlnet_is_refused(tmp_path: Path, session: Session) -> None:

@@ -14,19 +14,19 @@ from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.models import fetch_checkpoint, resolve, resolve_part
 from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.nodes.tiny_world import render, scene
-from sdgraph.nodes.training.assembly import fresh_model, load_trained, widened_parts
 from sdgraph.nodes.training.data import PictureFolder, TinyWorld, WorldDataset
 from sdgraph.nodes.training.depth import (
-    DepthToImageTrainee,
     DepthTrainee,
     Preparation,
     TrainDepth,
-    TrainDepthToImage,
-    alive,
     depth_loss,
     scale_last_layer,
+    set_positive_output,
 )
+from sdgraph.nodes.training.depth_to_image import DepthToImageTrainee, TrainDepthToImage
+from sdgraph.nodes.training.loading import fresh_model, load_model, load_parts
 from sdgraph.nodes.training.loop import Settings
+from sdgraph.nodes.training.starting_weights import load_widened_parts
 from sdgraph.values import Image, Part
 
 from .test_inpaint import contents, descend
@@ -59,14 +59,14 @@ def painter(
 
 @pytest.fixture(scope="module")
 def trainee() -> DepthToImageTrainee:
-    parts = widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)
+    parts = load_widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)
     return DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
 
 
 def test_close_depths_stay_distinct_and_in_order() -> None:
     import torch
 
-    model = load_trained(ESTIMATOR, ("",))[""]
+    model = load_model(ESTIMATOR)
     with torch.no_grad():
         model.head.head[-2].weight.mul_(0.01)
         model.head.head[-2].bias.fill_(1)
@@ -136,7 +136,8 @@ def test_a_flat_prediction_has_a_finite_loss_and_gradient() -> None:
 
 
 def test_the_estimators_loss_falls_on_one_batch() -> None:
-    model = alive(fresh_model(ESTIMATOR, 0))
+    model = fresh_model(ESTIMATOR, 0)
+    set_positive_output(model)
     data = WorldDataset(4, 0, SIDE)
     trainee = DepthTrainee(model, Preparation(ESTIMATOR), data, Settings(15, 2, 3e-3))
     losses = descend(trainee)
@@ -169,8 +170,8 @@ def test_one_seed_makes_one_estimator(
 def test_at_first_the_guided_network_predicts_what_the_base_predicts() -> None:
     import torch
 
-    wide = widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)["unet"]
-    base = load_trained(BASE, ("unet",))["unet"]
+    wide = load_widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)["unet"]
+    base = load_parts(BASE, ("unet",))["unet"]
     random = torch.Generator("cpu").manual_seed(0)
     latents, depth = (torch.randn(2, n, 8, 8, generator=random) for n in (4, 1))
     words = torch.randn(2, 7, base.config.cross_attention_dim, generator=random)
@@ -194,7 +195,7 @@ def test_it_is_shown_the_depth_that_the_pipeline_shows(trainee: DepthToImageTrai
     true = torch.from_numpy(trainee.data.depths([2, 5]))
     pictures = torch.zeros(2, 3, SIDE, SIDE)
     theirs = pipe.prepare_depth_map(pictures, true, 2, False, torch.float32, "cpu")
-    ours = trainee.further(torch.tensor([2, 5]), None)
+    ours = trainee.extra_channels(torch.tensor([2, 5]), None)
     torch.testing.assert_close(ours, theirs)
     assert ours.amin() == -1 and ours.amax() == 1
 
@@ -209,13 +210,15 @@ def test_it_learns_from_the_further_channels(
 ) -> None:
     import torch
 
-    parts = widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)
+    parts = load_widened_parts(BASE, Checkpoint("tiny/depth"), seed=0)
     trainee = DepthToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
     descend(trainee, steps=40)
-    further = trainee.further
+    further = trainee.extra_channels
     with torch.no_grad():
         own_loss = float(trainee.loss(0))
-        monkeypatch.setattr(trainee, "further", lambda *arguments: further(*arguments).roll(2, 0))
+        monkeypatch.setattr(
+            trainee, "extra_channels", lambda *arguments: further(*arguments).roll(2, 0)
+        )
         others = float(trainee.loss(0))
     assert others > 1.05 * own_loss
 

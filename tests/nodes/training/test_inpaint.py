@@ -16,11 +16,17 @@ from sdgraph.models import fetch_checkpoint, file_sha256, resolve, resolve_part
 from sdgraph.nodes import Inpaint
 from sdgraph.nodes.tiny_world import masks as object_masks
 from sdgraph.nodes.tiny_world import render, scene
-from sdgraph.nodes.training.assembly import adopt, check_noise, load_trained, widened_parts
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.inpaint import InpaintTrainee, TrainInpaint
+from sdgraph.nodes.training.loading import load_parts
 from sdgraph.nodes.training.loop import Settings
-from sdgraph.nodes.training.masks import WEIGHTS, draw
+from sdgraph.nodes.training.masks import KIND_WEIGHTS, draw_mask
+from sdgraph.nodes.training.pipeline_parts import make_pipeline
+from sdgraph.nodes.training.starting_weights import (
+    check_noise,
+    load_weights,
+    load_widened_parts,
+)
 from sdgraph.values import Image, Mask, Part
 
 BASE = Checkpoint("tiny/text-to-image")
@@ -56,7 +62,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def trainee() -> InpaintTrainee:
-    parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
+    parts = load_widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
     return InpaintTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
 
 
@@ -73,8 +79,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
 def test_at_first_it_predicts_what_the_base_predicts() -> None:
     import torch
 
-    parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
-    base = load_trained(BASE, ("unet",))["unet"]
+    parts = load_widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
+    base = load_parts(BASE, ("unet",))["unet"]
     draw_ = torch.Generator("cpu").manual_seed(0)
     latents, further = (torch.randn(2, n, 8, 8, generator=draw_) for n in (4, 5))
     width = resolve(BASE).config("unet")["cross_attention_dim"]  # type: ignore[index]
@@ -92,8 +98,8 @@ def test_it_is_shown_what_the_pipeline_shows(trainee: InpaintTrainee) -> None:
 
     places = torch.tensor([3])
     mask = trainee.masks(places, torch.Generator("cpu").manual_seed(1))
-    ours = trainee.further(places, torch.Generator("cpu").manual_seed(1))
-    pipe = trainee._pipe()
+    ours = trainee.extra_channels(places, torch.Generator("cpu").manual_seed(1))
+    pipe = make_pipeline(trainee.parts, "inpaint")
     picture = pipe.image_processor.preprocess(fromarray(trainee.data.pictures[3]), SIDE, SIDE)
     white = fromarray((mask[0, 0].numpy() * 255).astype(np.uint8))
     condition = pipe.mask_processor.preprocess(white, SIDE, SIDE)
@@ -124,13 +130,15 @@ def test_it_learns_from_the_further_channels(
 ) -> None:
     import torch
 
-    parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
+    parts = load_widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
     trainee = InpaintTrainee(parts, WorldDataset(8, 0, SIDE), Settings(40, 4, 3e-3))
     descend(trainee, steps=40)
-    further = trainee.further
+    further = trainee.extra_channels
     with torch.no_grad():
         own_loss = float(trainee.loss(0))
-        monkeypatch.setattr(trainee, "further", lambda *arguments: further(*arguments).roll(2, 0))
+        monkeypatch.setattr(
+            trainee, "extra_channels", lambda *arguments: further(*arguments).roll(2, 0)
+        )
         others = float(trainee.loss(0))
     assert others > 1.05 * own_loss
 
@@ -184,7 +192,7 @@ def test_pictures_without_objects_masks_are_enough(tmp_path: Path) -> None:
 
     for number in range(3):
         Image(render(scene(number), 40)).pil.save(tmp_path / f"{number}.png")
-    parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
+    parts = load_widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
     trainee = InpaintTrainee(parts, FolderDataset(tmp_path, SIDE), Settings(1, 2, 1e-3))
     assert torch.isfinite(trainee.loss(0))
 
@@ -212,7 +220,7 @@ def test_weights_that_do_not_fit_are_named() -> None:
     import torch
 
     with pytest.raises(InvalidValueError, match=r"weight of shape \(3, 2\)\n  wanted: \(4, 2\)"):
-        adopt(torch.nn.Linear(2, 4), torch.nn.Linear(2, 3).state_dict(), "a base")
+        load_weights(torch.nn.Linear(2, 4), torch.nn.Linear(2, 3).state_dict(), "a base")
 
 
 def test_another_noise_than_the_bases_is_refused(copied: Any) -> None:
@@ -226,8 +234,8 @@ def test_another_noise_than_the_bases_is_refused(copied: Any) -> None:
 @given(seed=st.integers(0, 2**32), side=st.integers(16, 96), number=st.integers(0, 200))
 def test_masks_are_white_or_black_and_never_empty(seed: int, side: int, number: int) -> None:
     things = object_masks(scene(number), side)
-    for kind in (None, *WEIGHTS):
-        mask, again = (draw(np.random.default_rng(seed), side, things, kind) for _ in range(2))
+    for kind in (None, *KIND_WEIGHTS):
+        mask, again = (draw_mask(np.random.default_rng(seed), side, things, kind) for _ in range(2))
         assert mask.shape == (side, side) and mask.dtype == np.uint8
         assert set(np.unique(mask)) <= {0, 255} and mask.any()
         assert np.array_equal(mask, again)
@@ -238,7 +246,7 @@ def test_an_objects_mask_covers_it_and_a_rim(seed: int, number: int) -> None:
     import cv2
 
     things = object_masks(scene(number), SIDE)
-    mask = draw(np.random.default_rng(seed), SIDE, things, "object")
+    mask = draw_mask(np.random.default_rng(seed), SIDE, things, "object")
     grown = [cv2.dilate(outline, np.ones((3, 3), np.uint8)[:, [1]]) for outline in things]
     assert any((mask[outline > 0] == 255).all() for outline in grown)
 
@@ -247,7 +255,7 @@ def test_an_objects_mask_covers_it_and_a_rim(seed: int, number: int) -> None:
 def test_a_box_is_a_box_of_its_bounds(seed: int, side: int) -> None:
     import cv2
 
-    mask = draw(np.random.default_rng(seed), side, kind="box")
+    mask = draw_mask(np.random.default_rng(seed), side, kind="box")
     left, top, width, height = cv2.boundingRect(mask)
     assert mask[top : top + height, left : left + width].all()
     assert 0.19 * side - 1 <= min(width, height) <= max(width, height) <= 0.75 * side + 1
@@ -255,4 +263,4 @@ def test_a_box_is_a_box_of_its_bounds(seed: int, side: int) -> None:
 
 @given(seed=st.integers(0, 2**32))
 def test_without_objects_every_other_kind_is_drawn(seed: int) -> None:
-    assert draw(np.random.default_rng(seed), SIDE).any()
+    assert draw_mask(np.random.default_rng(seed), SIDE).any()

@@ -22,15 +22,15 @@ from sdgraph.nodes.tiny_world import (
     scene,
     surroundings,
 )
-from sdgraph.nodes.training.assembly import fresh_model, load_trained
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.image_encoder import (
     ImageEncoderTrainee,
     TrainImageEncoder,
-    as_seen,
-    at_side,
+    normalize_for_clip,
+    resize_for_clip,
 )
-from sdgraph.nodes.training.ip_adapter import FILE, IPAdapterTrainee, TrainIPAdapter
+from sdgraph.nodes.training.ip_adapter import ENCODER, FILE, IPAdapterTrainee, TrainIPAdapter
+from sdgraph.nodes.training.loading import fresh_model, load_parts, load_text_parts
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.values import Image
 
@@ -42,8 +42,7 @@ SIDE = 64
 
 
 def trainee(count: int = 8, steps: int = 1) -> IPAdapterTrainee:
-    parts = load_trained(BASE, ("unet", "text_encoder", "vae", "tokenizer", "scheduler"))
-    parts["image_encoder"] = fresh_model(LIKE, 0)
+    parts = load_parts(BASE) | {ENCODER: fresh_model(LIKE, 0)}
     return IPAdapterTrainee(parts, WorldDataset(count, 0, SIDE), Settings(steps, 4, 3e-3))
 
 
@@ -59,10 +58,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
 
 def test_the_loss_falls_on_one_batch_and_the_base_stays() -> None:
     adapter_trainee = trainee()
-    before = adapter_trainee.frozen()
+    before = adapter_trainee.base_hashes()
     losses = descend(adapter_trainee, steps=25)
     assert losses[-1] < 0.97 * losses[0]
-    assert adapter_trainee.frozen() == before
+    assert adapter_trainee.base_hashes() == before
 
 
 def test_it_learns_from_the_reference() -> None:
@@ -72,7 +71,7 @@ def test_it_learns_from_the_reference() -> None:
     descend(adapter_trainee, steps=40)
     with torch.no_grad():
         own_loss = float(adapter_trainee.loss(0))
-        adapter_trainee._seen = adapter_trainee._seen.roll(3, dims=0)
+        adapter_trainee._references = adapter_trainee._references.roll(3, dims=0)
         assert float(adapter_trainee.loss(0)) > 1.02 * own_loss
 
 
@@ -123,7 +122,7 @@ def encoder_node(out: Path, **more: Any) -> TrainImageEncoder:
 
 
 def test_an_image_encoder_learns_which_caption_is_whose() -> None:
-    parts = load_trained(BASE, ("text_encoder", "tokenizer"))
+    parts = load_text_parts(BASE)
     data = WorldDataset(24, 0, SIDE, pairs=0.0)
     encoder_trainee = ImageEncoderTrainee(fresh_model(LIKE, 0), parts, data, Settings(1, 16, 3e-3))
     losses = descend(encoder_trainee, steps=30)
@@ -179,4 +178,4 @@ def test_pictures_come_to_the_encoder_as_the_librarys_processor_brings_them() ->
     size = {"height": 32, "width": 32}
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size)
     expected = processor(list(pictures), return_tensors="np")["pixel_values"]
-    assert np.abs(as_seen(at_side(pictures, 32)).numpy() - expected).max() < 0.02
+    assert np.abs(normalize_for_clip(resize_for_clip(pictures, 32)).numpy() - expected).max() < 0.02

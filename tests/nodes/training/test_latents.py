@@ -8,41 +8,41 @@ import pytest
 
 from sdgraph import Checkpoint
 from sdgraph.errors import InvalidValueError
-from sdgraph.nodes.training.assembly import load_trained
 from sdgraph.nodes.training.data import WorldDataset
-from sdgraph.nodes.training.latents import SMALL, refuse_unknown, tokens_of
+from sdgraph.nodes.training.latents import SMALL_VOCABULARY, refuse_unknown_words, tokenize
+from sdgraph.nodes.training.loading import load_parts
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return load_trained(Checkpoint("tiny/text-to-image"), ("tokenizer",))["tokenizer"]
+    return load_parts(Checkpoint("tiny/text-to-image"), ("tokenizer",))["tokenizer"]
 
 
 @pytest.mark.parametrize("moving", [False, True])
 def test_the_worlds_words_are_all_known(moving: bool, tokenizer: Any) -> None:
     captions = WorldDataset(300, 0, 32, moving=moving).captions
-    assert tokens_of(tokenizer, captions).shape == (301, 77)
+    assert tokenize(tokenizer, captions).shape == (301, 77)
 
 
 @pytest.mark.parametrize("words", ["A RED star, on a navy background.", "", "12 red stars' ring"])
 def test_case_and_punctuation_make_no_word_unknown(words: str, tokenizer: Any) -> None:
     if "stars" in words:
         with pytest.raises(InvalidValueError, match=r"does not know: stars\n"):
-            tokens_of(tokenizer, [words])
+            tokenize(tokenizer, [words])
     else:
-        assert len(tokens_of(tokenizer, [words])) == 2
+        assert len(tokenize(tokenizer, [words])) == 2
 
 
 def test_unknown_words_are_named_once_and_not_without_end(tokenizer: Any) -> None:
     captions = ["a lighthouse and a zebra", "a Lighthouse", "a red star"]
     with pytest.raises(InvalidValueError) as refused:
-        refuse_unknown(tokenizer, captions)
+        refuse_unknown_words(tokenizer, captions)
     text = str(refused.value)
     assert "does not know: lighthouse, zebra\n" in text
     assert "a red star on a navy background" in text
     assert "CLIP's own tokenizer" in text
     with pytest.raises(InvalidValueError, match=r"qqa, qqb, .*, qqh and 4 more"):
-        refuse_unknown(tokenizer, [f"qq{letter}" for letter in "abcdefghijkl"])
+        refuse_unknown_words(tokenizer, [f"qq{letter}" for letter in "abcdefghijkl"])
 
 
 def test_a_tokenizer_of_clips_size_is_not_asked() -> None:
@@ -53,5 +53,5 @@ def test_a_tokenizer_of_clips_size_is_not_asked() -> None:
         def tokenize(self, text: str) -> list[str]:
             raise AssertionError(f"asked for {text}")
 
-    assert SMALL < 49_408
-    refuse_unknown(Large(), ["pneumonoultramicroscopicsilicovolcanoconiosis"])
+    assert SMALL_VOCABULARY < 49_408
+    refuse_unknown_words(Large(), ["pneumonoultramicroscopicsilicovolcanoconiosis"])

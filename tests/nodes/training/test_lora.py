@@ -12,11 +12,16 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import NodeFailedError
 from sdgraph.models import fetch_checkpoint
-from sdgraph.nodes.training.assembly import load_trained
+from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION, likely_family
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.diffusion import DiffusionTrainee
-from sdgraph.nodes.training.frozen import hash_of
-from sdgraph.nodes.training.lora import TARGETS, add_lora_layers, fuse_lora_layers, hash_without
+from sdgraph.nodes.training.frozen import hash_module
+from sdgraph.nodes.training.loading import load_parts
+from sdgraph.nodes.training.lora import (
+    add_lora_layers,
+    fuse_lora_layers,
+    hash_without_adapters,
+)
 from sdgraph.nodes.training.sdxl import TrainSdxl
 from sdgraph.nodes.training.text_to_image import TrainFromText, TrainText2Image
 
@@ -101,7 +106,11 @@ def test_the_unets_weights_without_an_adapter_are_the_bases(family: str, trained
     after = load_file(trained / "checkpoint" / name)
     assert before.keys() == after.keys()
     changed = {key for key in before if not before[key].half().equal(after[key])}
-    adapted = {key for key in before if key.removesuffix(".weight").endswith(TARGETS)}
+    adapted = {
+        key
+        for key in before
+        if key.removesuffix(".weight").endswith(STABLE_DIFFUSION.denoiser.lora_targets)
+    }
     assert changed == adapted
 
 
@@ -117,28 +126,31 @@ def test_only_adapters_are_trained_and_kept_in_the_state(trained: Path) -> None:
 def test_the_hashes_of_the_base_before_and_after_are_kept(family: str, trained: Path) -> None:
     data = json.loads((trained / "training" / "frozen.json").read_text())
     assert data["before"] == data["after"]
-    assert set(data["before"]) == {*BASES[family][0].learned, "vae"}
+    assert set(data["before"]) == set(likely_family(BASES[family][1]).networks)
 
 
 def test_a_unet_is_known_again_under_its_adapters() -> None:
     import torch
 
-    (unet,) = load_trained(BASES["text-to-image"][1], ("unet",)).values()
-    before, names = hash_of(unet), set(unet.state_dict())
-    add_lora_layers(unet, 2, 0)
-    assert (hash_without(unet) == before) and (hash_of(unet) != before)
+    parts = load_parts(BASES["text-to-image"][1], ("unet",))
+    unet = parts.denoiser
+    before, names = hash_module(unet), set(unet.state_dict())
+    add_lora_layers(parts, 2, 0)
+    assert (hash_without_adapters(unet) == before) and (hash_module(unet) != before)
     with torch.no_grad():
         unet.conv_in.weight[0, 0, 0, 0] += 1e-3
-    assert hash_without(unet) != before
-    assert set(fuse_lora_layers(unet).state_dict()) == names
+    assert hash_without_adapters(unet) != before
+    fuse_lora_layers(parts)
+    assert set(unet.state_dict()) == names
 
 
 def test_at_first_adapters_add_nothing_and_one_seed_draws_one_set() -> None:
     import torch
 
     def initial_weights(seed: int) -> dict[str, Any]:
-        (unet,) = load_trained(BASES["text-to-image"][1], ("unet",)).values()
-        state = add_lora_layers(unet, 2, seed).state_dict()
+        parts = load_parts(BASES["text-to-image"][1], ("unet",))
+        add_lora_layers(parts, 2, seed)
+        state = parts.denoiser.state_dict()
         return {name: value for name, value in state.items() if "lora_" in name}
 
     one, same, other = initial_weights(1), initial_weights(1), initial_weights(2)

@@ -14,6 +14,7 @@ from sdgraph import Checkpoint
 from sdgraph.nodes.training import (
     controlnet,
     depth,
+    depth_to_image,
     diffusion,
     inpaint,
     placement,
@@ -21,15 +22,10 @@ from sdgraph.nodes.training import (
     turbo,
     vae,
 )
-from sdgraph.nodes.training.assembly import (
-    fresh_model,
-    fresh_parts,
-    load_trained,
-    load_vae,
-    widened_parts,
-)
 from sdgraph.nodes.training.data import WorldDataset
+from sdgraph.nodes.training.loading import fresh_model, fresh_parts, load_autoencoder, load_parts
 from sdgraph.nodes.training.loop import Settings
+from sdgraph.nodes.training.starting_weights import load_widened_parts
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee
 from sdgraph.nodes.training.video import VideoTrainee
 
@@ -38,7 +34,7 @@ from .test_turbo import make_trainee as make_turbo_trainee
 
 BASE = Checkpoint("tiny/text-to-image")
 SETTINGS = Settings(4, 2, 1e-3)
-PLACING = (controlnet, depth, diffusion, inpaint, sdxl, turbo, vae)
+PLACING = (controlnet, depth, depth_to_image, diffusion, inpaint, sdxl, turbo, vae)
 """The modules that place tensors."""
 
 
@@ -47,24 +43,24 @@ def data() -> WorldDataset:
 
 
 def text_to_image_trainee() -> Any:
-    parts = {**fresh_parts(BASE, ("text_encoder", "unet"), 0), "vae": load_vae(BASE)}
+    parts = fresh_parts(BASE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(BASE)}
     return TextToImageTrainee(parts, data(), SETTINGS)
 
 
 def sdxl_trainee() -> Any:
     like = Checkpoint("tiny/sdxl")
     parts = fresh_parts(like, ("text_encoder", "text_encoder_2", "unet"), 0)
-    return sdxl.SdxlTrainee({**parts, "vae": load_vae(like)}, data(), SETTINGS)
+    return sdxl.SdxlTrainee(parts | {"vae": load_autoencoder(like)}, data(), SETTINGS)
 
 
 def inpaint_trainee() -> Any:
-    parts = widened_parts(BASE, Checkpoint("tiny/inpaint"), 0)
+    parts = load_widened_parts(BASE, Checkpoint("tiny/inpaint"), 0)
     return inpaint.InpaintTrainee(parts, data(), SETTINGS)
 
 
 def depth_trainee() -> Any:
-    parts = widened_parts(BASE, Checkpoint("tiny/depth"), 0)
-    return depth.DepthToImageTrainee(parts, data(), SETTINGS)
+    parts = load_widened_parts(BASE, Checkpoint("tiny/depth"), 0)
+    return depth_to_image.DepthToImageTrainee(parts, data(), SETTINGS)
 
 
 def controlnet_trainee() -> Any:
@@ -77,14 +73,14 @@ def estimator_trainee() -> Any:
 
 
 def coder() -> Any:
-    return vae.VaeTrainee(load_vae(BASE).requires_grad_(True), data(), SETTINGS)
+    return vae.VaeTrainee(load_autoencoder(BASE).requires_grad_(True), data(), SETTINGS)
 
 
 def filmed() -> Any:
     fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet", "text_encoder"), 0)
-    parts = {**load_trained(BASE, ("unet", "vae", "tokenizer")), **fresh}
+    parts = fresh | load_parts(BASE).select("vae", "tokenizer")
     moving = WorldDataset(2, 0, 64, moving=True)
-    base_unet = load_trained(BASE, ("unet",))["unet"]
+    base_unet = load_parts(BASE, ("unet",)).denoiser
     return VideoTrainee(parts, moving, SETTINGS, base_unet=base_unet, frames=2)
 
 
@@ -105,13 +101,13 @@ def move_to_meta(trainee: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The trainee with all that it computes with on another device."""
     import torch
 
-    monkeypatch.setattr(placement, "device", lambda: torch.device("meta"))
+    monkeypatch.setattr(placement, "training_device", lambda: torch.device("meta"))
     placement.move_modules(getattr(trainee, "parts", {}).values())
     placement.move_modules(trainee.modules.values())
     if hasattr(trainee, "adversary"):
         placement.move_modules([trainee.teacher, *trainee.adversary.modules.values()])
-    if hasattr(trainee, "_silence"):
-        trainee._silence = trainee.words(torch.tensor([len(trainee.tokens) - 1]))
+    if hasattr(trainee, "_empty_caption"):
+        trainee._empty_caption = trainee.read_captions(torch.tensor([len(trainee.tokens) - 1]))
     return trainee
 
 
@@ -156,7 +152,7 @@ def test_training_computes_on_the_accelerator_that_torch_finds(
     import torch
 
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    assert placement.device() == torch.device("cpu")
+    assert placement.training_device() == torch.device("cpu")
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("xpu"))
-    assert placement.device() == torch.device("xpu")
+    assert placement.training_device() == torch.device("xpu")

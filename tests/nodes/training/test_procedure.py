@@ -17,7 +17,7 @@ from sdgraph.nodes.tiny_world import caption, render, scene
 from sdgraph.nodes.training.data import PictureFolder
 from sdgraph.nodes.training.loop import SMOOTH, TrainingStoppedError
 from sdgraph.nodes.training.procedure import Training
-from sdgraph.nodes.training.state import NAME
+from sdgraph.nodes.training.state import STATE_FILE
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
 from sdgraph.nodes.training.vae import TrainVae, VaeTrainee
 from tests.support.toy_training import Line, train_toy
@@ -133,14 +133,14 @@ def test_a_full_disk_at_the_checkpoint_keeps_the_state(
 
     node = training(TrainText2Image, pictures)
     with monkeypatch.context() as patched:
-        patched.setattr("sdgraph.nodes.training.assembly.write_weights", full)
+        patched.setattr("sdgraph.nodes.training.saving.write_weights", full)
         error = failing(node, session)
     assert isinstance(error, MediaError)
     assert "No space left on device" in str(error)
     assert "the training's state is kept: make room and run again" in str(error)
     out = pictures.parent / "out"
     assert sorted(path.name for path in out.iterdir()) == ["training"]
-    assert (out / "training" / NAME).is_file()
+    assert (out / "training" / STATE_FILE).is_file()
     assert [step.step for step in steps_of(node, session)] == [2]  # the note alone: no step again
     assert (out / "checkpoint" / "model_index.json").is_file()
 

@@ -11,9 +11,11 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.training.assembly import fresh_parts, load_vae
+from sdgraph.nodes.diffusion.families import SDXL
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
+from sdgraph.nodes.training.loading import fresh_parts, load_autoencoder
 from sdgraph.nodes.training.loop import Settings
+from sdgraph.nodes.training.pipeline_parts import PipelineParts
 from sdgraph.nodes.training.sdxl import SdxlTrainee, TrainSdxl
 
 from .test_inpaint import contents, descend
@@ -35,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
 @pytest.fixture(scope="module")
 def trainee() -> SdxlTrainee:
     names = ("text_encoder", "text_encoder_2", "unet")
-    parts = {**fresh_parts(LIKE, names, 0), "vae": load_vae(LIKE)}
+    parts = fresh_parts(LIKE, names, 0) | {"vae": load_autoencoder(LIKE)}
     return SdxlTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
 
 
@@ -44,14 +46,14 @@ def test_words_are_read_as_the_pipeline_reads_them(trained: Checkpoint) -> None:
     from diffusers import StableDiffusionXLPipeline
 
     pipe = StableDiffusionXLPipeline.from_pretrained(trained.source, dtype=torch.float32)
-    scheduler = fresh_parts(LIKE, (), 0)["scheduler"]
-    parts = {**pipe.components, "scheduler": scheduler}
+    scheduler = fresh_parts(LIKE, (), 0).scheduler
+    parts = PipelineParts(SDXL, {**pipe.components, "scheduler": scheduler})
     trainee = SdxlTrainee(parts, WorldDataset(2, 0, SIDE), Settings(1, 2, 1e-3))
     caption = trainee.data.captions[0]
     with torch.no_grad():
         words, _, summary, _ = pipe.encode_prompt(caption, do_classifier_free_guidance=False)
         _, no_words, _, no_summary = pipe.encode_prompt(caption, do_classifier_free_guidance=True)
-        mine, short = trainee.words(torch.tensor([0, 2]))
+        mine, short = trainee.read_captions(torch.tensor([0, 2]))
     assert torch.allclose(mine[0], words[0], atol=1e-5)
     assert torch.allclose(short[0], summary[0], atol=1e-5)
     assert torch.equal(mine[1], no_words[0])

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sdgraph.errors import MediaError
 from sdgraph.nodes.training.loop import train
-from sdgraph.nodes.training.state import NAME, ResumeError, draw_curve
+from sdgraph.nodes.training.state import STATE_FILE, ResumeError, draw_curve
 from tests.support.toy_training import STEPS, Duel, Line, equal, settings, train_toy
 
 
@@ -65,18 +65,18 @@ def test_a_run_killed_between_its_files_goes_on(
             train_toy(Line, tmp_path / "cut")
     weights, _ = train_toy(Line, tmp_path / "cut")
     assert equal(weights, expected)
-    for name in ("curve.json", NAME):
+    for name in ("curve.json", STATE_FILE):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_what_a_killed_run_left_half_written_is_in_nobodys_way(tmp_path: Path) -> None:
-    (tmp_path / f".{NAME}.new").write_bytes(b"half")
+    (tmp_path / f".{STATE_FILE}.new").write_bytes(b"half")
     train_toy(Line, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "curve.json",
         "curve.png",
         "samples",
-        NAME,
+        STATE_FILE,
     ]
 
 
@@ -138,10 +138,10 @@ def test_other_settings_are_refused_and_the_state_stays(
     name: str, value: Any, tmp_path: Path
 ) -> None:
     train_toy(Line, tmp_path)
-    before = (tmp_path / NAME).read_bytes()
+    before = (tmp_path / STATE_FILE).read_bytes()
     with pytest.raises(ResumeError, match=rf"{name} was .*, is (.|\n)*choose another folder"):
         train_toy(Line, tmp_path, **{name: value})
-    assert (tmp_path / NAME).read_bytes() == before
+    assert (tmp_path / STATE_FILE).read_bytes() == before
 
 
 def test_how_often_it_is_saved_may_change(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def edit_settings(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_a_setting_that_a_run_does_not_record_had_its_default(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_toy(Line, tmp_path, fail_at(6, KeyboardInterrupt(), lambda *_, **__: None))
-    edit_settings(tmp_path / NAME, lambda settings: settings.pop("timestep_bias"))
+    edit_settings(tmp_path / STATE_FILE, lambda settings: settings.pop("timestep_bias"))
     with pytest.raises(ResumeError, match=r"timestep_bias was 1\.0, is 1\.5"):
         train_toy(Line, tmp_path, timestep_bias=1.5)
     weights, _ = train_toy(Line, tmp_path)
@@ -184,7 +184,7 @@ def test_a_setting_that_only_one_of_two_runs_records_is_a_difference(tmp_path: P
     based.identity = {"data": "a line", "base": "another line"}
     with pytest.raises(ResumeError, match="base was None, is another line"):
         train(based, based.settings, tmp_path)
-    edit_settings(tmp_path / NAME, lambda settings: settings.update(base="another line"))
+    edit_settings(tmp_path / STATE_FILE, lambda settings: settings.update(base="another line"))
     with pytest.raises(ResumeError, match="base was another line, is None"):
         train_toy(Line, tmp_path)
 
@@ -195,11 +195,11 @@ def test_a_state_that_lacks_a_part_is_refused(name: str, tmp_path: Path) -> None
     from safetensors.torch import load_file, save_file
 
     train_toy(Line, tmp_path)
-    with safe_open(tmp_path / NAME, "pt") as file:
+    with safe_open(tmp_path / STATE_FILE, "pt") as file:
         note = file.metadata()
-    tensors = load_file(tmp_path / NAME)
+    tensors = load_file(tmp_path / STATE_FILE)
     del tensors[name]
-    save_file(tensors, tmp_path / NAME, metadata=note)
+    save_file(tensors, tmp_path / STATE_FILE, metadata=note)
     with pytest.raises(ResumeError, match=rf"no {name}(.|\n)*delete it to begin again"):
         train_toy(Line, tmp_path)
 
@@ -224,7 +224,7 @@ def test_a_network_of_other_shapes_is_refused_with_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"nothing of the kind", None])
 def test_a_damaged_state_is_refused(damage: bytes | None, tmp_path: Path) -> None:
     train_toy(Line, tmp_path)
-    path = tmp_path / NAME
+    path = tmp_path / STATE_FILE
     path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
     with pytest.raises(ResumeError, match="delete it to begin again"):
         train_toy(Line, tmp_path)
@@ -234,7 +234,7 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    save_file({"a": torch.zeros(2)}, tmp_path / NAME)
+    save_file({"a": torch.zeros(2)}, tmp_path / STATE_FILE)
     with pytest.raises(ResumeError, match="wanted: the state of a training"):
         train_toy(Line, tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.events import Event, Stepped
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.training.assembly import fresh_parts, load_vae
+from sdgraph.nodes.diffusion import families
+from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
+from sdgraph.nodes.training.loading import fresh_parts, load_autoencoder
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
 
@@ -36,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
 
 @pytest.fixture(scope="module")
 def trainee() -> TextToImageTrainee:
-    parts = {**fresh_parts(LIKE, ("text_encoder", "unet"), 0), "vae": load_vae(LIKE)}
+    parts = fresh_parts(LIKE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(LIKE)}
     return TextToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
 
 
@@ -77,13 +80,13 @@ def test_what_is_asked_for_follows_the_scheduler(trainee: TextToImageTrainee) ->
 def test_a_bias_draws_noisy_times_more_often() -> None:
     import torch
 
-    parts = {**fresh_parts(LIKE, ("text_encoder", "unet"), 0), "vae": load_vae(LIKE)}
+    parts = fresh_parts(LIKE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(LIKE)}
 
     def drawn_times(bias: float) -> Any:
         chosen = Settings(15, 4, 3e-3, timestep_bias=bias)
         random = torch.Generator("cpu").manual_seed(0)
         trainee = TextToImageTrainee(parts, WorldDataset(1, 0, SIDE), chosen)
-        return trainee.drawn_times(4000, random)
+        return trainee.draw_times(4000, random)
 
     plain, biased, other = drawn_times(1.0), drawn_times(1.6), drawn_times(0.5)
     for times in (plain, biased, other):
@@ -173,6 +176,28 @@ def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
     moved = Path(run(fine_tuning(tmp_path / "moved", learning_rate=1e-2), session=session).source)
     changed = {name for name, digest in contents(moved).items() if digest != before[name]}
     assert changed == set(trained)
+
+
+@pytest.mark.usefixtures("no_sheets")
+def test_a_base_of_a_new_family_is_trained_by_the_names_that_its_family_declares(
+    copied: Any, tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = replace(STABLE_DIFFUSION.denoiser, name="network")
+    family = replace(STABLE_DIFFUSION, label="Toy", class_names=("ToyDiffusion",), denoiser=network)
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, family))
+    folder = copied("tiny/text-to-image")
+    (folder / "unet").rename(folder / "network")
+    path = folder / "model_index.json"
+    index = path.read_text().replace("StableDiffusionPipeline", "ToyDiffusionPipeline")
+    path.write_text(index.replace('"unet"', '"network"'))
+    base = Checkpoint(folder)
+    made = Path(run(tuned(tmp_path / "out", base=base, learning_rate=1e-2), session=session).source)
+    before, after = contents(folder), contents(made)
+    assert before.keys() == after.keys()
+    assert {name for name in before if before[name] != after[name]} == {
+        "network/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+    }
 
 
 @pytest.mark.usefixtures("no_sheets")

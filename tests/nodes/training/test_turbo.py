@@ -14,20 +14,22 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError
 from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.nodes import Turbo
-from sdgraph.nodes.training.assembly import fresh_parts, load_trained
+from sdgraph.nodes.diffusion.families import SDXL
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
-from sdgraph.nodes.training.discriminator import features, hinge, steepness
-from sdgraph.nodes.training.frozen import hash_of
+from sdgraph.nodes.training.discriminator import hinge_loss, r1_penalty
+from sdgraph.nodes.training.frozen import hash_module
+from sdgraph.nodes.training.loading import load_parts
 from sdgraph.nodes.training.loop import Settings, train
+from sdgraph.nodes.training.starting_weights import with_fresh_denoiser
 from sdgraph.nodes.training.state import ResumeError
 from sdgraph.nodes.training.turbo import (
-    KEPT,
     Distillation,
     TrainTurbo,
     TurboTrainee,
     noise_in_use,
     times_in_use,
 )
+from sdgraph.nodes.training.unet import down_block_features
 from sdgraph.values import Part
 
 from .test_inpaint import contents
@@ -40,12 +42,10 @@ SETTINGS = Settings(4, 4, 3e-3, warmup=0, save_every=1)
 def make_trainee(
     settings: Settings = SETTINGS, distillation: Distillation | None = None
 ) -> TurboTrainee:
-    parts = load_trained(TEACHER, (*KEPT, "unet"))
-    fresh = fresh_parts(LIKE, ("unet",), 0)
-    fresh["unet"].load_state_dict(parts["unet"].state_dict())
-    return TurboTrainee(
-        {**parts, **fresh}, parts["unet"], WorldDataset(8, 0, SIDE), settings, distillation
-    )
+    teacher = load_parts(TEACHER)
+    parts = with_fresh_denoiser(teacher, LIKE, 0)
+    parts.denoiser.load_state_dict(teacher.denoiser.state_dict())
+    return TurboTrainee(parts, teacher.denoiser, WorldDataset(8, 0, SIDE), settings, distillation)
 
 
 def scheduler_of(prediction: str = "v_prediction") -> Any:
@@ -133,8 +133,8 @@ def test_features_are_those_that_the_unet_computes(trainee: TurboTrainee) -> Non
     times = torch.tensor([5, 10, 500, 700])
     conditions = trainee.added_conditions(batch.summary)
     with torch.no_grad():
-        computed = features(unet, batch.latents, times, batch.words, conditions)
-        trainee.ask(unet, batch.latents, times, batch.words, batch.summary)
+        computed = down_block_features(unet, batch.latents, times, batch.words, conditions)
+        trainee.run_denoiser(unet, batch.latents, times, batch.words, batch.summary)
     hook.remove()
     assert torch.equal(outputs[0], outputs[1])
     assert torch.equal(computed[-1], outputs[1])
@@ -145,27 +145,27 @@ def test_the_discriminators_losses_are_those_of_the_papers() -> None:
     import torch
 
     true, false = torch.tensor([[2.0, 0.0]]), torch.tensor([[-3.0, 1.0]])
-    assert float(hinge(true, false)) == pytest.approx(0.5 + 1.0)
+    assert float(hinge_loss(true, false)) == pytest.approx(0.5 + 1.0)
     values = torch.tensor([[[[1.0, 2.0]]], [[[3.0, 4.0]]]], requires_grad=True)
     scores = (3 * values).flatten(1)
     # The mean of two places, each 3 steep: two gradients of 1.5 a picture.
-    assert float(steepness(scores, [values]).detach()) == pytest.approx(2 * 1.5**2)
+    assert float(r1_penalty(scores, [values]).detach()) == pytest.approx(2 * 1.5**2)
 
 
 def test_the_student_learns_from_both_and_the_teacher_from_nobody(trainee: TurboTrainee) -> None:
     import torch
 
-    before = hash_of(trainee.teacher)
+    before = hash_module(trainee.teacher)
     trainee.adversary.loss(1).backward()
-    assert all(p.grad is not None for p in trainee.adversary.judge.parameters())
+    assert all(p.grad is not None for p in trainee.adversary.discriminator.parameters())
     student = trainee.parts["unet"]
     assert all(p.grad is None for p in student.parameters())
-    only_foe = make_trainee(distillation=replace(trainee.how, distil=0.0))
-    only_foe.loss(1).backward()
-    assert float(only_foe.parts["unet"].conv_out.weight.grad.abs().sum()) > 0
-    assert all(p.grad is None for p in only_foe.teacher.parameters())
+    without_teacher = make_trainee(distillation=replace(trainee.distillation, distil=0.0))
+    without_teacher.loss(1).backward()
+    assert float(without_teacher.parts["unet"].conv_out.weight.grad.abs().sum()) > 0
+    assert all(p.grad is None for p in without_teacher.teacher.parameters())
     assert torch.isfinite(trainee.loss(2).detach())
-    assert hash_of(trainee.teacher) == before
+    assert hash_module(trainee.teacher) == before
 
 
 def test_the_student_comes_nearer_to_its_teacher() -> None:
@@ -208,7 +208,7 @@ def test_a_run_that_was_stopped_makes_the_same_weights(stop: int, tmp_path: Path
         train(trainee_without_sheets(), SETTINGS, tmp_path / "cut", progress)
     resumed = train(second, SETTINGS, tmp_path / "cut")["unet"]
     assert all(torch.equal(uninterrupted[name], resumed[name]) for name in uninterrupted)
-    assert hash_of(first.adversary.judge) == hash_of(second.adversary.judge)
+    assert hash_module(first.adversary.discriminator) == hash_module(second.adversary.discriminator)
 
 
 def test_a_run_with_another_weighting_is_refused(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_plain_diffusers_loads_it_and_the_rest_is_the_teachers(trained: Checkpoi
     pipe = DiffusionPipeline.from_pretrained(trained.source)
     assert isinstance(pipe.scheduler, EulerAncestralDiscreteScheduler)
     teacher = Checkpoint(fetch_checkpoint(TEACHER))
-    for name in KEPT:
+    for name in SDXL.components_without("unet"):
         assert (
             resolve_part(Part(trained, name)).fingerprint
             == resolve_part(Part(teacher, name)).fingerprint

@@ -9,9 +9,9 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models import resolve
-from sdgraph.nodes.training.assembly import load_vae
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
-from sdgraph.nodes.training.latents import encode
+from sdgraph.nodes.training.latents import encode_pictures
+from sdgraph.nodes.training.loading import load_autoencoder
 from sdgraph.nodes.training.loop import Settings, train
 from sdgraph.nodes.training.vae import TrainVae, VaeTrainee
 
@@ -76,8 +76,8 @@ def test_a_run_that_was_stopped_makes_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_its_latents_have_a_deviation_of_about_one(trained: Checkpoint) -> None:
-    vae = load_vae(trained)
-    latents = encode(vae, WorldDataset(8, 0, SIDE).pictures)
+    vae = load_autoencoder(trained)
+    latents = encode_pictures(vae, WorldDataset(8, 0, SIDE).pictures)
     assert float(latents.std()) == pytest.approx(1, rel=0.02)
     assert latents.shape[:2] == (8, 4)
 
@@ -88,6 +88,6 @@ def test_plain_diffusers_loads_it_in_half_precision(trained: Checkpoint) -> None
     from safetensors.torch import load_file
 
     vae = AutoencoderKL.from_pretrained(trained.source)
-    assert vae.config.scaling_factor == load_vae(trained).config.scaling_factor
+    assert vae.config.scaling_factor == load_autoencoder(trained).config.scaling_factor
     file = Path(trained.source) / "diffusion_pytorch_model.safetensors"
     assert {value.dtype for value in load_file(file).values()} == {torch.float16}

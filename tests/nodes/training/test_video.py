@@ -12,17 +12,15 @@ from sdgraph.errors import InvalidError, InvalidValueError
 from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.nodes import Text2Video
 from sdgraph.nodes.tiny_world import MOTIONS, frames
-from sdgraph.nodes.training.assembly import fresh_parts, load_trained
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
+from sdgraph.nodes.training.loading import fresh_parts, load_parts
 from sdgraph.nodes.training.loop import Settings, train
+from sdgraph.nodes.training.unet import load_base_weights, shared_weights
 from sdgraph.nodes.training.video import (
-    KEPT,
     TrainText2Video,
     VideoTrainee,
     encode_clips,
-    lengthen,
-    load_base_weights,
-    shared_weights,
+    lengthen_short_embeddings,
 )
 from sdgraph.values import Part
 
@@ -68,7 +66,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
     like = Checkpoint("tiny/text-to-video")
-    parts = load_trained(like, ("vae", "text_encoder", "tokenizer", "scheduler"))
+    parts = load_parts(like, ("vae", "text_encoder", "tokenizer", "scheduler"))
     settings = dict(fresh_parts(like, ("unet",), 0)["unet"].config)
     heads = settings["block_out_channels"][-1] // settings["attention_head_dim"]
     torch.manual_seed(1)
@@ -92,11 +90,16 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 def make_trainee(base: Checkpoint, settings: Settings = SETTINGS, **more: Any) -> VideoTrainee:
     fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet",), 0)
-    trained = load_trained(base, (*KEPT, "text_encoder", "unet"))
+    trained = load_parts(base)
     trained["text_encoder"].requires_grad_(True)
     data = WorldDataset(4, 0, SIDE, moving=True)
     trainee = VideoTrainee(
-        {**trained, **fresh}, data, settings, base_unet=trained["unet"], frames=FRAMES, **more
+        fresh | trained.select("text_encoder", "vae"),
+        data,
+        settings,
+        base_unet=trained.denoiser,
+        frames=FRAMES,
+        **more,
     )
     trainee.sample = lambda: None  # type: ignore[method-assign]
     return trainee
@@ -165,7 +168,7 @@ def test_words_that_were_never_learned_become_as_long_as_the_others() -> None:
         table.weight[:] = torch.nn.functional.normalize(table.weight, dim=1)
         table.weight[4:] *= 0.1
     before = table.weight.detach().clone()
-    lengthen(words, torch.tensor([[0, 1, 2, 4], [3, 4, 4, 0]]))
+    lengthen_short_embeddings(words, torch.tensor([[0, 1, 2, 4], [3, 4, 4, 0]]))
     assert torch.allclose(table.weight[4], before[4] * 10, rtol=1e-4)
     others = [0, 1, 2, 3, 5]
     assert torch.equal(table.weight[others], before[others]), "5 is no word of the captions"
@@ -174,19 +177,19 @@ def test_words_that_were_never_learned_become_as_long_as_the_others() -> None:
 def test_clips_are_the_frames_of_scenes_in_latents(base: Checkpoint) -> None:
     import torch
 
-    from sdgraph.nodes.training.latents import encode
+    from sdgraph.nodes.training.latents import encode_pictures
 
-    vae = load_trained(base, ("vae",))["vae"]
+    vae = load_parts(base, ("vae",))["vae"]
     data = WorldDataset(3, 0, SIDE, moving=True)
     clips = encode_clips(vae, data, FRAMES)
     assert clips.shape[:3] == (3, 4, FRAMES)
-    one = encode(vae, frames(data.scenes[1], FRAMES, SIDE))
+    one = encode_pictures(vae, frames(data.scenes[1], FRAMES, SIDE))
     assert torch.equal(clips[1], one.permute(1, 0, 2, 3))
     assert all(any(motion in text for motion in MOTIONS) for text in data.captions)
 
 
 def test_pictures_that_stand_still_are_refused(base: Checkpoint) -> None:
-    vae = load_trained(base, ("vae",))["vae"]
+    vae = load_parts(base, ("vae",))["vae"]
     with pytest.raises(InvalidValueError, match=r"use TinyWorld\(moving=True\)"):
         encode_clips(vae, WorldDataset(2, 0, SIDE), FRAMES)
 
@@ -249,7 +252,7 @@ def test_plain_diffusers_loads_it(trained: Checkpoint, base: Checkpoint) -> None
     assert type(pipe.unet).__name__ == "UNet3DConditionModel"
     file = Path(trained.source) / "unet" / "diffusion_pytorch_model.safetensors"
     assert {value.dtype for value in load_file(file).values()} == {torch.float16}
-    for name in KEPT:
+    for name in ("vae", "tokenizer"):
         assert (
             resolve_part(Part(trained, name)).fingerprint
             == resolve_part(Part(base, name)).fingerprint
@@ -272,13 +275,13 @@ def test_from_a_checkpoint_of_its_own_it_goes_on_with_longer_clips(
     slow = node(trained, tmp_path / "a", learning_rate=1e-12).replace(frames=2 * FRAMES)
     still = run(slow, session=session)
     before, after = (
-        load_trained(checkpoint, ("unet", "text_encoder")) for checkpoint in (trained, still)
+        load_parts(checkpoint, ("unet", "text_encoder")) for checkpoint in (trained, still)
     )
     for part, modules in before.items():
         for name, value in modules.state_dict().items():
             torch.testing.assert_close(value, after[part].state_dict()[name], msg=name)
     moved = run(node(trained, tmp_path / "b").replace(frames=2 * FRAMES), session=session)
-    changed = load_trained(moved, ("unet",))["unet"].state_dict()
+    changed = load_parts(moved, ("unet",))["unet"].state_dict()
     kept = [n for n, v in before["unet"].state_dict().items() if torch.equal(v, changed[n])]
     assert len(kept) < 0.2 * len(changed), "all of it is trained, also what was the first base's"
     assert (

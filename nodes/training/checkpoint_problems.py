@@ -1,0 +1,99 @@
+"""Which checkpoints a training can use, as far as their configs show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.models import resolve
+from sdgraph.nodes.diffusion.families import (
+    SDXL,
+    STABLE_DIFFUSION,
+    ModelFamily,
+    Purpose,
+    Task,
+    family_of,
+    pipeline_class_of,
+)
+from sdgraph.values import Checkpoint
+
+ESTIMATOR_CLASS = "DPTForDepthEstimation"
+"""The class of the depth estimators that are trained."""
+
+
+def purpose_problems(field: str, checkpoint: Any, *purposes: Purpose) -> Iterator[Problem]:
+    """Why a checkpoint cannot be used that must have one text encoder and serve a purpose.
+
+    Args:
+        field: The field whose value it is.
+        checkpoint: The value.
+        purposes: What it may have been trained for, the usual purpose first.
+    """
+    if not _is_here(checkpoint):
+        return
+    channels, network = STABLE_DIFFUSION.channels_for(purposes[0]), STABLE_DIFFUSION.denoiser.label
+    wish = f"a {STABLE_DIFFUSION.label} checkpoint whose {network} takes {channels} channels"
+    family = _family(checkpoint)
+    if (
+        family is None
+        or len(family.text_encoders) != 1
+        or not any(family.channels_for(purpose) for purpose in purposes)
+    ):
+        yield Problem(field, _name_and_class(checkpoint), wish)
+    elif family.purpose_of(checkpoint) not in purposes:
+        count, network = family.input_channels(checkpoint), family.denoiser.label
+        yield Problem(field, f"{checkpoint.source}, whose {network} takes {count} channels", wish)
+
+
+def sdxl_problems(**checkpoints: Any) -> Iterator[Problem]:
+    """Why checkpoints, by field, are not in SDXL's layout."""
+    for field, checkpoint in checkpoints.items():
+        if not _is_here(checkpoint):
+            continue
+        family = _family(checkpoint)
+        if family is None or len(family.text_encoders) != len(SDXL.text_encoders):
+            wish = "a checkpoint in SDXL's layout, with two text encoders"
+            yield Problem(field, _name_and_class(checkpoint), wish)
+
+
+def pipeline_problems(task: Task, wish: str, **checkpoints: Any) -> Iterator[Problem]:
+    """Why checkpoints, by field, are not of a family that can do a task.
+
+    Args:
+        task: The task.
+        wish: What is wanted, in words.
+        checkpoints: The values of the fields.
+    """
+    for field, checkpoint in checkpoints.items():
+        if _is_here(checkpoint):
+            family = _family(checkpoint)
+            if family is None or task not in family.pipelines:
+                yield Problem(field, _name_and_class(checkpoint), wish)
+
+
+def estimator_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
+    """Why a checkpoint is no DPT."""
+    if isinstance(checkpoint, Checkpoint):
+        config = resolve(checkpoint).config()
+        class_name = ((config or {}).get("architectures") or ["nothing"])[0]
+        if config is not None and class_name != ESTIMATOR_CLASS:
+            found = f"{checkpoint.source}, a {config.get('_class_name', class_name)}"
+            yield Problem(field, found, f"a depth estimator ({ESTIMATOR_CLASS})")
+
+
+def _is_here(checkpoint: Any) -> bool:
+    """Whether it is a checkpoint, and not a node that makes one, whose configs are on this disk."""
+    return isinstance(checkpoint, Checkpoint) and resolve(checkpoint).index is not None
+
+
+def _family(checkpoint: Checkpoint) -> ModelFamily | None:
+    """The family of a checkpoint; None for a single model, and for a family that is not known."""
+    try:
+        return family_of(checkpoint)
+    except CheckpointError:
+        return None
+
+
+def _name_and_class(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.source} ({pipeline_class_of(checkpoint) or 'a single model'})"
