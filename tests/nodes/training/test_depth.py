@@ -216,9 +216,7 @@ def test_it_learns_from_the_further_channels(
     further = trainee.extra_channels
     with torch.no_grad():
         own_loss = float(trainee.loss(0))
-        monkeypatch.setattr(
-            trainee, "extra_channels", lambda *arguments: further(*arguments).roll(2, 0)
-        )
+        monkeypatch.setattr(trainee, "extra_channels", lambda *args: further(*args).roll(2, 0))
         others = float(trainee.loss(0))
     assert others > 1.05 * own_loss
 
