@@ -272,7 +272,7 @@ class NodesFailedError(NodeFailedError):
         self.failures = tuple(failures)
         first = self.failures[0]
         super().__init__(first.node, first.message, first.at)
-        self.problems = tuple(problem for each in self.failures for problem in each.problems)
+        self.problems = tuple(problem for failure in self.failures for problem in failure.problems)
         self.args = (self.failures,)
 
 

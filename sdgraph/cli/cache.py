@@ -31,17 +31,17 @@ def cache(context: typer.Context, debug: Debug = False) -> None:
 
     from .terminal import print_table, print_text
 
-    shelf = _disk_store()
+    disk_store = _disk_store()
     counts: dict[str, list[float]] = {}
-    for entry in shelf.entries():
-        header = shelf.header(entry)
+    for entry in disk_store.entries():
+        header = disk_store.header(entry)
         row = counts.setdefault(header.node if header else "cannot be read", [0, 0, 0])
         row[0] += 1
         row[1] += entry.bytes
         row[2] += header.seconds if header else 0
     count, held = (int(sum(row[place] for row in counts.values())) for place in (0, 1))
-    size = f"{format_bytes(held)} of {format_bytes(shelf.limit)}"
-    print_text(f"{format_count(count, 'result')}, {size}, in {shorten_path(shelf.folder)}")
+    size = f"{format_bytes(held)} of {format_bytes(disk_store.limit)}"
+    print_text(f"{format_count(count, 'result')}, {size}, in {shorten_path(disk_store.folder)}")
     rows = [
         (name, str(int(number)), format_bytes(int(size)), f"{seconds:.0f} s")
         for name, (number, size, seconds) in sorted(counts.items(), key=lambda item: -item[1][1])
@@ -66,11 +66,11 @@ def prune(
     """Remove the least recently used results, down to the budget or less."""
     from .request import parse_bytes
 
-    shelf = _disk_store()
+    disk_store = _disk_store()
     limit = parse_bytes("--to", to)
     if limit is None and older is None:
-        limit = shelf.limit
-    _print_removed(shelf.prune(limit, _age(older)))
+        limit = disk_store.limit
+    _print_removed(disk_store.prune(limit, _age(older)))
 
 
 @cache_app.command()

@@ -120,9 +120,9 @@ def _wires(spec: NodeSpec) -> Iterator[tuple[str, Reference]]:
 
 def _node_row(spec: NodeSpec, registry: Types) -> tuple[str, str, str]:
     cls = registry.get(spec.type)
-    known = spec.type == "Workflow" or cls is not None
+    is_known = spec.type == "Workflow" or cls is not None
     output = f" → {cls.definition.output.__name__}" if cls is not None else ""
-    kind = f"{spec.type}{output}" if known else f"{spec.type} (unknown)"
+    kind = f"{spec.type}{output}" if is_known else f"{spec.type} (unknown)"
     wires = list(_wires(spec))
     parts = [f"{field} ← {to.name}" for field, to in wires if not to.to_input]
     parts += [f"{field} ← {to}" for field, to in wires if to.to_input]

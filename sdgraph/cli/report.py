@@ -121,8 +121,10 @@ def _loads(step: Step) -> str:
         return "remembered"
     names = {use.component.key: use.name for use in step.uses}
     loads = [
-        f"{names[each.key]} {format_bytes(each.bytes)}" if each.bytes else names[each.key]
-        for each in step.loads
+        f"{names[component.key]} {format_bytes(component.bytes)}"
+        if component.bytes
+        else names[component.key]
+        for component in step.loads
     ]
     kept = len(names) - len(loads)
     loads += [f"({kept} in memory)"] if kept else []
@@ -135,12 +137,12 @@ def _loads(step: Step) -> str:
 def _moves(step: Step) -> str:
     words = {"evict": "drops", "offload": "parks", "upload": "brings back"}
     actions = [
-        f"{words[kind]} {each.name} {format_bytes(each.bytes)}"
-        for kind, each in step.memory_actions
+        f"{words[kind]} {component.name} {format_bytes(component.bytes)}"
+        for kind, component in step.memory_actions
         if kind != "load"
     ]
     if step.prefetch:
-        size = format_bytes(sum(each.file_bytes for each in step.prefetch))
+        size = format_bytes(sum(component.file_bytes for component in step.prefetch))
         actions.append(f"reads {format_count(len(step.prefetch), 'component')} ahead ({size})")
     if step.working_bytes and step.action == "run":
         actions.append(f"works in about {format_bytes(step.working_bytes)}")

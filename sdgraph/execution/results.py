@@ -55,13 +55,13 @@ class Results:
 
     def take_known(self) -> dict[Node[Any], StoredResult]:
         """Takes out the results that are held now, for a plan of the rest of the run."""
-        known = {
+        results = {
             node: MemoryResult(value, self._content_hash(node))
             for node, value in self.values.items()
         }
-        self._reported = set(known)
+        self._reported = set(results)
         self.values.clear()
-        return dict(known)
+        return dict(results)
 
     def look_up(self, step: Step, plan: Plan) -> bytes | None:
         """Takes a step's result from the store, where it is remembered.

@@ -1,14 +1,14 @@
-"""What the results of a node class are remembered under: its pack, its name and its version.
+"""The identity of a node class, which is a part of the keys of its results.
 
-1. A node of sdgraph, or of a pack that is installed: the pack's name, the class's name and its
+1. A node of sdgraph, or of an installed pack: the name of the pack, the name of the class, and its
    `version`, which the author raises when the same parameters give another result. Moving the
-   class to another file changes nothing.
-2. A node of one's own, in a file that is not installed: its name, its version, and what is in its
-   file and in the files of the same folder or package that this one imports. Who tries out a node
-   changes it many times and raises no version.
-3. A node without a file (a notebook, `python -c`): the text of the class, or else its code, with
-   the functions and constants that it uses.
-4. Where all of that is not enough to tell two classes apart, nothing is remembered.
+   class to another file does not change its identity.
+2. A node in a file that is not installed: its name, its version, and the content of the file and
+   of the files of the same folder or package that it imports. The author of such a node edits it
+   many times and does not raise its version each time.
+3. A node without a file (in a notebook, in `python -c`): the source text of the class, or its
+   bytecode, with the functions and constants that it uses.
+4. Where this is not enough to distinguish two classes, their results are not remembered.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHIPPED_PACK = "sdgraph"
 """The name of the pack that comes with the engine."""
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
-"""Folders of files that are installed, and change with a version only."""
+"""Names of folders with installed packages, whose files change only with a new version."""
 
 _PYTHON = Path(os.__file__).parent
 """The folder of Python's own library."""
@@ -46,14 +46,14 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 @dataclass(frozen=True)
 class ClassIdentity:
-    """What tells a node class from every other."""
+    """What distinguishes a node class from every other."""
 
     pack: str
-    """The name of the pack it belongs to: that of the package one imports, or of the file."""
+    """The name of its pack: of the package that is imported, or of the file or folder."""
     tag: str
-    """Opens the identity of each of its nodes."""
+    """A text that differs for any two classes; the identity of each node begins with it."""
     remembered: bool = True
-    """Whether the tag says enough for results to be remembered under it."""
+    """Whether results may be remembered; False where the tag is random."""
 
 
 def class_identity(cls: Any) -> ClassIdentity:
@@ -64,9 +64,11 @@ def class_identity(cls: Any) -> ClassIdentity:
         _claim(tag, pack, cls)
         return ClassIdentity(pack, tag)
     digest = _own_code_digest(cls)
-    # A random text stands for what is not known: no other class, nor run, ever has the same.
-    told = os.urandom(16).hex() if digest is None else digest
-    return ClassIdentity(pack, f":{cls.__qualname__}:{cls.version}:{told}", digest is not None)
+    # Without a digest the tag is random, so that no other class and no other run has the same.
+    digest_text = os.urandom(16).hex() if digest is None else digest
+    return ClassIdentity(
+        pack, f":{cls.__qualname__}:{cls.version}:{digest_text}", digest is not None
+    )
 
 
 _claimed: WeakValueDictionary[str, Any] = WeakValueDictionary()
@@ -75,17 +77,17 @@ _claimed: WeakValueDictionary[str, Any] = WeakValueDictionary()
 def _claim(tag: str, pack: str, cls: Any) -> None:
     other = _claimed.get(tag)
     if other is not None and other.__module__ != cls.__module__:
-        found = f"two node classes named {cls.__qualname__}, in {other.__module__} and in "
+        modules = f"{other.__module__} and in {cls.__module__}"
+        found = f"two node classes named {cls.__qualname__}, in {modules}"
         wanted = "one of each name, for results are remembered by it"
-        problem = Problem(pack, f"{found}{cls.__module__}", wanted, "rename one of the two")
-        raise NodeDefinitionError(problem)
+        raise NodeDefinitionError(Problem(pack, found, wanted, "rename one of the two"))
     _claimed[tag] = cls
 
 
 def _is_installed(module: str) -> bool:
     if module.partition(".")[0] == SHIPPED_PACK:
         return True
-    if module == "__main__":  # of a notebook or of `python -m` it may name an installed file
+    if module == "__main__":  # in a notebook or with `python -m`, its file may be an installed one
         return False
     file = _file_of(module)
     return file is not None and not _INSTALLED.isdisjoint(Path(file).parts)
@@ -96,14 +98,14 @@ def _file_of(module: str) -> str | None:
 
 
 def _own_code_digest(cls: Any) -> str | None:
-    """A digest of all own code that a class is made of, None where it cannot be known."""
+    """A digest of the code of a class and its bases, without that of libraries; None if unknown."""
     digests = [_class_digest(klass) for klass in cls.__mro__ if not _is_library(klass)]
-    known = [digest for digest in digests if digest is not None]
-    return _digest(*known) if known and len(known) == len(digests) else None
+    readable = [digest for digest in digests if digest is not None]
+    return _digest(*readable) if readable and len(readable) == len(digests) else None
 
 
 def _is_library(klass: Any) -> bool:
-    """Whether a class is of Python, of sdgraph or of anything else that is installed."""
+    """Whether a class belongs to Python, to sdgraph or to another installed package."""
     if getattr(builtins, klass.__name__, None) is klass:
         return True
     if "<locals>" in klass.__qualname__:
@@ -115,27 +117,27 @@ def _is_library(klass: Any) -> bool:
 
 
 def _class_digest(klass: Any) -> str | None:
-    """A digest of one class's own code: of its files, else of its text, else of its code."""
+    """A digest of the code of one class: of its files, else of its text, else of its bytecode."""
     functions = list(_functions(klass))
-    captured = [_captured(function) for function in functions]
+    captured = [_captured_text(function) for function in functions]
     if None in captured:
         return None
-    told = [text for text in captured if text]
+    texts = [text for text in captured if text]
     file = _file_of(klass.__module__)
     codes = [function.__code__ for function in functions]
     if file is not None and all(_is_file(code.co_filename, file) for code in codes):
-        told += (str(code.co_firstlineno) for code in codes)
+        texts += (str(code.co_firstlineno) for code in codes)
         contents = contents_of_own_files(Path(file), klass.__module__)
         if contents is not None:
-            return _digest(*told, *contents)
+            return _digest(*texts, *contents)
     if not codes:
         return None
     text = _class_text(klass, codes[0])
-    told += [text or "", *map(_code_text, codes)]
+    texts += [text or "", *map(_code_text, codes)]
     uses: dict[str, str] = {}
     for function in functions:
         _add_globals(function, uses)
-    return _digest(*told, *(f"{name}={value}" for name, value in sorted(uses.items())))
+    return _digest(*texts, *(f"{name}={value}" for name, value in sorted(uses.items())))
 
 
 def _digest(*texts: str) -> str:
@@ -147,7 +149,7 @@ def _is_file(name: str, file: str) -> bool:
 
 
 def _functions(klass: Any) -> Iterator[FunctionType]:
-    """The functions that a class defines: methods, and what decorators made of them."""
+    """The functions that a class defines: its methods, also those inside decorators' objects."""
     for value in vars(klass).values():
         for attribute in ("__func__", "fget", "func", "wrapped"):
             value = getattr(value, attribute, value)
@@ -156,9 +158,9 @@ def _functions(klass: Any) -> Iterator[FunctionType]:
             yield function
 
 
-def _captured(function: FunctionType) -> str | None:
-    """What a function has from the functions around it, as text; None where it is not plain."""
-    told = []
+def _captured_text(function: FunctionType) -> str | None:
+    """The variables of enclosing functions that a function uses, as text; None if not plain."""
+    texts = []
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         if name == "__class__":
             continue
@@ -168,12 +170,12 @@ def _captured(function: FunctionType) -> str | None:
             value = None
         if value is None:
             return None
-        told.append(f"{name}={value}")
-    return ",".join(told)
+        texts.append(f"{name}={value}")
+    return ",".join(texts)
 
 
 def _value_text(value: Any) -> str | None:
-    """A text that tells a value from every other, None where there is none."""
+    """A text that differs for any two values, None for a value of another type."""
     if isinstance(value, _PLAIN):
         return f"{type(value).__name__}:{value!r}"
     if isinstance(value, tuple | frozenset):
@@ -184,7 +186,7 @@ def _value_text(value: Any) -> str | None:
     if isinstance(value, ModuleType):
         return f"module:{value.__name__}"
     if isinstance(value, FunctionType):
-        captured = _captured(value)
+        captured = _captured_text(value)
         return None if captured is None else f"{_code_text(value.__code__)}({captured})"
     if isinstance(value, type):
         return f"class:{value.__module__}.{value.__qualname__}"
@@ -192,34 +194,36 @@ def _value_text(value: Any) -> str | None:
 
 
 def _class_text(klass: Any, code: CodeType) -> str | None:
-    """The text of a class without a file, from what Python or the notebook kept of its input."""
+    """The source text of a class without a file, which Python or the notebook keeps in memory."""
     text = "".join(linecache.getlines(code.co_filename))
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return None
-    for each in ast.walk(tree):
+    for statement in ast.walk(tree):
         if (
-            isinstance(each, ast.ClassDef)
-            and each.name == klass.__name__
-            and each.lineno <= code.co_firstlineno <= (each.end_lineno or 0)
+            isinstance(statement, ast.ClassDef)
+            and statement.name == klass.__name__
+            and statement.lineno <= code.co_firstlineno <= (statement.end_lineno or 0)
         ):
-            return ast.get_source_segment(text, each)
+            return ast.get_source_segment(text, statement)
     return None
 
 
 def _code_text(code: CodeType) -> str:
-    """The code of a function as text, whatever its file and its lines."""
+    """The bytecode of a function as text, without its file and line numbers."""
     consts = [
-        _code_text(each) if isinstance(each, CodeType) else _value_text(each) or repr(each)
-        for each in code.co_consts
+        _code_text(constant)
+        if isinstance(constant, CodeType)
+        else _value_text(constant) or repr(constant)
+        for constant in code.co_consts
     ]
     return f"{code.co_code.hex()}|{code.co_names}|{code.co_varnames}|{consts}"
 
 
 def _add_globals(function: FunctionType, uses: dict[str, str]) -> None:
-    """Adds the functions and plain constants of its module that a function uses, and theirs."""
-    names = [name for code in _nested(function.__code__) for name in code.co_names]
+    """Adds to `uses` the module's functions and constants that a function uses, recursively."""
+    names = [name for code in _nested_codes(function.__code__) for name in code.co_names]
     for name in names:
         value = function.__globals__.get(name)
         if name in uses or name not in function.__globals__:
@@ -229,8 +233,8 @@ def _add_globals(function: FunctionType, uses: dict[str, str]) -> None:
             _add_globals(value, uses)
 
 
-def _nested(code: CodeType) -> Iterator[CodeType]:
+def _nested_codes(code: CodeType) -> Iterator[CodeType]:
     yield code
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            yield from _nested(each)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested_codes(constant)

@@ -1,4 +1,4 @@
-"""Nodes → DAG: what the targets need, under which names, and every static check."""
+"""Graphs: the nodes that some targets need, with names, and the checks before a run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Marks = Mapping[str, Mark]
-"""Where a node and its fields stand in a file: field name → mark; "" is the node itself."""
+"""The places of a node's fields in a workflow file, by field name; "" is the node itself."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The input of a workflow that a field of a node was read from."""
+    """The workflow input that a field of a node got its value from."""
 
     name: str
     type: str
@@ -34,7 +34,7 @@ class Origin:
 
 
 Origins = Mapping[tuple[str | int, ...], Origin]
-"""Where in a node's fields a value stands that was read from an input."""
+"""By the place of a value in a node's fields: the input that it came from."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Graph:
         targets: The nodes whose values are wanted.
         nodes: All nodes, in an order in which they can run.
         names: The name of each node.
-        marks: Where the fields of nodes are in a workflow file.
-        origins: What the fields of nodes were written as in a workflow file.
+        marks: The places of the nodes' fields in a workflow file.
+        origins: The workflow inputs that fields of nodes got their values from.
         uncached: The nodes that run even if their results are remembered.
-        variants: Whether these are the variants of one workflow, one after another.
+        variants: Whether it holds the variants of one workflow, one after another.
 
     Example:
         >>> from sdgraph import Graph
@@ -80,14 +80,22 @@ class Graph:
         origins: Mapping[Node[Any], Origins] | None = None,
         uncached: Iterable[Node[Any]] = (),
     ) -> Graph:
-        """The graph of some targets; nodes without a name get one from their type."""
+        """The graph of some targets.
+
+        Args:
+            targets: The nodes whose values are wanted; all that they read is in the graph too.
+            names: Names for some of the nodes; the others are named after their types.
+            marks: The places of the nodes' fields in a workflow file.
+            origins: The workflow inputs that fields of nodes got their values from.
+            uncached: The nodes that run even if their results are remembered.
+        """
         nodes = tuple(ancestry(*targets))
         kept = frozenset(uncached).intersection(nodes)
         once, names = tuple(dict.fromkeys(targets)), assign_names(nodes, names or {})
         return cls(once, nodes, names, marks or {}, origins or {}, kept)
 
     def to_networkx(self) -> nx.DiGraph[Node[Any]]:
-        """The graph as a new networkx graph, to ask and to draw with all that networkx has.
+        """The graph as a new networkx graph, for the algorithms and the drawing of networkx.
 
         Returns:
             A directed graph whose nodes are the `Node` objects, in the order of `nodes`. An edge
@@ -126,9 +134,9 @@ class Graph:
         return graph
 
     def topological_order(self) -> list[Node[Any]]:
-        """The nodes in the order of networkx's `topological_sort`, without importing it.
+        """The nodes in the order of `networkx.topological_sort`, without importing networkx.
 
-        Those that read nothing, then those that read only these, and so on.
+        First the nodes that read nothing, then those that read only these, and so on.
         """
         place = {node: n for n, node in enumerate(self.nodes)}
         readers: list[list[int]] = [[] for _ in self.nodes]
@@ -147,7 +155,7 @@ class Graph:
         return [self.nodes[n] for n in order]
 
     def subgraph(self, *targets: Node[Any]) -> Graph:
-        """The part that some of its nodes need; names, marks and origins kept."""
+        """The part of the graph that some of its nodes need, with the same names and marks."""
         return Graph.of(
             *targets,
             names=self.names,
@@ -163,21 +171,21 @@ class Graph:
         return not self.uncached or node not in self.uncached
 
     def mark(self, node: Node[Any], field: str = "") -> Mark | None:
-        """Where a node, or one of its fields, stands in its file."""
+        """The place of a node, or of one of its fields, in its workflow file; None without one."""
         marks = self.marks.get(node, {})
         return marks.get(field) or marks.get("")
 
     def check(self) -> list[Problem]:
-        """Every problem that files and configs show; nothing is loaded, torch not imported."""
-        found = _problems_by_node(self.nodes)
-        found += _ungathered(self.nodes)
+        """Every problem that can be found before a run; loads nothing, and imports no torch."""
+        problems = _problems_by_node(self.nodes)
+        problems += _ungathered(self.nodes)
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
-            for node, problem in found
+            for node, problem in problems
         ] + [*self._rivals()]
 
     def _rivals(self) -> Iterator[Problem]:
-        """Nodes that write to one place, where only the work of the last would stay."""
+        """A problem for each node that writes to the same path as another."""
         writers: dict[str, str] = {}
         for node in self.nodes:
             for field_name in type(node).definition.targets:
@@ -192,8 +200,8 @@ class Graph:
 
 
 def _ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem]]:
-    """The nodes that make a value for each frame which nobody gathers, or would save each."""
-    # Each node that runs once a frame, with the node that makes the frames.
+    """A problem for each node that makes a value per frame which no node gathers."""
+    # For each node that runs once per frame, the node that makes the frames.
     sources: dict[Node[Any], Node[Any]] = {}
     for node in nodes:
         cls = type(node)
@@ -213,14 +221,14 @@ def _ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem
 
 
 def _problems_by_node(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:
-    """The problems of each node; looked for once in a memoized scope."""
-    known = answers.get()
-    if known is None:
+    """The problems of each node; computed once within a memoized scope."""
+    memoized = answers.get()
+    if memoized is None:
         return [(node, problem) for node in nodes for problem in _problems(node)]
     key = (_problems_by_node, nodes)
-    if key not in known:
-        known[key] = [(node, problem) for node in nodes for problem in _problems(node)]
-    return list(known[key])
+    if key not in memoized:
+        memoized[key] = [(node, problem) for node in nodes for problem in _problems(node)]
+    return list(memoized[key])
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:
@@ -244,19 +252,19 @@ def _problems(node: Node[Any]) -> Iterable[Problem]:
 
 
 def parts_of(node: Node[Any]) -> Mapping[str, Part]:
-    """The components a node needs, by name; worked out once in a memoized scope."""
-    known = answers.get()
-    if known is None:
+    """The components that a node needs, by name; computed once within a memoized scope."""
+    memoized = answers.get()
+    if memoized is None:
         return node.parts()
     key = (parts_of, node.identity)
-    parts: Mapping[str, Part] | None = known.get(key)
+    parts: Mapping[str, Part] | None = memoized.get(key)
     if parts is None:
-        parts = known[key] = node.parts()
+        parts = memoized[key] = node.parts()
     return parts
 
 
 def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:
-    """The files a node reads, each with its field."""
+    """The files that a node reads, each with the name of its field."""
     for name in type(node).definition.sources:
         value = getattr(node, name)
         for path in value if isinstance(value, tuple) else (value,):
@@ -265,12 +273,12 @@ def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:
 
 
 def has_computed_checkpoint(node: Node[Any]) -> bool:
-    """Whether a checkpoint of this node is made by another node, and so known only then."""
+    """Whether another node makes a checkpoint that this node uses, so that it is not known yet."""
     return any(child.output is Checkpoint for _, child in node.wires)
 
 
 def missing_file(field: str, path: Path) -> Problem | None:
-    """What is wrong with a file that a node is to read, as far as its path shows."""
+    """The problem with the path of a file to read, None if there is a file."""
     fix = ""
     try:
         if S_ISREG(path.stat().st_mode):
@@ -279,7 +287,7 @@ def missing_file(field: str, path: Path) -> Problem | None:
     except FileNotFoundError:
         found = "no such file"
         near = path.parent.iterdir() if path.parent.is_dir() else ()
-        fix = did_you_mean(path.name, [each.name for each in near])
+        fix = did_you_mean(path.name, [file.name for file in near])
     except ValueError:  # a NUL in the path, which the field itself refuses
         return None
     except OSError as error:
@@ -288,7 +296,7 @@ def missing_file(field: str, path: Path) -> Problem | None:
 
 
 def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
-    """The nodes with an effect; where there are none, those that nobody reads."""
+    """The nodes with an effect; where there are none, those that no other node reads."""
     every = ancestry(*nodes)
     effects = [node for node in every if node.effect]
     if effects:
@@ -298,7 +306,7 @@ def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
 
 
 def name_without_variant(name: str) -> str:
-    """A node's name without what tells variants apart: star, of star[seed=3]."""
+    """The name of a node without the part that names its variant: `star` for `star[seed=3]`."""
     return name.partition("[")[0]
 
 

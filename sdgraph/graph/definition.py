@@ -1,4 +1,4 @@
-"""What a node class is, read from it once and checked while the class is made."""
+"""The definition of a node class: read from the class, and checked, when the class is created."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .class_identity import ClassIdentity, class_identity
 from .ports import FileField, Port, is_nested_too_deep, marks_in
 
 SERVICES = frozenset({"models", "progress", "provenance"})
-"""Arguments of `run` that the engine hands in beside the ports."""
+"""Arguments of `run` that the engine passes in addition to the ports."""
 
 RESERVED_NAMES = ("type", "output", "definition", "cache")
-"""Names of fields that a workflow file, or the class itself, needs for something else."""
+"""Names that a field cannot have, because workflow files or node classes use them."""
 
 _SCALARS = (str, int, float, bool)
 
@@ -34,14 +34,14 @@ class Definition:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     weights: tuple[str, ...]
-    """The fields that say where weights come from, in ports or as parameters."""
+    """The fields that hold checkpoints, whether ports or parameters."""
     services: frozenset[str]
+    """The services that `run` takes as arguments, of `SERVICES`."""
     identity: ClassIdentity
-    """What its results are remembered under."""
 
 
 Category = Literal["control", "file", "generate", "mask", "picture", "train", "video", "other"]
-"""The headings under which lists of nodes show node types; a pack uses the same ones."""
+"""The headings under which lists of nodes show node types; packs use the same ones."""
 
 
 def define(cls: Any, root: type) -> Definition:
@@ -93,10 +93,10 @@ def _of_weights(port: Port | None, annotation: Any) -> bool:
 
 
 def _check_category(cls: Any) -> None:
-    known = get_args(Category)
-    if cls.category not in known:
-        subject, wanted = f"{cls.__name__}.category", f"one of {', '.join(known)}"
-        fix = did_you_mean(str(cls.category), known) or 'write "other"'
+    categories = get_args(Category)
+    if cls.category not in categories:
+        subject, wanted = f"{cls.__name__}.category", f"one of {', '.join(categories)}"
+        fix = did_you_mean(str(cls.category), categories) or 'write "other"'
         raise NodeDefinitionError(Problem(subject, repr(cls.category), wanted, fix))
 
 
@@ -123,8 +123,10 @@ def _output(cls: Any, root: type) -> type:
 
 def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[str]:
     parameters = list(inspect.signature(cls.run).parameters.values())[1:]
-    arguments = [str(each).partition(":")[0] for each in parameters]  # "*rest" with its stars
-    by_name = all(each.kind is not each.POSITIONAL_ONLY for each in parameters)
+    arguments = [
+        str(parameter).partition(":")[0] for parameter in parameters
+    ]  # "*rest" with its stars
+    by_name = all(parameter.kind is not parameter.POSITIONAL_ONLY for parameter in parameters)
     services = SERVICES.intersection(arguments)
     if set(ports) != set(arguments) - services or not by_name:
         found = f"the arguments ({', '.join(arguments)}) for the ports ({', '.join(ports)})"
@@ -134,7 +136,7 @@ def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[st
     try:
         hints = get_type_hints(cls.run)
     except NameError:
-        # A hint that exists for type checkers only (TYPE_CHECKING imports) is theirs to check.
+        # Names imported under TYPE_CHECKING do not exist here; type checkers check these hints.
         hints = {}
     returned = hints.get("return", output)
     if returned is not Any and not (isinstance(returned, type) and issubclass(returned, output)):
@@ -154,13 +156,13 @@ def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[st
 
 
 def check_defaults(cls: Any) -> None:
-    """Raises NodeDefinitionError for a default that its own field would refuse."""
+    """Raises NodeDefinitionError for a default that its field does not accept."""
     try:
-        # Into an instance, for otherwise the class's own __init__ would take the errors.
+        # With an instance, so that the class's own __init__ does not convert the errors.
         cls.__pydantic_validator__.validate_python({}, self_instance=cls.__new__(cls))
     except ValidationError as error:
         for problem in error.errors():
-            # A problem without a place says that fields do not fit together: some must be given.
+            # An error without a place says that fields do not fit together, not that one is wrong.
             name = str(problem["loc"][0]) if problem["loc"] else ""
             if problem["type"] not in ("missing", "refused") and name in cls.model_fields:
                 default = cls.model_fields[name].get_default(call_default_factory=True)

@@ -1,7 +1,7 @@
 """Nodes: frozen, typed, lazily computed values, and the ports that connect them.
 
 A node is a frozen pydantic model with one output type. A field annotated `In[T]` is a port: it
-takes a literal `T` or any node that makes one. References are the graph; nothing else is filled.
+takes a literal `T` or any node that makes one. These references between nodes are the graph.
 """
 
 from __future__ import annotations
@@ -73,30 +73,30 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
     __slots__ = ("identity", "own_identity", "wires")
 
     version: ClassVar[int] = 1
-    """Raised by the author when the same parameters give another result."""
+    """The author raises it when the same parameters give another result than before."""
     effect: ClassVar[bool] = False
-    """Whether running it matters beyond its value (it writes a file): then it always runs."""
+    """Whether it does something besides making a value, such as writing a file; it always runs."""
     category: ClassVar[Category] = "other"
     """The heading under which lists of nodes show it."""
     scatters: ClassVar[bool] = False
-    """Whether `run` returns a Series: then nodes that read it run once for each of its items."""
+    """Whether `run` returns a Series; nodes that read it then run once for each of its items."""
     gathers: ClassVar[bool] = False
-    """Whether `run` takes a Series as a whole, and makes one value of it."""
+    """Whether `run` takes a whole Series and makes one value of it."""
     scatter_advice: ClassVar[str] = ""
-    """Of a node that scatters: what to do where nothing gathers its Series, as an error's fix."""
+    """For a node that scatters: the fix in the error when no node gathers its Series."""
     wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {}
-    """By port: a kind that it does not take and what makes the right one of it, as a fix."""
+    """By port: a kind that the port does not take, and the fix in the error for it."""
     definition: ClassVar[Definition]
 
     if TYPE_CHECKING:
         # Properties, so that a type checker takes none of them for a field.
         @property
         def identity(self) -> bytes:
-            """The structure as 16 bytes: equal for nodes that compute the same."""
+            """16 bytes that are equal for nodes that compute the same."""
 
         @property
         def own_identity(self) -> bytes:
-            """The identity without the wired nodes: type, version, parameters and literals."""
+            """The same without the nodes it reads: of type, version, parameters and literals."""
 
         @property
         def wires(self) -> tuple[tuple[str, Node[Any]], ...]:
@@ -117,18 +117,18 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
             return self.model_copy(**how)
 
     def run(self, *args: Any, **kwargs: Any) -> T_co:
-        """The result, from the computed ports (by name) and the parameters (on self)."""
+        """Computes the result from the values of the ports, passed by name, and from `self`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it runs")
 
     def parts(self) -> Mapping[str, Part]:
-        """The model components `run` needs, by name; read from configs, nothing is loaded."""
+        """The model components that `run` needs, by name; read from configs without loading any."""
         return {}
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         """An estimate of the bytes that `run` takes on the device in addition to its components.
 
-        Asked while planning, before anything is loaded: the plan keeps as many bytes free while
-        the node runs. The default says that it takes none worth counting.
+        The planner calls it before anything is loaded, and keeps as many bytes free while the node
+        runs. The default is none.
 
         Args:
             sizes: The bytes of each component on the device, by the names of `parts`.
@@ -137,44 +137,46 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         return 0
 
     def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
-        """Nodes that make about the same with less memory, the least costly first.
+        """Nodes that make nearly the same value with less memory, the fastest first.
 
-        They are tried in turn when the node as it is has run out of memory; each comes with a
-        sentence that says what it does, such as "the autoencoder works by slices and tiles".
-        The result is saved with a note of it and not remembered.
+        They are tried in this order after the node itself has run out of memory. Each comes with a
+        sentence about the change, such as "the autoencoder works by slices and tiles". The record
+        in a saved file holds that sentence, and the result is not remembered.
         """
         yield from ()
 
     def stages(self) -> Iterator[Stage]:
-        """The parts of its work whose results are remembered on their own.
+        """The parts of its work whose results are remembered separately.
 
-        What makes such a part is then not loaded when only other fields change: a new seed does
-        not change the embedding of a prompt, so the text encoder stays on disk.
+        When only other fields change, such a part is not computed again and its components are not
+        loaded: a new seed does not change the embedding of a prompt, so the text encoder stays on
+        disk.
         """
         yield from ()
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The width and height of what it makes from a picture of that width and height.
+        """The size of the picture it makes from one of the given size, both as (width, height).
 
-        Asked while planning, to estimate how much memory the nodes that read it take. A node that
-        makes its picture larger or smaller overrides it; the default is the same size.
+        The planner calls it to estimate how much memory the nodes that read the picture take. A
+        node that makes its picture larger or smaller overrides it; the default is the same size.
         """
         return size
 
     @property
     def random_seed(self) -> int | None:
-        """The seed of the random numbers it draws: its field `seed`, None where it has none.
+        """The seed of its random numbers: the field `seed`, None without one.
 
-        Saved pictures, tables and lists of runs name it. A seed that comes from another node is
-        not known before the run, and None too.
+        It is shown in the records of saved pictures and in tables. Where another node makes the
+        seed, it is None.
         """
         seed = self.__dict__.get("seed")
         return seed if type(seed) is int else None
 
     def check(self) -> Iterator[Problem]:
-        """Problems that only files can show (a missing picture, a checkpoint of another kind).
+        """Yields problems that depend on files, such as a checkpoint of the wrong kind.
 
-        Runs before anything is loaded and imports no torch; the subject is the field's name.
+        It is called before anything is loaded and imports no torch. The subject of each problem is
+        the name of a field.
         """
         yield from ()
 
@@ -189,36 +191,36 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
             check_defaults(cls)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Computes the structural identity, once, from the identities of the wired nodes."""
+        """Computes the identity, once, from the fields and the identities of the wired nodes."""
         cls, fields = type(self), self.__dict__
         try:
-            known = cls.definition
+            definition = cls.definition
         except AttributeError:
             problem = Problem(cls.__name__, "a class that cannot run", "a method `run`")
             raise NodeDefinitionError(problem) from None
-        told = [known.identity.tag]
+        contents = [definition.identity.tag]
         wires: list[tuple[str, Node[Any]]] = []
-        for name in known.fields:
+        for name in definition.fields:
             value = fields[name]
             if type(value) is list:
                 value = fields[name] = _frozen(value)
-            if name not in known.ports:
-                told.append(content_of(value))
+            if name not in definition.ports:
+                contents.append(content_of(value))
             elif isinstance(value, Node):
                 wires.append((name, value))
-                told.append("$")
+                contents.append("$")
             elif type(value) is tuple:
                 for index, item in enumerate(value):
                     if isinstance(item, Node):
                         wires.append((f"{name}[{index}]", item))
-                        told.append("$")
+                        contents.append("$")
                     else:
-                        told.append(content_of(item))
-                told.append("]")
+                        contents.append(content_of(item))
+                contents.append("]")
             else:
-                told.append(content_of(value))
+                contents.append(content_of(value))
         # No content holds a comma: no two lists of contents are joined to one text.
-        digest = blake2b(",".join(told).encode(), digest_size=16).digest()
+        digest = blake2b(",".join(contents).encode(), digest_size=16).digest()
         object.__setattr__(self, "own_identity", digest)
         object.__setattr__(self, "wires", tuple(wires))
         identity = blake2b(digest, digest_size=16)
@@ -227,19 +229,27 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         object.__setattr__(self, "identity", identity.digest())
 
     def arguments(self, results: Mapping[Node[Any], Any]) -> dict[str, Any]:
-        """What `run` gets: every port by name, nodes replaced by their results."""
-        given: dict[str, Any] = {}
+        """The arguments of `run`: the value of every port by name.
+
+        Args:
+            results: The results of the nodes that this one reads.
+        """
+        values: dict[str, Any] = {}
         for name in type(self).definition.ports:
             value = self.__dict__[name]
             if isinstance(value, Node):
                 value = results[value]
             elif type(value) is tuple:
                 value = tuple(results[v] if isinstance(v, Node) else v for v in value)
-            given[name] = value
-        return given
+            values[name] = value
+        return values
 
     def replace(self, **changes: Any) -> Self:
-        """The same node with some fields changed, validated again."""
+        """A node with some fields changed, validated again.
+
+        Args:
+            **changes: New values by field name.
+        """
         return type(self)(**{**self.non_default_fields(), **changes})
 
     def non_default_fields(self) -> dict[str, Any]:
@@ -258,10 +268,10 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         return self is other or (isinstance(other, Node) and self.identity == other.identity)
 
     def __repr__(self) -> str:
-        given = ", ".join(
+        fields = ", ".join(
             f"{name}={_brief(value)}" for name, value in self.non_default_fields().items()
         )
-        return f"{type(self).__name__}({given})"
+        return f"{type(self).__name__}({fields})"
 
     __str__ = __repr__
 
@@ -280,13 +290,13 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
 
 
 class _Ref(int):
-    """The place of a node in a flattened list."""
+    """The index of a node in a flattened list."""
 
 
 def ancestry(*targets: Node[Any]) -> list[Node[Any]]:
-    """The targets and all they read, each once, every node after the nodes it reads.
+    """The targets and all nodes they read, each once, every node after the nodes it reads.
 
-    Iterative, so a chain of any length will do; depth first in the order of the ports.
+    Depth first in the order of the ports; iterative, so that a chain may have any length.
     """
     order: dict[Node[Any], None] = {}
     stack: list[tuple[Node[Any], bool]] = [(target, False) for target in reversed(targets)]
@@ -303,12 +313,14 @@ def ancestry(*targets: Node[Any]) -> list[Node[Any]]:
 
 
 def flatten(node: Node[Any]) -> list[tuple[type[Node[Any]], dict[str, Any]]]:
-    """A node and its ancestry as plain data in which nodes are places in the list."""
+    """A node and its ancestry as a list of classes and fields; nodes in fields are indices."""
     places: dict[Node[Any], _Ref] = {}
     flat: list[tuple[type[Node[Any]], dict[str, Any]]] = []
-    for each in ancestry(node):
-        places[each] = _Ref(len(flat))
-        flat.append((type(each), {k: _map_nodes(v, places) for k, v in each.__dict__.items()}))
+    for ancestor in ancestry(node):
+        places[ancestor] = _Ref(len(flat))
+        flat.append(
+            (type(ancestor), {k: _map_nodes(v, places) for k, v in ancestor.__dict__.items()})
+        )
     return flat
 
 
@@ -321,16 +333,16 @@ def _map_nodes(value: Any, places: Mapping[Node[Any], _Ref]) -> Any:
 
 
 def _rebuild(flat: list[tuple[type[Node[Any]], dict[str, Any]]]) -> Node[Any]:
-    made: list[Node[Any]] = []
+    nodes: list[Node[Any]] = []
 
     def place(value: Any) -> Any:
         if type(value) is _Ref:
-            return made[value]
+            return nodes[value]
         return [place(item) for item in value] if type(value) is tuple else value
 
     for cls, fields in flat:
-        made.append(cls(**{name: place(value) for name, value in fields.items()}))
-    return made[-1]
+        nodes.append(cls(**{name: place(value) for name, value in fields.items()}))
+    return nodes[-1]
 
 
 def _frozen(value: Any) -> Any:
@@ -339,7 +351,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Whether they count as one in an identity: 1 is not 1.0, and 0.0 is not -0.0."""
+    """Whether two values give the same identity: 1 and 1.0 do not, nor do 0.0 and -0.0."""
     if value is default:
         return True
     if isinstance(value, Node):
@@ -359,7 +371,26 @@ def _brief(value: Any) -> str:
 
 
 def refuse(field: str, *, found: str, wanted: str, fix: str = "") -> PydanticCustomError:
-    """The error a node's own validator raises when its fields do not fit together."""
+    """The error that a validator of a node class raises when fields do not fit together.
+
+    Args:
+        field: The name of the field to report.
+        found: What is there, in words.
+        wanted: What should be there.
+        fix: What the user can do about it.
+
+    Returns:
+        An error of pydantic, which becomes a problem of an `InvalidNodeError`.
+
+    Example:
+        A validator in a node class with the fields `low` and `high`::
+
+            @model_validator(mode="after")
+            def _check_order(self) -> Self:
+                if self.low > self.high:
+                    raise refuse("low", found=f"{self.low}", wanted=f"at most {self.high}")
+                return self
+    """
     return PydanticCustomError(
         "refused",
         "found {found}, wanted {wanted}",

@@ -93,13 +93,13 @@ def _imports(data: bytes) -> tuple[Import, ...]:
     except (SyntaxError, ValueError):
         return ()
     imports: dict[Import, None] = {}
-    for each in ast.walk(tree):
-        if isinstance(each, ast.Import):
-            imports.update(((0, alias.name), None) for alias in each.names)
-        elif isinstance(each, ast.ImportFrom):
-            module = each.module or ""
-            imports[each.level, module] = None
-            for alias in each.names:
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.Import):
+            imports.update(((0, alias.name), None) for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            module = statement.module or ""
+            imports[statement.level, module] = None
+            for alias in statement.names:
                 name = f"{module}.{alias.name}" if module else alias.name
-                imports[each.level, name] = None
+                imports[statement.level, name] = None
     return tuple(imports)

@@ -151,8 +151,8 @@ def _importer(package: ModuleType) -> Any:
         if level or not _is_neighbour(package, first):
             return builtins.__import__(name, globals, locals, fromlist, level)
         full = f"{package.__name__}.{name}"
-        found = builtins.__import__(full, globals, locals, fromlist or ("__name__",), 0)
-        return found if fromlist else sys.modules[f"{package.__name__}.{first}"]
+        module = builtins.__import__(full, globals, locals, fromlist or ("__name__",), 0)
+        return module if fromlist else sys.modules[f"{package.__name__}.{first}"]
 
     return import_neighbour
 

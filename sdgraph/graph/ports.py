@@ -173,7 +173,7 @@ def is_nested_too_deep(annotation: Any, depth: int = 0) -> bool:
         depth += 1
     elif origin not in (Union, types.UnionType):
         depth += 2
-    return any(is_nested_too_deep(each, depth) for each in inner)
+    return any(is_nested_too_deep(argument, depth) for argument in inner)
 
 
 def marks_in(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> Iterator[Any]:

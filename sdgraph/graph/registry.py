@@ -53,27 +53,27 @@ class Registry(Mapping[str, NodeType]):
         self.broken = dict(broken or {})
         self._types: dict[str, NodeType | str] = {}
         self._packs: dict[str, list[str]] = {}
-        for name, found in types.items():
-            module = found if isinstance(found, str) else found.__module__
-            self._add(pack_name(module), name.rpartition(".")[2], found)
+        for name, node_type in types.items():
+            module = node_type if isinstance(node_type, str) else node_type.__module__
+            self._add(pack_name(module), name.rpartition(".")[2], node_type)
 
-    def _add(self, pack: str, name: str, found: NodeType | str) -> None:
+    def _add(self, pack: str, name: str, node_type: NodeType | str) -> None:
         full = f"{pack}.{name}"
-        there = self._types.setdefault(full, found)
-        if there is not found and _module_of(there) != _module_of(found):
-            found_type = f"the node type {name}, which {_module_of(there)} has too"
+        known_type = self._types.setdefault(full, node_type)
+        if known_type is not node_type and _module_of(known_type) != _module_of(node_type):
+            found_type = f"the node type {name}, which {_module_of(known_type)} has too"
             raise PackError(Problem(pack, found_type, "a name of its own", "rename one of the two"))
-        self._types[full] = found
+        self._types[full] = node_type
         if full not in self._packs.setdefault(name, []):
             self._packs[name].append(full)
 
     def __getitem__(self, name: str) -> NodeType:
         full = self._full_name(name)
-        found = self._types[full]
-        if isinstance(found, str):
+        node_type = self._types[full]
+        if isinstance(node_type, str):
             plain = full.rpartition(".")[2]
-            self._types[full] = found = getattr(importlib.import_module(found), plain)
-        return found
+            self._types[full] = node_type = getattr(importlib.import_module(node_type), plain)
+        return node_type
 
     def _full_name(self, name: str) -> str:
         full_names = self._packs.get(name, [])
@@ -143,9 +143,11 @@ class Registry(Mapping[str, NodeType]):
         registry = Registry({}, self.broken)
         registry._types = dict(self._types)
         registry._packs = {name: list(full_names) for name, full_names in self._packs.items()}
-        for name, found in types.items():
-            if not any(registry._types[full] is found for full in registry._packs.get(name, [])):
-                registry._add(pack, name, found)
+        for name, node_type in types.items():
+            if not any(
+                registry._types[full] is node_type for full in registry._packs.get(name, [])
+            ):
+                registry._add(pack, name, node_type)
         return registry
 
 
@@ -154,8 +156,8 @@ def library_module(name: str) -> Any:
     return importlib.import_module(f"{LIBRARY_PACKAGE}.{name}")
 
 
-def _module_of(found: NodeType | str) -> str:
-    return found if isinstance(found, str) else found.__module__
+def _module_of(node_type: NodeType | str) -> str:
+    return node_type if isinstance(node_type, str) else node_type.__module__
 
 
 def node_classes(module: ModuleType) -> dict[str, NodeType]:

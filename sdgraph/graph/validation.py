@@ -41,42 +41,44 @@ _BOUNDS = {
 }
 
 
-def problems_of(cls: Any, error: ValidationError, given: Mapping[str, Any]) -> list[Problem]:
+def problems_of(cls: Any, error: ValidationError, fields: Mapping[str, Any]) -> list[Problem]:
     """One problem per wrong field of node class `cls`.
 
     The subject is the field's name, and the place in a list after it: "low", "terms.2".
     """
     by_field: dict[str, list[ErrorDetails]] = {}
-    for each in error.errors(include_url=False):
-        context = each.get("ctx") or {}
-        place = ".".join(_place(each["loc"], given))
+    for detail in error.errors(include_url=False):
+        context = detail.get("ctx") or {}
+        place = ".".join(_place(detail["loc"], fields))
         field = place or str(context.get("field", ""))
-        by_field.setdefault(field, []).append(each)
+        by_field.setdefault(field, []).append(detail)
     for field in list(by_field):
         # A list that is wrong at one place is wrong there, not as the whole of a union.
         if any(other.startswith(f"{field}.") for other in by_field):
             del by_field[field]
-    return [_problem(cls, field, errors, given) for field, errors in by_field.items()]
+    return [_problem(cls, field, errors, fields) for field, errors in by_field.items()]
 
 
-def _place(loc: tuple[str | int, ...], given: Any) -> Iterator[str]:
+def _place(loc: tuple[str | int, ...], value: Any) -> Iterator[str]:
     """Where in a node's fields something is wrong; pydantic's names for kinds are left out."""
     for number, step in enumerate(loc):
         try:
-            given = given[step]
+            value = value[step]
         except (KeyError, IndexError, TypeError):
             if number and type(step) is str:
                 continue
         yield str(step)
 
 
-def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[str, Any]) -> Problem:
+def _problem(
+    cls: Any, field: str, errors: list[ErrorDetails], fields: Mapping[str, Any]
+) -> Problem:
     first = errors[0]
     kind = first["type"]
     if kind == "extra_forbidden":
-        fields = tuple(cls.model_fields)
-        listed = one_of(fields) if fields else "no fields at all"
-        return Problem(field, f"a field {field!r}", listed, did_you_mean(field, fields))
+        names = tuple(cls.model_fields)
+        listed = one_of(names) if names else "no fields at all"
+        return Problem(field, f"a field {field!r}", listed, did_you_mean(field, names))
     if kind == "missing":
         return Problem(field, "nothing", _wanted_field(cls, field), f"add `{field}: …`")
     if kind == "refused":
@@ -84,7 +86,7 @@ def _problem(cls: Any, field: str, errors: list[ErrorDetails], given: Mapping[st
         return Problem(field, context["found"], context["wanted"], context["fix"])
     if kind == "value_error" and isinstance(error := first["ctx"]["error"], SdgraphError):
         return error.as_problems_of(field, wanted="a valid value")[0]
-    value = first["input"] if len(errors) == 1 else given.get(field, first["input"])
+    value = first["input"] if len(errors) == 1 else fields.get(field, first["input"])
     wanted = " or ".join(dict.fromkeys(text for e in errors for text in _wanted(e)))
     return Problem(field, describe_value(value), wanted, _fix(cls, field, errors, value))
 

@@ -29,7 +29,7 @@ from .yaml_document import KeyPath
 
 
 def bind_inputs(
-    template: WorkflowTemplate, given: Mapping[str, Any], registry: Registry, number: int = 1
+    template: WorkflowTemplate, input_values: Mapping[str, Any], registry: Registry, number: int = 1
 ) -> BoundNodes:
     """The nodes of a workflow file with the given inputs, and every problem found.
 
@@ -37,7 +37,7 @@ def bind_inputs(
 
     Args:
         template: the workflow file.
-        given: values of its inputs; relative paths are relative to the current folder.
+        input_values: values of its inputs; relative paths are relative to the current folder.
         registry: the node types that may be used.
         number: what `{number}` in a file's name stands for: the place of a variant in its sweep.
     """
@@ -46,7 +46,7 @@ def bind_inputs(
         name: Origin(name, declared.type, declared.description)
         for name, declared in template.inputs.items()
     }
-    _Scope(template, given, Path.cwd(), registry, bound, origins).build()
+    _Scope(template, input_values, Path.cwd(), registry, bound, origins).build()
     return bound
 
 
@@ -258,7 +258,7 @@ class _Scope:
         self, spec: NodeSpec, template: WorkflowTemplate, trail: tuple[Path, ...]
     ) -> _Scope:
         """The scope of a sub-workflow, with the values that `spec` passes to its inputs."""
-        given = {
+        passed = {
             name: self.resolver.value(written, spec, (name,), role=template.role_of(name))
             for name, written in spec.fields.items()
             if name != "path"
@@ -270,7 +270,7 @@ class _Scope:
         }
         return _Scope(
             template,
-            given,
+            passed,
             self.template.folder,
             self.registry,
             self.bound,

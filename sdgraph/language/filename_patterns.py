@@ -105,12 +105,12 @@ def fill_pattern(
 
 
 def pattern_values(
-    inputs: Mapping[str, Input], given: Mapping[str, Any], bound: Mapping[str, Any]
+    inputs: Mapping[str, Input], values: Mapping[str, Any], bound: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The values that a pattern may name: inputs as given, files as paths, or placeholders."""
     named: dict[str, Any] = {}
     for name, declared in inputs.items():
-        value = given.get(name, declared.default)
+        value = values.get(name, declared.default)
         if isinstance(bound[name], NodePlaceholder):
             value = bound[name]
         named[name] = Path(value) if declared.is_path(value) else value

@@ -201,16 +201,16 @@ def _declare(name: str, raw: Any, pack_kinds: Mapping[str, Kind]) -> Input | Pro
 
 def _unknown_type(name: str, kind: Any, pack_kinds: Mapping[str, Kind]) -> Problem:
     found = "no type" if kind is None else f"the type {kind!r}"
-    types = (*INPUT_TYPES, *(each for each in pack_kinds if "." not in each))
-    same = [each for each in pack_kinds if each.endswith(f".{kind}")]
+    types = (*INPUT_TYPES, *(kind_name for kind_name in pack_kinds if "." not in kind_name))
+    same = [kind_name for kind_name in pack_kinds if kind_name.endswith(f".{kind}")]
     fix = f"write {' or '.join(same)}" if same else did_you_mean(str(kind), types)
     return Problem(name, found, f"one of {', '.join(types)}", fix)
 
 
-def input_problems(inputs: Mapping[str, Input], given: Mapping[str, Any]) -> list[Problem]:
+def input_problems(inputs: Mapping[str, Input], values: Mapping[str, Any]) -> list[Problem]:
     """The problems of the values that a user gave; their subject is `inputs.NAME`."""
     problems = []
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in inputs:
             listed = one_of(inputs) if inputs else "no inputs: it declares none"
             fix = did_you_mean(name, inputs)

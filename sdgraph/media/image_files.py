@@ -92,7 +92,7 @@ def write_image(
     format_, modes = _FORMATS[path.suffix.lower()]
     options = _options(format_, quality)
     metadata = pillow_metadata(format_, provenance) if provenance else {}
-    with atomic_write(path) as beside:
+    with atomic_write(path) as temporary:
         try:
             fitted = _in_mode_of(picture, format_, modes)
             # Not straight to the disk: Pillow does not notice that a full disk cut a write short.
@@ -100,7 +100,7 @@ def write_image(
         except (ValueError, OverflowError, RuntimeError, struct.error) as error:
             found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
             raise_media_error(path, found, "one that the format can hold", "try .png", error)
-        beside.write_bytes(encoded.getbuffer())
+        temporary.write_bytes(encoded.getbuffer())
     write_sidecar(path, (provenance or None) if not metadata else None)
     return bool(metadata)
 

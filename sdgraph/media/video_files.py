@@ -69,12 +69,12 @@ def write_video(
         )
     import av
 
-    with atomic_write(path) as beside:
+    with atomic_write(path) as temporary:
         try:
             if suffix == ".gif":
-                write_gif(video, beside, provenance)
+                write_gif(video, temporary, provenance)
             else:
-                _encode(video, beside, provenance, quality)
+                _encode(video, temporary, provenance, quality)
         except (av.error.FFmpegError, ValueError, OverflowError, struct.error) as error:
             if isinstance(error, OSError) and error.errno in (*DISK_FULL, *UNWRITABLE):
                 raise

@@ -71,9 +71,11 @@ class BeamSearch:
         """The order that always loads the fewest bytes next, and how many choices it made."""
         state, choices = self.start, 0
         while state.ready:
-            state = self._follow(min(self._candidates(state), key=lambda each: each.rank[2:]))
+            state = self._follow(
+                min(self._candidates(state), key=lambda candidate: candidate.rank[2:])
+            )
             choices += 1
-        self._set_expected_order([step for each in state.path() for step in each.ran])
+        self._set_expected_order([step for candidate in state.path() for step in candidate.ran])
         return self.replay(state)[0], choices
 
     def search(self, width: int, limit: tuple[int, int]) -> SearchState | None:
@@ -99,7 +101,7 @@ class BeamSearch:
                 rank = (*bound, sum(state.remaining))
                 if key not in reached or rank < reached[key][0]:
                     reached[key] = rank, state
-            ranked = sorted(reached.values(), key=lambda each: each[0])
+            ranked = sorted(reached.values(), key=lambda entry: entry[0])
             beam = [state for rank, state in ranked if rank[:2] < limit]
         return best_end
 
@@ -137,7 +139,7 @@ class BeamSearch:
         for state in beam:
             if len(candidates) < width:
                 candidates += self._candidates(state)
-        return sorted(candidates, key=lambda each: each.rank)
+        return sorted(candidates, key=lambda candidate: candidate.rank)
 
     def _candidates(self, state: SearchState) -> list[_Candidate]:
         """For each kind of step that can run, the way to go on that keeps what is used soonest."""

@@ -26,7 +26,9 @@ def lowest_first(rank: Callable[[EvictionRequest, int], float]) -> EvictionPolic
 
         def lowest(amount: int, candidates: int) -> int:
             chosen = 0
-            for component in sorted(members(candidates), key=lambda each: rank(request, each)):
+            for component in sorted(
+                members(candidates), key=lambda candidate: rank(request, candidate)
+            ):
                 if size(chosen) >= amount:
                     break
                 chosen |= 1 << component

@@ -67,7 +67,9 @@ class MemoryPlan:
         components = list(self.workload.components)
         actions: list[tuple[Action, ...]] = [()] * len(self.order)
         for position, evict, offload, upload, load in self.transitions:
-            own = {each.key: each for each in reversed(self._components_at(position))}
+            own = {
+                component.key: component for component in reversed(self._components_at(position))
+            }
             changes = [Action("evict", components[n]) for n in members(evict)]
             changes += [Action("offload", components[n]) for n in members(offload)]
             changes += [Action("upload", components[n]) for n in members(upload)]

@@ -143,7 +143,7 @@ def merge_free_steps(workload: Workload) -> tuple[Workload, list[list[int]]]:
     steps: list[Requirement] = []
     group_of = [0] * len(required)
     for step in authored_order(workload):
-        before = {group_of[each] for each in workload.steps[step].after}
+        before = {group_of[earlier] for earlier in workload.steps[step].after}
         if len(before) == 1:
             (group,) = before
             head = groups[group][0]

@@ -60,7 +60,8 @@ def plan_in_order(
 def plan_nothing(count: int, contents: MemoryContents) -> MemoryPlan:
     """The plan of steps that require no memory, in the order given: nothing changes."""
     accelerator, host = (
-        sum(each.bytes for each, at in contents.items() if at.tier is tier) for tier in Tier
+        sum(component.bytes for component, at in contents.items() if at.tier is tier)
+        for tier in Tier
     )
     workload = make_workload((), MemoryLimits(), contents)
     return MemoryPlan(
@@ -87,7 +88,11 @@ def actions_for_step(
         for component, placement in contents.items()
         if not placement.pinned and component.key not in required
     ]
-    rest = {each: placement for each, placement in contents.items() if each not in evicted}
+    rest = {
+        component: placement
+        for component, placement in contents.items()
+        if component not in evicted
+    }
     workload = make_workload([step], MemoryLimits(), rest)
     return (
         *(Action("evict", component) for component in evicted),
@@ -103,7 +108,7 @@ def evictions_over_budget(budgets: Budgets, contents: MemoryContents) -> tuple[A
     evictions = []
     for tier in Tier:
         on_tier = [item for item in contents.items() if item[1].tier is tier]
-        excess = sum(each.bytes for each, _ in on_tier) - budgets.limit(tier)
+        excess = sum(component.bytes for component, _ in on_tier) - budgets.limit(tier)
         for component, placement in on_tier:
             if excess > 0 and not placement.pinned:
                 evictions.append(Action("evict", component))
@@ -139,7 +144,7 @@ def plan_prefetch(
         if loads and start is not None:
             prefetched[start] = _first_that_fit(loads, limits.available.limit(Tier.HOST) - peak)
         tiers = apply_actions(tiers, before)
-        sizes.update((each.key, each.bytes) for each in requirement.components)
+        sizes.update((component.key, component.bytes) for component in requirement.components)
         on_host = sum(sizes[key] for key, tier in tiers.items() if tier is Tier.HOST)
         if requirement.working_tier is Tier.HOST:
             on_host += requirement.working_bytes

@@ -79,11 +79,11 @@ class Replanner:
         if any(self._actions.get(skipped) for skipped in range(self._next, position)):
             return True
         planned = self._requirements[position].components
-        if {each.key for each in components} != {each.key for each in planned}:
+        if {component.key for component in components} != {component.key for component in planned}:
             return True
         if _tiers(contents) != self._expected:
             return True
-        pinned = {each.key for each, placement in contents.items() if placement.pinned}
+        pinned = {component.key for component, placement in contents.items() if placement.pinned}
         return any(
             action.kind in ("evict", "offload") and action.component.key in pinned
             for action in self._actions.get(position, ())
@@ -92,7 +92,9 @@ class Replanner:
     def _replan(self, position: int, contents: MemoryContents) -> None:
         """Plans this step and all after it from what is in memory now."""
         step = self._requirements[position]
-        unpinned = {each: replace(placement, pinned=False) for each, placement in contents.items()}
+        unpinned = {
+            component: replace(placement, pinned=False) for component, placement in contents.items()
+        }
         plan_in_order([step], self._limits, unpinned)  # raises where the step can never run
         try:
             plan = plan_in_order(self._requirements[position:], self._limits, contents)

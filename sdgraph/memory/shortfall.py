@@ -67,11 +67,12 @@ def lift_measured_budgets(
     budget that is too small and enforced.
     """
     shortfalls = find_shortfalls(workload)
-    _refuse([each for each in shortfalls if enforced.of(each.tier) is not None])
-    lifted = {each.tier.value: None for each in shortfalls}
+    _refuse([shortfall for shortfall in shortfalls if enforced.of(shortfall.tier) is not None])
+    lifted = {shortfall.tier.value: None for shortfall in shortfalls}
     warnings = tuple(
-        f"{each.step} needs {each.smallest} bytes on the {each.tier}, and {each.budget} are free"
-        for each in shortfalls
+        f"{shortfall.step} needs {shortfall.smallest} bytes on the {shortfall.tier}, and "
+        f"{shortfall.budget} are free"
+        for shortfall in shortfalls
     )
     if not lifted:
         return workload, ()
@@ -80,4 +81,4 @@ def lift_measured_budgets(
 
 def _refuse(shortfalls: Sequence[Shortfall]) -> None:
     if shortfalls:
-        raise InvalidValueError(each.problem() for each in shortfalls)
+        raise InvalidValueError(shortfall.problem() for shortfall in shortfalls)

@@ -71,7 +71,7 @@ class Workload:
                 raise InvalidValueError(Problem(component.name, found, wanted))
 
     def _check_known(self, subject: str, components: Sequence[Component]) -> None:
-        unknown = [each.name for each in components if each.key not in self._index]
+        unknown = [component.name for component in components if component.key not in self._index]
         if unknown:
             wanted = "components of the workload"
             raise InvalidValueError(Problem(subject, ", ".join(unknown), wanted))
@@ -84,7 +84,9 @@ class Workload:
     def required(self) -> list[int]:
         """For each step the set of components that it requires."""
         index = self._index
-        return [bitset([index[each.key] for each in step.components]) for step in self.steps]
+        return [
+            bitset([index[component.key] for component in step.components]) for step in self.steps
+        ]
 
     @cached_property
     def working(self) -> list[tuple[int, int]]:
@@ -115,7 +117,7 @@ class Workload:
     def on_accelerator(self) -> int:
         """The set of components whose home is the accelerator."""
         home = Tier.ACCELERATOR
-        return bitset(n for n, each in enumerate(self.components) if each.home is home)
+        return bitset(n for n, component in enumerate(self.components) if component.home is home)
 
     @cached_property
     def limits(self) -> tuple[int, int]:
@@ -125,7 +127,9 @@ class Workload:
     @cached_property
     def pinned(self) -> int:
         """The set of components that must stay where they start."""
-        return bitset(self._index[each.key] for each, at in self.start.items() if at.pinned)
+        return bitset(
+            self._index[component.key] for component, at in self.start.items() if at.pinned
+        )
 
     @cached_property
     def start_order(self) -> list[int]:
@@ -134,7 +138,9 @@ class Workload:
 
     def starts_on(self, tier: Tier) -> int:
         """The set of components that are on a tier at the start."""
-        return bitset(self._index[each.key] for each, at in self.start.items() if at.tier is tier)
+        return bitset(
+            self._index[component.key] for component, at in self.start.items() if at.tier is tier
+        )
 
     @cached_property
     def dependents(self) -> list[list[int]]:
@@ -162,12 +168,12 @@ class Workload:
     @cached_property
     def size(self) -> Callable[[int], int]:
         """Gives the bytes in memory of a set of components."""
-        return BitsetSums([each.bytes for each in self.components]).__getitem__
+        return BitsetSums([component.bytes for component in self.components]).__getitem__
 
     @cached_property
     def file_size(self) -> Callable[[int], int]:
         """Gives the bytes of the files of a set of components."""
-        return BitsetSums([each.file_bytes for each in self.components]).__getitem__
+        return BitsetSums([component.file_bytes for component in self.components]).__getitem__
 
     @cached_property
     def min_bytes_loaded(self) -> int:
@@ -182,7 +188,7 @@ def make_workload(
     requirements: Sequence[Requirement], limits: MemoryLimits, contents: MemoryContents
 ) -> Workload:
     """The workload of these steps; a component that is in memory has the size that it has there."""
-    components: dict[ComponentKey, Component] = {each.key: each for each in contents}
+    components: dict[ComponentKey, Component] = {component.key: component for component in contents}
     for requirement in requirements:
         for component in requirement.components:
             components.setdefault(component.key, component)

@@ -184,10 +184,12 @@ class ModelCache:
             The bytes that were dropped.
         """
         with self._lock:
-            unused = [each for each in self._pool if each.free]
+            unused = [component for component in self._pool if component.free]
             if checkpoint is not None:
-                unused = [each for each in unused if each.is_of(source_of(checkpoint))]
-            dropped = sum(each.bytes for each in unused)
+                unused = [
+                    component for component in unused if component.is_of(source_of(checkpoint))
+                ]
+            dropped = sum(component.bytes for component in unused)
             self._pool.evict(unused, report)
             return dropped
 
@@ -196,7 +198,12 @@ class ModelCache:
         with self._lock:
             until = time.monotonic() - (self.keep_alive or 0)
             self._pool.evict(
-                [each for each in self._pool if each.free and each.used_at <= until], None
+                [
+                    component
+                    for component in self._pool
+                    if component.free and component.used_at <= until
+                ],
+                None,
             )
 
     @contextmanager
@@ -225,7 +232,7 @@ class ModelCache:
         if self.keep_alive is None:
             return
         self.expire()
-        used_at = [each.used_at for each in self.loaded() if each.free]
+        used_at = [component.used_at for component in self.loaded() if component.free]
         if used_at:
             wait = max(0.0, min(used_at) + self.keep_alive - time.monotonic())
             self._timer = threading.Timer(wait, self._expire_in_time)
@@ -262,8 +269,8 @@ class ModelCache:
         """What is done to memory so that the wanted components are where they are used."""
         contents = self._pool.contents(device, leased=True)
         # The size of a component is known once it is loaded; before, it is an estimate.
-        sized = {each.key: each for each in contents}
-        wanted = [sized.get(each.key, each) for each in wanted]
+        sized = {component.key: component for component in contents}
+        wanted = [sized.get(component.key, component) for component in wanted]
         if choose_actions is not None:
             return choose_actions(wanted, contents)
         return actions_for_step(Requirement("", tuple(wanted)), self.limits(device), contents)

@@ -56,22 +56,24 @@ class ComponentPool:
         Pinned ones must stay where they are; so must leased ones, if `leased` says so.
         """
         return {
-            each.component: Placement(each.tier, each.pinned or (leased and each.leases > 0))
-            for each in self._components.values()
-            if each.tier is Tier.HOST or each.key.device == device
+            component.component: Placement(
+                component.tier, component.pinned or (leased and component.leases > 0)
+            )
+            for component in self._components.values()
+            if component.tier is Tier.HOST or component.key.device == device
         }
 
     def bytes_on(self, tier: Tier, device: str) -> int:
         """The bytes of the components on a tier: of the accelerator, on that device alone."""
         return sum(
-            each.bytes
-            for each in self._components.values()
-            if each.tier is tier and (tier is Tier.HOST or each.key.device == device)
+            component.bytes
+            for component in self._components.values()
+            if component.tier is tier and (tier is Tier.HOST or component.key.device == device)
         )
 
     def evict(self, components: Sequence[LoadedComponent], report: Report | None) -> None:
         """Drops some components."""
-        self.perform([Action("evict", each.component) for each in components], {}, report)
+        self.perform([Action("evict", component.component) for component in components], {}, report)
 
     def perform(
         self,

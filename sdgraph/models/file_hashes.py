@@ -27,13 +27,13 @@ def file_sha256(path: Path) -> str:
     A hub cache names its blobs by their sha256, so they are not read. Raises OSError for a file
     that cannot be read.
     """
-    known = answers.get()
-    if known is None:
+    memoized = answers.get()
+    if memoized is None:
         return _sha256(path)
     key = (file_sha256, path)
-    digest: str | None = known.get(key)
+    digest: str | None = memoized.get(key)
     if digest is None:
-        digest = known[key] = _sha256(path)
+        digest = memoized[key] = _sha256(path)
     return digest
 
 

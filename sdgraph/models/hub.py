@@ -59,9 +59,9 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
 
     try:
         for name in names:
-            found = try_to_load_from_cache(source, name, revision=revision)
-            if isinstance(found, str):
-                return Path(found).parent
+            file = try_to_load_from_cache(source, name, revision=revision)
+            if isinstance(file, str):
+                return Path(file).parent
     except HFValidationError:
         problem = Problem(
             repr(source),

@@ -48,20 +48,20 @@ def find_lora(lora: Lora) -> Path | None:
 def _in_folder(lora: Lora, folder: Path) -> Path:
     """The adapter's file in a folder: the one it names, diffusers' own name, or the only one."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    known = [name for name in names if name.endswith(".safetensors")]
+    weight_names = [name for name in names if name.endswith(".safetensors")]
     if lora.file is not None:
         if not (folder / lora.file).is_file():
-            _refuse(lora, f"a folder without {lora.file}", did_you_mean(lora.file, known))
+            _refuse(lora, f"a folder without {lora.file}", did_you_mean(lora.file, weight_names))
         return folder / lora.file
-    if LORA_NAME in known:
+    if LORA_NAME in weight_names:
         return folder / LORA_NAME
-    if len(known) > 1:
-        _refuse(lora, f"a folder with {', '.join(known)}", "name one: {source: …, file: …}")
-    if not known:
+    if len(weight_names) > 1:
+        _refuse(lora, f"a folder with {', '.join(weight_names)}", "name one: {source: …, file: …}")
+    if not weight_names:
         pickled = [name for name in names if name.endswith(pickles.SUFFIXES)]
         found = f"a folder with {', '.join(pickled) or 'no safetensors'}"
         _refuse(lora, found, "convert it: pickles can run code" if pickled else "")
-    return folder / known[0]
+    return folder / weight_names[0]
 
 
 def fetch_lora(lora: Lora) -> Path:

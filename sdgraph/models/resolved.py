@@ -85,10 +85,10 @@ class ResolvedCheckpoint:
         Raises:
             CheckpointError: There is no such file, or it is damaged.
         """
-        found = self._configs.get((folder, name))
-        if found is None and self.root is not None:
-            found = self._configs[folder, name] = self._read_config(self.root, folder, name)
-        return found
+        config = self._configs.get((folder, name))
+        if config is None and self.root is not None:
+            config = self._configs[folder, name] = self._read_config(self.root, folder, name)
+        return config
 
     def _read_config(self, root: Path, folder: str, name: str | None) -> Mapping[str, Any]:
         for file_name in (name,) if name else CONFIG_NAMES:
@@ -337,13 +337,13 @@ def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
         >>> resolve(Checkpoint("tiny/inpaint")).components[:2]
         ('vae', 'text_encoder')
     """
-    known = answers.get()
-    if known is None:
+    memoized = answers.get()
+    if memoized is None:
         return ResolvedCheckpoint(checkpoint)
     key = (resolve, checkpoint.content)
-    resolved: ResolvedCheckpoint | None = known.get(key)
+    resolved: ResolvedCheckpoint | None = memoized.get(key)
     if resolved is None:
-        resolved = known[key] = ResolvedCheckpoint(checkpoint)
+        resolved = memoized[key] = ResolvedCheckpoint(checkpoint)
     return resolved
 
 
@@ -354,7 +354,7 @@ def resolve_part(part: Part) -> ResolvedPart:
 
 def resolved_answers(*checkpoints: ResolvedCheckpoint) -> dict[Any, Any]:
     """The answers of a `memoized_scope` in which `resolve` returns these objects."""
-    return {(resolve, each.checkpoint.content): each for each in checkpoints}
+    return {(resolve, checkpoint.checkpoint.content): checkpoint for checkpoint in checkpoints}
 
 
 def fetch_checkpoint(checkpoint: Checkpoint) -> Path:

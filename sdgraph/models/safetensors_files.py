@@ -181,7 +181,7 @@ def tensor_shapes(path: Path) -> TensorShapes:
     """
     header = refuse_damaged(path)
     try:
-        return {name: tuple(map(int, each["shape"])) for name, each in header.tensors.items()}
+        return {name: tuple(map(int, tensor["shape"])) for name, tensor in header.tensors.items()}
     except (ValueError, TypeError, KeyError) as error:
         found = f"its header gives no shape of a tensor ({error})"
         raise CheckpointError(SafetensorsError(found).problem(path)) from None

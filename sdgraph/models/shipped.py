@@ -25,13 +25,13 @@ def folder(name: str) -> Path:
 
     Raises CheckpointError for a name that is not shipped.
     """
-    known = names()
-    if name not in known:
+    shipped_names = names()
+    if name not in shipped_names:
         problem = Problem(
             subject=name,
             found="no shipped checkpoint of that name",
-            wanted=f"one of {', '.join(known)}",
-            fix=did_you_mean(name, known),
+            wanted=f"one of {', '.join(shipped_names)}",
+            fix=did_you_mean(name, shipped_names),
         )
         raise CheckpointError(problem)
     return _SHIPPED / name.removeprefix(_PREFIX)

@@ -128,12 +128,12 @@ def hash_source_files(graph: Graph) -> dict[Path, str]:
     return hashes
 
 
-def _checkpoints(graph: Graph, known: Mapping[Part, Files]) -> Iterator[dict[str, Any]]:
+def _checkpoints(graph: Graph, weights: Mapping[Part, Files]) -> Iterator[dict[str, Any]]:
     """The checkpoints that a graph's nodes load from, each with the files that were used."""
     entries: dict[Any, dict[str, Any]] = {}
     with memoized_scope():
         for node in graph.nodes:
-            for checkpoint, files in _weights(node, known):
+            for checkpoint, files in _weights(node, weights):
                 data = checkpoint.as_data()
                 entry = entries.setdefault(
                     checkpoint, {"source": data} if isinstance(data, str) else dict(data)
@@ -147,13 +147,15 @@ def _checkpoints(graph: Graph, known: Mapping[Part, Files]) -> Iterator[dict[str
     yield from entries.values()
 
 
-def _weights(node: Node[Any], known: Mapping[Part, Files]) -> Iterator[tuple[Any, dict[str, str]]]:
+def _weights(
+    node: Node[Any], weights: Mapping[Part, Files]
+) -> Iterator[tuple[Any, dict[str, str]]]:
     """The checkpoint of each component a node uses, with the component's files."""
     if "models" not in type(node).definition.services or has_computed_checkpoint(node):
         return
     try:
         for part in parts_of(node).values():
-            files = known.get(part) or resolve_part(part).hashed_files
+            files = weights.get(part) or resolve_part(part).hashed_files
             root = resolve(part.checkpoint).root or Path()
             yield part.checkpoint, {path.relative_to(root).as_posix(): sha for path, sha in files}
     except (CheckpointError, OSError):

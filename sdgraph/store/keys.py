@@ -24,7 +24,7 @@ def execution_context(node: Node[Any], device: str, dtype: str | None) -> str:
     if "models" in definition.services:
         parts = parts_of(node)
         checkpoints = dict.fromkeys(part.checkpoint for part in parts.values())
-        settings = ",".join(resolve(each).settings_fingerprint for each in checkpoints)
+        settings = ",".join(resolve(checkpoint).settings_fingerprint for checkpoint in checkpoints)
         return f"{_components_text(parts, device, dtype)};{settings}"
     if not definition.weights:
         return ""

@@ -29,7 +29,7 @@ def look_up(
     store: Store | None,
     device: str,
     dtype: str | None,
-    made: Mapping[Node[Any], StoredResult],
+    known_results: Mapping[Node[Any], StoredResult],
 ) -> LookupResult:
     """What is remembered of a graph's targets, else of the nodes they are made from, and so on.
 
@@ -42,10 +42,10 @@ def look_up(
         store: Where to look; None remembers nothing.
         device: The device that the graph is to run on.
         dtype: The dtype that it is to be computed in.
-        made: Results that are there already.
+        known_results: Results that are there already.
     """
     if store is None:
-        return LookupResult(dict(made), {}, {}, {})
+        return LookupResult(dict(known_results), {}, {}, {})
     contexts = {
         node: execution_context(node, device, dtype)
         for node in graph.nodes
@@ -53,8 +53,8 @@ def look_up(
     }
     # Both keys of a node that reads nothing are the same.
     aliases = {node: key for node, key in lineage_keys(graph, contexts).items() if node.wires}
-    results, keys = dict(made), dict[Node[Any], bytes]()
-    shown = aliases if not made else {}
+    results, keys = dict(known_results), dict[Node[Any], bytes]()
+    shown = aliases if not known_results else {}
     missing = _find_by_lineage(results, graph, store, aliases)
     for node in graph.nodes:
         if node not in missing or node not in contexts:

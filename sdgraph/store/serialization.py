@@ -132,14 +132,14 @@ def read_value(path: str | Path, content: str) -> Any:
             for name, (dtype, *shape) in record["arrays"].items()
         }
         value = _from_plain(header.value, arrays)
-        found = content_of(value)
+        actual = content_of(value)
     except UnknownKindError:
         raise
     except Exception as error:  # damaged bytes make readers raise errors of every kind
         raise DamagedRecordError(
             f"its value cannot be read ({type(error).__name__}: {error})"
         ) from error
-    if found != content:
+    if actual != content:
         raise DamagedRecordError("its value is not the one that was kept (its checksum differs)")
     return value
 

@@ -79,13 +79,13 @@ def parse_input(declared: Input, text: str) -> Any:
     return _one(declared, text)
 
 
-def files_named_in(given: Sequence[str]) -> set[Path]:
+def files_named_in(assignments: Sequence[str]) -> set[Path]:
     """The files and folders, absolute, that values on the command line are read from.
 
     Args:
-        given: texts of the form `INPUT=VALUE`.
+        assignments: texts of the form `INPUT=VALUE`.
     """
-    texts = [assignment.partition("=")[2] for assignment in given]
+    texts = [assignment.partition("=")[2] for assignment in assignments]
     paths = [text[1:] for text in texts if text.startswith("@") and text != "@"]
     paths += [str(Path(text).parent) for text in texts if re.search(r"[*?]", text)]
     return {expand_home(path).absolute() for path in paths if not re.search(r"[*?]", path)}

@@ -104,9 +104,11 @@ def make_variants(
 
 def _first_indices(values: Sequence[Any]) -> list[int]:
     """For each value the index of the first equal one; 1, 1.0 and true are not equal here."""
-    seen: dict[Any, int] = {}
+    first_index: dict[Any, int] = {}
     return [
-        seen.setdefault((type(value), value) if isinstance(value, Hashable) else id(value), index)
+        first_index.setdefault(
+            (type(value), value) if isinstance(value, Hashable) else id(value), index
+        )
         for index, value in enumerate(values)
     ]
 
@@ -165,8 +167,8 @@ def _bind_variants(
     bound_variants = []
     for variant in variants:
         bound, ends = workflow.bind(variant.inputs, only, variant.number)
-        found = [*in_file_order(bound.problems), *workflow.missing_inputs(variant.inputs)]
-        problems.update(dict.fromkeys(found))
+        missing = workflow.missing_inputs(variant.inputs)
+        problems.update(dict.fromkeys([*in_file_order(bound.problems), *missing]))
         if len(problems) >= MAX_PROBLEMS:
             break
         bound_variants.append((bound, ends))

@@ -88,10 +88,10 @@ class Checkpoint(Value):
         if subfolder is not None and not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", subfolder)):
             wanted = "a folder in the source, such as 'models/image_encoder', or nothing"
             refuse_value("Checkpoint.subfolder", repr(subfolder), wanted)
-        for name, known in (("dtype", DTYPES), ("quantization", tuple(QUANTIZATIONS))):
+        for name, choices in (("dtype", DTYPES), ("quantization", tuple(QUANTIZATIONS))):
             word = words[name]
-            if word is not None and word not in known:
-                wanted, fix = f"one of {', '.join(known)}", did_you_mean(word, known)
+            if word is not None and word not in choices:
+                wanted, fix = f"one of {', '.join(choices)}", did_you_mean(word, choices)
                 refuse_value(f"Checkpoint.{name}", repr(word), wanted, fix)
 
     def _set_words(self, source: str | PurePath, **words: str | None) -> None:
