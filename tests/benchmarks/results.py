@@ -104,11 +104,11 @@ def _loaded(session: Session, photo: Path, folder: str, *, seed: int) -> tuple[l
     plan = session.plan(graph)
     loaded: list[str] = []
 
-    def heard(event: events.Event) -> None:
+    def note_load(event: events.Event) -> None:
         if isinstance(event, events.Loaded):
             loaded.append(event.component)
 
-    session.run(graph, heard)
+    session.run(graph, note_load)
     return loaded, plan
 
 

@@ -76,7 +76,7 @@ def bare(folder: Path, count: int) -> Callable[[], object]:
     common = {"num_inference_steps": 2, "guidance_scale": 3.0}
 
     def generate(pipeline: Any, seed: int, **call: Any) -> PIL.Image.Image:
-        # A script that wants the same picture each time makes its scheduler anew, as the node does.
+        # A script that wants the same picture each time makes a new scheduler, as the node does.
         pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
         generator = torch.Generator("cpu").manual_seed(seed)
         output: PIL.Image.Image = pipeline(generator=generator, **common, **call).images[0]

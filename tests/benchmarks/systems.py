@@ -130,7 +130,7 @@ def bare(pair: Pair) -> Callable[[], Any]:
     loaded.set_progress_bar_config(disable=True)
 
     def script() -> Any:
-        # A script that wants the same picture each time makes its scheduler anew, as the node does.
+        # A script that wants the same picture each time makes a new scheduler, as the node does.
         loaded.scheduler = type(loaded.scheduler).from_config(loaded.scheduler.config)
         output = loaded(
             generator=torch.Generator("cpu").manual_seed(7), output_type="np", **pair.call

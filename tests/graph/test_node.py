@@ -292,13 +292,13 @@ WRONG: list[tuple[Any, dict[str, Any], str, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("cls", "fields", "subject", "found", "expected", "fix"), WRONG)
+@pytest.mark.parametrize(("cls", "fields", "subject", "value", "expected", "fix"), WRONG)
 def test_a_wrong_field_is_reported_with_found_wanted_and_fix(
-    cls: Any, fields: dict[str, Any], subject: str, found: str, expected: str, fix: str
+    cls: Any, fields: dict[str, Any], subject: str, value: str, expected: str, fix: str
 ) -> None:
     with pytest.raises(InvalidNodeError) as caught:
         cls(**fields)
-    problem = Problem(f"{cls.__name__}.{subject}", found, expected, fix)
+    problem = Problem(f"{cls.__name__}.{subject}", value, expected, fix)
     assert caught.value.problems == (problem,)
 
 

@@ -72,10 +72,10 @@ def test_two_folders_with_neighbours_of_one_name_keep_their_own(tmp_path: Path) 
     for number, name in enumerate(("a", "b")):
         text = node("Mine", "number", "from helpers import number")
         write(tmp_path / name, helpers=f"number = {number}\n", **{f"mine_{name}": text})
-    both = Registry({})
+    registry = Registry({})
     for name in ("a", "b"):
-        both = both.with_file(tmp_path / name / f"mine_{name}.py")
-    assert [both[f"mine_{name}.Mine"]().run() for name in ("a", "b")] == [0, 1]
+        registry = registry.with_file(tmp_path / name / f"mine_{name}.py")
+    assert [registry[f"mine_{name}.Mine"]().run() for name in ("a", "b")] == [0, 1]
 
 
 def test_a_folder_of_files_offers_the_nodes_of_each(tmp_path: Path) -> None:

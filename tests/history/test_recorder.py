@@ -123,11 +123,11 @@ def test_a_disk_that_fails_is_no_reason_for_a_run_to(
         runs.write_text("a file where the folder would be")
     else:
         monkeypatch.setattr(recorder, "redact", full)
-    heard: list[str] = []
+    kinds: list[str] = []
     graph = Graph.of(SQUARE)
-    with record_run(graph, "flow", lambda event: heard.append(event.kind)) as record:
+    with record_run(graph, "flow", lambda event: kinds.append(event.kind)) as record:
         assert Session(device="cpu").run(graph, record)
-    assert heard[-1] == "run_finished"
+    assert kinds[-1] == "run_finished"
 
 
 def test_records_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,14 +47,14 @@ def test_any_text_survives_being_written(text: str) -> None:
 
 @given(texts, texts, st.floats(allow_nan=False, allow_infinity=False), st.integers())
 def test_a_written_workflow_keeps_inputs_and_references(
-    text: str, about: str, real: float, whole: int
+    text: str, about: str, real: float, integer: int
 ) -> None:
     data = {
         "name": "w",
         "description": about,
         "inputs": {
             "text": text,
-            "whole": whole,
+            "whole": integer,
             "real": {"type": "float", "default": 3, "description": about},
             "open": {"type": "Path"},
             "exact": real,

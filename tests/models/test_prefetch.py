@@ -113,13 +113,13 @@ def test_each_load_but_the_first_is_prefetched_where_memory_suffices(
 
 
 def test_a_file_that_is_gone_is_no_matter(tmp_path: Path) -> None:
-    there = tmp_path / "there"
-    there.write_bytes(b"x" * 100)
+    present = tmp_path / "there"
+    present.write_bytes(b"x" * 100)
     done = threading.Event()
     wrong: list[float] = []
     reader = Prefetcher()
     reader.read([PrefetchRequest((tmp_path / "gone",), wrong.append)])
-    reader.read([PrefetchRequest((there,), lambda seconds: done.set())])
+    reader.read([PrefetchRequest((present,), lambda seconds: done.set())])
     assert done.wait(30) and not wrong
     reader.close()
 

@@ -78,7 +78,7 @@ def start(model: Path) -> Iterator[Start]:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         begun.append(child)
-        assert heard(child) == "leased"
+        assert read_line(child) == "leased"
         return child
 
     yield start_child
@@ -87,7 +87,7 @@ def start(model: Path) -> Iterator[Start]:
         child.communicate()
 
 
-def heard(child: subprocess.Popen[str]) -> str:
+def read_line(child: subprocess.Popen[str]) -> str:
     assert child.stdout is not None
     return child.stdout.readline().strip()
 
@@ -130,7 +130,7 @@ def test_what_another_process_leases_keeps_and_drops_is_listed(
         expected = f"{model}/{name} host leased by 1 node {child.pid}"
         assert " ".join(row) == expected
     nod(child)
-    assert heard(child) == "kept"
+    assert read_line(child) == "kept"
     memory = json.loads(listed("--json"))["memory"]
     assert memory == [
         {
@@ -143,7 +143,7 @@ def test_what_another_process_leases_keeps_and_drops_is_listed(
         for name, size in (("unet", 3000), ("vae", 200))
     ]
     nod(child)
-    assert heard(child) == "dropped"
+    assert read_line(child) == "dropped"
     assert "in memory now" not in listed() and records(home) == []
 
 
@@ -177,7 +177,7 @@ def test_one_that_is_killed_and_not_yet_reaped_leaves_no_row(start: Start) -> No
 def test_a_process_that_ends_leaves_no_record(home: Path, start: Start) -> None:
     child = start()
     nod(child)
-    assert heard(child) == "kept" and len(records(home)) == 1
+    assert read_line(child) == "kept" and len(records(home)) == 1
     child.communicate("\n\n")
     assert child.returncode == 0 and records(home) == []
 
@@ -297,7 +297,7 @@ def test_a_load_that_fails_leaves_a_true_record(model: Path) -> None:
     loader = fake_checkpoints.Loader(failing={f"{model}/vae"})
     cache = ModelCache(loader, watch=process_records.ProcessRecord())
     with (
-        pytest.raises(Exception, match="torn"),
+        pytest.raises(Exception, match="the file cannot be read"),
         cache.lease(parts(model, "unet", "vae"), "cpu", "float32"),
     ):
         raise AssertionError("the lease was granted")

@@ -90,12 +90,12 @@ def test_other_work_of_the_run_stays_and_goes_on(
 def test_a_budget_too_small_is_reported_before_anything_is_loaded_or_dropped(
     good: Checkpoint, bad: Checkpoint, pinned: bool
 ) -> None:
-    one = toys.Dream(prompt="one", checkpoint=good)
-    both = toys.Dream(prompt=one, checkpoint=bad)
+    first = toys.Dream(prompt="one", checkpoint=good)
+    second = toys.Dream(prompt=first, checkpoint=bad)
     loader = fake_checkpoints.Loader()
     cache = ModelCache(loader, budgets=Budgets(host=10**6))
     session = Session(device="cpu", models=cache, store=None)
-    run(one, session=session)
+    run(first, session=session)
     if pinned:
         cache.pin(good)
     smallest = 180 if pinned else 90
@@ -103,8 +103,8 @@ def test_a_budget_too_small_is_reported_before_anything_is_loaded_or_dropped(
     for budget in (0, 1, smallest - 1):
         cache.budgets = Budgets(host=budget)
         with pytest.raises(InvalidValueError, match=f"at least {smallest} bytes") as caught:
-            run(both, session=session)
+            run(second, session=session)
         assert f"a budget of {budget} bytes on the host" in str(caught.value)
         assert [component.key for component in cache.loaded()] == before and len(loader.loaded) == 2
     cache.budgets = Budgets(host=smallest)
-    assert run(both, session=session).count(" by unet and vae of ") == 2
+    assert run(second, session=session).count(" by unet and vae of ") == 2

@@ -165,8 +165,8 @@ def test_a_word_of_an_embedding_is_what_the_library_makes_of_it(
 def test_sdxl_takes_one_with_vectors_for_both_encoders(tmp_path: Path) -> None:
     draw = np.random.default_rng(5)
     path = tmp_path / "style.safetensors"
-    both = {n: draw.normal(0, 1, (3, 64)).astype(np.float32) for n in ("clip_l", "clip_g")}
-    write(path, both)
+    vectors = {n: draw.normal(0, 1, (3, 64)).astype(np.float32) for n in ("clip_l", "clip_g")}
+    write(path, vectors)
     node = text("a Style star", "xl", embeddings=[Lora(path)])
     assert run(node, session=fresh()) != run(text("a star", "xl"), session=fresh())
     assert "two text encoders" in refused_before_load(text("a style", embeddings=[Lora(path)]))

@@ -26,13 +26,13 @@ def run_and_plan(node: Node[Any], store: Store | None) -> tuple[Any, Plan, list[
     session = Session(device="cpu", store=store)
     loaded: list[str] = []
 
-    def heard(event: events.Event) -> None:
+    def note_load(event: events.Event) -> None:
         if isinstance(event, events.Loaded):
             loaded.append(event.component)
 
     graph = Graph.of(node)
     plan = session.plan(graph)
-    (value,) = session.run(graph, heard).values()
+    (value,) = session.run(graph, note_load).values()
     return value, plan, loaded
 
 

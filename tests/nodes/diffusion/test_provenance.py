@@ -153,13 +153,17 @@ def test_a_picture_made_in_another_way_than_asked_says_so(
     tight = Tight(prompt="a red star", steps=1, enough=enough)
     other = Text2Image(prompt="a blue ring", steps=1)
     repainted = Image2Image(prompt="a blue ring", image=tight, steps=2)
-    both, alone = tmp_path / "both.png", tmp_path / "alone.png"
-    run(Save(image=repainted, path=both), Save(image=other, path=alone), session=fresh())
-    assert read_record(both).altered == ({"tight": changes} if changes else {})
-    assert read_record(alone).altered == {}
-    assert "tuning" not in written(read_record(both))["tight"], "as it was asked"
+    repainted_path, other_path = tmp_path / "both.png", tmp_path / "alone.png"
+    run(
+        Save(image=repainted, path=repainted_path),
+        Save(image=other, path=other_path),
+        session=fresh(),
+    )
+    assert read_record(repainted_path).altered == ({"tight": changes} if changes else {})
+    assert read_record(other_path).altered == {}
+    assert "tuning" not in written(read_record(repainted_path))["tight"], "as it was asked"
     with pytest.raises(SystemExit):
-        main(["show", str(both)])
+        main(["show", str(repainted_path)])
     line = f"out of memory, tight ran with other settings: {', '.join(changes)}\n"
     assert (line in capsys.readouterr().out) == bool(changes)
 

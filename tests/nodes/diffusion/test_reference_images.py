@@ -69,9 +69,9 @@ def test_a_picture_is_that_of_the_bare_script(kind: str, family: str, tmp_path: 
 
 def test_inpainting_and_a_controlnet_take_references_too(tmp_path: Path, networks: Any) -> None:
     adapter = ip_adapter(tmp_path / "a", "tiny/inpaint")
-    both: dict[str, Any] = {"reference": [SUBJECT, OTHER], "ip_adapter": adapter}
+    fields: dict[str, Any] = {"reference": [SUBJECT, OTHER], "ip_adapter": adapter}
     painted = run(
-        Inpaint(prompt="a red star", image=PHOTO, mask=MASK, steps=2, **both), session=fresh()
+        Inpaint(prompt="a red star", image=PHOTO, mask=MASK, steps=2, **fields), session=fresh()
     )
     pipe = pipeline("StableDiffusionInpaintPipeline", "tiny/inpaint")
     expected = script(
@@ -82,7 +82,7 @@ def test_inpainting_and_a_controlnet_take_references_too(tmp_path: Path, network
     assert np.array_equal(painted.numpy[MASK.numpy == 0], PHOTO.numpy[MASK.numpy == 0])
 
     edges = run(Canny(image=PHOTO), session=fresh())
-    node = ControlNet(prompt="a red star", control=edges, controlnet=networks[0], steps=2, **both)
+    node = ControlNet(prompt="a red star", control=edges, controlnet=networks[0], steps=2, **fields)
     pipe = pipeline(
         "StableDiffusionControlNetPipeline", BASES["sd"], networks=(networks[0].source,)
     )

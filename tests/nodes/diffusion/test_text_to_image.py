@@ -58,7 +58,7 @@ def test_a_named_scheduler_equals_the_script_that_swaps_it(
     if checkpoint == "tiny/text-to-image":
         assert same(run(node, session=session).numpy, expected)
     else:
-        # The SDXL pipelines guide by 5 unless told.
+        # The SDXL pipelines guide by 5 by default.
         assert not same(run(node, session=session).numpy, expected)
         assert same(run(node.replace(guidance=5.0), session=session).numpy, expected)
 

@@ -212,14 +212,14 @@ def test_a_pose_that_is_seen_is_drawn_again(models: dict[str, Any]) -> None:
 
 @pytest.mark.torch
 def test_each_person_is_found_in_its_own_box(models: dict[str, Any]) -> None:
-    both: list[Any] = [
+    people: list[Any] = [
         {joint: (x / 2 + shift, y / 2) for joint, (x, y) in STANDING.items()} for shift in (0, 120)
     ]
-    pose = PoseMap(draw_people(both, SIZE, 6))
+    pose = PoseMap(draw_people(people, SIZE, 6))
     session = with_models(Finder((0.0, 0.0, 0.5, 0.5), (0.5, 0.0, 1.0, 0.5)))
     node = PoseEstimate(image=pose, thickness=6.0, **models)
     result = run(node, session=session).numpy
-    for person in both:
+    for person in people:
         for joint in ("nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"):
             x, y = person[joint]
             assert tuple(result[round(y), round(x)].tolist()) == COLORS[JOINTS.index(joint)]

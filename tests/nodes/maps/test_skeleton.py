@@ -150,12 +150,12 @@ def test_the_neck_is_between_the_shoulders_unless_it_is_given() -> None:
 
 def test_several_people_are_all_drawn_the_last_in_front() -> None:
     other: Person = {joint: (x / 4 + 8, y / 4 + 8) for joint, (x, y) in STANDING.items()}
-    both = draw_pose(STANDING, other, thickness=2)
+    together = draw_pose(STANDING, other, thickness=2)
     alone = [draw_pose(person, thickness=2) for person in (STANDING, other)]
     assert np.array_equal(
-        both, np.where(alone[1].max(axis=2, keepdims=True) > 0, alone[1], alone[0])
+        together, np.where(alone[1].max(axis=2, keepdims=True) > 0, alone[1], alone[0])
     )
-    assert alone[0].any() and alone[1].any() and (both != alone[0]).any()
+    assert alone[0].any() and alone[1].any() and (together != alone[0]).any()
 
 
 def test_two_joints_at_one_place_make_no_line() -> None:

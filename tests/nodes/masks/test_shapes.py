@@ -80,8 +80,8 @@ def test_strokes_are_not_joined() -> None:
     parts = [
         mask_pixels(MaskBrush(image=CANVAS, strokes=[stroke], radius=2)) for stroke in (one, other)
     ]
-    both = mask_pixels(MaskBrush(image=CANVAS, strokes=[one, other], radius=2))
-    assert (both == np.maximum(*parts)).all()
+    together = mask_pixels(MaskBrush(image=CANVAS, strokes=[one, other], radius=2))
+    assert (together == np.maximum(*parts)).all()
 
 
 def test_a_soft_brush_fades_from_its_hard_part_outwards() -> None:
