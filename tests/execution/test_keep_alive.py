@@ -85,7 +85,9 @@ def test_pins_that_leave_too_little_memory_are_reported_before_the_run(
     assert loaded_names(session) == ["aunet", "avae"]
 
 
-def test_one_checkpoint_is_unloaded_or_all_but_what_is_held(family: list[Checkpoint]) -> None:
+def test_one_checkpoint_is_unloaded_or_all_but_those_leased_or_pinned(
+    family: list[Checkpoint],
+) -> None:
     session = make_session()
     for checkpoint in family:
         session.run(dream(checkpoint))
@@ -120,7 +122,7 @@ def test_with_no_keep_alive_what_is_not_used_again_goes_before_the_next_load(
     assert kinds == [*["loaded"] * 2, *["evicted", "evicted", "loaded", "loaded"] * 2]
 
 
-def test_within_a_run_what_is_used_again_is_not_let_go(family: list[Checkpoint]) -> None:
+def test_within_a_run_what_is_used_again_is_not_unloaded(family: list[Checkpoint]) -> None:
     session = make_session(keep_alive=0)
     one = toys.Dream(checkpoint=family[0])
     loader = session.models.load
@@ -128,7 +130,7 @@ def test_within_a_run_what_is_used_again_is_not_let_go(family: list[Checkpoint])
     assert isinstance(loader, fake_checkpoints.Loader) and len(loader.loaded) == 2
 
 
-def test_what_nobody_has_used_for_long_enough_goes_by_itself(
+def test_what_is_unused_for_long_enough_is_unloaded(
     family: list[Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
@@ -145,7 +147,7 @@ def test_what_nobody_has_used_for_long_enough_goes_by_itself(
     session.models._timer.cancel()
 
 
-def test_the_timer_lets_go(family: list[Checkpoint]) -> None:
+def test_the_timer_unloads_what_is_unused(family: list[Checkpoint]) -> None:
     session = make_session(keep_alive=0.05)
     session.run(dream(family[0]))
     until = time.monotonic() + 30

@@ -64,7 +64,9 @@ def test_no_node_is_named_as_the_inputs_are() -> None:
     assert list(Graph.of(Inputs()).names.values()) == ["inputs_2"]
 
 
-def test_the_default_targets_are_the_effects_else_what_nobody_reads(tmp_path: Path) -> None:
+def test_the_default_targets_are_the_effects_or_the_nodes_that_no_other_reads(
+    tmp_path: Path,
+) -> None:
     text = toys.Text(text="x")
     join, loose = toys.Join(words=[text]), toys.Number()
     save = toys.Write(text=text, path=tmp_path / "x")

@@ -305,7 +305,7 @@ def test_a_load_that_fails_leaves_a_true_record(model: Path) -> None:
     assert (Path(row.name).name, row.why) == ("unet", "kept until its room is wanted")
 
 
-def test_a_cache_that_is_let_go_takes_its_record_along(home: Path, model: Path) -> None:
+def test_a_cache_that_is_deleted_removes_its_record(home: Path, model: Path) -> None:
     cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
     with cache.lease(parts(model, "unet"), "cpu", "float32"):
         pass

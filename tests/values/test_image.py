@@ -97,7 +97,7 @@ def test_the_kind_of_a_map_is_part_of_its_content() -> None:
     assert all(issubclass(kind, ControlMap) for kind in (*kinds[1:], DepthMap))
 
 
-def test_an_image_tells_its_size_in_pillow_order() -> None:
+def test_an_image_has_its_size_in_pillow_order() -> None:
     image = Image(photo(4, 6, 4))
     assert (image.width, image.height, image.size) == (6, 4, (6, 4))
     assert repr(image) == "Image(6×4 RGBA)" and image.nbytes == 96
@@ -134,7 +134,7 @@ def test_sixteen_bits_become_eight_by_dividing_by_257() -> None:
 
 
 @pytest.mark.parametrize("number", [-1.0, 256.0, float("nan"), float("inf")])
-def test_numbers_beyond_a_picture_are_refused(number: float) -> None:
+def test_numbers_outside_the_range_of_a_picture_are_refused(number: float) -> None:
     with pytest.raises(InvalidValueError, match=r"wanted: numbers 0\.\.255"):
         Image.from_pil(PIL.Image.fromarray(np.full((2, 2), number, np.float32)))
 

@@ -59,7 +59,7 @@ def test_contents_may_be_joined_by_commas_or_white_space(literal: Any) -> None:
     assert "," not in content and content.split() == [content]
 
 
-def test_content_tells_look_alikes_apart() -> None:
+def test_content_differs_for_values_that_only_look_alike() -> None:
     alike = [1, 1.0, True, "1", b"1", 0.0, -0.0, 0, False, None, "None", (1,), [1], Path("1")]
     assert len({content_of(value) for value in alike}) == len(alike)
     assert content_of(10**5000) != content_of(10**5000 + 1)

@@ -229,6 +229,6 @@ def test_a_wrong_parameter_is_named_at_construction(fields: dict[str, Any], subj
     assert f"Text2Image.{subject}" in text
 
 
-def test_a_dtype_that_nobody_has_is_refused() -> None:
+def test_an_unknown_dtype_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Checkpoint\.dtype"):
         Checkpoint("tiny/sdxl", dtype="float8")

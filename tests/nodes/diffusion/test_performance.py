@@ -278,7 +278,7 @@ def test_layers_kept_in_another_dtype_and_quantized_are_refused(
     assert "quantized to int8wo" in refused_before_load(cast)
 
 
-def test_the_identity_of_a_network_hangs_on_what_cannot_be_undone() -> None:
+def test_the_identity_of_a_network_depends_on_what_cannot_be_undone() -> None:
     plain, nf4 = Checkpoint(BASE), Checkpoint(BASE, quantization="nf4")
     unets = [
         Part(plain, "unet"),

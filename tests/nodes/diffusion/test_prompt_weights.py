@@ -75,7 +75,7 @@ def test_nested_weights_multiply(inner: float, outer: float) -> None:
     assert text == "a" and math.isclose(weight, inner * outer, abs_tol=1e-9)
 
 
-def test_a_weight_beyond_reason_is_refused() -> None:
+def test_a_weight_that_is_too_large_is_refused() -> None:
     assert excessive_weight("(a:10)") is None and excessive_weight("(a:10.5)") == 10.5
     assert excessive_weight("(a:" + "9" * 400 + ")") == math.inf
     message = refused_before_load(Text2Image(prompt="a (red:99) star", steps=1))

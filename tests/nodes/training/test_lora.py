@@ -92,7 +92,7 @@ def test_plain_diffusers_takes_the_adapters_and_makes_what_the_fused_checkpoint_
     ]
 
 
-def test_all_but_the_unet_is_handed_on_to_the_bit(family: str, trained: Path) -> None:
+def test_all_but_the_unet_is_copied_bit_for_bit(family: str, trained: Path) -> None:
     before, after = contents(fetch_checkpoint(BASES[family][1])), contents(trained / "checkpoint")
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed - {"README.md"} == {"unet/diffusion_pytorch_model.safetensors"}

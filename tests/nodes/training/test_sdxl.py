@@ -81,7 +81,7 @@ def test_the_nodes_use_it(trained: Checkpoint, session: Session) -> None:
     assert result.size == (SIDE, SIDE)
 
 
-def test_a_base_is_gone_on_from(
+def test_training_continues_from_a_base(
     tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safetensors.torch import load_file

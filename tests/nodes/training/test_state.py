@@ -69,7 +69,7 @@ def test_a_run_killed_between_its_files_goes_on(
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_what_a_killed_run_left_half_written_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_what_a_killed_run_left_half_written_disturbs_no_later_run(tmp_path: Path) -> None:
     (tmp_path / f".{STATE_FILE}.new").write_bytes(b"half")
     train_toy(Line, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -159,7 +159,7 @@ def no_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_sheets")
-def test_a_base_is_gone_on_from_and_what_is_not_trained_is_handed_on(
+def test_training_continues_from_a_base_and_copies_what_is_not_trained(
     tmp_path: Path, session: Session
 ) -> None:
     from safetensors.torch import load_file
@@ -203,7 +203,9 @@ def test_a_base_of_a_new_family_is_trained_by_the_names_that_its_family_declares
 
 
 @pytest.mark.usefixtures("no_sheets")
-def test_a_base_of_a_variant_is_handed_on_as_one_without(tmp_path: Path, session: Session) -> None:
+def test_a_base_of_a_variant_is_copied_as_one_without_a_variant(
+    tmp_path: Path, session: Session
+) -> None:
     copy = shutil.copytree(fetch_checkpoint(LIKE), tmp_path / "own")
     for path in copy.rglob("*.safetensors"):
         path.rename(path.with_suffix(".fp16.safetensors"))

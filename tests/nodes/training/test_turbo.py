@@ -152,7 +152,9 @@ def test_the_discriminators_losses_are_those_of_the_papers() -> None:
     assert float(r1_penalty(scores, [values]).detach()) == pytest.approx(2 * 1.5**2)
 
 
-def test_the_student_learns_from_both_and_the_teacher_from_nobody(trainee: TurboTrainee) -> None:
+def test_the_student_learns_from_both_losses_and_the_teacher_does_not_learn(
+    trainee: TurboTrainee,
+) -> None:
     import torch
 
     before = hash_module(trainee.teacher)
