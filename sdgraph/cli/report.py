@@ -135,7 +135,7 @@ def _loads(step: Step) -> str:
 
 
 def _moves(step: Step) -> str:
-    words = {"evict": "drops", "offload": "parks", "upload": "brings back"}
+    words = {"evict": "drops", "offload": "offloads", "upload": "uploads"}
     actions = [
         f"{words[kind]} {component.name} {format_bytes(component.bytes)}"
         for kind, component in step.memory_actions

@@ -35,7 +35,7 @@ def stub_text(package: str, modules: dict[str, str]) -> str:
 
 
 def stub_file(module: ModuleType) -> Path:
-    """Where the stub of an imported package belongs: beside its `__init__.py`."""
+    """The path of the stub of an imported package: next to its `__init__.py`."""
     return Path(str(module.__file__)).with_suffix(".pyi")
 
 

@@ -1,7 +1,6 @@
-"""The files of one's own that a Python file is made of: itself, and its neighbours it imports.
+"""The files that a Python file depends on: itself, and files of its folder that it imports.
 
-Read from the text of import statements, so that those inside functions count too. Nothing is
-imported here.
+They are found by reading the import statements, also those inside functions; nothing is imported.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ Import = tuple[int, str]
 
 
 def contents_of_own_files(path: Path, module: str) -> list[str] | None:
-    """The hash of a file and of each neighbour that it imports, sorted; None if it is not there.
+    """The hashes of a file and of the files of its folder that it imports; None if it is missing.
 
-    Where the files are does not count, only what they hold.
+    They are sorted, and depend on the content of the files but not on where the files are.
     """
     try:
         waiting = [(path, path.read_bytes())]
@@ -68,7 +67,7 @@ class _Package:
 
 
 LOADED_PREFIX = "sdgraph_pack_"
-"""How the names of modules begin that are loaded from a path."""
+"""The prefix of the names of modules that are loaded by their path."""
 
 
 def _module_files(folder: Path, steps: list[str]) -> Iterator[Path]:

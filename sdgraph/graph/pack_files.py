@@ -1,10 +1,10 @@
-"""Node classes from a Python file or a folder of one's own, loaded by its path.
+"""Loads node classes from a Python file or a folder by its path.
 
-A file is a module of a package that stands for its folder. It may therefore import its neighbours,
-`from .helpers import x` as well as `import helpers`, also inside functions; `sys.path` stays as it
-is, and a module of another pack or program that has the same name is not confused with it. No
-bytecode is read or written: Python takes it for current when a file was edited within the same
-second and has the same size, and would run the old code.
+The folder becomes a package and the file a module in it. The file may therefore import other files
+of the folder, by `from .helpers import x` or by `import helpers`, also inside functions. `sys.path`
+is not changed, so that modules of other packs and programs may have the same names. No bytecode is
+read or written: Python would take old bytecode for current if a file was edited within the same
+second and kept its size.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _WANTED = "a Python file with node classes, or a folder of such files"
 
 
 def load_pack(path: Path) -> list[ModuleType]:
-    """The modules of a file, or of a folder: its `__init__.py`, else each of its files.
+    """The modules of a file or of a folder: its `__init__.py`, or else each of its files.
 
-    Raises PackError; then nothing of it stays imported.
+    Raises PackError where one cannot be loaded; then none of them stays imported.
     """
     if path.is_dir():
         files = _files_of_folder(path)
@@ -81,7 +81,7 @@ def _load(file: Path, pack: Path) -> ModuleType:
 
 
 _loaded: dict[str, tuple[Path, str]] = {}
-"""The file and the pack's name of each module that was asked for by its path."""
+"""The file and the name of the pack of each module that was loaded by its path."""
 
 
 def _package_of(folder: Path) -> ModuleType:
@@ -100,7 +100,7 @@ def _package_of(folder: Path) -> ModuleType:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of such packages, and nothing else."""
+    """Finds the modules of these packages, and no others."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -122,7 +122,7 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(SourceFileLoader):
-    """Runs what the file holds now, and neither reads nor writes bytecode."""
+    """Runs the present content of a file; neither reads nor writes bytecode."""
 
     def exec_module(self, module: ModuleType) -> None:
         if module.__name__ in _loaded:
@@ -131,7 +131,7 @@ class _Loader(SourceFileLoader):
 
 
 def _run(module: ModuleType, file: Path) -> None:
-    """Runs a file as a module whose imports look among its neighbours first."""
+    """Runs a file as a module whose imports find other files of its folder first."""
     package = sys.modules[module.__name__.partition(".")[0]]
     module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(package)}
     exec(compile(file.read_bytes(), file, "exec", dont_inherit=True), module.__dict__)

@@ -1,4 +1,4 @@
-"""Ports and file fields: the annotations a node's fields are made of."""
+"""Ports and file fields: the annotations of a node's fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sdgraph.values import Checkpoint, Value
 
 
 class DeferredValue:
-    """Something that will be a value of the kind `output` once it has run."""
+    """The base of nodes and placeholders: it stands for a value of the kind `output`."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ class DeferredValue:
 
 
 REFERENCE_PATTERN = r"^\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
-"""What a reference to a node or an input looks like in a workflow file."""
+"""The regular expression of a reference to a node or an input in a workflow file."""
 
 _SCALARS: dict[type, Any] = {
     str: core_schema.str_schema(strict=True),
@@ -50,7 +50,7 @@ class Port:
         return " or ".join(describe_kind(kind) for kind in self.kinds)
 
     def takes(self, output: type | None) -> bool:
-        """Whether a node with this output may be wired here; an int will do for a float."""
+        """Whether a node with this output may be wired here; a float port also takes an int."""
         if output is None or output in self.kinds:
             return True
         if output in _SCALARS:
@@ -58,7 +58,7 @@ class Port:
         return issubclass(output, self.kinds)
 
     def validate(self, value: Any) -> Any:
-        """The literal or node itself, or the refusal that names both kinds."""
+        """The literal or the node itself; raises PydanticCustomError for another kind."""
         if isinstance(value, DeferredValue):
             if self.takes(value.output):
                 return value
@@ -95,7 +95,7 @@ class Port:
 
 
 def _refused(error: InvalidValueError) -> PydanticCustomError:
-    """An error of a checkpoint's own, as pydantic's error of the field that holds it."""
+    """The error of a checkpoint as pydantic's error of the field that holds the checkpoint."""
     problem = error.problems[0]
     part = problem.subject.rpartition(".")[2]
     found = f"{part}: {problem.found}"
@@ -131,10 +131,18 @@ class FileField:
 
 
 SourceFile = Annotated[str | Path, FileField("source")]
-"""A file to read: it must exist, and its content is part of the result's identity."""
+"""The annotation of a field with the path of a file to read.
+
+The file must exist when the graph is checked. The hash of its content is part of the key of the
+result, so that the node runs again when the file has changed.
+"""
 
 TargetFile = Annotated[str | Path, FileField("target")]
-"""A file to write."""
+"""The annotation of a field with the path of a file to write.
+
+A relative path in a workflow file is relative to the folder of that file, or to `--out`. Two nodes
+of a graph may not write to the same path.
+"""
 
 
 class In:
@@ -164,7 +172,7 @@ def any_sequence(schema: Any) -> Any:
 
 
 def is_nested_too_deep(annotation: Any, depth: int = 0) -> bool:
-    """Whether a port stands deeper in an annotation than in one list: no wire would reach it."""
+    """Whether an annotation has a port inside more than one list, where no node can be wired."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         ports = any(isinstance(mark, Port) for mark in annotation.__metadata__)
@@ -190,7 +198,7 @@ _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 
 
 def describe_kind(kind: type | None) -> str:
-    """A kind with its article: "an Image", "a Mask", "text"."""
+    """A kind of value in words: "an Image", "a Mask", "text"."""
     if kind is None:
         return "a value"
     if kind in _WORDS:

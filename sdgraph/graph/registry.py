@@ -1,4 +1,4 @@
-"""Which node types there are: the packs that are installed, and files of one's own."""
+"""The known node types: those of the installed packs, and those in Python files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENTRY_POINT_GROUP = "sdgraph.nodes"
 """The entry-point group through which a package offers its nodes."""
 
 LIBRARY_PACKAGE = "sdgraph.nodes"
-"""The pack that ships; there even when sdgraph runs from a source tree."""
+"""The package with the nodes that ship; its entry point is not needed to find them."""
 
 NodeType = type[Node[Any]]
 
@@ -29,9 +29,9 @@ NodeType = type[Node[Any]]
 class Registry(Mapping[str, NodeType]):
     """Node classes by type name, as workflow files write them.
 
-    Every type has a full name too, the name of its pack before its own: `sdgraph.Canny`. A plain
-    name that two packs offer stands for neither: the full names are then listed in its place, and
-    looking it up is a KeyError.
+    Every type also has a full name, which begins with the name of its pack: `sdgraph.Canny`. Where
+    two packs have a type of the same plain name, only the full names are listed, and looking up the
+    plain name is a KeyError.
 
     Args:
         types: Node classes by name. A class may be given as the name of its module, which is then
@@ -91,9 +91,9 @@ class Registry(Mapping[str, NodeType]):
 
     @property
     def pack_kinds(self) -> dict[str, type[Value]]:
-        """The kinds of value that the packs' nodes make or take, by `pack.Name`.
+        """The kinds of value of packs that nodes make or take, by `pack.Name`.
 
-        By the plain name too, where no other kind has it.
+        A kind is also there by its plain name, unless another kind has the same.
         """
         kinds: dict[str, type[Value]] = {}
         for cls in self._types.values():
@@ -108,7 +108,11 @@ class Registry(Mapping[str, NodeType]):
         return {**{name: k for name, k in plain.items() if names.count(name) == 1}, **kinds}
 
     def unknown(self, name: str) -> Problem:
-        """What is wrong with a type name that is not in the registry, and what to write."""
+        """The problem of a type name that is not in the registry, with a fix.
+
+        Args:
+            name: The name as it was written.
+        """
         full_names = sorted(self._packs.get(name, []))
         if full_names:
             packs = " and ".join(full.rpartition(".")[0] for full in full_names)
@@ -123,11 +127,13 @@ class Registry(Mapping[str, NodeType]):
         return did_you_mean(name, self) or "`sdgraph nodes` lists the types"
 
     def with_file(self, path: str | Path) -> Registry:
-        """This registry and the nodes of one Python file, or of a folder of Python files.
+        """A registry that also has the nodes of a Python file, or of a folder of Python files.
 
-        A folder with an `__init__.py` offers what that file offers, another folder what each of
-        its files offers. The files may import one another. The name of the file or folder is the
-        pack's name.
+        Of a folder with an `__init__.py` only that file counts, of another folder every file. The
+        files may import one another. The name of the file or folder is the name of the pack.
+
+        Args:
+            path: The file or the folder.
 
         Raises:
             PackError: There is no such file, its code fails, or it has no node class.
@@ -152,7 +158,7 @@ class Registry(Mapping[str, NodeType]):
 
 
 def library_module(name: str) -> Any:
-    """A module of the node library that serves the engine, such as "contact_sheet", by its name."""
+    """A module of the node library that the engine uses, by its name, such as "contact_sheet"."""
     return importlib.import_module(f"{LIBRARY_PACKAGE}.{name}")
 
 
@@ -161,7 +167,7 @@ def _module_of(node_type: NodeType | str) -> str:
 
 
 def node_classes(module: ModuleType) -> dict[str, NodeType]:
-    """The node classes that a module offers: those in its `__all__`, or those it defines."""
+    """The node classes in a module's `__all__`, or without one those that the module defines."""
     names: Iterable[str] = getattr(module, "__all__", None) or (
         name
         for name, value in vars(module).items()
@@ -176,7 +182,7 @@ def node_classes(module: ModuleType) -> dict[str, NodeType]:
 
 
 def type_name(cls: NodeType) -> str:
-    """How a workflow file writes a node type: its full name where sdgraph has one of that name."""
+    """The name of a node class in workflow files: the full name if sdgraph has its plain one."""
     pack = cls.definition.identity.pack
     is_ambiguous = pack != SHIPPED_PACK and cls.__name__ in _shipped_modules()
     return f"{pack}.{cls.__name__}" if is_ambiguous else cls.__name__
@@ -192,8 +198,8 @@ def _shipped_modules() -> dict[str, str]:
 def installed_registry() -> Registry:
     """The node types of every installed pack, read once.
 
-    A pack that fails to import is left out whole and named in `broken`. Where two packs offer one
-    name, both are there under their full names.
+    A pack that fails to import is left out as a whole and listed in `broken`. Where two packs have
+    a type of the same name, both are there by their full names.
     """
     registry = Registry({})._with_pack(SHIPPED_PACK, _shipped_modules())
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.value):
@@ -204,6 +210,6 @@ def installed_registry() -> Registry:
             types = getattr(module, "NODE_MODULES", None) or node_classes(module)
             registry = registry._with_pack(pack_name(module.__name__), types)
         except (Exception, SystemExit) as error:
-            # Whatever a stranger's pack raises, one's own workflows must still run.
+            # An installed pack may raise anything; workflows that do not use it must still run.
             registry.broken[entry.name] = f"{type(error).__name__}: {error}"
     return registry

@@ -1,7 +1,7 @@
-"""Parts of a node's work whose results are remembered by themselves, finer than the node's own.
+"""Parts of a node's work whose results are remembered separately.
 
-A new seed changes a picture and not the embedding of its prompt: what makes that need then neither
-run nor be loaded.
+A new seed changes a picture but not the embedding of its prompt, so the text encoder does not have
+to run again, nor to be loaded.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a node's work that few of its fields, and few of its components, decide."""
+    """A part of a node's work that depends on some of its fields and components only."""
 
     name: str
-    """What it makes, in a word: "prompt"."""
+    """The name of its result: "prompt"."""
     inputs: Mapping[str, Any] = field(hash=False)
     """All that its result depends on, other than its components, the device and the dtype."""
     parts: tuple[str, ...]

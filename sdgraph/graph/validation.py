@@ -1,4 +1,4 @@
-"""pydantic's validation errors in sdgraph's words: found, wanted, fix."""
+"""Converts pydantic's validation errors to problems with found, wanted and fix."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def problems_of(cls: Any, error: ValidationError, fields: Mapping[str, Any]) -> 
         field = place or str(context.get("field", ""))
         by_field.setdefault(field, []).append(detail)
     for field in list(by_field):
-        # A list that is wrong at one place is wrong there, not as the whole of a union.
+        # Where one item of a list is wrong, only the error of that item is reported.
         if any(other.startswith(f"{field}.") for other in by_field):
             del by_field[field]
     return [_problem(cls, field, errors, fields) for field, errors in by_field.items()]
 
 
 def _place(loc: tuple[str | int, ...], value: Any) -> Iterator[str]:
-    """Where in a node's fields something is wrong; pydantic's names for kinds are left out."""
+    """The steps of an error's place in a node's fields, without the steps that pydantic adds."""
     for number, step in enumerate(loc):
         try:
             value = value[step]
@@ -168,7 +168,7 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def describe_value(value: Any) -> str:
-    """A value as a person would name it: "the text 'abc'", "3.5", "true", "a list"."""
+    """A value in words: "the text 'abc'", "3.5", "true", "a list of 2"."""
     if isinstance(value, DeferredValue):
         return f"{type(value).__name__}, which makes {describe_kind(value.output)}"
     if isinstance(value, str):

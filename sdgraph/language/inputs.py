@@ -23,10 +23,10 @@ KINDS: dict[str, Kind] = {
     for name, kind in shipped_kinds().items()
     if not issubclass(kind, Checkpoint | Series)
 }
-"""Kinds of value that no file can hold: such an input takes a node, or a path that one loads."""
+"""The kinds of value that ship; an input of such a kind takes a node, or the path of a file."""
 
 INPUT_TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
-"""The types that an input may have; the kinds of node packs that are in use come on top."""
+"""The types that an input may have, in addition to the kinds of the node packs in use."""
 
 RESERVED_NAMES = ("only", "session", "on_event", "keep_going", "uncached", "zip", "overwrite")
 """Names of the parameters of `run`, `run_many` and `Workflow.graph`, which no input may have."""

@@ -25,7 +25,7 @@ class NodePlaceholder(DeferredValue):
 
 @dataclass
 class BoundNodes:
-    """The nodes of a workflow file for given inputs, and what is known of each."""
+    """The nodes of a workflow file for given inputs, with their places, origins and problems."""
 
     nodes: dict[str, DeferredValue] = field(default_factory=dict)
     """A node or a NodePlaceholder by name; those of a sub-workflow as "faces/edges"."""

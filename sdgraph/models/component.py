@@ -22,7 +22,7 @@ class LoadedComponent:
     bytes: int
     file_bytes: int = 0
     leases: int = 0
-    parked: bool = False
+    offloaded: bool = False
     """Whether it is kept in host memory and not on its device."""
     pinned: bool = False
     """Whether a person has asked that it stays."""
@@ -39,7 +39,7 @@ class LoadedComponent:
     @property
     def where(self) -> str:
         """The device whose memory it is in, or "host"."""
-        return "host" if self.parked or self.key.device == "cpu" else self.key.device
+        return "host" if self.offloaded or self.key.device == "cpu" else self.key.device
 
     @property
     def why(self) -> str:
@@ -48,7 +48,7 @@ class LoadedComponent:
             return "used by a run"  # its leases come and go with every node
         if self.leases:
             return f"leased by {self.leases} node{'s' if self.leases > 1 else ''}"
-        return "pinned" if self.pinned else "kept until its room is wanted"
+        return "pinned" if self.pinned else "kept until its memory is needed"
 
     def release(self) -> bool:
         """Drops the module; returns whether something else, such as a cycle, still holds it."""
@@ -63,8 +63,8 @@ class LoadedComponent:
 
     @property
     def tier(self) -> Tier:
-        """The memory that holds it now: its device's, or the host's while it is parked there."""
-        return Tier.HOST if self.parked else self.component.home
+        """The memory that holds it now: its device's, or the host's while it is offloaded there."""
+        return Tier.HOST if self.offloaded else self.component.home
 
     def is_of(self, source: str) -> bool:
         """Whether it is a checkpoint, by its source, or a part of it."""

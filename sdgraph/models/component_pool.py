@@ -1,6 +1,6 @@
-"""The loaded components of a process, and what is done to them: load, move, evict.
+"""The loaded components of a process, and the actions on them: load, move, evict.
 
-The pool does what it is told in the order it is told; `ModelCache` decides what that is.
+`ModelCache` decides on the actions; the pool carries them out in order.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ComponentPool:
                 self._components[key] = self._loaded(component, parts[key], report)
             elif kind == "evict":
                 evicted = self._components.pop(key)
-                device = "cpu" if evicted.parked else key.device
+                device = "cpu" if evicted.offloaded else key.device
                 freed[device] = evicted.release() or freed.get(device, False)
                 if report is not None:
                     report("evicted", component=component.name, bytes=component.bytes)
@@ -110,9 +110,9 @@ class ComponentPool:
             self._changed()
         _give_back(freed)
 
-    def _move(self, component: LoadedComponent, parked: bool, report: Report | None) -> None:
+    def _move(self, component: LoadedComponent, offloaded: bool, report: Report | None) -> None:
         """Moves a component to host memory, or back to its device."""
-        device = "cpu" if parked else component.key.device
+        device = "cpu" if offloaded else component.key.device
         began = time.perf_counter()
         try:
             component.module.to(device)
@@ -120,7 +120,7 @@ class ComponentPool:
             # Some of its tensors have moved and some have not: it cannot be used any more.
             del self._components[component.key]
             raise
-        component.parked = parked
+        component.offloaded = offloaded
         seconds = time.perf_counter() - began
         if report is not None:
             details: dict[str, Any] = {"device": device, "seconds": seconds}

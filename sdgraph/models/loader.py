@@ -26,7 +26,7 @@ Loader = Callable[[ResolvedPart, str, str], Any]
 _one_at_a_time = threading.Lock()
 
 _PATTERNS = 8192
-"""As many regular expressions as a large text encoder has tensors."""
+"""How many regular expressions Python keeps: more than a large text encoder has tensors."""
 
 
 def load_or_raise(load: Loader, part: ResolvedPart, dtype: str, device: str) -> Any:

@@ -1,4 +1,4 @@
-"""Results as files: a value of any kind in the safetensors format, with what is known of it.
+"""Results as files: a value of any kind in the safetensors format, with a header about it.
 
 A record is made and read in these steps:
 

@@ -65,7 +65,7 @@ def test_a_pinned_checkpoint_stays_when_memory_is_needed(family: list[Checkpoint
     assert loaded_names(session) == ["aunet", "avae", "cunet", "cvae"]
     assert {component.why for component in session.models.loaded()} == {
         "pinned",
-        "kept until its room is wanted",
+        "kept until its memory is needed",
     }
     session.models.unpin(family[0])
     session.models.pin(str(family[2].source))  # after it was

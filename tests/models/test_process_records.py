@@ -137,7 +137,7 @@ def test_what_another_process_leases_keeps_and_drops_is_listed(
             "name": f"{model}/{name}",
             "bytes": size,
             "where": "host",
-            "why": "kept until its room is wanted",
+            "why": "kept until its memory is needed",
             "process": child.pid,
         }
         for name, size in (("unet", 3000), ("vae", 200))
@@ -283,7 +283,7 @@ def test_pins_devices_and_moves_are_listed(model: Path) -> None:
             Path(row.name).name: (row.where, row.why) for row in process_records.held_components()
         }
         assert states == {
-            "unet": ("host", "kept until its room is wanted"),
+            "unet": ("host", "kept until its memory is needed"),
             "vae": ("cuda:1", "leased by 1 node"),
         }
     cache.pin(Checkpoint(model))
@@ -302,7 +302,7 @@ def test_a_load_that_fails_leaves_a_true_record(model: Path) -> None:
     ):
         raise AssertionError("the lease was granted")
     (row,) = process_records.held_components()
-    assert (Path(row.name).name, row.why) == ("unet", "kept until its room is wanted")
+    assert (Path(row.name).name, row.why) == ("unet", "kept until its memory is needed")
 
 
 def test_a_cache_that_is_deleted_removes_its_record(home: Path, model: Path) -> None:
@@ -399,7 +399,7 @@ def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
         written.clear()
         session.run(Graph.of(node))
         assert len(written) == loads + 2
-        assert written[-2:] == [["used by a run"] * 2, ["kept until its room is wanted"] * 2]
+        assert written[-2:] == [["used by a run"] * 2, ["kept until its memory is needed"] * 2]
     assert [row.why for row in process_records.held_components()] == [
-        "kept until its room is wanted"
+        "kept until its memory is needed"
     ] * 2
