@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from sdgraph.errors import Problem
 
@@ -296,25 +296,6 @@ class RunFinished(Event):
     seconds: float
     loads: int
     bytes_loaded: int
-
-
-class Progress(Protocol):
-    """Reports the progress of a node; passed to `run` if that has a parameter `progress`.
-
-    It may raise an exception, which stops the node.
-    """
-
-    def __call__(
-        self, step: int, total: int, /, *, loss: float | None = None, note: str | None = None
-    ) -> None:
-        """Reports a finished step.
-
-        Args:
-            step: The number of finished steps, from 1.
-            total: The number of all steps.
-            loss: The recent loss, if the node trains.
-            note: A line of text for the user.
-        """
 
 
 Listener = Callable[[Event], None]

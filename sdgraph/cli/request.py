@@ -91,7 +91,8 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
 
 def is_media_file(file: str) -> bool:
     """Whether a file holds a value of some kind, such as a picture or video, by its suffix."""
-    return any(Path(file).suffix.lower() in kind.suffixes for kind in all_kinds())
+    suffix = Path(file).suffix.lower()
+    return any(suffix in kind.suffixes for kind in all_kinds())
 
 
 def read_record_of(file: str) -> ProvenanceRecord:

@@ -38,6 +38,7 @@ from sdgraph.models import (
     devices,
     resolved_answers,
 )
+from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Part, Series, run_per_frame
@@ -229,7 +230,7 @@ class StepRunner:
         ]
         return partial(self._prefetcher.read, readings)
 
-    def _progress(self, name: str) -> events.Progress:
+    def _progress(self, name: str) -> Progress:
         def progress(
             step: int, total: int, *, loss: float | None = None, note: str | None = None
         ) -> None:

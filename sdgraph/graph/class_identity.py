@@ -150,7 +150,8 @@ def _is_file(name: str, file: str) -> bool:
 
 def _functions(klass: Any) -> Iterator[FunctionType]:
     """The functions that a class defines: its methods, also those inside decorators' objects."""
-    for value in vars(klass).values():
+    own = [value for name, value in vars(klass).items() if not name.startswith("__pydantic")]
+    for value in own:
         for attribute in ("__func__", "fget", "func", "wrapped"):
             value = getattr(value, attribute, value)
         function = inspect.unwrap(value) if isinstance(value, FunctionType) else None

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from sdgraph.errors import InvalidNodeError, NodeDefinitionError, Problem
-from sdgraph.events import Progress
+from sdgraph.progress import Progress
 from sdgraph.values import content_of
 
 from . import ports
+from .class_identity import SHIPPED
 from .definition import Category, Definition, check_defaults, define
 from .ports import DeferredValue, SourceFile, TargetFile
 from .validation import problems_of
@@ -69,6 +70,7 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         validate_default=True,
         revalidate_instances="never",
         allow_inf_nan=False,
+        defer_build=True,  # most classes of a module are not those that a workflow uses
     )
     __slots__ = ("identity", "own_identity", "wires")
 
@@ -188,7 +190,8 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         if cls.__pydantic_generic_metadata__["origin"] is None and cls.run is not Node.run:
             cls.definition = define(cls, Node)
             cls.output = cls.definition.output
-            check_defaults(cls)
+            if cls.definition.identity.pack != SHIPPED:
+                check_defaults(cls)
 
     def model_post_init(self, context: Any, /) -> None:
         """Computes the identity, once, from the fields and the identities of the wired nodes."""

@@ -13,7 +13,7 @@ from .content import content_of, digest, refuse_value, size_of
 from .value import Value
 
 if TYPE_CHECKING:
-    from sdgraph.events import Progress
+    from sdgraph.progress import Progress
 
 
 class Series(Value):

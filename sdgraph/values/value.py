@@ -8,7 +8,7 @@ node that loads one, and what people call it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
 from functools import cached_property
 from hashlib import blake2b
@@ -178,9 +178,9 @@ def find_kind(name: str) -> type[Value] | None:
     return _kinds.get(name)
 
 
-def all_kinds() -> Iterator[type[Value]]:
+def all_kinds() -> tuple[type[Value], ...]:
     """Every kind of value whose module was imported, in the order of their definition."""
-    yield from tuple(_kinds.values())
+    return tuple(_kinds.values())
 
 
 def shipped_kinds() -> dict[str, type[Value]]:

@@ -11,6 +11,7 @@ import pytest
 
 import sdgraph.nodes
 from sdgraph import Node
+from sdgraph.graph.definition import check_defaults
 from sdgraph.language import node_schema
 from tests.support.library_nodes import NODE_CLASSES, every_node, required_fields
 
@@ -22,6 +23,11 @@ def test_it_names_a_required_field_that_is_missing(cls: type[Node[Any]]) -> None
         if cls.model_fields[name].is_required():
             with pytest.raises(ValueError, match=f"{cls.__name__}.{name}"):
                 cls(**{key: value for key, value in fields.items() if key != name})
+
+
+@every_node
+def test_its_fields_take_their_own_defaults(cls: type[Node[Any]]) -> None:
+    check_defaults(cls)  # of nodes that ship it is not done when the class is made
 
 
 @every_node
