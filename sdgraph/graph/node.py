@@ -18,7 +18,7 @@ from sdgraph.progress import Progress
 from sdgraph.values import content_of
 
 from . import ports
-from .class_identity import SHIPPED
+from .class_identity import SHIPPED_PACK
 from .definition import Category, Definition, check_defaults, define
 from .ports import DeferredValue, SourceFile, TargetFile
 from .validation import problems_of
@@ -190,7 +190,7 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         if cls.__pydantic_generic_metadata__["origin"] is None and cls.run is not Node.run:
             cls.definition = define(cls, Node)
             cls.output = cls.definition.output
-            if cls.definition.identity.pack != SHIPPED:
+            if cls.definition.identity.pack != SHIPPED_PACK:
                 check_defaults(cls)
 
     def model_post_init(self, context: Any, /) -> None:
