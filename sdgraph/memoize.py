@@ -1,10 +1,10 @@
-"""Answers of the disk, remembered for the length of one operation.
+"""Results of reading the disk, remembered for the length of one operation.
 
 A graph of a thousand nodes names a dozen checkpoints. While it is checked and planned, each of them
-is resolved once and each file hashed once: within a `memoized_scope`, the functions that ask the
-disk (`sdgraph.models.resolve`, `file_sha256`, `sdgraph.graph.parts_of`) keep what they find in
-`answers` and return it when they are asked again. Outside a scope every question goes to the disk,
-so that a change between two runs, or during one, is seen.
+is resolved once and each file is hashed once: within a `memoized_scope`, the functions that read
+the disk (`sdgraph.models.resolve`, `file_sha256`, `sdgraph.graph.parts_of`) keep their results in
+`answers` and return them when they are called again. Outside a scope every call reads the disk, so
+that a change between two runs, or during one, is noticed.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from contextvars import ContextVar
 from typing import Any
 
 answers: ContextVar[dict[Any, Any] | None] = ContextVar("answers", default=None)
-"""The answers of the current scope by question, None outside a scope. Errors are not kept."""
+"""The results of the current scope by function and arguments, None outside a scope."""
 
 
 @contextmanager
 def memoized_scope(known: Mapping[Any, Any] | None = None) -> Iterator[None]:
-    """Within the block the same question is answered once; an inner scope joins the outer one.
+    """A block within which each result is computed once; an inner scope joins the outer one.
 
     Args:
-        known: Answers to begin with, for example those that a plan was made from. Where they are
-            given, the scope is a new one, whichever surrounds it.
+        known: Results to begin with, for example those that a plan was made from. With them the
+            scope is always a new one.
     """
     if known is None and answers.get() is not None:
         yield
@@ -38,7 +38,7 @@ def memoized_scope(known: Mapping[Any, Any] | None = None) -> Iterator[None]:
 
 @contextmanager
 def unmemoized() -> Iterator[None]:
-    """Within the block every question goes to the disk, whichever scope surrounds it."""
+    """A block within which every call reads the disk, also inside a scope."""
     token = answers.set(None)
     try:
         yield

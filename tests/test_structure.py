@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,17 @@ def test_no_two_modules_of_the_engine_are_one_letter_apart() -> None:
     engine = [path.stem for path in SOURCES if "nodes" not in path.parts]
     names = sorted({name for name in engine if not name.startswith("__")})
     assert [pair for pair in combinations(names, 2) if one_letter_apart(*pair)] == []
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    names = Counter(
+        node.name
+        for path in SOURCES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+    # The node Mask makes a value Mask; workflow files know the node by that name.
+    assert [name for name, count in names.items() if count > 1] == ["Mask"]
 
 
 def one_letter_apart(first: str, second: str) -> bool:

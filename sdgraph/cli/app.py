@@ -96,7 +96,7 @@ def _pickles_allowed(allow: bool) -> AbstractContextManager[None]:
         return nullcontext()
     from sdgraph.models import pickles  # not at the top: `--help` needs no engine
 
-    return pickles.allowed()
+    return pickles.allow()
 
 
 def _print_version(wanted: bool) -> None:

@@ -119,7 +119,7 @@ def nodes(
 
 @command
 def schema(packs: Packs = None, debug: Debug = False) -> None:
-    """Print the JSON JsonSchema of workflow files.
+    """Print the JSON Schema of workflow files.
 
     An editor uses it to complete and check them.
     """

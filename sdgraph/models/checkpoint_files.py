@@ -1,6 +1,6 @@
-"""The folders of checkpoints: where one lies, and which files in it are weights. Torch-free.
+"""The folders of checkpoints: where one is, and which files in it are weights. Imports no torch.
 
-These functions ask the disk each time. `sdgraph.models.resolve` remembers what they find.
+These functions read the disk each time. `sdgraph.models.resolve` remembers their results.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
     if not (folder / MODEL_INDEX).is_file():
         return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
     index = read_json(folder / MODEL_INDEX)
-    unused = never_loaded(index)
+    unused = components_not_loaded(index)
     return [
         name
         for name, entry in index.items()
@@ -118,11 +118,11 @@ def _has_weights(part: Part, folder: Path) -> bool:
         return False
 
 
-def never_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
+def components_not_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
     """The components of a model index that are not loaded, so neither fetched nor waited for.
 
-    Their classes come from neither of `LIBRARIES`: code of a pipeline's own, such as what judges
-    the pictures of Stable Diffusion.
+    Their classes are in neither of `LIBRARIES` but in code of a pipeline, such as the safety
+    checker of Stable Diffusion.
     """
     return tuple(
         name for name, entry in index.items() if is_component(entry) and entry[0] not in LIBRARIES
@@ -191,5 +191,5 @@ def _fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
     The index is fetched first: it says which components are left out.
     """
     index = hub.fetch_file(checkpoint, MODEL_INDEX)
-    unused = never_loaded(read_json(index)) if index.is_file() else ()
+    unused = components_not_loaded(read_json(index)) if index.is_file() else ()
     return hub.fetch(checkpoint, suffix, unused)

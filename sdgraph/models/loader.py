@@ -103,7 +103,7 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
         A model in evaluation mode and frozen, a tokenizer, an image processor, a scheduler, or the
         path of a LoRA's file.
     """
-    checkpoint = part.owner.fetched()
+    checkpoint = part.owner.fetch()
     if checkpoint is not part.owner:
         part = checkpoint.part(part.part)
     if part.is_lora:

@@ -2,7 +2,7 @@
 
 A pickle can run code when it is read. One that is allowed is read by diffusers or transformers with
 torch's `weights_only`, which makes tensors and refuses everything else. Pickles are allowed for a
-process, by `--allow-pickle` or by `allowed`; nothing in a workflow can allow them.
+process, by `--allow-pickle` or by `allow`; nothing in a workflow can allow them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _allowances = 0
 
 
 @contextmanager
-def allowed() -> Iterator[None]:
+def allow() -> Iterator[None]:
     """A block within which the weights of this process may be pickles."""
     global _allowances
     _allowances += 1

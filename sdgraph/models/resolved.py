@@ -1,8 +1,8 @@
-"""Checkpoints as they lie on this disk, each question about one answered once.
+"""Checkpoints as they are on this disk; each property of one is read once.
 
 `resolve` turns the name of a checkpoint into a `ResolvedCheckpoint`. A plan resolves each of its
 checkpoints once (see `sdgraph.memoize`); its checks, its keys, the memory planner, the lease and
-the loader ask that same object. What is costly (hashes, sizes) is computed when first asked for.
+the loader use that same object. What is costly (hashes, sizes) is computed at its first use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
 
 @dataclass(frozen=True, eq=False)
 class ResolvedCheckpoint:
-    """What is on this disk of a checkpoint. Every answer but an error is kept.
+    """What is on this disk of a checkpoint. Its properties are read once, unless reading fails.
 
     Args:
         checkpoint: The checkpoint, by name.
@@ -108,8 +108,8 @@ class ResolvedCheckpoint:
             return False
         return self.root is None or bool(missing_components(self.checkpoint, self.root))
 
-    def fetched(self) -> ResolvedCheckpoint:
-        """This, where all of it is here; else the same fetched from the hub and resolved again.
+    def fetch(self) -> ResolvedCheckpoint:
+        """Fetches what is missing from the hub; returns this object if nothing is, else a new one.
 
         Raises CheckpointError where a component's weights cannot be had.
         """
@@ -176,7 +176,7 @@ class ResolvedCheckpoint:
 
 @dataclass(frozen=True, eq=False)
 class ResolvedPart:
-    """What is on this disk of one component of a checkpoint. Every answer but an error is kept."""
+    """What is on this disk of one component of a checkpoint; read once, as the checkpoint is."""
 
     owner: ResolvedCheckpoint
     part: Part
@@ -280,7 +280,7 @@ class ResolvedPart:
 
     def check(self) -> None:
         """Raises CheckpointError for a component that is here and cannot be used; loads nothing."""
-        self._is_checked  # noqa: B018  computed once, as every other answer
+        self._is_checked  # noqa: B018  computed once, as every other property
 
     @cached_property
     def _is_checked(self) -> bool:
@@ -328,9 +328,9 @@ def _single_model_class(config: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
-    """What is on this disk of a checkpoint; the same object for all that one plan asks.
+    """What is on this disk of a checkpoint; the same object within a `memoized_scope`.
 
-    Nothing is looked for until it is asked of the object.
+    The disk is read when a property of the object is first used.
 
     Example:
         >>> from sdgraph import Checkpoint
@@ -359,6 +359,6 @@ def resolved_answers(*checkpoints: ResolvedCheckpoint) -> dict[Any, Any]:
 
 def fetch_checkpoint(checkpoint: Checkpoint) -> Path:
     """The local folder of a checkpoint with configs and weights, fetched first where need be."""
-    root = resolve(checkpoint).fetched().root
+    root = resolve(checkpoint).fetch().root
     assert root is not None
     return root

@@ -136,7 +136,7 @@ def test_code_in_them_is_never_run(
     session = fresh()
     before = run(star(BASE), session=session)
     shared = session.models.loaded()
-    with pickles.allowed():
+    with pickles.allow():
         error = failure(star(pickled), session)
     assert isinstance(error.__cause__, CheckpointError)
     assert f"{pickled}/{part}\n  found:  it cannot be loaded" in str(error)
@@ -160,7 +160,7 @@ def test_one_cut_short_is_one_clear_error_and_leaves_nothing(pickled: Path) -> N
     path = pickled / "unet" / "diffusion_pytorch_model.bin"
     path.write_bytes(path.read_bytes()[:-1000])
     session = fresh()
-    with pickles.allowed():
+    with pickles.allow():
         error = failure(star(pickled), session)
     assert f"{pickled}/unet\n  found:  it cannot be loaded" in str(error)
     assert f"{pickled}/unet" not in {component.name for component in session.models.loaded()}
@@ -173,7 +173,7 @@ def test_one_that_changes_between_plan_and_load_stops_the_run(pickled: Path) -> 
         if type(event).__name__ == "NodeStarted":
             path.write_bytes(b"other bytes")
 
-    with pickles.allowed(), pytest.raises(Exception, match="has changed since the run was planned"):
+    with pickles.allow(), pytest.raises(Exception, match="has changed since the run was planned"):
         run(star(pickled), session=fresh(), on_event=meddle)
 
 
@@ -181,14 +181,14 @@ def test_one_that_changes_between_plan_and_load_stops_the_run(pickled: Path) -> 
 def test_what_no_library_reads_is_refused_though_allowed(pickled: Path, name: str) -> None:
     path = pickled / "unet" / "diffusion_pytorch_model.bin"
     path.rename(path.with_name(name))
-    with pickles.allowed():
+    with pickles.allow():
         text = refused_before_load(star(pickled))
     assert name in text and "diffusion_pytorch_model.bin" in text and "convert them" in text
 
 
 def test_a_variant_picks_its_pickles(copied: Callable[[str], Path]) -> None:
     folder = pickle_weights(copied(BASE), ".fp16.bin")
-    with pickles.allowed():
+    with pickles.allow():
         assert "set the checkpoint's variant" in refused_before_load(star(folder))
         result = run(star(Checkpoint(folder, variant="fp16")), session=fresh())
     assert result == run(star(BASE), session=fresh())
@@ -197,7 +197,7 @@ def test_a_variant_picks_its_pickles(copied: Callable[[str], Path]) -> None:
 def test_safetensors_are_preferred_to_pickles(copied: Callable[[str], Path]) -> None:
     folder = copied(BASE)
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"no pickle at all")
-    with pickles.allowed():
+    with pickles.allow():
         files = resolve_part(Part(Checkpoint(folder), "unet")).files
         assert [path.suffix for path in files] == [".safetensors"]
         assert run(star(folder), session=fresh()) == run(star(BASE), session=fresh())
@@ -206,7 +206,7 @@ def test_safetensors_are_preferred_to_pickles(copied: Callable[[str], Path]) -> 
 def test_training_takes_them_where_they_are_allowed(pickled: Path) -> None:
     with pytest.raises(CheckpointError, match="--allow-pickle"):
         load_parts(Checkpoint(pickled), ["unet"])
-    with pickles.allowed():
+    with pickles.allow():
         assert set(load_parts(Checkpoint(pickled), ["unet", "text_encoder"])) == {
             "unet",
             "text_encoder",
@@ -230,14 +230,14 @@ def test_of_the_hub_they_are_fetched_where_they_are_allowed_and_all_there_is(
     with pytest.raises(CheckpointError, match="--allow-pickle"):
         fetch_checkpoint(Checkpoint("someone/pickled"))
     assert patterns == ["model_index.json", "*.safetensors"]
-    with pickles.allowed():
+    with pickles.allow():
         assert fetch_checkpoint(Checkpoint("someone/pickled")) == snapshot
     index = "model_index.json"
     assert patterns[2:] == [index, "*.safetensors", index, "*pytorch_model*.bin"]
 
 
 def test_leave_ends_with_its_block_whatever_is_raised(pickled: Path) -> None:
-    with pytest.raises(ZeroDivisionError), pickles.allowed(), pickles.allowed():
+    with pytest.raises(ZeroDivisionError), pickles.allow(), pickles.allow():
         raise ZeroDivisionError
     assert not pickles.are_allowed()
     with pytest.raises(InvalidWorkflowError, match="pickles"):
