@@ -13,12 +13,12 @@ from .dag import (
     parts_of,
     source_files,
 )
-from .node import In, Node, Progress, SourceFile, TargetFile, ancestry, refuse
+from .node import In, Node, Progress, SourceFile, TargetFile, ancestry
 from .node_index import node_modules
 from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
 from .registry import Registry, installed_registry, library_module, type_name
 from .stage import Stage
-from .validation import describe_value, one_of
+from .validation import describe_value, one_of, refuse
 
 __all__ = [
     "REFERENCE_PATTERN",

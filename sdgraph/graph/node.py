@@ -11,7 +11,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
 
 from sdgraph.errors import InvalidNodeError, NodeDefinitionError, Problem
 from sdgraph.progress import Progress
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from .stage import Stage
 
-__all__ = ["In", "Node", "Progress", "SourceFile", "TargetFile", "refuse"]
+__all__ = ["In", "Node", "Progress", "SourceFile", "TargetFile"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -371,31 +370,3 @@ def _brief(value: Any) -> str:
     if type(value) is tuple:
         return "[" + ", ".join(_brief(item) for item in value) + "]"
     return repr(value)
-
-
-def refuse(field: str, *, found: str, wanted: str, fix: str = "") -> PydanticCustomError:
-    """The error that a validator of a node class raises when fields do not fit together.
-
-    Args:
-        field: The name of the field to report.
-        found: What is there, in words.
-        wanted: What should be there.
-        fix: What the user can do about it.
-
-    Returns:
-        An error of pydantic, which becomes a problem of an `InvalidNodeError`.
-
-    Example:
-        A validator in a node class with the fields `low` and `high`::
-
-            @model_validator(mode="after")
-            def _check_order(self) -> Self:
-                if self.low > self.high:
-                    raise refuse("low", found=f"{self.low}", wanted=f"at most {self.high}")
-                return self
-    """
-    return PydanticCustomError(
-        "refused",
-        "found {found}, wanted {wanted}",
-        {"field": field, "found": found, "wanted": wanted, "fix": fix},
-    )

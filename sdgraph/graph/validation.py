@@ -7,6 +7,8 @@ from datetime import date
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import PydanticCustomError
+
 from sdgraph.errors import Problem, SdgraphError, did_you_mean
 
 from .ports import DeferredValue, describe_kind, marks_in
@@ -185,4 +187,32 @@ def describe_value(value: Any) -> str:
         return f"a map with {', '.join(map(str, list(value)[:5]))}" if value else "an empty map"
     return (
         describe_kind(type(value)) if not isinstance(value, type) else f"the class {value.__name__}"
+    )
+
+
+def refuse(field: str, *, found: str, wanted: str, fix: str = "") -> PydanticCustomError:
+    """The error that a validator of a node class raises when fields do not fit together.
+
+    Args:
+        field: The name of the field to report.
+        found: What is there, in words.
+        wanted: What should be there.
+        fix: What the user can do about it.
+
+    Returns:
+        An error of pydantic, which becomes a problem of an `InvalidNodeError`.
+
+    Example:
+        A validator in a node class with the fields `low` and `high`::
+
+            @model_validator(mode="after")
+            def _check_order(self) -> Self:
+                if self.low > self.high:
+                    raise refuse("low", found=f"{self.low}", wanted=f"at most {self.high}")
+                return self
+    """
+    return PydanticCustomError(
+        "refused",
+        "found {found}, wanted {wanted}",
+        {"field": field, "found": found, "wanted": wanted, "fix": fix},
     )
