@@ -130,41 +130,62 @@ def encode_prompts(
     """
     import torch
 
-    readers = [
-        _Reader(
-            getattr(pipe, each.name),
-            getattr(pipe, each.tokenizer),
-            family.hidden_state,
-            family.pooled,
-            device,
-        )
-        for each in family.text_encoders
-        if getattr(pipe, each.name, None)
-    ]
-    used = prompts if guided else prompts[:1]
-    tokens = [
-        [reader.tokens(texts, _vectors_for(vectors, number)) for texts in used]
-        for number, reader in enumerate(readers)
-    ]
-    windows = max(
-        reader.windows(each)
-        for reader, of_reader in zip(readers, tokens, strict=True)
-        for each in of_reader
-    )
-    embeddings = []
-    for place in range(len(used)):
-        parts = [
-            reader.embed(each[place], windows) for reader, each in zip(readers, tokens, strict=True)
-        ]
-        hidden = torch.cat([part[0] for part in parts], dim=-1)
-        embeddings.append((hidden.to(device), parts[-1][1]))
+    readers = _readers(pipe, family, device)
+    embeddings = _embeddings(readers, prompts if guided else prompts[:1], vectors, device)
     zeroed = guided and getattr(pipe.config, ZERO_EMPTY_PROMPT, False)
     if zeroed and prompts[1] == (("", 1.0),):
-        embeddings[1] = tuple(torch.zeros_like(each) for each in embeddings[0])
+        embeddings[1] = tuple(torch.zeros_like(tensor) for tensor in embeddings[0])
     prompt, negative = embeddings[0], embeddings[1] if guided else (None, None)
     if family.pooled:
         return prompt[0], negative[0], prompt[1], negative[1]
     return prompt[0], negative[0]
+
+
+def _readers(pipe: Any, family: ModelFamily, device: str) -> list[_Reader]:
+    """The text encoders that a pipeline has."""
+    return [
+        _Reader(
+            getattr(pipe, encoder.name),
+            getattr(pipe, encoder.tokenizer),
+            family.hidden_state,
+            family.pooled,
+            device,
+        )
+        for encoder in family.text_encoders
+        if getattr(pipe, encoder.name, None)
+    ]
+
+
+def _embeddings(
+    readers: Sequence[_Reader],
+    prompts: Sequence[WeightedTexts],
+    vectors: Mapping[str, Vectors],
+    device: str,
+) -> list[tuple[Any, ...]]:
+    """For each prompt: the embeddings of all encoders side by side, and the last one's summary.
+
+    Every prompt takes as many windows as the longest one needs with any encoder.
+    """
+    import torch
+
+    tokens = [
+        [reader.tokens(texts, _vectors_for(vectors, number)) for texts in prompts]
+        for number, reader in enumerate(readers)
+    ]
+    windows = max(
+        reader.windows(prompt)
+        for reader, own_tokens in zip(readers, tokens, strict=True)
+        for prompt in own_tokens
+    )
+    embeddings: list[tuple[Any, ...]] = []
+    for place in range(len(prompts)):
+        parts = [
+            reader.embed(own_tokens[place], windows)
+            for reader, own_tokens in zip(readers, tokens, strict=True)
+        ]
+        hidden = torch.cat([part[0] for part in parts], dim=-1)
+        embeddings.append((hidden.to(device), parts[-1][1]))
+    return embeddings
 
 
 def _vectors_for(vectors: Mapping[str, Vectors], number: int) -> dict[str, Any]:

@@ -10,10 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sdgraph.models import resolve
-from sdgraph.values import Checkpoint
-
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""The bytes of one number of each dtype."""
+from sdgraph.values import DTYPE_BYTES, Checkpoint
 
 _ESTIMATING = 1.4
 
@@ -56,7 +53,7 @@ def text_attention_memory(dtype: str, checkpoint: object, words: object) -> int:
     heads = own.get("encoder_attention_heads", 8) // 2
     matrix = _LONGEST * _POSITIONS_PER_PIXEL * max(0, tokens - _INCLUDED_TOKENS)
     dtype = (checkpoint.dtype if isinstance(checkpoint, Checkpoint) else None) or dtype
-    return int(4 * heads * matrix * BYTES.get(dtype, 4))
+    return int(4 * heads * matrix * DTYPE_BYTES.get(dtype, 4))
 
 
 def depth_estimation_memory(estimator: Mapping[str, Any], dtype: str) -> int:
@@ -68,13 +65,13 @@ def depth_estimation_memory(estimator: Mapping[str, Any], dtype: str) -> int:
     """
     side = estimator.get("image_size") or 384
     width = estimator.get("fusion_hidden_size") or 256
-    return int(_ESTIMATING * int(side) ** 2 * width * BYTES.get(dtype, 4))
+    return int(_ESTIMATING * int(side) ** 2 * width * DTYPE_BYTES.get(dtype, 4))
 
 
 def _model_memory(dtype: str, checkpoint: Checkpoint) -> int:
     own = resolve(checkpoint).config() or {}
     estimate = _ESTIMATES.get((own.get("architectures") or [""])[0])
-    return int(estimate(own) * BYTES.get(checkpoint.dtype or dtype, 4)) if estimate else 0
+    return int(estimate(own) * DTYPE_BYTES.get(checkpoint.dtype or dtype, 4)) if estimate else 0
 
 
 def _sam(own: Mapping[str, Any]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .arrays import Pixels, check_array, read_only
 from .content import refuse_value
@@ -31,6 +31,8 @@ class EdgeMap(ControlMap):
         EdgeMap(64×48 RGB)
     """
 
+    loader: ClassVar[str | None] = "EdgesFromFile"
+
 
 class DepthMap(ControlMap):
     """Relative depth: larger is nearer.
@@ -51,6 +53,8 @@ class DepthMap(ControlMap):
         >>> slope.numpy.shape, int(slope.numpy.max())
         ((48, 64, 3), 255)
     """
+
+    loader: ClassVar[str | None] = "DepthFromFile"
 
     depth: npt.NDArray[np.float32]
     """The depth: read-only float32, height × width."""
@@ -112,18 +116,28 @@ class DepthMap(ControlMap):
 class PoseMap(ControlMap):
     """Skeletons, a colour for each limb, on black: uint8, height × width × 3."""
 
+    loader: ClassVar[str | None] = "PoseFromFile"
+
 
 class SegmentMap(ControlMap):
     """Regions, a flat colour for each class of thing: uint8, height × width × 3."""
+
+    loader: ClassVar[str | None] = "SegmentsFromFile"
 
 
 class ScribbleMap(ControlMap):
     """Hand-drawn lines, white (255) on black (0): uint8, height × width × 3."""
 
+    loader: ClassVar[str | None] = "ScribbleFromFile"
+
 
 class SoftEdgeMap(ControlMap):
     """Soft edges, brighter where surer, 0..255: uint8, height × width × 3."""
 
+    loader: ClassVar[str | None] = "SoftEdgesFromFile"
+
 
 class NormalMap(ControlMap):
     """Surface normals: x, y, z of -1..1 as red, green, blue of 0..255; height × width × 3."""
+
+    loader: ClassVar[str | None] = "NormalsFromFile"

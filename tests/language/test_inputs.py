@@ -74,6 +74,11 @@ def test_names_that_run_takes_for_itself_are_refused(name: str) -> None:
         ),
         (
             "EdgeMap",
+            [EdgeMap(PICTURE.numpy), toys.Edges(image=PICTURE), "a.png"],
+            [1, PICTURE, toys.Square()],
+        ),
+        (
+            "ControlMap",
             [EdgeMap(PICTURE.numpy), toys.Edges(image=PICTURE)],
             ["a.png", PICTURE, toys.Square()],
         ),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sdgraph.nodes.vision.memory import BYTES
+from sdgraph.values import DTYPE_BYTES
 
 Config = Mapping[str, Any]
 """A component's config.json."""
@@ -100,7 +100,7 @@ def unet_memory(
         factor = _IN_3D
     if controlled:
         factor += _CONTROLNET_RESIDUALS
-    return int(factor * images * area * channels[0] * BYTES.get(dtype, 4))
+    return int(factor * images * area * channels[0] * DTYPE_BYTES.get(dtype, 4))
 
 
 def autoencoder_memory(
@@ -116,7 +116,7 @@ def autoencoder_memory(
         images = 1
     if mode in ("tiled", "both"):
         area = min(area, int(config.get("sample_size") or _TILE) ** 2)
-    number = 4 if config.get("force_upcast") else BYTES.get(dtype, 4)
+    number = 4 if config.get("force_upcast") else DTYPE_BYTES.get(dtype, 4)
     return int(_DECODING * images * area * channels[0] * number)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from sdgraph import Checkpoint, Session, plan, run
+from sdgraph import Checkpoint, InvalidWorkflowError, Session, plan, run
 from sdgraph.language import workflow_from_yaml
 from sdgraph.nodes import (
     Canny,
@@ -106,3 +106,28 @@ def test_a_picture_in_the_place_of_a_map_is_refused_with_the_node_that_makes_one
     )
     (problem,) = workflow_from_yaml(text, folder=tmp_path).problems()
     assert "EdgesFromFile" in problem.fix and "Canny" in problem.fix
+
+
+@pytest.mark.parametrize("cls", (*PICTURES, DepthFromFile), ids=lambda cls: str(cls.__name__))
+def test_an_input_of_its_kind_takes_the_path_of_a_picture(
+    cls: Any, tmp_path: Path, session: Session
+) -> None:
+    PIL.Image.linear_gradient("L").resize((16, 8)).save(path := tmp_path / "map.png")
+    text = (
+        f"inputs: {{map: {{type: {cls.output.__name__}}}}}\n"
+        "nodes: {saved: {type: Save, image: $inputs.map, path: out.png}}"
+    )
+    workflow = workflow_from_yaml(text, folder=tmp_path)
+    graph = workflow.graph(map=path)
+    assert graph.targets == (Save(image=cls(path=path), path=tmp_path / "out.png"),)
+    session.run(graph)
+    assert (tmp_path / "out.png").is_file()
+
+
+def test_a_control_map_of_no_known_kind_takes_no_path(tmp_path: Path) -> None:
+    text = (
+        "inputs: {map: {type: ControlMap}}\n"
+        "nodes: {saved: {type: Save, image: $inputs.map, path: out.png}}"
+    )
+    with pytest.raises(InvalidWorkflowError, match=r"wanted: a ControlMap(\n|$)"):
+        workflow_from_yaml(text, folder=tmp_path).graph(map=tmp_path / "map.png")
