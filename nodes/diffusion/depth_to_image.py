@@ -81,7 +81,6 @@ class DepthToImage(Diffusion[Image]):
         fit = Padding.of(image.size, self.family.size_multiple(checkpoint))
         picture = fit.pad(image.rgb)
         depth_map: Any
-        estimator: dict[str, Any] = {}
         if depth is None:
             depth_map = predict_depth(
                 models[DEPTH_ESTIMATOR], models[FEATURE_EXTRACTOR], picture, models.device
@@ -89,8 +88,7 @@ class DepthToImage(Diffusion[Image]):
         else:
             check_same_size(image.size, depth.size, ("image", "depth map"))
             depth_map = torch.from_numpy(fit.pad_array(depth.depth).copy())[None]
-            estimator = dict.fromkeys((DEPTH_ESTIMATOR, FEATURE_EXTRACTOR))
-        pipe = self.assemble(models, checkpoint, **estimator)
+        pipe = self.assemble(models, checkpoint)
         pixels = self.generate(
             pipe,
             models,

@@ -18,7 +18,7 @@ from sdgraph.values import Checkpoint, Lora, Part
 
 from . import compatibility, lora, prompt_embeddings, textual_inversion
 from .families import (
-    FEATURE_EXTRACTOR,
+    DISABLED_EXTRAS,
     SCHEDULER,
     ModelFamily,
     Purpose,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 T_co = TypeVar("T_co", covariant=True)
-
-_LEFT_OUT = {"safety_checker": None, FEATURE_EXTRACTOR: None, "requires_safety_checker": False}
-"""Arguments of pipelines for components that these nodes do without."""
 
 
 class Diffusion(Node[T_co], Generic[T_co]):
@@ -248,11 +245,11 @@ class Diffusion(Node[T_co], Generic[T_co]):
         family = self.family
         with quiet_libraries():
             cls = getattr(diffusers, family.pipelines[self.task()])
-        taken = _parameters(cls)
-        settings = {name: value for name, value in _LEFT_OUT.items() if name in taken}
+        accepted = _parameters(cls)
+        settings = {name: value for name, value in DISABLED_EXTRAS.items() if name in accepted}
         in_index = resolve(checkpoint).index or {}
         for name in family.index_settings:
-            if name in taken and name in in_index:
+            if name in accepted and name in in_index:
                 settings[name] = in_index[name]
         scheduler = make_scheduler(checkpoint, self.scheduler)
         # Text encoders whose embeddings are remembered are not loaded.

@@ -8,21 +8,11 @@ from inspect import signature
 from typing import Any
 
 from sdgraph.nodes.diffusion.families import (
-    DEPTH_ESTIMATOR,
-    FEATURE_EXTRACTOR,
+    DISABLED_EXTRAS,
     SCHEDULER,
     ModelFamily,
     Task,
 )
-
-_OFF = {
-    "safety_checker": None,
-    FEATURE_EXTRACTOR: None,
-    DEPTH_ESTIMATOR: None,
-    "requires_safety_checker": False,
-    "add_watermarker": False,
-}
-"""Arguments by which pipelines do without what training does not need."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +85,7 @@ def make_pipeline(parts: PipelineParts, task: Task, **more: Any) -> Any:
 
     cls = getattr(diffusers, parts.family.pipelines[task])
     accepted = signature(cls).parameters
-    settings = {name: value for name, value in _OFF.items() if name in accepted}
+    settings = {name: value for name, value in DISABLED_EXTRAS.items() if name in accepted}
     scheduler = type(parts.scheduler).from_config(parts.scheduler.config)
     components = parts.select(*parts.family.components)
     pipe = cls(**{**settings, **components, SCHEDULER: scheduler, **more})

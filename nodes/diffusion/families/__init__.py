@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import methodcaller
 
 from sdgraph.errors import CheckpointError, Problem
@@ -39,7 +40,20 @@ DEPTH_ESTIMATOR, FEATURE_EXTRACTOR = "depth_estimator", "feature_extractor"
 """The components with which depth-guided pipelines make the depth map of a picture."""
 
 SCHEDULER = "scheduler"
-"""The component that every pipeline has beside those of its family."""
+"""The component that every pipeline has in addition to those of its family."""
+
+DISABLED_EXTRAS: Mapping[str, object] = {
+    "safety_checker": None,
+    FEATURE_EXTRACTOR: None,
+    DEPTH_ESTIMATOR: None,
+    "requires_safety_checker": False,
+    "add_watermarker": False,
+}
+"""Pipeline arguments that switch off what neither generating nor training needs.
+
+diffusers' SDXL pipelines would put an invisible watermark on pictures wherever the package
+invisible-watermark is installed, so that the pixels would depend on what else is installed.
+"""
 
 
 def pipeline_class_of(checkpoint: Checkpoint) -> str:
@@ -100,6 +114,7 @@ def labels_by_inversion_width(width: int) -> str:
 __all__ = [
     "CONTROLNET",
     "DEPTH_ESTIMATOR",
+    "DISABLED_EXTRAS",
     "FAMILIES",
     "FEATURE_EXTRACTOR",
     "SCHEDULER",
