@@ -1,4 +1,4 @@
-"""How much a test tries: everything, or a tenth of it in `pytest -m quick`."""
+"""How much a test tries: everything, or a twentieth of it in `pytest -m quick`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import settings
 quick = False
 """Whether this is a run of the quick tests; set by `conftest.py` before tests are collected."""
 
-QUICK_SHARE = 10
+QUICK_SHARE = 20
 
 
 def scaled(count: int, *, least: int = 1) -> int:
-    """A count of things to try, or a tenth of it in a run of the quick tests."""
+    """A count of things to try, or a twentieth of it in a run of the quick tests."""
     return max(least, count // QUICK_SHARE) if quick else count
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sdgraph.cli import main
 from sdgraph.errors import InvalidWorkflowError, PackError
 from sdgraph.graph import Registry, installed_registry
 from sdgraph.language import workflow_from_yaml, workflow_schema
@@ -76,32 +77,39 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def sdgraph(*arguments: str) -> str:
-    """What a new process of sdgraph prints, with the pack in use."""
-    command = [sys.executable, "-m", "sdgraph", *arguments, "--nodes", str(PACK)]
-    env = {**os.environ, "PYTHONPATH": str(PACK.parents[2])}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+Command = Callable[..., str]
 
 
-def sdgraph_cache() -> str:
-    command = [sys.executable, "-m", "sdgraph", "cache"]
-    env = {**os.environ, "PYTHONPATH": str(PACK.parents[2])}
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=True).stdout
+@pytest.fixture
+def sdgraph(folder: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command with the pack in use, and returns what it prints."""
+
+    def command(verb: str, *arguments: str, pack: Path | None = PACK) -> str:
+        nodes = [] if pack is None else ["--nodes", str(pack)]
+        with pytest.raises(SystemExit) as ended:
+            main([verb, *arguments, *nodes])
+        printed = capsys.readouterr()
+        assert not ended.value.code, printed
+        return printed.out + printed.err
+
+    return command
 
 
 def load_audio(path: Path) -> Audio:
     return LoadAudio(path=path).run()
 
 
-def test_it_is_an_input_that_a_file_is_loaded_for_and_it_is_saved(folder: Path) -> None:
+def test_it_is_an_input_that_a_file_is_loaded_for_and_it_is_saved(
+    folder: Path, sdgraph: Command
+) -> None:
     sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
     saved, original = load_audio(folder / "out/low_2.0.wav"), load_audio(folder / "sounds/low.wav")
     assert np.abs(saved.samples - 2 * original.samples).max() < 1e-4 and saved.rate == 8000
 
 
-def test_a_second_session_finds_it_remembered_and_reads_it_from_the_disk(folder: Path) -> None:
+def test_a_second_session_finds_it_remembered_and_reads_it_from_the_disk(
+    folder: Path, sdgraph: Command
+) -> None:
     sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
     before = (folder / "out/low_2.0.wav").read_bytes()
     (folder / "out/low_2.0.wav").unlink()
@@ -109,10 +117,10 @@ def test_a_second_session_finds_it_remembered_and_reads_it_from_the_disk(folder:
     reused = [json.loads(line) for line in events if '"louder"' in line]
     assert [event["event"] for event in reused] == ["reused", "released"]
     assert (folder / "out/low_2.0.wav").read_bytes() == before
-    assert "Gain" in sdgraph_cache()
+    assert "Gain" in sdgraph("cache", pack=None)
 
 
-def test_a_folder_and_a_glob_of_its_files_are_swept(folder: Path) -> None:
+def test_a_folder_and_a_glob_of_its_files_are_swept(folder: Path, sdgraph: Command) -> None:
     sdgraph("run", "louder.yaml", "sound=@sounds/")
     names = {path.name for path in (folder / "out").glob("*.wav")}
     assert names == {"low_2.0.wav", "high_2.0.wav"}
@@ -121,7 +129,7 @@ def test_a_folder_and_a_glob_of_its_files_are_swept(folder: Path) -> None:
     assert names == {"high_2.0.wav", "high_1.0.wav", "high_3.0.wav"}
 
 
-def test_a_saved_sound_carries_its_workflow_in_a_sidecar(folder: Path) -> None:
+def test_a_saved_sound_carries_its_workflow_in_a_sidecar(folder: Path, sdgraph: Command) -> None:
     sdgraph("run", "louder.yaml", "sound=sounds/low.wav")
     assert "type: Gain" in (read_provenance(folder / "out/low_2.0.wav") or "")
     assert "Gain" in sdgraph("show", "out/low_2.0.wav")
