@@ -13,16 +13,16 @@ import cv2
 from PIL import Image, ImageDraw
 
 from sdgraph.media import write_video
-from sdgraph.nodes.tiny_world import Scene, Thing, frames, masks, render
+from sdgraph.nodes.tiny_world import Scene, SceneObject, render_frames, render_masks, render_scene
 from sdgraph.values import Video
 
 SMALL = 64
 """The side of the tiny world's pictures."""
 
-CIRCLE = Scene("gray", (Thing("circle", "red", "center", 0.2),))
-SQUARE = Scene("gray", (Thing("square", "blue", "center", 0.2),))
-STAR = Scene("teal", (Thing("star", "red", "left", 0.19),))
-MOVING = Scene("teal", (Thing("star", "red", "center", 0.2),), "moving right")
+CIRCLE = Scene("gray", (SceneObject("circle", "red", "center", 0.2),))
+SQUARE = Scene("gray", (SceneObject("square", "blue", "center", 0.2),))
+STAR = Scene("teal", (SceneObject("star", "red", "left", 0.19),))
+MOVING = Scene("teal", (SceneObject("star", "red", "center", 0.2),), "moving right")
 
 MARGIN = 5
 """How far the circle's mask reaches beyond it: a rim left of the circle would show its colour."""
@@ -155,13 +155,13 @@ def drinks() -> Image.Image:
 
 def world(scene: Scene) -> Image.Image:
     """A scene of the tiny world."""
-    return Image.fromarray(render(scene, SMALL))
+    return Image.fromarray(render_scene(scene, SMALL))
 
 
 def red_circle_mask() -> Image.Image:
     """White where the circle is, and somewhat around it."""
     round_it = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1, 2 * MARGIN + 1))
-    return Image.fromarray(cv2.dilate(masks(CIRCLE, SMALL)[0], round_it))
+    return Image.fromarray(cv2.dilate(render_masks(CIRCLE, SMALL)[0], round_it))
 
 
 SAMPLES: dict[str, Callable[[], Image.Image]] = {
@@ -178,7 +178,7 @@ SAMPLES: dict[str, Callable[[], Image.Image]] = {
 
 
 VIDEOS: dict[str, Callable[[], Video]] = {
-    "samples/moving_star": lambda: Video(frames(MOVING, 16, SMALL), 8.0),
+    "samples/moving_star": lambda: Video(render_frames(MOVING, 16, SMALL), 8.0),
 }
 
 

@@ -1,11 +1,33 @@
 """The tiny world: endless captioned scenes, their ground truth, and a judge of pictures."""
 
-from .captions import CaptionContent, CaptionThing, caption, parse_caption, surroundings, vocabulary
-from .drawing import canny_edges, depth, edges, frame_masks, frames, masks, render
-from .judge import Verdict, compare, depth_correlation, edge_f1, inside, judge
-from .motion import Motion, motion
-from .reading import DetectedThing, PictureReading, read_picture
-from .scenes import Scene, Thing, is_held_out, rearrange, scene
+from .captions import (
+    CaptionContent,
+    CaptionObject,
+    describe_scene,
+    describe_surroundings,
+    parse_caption,
+    vocabulary,
+)
+from .drawing import (
+    canny_edges,
+    render_depth,
+    render_edges,
+    render_frame_masks,
+    render_frames,
+    render_masks,
+    render_scene,
+)
+from .judge import (
+    Verdict,
+    depth_correlation,
+    edge_f1,
+    find_largest_object,
+    judge_picture,
+    judge_reading,
+)
+from .motion import Motion, measure_motion
+from .reading import DetectedObject, PictureReading, read_picture
+from .scenes import Scene, SceneObject, is_held_out, random_scene, rearrange
 from .words import BACKGROUNDS, COLOURS, MOTIONS, PLACES, SHAPES
 
 __all__ = [
@@ -15,32 +37,32 @@ __all__ = [
     "PLACES",
     "SHAPES",
     "CaptionContent",
-    "CaptionThing",
-    "DetectedThing",
+    "CaptionObject",
+    "DetectedObject",
     "Motion",
     "PictureReading",
     "Scene",
-    "Thing",
+    "SceneObject",
     "Verdict",
     "canny_edges",
-    "caption",
-    "compare",
-    "depth",
     "depth_correlation",
+    "describe_scene",
+    "describe_surroundings",
     "edge_f1",
-    "edges",
-    "frame_masks",
-    "frames",
-    "inside",
+    "find_largest_object",
     "is_held_out",
-    "judge",
-    "masks",
-    "motion",
+    "judge_picture",
+    "judge_reading",
+    "measure_motion",
     "parse_caption",
+    "random_scene",
     "read_picture",
     "rearrange",
-    "render",
-    "scene",
-    "surroundings",
+    "render_depth",
+    "render_edges",
+    "render_frame_masks",
+    "render_frames",
+    "render_masks",
+    "render_scene",
     "vocabulary",
 ]

@@ -1,4 +1,4 @@
-"""The grounds that objects stand on: their pictures, and how they recede."""
+"""Backgrounds: their pictures and their depth."""
 
 from __future__ import annotations
 
@@ -44,33 +44,33 @@ _FINE = 4  # fine rows and columns a pixel
 
 @cache
 def draw_background(name: str, side: int) -> npt.NDArray[np.uint8]:
-    """The picture of a ground with nothing on it: read-only uint8, side × side × 3."""
+    """The picture of a background without objects: read-only uint8, side × side × 3."""
     check_word("background", name, BACKGROUNDS)
     if name in _PLAIN:
-        made = np.full((side, side, 3), _PLAIN[name], np.uint8)
+        pixels = np.full((side, side, 3), _PLAIN[name], np.uint8)
     else:
         steps = (np.arange(side * _FINE) + 0.5) / (side * _FINE)
         fine = _PATTERNS[name](*np.meshgrid(steps, steps))
         small = cv2.resize(fine.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-        made = np.rint(small).astype(np.uint8)
-    made.setflags(write=False)
-    return made
+        pixels = np.rint(small).astype(np.uint8)
+    pixels.setflags(write=False)
+    return pixels
 
 
 @cache
 def background_depth(name: str, side: int) -> Floats:
-    """How near a ground is: read-only float32, side × side, 0 at the top to 0.55 at the bottom.
+    """The depth of a background: read-only float32, side × side, from 0 (top) to 0.55 (bottom).
 
-    Each has a form of its own, yet any two are alike enough (Pearson 0.96) that a picture can
-    change its ground and keep its depth.
+    The backgrounds differ, but any two correlate (Pearson 0.96), so that a picture can change
+    its background and keep its depth.
     """
     check_word("background", name, BACKGROUNDS)
     down = (np.arange(side, dtype=np.float64) + 0.5) / side
     horizon = HORIZON.get(name, 0.0)
     floor = np.clip((down - horizon) / (1 - horizon), 0, 1) ** _BEND[name]
-    made = np.repeat((_FARTHEST * floor).astype(np.float32)[:, None], side, axis=1)
-    made.setflags(write=False)
-    return made
+    depth = np.repeat((_FARTHEST * floor).astype(np.float32)[:, None], side, axis=1)
+    depth.setflags(write=False)
+    return depth
 
 
 def _checkered(x: Any, y: Any) -> Any:

@@ -8,7 +8,7 @@ from functools import cache
 
 from sdgraph.errors import did_you_mean
 
-from .scenes import Scene, Thing
+from .scenes import Scene, SceneObject
 from .words import BACKGROUNDS, COLOURS, MOTIONS, PLACES, SHAPES, refuse
 
 _EXAMPLE = "'a yellow star at the top left on a navy background'"
@@ -35,7 +35,7 @@ _GROUND = re.compile(rf"(.+) on an? ({_either(BACKGROUNDS)}) background")
 
 
 @dataclass(frozen=True)
-class CaptionThing:
+class CaptionObject:
     """An object that a caption describes; without a place it may be anywhere."""
 
     shape: str
@@ -47,20 +47,20 @@ class CaptionThing:
 class CaptionContent:
     """What a caption describes; without a background it may be any."""
 
-    things: tuple[CaptionThing, ...]
+    objects: tuple[CaptionObject, ...]
     background: str | None = None
     motion: str | None = None
 
 
-def caption(scene: Scene) -> str:
+def describe_scene(scene: Scene) -> str:
     """The caption of a scene, such as "a red star moving right on a gray background"."""
-    things = " and ".join(_described(thing, scene) for thing in scene.things)
-    return f"{things} on {_article(scene.background)} background"
+    objects = " and ".join(_described(obj, scene) for obj in scene.objects)
+    return f"{objects} on {_article(scene.background)} background"
 
 
-def surroundings(scene: Scene) -> str:
+def describe_surroundings(scene: Scene) -> str:
     """The caption of a scene without its objects, such as "on the left on a gray background"."""
-    places = " and ".join(_phrase(thing.place) for thing in scene.things)
+    places = " and ".join(_phrase(obj.place) for obj in scene.objects)
     ground = f"on {_article(scene.background)} background"
     return f"{places} {ground}" if scene.tells_place else ground
 
@@ -77,8 +77,8 @@ def parse_caption(text: str) -> CaptionContent:
         InvalidValueError: It has unknown words, or its words are no caption in this order.
 
     Example:
-        >>> parse_caption("a red star on the left").things
-        (CaptionThing(shape='star', colour='red', place='left'),)
+        >>> parse_caption("a red star on the left").objects
+        (CaptionObject(shape='star', colour='red', place='left'),)
     """
     words = text.lower().replace(",", " ").strip().removesuffix(".").split()
     if unknown := [word for word in words if word not in vocabulary()]:
@@ -88,11 +88,11 @@ def parse_caption(text: str) -> CaptionContent:
     ground = _GROUND.fullmatch(plain)
     parts = (ground[1] if ground else plain).split(" and ")
     found = [_THING.fullmatch(part) for part in parts]
-    things = tuple(CaptionThing(m[2], m[1], _PHRASES.get(m[4])) for m in found if m)
+    objects = tuple(CaptionObject(m[2], m[1], _PHRASES.get(m[4])) for m in found if m)
     motions = [m[3] for m in found if m and m[3]]
-    if len(things) != len(parts) or len(things) > 2 or len(motions) > (len(things) == 1):
+    if len(objects) != len(parts) or len(objects) > 2 or len(motions) > (len(objects) == 1):
         refuse("caption", repr(text), f"one or two objects on a ground, as in {_EXAMPLE}")
-    return CaptionContent(things, ground[2] if ground else None, motions[0] if motions else None)
+    return CaptionContent(objects, ground[2] if ground else None, motions[0] if motions else None)
 
 
 @cache
@@ -106,10 +106,10 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _described(thing: Thing, scene: Scene) -> str:
-    words = [_article(thing.colour), thing.shape]
+def _described(obj: SceneObject, scene: Scene) -> str:
+    words = [_article(obj.colour), obj.shape]
     if scene.motion:
         words.append(scene.motion)
     if scene.tells_place:
-        words.append(_phrase(thing.place))
+        words.append(_phrase(obj.place))
     return " ".join(words)

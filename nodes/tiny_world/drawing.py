@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .backgrounds import background_depth, draw_background
-from .scenes import Scene, Thing
+from .scenes import Scene, SceneObject
 from .words import COLOURS, refuse
 
 Pixels = npt.NDArray[np.uint8]
@@ -25,19 +25,19 @@ _NEAREST, _FARTHEST = 1.0, 0.65  # of objects; the ground ends at 0.55
 _SIZES = (0.1, 0.22)
 
 
-def render(scene: Scene, side: int = 128) -> Pixels:
+def render_scene(scene: Scene, side: int = 128) -> Pixels:
     """The picture of a scene: uint8, side × side × 3, smooth at the outlines."""
     picture = draw_background(scene.background, side)
-    for thing in scene.things:
-        cover = _cover(thing, side).astype(np.float32)[..., None] / 255
-        mixed = picture + cover * (np.array(COLOURS[thing.colour], np.float32) - picture)
+    for obj in scene.objects:
+        cover = _cover(obj, side).astype(np.float32)[..., None] / 255
+        mixed = picture + cover * (np.array(COLOURS[obj.colour], np.float32) - picture)
         picture = np.rint(mixed).astype(np.uint8)
-    return picture.copy() if not scene.things else picture
+    return picture.copy() if not scene.objects else picture
 
 
-def masks(scene: Scene, side: int = 128) -> list[Pixels]:
+def render_masks(scene: Scene, side: int = 128) -> list[Pixels]:
     """Where each object is, in the scene's order: uint8, side × side, 255 or 0."""
-    return [np.where(_cover(thing, side) > 127, 255, 0).astype(np.uint8) for thing in scene.things]
+    return [np.where(_cover(obj, side) > 127, 255, 0).astype(np.uint8) for obj in scene.objects]
 
 
 def canny_edges(picture: Pixels) -> Pixels:
@@ -45,37 +45,39 @@ def canny_edges(picture: Pixels) -> Pixels:
     return np.asarray(cv2.Canny(np.ascontiguousarray(picture), *CANNY), dtype=np.uint8)
 
 
-def edges(scene: Scene, side: int = 128) -> Pixels:
+def render_edges(scene: Scene, side: int = 128) -> Pixels:
     """The edges of a scene: those that Canny finds in its picture; uint8, side × side."""
-    return canny_edges(render(scene, side))
+    return canny_edges(render_scene(scene, side))
 
 
-def depth(scene: Scene, side: int = 128) -> Floats:
+def render_depth(scene: Scene, side: int = 128) -> Floats:
     """How near everything is: float32, side × side, 0..1, larger is nearer.
 
     The ground recedes from the bottom to the top, 0.55 to 0; objects are upright and nearer than
     all of it, the larger the nearer, 0.65 to 1.
     """
     made = background_depth(scene.background, side).copy()
-    for thing in scene.things:
-        near = float(np.clip((thing.size - _SIZES[0]) / (_SIZES[1] - _SIZES[0]), 0, 1))
-        made[_cover(thing, side) > 127] = _FARTHEST + near * (_NEAREST - _FARTHEST)
+    for obj in scene.objects:
+        near = float(np.clip((obj.size - _SIZES[0]) / (_SIZES[1] - _SIZES[0]), 0, 1))
+        made[_cover(obj, side) > 127] = _FARTHEST + near * (_NEAREST - _FARTHEST)
     return made
 
 
-def frames(scene: Scene, count: int, side: int = 128) -> Pixels:
+def render_frames(scene: Scene, count: int, side: int = 128) -> Pixels:
     """The clip of a scene that moves: uint8, count × side × side × 3, the motion spans it all."""
-    return np.stack([render(moment, side) for moment in _moments(scene, count)])
+    return np.stack([render_scene(moment, side) for moment in _moments(scene, count)])
 
 
-def frame_masks(scene: Scene, count: int, side: int = 128) -> Pixels:
+def render_frame_masks(scene: Scene, count: int, side: int = 128) -> Pixels:
     """Where the object is in each frame: uint8, count × side × side, 255 or 0."""
-    return np.stack([masks(moment, side)[0] for moment in _moments(scene, count)])
+    return np.stack([render_masks(moment, side)[0] for moment in _moments(scene, count)])
 
 
 def _moments(scene: Scene, count: int) -> list[Scene]:
     if scene.motion is None:
-        refuse("frames", "a scene without a motion", "one with", "use scene(seed, moving=True)")
+        refuse(
+            "frames", "a scene without a motion", "one with", "use random_scene(seed, moving=True)"
+        )
     if count < 2:
         refuse("frames.count", str(count), "at least 2 frames")
     return [scene.at(number / (count - 1)) for number in range(count)]
@@ -115,14 +117,14 @@ def _turned(point: tuple[float, float], degrees: float) -> tuple[float, float]:
     return x * cos(angle) - y * sin(angle), x * sin(angle) + y * cos(angle)
 
 
-def _cover(thing: Thing, side: int) -> Pixels:
+def _cover(obj: SceneObject, side: int) -> Pixels:
     """How much of each pixel an object covers: uint8, side × side, 255 is all of it."""
     fine = side * _FINE
-    angle = radians(thing.angle)
+    angle = radians(obj.angle)
     turn = np.array([[cos(angle), sin(angle)], [-sin(angle), cos(angle)]])
     lines = []
-    for outline in _outline(thing.shape):
-        share = outline @ turn * thing.size + np.array(thing.middle)
+    for outline in _outline(obj.shape):
+        share = outline @ turn * obj.size + np.array(obj.middle)
         lines.append(np.rint((share * fine - 0.5) * 2**_BITS).astype(np.int32))
     canvas = np.zeros((fine, fine), np.uint8)
     cv2.fillPoly(canvas, lines, 255, shift=_BITS)

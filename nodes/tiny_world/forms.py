@@ -1,7 +1,7 @@
-"""Which shape a patch of a picture has: compared with each shape at each angle.
+"""Classifies the shape of an object by comparing it with templates of each shape and angle.
 
-Shapes are drawn here by inequalities and never by the code that draws scenes, so that what the
-judge calls a star does not hang on how one was drawn.
+The templates are drawn from inequalities, not by the code that draws scenes, so that the judge is
+independent of that code.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .captions import CaptionContent, CaptionThing
+from .captions import CaptionContent, CaptionObject
 from .drawing import canny_edges
-from .reading import DetectedThing, PictureReading, Pixels, read_picture
+from .reading import DetectedObject, PictureReading, Pixels, read_picture
 from .words import refuse
 
 
@@ -32,7 +32,9 @@ class Verdict:
         return self.shape and self.colour and self.place and self.background and self.count
 
 
-def judge(picture: Pixels, wanted: CaptionContent, *, within: Pixels | None = None) -> Verdict:
+def judge_picture(
+    picture: Pixels, wanted: CaptionContent, *, within: Pixels | None = None
+) -> Verdict:
     """Judges a picture.
 
     Args:
@@ -40,10 +42,10 @@ def judge(picture: Pixels, wanted: CaptionContent, *, within: Pixels | None = No
         wanted: What its caption says.
         within: uint8, side × side; only objects where it is above 127 count.
     """
-    return compare(read_picture(picture, within=within), wanted)
+    return judge_reading(read_picture(picture, within=within), wanted)
 
 
-def compare(reading: PictureReading, wanted: CaptionContent) -> Verdict:
+def judge_reading(reading: PictureReading, wanted: CaptionContent) -> Verdict:
     """Judges what was read from a picture, with each object compared to the most similar one.
 
     If two ways to pair them are equally good, shape counts before colour and colour before place.
@@ -52,16 +54,16 @@ def compare(reading: PictureReading, wanted: CaptionContent) -> Verdict:
         reading: What was read from the picture.
         wanted: What its caption says.
     """
-    ways = _matches(reading.things, wanted.things)
+    ways = _matches(reading.objects, wanted.objects)
     shape, colour, place = max(ways, key=lambda way: (sum(way), way))
     ground = reading.background is not None and wanted.background in (None, reading.background)
-    return Verdict(shape, colour, place, ground, len(reading.things) == len(wanted.things))
+    return Verdict(shape, colour, place, ground, len(reading.objects) == len(wanted.objects))
 
 
-def inside(picture: Pixels, mask: Pixels) -> DetectedThing | None:
+def find_largest_object(picture: Pixels, mask: Pixels) -> DetectedObject | None:
     """The largest object where a mask (uint8, side × side) is above 127, cut off at its border."""
-    things = read_picture(picture, within=mask).things
-    return things[0] if things else None
+    objects = read_picture(picture, within=mask).objects
+    return objects[0] if objects else None
 
 
 def edge_f1(picture_or_edges: Pixels, control_edges: Pixels, *, tolerance: int = 1) -> float:
@@ -71,8 +73,8 @@ def edge_f1(picture_or_edges: Pixels, control_edges: Pixels, *, tolerance: int =
     direction. A picture (three channels) is first turned into its edges; maps are uint8,
     height × width, edges over 127.
     """
-    given = picture_or_edges
-    found = (canny_edges(given) if given.ndim == 3 else given) > 127
+    is_picture = picture_or_edges.ndim == 3
+    found = (canny_edges(picture_or_edges) if is_picture else picture_or_edges) > 127
     control = control_edges > 127
     if found.shape != control.shape:
         refuse("edge_f1", f"{found.shape} and {control.shape}", "two maps of one size")
@@ -93,11 +95,11 @@ def depth_correlation(one: npt.NDArray[np.floating], other: npt.NDArray[np.float
 
 
 def _matches(
-    things: tuple[DetectedThing, ...], wanted: tuple[CaptionThing, ...]
+    objects: tuple[DetectedObject, ...], wanted: tuple[CaptionObject, ...]
 ) -> Iterator[tuple[bool, bool, bool]]:
-    """Shape, colour and place of every way to pair what is asked with what is seen."""
-    missing: list[DetectedThing | None] = [None] * len(wanted)
-    for chosen in permutations([*things[:4], *missing], len(wanted)):
+    """Whether shape, colour and place agree, for each pairing of wanted with detected objects."""
+    missing: list[DetectedObject | None] = [None] * len(wanted)
+    for chosen in permutations([*objects[:4], *missing], len(wanted)):
         pairs = list(zip(chosen, wanted, strict=True))
         yield (
             all(seen is not None and seen.shape == ask.shape for seen, ask in pairs),

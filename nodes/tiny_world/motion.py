@@ -8,10 +8,10 @@ from math import hypot, log
 import numpy as np
 import numpy.typing as npt
 
-from .captions import CaptionContent, CaptionThing
+from .captions import CaptionContent, CaptionObject
 from .forms import PERIODS
-from .judge import compare
-from .reading import DetectedThing, PictureReading, Pixels, read_picture
+from .judge import judge_reading
+from .reading import DetectedObject, PictureReading, Pixels, read_picture
 from .words import MOVES
 
 _WAY, _GROWTH, _TURN = 0.12, 0.3, 45.0
@@ -53,7 +53,7 @@ class Motion:
         return "turning" if kind == "turn" else max(MOVES, key=lambda m: _along(MOVES[m], x, y))
 
 
-def motion(frames: Pixels, wanted: CaptionContent | None = None) -> Motion:
+def measure_motion(frames: Pixels, wanted: CaptionContent | None = None) -> Motion:
     """Measures the motion of the largest object of each frame; frames without one are skipped.
 
     Args:
@@ -64,13 +64,13 @@ def motion(frames: Pixels, wanted: CaptionContent | None = None) -> Motion:
     times, seen = _followed(readings)
     wanted = wanted or _usual(seen)
     if wanted is None or len(seen) < 2:
-        right = sum(compare(each, wanted).all for each in readings) if wanted else 0
+        right = sum(judge_reading(each, wanted).all for each in readings) if wanted else 0
         return Motion((0.0, 0.0), 1.0, 0.0, 0.0, right / max(1, len(frames)))
-    present = float(np.mean([compare(each, wanted).all for each in readings]))
-    middles = np.array([thing.middle for thing in seen])
+    present = float(np.mean([judge_reading(each, wanted).all for each in readings]))
+    middles = np.array([obj.middle for obj in seen])
     jump = float(np.linalg.norm(np.diff(middles, axis=0), axis=1).max())
     x, y = (_trend(times, line) / frames.shape[1] for line in middles.T)
-    growth = float(np.exp(_trend(times, np.log([thing.size for thing in seen]))))
+    growth = float(np.exp(_trend(times, np.log([obj.size for obj in seen]))))
     return Motion((x, y), growth, _turn(seen), jump, present)
 
 
@@ -80,18 +80,20 @@ def _along(direction: tuple[int, int], x: float, y: float) -> float:
 
 def _followed(
     readings: list[PictureReading],
-) -> tuple[npt.NDArray[np.float64], list[DetectedThing]]:
+) -> tuple[npt.NDArray[np.float64], list[DetectedObject]]:
     """The largest object of each frame that has one, and when: 0 is the first frame, 1 the last."""
     span = max(1, len(readings) - 1)
-    found = [(number / span, each.things[0]) for number, each in enumerate(readings) if each.things]
-    return np.array([time for time, _ in found]), [thing for _, thing in found]
+    found = [
+        (number / span, each.objects[0]) for number, each in enumerate(readings) if each.objects
+    ]
+    return np.array([time for time, _ in found]), [obj for _, obj in found]
 
 
-def _usual(seen: list[DetectedThing]) -> CaptionContent | None:
+def _usual(seen: list[DetectedObject]) -> CaptionContent | None:
     """One object of the shape and colour that most frames show."""
     looks = [(each.shape, each.colour) for each in seen]
     shape, colour = max(looks, key=looks.count, default=(None, None))
-    return CaptionContent((CaptionThing(shape, colour),)) if shape and colour else None
+    return CaptionContent((CaptionObject(shape, colour),)) if shape and colour else None
 
 
 def _trend(times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float:
@@ -100,7 +102,7 @@ def _trend(times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> f
     return float(late @ values / (late @ late))
 
 
-def _turn(seen: list[DetectedThing]) -> float:
+def _turn(seen: list[DetectedObject]) -> float:
     """Degrees clockwise from the first frame to the last, summed over steps of under half a period.
 
     Frames in which the shape is not the usual one are passed over.

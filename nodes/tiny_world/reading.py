@@ -30,7 +30,7 @@ _AGREED = 0.75  # share of an object that has to be of its colour
 
 
 @dataclass(frozen=True, eq=False)
-class DetectedThing:
+class DetectedObject:
     """An object that was found in a picture.
 
     Args:
@@ -60,11 +60,11 @@ class PictureReading:
 
     Args:
         background: One of BACKGROUNDS, or None if it is none of them.
-        things: The objects, the largest first.
+        objects: The objects, the largest first.
     """
 
     background: str | None
-    things: tuple[DetectedThing, ...]
+    objects: tuple[DetectedObject, ...]
 
 
 def read_picture(picture: Pixels, *, within: Pixels | None = None) -> PictureReading:
@@ -87,7 +87,7 @@ def read_picture(picture: Pixels, *, within: Pixels | None = None) -> PictureRea
     if within is not None:
         far = np.where(within > 127, far, np.float32(0))
     behind = draw_background(name, side) + moved
-    seen = sorted(_things(soft, behind, far), key=lambda thing: -thing.size)
+    seen = sorted(_things(soft, behind, far), key=lambda obj: -obj.size)
     return PictureReading(name if known else None, tuple(seen))
 
 
@@ -146,7 +146,7 @@ def _outside(picture: Floats, low: Floats, high: Floats) -> Floats:
     return np.sqrt(_dot(beyond, beyond))
 
 
-def _things(soft: Floats, behind: Floats, far: Floats) -> Iterator[DetectedThing]:
+def _things(soft: Floats, behind: Floats, far: Floats) -> Iterator[DetectedObject]:
     side = far.shape[0]
     spots = (far > _CONTRAST).astype(np.uint8)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(spots, connectivity=4)
@@ -193,7 +193,7 @@ def _colour_name(pixels: Floats) -> str | None:
     return tuple(COLOURS)[best] if votes[best] >= _AGREED * len(pixels) else None
 
 
-def _seen(matte: Floats, mask: Pixels, colour: str | None) -> DetectedThing:
+def _seen(matte: Floats, mask: Pixels, colour: str | None) -> DetectedObject:
     side = matte.shape[0]
     total = float(matte.sum())
     steps = np.arange(side)
@@ -203,7 +203,7 @@ def _seen(matte: Floats, mask: Pixels, colour: str | None) -> DetectedThing:
     shape, angle = classify_shape(matte)
     box = (left, top, left + width, top + height)
     place = _place((x + 0.5) / side, (y + 0.5) / side)
-    return DetectedThing(shape, colour, place, box, mask, (x, y), total**0.5 / side, angle)
+    return DetectedObject(shape, colour, place, box, mask, (x, y), total**0.5 / side, angle)
 
 
 def _place(x: float, y: float) -> str:

@@ -32,7 +32,7 @@ _TURNABLE = ("square", "triangle", "star", "cross")
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """An object: what it is and where.
 
     size is the distance from its middle to its farthest point, as a share of the side; angle is in
@@ -48,9 +48,9 @@ class Thing:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        check_word("Thing.shape", self.shape, SHAPES)
-        check_word("Thing.colour", self.colour, tuple(COLOURS))
-        check_word("Thing.place", self.place, tuple(PLACES))
+        check_word("SceneObject.shape", self.shape, SHAPES)
+        check_word("SceneObject.colour", self.colour, tuple(COLOURS))
+        check_word("SceneObject.place", self.place, tuple(PLACES))
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -67,7 +67,7 @@ class Scene:
     """
 
     background: str
-    things: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]
     motion: str | None = None
     tells_place: bool = True
 
@@ -75,25 +75,25 @@ class Scene:
         check_word("Scene.background", self.background, BACKGROUNDS)
         if self.motion is not None:
             check_word("Scene.motion", self.motion, MOTIONS)
-            if len(self.things) != 1:
-                refuse("Scene.motion", f"{len(self.things)} objects", "one object, which moves")
+            if len(self.objects) != 1:
+                refuse("Scene.motion", f"{len(self.objects)} objects", "one object, which moves")
 
     def at(self, time: float) -> Scene:
         """The scene as it stands at a time of its motion: 0 is the start, 1 the end."""
         if self.motion is None:
             return self
-        (thing,) = self.things
+        (obj,) = self.objects
         late = time - 0.5
         if self.motion == "turning":
-            thing = replace(thing, angle=thing.angle + TURN * late)
+            obj = replace(obj, angle=obj.angle + TURN * late)
         elif self.motion in MOVES:
             x, y = MOVES[self.motion]
-            way = (thing.shift[0] + x * TRAVEL * late, thing.shift[1] + y * TRAVEL * late)
-            thing = replace(thing, shift=way)
+            way = (obj.shift[0] + x * TRAVEL * late, obj.shift[1] + y * TRAVEL * late)
+            obj = replace(obj, shift=way)
         else:
             grown = late if self.motion == "growing" else -late
-            thing = replace(thing, size=thing.size * GROWTH**grown)
-        return replace(self, things=(thing,))
+            obj = replace(obj, size=obj.size * GROWTH**grown)
+        return replace(self, objects=(obj,))
 
 
 def rearrange(scene: Scene, seed: int) -> Scene:
@@ -102,7 +102,7 @@ def rearrange(scene: Scene, seed: int) -> Scene:
     Never in a combination that is held out from training.
     """
     dice = np.random.default_rng(seed)
-    looks = [(thing.shape, thing.colour) for thing in scene.things]
+    looks = [(obj.shape, obj.colour) for obj in scene.objects]
     grounds = [
         each
         for each in BACKGROUNDS
@@ -112,11 +112,11 @@ def rearrange(scene: Scene, seed: int) -> Scene:
     places = tuple(PLACES) if len(looks) == 1 else pair
     chosen = places[int(dice.integers(len(places)))]
     sizes = ALONE if len(looks) == 1 else PAIRED
-    things = tuple(
-        Thing(*look, place, float(dice.uniform(*sizes)), float(dice.uniform(-_TILT, _TILT)))
+    objects = tuple(
+        SceneObject(*look, place, float(dice.uniform(*sizes)), float(dice.uniform(-_TILT, _TILT)))
         for look, place in zip(looks, (chosen,) if isinstance(chosen, str) else chosen, strict=True)
     )
-    return Scene(grounds[int(dice.integers(len(grounds)))], things)
+    return Scene(grounds[int(dice.integers(len(grounds)))], objects)
 
 
 def is_held_out(shape: str, colour: str, background: str) -> bool:
@@ -125,19 +125,19 @@ def is_held_out(shape: str, colour: str, background: str) -> bool:
     return int.from_bytes(digest, "big") / 2**32 < _HELD_OUT
 
 
-def scene(
-    seed: int, *, held_out: bool = False, things: int | None = None, moving: bool = False
+def random_scene(
+    seed: int, *, held_out: bool = False, objects: int | None = None, moving: bool = False
 ) -> Scene:
     """The scene of a seed (0 or more), the same on every machine.
 
-    All its objects are of held-out combinations, or none is. things is 1 or 2, or left to the seed;
-    a moving scene has one.
+    All its objects are of held-out combinations, or none is. objects is 1 or 2, or left to the
+    seed; a moving scene has one.
     """
-    count = 1 if moving and things is None else things
+    count = 1 if moving and objects is None else objects
     if count not in (None, 1, 2) or (moving and count != 1):
-        refuse("scene.things", repr(things), "1, or 2 where nothing moves")
+        refuse("random_scene.objects", repr(objects), "1, or 2 where nothing moves")
     if not isinstance(seed, int | np.integer) or seed < 0:
-        refuse("scene.seed", repr(seed), "a whole number of at least 0")
+        refuse("random_scene.seed", repr(seed), "a whole number of at least 0")
     dice = _Dice(seed, held_out, moving)
     background = dice.pick(BACKGROUNDS)
     if count is None:
@@ -162,15 +162,15 @@ def _moving(dice: _Dice, background: str, held_out: bool) -> Scene:
         places, sizes = across if MOVES[motion][0] else ("left", "center", "right"), _MOVING
     elif motion != "turning":
         sizes = _GROWING
-    thing = _put(dice, look, dice.pick(places), sizes)
-    return Scene(background, (thing,), motion, tells_place)
+    obj = _put(dice, look, dice.pick(places), sizes)
+    return Scene(background, (obj,), motion, tells_place)
 
 
-def _put(dice: _Dice, look: tuple[str, str], place: str, sizes: tuple[float, float]) -> Thing:
+def _put(dice: _Dice, look: tuple[str, str], place: str, sizes: tuple[float, float]) -> SceneObject:
     """A thing of those looks, a little off its place and off upright."""
     size, angle = dice.between(*sizes), dice.between(-_TILT, _TILT)
     shift = dice.between(-_JITTER, _JITTER), dice.between(-_JITTER, _JITTER)
-    return Thing(*look, place, size, angle, shift)
+    return SceneObject(*look, place, size, angle, shift)
 
 
 def _looks(dice: _Dice, background: str, held_out: bool, count: int) -> list[tuple[str, str]]:

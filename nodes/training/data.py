@@ -104,7 +104,7 @@ class WorldDataset(Dataset):
         motions: Sequence[str] = (),
         time: float = 0.5,
     ) -> None:
-        from sdgraph.nodes.tiny_world import caption, scene
+        from sdgraph.nodes.tiny_world import describe_scene, random_scene
 
         self.side = side
         self._options: dict[str, Any] = {
@@ -121,13 +121,15 @@ class WorldDataset(Dataset):
         if time != 0.5:
             self._name += f" at {time:g}"
         candidates = (
-            scene(number, moving=moving, held_out=held_out, things=_object_count(number, pairs))
+            random_scene(
+                number, moving=moving, held_out=held_out, objects=_object_count(number, pairs)
+            )
             for number in itertools.count(seed)
         )
         chosen = (each for each in candidates if not motions or each.motion in motions)
         self.scenes = list(itertools.islice(chosen, count))
         self._shown = [each.at(time) for each in self.scenes]
-        self.captions = tuple(caption(each) for each in self.scenes)
+        self.captions = tuple(describe_scene(each) for each in self.scenes)
 
     @property
     def content(self) -> str:
@@ -140,36 +142,36 @@ class WorldDataset(Dataset):
     def pictures(self) -> npt.NDArray[np.uint8]:
         import numpy as np
 
-        from sdgraph.nodes.tiny_world import render
+        from sdgraph.nodes.tiny_world import render_scene
 
-        return np.stack([render(each, self.side) for each in self._shown])
+        return np.stack([render_scene(each, self.side) for each in self._shown])
 
     def masks(self, indices: Sequence[int]) -> list[list[npt.NDArray[np.uint8]]]:
-        from sdgraph.nodes.tiny_world import masks
+        from sdgraph.nodes.tiny_world import render_masks
 
-        return [masks(self._shown[index], self.side) for index in indices]
+        return [render_masks(self._shown[index], self.side) for index in indices]
 
     def depths(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
         import numpy as np
 
-        from sdgraph.nodes.tiny_world import depth
+        from sdgraph.nodes.tiny_world import render_depth
 
-        return np.stack([depth(self._shown[index], self.side) for index in indices])
+        return np.stack([render_depth(self._shown[index], self.side) for index in indices])
 
     def references(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
         import numpy as np
 
-        from sdgraph.nodes.tiny_world import rearrange, render
+        from sdgraph.nodes.tiny_world import rearrange, render_scene
 
         return np.stack(
-            [render(rearrange(self._shown[index], index), self.side) for index in indices]
+            [render_scene(rearrange(self._shown[index], index), self.side) for index in indices]
         )
 
     @cached_property
     def surroundings(self) -> Sequence[str]:
-        from sdgraph.nodes.tiny_world import surroundings
+        from sdgraph.nodes.tiny_world import describe_surroundings
 
-        return tuple(map(surroundings, self.scenes))
+        return tuple(map(describe_surroundings, self.scenes))
 
     def examples(self, count: int) -> Dataset:
         return WorldDataset(count, 5_000_000, self.side, held_out=True, **self._options)

@@ -12,9 +12,11 @@ SAMPLE_COUNT = 16
 
 def held_out_captions(count: int = SAMPLE_COUNT) -> list[str]:
     """Captions of scenes that no training set has."""
-    from sdgraph.nodes.tiny_world import caption, scene
+    from sdgraph.nodes.tiny_world import describe_scene, random_scene
 
-    return [caption(scene(5_000_000 + number, held_out=True)) for number in range(count)]
+    return [
+        describe_scene(random_scene(5_000_000 + number, held_out=True)) for number in range(count)
+    ]
 
 
 def make_sheet(parts: PipelineParts, side: int, *, guidance: float = 3.0, steps: int = 20) -> Any:

@@ -57,13 +57,13 @@ def encode_clips(vae: Any, data: Dataset, count: int) -> Any:
     """
     import torch
 
-    from sdgraph.nodes.tiny_world import frames
+    from sdgraph.nodes.tiny_world import render_frames
 
     scenes = getattr(data, "scenes", ())
     if not scenes or any(scene.motion is None for scene in scenes):
         found, wanted = "pictures that stand still", "scenes with a motion"
         raise InvalidValueError(Problem("data", found, wanted, "use TinyWorld(moving=True)"))
-    clips = [encode_pictures(vae, frames(scene, count, data.side)) for scene in scenes]
+    clips = [encode_pictures(vae, render_frames(scene, count, data.side)) for scene in scenes]
     return torch.stack(clips).permute(0, 2, 1, 3, 4).contiguous()
 
 

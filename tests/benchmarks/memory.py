@@ -80,11 +80,11 @@ def nodes(alone: str | None = None) -> dict[str, dict[str, Any]]:
 
 def write(folder: Path) -> None:
     """The checkpoints, a photo, and a workflow for the chain and for each system alone."""
-    from sdgraph.nodes.tiny_world import render, scene
+    from sdgraph.nodes.tiny_world import random_scene, render_scene
     from sdgraph.values import Image
 
     layouts.make(folder)
-    Image(render(scene(0), SIDE)).pil.save(folder / "photo.png")
+    Image(render_scene(random_scene(0), SIDE)).pil.save(folder / "photo.png")
     for name in ("chain", *SYSTEMS):
         flow = {"name": name, "nodes": nodes(None if name == "chain" else name)}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(flow))

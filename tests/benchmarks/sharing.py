@@ -11,7 +11,7 @@ from sdgraph import Checkpoint, Graph, Node, Session, events
 from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Turbo
-from sdgraph.nodes.tiny_world import render, scene
+from sdgraph.nodes.tiny_world import random_scene, render_scene
 from sdgraph.values import Image, Mask
 
 from .timing import Row
@@ -33,7 +33,7 @@ def mask() -> Mask:
 
 def chain(seed: int) -> Node[Any]:
     """Inpainting, a ControlNet over its edges, its depth kept, and Turbo over that."""
-    photo = Image(render(scene(seed), SIDE))
+    photo = Image(render_scene(random_scene(seed), SIDE))
     common: dict[str, Any] = {**WORDS, "seed": seed, "prompt": "a cyan star on a gray background"}
     painted = Inpaint(image=photo, mask=mask(), checkpoint=checkpoint_of("inpaint"), **common)
     edged = ControlNet(

@@ -13,7 +13,13 @@ import numpy as np
 import PIL.Image
 
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
-from sdgraph.nodes.tiny_world import caption, depth, rearrange, render, surroundings
+from sdgraph.nodes.tiny_world import (
+    describe_scene,
+    describe_surroundings,
+    rearrange,
+    render_depth,
+    render_scene,
+)
 from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.nodes.training.ip_adapter import FILE
 from sdgraph.values import DepthMap, Image, Lora, Mask
@@ -33,7 +39,7 @@ def text_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     for seed, scene in enumerate(still(ACROSS)):
         checkpoint = runner.checkpoint("text-to-image")
         node = Text2Image(
-            prompt=caption(scene), seed=seed, checkpoint=checkpoint, **runner.guided()
+            prompt=describe_scene(scene), seed=seed, checkpoint=checkpoint, **runner.guided()
         )
         yield runner.run(node).numpy
 
@@ -42,7 +48,7 @@ def turbo(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions in one step."""
     for seed, scene in enumerate(still(ACROSS)):
         node = Turbo(
-            prompt=caption(scene), steps=1, seed=seed, checkpoint=runner.checkpoint("turbo")
+            prompt=describe_scene(scene), steps=1, seed=seed, checkpoint=runner.checkpoint("turbo")
         )
         yield runner.run(node).numpy
 
@@ -50,11 +56,11 @@ def turbo(runner: CheckpointRunner) -> Iterator[Pixels]:
 def inpaint(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each scene with its mask in white, and repainted."""
     for seed, repainting in enumerate(repaintings(ACROSS // 2)):
-        source = render(repainting.source, SIDE)
+        source = render_scene(repainting.source, SIDE)
         node = Inpaint(
             image=Image(source),
             mask=Mask(repainting.mask),
-            prompt=caption(repainting.wanted),
+            prompt=describe_scene(repainting.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("inpaint"),
             **runner.guided(),
@@ -66,10 +72,10 @@ def inpaint(runner: CheckpointRunner) -> Iterator[Pixels]:
 def controlnet_edges(runner: CheckpointRunner) -> Iterator[Pixels]:
     """The edges of each scene, and what is drawn over them in other colours."""
     for seed, change in enumerate(changes_under_edges(ACROSS // 2)):
-        edges = Canny(image=Image(render(change.source, SIDE)))
+        edges = Canny(image=Image(render_scene(change.source, SIDE)))
         node = ControlNet(
             control=edges,
-            prompt=caption(change.wanted),
+            prompt=describe_scene(change.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),
             controlnet=runner.checkpoint("controlnet-edges"),
@@ -82,10 +88,10 @@ def controlnet_edges(runner: CheckpointRunner) -> Iterator[Pixels]:
 def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
     """The true depth of each scene, and what is drawn over it."""
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
-        control = DepthMap(depth(change.source, SIDE))
+        control = DepthMap(render_depth(change.source, SIDE))
         node = ControlNet(
             control=control,
-            prompt=caption(change.wanted),
+            prompt=describe_scene(change.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),
             controlnet=runner.checkpoint("controlnet-depth"),
@@ -98,9 +104,9 @@ def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
 def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each reference, and its object where a prompt says that does not name it."""
     for seed, expected in enumerate(alone(ACROSS // 2)):
-        reference = Image(render(rearrange(expected, seed), SIDE))
+        reference = Image(render_scene(rearrange(expected, seed), SIDE))
         node = Text2Image(
-            prompt=surroundings(expected),
+            prompt=describe_surroundings(expected),
             reference=reference,
             seed=seed,
             ip_adapter=Lora(runner.checkpoint("ip-adapter").source, file=FILE),
@@ -114,10 +120,10 @@ def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
 def depth_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each scene, and one of the same depth on another ground."""
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
-        source = Image(render(change.source, SIDE))
+        source = Image(render_scene(change.source, SIDE))
         node = DepthToImage(
             image=source,
-            prompt=caption(change.wanted),
+            prompt=describe_scene(change.wanted),
             strength=1.0,
             seed=seed,
             checkpoint=runner.checkpoint("depth"),
@@ -131,7 +137,7 @@ def text_to_video(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Every other frame of a clip."""
     for seed, scene in enumerate(moving(1)):
         node = Text2Video(
-            prompt=caption(scene),
+            prompt=describe_scene(scene),
             frames=2 * ACROSS,
             seed=seed,
             checkpoint=runner.checkpoint("text-to-video"),

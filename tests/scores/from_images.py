@@ -8,12 +8,12 @@ from functools import partial
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image
 from sdgraph.nodes.tiny_world import (
     Verdict,
-    caption,
-    depth,
     depth_correlation,
+    describe_scene,
+    describe_surroundings,
     rearrange,
-    render,
-    surroundings,
+    render_depth,
+    render_scene,
 )
 from sdgraph.nodes.training.ip_adapter import FILE
 from sdgraph.values import DepthMap, Image, Lora, Mask
@@ -28,11 +28,11 @@ def inpaint(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """One object of a scene replaced by another that is asked for."""
     verdicts, kept = [], []
     for seed, repainting in enumerate(repaintings(count)):
-        source = render(repainting.source, SIDE)
+        source = render_scene(repainting.source, SIDE)
         node = Inpaint(
             image=Image(source),
             mask=Mask(repainting.mask),
-            prompt=caption(repainting.wanted),
+            prompt=describe_scene(repainting.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("inpaint"),
             **runner.guided(),
@@ -50,10 +50,10 @@ def controlnet_edges(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Pictures in other colours over the edges of a scene."""
     verdicts, followed = [], []
     for seed, change in enumerate(changes_under_edges(count)):
-        source = Image(render(change.source, SIDE))
+        source = Image(render_scene(change.source, SIDE))
         node = ControlNet(
             control=Canny(image=source),
-            prompt=caption(change.wanted),
+            prompt=describe_scene(change.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),
             controlnet=runner.checkpoint("controlnet-edges"),
@@ -75,8 +75,8 @@ def controlnet_depth(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     followed = []
     for seed, change in enumerate(changes_of_ground(count)):
         node = ControlNet(
-            control=DepthMap(depth(change.source, SIDE)),
-            prompt=caption(change.wanted),
+            control=DepthMap(render_depth(change.source, SIDE)),
+            prompt=describe_scene(change.wanted),
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),
             controlnet=runner.checkpoint("controlnet-depth"),
@@ -98,8 +98,8 @@ def ip_adapter(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     adapter = Lora(folder.source, file=FILE)
     for seed, expected in enumerate(alone(count)):
         node = Text2Image(
-            prompt=surroundings(expected),
-            reference=Image(render(rearrange(expected, seed), SIDE)),
+            prompt=describe_surroundings(expected),
+            reference=Image(render_scene(rearrange(expected, seed), SIDE)),
             ip_adapter=adapter,
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),
@@ -121,10 +121,10 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     verdicts: list[Verdict] = []
     followed, true = [], []
     for seed, change in enumerate(changes_of_ground(count)):
-        source = Image(render(change.source, SIDE))
+        source = Image(render_scene(change.source, SIDE))
         node = DepthToImage(
             image=source,
-            prompt=caption(change.wanted),
+            prompt=describe_scene(change.wanted),
             strength=1.0,
             seed=seed,
             checkpoint=runner.checkpoint("depth"),
@@ -145,5 +145,7 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 def depth_estimator(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """The depth estimated from a picture, compared with the true one."""
-    estimates = [depth_agreement(runner.depth(Image(render(s, SIDE))), s) for s in still(count)]
+    estimates = [
+        depth_agreement(runner.depth(Image(render_scene(s, SIDE))), s) for s in still(count)
+    ]
     yield runner.row("depth-estimator", "depth with the true one, correlation", estimates, "≥ 0.98")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sdgraph import Checkpoint, Graph, Node, Session
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image, Turbo
-from sdgraph.nodes.tiny_world import Scene, Verdict, caption, render
+from sdgraph.nodes.tiny_world import Scene, Verdict, describe_scene, render_scene
 from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.values import Image
 from tests.benchmarks.timing import measure_pair
@@ -27,7 +27,7 @@ PARTS = ("shape", "colour", "place", "background")
 def vae(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """How well a picture survives encoding to latents and decoding."""
     through = _autoencoder(runner.checkpoint("text-to-image"))
-    pictures = (render(scene, SIDE) for scene in still(count))
+    pictures = (render_scene(scene, SIDE) for scene in still(count))
     errors = [decibels(through(picture), picture) for picture in pictures]
     row = partial(runner.row, checkpoint="text-to-image", settings="to latents and back")
     yield row("vae", "PSNR, dB", errors, "≥ 30")
@@ -62,7 +62,9 @@ def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
         yield runner.row(
             "turbo", "all right, over the teacher's", [ratio], "≥ 0.95", settings=both, count=count
         )
-    times = _time_ratio(runner, slow(caption(scenes[0]), 0), fast(caption(scenes[0]), 0))
+    times = _time_ratio(
+        runner, slow(describe_scene(scenes[0]), 0), fast(describe_scene(scenes[0]), 0)
+    )
     yield runner.row(
         "turbo",
         "CPU time of the teacher's node over its own",
@@ -77,7 +79,7 @@ def verdicts(
     runner: CheckpointRunner, scenes: Sequence[Scene], node: Callable[[str, int], Node[Image]]
 ) -> list[Verdict]:
     """The verdict on a picture for each scene, made by the node for its caption and a seed."""
-    pictures = (runner.run(node(caption(scene), seed)) for seed, scene in enumerate(scenes))
+    pictures = (runner.run(node(describe_scene(scene), seed)) for seed, scene in enumerate(scenes))
     return [verdict(picture.numpy, scene) for picture, scene in zip(pictures, scenes, strict=True)]
 
 
@@ -90,7 +92,7 @@ def _from_captions(runner: CheckpointRunner, name: str, count: int) -> Iterator[
     yield row("all right", [result.all for result in results], "≥ 0.98")
     for objects, words in ((1, "one object"), (2, "two objects")):
         pairs = zip(scenes, results, strict=True)
-        if right := [verdict.all for scene, verdict in pairs if len(scene.things) == objects]:
+        if right := [verdict.all for scene, verdict in pairs if len(scene.objects) == objects]:
             yield row(f"all right, {words}", right)
 
 

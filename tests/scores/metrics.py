@@ -12,16 +12,16 @@ import numpy.typing as npt
 from sdgraph.nodes.tiny_world import (
     Scene,
     Verdict,
-    caption,
-    depth,
     depth_correlation,
+    describe_scene,
     edge_f1,
-    edges,
-    frames,
-    judge,
-    motion,
+    judge_picture,
+    measure_motion,
     parse_caption,
     read_picture,
+    render_depth,
+    render_edges,
+    render_frames,
 )
 from sdgraph.nodes.tiny_world.reading import Pixels
 
@@ -37,7 +37,7 @@ def decibels(pixels: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
 
 def verdict(picture: Pixels, expected: Scene) -> Verdict:
     """What in a picture agrees with the caption of the expected scene."""
-    return judge(picture, parse_caption(caption(expected)))
+    return judge_picture(picture, parse_caption(describe_scene(expected)))
 
 
 def object_right(judged: Verdict) -> bool:
@@ -52,12 +52,12 @@ def kept_outside(picture: Pixels, source: Pixels, mask: Pixels) -> bool:
 
 def edges_followed(picture: Pixels, source: Scene) -> float:
     """F1 of a picture's edges against those of a scene, one pixel off allowed: 0..1."""
-    return edge_f1(picture, edges(source, picture.shape[0]))
+    return edge_f1(picture, render_edges(source, picture.shape[0]))
 
 
 def depth_agreement(estimate: npt.NDArray[np.floating[Any]], scene: Scene) -> float:
     """Pearson's correlation of a depth map (larger is nearer) with a scene's true one, -1..1."""
-    return depth_correlation(estimate, depth(scene, estimate.shape[0]))
+    return depth_correlation(estimate, render_depth(scene, estimate.shape[0]))
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class ClipScore:
 
 def clip_score(clip: Pixels, expected: Scene) -> ClipScore:
     """How right a clip is: uint8, count × side × side × 3, count at least 2."""
-    content = parse_caption(caption(expected))
-    verdicts = [judge(frame, content) for frame in clip]
+    content = parse_caption(describe_scene(expected))
+    verdicts = [judge_picture(frame, content) for frame in clip]
     right = float(np.mean([verdict.shape and verdict.colour for verdict in verdicts]))
-    measured = motion(clip, content)
-    true = motion(frames(expected, len(clip), clip.shape[1]), content)
-    gone = any(not read_picture(frame).things for frame in clip)
+    measured = measure_motion(clip, content)
+    true = measure_motion(render_frames(expected, len(clip), clip.shape[1]), content)
+    gone = any(not read_picture(frame).objects for frame in clip)
     jump = math.inf if gone else measured.jump / max(STILL, true.jump)
     return ClipScore(right, measured.name == expected.motion, jump)

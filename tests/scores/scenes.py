@@ -11,7 +11,15 @@ from random import Random
 import cv2
 import numpy as np
 
-from sdgraph.nodes.tiny_world import BACKGROUNDS, COLOURS, SHAPES, Scene, is_held_out, masks, scene
+from sdgraph.nodes.tiny_world import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    Scene,
+    is_held_out,
+    random_scene,
+    render_masks,
+)
 from sdgraph.nodes.tiny_world.reading import Pixels
 
 FIRST = 6_000_000
@@ -46,20 +54,20 @@ class Change:
 
 def still(count: int) -> list[Scene]:
     """Held-out scenes of one or two objects."""
-    return [scene(FIRST + number, held_out=True) for number in range(count)]
+    return [random_scene(FIRST + number, held_out=True) for number in range(count)]
 
 
 def alone(count: int) -> list[Scene]:
     """Held-out scenes of one object, whose captions say where it is."""
     return [
-        replace(scene(FIRST + number, held_out=True, things=1), tells_place=True)
+        replace(random_scene(FIRST + number, held_out=True, objects=1), tells_place=True)
         for number in range(count)
     ]
 
 
 def moving(count: int) -> list[Scene]:
     """Held-out scenes of one object that moves."""
-    return [scene(FIRST + number, held_out=True, moving=True) for number in range(count)]
+    return [random_scene(FIRST + number, held_out=True, moving=True) for number in range(count)]
 
 
 def repaintings(count: int, side: int = SIDE) -> list[Repainting]:
@@ -93,19 +101,19 @@ def changes_of_ground(count: int) -> list[Change]:
 
 def _repainting(number: int, side: int) -> Repainting:
     dice = Random(FIRST + number)
-    source = replace(scene(FIRST + number, held_out=True), tells_place=True)
-    chosen = dice.randrange(len(source.things))
-    taken = {(thing.shape, thing.colour) for thing in source.things}
+    source = replace(random_scene(FIRST + number, held_out=True), tells_place=True)
+    chosen = dice.randrange(len(source.objects))
+    taken = {(obj.shape, obj.colour) for obj in source.objects}
     looks = [
         look
         for look in product(SHAPES, COLOURS)
         if is_held_out(*look, source.background) and look not in taken
     ]
     shape, colour = dice.choice(looks)
-    things = list(source.things)
-    things[chosen] = replace(things[chosen], shape=shape, colour=colour)
-    mask = _mask(masks(source, side), chosen, boxed=bool(number % 2))
-    return Repainting(source, replace(source, things=tuple(things)), mask)
+    objects = list(source.objects)
+    objects[chosen] = replace(objects[chosen], shape=shape, colour=colour)
+    mask = _mask(render_masks(source, side), chosen, boxed=bool(number % 2))
+    return Repainting(source, replace(source, objects=tuple(objects)), mask)
 
 
 def _mask(objects: list[Pixels], chosen: int, *, boxed: bool) -> Pixels:
@@ -127,7 +135,7 @@ def _grown(mask: Pixels, by: int) -> Pixels:
 def _changes(fits: Callable[[str, str], bool], *, other_colours: bool) -> Iterator[Change]:
     """Changes of scene after scene, on another ground where there is a choice."""
     for seed in counted(FIRST):
-        source = replace(scene(seed, held_out=True), tells_place=True)
+        source = replace(random_scene(seed, held_out=True), tells_place=True)
         grounds = [background for background in BACKGROUNDS if fits(source.background, background)]
         ways = [way for ground in grounds for way in _looks(source, ground, other_colours)]
         others = [way for way in ways if way.background != source.background]
@@ -137,15 +145,14 @@ def _changes(fits: Callable[[str, str], bool], *, other_colours: bool) -> Iterat
 
 def _looks(source: Scene, ground: str, other_colours: bool) -> Iterator[Scene]:
     """The scene on a ground in every choice of colours that makes held-out combinations."""
-    before = {(thing.shape, thing.colour) for thing in source.things}
-    for colours in product(COLOURS, repeat=len(source.things)):
-        things = tuple(
-            replace(thing, colour=colour)
-            for thing, colour in zip(source.things, colours, strict=True)
+    before = {(obj.shape, obj.colour) for obj in source.objects}
+    for colours in product(COLOURS, repeat=len(source.objects)):
+        objects = tuple(
+            replace(obj, colour=colour) for obj, colour in zip(source.objects, colours, strict=True)
         )
-        looks = {(thing.shape, thing.colour) for thing in things}
+        looks = {(obj.shape, obj.colour) for obj in objects}
         # Two of one shape that only change places would count as new colours.
-        if len(looks) < len(things) or (other_colours and looks & before):
+        if len(looks) < len(objects) or (other_colours and looks & before):
             continue
         if all(is_held_out(*look, ground) for look in looks):
-            yield replace(source, background=ground, things=things)
+            yield replace(source, background=ground, objects=objects)

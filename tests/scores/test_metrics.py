@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sdgraph.nodes.tiny_world import Scene, Thing, depth, edges, frames, render
+from sdgraph.nodes.tiny_world import (
+    Scene,
+    SceneObject,
+    render_depth,
+    render_edges,
+    render_frames,
+    render_scene,
+)
 from sdgraph.nodes.tiny_world.reading import Pixels
 
 from .metrics import (
@@ -26,7 +33,9 @@ from .scenes import still as held_out
 
 pytestmark = pytest.mark.quick
 
-SCENE = Scene("navy", (Thing("star", "red", "left", 0.16), Thing("ring", "cyan", "right", 0.16)))
+SCENE = Scene(
+    "navy", (SceneObject("star", "red", "left", 0.16), SceneObject("ring", "cyan", "right", 0.16))
+)
 
 
 def shift(picture: Pixels, by: int) -> Pixels:
@@ -36,19 +45,21 @@ def shift(picture: Pixels, by: int) -> Pixels:
 def paint_scene(task: Repainting, after: Scene) -> Pixels:
     """The source with what another scene shows where the mask is white."""
     white = task.mask[..., None] > 0
-    return np.where(white, render(after, SIDE), render(task.source, SIDE))
+    return np.where(white, render_scene(after, SIDE), render_scene(task.source, SIDE))
 
 
 def clip(motion: str, shape: str = "star", colour: str = "red") -> Pixels:
-    return frames(Scene("teal", (Thing(shape, colour, "center", 0.155),), motion), 8, SIDE)
+    return render_frames(
+        Scene("teal", (SceneObject(shape, colour, "center", 0.155),), motion), 8, SIDE
+    )
 
 
 def expected(motion: str) -> Scene:
-    return Scene("teal", (Thing("star", "red", "center", 0.155),), motion, tells_place=False)
+    return Scene("teal", (SceneObject("star", "red", "center", 0.155),), motion, tells_place=False)
 
 
 def test_decibels_are_those_of_the_mean_squared_error() -> None:
-    picture = render(SCENE, SIDE)
+    picture = render_scene(SCENE, SIDE)
     assert decibels(picture, picture) == math.inf
     assert decibels(picture.astype(np.float32) + 1, picture) == pytest.approx(48.13, abs=0.01)
     black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
@@ -57,27 +68,27 @@ def test_decibels_are_those_of_the_mean_squared_error() -> None:
 
 def test_held_out_scenes_are_right_by_their_own_captions() -> None:
     scenes = held_out(60)
-    assert all(verdict(render(scene, SIDE), scene).all for scene in scenes)
+    assert all(verdict(render_scene(scene, SIDE), scene).all for scene in scenes)
 
 
 @pytest.mark.parametrize("part", ["colour", "shape", "place", "background"])
 def test_what_is_other_than_asked_is_wrong(part: str) -> None:
-    star, ring = SCENE.things
+    star, ring = SCENE.objects
     other = {
-        "colour": replace(SCENE, things=(replace(star, colour="blue"), ring)),
-        "shape": replace(SCENE, things=(replace(star, shape="square"), ring)),
-        "place": replace(SCENE, things=(replace(star, place="top"), ring)),
+        "colour": replace(SCENE, objects=(replace(star, colour="blue"), ring)),
+        "shape": replace(SCENE, objects=(replace(star, shape="square"), ring)),
+        "place": replace(SCENE, objects=(replace(star, place="top"), ring)),
         "background": replace(SCENE, background="gray"),
     }[part]
-    measured = verdict(render(other, SIDE), SCENE)
+    measured = verdict(render_scene(other, SIDE), SCENE)
     assert not getattr(measured, part)
     assert not measured.all
     assert object_right(measured) == (part == "background")
 
 
 def test_a_third_object_leaves_the_asked_ones_right_but_not_all() -> None:
-    more = replace(SCENE, things=(*SCENE.things, Thing("square", "white", "bottom", 0.13)))
-    measured = verdict(render(more, SIDE), SCENE)
+    more = replace(SCENE, objects=(*SCENE.objects, SceneObject("square", "white", "bottom", 0.13)))
+    measured = verdict(render_scene(more, SIDE), SCENE)
     assert object_right(measured) and not measured.all
 
 
@@ -85,7 +96,7 @@ def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> No
     tasks = repaintings(60)
     done = [paint_scene(task, task.wanted) for task in tasks]
     assert all(verdict(one, task.wanted).all for one, task in zip(done, tasks, strict=True))
-    left = [verdict(render(task.source, SIDE), task.wanted) for task in tasks]
+    left = [verdict(render_scene(task.source, SIDE), task.wanted) for task in tasks]
     assert not any(object_right(judged) for judged in left)
     empty = [paint_scene(task, Scene(task.source.background, ())) for task in tasks]
     missed = [verdict(one, task.wanted) for one, task in zip(empty, tasks, strict=True)]
@@ -94,7 +105,7 @@ def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> No
 
 def test_one_pixel_of_another_shade_outside_the_mask_is_not_kept() -> None:
     task = repaintings(1)[0]
-    source = render(task.source, SIDE)
+    source = render_scene(task.source, SIDE)
     picture = paint_scene(task, task.wanted)
     assert kept_outside(picture, source, task.mask)
     row, column = np.argwhere(task.mask == 0)[0]
@@ -104,39 +115,39 @@ def test_one_pixel_of_another_shade_outside_the_mask_is_not_kept() -> None:
 
 def test_edges_may_be_one_pixel_off_and_not_three() -> None:
     for change in changes_under_edges(30):
-        truth = render(change.wanted, SIDE)
+        truth = render_scene(change.wanted, SIDE)
         assert edges_followed(truth, change.source) > 0.98
         assert verdict(truth, change.wanted).colour
-        assert not verdict(render(change.source, SIDE), change.wanted).colour
-    picture = render(SCENE, SIDE)
+        assert not verdict(render_scene(change.source, SIDE), change.wanted).colour
+    picture = render_scene(SCENE, SIDE)
     assert edges_followed(picture, SCENE) == 1
     assert edges_followed(shift(picture, 1), SCENE) == 1
     assert edges_followed(shift(picture, 3), SCENE) < 0.65
-    assert edges_followed(render(Scene("navy", ()), SIDE), SCENE) == 0
+    assert edges_followed(render_scene(Scene("navy", ()), SIDE), SCENE) == 0
 
 
 def test_edges_that_are_only_partly_there_lose_as_many_as_are_missing() -> None:
-    half = Scene("navy", SCENE.things[:1])
-    share = (edges(half, SIDE) > 0).sum() / (edges(SCENE, SIDE) > 0).sum()
+    half = Scene("navy", SCENE.objects[:1])
+    share = (render_edges(half, SIDE) > 0).sum() / (render_edges(SCENE, SIDE) > 0).sum()
     # All that is there is right, so precision is 1 and recall the share.
-    assert edges_followed(render(half, SIDE), SCENE) == pytest.approx(
+    assert edges_followed(render_scene(half, SIDE), SCENE) == pytest.approx(
         2 * share / (1 + share), abs=1e-9
     )
 
 
 def test_depth_agrees_with_itself_at_any_scale_and_not_with_its_opposite() -> None:
-    true = depth(SCENE, SIDE)
+    true = render_depth(SCENE, SIDE)
     assert depth_agreement(true, SCENE) == pytest.approx(1)
     assert depth_agreement(true * 7 - 2, SCENE) == pytest.approx(1)
     assert depth_agreement(-true, SCENE) == pytest.approx(-1)
-    assert depth_agreement(depth(Scene("navy", ()), SIDE), SCENE) < 0.8
+    assert depth_agreement(render_depth(Scene("navy", ()), SIDE), SCENE) < 0.8
     for change in changes_of_ground(30):
-        assert depth_agreement(depth(change.wanted, SIDE), change.source) > 0.97
+        assert depth_agreement(render_depth(change.wanted, SIDE), change.source) > 0.97
 
 
 def test_true_clips_are_right_in_all() -> None:
     for scene in moving(12):
-        measured = clip_score(frames(scene, 16, SIDE), scene)
+        measured = clip_score(render_frames(scene, 16, SIDE), scene)
         assert measured.object_right == 1 and measured.motion_right and measured.jump <= 1
 
 
@@ -171,6 +182,6 @@ def test_frames_out_of_order_jump() -> None:
 
 def test_an_object_that_vanishes_has_jumped_farther_than_any() -> None:
     gone = clip("moving left")
-    gone[3] = render(Scene("teal", ()), SIDE)
+    gone[3] = render_scene(Scene("teal", ()), SIDE)
     measured = clip_score(gone, expected("moving left"))
     assert measured.jump == math.inf and measured.object_right == pytest.approx(7 / 8)

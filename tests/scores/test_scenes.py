@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sdgraph.nodes.tiny_world import Scene, is_held_out, masks
+from sdgraph.nodes.tiny_world import Scene, is_held_out, render_masks
 
 from .scenes import FIRST, SIDE, changes_of_ground, changes_under_edges, moving, repaintings, still
 
@@ -18,22 +18,20 @@ PLAIN = {"navy", "gray", "black", "brown", "teal"}
 
 
 def is_all_held_out(scene: Scene) -> bool:
-    return all(is_held_out(thing.shape, thing.colour, scene.background) for thing in scene.things)
+    return all(is_held_out(obj.shape, obj.colour, scene.background) for obj in scene.objects)
 
 
 def looks(scene: Scene) -> list[tuple[str, str]]:
-    return [(thing.shape, thing.colour) for thing in scene.things]
+    return [(obj.shape, obj.colour) for obj in scene.objects]
 
 
 def geometry(scene: Scene) -> list[tuple[object, ...]]:
-    return [
-        (thing.shape, thing.place, thing.size, thing.angle, thing.shift) for thing in scene.things
-    ]
+    return [(obj.shape, obj.place, obj.size, obj.angle, obj.shift) for obj in scene.objects]
 
 
 def test_no_scene_shows_a_combination_that_training_shows() -> None:
     scenes = [*still(100), *moving(50)]
-    scenes += [thing for task in repaintings(100) for thing in (task.source, task.wanted)]
+    scenes += [scene for task in repaintings(100) for scene in (task.source, task.wanted)]
     for change in (*changes_under_edges(100), *changes_of_ground(100)):
         scenes += [change.source, change.wanted]
     assert all(map(is_all_held_out, scenes))
@@ -54,13 +52,15 @@ def test_a_repainting_replaces_one_object_at_its_place() -> None:
         pairs = list(zip(looks(task.source), looks(task.wanted), strict=True))
         (changed,) = [n for n, (before, after) in enumerate(pairs) if before != after]
         assert pairs[changed][1] not in looks(task.source)
-        assert task.wanted.things[changed].middle == task.source.things[changed].middle
+        assert task.wanted.objects[changed].middle == task.source.objects[changed].middle
         assert task.wanted.tells_place and task.wanted.background == task.source.background
 
 
 def test_a_mask_covers_its_object_and_keeps_away_from_the_other() -> None:
     for task in repaintings(100):
-        pairs = zip(looks(task.source), looks(task.wanted), masks(task.source, SIDE), strict=True)
+        pairs = zip(
+            looks(task.source), looks(task.wanted), render_masks(task.source, SIDE), strict=True
+        )
         around = np.ones((3, 3), np.uint8)
         for before, after, own_mask in pairs:
             if before == after:
@@ -75,7 +75,7 @@ def test_masks_are_outlines_and_boxes_by_turns() -> None:
         _, _, width, height = cv2.boundingRect(mask)
         return bool(np.count_nonzero(mask) == width * height)
 
-    alone = [(n, task) for n, task in enumerate(repaintings(60)) if len(task.source.things) == 1]
+    alone = [(n, task) for n, task in enumerate(repaintings(60)) if len(task.source.objects) == 1]
     kinds = [(n % 2 == 1, full(task.mask)) for n, task in alone]
     # The outline of an upright square is a box but for its corners.
     assert all(boxed == filled for boxed, filled in kinds)

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from sdgraph.nodes import Text2Video
-from sdgraph.nodes.tiny_world import Scene, caption
+from sdgraph.nodes.tiny_world import Scene, describe_scene
 
 from .generation import CheckpointRunner, GenerationSettings
 from .metrics import ClipScore, clip_score
@@ -25,7 +25,7 @@ def _score(runner: CheckpointRunner, numbered_scene: tuple[int, Scene]) -> ClipS
     """How right the clip of a seed and a scene is."""
     seed, expected = numbered_scene
     node = Text2Video(
-        prompt=caption(expected),
+        prompt=describe_scene(expected),
         frames=runner.options.frames,
         seed=seed,
         checkpoint=runner.checkpoint("text-to-video"),

@@ -8,14 +8,22 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from sdgraph.nodes.tiny_world import BACKGROUNDS, COLOURS, PLACES, SHAPES, Scene, Thing, scene
+from sdgraph.nodes.tiny_world import (
+    BACKGROUNDS,
+    COLOURS,
+    PLACES,
+    SHAPES,
+    Scene,
+    SceneObject,
+    random_scene,
+)
 from sdgraph.nodes.tiny_world.reading import Pixels
 
 
 def some_scenes(count: int, *, first: int = 0) -> list[Scene]:
     """Scenes for training and held-out ones, of one and two objects in turn."""
     seeds = range(first, first + count)
-    return [scene(seed, held_out=seed % 2 == 1, things=1 + seed // 2 % 2) for seed in seeds]
+    return [random_scene(seed, held_out=seed % 2 == 1, objects=1 + seed // 2 % 2) for seed in seeds]
 
 
 def degrade(picture: Pixels, seed: int) -> Pixels:
@@ -38,7 +46,7 @@ def changed_scenes(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
     Of two objects the first one changes, and never into the other's looks or near to it.
     """
     draw = np.random.default_rng(seed)
-    thing, *rest = origin.things
+    obj, *rest = origin.objects
     grounds = [background for background in BACKGROUNDS if background != origin.background]
     yield "background", replace(origin, background=str(draw.choice(grounds)))
     looks: dict[str, tuple[str, ...]] = {"shape": SHAPES, "colour": tuple(COLOURS)}
@@ -46,9 +54,9 @@ def changed_scenes(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
         looks["place"] = tuple(PLACES)
     taken = {"shape": {other.shape for other in rest}, "colour": {other.colour for other in rest}}
     for attribute, choices in looks.items():
-        taken_words = {getattr(thing, attribute)} | taken.get(attribute, set())
+        taken_words = {getattr(obj, attribute)} | taken.get(attribute, set())
         word = str(draw.choice([choice for choice in choices if choice not in taken_words]))
-        words = {name: getattr(thing, name) for name in ("shape", "colour", "place")}
+        words = {name: getattr(obj, name) for name in ("shape", "colour", "place")}
         words[attribute] = word
-        other = Thing(**words, size=thing.size, angle=thing.angle, shift=thing.shift)
-        yield attribute, replace(origin, things=(other, *rest))
+        other = SceneObject(**words, size=obj.size, angle=obj.angle, shift=obj.shift)
+        yield attribute, replace(origin, objects=(other, *rest))

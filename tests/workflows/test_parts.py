@@ -12,7 +12,7 @@ from sdgraph import Session, load_workflow
 from sdgraph.graph import Graph
 from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.nodes import LoadImage, MaskFromColor
-from sdgraph.nodes.tiny_world import judge, parse_caption
+from sdgraph.nodes.tiny_world import judge_picture, parse_caption
 
 FOLDER = Path(str(resources.files("sdgraph.workflows")))
 
@@ -34,7 +34,7 @@ def test_a_background_of_the_same_depth_keeps_the_subject(session: Session, grou
     (picture,) = session.run(part.graph(image=photo, subject=subject, prompt=prompt)).values()
     kept = subject.numpy == 255
     assert kept.any() and (picture.numpy[kept] == photo.numpy[kept]).all()
-    assert judge(picture.numpy, parse_caption(prompt)).all
+    assert judge_picture(picture.numpy, parse_caption(prompt)).all
 
 
 @pytest.mark.parametrize("name", ["background", "replace"])

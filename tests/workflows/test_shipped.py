@@ -17,7 +17,7 @@ from sdgraph.graph import Graph, installed_registry
 from sdgraph.language import shipped_workflows, workflow_from_yaml
 from sdgraph.media import read_video
 from sdgraph.nodes.maps.skeleton import COLORS, JOINTS
-from sdgraph.nodes.tiny_world import canny_edges, edge_f1, judge, parse_caption
+from sdgraph.nodes.tiny_world import canny_edges, edge_f1, judge_picture, parse_caption
 from sdgraph.provenance.record import read_record
 from sdgraph.values import Mask
 from sdgraph.workflows import draw_samples
@@ -152,7 +152,7 @@ def test_it_changes_what_it_should_and_nothing_else(
     else:
         outside = np.max(areas, axis=0) == 0
         assert outside.any() and (picture[outside] == before[outside]).all()
-    assert judge(picture, parse_caption(shows)).all
+    assert judge_picture(picture, parse_caption(shows)).all
 
 
 @pytest.mark.torch
@@ -192,7 +192,7 @@ def test_two_maps_at_once_are_both_followed(session: Session, tmp_path: Path) ->
 
     picture, edges = (np.asarray(PIL.Image.open(files[name])) for name in ("result", "lines"))
     star: Any = node("two_maps", "star")
-    assert judge(picture, parse_caption(star.prompt)).all
+    assert judge_picture(picture, parse_caption(star.prompt)).all
     assert edge_f1(picture, edges[..., 0], tolerance=2) > 0.6
     assert list(star.scale) == [0.7, 0.5] and list(star.end) == [1.0, 0.8]
 
@@ -204,7 +204,7 @@ def test_the_subject_of_a_reference_stands_where_the_prompt_says(
     (file,) = session.run(load_workflow("face", out=tmp_path).graph()).values()
 
     picture = np.asarray(PIL.Image.open(file).convert("RGB"))
-    assert judge(picture, parse_caption("a red star on the left on a teal background")).all
+    assert judge_picture(picture, parse_caption("a red star on the left on a teal background")).all
 
 
 @pytest.mark.torch

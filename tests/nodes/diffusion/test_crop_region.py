@@ -15,7 +15,14 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Canny, ControlNet, Inpaint
 from sdgraph.nodes.diffusion.crop_region import CropRegion, marked_box
 from sdgraph.nodes.diffusion.inpaint import paste_masked
-from sdgraph.nodes.tiny_world import Scene, Thing, depth, judge, parse_caption, render
+from sdgraph.nodes.tiny_world import (
+    Scene,
+    SceneObject,
+    judge_picture,
+    parse_caption,
+    render_depth,
+    render_scene,
+)
 from sdgraph.values import DepthMap, Image, Mask
 
 sides = st.integers(1, 4000)
@@ -104,8 +111,8 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
     session: Session, side: int, expected: str, ground: str
 ) -> None:
     """A picture of 256×256 tiled with a scene, of which one is repainted."""
-    scene = Scene(ground, (Thing("circle", "white", "center", 0.18),))
-    before = np.tile(render(scene, side), (256 // side, 256 // side, 1))
+    scene = Scene(ground, (SceneObject("circle", "white", "center", 0.18),))
+    before = np.tile(render_scene(scene, side), (256 // side, 256 // side, 1))
     room = side * 14 // 64
     area = np.zeros(before.shape[:2], np.uint8)
     area[side + room : 2 * side - room, room : side - room] = 255
@@ -121,7 +128,7 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
     result = run(node, session=session)
     assert (result.numpy[area == 0] == before[area == 0]).all()
     cell = result.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
-    assert judge(np.asarray(cell), parse_caption(prompt)).all
+    assert judge_picture(np.asarray(cell), parse_caption(prompt)).all
 
 
 @pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
@@ -129,18 +136,19 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
 def test_control_maps_are_followed_around_the_mask(session: Session, side: int, kind: str) -> None:
     """The maps have another shape than the picture."""
     before, expected = (
-        Scene("gray", (Thing(shape, "white", "center", 0.18),)) for shape in ("circle", "star")
+        Scene("gray", (SceneObject(shape, "white", "center", 0.18),))
+        for shape in ("circle", "star")
     )
     often = 256 // side
-    pixels = np.tile(render(before, side), (often, often, 1))
+    pixels = np.tile(render_scene(before, side), (often, often, 1))
     room = side * 14 // 64
     area = np.zeros(pixels.shape[:2], np.uint8)
     area[side + room : 2 * side - room, room : side - room] = 255
     prompt = "a cyan star in the center on a gray background"
     node = ControlNet(
-        control=Canny(image=Image(np.tile(render(expected, side), (often, often, 1))))
+        control=Canny(image=Image(np.tile(render_scene(expected, side), (often, often, 1))))
         if kind == "edges"
-        else DepthMap(np.tile(depth(expected, side), (often, often))),
+        else DepthMap(np.tile(render_depth(expected, side), (often, often))),
         image=Image(pixels),
         mask=Mask(area),
         padding_mask_crop=room,
@@ -153,4 +161,4 @@ def test_control_maps_are_followed_around_the_mask(session: Session, side: int, 
     result = run(node, session=session)
     assert (result.numpy[area == 0] == pixels[area == 0]).all()
     cell = result.pil.crop((0, side, side, 2 * side)).resize((64, 64), PIL.Image.Resampling.LANCZOS)
-    assert judge(np.asarray(cell), parse_caption(prompt)).all
+    assert judge_picture(np.asarray(cell), parse_caption(prompt)).all

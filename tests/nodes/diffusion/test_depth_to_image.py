@@ -15,7 +15,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.models import ModelCache
 from sdgraph.models.loader import load_part
 from sdgraph.nodes import DepthEstimate, DepthToImage
-from sdgraph.nodes.tiny_world import render, scene
+from sdgraph.nodes.tiny_world import random_scene, render_scene
 from sdgraph.values import DepthMap, Image
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import failure, refused_at_construction
@@ -139,7 +139,7 @@ def test_an_estimate_does_not_see_alpha(session: Session) -> None:
 
 def test_an_estimate_in_bfloat16_is_near_the_one_in_float32(session: Session) -> None:
     checkpoint = Checkpoint("tiny/depth-estimator", dtype="bfloat16")
-    image = Image(render(scene(3), 64))
+    image = Image(render_scene(random_scene(3), 64))
     result = run(DepthEstimate(image=image, checkpoint=checkpoint), session=session)
     expected = estimated(image)
     assert result.depth.dtype == np.float32

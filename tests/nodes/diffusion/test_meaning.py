@@ -8,7 +8,13 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Image2Image, Text2Image, Turbo
-from sdgraph.nodes.tiny_world import caption, judge, parse_caption, render, scene
+from sdgraph.nodes.tiny_world import (
+    describe_scene,
+    judge_picture,
+    parse_caption,
+    random_scene,
+    render_scene,
+)
 from sdgraph.values import Image
 from tests.scores import from_images, from_prompts, video
 from tests.scores.generation import CheckpointRunner
@@ -37,7 +43,7 @@ def runner() -> CheckpointRunner:
 
 def draws_right(prompt: str, seed: int, session: Session) -> bool:
     result = run(TEXT.replace(prompt=prompt, seed=seed), session=session)
-    return judge(result.numpy, parse_caption(prompt)).all
+    return judge_picture(result.numpy, parse_caption(prompt)).all
 
 
 def scores(rows: Iterator[Row]) -> dict[str, float]:
@@ -53,7 +59,7 @@ def test_it_draws_a_yellow_star_on_a_navy_background(session: Session) -> None:
 
 
 def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None:
-    prompts = [caption(scene(FIRST + n, held_out=True, things=1)) for n in range(30)]
+    prompts = [describe_scene(random_scene(FIRST + n, held_out=True, objects=1)) for n in range(30)]
 
     right = sum(draws_right(prompt, n, session) for n, prompt in enumerate(prompts))
 
@@ -64,7 +70,7 @@ def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None
 def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
     picture = run(TEXT.replace(prompt="a red ring on a teal background"), session=session).numpy
 
-    assert not judge(picture, parse_caption("a yellow star on a navy background")).all
+    assert not judge_picture(picture, parse_caption("a yellow star on a navy background")).all
 
 
 # What is asked for below lies about a tenth under what the score table has of 500.
@@ -135,10 +141,10 @@ def test_clips_show_the_object_and_it_moves_as_the_words_say(runner: CheckpointR
 def test_image_to_image_keeps_the_place_and_takes_the_colour(runner: CheckpointRunner) -> None:
     right = 0
     for seed in range(SCENES):
-        source = scene(FIRST + seed, held_out=True, things=1)
+        source = random_scene(FIRST + seed, held_out=True, objects=1)
         node = Image2Image(
-            image=Image(render(source, 64)),
-            prompt=caption(source),
+            image=Image(render_scene(source, 64)),
+            prompt=describe_scene(source),
             strength=0.5,
             seed=seed,
             checkpoint=runner.checkpoint("text-to-image"),

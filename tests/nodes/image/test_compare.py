@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sdgraph import Session, run
 from sdgraph.nodes import Compare
-from sdgraph.nodes.tiny_world import Scene, Thing, masks, render
+from sdgraph.nodes.tiny_world import Scene, SceneObject, render_masks, render_scene
 from sdgraph.values import Image
 from tests.support.arbitrary_images import assert_unchanged, images
 from tests.support.failing_runs import failure, refused_at_construction
@@ -27,14 +27,19 @@ def test_both_pictures_stand_whole_on_black(session: Session) -> None:
 
 
 def test_a_difference_is_where_the_thing_is(session: Session) -> None:
-    with_star, without = Scene("teal", (Thing("star", "red", "left", 0.2),)), Scene("teal", ())
+    with_star, without = (
+        Scene("teal", (SceneObject("star", "red", "left", 0.2),)),
+        Scene("teal", ()),
+    )
     result = run(
         Compare(
-            image=Image(render(with_star, 64)), other=Image(render(without, 64)), mode="difference"
+            image=Image(render_scene(with_star, 64)),
+            other=Image(render_scene(without, 64)),
+            mode="difference",
         ),
         session=session,
     ).numpy
-    marked = masks(with_star, 64)[0] > 0
+    marked = render_masks(with_star, 64)[0] > 0
     assert (result[marked].max(axis=1) > 50).all()
     assert result[~marked].mean() < 1
 

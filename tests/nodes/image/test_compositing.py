@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sdgraph import Session, run
 from sdgraph.nodes import Blend, Composite
-from sdgraph.nodes.tiny_world import Scene, Thing, render
-from sdgraph.nodes.tiny_world import masks as truth
+from sdgraph.nodes.tiny_world import Scene, SceneObject, render_scene
+from sdgraph.nodes.tiny_world import render_masks as truth
 from sdgraph.values import Image, Mask
 from tests.support.arbitrary_images import assert_unchanged, images, masks
 from tests.support.failing_runs import failure, refused_at_construction
@@ -22,20 +22,20 @@ MODES = ["normal", "multiply", "screen", "overlay", "difference"]
 
 
 def test_a_thing_is_laid_on_another_ground_by_its_mask(session: Session) -> None:
-    things = (Thing("star", "red", "center", 0.2),)
-    star, empty = Scene("teal", things), Scene("navy", ())
+    objects = (SceneObject("star", "red", "center", 0.2),)
+    star, empty = Scene("teal", objects), Scene("navy", ())
     result = run(
         Composite(
-            image=Image(render(empty, 64)),
-            over=Image(render(star, 64)),
+            image=Image(render_scene(empty, 64)),
+            over=Image(render_scene(star, 64)),
             mask=Mask(truth(star, 64)[0]),
         ),
         session=session,
     ).numpy
     marked = truth(star, 64)[0] == 255
-    assert (result[marked] == render(star, 64)[marked]).all()
-    assert (result[~marked] == render(empty, 64)[~marked]).all()
-    expected = render(Scene("navy", things), 64).astype(int)
+    assert (result[marked] == render_scene(star, 64)[marked]).all()
+    assert (result[~marked] == render_scene(empty, 64)[~marked]).all()
+    expected = render_scene(Scene("navy", objects), 64).astype(int)
     assert np.abs(result.astype(int) - expected).mean() < 2
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sdgraph import Session, run
 from sdgraph.nodes import Canny, Crop, Pad, Resize
-from sdgraph.nodes.tiny_world import Scene, Thing, masks, render
+from sdgraph.nodes.tiny_world import Scene, SceneObject, render_masks, render_scene
 from sdgraph.values import EdgeMap, Image
 from tests.support.arbitrary_images import assert_unchanged, images
 from tests.support.failing_runs import failure, refused_at_construction
@@ -119,17 +119,17 @@ def test_a_crop_is_that_part_of_the_picture(session: Session) -> None:
 
 
 def test_a_crop_of_where_a_thing_is_shows_it_and_padding_puts_it_back(session: Session) -> None:
-    scene = Scene("gray", (Thing("square", "blue", "right", 0.15),))
-    rows, columns = np.nonzero(masks(scene, 64)[0])
+    scene = Scene("gray", (SceneObject("square", "blue", "right", 0.15),))
+    rows, columns = np.nonzero(render_masks(scene, 64)[0])
     left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    image = Image(render(scene, 64))
+    image = Image(render_scene(scene, 64))
     part = Crop(image=image, box=[int(n) for n in (left, top, right, bottom)])
     padded = Pad(
         image=part, left=int(left), top=int(top), right=int(64 - right), bottom=int(64 - bottom)
     )
     result = run(padded, session=session).numpy
     assert result.shape == (64, 64, 3)
-    marked = masks(scene, 64)[0] > 0
+    marked = render_masks(scene, 64)[0] > 0
     assert (result[marked] == image.numpy[marked]).all() and not result[0].any()
 
 

@@ -9,7 +9,7 @@ import pytest
 from sdgraph import Session, run
 from sdgraph.nodes import Scribble, SoftEdges
 from sdgraph.nodes.maps.gradients import colour_gradients
-from sdgraph.nodes.tiny_world import edge_f1, edges, render, scene
+from sdgraph.nodes.tiny_world import edge_f1, random_scene, render_edges, render_scene
 from sdgraph.values import Image, ScribbleMap, SoftEdgeMap
 from tests.support.failing_runs import refused_at_construction
 from tests.support.photos import clear_photo, noisy, photo
@@ -71,8 +71,8 @@ def test_an_edge_of_one_colour_counts_as_much_as_a_grey_one(session: Session) ->
 
 @pytest.mark.parametrize("number", range(8))
 def test_both_run_along_the_edges_of_the_tiny_world(session: Session, number: int) -> None:
-    example, truth = scene(number), edges(scene(number), 128)
-    image = Image(render(example, 128))
+    example, truth = random_scene(number), render_edges(random_scene(number), 128)
+    image = Image(render_scene(example, 128))
     soft = run(SoftEdges(image=image, smoothing=1.0), session=session).numpy[..., 0]
     assert soft[truth > 0].mean() > 100
     assert soft[cv2.dilate(truth, np.ones((13, 13), np.uint8)) == 0].mean() < 40

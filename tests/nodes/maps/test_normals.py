@@ -10,7 +10,7 @@ import pytest
 
 from sdgraph import Session, run
 from sdgraph.nodes import NormalsFromDepth
-from sdgraph.nodes.tiny_world import depth, masks, scene
+from sdgraph.nodes.tiny_world import random_scene, render_depth, render_masks
 from sdgraph.values import DepthMap, NormalMap
 from tests.support.failing_runs import refused_at_construction
 
@@ -76,10 +76,10 @@ def test_the_unit_of_depth_does_not_count(session: Session, heights: Any) -> Non
 
 @pytest.mark.parametrize("number", range(4))
 def test_the_things_of_the_tiny_world_rise_at_their_outlines(session: Session, number: int) -> None:
-    found_normals = normals(session, depth(scene(number), 128))
+    found_normals = normals(session, render_depth(random_scene(number), 128))
     leaning = np.hypot(found_normals[..., 0], found_normals[..., 1]) > 0.9
     outlines = np.zeros((128, 128), np.uint8)
-    for mask in masks(scene(number), 128):
+    for mask in render_masks(random_scene(number), 128):
         outlines |= cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     assert leaning[outlines > 0].mean() > 0.9
     assert leaning[cv2.dilate(outlines, np.ones((3, 3), np.uint8)) == 0].mean() < 0.02

@@ -14,7 +14,7 @@ from sdgraph.models import ModelCache
 from sdgraph.models.loader import load_part
 from sdgraph.nodes import Segment
 from sdgraph.nodes.maps.ade20k import COLORS
-from sdgraph.nodes.tiny_world import COLOURS, masks, render, scene
+from sdgraph.nodes.tiny_world import COLOURS, random_scene, render_masks, render_scene
 from sdgraph.values import Image, SegmentMap
 from tests.support import map_models
 from tests.support.failing_runs import failure, refused_before_load
@@ -126,18 +126,18 @@ def plain(tmp_path: Path) -> Checkpoint:
 @pytest.mark.torch
 @pytest.mark.parametrize("number", range(6))
 def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: int) -> None:
-    example = scene(number)
-    image = Image(render(example, 128))
-    things = [COLOURS[colour_.colour] for colour_ in example.things]
+    example = random_scene(number)
+    image = Image(render_scene(example, 128))
+    colours = [COLOURS[obj.colour] for obj in example.objects]
     result = run(
         Segment(image=image, checkpoint=plain),
-        session=with_model(ByColour([*things, *_grounds(image, example)])),
+        session=with_model(ByColour([*colours, *_grounds(image, example)])),
     )
-    for colour_ in things:
-        marked = (result.numpy == COLORS[things.index(colour_)]).all(axis=2)
+    for colour_ in colours:
+        marked = (result.numpy == COLORS[colours.index(colour_)]).all(axis=2)
         where = [
             mask
-            for mask, other in zip(masks(example, 128), things, strict=True)
+            for mask, other in zip(render_masks(example, 128), colours, strict=True)
             if other == colour_
         ]
         expected = np.max(where, axis=0) > 0
@@ -146,7 +146,7 @@ def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: 
 
 def _grounds(image: Image, example: Any) -> list[tuple[int, int, int]]:
     """The colours of the ground, a few of them, taken where no thing is."""
-    free = np.max(masks(example, 128), axis=0) == 0
+    free = np.max(render_masks(example, 128), axis=0) == 0
     colours = image.numpy[free]
     return [tuple(colour) for colour in colours[:: max(1, len(colours) // 40)].tolist()]
 

@@ -9,7 +9,7 @@ import pytest
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskFeather, MaskGrow, MaskInvert, MaskResize
-from sdgraph.nodes.tiny_world import masks, scene
+from sdgraph.nodes.tiny_world import random_scene, render_masks
 from sdgraph.values import Mask
 from tests.support.failing_runs import refused_at_construction
 from tests.support.photos import noisy, photo
@@ -19,14 +19,14 @@ GREY = Mask(noisy((30, 40)))
 
 @pytest.mark.parametrize("by", [1, 3, 9, 70])
 def test_growing_a_thing_marks_all_within_that_distance(session: Session, by: int) -> None:
-    truth = masks(scene(4, things=1))[0]
+    truth = render_masks(random_scene(4, objects=1))[0]
     result = run(MaskGrow(mask=Mask(truth), by=by), session=session).numpy
     far = cv2.distanceTransform(255 - truth, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     assert (result[far <= by - 0.5] == 255).all()
     assert not result[far > by + 1.5].any()
 
 
-@pytest.mark.parametrize("mask", [GREY, Mask(masks(scene(4))[0])])
+@pytest.mark.parametrize("mask", [GREY, Mask(render_masks(random_scene(4))[0])])
 def test_shrinking_is_growing_the_outside(session: Session, mask: Mask) -> None:
     shrunk = run(MaskGrow(mask=mask, by=-3), session=session)
     turned = MaskInvert(mask=MaskGrow(mask=MaskInvert(mask=mask), by=3))

@@ -9,7 +9,7 @@ import pytest
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskGrabCut
-from sdgraph.nodes.tiny_world import masks, render, scene
+from sdgraph.nodes.tiny_world import random_scene, render_masks, render_scene
 from sdgraph.values import Image
 from tests.support.failing_runs import failure, refused_at_construction
 from tests.support.photos import photo
@@ -24,9 +24,9 @@ def box_around(truth: npt.NDArray[np.uint8]) -> list[int]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_thing_in_its_box_is_cut_out(session: Session, seed: int) -> None:
-    example = scene(seed, things=1)
-    (truth,) = masks(example)
-    node = MaskGrabCut(image=Image(render(example)), box=box_around(truth))
+    example = random_scene(seed, objects=1)
+    (truth,) = render_masks(example)
+    node = MaskGrabCut(image=Image(render_scene(example)), box=box_around(truth))
     result = run(node, session=session).numpy > 0
     assert (result & (truth > 0)).sum() / (result | (truth > 0)).sum() > 0.85
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskFillHoles, MaskLargest
-from sdgraph.nodes.tiny_world import masks, scene
+from sdgraph.nodes.tiny_world import random_scene, render_masks
 from sdgraph.values import Mask
 from tests.support.failing_runs import failure
 
@@ -34,11 +34,11 @@ HARD = arrays.arrays(
 
 
 def test_a_ring_becomes_a_disc(session: Session) -> None:
-    example = scene(1, things=1)
-    ring = replace(example, things=(replace(example.things[0], shape="ring"),))
-    result = run(MaskFillHoles(mask=Mask(masks(ring)[0])), session=session).numpy
-    assert (result == without_holes(masks(ring)[0])).all()
-    assert result.sum() > 1.3 * masks(ring)[0].sum()
+    example = random_scene(1, objects=1)
+    ring = replace(example, objects=(replace(example.objects[0], shape="ring"),))
+    result = run(MaskFillHoles(mask=Mask(render_masks(ring)[0])), session=session).numpy
+    assert (result == without_holes(render_masks(ring)[0])).all()
+    assert result.sum() > 1.3 * render_masks(ring)[0].sum()
 
 
 @given(HARD)
@@ -58,7 +58,7 @@ def test_soft_borders_stay_and_what_is_less_than_half_painted_is_a_hole() -> Non
 
 @pytest.mark.parametrize("seed", range(4))
 def test_of_two_things_the_larger_stays(session: Session, seed: int) -> None:
-    one, other = masks(scene(seed, things=2))
+    one, other = render_masks(random_scene(seed, objects=2))
     larger = max(one, other, key=lambda mask: int(mask.sum()))
     assert (run(MaskLargest(mask=Mask(one | other)), session=session).numpy == larger).all()
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from sdgraph import Session, run
 from sdgraph.nodes import MaskIntersect, MaskInvert, MaskSubtract, MaskUnion
-from sdgraph.nodes.tiny_world import masks, scene
+from sdgraph.nodes.tiny_world import random_scene, render_masks
 from sdgraph.values import Mask
 from tests.support.failing_runs import failure, refused_at_construction
 from tests.support.photos import noisy, spot
@@ -21,7 +21,7 @@ THREE = st.lists(arrays.arrays(np.uint8, (5, 4)).map(Mask), min_size=3, max_size
 
 
 def test_the_things_of_a_scene_are_joined_and_parted(session: Session) -> None:
-    one, other = (Mask(mask) for mask in masks(scene(2, things=2)))
+    one, other = (Mask(mask) for mask in render_masks(random_scene(2, objects=2)))
     union = MaskUnion(masks=[one, other])
     assert (run(union, session=session).numpy == one.numpy | other.numpy).all()
     assert run(MaskSubtract(mask=union, less=other), session=session) == one

@@ -10,7 +10,7 @@ import pytest
 from sdgraph import Session, run, values
 from sdgraph.media import read_image
 from sdgraph.nodes import MaskFromAlpha, MaskFromColor, MaskFromFile
-from sdgraph.nodes.tiny_world import COLOURS, masks, render, scene
+from sdgraph.nodes.tiny_world import COLOURS, random_scene, render_masks, render_scene
 from sdgraph.values import Image
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, photo
@@ -41,11 +41,11 @@ def test_alpha_of_an_opaque_picture_is_refused(session: Session) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_colour_of_a_thing_marks_the_thing(session: Session, seed: int) -> None:
-    example = scene(seed, things=1)
-    (thing,) = example.things
-    color = "#{:02x}{:02x}{:02x}".format(*COLOURS[thing.colour])
-    node = MaskFromColor(image=Image(render(example)), color=color, tolerance=20)
-    result, truth = run(node, session=session).numpy > 0, masks(example)[0] > 0
+    example = random_scene(seed, objects=1)
+    (obj,) = example.objects
+    color = "#{:02x}{:02x}{:02x}".format(*COLOURS[obj.colour])
+    node = MaskFromColor(image=Image(render_scene(example)), color=color, tolerance=20)
+    result, truth = run(node, session=session).numpy > 0, render_masks(example)[0] > 0
     assert (result & truth).sum() / (result | truth).sum() > 0.9
 
 

@@ -7,46 +7,49 @@ import pytest
 from sdgraph.errors import InvalidValueError
 from sdgraph.nodes.tiny_world import (
     CaptionContent,
-    CaptionThing,
+    CaptionObject,
     Scene,
-    Thing,
-    caption,
+    SceneObject,
+    describe_scene,
     parse_caption,
-    scene,
+    random_scene,
     vocabulary,
 )
 
 
 def content_of_caption(example: Scene) -> CaptionContent:
-    things = tuple(
-        CaptionThing(thing.shape, thing.colour, thing.place if example.tells_place else None)
-        for thing in example.things
+    objects = tuple(
+        CaptionObject(obj.shape, obj.colour, obj.place if example.tells_place else None)
+        for obj in example.objects
     )
-    return CaptionContent(things, example.background, example.motion)
+    return CaptionContent(objects, example.background, example.motion)
 
 
 def test_a_caption_says_what_the_scene_shows_and_parse_reads_it_back() -> None:
     words = set()
     for seed in range(1_000):
-        for example in (scene(seed), scene(seed, held_out=True, moving=True)):
-            text = caption(example)
+        for example in (random_scene(seed), random_scene(seed, held_out=True, moving=True)):
+            text = describe_scene(example)
             words |= set(text.split())
             assert parse_caption(text) == content_of_caption(example)
     assert tuple(sorted(words)) == vocabulary()
 
 
 def test_captions_read_as_english() -> None:
-    star = Thing("star", "yellow", "top left", 0.2)
-    ring = Thing("ring", "orange", "right", 0.15)
-    assert caption(Scene("navy", (star,))) == "a yellow star at the top left on a navy background"
+    star = SceneObject("star", "yellow", "top left", 0.2)
+    ring = SceneObject("ring", "orange", "right", 0.15)
+    assert (
+        describe_scene(Scene("navy", (star,)))
+        == "a yellow star at the top left on a navy background"
+    )
     plain = Scene("navy", (star,), tells_place=False)
-    assert caption(plain) == "a yellow star on a navy background"
-    both = caption(Scene("checkered", (star, ring)))
+    assert describe_scene(plain) == "a yellow star on a navy background"
+    both = describe_scene(Scene("checkered", (star, ring)))
     assert both == (
         "a yellow star at the top left and an orange ring on the right on a checkered background"
     )
     moving = Scene("gray", (ring,), "moving right", tells_place=False)
-    assert caption(moving) == "an orange ring moving right on a gray background"
+    assert describe_scene(moving) == "an orange ring moving right on a gray background"
 
 
 def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:

@@ -15,10 +15,10 @@ from sdgraph.nodes.tiny_world import (
     PLACES,
     SHAPES,
     Scene,
-    Thing,
+    SceneObject,
     is_held_out,
-    masks,
-    scene,
+    random_scene,
+    render_masks,
 )
 from sdgraph.nodes.tiny_world.scenes import TRAVEL
 
@@ -26,14 +26,14 @@ COMBINATIONS = [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
 
 
 def combinations(example: Scene) -> list[tuple[str, str, str]]:
-    return [(thing.shape, thing.colour, example.background) for thing in example.things]
+    return [(obj.shape, obj.colour, example.background) for obj in example.objects]
 
 
 @pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("held_out", [False, True])
 def test_held_out_combinations_are_drawn_only_when_asked_for(held_out: bool, moving: bool) -> None:
     for seed in range(2_000):
-        for combination in combinations(scene(seed, held_out=held_out, moving=moving)):
+        for combination in combinations(random_scene(seed, held_out=held_out, moving=moving)):
             assert is_held_out(*combination) == held_out
 
 
@@ -48,62 +48,64 @@ def test_about_an_eighth_is_held_out_and_every_word_stands_on_both_sides() -> No
 
 
 def test_every_combination_seen_comes_up_and_so_does_every_place() -> None:
-    examples = [scene(seed) for seed in range(6_000)]
+    examples = [random_scene(seed) for seed in range(6_000)]
     shown = {combination for example in examples for combination in combinations(example)}
     assert shown == {combination for combination in COMBINATIONS if not is_held_out(*combination)}
-    assert {thing.place for example in examples for thing in example.things} == set(PLACES)
-    assert {len(example.things) for example in examples} == {1, 2}
+    assert {obj.place for example in examples for obj in example.objects} == set(PLACES)
+    assert {len(example.objects) for example in examples} == {1, 2}
 
 
 def test_no_two_scenes_are_equal_and_a_seed_is_always_the_same() -> None:
-    examples = [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
+    examples = [random_scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
     assert len(set(examples)) == len(examples)
-    assert examples == [scene(seed, held_out=out) for seed in range(500) for out in (False, True)]
+    assert examples == [
+        random_scene(seed, held_out=out) for seed in range(500) for out in (False, True)
+    ]
 
 
 def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
-    code = "from sdgraph.nodes.tiny_world import scene; print(scene(7), scene(8, moving=True))"
+    code = "from sdgraph.nodes.tiny_world import random_scene as r; print(r(7), r(8, moving=True))"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == f"{scene(7)} {scene(8, moving=True)}"
-    things = scene(7, things=1).things[0]
-    assert (things.shape, things.colour, things.place) == ("cross", "yellow", "right")
+    assert result.stdout.strip() == f"{random_scene(7)} {random_scene(8, moving=True)}"
+    (obj,) = random_scene(7, objects=1).objects
+    assert (obj.shape, obj.colour, obj.place) == ("cross", "yellow", "right")
 
 
 def test_objects_are_whole_and_apart() -> None:
     for seed in range(300):
-        object_masks = masks(scene(seed, things=2), 64)
+        object_masks = render_masks(random_scene(seed, objects=2), 64)
         assert not (object_masks[0] & object_masks[1]).any()
         for mask in object_masks:
             assert not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
 
 
 def test_every_motion_comes_up_and_round_things_never_turn() -> None:
-    examples = [scene(seed, moving=True) for seed in range(400)]
+    examples = [random_scene(seed, moving=True) for seed in range(400)]
     assert {example.motion for example in examples} == set(MOTIONS)
-    turning = {example.things[0].shape for example in examples if example.motion == "turning"}
+    turning = {example.objects[0].shape for example in examples if example.motion == "turning"}
     assert turning == {"square", "triangle", "star", "cross"}
 
 
 def test_a_moving_thing_goes_its_whole_way() -> None:
-    example = Scene("navy", (Thing("star", "red", "center", 0.15),), "moving right")
-    (start,), (end,) = example.at(0).things, example.at(1).things
+    example = Scene("navy", (SceneObject("star", "red", "center", 0.15),), "moving right")
+    (start,), (end,) = example.at(0).objects, example.at(1).objects
     assert end.middle[0] - start.middle[0] == pytest.approx(TRAVEL)
     assert end.middle[1] == start.middle[1]
 
 
 def test_unknown_words_and_counts_are_refused_with_what_is_wanted() -> None:
     with pytest.raises(InvalidValueError, match="did you mean 'star'"):
-        Thing("stars", "red", "center", 0.2)
+        SceneObject("stars", "red", "center", 0.2)
     with pytest.raises(InvalidValueError, match="one of navy"):
         Scene("gold", ())
     with pytest.raises(InvalidValueError, match="1, or 2"):
-        scene(1, things=3)
+        random_scene(1, objects=3)
     with pytest.raises(InvalidValueError, match="1, or 2"):
-        scene(1, things=2, moving=True)
+        random_scene(1, objects=2, moving=True)
     with pytest.raises(InvalidValueError, match="at least 0"):
-        scene(-1)
-    two = (Thing("star", "red", "left", 0.15), Thing("ring", "blue", "right", 0.15))
+        random_scene(-1)
+    two = (SceneObject("star", "red", "left", 0.15), SceneObject("ring", "blue", "right", 0.15))
     with pytest.raises(InvalidValueError, match="one object"):
         Scene("navy", two, "growing")

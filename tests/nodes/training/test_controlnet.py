@@ -13,7 +13,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Canny, ControlNet
-from sdgraph.nodes.tiny_world import depth, render, scene
+from sdgraph.nodes.tiny_world import random_scene, render_depth, render_scene
 from sdgraph.nodes.training.controlnet import (
     ControlNetTrainee,
     TrainControlNet,
@@ -83,11 +83,11 @@ def test_the_copy_starts_from_the_base() -> None:
 @pytest.mark.parametrize("kind", ["edges", "depth"])
 def test_controls_are_those_that_the_nodes_make(kind: Any, session: Session) -> None:
     maps = make_control_maps(WorldDataset(3, 5, SIDE), kind)[1]
-    example = scene(6)
+    example = random_scene(6)
     if kind == "edges":
-        expected = run(Canny(image=Image(render(example, SIDE))), session=session).numpy
+        expected = run(Canny(image=Image(render_scene(example, SIDE))), session=session).numpy
     else:
-        expected = DepthMap(depth(example, SIDE)).numpy
+        expected = DepthMap(render_depth(example, SIDE)).numpy
     assert np.array_equal(maps, expected[..., 0])
 
 
@@ -122,7 +122,7 @@ def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
 
 
 def test_the_controlnet_node_uses_it(trained: Checkpoint, session: Session) -> None:
-    edges = Canny(image=Image(render(scene(1), SIDE)))
+    edges = Canny(image=Image(render_scene(random_scene(1), SIDE)))
     result = run(
         ControlNet(
             control=edges, prompt="a red star", steps=2, checkpoint=BASE, controlnet=trained
@@ -153,7 +153,7 @@ def test_a_base_that_changed_stops_it(tmp_path: Path) -> None:
 
 
 def test_depth_needs_pictures_whose_depth_is_known(tmp_path: Path, session: Session) -> None:
-    Image(render(scene(1), SIDE)).pil.save(tmp_path / "one.png")
+    Image(render_scene(random_scene(1), SIDE)).pil.save(tmp_path / "one.png")
     folder = PictureFolder(path=str(tmp_path), side=SIDE)
     wrong = TrainControlNet(data=folder, base=BASE, kind="depth", out=str(tmp_path / "no"))
     with pytest.raises(NodeFailedError) as failed:

@@ -12,7 +12,7 @@ from sdgraph import Session, run
 from sdgraph.errors import InvalidNodeError, InvalidValueError, InvalidWorkflowError
 from sdgraph.graph import Graph
 from sdgraph.nodes import PictureFolder, TinyWorld
-from sdgraph.nodes.tiny_world import Scene, caption, is_held_out, render, scene
+from sdgraph.nodes.tiny_world import Scene, describe_scene, is_held_out, random_scene, render_scene
 from sdgraph.nodes.training.data import FolderDataset, WorldDataset
 from tests.support.photos import save_in_mode
 
@@ -31,17 +31,15 @@ def write_example(
 
 
 def _has_held_out(example: Scene) -> bool:
-    return any(
-        is_held_out(thing.shape, thing.colour, example.background) for thing in example.things
-    )
+    return any(is_held_out(obj.shape, obj.colour, example.background) for obj in example.objects)
 
 
 def test_scenes_have_their_pictures_and_captions() -> None:
     data = WorldDataset(5, 7, 32)
     assert data.pictures.shape == (5, 32, 32, 3)
     assert data.pictures.dtype == np.uint8
-    assert np.array_equal(data.pictures[2], render(scene(9), 32))
-    assert data.captions[2] == caption(scene(9))
+    assert np.array_equal(data.pictures[2], render_scene(random_scene(9), 32))
+    assert data.captions[2] == describe_scene(random_scene(9))
     assert len(data) == 5
 
 
@@ -71,9 +69,9 @@ def test_scenes_of_some_motions_are_those_among_all() -> None:
 
 
 def test_a_picture_of_a_motion_shows_the_time_that_is_asked_for() -> None:
-    from sdgraph.nodes.tiny_world import frames
+    from sdgraph.nodes.tiny_world import render_frames
 
-    clip = frames(scene(3, moving=True), 5, 32)
+    clip = render_frames(random_scene(3, moving=True), 5, 32)
     for time, number in ((0.0, 0), (0.5, 2), (1.0, 4)):
         dataset = WorldDataset(1, 3, 32, moving=True, time=time)
         assert np.array_equal(dataset.pictures[0], clip[number])
@@ -90,12 +88,12 @@ def test_motions_are_of_scenes_that_move_and_known() -> None:
 
 def test_pairs_are_drawn_by_a_scenes_number_alone() -> None:
     data = WorldDataset(300, 50, 32, pairs=0.8)
-    counts = [len(scene.things) for scene in data.scenes]
+    counts = [len(scene.objects) for scene in data.scenes]
     assert 0.72 < counts.count(2) / 300 < 0.88
     assert data.scenes[40:] == WorldDataset(260, 90, 32, pairs=0.8).scenes
-    for share, things in ((0.0, 1), (1.0, 2)):
+    for share, objects in ((0.0, 1), (1.0, 2)):
         scenes = WorldDataset(40, 0, 32, pairs=share).scenes
-        assert {len(example.things) for example in scenes} == {things}
+        assert {len(example.objects) for example in scenes} == {objects}
     examples = data.examples(60)
     assert isinstance(examples, WorldDataset)
     assert examples.scenes == WorldDataset(60, 5_000_000, 32, held_out=True, pairs=0.8).scenes
@@ -116,7 +114,7 @@ def test_pairs_do_not_move() -> None:
 
 def test_the_nodes_give_what_they_name(tmp_path: Path, session: Session) -> None:
     assert run(TinyWorld(count=3, seed=4, side=32), session=session).captions == tuple(
-        caption(scene(4 + number)) for number in range(3)
+        describe_scene(random_scene(4 + number)) for number in range(3)
     )
     write_example(tmp_path, "a.png", words="a red wall")
     result = run(PictureFolder(path=str(tmp_path), side=32), session=session)

@@ -13,7 +13,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.models import fetch_checkpoint, resolve, resolve_part
 from sdgraph.nodes import DepthEstimate, DepthToImage
-from sdgraph.nodes.tiny_world import render, scene
+from sdgraph.nodes.tiny_world import random_scene, render_scene
 from sdgraph.nodes.training.data import PictureFolder, TinyWorld, WorldDataset
 from sdgraph.nodes.training.depth import (
     DepthTrainee,
@@ -70,7 +70,7 @@ def test_close_depths_stay_distinct_and_in_order() -> None:
     with torch.no_grad():
         model.head.head[-2].weight.mul_(0.01)
         model.head.head[-2].bias.fill_(1)
-    pictures = np.stack([render(scene(number), SIDE) for number in range(6)])
+    pictures = np.stack([render_scene(random_scene(number), SIDE) for number in range(6)])
     prepared = Preparation(ESTIMATOR)(torch.from_numpy(pictures))
     with torch.no_grad():
         before = model(prepared).predicted_depth
@@ -96,7 +96,7 @@ def test_pictures_are_prepared_as_the_processor_does(
     folder = Path(shutil.copytree(fetch_checkpoint(ESTIMATOR), tmp_path / "estimator"))
     path = folder / "preprocessor_config.json"
     path.write_text(path.read_text().replace('"resample": 2', f'"resample": {resample}'))
-    pictures = np.stack([render(scene(number), side) for number in range(3)])
+    pictures = np.stack([render_scene(random_scene(number), side) for number in range(3)])
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     theirs = processor(
         [fromarray(picture) for picture in pictures], return_tensors="pt"
@@ -155,7 +155,7 @@ def test_plain_transformers_loads_the_estimator(trained: Checkpoint) -> None:
 
 
 def test_the_depth_node_uses_it(trained: Checkpoint, session: Session) -> None:
-    photo = Image(render(scene(1), SIDE))
+    photo = Image(render_scene(random_scene(1), SIDE))
     result = run(DepthEstimate(image=photo, checkpoint=trained), session=session)
     assert result.size == (SIDE, SIDE)
 
@@ -242,7 +242,7 @@ def test_plain_diffusers_loads_the_guided_checkpoint(
 def test_the_depth_to_image_node_uses_it(
     estimates: bool, painter: Checkpoint, trained: Checkpoint, session: Session
 ) -> None:
-    photo = Image(render(scene(1), SIDE))
+    photo = Image(render_scene(random_scene(1), SIDE))
     depth = None if estimates else DepthEstimate(image=photo, checkpoint=trained)
     node_with_depth = DepthToImage(
         image=photo, depth=depth, prompt="a star", steps=2, checkpoint=painter
@@ -260,7 +260,7 @@ def test_one_seed_makes_one_guided_checkpoint_and_leaves_the_base(
 
 
 def test_pictures_without_true_depth_are_refused(tmp_path: Path, session: Session) -> None:
-    Image(render(scene(1), SIDE)).pil.save(tmp_path / "one.png")
+    Image(render_scene(random_scene(1), SIDE)).pil.save(tmp_path / "one.png")
     folder = PictureFolder(path=str(tmp_path), side=SIDE)
     for wrong in (
         TrainDepth(data=folder, out=str(tmp_path / "no")),

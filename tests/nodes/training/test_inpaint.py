@@ -14,8 +14,8 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError
 from sdgraph.models import fetch_checkpoint, file_sha256, resolve, resolve_part
 from sdgraph.nodes import Inpaint
-from sdgraph.nodes.tiny_world import masks as object_masks
-from sdgraph.nodes.tiny_world import render, scene
+from sdgraph.nodes.tiny_world import random_scene, render_scene
+from sdgraph.nodes.tiny_world import render_masks as object_masks
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.inpaint import InpaintTrainee, TrainInpaint
 from sdgraph.nodes.training.loading import load_parts
@@ -164,8 +164,8 @@ def test_plain_diffusers_loads_it(trained: Checkpoint) -> None:
 
 
 def test_the_inpaint_node_uses_it(trained: Checkpoint, session: Session) -> None:
-    photo = Image(render(scene(1), SIDE))
-    mask = Mask(object_masks(scene(1), SIDE)[0])
+    photo = Image(render_scene(random_scene(1), SIDE))
+    mask = Mask(object_masks(random_scene(1), SIDE)[0])
     result = run(
         Inpaint(image=photo, mask=mask, prompt="a red star", steps=2, checkpoint=trained),
         session=session,
@@ -189,7 +189,7 @@ def test_pictures_without_objects_masks_are_enough(tmp_path: Path) -> None:
     import torch
 
     for number in range(3):
-        Image(render(scene(number), 40)).pil.save(tmp_path / f"{number}.png")
+        Image(render_scene(random_scene(number), 40)).pil.save(tmp_path / f"{number}.png")
     parts = load_widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
     trainee = InpaintTrainee(parts, FolderDataset(tmp_path, SIDE), Settings(1, 2, 1e-3))
     assert torch.isfinite(trainee.loss(0))
@@ -231,9 +231,11 @@ def test_another_noise_than_the_bases_is_refused(copied: Any) -> None:
 
 @given(seed=st.integers(0, 2**32), side=st.integers(16, 96), number=st.integers(0, 200))
 def test_masks_are_white_or_black_and_never_empty(seed: int, side: int, number: int) -> None:
-    things = object_masks(scene(number), side)
+    objects = object_masks(random_scene(number), side)
     for kind in (None, *KIND_WEIGHTS):
-        mask, again = (draw_mask(np.random.default_rng(seed), side, things, kind) for _ in range(2))
+        mask, again = (
+            draw_mask(np.random.default_rng(seed), side, objects, kind) for _ in range(2)
+        )
         assert mask.shape == (side, side) and mask.dtype == np.uint8
         assert set(np.unique(mask)) <= {0, 255} and mask.any()
         assert np.array_equal(mask, again)
@@ -243,9 +245,9 @@ def test_masks_are_white_or_black_and_never_empty(seed: int, side: int, number: 
 def test_an_objects_mask_covers_it_and_a_rim(seed: int, number: int) -> None:
     import cv2
 
-    things = object_masks(scene(number), SIDE)
-    mask = draw_mask(np.random.default_rng(seed), SIDE, things, "object")
-    grown = [cv2.dilate(outline, np.ones((3, 3), np.uint8)[:, [1]]) for outline in things]
+    objects = object_masks(random_scene(number), SIDE)
+    mask = draw_mask(np.random.default_rng(seed), SIDE, objects, "object")
+    grown = [cv2.dilate(outline, np.ones((3, 3), np.uint8)[:, [1]]) for outline in objects]
     assert any((mask[outline > 0] == 255).all() for outline in grown)
 
 

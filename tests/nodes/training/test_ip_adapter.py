@@ -13,14 +13,14 @@ from sdgraph import Checkpoint, Lora, Session, run
 from sdgraph.errors import InvalidError
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.tiny_world import (
-    caption,
+    describe_scene,
+    describe_surroundings,
     is_held_out,
-    judge,
+    judge_picture,
     parse_caption,
+    random_scene,
     rearrange,
-    render,
-    scene,
-    surroundings,
+    render_scene,
 )
 from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.image_encoder import (
@@ -84,7 +84,7 @@ def test_plain_diffusers_loads_it_and_the_node_uses_it(
 
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder(BASE))
     pipe.load_ip_adapter(trained.source, subfolder="", weight_name=FILE)
-    reference = Image(render(scene(1), SIDE))
+    reference = Image(render_scene(random_scene(1), SIDE))
     text = Text2Image(prompt="a", steps=2, checkpoint=BASE)
     result = run(
         text.replace(reference=reference, ip_adapter=Lora(trained.source, file=FILE)),
@@ -141,32 +141,31 @@ def test_train_and_use_stand_in_one_graph_and_one_seed_makes_one_encoder(
     assert other_seed.keys() == contents(first).keys() and other_seed != contents(first)
 
 
-@pytest.mark.parametrize("things", [1, 2])
-def test_a_reference_shows_the_same_objects_elsewhere(things: int) -> None:
+@pytest.mark.parametrize("objects", [1, 2])
+def test_a_reference_shows_the_same_objects_elsewhere(objects: int) -> None:
     for number in range(40):
-        example = scene(number, things=things)
+        example = random_scene(number, objects=objects)
         other = rearrange(example, number)
         looks = [
-            [(thing.shape, thing.colour) for thing in example_.things]
-            for example_ in (example, other)
+            [(obj.shape, obj.colour) for obj in example_.objects] for example_ in (example, other)
         ]
         assert looks[0] == looks[1] and other.background != example.background
         assert not any(is_held_out(*look, other.background) for look in looks[1])
-        assert judge(render(other, SIDE), parse_caption(caption(other))).all
+        assert judge_picture(render_scene(other, SIDE), parse_caption(describe_scene(other))).all
         assert rearrange(example, number) == other
 
 
 def test_surroundings_are_the_caption_without_its_objects() -> None:
     for number in range(20):
-        example = scene(number, things=1)
-        (thing,) = example.things
-        article = "an" if thing.colour[0] in "aeiou" else "a"
-        text = f"{article} {thing.colour} {thing.shape} {surroundings(example)}"
-        assert parse_caption(text) == parse_caption(caption(example))
+        example = random_scene(number, objects=1)
+        (obj,) = example.objects
+        article = "an" if obj.colour[0] in "aeiou" else "a"
+        text = f"{article} {obj.colour} {obj.shape} {describe_surroundings(example)}"
+        assert parse_caption(text) == parse_caption(describe_scene(example))
 
 
 def test_pictures_of_a_folder_are_their_own_references(tmp_path: Path) -> None:
-    Image(render(scene(1), SIDE)).pil.save(tmp_path / "one.png")
+    Image(render_scene(random_scene(1), SIDE)).pil.save(tmp_path / "one.png")
     data = FolderDataset(tmp_path, SIDE)
     assert np.array_equal(data.references([0]), data.pictures) and data.surroundings == ("one",)
 
@@ -174,7 +173,7 @@ def test_pictures_of_a_folder_are_their_own_references(tmp_path: Path) -> None:
 def test_pictures_come_to_the_encoder_as_the_librarys_processor_brings_them() -> None:
     from transformers import CLIPImageProcessorPil
 
-    pictures = np.stack([render(scene(n), SIDE) for n in range(2)])
+    pictures = np.stack([render_scene(random_scene(n), SIDE) for n in range(2)])
     size = {"height": 32, "width": 32}
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size)
     expected = processor(list(pictures), return_tensors="np")["pixel_values"]

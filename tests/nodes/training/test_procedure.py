@@ -13,7 +13,7 @@ from PIL import Image
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidValueError, MediaError, NodeFailedError
 from sdgraph.events import Event, Stepped
-from sdgraph.nodes.tiny_world import caption, render, scene
+from sdgraph.nodes.tiny_world import describe_scene, random_scene, render_scene
 from sdgraph.nodes.training.data import PictureFolder
 from sdgraph.nodes.training.loop import SMOOTH, TrainingStoppedError
 from sdgraph.nodes.training.procedure import Training
@@ -35,8 +35,8 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for number in range(4):
         path = folder / f"{number}.png"
-        Image.fromarray(render(scene(number), SIDE)).save(path)
-        path.with_suffix(".txt").write_text(caption(scene(number)))
+        Image.fromarray(render_scene(random_scene(number), SIDE)).save(path)
+        path.with_suffix(".txt").write_text(describe_scene(random_scene(number)))
     (folder / "2.png").write_bytes(b"no picture")
     return folder
 

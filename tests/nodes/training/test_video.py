@@ -11,7 +11,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidError, InvalidValueError
 from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.nodes import Text2Video
-from sdgraph.nodes.tiny_world import MOTIONS, frames
+from sdgraph.nodes.tiny_world import MOTIONS, render_frames
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.loading import fresh_parts, load_parts
 from sdgraph.nodes.training.loop import Settings, train
@@ -183,7 +183,7 @@ def test_clips_are_the_frames_of_scenes_in_latents(base: Checkpoint) -> None:
     data = WorldDataset(3, 0, SIDE, moving=True)
     clips = encode_clips(vae, data, FRAMES)
     assert clips.shape[:3] == (3, 4, FRAMES)
-    one = encode_pictures(vae, frames(data.scenes[1], FRAMES, SIDE))
+    one = encode_pictures(vae, render_frames(data.scenes[1], FRAMES, SIDE))
     assert torch.equal(clips[1], one.permute(1, 0, 2, 3))
     assert all(any(motion in text for motion in MOTIONS) for text in data.captions)
 

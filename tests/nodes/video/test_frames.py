@@ -28,15 +28,15 @@ from sdgraph.nodes import (
     Text,
     VideoFromFrames,
 )
-from sdgraph.nodes.tiny_world import Scene, Thing, canny_edges, frames
+from sdgraph.nodes.tiny_world import Scene, SceneObject, canny_edges, render_frames
 from sdgraph.store import Store
 from sdgraph.values import Image, Series, Video
 from tests.support.arbitrary_images import assert_unchanged, images, videos
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import noisy, photo
 
-STAR = Scene("teal", (Thing("star", "red", "center", 0.2),), "moving right")
-CLIP = Video(frames(STAR, 6, 64), 6)
+STAR = Scene("teal", (SceneObject("star", "red", "center", 0.2),), "moving right")
+CLIP = Video(render_frames(STAR, 6, 64), 6)
 
 
 def test_the_edges_of_a_clip_are_those_of_each_of_its_frames(session: Session) -> None:
