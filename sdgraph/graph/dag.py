@@ -225,10 +225,13 @@ def _problems_by_node(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Pro
     memoized = answers.get()
     if memoized is None:
         return [(node, problem) for node in nodes for problem in _problems(node)]
-    key = (_problems_by_node, nodes)
+    # The id stands for the tuple, whose hash would be that of every node. The tuple is kept, so
+    # that no other object gets its id.
+    key = (_problems_by_node, id(nodes))
     if key not in memoized:
-        memoized[key] = [(node, problem) for node in nodes for problem in _problems(node)]
-    return list(memoized[key])
+        problems = [(node, problem) for node in nodes for problem in _problems(node)]
+        memoized[key] = (nodes, problems)
+    return list(memoized[key][1])
 
 
 def _problems(node: Node[Any]) -> Iterable[Problem]:
