@@ -38,12 +38,13 @@ from .masks.changes import MaskFeather as MaskFeather
 from .masks.changes import MaskGrow as MaskGrow
 from .masks.changes import MaskInvert as MaskInvert
 from .masks.changes import MaskResize as MaskResize
+from .masks.clipseg import MaskByWords as MaskByWords
+from .masks.connected_parts import MaskFillHoles as MaskFillHoles
+from .masks.connected_parts import MaskLargest as MaskLargest
 from .masks.grabcut import MaskGrabCut as MaskGrabCut
 from .masks.grounding import MaskByGrounding as MaskByGrounding
 from .masks.mask import Mask as Mask
 from .masks.overlay import MaskOverlay as MaskOverlay
-from .masks.parts import MaskFillHoles as MaskFillHoles
-from .masks.parts import MaskLargest as MaskLargest
 from .masks.sam import MaskBySam as MaskBySam
 from .masks.sets import MaskIntersect as MaskIntersect
 from .masks.sets import MaskSubtract as MaskSubtract
@@ -55,7 +56,6 @@ from .masks.shapes import MaskPolygon as MaskPolygon
 from .masks.sources import MaskFromAlpha as MaskFromAlpha
 from .masks.sources import MaskFromColor as MaskFromColor
 from .masks.sources import MaskFromFile as MaskFromFile
-from .masks.words import MaskByWords as MaskByWords
 from .training.controlnet import TrainControlNet as TrainControlNet
 from .training.data import PictureFolder as PictureFolder
 from .training.data import TinyWorld as TinyWorld

@@ -1,4 +1,4 @@
-"""The nodes that sweeps make contact sheets of, which sdgraph asks for by this module's name."""
+"""Builds the nodes of a sweep's contact sheet; sdgraph imports this module by its name."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from sdgraph.nodes.io.files import Save
 from sdgraph.values import Image
 
 
-def small_picture(image: Node[Image], side: int) -> Node[Image]:
-    """A picture that fits into a square of that side in pixels."""
+def fit_into_square(image: Node[Image], side: int) -> Node[Image]:
+    """A node that resizes a picture to fit into a square of `side` pixels."""
     return Resize(image=image, width=side, height=side, mode="fit")
 
 
-def labelled_grid(
+def make_grid(
     images: Sequence[Node[Image]], labels: Sequence[str], columns: int, side: int
 ) -> Node[Image]:
-    """The pictures in cells of that side with labels; 0 columns make it about square."""
+    """A node that arranges pictures in rows and columns.
+
+    Args:
+        images: The nodes of the pictures, row by row.
+        labels: The text below each picture.
+        columns: The number of columns; 0 for about as many as rows.
+        side: The width and height of a cell in pixels.
+    """
     return Grid(images=list(images), labels=list(labels), columns=columns, cell=side)
 
 
-def saved_picture(image: Node[Image], path: Path) -> Save:
-    """The picture written to a file."""
+def save_picture(image: Node[Image], path: Path) -> Save:
+    """A node that writes a picture to a file."""
     return Save(image=image, path=path)

@@ -12,7 +12,7 @@ from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models, resolve
 from sdgraph.nodes.image.padding import Padding, check_same_size
-from sdgraph.nodes.vision.depth import predict_depth
+from sdgraph.nodes.vision.depth_prediction import predict_depth
 from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
 from .families import DEPTH_ESTIMATOR, FEATURE_EXTRACTOR, Purpose, Task

@@ -57,38 +57,38 @@ class Compare(Node[Image]):
     def run(self, image: Image, other: Image) -> Image:
         import numpy as np
 
-        one, two = image.numpy[..., :3], other.numpy[..., :3]
+        first, second = image.numpy[..., :3], other.numpy[..., :3]
         if self.mode == "side":
-            panels = [one, two]
+            panels = [first, second]
         else:
             check_same_size(image.size, other.size, ("image", "other"))
-            panels = [self._difference(one, two)]
+            panels = [self._difference(first, second)]
         strip = round(1.5 * self.size) if self.labels else 0
         if not strip and len(panels) == 1:
             return Image(panels[0])
         width = sum(panel.shape[1] for panel in panels) + _GAP * (len(panels) - 1)
         height = strip + max(len(panel) for panel in panels)
-        made = np.zeros((height, width, 3), np.uint8)
+        canvas = np.zeros((height, width, 3), np.uint8)
         left = 0
         for number, panel in enumerate(panels):
             right = left + panel.shape[1]
-            made[strip : strip + len(panel), left:right] = panel
+            canvas[strip : strip + len(panel), left:right] = panel
             if strip:
-                made[:strip, left:right] = self._label(number, right - left, strip)
+                canvas[:strip, left:right] = self._draw_label(number, right - left, strip)
             left = right + _GAP
-        made.setflags(write=False)  # spares Image a copy
-        return Image(made)
+        canvas.setflags(write=False)  # spares Image a copy
+        return Image(canvas)
 
-    def _difference(self, one: Any, two: Any) -> Any:
+    def _difference(self, first: Any, second: Any) -> Any:
         import cv2
 
-        far = cv2.absdiff(one, two)
+        difference = cv2.absdiff(first, second)
         if self.gain != 1:
-            cv2.convertScaleAbs(far, far, self.gain)
-        far.setflags(write=False)  # spares Image a copy
-        return far
+            cv2.convertScaleAbs(difference, difference, self.gain)
+        difference.setflags(write=False)  # spares Image a copy
+        return difference
 
-    def _label(self, number: int, width: int, height: int) -> Any:
+    def _draw_label(self, number: int, width: int, height: int) -> Any:
         import numpy as np
         import PIL.Image
         from PIL import ImageFont

@@ -40,7 +40,7 @@ class Composite(Node[Image]):
 
     def run(self, image: Image, over: Image, mask: Mask | None) -> Image:
         if mask is not None:
-            check_same_size(over.size, mask.size, ("picture laid over", "mask"))
+            check_same_size(over.size, mask.size, ("picture on top", "mask"))
         x, y = self.position
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + over.width, image.width), min(y + over.height, image.height)
@@ -48,13 +48,13 @@ class Composite(Node[Image]):
             return Image(image.numpy)
         part = slice(top - y, bottom - y), slice(left - x, right - x)
         above, below = over.numpy[part], image.numpy[top:bottom, left:right]
-        laid = _laid_over(below, above, None if mask is None else mask.numpy[part])
-        if laid.shape == image.numpy.shape:
-            return Image(laid)
-        made = image.numpy.copy()
-        made[top:bottom, left:right] = laid
-        made.setflags(write=False)  # spares Image a copy
-        return Image(made)
+        pasted = _paste(below, above, None if mask is None else mask.numpy[part])
+        if pasted.shape == image.numpy.shape:
+            return Image(pasted)
+        pixels = image.numpy.copy()
+        pixels[top:bottom, left:right] = pasted
+        pixels.setflags(write=False)  # spares Image a copy
+        return Image(pixels)
 
 
 class Blend(Node[Image]):
@@ -93,8 +93,17 @@ class Blend(Node[Image]):
         return Image(np.dstack([np.asarray(mixed), image.numpy[..., 3]]))
 
 
-def _laid_over(below: Any, above: Any, mask: Any) -> Any:
-    """The pixels of `above` over those of `below`: uint8, with the channels of `below`."""
+def _paste(below: Any, above: Any, mask: Any) -> Any:
+    """Pastes pixels over others of the same size.
+
+    Args:
+        below: uint8, height × width × 3 or 4.
+        above: uint8, height × width × 3 or 4.
+        mask: uint8, height × width, 255 where `above` is shown; None shows all of it.
+
+    Returns:
+        uint8, height × width, with the channels of `below`.
+    """
     import numpy as np
     import PIL.Image
 
@@ -111,7 +120,7 @@ def _laid_over(below: Any, above: Any, mask: Any) -> Any:
     if cover is None:
         return np.dstack([above, np.full_like(above[..., 0], 255)])
     if below.shape[2] == 3:
-        made = PIL.Image.composite(picture(above[..., :3]), picture(below), picture(cover))
-        return np.asarray(made)
-    clear = picture(np.dstack([above[..., :3], cover]))
-    return np.asarray(PIL.Image.alpha_composite(picture(below), clear))
+        mixed = PIL.Image.composite(picture(above[..., :3]), picture(below), picture(cover))
+        return np.asarray(mixed)
+    layer = picture(np.dstack([above[..., :3], cover]))
+    return np.asarray(PIL.Image.alpha_composite(picture(below), layer))

@@ -80,39 +80,41 @@ class Grid(Node[Image]):
 
         cell = (self.cell, self.cell)
         sheet = PIL.Image.new("RGB", self._size(), self.background)
-        for place, image in enumerate(images):
-            left, top = self._corner(place)
+        for index, image in enumerate(images):
+            left, top = self._corner(index)
             fitted = image.pil.resize(fit_size(image.size, cell), Resampling.LANCZOS)
-            across, down = ((self.cell - side) // 2 for side in fitted.size)
+            dx, dy = ((self.cell - side) // 2 for side in fitted.size)
             mask = fitted.getchannel("A") if fitted.mode == "RGBA" else None
-            sheet.paste(fitted.convert("RGB"), (left + across, top + down), mask)
+            sheet.paste(fitted.convert("RGB"), (left + dx, top + dy), mask)
             if self.labels:
-                self._write(sheet, self.labels[place], (left, top + self.cell))
+                self._draw_label(sheet, self.labels[index], (left, top + self.cell))
         return Image.from_pil(sheet)
 
-    def _across(self) -> int:
+    def _column_count(self) -> int:
         return min(self.columns or math.ceil(math.sqrt(len(self.images))), len(self.images))
 
     def _font_size(self) -> int:
         return max(10, self.cell // 16)
 
-    def _row(self) -> int:
+    def _row_height(self) -> int:
         """The height of a row with its label and one gap."""
-        label = self._line() * max(map(_lines_at_most, self.labels), default=0)
+        label = self._line_height() * max(map(_max_line_count, self.labels), default=0)
         return self.cell + self.gap + label
 
-    def _line(self) -> int:
+    def _line_height(self) -> int:
         return math.ceil(self._font_size() * 1.3)
 
     def _size(self) -> tuple[int, int]:
-        rows = math.ceil(len(self.images) / self._across())
-        return self._across() * (self.cell + self.gap) + self.gap, rows * self._row() + self.gap
+        columns = self._column_count()
+        rows = math.ceil(len(self.images) / columns)
+        return columns * (self.cell + self.gap) + self.gap, rows * self._row_height() + self.gap
 
-    def _corner(self, place: int) -> tuple[int, int]:
-        row, column = divmod(place, self._across())
-        return self.gap + column * (self.cell + self.gap), self.gap + row * self._row()
+    def _corner(self, index: int) -> tuple[int, int]:
+        """The left and top of a picture's cell."""
+        row, column = divmod(index, self._column_count())
+        return self.gap + column * (self.cell + self.gap), self.gap + row * self._row_height()
 
-    def _write(self, sheet: PIL.Image.Image, label: str, corner: tuple[int, int]) -> None:
+    def _draw_label(self, sheet: PIL.Image.Image, label: str, corner: tuple[int, int]) -> None:
         from PIL import ImageColor, ImageDraw, ImageFont
 
         red, green, blue = ImageColor.getrgb(self.background)[:3]
@@ -121,7 +123,7 @@ class Grid(Node[Image]):
         left, top = corner
         draw = ImageDraw.Draw(sheet)
         for number, line in enumerate(wrap_label(label, font, self.cell)):
-            draw.text((left, top + number * self._line()), line, fill=ink, font=font)
+            draw.text((left, top + number * self._line_height()), line, fill=ink, font=font)
 
 
 def wrap_label(label: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
@@ -141,10 +143,10 @@ def wrap_label(label: str, font: FreeTypeFont | ImageFont, width: int) -> list[s
             lines.append(word)
     if len(lines) > LINES:
         lines = [*lines[: LINES - 1], f"{lines[LINES - 1]}…"]
-    return [_cut(line, font, width) for line in lines]
+    return [_shorten(line, font, width) for line in lines]
 
 
-def _cut(line: str, font: FreeTypeFont | ImageFont, width: int) -> str:
+def _shorten(line: str, font: FreeTypeFont | ImageFont, width: int) -> str:
     if font.getlength(line) <= width:
         return line
     line = line.rstrip("…")
@@ -153,5 +155,5 @@ def _cut(line: str, font: FreeTypeFont | ImageFont, width: int) -> str:
     return f"{line}…"
 
 
-def _lines_at_most(label: str) -> int:
+def _max_line_count(label: str) -> int:
     return min(LINES, len(label.split()))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 MIN_SIDE = 64
-"""The shortest side for a U-Net that halves three times behind a VAE of factor 8."""
+"""The shortest side in pixels: a VAE divides it by 8, and a U-Net halves it three times."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Padding:
 
     @classmethod
     def of(cls, size: tuple[int, int], multiple: int) -> Padding:
-        """The smallest padding with which both sides are multiples.
+        """The smallest padding that makes both sides multiples of a number, at least MIN_SIDE.
 
         Args:
             size: Width and height of the picture in pixels.

@@ -41,14 +41,14 @@ class Resize(Node[Image]):
 
         size = (self.width, self.height)
         if self.mode == "fit":
-            size = _multiples(fit_size(image.size, size), self.multiple, down=True)
+            size = _round_to_multiples(fit_size(image.size, size), self.multiple, down=True)
         else:
-            size = _multiples(size, self.multiple)
+            size = _round_to_multiples(size, self.multiple)
         if self.mode == "fill":
-            made = PIL.ImageOps.fit(image.pil, size, Resampling.LANCZOS)
+            resized = PIL.ImageOps.fit(image.pil, size, Resampling.LANCZOS)
         else:
-            made = image.pil.resize(size, Resampling.LANCZOS)
-        return Image.from_pil(made)
+            resized = image.pil.resize(size, Resampling.LANCZOS)
+        return Image.from_pil(resized)
 
 
 class Crop(Node[Image]):
@@ -152,26 +152,35 @@ class Pad(Node[Image]):
         import cv2
         import numpy as np
 
-        left, right = self._around(image.width, self.width, self.left, self.right, "width")
-        top, bottom = self._around(image.height, self.height, self.top, self.bottom, "height")
+        left, right = self._margins(image.width, self.width, self.left, self.right, "width")
+        top, bottom = self._margins(image.height, self.height, self.top, self.bottom, "height")
         pixels, color = image.numpy, parse_rgba(self.color)
         if self.mode == "color" and pixels.shape[2] == 3 and color[3] < 255:
             pixels = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
-        ways = {"edge": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101}
-        way = ways.get(self.mode, cv2.BORDER_CONSTANT)
-        made = cv2.copyMakeBorder(pixels, top, bottom, left, right, way, value=color)
-        made.setflags(write=False)  # spares Image a copy
-        return Image(np.asarray(made, np.uint8))
+        borders = {"edge": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101}
+        border = borders.get(self.mode, cv2.BORDER_CONSTANT)
+        padded = cv2.copyMakeBorder(pixels, top, bottom, left, right, border, value=color)
+        padded.setflags(write=False)  # spares Image a copy
+        return Image(np.asarray(padded, np.uint8))
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The width and height of the result for a picture of that size."""
-        wide, high = self.left + size[0] + self.right, self.top + size[1] + self.bottom
-        return self.width or wide, self.height or high
+        width = self.left + size[0] + self.right
+        height = self.top + size[1] + self.bottom
+        return self.width or width, self.height or height
 
-    def _around(
+    def _margins(
         self, side: int, total: int | None, before: int, after: int, name: str
     ) -> tuple[int, int]:
-        """The pixels to add before and after one side."""
+        """The number of pixels to add before and after a side.
+
+        Args:
+            side: The length of the side.
+            total: The length to reach; None adds `before` and `after`.
+            before: Pixels to the left or above.
+            after: Pixels to the right or below.
+            name: The name of the field with `total`, for the error.
+        """
         if total is None:
             return before, after
         if total < side:
@@ -197,7 +206,12 @@ def fit_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def _multiples(size: tuple[int, int], of: int, *, down: bool = False) -> tuple[int, int]:
+def _round_to_multiples(
+    size: tuple[int, int], multiple: int, *, down: bool = False
+) -> tuple[int, int]:
     """Both sides rounded to multiples (rounded down if `down`), at least one multiple each."""
-    width, height = (max(1, side // of if down else (2 * side + of) // (2 * of)) for side in size)
-    return width * of, height * of
+    width, height = (
+        max(1, side // multiple if down else (2 * side + multiple) // (2 * multiple))
+        for side in size
+    )
+    return width * multiple, height * multiple

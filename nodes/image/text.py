@@ -86,7 +86,7 @@ class Text(Node[Image]):
     def check(self) -> Iterator[Problem]:
         if self.font is not None:
             try:
-                _font(self.font, self.size)
+                _load_font(self.font, self.size)
             except OSError as error:
                 yield Problem("font", f"{self.font}: {error}", "a TrueType or OpenType font")
 
@@ -94,15 +94,15 @@ class Text(Node[Image]):
         import numpy as np
 
         style = {
-            "font": _font(self.font, self.size),
+            "font": _load_font(self.font, self.size),
             "fill": parse_rgba(self.color),
             "stroke_width": self.stroke,
             "stroke_fill": parse_rgba(self.stroke_color) if self.stroke else None,
         }
-        x, y = self.position or self._place(image.size)
+        x, y = self.position or self._anchor_point(image.size)
         return Image(np.asarray(draw_text(image.pil, text, (x, y), self.anchor, style)))
 
-    def _place(self, size: tuple[int, int]) -> tuple[int, int]:
+    def _anchor_point(self, size: tuple[int, int]) -> tuple[int, int]:
         """The point of the picture for the anchor of the text."""
         across, down = _sides(self.anchor)
         x = {"l": self.margin, "m": size[0] // 2, "r": size[0] - self.margin}[across]
@@ -142,8 +142,8 @@ def draw_text(
     layered = picture.mode == "RGBA" or any(
         len(ink) == 4 and ink[3] < 255 for ink in style.values() if type(ink) is tuple
     )
-    ground = (*style["fill"][:3], 0)
-    layer = PIL.Image.new("RGBA", picture.size, ground) if layered else picture
+    transparent = (*style["fill"][:3], 0)
+    layer = PIL.Image.new("RGBA", picture.size, transparent) if layered else picture
     try:
         ImageDraw.Draw(layer).text(place, text, anchor=across + down, align=_ALIGN[across], **style)
     except (ValueError, OSError, PIL.Image.DecompressionBombError) as error:
@@ -165,7 +165,7 @@ def _sides(anchor: str) -> tuple[str, str]:
     return across, "a" if "top" in anchor else "d" if "bottom" in anchor else "m"
 
 
-def _font(path: Any, size: float) -> Any:
+def _load_font(path: Any, size: float) -> Any:
     from PIL import ImageFont
 
     return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)

@@ -51,6 +51,6 @@ def three_channels(pixels: Any) -> Pixels:
     import cv2
     import numpy as np
 
-    made = np.asarray(cv2.merge([pixels] * 3), np.uint8)
-    made.setflags(write=False)
-    return made
+    repeated = np.asarray(cv2.merge([pixels] * 3), np.uint8)
+    repeated.setflags(write=False)
+    return repeated

@@ -9,7 +9,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
 from sdgraph.models import Models, resolve
-from sdgraph.nodes.vision.depth import predict_depth
+from sdgraph.nodes.vision.depth_prediction import predict_depth
 from sdgraph.nodes.vision.memory import depth_estimation_memory
 from sdgraph.values import Checkpoint, DepthMap, Image, Part
 
@@ -48,10 +48,11 @@ class DepthEstimate(Node[DepthMap]):
     def check(self) -> Iterator[Problem]:
         if not isinstance(self.checkpoint, Checkpoint):
             return
-        own = resolve(self.checkpoint).config()
-        named = (own or {}).get("architectures") or ["nothing"]
-        if own is not None and "DepthEstimation" not in named[0] and named[0] != "DepthProModel":
-            found = f"{self.checkpoint.source}, a {own.get('_class_name', named[0])}"
+        config = resolve(self.checkpoint).config()
+        model_class = ((config or {}).get("architectures") or ["nothing"])[0]
+        estimates_depth = "DepthEstimation" in model_class or model_class == "DepthProModel"
+        if config is not None and not estimates_depth:
+            found = f"{self.checkpoint.source}, a {config.get('_class_name', model_class)}"
             yield Problem("checkpoint", found, "a depth estimator (…ForDepthEstimation)")
         else:
             # Raises CheckpointError if it is missing.
@@ -60,12 +61,14 @@ class DepthEstimate(Node[DepthMap]):
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> DepthMap:
         import torch
 
-        made = predict_depth(models["model"], models["processor"], image.rgb, models.device)
+        prediction = predict_depth(models["model"], models["processor"], image.rgb, models.device)
         width, height = image.size
         resized = torch.nn.functional.interpolate(
-            made[:, None].float(), size=(height, width), mode="bicubic", align_corners=False
+            prediction[:, None].float(), size=(height, width), mode="bicubic", align_corners=False
         )
-        own = resolve(checkpoint).config() or {}
-        metric = own.get("model_type") in _METRIC or own.get("depth_estimation_type") == "metric"
+        config = resolve(checkpoint).config() or {}
+        metric = (
+            config.get("model_type") in _METRIC or config.get("depth_estimation_type") == "metric"
+        )
         depth = resized[0, 0].cpu().numpy()
         return DepthMap(-depth if metric else depth)

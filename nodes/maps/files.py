@@ -51,8 +51,9 @@ class _FromFile(Node[T_co], Generic[T_co]):
 
     def read(self, kind: type[M]) -> M:
         """The picture as a map of that kind, without its alpha."""
-        made = kind.from_pil(read_image(self.path))
-        return made if made.numpy.shape[2] == 3 else kind(made.numpy[..., :3])
+        control_map = kind.from_pil(read_image(self.path))
+        pixels = control_map.numpy
+        return control_map if pixels.shape[2] == 3 else kind(pixels[..., :3])
 
 
 class EdgesFromFile(_FromFile[EdgeMap]):
@@ -77,7 +78,7 @@ class ScribbleFromFile(_FromFile[ScribbleMap]):
 
 
 class PoseFromFile(_FromFile[PoseMap]):
-    """Loads a map of skeletons, drawn in the way of OpenPose."""
+    """Loads a map of skeletons, drawn as OpenPose does."""
 
     def run(self) -> PoseMap:
         return self.read(PoseMap)

@@ -42,11 +42,11 @@ class SoftEdges(Node[SoftEdgeMap]):
         import cv2
 
         right, down = (
-            each.astype("float32") for each in colour_gradients(image.numpy, self.smoothing)
+            gradient.astype("float32") for gradient in colour_gradients(image.numpy, self.smoothing)
         )
         channels = cv2.split(cv2.magnitude(right, down))
-        steep = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
-        return SoftEdgeMap(three_channels(cv2.convertScaleAbs(steep, alpha=1 / self.contrast)))
+        steepest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
+        return SoftEdgeMap(three_channels(cv2.convertScaleAbs(steepest, alpha=1 / self.contrast)))
 
 
 class Scribble(Node[ScribbleMap]):

@@ -42,23 +42,23 @@ class NormalsFromDepth(Node[NormalMap]):
         exact = depth.depth.astype(np.float64)
         exact -= far
         exact /= near - far
-        share = exact.astype(np.float32)
+        nearness = exact.astype(np.float32)
         # Sobel's weights sum to 8.
-        steep = self.relief * max(depth.size) / 8
+        scale = self.relief * max(depth.size) / 8
         slopes = [
-            cv2.Sobel(share, cv2.CV_32F, *way, scale=steep, borderType=cv2.BORDER_REPLICATE)
-            for way in ((1, 0), (0, 1))
+            cv2.Sobel(nearness, cv2.CV_32F, *order, scale=scale, borderType=cv2.BORDER_REPLICATE)
+            for order in ((1, 0), (0, 1))
         ]
-        # At the border one neighbour is missing, so that the slope comes out as half.
+        # At the border one neighbour is missing, so that Sobel gives half of the slope.
         slopes[0][:, [0, -1]] *= 2
         slopes[1][[0, -1]] *= 2
-        behind = share < self.background
+        background = nearness < self.background
         for slope in slopes:
-            slope[behind] = 0
-        long = cv2.magnitude(cv2.magnitude(*slopes), np.ones_like(share))
-        normal = cv2.merge([slope / long for slope in slopes] + [1 / long])
+            slope[background] = 0
+        length = cv2.magnitude(cv2.magnitude(*slopes), np.ones_like(nearness))
+        normal = cv2.merge([slope / length for slope in slopes] + [1 / length])
         normal *= 127.5
         normal += 127.5
-        made = np.rint(normal, out=normal).astype(np.uint8)
-        made.setflags(write=False)  # spares the value a copy
-        return NormalMap(made)
+        pixels = np.rint(normal, out=normal).astype(np.uint8)
+        pixels.setflags(write=False)  # spares the value a copy
+        return NormalMap(pixels)

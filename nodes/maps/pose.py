@@ -1,4 +1,4 @@
-"""Draws the poses of people, from given joints or as found in a picture."""
+"""Draws the poses of people, from joints or from a picture of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PoseDraw(Node[PoseMap]):
     def _joints_are_inside(self) -> Self:
         for person in self.people:
             for joint, (x, y) in person.items():
-                if not _inside((x, y), (self.width, self.height)):
+                if not _is_inside((x, y), (self.width, self.height)):
                     found = f"{joint} at [{x:g}, {y:g}], outside {self.width}×{self.height}"
                     raise refuse(
                         "people",
@@ -61,7 +61,7 @@ class PoseDraw(Node[PoseMap]):
 
 
 class PoseEstimate(Node[PoseMap]):
-    """Finds the people in a picture and draws their poses in the way of OpenPose.
+    """Finds the people in a picture and draws their poses as OpenPose does.
 
     RT-DETR (Zhao et al. 2024) finds the people, ViTPose (Xu et al. 2022) the joints of each.
     """
@@ -92,10 +92,10 @@ class PoseEstimate(Node[PoseMap]):
     )
 
     def check(self) -> Iterator[Problem]:
-        wrong = list(check_model("checkpoint", self.checkpoint, "VitPoseForPoseEstimation"))
-        yield from wrong or _other_labels("checkpoint", self.checkpoint, joints=len(COCO))
-        wrong = list(check_model("detector", self.detector, "RTDetrForObjectDetection"))
-        yield from wrong or _other_labels("detector", self.detector)
+        problems = list(check_model("checkpoint", self.checkpoint, "VitPoseForPoseEstimation"))
+        yield from problems or _label_problems("checkpoint", self.checkpoint, joints=len(COCO))
+        problems = list(check_model("detector", self.detector, "RTDetrForObjectDetection"))
+        yield from problems or _label_problems("detector", self.detector)
 
     def parts(self) -> Mapping[str, Part]:
         estimator, detector = as_checkpoint(self.checkpoint), as_checkpoint(self.detector)
@@ -112,43 +112,43 @@ class PoseEstimate(Node[PoseMap]):
     def run(
         self, image: Image, checkpoint: Checkpoint, detector: Checkpoint, models: Models
     ) -> PoseMap:
-        boxes = self._boxes(image, models)
+        boxes = self._find_people(image, models)
         # One by one: many people at once would not fit into memory.
-        people = [self._joints(image, box, models) for box in boxes]
+        people = [self._find_joints(image, box, models) for box in boxes]
         if not any(people):
-            found = f"no joint that can be seen of the people in it ({len(boxes)})"
+            found = f"no visible joint of the people in it ({len(boxes)})"
             wanted = f"one with a score above {self.joint_threshold:g}"
             raise InvalidValueError(Problem("image", found, wanted, "lower joint_threshold"))
         return PoseMap(
             draw_people(people, image.size, self.thickness or default_thickness(image.size))
         )
 
-    def _boxes(self, image: Image, models: Models) -> list[list[float]]:
+    def _find_people(self, image: Image, models: Models) -> list[list[float]]:
         """Left, top, width and height in pixels of each person; raises if their number is wrong."""
         import torch
 
         model, processor = models["detector"], models["detector_processor"]
-        seen = infer(model, models.device, preprocess(processor, image.rgb))
-        scores = seen.logits[0].float().sigmoid()[:, _person(model.config.id2label)]
-        found = seen.pred_boxes[0].float()[scores > self.threshold]
-        count = f"{len(found)} people" if len(found) != 1 else "one person"
-        if not len(found):
+        outputs = infer(model, models.device, preprocess(processor, image.rgb))
+        scores = outputs.logits[0].float().sigmoid()[:, _person_class(model.config.id2label)]
+        people = outputs.pred_boxes[0].float()[scores > self.threshold]
+        count = f"{len(people)} people" if len(people) != 1 else "one person"
+        if not len(people):
             size = f"{image.width}×{image.height}"
-            best = f"no person in the picture of {size}: the best score is {scores.max():.3f}"
+            found = f"no person in the picture of {size}: the best score is {scores.max():.3f}"
             fix = "another picture, or a lower threshold"
-            raise InvalidValueError(Problem("image", best, f"one above {self.threshold:g}", fix))
-        if self.count not in (None, len(found)):
+            raise InvalidValueError(Problem("image", found, f"one above {self.threshold:g}", fix))
+        if self.count not in (None, len(people)):
             fix = "crop it, move the threshold, or leave count unset"
             wanted = f"{self.count} people" if self.count != 1 else "one person"
             raise InvalidValueError(Problem("image", f"{count} in the picture", wanted, fix))
-        middle, extent = found.chunk(2, dim=-1)
+        middle, extent = people.chunk(2, dim=-1)
         corners = torch.cat([middle - extent / 2, middle + extent / 2], dim=-1).clamp(0, 1)
         edges = corners * corners.new_tensor(image.size * 2)
         sides = (edges[:, 2:] - edges[:, :2]).clamp(min=1)
         boxes: list[list[float]] = torch.cat([edges[:, :2], sides], dim=-1).tolist()
         return boxes
 
-    def _joints(self, image: Image, box: list[float], models: Models) -> Person:
+    def _find_joints(self, image: Image, box: list[float], models: Models) -> Person:
         """The visible joints of the person in a box, by name."""
         import numpy as np
         import torch
@@ -156,40 +156,40 @@ class PoseEstimate(Node[PoseMap]):
         model, processor = models["model"], models["processor"]
         # The processor would read a picture of three rows as one with the channels first. It treats
         # everything outside the picture as black anyway.
-        short = max(0, 4 - image.height)
-        pixels = np.pad(image.numpy[..., :3], ((0, short), (0, 0), (0, 0)))
+        missing_rows = max(0, 4 - image.height)
+        pixels = np.pad(image.numpy[..., :3], ((0, missing_rows), (0, 0), (0, 0)))
         inputs = dict(
             processor(pixels, boxes=[[box]], input_data_format="channels_last", return_tensors="pt")
         )
         if model.config.backbone_config.num_experts > 1:
             # ViTPose+ has an expert for each data set of its training; the first is COCO.
             inputs["dataset_index"] = torch.zeros(1, dtype=torch.long)
-        seen = infer(model, models.device, inputs)
-        seen.heatmaps = seen.heatmaps.float()
-        ((pose,),) = processor.post_process_pose_estimation(seen, boxes=[[box]])
+        outputs = infer(model, models.device, inputs)
+        outputs.heatmaps = outputs.heatmaps.float()
+        ((pose,),) = processor.post_process_pose_estimation(outputs, boxes=[[box]])
         scored = zip(COCO, pose["keypoints"].tolist(), pose["scores"].tolist(), strict=True)
         return {
             joint: place
             for joint, place, score in scored
-            if score > self.joint_threshold and _inside(place, image.size)
+            if score > self.joint_threshold and _is_inside(place, image.size)
         }
 
 
-def _inside(place: Any, size: tuple[int, int]) -> bool:
+def _is_inside(place: Any, size: tuple[int, int]) -> bool:
     return bool(0 <= place[0] <= size[0] and 0 <= place[1] <= size[1])
 
 
-def _person(names: Mapping[Any, str]) -> int:
+def _person_class(names: Mapping[Any, str]) -> int:
     """The number of the class of persons; raises StopIteration if there is none."""
     return next(int(number) for number, name in names.items() if name.lower() == "person")
 
 
-def _other_labels(field: str, checkpoint: object, joints: int = 0) -> Iterator[Problem]:
+def _label_problems(field: str, checkpoint: object, joints: int = 0) -> Iterator[Problem]:
     """The problem of a checkpoint with other joints, or without a class for persons."""
-    own = resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None
-    if own is None:
+    config = resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None
+    if config is None:
         return
-    names = own.get("id2label") or {}
+    names = config.get("id2label") or {}
     source = as_checkpoint(checkpoint).source
     if joints and len(names) != joints:
         yield Problem(field, f"{source}, for {len(names)} joints", f"one for COCO's {joints}")

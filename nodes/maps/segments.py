@@ -38,11 +38,13 @@ class Segment(Node[SegmentMap]):
 
     def check(self) -> Iterator[Problem]:
         architecture = "UperNetForSemanticSegmentation or SegformerForSemanticSegmentation"
-        wrong = list(check_model("checkpoint", self.checkpoint, architecture))
-        yield from wrong
-        own = resolve(self.checkpoint).config() if isinstance(self.checkpoint, Checkpoint) else None
-        if not wrong and own is not None and len(own.get("id2label") or ()) != len(COLORS):
-            source, count = as_checkpoint(self.checkpoint).source, len(own.get("id2label") or ())
+        problems = list(check_model("checkpoint", self.checkpoint, architecture))
+        yield from problems
+        if not isinstance(self.checkpoint, Checkpoint):
+            return
+        config = resolve(self.checkpoint).config()
+        if not problems and config is not None and len(config.get("id2label") or ()) != len(COLORS):
+            source, count = self.checkpoint.source, len(config.get("id2label") or ())
             wanted = f"one for ADE20K's {len(COLORS)}"
             yield Problem("checkpoint", f"{source}, for {count} classes", wanted)
 
@@ -65,19 +67,19 @@ class Segment(Node[SegmentMap]):
             found = "scores of NaN or infinity from the model"
             fix = "take another checkpoint, or the dtype float32"
             raise InvalidValueError(Problem("checkpoint", found, "finite scores", fix))
-        return SegmentMap(np.array(COLORS, np.uint8)[_best(logits, image.size)])
+        return SegmentMap(np.array(COLORS, np.uint8)[_best_classes(logits, image.size)])
 
 
-def _best(logits: Any, size: tuple[int, int]) -> Pixels:
+def _best_classes(logits: Any, size: tuple[int, int]) -> Pixels:
     """The class with the highest score at each pixel, for a picture of (width, height)."""
     import cv2
     import numpy as np
 
-    best = np.full(size[::-1], -np.inf, np.float32)
-    made = np.zeros(size[::-1], np.uint8)
+    best_score = np.full(size[::-1], -np.inf, np.float32)
+    classes = np.zeros(size[::-1], np.uint8)
     # Class by class: all classes of a large picture at once would not fit into memory.
     for number, score in enumerate(logits):
         enlarged = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
-        made[enlarged > best] = number
-        np.maximum(best, enlarged, out=best)
-    return made
+        classes[enlarged > best_score] = number
+        np.maximum(best_score, enlarged, out=best_score)
+    return classes

@@ -1,4 +1,4 @@
-"""Draws people in the way of OpenPose (Cao et al. 2019), as ControlNets for poses expect."""
+"""Draws people as OpenPose does (Cao et al. 2019), as ControlNets for poses expect."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def default_thickness(size: tuple[int, int]) -> float:
 
 
 def add_neck(person: Person) -> dict[Joint, Sequence[float]]:
-    """A person with a neck: if it is missing, the middle of the shoulders if both are there."""
-    made = dict(person)
+    """A person whose neck, if missing, is the middle of the shoulders; both must be there."""
+    joints = dict(person)
     left, right = person.get("left_shoulder"), person.get("right_shoulder")
-    if "neck" not in made and left is not None and right is not None:
-        made["neck"] = ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2)
-    return made
+    if "neck" not in joints and left is not None and right is not None:
+        joints["neck"] = ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2)
+    return joints
 
 
 def draw_people(people: Iterable[Person], size: tuple[int, int], thickness: float) -> Pixels:
@@ -134,31 +134,33 @@ def draw_people(people: Iterable[Person], size: tuple[int, int], thickness: floa
         for limb, color in zip(LIMBS, COLORS, strict=False):
             ends = [joints[end] for end in limb if end in joints]
             if len(ends) == 2:
-                _limb(canvas, ends, thickness, [channel * 3 // 5 for channel in color])
+                _draw_limb(canvas, ends, thickness, [channel * 3 // 5 for channel in color])
         for joint, color in zip(JOINTS, COLORS, strict=True):
             if joint in joints:
-                _disc(canvas, joints[joint], thickness, color)
+                _draw_disc(canvas, joints[joint], thickness, color)
     return canvas
 
 
-def _limb(
+def _draw_limb(
     canvas: Any, ends: Sequence[Sequence[float]], thickness: float, color: Sequence[int]
 ) -> None:
     import cv2
 
     (x, y), (u, v) = ends
-    middle, long = ((x + u) / 2, (y + v) / 2), hypot(u - x, v - y)
-    box = (middle, (long, thickness), degrees(atan2(v - y, u - x)))
+    middle, length = ((x + u) / 2, (y + v) / 2), hypot(u - x, v - y)
+    box = (middle, (length, thickness), degrees(atan2(v - y, u - x)))
     cv2.ellipse(canvas, box, color, cv2.FILLED)
 
 
-def _disc(canvas: Any, middle: Sequence[float], thickness: float, color: Sequence[int]) -> None:
+def _draw_disc(
+    canvas: Any, middle: Sequence[float], thickness: float, color: Sequence[int]
+) -> None:
     import cv2
 
-    x, y = (round(coordinate * _FINE) for coordinate in middle)
-    cv2.circle(canvas, (x, y), round(thickness / 2 * _FINE), color, cv2.FILLED, shift=_BITS)
+    x, y = (round(coordinate * _UNITS) for coordinate in middle)
+    cv2.circle(canvas, (x, y), round(thickness / 2 * _UNITS), color, cv2.FILLED, shift=_BITS)
 
 
 _BITS = 4
 """The number of fractional bits of coordinates for OpenCV."""
-_FINE = 2**_BITS
+_UNITS = 2**_BITS

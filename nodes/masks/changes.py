@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskFeather", "MaskGrow", "MaskInvert", "MaskResize"]
 
-_REACH = 64
+_MAX_RADIUS = 64
+"""The largest radius of a disc, in pixels, by which a mask is grown at once."""
 
 
 class MaskGrow(Node[Mask]):
@@ -73,15 +74,15 @@ def grow_mask(mask: Pixels, by: int) -> Pixels:
     import cv2
     import numpy as np
 
-    change: Any = cv2.dilate if by > 0 else cv2.erode
-    left = abs(by)
-    while left:
+    transform: Any = cv2.dilate if by > 0 else cv2.erode
+    remaining = abs(by)
+    while remaining:
         # A large disc takes minutes; several small ones in a row give the same result.
-        radius = min(left, _REACH)
+        radius = min(remaining, _MAX_RADIUS)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        before, mask = mask, change(mask, disc)
-        left -= radius
-        if left and np.array_equal(before, mask):
+        before, mask = mask, transform(mask, disc)
+        remaining -= radius
+        if remaining and np.array_equal(before, mask):
             break
     return mask
 
@@ -90,16 +91,16 @@ def feather_mask(mask: Pixels, radius: float) -> Pixels:
     """A mask blurred by a Gaussian with that standard deviation in pixels."""
     import cv2
 
-    made: Pixels = cv2.GaussianBlur(mask, (0, 0), radius)
-    return made
+    blurred: Pixels = cv2.GaussianBlur(mask, (0, 0), radius)
+    return blurred
 
 
 def invert_mask(mask: Pixels) -> Pixels:
     """255 minus the mask."""
     import cv2
 
-    made: Pixels = cv2.bitwise_not(mask)
-    return made
+    inverted: Pixels = cv2.bitwise_not(mask)
+    return inverted
 
 
 def resize_mask(mask: Pixels, size: tuple[int, int]) -> Pixels:
@@ -109,5 +110,5 @@ def resize_mask(mask: Pixels, size: tuple[int, int]) -> Pixels:
 
     if mask.shape == size[::-1]:
         return mask
-    made = PIL.Image.fromarray(mask).resize(size, PIL.Image.Resampling.BILINEAR)
-    return np.asarray(made)
+    resized = PIL.Image.fromarray(mask).resize(size, PIL.Image.Resampling.BILINEAR)
+    return np.asarray(resized)

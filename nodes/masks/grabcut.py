@@ -53,9 +53,9 @@ class MaskGrabCut(Node[Mask]):
         # GrabCut's first guess uses OpenCV's own random generator.
         cv2.setRNGSeed(0)
         models = np.zeros((1, 65)), np.zeros((1, 65))
-        pixels = np.ascontiguousarray(image.numpy[..., :3])
-        cv2.grabCut(pixels, guess, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
-        made = np.where(guess == cv2.GC_PR_FGD, np.uint8(255), np.uint8(0))
+        colours = np.ascontiguousarray(image.numpy[..., :3])
+        cv2.grabCut(colours, guess, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+        pixels = np.where(guess == cv2.GC_PR_FGD, np.uint8(255), np.uint8(0))
         return nonempty_mask(
-            made, "GrabCut", "a box around a subject whose colours differ from the rest"
+            pixels, "GrabCut", "a box around a subject whose colours differ from the rest"
         )

@@ -68,10 +68,10 @@ class MaskByGrounding(Node[Mask]):
         }
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        detecting = recognition_memory(dtype, self.checkpoint) + text_attention_memory(
+        detector_memory = recognition_memory(dtype, self.checkpoint) + text_attention_memory(
             dtype, self.checkpoint, self.words
         )
-        return max(detecting, recognition_memory(dtype, self.segmenter))
+        return max(detector_memory, recognition_memory(dtype, self.segmenter))
 
     def run(
         self,
@@ -81,13 +81,13 @@ class MaskByGrounding(Node[Mask]):
         segmenter: Checkpoint,
         models: Models,
     ) -> Mask:
-        boxes = self._boxes(image, words, models)
-        made = sam.segment_with_sam(
+        boxes = self._find_boxes(image, words, models)
+        pixels = sam.segment_with_sam(
             models["segmenter"], models["segmenter_processor"], image, models.device, boxes=boxes
         )
-        return nonempty_mask(made, f"SAM, in {len(boxes)} boxes for {words!r},", "other words")
+        return nonempty_mask(pixels, f"SAM, in {len(boxes)} boxes for {words!r},", "other words")
 
-    def _boxes(self, image: Image, words: str, models: Models) -> list[list[float]]:
+    def _find_boxes(self, image: Image, words: str, models: Models) -> list[list[float]]:
         """Left, top, right and bottom in pixels of each object."""
         import torch
 
@@ -97,9 +97,9 @@ class MaskByGrounding(Node[Mask]):
         text = words.lower().strip().rstrip(".") + "."
         inputs: dict[str, Any] = tokenize(models["tokenizer"], text, model.config.max_text_len)
         inputs |= preprocess(processor, image.rgb)
-        seen = infer(model, models.device, inputs)
-        scores = seen.logits[0].float().sigmoid().amax(-1)
-        middle, extent = seen.pred_boxes[0].float()[scores > self.threshold].chunk(2, dim=-1)
+        outputs = infer(model, models.device, inputs)
+        scores = outputs.logits[0].float().sigmoid().amax(-1)
+        middle, extent = outputs.pred_boxes[0].float()[scores > self.threshold].chunk(2, dim=-1)
         if not len(middle):
             best = f"the best box has a score of {scores.max():.3f}"
             found = f"{words!r}, which matches nothing in the picture: {best}"

@@ -11,13 +11,14 @@ from sdgraph import values
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
 from sdgraph.media import read_image
+from sdgraph.nodes.image.colour import check_colour
 from sdgraph.nodes.io.files import image_problems
 from sdgraph.values import Image
 
 from .changes import feather_mask, grow_mask, invert_mask, resize_mask
 from .pixels import new_mask
 from .shapes import draw_box, draw_ellipse, draw_polygon, refuse_empty_box
-from .sources import match_colour, parse_rgb, transparency
+from .sources import match_colour, read_transparency
 
 if TYPE_CHECKING:
     from sdgraph.values import Pixels
@@ -78,18 +79,21 @@ class Mask(Node[values.Mask]):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name in SOURCES if getattr(self, name)]
-        if len(given) != 1:
-            found = " and ".join(given) or "no source"
+        sources = [name for name in SOURCES if getattr(self, name)]
+        if len(sources) != 1:
+            found = " and ".join(sources) or "no source"
             wanted = f"exactly one of {', '.join(SOURCES)}"
-            raise refuse(given[1] if given else "path", found=found, wanted=wanted)
-        if given[0] in ("color", "alpha") and self.image is None:
+            raise refuse(sources[1] if sources else "path", found=found, wanted=wanted)
+        if sources[0] in ("color", "alpha") and self.image is None:
             raise refuse(
-                given[0], found="no image", wanted="the image to look at", fix="add `image: $photo`"
+                sources[0],
+                found="no image",
+                wanted="the image to look at",
+                fix="add `image: $photo`",
             )
-        if given[0] != "path" and self.image is None and not (self.width and self.height):
+        if sources[0] != "path" and self.image is None and not (self.width and self.height):
             raise refuse(
-                given[0],
+                sources[0],
                 found="a shape without a canvas",
                 wanted="an image, or a size",
                 fix="add `image: $photo`, or width and height",
@@ -108,7 +112,7 @@ class Mask(Node[values.Mask]):
     @model_validator(mode="after")
     def _known_color(self) -> Self:
         if self.color is not None:
-            parse_rgb("color", self.color)
+            check_colour("color", self.color)
         return self
 
     def check(self) -> Iterator[Problem]:
@@ -116,30 +120,31 @@ class Mask(Node[values.Mask]):
             yield from image_problems(self.path)
 
     def run(self, image: Image | None) -> values.Mask:
-        mask = grow_mask(self._made(image), self.grow)
+        mask = grow_mask(self._draw(image), self.grow)
         if self.feather:
             mask = feather_mask(mask, self.feather)
         return new_mask(invert_mask(mask) if self.invert else mask)
 
-    def _made(self, image: Image | None) -> Pixels:
+    def _draw(self, image: Image | None) -> Pixels:
+        """The mask of the source, in the size of the result."""
         if self.path is not None:
-            made = values.Mask.from_pil(read_image(self.path)).numpy
+            pixels = values.Mask.from_pil(read_image(self.path)).numpy
         elif not (self.color or self.alpha):
-            return self._shape(self._size(image, (0, 0)))
+            return self._draw_shape(self._size(image, (0, 0)))
         else:
             assert image is not None, "checked when the node was made"
-            made = transparency(image) if self.alpha else self._coloured(image)
-        return resize_mask(made, self._size(image, (made.shape[1], made.shape[0])))
-
-    def _coloured(self, image: Image) -> Pixels:
-        return match_colour(image, self.color or "", self.tolerance)
+            if self.alpha:
+                pixels = read_transparency(image)
+            else:
+                pixels = match_colour(image, self.color or "", self.tolerance)
+        return resize_mask(pixels, self._size(image, (pixels.shape[1], pixels.shape[0])))
 
     def _size(self, image: Image | None, own: tuple[int, int]) -> tuple[int, int]:
         if self.width and self.height:
             return self.width, self.height
         return image.size if image is not None else own
 
-    def _shape(self, size: tuple[int, int]) -> Pixels:
+    def _draw_shape(self, size: tuple[int, int]) -> Pixels:
         if self.box:
             return draw_box(size, self.box)
         return (

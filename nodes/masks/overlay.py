@@ -7,10 +7,9 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from sdgraph.graph import In, Node
+from sdgraph.nodes.image.colour import check_colour, parse_rgba
 from sdgraph.nodes.image.padding import check_same_size
 from sdgraph.values import Image, Mask
-
-from .sources import parse_rgb
 
 __all__ = ["MaskOverlay"]
 
@@ -29,7 +28,7 @@ class MaskOverlay(Node[Image]):
 
     @model_validator(mode="after")
     def _known_color(self) -> Self:
-        parse_rgb("color", self.color)
+        check_colour("color", self.color)
         return self
 
     def run(self, image: Image, mask: Mask) -> Image:
@@ -38,6 +37,6 @@ class MaskOverlay(Node[Image]):
 
         check_same_size(image.size, mask.size, ("image", "mask"))
         picture = image.pil
-        tint = PIL.Image.new(picture.mode, image.size, parse_rgb("color", self.color))
+        tint = PIL.Image.new(picture.mode, image.size, parse_rgba(self.color)[:3])
         share = mask.pil.point([round(value * self.opacity) for value in range(256)])
         return Image(np.asarray(PIL.Image.composite(tint, picture, share)))

@@ -89,7 +89,7 @@ class MaskBySam(Node[Mask]):
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> Mask:
         points = self.points or ()
         refuse_outside(points, image.size)
-        made = segment_with_sam(
+        pixels = segment_with_sam(
             models["model"],
             models["processor"],
             image,
@@ -98,7 +98,7 @@ class MaskBySam(Node[Mask]):
             labels=self.labels or [1] * len(points),
             boxes=[clip_box(self.box, image.size)] if self.box else (),
         )
-        return nonempty_mask(made, "SAM", "other points, or a box closer around the thing")
+        return nonempty_mask(pixels, "SAM", "other points, or a box closer around the object")
 
 
 def segment_with_sam(
@@ -111,7 +111,7 @@ def segment_with_sam(
     labels: Sequence[int] = (),
     boxes: Sequence[Sequence[float]] = (),
 ) -> Pixels:
-    """What SAM finds at all points together, or in each of several boxes: uint8, 255 or 0.
+    """Segments the object at some points, or the objects in each of several boxes, with SAM.
 
     Args:
         model: A SamModel.
@@ -121,6 +121,9 @@ def segment_with_sam(
         points: x and y in pixels; with at most one box.
         labels: For each point, 1 on the object and 0 outside of it.
         boxes: Left, top, right and bottom in pixels.
+
+    Returns:
+        uint8, height × width, 255 where an object is, 0 elsewhere.
 
     Raises:
         InvalidValueError: The picture is too narrow for SAM.
@@ -137,22 +140,22 @@ def segment_with_sam(
         inputs["input_labels"] = torch.tensor(labels)[None, None]
     if boxes:
         inputs["input_boxes"] = torch.tensor(boxes)[None] * scale.repeat(2)
-    alone = len(points) == 1 and not boxes
+    single_point = len(points) == 1 and not boxes
     pixels = {"pixel_values": inputs.pop("pixel_values")}
     image_embeddings = infer(model, device, pixels, method=model.get_image_embeddings)
-    made = np.zeros(image.size[::-1], np.uint8)
-    for batch in _in_batches(inputs):
+    marked = np.zeros(image.size[::-1], np.uint8)
+    for batch in _batches(inputs):
         batch["image_embeddings"] = image_embeddings
-        output = infer(model, device, batch, multimask_output=alone)
+        output = infer(model, device, batch, multimask_output=single_point)
         best = output.iou_scores[0].argmax(-1)
         # One by one: a hundred masks of a large picture at once would not fit into memory.
         for mask in output.pred_masks[0, range(len(best)), best].float().cpu():
             (whole,) = processor.post_process_masks([mask[None, None]], originals, reshaped)
-            made[whole[0, 0].numpy()] = 255
-    return made
+            marked[whole[0, 0].numpy()] = 255
+    return marked
 
 
-def _in_batches(inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _batches(inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The inputs with a few boxes at a time, because the decoder needs memory for each box."""
     boxes = inputs.get("input_boxes")
     if boxes is None:

@@ -63,7 +63,7 @@ class MaskSubtract(Node[Mask]):
     def run(self, mask: Mask, less: Mask) -> Mask:
         import cv2
 
-        check_same_size(mask.size, less.size, ("mask", "mask to take away"))
+        check_same_size(mask.size, less.size, ("mask", "mask to subtract"))
         return new_mask(cv2.subtract(mask.numpy, less.numpy))
 
 

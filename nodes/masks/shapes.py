@@ -135,24 +135,24 @@ def draw_box(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
     import numpy as np
 
     left, top, right, bottom = (max(0, side) for side in bounds)
-    made = np.zeros(size[::-1], np.uint8)
-    made[top:bottom, left:right] = 255
-    return made
+    mask = np.zeros(size[::-1], np.uint8)
+    mask[top:bottom, left:right] = 255
+    return mask
 
 
 def draw_ellipse(size: tuple[int, int], bounds: Sequence[int]) -> Pixels:
     """The ellipse in a rectangle, 255 on 0."""
     left, top, right, bottom = bounds
-    canvas, draw = _canvas(size)
+    canvas, draw = _new_canvas(size)
     draw.ellipse((left, top, right - 1, bottom - 1), fill=255)
-    return _pixels(canvas)
+    return _to_array(canvas)
 
 
 def draw_polygon(size: tuple[int, int], points: Sequence[Sequence[int]]) -> Pixels:
     """A filled polygon, 255 on 0, by the even-odd rule."""
-    canvas, draw = _canvas(size)
+    canvas, draw = _new_canvas(size)
     draw.polygon([(x, y) for x, y in points], fill=255)
-    return _pixels(canvas)
+    return _to_array(canvas)
 
 
 def draw_brush(
@@ -161,21 +161,28 @@ def draw_brush(
     radius: int,
     hardness: float = 1.0,
 ) -> Pixels:
-    """Strokes of a round brush, 255 on 0; outside its hard part they fade linearly."""
+    """Strokes of a round brush: uint8, height × width, 255 on 0.
+
+    Args:
+        size: Width and height in pixels.
+        strokes: The points of each stroke, x and y in pixels; a single point draws a dot.
+        radius: The radius of the brush in pixels.
+        hardness: The share of the radius, 0..1, that is fully painted; outside it fades linearly.
+    """
     import cv2
     import numpy as np
 
-    made = np.zeros(size[::-1], np.uint8)
+    mask = np.zeros(size[::-1], np.uint8)
     # A line of one point goes from that point to itself; otherwise OpenCV draws nothing.
     lines = [np.array([*stroke[:1], *stroke], np.int32) for stroke in strokes]
     hard = max(1, round(radius * hardness))
     for reach in range(radius, hard - 1, -1):
         value = round(255 * (radius + 1 - reach) / (radius + 1 - hard))
-        cv2.polylines(made, lines, isClosed=False, color=value, thickness=2 * reach)
-    return made
+        cv2.polylines(mask, lines, isClosed=False, color=value, thickness=2 * reach)
+    return mask
 
 
-def _canvas(size: tuple[int, int]) -> tuple[PIL.Image.Image, PIL.ImageDraw.ImageDraw]:
+def _new_canvas(size: tuple[int, int]) -> tuple[PIL.Image.Image, PIL.ImageDraw.ImageDraw]:
     import PIL.Image
     import PIL.ImageDraw
 
@@ -183,7 +190,7 @@ def _canvas(size: tuple[int, int]) -> tuple[PIL.Image.Image, PIL.ImageDraw.Image
     return canvas, PIL.ImageDraw.Draw(canvas)
 
 
-def _pixels(canvas: PIL.Image.Image) -> Pixels:
+def _to_array(canvas: PIL.Image.Image) -> Pixels:
     import numpy as np
 
     return np.asarray(canvas)

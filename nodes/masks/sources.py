@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, Problem
-from sdgraph.graph import In, Node, SourceFile, refuse
+from sdgraph.graph import In, Node, SourceFile
 from sdgraph.media import read_image
+from sdgraph.nodes.image.colour import check_colour, parse_rgba
 from sdgraph.nodes.io.files import image_problems
 from sdgraph.values import Image, Mask
 
@@ -43,7 +44,7 @@ class MaskFromAlpha(Node[Mask]):
     image: In[Image] = Field(description="a picture with transparency")
 
     def run(self, image: Image) -> Mask:
-        return new_mask(transparency(image))
+        return new_mask(read_transparency(image))
 
 
 class MaskFromColor(Node[Mask]):
@@ -62,26 +63,15 @@ class MaskFromColor(Node[Mask]):
 
     @model_validator(mode="after")
     def _known_color(self) -> Self:
-        parse_rgb("color", self.color)
+        check_colour("color", self.color)
         return self
 
     def run(self, image: Image) -> Mask:
-        made = match_colour(image, self.color, self.tolerance)
-        return nonempty_mask(made, self.color, "a colour that it has, or a larger tolerance")
+        pixels = match_colour(image, self.color, self.tolerance)
+        return nonempty_mask(pixels, self.color, "a colour that it has, or a larger tolerance")
 
 
-def parse_rgb(field: str, color: str) -> tuple[int, int, int]:
-    """Red, green and blue of a colour; raises the validation error of a field that has none."""
-    from PIL import ImageColor
-
-    try:
-        red, green, blue = ImageColor.getrgb(color)[:3]
-    except ValueError:
-        raise refuse(field, found=repr(color), wanted="a colour name or #rrggbb") from None
-    return red, green, blue
-
-
-def transparency(image: Image) -> Pixels:
+def read_transparency(image: Image) -> Pixels:
     """The transparency of each pixel: uint8, 255 is fully transparent.
 
     Raises:
@@ -92,19 +82,25 @@ def transparency(image: Image) -> Pixels:
     pixels = image.numpy
     if pixels.shape[2] == 3:
         raise InvalidValueError(Problem("image", "no alpha channel", "one with transparency"))
-    made: Pixels = cv2.bitwise_not(cv2.extractChannel(pixels, 3))
-    return made
+    inverted: Pixels = cv2.bitwise_not(cv2.extractChannel(pixels, 3))
+    return inverted
 
 
 def match_colour(image: Image, color: str, tolerance: int) -> Pixels:
-    """255 where red, green and blue differ from a colour by at most a tolerance, else 0."""
+    """A mask of the pixels with a colour: uint8, height × width, 255 or 0.
+
+    Args:
+        image: The picture; its alpha is ignored.
+        color: A name or #rrggbb.
+        tolerance: The largest difference of red, green and blue each, 0..255.
+    """
     import cv2
 
     pixels = image.numpy
     # The fourth number is for the alpha of a picture that has one: any alpha matches.
-    wanted = parse_rgb("color", color)
+    wanted = parse_rgba(color)[:3]
     low = (*(channel - tolerance for channel in wanted), 0)
     high = (*(channel + tolerance for channel in wanted), 255)
     channels = pixels.shape[2]
-    made: Pixels = cv2.inRange(pixels, low[:channels], high[:channels])
-    return made
+    matches: Pixels = cv2.inRange(pixels, low[:channels], high[:channels])
+    return matches

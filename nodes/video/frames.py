@@ -80,9 +80,9 @@ class VideoFromFrames(Node[Video]):
         for part in parts:
             images += part if isinstance(part, Series) else (part,)
         width, height = images[0].size
-        made = np.empty((len(images), height, width, 3), np.uint8)
+        pixels = np.empty((len(images), height, width, 3), np.uint8)
         for number, image in enumerate(images):
             check_same_size((width, height), image.size, ("first frame", f"frame {number}"))
-            made[number] = image.numpy[..., :3]
-        made.setflags(write=False)  # spares Video a copy
-        return Video(made, self.fps or (rates[0] if rates else _FPS))
+            pixels[number] = image.numpy[..., :3]
+        pixels.setflags(write=False)  # spares Video a copy
+        return Video(pixels, self.fps or (rates[0] if rates else _FPS))

@@ -1,4 +1,4 @@
-"""What nodes share that recognise what pictures show: checks, inputs and inference."""
+"""Checks, inputs and inference for the nodes that recognise what pictures show."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def check_model(
     Raises:
         CheckpointError: A config of the processor or the tokenizer is missing.
     """
-    if not isinstance(checkpoint, Checkpoint) or (own := resolve(checkpoint).config()) is None:
+    if not isinstance(checkpoint, Checkpoint) or (config := resolve(checkpoint).config()) is None:
         return
-    named = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
-    if named not in architecture.split(" or "):
-        yield Problem(field, f"{checkpoint.source}, a {named}", f"a {architecture}")
+    classes = config.get("architectures") or [config.get("_class_name", "model without a class")]
+    if classes[0] not in architecture.split(" or "):
+        yield Problem(field, f"{checkpoint.source}, a {classes[0]}", f"a {architecture}")
         return
     resolve(checkpoint).config(name="preprocessor_config.json")
     if words:
@@ -71,7 +71,7 @@ def infer(
 
 
 def preprocess(processor: Any, image: Any) -> dict[str, Any]:
-    """The tensors of a picture, made by the model's own processor."""
+    """The tensors of a Pillow picture, made by the model's own processor."""
     # Otherwise a picture 3 pixels wide is read as one with the channels first.
     return dict(processor(images=image, input_data_format="channels_last", return_tensors="pt"))
 
@@ -89,12 +89,12 @@ def tokenize(tokenizer: Any, words: str, limit: int) -> dict[str, Any]:
     """
     if not words.strip():
         raise InvalidValueError(Problem("words", repr(words), "what to look for, in words"))
-    made = dict(tokenizer(words, return_tensors="pt"))
-    length = made["input_ids"].shape[1]
+    tokens = dict(tokenizer(words, return_tensors="pt"))
+    length = tokens["input_ids"].shape[1]
     if length > limit:
         found = f"{length} tokens"
-        raise InvalidValueError(Problem("words", found, f"at most {limit}", "be brief"))
-    return made
+        raise InvalidValueError(Problem("words", found, f"at most {limit}", "make it shorter"))
+    return tokens
 
 
 def refuse_narrow(size: tuple[int, int], longest: int) -> None:
@@ -105,10 +105,7 @@ def refuse_narrow(size: tuple[int, int], longest: int) -> None:
         longest: The longer side after scaling, in pixels.
     """
     if min(size) * longest < 0.5 * max(size):
-        found = (
-            f"{size[0]}×{size[1]}, which is less than a pixel wide where the model sees it, "
-            f"{longest} pixels long"
-        )
+        found = f"{size[0]}×{size[1]}, less than a pixel wide after scaling to {longest} pixels"
         wanted = "a picture of other proportions, such as a part of it"
         raise InvalidValueError(Problem("image", found, wanted))
 
@@ -120,7 +117,12 @@ def refuse_blank(words: object) -> None:
 
 
 def refuse_outside(points: Sequence[Sequence[int]], size: tuple[int, int]) -> None:
-    """Raises InvalidValueError if a point is outside a picture of that size."""
+    """Raises InvalidValueError if a point is outside a picture.
+
+    Args:
+        points: x and y of each, in pixels.
+        size: Width and height of the picture.
+    """
     for x, y in points:
         if not (0 <= x < size[0] and 0 <= y < size[1]):
             found = f"[{x}, {y}], which lies outside the picture of {size[0]}×{size[1]}"

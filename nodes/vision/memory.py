@@ -12,11 +12,11 @@ from typing import Any
 from sdgraph.models import resolve
 from sdgraph.values import DTYPE_BYTES, Checkpoint
 
-_ESTIMATING = 1.4
+_DEPTH_TENSORS = 1.4
+"""The number of tensors that a depth estimator holds at once: side × side × fusion width."""
 
-_LONGEST = 800 * 1333
+_MAX_PIXELS = 800 * 1333
 """The largest picture of Grounding DINO in pixels, by its processor's defaults."""
-
 
 _POSITIONS_PER_PIXEL = 1 / 8**2 + 1 / 16**2 + 1 / 32**2 + 1 / 64**2
 """The positions that it attends to, at four scales, for each pixel of the picture."""
@@ -46,12 +46,12 @@ def text_attention_memory(dtype: str, checkpoint: object, words: object) -> int:
         checkpoint: The value of the checkpoint port.
         words: The text, or the node that makes it; then the longest text is assumed.
     """
-    own = (resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None) or {}
-    tokens = own.get("max_text_len", 256)
+    config = (resolve(checkpoint).config() if isinstance(checkpoint, Checkpoint) else None) or {}
+    tokens = config.get("max_text_len", 256)
     if isinstance(words, str):
         tokens = min(tokens, len(words) // 2 + 2)
-    heads = own.get("encoder_attention_heads", 8) // 2
-    matrix = _LONGEST * _POSITIONS_PER_PIXEL * max(0, tokens - _INCLUDED_TOKENS)
+    heads = config.get("encoder_attention_heads", 8) // 2
+    matrix = _MAX_PIXELS * _POSITIONS_PER_PIXEL * max(0, tokens - _INCLUDED_TOKENS)
     dtype = (checkpoint.dtype if isinstance(checkpoint, Checkpoint) else None) or dtype
     return int(4 * heads * matrix * DTYPE_BYTES.get(dtype, 4))
 
@@ -65,50 +65,50 @@ def depth_estimation_memory(estimator: Mapping[str, Any], dtype: str) -> int:
     """
     side = estimator.get("image_size") or 384
     width = estimator.get("fusion_hidden_size") or 256
-    return int(_ESTIMATING * int(side) ** 2 * width * DTYPE_BYTES.get(dtype, 4))
+    return int(_DEPTH_TENSORS * int(side) ** 2 * width * DTYPE_BYTES.get(dtype, 4))
 
 
 def _model_memory(dtype: str, checkpoint: Checkpoint) -> int:
-    own = resolve(checkpoint).config() or {}
-    estimate = _ESTIMATES.get((own.get("architectures") or [""])[0])
-    return int(estimate(own) * DTYPE_BYTES.get(checkpoint.dtype or dtype, 4)) if estimate else 0
+    config = resolve(checkpoint).config() or {}
+    estimate = _ESTIMATES.get((config.get("architectures") or [""])[0])
+    return int(estimate(config) * DTYPE_BYTES.get(checkpoint.dtype or dtype, 4)) if estimate else 0
 
 
-def _sam(own: Mapping[str, Any]) -> float:
-    vision = own.get("vision_config") or {}
+def _sam(config: Mapping[str, Any]) -> float:
+    vision = config.get("vision_config") or {}
     tokens = (vision.get("image_size", 1024) // vision.get("patch_size", 16)) ** 2
     # The attention matrix is stored.
     return float(134 * tokens * vision.get("hidden_size", 768))
 
 
-def _clipseg(own: Mapping[str, Any]) -> float:
-    vision = own.get("vision_config") or {}
+def _clipseg(config: Mapping[str, Any]) -> float:
+    vision = config.get("vision_config") or {}
     tokens = (352 // vision.get("patch_size", 16)) ** 2
     return float(21 * tokens * vision.get("hidden_size", 768))
 
 
-def _dino(own: Mapping[str, Any]) -> float:
-    backbone = own.get("backbone_config") or {}
-    return float(56 * _LONGEST * backbone.get("embed_dim", 96) / 16)
+def _dino(config: Mapping[str, Any]) -> float:
+    backbone = config.get("backbone_config") or {}
+    return float(56 * _MAX_PIXELS * backbone.get("embed_dim", 96) / 16)
 
 
-def _rt_detr(own: Mapping[str, Any]) -> float:
-    backbone = own.get("backbone_config") or {}
+def _rt_detr(config: Mapping[str, Any]) -> float:
+    backbone = config.get("backbone_config") or {}
     return float(1.25 * 640**2 * backbone.get("embedding_size", 64))
 
 
-def _vitpose(own: Mapping[str, Any]) -> float:
-    backbone = own.get("backbone_config") or {}
+def _vitpose(config: Mapping[str, Any]) -> float:
+    backbone = config.get("backbone_config") or {}
     height, width = backbone.get("image_size") or (256, 192)
     return float(25 * (height // 16) * (width // 16) * backbone.get("hidden_size", 768))
 
 
-def _segformer(own: Mapping[str, Any]) -> float:
-    return float(9.5 * 512**2 / 16 * own.get("decoder_hidden_size", 768))
+def _segformer(config: Mapping[str, Any]) -> float:
+    return float(9.5 * 512**2 / 16 * config.get("decoder_hidden_size", 768))
 
 
-def _upernet(own: Mapping[str, Any]) -> float:
-    return float(10 * 512**2 / 16 * own.get("hidden_size", 512))
+def _upernet(config: Mapping[str, Any]) -> float:
+    return float(10 * 512**2 / 16 * config.get("hidden_size", 512))
 
 
 _ESTIMATES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {

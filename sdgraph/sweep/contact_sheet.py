@@ -25,15 +25,15 @@ LABEL_LENGTH = 80
 class SheetNodes(Protocol):
     """The nodes that a contact sheet is made of; the node library offers them."""
 
-    def small_picture(self, image: Node[Any], side: int) -> Node[Any]:
+    def fit_into_square(self, image: Node[Any], side: int) -> Node[Any]:
         """A picture that fits into a square of that side in pixels."""
 
-    def labelled_grid(
+    def make_grid(
         self, images: Sequence[Node[Any]], labels: Sequence[str], columns: int, side: int
     ) -> Node[Any]:
         """The pictures in cells of that side with labels; 0 columns make it about square."""
 
-    def saved_picture(self, image: Node[Any], path: Path) -> Node[Any]:
+    def save_picture(self, image: Node[Any], path: Path) -> Node[Any]:
         """The picture written to a file."""
 
 
@@ -53,10 +53,10 @@ def with_contact_sheet(sweep: Sweep, path: Path, nodes: SheetNodes) -> Sweep:
     """
     pictures = [_picture(sweep, index) for index in range(len(sweep.variants))]
     side = next((s for s in CELL_SIDES if s * s * len(pictures) <= MAX_PIXELS), CELL_SIDES[-1])
-    small = [nodes.small_picture(image, side) for image in pictures]
+    small = [nodes.fit_into_square(image, side) for image in pictures]
     labels = [values_label(variant.swept, LABEL_LENGTH) for variant in sweep.variants]
-    grid = nodes.labelled_grid(small, labels, _columns(sweep), side)
-    sheet = nodes.saved_picture(grid, path)
+    grid = nodes.make_grid(small, labels, _columns(sweep), side)
+    sheet = nodes.save_picture(grid, path)
     if problems := list(sheet.check()):
         raise InvalidWorkflowError(problem.under("--sheet") for problem in problems)
     names = dict(sweep.graph.names)

@@ -128,7 +128,7 @@ def test_depth_anything_is_an_estimator_too(session: Session, tmp_path: Path) ->
 def test_depth_anything_refuses_what_is_too_narrow(session: Session, tmp_path: Path) -> None:
     checkpoint = Checkpoint(depth_anything(tmp_path))
     text = str(failure(DepthEstimate(image=photo(2, 64), checkpoint=checkpoint), session))
-    assert "2×64, which the estimator cannot see" in text
+    assert "2×64, too narrow for the estimator" in text
     assert "wanted: a picture of other proportions" in text
 
 

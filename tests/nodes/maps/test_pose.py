@@ -256,7 +256,7 @@ def test_no_person_in_the_picture_is_refused(models: dict[str, Any]) -> None:
 def test_a_person_without_a_joint_is_refused(models: dict[str, Any]) -> None:
     black = Image(np.zeros((64, 64, 3), np.uint8))
     text = str(failure(PoseEstimate(image=black, **models), with_models(Finder(WHOLE))))
-    assert "no joint that can be seen of the people in it (1)" in text and "joint_threshold" in text
+    assert "no visible joint of the people in it (1)" in text and "joint_threshold" in text
 
 
 @pytest.mark.torch

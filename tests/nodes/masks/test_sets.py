@@ -50,7 +50,7 @@ def test_masks_of_two_sizes_are_refused(session: Session, cls: Any) -> None:
 
 def test_what_is_taken_away_must_have_the_same_size(session: Session) -> None:
     text = str(failure(MaskSubtract(mask=spot(8, 9), less=Mask(noisy((1, 2)))), session))
-    assert "mask to take away\n  found:  2×1, and the mask is 8×9\n  wanted: one size" in text
+    assert "mask to subtract\n  found:  2×1, and the mask is 8×9\n  wanted: one size" in text
 
 
 @pytest.mark.parametrize("cls", [MaskUnion, MaskIntersect])

@@ -1,4 +1,4 @@
-"""Finds what words name."""
+"""Finds what words name, with CLIPSeg."""
 
 from __future__ import annotations
 
@@ -74,6 +74,6 @@ class MaskByWords(Node[Mask]):
         inputs |= preprocess(models["processor"], image.rgb)
         logits = infer(model, models.device, inputs).logits.float().sigmoid().cpu().numpy()
         probability = cv2.resize(logits.reshape(logits.shape[-2:]), image.size)
-        made = np.where(probability >= self.threshold, np.uint8(255), np.uint8(0))
+        pixels = np.where(probability >= self.threshold, np.uint8(255), np.uint8(0))
         wanted = f"words for what is there, or a threshold of at most {probability.max():.3f}"
-        return nonempty_mask(made, repr(words), wanted)
+        return nonempty_mask(pixels, repr(words), wanted)

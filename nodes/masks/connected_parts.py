@@ -56,8 +56,8 @@ def fill_holes(mask: Pixels) -> Pixels:
     # A border of one pixel connects everything outside.
     around = cv2.copyMakeBorder(walls, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(around, None, (0, 0), 255)
-    made: Pixels = cv2.max(mask, cv2.bitwise_not(around[1:-1, 1:-1]))
-    return made
+    filled: Pixels = cv2.max(mask, cv2.bitwise_not(around[1:-1, 1:-1]))
+    return filled
 
 
 def largest_part(mask: Pixels) -> Pixels:
@@ -71,5 +71,5 @@ def largest_part(mask: Pixels) -> Pixels:
         raise InvalidValueError(Problem("mask", found, "at least one painted pixel"))
     left, top, _, _, area = stats[1:].T
     chosen = 1 + int(np.lexsort((left, top, -area))[0])
-    made: Pixels = cv2.bitwise_and(mask, cv2.inRange(labels, chosen, chosen))
-    return made
+    largest: Pixels = cv2.bitwise_and(mask, cv2.inRange(labels, chosen, chosen))
+    return largest

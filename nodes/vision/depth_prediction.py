@@ -23,24 +23,24 @@ def predict_depth(model: Any, processor: Any, picture: Any, device: str) -> Any:
     """
     import torch
 
-    home, dtype = model.device, model.dtype
+    device_before, dtype = model.device, model.dtype
     try:
         pixels = processor(images=[picture], return_tensors="pt").pixel_values
     except ValueError as error:
         # The processor of Depth Anything keeps the proportions: a narrow picture gets no width.
-        found = f"{picture.width}×{picture.height}, which the estimator cannot see ({error})"
+        found = f"{picture.width}×{picture.height}, too narrow for the estimator ({error})"
         wanted = "a picture of other proportions, such as a part of it"
         raise InvalidValueError(Problem("image", found, wanted)) from None
     half = dtype in (torch.float16, torch.bfloat16)
     try:
         model.to(device)
         with torch.no_grad(), torch.autocast(device.partition(":")[0], dtype=dtype, enabled=half):
-            made = model(pixels.to(device=device, dtype=dtype)).predicted_depth
+            depth = model(pixels.to(device=device, dtype=dtype)).predicted_depth
     finally:
         # A model that was kept in host memory returns there.
-        model.to(home)
-    if not torch.isfinite(made).all() or made.max() == made.min():
-        found = f"the same depth {made.flatten()[0].item():g} everywhere, or NaN"
+        model.to(device_before)
+    if not torch.isfinite(depth).all() or depth.max() == depth.min():
+        found = f"the same depth {depth.flatten()[0].item():g} everywhere, or NaN"
         wanted = "a picture with near and far in it (a picture of one colour has none)"
         raise InvalidValueError(Problem("the estimated depth", found, wanted))
-    return made
+    return depth
