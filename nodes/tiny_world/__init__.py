@@ -1,5 +1,6 @@
-"""The tiny world: endless captioned scenes, their ground truth, and a judge of pictures."""
+"""The tiny world: random scenes with captions and ground truth, and a judge of pictures of them."""
 
+from .backgrounds import Pixels
 from .captions import (
     CaptionContent,
     CaptionObject,
@@ -41,6 +42,7 @@ __all__ = [
     "DetectedObject",
     "Motion",
     "PictureReading",
+    "Pixels",
     "Scene",
     "SceneObject",
     "Verdict",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .words import BACKGROUNDS, RGB, check_word
 
+Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _PLAIN: dict[str, RGB] = {
@@ -26,10 +27,10 @@ _BOARDS: tuple[RGB, RGB] = (150, 92, 122), (56, 20, 50)
 _EVENING: tuple[RGB, RGB, RGB, RGB] = (44, 32, 92), (186, 112, 124), (86, 62, 76), (38, 28, 44)
 
 HORIZON = {"checkered": 0.25, "sunset": 0.25}
-"""How far down the horizon lies, as a share of the height, where it can be seen."""
+"""The height of the horizon where there is one, as a share of the side from the top."""
 
-_FARTHEST = 0.55  # the nearest of the ground; objects stand before it
-_BEND = {
+_NEAREST = 0.55  # the depth of the bottom row; every object is nearer
+_EXPONENTS = {  # of the depth as a function of the height below the horizon
     "navy": 1.0,
     "gray": 1.2,
     "black": 0.85,
@@ -39,11 +40,11 @@ _BEND = {
     "striped": 1.3,
     "sunset": 0.85,
 }
-_FINE = 4  # fine rows and columns a pixel
+_FINE = 4  # patterns are drawn this many times larger, then scaled down
 
 
 @cache
-def draw_background(name: str, side: int) -> npt.NDArray[np.uint8]:
+def draw_background(name: str, side: int) -> Pixels:
     """The picture of a background without objects: read-only uint8, side × side × 3."""
     check_word("background", name, BACKGROUNDS)
     if name in _PLAIN:
@@ -67,43 +68,43 @@ def background_depth(name: str, side: int) -> Floats:
     check_word("background", name, BACKGROUNDS)
     down = (np.arange(side, dtype=np.float64) + 0.5) / side
     horizon = HORIZON.get(name, 0.0)
-    floor = np.clip((down - horizon) / (1 - horizon), 0, 1) ** _BEND[name]
-    depth = np.repeat((_FARTHEST * floor).astype(np.float32)[:, None], side, axis=1)
+    floor = np.clip((down - horizon) / (1 - horizon), 0, 1) ** _EXPONENTS[name]
+    depth = np.repeat((_NEAREST * floor).astype(np.float32)[:, None], side, axis=1)
     depth.setflags(write=False)
     return depth
 
 
 def _checkered(x: Any, y: Any) -> Any:
-    """Square tiles seen in perspective, under a plain sky."""
+    """Square tiles in perspective below a plain sky."""
     below = np.maximum(y - HORIZON["checkered"], 1e-3)
-    away, across = 0.62 / below, (x - 0.5) / below
-    odd = (np.floor(away) + np.floor(across * 1.5)) % 2
-    tiles = _mixed(odd, *_TILES)
-    # Far tiles would be finer than a pixel: they fade into their mean.
+    distance, across = 0.62 / below, (x - 0.5) / below
+    odd = (np.floor(distance) + np.floor(across * 1.5)) % 2
+    tiles = _mix(odd, *_TILES)
+    # Distant tiles are smaller than a pixel, so they fade into their mean colour.
     haze = np.clip((below - 0.09) / 0.1, 0, 1)
-    tiles = _mixed(haze, tuple(np.mean(_TILES, axis=0)), tiles)
+    tiles = _mix(haze, tuple(np.mean(_TILES, axis=0)), tiles)
     return np.where((y < HORIZON["checkered"])[..., None], np.array(_SKY), tiles)
 
 
 def _striped(x: Any, y: Any) -> Any:
-    """Boards that lie across, broader as they come nearer."""
+    """Horizontal boards that are wider near the bottom."""
     del x
-    return _mixed(np.floor(6 * y**0.65) % 2, *_BOARDS)
+    return _mix(np.floor(6 * y**0.65) % 2, *_BOARDS)
 
 
 def _sunset(x: Any, y: Any) -> Any:
-    """A sky that glows at the horizon, over a darkening plain."""
+    """A sky that is brightest at the horizon, above a plain that darkens downwards."""
     del x
     horizon = HORIZON["sunset"]
     high, low, far, near = _EVENING
-    sky = _mixed(np.clip(y / horizon, 0, 1), high, low)
-    plain = _mixed(np.clip((y - horizon) / (1 - horizon), 0, 1), far, near)
+    sky = _mix(np.clip(y / horizon, 0, 1), high, low)
+    plain = _mix(np.clip((y - horizon) / (1 - horizon), 0, 1), far, near)
     return np.where((y < horizon)[..., None], sky, plain)
 
 
-def _mixed(share: Any, one: Any, other: Any) -> Any:
-    """Colours from `one` (share 0) to `other` (share 1)."""
-    return np.asarray(one) + share[..., None] * (np.asarray(other) - np.asarray(one))
+def _mix(share: Any, first: Any, second: Any) -> Any:
+    """Blends two colours: the first where the share is 0, the second where it is 1."""
+    return np.asarray(first) + share[..., None] * (np.asarray(second) - np.asarray(first))
 
 
 _PATTERNS = {"checkered": _checkered, "striped": _striped, "sunset": _sunset}

@@ -1,4 +1,4 @@
-"""Captions of scenes: written for a scene, and parsed to what a picture must show."""
+"""Captions: written from a scene, and parsed into what a picture has to show."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _PHRASES = {_phrase(place): place for place in PLACES}
 
 
 def _either(words: tuple[str, ...]) -> str:
-    # Longer ones first: "at the top left" begins as "at the top" does.
+    # Longer words first, because "at the top left" starts with "at the top".
     return "|".join(sorted(words, key=len, reverse=True))
 
 
-_THING = re.compile(
+_OBJECT = re.compile(
     rf"an? ({_either(tuple(COLOURS))}) ({_either(SHAPES)})"
     rf"(?: ({_either(MOTIONS)}))?(?: ({_either(tuple(_PHRASES))}))?"
 )
-_GROUND = re.compile(rf"(.+) on an? ({_either(BACKGROUNDS)}) background")
+_BACKGROUND = re.compile(rf"(.+) on an? ({_either(BACKGROUNDS)}) background")
 
 
 @dataclass(frozen=True)
 class CaptionObject:
-    """An object that a caption describes; without a place it may be anywhere."""
+    """An object as a caption describes it; place is None if the caption names none."""
 
     shape: str
     colour: str
@@ -45,7 +45,7 @@ class CaptionObject:
 
 @dataclass(frozen=True)
 class CaptionContent:
-    """What a caption describes; without a background it may be any."""
+    """What a caption describes; background and motion are None if it names none."""
 
     objects: tuple[CaptionObject, ...]
     background: str | None = None
@@ -54,27 +54,27 @@ class CaptionContent:
 
 def describe_scene(scene: Scene) -> str:
     """The caption of a scene, such as "a red star moving right on a gray background"."""
-    objects = " and ".join(_described(obj, scene) for obj in scene.objects)
+    objects = " and ".join(_describe_object(obj, scene) for obj in scene.objects)
     return f"{objects} on {_article(scene.background)} background"
 
 
 def describe_surroundings(scene: Scene) -> str:
     """The caption of a scene without its objects, such as "on the left on a gray background"."""
     places = " and ".join(_phrase(obj.place) for obj in scene.objects)
-    ground = f"on {_article(scene.background)} background"
-    return f"{places} {ground}" if scene.tells_place else ground
+    background = f"on {_article(scene.background)} background"
+    return f"{places} {background}" if scene.tells_place else background
 
 
 def parse_caption(text: str) -> CaptionContent:
-    """Parses a caption: one or two objects, and a background unless it is left out.
+    """Parses a caption: one or two objects, and an optional background.
 
-    Case, commas, a full stop and wide spaces make no difference.
+    Case, commas, a full stop at the end and repeated spaces are ignored.
 
     Args:
         text: The caption.
 
     Raises:
-        InvalidValueError: It has unknown words, or its words are no caption in this order.
+        InvalidValueError: It has unknown words, or does not have the form of a caption.
 
     Example:
         >>> parse_caption("a red star on the left").objects
@@ -85,19 +85,21 @@ def parse_caption(text: str) -> CaptionContent:
         listed = "unknown words: " + ", ".join(map(repr, dict.fromkeys(unknown)))
         refuse("caption", listed, "words of the tiny world", did_you_mean(unknown[0], vocabulary()))
     plain = " ".join(words)
-    ground = _GROUND.fullmatch(plain)
-    parts = (ground[1] if ground else plain).split(" and ")
-    found = [_THING.fullmatch(part) for part in parts]
-    objects = tuple(CaptionObject(m[2], m[1], _PHRASES.get(m[4])) for m in found if m)
-    motions = [m[3] for m in found if m and m[3]]
+    background = _BACKGROUND.fullmatch(plain)
+    parts = (background[1] if background else plain).split(" and ")
+    matches = [match for part in parts if (match := _OBJECT.fullmatch(part))]
+    objects = tuple(CaptionObject(match[2], match[1], _PHRASES.get(match[4])) for match in matches)
+    motions = [match[3] for match in matches if match[3]]
     if len(objects) != len(parts) or len(objects) > 2 or len(motions) > (len(objects) == 1):
-        refuse("caption", repr(text), f"one or two objects on a ground, as in {_EXAMPLE}")
-    return CaptionContent(objects, ground[2] if ground else None, motions[0] if motions else None)
+        refuse("caption", repr(text), f"one or two objects on a background, as in {_EXAMPLE}")
+    return CaptionContent(
+        objects, background[2] if background else None, motions[0] if motions else None
+    )
 
 
 @cache
 def vocabulary() -> tuple[str, ...]:
-    """Every word that captions use, sorted."""
+    """All words that captions can have, sorted."""
     phrases = (*SHAPES, *COLOURS, *BACKGROUNDS, *MOTIONS, *_PHRASES, "a an and on background")
     return tuple(sorted({word for phrase in phrases for word in phrase.split()}))
 
@@ -106,7 +108,7 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _described(obj: SceneObject, scene: Scene) -> str:
+def _describe_object(obj: SceneObject, scene: Scene) -> str:
     words = [_article(obj.colour), obj.shape]
     if scene.motion:
         words.append(scene.motion)

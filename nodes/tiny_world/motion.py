@@ -8,14 +8,15 @@ from math import hypot, log
 import numpy as np
 import numpy.typing as npt
 
+from .backgrounds import Pixels
 from .captions import CaptionContent, CaptionObject
-from .forms import PERIODS
 from .judge import judge_reading
-from .reading import DetectedObject, PictureReading, Pixels, read_picture
+from .reading import DetectedObject, PictureReading, read_picture
+from .shape_classifier import PERIODS
 from .words import MOVES
 
 _WAY, _GROWTH, _TURN = 0.12, 0.3, 45.0
-"""From where on a clip moves (share of the side), grows (logarithm of size), turns (degrees)."""
+"""The least motion that counts: share of the side, logarithm of the size ratio, degrees."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,21 @@ class Motion:
 
     @property
     def name(self) -> str | None:
-        """The motion in a caption's words, the strongest of them; None where it stands still."""
+        """The strongest motion in the words of a caption; None if the object does not move."""
         x, y = self.way
         strengths = {
             "way": hypot(x, y) / _WAY,
             "growth": abs(log(self.growth)) / _GROWTH,
             "turn": abs(self.turn) / _TURN,
         }
-        kind = max(strengths, key=lambda each: strengths[each])
+        kind = max(strengths, key=lambda name: strengths[name])
         if strengths[kind] < 1:
             return None
         if kind == "growth":
             return "growing" if self.growth > 1 else "shrinking"
-        return "turning" if kind == "turn" else max(MOVES, key=lambda m: _along(MOVES[m], x, y))
+        if kind == "turn":
+            return "turning"
+        return max(MOVES, key=lambda move: _dot(MOVES[move], x, y))
 
 
 def measure_motion(frames: Pixels, wanted: CaptionContent | None = None) -> Motion:
@@ -61,56 +64,56 @@ def measure_motion(frames: Pixels, wanted: CaptionContent | None = None) -> Moti
         wanted: What each frame should show; by default the shape and colour of most frames.
     """
     readings = [read_picture(frame) for frame in frames]
-    times, seen = _followed(readings)
-    wanted = wanted or _usual(seen)
-    if wanted is None or len(seen) < 2:
-        right = sum(judge_reading(each, wanted).all for each in readings) if wanted else 0
+    times, objects = _largest_objects(readings)
+    wanted = wanted or _most_frequent(objects)
+    if wanted is None or len(objects) < 2:
+        right = sum(judge_reading(reading, wanted).all for reading in readings) if wanted else 0
         return Motion((0.0, 0.0), 1.0, 0.0, 0.0, right / max(1, len(frames)))
-    present = float(np.mean([judge_reading(each, wanted).all for each in readings]))
-    middles = np.array([obj.middle for obj in seen])
+    present = float(np.mean([judge_reading(reading, wanted).all for reading in readings]))
+    middles = np.array([obj.middle for obj in objects])
     jump = float(np.linalg.norm(np.diff(middles, axis=0), axis=1).max())
-    x, y = (_trend(times, line) / frames.shape[1] for line in middles.T)
-    growth = float(np.exp(_trend(times, np.log([obj.size for obj in seen]))))
-    return Motion((x, y), growth, _turn(seen), jump, present)
+    x, y = (_trend(times, coordinates) / frames.shape[1] for coordinates in middles.T)
+    growth = float(np.exp(_trend(times, np.log([obj.size for obj in objects]))))
+    return Motion((x, y), growth, _turn(objects), jump, present)
 
 
-def _along(direction: tuple[int, int], x: float, y: float) -> float:
+def _dot(direction: tuple[int, int], x: float, y: float) -> float:
     return direction[0] * x + direction[1] * y
 
 
-def _followed(
+def _largest_objects(
     readings: list[PictureReading],
 ) -> tuple[npt.NDArray[np.float64], list[DetectedObject]]:
-    """The largest object of each frame that has one, and when: 0 is the first frame, 1 the last."""
+    """The largest objects of the frames that have one, after their times: 0 (first) to 1 (last)."""
     span = max(1, len(readings) - 1)
-    found = [
-        (number / span, each.objects[0]) for number, each in enumerate(readings) if each.objects
-    ]
-    return np.array([time for time, _ in found]), [obj for _, obj in found]
+    numbers = [number for number, reading in enumerate(readings) if reading.objects]
+    times = np.array([number / span for number in numbers])
+    return times, [readings[number].objects[0] for number in numbers]
 
 
-def _usual(seen: list[DetectedObject]) -> CaptionContent | None:
-    """One object of the shape and colour that most frames show."""
-    looks = [(each.shape, each.colour) for each in seen]
+def _most_frequent(objects: list[DetectedObject]) -> CaptionContent | None:
+    """An object of the most frequent shape and colour; None if one of them is unknown."""
+    looks = [(obj.shape, obj.colour) for obj in objects]
     shape, colour = max(looks, key=looks.count, default=(None, None))
     return CaptionContent((CaptionObject(shape, colour),)) if shape and colour else None
 
 
 def _trend(times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float:
-    """By how much the values change from time 0 to 1, along the straight line that fits best."""
-    late = times - times.mean()
-    return float(late @ values / (late @ late))
+    """The change of the values from time 0 to 1, by a least-squares line."""
+    centred = times - times.mean()
+    return float(centred @ values / (centred @ centred))
 
 
-def _turn(seen: list[DetectedObject]) -> float:
-    """Degrees clockwise from the first frame to the last, summed over steps of under half a period.
+def _turn(objects: list[DetectedObject]) -> float:
+    """Degrees clockwise from the first frame to the last.
 
-    Frames in which the shape is not the usual one are passed over.
+    Between two frames, the smaller of the two possible turns is assumed. Frames whose shape is not
+    the most frequent one are skipped.
     """
-    shapes = [each.shape for each in seen]
+    shapes = [obj.shape for obj in objects]
     shape = max(shapes, key=shapes.count)
     if shape not in PERIODS:
         return 0.0
     period = PERIODS[shape]
-    angles = [each.angle for each in seen if each.shape == shape and each.angle is not None]
+    angles = [obj.angle for obj in objects if obj.shape == shape and obj.angle is not None]
     return float(sum((step + period / 2) % period - period / 2 for step in np.diff(angles)))

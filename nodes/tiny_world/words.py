@@ -1,4 +1,4 @@
-"""What the tiny world is made of, by name: shapes, colours, places, grounds and motions."""
+"""The words of the tiny world: shapes, colours, places, backgrounds and motions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COLOURS: dict[str, RGB] = {
     "purple": (200, 60, 205),
     "white": (248, 248, 248),
 }
-"""Objects' colours: at least 43 apart in CIE Lab, and 35 from every ground."""
+"""The colours of objects: at least 43 apart in CIE Lab, and at least 35 from any background."""
 
 BACKGROUNDS = ("navy", "gray", "black", "brown", "teal", "checkered", "striped", "sunset")
-"""Five plain grounds, then three that show a floor and a distance."""
+"""Five plain colours, then three patterns in perspective."""
 
 PLACES: dict[str, tuple[float, float]] = {
     "center": (0.5, 0.5),
@@ -36,7 +36,7 @@ PLACES: dict[str, tuple[float, float]] = {
     "bottom left": (0.27, 0.73),
     "bottom right": (0.73, 0.73),
 }
-"""Where the middle of an object lies: shares of the width and of the height, downwards."""
+"""The middle of each place: x and y as shares of the width and height, from the top left."""
 
 MOVES: dict[str, tuple[int, int]] = {
     "moving left": (-1, 0),
@@ -44,18 +44,18 @@ MOVES: dict[str, tuple[int, int]] = {
     "moving up": (0, -1),
     "moving down": (0, 1),
 }
-"""Motions from side to side, by their direction: right and down are positive."""
+"""The motions along a line and their directions (x, y): right and down are positive."""
 
 MOTIONS = (*MOVES, "growing", "shrinking", "turning")
 
 
 def refuse(subject: str, found: str, wanted: str, fix: str = "") -> NoReturn:
-    """Raises the InvalidValueError of one problem."""
+    """Raises an InvalidValueError with one problem."""
     raise InvalidValueError(Problem(subject, found, wanted, fix))
 
 
-def check_word(subject: str, word: str, known: tuple[str, ...]) -> None:
-    """Refuses a word that is none of `known`."""
-    if word not in known:
-        fix = did_you_mean(str(word), known)
-        refuse(subject, repr(word), f"one of {', '.join(known)}", fix)
+def check_word(subject: str, word: str, allowed: tuple[str, ...]) -> None:
+    """Raises an InvalidValueError if a word is not one of those allowed."""
+    if word not in allowed:
+        fix = did_you_mean(str(word), allowed)
+        refuse(subject, repr(word), f"one of {', '.join(allowed)}", fix)

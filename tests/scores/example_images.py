@@ -14,13 +14,13 @@ import PIL.Image
 
 from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.nodes.tiny_world import (
+    Pixels,
     describe_scene,
     describe_surroundings,
     rearrange,
     render_depth,
     render_scene,
 )
-from sdgraph.nodes.tiny_world.reading import Pixels
 from sdgraph.nodes.training.ip_adapter import FILE
 from sdgraph.values import DepthMap, Image, Lora, Mask
 

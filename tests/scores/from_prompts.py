@@ -11,8 +11,7 @@ import numpy.typing as npt
 from sdgraph import Checkpoint, Graph, Node, Session
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image, Turbo
-from sdgraph.nodes.tiny_world import Scene, Verdict, describe_scene, render_scene
-from sdgraph.nodes.tiny_world.reading import Pixels
+from sdgraph.nodes.tiny_world import Pixels, Scene, Verdict, describe_scene, render_scene
 from sdgraph.values import Image
 from tests.benchmarks.timing import measure_pair
 

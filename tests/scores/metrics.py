@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdgraph.nodes.tiny_world import (
+    Pixels,
     Scene,
     Verdict,
     depth_correlation,
@@ -23,7 +24,6 @@ from sdgraph.nodes.tiny_world import (
     render_edges,
     render_frames,
 )
-from sdgraph.nodes.tiny_world.reading import Pixels
 
 STILL = 1.0
 """Pixels from frame to frame that count as standing: so finely the judge reads a middle."""

@@ -15,12 +15,12 @@ from sdgraph.nodes.tiny_world import (
     BACKGROUNDS,
     COLOURS,
     SHAPES,
+    Pixels,
     Scene,
     is_held_out,
     random_scene,
     render_masks,
 )
-from sdgraph.nodes.tiny_world.reading import Pixels
 
 FIRST = 6_000_000
 """The seed of the first scene that is scored; samples along a training are of others."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sdgraph.nodes.tiny_world import (
+    Pixels,
     Scene,
     SceneObject,
     render_depth,
@@ -16,7 +17,6 @@ from sdgraph.nodes.tiny_world import (
     render_frames,
     render_scene,
 )
-from sdgraph.nodes.tiny_world.reading import Pixels
 
 from .metrics import (
     ClipScore,

@@ -13,11 +13,11 @@ from sdgraph.nodes.tiny_world import (
     COLOURS,
     PLACES,
     SHAPES,
+    Pixels,
     Scene,
     SceneObject,
     random_scene,
 )
-from sdgraph.nodes.tiny_world.reading import Pixels
 
 
 def some_scenes(count: int, *, first: int = 0) -> list[Scene]:

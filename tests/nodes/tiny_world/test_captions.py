@@ -65,10 +65,10 @@ def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
         ("a crimson star on a navy background", "'crimson'"),
         ("a red stra on a golden background", "'stra', 'golden'"),
         ("a red stra on a navy background", "did you mean 'star'"),
-        ("a star red on a navy background", "one or two objects on a ground"),
-        ("a red star and a blue ring and a green cross", "one or two objects on a ground"),
-        ("a red star growing and a blue ring", "one or two objects on a ground"),
-        ("", "one or two objects on a ground"),
+        ("a star red on a navy background", "one or two objects on a background"),
+        ("a red star and a blue ring and a green cross", "one or two objects on a background"),
+        ("a red star growing and a blue ring", "one or two objects on a background"),
+        ("", "one or two objects on a background"),
     ],
 )
 def test_a_caption_that_says_nothing_known_is_refused(text: str, message: str) -> None:

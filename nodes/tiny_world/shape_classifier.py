@@ -11,40 +11,41 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from .backgrounds import Floats
 from .words import SHAPES
 
-Floats = npt.NDArray[np.float32]
-
 PERIODS = {"square": 90.0, "triangle": 120.0, "star": 72.0, "cross": 90.0}
-"""After how many degrees a shape looks the same; the round ones always do."""
+"""Degrees after which a rotated shape looks the same again; round shapes have no entry."""
 
 _SIDE = 48  # pixels of a patch
-_UNIT = 20.0  # pixels: the square root of the area that every patch is scaled to
+_UNIT = 20.0  # pixels: the square root of the area of the object in a patch
 _STEP = 6.0  # degrees between templates
-_BLURS = (0.5, 1.3, 2.4, 3.8)  # pixels of a patch: from large sharp objects to small soft ones
-_CLEAR = 0.8  # the likeness below which a patch has no known shape
+_BLURS = (0.5, 1.3, 2.4, 3.8)  # sigmas in pixels of a patch, for large sharp to small soft objects
+_MIN_SIMILARITY = 0.8  # the least intersection over union of a patch and its best template
 
 
 def classify_shape(matte: Floats) -> tuple[str | None, float | None]:
-    """The shape that a matte shows and its angle in degrees clockwise.
+    """Classifies the shape of an object.
 
-    matte: float32, height × width, 0..1, how much of each pixel the object covers. The shape is
-    None where it is like none of them; the angle is None of round shapes, and the smallest of
-    those at which the shape looks so.
+    Args:
+        matte: float32, height × width, 0..1, the share of each pixel that the object covers.
+
+    Returns:
+        The name of the shape, None if no template is similar enough, and its angle: the smallest
+        one in degrees clockwise, None for a round or unknown shape.
     """
-    patch = _patch(matte)
-    names, angles, forms, sums = _templates()
-    shared = np.minimum(forms, patch).sum(axis=1)
-    likeness = shared / (sums + patch.sum() - shared)
-    best = int(likeness.argmax())
-    name = names[best] if likeness[best] >= _CLEAR else None
+    patch = _normalize(matte)
+    names, angles, templates, areas = _templates()
+    shared = np.minimum(templates, patch).sum(axis=1)
+    similarity = shared / (areas + patch.sum() - shared)
+    best = int(similarity.argmax())
+    name = names[best] if similarity[best] >= _MIN_SIMILARITY else None
     return name, angles[best] if name in PERIODS else None
 
 
-def _patch(matte: Floats) -> Floats:
-    """The matte scaled to one area and put in the middle, as a flat row."""
+def _normalize(matte: Floats) -> Floats:
+    """A patch: the matte scaled to a fixed area and centred, as one row of pixels."""
     total = float(matte.sum())
     rows, columns = np.arange(matte.shape[0]), np.arange(matte.shape[1])
     x = float(matte.sum(axis=0) @ columns) / total
@@ -58,28 +59,28 @@ def _patch(matte: Floats) -> Floats:
 
 @cache
 def _templates() -> tuple[list[str], list[float], Floats, Floats]:
-    """The names, angles, patches (one a row) and their sums, of every shape."""
-    names, angles, forms = [], [], []
+    """The names, angles, patches (one per row) and areas of all templates."""
+    names, angles, patches = [], [], []
     for name in SHAPES:
         for angle in np.arange(0, PERIODS.get(name, _STEP), _STEP):
-            sharp = _patch(_drawn(name, float(angle))).reshape(_SIDE, _SIDE)
-            for blur in _BLURS:
+            sharp = _normalize(_draw_shape(name, float(angle))).reshape(_SIDE, _SIDE)
+            for sigma in _BLURS:
                 names.append(name)
                 angles.append(float(angle))
-                forms.append(_patch(_softened(sharp, blur)))
-    rows = np.concatenate(forms)
+                patches.append(_normalize(_blur(sharp, sigma)))
+    rows = np.concatenate(patches)
     return names, angles, rows, rows.sum(axis=1)
 
 
-def _softened(form: Floats, blur: float) -> Floats:
-    """The form blurred, and as bright as a matte that takes the blurred colour for the whole."""
-    soft = np.asarray(cv2.GaussianBlur(form, (0, 0), blur))
+def _blur(shape: Floats, sigma: float) -> Floats:
+    """Blurs a shape and scales it so that the median of its bright pixels is 1, as in a matte."""
+    soft = np.asarray(cv2.GaussianBlur(shape, (0, 0), sigma))
     bright = soft[soft > 0.8 * np.percentile(soft[soft > 0.1], 90)]
     return np.asarray(np.minimum(soft / np.median(bright), 1), np.float32)
 
 
-def _drawn(name: str, angle: float) -> Floats:
-    """A shape turned clockwise about the middle of a patch."""
+def _draw_shape(name: str, angle: float) -> Floats:
+    """Draws a shape, rotated clockwise, in the middle of a patch."""
     fine = _SIDE * 4
     steps = ((np.arange(fine) + 0.5) / fine - 0.5) * (_SIDE / _UNIT * 2)
     x, y = np.meshgrid(steps, steps)
@@ -104,11 +105,11 @@ def _in_triangle(x: Any, y: Any) -> Any:
 
 
 def _in_star(x: Any, y: Any) -> Any:
-    """Within five points: the border runs straight from a tip (radius 1) to a notch (0.45)."""
+    """Whether a point is in a star with five tips at radius 1 and notches at radius 0.45."""
     fifth = 2 * np.pi / 5
-    away = abs((np.arctan2(x, -y) + fifth / 2) % fifth - fifth / 2)  # radians from the nearest tip
+    from_tip = abs((np.arctan2(x, -y) + fifth / 2) % fifth - fifth / 2)  # radians
     radius = np.hypot(x, y)
-    along, across = radius * np.cos(away), radius * np.sin(away)
+    along, across = radius * np.cos(from_tip), radius * np.sin(from_tip)
     notch_x, notch_y = 0.45 * np.cos(fifth / 2), 0.45 * np.sin(fifth / 2)
     return (along - 1) * notch_y - across * (notch_x - 1) < 0
 
