@@ -10,8 +10,8 @@ SdgraphError                    the root: catch this to catch them all; holds ev
 ├── CheckpointError             a checkpoint is missing, damaged or of the wrong kind
 ├── MediaError                  a picture or video file cannot be read or written
 ├── OutOfMemoryError            a node needs more memory than there is, whatever was tried
-└── NodeFailedError             a node raised while it ran; the cause is chained
-    └── NodesFailedError        several nodes raised in a run that kept going
+└── NodeFailedError             a node raised an exception, which is the `__cause__`
+    └── NodesFailedError        several nodes failed in a run with `keep_going`
 
 The command line and the node library derive a few more from SdgraphError.
 """
@@ -52,7 +52,7 @@ class Problem:
 
     Args:
         subject: what is wrong, such as "edges.low" (a node and its field) or a file's path.
-        found: what is there; the whole message where it cannot be said in these parts.
+        found: what is there; the whole message if it cannot be split into these parts.
         wanted: what should be there.
         fix: what to do about it, if that is known.
         at: where it stands in a file, if it does.
@@ -74,7 +74,7 @@ class Problem:
     at: Mark | None = None
 
     def under(self, subject: str, at: Mark | None = None) -> Problem:
-        """The same problem as a part of `subject`, which is put before its own with a dot.
+        """The same problem with `subject` and a dot in front of its own subject.
 
         Args:
             subject: what this problem's own subject is a part of.
@@ -112,13 +112,13 @@ class Problem:
 
 
 class SdgraphError(Exception):
-    """Any failure that sdgraph foresees; its text is meant for the person at the keyboard.
+    """The base of the exceptions of sdgraph; its text is written for users.
 
     Args:
-        what: the problem or problems, at least one; a text where a problem has no parts.
+        what: one or more problems, or a text, which becomes one problem.
 
     Raises:
-        ValueError: if `what` is an empty series of problems.
+        ValueError: if `what` holds no problem.
 
     Example:
         >>> error = MediaError(Problem("man.png", "no such file", "a picture"))
@@ -131,7 +131,7 @@ class SdgraphError(Exception):
     """
 
     problems: tuple[Problem, ...]
-    """Every problem that was found, in the order of the file where they stand in one."""
+    """Every problem that was found; those with a place in a file are in the order of the file."""
 
     def __init__(self, what: str | Problem | Iterable[Problem]) -> None:
         self.problems = _problems(what)
@@ -141,10 +141,10 @@ class SdgraphError(Exception):
         return "\n".join(map(str, self.problems))
 
     def as_problems_of(self, field: str, wanted: str) -> list[Problem]:
-        """The problems as ones of a node's field that names what failed: a path, a checkpoint.
+        """The problems with a node's field as their subject, such as the field with a path.
 
         Args:
-            field: the field's name, which becomes the subject; the subject goes before "found".
+            field: the name of the field; the old subject is put in front of "found".
             wanted: what the field should name, for a problem that does not say so itself.
 
         Example:
@@ -181,7 +181,7 @@ class InvalidError(SdgraphError):
 
 
 class InvalidNodeError(InvalidError, ValueError):
-    """A node was given a field or a wire it does not take.
+    """A node was given a value or an input that it does not accept.
 
     Example:
         >>> from sdgraph.nodes import LoadImage
@@ -212,7 +212,7 @@ class InvalidValueError(SdgraphError, ValueError):
 
 
 class NodeDefinitionError(SdgraphError, TypeError):
-    """A node class breaks the rules that every node keeps; raised while the class is made."""
+    """A node class breaks a rule for nodes; raised when the class is defined."""
 
 
 class PackError(SdgraphError):
@@ -232,7 +232,7 @@ class OutOfMemoryError(SdgraphError):
 
 
 class NodeFailedError(SdgraphError):
-    """A node raised while it ran; `__cause__` is what it raised.
+    """A node raised an exception while it ran; `__cause__` is that exception.
 
     Args:
         node: the node's name in its graph.
@@ -250,22 +250,22 @@ class NodeFailedError(SdgraphError):
     def __init__(
         self, node: str, what: str | Problem | Iterable[Problem], at: Mark | None = None
     ) -> None:
-        own = _problems(what)
-        super().__init__(_problem_of_node(problem, node, at) for problem in own)
+        problems = _problems(what)
+        super().__init__(_problem_of_node(problem, node, at) for problem in problems)
         self.node = node
         self.at = at
-        self.message = "\n".join(str(replace(problem, at=None)) for problem in own)
-        self.args = (node, own, at)
+        self.message = "\n".join(str(replace(problem, at=None)) for problem in problems)
+        self.args = (node, problems, at)
 
 
 class NodesFailedError(NodeFailedError):
-    """Several nodes raised in a run that kept going; `node` and `message` are the first one's.
+    """Several nodes failed in a run with `keep_going`; `node` and `message` are the first one's.
 
     Args:
-        failures: the failure of each node, in the order in which they came; at least one.
+        failures: the failure of each node, in order of time; at least one.
 
     Attributes:
-        failures: the same as a tuple.
+        failures: the failures as a tuple.
     """
 
     def __init__(self, failures: Iterable[NodeFailedError]) -> None:
@@ -303,7 +303,7 @@ def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that `word` most resembles, in any case; None when nothing is near.
+    """The name that is most similar to `word`, ignoring case; None if no name is similar.
 
     Args:
         word: what was written.
@@ -319,7 +319,7 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """A fix that proposes the nearest of `names`; "" when nothing is near.
+    """A fix that proposes the most similar name; "" if no name is similar.
 
     Args:
         word: what was written.
@@ -347,8 +347,9 @@ def out_of_memory(error: BaseException) -> str | None:
         return None
     # Accelerators raise torch.OutOfMemoryError, found by its name because torch may not be
     # installed; torch's CPU allocator, and MPS in older versions, raise a plain RuntimeError.
-    is_torchs = any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)
-    return message if is_torchs or any(s in message.lower() for s in _OUT_OF_MEMORY) else None
+    is_from_torch = any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)
+    is_memory_error = is_from_torch or any(text in message.lower() for text in _OUT_OF_MEMORY)
+    return message if is_memory_error else None
 
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")

@@ -32,7 +32,7 @@ class FileStamp(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> FileStamp:
-        """The stamp of a file as it is now; of the target of a link. Raises OSError."""
+        """The stamp of a file as it is now; a link is followed. Raises OSError."""
         status = path.stat()
         times = (status.st_mtime_ns, status.st_ctime_ns)
         return cls(str(path), status.st_size, *times, status.st_ino)
@@ -40,7 +40,8 @@ class FileStamp(NamedTuple):
     def is_settled(self) -> bool:
         """Whether any write from now on will show in the stamp."""
         now = time.time_ns()
-        # mtime can be set, to the far future too; ctime (where it is not the birth) cannot.
+        # Programs can set mtime to any time; they cannot set ctime (except on Windows, where it is
+        # the time of creation).
         return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
 
 
@@ -97,7 +98,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
-    """Turns whatever is raised while a file is read into a MediaError about it.
+    """Turns any exception that is raised while a file is read into a MediaError about the file.
 
     Args:
         path: The file.
@@ -121,11 +122,11 @@ def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
         raise_media_error(path, "a folder", wanted, "name a file inside it", error)
     except PermissionError as error:
         raise_media_error(
-            path, "a file that may not be read", wanted, "give yourself the right to", error
+            path, "a file without read permission", wanted, "change its permissions", error
         )
     except Exception as error:  # decoders raise exceptions of any class for damaged bytes
         unknown = isinstance(error, PIL.UnidentifiedImageError)
-        found = f"a file that is no {wanted[2:]}" if unknown else f"a damaged file ({error})"
+        found = f"a file that is not {wanted}" if unknown else f"a damaged file ({error})"
         fix = "save it as PNG, JPEG, WebP, MP4 or GIF" if unknown else "fetch or save it again"
         raise_media_error(path, found, wanted, fix, error)
 
@@ -172,6 +173,6 @@ def _fail_to_write(path: Path, error: OSError) -> NoReturn:
     if error.errno in UNWRITABLE:
         found = f"a folder that cannot be written to ({error.strerror})"
         raise_media_error(
-            path, found, wanted, "choose another folder, or give yourself the right to", error
+            path, found, wanted, "choose another folder, or change its permissions", error
         )
-    raise_media_error(path, f"a failure: {error}", wanted, "check the path and the disk", error)
+    raise_media_error(path, f"an error: {error}", wanted, "check the path and the disk", error)

@@ -47,7 +47,7 @@ def format_bytes(count: int) -> str:
 
 
 def format_count(count: int, noun: str) -> str:
-    """A count with its noun, in the plural where it is not one.
+    """A count with its noun, which is plural unless the count is 1.
 
     Args:
         count: How many.
@@ -61,7 +61,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration with the two units that matter at its length.
+    """A duration in the one or two units that suit its length.
 
     Args:
         seconds: The duration in seconds.

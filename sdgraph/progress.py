@@ -1,4 +1,4 @@
-"""How a node says how far it is."""
+"""The type of the callback with which a node reports its progress."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Reports the progress of a node; passed to `run` if that has a parameter `progress`.
+    """The callback with which a node reports its progress.
 
-    It may raise an exception, which stops the node.
+    A node whose `run` has a parameter `progress` gets one and calls it after each step. The
+    callback may raise an exception, which ends the node's `run`.
     """
 
     def __call__(
         self, step: int, total: int, /, *, loss: float | None = None, note: str | None = None
     ) -> None:
-        """Reports a finished step.
+        """Reports that a step is finished.
 
         Args:
             step: The number of finished steps, from 1.

@@ -131,7 +131,7 @@ def fake_session(loader: CountingLoader | None = None, *, free_bytes: int = 2**4
 
     Args:
         loader: Loads the fakes and lists what was loaded; a new one if left out.
-        free_bytes: The free memory that the session believes to have; few bytes make it evict.
+        free_bytes: The free memory that the session assumes; with few bytes it evicts components.
     """
     models = ModelCache(loader or CountingLoader(), probe=lambda device: free_bytes, reserve=0)
     return Session(device="cpu", models=models, store=None)
@@ -184,7 +184,7 @@ class ToySquare(Node[Image]):
 
 
 def grey_square(size: int = 8, grey: int = 128) -> Image:
-    """A picture of one grey.
+    """A square picture with the same grey in every pixel.
 
     Args:
         size: The pixels of a side, 1 or more.
@@ -213,8 +213,8 @@ def check_node(
         node: A node whose ports hold literals or nodes that can run.
         changes: By field name, a different valid value for fields where none can be guessed.
             Numbers, texts, switches, choices, pictures and masks need none.
-        fixed: Fields that have no other valid value while the rest stay as they are, such as one
-            of two of which only one may be given.
+        fixed: Fields that have no other valid value while the other fields stay as they are, such
+            as one of two fields that exclude each other.
         session: Where it runs; `fake_session()` if left out, which has no real models.
         runs: False leaves out the fourth check, for a node whose models are not on this machine.
 
@@ -259,7 +259,7 @@ def _description_problems(cls: type[Node[Any]]) -> Iterator[str]:
     if not first or cls.__doc__ == Node.__doc__:
         yield f"{cls.__name__} has no docstring, which lists of nodes show"
     elif not (first[0].isupper() and first.endswith(".")):
-        yield f"{cls.__name__}: the docstring begins with no sentence: {first!r}"
+        yield f"{cls.__name__}: the docstring does not begin with a sentence: {first!r}"
     for name, info in cls.model_fields.items():
         if not info.description:
             yield f"{cls.__name__}.{name} has no description: write Field(description=…)"
@@ -287,20 +287,20 @@ def _key_problems(
     for name in cls.model_fields:
         if name in fixed:
             continue
-        own = f"{cls.__name__}.{name}"
+        subject = f"{cls.__name__}.{name}"
         try:
-            changed = _with_another_value(node, name, changes)
+            changed = _change_field(node, name, changes)
         except InvalidNodeError as error:
-            yield f"{own}: the value in `changes` is refused: {error}"
+            yield f"{subject}: the value in `changes` is refused: {error}"
             continue
         if changed is None:
-            yield f"{own}: no other value was found; give one by `changes`"
+            yield f"{subject}: no other value was found; give one in `changes`"
         elif changed.identity == node.identity:
-            yield f"{own}: the key is the same for {getattr(changed, name)!r}"
+            yield f"{subject}: the key is the same for {getattr(changed, name)!r}"
 
 
-def _with_another_value(node: Node[Any], name: str, changes: Mapping[str, Any]) -> Node[Any] | None:
-    """The node with another value of a field; None if there is none to be guessed.
+def _change_field(node: Node[Any], name: str, changes: Mapping[str, Any]) -> Node[Any] | None:
+    """The node with another value of a field; None if no valid value can be guessed.
 
     Raises InvalidNodeError if the node refuses the one in `changes`.
     """
@@ -356,11 +356,11 @@ def _choices(annotation: Any) -> Iterator[Any]:
 
 
 def _other_contents(value: Value) -> Iterator[Value]:
-    """Values of the same kind in which one array is the opposite."""
+    """Values of the same kind in which one array is inverted."""
     for name, array in value.fields.items():
         if isinstance(array, np.ndarray):
-            opposite = ~array if array.dtype.kind in "bu" else -array
-            yield type(value)(**{**value.fields, name: opposite})
+            inverted = ~array if array.dtype.kind in "bu" else -array
+            yield type(value)(**{**value.fields, name: inverted})
 
 
 def _other_nodes(node: Node[Any]) -> Iterator[Node[Any]]:

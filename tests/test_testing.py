@@ -70,7 +70,7 @@ def test_every_broken_promise_is_named() -> None:
     assert "Bad has no docstring" in problems and "Bad.low has no description" in problems
     assert "Bad makes another value when it runs again" in problems
     undecided = "\n".join(node_problems(Undecided(), runs=False))
-    assert undecided == "Undecided.kind: no other value was found; give one by `changes`"
+    assert undecided == "Undecided.kind: no other value was found; give one in `changes`"
     refused = list(node_problems(Undecided(), changes={"kind": 7}, runs=False))
     assert len(refused) == 1
     assert refused[0].startswith(
@@ -102,7 +102,7 @@ def test_a_field_that_has_none_is_given_something() -> None:
     check_node(Framed(image=grey_square(2)), fixed={"colour"})
     check_node(Framed(image=grey_square(2), mask=MASK, border=1, colour="red"), fixed={"border"})
     problems = list(node_problems(Framed(image=grey_square(2))))
-    assert problems == ["Framed.colour: no other value was found; give one by `changes`"]
+    assert problems == ["Framed.colour: no other value was found; give one in `changes`"]
 
 
 class Unkeyed(Node[int]):

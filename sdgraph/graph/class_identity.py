@@ -30,7 +30,7 @@ from weakref import WeakValueDictionary
 from sdgraph.errors import NodeDefinitionError, Problem
 from sdgraph.values import pack_name
 
-from .own_files import contents_of_own_files
+from .source_tree import hash_source_tree
 
 SHIPPED_PACK = "sdgraph"
 """The name of the pack that comes with the engine."""
@@ -127,7 +127,7 @@ def _class_digest(klass: Any) -> str | None:
     codes = [function.__code__ for function in functions]
     if file is not None and all(_is_file(code.co_filename, file) for code in codes):
         texts += (str(code.co_firstlineno) for code in codes)
-        contents = contents_of_own_files(Path(file), klass.__module__)
+        contents = hash_source_tree(Path(file), klass.__module__)
         if contents is not None:
             return _digest(*texts, *contents)
     if not codes:

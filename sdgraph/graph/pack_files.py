@@ -23,7 +23,7 @@ from typing import Any
 
 from sdgraph.errors import PackError, Problem
 
-from .own_files import LOADED_PREFIX
+from .source_tree import LOADED_PREFIX
 
 _WANTED = "a Python file with node classes, or a folder of such files"
 

@@ -1,4 +1,4 @@
-"""Arrays inside values: checked when they come in, and read-only from then on."""
+"""Arrays in values: they are checked when a value is made, and read-only afterwards."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ def check_array(
     ndim: int,
     channels: tuple[int, ...] = (),
 ) -> None:
-    """Refuses what is not an array of the wanted shape and dtype.
+    """Raises an error unless a value is an array of the wanted shape and dtype, and not empty.
 
     Args:
         owner: The value that the array is for; its class is named in the error.
-        array: What was given.
+        array: The value to check.
         wanted: The wanted array in words, for the error.
         dtypes: Names of dtypes ("uint8"), or their kinds ("f" for floats).
         ndim: The number of axes.
         channels: The lengths that the last axis may have; empty allows any.
 
     Raises:
-        InvalidValueError: The array is none of these, or it is empty.
+        InvalidValueError: It is not an array, has another shape or dtype, or is empty.
     """
     import numpy as np
 
     subject = type(owner).__name__
     if not isinstance(array, np.ndarray):
-        fix = f"{subject}.from_pil takes Pillow pictures, numpy.asarray makes arrays of the rest"
-        if not hasattr(owner, "from_pil"):
-            fix = "numpy.asarray makes arrays"
+        fix = "convert it with numpy.asarray"
+        if hasattr(owner, "from_pil"):
+            fix = f"use {subject}.from_pil for a Pillow picture, numpy.asarray for anything else"
         refuse_value(subject, f"a {type(array).__qualname__}", wanted, fix)
     if array.ndim != ndim or not array.size or (channels and array.shape[-1] not in channels):
         fix = "put the axes in that order"
         if channels:
-            fix += "; stack grey three times"
+            fix += "; repeat the values of a grey picture in three channels"
         refuse_value(subject, _describe(array), wanted, fix)
     if array.dtype.name not in dtypes and array.dtype.kind not in dtypes:
         fix = f"convert it with array.astype({dtypes[0]!r})"
         if "uint8" in dtypes:
-            fix = "of numbers 0..1 make (array * 255).round().astype('uint8')"
+            fix = "convert numbers from 0 to 1 by (array * 255).round().astype('uint8')"
         refuse_value(subject, _describe(array), wanted, fix)
 
 
@@ -68,7 +68,7 @@ def _describe(array: npt.NDArray[Any]) -> str:
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A read-only, contiguous view of an array, of a copy where anybody else could write to it."""
+    """A read-only, contiguous view of an array, or of a copy if other code could write to it."""
     import numpy as np
 
     owner: object = array
@@ -78,4 +78,4 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not immutable or not array.flags.c_contiguous or not array.dtype.isnative:
         array = np.array(array, array.dtype.newbyteorder("="), order="C")
         array.setflags(write=False)
-    return array.view(np.ndarray)  # of a view, `setflags(write=True)` is refused by numpy
+    return array.view(np.ndarray)  # numpy refuses `setflags(write=True)` for such a view

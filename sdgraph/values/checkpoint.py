@@ -1,4 +1,4 @@
-"""Where weights come from: checkpoints and LoRAs, named but not yet looked up."""
+"""Checkpoints and LoRAs: the names of where weights come from; making one looks nothing up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 """The dtypes that a model can be computed in."""
 
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "nf4": 0.5, "fp4": 0.5}
-"""What a number takes in memory; 1 byte in every dtype not named: int8, float8 and their like."""
+"""The bytes of one number in memory; 1 for dtypes that are not listed, such as int8 and float8."""
 
 QUANTIZATIONS: dict[str, str] = {
     "int8": "bitsandbytes",
@@ -29,10 +29,10 @@ QUANTIZATIONS: dict[str, str] = {
     "int8wo": "torchao",
     "float8wo": "torchao",
 }
-"""How linear layers can be quantized, each with the package that does it.
+"""The ways to quantize linear layers, each with the package that implements it.
 
-LLM.int8() (Dettmers et al. 2022), 4-bit NormalFloat and float (Dettmers et al. 2023); weights alone
-as int8 and as float8.
+LLM.int8() (Dettmers et al. 2022); 4-bit NormalFloat and 4-bit float (Dettmers et al. 2023); int8
+and float8 for the weights only.
 """
 
 
@@ -42,7 +42,7 @@ class Checkpoint(Value):
     Args:
         source: A hub id ("stabilityai/sdxl-turbo"), a folder, or a shipped checkpoint
             ("tiny/inpaint").
-        revision: A branch, tag or commit of the hub; None is the main branch.
+        revision: A branch, tag or commit on the hub; None is the main branch.
         variant: The variant of the files, such as "fp16" for `model.fp16.safetensors`.
         dtype: "float32", "float16" or "bfloat16"; None leaves it to the device.
         quantization: One of `QUANTIZATIONS`, for the linear layers of its denoiser; None is
@@ -95,7 +95,7 @@ class Checkpoint(Value):
                 refuse_value(f"Checkpoint.{name}", repr(word), wanted, fix)
 
     def _set_words(self, source: str | PurePath, **words: str | None) -> None:
-        """Sets the source and the fields of one word each; refuses any other value."""
+        """Sets the source and the other fields, each of which must be one word or None."""
         kind = type(self).__name__
         source = str(source) if isinstance(source, PurePath) else source
         if not isinstance(source, str) or not source.strip():
@@ -139,7 +139,7 @@ class Checkpoint(Value):
         return Checkpoint(**{**self.fields, "dtype": dtype})
 
     def as_data(self) -> str | dict[str, Any]:
-        """What `parse` takes back: the source, or a dict of the fields when others are set."""
+        """Plain data that `parse` reads: the source, or a dict if other fields are set too."""
         return dict(self.fields) if len(self.fields) > 1 else self.source
 
     @property
@@ -150,12 +150,12 @@ class Checkpoint(Value):
 
     @cached_property
     def content(self) -> str:
-        """32 hexadecimal digits that stand for the class and its fields; computed once."""
+        """A hash of the class and the fields as 32 hexadecimal digits; computed once."""
         return digest(repr((self.kind_name, self.as_data())).encode())
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory held: next to nothing, for no weights are."""
+        """Bytes of memory held: next to nothing, since no weights are loaded."""
         return SMALL
 
     def __repr__(self) -> str:
@@ -171,7 +171,7 @@ class Lora(Checkpoint):
         scale: Any finite number: 1 is as it was trained, 0 leaves it out, below 0 reverses it.
         file: The name of one of several files in the folder or on the hub; None is the name that
             diffusers writes, or the only file in a folder.
-        revision: A branch, tag or commit of the hub; None is the main branch.
+        revision: A branch, tag or commit on the hub; None is the main branch.
 
     Raises:
         InvalidValueError: The scale is not finite, or a field is not what it says here.
@@ -235,28 +235,28 @@ class Part:
     on_host: bool = False
     """Whether it is kept in host memory, for nodes that move it to the device themselves."""
     processor: bool = False
-    """Whether it is what prepares pictures for a single model, and not the model."""
+    """Whether it is the processor that prepares pictures for a single model, not the model."""
     tokenizer: bool = False
-    """Whether it is what prepares words for a single model, and not the model."""
+    """Whether it is the tokenizer that prepares text for a single model, not the model."""
     casting: str | None = None
-    """The dtype its layers are kept in, cast to the other for computing; None keeps that one."""
+    """The dtype in which its layers are stored, if they are cast to another one for computing."""
     uncast_layers: tuple[str, ...] = ()
-    """Layers that `casting` leaves alone for this architecture: regular expressions of names."""
+    """Regular expressions of the names of layers that `casting` does not apply to."""
     quantized: bool = False
-    """Whether the checkpoint's quantization is for it: in a pipeline, for the denoiser alone."""
+    """Whether the checkpoint's quantization applies to it; in a pipeline only to the denoiser."""
     partial: bool = False
-    """Whether its weights may lack layers of its class: some recognisers have ones never read."""
+    """Whether its files may lack the weights of some layers, which some recognisers never use."""
     max_tokens: int | None = None
-    """How many tokens a tokenizer reads at once, where its own config does not say."""
+    """How many tokens a tokenizer reads at once, if its own config does not say."""
 
     @property
     def prepares(self) -> bool:
-        """Whether it prepares what a single model reads, and so has no weights."""
+        """Whether it prepares the input of a single model; then it has no weights."""
         return self.processor or self.tokenizer
 
     @property
     def quantization(self) -> str | None:
-        """How its weights are quantized: as the checkpoint says, if that is for this part."""
+        """The checkpoint's quantization, if it applies to this part."""
         return self.checkpoint.quantization if self.quantized else None
 
     def __str__(self) -> str:

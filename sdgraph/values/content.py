@@ -1,4 +1,4 @@
-"""The text that stands for a value's content, and the bytes of memory that a value holds."""
+"""A text that identifies the content of a value, and the memory that a value takes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, NoReturn
 from sdgraph.errors import InvalidValueError, Problem
 
 SMALL = 64
-"""Bytes: about what a number holds, or a container without its items."""
+"""An estimate of the bytes of a number, or of a container without its items."""
 
 
 def content_of(value: object) -> str:
-    """A text that two values share only if they are of one kind and hold the same.
+    """A text that is the same for two values only if they have the same type and content.
 
     Args:
         value: A `Value`, a str, bytes, int, float, bool, None or path (the text of the path, not
-            the file), or a tuple, list or mapping of those; the order of a mapping plays no part.
+            the file), or a tuple, list or mapping of those; the order of a mapping has no effect.
 
     Returns:
-        A text without white space and without commas, so that several can be joined by either.
+        A text without white space and commas, so that several of them can be joined with either.
 
     Raises:
         InvalidValueError: The value is of another type, or not a number (NaN).
@@ -64,7 +64,7 @@ def size_of(value: object) -> int:
 
 
 def digest(data: bytes) -> str:
-    """32 hexadecimal digits that stand for `data`."""
+    """A hash of `data` as 32 hexadecimal digits."""
     return blake2b(data, digest_size=16).hexdigest()
 
 
@@ -73,7 +73,7 @@ def refuse_value(subject: str, found: str, wanted: str, fix: str = "") -> NoRetu
 
     Args:
         subject: What the error is about: a class, or a field of one ("Video.fps").
-        found: What was given, in words.
+        found: What was found, in words.
         wanted: What is valid, in words.
         fix: What to do about it.
     """
@@ -83,7 +83,7 @@ def refuse_value(subject: str, found: str, wanted: str, fix: str = "") -> NoRetu
 def _float_content(value: float) -> str:
     if value != value:
         refuse_value(
-            "content_of", "NaN", "a number that equals itself", "give the parameter a number"
+            "content_of", "NaN", "a number that is equal to itself", "replace NaN by a number"
         )
     return f"float:{value.hex()}"
 

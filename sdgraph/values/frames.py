@@ -1,4 +1,4 @@
-"""A value for each frame of a video, and how a node runs on each of them in turn."""
+"""A series of values, one for each frame of a video, and running a node on each of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Series(Value):
 
     Args:
         items: The values, in order.
-        fps: How many of them there are a second; above 0.
+        fps: How many of them there are per second; above 0.
     """
 
     items: tuple[Any, ...]
@@ -34,7 +34,7 @@ class Series(Value):
 
     @cached_property
     def content(self) -> str:
-        """32 hexadecimal digits that stand for the items and their rate; computed once."""
+        """A hash of the items and their rate as 32 hexadecimal digits; computed once."""
         return digest(",".join([f"Series:{self.fps!r}", *map(content_of, self.items)]).encode())
 
     @property
@@ -53,18 +53,18 @@ class Series(Value):
 
 
 def run_per_frame(run: Callable[..., Any], progress: Progress, arguments: Mapping[str, Any]) -> Any:
-    """Calls `run` with the arguments, or once for each frame where some of them are a Series.
+    """Calls `run` once with the arguments, or once for each frame if some of them are a Series.
 
-    Several series are read side by side: the first items of all, then the second items.
+    The first call gets the first item of each series, the second call the second item, and so on.
 
     Args:
-        run: What to call, with the arguments by name.
-        progress: Is called after each frame with the frames that are done and their total; or,
-            where `run` takes an argument `progress` itself, with the steps of all frames.
-        arguments: The arguments; a Series may also stand in a tuple among them.
+        run: The function to call, with the arguments by name.
+        progress: Called after each frame with the number of finished frames and of all frames. If
+            `run` has an argument `progress`, the steps that it reports are counted over all frames.
+        arguments: The arguments; a Series may also be an item of a tuple.
 
     Returns:
-        What `run` returns, or a Series of it at the rate of the first series.
+        What `run` returns, or a Series of what it returns, at the rate of the first series.
 
     Raises:
         InvalidValueError: The series differ in length, or `run` refused a value; the error says
@@ -101,7 +101,7 @@ def run_per_frame(run: Callable[..., Any], progress: Progress, arguments: Mappin
 
 
 def _item_at(value: Any, number: int) -> Any:
-    """The item of a series with this number; any other value itself."""
+    """The item of a series with this number; any other value as it is."""
     if type(value) is tuple:
         return tuple(_item_at(item, number) for item in value)
     return value.items[number] if isinstance(value, Series) else value

@@ -1,4 +1,4 @@
-"""Images and masks: pixels, and how they come from Pillow's pictures and go back."""
+"""Images and masks, and their conversion from and to Pillow pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _PixelValue(Value):
-    """What images and masks share: pixels, and ways to look at them."""
+    """The base of images and masks."""
 
     suffixes: ClassVar[tuple[str, ...]] = (
         ".png",
@@ -33,12 +33,12 @@ class _PixelValue(Value):
 
     @property
     def numpy(self) -> Pixels:
-        """The pixels: read-only uint8, height × width, × 3 or 4 where there are channels."""
+        """The pixels: read-only uint8, height × width × 3 or 4; height × width for a mask."""
         return self.pixels
 
     @property
     def pil(self) -> PIL.Image.Image:
-        """A new Pillow picture (RGB, RGBA; L of a mask); editing it changes nothing here."""
+        """A new Pillow picture (RGB or RGBA; L for a mask); edits do not change the value."""
         import PIL.Image
 
         return PIL.Image.fromarray(self.numpy)
@@ -69,7 +69,7 @@ class Image(_PixelValue):
 
     Args:
         pixels: uint8, height × width × 3 (RGB) or 4 (RGBA, alpha not premultiplied), 0..255. It
-            is copied, unless nobody can write to it.
+            is copied, unless no other code can write to it.
 
     Raises:
         InvalidValueError: The array has another dtype or shape, or it is empty.
@@ -86,24 +86,24 @@ class Image(_PixelValue):
     loader: ClassVar[str | None] = "LoadImage"
 
     def __init__(self, pixels: Pixels) -> None:
-        wanted = "a uint8 array of shape (height, width, 3 or 4), nowhere empty"
+        wanted = "a uint8 array of shape (height, width, 3 or 4), not empty"
         check_array(self, pixels, wanted, ("uint8",), ndim=3, channels=(3, 4))
         self._set_fields(pixels=pixels)
 
     @classmethod
     def from_pil(cls, picture: PIL.Image.Image) -> Self:
-        """The value of a Pillow picture of any mode; alpha is kept where there is any.
+        """The image in a Pillow picture of any mode; an alpha channel is kept.
 
-        16 bits become 8 by dividing by 257 and rounding; mode F is taken as 0..255.
+        16 bits become 8 by dividing by 257 and rounding; mode F is read as 0..255.
 
         Raises:
             InvalidValueError: A picture of mode I or F has numbers outside its range.
         """
         import numpy as np
 
-        shown = _eight_bit(picture)
-        mode = "RGBA" if shown.has_transparency_data else "RGB"
-        return cls(np.asarray(shown if shown.mode == mode else shown.convert(mode)))
+        picture = _to_eight_bits(picture)
+        mode = "RGBA" if picture.has_transparency_data else "RGB"
+        return cls(np.asarray(picture if picture.mode == mode else picture.convert(mode)))
 
     @property
     def rgb(self) -> PIL.Image.Image:
@@ -118,7 +118,7 @@ class Image(_PixelValue):
 
 
 class Mask(_PixelValue):
-    """Where to paint: white marks what is painted, black what is kept.
+    """Where to paint: white is painted, black is kept.
 
     Args:
         pixels: uint8 or bool, height × width; 255 or True is painted, 0 or False is kept.
@@ -137,20 +137,20 @@ class Mask(_PixelValue):
     loader: ClassVar[str | None] = "Mask"
 
     def __init__(self, pixels: Pixels | npt.NDArray[np.bool_]) -> None:
-        wanted = "a uint8 or bool array of shape (height, width), nowhere empty"
+        wanted = "a uint8 or bool array of shape (height, width), not empty"
         check_array(self, pixels, wanted, ("uint8", "bool"), ndim=2)
         self._set_fields(pixels=pixels.view("uint8") * 255 if pixels.dtype == bool else pixels)
 
     @classmethod
     def from_pil(cls, picture: PIL.Image.Image) -> Self:
-        """The brightness of a Pillow picture of any mode; its alpha plays no part.
+        """The brightness of a Pillow picture of any mode; its alpha channel is ignored.
 
         Raises:
             InvalidValueError: A picture of mode I or F has numbers outside its range.
         """
         import numpy as np
 
-        return cls(np.asarray(_eight_bit(picture).convert("L")))
+        return cls(np.asarray(_to_eight_bits(picture).convert("L")))
 
     @property
     def coverage(self) -> float:
@@ -161,16 +161,16 @@ class Mask(_PixelValue):
         return f"{type(self).__name__}({self.width}×{self.height} {self.coverage:.0%})"
 
 
-def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture, or grey of 8 bits where it holds more: 16 bits divided by 257, F rounded.
+def _to_eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture, as grey of 8 bits if it has more: 16 bits are divided by 257, F is rounded.
 
-    Raises InvalidValueError for numbers outside 0..65535 (I) or 0..255 (F), NaN among them.
+    Raises InvalidValueError for numbers outside 0..65535 (I) or 0..255 (F), and for NaN.
     """
     import numpy as np
     import PIL.Image
 
     if direct := {"La": "LA", "LAB": "RGB", "HSV": "RGB"}.get(picture.mode):
-        return picture.convert(direct)  # Pillow converts these modes to no others
+        return picture.convert(direct)  # Pillow cannot convert these modes to any other
     if not picture.mode.startswith(("I", "F")):
         return picture
     top = 255 if picture.mode == "F" else 65535

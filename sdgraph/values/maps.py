@@ -1,4 +1,4 @@
-"""Control maps: images of one known kind, each of which steers a ControlNet of its own."""
+"""Control maps: images such as edges or depth, each for a ControlNet of that kind."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class ControlMap(Image):
-    """An image that steers a ControlNet; its class says which kind of network it fits.
+    """An image that controls generation through a ControlNet of the kind that its class says.
 
-    Made like an Image, of uint8 pixels, height × width × 3 (RGB), 0..255.
+    It is made like an Image: of uint8 pixels, height × width × 3 (RGB), 0..255.
     """
 
 
@@ -62,7 +62,7 @@ class DepthMap(ControlMap):
     def __init__(self, depth: npt.NDArray[Any]) -> None:
         import numpy as np
 
-        wanted = "an array of real numbers of shape (height, width), nowhere empty"
+        wanted = "an array of real numbers of shape (height, width), not empty"
         check_array(self, depth, wanted, ("f", "i", "u"), ndim=2)
         with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite
             array = depth.astype(np.float32, copy=False)
@@ -105,7 +105,7 @@ class DepthMap(ControlMap):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory held: the depth, and the grey pixels whether made or not."""
+        """Bytes of memory held by the depth and the grey pixels, which are counted at once."""
         return int(self.depth.nbytes + 3 * self.depth.size)
 
     def __repr__(self) -> str:
@@ -132,7 +132,7 @@ class ScribbleMap(ControlMap):
 
 
 class SoftEdgeMap(ControlMap):
-    """Soft edges, brighter where surer, 0..255: uint8, height × width × 3."""
+    """Soft edges, brighter where they are more certain, 0..255: uint8, height × width × 3."""
 
     loader: ClassVar[str | None] = "SoftEdgesFromFile"
 

@@ -8,9 +8,9 @@ import sys
 def pack_name(module: str) -> str:
     """The name of the pack that a module belongs to.
 
-    It is that of the topmost package that is no namespace package: `company.filters` where several
-    distributions share the namespace `company`. A module that was loaded from a file or a folder by
-    its path carries the name of its pack in `__sdgraph_pack__`.
+    It is the name of the topmost package that is not a namespace package, such as `company.filters`
+    if `company` is a namespace that several distributions share. A module that was loaded by its
+    path has the name of its pack in `__sdgraph_pack__`.
 
     Args:
         module: The name of a module, which need not be imported.

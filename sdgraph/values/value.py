@@ -1,8 +1,8 @@
-"""What every kind of value is: frozen, equal by content, and known by its class.
+"""The base class of all values, which are frozen and equal by content.
 
-A kind of value is one subclass of `Value`. What the rest of the engine must know of it, it
-declares: how its arrays are stored and come back (`_set_fields`), the suffixes of its files, the
-node that loads one, and what people call it.
+A kind of value is one subclass of `Value`. The class declares all that the engine needs to know:
+the fields that are stored and restored (`_set_fields`), the suffixes of its files, the node that
+loads one, and its name in messages.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _kinds: dict[str, type[Value]] = {}
 
 
 class Value:
-    """A frozen value that travels on an edge; equal to another of its class by content.
+    """A frozen value that one node passes to another; values of a class are equal by content.
 
-    A subclass is a kind of value. Its constructor checks what it is given and hands it to
-    `_set_fields`; after that nothing about the value changes. With that alone a value is hashed,
-    compared, pickled, and remembered in memory and on disk. A class whose name begins with an
-    underscore is no kind, only a base of some.
+    A subclass is a kind of value. Its constructor checks its arguments and passes them to
+    `_set_fields`; after that the value does not change. Nothing else is needed for a value to be
+    hashed, compared, pickled, and remembered in memory and on disk. A class whose name begins with
+    an underscore is not a kind but a base of kinds.
 
     Example:
         A sound, in a node pack that also has a node `LoadSound(path)`::
@@ -50,16 +50,16 @@ class Value:
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """The suffixes of files that hold one, in lower case with the dot; a subclass inherits them."""
+    """The suffixes of its files, in lower case with the dot; a subclass inherits them."""
 
     loader: ClassVar[str | None] = None
-    """The type name of the node that reads one from the file at its `path`; never inherited.
+    """The type name of the node that reads such a value from the file at its `path`.
 
-    With it, an input of this kind takes the path of a file.
+    If a kind has one, an input of this kind accepts the path of a file. It is not inherited.
     """
 
     label: ClassVar[str] = "a Value"
-    """One of them in words, for messages; "an Image" unless the class declares another."""
+    """The kind with its article, for messages; "an Image" unless the class declares another."""
 
     kind_name: ClassVar[str] = "Value"
     """The name that records use: the class's own for kinds that ship, else `pack.Class`."""
@@ -87,14 +87,14 @@ class Value:
         _kinds[cls.kind_name] = cls  # a class that is defined again replaces the older one
 
     def _set_fields(self, **fields: Any) -> None:
-        """Sets what the value is made of, for its constructor to call once.
+        """Sets the fields of the value; the constructor calls this once.
 
         The fields become attributes; arrays among them are made read-only. The constructor must
-        take the same names: `type(value)(**value.fields)` is how an equal value is made again.
+        take arguments of the same names: `type(value)(**value.fields)` makes an equal value.
 
         Args:
-            **fields: Numpy arrays (of bool, integers or floats), values, and what `content_of`
-                takes.
+            **fields: Numpy arrays (of bool, integers or floats), values, and whatever else
+                `content_of` takes.
 
         Raises:
             InvalidValueError: An array holds something other than numbers.
@@ -109,7 +109,7 @@ class Value:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """What the value is made of: the arguments with which its class makes an equal one.
+        """The fields by name: the arguments with which its class makes an equal value.
 
         Raises:
             NotImplementedError: The class does not call `_set_fields`.
@@ -122,7 +122,7 @@ class Value:
 
     @cached_property
     def content(self) -> str:
-        """32 hexadecimal digits that stand for the class and all fields; computed once."""
+        """A hash of the class and all fields as 32 hexadecimal digits; computed once."""
         arrays: list[Any] = []
         parts: list[Any] = [self.kind_name]
         for field in self.fields.values():
@@ -138,7 +138,7 @@ class Value:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory held: those of the arrays and of what else is not a plain scalar."""
+        """Bytes of memory held by the arrays and all other fields that are not plain scalars."""
         held = (field for field in self.fields.values() if type(field) not in _SCALARS)
         return sum(map(size_of, held)) or SMALL
 
@@ -157,8 +157,8 @@ class Value:
         return hash(self.content)
 
     def __repr__(self) -> str:
-        shown = (f"{name}={_shown(field)}" for name, field in self.fields.items())
-        return f"{type(self).__name__}({', '.join(shown)})"
+        fields = (f"{name}={_field_text(field)}" for name, field in self.fields.items())
+        return f"{type(self).__name__}({', '.join(fields)})"
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
@@ -188,12 +188,12 @@ def shipped_kinds() -> dict[str, type[Value]]:
     return {name: kind for name, kind in _kinds.items() if "." not in name}
 
 
-def _shown(field: Any) -> str:
+def _field_text(field: Any) -> str:
     return f"{field.dtype}{list(field.shape)}" if is_array(field) else repr(field)
 
 
 def _unpickle(kind: type[Value], fields: dict[str, Any]) -> Value:
     for field in fields.values():
         if is_array(field):
-            field.setflags(write=False)  # nobody else holds it yet, so that no copy is needed
+            field.setflags(write=False)  # nothing else refers to it yet, so no copy is needed
     return kind(**fields)

@@ -1,4 +1,4 @@
-"""Videos: frames at an even rate."""
+"""Videos: frames at a constant rate."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class Video(Value):
     """A silent video.
 
     Args:
-        frames: uint8, frames × height × width × 3 (RGB), 0..255. It is copied, unless nobody can
-            write to it.
-        fps: Frames a second; finite and above 0.
+        frames: uint8, frames × height × width × 3 (RGB), 0..255. It is copied, unless no other
+            code can write to it.
+        fps: Frames per second; finite and above 0.
 
     Raises:
-        InvalidValueError: The array has another dtype or shape, it is empty, or the rate is none.
+        InvalidValueError: The array has another dtype or shape, it is empty, or the rate is
+            not valid.
 
     Example:
         >>> import numpy as np
@@ -41,13 +42,13 @@ class Video(Value):
     """The frames: read-only uint8, frames × height × width × 3."""
 
     fps: float
-    """Frames a second."""
+    """Frames per second."""
 
     def __init__(self, frames: Pixels, fps: float) -> None:
-        wanted = "a uint8 array of shape (frames, height, width, 3), nowhere empty"
+        wanted = "a uint8 array of shape (frames, height, width, 3), not empty"
         check_array(self, frames, wanted, ("uint8",), ndim=4, channels=(3,))
         if not isinstance(fps, float | int) or isinstance(fps, bool) or not 0 < fps < inf:
-            wanted = "frames a second: a finite number above 0"
+            wanted = "frames per second: a finite number above 0"
             refuse_value("Video.fps", repr(fps), wanted, "8 suits short clips")
         self._set_fields(frames=frames, fps=float(fps))
 

@@ -28,7 +28,7 @@ class Audio(Value):
     rate: int
 
     def __init__(self, samples: npt.NDArray[np.float32], rate: int) -> None:
-        wanted = "a float32 array of shape (samples, channels), nowhere empty"
+        wanted = "a float32 array of shape (samples, channels), not empty"
         check_array(self, samples, wanted, ("float32",), ndim=2)
         self._set_fields(samples=samples, rate=rate)
 

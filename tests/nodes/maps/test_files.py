@@ -92,7 +92,7 @@ def test_what_is_no_map_is_one_clear_error(tmp_path: Path, session: Session) -> 
     PIL.Image.new("L", (8, 8), 7).save(tmp_path / "flat.png")
     assert "one depth" in str(failure(DepthFromFile(path=tmp_path / "flat.png"), session))
     (tmp_path / "text.png").write_text("no picture")
-    assert "a file that is no picture" in refused_before_load(
+    assert "a file that is not a picture" in refused_before_load(
         EdgesFromFile(path=tmp_path / "text.png")
     )
 

@@ -71,7 +71,7 @@ def test_a_picture_that_cannot_be_read_is_counted_and_named_at_the_end(
     assert last.note == (
         f"1 of 4 pictures could not be read and were left out: 2.png (why: {kept})"
     )
-    assert kept.read_text() == "2.png: a file that is no picture\n"
+    assert kept.read_text() == "2.png: a file that is not a picture\n"
 
 
 def test_where_all_can_be_read_nothing_is_said(pictures: Path, session: Session) -> None:

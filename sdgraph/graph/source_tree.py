@@ -17,7 +17,7 @@ Import = tuple[int, str]
 """The level of a relative import (0: an absolute one) and the dotted name after the dots."""
 
 
-def contents_of_own_files(path: Path, module: str) -> list[str] | None:
+def hash_source_tree(path: Path, module: str) -> list[str] | None:
     """The hashes of a file and of the files of its folder that it imports; None if it is missing.
 
     They are sorted, and depend on the content of the files but not on where the files are.
@@ -27,16 +27,16 @@ def contents_of_own_files(path: Path, module: str) -> list[str] | None:
     except OSError:
         return None
     package = _Package(path, module)
-    contents: dict[Path, str] = {}
+    hashes: dict[Path, str] = {}
     while waiting:
         file, data = waiting.pop()
-        contents[file] = blake2b(data, digest_size=16).hexdigest()
+        hashes[file] = blake2b(data, digest_size=16).hexdigest()
         for level, name in _imports(data):
             for neighbour in package.files(file, level, name):
-                if neighbour not in contents:
+                if neighbour not in hashes:
                     with suppress(OSError):
                         waiting.append((neighbour, neighbour.read_bytes()))
-    return sorted(contents.values())
+    return sorted(hashes.values())
 
 
 class _Package:
@@ -50,7 +50,7 @@ class _Package:
             self._folder = self._folder.parent
 
     def files(self, importer: Path, level: int, name: str) -> Iterator[Path]:
-        """The files below it that an import statement of one of its files reads."""
+        """The files of the package that an import statement in one of its files refers to."""
         steps = [step for step in name.split(".") if step]
         if level:
             folder = importer.parent
@@ -71,7 +71,7 @@ LOADED_PREFIX = "sdgraph_pack_"
 
 
 def _module_files(folder: Path, steps: list[str]) -> Iterator[Path]:
-    """The files of a dotted module name below a folder, those of its packages too."""
+    """The files of a dotted module name below a folder, with those of its packages."""
     if not steps:
         candidates = [folder / "__init__.py"]
     else:
@@ -86,7 +86,7 @@ def _module_files(folder: Path, steps: list[str]) -> Iterator[Path]:
 
 @lru_cache(maxsize=256)
 def _imports(data: bytes) -> tuple[Import, ...]:
-    """The import statements in the text of a file; none where it is no Python."""
+    """The import statements in the text of a file; none if it is not valid Python."""
     try:
         tree = ast.parse(data)
     except (SyntaxError, ValueError):
