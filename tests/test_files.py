@@ -63,7 +63,7 @@ def test_atomic_write_leaves_the_old_file_when_anything_goes_wrong(
         (errno.EDQUOT, "full disk"),
         (errno.EROFS, "cannot be written to"),
         (errno.EACCES, "cannot be written to"),
-        (errno.EIO, "a failure"),
+        (errno.EIO, "an error"),
     ],
 )
 def test_a_disk_that_fails_is_said_with_a_way_out(

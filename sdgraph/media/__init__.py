@@ -1,4 +1,4 @@
-"""Images and videos read from files and written to them, with metadata of how they were made."""
+"""Reads and writes files of images and videos, with a record of how they were made."""
 
 from sdgraph.values import Video
 

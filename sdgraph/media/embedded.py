@@ -1,4 +1,4 @@
-"""The text of how a file was made, read back from inside the file or from its sidecar."""
+"""Reads the text that says how a file was made, from the file itself or from its sidecar."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .video_files import open_video
 
 
 def read_provenance(path: str | Path) -> str | None:
-    """The text of how a file was made: from inside an image or video, or else from its sidecar.
+    """The text that says how a file was made, from the image or video itself or its sidecar.
 
     Returns:
         What `write_image`, `write_video` or `write_sidecar` stored; None if there is nothing.
 
     Raises:
-        MediaError: The file is missing, damaged or of no known format, and has no sidecar; or it
-            has changed since its sidecar was written.
+        MediaError: The file is missing, or it is damaged or of an unknown format and has no
+            sidecar, or it has changed since its sidecar was written.
     """
     import PIL
 

@@ -1,4 +1,4 @@
-"""Animated GIFs, frame by frame: no more than one frame is held in memory."""
+"""Animated GIFs, read and written frame by frame, so that only one frame is in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sdgraph.values import Pixels
 
-_DEFAULT_DELAY_MS = 100  # what browsers take a delay of 0 for
+_DEFAULT_DELAY_MS = 100  # browsers treat a delay of 0 as this
 _MAX_REPEATS = 10
 
 
@@ -28,9 +28,9 @@ def is_gif(path: str | Path) -> bool:
 
 
 def write_gif(video: Video, path: Path, provenance: str | None) -> None:
-    """Writes a GIF that loops for ever; of each frame only what changed since the one before.
+    """Writes a GIF that loops forever; of each frame it stores the part that changed.
 
-    Pillow's own way to save one holds every frame until the last is there.
+    Pillow itself would keep all frames in memory until the last one is added.
     """
     import PIL.Image
     from PIL.GifImagePlugin import getheader
@@ -51,7 +51,7 @@ def write_gif(video: Video, path: Path, provenance: str | None) -> None:
 
 
 def gif_frames(gif: PIL.Image.Image, longest: int | None) -> tuple[float, Iterator[Pixels]]:
-    """The rate of a GIF in frames a second, and its frames; those shown longer are repeated.
+    """The rate of a GIF in frames per second, and its frames; those shown longer are repeated.
 
     Args:
         gif: The opened file.
@@ -67,18 +67,18 @@ def gif_frames(gif: PIL.Image.Image, longest: int | None) -> tuple[float, Iterat
     if sum(repeats) > _MAX_REPEATS * len(repeats):  # one long pause must not fill the memory
         repeats = [1] * len(repeats)
 
-    def repeated() -> Iterator[Pixels]:
+    def repeat_frames() -> Iterator[Pixels]:
         for frame, count in zip(ImageSequence.Iterator(gif), repeats, strict=True):
             size = limit_size(frame.size, longest)
-            shown = frame.convert("RGB")
-            pixels = np.asarray(shown if size == shown.size else shown.resize(size))
+            picture = frame.convert("RGB")
+            pixels = np.asarray(picture if size == picture.size else picture.resize(size))
             yield from (pixels for _ in range(count))
 
-    return 1000 * sum(repeats) / sum(delays), repeated()
+    return 1000 * sum(repeats) / sum(delays), repeat_frames()
 
 
 def limit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
-    """The size with its longer side at most `longest`, the shorter in proportion."""
+    """The size reduced so that its longer side is at most `longest`; proportions are kept."""
     if longest is None or max(size) <= longest:
         return size
     width, height = (max(1, round(side * longest / max(size))) for side in size)
@@ -86,9 +86,9 @@ def limit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
 
 
 def _encode_frame(picture: PIL.Image.Image, box: tuple[int, ...] | None, delay: int) -> bytes:
-    """A frame shown for `delay` / 100 s: a box of the picture, in 256 colours of its own.
+    """A frame shown for `delay` / 100 s: a box of the picture, with its own 256 colours.
 
-    Without a box nothing changed: the frame is one transparent pixel.
+    If there is no box, nothing changed, and the frame is one transparent pixel.
     """
     left, top, right, bottom = box or (0, 0, 1, 1)
     part = picture.crop((left, top, right, bottom))

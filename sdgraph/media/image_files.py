@@ -1,4 +1,4 @@
-"""Images from and to files."""
+"""Reads images from files and writes them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_image(path: str | Path) -> PIL.Image.Image:
 
 
 def probe_image(path: str | Path) -> tuple[int, int, str]:
-    """(width, height, mode) of the picture that `read_image` gives, from its header alone.
+    """(width, height, mode) of the picture that `read_image` returns, read from its header only.
 
     Raises:
         MediaError: The file is missing, unreadable, too large or not a picture.
@@ -68,14 +68,14 @@ def write_image(
 ) -> bool:
     """Writes a picture in the format of the path's suffix.
 
-    A mode that the format does not have becomes 8-bit RGB. Transparency is laid over white in a
-    JPEG and dropped in a BMP.
+    A mode that the format does not have becomes 8-bit RGB. A JPEG shows transparent pixels on
+    white; a BMP drops the transparency.
 
     Args:
         picture: A Pillow picture of any mode.
         path: Where to write; the suffix is one of `Image.suffixes`.
-        provenance: How it was made. A BMP holds none and a JPEG at most 64 KB; it goes into a
-            sidecar then. "" and None are not written.
+        provenance: How it was made. What the format cannot hold (a BMP nothing, a JPEG at most
+            64 KB) is written to a sidecar. "" and None are not written.
         quality: 1..100 for JPEG and WebP; a WebP at 100 is lossless.
 
     Returns:
@@ -94,8 +94,8 @@ def write_image(
     metadata = pillow_metadata(format_, provenance) if provenance else {}
     with atomic_write(path) as temporary:
         try:
-            fitted = _in_mode_of(picture, format_, modes)
-            # Not straight to the disk: Pillow does not notice that a full disk cut a write short.
+            fitted = _convert_for_format(picture, format_, modes)
+            # Pillow does not notice when a full disk cuts a write short, so it encodes in memory.
             fitted.save(encoded := BytesIO(), format_, **options, **metadata)
         except (ValueError, OverflowError, RuntimeError, struct.error) as error:
             found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
@@ -106,7 +106,7 @@ def write_image(
 
 
 def open_image(path: str | Path) -> PIL.Image.Image:
-    """The picture at `path` with its header read and its pixels not; refuses too large a one."""
+    """The picture at `path`, of which only the header is read; raises for one that is too large."""
     import PIL.Image
 
     picture = PIL.Image.open(path)
@@ -125,8 +125,10 @@ def _options(format_: str, quality: int) -> dict[str, Any]:
     return {}
 
 
-def _in_mode_of(picture: PIL.Image.Image, format_: str, modes: tuple[str, ...]) -> PIL.Image.Image:
-    """A copy in a mode that the format holds, without the comments of the file it came from."""
+def _convert_for_format(
+    picture: PIL.Image.Image, format_: str, modes: tuple[str, ...]
+) -> PIL.Image.Image:
+    """A copy in a mode that the format has, without the comments of the file it came from."""
     import PIL.Image
 
     fits = picture.mode in modes and not (format_ == "JPEG" and picture.has_transparency_data)

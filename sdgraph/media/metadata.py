@@ -1,4 +1,4 @@
-"""The text of how an image or video was made, as each file format can carry it."""
+"""The text that says how an image or video was made, in the metadata of each file format."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import PIL.Image
 
-_KEY = "sdgraph"  # names our text in a PNG; in a comment, which may be anyone's, it comes first
+_KEY = "sdgraph"  # the key of the text in a PNG; in a comment, its first line
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _JPEG_EXIF_BYTES = 65533  # a JPEG segment counts its length in 16 bits
 
@@ -29,7 +29,7 @@ def pillow_metadata(format_: str, text: str) -> dict[str, Any]:
     comment = b"UNICODE\0" + to_comment(text).encode("utf-16")
     exif = PIL.Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = comment
-    data = exif.tobytes()  # given the object itself, Pillow 13 leaves the inner IFD out of a TIFF
+    data = exif.tobytes()  # bytes, because Pillow 13 drops the inner IFD of an object in a TIFF
     return {} if format_ == "JPEG" and len(data) > _JPEG_EXIF_BYTES else {"exif": data}
 
 
@@ -49,15 +49,15 @@ def text_in_picture(picture: PIL.Image.Image) -> str | None:
 
 
 def to_comment(text: str) -> str:
-    """A comment that holds `text` and can be recognised as sdgraph's."""
+    """A comment with `text` that can be recognised as written by sdgraph."""
     return f"{_KEY}\n{escape_surrogates(text)}"
 
 
 def from_comment(comment: str) -> str | None:
-    """The text that `to_comment` made `comment` of, or None for anyone else's comment."""
+    """The text in a comment that `to_comment` made, or None for any other comment."""
     return comment.removeprefix(f"{_KEY}\n") if comment.startswith(f"{_KEY}\n") else None
 
 
 def escape_surrogates(text: str) -> str:
-    r"""The text with lone surrogates, such as a command line's stray bytes give, as `\udc80`."""
+    r"""The text with lone surrogates (undecodable bytes of a command line) written as `\udc80`."""
     return text.encode("utf-8", "backslashreplace").decode()

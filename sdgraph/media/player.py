@@ -1,4 +1,4 @@
-"""How a notebook plays a video: as an MP4 inside the page."""
+"""Plays a video in a notebook: as an MP4 inside the page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sdgraph.values import Video
 from .video_files import write_video
 
 MAX_INLINE_BYTES = 64 * 2**20
-"""Of raw frames; with more of them a notebook's page becomes sluggish."""
+"""The most bytes of raw frames that are put into a page; with more it becomes slow."""
 
 
 def video_html(video: Video) -> str:
-    """The HTML that plays a video; for one beyond `MAX_INLINE_BYTES`, a line that says so."""
+    """The HTML that plays a video; a line of text for one above `MAX_INLINE_BYTES`."""
     if video.nbytes > MAX_INLINE_BYTES:
         return f"<p>{video!r} is too large to show here; save it to a file</p>"
     with TemporaryDirectory() as folder:

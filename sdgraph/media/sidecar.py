@@ -1,4 +1,4 @@
-"""How a file was made, in a second file next to it, where the first has no place for it."""
+"""Sidecars: a second file that says how a file was made, for formats that cannot hold it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ def sidecar_path(path: Path) -> Path:
 
 
 def write_sidecar(path: str | Path, provenance: str | None) -> None:
-    """Writes how a file was made into its sidecar, for formats that cannot hold it themselves.
+    """Writes how a file was made into its sidecar.
 
-    To be called once the file is written, for the sidecar holds its hash.
+    Call it after the file is written, because the sidecar contains the hash of the file.
 
     Args:
         path: The file, not the sidecar.
-        provenance: The text that `run` is given as `provenance`; None removes the sidecar of what
-            the file held before.
+        provenance: The text to write; None removes the sidecar of an earlier file at this path.
 
     Raises:
         MediaError: The sidecar cannot be written or removed.
@@ -38,7 +37,7 @@ def write_sidecar(path: str | Path, provenance: str | None) -> None:
         try:
             sidecar.unlink(missing_ok=True)
         except OSError as error:
-            fix = "remove it yourself: it is about the file that was here before"
+            fix = "remove it yourself: it belongs to the file that was here before"
             raise_media_error(sidecar, f"it cannot be removed: {error}", "no sidecar", fix, error)
         return
     data = {"file": path.name, "sha256": _sha256(path), "record": _parse_object(provenance)}
@@ -64,7 +63,7 @@ def read_sidecar(path: str | Path) -> str | None:
         found = f"a damaged file ({error})"
         raise_media_error(sidecar, found, "a sidecar of sdgraph", "remove it", error)
     if sha256 != _sha256(path):
-        fix = f"remove {sidecar.name}; it is about what the file held before"
+        fix = f"remove {sidecar.name}; it belongs to the earlier content of the file"
         found = "a file that has changed since its sidecar was written"
         raise_media_error(path, found, "the same file", fix)
     if isinstance(record, str):
@@ -73,7 +72,7 @@ def read_sidecar(path: str | Path) -> str | None:
 
 
 def _parse_object(text: str) -> Any:
-    """The JSON object in a text, for a person to read in the sidecar; any other text itself."""
+    """The JSON object in a text, so that it is readable in the sidecar; any other text as it is."""
     text = escape_surrogates(text)
     try:
         data = json.loads(text)

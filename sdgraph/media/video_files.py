@@ -1,4 +1,4 @@
-"""Videos from and to files, one frame in memory at a time."""
+"""Reads videos from files and writes them, one frame in memory at a time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def write_video(
 ) -> bool:
     """Writes a video as MP4 (H.264), WebM (VP9) or GIF, by the path's suffix.
 
-    An odd side of an MP4 grows by one pixel, repeated from the edge. A GIF counts time in 1/100 s.
+    An odd side of an MP4 is extended by one pixel, a copy of the edge. A GIF counts time in
+    1/100 s.
 
     Args:
         video: What to write.
@@ -80,7 +81,7 @@ def write_video(
                 raise
             found = f"an encoder that refuses {video!r}: {error}"
             fix = "resize it, or try .webm"
-            raise_media_error(path, found, "a size and rate it takes", fix, error)
+            raise_media_error(path, found, "a size and rate that it accepts", fix, error)
     write_sidecar(path, None)
     return provenance is not None
 
@@ -93,15 +94,15 @@ def read_video(
     fps: float | None = None,
     longest: int | None = None,
 ) -> Video:
-    """The frames of a video or GIF, turned upright, at their mean rate; sound is left out.
+    """The frames of a video or GIF, turned upright, at their mean rate, without sound.
 
-    What is left out is never held in memory.
+    Frames that are left out are never held in memory.
 
     Args:
         path: The file.
         start: Seconds to leave out at the beginning.
         seconds: How many seconds to take; None is the rest.
-        fps: Frames a second, for which frames are dropped or repeated; None is the file's rate.
+        fps: Frames per second, reached by dropping or repeating frames; None is the file's rate.
         longest: How many pixels the longer side may have; None leaves the size as it is.
 
     Raises:
@@ -122,7 +123,7 @@ def read_video(
 
 
 def probe_video(path: str | Path) -> tuple[int, int]:
-    """(width, height) of the video or GIF in a file, before it is turned, from its header alone.
+    """(width, height) of the video or GIF in a file, before it is turned; reads only the header.
 
     Raises:
         MediaError: The file is missing, unreadable or not a video.
@@ -138,7 +139,7 @@ def probe_video(path: str | Path) -> tuple[int, int]:
 
 @contextmanager
 def open_video(path: str | Path) -> Iterator[av.container.InputContainer]:
-    """The video at `path`, opened; pictures and text, which FFmpeg also opens, are refused."""
+    """Opens the video at `path`; refuses pictures and text, which FFmpeg also opens."""
     import av
 
     with av.open(str(path)) as container:
@@ -152,14 +153,14 @@ def open_video(path: str | Path) -> Iterator[av.container.InputContainer]:
 def _sample(
     frames: Iterator[Pixels], rate: float, start: float, seconds: float | None, fps: float
 ) -> Iterator[Pixels]:
-    """Of frames that come `rate` a second, those that are shown at each of `fps` moments a second.
+    """The frames of a video of `rate` frames per second, sampled at `fps` frames per second.
 
-    The first moment is `start`; the last is before `seconds` are over.
+    The first is the one shown at `start`; the last is shown before `seconds` have passed.
     """
     most = inf if seconds is None else max(1, ceil(seconds * fps - _SLACK))
     count = 0
     for number, frame in enumerate(frames):
-        # The slack takes in moments that a frame just misses, for few rates are round numbers.
+        # Few rates are round numbers: the slack allows for a frame that just misses its time.
         while count < most and (start + count / fps) * rate < number + 1 - _SLACK:
             yield frame
             count += 1
@@ -168,7 +169,7 @@ def _sample(
 
 
 def _accurate_scaling() -> Any:
-    """The flags for scaling colours: without them FFmpeg darkens all by more than 1 of 255."""
+    """The flags for scaling colours; without them FFmpeg darkens all colours by over 1 of 255."""
     from av.video.reformatter import Interpolation
 
     return Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -183,7 +184,7 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
     codec, options, best, worst = _CODECS[path.suffix.lower()]
     rate = Fraction(video.fps).limit_denominator(100_000)  # 29.97002997… is 30000/1001 again
     is_mp4 = codec == "libx264"
-    width, height = (side + side % 2 * is_mp4 for side in video.size)  # its 4:2:0 has no odd sides
+    width, height = (side + side % 2 * is_mp4 for side in video.size)  # 4:2:0 has no odd sides
     edges = ((0, height - video.size[1]), (0, width - video.size[0]), (0, 0))
     with av.open(str(path), "w", options={"movflags": "+faststart"} if is_mp4 else {}) as file:
         if provenance is not None:
@@ -195,7 +196,7 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
-        scaler = VideoReformatter()  # one for all: each frame's own would be set up again
+        scaler = VideoReformatter()  # one for all frames, since setting one up takes time
         flags = _accurate_scaling()
         for number, pixels in enumerate(video.frames):
             if (width, height) != video.size:
@@ -211,7 +212,7 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
 
 @contextmanager
 def _open_frames(path: str | Path, longest: int | None) -> Iterator[tuple[float, Iterator[Pixels]]]:
-    """The rate of a video, 0 if unknown, and its frames, each decoded when it is asked for."""
+    """The rate of a video (0 if unknown), and its frames, which are decoded one by one."""
     if is_gif(path):
         with open_image(path) as gif:
             yield gif_frames(gif, longest)
@@ -226,7 +227,7 @@ def _rate(container: av.container.InputContainer) -> float:
 
 
 def _decode(container: av.container.InputContainer, longest: int | None) -> Iterator[Pixels]:
-    """The frames of a video by FFmpeg; raises ValueError where the file is cut short."""
+    """Decodes the frames of a video with FFmpeg; raises ValueError if the file is cut short."""
     import numpy as np
     from av.video.reformatter import VideoReformatter
 
@@ -241,7 +242,7 @@ def _decode(container: av.container.InputContainer, longest: int | None) -> Iter
         for frame in packet.decode():
             width, height = limit_size((frame.width, frame.height), longest)
             scaled = scaler.reformat(frame, width, height, "rgb24", interpolation=flags)
-            pixels: Any = scaled.to_ndarray()  # PyAV types it by any of its formats
+            pixels: Any = scaled.to_ndarray()  # PyAV's annotation allows all its formats
             end = frame.time or end
             number += 1
             yield np.rot90(pixels, frame.rotation // 90)

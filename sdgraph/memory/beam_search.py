@@ -4,19 +4,20 @@ A beam search (Lowerre 1976). It keeps the best few states of memory, each with 
 evictions that lead there:
 
 1. The beam starts with the state before the first change of memory (`StateSpace.initial_state`).
-2. Each state of the beam has one candidate for each kind of step that can run: bring what the kind
-   lacks, with the victims that `keep_soonest_used` chooses. Candidates are ranked by the lower
-   bound of bytes loaded and moved at the end, then by the bytes of this change alone.
-3. The best candidates are widened: the same step with other victims (`_other_victims`).
+2. Each state of the beam has one candidate for each kind of step that can run: load or upload what
+   the kind lacks, with the victims that `keep_soonest_used` chooses. Candidates are ranked by the
+   lower bound of the bytes loaded and moved at the end, then by the bytes of this change alone.
+3. The best candidates are tried with other victims too (`_other_victims`).
 4. Each of these is carried out. A state whose lower bound is not below the best end is dropped. An
    end, where nothing is left to run, becomes the best end and lowers that limit.
-5. States are equal where memory (as far as it is used later) and the number of steps left of each
-   kind are equal; of those the cheapest stays. They are the next beam, ranked by lower bound.
+5. Two states are equal if memory (as far as it is used later) and the number of steps left of each
+   kind are equal; only the cheapest of them stays. These states are the next beam, ranked by lower
+   bound.
 6. When the beam is empty, the best end gives the order and, by `replay`, a policy that evicts as
    the search did.
 
 When a component is used next depends on the order, which is not known during the search. It is
-guessed from an order found before: at first the order of the steps as given, then the greedy order.
+guessed from an earlier order: at first the order of the workload, then the greedy order.
 """
 
 from __future__ import annotations
@@ -81,12 +82,13 @@ class BeamSearch:
     def search(self, width: int, limit: tuple[int, int]) -> SearchState | None:
         """The cheapest end that is found below a limit on bytes loaded and moved.
 
-        For each choice about `width` candidates are widened, and about as many are followed.
+        For each choice about `width` candidates are tried with other victims, and about as many
+        are followed.
         """
         beam, best_end = [self.start], None
         while beam:
             reached: dict[Any, tuple[tuple[int, ...], SearchState]] = {}
-            for candidate in self._widened(self._ranked_candidates(beam, width), width):
+            for candidate in self._vary_victims(self._ranked_candidates(beam, width), width):
                 if candidate.rank[:2] >= limit:
                     continue
                 state = self._follow(candidate)
@@ -154,7 +156,7 @@ class BeamSearch:
             candidates.append(self._candidate(state, kind, deficit, victims, used))
         return candidates
 
-    def _widened(self, candidates: list[_Candidate], width: int) -> Iterator[_Candidate]:
+    def _vary_victims(self, candidates: list[_Candidate], width: int) -> Iterator[_Candidate]:
         """The candidates, each followed by the same step with other victims; about `width`."""
         count = 0
         for candidate in candidates:

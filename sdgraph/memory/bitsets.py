@@ -7,7 +7,7 @@ from functools import lru_cache
 
 
 def bitset(indices: Iterable[int]) -> int:
-    """The set of these indices."""
+    """The set with these indices."""
     bits = 0
     for index in indices:
         bits |= 1 << index
@@ -16,7 +16,7 @@ def bitset(indices: Iterable[int]) -> int:
 
 @lru_cache(maxsize=1 << 12)
 def members(bits: int) -> tuple[int, ...]:
-    """The indices in a set, ascending."""
+    """The indices in a set, in ascending order."""
     indices = []
     while bits:
         lowest = bits & -bits

@@ -16,9 +16,10 @@ from .workload import Workload
 
 
 def lowest_first(rank: Callable[[EvictionRequest, int], float]) -> EvictionPolicy:
-    """The policy that chooses the components of the lowest rank, whatever their sizes are.
+    """The policy that chooses the components of the lowest rank, regardless of their sizes.
 
-    What leaves the accelerator is offloaded where it fits on the host with what ranks higher.
+    A component that leaves the accelerator is offloaded if it fits on the host together with the
+    components of higher rank.
     """
 
     def policy(request: EvictionRequest) -> Victims:
@@ -52,11 +53,12 @@ def cheapest_to_reload(weight: Callable[[float], float]) -> EvictionPolicy:
 
     1. The cost of a component is the bytes of its files, times the weight of its next use, which is
        given in steps from now.
-    2. Off the accelerator go components that are not used again; where those are not enough, also
-       the cheapest set of others that is large enough.
-    3. Of what leaves the accelerator, the unused is evicted. The rest is offloaded, and for its
-       bytes what is cheapest is evicted from the host or from the rest itself.
-    4. Where the rest does not fit on the host even so, it is evicted.
+    2. The components that are not used again leave the accelerator first; if those are not enough,
+       so does the cheapest set of other components that is large enough.
+    3. Of the components that leave the accelerator, those that are not used again are evicted, and
+       the others are offloaded. If the host has too little memory for the others, the cheapest of
+       them and of the components on the host are evicted.
+    4. If the others do not fit on the host even then, they are evicted.
     """
 
     def policy(request: EvictionRequest) -> Victims:
@@ -91,10 +93,10 @@ keep_largest = cheapest_to_reload(lambda next_use: 1.0)
 def cheapest_subset(
     workload: Workload, costs: Mapping[int, float], candidates: int, amount: int
 ) -> int:
-    """The cheapest subset with at least that many bytes; all candidates where they are too few.
+    """The cheapest subset with at least `amount` bytes; all candidates if they have fewer.
 
-    Exact for up to eight components. For more it is greedy: by cost per byte, then without what
-    turned out not to be needed.
+    Exact for up to eight components. For more it is greedy: components are taken by their cost per
+    byte, and those that turn out not to be needed are put back.
     """
     if amount <= 0:
         return 0
@@ -116,7 +118,7 @@ def cheapest_subset(
 
 
 def _greedy_subset(items: list[tuple[float, int, int]], amount: int) -> tuple[float, int]:
-    """The cost of a subset with that many bytes, and the subset."""
+    """A subset with at least `amount` bytes, found greedily, with its cost before it."""
     taken, excess = [], -amount
     for item in sorted(items, key=lambda item: item[0] / max(1, item[1])):
         if excess >= 0:
@@ -133,7 +135,7 @@ def _greedy_subset(items: list[tuple[float, int, int]], amount: int) -> tuple[fl
 
 
 def _evict_or_offload(request: EvictionRequest, leaving: int, evict: int) -> Victims:
-    """The victims when one set leaves the accelerator and one is evicted; the rest is offloaded."""
+    """The victims if `leaving` leaves the accelerator: `evict` is evicted, the rest offloaded."""
     offload = leaving & ~evict
     size = request.workload.size
     host_growth = size(offload) - size(evict & request.host)

@@ -1,4 +1,4 @@
-"""The memory plan: the order of steps, what changes in memory before each, and what that costs."""
+"""The memory plan: the order of the steps, the changes of memory before each, and their cost."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class MemoryPlan:
     """The most bytes of components and working memory at once."""
     peak_host: int = 0
     first_saved: int = 0
-    """The position of the first step that saves a file; the number of steps where none does."""
+    """The position of the first step that saves a file; the number of steps if none does."""
     over_budget: bool = False
-    """Whether a budget was ever in the way, so that an eviction policy had to choose."""
+    """Whether a budget was ever too small for all components, so that a policy had to choose."""
     warnings: tuple[str, ...] = ()
     """Where a step needs more memory than was measured as free."""
 
     @property
     def cost(self) -> tuple[int, int, int, int, int]:
-        """What plans are compared by: the first number that differs decides, less is better."""
+        """The numbers by which plans are compared: the first difference decides, less is better."""
         return (
             self.bytes_loaded,
             self.bytes_moved,
@@ -59,10 +59,10 @@ class MemoryPlan:
 
     @cached_property
     def actions(self) -> tuple[tuple[Action, ...], ...]:
-        """For each position the actions before its step, in the order in which they fit.
+        """For each position the actions before its step, in an order that keeps the budgets.
 
-        What leaves memory comes before what arrives. A component has the name that it was last
-        loaded by.
+        Components leave memory before others arrive. Each has the name under which it was last
+        loaded.
         """
         components = list(self.workload.components)
         actions: list[tuple[Action, ...]] = [()] * len(self.order)

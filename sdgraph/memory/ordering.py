@@ -1,8 +1,9 @@
-"""The order in which steps run: several are simulated with several policies, the best is taken.
+"""The order in which steps run: several orders are simulated with several policies.
 
 `best_plan` works like this:
 
-1. Steps that cost nothing directly after another step are merged into it (`merge_free_steps`).
+1. Steps that cost nothing if they run directly after another step are merged into that step
+   (`merge_free_steps`).
 2. The model-affine order, which always takes the step that loads the fewest bytes next, and four
    plain orders, which do not look at components, are simulated with `keep_soonest_used`.
 3. Where the best of them loads or moves more than the lower bound, a beam search looks for an order
@@ -39,29 +40,32 @@ from .workload import Order, Workload
 
 
 def authored_order(workload: Workload) -> Order:
-    """As given: of the steps that can run, always the one that was given first."""
+    """The workload's own order: of the steps that can run, always the one that is listed first."""
     return _order_by(workload, range(len(workload.steps)))
 
 
 def lexicographic_order(workload: Workload) -> Order:
-    """By name: of the steps that can run, always the one whose name comes first."""
+    """The order by name: of the steps that can run, always the one whose name comes first."""
     return _order_by(workload, [step.name for step in workload.steps])
 
 
 def breadth_first_order(workload: Workload) -> Order:
-    """Of the steps that can run, the one that has waited longest; as networkx.topological_sort."""
+    """Of the steps that can run, always the one that became ready first.
+
+    This is the order of `networkx.topological_sort`.
+    """
     ready: deque[int] = deque()
     return _topological_order(workload, ready.extend, ready.popleft)
 
 
 def depth_first_order(workload: Workload) -> Order:
-    """Of the steps that can run, the first of those that became ready last."""
+    """Of the steps that can run, always the first of those that became ready last."""
     ready: list[int] = []
     return _topological_order(workload, lambda steps: ready.extend(reversed(steps)), ready.pop)
 
 
 def model_affine_order(workload: Workload) -> Order:
-    """Of the steps that can run, the one that loads the fewest bytes given what is in memory."""
+    """Of the steps that can run, always the one that loads the fewest bytes at that time."""
     return BeamSearch(*merge_free_steps(workload)).greedy_order()[0]
 
 
@@ -78,7 +82,10 @@ def _order_by(workload: Workload, ranks: Sequence[Any]) -> Order:
 def _topological_order(
     workload: Workload, add: Callable[[list[int]], object], take: Callable[[], int]
 ) -> Order:
-    """Steps as they are taken from those that can run; raises InvalidValueError for a cycle."""
+    """The order in which `take` returns the steps that can run.
+
+    Raises InvalidValueError for a cycle.
+    """
     waits_for = [len(set(step.after)) for step in workload.steps]
     add([index for index, count in enumerate(waits_for) if not count])
     order: list[int] = []
@@ -108,16 +115,16 @@ SEARCH_EFFORT = 80
 
 
 def best_plan(workload: Workload) -> MemoryPlan:
-    """The cheapest of several orders and evictions: never above any plain order with any policy.
+    """The cheapest plan that was found; no plain order costs less with any of the policies.
 
-    Raises InvalidValueError for steps in a cycle, and where some step alone is above a budget.
+    Raises InvalidValueError for steps in a cycle, and for a step that alone is above a budget.
     """
     check_budgets(workload)
     search = BeamSearch(*merge_free_steps(workload))
     greedy_order, choices = search.greedy_order()
     orders = dict.fromkeys((greedy_order, *(order(workload) for order in PLAIN_ORDERS)))
     best = _BestPlan(workload)
-    # Where no budget is in the way, all policies do the same.
+    # For an order that keeps every budget without evictions, all policies do the same.
     undecided = [order for order in orders if best.consider(order, keep_soonest_used)]
     if undecided and best.plan.cost[:2] > search.lower_bound:
         width = max(1, (SEARCH_EFFORT + len(workload.steps) // 4) // choices)
@@ -133,10 +140,11 @@ def best_plan(workload: Workload) -> MemoryPlan:
 
 
 def merge_free_steps(workload: Workload) -> tuple[Workload, list[list[int]]]:
-    """The workload with each step merged into the only step that it waits for, where it is free.
+    """The workload with each free step merged into the only step that it waits for.
 
-    A step is free there if it requires no component and no working memory beyond that step's. Also
-    returns, for each step of the new workload, the original steps that it stands for, in order.
+    A step is free if it requires no component and no working memory beyond those of the step that
+    it waits for. Also returns, for each step of the new workload, the original steps that it stands
+    for, in order.
     """
     required, working = workload.required, workload.working
     groups: list[list[int]] = []
@@ -147,8 +155,8 @@ def merge_free_steps(workload: Workload) -> tuple[Workload, list[list[int]]]:
         if len(before) == 1:
             (group,) = before
             head = groups[group][0]
-            no_more = all(a <= b for a, b in zip(working[step], working[head], strict=True))
-            if no_more and not required[step] & ~required[head]:
+            fits = all(a <= b for a, b in zip(working[step], working[head], strict=True))
+            if fits and not required[step] & ~required[head]:
                 groups[group].append(step)
                 group_of[step] = group
                 continue
@@ -171,7 +179,7 @@ class _BestPlan:
         return self._plan
 
     def consider(self, order: Order, policy: EvictionPolicy) -> bool:
-        """Simulates an order with a policy; returns whether another policy may do otherwise."""
+        """Simulates an order with a policy; returns whether another policy may choose otherwise."""
         limit = self._plan.cost[:2] if self._plan else None
         plan = simulate_below(self._workload, order, policy, limit)
         if plan is not None and (self._plan is None or plan.cost < self._plan.cost):

@@ -1,4 +1,4 @@
-"""Plans memory for the steps of a run, and chooses actions where there is no plan."""
+"""Plans memory for the steps of a run, and chooses actions for single steps without a plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .workload import Workload, make_workload
 def plan_memory(
     requirements: Sequence[Requirement], limits: MemoryLimits, contents: MemoryContents
 ) -> MemoryPlan:
-    """The cheapest order of the steps that was found, with the actions before each.
+    """The cheapest order of the steps that was found, with the actions before each step.
 
     Args:
         requirements: What each step requires, and which steps it comes after.
@@ -45,7 +45,7 @@ def plan_memory(
 def plan_in_order(
     requirements: Sequence[Requirement], limits: MemoryLimits, contents: MemoryContents
 ) -> MemoryPlan:
-    """The actions before each step when the steps run in the order given.
+    """The plan for steps that run in the order of `requirements`.
 
     The arguments are those of `plan_memory`; `Requirement.after` is ignored.
 
@@ -58,7 +58,7 @@ def plan_in_order(
 
 
 def plan_nothing(count: int, contents: MemoryContents) -> MemoryPlan:
-    """The plan of steps that require no memory, in the order given: nothing changes."""
+    """The plan for `count` steps that use no components: their order and memory do not change."""
     accelerator, host = (
         sum(component.bytes for component, at in contents.items() if at.tier is tier)
         for tier in Tier
@@ -72,9 +72,9 @@ def plan_nothing(count: int, contents: MemoryContents) -> MemoryPlan:
 def actions_for_step(
     requirement: Requirement, limits: MemoryLimits, contents: MemoryContents
 ) -> tuple[Action, ...]:
-    """The actions before one step when nothing is known of the steps after it.
+    """The actions before one step if the steps after it are not known.
 
-    The least recently used components leave first. Where the step is above the budgets even so,
+    The least recently used components leave first. If the step is above the budgets even then,
     everything that may leave is evicted.
     """
     step = replace(requirement, after=())
@@ -124,9 +124,9 @@ def plan_prefetch(
 ) -> tuple[tuple[Component, ...], ...]:
     """For each step the components whose files are read into the page cache while it computes.
 
-    These are the components that the next loading step loads, as far as host memory has bytes left
-    at its fullest moment before that step. They are read during the step that loaded last, or
-    during the first step with components.
+    While the step that loaded last computes (or the first step with components), the files of the
+    next step that loads are read, as far as the host's free memory at its peak before that step
+    allows.
 
     Args:
         requirements: The steps in the order in which they run.
@@ -157,7 +157,7 @@ def plan_prefetch(
 def apply_actions(
     tiers: Mapping[ComponentKey, Tier], actions: Sequence[Action]
 ) -> dict[ComponentKey, Tier]:
-    """Where components are after some actions."""
+    """The tiers that components are on after some actions."""
     after = dict(tiers)
     for kind, component in actions:
         if kind == "evict":
@@ -179,7 +179,7 @@ def _simulate_in_order(workload: Workload, policy: EvictionPolicy) -> MemoryPlan
 
 
 def _first_that_fit(loads: Sequence[Component], free: int) -> tuple[Component, ...]:
-    """The first of these whose files take no more than the free bytes; without those of no file."""
+    """The first components whose files fit into the free bytes, without those without files."""
     chosen = []
     for component in loads:
         free -= component.file_bytes

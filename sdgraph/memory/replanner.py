@@ -1,8 +1,8 @@
-"""The actions of a plan while it runs: as planned while memory is as planned, else planned again.
+"""The actions of a plan while it runs; they are planned again when memory differs from the plan.
 
-Memory may differ from the plan: a step was skipped because its result turned out to be stored, a
-checkpoint that another node made is known only now, another run shares the components, a person
-pinned or unloaded one, a file was larger than its header said.
+Memory can differ because a step was skipped (its result turned out to be stored), a checkpoint
+that another node made is known only now, another run shares the components, a user pinned or
+unloaded one, or a file was larger than its header said.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .vocabulary import (
 
 
 class Replanner:
-    """Gives the actions before each step of one run; asked in the order of the plan.
+    """Gives the actions before each step of one run; called for the steps in the plan's order.
 
     Args:
         requirements: The steps in the order in which they run.
@@ -99,7 +99,7 @@ class Replanner:
         try:
             plan = plan_in_order(self._requirements[position:], self._limits, contents)
         except InvalidValueError:
-            # What other runs hold is in the way, now or later: choose for this step alone.
+            # Components that other runs use leave too little memory: plan for this step alone.
             self._actions = {position: actions_for_step(step, self._limits, contents)}
         else:
             self._actions = dict(enumerate(plan.actions, position))

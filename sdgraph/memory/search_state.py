@@ -11,14 +11,14 @@ from .workload import Workload
 
 @dataclass(slots=True)
 class SearchState:
-    """How far a search has come: what is in memory, what can run, and the way to here."""
+    """A state of the search: what is in memory, what can run, and the state before it."""
 
     bytes_loaded: int
     bytes_moved: int
     accelerator: int
     host: int
     waits_for: list[int]
-    """For each step how many steps it waits for; below 0 when it has run."""
+    """For each step how many steps it waits for; below 0 once it has run."""
     ready: dict[int, list[int]]
     """The steps that can run, by kind; the lists are never changed."""
     remaining: list[int]
@@ -40,7 +40,7 @@ class SearchState:
 
 
 class StateSpace:
-    """The states of a workload and the ways between them.
+    """The states of a workload and the transitions between them.
 
     From one state to the next, memory changes once, for the steps of one kind. Then every step runs
     that needs no other change: that costs nothing, so no order needs to delay it.
@@ -122,7 +122,7 @@ class StateSpace:
         ]
 
     def used_later(self, state: SearchState) -> int:
-        """The components that steps require that have not run."""
+        """The components that the steps which have not run require."""
         used = 0
         for kind, count in zip(self.kinds, state.remaining, strict=True):
             if count:
@@ -130,7 +130,7 @@ class StateSpace:
         return used
 
     def lower_bound(self, state: SearchState, used: int) -> tuple[int, int]:
-        """The bytes loaded and moved that every end of this state has at least."""
+        """The least bytes that are loaded and moved in any end that this state leads to."""
         workload, in_memory = self.workload, state.accelerator | state.host
         return (
             state.bytes_loaded + workload.file_size(used & ~in_memory),

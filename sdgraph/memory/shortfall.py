@@ -54,7 +54,7 @@ def _shortfalls(workload: Workload) -> Iterator[Shortfall]:
 
 
 def check_budgets(workload: Workload) -> None:
-    """Raises InvalidValueError where some step alone is above a budget."""
+    """Raises InvalidValueError if some step alone is above a budget."""
     _refuse(find_shortfalls(workload))
 
 
@@ -63,8 +63,8 @@ def lift_measured_budgets(
 ) -> tuple[Workload, tuple[str, ...]]:
     """The workload without the measured budgets that are too small, and a warning for each.
 
-    What was measured as free is an estimate, which a run may exceed. Raises InvalidValueError for a
-    budget that is too small and enforced.
+    The free memory that was measured is an estimate, which a run may exceed. Raises
+    InvalidValueError for a budget that is enforced and too small.
     """
     shortfalls = find_shortfalls(workload)
     _refuse([shortfall for shortfall in shortfalls if enforced.of(shortfall.tier) is not None])

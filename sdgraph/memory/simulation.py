@@ -4,10 +4,10 @@ The simulation, step by step:
 
 1. `simulate` checks that each step alone is within the budgets.
 2. For each step of the order, `find_deficit` says what the step lacks: components to upload from
-   the host, components to load from disk, and bytes that are too many on each tier.
-3. Where unused components are not kept (`Workload.keep_unused`) and the step lacks a component,
+   the host, components to load from disk, and the excess bytes on each tier.
+3. If unused components are not kept (`Workload.keep_unused`) and the step lacks a component,
    everything in memory that no later step uses is evicted first, and the deficit is found again.
-4. Where a tier would be above its budget, the eviction policy chooses the victims: components that
+4. If a tier would be above its budget, the eviction policy chooses the victims: components that
    are evicted, or offloaded to the host. A policy cannot choose what the step requires or what is
    pinned, and its choice is checked.
 5. The victims leave, then the missing components arrive at their homes. What is offloaded is on the
@@ -51,16 +51,16 @@ NO_VICTIMS = Victims(0, 0)
 
 
 class Deficit(NamedTuple):
-    """What a step lacks, given what is in memory."""
+    """What a step lacks in memory as it is."""
 
     upload: int
     """The set of components that are offloaded to the host."""
     load: int
     """The set of components that are on disk."""
     accelerator_excess: int
-    """The bytes that must leave the accelerator; none where not above 0."""
+    """The bytes that must leave the accelerator; none if not above 0."""
     host_excess: int
-    """The bytes that must leave the host before anything is offloaded; none where not above 0."""
+    """The bytes that must leave the host before anything is offloaded; none if not above 0."""
     offload_capacity: int
     """The bytes that may be offloaded, in addition to those that leave the host; may be below 0."""
 
@@ -103,7 +103,7 @@ def memory_after(
 
 @dataclass(slots=True)
 class EvictionRequest:
-    """What an eviction policy is asked: to choose victims for a step that is over a budget."""
+    """The argument of an eviction policy, which chooses victims for a step over a budget."""
 
     workload: Workload
     position: int
@@ -119,7 +119,7 @@ class EvictionRequest:
     """When a component was last used: larger is later."""
 
     def is_met_by(self, victims: Victims) -> bool:
-        """Whether enough leaves, and nothing that must stay."""
+        """Whether enough bytes leave, and nothing leaves that must stay."""
         evict, offload = victims
         size, deficit = self.workload.size, self.deficit
         host_growth = size(offload) - size(evict & self.host)
@@ -138,8 +138,8 @@ EvictionPolicy = Callable[[EvictionRequest], Victims]
 def simulate(workload: Workload, order: Sequence[int], policy: EvictionPolicy) -> MemoryPlan:
     """What happens when the steps run in this order under this policy.
 
-    Raises InvalidValueError where a step alone is above a budget, or where the policy chooses what
-    must stay, or too little.
+    Raises InvalidValueError if a step alone is above a budget, or if the policy chooses a component
+    that must stay, or too few bytes.
     """
     check_budgets(workload)
     memory_plan = simulate_below(workload, order, policy, None)
@@ -150,7 +150,7 @@ def simulate(workload: Workload, order: Sequence[int], policy: EvictionPolicy) -
 def simulate_below(
     workload: Workload, order: Sequence[int], policy: EvictionPolicy, limit: tuple[int, int] | None
 ) -> MemoryPlan | None:
-    """The same without the check, or None once bytes loaded and moved are above the limit."""
+    """Like `simulate` without the check; None once bytes loaded and moved are above the limit."""
     return _Simulation(workload, order, policy).run(limit)
 
 
@@ -169,7 +169,7 @@ class _Simulation:
         self.bytes_loaded = self.bytes_moved = self.bytes_reloaded = 0
         self.were_in_memory = self.accelerator | self.host
         self.transitions: list[Transition] = []
-        self.asked_policy = False
+        self.policy_was_needed = False
 
     def run(self, limit: tuple[int, int] | None) -> MemoryPlan | None:
         workload, kind_of, kinds = self.workload, self.workload.kind_of, self.workload.kinds
@@ -182,7 +182,7 @@ class _Simulation:
                 self.position = position
                 if self.prepare(kind):
                     without_deficit.clear()
-                    # Everything that must be loaded will be, in addition to what was reloaded.
+                    # All that the steps require is loaded once, and some of it was loaded again.
                     least = workload.min_bytes_loaded + self.bytes_reloaded
                     if limit and (least, self.bytes_moved) > limit:
                         return None
@@ -191,7 +191,7 @@ class _Simulation:
         return self.result()
 
     def prepare(self, kind: StepKind) -> bool:
-        """Brings what a step requires to its home; returns whether memory had to change."""
+        """Puts the components of a step at their homes; returns whether memory had to change."""
         workload = self.workload
         deficit = find_deficit(workload, self.accelerator, self.host, kind)
         unused = 0
@@ -242,7 +242,7 @@ class _Simulation:
             self.peak_accelerator,
             self.peak_host,
             next((n for n, step in enumerate(order) if steps[step].saves), len(order)),
-            self.asked_policy,
+            self.policy_was_needed,
         )
 
     def unused(self) -> int:
@@ -252,7 +252,7 @@ class _Simulation:
 
     def choose_victims(self, deficit: Deficit, may_leave: int) -> Victims:
         """The policy's victims, checked."""
-        self.asked_policy = True
+        self.policy_was_needed = True
         request = EvictionRequest(
             self.workload,
             self.position,

@@ -1,7 +1,7 @@
-"""What a plan is made from: components, the steps that require them, budgets, memory at the start.
+"""The input of a plan: components, the steps that require them, budgets, memory at the start.
 
-Outside this package components are objects. The planner computes with sets of components, and a set
-is an integer here (see `bitsets`): bit n stands for `Workload.components[n]`.
+Outside this package components are objects. The planner computes with sets of components, which are
+integers (see `bitsets`): bit n stands for `Workload.components[n]`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Order = tuple[int, ...]
 
 
 class StepKind(NamedTuple):
-    """What steps that require the same of memory have in common."""
+    """The memory that a step requires; steps that require the same are of one kind."""
 
     required: int
     """The set of components."""
@@ -42,8 +42,8 @@ class StepKind(NamedTuple):
 class Workload:
     """Components, the steps that require them, budgets, and what is in memory at the start.
 
-    Raises InvalidValueError for a step or a start that names what is not there, and for a component
-    that starts where it cannot be.
+    Raises InvalidValueError for a step or a start that names an unknown component or step, and for
+    a component that starts where it cannot be.
     """
 
     components: Sequence[Component]
@@ -177,7 +177,7 @@ class Workload:
 
     @cached_property
     def min_bytes_loaded(self) -> int:
-        """The bytes that any order and any eviction must load: what is used, and not in memory."""
+        """The bytes that every order must load: the components that are used and not in memory."""
         used = 0
         for required in self.required:
             used |= required
@@ -187,7 +187,7 @@ class Workload:
 def make_workload(
     requirements: Sequence[Requirement], limits: MemoryLimits, contents: MemoryContents
 ) -> Workload:
-    """The workload of these steps; a component that is in memory has the size that it has there."""
+    """The workload of these steps; a component in memory has its real size, not an estimate."""
     components: dict[ComponentKey, Component] = {component.key: component for component in contents}
     for requirement in requirements:
         for component in requirement.components:
