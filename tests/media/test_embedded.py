@@ -43,8 +43,8 @@ def broken_files(folder: Path) -> dict[str, Path]:
     ("case", "words"),
     [
         ("cut", "damaged"),
-        ("text", "no picture"),
-        ("empty", "no picture"),
+        ("text", "not a picture"),
+        ("empty", "not a picture"),
         ("folder", "found:  a folder"),
         ("missing", "no such file"),
         ("below a file", "no such file"),

@@ -154,7 +154,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: P
     data = FolderDataset(tmp_path, 32)
     assert data.captions == ("wall 0", "wall 1")
     assert list(data.skipped) == ["2.png", "3.png", "4.png"]
-    assert "no picture" in data.skipped["2.png"]
+    assert "not a picture" in data.skipped["2.png"]
     assert all(why for why in data.skipped.values())
 
 
