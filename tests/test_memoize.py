@@ -18,8 +18,8 @@ from sdgraph.models import (
     Models,
     ResolvedCheckpoint,
     file_sha256,
+    memoized_resolutions,
     resolve,
-    resolved_answers,
 )
 from sdgraph.nodes import Text2Image
 from sdgraph.values import Part
@@ -91,7 +91,7 @@ def test_another_thread_has_scopes_of_its_own(model: Checkpoint) -> None:
 def test_a_scope_can_begin_with_what_another_found(model: Checkpoint) -> None:
     with memoized_scope():
         planned = resolve(model)
-        with memoized_scope(resolved_answers(planned)):
+        with memoized_scope(memoized_resolutions(planned)):
             assert resolve(model) is planned
         with memoized_scope({}):
             assert resolve(model) is not planned
@@ -124,7 +124,7 @@ def test_a_plan_looks_at_a_checkpoint_once_and_the_next_plan_again(
         session.plan(graph)
         counts.append(len(stamps))
     assert counts[0] == counts[1] > 0
-    assert memoize.answers.get() is None
+    assert memoize.scope_results.get() is None
 
 
 resolved_by_plan: list[ResolvedCheckpoint] = []

@@ -36,7 +36,7 @@ from sdgraph.models import (
     PrefetchRequest,
     ResolvedPart,
     devices,
-    resolved_answers,
+    memoized_resolutions,
 )
 from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
@@ -200,7 +200,7 @@ class StepRunner:
         # all frames. A training may ask about what it has just written, so it is left out.
         if "models" not in definition.services or issubclass(definition.output, Checkpoint):
             return function
-        planned = resolved_answers(*(use.resolved.owner for use in step.uses))
+        planned = memoized_resolutions(*(use.resolved.owner for use in step.uses))
         return memoized_scope(planned)(function)
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:

@@ -11,7 +11,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
-from sdgraph.memoize import answers
+from sdgraph.memoize import scope_results
 from sdgraph.models import resolve_part
 from sdgraph.values import Checkpoint, Part
 
@@ -222,7 +222,7 @@ def _ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem
 
 def _problems_by_node(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:
     """The problems of each node; computed once within a memoized scope."""
-    memoized = answers.get()
+    memoized = scope_results.get()
     if memoized is None:
         return [(node, problem) for node in nodes for problem in _problems(node)]
     # The id stands for the tuple, whose hash would be that of every node. The tuple is kept, so
@@ -256,7 +256,7 @@ def _problems(node: Node[Any]) -> Iterable[Problem]:
 
 def parts_of(node: Node[Any]) -> Mapping[str, Part]:
     """The components that a node needs, by name; computed once within a memoized scope."""
-    memoized = answers.get()
+    memoized = scope_results.get()
     if memoized is None:
         return node.parts()
     key = (parts_of, node.identity)

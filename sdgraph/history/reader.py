@@ -1,4 +1,4 @@
-"""Reads the records of past runs: which there are, how each ended, and what it did."""
+"""Reads the records of past runs: a list of them, how each ended, and what it did."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class RunNotFoundError(SdgraphError):
 
 @dataclass(frozen=True)
 class PastRun:
-    """One recorded run, as far as its record was written."""
+    """One recorded run; its record may be incomplete."""
 
     folder: Path
     head: Mapping[str, Any]
     """What was written when the run began."""
     summary: Mapping[str, Any]
-    """What was written when the run ended; empty if it has not, or was killed."""
+    """What was written when the run ended; empty if it has not ended or was killed."""
 
     @property
     def id(self) -> str:
@@ -70,7 +70,7 @@ class PastRun:
         return summarize_events(self.events(), models if isinstance(models, list) else ())
 
     def as_data(self) -> dict[str, Any]:
-        """What `sdgraph runs` lists, as data; computed from the events if the run did not end."""
+        """The entry in `sdgraph runs` as data; computed from the events if the run did not end."""
         summary = self.summary or self.summarize().as_data()
         return {
             "id": self.id,
@@ -93,7 +93,7 @@ def list_runs() -> list[PastRun]:
 
 
 def find_run(name: str) -> PastRun:
-    """The recorded run of a name.
+    """The recorded run with an id.
 
     Args:
         name: An id, the beginning of an id, or "last" for the newest run.

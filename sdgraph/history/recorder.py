@@ -2,7 +2,7 @@
 
 A record is a folder in `runs_folder()` with `run.json` (which workflow, and when), `workflow.yaml`
 (its inputs resolved), `events.jsonl` (written during the run) and `summary.json` (at its end).
-Nothing depends on records: where they cannot be written, the run continues without.
+Nothing depends on records: if they cannot be written, the run continues without one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sdgraph.models import devices
 from .redaction import redact
 from .summary import RunSummary
 
-KEPT = 200
+MAX_RECORDS = 200
 """How many records are kept; the oldest are removed first."""
 
 HEAD, EVENTS, WORKFLOW, SUMMARY = "run.json", "events.jsonl", "workflow.yaml", "summary.json"
@@ -54,12 +54,12 @@ def record_run(
 ) -> Iterator[events.Listener | None]:
     """A listener that records one run; used as a context manager around the run.
 
-    The record begins with the first event, so a run that is refused before leaves none.
+    The record begins with the first event, so a run that is refused before that leaves no record.
 
     Args:
         graph: The graph that runs.
         workflow: The name of the workflow, as `sdgraph runs` lists it.
-        listener: Receives each event as well, before it is recorded.
+        listener: Also receives each event, before it is recorded.
 
     Example:
         with record_run(graph, "portrait") as listener:
@@ -106,7 +106,7 @@ class _Writer:
     def __call__(self, event: events.Event) -> None:
         if self._listener is not None:
             self._listener(event)
-        with self._without_failing():
+        with self._ignore_errors():
             self._memory.sample()
             if isinstance(event, events.RunStarted):
                 self._memory.begin(event.device)
@@ -121,7 +121,7 @@ class _Writer:
 
     def finish(self, status: str, error: str | None = None) -> None:
         """Writes the summary."""
-        with self._without_failing():
+        with self._ignore_errors():
             if self._file is None:
                 return
             summary = {
@@ -139,7 +139,7 @@ class _Writer:
 
     def _begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        remove_old_records(self._folder, KEPT - 1)
+        remove_old_records(self._folder, MAX_RECORDS - 1)
         self._record_folder = _new_folder(self._folder)
         head = {
             "sdgraph_run": 1,
@@ -163,7 +163,7 @@ class _Writer:
         _lock(self._file)
 
     def _is_recorded(self, event: events.Event) -> bool:
-        """Whether an event is written: of a node's steps only one for each percent."""
+        """Whether an event is recorded; of a node's steps, one is recorded for each percent."""
         if not isinstance(event, events.Stepped) or event.note is not None:
             return True
         percent = 100 * event.step // max(event.total, 1)
@@ -172,7 +172,7 @@ class _Writer:
         return percent != last
 
     @contextmanager
-    def _without_failing(self) -> Iterator[None]:
+    def _ignore_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # a full disk, or text that cannot be encoded
@@ -184,14 +184,14 @@ class _Writer:
 
 
 def remove_old_records(folder: Path, kept: int) -> None:
-    """Removes all but the newest `kept` records; that of a run in progress stays."""
+    """Removes all but the newest `kept` records; records of runs in progress stay."""
     for path in sorted(path for path in folder.iterdir() if path.is_dir())[: -kept or None]:
         if is_locked(path / EVENTS) is not True:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def is_locked(path: Path) -> bool | None:
-    """Whether the process that writes a record's events is alive; None where that is unknown."""
+    """Whether the process that writes a record's events is alive; None if that is unknown."""
     try:
         import fcntl
 

@@ -27,10 +27,10 @@ _PATTERNS = (
 
 
 def redact(value: Any) -> Any:
-    """A copy of text, or of data for JSON, in which all that looks like a secret is hidden.
+    """A copy of text, or of data for JSON, in which everything that looks like a secret is hidden.
 
-    These are the values of environment variables whose names say that they are secret, tokens of
-    known forms, and the secret parts of URLs and headers.
+    Secrets are the values of environment variables with names such as API_KEY, tokens of known
+    forms, and the secret parts of URLs and headers.
 
     Args:
         value: A string, or dicts and lists with strings in them; other values stay as they are.
@@ -43,11 +43,11 @@ def redact(value: Any) -> Any:
         return value
     for secret in _environment_secrets():
         value = value.replace(secret, HIDDEN)
-    return _without_patterns(value)
+    return _hide_patterns(value)
 
 
 @lru_cache(maxsize=1024)
-def _without_patterns(text: str) -> str:
+def _hide_patterns(text: str) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<1>{HIDDEN}", text)
     return text

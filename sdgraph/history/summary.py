@@ -15,7 +15,7 @@ class NodeSpan:
     type: str
     began: float
     ended: float | None = None
-    """None while it runs, and for good if the run was killed."""
+    """None while it runs, or if the run was killed."""
     failed: bool = False
     file: str | None = None
 
@@ -61,7 +61,7 @@ class RunSummary:
         return sum(span.ended is not None and not span.failed for span in self.spans.values())
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Adds an event, given as data; of a kind that is not summed up only the time counts."""
+        """Adds an event as data; of events that the summary has no use for, it takes the time."""
         at = round(event["at"], 4)
         self.at = max(self.at, at)
         match event:
@@ -121,7 +121,7 @@ class RunSummary:
 
 
 def summarize_events(events: Iterable[Mapping[str, Any]], models: Collection[str]) -> RunSummary:
-    """The summary of recorded events; data that is no event is skipped.
+    """The summary of recorded events; data that is not an event is skipped.
 
     Args:
         events: The events as data, in order.

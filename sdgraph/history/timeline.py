@@ -1,6 +1,6 @@
 """Draws a run over time, with a row for each node: as text, as SVG and as an HTML page.
 
-Colour alone carries no meaning: loading is also `L` and a lower bar, failure also `x` and a word.
+Nothing is shown by colour alone: loading is also `L` or a lower bar, failure also `x` and a word.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ _STYLE = (
     ".run{fill:#4a7fb5}.load{fill:#e0a030;stroke:#5a3c00}.failed{fill:#b03030}"
 )
 _DARK = "@media(prefers-color-scheme:dark){text{fill:#ddd}.quiet{fill:#aaa}.grid{stroke:#555}}"
-"""Only for the page: behind an SVG file of its own, browsers keep the background white."""
+"""Only for the HTML page: browsers show a separate SVG file on white."""
 
 
 def as_svg(run: PastRun) -> str:

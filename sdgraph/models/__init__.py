@@ -12,9 +12,9 @@ from .resolved import (
     ResolvedCheckpoint,
     ResolvedPart,
     fetch_checkpoint,
+    memoized_resolutions,
     resolve,
     resolve_part,
-    resolved_answers,
 )
 from .safetensors_files import TensorShapes, tensor_shapes
 
@@ -32,9 +32,9 @@ __all__ = [
     "fetch_checkpoint",
     "file_sha256",
     "find_lora",
+    "memoized_resolutions",
     "quiet_libraries",
     "resolve",
     "resolve_part",
-    "resolved_answers",
     "tensor_shapes",
 ]

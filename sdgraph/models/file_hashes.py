@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp
-from sdgraph.memoize import answers
+from sdgraph.memoize import scope_results
 
 from . import file_hash_cache
 
@@ -27,7 +27,7 @@ def file_sha256(path: Path) -> str:
     A hub cache names its blobs by their sha256, so they are not read. Raises OSError for a file
     that cannot be read.
     """
-    memoized = answers.get()
+    memoized = scope_results.get()
     if memoized is None:
         return _sha256(path)
     key = (file_sha256, path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.memoize import answers
+from sdgraph.memoize import scope_results
 from sdgraph.memory import Component, ComponentKey
 from sdgraph.values import QUANTIZATIONS, Checkpoint, Lora, Part
 
@@ -337,7 +337,7 @@ def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
         >>> resolve(Checkpoint("tiny/inpaint")).components[:2]
         ('vae', 'text_encoder')
     """
-    memoized = answers.get()
+    memoized = scope_results.get()
     if memoized is None:
         return ResolvedCheckpoint(checkpoint)
     key = (resolve, checkpoint.content)
@@ -352,8 +352,8 @@ def resolve_part(part: Part) -> ResolvedPart:
     return resolve(part.checkpoint).part(part)
 
 
-def resolved_answers(*checkpoints: ResolvedCheckpoint) -> dict[Any, Any]:
-    """The answers of a `memoized_scope` in which `resolve` returns these objects."""
+def memoized_resolutions(*checkpoints: ResolvedCheckpoint) -> dict[Any, Any]:
+    """The results for a `memoized_scope` in which `resolve` returns these objects."""
     return {(resolve, checkpoint.checkpoint.content): checkpoint for checkpoint in checkpoints}
 
 

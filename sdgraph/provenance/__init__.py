@@ -1,4 +1,4 @@
-"""Provenance: the record of how a file was made, and whether what it names is still here."""
+"""Provenance: the record of how a file was made, and what has changed since."""
 
 from .record import ProvenanceRecord, hash_source_files, make_record, read_record
 from .report import format_record, record_as_data

@@ -1,4 +1,4 @@
-"""The provenance record: how a file was made, as text that the file can carry."""
+"""The provenance record: how a file was made, as text that is stored in the file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _VERSION = 2
 class ProvenanceRecord:
     """How a saved file was made.
 
-    It holds no date, so that the same workflow makes the same file, byte for byte. Fields that
-    records of version 1 lack have defaults.
+    It contains no date, so that the same workflow makes the same file, byte for byte. The fields
+    that version 1 did not have, have defaults.
     """
 
     workflow: str
@@ -43,7 +43,7 @@ class ProvenanceRecord:
     versions: Mapping[str, str]
     """The versions of the libraries that the pixels depend on."""
     altered: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The nodes that ran with changed settings because memory was short, and the changes."""
+    """The nodes that ran with changed settings because memory ran out, and the changes."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """The value of each input."""
     seeds: Mapping[str, int] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class ProvenanceRecord:
     """The checkpoints: the fields that were set, the commit, and the sha256 of each file."""
 
     def to_text(self) -> str:
-        """The record as one JSON text."""
+        """The record as JSON."""
         return json.dumps({"sdgraph_record": _VERSION, **self.__dict__}, ensure_ascii=False)
 
     @classmethod
@@ -87,17 +87,17 @@ def make_record(
         node: The name of that node.
         device: Where the run computes, such as "cpu" or "cuda:1".
         dtype: What it computes in, such as "float16".
-        sources: The sha256 of each file that is read, taken when it was read; computed now if
-            left out.
-        altered: The nodes that ran with changed settings because memory was short, and the changes.
-        weights: The files of components whose hashes are known already.
+        sources: The sha256 of each source file, computed when it was read; computed now if left
+            out.
+        altered: The nodes that ran with changed settings because memory ran out, and the changes.
+        weights: The files of components, with hashes that are known already.
     """
     inputs: dict[str, Any] = {}
     try:
         workflow, declared = write_workflow(graph, name=node.replace("/", "_"), with_inputs=True)
         inputs = {name: declaration.default for name, declaration in declared.items()}
     except InvalidWorkflowError as error:
-        # A picture passed in from Python has no file to name: the record says so in comments.
+        # A picture that was passed from Python has no file: comments in the record say so.
         workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
     hashes = hash_source_files(graph) if sources is None else sources
     seeds = {graph.names[step]: step.random_seed for step in graph.nodes}
@@ -107,7 +107,7 @@ def make_record(
         node,
         device,
         dtype,
-        versions(),
+        installed_versions(),
         altered or {},
         inputs,
         {name: seed for name, seed in seeds.items() if seed is not None},
@@ -162,8 +162,8 @@ def _weights(
         return  # the files have been removed since they were loaded
 
 
-def versions() -> dict[str, str]:
-    """The versions of the installed packages that decide which pixels come out."""
+def installed_versions() -> dict[str, str]:
+    """The versions of the installed packages that the pixels depend on."""
     return {name: here for name in RECORDED_LIBRARIES if (here := installed_version(name))}
 
 

@@ -21,14 +21,14 @@ _DETAILS = (
     "file",
     "scale",
 )
-"""What is shown of a checkpoint where the record has it."""
+"""The entries of a checkpoint in a record that are shown."""
 
 
 def format_record(file: str, record: ProvenanceRecord) -> str:
     """How a saved file was made, as text for people: a summary, then the workflow in YAML.
 
     Args:
-        file: The path of the file, as it is to be shown.
+        file: The path of the file.
         record: The record in it.
     """
     return "\n".join([*_summary(file, record), "", record.workflow.rstrip()])

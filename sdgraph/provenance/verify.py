@@ -1,4 +1,4 @@
-"""Whether the files, checkpoints and versions that a record names are here and unchanged."""
+"""Checks whether the files, checkpoints and versions in a record are here and unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sdgraph.graph import Graph, source_files
 from sdgraph.models import file_sha256, resolve
 from sdgraph.values import Checkpoint, Lora
 
-from .record import ProvenanceRecord, versions
+from .record import ProvenanceRecord, installed_versions
 
 State = Literal["unchanged", "changed", "not here"]
 
@@ -31,11 +31,11 @@ def checkpoint_states(record: ProvenanceRecord) -> list[tuple[str, State]]:
 
 def changed_versions(record: ProvenanceRecord) -> dict[str, str]:
     """The packages whose version differs from the record's, with the version installed here."""
-    here = versions()
+    installed = installed_versions()
     return {
-        name: here.get(name, "none")
+        name: installed.get(name, "none")
         for name, version in record.versions.items()
-        if here.get(name) != version
+        if installed.get(name) != version
     }
 
 
@@ -72,7 +72,7 @@ def _checkpoint_state(entry: Mapping[str, Any]) -> State:
 
 def _state(path: Path, digest: str) -> State:
     try:
-        if not path.is_file():  # a record from elsewhere could name a device file, which never ends
+        if not path.is_file():  # a record of another machine could name an endless device file
             return "not here"
         return "unchanged" if file_sha256(path) == digest else "changed"
     except (OSError, ValueError):

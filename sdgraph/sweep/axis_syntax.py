@@ -1,7 +1,7 @@
-"""What one `INPUT=VALUE` of the command line means: one value, or several for a sweep.
+"""The syntax of `INPUT=VALUE` on the command line: one value, or several for a sweep.
 
 - `1..50` and `0.1..0.9..0.2` are ranges of numbers.
-- `[a, b]` is a list; a list of one is that value as it stands: `['@home']` is the text `@home`.
+- `[a, b]` is a list; a list with one item is that value: `['@home']` is the text `@home`.
 - `@prompts.txt` is a file with a value on each line, `@photos/` a folder with
   files of the input's kind: pictures, videos, or what a node pack loads.
 - `photos/*.png` are the files that match.
@@ -44,18 +44,18 @@ class AxisValues:
 
 
 def parse_input(declared: Input, text: str) -> Any:
-    """The value that a text on the command line means for an input, or the values.
+    """The value or the values that a text on the command line stands for.
 
     Args:
         declared: the input.
-        text: what stands after `INPUT=`.
+        text: the text after `INPUT=`.
 
     Returns:
         A value, or AxisValues. Paths from a file of values are absolute; other paths stay as they
         are, relative to the current folder.
 
     Raises:
-        InvalidWorkflowError: if the text is no value of the input's type, or names no values.
+        InvalidWorkflowError: if the text is not a value of the input's type, or names no values.
 
     Example:
         >>> parse_input(Input("seed", "int"), "1..3")
@@ -80,7 +80,7 @@ def parse_input(declared: Input, text: str) -> Any:
 
 
 def files_named_in(assignments: Sequence[str]) -> set[Path]:
-    """The files and folders, absolute, that values on the command line are read from.
+    """The absolute paths of the files and folders that values on the command line are read from.
 
     Args:
         assignments: texts of the form `INPUT=VALUE`.
@@ -96,19 +96,19 @@ def _axis_values(declared: Input, text: str, values: Iterator[Any]) -> AxisValue
     for value in values:
         listed.append(value)
         if len(listed) > MAX_VALUES:
-            raise _refused(declared, f"{text}: more than {MAX_VALUES:,} values", "fewer values")
+            raise _input_error(declared, f"{text}: more than {MAX_VALUES:,} values", "fewer values")
     if not listed:
         kind = "no file" if declared.is_path(text) else "no value"
-        raise _refused(declared, f"{text}, which is {kind}", "at least one")
+        raise _input_error(declared, f"{text}, which is {kind}", "at least one")
     return AxisValues(tuple(listed))
 
 
 def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
-    """The value of a text; a path in it becomes absolute, from `folder`, where one is given."""
+    """The value of a text; if there is a folder, a path becomes absolute, starting from it."""
     try:
         value = declared.parse(text)
     except ValueError as error:
-        raise _refused(declared, describe_value(text), str(error)) from None
+        raise _input_error(declared, describe_value(text), str(error)) from None
     if folder is not None and declared.is_path(value):
         return folder / expand_home(value)
     if folder is not None and declared.type == "Checkpoint":
@@ -122,34 +122,34 @@ def _items(declared: Input, text: str) -> list[str]:
     try:
         events = list(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
-        reason = getattr(error, "problem", None) or "no YAML"
-        raise _refused(declared, f"{text}: {reason}", "a list such as [a, b]", fix) from None
+        reason = getattr(error, "problem", None) or "not valid YAML"
+        raise _input_error(declared, f"{text}: {reason}", "a list such as [a, b]", fix) from None
     items = events[3:-3]
     plain = all(
         isinstance(item, yaml.ScalarEvent) and item.tag is None and item.anchor is None
         for item in items
     )
     if not plain or not isinstance(events[2], yaml.SequenceStartEvent):
-        raise _refused(declared, text, "a list of plain values, such as [a, b]", fix)
+        raise _input_error(declared, text, "a list of plain values, such as [a, b]", fix)
     return [item.value for item in items if isinstance(item, yaml.ScalarEvent)]
 
 
 def _range(declared: Input, text: str) -> Iterator[int | float]:
-    """The numbers from the first to the last, which is included where a step reaches it."""
+    """The numbers from the first to the last, which is included if a step reaches it."""
     match = _RANGE.match(text)
     wanted = "a range FIRST..LAST or FIRST..LAST..STEP, such as 1..50 or 0.1..0.9..0.2"
     if match is None:
-        raise _refused(declared, describe_value(text), wanted)
+        raise _input_error(declared, describe_value(text), wanted)
     first, last = Decimal(match[1]), Decimal(match[2])
     whole = first == first.to_integral() and last == last.to_integral()
     if match[3] is None and not whole:
-        raise _refused(declared, text, f"{wanted}; with fractions it needs a step")
+        raise _input_error(declared, text, f"{wanted}; with fractions it needs a step")
     step = Decimal(match[3]) if match[3] else Decimal(1)
     if step <= 0:
-        fix = "a range counts down by itself where its last number is the lower one"
-        raise _refused(declared, f"{text}, a step of {step}", "a step above 0", fix)
+        fix = "a range whose last number is the lower one counts down"
+        raise _input_error(declared, f"{text}, a step of {step}", "a step above 0", fix)
     if declared.type == "int" and not (whole and step == step.to_integral()):
-        raise _refused(declared, text, "whole numbers, as the input is one")
+        raise _input_error(declared, text, "whole numbers, for an input of type int")
     count = int(abs(last - first) / step) + 1
     signed_step = step if last >= first else -step
     kind = int if declared.type == "int" else float
@@ -157,34 +157,36 @@ def _range(declared: Input, text: str) -> Iterator[int | float]:
 
 
 def _from_path(declared: Input, text: str) -> AxisValues:
-    """The values in the file, or the pictures in the folder, that is named after the @."""
+    """The values in the file, or the files in the folder, whose name follows the @."""
     fix = f"for the text itself write {declared.name}=['{text}']"
     if text == "@":
-        raise _refused(declared, "no name after the @", "a file or a folder", fix)
+        raise _input_error(declared, "no name after the @", "a file or a folder", fix)
     path = expand_home(text[1:]).absolute()
     if path.is_dir():
         if not declared.is_path(text):
             wanted = f"a file with one value on each line, for an input of type {declared.type}"
-            raise _refused(declared, f"the folder {text[1:]}", wanted)
+            raise _input_error(declared, f"the folder {text[1:]}", wanted)
         return _axis_values(declared, text, iter(_files_in(path, declared)))
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise _refused(declared, f"{text[1:]}, {path.stat().st_size} bytes", "a smaller file")
+            raise _input_error(
+                declared, f"{text[1:]}, {path.stat().st_size} bytes", "a smaller file"
+            )
         lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise _refused(declared, f"{text[1:]}: not UTF-8", "UTF-8 text") from None
+        raise _input_error(declared, f"{text[1:]}: not UTF-8", "UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise _refused(declared, f"{text[1:]}: {reason}", "a file", fix) from None
+        raise _input_error(declared, f"{text[1:]}: {reason}", "a file", fix) from None
     stripped = (line.strip() for line in lines)
     values = (_one(declared, line, path.parent) for line in stripped if line and line[0] != "#")
     return _axis_values(declared, text, values)
 
 
 def _files_in(folder: Path, declared: Input) -> list[Path]:
-    """The files of the input's kind in a folder, sorted by name; no hidden file.
+    """The files of the input's kind in a folder, sorted by name, without hidden files.
 
-    Of an input of type Path, the pictures.
+    For an input of type Path, these are the pictures.
     """
     suffixes = (declared.kind or Image).suffixes
     return sorted(
@@ -194,5 +196,5 @@ def _files_in(folder: Path, declared: Input) -> list[Path]:
     )
 
 
-def _refused(declared: Input, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
+def _input_error(declared: Input, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
     return InvalidWorkflowError([Problem(f"inputs.{declared.name}", found, wanted, fix)])

@@ -1,4 +1,4 @@
-"""Asks whether a sweep is to go on, once it is known about how long it takes."""
+"""Asks whether to continue a large sweep, as soon as its duration can be estimated."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from sdgraph.graph import Node, name_without_variant
 from .sweep import Sweep
 
 MANY_VARIANTS = 100
-"""A sweep of more variants than this is asked about."""
+"""A sweep of more variants than this needs a confirmation."""
 
 LONG_SECONDS = 600.0
-"""A sweep that takes more seconds than this is asked about."""
+"""A sweep that takes more seconds than this needs a confirmation."""
 
 WAIT_SECONDS = 30.0
-"""If the first variant takes longer than these seconds, the estimate is made from what has run."""
+"""After so many seconds the estimate is made even if the first variant is not finished."""
 
 
 class SweepConfirmation:
-    """A listener that asks once, when a run has made its first variant; a no ends the run.
+    """A listener that asks for a confirmation after the first variant; "no" ends the run.
 
-    It asks when there are more than MANY_VARIANTS or the estimate is above LONG_SECONDS. The
+    It asks only if there are more than MANY_VARIANTS, or if the estimate is above LONG_SECONDS. The
     estimate is made from the nodes that have run, so the first variant runs before the question.
     """
 
     def __init__(self, sweep: Sweep, ask: Callable[[str], bool]) -> None:
         self._sweep = sweep
         self._ask = ask
-        self._asked = False
+        self._has_decided = False
         self._nodes = {name: node for node, name in sweep.graph.names.items()}
         self._first = set(sweep.targets[0].values())
         self._left = Counter(
@@ -44,21 +44,21 @@ class SweepConfirmation:
         self._began: float | None = None
 
     def __call__(self, event: events.Event) -> None:
-        """Takes one event of the run; raises KeyboardInterrupt where the answer is no."""
-        if self._asked:
+        """Receives an event of the run; raises KeyboardInterrupt if the answer is no."""
+        if self._has_decided:
             return
         if isinstance(event, events.NodeStarted) and self._began is None:
             self._began = event.at
         elif isinstance(event, events.Loaded):
             self._loading += event.seconds
         elif isinstance(event, events.NodeFinished):
-            self._finished(event)
+            self._count_finished(event)
         due = not self._first or (self._began is not None and event.at - self._began > WAIT_SECONDS)
         # Ctrl-C would not end a question in another thread; a later event comes in the main one.
         if due and self._seconds and threading.current_thread() is threading.main_thread():
             self._decide(event.at - (self._began or 0.0))
 
-    def _finished(self, event: events.NodeFinished) -> None:
+    def _count_finished(self, event: events.NodeFinished) -> None:
         node, name = self._nodes[event.node], name_without_variant(event.node)
         seconds = event.seconds
         if _loads(node):  # later nodes will not load the same again
@@ -68,7 +68,7 @@ class SweepConfirmation:
         self._first.discard(node)
 
     def _decide(self, passed: float) -> None:
-        self._asked = True
+        self._has_decided = True
         seconds = sum(
             self._left[name] * sum(times) / len(times) for name, times in self._seconds.items()
         )
@@ -80,7 +80,7 @@ class SweepConfirmation:
         question = (
             f"{format_count(count, 'variant')}, {format_count(sum(self._left.values()), 'node')} "
             f"still to run; {format_seconds(passed)} so far, {about} "
-            f"{format_seconds(seconds)} more. Go on?"
+            f"{format_seconds(seconds)} more. Continue?"
         )
         if not self._ask(question):
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A contact sheet of a sweep: the picture of each variant above the values that vary."""
+"""A contact sheet of a sweep: the picture of each variant, labelled with the values that vary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABEL_LENGTH = 80
 
 
 class SheetNodes(Protocol):
-    """The nodes that a contact sheet is made of; the node library offers them."""
+    """Makes the nodes of a contact sheet; a module of the node library implements it."""
 
     def fit_into_square(self, image: Node[Any], side: int) -> Node[Any]:
         """A picture that fits into a square of that side in pixels."""
@@ -31,7 +31,7 @@ class SheetNodes(Protocol):
     def make_grid(
         self, images: Sequence[Node[Any]], labels: Sequence[str], columns: int, side: int
     ) -> Node[Any]:
-        """The pictures in cells of that side with labels; 0 columns make it about square."""
+        """The pictures in cells of that side, with labels; with 0 columns it is about square."""
 
     def save_picture(self, image: Node[Any], path: Path) -> Node[Any]:
         """The picture written to a file."""
@@ -40,8 +40,8 @@ class SheetNodes(Protocol):
 def with_contact_sheet(sweep: Sweep, path: Path, nodes: SheetNodes) -> Sweep:
     """The sweep with a contact sheet as one more target.
 
-    Two crossed inputs make its rows and columns; otherwise the pictures follow in order. Each
-    picture is made small right after its variant, so that only small ones are held to the end.
+    If two inputs are crossed, their values are its rows and columns; otherwise the pictures are in
+    order. Each picture is reduced right after its variant, so that only small ones stay in memory.
 
     Args:
         sweep: a sweep whose variants make pictures.
@@ -76,7 +76,7 @@ def _by_variant(sweep: Sweep, small: list[Node[Any]]) -> Iterator[Node[Any]]:
 
 
 def _picture(sweep: Sweep, index: int) -> Node[Any]:
-    """The picture that a target of a variant saves or is; preferably one that varies."""
+    """The picture that a target of a variant makes or saves, preferably one that varies."""
     pictures = [
         node
         for target in sweep.targets[index].values()
@@ -90,7 +90,7 @@ def _picture(sweep: Sweep, index: int) -> Node[Any]:
 
 
 def _columns(sweep: Sweep) -> int:
-    """How many columns: the last of two crossed inputs' values; else 0, for about a square."""
+    """The number of columns: that of the second of two crossed inputs, else 0 (about square)."""
     counts: dict[str, set[int]] = {}
     for variant in sweep.variants:
         for name, index in variant.indices.items():

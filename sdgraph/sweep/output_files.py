@@ -26,10 +26,10 @@ MAX_VALUES_IN_NAME = 3
 
 
 def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[str] = ()) -> Sweep:
-    """The checked sweep over some variants of a workflow, in which no two write to one file.
+    """The checked sweep over some variants of a workflow, in which no two write to the same file.
 
-    Where several would write to one path, the values that vary are put into its name. With a path
-    that has a pattern of its own this is a problem instead.
+    If several would write to one path, the values that vary are added to its name. If that path
+    already has a pattern, it is a problem instead.
 
     Args:
         workflow: the workflow.
@@ -37,7 +37,7 @@ def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[
         only: names of the nodes to compute; without any, the default targets.
 
     Raises:
-        InvalidWorkflowError: with every problem of the first variants that have some.
+        InvalidWorkflowError: with the problems of the first variants that have any.
     """
     sweep = merge_variants(workflow, variants, only)
     varied = varying_paths(workflow, sweep)
@@ -69,9 +69,9 @@ def shared_files(sweep: Sweep) -> dict[Path, list[tuple[Node[Any], str]]]:
 def varying_paths(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
     """New paths, by NODE.FIELD, for the fields that name one path in several variants.
 
-    The values that vary follow the stem: out/star.png becomes out/star_seed-{seed:04d}.png. Left as
-    they are: fields with a pattern of their own, fields that the sweep itself varies, and fields
-    inside a sub-workflow, which does not know what varies outside of it.
+    The values that vary follow the stem: out/star.png becomes out/star_seed-{seed:04d}.png. Fields
+    with a pattern, fields that the sweep itself varies, and fields inside a sub-workflow (which
+    does not know what varies outside of it) are not changed.
     """
     name_patterns = _name_patterns(workflow, sweep.variants)
     paths: dict[str, set[tuple[Path, str]]] = {}
@@ -123,12 +123,12 @@ def refuse_existing_files(sweep: Sweep, *more: Path) -> None:
     existing = [path for path in paths if path.exists()]
     if not existing:
         return
-    shown = ", ".join(map(str, existing[:MAX_FILES_SHOWN]))
+    names = ", ".join(map(str, existing[:MAX_FILES_SHOWN]))
     more_files = len(existing) - MAX_FILES_SHOWN
     rest = f" and {more_files} more" if more_files > 0 else ""
-    found = f"{len(existing)} of {len(paths)} files there already: {shown}{rest}"
-    fix = "--overwrite (overwrite=True in Python) writes over them; or name other files"
-    raise InvalidWorkflowError([Problem("files", found, "a sweep that writes over nothing", fix)])
+    found = f"{len(existing)} of {len(paths)} files exist already: {names}{rest}"
+    fix = "--overwrite (overwrite=True in Python) replaces them; or name other files"
+    raise InvalidWorkflowError([Problem("files", found, "files that do not exist yet", fix)])
 
 
 def _name_patterns(workflow: Workflow, variants: Sequence[Variant]) -> dict[str, str]:
@@ -146,14 +146,14 @@ def _name_patterns(workflow: Workflow, variants: Sequence[Variant]) -> dict[str,
             name_patterns[name] = f"{name}-{{{name}:0{max(4, len(str(max(values))))}d}}"
         elif kinds <= {int, float}:
             name_patterns[name] = f"{name}-{{{name}}}"
-        elif _all_differ(slugify(Path(value) if is_path(value) else value) for value in values):
+        elif _are_distinct(slugify(Path(value) if is_path(value) else value) for value in values):
             name_patterns[name] = f"{name}-{{{name}_slug}}"
     return name_patterns
 
 
-def _all_differ(texts: Iterable[str]) -> bool:
-    listed = list(texts)
-    return len(set(listed)) == len(listed)
+def _are_distinct(texts: Iterable[str]) -> bool:
+    items = list(texts)
+    return len(set(items)) == len(items)
 
 
 def _suffix(common: Mapping[str, Any], name_patterns: Mapping[str, str]) -> str:

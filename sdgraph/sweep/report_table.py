@@ -1,4 +1,4 @@
-"""A record of each variant of a sweep, made from the events of its run; and a table of them."""
+"""Records of the variants of a sweep, made from the events of its run, and a table of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE_SUFFIXES = (".csv", ".jsonl")
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """One variant of a sweep: what it was given and what it made.
+    """One variant of a sweep: its inputs and what it made.
 
     Example:
         >>> record = VariantRecord(1, {"seed": 7}, "done", ("out/7.png",), 0.25, (7,))
@@ -35,7 +35,7 @@ class VariantRecord:
     state: Literal["done", "failed", "not done"]
     files: tuple[str, ...]
     seconds: float
-    """What its nodes took, without those that it shares with an earlier variant."""
+    """The time that its nodes took, without those that it shares with an earlier variant."""
     seeds: tuple[int, ...]
     error: str = ""
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -59,7 +59,7 @@ class VariantRecorder:
 
     Args:
         sweep: the sweep that runs.
-        on_record: called with each record at once.
+        on_record: called with each record as soon as it is made.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class VariantRecorder:
         self._recorded: set[int] = set()
 
     def __call__(self, event: events.Event) -> None:
-        """Takes one event of the run."""
+        """Receives an event of the run."""
         if isinstance(event, events.NodeFinished):
             node = self._nodes[event.node]
             self._seconds[node] = event.seconds
             if event.file is not None:
                 self._files[node] = event.file
-            self._done(node)
+            self._count_done(node)
         elif isinstance(event, events.Reused):
-            self._done(self._nodes[event.node])
+            self._count_done(self._nodes[event.node])
         elif isinstance(event, events.NodeFailed):
             self._failed[self._nodes[event.node]] = event.message
 
@@ -94,7 +94,7 @@ class VariantRecorder:
             if index not in self._recorded:
                 self._record(index)
 
-    def _done(self, node: Node[Any]) -> None:
+    def _count_done(self, node: Node[Any]) -> None:
         for index in self._sweep.needed[node] if node in self._targets else ():
             self._left[index] -= 1
             if not self._left[index]:
@@ -127,7 +127,7 @@ class VariantRecorder:
 
 @contextmanager
 def open_table(path: Path, inputs: Mapping[str, Any]) -> Iterator[Callable[[VariantRecord], None]]:
-    """Gives a function that writes a record to a table at once: CSV, or JSON lines.
+    """Opens a table (CSV or JSON lines), and yields a function that writes a record to it.
 
     Args:
         path: the file to write; its suffix is .csv or .jsonl.

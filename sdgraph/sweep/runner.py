@@ -31,7 +31,7 @@ def run_many(
         workflow: the workflow.
         zip: combine the first values of all inputs, then the second, and so on; otherwise every
             combination is made, the last input's values changing first.
-        overwrite: write over files that are there already.
+        overwrite: replace files that exist already.
         session: where it runs; None for the session that `run` uses.
         on_event: called with each event of the run.
         **inputs: values of the workflow's inputs. A list, tuple, range or iterator gives several;
@@ -41,7 +41,7 @@ def run_many(
         A record of each variant in order, with the values and files that it made.
 
     Raises:
-        InvalidWorkflowError: if the workflow or an input is wrong, or a file is there already.
+        InvalidWorkflowError: if the workflow or an input is wrong, or a file exists already.
         NodeFailedError: if a node fails; files of finished variants stay.
 
     Example:

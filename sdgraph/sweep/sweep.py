@@ -16,7 +16,7 @@ from sdgraph.language import BoundNodes, Input, Workflow
 from .axis_syntax import MAX_VALUES
 
 MAX_PROBLEMS = 50
-"""Once so many problems are found, no further variant is checked."""
+"""When this many problems are found, no further variant is checked."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Variant:
     """One choice of values for the inputs that a sweep varies."""
 
     number: int
-    """Which one of the sweep it is, counted from 1."""
+    """Its number in the sweep, counted from 1."""
     inputs: Mapping[str, Any]
-    """Values for the workflow: of the inputs that vary, and of those that do not."""
+    """The values of the workflow's inputs, those that vary and those that do not."""
     indices: Mapping[str, int]
     """For each input that varies, the index of its value; equal values have one index."""
 
@@ -48,14 +48,14 @@ class Sweep:
     targets: tuple[Mapping[str, Node[Any]], ...] = field(repr=False)
     """For each variant its targets, by their names in the workflow."""
     needed: Mapping[Node[Any], Sequence[int]] = field(repr=False)
-    """For each node, even if no target needs it, the indices of the variants that it is in."""
+    """For each node, also one that no target needs, the indices of the variants that it is in."""
     patterned: frozenset[Node[Any]] = field(repr=False, default=frozenset())
     """The nodes that write to a path with inputs in braces."""
     inputs: Mapping[str, Input] = field(repr=False, default_factory=dict)
     """The inputs that the workflow declares."""
 
     def common(self, node: Node[Any]) -> dict[str, Any]:
-        """The varying inputs whose value is the same wherever a node is needed."""
+        """The varying inputs that have the same value in all variants that need a node."""
         return _common(self.variants, self.needed[node])
 
 
@@ -70,8 +70,8 @@ def make_variants(
         side_by_side: combine the first values of all inputs, then the second, and so on (`zip`).
 
     Raises:
-        InvalidWorkflowError: if an input has no values, if values side by side are not equally
-            many, or if there are more variants than MAX_VALUES.
+        InvalidWorkflowError: if an input has no values, if inputs to be combined side by side have
+            different numbers of values, or if there are more variants than MAX_VALUES.
 
     Example:
         >>> for variant in make_variants({}, {"seed": [1, 2], "style": ["ink"]}):
@@ -83,13 +83,13 @@ def make_variants(
     listed = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
     for name, count in counts.items():
         if not count:
-            raise _refused(f"inputs.{name}", "no values", "at least one")
+            raise _sweep_error(f"inputs.{name}", "no values", "at least one")
     if side_by_side and len(set(counts.values())) > 1:
         fix = "give as many of each, or leave out zip for every combination"
-        raise _refused("zip", listed, "equally many values, to go side by side", fix)
+        raise _sweep_error("zip", listed, "the same number of values for each input", fix)
     if not side_by_side and math.prod(counts.values()) > MAX_VALUES:
         found = f"{math.prod(counts.values()):,} variants ({listed})"
-        raise _refused("sweep", found, f"at most {MAX_VALUES:,}", "sweep over fewer values")
+        raise _sweep_error("sweep", found, f"at most {MAX_VALUES:,}", "sweep over fewer values")
     ranges = [range(count) for count in counts.values()]
     chosen = zip(*ranges, strict=True) if side_by_side else product(*ranges)
     firsts = {name: _first_indices(values) for name, values in axes.items()}
@@ -116,10 +116,10 @@ def _first_indices(values: Sequence[Any]) -> list[int]:
 def merge_variants(
     workflow: Workflow, variants: Sequence[Variant], only: Sequence[str] = ()
 ) -> Sweep:
-    """The graph of all variants, not checked yet.
+    """The graph of all variants, which is not checked yet.
 
-    A node that only some variants need is named for the values that those share: star[seed=3].
-    Raises InvalidWorkflowError where a node cannot be built.
+    The name of a node that only some variants need contains the values that those share:
+    star[seed=3]. Raises InvalidWorkflowError if a node cannot be built.
     """
     needed: dict[Node[Any], list[int]] = {}
     plain: dict[Node[Any], str] = {}
@@ -178,7 +178,7 @@ def _bind_variants(
 
 
 def _common(variants: Sequence[Variant], indices: Sequence[int]) -> dict[str, Any]:
-    """The varying inputs whose value is the same in the variants at these indices."""
+    """The varying inputs that have the same value in the variants at these indices."""
     first = variants[indices[0]]
     return {
         name: first.inputs[name]
@@ -209,7 +209,7 @@ def _labels(
 
 
 def values_label(values: Mapping[str, Any], length: int = 24) -> str:
-    """The values of some inputs on a line, each cut to a length.
+    """The values of some inputs in one line, each shortened to a length.
 
     Example:
         >>> values_label({"seed": 3, "style": "ink on paper"}, length=6)
@@ -229,5 +229,5 @@ def shorten_value(value: Any, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _refused(subject: str, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
+def _sweep_error(subject: str, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
     return InvalidWorkflowError([Problem(subject, found, wanted, fix)])

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Iterable
 
-from sdgraph.provenance.record import versions
+from sdgraph.provenance.record import installed_versions
 
 from . import engine, maps, masks, memory, pictures, results, sharing, startup, sweeps, systems
 from .timing import Row
@@ -35,7 +35,7 @@ def table(rows: Iterable[Row]) -> str:
 
 def circumstances() -> str:
     """The machine and the versions that the figures were measured with."""
-    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    packages = ", ".join(f"{name} {version}" for name, version in installed_versions().items())
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     return (
         "# Benchmarks\n\nPrinted by `OMP_NUM_THREADS=1 python -m tests.benchmarks`: "

@@ -101,7 +101,7 @@ def test_a_killed_run_is_known_and_so_is_one_that_goes_on(runs: Path, tmp_path: 
 def test_only_the_newest_are_kept_and_none_that_goes_on_is_swept(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "KEPT", 3)
+    monkeypatch.setattr(recorder, "MAX_RECORDS", 3)
     graph = Graph.of(SQUARE)
     with record_run(graph, "open") as open_:
         Session(device="cpu").run(graph, open_)

@@ -320,7 +320,7 @@ def test_run_many_writes_over_nothing_unless_asked_to(tmp_path: Path) -> None:
     workflow, session = writing("t.txt", tmp_path), Session(store=None)
     run_many(workflow, session=session, seed=[1, 2])
     (tmp_path / "t_seed-0001.txt").write_text("mine")
-    with pytest.raises(InvalidWorkflowError, match="2 of 2 files there already"):
+    with pytest.raises(InvalidWorkflowError, match="2 of 2 files exist already"):
         run_many(workflow, session=session, seed=[1, 2])
     assert (tmp_path / "t_seed-0001.txt").read_text() == "mine"
     records = run_many(workflow, session=session, overwrite=True, seed=[1, 2])
