@@ -67,11 +67,11 @@ def run(
 
     Args:
         target: a node, a graph or a workflow.
-        *more: further nodes, where the target is a node.
+        *more: further nodes, if the target is a node.
         session: where it runs; None for the session that all calls without one share.
-        on_event: called with each event, as it happens, by one thread at a time.
-        keep_going: whether to go on after a failure, and run all that needs no failed node.
-        uncached: nodes that run even where their results are remembered.
+        on_event: called with each event as it happens, from one thread at a time.
+        keep_going: whether to continue after a failure with all nodes that need no failed node.
+        uncached: nodes that run even if their results are remembered.
         **inputs: the inputs of a workflow by name.
 
     Returns:
@@ -81,9 +81,9 @@ def run(
     Raises:
         InvalidWorkflowError: with every problem that was found; nothing was loaded.
         InvalidValueError: a node alone is above a budget that was set; nothing was loaded.
-        NodeFailedError: a node raised; its `__cause__` is what it raised.
-        NodesFailedError: several nodes raised, with `keep_going`.
-        TypeError: the target has no use for an argument.
+        NodeFailedError: a node raised an exception, which is the `__cause__`.
+        NodesFailedError: several nodes failed, with `keep_going`.
+        TypeError: an argument is not for this kind of target.
 
     Example:
         >>> from sdgraph import run
@@ -109,23 +109,23 @@ def _refuse_unusable(
     inputs: dict[str, Any],
     uncached: Iterable[Node[Any]] = (),
 ) -> None:
-    """Raises TypeError for arguments that the target has no use for."""
+    """Raises TypeError for arguments that are not for this kind of target."""
     if inputs and not isinstance(target, Workflow):
         raise TypeError(f"only a workflow takes inputs; found {', '.join(inputs)}")
     if more and not isinstance(target, Node):
         raise TypeError("found further targets after a workflow or graph; wanted it alone")
     if uncached and not isinstance(target, Node):
-        raise TypeError("found `uncached` with a workflow or graph; wanted it to name these nodes")
+        raise TypeError("found `uncached` with a workflow or graph; wanted it with nodes only")
 
 
 def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: Any) -> Plan:
     """The plan for nodes, a graph or a workflow; torch is not imported for it.
 
-    The plan supposes that nothing is loaded or remembered; `Session.plan` takes both into account.
+    The plan assumes that nothing is loaded or remembered; `Session.plan` takes both into account.
 
     Args:
         target: a node, a graph or a workflow.
-        *more: further nodes, where the target is a node.
+        *more: further nodes, if the target is a node.
         **inputs: the inputs of a workflow by name.
 
     Returns:
@@ -133,7 +133,7 @@ def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: An
 
     Raises:
         InvalidWorkflowError: with every problem that was found.
-        TypeError: the target has no use for an argument.
+        TypeError: an argument is not for this kind of target.
 
     Example:
         >>> from sdgraph import load_workflow, plan

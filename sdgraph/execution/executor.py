@@ -2,7 +2,7 @@
 
 Model steps run one after another in the calling thread, in the order of the plan. Meanwhile light
 steps (load, resize, save) run in threads of their own. A plan without models runs in the calling
-thread alone: handing a step to a thread costs more than a small step does.
+thread only, because passing a small step to a thread takes longer than running it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 LIGHT_THREADS = 2
 
 MAX_MODEL_STEPS_AHEAD = 4
-"""How many model steps ahead light steps may be; their results are held until they are read."""
+"""How many model steps ahead light steps may run; their results stay in memory until then."""
 
 
 class Executor:
     """Runs the steps of a plan to the end, or to the first failure.
 
-    With `keep_going` it goes on after failures, and runs all steps that need none of the failed.
+    With `keep_going` it continues after failures with all steps that need no failed step.
     """
 
     def __init__(self, plan: Plan, runner: StepRunner, *, keep_going: bool = False) -> None:
@@ -53,7 +53,7 @@ class Executor:
         self._unread: dict[Node[Any], int] = {}
         """For each node the number of steps that have yet to read its result."""
         self._model_steps = [n for n, step in enumerate(plan.steps) if step.runs_models][::-1]
-        """The model steps not begun, the next one last: memory is planned in their order."""
+        """The model steps that have not begun, in the reverse order of the plan."""
         self._given_up: set[int] = set()
         self._light_steps: list[int] = []
         """A heap of the light steps that can run."""
@@ -78,7 +78,7 @@ class Executor:
         Raises:
             NodeFailedError: a node failed.
             NodesFailedError: several nodes failed, with `keep_going`.
-            LostRecordError: once all else is done, a remembered result turned out to be gone.
+            LostRecordError: a remembered result was lost; raised after everything else has run.
         """
         threads = [
             threading.Thread(target=self._run_light_steps, name=f"sdgraph-light-{n}")
@@ -117,7 +117,7 @@ class Executor:
                 self._finish(index, step)
 
     def _run_light_steps(self) -> None:
-        """The work of a thread; an error that is not a node's ends the run."""
+        """Runs light steps in a thread; an error of the executor itself ends the run."""
         try:
             self._run_steps(with_models=False)
         except BaseException as error:
@@ -137,7 +137,7 @@ class Executor:
         return None
 
     def _light_limit(self) -> int:
-        """The index below which light steps may begin; the next model steps need no others."""
+        """The index below which light steps may begin: that of a model step some steps ahead."""
         if len(self._model_steps) < MAX_MODEL_STEPS_AHEAD:
             return len(self._waits_for)
         return self._model_steps[-MAX_MODEL_STEPS_AHEAD]
@@ -188,7 +188,7 @@ class Executor:
                 self._runner.report_skipped(self._plan.steps[reader], step)
 
     def _give_up(self, index: int) -> list[int]:
-        """Gives up a step that failed and all that need it; returns the latter, in order."""
+        """Gives up a failed step and all steps that need it; returns the latter in order."""
         given_up = {index, *self._steps_that_need(index)} - self._given_up
         self._given_up |= given_up
         self._unfinished -= len(given_up)
@@ -209,7 +209,7 @@ class Executor:
 
     @cached_property
     def _dependencies(self) -> nx.DiGraph[Node[Any]]:
-        """The graph without the edges to nodes whose results are remembered: they need nothing."""
+        """The graph without the edges to nodes with remembered results, which need no input."""
         graph = self._plan.graph.to_networkx()
         runs = {step.node for step in self._plan.steps if step.action == "run"}
         graph.remove_edges_from([edge for edge in graph.edges if edge[1] not in runs])
@@ -223,7 +223,7 @@ class Executor:
 
 
 def _failure(step: Step, error: Exception, graph: Graph) -> NodeFailedError:
-    """The failure of a node; a problem that one of its fields has is marked at that field."""
+    """The failure of a node; a problem of a field has the place of that field in the file."""
     problems = [
         replace(problem, at=problem.at or graph.mark(step.node, problem.subject))
         for problem in problems_in(error)

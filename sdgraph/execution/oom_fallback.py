@@ -1,4 +1,4 @@
-"""What is tried after a node has run out of memory, before it fails."""
+"""The fallbacks that are tried when a node runs out of memory, before it fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Fallback:
     """Another way to run a node with less memory."""
 
     description: str
-    """What is done, for people."""
+    """What is done, in words."""
     node: Node[Any]
     device: str
     unload: bool = True
@@ -32,10 +32,10 @@ class Fallback:
 def fallbacks(node: Node[Any], device: str) -> Iterator[Fallback]:
     """The other ways to run a node that has run out of memory on a device, cheapest first.
 
-    1. As it is, after the memory of the failed attempt has been freed.
-    2. As it is, after every model that no node uses has been unloaded.
-    3. As each of its low-memory variants that can run (`Node.low_memory_variants`).
-    4. As the last of these variants, on the CPU.
+    1. The same node, after the memory of the failed attempt has been freed.
+    2. The same node, after every model that no node uses has been unloaded.
+    3. Each of its low-memory variants that can run (`Node.low_memory_variants`).
+    4. The last of these variants, on the CPU.
     """
     yield Fallback("the memory of the failed attempt is freed", node, device, unload=False)
     yield Fallback("every model that no node uses is unloaded", node, device)
@@ -59,27 +59,27 @@ def attempt(
     lease: AbstractContextManager[Models],
     run_node: Callable[[Mapping[str, Any]], Any],
     arguments: Mapping[str, Any],
-    once_leased: Callable[[], object] | None = None,
+    on_lease: Callable[[], object] | None = None,
     recall: Recall | None = None,
 ) -> tuple[str | None, Any]:
-    """Runs a node with leased models; returns why memory ran out, if it did, and the value."""
+    """Runs a node with leased models; returns the message if memory ran out, and the value."""
     try:
         with lease as models:
-            if once_leased is not None:
-                once_leased()
+            if on_lease is not None:
+                on_lease()
             models = replace(models, recall=recall) if recall is not None else models
             return None, run_node({**arguments, "models": models})
     except Exception as error:
         reason = out_of_memory(error)
         if reason is None:
             raise
-        # Frames hold tensors, and would hold them until the next attempt is over.
+        # The frames of the failed attempt would hold their tensors during the next one.
         traceback.clear_frames(error.__traceback__)
         return reason, None
 
 
-def memory_exhausted(device: str, reason: str, tried: list[str]) -> OutOfMemoryError:
-    """The error when nothing that was tried was enough."""
+def out_of_memory_error(device: str, reason: str, tried: list[str]) -> OutOfMemoryError:
+    """The error if no fallback was enough."""
     return OutOfMemoryError(
         Problem(
             "memory",

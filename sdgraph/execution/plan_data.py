@@ -1,4 +1,4 @@
-"""What a plan is: steps in order, and what memory holds before each. Imports no torch."""
+"""The data of a plan: steps in order, and the actions on memory before each. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class ComponentUse:
 
     name: str
     resolved: ResolvedPart = field(repr=False)
-    """Its files and their hashes as they were when the plan was made."""
+    """Its files and their hashes at the time when the plan was made."""
     component: Component
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
-    """A stage of a node's work, whose result is remembered by itself."""
+    """A stage of a node's work, whose result is remembered separately."""
 
     name: str
     key: bytes
@@ -37,7 +37,7 @@ class PlannedStage:
 class Step:
     """One node of a plan: it is run, or its remembered result is reused.
 
-    `Plan.steps` holds them in the order in which they run; programs read them, and do not make any.
+    `Plan.steps` contains them in the order in which they run. Programs only read them.
 
     Example:
         >>> from sdgraph import plan
@@ -52,7 +52,7 @@ class Step:
     """The node's name in its graph, or its type and a number."""
     action: Literal["run", "reuse"]
     key: bytes | None
-    """The key of the result, where it is known before the run."""
+    """The key of the result, if it is known before the run."""
     uses: tuple[ComponentUse, ...]
     """The components that it needs in memory, all at once."""
     working_bytes: int
@@ -64,12 +64,12 @@ class Step:
     releases: tuple[Node[Any], ...] = ()
     """The nodes whose results no step after this one reads."""
     remembered: StoredResult | None = field(default=None, repr=False, compare=False)
-    """The remembered result; held here, as the store may drop it before the step's turn."""
+    """The remembered result; kept here because the store may drop it before the step runs."""
     stages: tuple[PlannedStage, ...] = ()
     alias: bytes | None = field(default=None, repr=False)
-    """A second key, made of all that the result is made from, under which it is found too."""
+    """A second key of the result, made of all that the result is made from."""
     context: str | None = field(default=None, repr=False)
-    """The part of the key that depends on the machine, where it is known before the run."""
+    """The part of the key that depends on the machine, if it is known before the run."""
 
     @property
     def loads(self) -> tuple[Component, ...]:
@@ -102,7 +102,7 @@ class Plan:
     device: str
     """"cpu", "cuda", "cuda:1", ..., "mps"."""
     dtype: str | None
-    """The dtype of models, such as "float16", where the checkpoint does not say another."""
+    """The dtype of models, such as "float16", unless the checkpoint names another."""
     limits: MemoryLimits = field(default_factory=MemoryLimits)
     """The bytes that the run may use."""
     contents: MemoryContents = field(default_factory=dict)
@@ -116,12 +116,12 @@ class Plan:
 
     @property
     def loads(self) -> tuple[Component, ...]:
-        """The components that will be loaded, in order; twice where one must be loaded again."""
+        """The components that will be loaded, in order; one that is loaded twice is in it twice."""
         return tuple(component for step in self.steps for component in step.loads)
 
     @property
     def bytes_loaded(self) -> int:
-        """The bytes of the weight files that will be read, as far as the files are here."""
+        """The bytes of the weight files that will be read, without those still to be fetched."""
         return sum(component.file_bytes for component in self.loads)
 
     @property

@@ -1,10 +1,10 @@
-"""Makes the plan of a run: which nodes run, in which order, with what in memory. Imports no torch.
+"""Makes the plan of a run: which nodes run, in which order, and what is loaded. Imports no torch.
 
 1. The graph's nodes are put in order, and their results are looked up in the store.
 2. Nodes whose results nobody needs are left out: those whose readers are all remembered.
 3. Each remaining node becomes a step: to be run, with the components that it uses, or reused.
 4. The memory planner chooses the order, and the actions before each step.
-5. From the order follow which results are released when, and which files are read ahead.
+5. The order determines when each result is released, and which files are read ahead.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ def make_plan(
         dtype: the dtype of models; None for float32.
         limits: the bytes that the run may use; None for no limit.
         contents: what is in memory already; None for nothing.
-        known_results: results that are here already, when the rest of a run is planned again.
+        known_results: results in memory, if the rest of a run is planned again.
 
     Raises:
         InvalidValueError: a step alone is above a budget that the user has set.
     """
     limits, contents = limits or MemoryLimits(), contents or {}
-    # One variant after another: in generations, a layer of all variants would be held at once.
+    # Variant by variant: in topological generations, results of all variants would be in memory.
     order = list(graph.nodes) if graph.variants else graph.topological_order()
     lookup = look_up(graph, store, device, dtype, known_results or {})
     needed = _needed(graph, order, lookup.results)
     steps = [_step(node, graph, store, lookup, device, dtype) for node in order if node in needed]
-    memory_plan = _plan_memory(steps, device, limits, contents, as_given=graph.variants)
+    memory_plan = _plan_memory(steps, device, limits, contents, keep_order=graph.variants)
     return Plan(
         graph,
-        tuple(_complete(steps, memory_plan, graph, device, limits, contents)),
+        tuple(_complete_steps(steps, memory_plan, graph, device, limits, contents)),
         device,
         dtype,
         limits,
@@ -75,7 +75,7 @@ def make_plan(
     )
 
 
-def _complete(
+def _complete_steps(
     steps: Sequence[Step],
     memory_plan: MemoryPlan,
     graph: Graph,
@@ -83,7 +83,7 @@ def _complete(
     limits: MemoryLimits,
     contents: MemoryContents,
 ) -> Iterator[Step]:
-    """The steps in the order of the memory plan, with all that follows from it."""
+    """The steps in the order of the memory plan, with their actions, prefetches and releases."""
     steps = [steps[index] for index in memory_plan.order]
     releases = _releases(graph, steps)
     required = requirements(steps, device)
@@ -94,7 +94,7 @@ def _complete(
 
 
 def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
-    """What each step requires of memory, and which of the other steps it comes after."""
+    """The memory that each step requires, and the steps that it comes after."""
     tier = Tier.HOST if device == "cpu" else Tier.ACCELERATOR
     index = {step.node: n for n, step in enumerate(steps)}
     return [
@@ -116,19 +116,19 @@ def _plan_memory(
     limits: MemoryLimits,
     contents: MemoryContents,
     *,
-    as_given: bool,
+    keep_order: bool,
 ) -> MemoryPlan:
     """The order of the steps, and the actions before each.
 
-    Where no step uses a component, the order is the given one. `as_given` prefers the given order
-    to every other that loads and moves as many bytes.
+    If no step uses a component, the order does not change. With `keep_order` it changes only if
+    another order loads and moves fewer bytes.
     """
     if not any(step.uses for step in steps):
         return plan_nothing(len(steps), contents)
     required = requirements(steps, device)
     best = plan_memory(required, limits, contents)
-    if as_given:
-        # Variant after variant holds few results at a time, which the memory plan does not count.
+    if keep_order:
+        # Variant by variant, few results are in memory, which the memory plan does not count.
         in_order = plan_in_order(required, limits, contents)
         if in_order.cost[:2] <= best.cost[:2]:
             return in_order

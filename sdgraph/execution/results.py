@@ -1,13 +1,13 @@
-"""The results of one run: held in memory, taken from the store, and remembered there.
+"""The results of one run: kept in memory, taken from the store, and remembered there.
 
 For each step, in this order:
 
-1. `look_up` works out the key of the result. The plan knows it, unless it depends on the content of
-   results that were not known then.
-2. The result is taken from the store, where the plan found it or another run has made it since.
-3. Otherwise the node runs, and `keep` holds its value in memory.
-4. The value is remembered under the key, unless it was made in another way than asked for (see
-   `oom_fallback`), or a file that was read has changed, so that the key is not true of it.
+1. `look_up` computes the key of the result. The plan has it already, unless it depends on the
+   content of results that were not known then.
+2. The result is taken from the store, if the plan found it there or another run has made it since.
+3. Otherwise the node runs, and `keep` keeps its value in memory.
+4. The value is remembered under the key, unless the node ran with other settings (see
+   `oom_fallback`), or a file that was read has changed: then the key is wrong for it.
 5. The key gets an alias, by which the next plan finds the result without its inputs' contents.
 """
 
@@ -42,9 +42,9 @@ class Results:
     def __init__(self, store: Store | None, emitter: events.EventEmitter) -> None:
         self.values: dict[Node[Any], Any] = {}
         self.alterations: dict[Node[Any], list[str]] = {}
-        """The nodes that ran in another way than asked for because memory ran out, and how."""
+        """The nodes that ran with other settings because memory ran out, and the settings."""
         self.changed_files: set[Path] = set()
-        """Files that were read, and are not what they were when the plan was made."""
+        """Files that were read and have changed since the plan was made."""
         self.store = store
         self._emitter = emitter
         self._content_hashes: dict[Node[Any], str] = {}
@@ -54,7 +54,7 @@ class Results:
         """The nodes that were finished and reported before the run was planned again."""
 
     def take_known(self) -> dict[Node[Any], StoredResult]:
-        """Takes out the results that are held now, for a plan of the rest of the run."""
+        """Removes all results and returns them, for a new plan of the rest of the run."""
         results = {
             node: MemoryResult(value, self._content_hash(node))
             for node, value in self.values.items()
@@ -64,10 +64,10 @@ class Results:
         return dict(results)
 
     def look_up(self, step: Step, plan: Plan) -> bytes | None:
-        """Takes a step's result from the store, where it is remembered.
+        """Takes a step's result from the store, if it is remembered there.
 
-        Returns the key under which the result is remembered, or is to be; None where it is not to
-        be. Raises LostRecordError where the plan reuses a result that is gone.
+        Returns the key under which the result is or will be remembered; None if it will not be.
+        Raises LostRecordError if the plan reuses a result that is gone.
         """
         is_stored = not step.node.effect and plan.graph.is_remembered(step.node)
         store = self.store if is_stored else None
@@ -83,14 +83,14 @@ class Results:
         return key if store is not None else None
 
     def keep(self, step: Step, plan: Plan, key: bytes | None, value: Any, seconds: float) -> None:
-        """Holds what a step has made, and remembers it where the key is true of it."""
+        """Keeps the value that a step has made, and remembers it if the key is right for it."""
         node = step.node
         self.values[node] = value
         if (
             key is not None
             and self.store is not None
             and node not in self.alterations
-            and self._is_true(step, plan, key)
+            and self._is_key_right(step, plan, key)
         ):
             remembered = self.store.put(key, value, node=type(node).__name__, seconds=seconds)
             self._content_hashes[node] = remembered.content
@@ -98,7 +98,7 @@ class Results:
         self._report_warnings()
 
     def with_checkpoints(self, node: Node[Any]) -> Node[Any]:
-        """The node, with checkpoints that other nodes made in place of these nodes."""
+        """The node, in which checkpoints replace the nodes that made them."""
         checkpoints = {
             port: self.values[child]
             for port, child in node.wires
@@ -107,11 +107,11 @@ class Results:
         return node.replace(**checkpoints) if checkpoints else node
 
     def alterations_by_name(self, names: Mapping[Node[Any], str]) -> dict[str, list[str]]:
-        """How some nodes ran in another way than asked for, by their names."""
+        """The other settings with which some of these nodes ran, by the nodes' names."""
         return {names[node]: self.alterations[node] for node in names if node in self.alterations}
 
     def _take(self, step: Step, remembered: StoredResult) -> None:
-        """Holds a remembered result, if it can be read."""
+        """Keeps a remembered result, if it can be read."""
         try:
             value = remembered.value if self.store is None else self.store.read(remembered)
         except LostRecordError:
@@ -125,14 +125,14 @@ class Results:
             self._emitter.emit(events.Reused, step.name, remembered.seconds)
 
     def _key(self, node: Node[Any], plan: Plan, context: str | None = None) -> bytes:
-        """The key of a result, now that its inputs are there."""
+        """The key of a result whose inputs are known."""
         inputs = [self._content_hash(child) for _, child in node.wires]
         if context is None:
             whole = self.with_checkpoints(node) if has_computed_checkpoint(node) else node
             context = execution_context(whole, plan.device, plan.dtype)
         return result_key(node, inputs, context)
 
-    def _is_true(self, step: Step, plan: Plan, key: bytes) -> bool:
+    def _is_key_right(self, step: Step, plan: Plan, key: bytes) -> bool:
         """Whether the files that a step has read are those that its key was made from."""
         definition = type(step.node).definition
         # Leased weights were compared with the plan when they were loaded.
@@ -146,14 +146,14 @@ class Results:
         if not same:
             self._inputs_changed = True
             self.changed_files.update(path for _, path in source_files(step.node))
-            text = f"{step.name}: a file it reads changed while this ran; its result is not kept"
+            text = f"{step.name}: a file that it reads changed meanwhile; its result is not kept"
             self._emitter.emit(events.Warned, text)
         return same
 
     def _add_alias(self, step: Step, key: bytes) -> None:
-        """Adds the alias of a result, unless something was not made as the alias says."""
-        is_true = not self.alterations and not self._inputs_changed
-        if step.alias is not None and self.store is not None and is_true:
+        """Adds the alias of a result, unless a node ran with other settings or a file changed."""
+        is_right = not self.alterations and not self._inputs_changed
+        if step.alias is not None and self.store is not None and is_right:
             self.store.add_alias(step.alias, key)
 
     def _content_hash(self, node: Node[Any]) -> str:

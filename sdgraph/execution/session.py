@@ -1,4 +1,4 @@
-"""Sessions: what outlives a run, and the loop that carries a plan out."""
+"""Sessions, which run graphs and keep models and results between runs."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from .results import Results
 from .step_runner import StepRunner
 
 
-def _listed_model_cache() -> ModelCache:
-    """A model cache that other processes can list: it writes down what it holds."""
+def _make_model_cache() -> ModelCache:
+    """A model cache that records what it contains, so that other processes can list it."""
     return ModelCache(watch=process_records.ProcessRecord())
 
 
 @dataclass
 class Session:
-    """What outlives a run: loaded components, remembered results, and the device to run on.
+    """Runs graphs on a device, and keeps loaded components and results between runs.
 
     Args:
-        device: "cpu", "cuda", "cuda:1", ... or "mps"; None takes the first accelerator there is.
-        dtype: the dtype of models, such as "float16", where a checkpoint does not say another;
-            None takes the usual one of the device.
+        device: "cpu", "cuda", "cuda:1", ... or "mps"; None is the first accelerator, else the CPU.
+        dtype: the dtype of models, such as "float16", unless a checkpoint names another; None is
+            float32 on a CPU and float16 elsewhere.
         models: the loaded components and their budgets in bytes.
         store: the remembered results; None remembers nothing between runs.
-        metadata: whether saved files say how they were made.
+        metadata: whether saved files contain a record of how they were made.
 
     Example:
         >>> from sdgraph import Graph, Session
@@ -56,7 +56,7 @@ class Session:
 
     device: str | None = None
     dtype: str | None = None
-    models: ModelCache = field(default_factory=_listed_model_cache)
+    models: ModelCache = field(default_factory=_make_model_cache)
     store: Store | None = field(default_factory=Store)
     metadata: bool = True
 
@@ -84,8 +84,8 @@ class Session:
 
         Args:
             graph: what is to be run.
-            on_event: called with each event, as it happens, by one thread at a time.
-            keep_going: whether to go on after a failure, and run all that needs no failed node.
+            on_event: called with each event as it happens, from one thread at a time.
+            keep_going: whether to continue after a failure with all nodes that need no failed node.
 
         Returns:
             The values of the graph's targets by their names.
@@ -93,8 +93,8 @@ class Session:
         Raises:
             InvalidWorkflowError: files or checkpoints have problems; nothing was loaded.
             InvalidValueError: a node alone is above a budget that was set; nothing was loaded.
-            NodeFailedError: a node raised; files that were finished stay.
-            NodesFailedError: several nodes raised, with `keep_going`.
+            NodeFailedError: a node failed; finished files stay.
+            NodesFailedError: several nodes failed, with `keep_going`.
         """
         emitter = events.EventEmitter(on_event)
         plan = self._plan_and_fetch(graph, emitter)
@@ -102,7 +102,7 @@ class Session:
         emitter.emit(events.RunStarted, len(plan.steps) - reused, reused, plan.device)
         for warning in self.store.take_warnings() if self.store is not None else ():
             emitter.emit(events.Warned, warning)
-        with unmemoized():  # what changes during the run is seen
+        with unmemoized():  # so that changes of files during the run are noticed
             values = self._execute(plan, emitter, keep_going)
         return {graph.names[node]: values[node] for node in graph.targets}
 
@@ -128,7 +128,7 @@ class Session:
     def _execute(
         self, plan: Plan, emitter: events.EventEmitter, keep_going: bool
     ) -> dict[Node[Any], Any]:
-        """Carries a plan out; where a remembered result is lost, plans the rest again."""
+        """Runs a plan; if a remembered result is lost, plans the rest again."""
         results = Results(self.store, emitter)
         loads = bytes_loaded = 0
         while True:
@@ -149,7 +149,7 @@ class Session:
     def _plan_on_available_device(
         self, graph: Graph, known_results: Mapping[Node[Any], StoredResult] | None
     ) -> Plan:
-        """The plan on a device that is there; torch is imported only where a node needs it."""
+        """The plan on an available device; torch is imported only if a node needs it."""
         plan = self._make_plan(graph, *self._device_and_dtype(graph), known_results)
         if plan.runs_models:
             available = self._device_and_dtype(graph, check=True)
@@ -158,14 +158,15 @@ class Session:
         return plan
 
     def _device_and_dtype(self, graph: Graph, *, check: bool = False) -> tuple[str, str]:
-        """The device and the dtype to run in.
+        """The device to run on, and the dtype.
 
-        Without `check` torch is not imported, so that a plan may be for a device that is elsewhere.
+        Without `check` torch is not imported, and the device need not be on this machine.
         """
         if any(map(needs_models, graph.nodes)):
             torch_knows = self.device is None and "torch" in sys.modules
-            device = (devices.choose if check or torch_knows else devices.likely)(self.device)
-            return device, self.dtype or devices.dtype_for(device)
+            choose = devices.choose_device if check or torch_knows else devices.guess_device
+            device = choose(self.device)
+            return device, self.dtype or devices.default_dtype(device)
         return self.device or "cpu", self.dtype or "float32"
 
     def _make_plan(
@@ -208,5 +209,5 @@ def _fetch(
 
 @cache
 def default_session() -> Session:
-    """The session that `run` uses when none is given; made at the first call."""
+    """The session that `run` uses if it gets none; made at the first call."""
     return Session()

@@ -1,4 +1,4 @@
-"""The stages of a node's work, each remembered by itself."""
+"""Remembers the results of the stages of a node's work separately."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sdgraph.store import Store
 from .plan_data import Step
 
 Recall = Callable[[str, Callable[[], bytes]], bytes]
-"""Gives the result of a stage by its name; the second argument makes it where it is not known."""
+"""Returns the result of a stage by its name; the second argument makes it if none is known."""
 
 
 def make_recall(step: Step, store: Store) -> Recall:
     """The function that a step's node calls for its stages.
 
-    Raises LostRecordError where the plan relies on a result that is gone, before anything is loaded
-    for the step.
+    Raises LostRecordError if the plan reuses a result that is gone, before anything is loaded for
+    the step.
     """
     if not step.stages:
         return lambda _, make: make()

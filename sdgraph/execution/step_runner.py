@@ -2,10 +2,10 @@
 
 1. The step's result is looked up; a remembered one is taken, and the node does not run.
 2. The node's arguments are put together: results of other nodes, progress, the provenance record.
-3. A node with models gets a lease: memory is changed as planned, or as the replanner says, and what
-   the next loading step needs is read ahead in the background.
-4. The node runs, once per frame where its inputs are series. Out of memory, the fallbacks of
-   `oom_fallback` are tried in turn.
+3. A node with models gets a lease: the actions of the plan, or those of the replanner, change
+   memory, and files that the next loading step needs are read ahead in the background.
+4. The node runs, once per frame if its inputs are series. If memory runs out, the fallbacks of
+   `oom_fallback` are tried one after another.
 5. The result is checked, kept in memory and remembered.
 """
 
@@ -43,7 +43,7 @@ from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Part, Series, run_per_frame
 
-from .oom_fallback import attempt, fallbacks, memory_exhausted
+from .oom_fallback import attempt, fallbacks, out_of_memory_error
 from .plan_data import Plan, Step
 from .planning import requirements
 from .results import Results
@@ -76,12 +76,12 @@ class StepRunner:
         self._models = models
         self._results = results
         self._stage_store = results.store if results.store is not None else Store(_STAGE_BYTES)
-        """Where the results of nodes' stages are remembered, if only for this run."""
+        """Remembers the results of nodes' stages, if necessary only for this run."""
         self._dtype = dtype
         self._emitter = emitter
         saves = any("provenance" in type(step.node).definition.services for step in plan.steps)
         self._metadata = metadata
-        # Hashed now: a file may change before what was made from it is saved.
+        # Hashed now, because a file may change before the result made from it is saved.
         self._sources = hash_source_files(plan.graph) if metadata and saves else {}
         self._weights = {
             use.resolved.part: use.resolved.hashed_files for step in plan.steps for use in step.uses
@@ -108,9 +108,9 @@ class StepRunner:
         self._stop.set()
 
     def run(self, step: Step) -> None:
-        """Runs one step whose inputs are all there.
+        """Runs one step whose inputs are known.
 
-        Raises what the node raises, and LostRecordError where a remembered result is gone.
+        Raises whatever the node raises, and LostRecordError if a remembered result is gone.
         """
         key = self._results.look_up(step, self._plan)
         if step.node in self._results.values:
@@ -119,7 +119,7 @@ class StepRunner:
         value = self._run_node(step)
         seconds = self._emitter.now() - began
         self._results.keep(step, self._plan, key, value, seconds)
-        # Reported after it is kept: what was reported is there, however the process ends.
+        # Reported after it is kept, so that it is remembered even if the process is killed then.
         file = str(value) if step.node.effect and isinstance(value, Path) else None
         self._emitter.emit(events.NodeFinished, step.name, seconds, file)
 
@@ -133,7 +133,7 @@ class StepRunner:
         self._emitter.emit(events.NodeFailed, failure.node, failure.message, failure.problems)
 
     def report_skipped(self, step: Step, failed: Step) -> None:
-        """Reports that a step is not run because it needs one that failed."""
+        """Reports that a step is not run because it needs a failed one."""
         self._emitter.emit(events.Skipped, step.name, failed.name)
 
     def _run_node(self, step: Step) -> Any:
@@ -145,7 +145,7 @@ class StepRunner:
             if has_computed_checkpoint(node):
                 node = self._results.with_checkpoints(node)
             if "progress" in services:
-                arguments["progress"] = self._progress(step.name)
+                arguments["progress"] = self._make_progress(step.name)
             if "provenance" in services:
                 arguments["provenance"] = self._provenance_record(step)
         if self._stop.is_set():
@@ -153,16 +153,16 @@ class StepRunner:
         if "models" in services:
             value = self._run_with_models(step, node, arguments)
         else:
-            value = self._function_of(step, node)(arguments)
-        return _checked_output(node, value)
+            value = self._make_function(step, node)(arguments)
+        return _check_output(node, value)
 
     def _run_with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
-        """The node's value; where memory runs out, by the first fallback that is enough."""
+        """The node's value; if memory runs out, that of the first fallback that is enough."""
         reason, value = attempt(
             self._lease(node, step),
-            self._function_of(step, node),
+            self._make_function(step, node),
             arguments,
-            self._start_prefetch(step),
+            self._prefetch_function(step),
             make_recall(step, self._stage_store),
         )
         if reason is None:
@@ -181,30 +181,30 @@ class StepRunner:
                 self._models.unload(report=self._report)
             if fallback.altered:
                 self._results.alterations.setdefault(step.node, []).append(fallback.description)
-            dtype = self._dtype if fallback.device != "cpu" else devices.dtype_for("cpu")
+            dtype = self._dtype if fallback.device != "cpu" else devices.default_dtype("cpu")
             lease = self._models.lease(fallback.node.parts(), fallback.device, dtype, self._report)
-            reason, value = attempt(lease, self._function_of(step, fallback.node), arguments)
+            reason, value = attempt(lease, self._make_function(step, fallback.node), arguments)
             if reason is None:
                 return value
-        raise memory_exhausted(self._plan.device, reason or "", tried)
+        raise out_of_memory_error(self._plan.device, reason or "", tried)
 
-    def _function_of(self, step: Step, node: Node[Any]) -> Callable[[Mapping[str, Any]], Any]:
-        """What makes the node's value from its arguments, once per frame where they are series."""
+    def _make_function(self, step: Step, node: Node[Any]) -> Callable[[Mapping[str, Any]], Any]:
+        """A function of the arguments that returns the node's value; for series, frame by frame."""
         function: Callable[[Mapping[str, Any]], Any]
         if type(node).gathers:
             function = lambda arguments: node.run(**arguments)  # noqa: E731
         else:
-            function = partial(run_per_frame, node.run, self._progress(step.name))
+            function = partial(run_per_frame, node.run, self._make_progress(step.name))
         definition = type(node).definition
-        # Questions about leased checkpoints are answered as they were for the plan, and once for
-        # all frames. A training may ask about what it has just written, so it is left out.
+        # Leased checkpoints stay resolved as they were for the plan, once for all frames. This is
+        # not for a training, which may read checkpoints that it has just written.
         if "models" not in definition.services or issubclass(definition.output, Checkpoint):
             return function
         planned = memoized_resolutions(*(use.resolved.owner for use in step.uses))
         return memoized_scope(planned)(function)
 
     def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
-        """The lease of the planned components, or of those of a checkpoint that was made late."""
+        """The lease of the planned components, or of those of a checkpoint made during the run."""
         parts: Mapping[str, Part | ResolvedPart]
         parts = {use.name: use.resolved for use in step.uses} or node.parts()
         return self._models.lease(
@@ -215,8 +215,8 @@ class StepRunner:
             choose_actions=partial(self._replanner.actions_before, self._positions[step.node]),
         )
 
-    def _start_prefetch(self, step: Step) -> Callable[[], object] | None:
-        """Starts reading the files that the step's plan says to read ahead, when it is called."""
+    def _prefetch_function(self, step: Step) -> Callable[[], object] | None:
+        """A function that starts to read the files that the plan reads ahead during the step."""
         if not step.prefetch:
             return None
         readings = [
@@ -230,7 +230,7 @@ class StepRunner:
         ]
         return partial(self._prefetcher.read, readings)
 
-    def _progress(self, name: str) -> Progress:
+    def _make_progress(self, name: str) -> Progress:
         def progress(
             step: int, total: int, *, loss: float | None = None, note: str | None = None
         ) -> None:
@@ -241,11 +241,11 @@ class StepRunner:
         return progress
 
     def _provenance_record(self, step: Step) -> str:
-        """The record that a step saves with its file; "" where none is wanted."""
+        """The record that a step saves with its file; "" if none is wanted."""
         if not self._metadata:
             return ""
         graph, names = self._plan.graph.subgraph(step.node), self._plan.graph.names
-        changed = self._results.changed_files  # which of their contents was read is not known
+        changed = self._results.changed_files  # it is not known which content was read
         record = make_record(
             graph,
             name_without_variant(step.name),
@@ -265,8 +265,8 @@ class StepRunner:
         self._emitter.emit(partial(kinds[happened], **details))
 
 
-def _checked_output(node: Node[Any], value: Any) -> Any:
-    """The value; raises InvalidValueError where it is not of the node's output type."""
+def _check_output(node: Node[Any], value: Any) -> Any:
+    """Returns the value; raises InvalidValueError if it is not of the node's output type."""
     kind = type(node).definition.output
     for item in value if isinstance(value, Series) else (value,):
         if not isinstance(item, kind) and not (kind is float and type(item) is int):

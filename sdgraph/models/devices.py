@@ -1,4 +1,4 @@
-"""Devices and their memory: which one to run on, in which dtype, how many bytes are free.
+"""Devices and their memory: the device to run on, the dtype to use, the free bytes.
 
 No other module uses torch.cuda.
 """
@@ -19,14 +19,14 @@ from sdgraph.values import DTYPES
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
 Probe = Callable[[str], int | None]
-"""Returns the free bytes on a device, None where they are not known; tests give their own."""
+"""Returns the free bytes on a device, None if they are not known; tests use their own."""
 
 
-def choose(device: str | None = None) -> str:
+def choose_device(device: str | None = None) -> str:
     """The device to run on.
 
     Args:
-        device: A name such as "cuda:1"; None takes the first accelerator there is, else "cpu".
+        device: A name such as "cuda:1"; None is the first accelerator, or "cpu" if there is none.
 
     Raises:
         InvalidValueError: This machine has no such device.
@@ -42,7 +42,7 @@ def choose(device: str | None = None) -> str:
     backend = getattr(torch, kind)
     if not backend.is_available():
         found = f"{device!r}, and torch sees no {kind} device here"
-        fix = "leave --device out to take what there is, or use --device cpu"
+        fix = "leave --device out to use an available device, or use --device cpu"
         raise InvalidValueError(Problem("device", found, "a device that is here", fix))
     number = int(device.partition(":")[2] or 0)
     if number >= backend.device_count():
@@ -51,8 +51,8 @@ def choose(device: str | None = None) -> str:
     return device
 
 
-def likely(device: str | None = None) -> str:
-    """The device that `choose` will most likely name, without importing torch."""
+def guess_device(device: str | None = None) -> str:
+    """The device that `choose_device` will most likely return; torch is not imported."""
     if device is not None:
         check_name(device)
         return device
@@ -63,7 +63,7 @@ def likely(device: str | None = None) -> str:
 
 @cache
 def _nvidia(field: str) -> tuple[str, ...]:
-    """A field of nvidia-smi for each device that programs may see; () without such a device."""
+    """A field of nvidia-smi for each device that programs may use; () if there is none."""
     import shutil
     import subprocess
 
@@ -82,7 +82,7 @@ def _nvidia(field: str) -> tuple[str, ...]:
 
 
 def check_name(device: str) -> str:
-    """The kind in a device's name, "cuda" of "cuda:1"; raises InvalidValueError. Torch-free."""
+    """The kind of a device: "cuda" for "cuda:1". Raises InvalidValueError; torch-free."""
     kind, colon, number = device.partition(":")
     if kind not in KINDS or (colon and not number.isdigit()):
         fix = did_you_mean(kind, KINDS)
@@ -90,15 +90,13 @@ def check_name(device: str) -> str:
     return kind
 
 
-def dtype_for(device: str, dtype: str | None = None) -> str:
-    """The dtype to compute in: the given one, else float32 on a CPU and float16 elsewhere."""
-    if dtype is not None:
-        return dtype
+def default_dtype(device: str) -> str:
+    """The dtype to compute in if the user names none: float32 on a CPU, float16 elsewhere."""
     return "float32" if device.partition(":")[0] == "cpu" else "float16"
 
 
 def torch_dtype(name: str) -> Any:
-    """The `torch.dtype` of a name. Raises InvalidValueError where diffusers would ignore it."""
+    """The `torch.dtype` of a name; raises InvalidValueError for a name that is not in `DTYPES`."""
     import torch
 
     if name not in DTYPES:
@@ -107,9 +105,10 @@ def torch_dtype(name: str) -> Any:
 
 
 def free_bytes(device: str) -> int | None:
-    """The free bytes on a device, None for an accelerator that is not here.
+    """The free bytes on a device; None for an accelerator that is not available.
 
-    Of the CPU, and of MPS, which shares its memory, those that the system can still give.
+    For the CPU, and for MPS, which shares its memory, these are the bytes that the system reports
+    as available.
     """
     kind, _, number = device.partition(":")
     if kind in ("cpu", "mps"):
@@ -137,12 +136,12 @@ def _host_free_bytes() -> int:
 
 
 def give_back(device: str, *, collect: bool = True) -> None:
-    """Returns memory that was freed to the device.
+    """Returns freed memory from torch's cache to the device.
 
     Args:
         device: The device.
-        collect: Whether to collect garbage first. That takes a third of a second where the
-            libraries are imported, because it goes over the whole heap.
+        collect: Whether to collect garbage first. This takes a third of a second once the libraries
+            are imported, because it goes over the whole heap.
     """
     if collect:
         gc.collect()
@@ -161,30 +160,30 @@ class PeakMemory:
         self._largest = 0
 
     def begin(self, device: str) -> None:
-        """Resets torch's count of the device's peak, where torch is in use already."""
-        if (backend := _counting(device)) is not None:
+        """Resets torch's count of the device's peak, if torch is in use already."""
+        if (backend := _counting_backend(device)) is not None:
             backend.reset_peak_memory_stats(device)
 
     def sample(self) -> None:
-        """Takes a sample of what the process uses now."""
+        """Takes a sample of the memory that the process uses now."""
         self._largest = max(self._largest, _host_held_bytes())
 
     def peaks(self, device: str) -> dict[str, int | None]:
-        """The peaks in bytes, as "peak_host" and "peak_device"; None where they are not known.
+        """The peaks in bytes, as "peak_host" and "peak_device"; None if they are not known.
 
-        The peak of the process is the system's own figure if the run has raised it, else the
+        The peak of the process is the system's own figure if it has risen during the run, else the
         largest sample.
         """
         self.sample()
         peak = _host_peak_bytes()
         host = peak if peak > self._before else self._largest
-        backend = _counting(device)
+        backend = _counting_backend(device)
         used = None if backend is None else int(backend.max_memory_allocated(device))
         return {"peak_host": host or None, "peak_device": used}
 
 
-def _counting(device: str) -> Any:
-    """The torch backend that counts a device's bytes, if torch is imported and has one."""
+def _counting_backend(device: str) -> Any:
+    """The torch backend that counts the bytes of a device; None if torch is not in use."""
     kind = device.partition(":")[0]
     if kind not in ("cuda", "xpu") or "torch" not in sys.modules:
         return None
@@ -195,7 +194,7 @@ def _counting(device: str) -> Any:
 
 
 def _host_held_bytes() -> int:
-    """The bytes of host memory that this process uses, 0 where they are not known."""
+    """The bytes of host memory that this process uses; 0 if they are not known."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -204,7 +203,7 @@ def _host_held_bytes() -> int:
 
 
 def _host_peak_bytes() -> int:
-    """The most bytes that it has used since it began, 0 where they are not known."""
+    """The most bytes of host memory that this process has used; 0 if they are not known."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -57,7 +57,7 @@ MADE = ["large on cuda", "large on cuda", "large on cuda", "small on cuda", "sma
 @pytest.fixture(autouse=True)
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     tries.clear()
-    monkeypatch.setattr(devices, "choose", lambda device: device)
+    monkeypatch.setattr(devices, "choose_device", lambda device: device)
     monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
 
 

@@ -45,7 +45,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(autouse=True)
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every device exists, and no memory is given back."""
-    monkeypatch.setattr(devices, "choose", lambda device: device)
+    monkeypatch.setattr(devices, "choose_device", lambda device: device)
     monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
     yield
 

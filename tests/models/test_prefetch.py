@@ -83,7 +83,7 @@ def test_what_is_prefetched_is_loaded_next_and_memory_suffices_for_it(seed: int)
 def test_each_load_but_the_first_is_prefetched_where_memory_suffices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "choose", lambda device: device)
+    monkeypatch.setattr(devices, "choose_device", lambda device: device)
     text: Any = ""
     for number, letter in enumerate("abc"):
         weights = fake_checkpoints.safetensors(letter.encode() * 7)

@@ -171,7 +171,7 @@ def test_a_picture_made_in_another_way_than_asked_says_so(
 def test_one_made_on_the_cpu_instead_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "choose", lambda device: device)
+    monkeypatch.setattr(devices, "choose_device", lambda device: device)
     monkeypatch.setattr(devices, "give_back", lambda device, collect=True: None)
 
     path = tmp_path / "star.png"
