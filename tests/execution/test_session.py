@@ -478,7 +478,7 @@ def test_a_failed_load_names_the_node_and_pins_nothing(dreams: str) -> None:
     loader = fake_checkpoints.Loader(failing={f"{dreams}/vae"})
     session = Session(device="cpu", models=ModelCache(loader))
     with pytest.raises(
-        NodeFailedError, match=r"dream: .*vae\n  found:  it cannot be loaded \(OSError: the file is"
+        NodeFailedError, match=r"dream: .*vae\n  found:  it cannot be loaded \(OSError: the file cannot"
     ):
         run(toys.Dream(checkpoint=dreams), session=session)  # type: ignore[arg-type]
     assert all(not component.leases for component in session.models.loaded())
