@@ -1,4 +1,4 @@
-"""Whether the fields of a diffusion node go together, read from configs alone."""
+"""Checks whether the fields of a diffusion node fit its checkpoint, by configs alone."""
 
 from __future__ import annotations
 
@@ -25,20 +25,27 @@ _FEW_STEPS = ("lcm", "tcd", "LCMScheduler", "TCDScheduler")
 def task_problems(
     node_type: str, task: Task, checkpoint: Checkpoint, family: ModelFamily
 ) -> Iterator[Problem]:
-    """Why a family has no pipeline for what a node does."""
+    """The problem of a checkpoint whose family has no pipeline for a node's task.
+
+    Args:
+        node_type: The name of the node's class, for the error.
+        task: What the node does.
+        checkpoint: The checkpoint.
+        family: Its family.
+    """
     if task not in family.pipelines:
-        able = ", ".join(each.label for each in families_for(task))
+        labels = ", ".join(other.label for other in families_for(task))
         yield Problem(
             "checkpoint",
             f"{checkpoint.source}, a {pipeline_class_of(checkpoint)} checkpoint",
-            f"one for {node_type} ({able})",
+            f"one for {node_type} ({labels})",
         )
 
 
 def purpose_problems(
     purposes: Sequence[Purpose], checkpoint: Checkpoint, family: ModelFamily
 ) -> Iterator[Problem]:
-    """Why a checkpoint was trained for something else than a node does with it."""
+    """The problem of a checkpoint that was trained for none of a node's purposes."""
     purpose = family.purpose_of(checkpoint)
     if purpose in purposes:
         return
@@ -53,7 +60,10 @@ def purpose_problems(
 
 
 def weight_problems(prompts: Mapping[str, object]) -> Iterator[Problem]:
-    """Which prompts have a weight too large for a picture; what a node makes is not known yet."""
+    """The problems of prompts with a weight too large for a picture.
+
+    `prompts` are the values of fields by name; a prompt that a node makes is skipped.
+    """
     for field, text in prompts.items():
         weight = excessive_weight(text) if isinstance(text, str) else None
         if weight is not None:
@@ -63,19 +73,30 @@ def weight_problems(prompts: Mapping[str, object]) -> Iterator[Problem]:
 
 
 def side_problems(sides: Mapping[str, int | None], multiple: int) -> Iterator[Problem]:
-    """Which sides in pixels are no multiple of what the pipeline takes."""
+    """The problems of sides that are not a multiple of what the pipeline takes.
+
+    Args:
+        sides: Lengths in pixels by the names of their fields; None is skipped.
+        multiple: What each side must be a multiple of.
+    """
     for name, side in sides.items():
         if side is not None and side % multiple:
-            near = max(multiple, round(side / multiple) * multiple)
+            nearest = max(multiple, round(side / multiple) * multiple)
             wanted = f"a multiple of {multiple}"
-            yield Problem(name, f"{side} pixels", wanted, f"for example {near}")
+            yield Problem(name, f"{side} pixels", wanted, f"for example {nearest}")
 
 
 def step_problems(steps: int, scheduler: str | None, checkpoint: Checkpoint) -> Iterator[Problem]:
-    """Why a scheduler, the checkpoint's own if None, cannot do so many steps."""
+    """The problem of more steps than a scheduler was distilled for.
+
+    Args:
+        steps: The number of denoising steps.
+        scheduler: The scheduler's name; None for the checkpoint's own.
+        checkpoint: The checkpoint.
+    """
     settings = resolve(checkpoint).config(SCHEDULER) or {}
     name = scheduler or settings.get("_class_name")
-    most = settings.get("original_inference_steps", 50)
-    if name in _FEW_STEPS and steps > most:
+    limit = settings.get("original_inference_steps", 50)
+    if name in _FEW_STEPS and steps > limit:
         found = f"{steps} steps by {name}"
-        yield Problem("steps", found, f"at most {most}", "4 to 8 are enough for it")
+        yield Problem("steps", found, f"at most {limit}", "4 to 8 are enough for it")

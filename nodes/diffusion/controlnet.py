@@ -1,4 +1,4 @@
-"""Pictures that follow control maps (ControlNet, Zhang et al. 2023)."""
+"""Generates pictures that follow control maps (ControlNet, Zhang et al. 2023)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from sdgraph.values import Checkpoint, ControlMap, Image, Part
 from .controlnet_defaults import default_controlnet
 from .crop_region import CropRegion
 from .families import CONTROLNET, Purpose, Task, family_of, text_width
-from .inpaint import paste_masked, refuse_unusable
+from .inpaint import paste_masked, refuse_unusable_mask
 from .reference_images import ReferenceGuided, reference_arguments
 
 __all__ = ["ControlNet"]
 
 _PART_PREFIX = f"{CONTROLNET}_"
-"""What the names of the ControlNets begin with among the node's parts; their number follows."""
+"""What the ControlNets' names among the node's parts begin with; their number follows."""
 
 
 class ControlNet(ReferenceGuided[Image]):
     """A picture from a prompt that follows one or several control maps.
 
-    The map's kind picks the network that fits the checkpoint, unless `controlnet` names it. With
-    `image` it starts from that picture; with `mask` too, only what the mask marks is painted.
+    The ControlNet is chosen by the map's kind and the checkpoint, unless `controlnet` names one.
+    With `image` it starts from that picture; with `mask` too, only what the mask marks is
+    repainted.
     """
 
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image", "inpainting")
@@ -53,7 +54,7 @@ class ControlNet(ReferenceGuided[Image]):
         description="how strongly each control is followed (conditioning scale), from 0",
     )
     start: float | Sequence[float] = Field(
-        default=0.0, description="the share of the steps, 0..1, after which each control sets in"
+        default=0.0, description="the share of the steps, 0..1, after which each control starts"
     )
     end: float | Sequence[float] = Field(
         default=1.0, description="the share of the steps, 0..1, after which each control ends"
@@ -62,21 +63,22 @@ class ControlNet(ReferenceGuided[Image]):
         default=None, description="start from this picture instead of noise"
     )
     mask: In[values.Mask] | None = Field(
-        default=None, description="with image: paint only here; elsewhere it stays bit for bit"
+        default=None, description="with image: repaint only here; elsewhere it stays bit for bit"
     )
     strength: float = Field(default=0.8, ge=0, le=1, description="with image: how much changes")
     padding_mask_crop: int | None = Field(
         default=None,
         ge=0,
         le=4096,
-        description="with mask: works on its box alone, wider by these pixels, at the checkpoint's "
-        "own size, and pastes it back; unset works on the whole picture",
+        description="with mask: repaint only the box of the mask, enlarged by these pixels, at the "
+        "checkpoint's native size; the whole picture if not given",
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-image"), description="the base: Stable Diffusion or SDXL"
     )
     controlnet: In[Checkpoint] | Sequence[In[Checkpoint]] | None = Field(
-        default=None, description="the networks, one a control; by the controls' kinds if unset"
+        default=None,
+        description="a ControlNet for each control; chosen by the controls' kinds if not given",
     )
 
     @model_validator(mode="after")
@@ -85,14 +87,14 @@ class ControlNet(ReferenceGuided[Image]):
         if not count:
             raise refuse("control", found="an empty list", wanted="at least one control map")
         for name in ("scale", "start", "end", "controlnet"):
-            values = getattr(self, name)
-            if isinstance(values, list | tuple) and len(values) != count:
-                found = f"{len(values)} values for {count} controls"
+            items = getattr(self, name)
+            if isinstance(items, list | tuple) and len(items) != count:
+                found = f"{len(items)} values for {count} controls"
                 raise refuse(name, found=found, wanted="one each, or a single one for all")
-        for scale in self._each("scale"):
+        for scale in self._per_control("scale"):
             if scale < 0:
                 raise refuse("scale", found=f"{scale:g}", wanted="at least 0")
-        for start, end in zip(self._each("start"), self._each("end"), strict=True):
+        for start, end in zip(self._per_control("start"), self._per_control("end"), strict=True):
             if not 0 <= start < end <= 1:
                 raise refuse(
                     "start", found=f"start {start:g}, end {end:g}", wanted="0 ≤ start < end ≤ 1"
@@ -121,22 +123,23 @@ class ControlNet(ReferenceGuided[Image]):
         return None if self.image is None else self.strength
 
     def planned_size(self) -> tuple[int, int] | None:
-        """The size it works at; the checkpoint's own where only the mask's box is worked on."""
+        """The size of the pipeline's picture; None, the native size, for the mask's box alone."""
         return super().planned_size() if self.padding_mask_crop is None else None
 
     def _controls(self) -> Sequence[Any]:
         return self.control if isinstance(self.control, list | tuple) else (self.control,)
 
-    def _each(self, name: str) -> list[Any]:
-        """A field's values, one for each control: a single value counts for all."""
+    def _per_control(self, name: str) -> list[Any]:
+        """The values of a field, one for each control; a single value is repeated."""
         value = getattr(self, name)
-        many = isinstance(value, list | tuple)
-        return list(value) if many else [value] * len(self._controls())
+        if isinstance(value, list | tuple):
+            return list(value)
+        return [value] * len(self._controls())
 
     def networks(self) -> list[Checkpoint]:
-        """The ControlNet checkpoint of each control; raises CheckpointError where none is known."""
+        """The ControlNet checkpoint of each control; raises CheckpointError if none is known."""
         if self.controlnet is not None:
-            return self._each("controlnet")
+            return self._per_control("controlnet")
         kinds = [getattr(control, "output", type(control)) for control in self._controls()]
         return [default_controlnet(self.checkpoint, kind) for kind in kinds]
 
@@ -144,7 +147,7 @@ class ControlNet(ReferenceGuided[Image]):
         parts = dict(super().parts())
         dtype = self.known_checkpoint.dtype
         for number, network in enumerate(self.networks()):
-            # It computes together with the denoiser, so both are in one dtype.
+            # The denoiser adds its results to its own, so both are in one dtype.
             parts[_part_name(number)] = self.make_part(network.in_dtype(dtype))
         return parts
 
@@ -190,9 +193,9 @@ class ControlNet(ReferenceGuided[Image]):
             check_same_size(image.size, maps[0].size, ("image", "control map"))
         region = CropRegion((0, 0, *maps[0].size), maps[0].size)
         if image is not None and mask is not None:
-            refuse_unusable(image, mask)
+            refuse_unusable_mask(image, mask)
             region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
-        fit = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
+        padding = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
         networks = [models[_part_name(number)] for number in range(len(maps))]
         pipe = self.assemble(
             models.without(_PART_PREFIX),
@@ -205,11 +208,11 @@ class ControlNet(ReferenceGuided[Image]):
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            **self._pictures(region, fit, maps, image, mask),
+            **self._pictures(region, padding, maps, image, mask),
             **self._conditioning(),
             **reference_arguments(reference),
         )
-        painted = fit.cut(pixels)
+        painted = padding.cut(pixels)
         if image is None or mask is None:
             return Image(painted)
         return paste_masked(image, region.paste(image, painted), mask)
@@ -217,33 +220,36 @@ class ControlNet(ReferenceGuided[Image]):
     def _pictures(
         self,
         region: CropRegion,
-        fit: Padding,
+        padding: Padding,
         maps: Sequence[ControlMap],
         image: Image | None,
         mask: values.Mask | None,
     ) -> dict[str, Any]:
-        """The pictures as arguments, which the three pipelines name differently."""
-        controls: Any = [fit.pad(region.crop(each.rgb)) for each in maps]
+        """The pictures as arguments of the pipeline; the three pipelines name them differently."""
+        controls: Any = [padding.pad(region.crop(control_map.rgb)) for control_map in maps]
         controls = controls if len(maps) > 1 else controls[0]
-        size = {"width": fit.padded[0], "height": fit.padded[1]}
+        size = {"width": padding.padded[0], "height": padding.padded[1]}
         if image is None:
             return {"image": controls, **size}
-        start = {"image": fit.pad(region.crop(image.rgb)), "control_image": controls}
+        start = {"image": padding.pad(region.crop(image.rgb)), "control_image": controls}
         if mask is not None:
-            start["mask_image"] = fit.pad(region.crop_mask(mask))
+            start["mask_image"] = padding.pad(region.crop_mask(mask))
         return {**start, "strength": self.strength, **size}
 
     def _conditioning(self) -> dict[str, Any]:
-        """How strongly and in which steps each map is followed, as arguments."""
+        """How strongly and in which steps each map is followed, as arguments of the pipeline."""
         names = {
             "controlnet_conditioning_scale": "scale",
             "control_guidance_start": "start",
             "control_guidance_end": "end",
         }
-        each = {to: [float(v) for v in self._each(name)] for to, name in names.items()}
+        arguments = {
+            argument: [float(value) for value in self._per_control(field)]
+            for argument, field in names.items()
+        }
         if len(self._controls()) == 1:
-            return {to: values[0] for to, values in each.items()}
-        return each
+            return {argument: numbers[0] for argument, numbers in arguments.items()}
+        return arguments
 
 
 def _part_name(number: int) -> str:
@@ -253,21 +259,27 @@ def _part_name(number: int) -> str:
 def _network_problems(
     network: Checkpoint, base: Checkpoint, settings: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Why a ControlNet does not fit a base with that config of its denoiser, if both are here."""
+    """The problem of a ControlNet that does not fit its base, as far as configs are on this disk.
+
+    Args:
+        network: The ControlNet's checkpoint.
+        base: The base checkpoint.
+        settings: The config of the base's denoiser, {} if it is not on this disk.
+    """
     if network.dtype not in (None, base.dtype):
-        over = f"{base.source} in {base.dtype or 'what the device prefers'}"
-        found = f"{network.source} in {network.dtype} over {over}"
+        base_dtype = base.dtype or "what the device prefers"
+        found = f"{network.source} in {network.dtype} over {base.source} in {base_dtype}"
         yield Problem("controlnet", found, "one dtype", "set the dtype of the checkpoint alone")
-    own = resolve(network).config()
-    if own is None:
+    config = resolve(network).config()
+    if config is None:
         return
-    class_name = str(own.get("_class_name") or (own.get("architectures") or ["nothing"])[0])
+    class_name = str(config.get("_class_name") or (config.get("architectures") or ["nothing"])[0])
     if "ControlNet" not in class_name:
         yield Problem("controlnet", f"{network.source}, a {class_name}", "a ControlNet checkpoint")
-    elif settings and text_width(own) != text_width(settings):
+    elif settings and text_width(config) != text_width(settings):
         yield Problem(
             "controlnet",
-            f"{network.source}, for text features of {text_width(own)}",
+            f"{network.source}, for text features of {text_width(config)}",
             f"one for {base.source} ({text_width(settings)})",
             "use a ControlNet trained for this base",
         )

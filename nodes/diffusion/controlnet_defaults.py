@@ -1,4 +1,4 @@
-"""Which ControlNet fits which kind of control map over which base."""
+"""The default ControlNet for each kind of control map over each kind of base checkpoint."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from .families import likely_family
 
 
 def default_controlnet(base: object, kind: type) -> Checkpoint:
-    """The ControlNet for a kind of control map over a base checkpoint.
+    """The ControlNet for a kind of control map over a base checkpoint, in the base's dtype.
+
+    Args:
+        base: The value of a checkpoint port.
+        kind: The class of the control map, such as `EdgeMap`.
 
     Raises:
-        CheckpointError: Where the base's family knows none; it lists the kinds which have one.
+        CheckpointError: None is known for this kind; the error lists the kinds that have one.
     """
     if not isinstance(base, Checkpoint):
         raise CheckpointError(
@@ -25,8 +29,8 @@ def default_controlnet(base: object, kind: type) -> Checkpoint:
         )
     version = likely_family(base, "controlnet").version_of(base)
     if kind not in version.controlnets:
-        known = ", ".join(each.__name__ for each in version.controlnets) or "none"
+        kinds = ", ".join(known.__name__ for known in version.controlnets) or "none"
         found = f"no known ControlNet for {kind.__name__} over {version.label}"
-        wanted = f"a kind that has one: {known}"
+        wanted = f"a kind that has one: {kinds}"
         raise CheckpointError(Problem("", found, wanted, "name one with `controlnet:`"))
     return Checkpoint(version.controlnets[kind], dtype=base.dtype)

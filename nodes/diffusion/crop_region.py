@@ -1,4 +1,4 @@
-"""The part of a picture around a mask that is worked on alone, at a network's native size."""
+"""The box around a mask that is repainted alone, at the checkpoint's native size."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import PIL.Image
 
 Box = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels; the last two are the first beyond."""
+"""Left, top, right and bottom in pixels; right and bottom are outside."""
 
 
 @dataclass(frozen=True)
 class CropRegion:
-    """A box of a picture, and the width and height at which a network works on it."""
+    """A box of a picture, and the width and height that it is resized to for the network."""
 
     box: Box
     working_size: tuple[int, int]
@@ -31,7 +31,14 @@ class CropRegion:
     def around_mask(
         cls, mask: Mask, padding: int | None, checkpoint: Checkpoint, family: ModelFamily
     ) -> CropRegion:
-        """The region around what a mask marks; the whole picture where `padding` is None."""
+        """The region around what a mask marks.
+
+        Args:
+            mask: A mask with at least one marked pixel.
+            padding: By how many pixels the box grows to each side; None for the whole picture.
+            checkpoint: The checkpoint, whose configs give the native size.
+            family: Its family.
+        """
         if padding is None:
             return cls((0, 0, *mask.size), mask.size)
         native, multiple = family.native_size(checkpoint), family.size_multiple(checkpoint)
@@ -46,43 +53,46 @@ class CropRegion:
         native: tuple[int, int],
         multiple: int,
     ) -> CropRegion:
-        """The region around a box that is worked on in the area of a network's native size.
+        """The region around a box, resized to the area of the network's native size.
 
-        Its sides keep their ratio, up to the rounding to a multiple. A box narrower than half its
-        length, or than the shortest side of a network allows, grows as far as the picture goes;
-        where that is not far enough it is stretched, and the area stays.
+        The proportions are kept, up to rounding to a multiple. A box narrower than half its
+        length, or too narrow for the network's shortest side, grows within the picture; if the
+        picture is too small for that, the box is stretched to the same area.
 
         Args:
             marked: The box of what is marked.
             size: The picture's width and height in pixels.
             padding: By how many pixels the box grows to each side.
-            native: The width and height that the network is made for.
-            multiple: What the sides that are worked at must be multiples of.
+            native: The network's native width and height.
+            multiple: What the sides for the network must be multiples of.
         """
-        left, right = _wider(marked[0] - padding, marked[2] + padding, 0, size[0])
-        top, bottom = _wider(marked[1] - padding, marked[3] + padding, 0, size[1])
+        left, right = _widen(marked[0] - padding, marked[2] + padding, 0, size[0])
+        top, bottom = _widen(marked[1] - padding, marked[3] + padding, 0, size[1])
         area = native[0] * native[1]
-        share = min(1.0, max(0.5, MIN_SIDE**2 / area))
-        left, right = _wider(left, right, int((bottom - top) * share), size[0])
-        top, bottom = _wider(top, bottom, int((right - left) * share), size[1])
+        min_ratio = min(1.0, max(0.5, MIN_SIDE**2 / area))
+        left, right = _widen(left, right, int((bottom - top) * min_ratio), size[0])
+        top, bottom = _widen(top, bottom, int((right - left) * min_ratio), size[1])
         width, height = right - left, bottom - top
         scale = (area / (width * height)) ** 0.5
-        least = -(-MIN_SIDE // multiple) * multiple
+        shortest = -(-MIN_SIDE // multiple) * multiple
         short, long = (
-            max(least, round(side * scale / multiple) * multiple)
+            max(shortest, round(side * scale / multiple) * multiple)
             for side in sorted((width, height))
         )
-        long = max(least, min(long, area // short // multiple * multiple))
+        long = max(shortest, min(long, area // short // multiple * multiple))
         return cls((left, top, right, bottom), (short, long) if width < height else (long, short))
 
     def crop(self, picture: PIL.Image.Image) -> PIL.Image.Image:
-        """The box of a picture, resized to the size that is worked at."""
+        """The box of a picture, resized to the working size."""
         import PIL.Image
 
         return picture.crop(self.box).resize(self.working_size, PIL.Image.Resampling.LANCZOS)
 
     def crop_mask(self, mask: Mask) -> PIL.Image.Image:
-        """The box of a mask, white wherever a marked pixel falls: no thin stroke is lost."""
+        """The box of a mask in the working size; no thin stroke is lost.
+
+        A pixel is white if any marked pixel falls into it.
+        """
         import PIL.Image
 
         left, top, right, bottom = self.box
@@ -93,7 +103,12 @@ class CropRegion:
         return small.point(lambda value: 255 if value else 0)
 
     def paste(self, image: Image, painted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The colours of the whole picture with the box as it was painted."""
+        """The whole picture with the repainted box: uint8, height × width × 3.
+
+        Args:
+            image: The picture.
+            painted: The box in the working size, uint8, height × width × 3.
+        """
         import numpy as np
         import PIL.Image
 
@@ -107,16 +122,16 @@ class CropRegion:
 
 
 def marked_box(mask: Mask) -> Box:
-    """The smallest box around all that a mask marks; the mask marks something."""
+    """The smallest box around the marked pixels of a mask, which has at least one."""
     import numpy as np
 
     rows, columns = (np.flatnonzero(mask.numpy.max(axis=axis)) for axis in (1, 0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _wider(first: int, last: int, least: int, most: int) -> tuple[int, int]:
-    """A span grown both ways alike until it is `least` long, within 0 and `most`."""
-    missing = max(0, least - (last - first))
+def _widen(first: int, last: int, min_length: int, limit: int) -> tuple[int, int]:
+    """A span grown equally at both ends to at least `min_length`, within 0..`limit`."""
+    missing = max(0, min_length - (last - first))
     first, last = first - missing // 2, last + missing - missing // 2
-    first, last = first - max(0, last - most), last - min(0, first)
-    return max(0, first), min(most, last)
+    first, last = first - max(0, last - limit), last - min(0, first)
+    return max(0, first), min(limit, last)

@@ -1,4 +1,4 @@
-"""Pictures that keep the depth of another."""
+"""Generates pictures that keep the depth of another."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["DepthToImage"]
 
 
 class DepthToImage(Diffusion[Image]):
-    """The picture painted anew with its depth kept: structure stays, surfaces and ground change.
+    """Repaints a picture but keeps its depth: structure stays, surfaces and background change.
 
     Takes depth-guided checkpoints (5-channel U-Net: latents and depth; Stable Diffusion 2 depth).
-    The depth is the given map, or is estimated by the checkpoint's own estimator.
+    The depth is that of `depth`, or is estimated by the checkpoint's own estimator.
     """
 
     purposes: ClassVar[tuple[Purpose, ...]] = ("depth-guided",)
@@ -38,10 +38,13 @@ class DepthToImage(Diffusion[Image]):
 
     image: In[Image] = Field(description="the picture to start from")
     depth: In[DepthMap] | None = Field(
-        default=None, description="the depth to keep; estimated if unset"
+        default=None, description="the depth to keep; estimated if not given"
     )
     strength: float = Field(
-        default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all but the depth"
+        default=0.8,
+        ge=0,
+        le=1,
+        description="how much changes: 0 nothing, 1 everything but the depth",
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/depth"), description="a depth-guided checkpoint"
@@ -54,7 +57,7 @@ class DepthToImage(Diffusion[Image]):
         problems = list(super().check())
         yield from problems
         if not problems and self.depth is None and isinstance(self.checkpoint, Checkpoint):
-            # Raises where it is missing.
+            # Raises CheckpointError if it is missing.
             resolve(self.checkpoint).config(FEATURE_EXTRACTOR, "preprocessor_config.json")
 
     def parts(self) -> Mapping[str, Part]:
@@ -78,8 +81,8 @@ class DepthToImage(Diffusion[Image]):
     ) -> Image:
         import torch
 
-        fit = Padding.of(image.size, self.family.size_multiple(checkpoint))
-        picture = fit.pad(image.rgb)
+        padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
+        picture = padding.pad(image.rgb)
         depth_map: Any
         if depth is None:
             depth_map = predict_depth(
@@ -87,7 +90,7 @@ class DepthToImage(Diffusion[Image]):
             )
         else:
             check_same_size(image.size, depth.size, ("image", "depth map"))
-            depth_map = torch.from_numpy(fit.pad_array(depth.depth).copy())[None]
+            depth_map = torch.from_numpy(padding.pad_array(depth.depth).copy())[None]
         pipe = self.assemble(models, checkpoint)
         pixels = self.generate(
             pipe,
@@ -99,4 +102,4 @@ class DepthToImage(Diffusion[Image]):
             depth_map=depth_map,
             strength=self.strength,
         )
-        return Image(fit.cut(pixels))
+        return Image(padding.cut(pixels))

@@ -1,4 +1,4 @@
-"""Part of a picture painted anew from words."""
+"""Repaints part of a picture from words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Inpaint"]
 
 
 class Inpaint(ReferenceGuided[Image]):
-    """The picture with what the mask marks painted anew; elsewhere equal to the input bit for bit.
+    """Repaints what the mask marks; everywhere else the picture stays bit for bit.
 
     Takes inpainting checkpoints (9-channel U-Net: latents, mask, masked latents; Rombach et al.
     2022) and plain ones (4 channels: the kept part is blended back at every step).
@@ -35,16 +35,19 @@ class Inpaint(ReferenceGuided[Image]):
     purposes: ClassVar[tuple[Purpose, ...]] = ("inpainting", "text-to-image")
 
     image: In[Image] = Field(description="the picture to change")
-    mask: In[Mask] = Field(description="white where it is painted anew; the image's size")
+    mask: In[Mask] = Field(description="white where to repaint; it has the size of the image")
     strength: float = Field(
-        default=1.0, ge=0, le=1, description="how much of what was there is forgotten; 1 is all"
+        default=1.0,
+        ge=0,
+        le=1,
+        description="how much the repainted part changes: 0 nothing, 1 all of it",
     )
     padding_mask_crop: int | None = Field(
         default=None,
         ge=0,
         le=4096,
-        description="works on the mask's box alone, wider by these pixels, at the checkpoint's own "
-        "size, and pastes it back; unset works on the whole picture",
+        description="repaint only the box of the mask, enlarged by these pixels, at the "
+        "checkpoint's native size; the whole picture if not given",
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/inpaint"),
@@ -63,35 +66,35 @@ class Inpaint(ReferenceGuided[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        refuse_unusable(image, mask)
+        refuse_unusable_mask(image, mask)
         pipe = self.assemble(models, checkpoint)
         region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
-        fit = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
+        padding = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
         pixels = self.generate(
             pipe,
             models,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            image=fit.pad(region.crop(image.rgb)),
-            mask_image=fit.pad(region.crop_mask(mask)),
-            width=fit.padded[0],
-            height=fit.padded[1],
+            image=padding.pad(region.crop(image.rgb)),
+            mask_image=padding.pad(region.crop_mask(mask)),
+            width=padding.padded[0],
+            height=padding.padded[1],
             strength=self.strength,
             **reference_arguments(reference),
         )
-        return paste_masked(image, region.paste(image, fit.cut(pixels)), mask)
+        return paste_masked(image, region.paste(image, padding.cut(pixels)), mask)
 
     def task(self) -> Task:
         return "inpaint"
 
     def planned_size(self) -> tuple[int, int] | None:
-        """The size it works at; the checkpoint's own where only the mask's box is worked on."""
+        """The size of the pipeline's picture; None, the native size, for the mask's box alone."""
         return super().planned_size() if self.padding_mask_crop is None else None
 
 
-def refuse_unusable(image: Image, mask: Mask) -> None:
-    """Raises InvalidValueError where the mask is of another size, or marks nothing or all."""
+def refuse_unusable_mask(image: Image, mask: Mask) -> None:
+    """Raises InvalidValueError for a mask of another size, or one that marks nothing or all."""
     check_same_size(image.size, mask.size, ("image", "mask"))
     if mask.numpy.max() < PAINTED:
         found = "a mask that marks nothing: no pixel is white (128 or more)"
@@ -106,7 +109,13 @@ def refuse_unusable(image: Image, mask: Mask) -> None:
 
 
 def paste_masked(image: Image, painted: npt.NDArray[np.uint8], mask: Mask) -> Image:
-    """`painted` where the mask is white, `image` where it is black, a blend between."""
+    """Blends a repainted picture into the original by a mask.
+
+    Args:
+        image: The original, which stays bit for bit where the mask is 0.
+        painted: The repainted picture, uint8, height × width × 3.
+        mask: The mask, with the size of the image.
+    """
     import numpy as np
 
     kept = image.numpy

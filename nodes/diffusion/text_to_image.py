@@ -1,4 +1,4 @@
-"""Pictures from words, and pictures from pictures and words."""
+"""Generates pictures from words, or from a picture and words."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ class Text2Image(ReferenceGuided[Image]):
         default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
     )
     width: int | None = Field(
-        default=None, ge=64, le=8192, description="pixels; the checkpoint's default"
+        default=None,
+        ge=64,
+        le=8192,
+        description="pixels; the checkpoint's native size if not given",
     )
     height: int | None = Field(
-        default=None, ge=64, le=8192, description="pixels; the checkpoint's default"
+        default=None,
+        ge=64,
+        le=8192,
+        description="pixels; the checkpoint's native size if not given",
     )
 
     def task(self) -> Task:
@@ -58,9 +64,9 @@ class Text2Image(ReferenceGuided[Image]):
 
 
 class Image2Image(Diffusion[Image]):
-    """A picture from a picture and a prompt (SDEdit, Meng et al. 2021); size as the input's."""
+    """A picture from a picture and a prompt, in its size (SDEdit, Meng et al. 2021)."""
 
-    image: In[Image] = Field(description="where it starts from")
+    image: In[Image] = Field(description="the picture to start from")
     strength: float = Field(
         default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it"
     )
@@ -81,14 +87,14 @@ class Image2Image(Diffusion[Image]):
         progress: Progress,
     ) -> Image:
         pipe = self.assemble(models, checkpoint)
-        fit = Padding.of(image.size, self.family.size_multiple(checkpoint))
+        padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
         pixels = self.generate(
             pipe,
             models,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            image=fit.pad(image.rgb),
+            image=padding.pad(image.rgb),
             strength=self.strength,
         )
-        return Image(fit.cut(pixels))
+        return Image(padding.cut(pixels))

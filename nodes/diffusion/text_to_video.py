@@ -1,4 +1,4 @@
-"""Videos from words."""
+"""Generates videos from words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .node import Diffusion, random_generator, to_pixels
 __all__ = ["Text2Video"]
 
 _MAX_FRAMES = 10_000
-"""How many frames a video may have."""
+"""The largest number of frames of a video."""
 
 
 class Text2Video(Diffusion[Video]):
@@ -30,15 +30,23 @@ class Text2Video(Diffusion[Video]):
     steps: int = Field(default=25, ge=1, le=1000, description="denoising steps")
     guidance: float = Field(default=9.0, ge=0, le=100, description="classifier-free guidance scale")
     frames: int | None = Field(
-        default=None, ge=1, le=_MAX_FRAMES, description="how many; 16 if no seconds"
+        default=None, ge=1, le=_MAX_FRAMES, description="the number of frames; 16 without `seconds`"
     )
-    seconds: float | None = Field(default=None, gt=0, le=600, description="instead of frames")
-    fps: float = Field(default=8.0, gt=0, le=240, description="frames a second")
+    seconds: float | None = Field(
+        default=None, gt=0, le=600, description="the length in seconds, instead of `frames`"
+    )
+    fps: float = Field(default=8.0, gt=0, le=240, description="frames per second")
     width: int | None = Field(
-        default=None, ge=16, le=4096, description="pixels; the checkpoint's default"
+        default=None,
+        ge=16,
+        le=4096,
+        description="pixels; the checkpoint's native size if not given",
     )
     height: int | None = Field(
-        default=None, ge=16, le=4096, description="pixels; the checkpoint's default"
+        default=None,
+        ge=16,
+        le=4096,
+        description="pixels; the checkpoint's native size if not given",
     )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-video"), description="a text-to-video checkpoint"
@@ -84,7 +92,7 @@ class Text2Video(Diffusion[Video]):
         pipe = self.assemble(models, checkpoint)
 
         def report(step: int, *_: Any) -> None:
-            # A scheduler of second order has two timesteps a step, and one for the last.
+            # A scheduler of second order has two timesteps for each step, and one for the last.
             progress(step + 1, -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order))
 
         with quiet_libraries(), self.prepare(pipe, models):

@@ -1,4 +1,4 @@
-"""Pictures in one step by adversarially distilled models (Sauer et al. 2023)."""
+"""Generates pictures in a few steps by adversarially distilled models (Sauer et al. 2023)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Turbo(Diffusion[Image]):
         default=None, description="start from this picture instead of noise"
     )
     steps: int = Field(default=1, ge=1, le=4, description="denoising steps")
-    guidance: float = Field(default=0.0, ge=0, le=100, description="distilled models want none")
+    guidance: float = Field(default=0.0, ge=0, le=100, description="distilled models need none")
     strength: float = Field(
         default=0.5, gt=0, le=1, description="with an image: how much changes; strength × steps ≥ 1"
     )
     checkpoint: In[Checkpoint] = Field(
-        default=Checkpoint("tiny/turbo"), description="SDXL Turbo, SD Turbo or alike"
+        default=Checkpoint("tiny/turbo"), description="SDXL Turbo, SD Turbo or similar"
     )
     width: int | None = Field(
-        default=None, ge=64, le=8192, description="pixels; without an image only"
+        default=None, ge=64, le=8192, description="pixels; only without an image"
     )
     height: int | None = Field(
-        default=None, ge=64, le=8192, description="pixels; without an image only"
+        default=None, ge=64, le=8192, description="pixels; only without an image"
     )
 
     @model_validator(mode="after")
@@ -43,7 +43,7 @@ class Turbo(Diffusion[Image]):
         if self.image is not None and (self.width or self.height):
             raise refuse(
                 "width" if self.width else "height",
-                found="a size beside an image",
+                found="a size together with an image",
                 wanted="one of the two: the result has the image's size",
                 fix="resize the image with a Resize node",
             )
@@ -69,8 +69,8 @@ class Turbo(Diffusion[Image]):
         if image is None:
             size: Any = {"width": self.width, "height": self.height}
             return Image(self.generate(pipe, models, progress, **prompts, **size))
-        fit = Padding.of(image.size, self.family.size_multiple(checkpoint))
+        padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
         pixels = self.generate(
-            pipe, models, progress, image=fit.pad(image.rgb), strength=self.strength, **prompts
+            pipe, models, progress, image=padding.pad(image.rgb), strength=self.strength, **prompts
         )
-        return Image(fit.cut(pixels))
+        return Image(padding.cut(pixels))

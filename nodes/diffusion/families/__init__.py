@@ -1,4 +1,4 @@
-"""Model families: one file each, and here the list of them and how a checkpoint finds its own."""
+"""The model families, each in a file of its own, and the lookup of a checkpoint's family."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from .stable_diffusion import STABLE_DIFFUSION
 from .text_to_video import TEXT_TO_VIDEO
 
 FAMILIES: tuple[ModelFamily, ...] = (STABLE_DIFFUSION, SDXL, TEXT_TO_VIDEO)
-"""The families, the one that is taken for an unknown name first."""
+"""All families; the first is assumed for a checkpoint whose name gives no hint."""
 
 CONTROLNET = "controlnet"
 """The pipelines' argument for ControlNets."""
 
 DEPTH_ESTIMATOR, FEATURE_EXTRACTOR = "depth_estimator", "feature_extractor"
-"""The components with which depth-guided pipelines make the depth map of a picture."""
+"""The components with which depth-guided pipelines estimate the depth of a picture."""
 
 SCHEDULER = "scheduler"
 """The component that every pipeline has in addition to those of its family."""
@@ -57,15 +57,15 @@ invisible-watermark is installed, so that the pixels would depend on what else i
 
 
 def pipeline_class_of(checkpoint: Checkpoint) -> str:
-    """The pipeline class in a checkpoint's index, "" where it has none or is not here."""
+    """The pipeline class in a checkpoint's index, "" if it has none or is not on this disk."""
     return str((resolve(checkpoint).index or {}).get("_class_name") or "")
 
 
 def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
-    """The family that a checkpoint's index says it is of, None while it is not here.
+    """The family that a checkpoint's index names, None if it is not on this disk.
 
     Raises:
-        CheckpointError: Where no family has the pipeline class in the index.
+        CheckpointError: No family has the pipeline class in the index.
     """
     index = resolve(checkpoint).index
     if index is None:
@@ -74,24 +74,30 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     family = max(FAMILIES, key=methodcaller("matches", class_name))
     if not family.matches(class_name):
         kind = f"a checkpoint for {class_name}" if class_name else "a single model, not a pipeline"
-        labels = ", ".join(each.label for each in FAMILIES)
+        labels = ", ".join(known.label for known in FAMILIES)
         wanted = f"one of {labels}, in diffusers' folder layout"
         raise CheckpointError(Problem(checkpoint.source, kind, wanted))
     return family
 
 
 def likely_family(checkpoint: Checkpoint, task: Task | None = None) -> ModelFamily:
-    """The family of a checkpoint: its own, or while it is not here, the one its name suggests.
+    """The family of a checkpoint; if it is not on this disk, the one that its name suggests.
 
-    With a task it is one of those families that can do it.
+    Args:
+        checkpoint: The checkpoint.
+        task: A guess is one of the families that can do this task.
     """
     family = family_of(checkpoint)
     if family is not None:
         return family
-    able = families_for(task) if task else FAMILIES
+    candidates = families_for(task) if task else FAMILIES
     source = checkpoint.source.lower()
-    hinted = (each for each in able if each.name_hint and each.name_hint in source)
-    return next(hinted, able[0])
+    hinted = (
+        candidate
+        for candidate in candidates
+        if candidate.name_hint and candidate.name_hint in source
+    )
+    return next(hinted, candidates[0])
 
 
 def families_for(task: Task) -> list[ModelFamily]:
@@ -100,15 +106,15 @@ def families_for(task: Task) -> list[ModelFamily]:
 
 
 def labels_by_text_width(width: int) -> str:
-    """The versions of families that attend to text features of a width, in words; "" for none."""
+    """The labels of the family versions with text features of a width; "" for none."""
     versions = (version for family in FAMILIES for version in family.versions)
-    return " or ".join(each.label for each in versions if each.text_width == width)
+    return " or ".join(version.label for version in versions if version.text_width == width)
 
 
 def labels_by_inversion_width(width: int) -> str:
-    """The versions whose textual inversions have vectors of a width, in words; "" for none."""
+    """The labels of the family versions with textual inversions of a width; "" for none."""
     versions = (version for family in FAMILIES for version in family.versions)
-    return " or ".join(each.label for each in versions if each.inversion_width == width)
+    return " or ".join(version.label for version in versions if version.inversion_width == width)
 
 
 __all__ = [

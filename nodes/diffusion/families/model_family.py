@@ -1,4 +1,4 @@
-"""A model family: all that nodes, trainings and plans must know of one, as one frozen object."""
+"""A model family: everything that nodes, trainings and plans ask about it, in one object."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Knob = Literal["vae", "attention", "channels_last", "compile", "layerwise_castin
 """A setting of speed or memory, as in a node's `tuning`."""
 
 Adapter = Literal["lora", "textual-inversion", "ip-adapter", "controlnet"]
-"""What can be put beside a family's own weights."""
+"""A kind of adapter that can be added to a family's weights."""
 
 ZERO_EMPTY_PROMPT = "force_zeros_for_empty_prompt"
-"""The setting in a model index by which the embedding of an empty prompt is all zeros."""
+"""The setting in a model index that makes the embedding of an empty prompt all zeros."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,12 @@ class TextEncoder:
     """A text encoder and its tokenizer, by their names in a model index.
 
     Args:
-        name: The text encoder's.
-        tokenizer: Its tokenizer's.
-        max_tokens: How many tokens it reads at once, where the tokenizer's config does not say.
-        inversion: The name of the tensor for this encoder in the files of textual inversions
-            that have one for each; "" where files have a single tensor of any name.
+        name: The name of the text encoder.
+        tokenizer: The name of its tokenizer.
+        max_tokens: The number of tokens that it reads at once, if the tokenizer's config does not
+            say.
+        inversion: The name of the tensor for this encoder in files of textual inversions with a
+            tensor for each encoder; "" if files have a single tensor of any name.
     """
 
     name: str = "text_encoder"
@@ -56,15 +57,15 @@ class TextEncoder:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyVersion:
-    """Checkpoints of a family that share adapters, which others of it do not fit.
+    """The checkpoints of a family that share adapters; other versions need other adapters.
 
     Args:
-        label: The version as people call it.
+        label: The version's usual name.
         text_width: The width of the text features that the denoiser attends to.
-        inversion_width: The width of the vectors of textual inversions trained over it.
-        controlnets: The ControlNet to take for each kind of control map, a hub id or a shipped
+        inversion_width: The width of the vectors of textual inversions for it.
+        controlnets: The default ControlNet for each kind of control map: a hub id or a shipped
             checkpoint.
-        ip_adapter: The IP-Adapter to take where none is named.
+        ip_adapter: The default IP-Adapter.
     """
 
     label: str
@@ -76,35 +77,35 @@ class FamilyVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
-    """Checkpoints that the same pipelines run.
+    """The checkpoints that the same pipelines run.
 
-    Everything that depends on the family of a checkpoint asks this object; to add one is to write
-    a file that makes one and to put it into `FAMILIES`.
+    Everything that depends on the family of a checkpoint asks this object. A new family is a file
+    that makes one and an entry in `FAMILIES`.
 
     Args:
-        label: The family as people call it.
+        label: The family's usual name.
         class_names: What `_class_name` in a checkpoint's model_index.json begins with.
-        other_class_names: Longer beginnings that are none of this family's.
-        name_hint: What is in the names of its checkpoints, in lower case, for those that are not
-            on this disk yet.
+        other_class_names: Longer beginnings that belong to other families.
+        name_hint: A text in the names of its checkpoints, in lower case, by which one that is not
+            on this disk yet is recognised.
         pipelines: The class in diffusers for each task that the family can do.
-        purposes: What checkpoints are for, by the channels that the denoiser takes.
-        denoiser: The network that runs once a step.
-        decoder: The network that makes pictures of latents.
-        text_encoders: What reads prompts, in the order in which their features are joined.
+        purposes: What checkpoints are for, by the number of channels that the denoiser takes.
+        denoiser: The network that runs once per step.
+        decoder: The network that decodes latents to pictures.
+        text_encoders: The text encoders, in the order in which their features are joined.
         embedding_arguments: The pipelines' arguments for prompt embeddings, in the order in which
             their `encode_prompt` returns them.
-        hidden_state: Which hidden state of a text encoder is the embedding, such as -2; None for
-            what it returns first.
-        pooled: Whether the last text encoder's summary of a prompt is given to the denoiser too.
-        index_settings: Settings in a model index that the pipelines take.
-        min_multiple: What sides are a multiple of at least, whatever the decoder.
-        adapters: What can be put beside the weights.
-        knobs: Which settings of speed and memory fit.
-        lora_prefixes: What the names of tensors in LoRA files begin with, each with the component
-            that those layers are of.
-        versions: Its versions, each with its default ControlNets and IP-Adapter.
-        shipped: The same for the small checkpoints that ship with sdgraph, `tiny/…`.
+        hidden_state: The index of the text encoder's hidden state that is the embedding, such as
+            -2; None for its last one, normalised.
+        pooled: Whether the denoiser also takes the last text encoder's pooled embedding.
+        index_settings: The settings in a model index that are arguments of the pipelines.
+        min_multiple: What sides in pixels are at least a multiple of.
+        adapters: The kinds of adapters that fit.
+        knobs: The settings of speed and memory that fit.
+        lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
+            name begins with.
+        versions: The versions, the usual one first.
+        shipped: The version of the small checkpoints that ship with sdgraph, `tiny/…`.
     """
 
     label: str
@@ -135,65 +136,66 @@ class ModelFamily:
 
     @property
     def text_components(self) -> tuple[str, ...]:
-        """The names of the components that read prompts."""
-        names = (name for each in self.text_encoders for name in (each.name, each.tokenizer))
-        return tuple(names)
+        """The names of the text encoders and tokenizers."""
+        pairs = ((encoder.name, encoder.tokenizer) for encoder in self.text_encoders)
+        return tuple(name for pair in pairs for name in pair)
 
     @property
     def components(self) -> tuple[str, ...]:
-        """The names of the components that its pipelines compute with, without the scheduler."""
+        """The names of the components that pipelines compute with, without the scheduler."""
         return (self.decoder.name, self.denoiser.name, *self.text_components)
 
     @property
     def networks(self) -> tuple[str, ...]:
         """The names of the components that have weights: denoiser, text encoders, decoder."""
-        encoders = (each.name for each in self.text_encoders)
+        encoders = (encoder.name for encoder in self.text_encoders)
         return (self.denoiser.name, *encoders, self.decoder.name)
 
     @property
     def tokenizers(self) -> tuple[str, ...]:
         """The names of the tokenizers, in the order of their text encoders."""
-        return tuple(each.tokenizer for each in self.text_encoders)
+        return tuple(encoder.tokenizer for encoder in self.text_encoders)
 
     def components_without(self, *names: str) -> tuple[str, ...]:
-        """The components but for these: what a training of these leaves as it is."""
+        """The names of all other components, such as those that a training does not change."""
         return tuple(name for name in self.components if name not in names)
 
     def channels_for(self, purpose: Purpose) -> int | None:
-        """The channels that the denoiser takes for a purpose, None where it has not that one."""
-        return next((count for count, each in self.purposes.items() if each == purpose), None)
+        """The number of channels that the denoiser takes for a purpose; None if it has none."""
+        counts = (count for count, name in self.purposes.items() if name == purpose)
+        return next(counts, None)
 
     def matches(self, class_name: str) -> int:
-        """How many letters of a pipeline's class name match; 0 where it is of another family."""
+        """How many letters of a pipeline's class name match; 0 if it is of another family."""
         if class_name.startswith(self.other_class_names):
             return 0
-        own = (len(each) for each in self.class_names if class_name.startswith(each))
-        return max(own, default=0)
+        lengths = (len(name) for name in self.class_names if class_name.startswith(name))
+        return max(lengths, default=0)
 
     def max_tokens(self, component: str) -> int | None:
-        """How many tokens a tokenizer reads at once, None for other components."""
-        limits = {each.tokenizer: each.max_tokens for each in self.text_encoders}
+        """How many tokens a tokenizer reads at once; None for other components."""
+        limits = {encoder.tokenizer: encoder.max_tokens for encoder in self.text_encoders}
         return limits.get(component)
 
     def denoiser_config(self, checkpoint: Checkpoint) -> Config:
-        """The denoiser's config, {} while the checkpoint is not here."""
+        """The denoiser's config, {} if it is not on this disk."""
         return resolve(checkpoint).config(self.denoiser.name) or {}
 
     def decoder_config(self, checkpoint: Checkpoint) -> Config:
-        """The decoder's config, {} while the checkpoint is not here."""
+        """The decoder's config, {} if it is not on this disk."""
         return resolve(checkpoint).config(self.decoder.name) or {}
 
     def input_channels(self, checkpoint: Checkpoint) -> int:
-        """The channels that the denoiser takes; those of plain latents while it is not here."""
-        plain = min(self.purposes)
-        return int(self.denoiser_config(checkpoint).get("in_channels", plain))
+        """The number of channels that the denoiser takes; the fewest if it is not on this disk."""
+        fewest = min(self.purposes)
+        return int(self.denoiser_config(checkpoint).get("in_channels", fewest))
 
     def purpose_of(self, checkpoint: Checkpoint) -> Purpose | None:
-        """What a checkpoint was trained for, None where its channels are of no known purpose."""
+        """What a checkpoint was trained for; None for an unknown number of channels."""
         return self.purposes.get(self.input_channels(checkpoint))
 
     def latent_scale(self, checkpoint: Checkpoint) -> int:
-        """By how much a picture's side is longer than that of its latents."""
+        """The length of a picture's side divided by that of its latents."""
         return self.decoder.scale(self.decoder_config(checkpoint))
 
     def native_size(self, checkpoint: Checkpoint) -> tuple[int, int]:
@@ -204,16 +206,16 @@ class ModelFamily:
         return side, side
 
     def size_multiple(self, checkpoint: Checkpoint) -> int:
-        """What the sides of its pictures must be multiples of, by its decoder's config."""
+        """What the sides of its pictures in pixels must be multiples of."""
         if resolve(checkpoint).components is None:
             return self.min_multiple
         return max(self.min_multiple, self.latent_scale(checkpoint))
 
     def version_of(self, checkpoint: Checkpoint) -> FamilyVersion:
-        """The version a checkpoint is of, by its text features; shipped ones are one of their own.
+        """The version of a checkpoint, by the width of its text features.
 
-        The first of the family while the checkpoint is not here; one without adapters where none
-        is known.
+        Shipped checkpoints are a version of their own. For a checkpoint that is not on this disk
+        it is the family's first; for an unknown width, a version without adapters.
         """
         if checkpoint.source.startswith("tiny/"):
             return replace(self.shipped, label=checkpoint.source)
@@ -222,4 +224,4 @@ class ModelFamily:
             return self.versions[0]
         width = int((settings or {}).get("cross_attention_dim") or 0)
         unknown = FamilyVersion(label=f"a base with text features of {width}", text_width=width)
-        return next((each for each in self.versions if each.text_width == width), unknown)
+        return next((version for version in self.versions if version.text_width == width), unknown)

@@ -1,12 +1,12 @@
-"""The networks that families are made of: what their configs say, and the memory they work with.
+"""The networks that families share, and formulas for their working memory.
 
-The memory that a network works with beside its weights is a law of its config. What a forward pass
-holds at its peak grows with the number of images, their area, the channels of the widest level and
-the bytes of a number, all to the first power: attention is computed without its matrix. The factors
-count how many tensors of that size exist at once. They were measured, as peaks of torch's
-allocations without computing, on the architectures of Stable Diffusion 1.5, 2 and XL and of
-ModelScope's text-to-video by `tests/nodes/diffusion/test_working_memory.py`, which holds each law
-to within 5 % of the measurement (10 % with ControlNets).
+The working memory of a network, without its weights, follows from its config. The peak of a
+forward pass is proportional to the number of images, their area, the channels of the widest level
+and the bytes per number, because attention is computed without its matrix. The factors count the
+tensors of that size that exist at once. `tests/nodes/diffusion/test_working_memory.py` measures
+them as peaks of torch's allocations, without computing, for the architectures of Stable Diffusion
+1.5, 2 and XL and of ModelScope's text-to-video; each formula is within 5 % of the measurement (10 %
+with ControlNets).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Config = Mapping[str, Any]
 """A component's config.json."""
 
 _WITH_ATTENTION, _WITHOUT_ATTENTION, _IN_3D = 26.0, 16.0, 33.3
-"""Tensors at the widest level of a U-Net with attention there, without (SDXL), and of a 3-D one."""
+"""Tensors of the widest level: of a U-Net with attention there, without (SDXL), and in 3-D."""
 _CONTROLNET_RESIDUALS = 7.0
-"""The residuals of ControlNets, which are added up and held while the U-Net runs."""
+"""Tensors of the ControlNets' residuals, which are summed and held while the U-Net runs."""
 _DECODING = 6.0
 """Tensors of the picture's size while an autoencoder decodes."""
 _TILE = 512
-"""The side in pixels of a decoder's tile, where its config does not say."""
+"""The side of a decoder's tile in pixels, if its config does not say."""
 
 _ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 _ATTENTION_LAYER = re.compile(r"attn([12])[._](?:processor[._])?to_([qkv])(?![a-z])")
@@ -36,19 +36,19 @@ _ATTENTION_LAYER = re.compile(r"attn([12])[._](?:processor[._])?to_([qkv])(?![a-
 
 @dataclass(frozen=True, kw_only=True)
 class Denoiser:
-    """The network of a family that runs once a step.
+    """The network of a family that runs once per step.
 
     Args:
         name: The component's name in a model index.
-        label: The network as people call it.
-        memory: The bytes that a step takes: `memory(config, images, area, dtype, controlled=…)`
-            with the latents' area; guidance makes two images of one, a video has one a frame.
-        lora_features: How many features a layer, by its name in a LoRA file, may take in by a
-            config; empty where any number may be right.
-        lora_targets: What the names of the layers end with that LoRA adapters are trained for.
-        uncast_layers: Layers that layerwise casting leaves in the dtype that is computed in,
-            beside norms and embeddings of patches: regular expressions of their names.
-        sample_size: The latents' side, where the config does not say.
+        label: The network's usual name.
+        memory: The bytes that a step needs: `memory(config, images, area, dtype, controlled=…)`
+            as in `unet_memory`.
+        lora_features: The numbers of input features that a layer may have, by its name in a LoRA
+            file and the config; empty if any number may be right.
+        lora_targets: What the names of the layers that LoRAs are trained for end with.
+        uncast_layers: Further layers that layerwise casting leaves in the dtype of the
+            computation, besides norms and patch embeddings: regular expressions of their names.
+        sample_size: The side of the latents, if the config does not say.
     """
 
     name: str
@@ -62,14 +62,14 @@ class Denoiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """The network of a family that makes pictures of latents.
+    """The network of a family that decodes latents to pictures.
 
     Args:
         name: The component's name in a model index.
-        label: The network as people call it.
-        memory: The bytes that it takes: `memory(config, images, area, dtype, mode)` with the
-            pictures' area in pixels; `mode` is "sliced", "tiled", "both" or None.
-        scale: By how much a picture's side is longer than its latents'.
+        label: The network's usual name.
+        memory: The bytes that it needs: `memory(config, images, area, dtype, mode)` as in
+            `autoencoder_memory`.
+        scale: The length of a picture's side divided by that of its latents, by the config.
         sliceable: The classes that can decode by slices and tiles.
     """
 
@@ -83,14 +83,14 @@ class Decoder:
 def unet_memory(
     config: Config, images: int, area: int, dtype: str, *, controlled: bool = False
 ) -> int:
-    """The bytes that a step of a U-Net takes for so many images of latents of that area.
+    """The bytes that a step of a U-Net needs, without its weights.
 
     Args:
         config: The U-Net's config.
-        images: How many latents are denoised at once: two for each image with guidance, and as
-            many as there are frames for a video.
+        images: The number of latents that are denoised at once: two for each image with guidance,
+            and one for each frame of a video.
         area: Width × height of the latents.
-        dtype: What is computed in, such as "float16".
+        dtype: The dtype of the computation, such as "float16".
         controlled: Whether ControlNets add their residuals.
     """
     blocks = config.get("down_block_types") or ("CrossAttnDownBlock2D",)
@@ -106,18 +106,22 @@ def unet_memory(
 def autoencoder_memory(
     config: Config, images: int, area: int, dtype: str, mode: str | None = None
 ) -> int:
-    """The bytes that an autoencoder takes to decode pictures of that area in pixels.
+    """The bytes that an autoencoder needs to decode pictures, without its weights.
 
-    `mode` is "sliced", "tiled", "both" or None. One that overflows in half precision works in
-    float32.
+    Args:
+        config: The autoencoder's config; with `force_upcast` it computes in float32.
+        images: The number of pictures that are decoded at once.
+        area: Width × height of a picture in pixels.
+        dtype: The dtype of the computation, such as "float16".
+        mode: "sliced" for one picture at a time, "tiled" for one tile at a time, "both", or None.
     """
     channels = config.get("block_out_channels") or (128,)
     if mode in ("sliced", "both"):
         images = 1
     if mode in ("tiled", "both"):
         area = min(area, int(config.get("sample_size") or _TILE) ** 2)
-    number = 4 if config.get("force_upcast") else DTYPE_BYTES.get(dtype, 4)
-    return int(_DECODING * images * area * channels[0] * number)
+    bytes_per_number = 4 if config.get("force_upcast") else DTYPE_BYTES.get(dtype, 4)
+    return int(_DECODING * images * area * channels[0] * bytes_per_number)
 
 
 def text_width(config: Config) -> int | None:

@@ -1,4 +1,4 @@
-"""Stable Diffusion XL (Podell et al. 2023), and what is distilled from it (SDXL Turbo)."""
+"""Stable Diffusion XL (Podell et al. 2023), and models distilled from it (SDXL Turbo)."""
 
 from __future__ import annotations
 

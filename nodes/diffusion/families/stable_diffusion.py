@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x (Rombach et al. 2022), and what is distilled from them."""
+"""Stable Diffusion 1.x and 2.x (Rombach et al. 2022), and models distilled from them."""
 
 from __future__ import annotations
 

@@ -11,6 +11,6 @@ TEXT_TO_VIDEO = ModelFamily(
     pipelines={"text-to-video": "TextToVideoSDPipeline"},
     purposes={4: "text-to-video"},
     denoiser=UNET_3D,
-    # diffusers' pipeline puts no LoRA on this network.
+    # diffusers' pipeline cannot load a LoRA into this network.
     adapters=("textual-inversion",),
 )
