@@ -1,6 +1,7 @@
-"""Before and after of every system, for `pictures/README.md`: `python -m tests.scores --pictures`.
+"""Inputs and results of every system, for `pictures/README.md`.
 
-The first scenes that are scored, whatever becomes of them: nothing is picked out.
+`python -m tests.scores --pictures` writes them. They are of the first scenes that are scored, good
+or bad; nothing is selected.
 """
 
 from __future__ import annotations
@@ -12,22 +13,27 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
-from sdgraph.nodes.tiny_world import (
-    Pixels,
-    describe_scene,
-    describe_surroundings,
-    rearrange,
-    render_depth,
-    render_scene,
-)
-from sdgraph.nodes.training.ip_adapter import FILE
-from sdgraph.values import DepthMap, Image, Lora, Mask
+from sdgraph.nodes.tiny_world import Pixels, describe_scene, render_scene
 
 from .generation import CheckpointRunner
+from .nodes import (
+    controlnet_node,
+    depth_to_image_node,
+    edges_node,
+    inpaint_node,
+    ip_adapter_node,
+    reference_image,
+    scene_image,
+    text_to_image_node,
+    text_to_video_node,
+    true_depth,
+    turbo_node,
+)
 from .scenes import SIDE, alone, changes_of_ground, changes_under_edges, moving, repaintings, still
 
 ACROSS = 8
+"""The number of images in a row."""
+
 LARGER = 2
 """How many times larger a pixel is shown."""
 
@@ -37,112 +43,61 @@ _GAP = 2
 def text_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions."""
     for seed, scene in enumerate(still(ACROSS)):
-        checkpoint = runner.checkpoint("text-to-image")
-        node = Text2Image(
-            prompt=describe_scene(scene), seed=seed, checkpoint=checkpoint, **runner.guided()
-        )
-        yield runner.run(node).numpy
+        yield runner.run(text_to_image_node(runner, describe_scene(scene), seed)).numpy
 
 
 def turbo(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions in one step."""
     for seed, scene in enumerate(still(ACROSS)):
-        node = Turbo(
-            prompt=describe_scene(scene), steps=1, seed=seed, checkpoint=runner.checkpoint("turbo")
-        )
-        yield runner.run(node).numpy
+        yield runner.run(turbo_node(runner, describe_scene(scene), seed)).numpy
 
 
 def inpaint(runner: CheckpointRunner) -> Iterator[Pixels]:
-    """Each scene with its mask in white, and repainted."""
+    """Each scene with its mask in white, then the inpainted picture."""
     for seed, repainting in enumerate(repaintings(ACROSS // 2)):
         source = render_scene(repainting.source, SIDE)
-        node = Inpaint(
-            image=Image(source),
-            mask=Mask(repainting.mask),
-            prompt=describe_scene(repainting.wanted),
-            seed=seed,
-            checkpoint=runner.checkpoint("inpaint"),
-            **runner.guided(),
-        )
         yield np.where(repainting.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
-        yield runner.run(node).numpy
+        yield runner.run(inpaint_node(runner, repainting, seed)).numpy
 
 
 def controlnet_edges(runner: CheckpointRunner) -> Iterator[Pixels]:
-    """The edges of each scene, and what is drawn over them in other colours."""
+    """The edges of each scene, then a picture along them in other colours."""
     for seed, change in enumerate(changes_under_edges(ACROSS // 2)):
-        edges = Canny(image=Image(render_scene(change.source, SIDE)))
-        node = ControlNet(
-            control=edges,
-            prompt=describe_scene(change.wanted),
-            seed=seed,
-            checkpoint=runner.checkpoint("text-to-image"),
-            controlnet=runner.checkpoint("controlnet-edges"),
-            **runner.guided(),
-        )
+        edges = edges_node(change.source)
+        node = controlnet_node(runner, "controlnet-edges", edges, change.wanted, seed)
         yield runner.run(edges).numpy
         yield runner.run(node).numpy
 
 
 def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
-    """The true depth of each scene, and what is drawn over it."""
+    """The true depth of each scene, then a picture with that depth."""
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
-        control = DepthMap(render_depth(change.source, SIDE))
-        node = ControlNet(
-            control=control,
-            prompt=describe_scene(change.wanted),
-            seed=seed,
-            checkpoint=runner.checkpoint("text-to-image"),
-            controlnet=runner.checkpoint("controlnet-depth"),
-            **runner.guided(),
-        )
-        yield control.numpy
+        depth = true_depth(change.source)
+        node = controlnet_node(runner, "controlnet-depth", depth, change.wanted, seed)
+        yield depth.numpy
         yield runner.run(node).numpy
 
 
 def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
-    """Each reference, and its object where a prompt says that does not name it."""
+    """Each reference, then its object in a picture whose prompt does not name it."""
     for seed, expected in enumerate(alone(ACROSS // 2)):
-        reference = Image(render_scene(rearrange(expected, seed), SIDE))
-        node = Text2Image(
-            prompt=describe_surroundings(expected),
-            reference=reference,
-            seed=seed,
-            ip_adapter=Lora(runner.checkpoint("ip-adapter").source, file=FILE),
-            checkpoint=runner.checkpoint("text-to-image"),
-            **runner.guided(),
-        )
+        reference = reference_image(expected, seed)
         yield reference.numpy
-        yield runner.run(node).numpy
+        yield runner.run(ip_adapter_node(runner, reference, expected, seed)).numpy
 
 
 def depth_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
-    """Each scene, and one of the same depth on another ground."""
+    """Each scene, then a picture of the same depth on another background."""
     for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
-        source = Image(render_scene(change.source, SIDE))
-        node = DepthToImage(
-            image=source,
-            prompt=describe_scene(change.wanted),
-            strength=1.0,
-            seed=seed,
-            checkpoint=runner.checkpoint("depth"),
-            **runner.guided(),
-        )
+        source = scene_image(change.source)
         yield source.numpy
-        yield runner.run(node).numpy
+        yield runner.run(depth_to_image_node(runner, source, change.wanted, seed)).numpy
 
 
 def text_to_video(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Every other frame of a clip."""
     for seed, scene in enumerate(moving(1)):
-        node = Text2Video(
-            prompt=describe_scene(scene),
-            frames=2 * ACROSS,
-            seed=seed,
-            checkpoint=runner.checkpoint("text-to-video"),
-            **runner.guided(),
-        )
+        node = text_to_video_node(runner, scene, seed, frames=2 * ACROSS)
         yield from runner.run(node).frames[::2]
 
 
@@ -159,7 +114,7 @@ EXAMPLES: dict[str, Callable[[CheckpointRunner], Iterator[Pixels]]] = {
 
 
 def write(runner: CheckpointRunner, names: list[str], folder: Path) -> None:
-    """Draws the row_of_images of each system into a folder, as NAME.png."""
+    """Writes a row of example images of each named system into a folder, as NAME.png."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (example for example in EXAMPLES if example in names):
         row_of_images(list(EXAMPLES[name](runner))).save(folder / f"{name}.png", optimize=True)

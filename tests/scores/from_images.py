@@ -1,43 +1,34 @@
-"""The scores of what is steered by a picture: inpainting, control maps, and depth."""
+"""The scores of systems that take a picture: inpainting, ControlNet, IP-Adapter and depth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 
-from sdgraph.nodes import Canny, ControlNet, DepthToImage, Inpaint, Text2Image
-from sdgraph.nodes.tiny_world import (
-    Verdict,
-    depth_correlation,
-    describe_scene,
-    describe_surroundings,
-    rearrange,
-    render_depth,
-    render_scene,
-)
-from sdgraph.nodes.training.ip_adapter import FILE
-from sdgraph.values import DepthMap, Image, Lora, Mask
+from sdgraph.nodes.tiny_world import Verdict, depth_correlation, render_scene
 
 from .generation import CheckpointRunner
 from .metrics import depth_agreement, edges_followed, kept_outside, object_right, verdict
+from .nodes import (
+    controlnet_node,
+    depth_to_image_node,
+    edges_node,
+    inpaint_node,
+    ip_adapter_node,
+    reference_image,
+    scene_image,
+    true_depth,
+)
 from .scenes import SIDE, alone, changes_of_ground, changes_under_edges, repaintings, still
 from .table import Row
 
 
 def inpaint(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """One object of a scene replaced by another that is asked for."""
+    """One object of a scene replaced by another."""
     verdicts, kept = [], []
     for seed, repainting in enumerate(repaintings(count)):
+        picture = runner.run(inpaint_node(runner, repainting, seed)).numpy
         source = render_scene(repainting.source, SIDE)
-        node = Inpaint(
-            image=Image(source),
-            mask=Mask(repainting.mask),
-            prompt=describe_scene(repainting.wanted),
-            seed=seed,
-            checkpoint=runner.checkpoint("inpaint"),
-            **runner.guided(),
-        )
-        picture = runner.run(node).numpy
         verdicts.append(verdict(picture, repainting.wanted))
         kept.append(kept_outside(picture, source, repainting.mask))
     row = partial(runner.row, "inpaint", settings=runner.settings("inpaint"))
@@ -47,18 +38,11 @@ def inpaint(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 
 def controlnet_edges(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """Pictures in other colours over the edges of a scene."""
+    """Pictures in other colours along the edges of a scene."""
     verdicts, followed = [], []
     for seed, change in enumerate(changes_under_edges(count)):
-        source = Image(render_scene(change.source, SIDE))
-        node = ControlNet(
-            control=Canny(image=source),
-            prompt=describe_scene(change.wanted),
-            seed=seed,
-            checkpoint=runner.checkpoint("text-to-image"),
-            controlnet=runner.checkpoint("controlnet-edges"),
-            **runner.guided(),
-        )
+        edges = edges_node(change.source)
+        node = controlnet_node(runner, "controlnet-edges", edges, change.wanted, seed)
         picture = runner.run(node).numpy
         verdicts.append(verdict(picture, change.wanted))
         followed.append(edges_followed(picture, change.source))
@@ -70,18 +54,12 @@ def controlnet_edges(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 
 def controlnet_depth(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """Pictures on other grounds over the true depth of a scene."""
+    """Pictures on other backgrounds with the true depth of a scene."""
     verdicts: list[Verdict] = []
     followed = []
     for seed, change in enumerate(changes_of_ground(count)):
-        node = ControlNet(
-            control=DepthMap(render_depth(change.source, SIDE)),
-            prompt=describe_scene(change.wanted),
-            seed=seed,
-            checkpoint=runner.checkpoint("text-to-image"),
-            controlnet=runner.checkpoint("controlnet-depth"),
-            **runner.guided(),
-        )
+        depth = true_depth(change.source)
+        node = controlnet_node(runner, "controlnet-depth", depth, change.wanted, seed)
         picture = runner.run(node)
         verdicts.append(verdict(picture.numpy, change.wanted))
         followed.append(depth_agreement(runner.depth(picture), change.source))
@@ -92,19 +70,10 @@ def controlnet_depth(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 
 def ip_adapter(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """An object as another picture shows it, where a prompt says that does not name it."""
+    """The object of a reference in pictures whose prompts do not name it."""
     verdicts: list[Verdict] = []
-    folder = runner.checkpoint("ip-adapter")
-    adapter = Lora(folder.source, file=FILE)
     for seed, expected in enumerate(alone(count)):
-        node = Text2Image(
-            prompt=describe_surroundings(expected),
-            reference=Image(render_scene(rearrange(expected, seed), SIDE)),
-            ip_adapter=adapter,
-            seed=seed,
-            checkpoint=runner.checkpoint("text-to-image"),
-            **runner.guided(),
-        )
+        node = ip_adapter_node(runner, reference_image(expected, seed), expected, seed)
         verdicts.append(verdict(runner.run(node).numpy, expected))
     settings = f"{runner.settings('text-to-image')}, scale 1"
     row = partial(runner.row, "ip-adapter", settings=settings)
@@ -117,20 +86,12 @@ def ip_adapter(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 
 def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
-    """The objects of a picture on another ground, at the depth that they had."""
+    """Pictures on another background with the depth of a source picture."""
     verdicts: list[Verdict] = []
     followed, true = [], []
     for seed, change in enumerate(changes_of_ground(count)):
-        source = Image(render_scene(change.source, SIDE))
-        node = DepthToImage(
-            image=source,
-            prompt=describe_scene(change.wanted),
-            strength=1.0,
-            seed=seed,
-            checkpoint=runner.checkpoint("depth"),
-            **runner.guided(),
-        )
-        picture = runner.run(node)
+        source = scene_image(change.source)
+        picture = runner.run(depth_to_image_node(runner, source, change.wanted, seed))
         estimates = runner.depth(picture)
         verdicts.append(verdict(picture.numpy, change.wanted))
         followed.append(depth_correlation(estimates, runner.depth(source)))
@@ -145,7 +106,5 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 def depth_estimator(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """The depth estimated from a picture, compared with the true one."""
-    estimates = [
-        depth_agreement(runner.depth(Image(render_scene(s, SIDE))), s) for s in still(count)
-    ]
+    estimates = [depth_agreement(runner.depth(scene_image(scene)), scene) for scene in still(count)]
     yield runner.row("depth-estimator", "depth with the true one, correlation", estimates, "≥ 0.98")

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from sdgraph import Checkpoint, Graph, Node, Session
 from sdgraph.models import fetch_checkpoint
-from sdgraph.nodes import Text2Image, Turbo
 from sdgraph.nodes.tiny_world import Pixels, Scene, Verdict, describe_scene, render_scene
 from sdgraph.values import Image
 from tests.benchmarks.timing import measure_pair
 
 from .generation import CheckpointRunner
 from .metrics import decibels, verdict
+from .nodes import text_to_image_node, turbo_node
 from .scenes import SIDE, still
 from .table import Row
 
@@ -45,8 +45,8 @@ def sdxl(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Pictures made in one step, compared with the teacher's, and the time that both take."""
     scenes, options = still(count), runner.options
-    fast = partial(_turbo_node, runner)
-    slow = partial(_drawing_node, runner, "sdxl", options.teacher_steps)
+    fast = partial(turbo_node, runner)
+    slow = partial(text_to_image_node, runner, name="sdxl", steps=options.teacher_steps)
     passed = [verdict.all for verdict in verdicts(runner, scenes, fast)]
     teachers = [verdict.all for verdict in verdicts(runner, scenes, slow)]
     settings = runner.settings("turbo", 1, 0)
@@ -84,7 +84,7 @@ def verdicts(
 
 def _from_captions(runner: CheckpointRunner, name: str, count: int) -> Iterator[Row]:
     scenes = still(count)
-    results = verdicts(runner, scenes, partial(_drawing_node, runner, name, runner.options.steps))
+    results = verdicts(runner, scenes, partial(text_to_image_node, runner, name=name))
     row = partial(runner.row, name, settings=runner.settings(name))
     for part in PARTS:
         yield row(f"{part} right", [getattr(result, part) for result in results])
@@ -111,19 +111,6 @@ def _autoencoder(checkpoint: Checkpoint) -> Callable[[Pixels], npt.NDArray[np.fl
         return np.asarray((back.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) * 127.5)
 
     return through
-
-
-def _drawing_node(
-    runner: CheckpointRunner, name: str, steps: int, prompt: str, seed: int
-) -> Node[Image]:
-    guidance, checkpoint = runner.options.guidance, runner.checkpoint(name)
-    return Text2Image(
-        prompt=prompt, steps=steps, guidance=guidance, seed=seed, checkpoint=checkpoint
-    )
-
-
-def _turbo_node(runner: CheckpointRunner, prompt: str, seed: int) -> Node[Image]:
-    return Turbo(prompt=prompt, steps=1, seed=seed, checkpoint=runner.checkpoint("turbo"))
 
 
 def _time_ratio(runner: CheckpointRunner, slow: Node[Image], fast: Node[Image]) -> float:

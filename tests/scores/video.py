@@ -9,11 +9,11 @@ from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from sdgraph.nodes import Text2Video
-from sdgraph.nodes.tiny_world import Scene, describe_scene
+from sdgraph.nodes.tiny_world import Scene
 
 from .generation import CheckpointRunner, GenerationSettings
 from .metrics import ClipScore, clip_score
+from .nodes import text_to_video_node
 from .scenes import moving
 from .table import Row
 
@@ -24,13 +24,7 @@ MOST = 2.0
 def _score(runner: CheckpointRunner, numbered_scene: tuple[int, Scene]) -> ClipScore:
     """How right the clip of a seed and a scene is."""
     seed, expected = numbered_scene
-    node = Text2Video(
-        prompt=describe_scene(expected),
-        frames=runner.options.frames,
-        seed=seed,
-        checkpoint=runner.checkpoint("text-to-video"),
-        **runner.guided(),
-    )
+    node = text_to_video_node(runner, expected, seed, runner.options.frames)
     return clip_score(runner.run(node).frames, expected)
 
 
