@@ -86,7 +86,7 @@ def test_a_disk_that_fails_is_said_with_a_way_out(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes by resource")
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.gif", "a.mp4", "a.webm", "film.gif"])
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.gif", "a.mp4", "a.webm", "video.gif"])
 def test_a_disk_that_runs_full_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
     code = """
 import resource, sys, numpy
@@ -94,7 +94,7 @@ from sdgraph import errors, media, values
 pixels = numpy.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), numpy.uint8)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 try:
-    if sys.argv[1].endswith(("mp4", "webm", "film.gif")):
+    if sys.argv[1].endswith(("mp4", "webm", "video.gif")):
         media.write_video(values.Video(pixels, 8), sys.argv[1])
     else:
         media.write_image(values.Image(pixels[0]).pil, sys.argv[1])

@@ -27,7 +27,7 @@ from .timing import Row, measure_pair
 SIDE = 2048
 ROUNDS = 31
 FRAMES, FRAME_SIDE = 76, 512
-FILM_ROUNDS = 9
+VIDEO_ROUNDS = 9
 
 Pixels = Any
 LANCZOS = PIL.Image.Resampling.LANCZOS
@@ -120,7 +120,7 @@ def works() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     return works_by_name
 
 
-def bare_film(video: Video, path: Path) -> None:
+def bare_video(video: Video, path: Path) -> None:
     """The video written by PyAV alone, as its own examples do, with the settings of sdgraph."""
     import av
 
@@ -134,7 +134,7 @@ def bare_film(video: Video, path: Path) -> None:
         file.mux(stream.encode(None))
 
 
-def _film() -> Video:
+def _video() -> Video:
     """A photo that moves across the frame."""
     import skimage.data
 
@@ -154,11 +154,11 @@ def rows() -> Iterator[Row]:
             f"{ratio:.2f}",
             "≤ 1.1",
         )
-    video = _film()
+    video = _video()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "film.mp4")
+        path = Path(folder, "video.mp4")
         seconds, bare_seconds, ratio = measure_pair(
-            lambda: write_video(video, path), lambda: bare_film(video, path), FILM_ROUNDS
+            lambda: write_video(video, path), lambda: bare_video(video, path), VIDEO_ROUNDS
         )
     yield Row(
         f"video of {FRAMES} frames {FRAME_SIDE}×{FRAME_SIDE} written as MP4",

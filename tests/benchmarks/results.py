@@ -30,7 +30,7 @@ nodes:
   pair: {{type: Inpaint, image: $star, mask: $window, prompt: a blue ring on the right on a brown background, steps: 4, guidance: 3.0}}
   evening: {{type: DepthToImage, image: $pair, prompt: a star and a ring on a sunset background, steps: 4, guidance: 3.0}}
   sketch: {{type: Turbo, image: $evening, prompt: a star and a ring on a sunset background, steps: 2, strength: 0.5}}
-  film: {{type: Text2Video, prompt: a red star moving right on a gray background, steps: 4, seconds: 1.0, fps: 8.0}}
+  video: {{type: Text2Video, prompt: a red star moving right on a gray background, steps: 4, seconds: 1.0, fps: 8.0}}
   picture: {{type: Save, image: $sketch, path: out/picture.png}}
 """  # noqa: E501
 
@@ -38,7 +38,7 @@ CODE = """
 import sys
 from sdgraph.cli import main
 try:
-    main(["run", "five.yaml", "--only", "picture", "--only", "film"])
+    main(["run", "five.yaml", "--only", "picture", "--only", "video"])
 except SystemExit as end:
     print("torch imported" if "torch" in sys.modules else "no torch", end.code)
 """
@@ -97,9 +97,9 @@ def new_seed() -> Row:
 def _loaded(session: Session, photo: Path, folder: str, *, seed: int) -> tuple[list[str], Plan]:
     """The components that a run of the chain loads, and its plan."""
     workflow = workflow_from_yaml(SYSTEMS.format(photo=photo), folder=folder)
-    seeded = ("star", "pair", "evening", "sketch", "film")
+    seeded = ("star", "pair", "evening", "sketch", "video")
     graph = workflow.with_fields({f"{name}.seed": seed for name in seeded}).graph(
-        only=("picture", "film")
+        only=("picture", "video")
     )
     plan = session.plan(graph)
     loaded: list[str] = []

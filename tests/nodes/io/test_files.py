@@ -239,7 +239,7 @@ def test_videos_come_back_from_files(
 ) -> None:
     still = np.asarray(picture(64, 48), int) // 2
     video = Video(np.stack([still + 20 * n for n in range(4)]).astype(np.uint8), 10)
-    path = tmp_path / f"film{suffix}"
+    path = tmp_path / f"video{suffix}"
     assert run(SaveVideo(video=video, path=path), session=session) == path
     result = run(LoadVideo(path=path), session=session)
     assert (len(result), result.size, result.fps) == (4, (64, 48), 10)
@@ -252,7 +252,7 @@ def test_a_video_file_of_another_kind_is_refused_before_anything_runs(
     tmp_path: Path, suffix: str
 ) -> None:
     video = Video(noisy((2, 16, 16, 3)), 8)
-    text = refused_before_load(SaveVideo(video=video, path=tmp_path / f"film{suffix}"))
+    text = refused_before_load(SaveVideo(video=video, path=tmp_path / f"video{suffix}"))
     assert "save_video.path" in text
     assert ".mp4, .webm, .gif" in text
 

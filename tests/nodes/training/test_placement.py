@@ -72,11 +72,11 @@ def estimator_trainee() -> Any:
     return depth.DepthTrainee(fresh_model(like, 0), depth.Preparation(like), data(), SETTINGS)
 
 
-def coder() -> Any:
+def vae_trainee() -> Any:
     return vae.VaeTrainee(load_autoencoder(BASE).requires_grad_(True), data(), SETTINGS)
 
 
-def filmed() -> Any:
+def video_trainee() -> Any:
     fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet", "text_encoder"), 0)
     parts = fresh | load_parts(BASE).select("vae", "tokenizer")
     moving = WorldDataset(2, 0, 64, moving=True)
@@ -91,9 +91,9 @@ EVERY = [
     depth_trainee,
     controlnet_trainee,
     estimator_trainee,
-    coder,
+    vae_trainee,
     make_turbo_trainee,
-    filmed,
+    video_trainee,
 ]
 
 

@@ -87,7 +87,7 @@ def test_what_is_the_same_in_each_frame_is_made_once(session: Session) -> None:
     events: list[Event] = []
     logo = Resize(image=photo(40, 40), width=8, height=8)
     left_half = Mask(box=[0, 0, 4, 8], image=logo)
-    lettered = Text(image=Frames(video=CLIP), text="film")
+    lettered = Text(image=Frames(video=CLIP), text="video")
     joined = Composite(image=lettered, over=logo, mask=left_half, position=[50, 50])
     result = run(VideoFromFrames(frames=joined), session=session, on_event=events.append)
     assert [e.type for e in events if isinstance(e, NodeStarted)].count("Resize") == 1
@@ -98,7 +98,7 @@ def test_what_is_the_same_in_each_frame_is_made_once(session: Session) -> None:
 
 
 def test_several_clips_and_single_pictures_are_joined(session: Session) -> None:
-    title = Text(image=Image(np.zeros((64, 64, 3), np.uint8)), text="film")
+    title = Text(image=Image(np.zeros((64, 64, 3), np.uint8)), text="video")
     joined = VideoFromFrames(frames=[title, Frames(video=CLIP), Canny(image=Frames(video=CLIP))])
     result = run(joined, session=session)
     assert len(result) == 13 and result.fps == 6
@@ -245,7 +245,7 @@ def test_memory_grows_by_a_few_videos_at_most() -> None:
 def test_a_file_that_is_no_video_is_refused_before_anything_runs(
     tmp_path: Path, content: bytes
 ) -> None:
-    (path := tmp_path / "film.mp4").write_bytes(content)
+    (path := tmp_path / "video.mp4").write_bytes(content)
     text = refused_before_load(LoadVideo(path=path))
     assert "load_video.path" in text and str(path) in text
 
