@@ -1,7 +1,7 @@
 """The command line: `sdgraph COMMAND …`, a thin layer of typer over the engine.
 
-Each command reads its arguments, calls the engine and prints. `exit_codes.exit_on_error` turns what
-goes wrong into a message and an exit code. Only `run` imports torch, and only if a node needs it.
+Each command reads its arguments, calls the engine and prints. `exit_codes.exit_on_error` turns
+exceptions into a message and an exit code. Only `run` imports torch, and only if a node needs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(
             errors="backslashreplace"
-        )  # a file name may hold bytes that are no text
+        )  # a file name may contain bytes that are not text
     command_line[:] = sys.argv[1:] if arguments is None else arguments
     app(args=arguments, prog_name="sdgraph")
     raise AssertionError("typer exits")

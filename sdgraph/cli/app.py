@@ -1,4 +1,4 @@
-"""The typer application, and what registers a function as one of its commands."""
+"""The typer application, and the decorators that register its commands."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ command_line: list[str] = []
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Registers a function as the command of its name.
 
-    A parameter whose type is a dataclass is a group of options: the command takes the fields as
-    options of its own, and the function gets them as one object.
+    A parameter whose type is a dataclass is a group of options: its fields become options of the
+    command, and the function gets them as one object.
     """
     return app.command()(handle_errors(expand_option_groups(function)))
 
 
 def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
-    """Makes a function end with an error message and an exit code, whatever it raises.
+    """Makes a function end with an error message and an exit code if it raises an exception.
 
     The function takes `debug` (show tracebacks) and may take `allow_pickle` (accept weights in
     pickle files while it runs).
@@ -44,14 +44,14 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         allow_pickle = kwargs.get("allow_pickle", False)
-        with exit_on_error(debug=kwargs["debug"]), _pickles_allowed(allow_pickle):
+        with exit_on_error(debug=kwargs["debug"]), _allow_pickles(allow_pickle):
             function(*args, **kwargs)
 
     return wrapper
 
 
 def expand_option_groups(function: Callable[..., None]) -> Callable[..., None]:
-    """A function that takes the fields of its parameters' dataclasses instead of those objects."""
+    """A function that takes the fields of dataclasses in place of parameters of those types."""
     signature = inspect.signature(function, eval_str=True)
     groups: dict[str, Any] = {
         name: parameter.annotation
@@ -69,12 +69,12 @@ def expand_option_groups(function: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
         parameters += _field_parameters(groups[name]) if name in groups else [parameter]
-    # Keywords only, so that an option without a default may follow one that has one.
+    # Keyword-only, so that an option without a default may follow one with a default.
     keywords = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in parameters]
-    as_typer_sees_it: Any = expanded
-    as_typer_sees_it.__name__, as_typer_sees_it.__doc__ = function.__name__, function.__doc__
-    as_typer_sees_it.__annotations__ = {option.name: option.annotation for option in keywords}
-    as_typer_sees_it.__signature__ = inspect.Signature(keywords)
+    typer_function: Any = expanded
+    typer_function.__name__, typer_function.__doc__ = function.__name__, function.__doc__
+    typer_function.__annotations__ = {option.name: option.annotation for option in keywords}
+    typer_function.__signature__ = inspect.Signature(keywords)
     return expanded
 
 
@@ -90,11 +90,11 @@ def _field_parameters(group: Any) -> Iterator[inspect.Parameter]:
         )
 
 
-def _pickles_allowed(allow: bool) -> AbstractContextManager[None]:
+def _allow_pickles(allow: bool) -> AbstractContextManager[None]:
     """Accepts weights in pickle files until the block ends, if the command line allows them."""
     if not allow:
         return nullcontext()
-    from sdgraph.models import pickles  # not at the top: `--help` needs no engine
+    from sdgraph.models import pickles  # imported here because `--help` needs no engine
 
     return pickles.allow()
 

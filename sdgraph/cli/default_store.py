@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sdgraph.store import Store
 
 BUDGET = "SDGRAPH_STORE_BYTES"
-"""The environment variable with the most bytes that results may take on disk."""
+"""The environment variable with the number of bytes that results may take on disk."""
 
 
 def default_store() -> Store | None:

@@ -1,7 +1,7 @@
 """Draws a workflow file as text and as a Mermaid flowchart.
 
-It is drawn from the file, not from a graph, so that a workflow with missing inputs or wrong wires
-can be drawn too.
+It draws the file and not a graph, so that workflows with missing inputs or wrong wires can be drawn
+too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def as_text(template: WorkflowTemplate, registry: Types) -> str:
     """A workflow as text: the inputs, then the nodes in order with output, wires and fields.
 
     Args:
-        template: The workflow as its file says it.
+        template: The workflow as it is written in its file.
         registry: The known node types.
     """
     title = f"{template.name}: {template.description}" if template.description else template.name
@@ -49,7 +49,7 @@ def as_mermaid(template: WorkflowTemplate, registry: Types) -> str:
     """A workflow as a Mermaid `flowchart LR`: boxes with name and type, arrows with the port.
 
     Args:
-        template: The workflow as its file says it.
+        template: The workflow as it is written in its file.
         registry: The known node types.
     """
     order = _order(template)
@@ -57,18 +57,18 @@ def as_mermaid(template: WorkflowTemplate, registry: Types) -> str:
     ids = {name: f"n{place}" for place, name in enumerate(order)}
     inputs = {name: f"i{place}" for place, name in enumerate(template.inputs)}
     lines = ["flowchart LR"]
-    lines += [f"  {key}([{_quoted(f'$inputs.{name}')}])" for name, key in inputs.items()]
+    lines += [f"  {key}([{_quote(f'$inputs.{name}')}])" for name, key in inputs.items()]
     for name in order:
         spec = template.specs[name]
         effect = _is_effect(spec, registry)
         opening, closing = ("[[", "]]") if effect else ("[", "]")
-        lines.append(f"  {ids[name]}{opening}{_quoted(name, spec.type)}{closing}")
+        lines.append(f"  {ids[name]}{opening}{_quote(name, spec.type)}{closing}")
     for name in order:
         for field, to in _wires(template.specs[name]):
             source = (inputs if to.to_input else ids).get(to.name)
             if source is not None:
                 arrow = "-.->" if to.to_input else "-->"
-                lines.append(f"  {source} {arrow}|{_quoted(field)}| {ids[name]}")
+                lines.append(f"  {source} {arrow}|{_quote(field)}| {ids[name]}")
     return "\n".join(lines)
 
 
@@ -76,7 +76,7 @@ def unneeded_nodes(template: WorkflowTemplate, registry: Types) -> list[str]:
     """The names of the nodes that no target needs."""
     targets = [name for name, spec in template.specs.items() if _is_effect(spec, registry)]
     if not targets:
-        return []  # then every node that no other reads is a target
+        return []  # then every node that no other node reads is a target
     needed: set[str] = set()
     stack = [*targets, *([template.output] if template.output else [])]
     while stack:
@@ -94,7 +94,7 @@ def _is_effect(spec: NodeSpec, registry: Types) -> bool:
 
 
 def _order(template: WorkflowTemplate) -> list[str]:
-    """The names in layers, each after those it refers to; as in the file if there is a cycle."""
+    """The names, each after those it refers to; in the order of the file if there is a cycle."""
     import networkx as nx
 
     graph: nx.DiGraph[str] = nx.DiGraph()
@@ -111,7 +111,7 @@ def _order(template: WorkflowTemplate) -> list[str]:
 
 
 def _wires(spec: NodeSpec) -> Iterator[tuple[str, Reference]]:
-    """Each reference in a node's fields, with the place in them: `controls[0]`."""
+    """Each reference in a node's fields, with its place, such as `controls[0]`."""
     for place, value in walk_scalars(dict(spec.fields)):
         if (to := parse_reference(value)) is not None:
             steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place[1:])
@@ -144,8 +144,8 @@ def _brief(value: Any) -> str:
     return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 1]}…"
 
 
-def _quoted(*lines: str) -> str:
+def _quote(*lines: str) -> str:
     """Lines as one Mermaid label, in which special characters are written as codes."""
     codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;"}
-    written = ("".join(codes.get(char, char) for char in line) for line in lines)
-    return f'"{"<br/>".join(written)}"'
+    encoded = ("".join(codes.get(char, char) for char in line) for line in lines)
+    return f'"{"<br/>".join(encoded)}"'

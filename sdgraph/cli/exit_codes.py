@@ -23,7 +23,7 @@ DONE, FAILED, WRONG, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
 @contextmanager
 def exit_on_error(*, debug: bool) -> Iterator[None]:
-    """Turns whatever a command raises into a message on standard error and a `typer.Exit`."""
+    """Turns any exception of a command into a message on standard error and a `typer.Exit`."""
     try:
         yield
         sys.stdout.flush()
@@ -45,7 +45,7 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
 
 
 def error_text(error: Exception) -> str:
-    """The message for an error, with the lines of the workflow file that it points at."""
+    """The message for an error, with the lines of the workflow file that it refers to."""
     if isinstance(error, SdgraphError):
         return "\n".join(map(format_problem, error.problems))
     message = " ".join(str(error).split()) or "no reason given"
@@ -53,12 +53,12 @@ def error_text(error: Exception) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    """The notes that the command added to an error."""
+    """The notes that a command added to an error."""
     return getattr(error, "__notes__", [])
 
 
 def _is_from_typer(error: Exception) -> bool:
-    """Whether typer raised an error, which it reports itself."""
+    """Whether typer raised an error; it reports those itself."""
     return type(error).__module__.startswith(("typer", "click"))
 
 

@@ -1,4 +1,4 @@
-"""`--explain`: after a run, why each node ran or did not, from the events of the run."""
+"""`--explain`: says after a run why each node ran or did not, from the events of the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RunExplainer:
-    """A listener that notes what happened to each node of a run and explains it afterwards.
+    """A listener that records what happened to each node of a run and explains it afterwards.
 
     Args:
         graph: The graph that runs.
@@ -30,7 +30,7 @@ class RunExplainer:
         self._outcomes: dict[str, events.Event] = {}
 
     def __call__(self, event: events.Event) -> None:
-        """Notes that a node started, was reused or was skipped."""
+        """Records that a node started, was reused or was skipped."""
         if isinstance(event, events.NodeStarted | events.Reused | events.Skipped):
             self._outcomes[event.node] = event
 

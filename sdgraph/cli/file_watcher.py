@@ -1,4 +1,4 @@
-"""Which files a workflow reads, and whether one of them has changed."""
+"""Watches the files that a workflow reads for changes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sdgraph.models import file_sha256, resolve_part
 from .request import Request
 
 POLL_S = 0.5
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 
 SETTLE_S = 0.15
 """Seconds for which a file must not change before it counts as completely written."""
 
 
 def files_to_watch(request: Request) -> set[Path]:
-    """The files that the runs of a request read, whether they exist or not.
+    """The files that the runs of a request read, even if they do not exist.
 
-    These are the workflow and the workflows in it, the sources of nodes, and local weights.
+    These are the workflow and its sub-workflows, the source files of nodes, and local weights.
     """
     inputs = {**request.inputs, **{name: values[0] for name, values in request.axes.items()}}
     files = _read(request.workflow, inputs)
@@ -86,7 +86,7 @@ class FileWatcher:
                 return changed
 
     def changed(self) -> list[Path]:
-        """The files whose content has changed since the last call; waits until they are written."""
+        """The files with new content since the last call; waits until they are fully written."""
         now = {path: _stamp(path) for path in self._stamps}
         if now == self._stamps:
             return []

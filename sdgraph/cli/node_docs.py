@@ -22,7 +22,7 @@ _WORDS = {
     "array": "a list",
 }
 _NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
-"""Words that YAML does not read as text."""
+"""Words that YAML reads as something else than text."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class NodeDoc:
 
     @property
     def example(self) -> str:
-        """A line of YAML that makes such a node with its required fields only."""
+        """A line of YAML that makes such a node with only the fields that it needs."""
         fields = ", ".join(f"{name}: {_yaml(value)}" for name, value in self.example_fields.items())
         return f"{snake_case(self.name)}: {{type: {self.name}{', ' if fields else ''}{fields}}}"
 
@@ -90,7 +90,7 @@ class NodeDoc:
         }
 
     def as_text(self) -> str:
-        """The same as a page of text."""
+        """The documentation as a page of text."""
         lines = [f"{self.name} → {self.output}   ({self.category})", ""]
         lines += self.doc.splitlines() or ["(not documented)"]
         if self.effect:
@@ -124,33 +124,35 @@ def document_node(cls: type[Node[Any]]) -> NodeDoc:
 
 
 def _example_fields(cls: type[Node[Any]], fields: Sequence[FieldDoc]) -> dict[str, Any]:
-    """The required fields, and one optional field if the class wants one more."""
+    """The required fields, and one optional field if the class does not accept them alone."""
     required = {field.name: field.example for field in fields if field.required}
     optional = ({field.name: field.example} for field in fields if not field.required)
     for more in ({}, *optional):
         try:
-            cls(**{name: _wired(value) for name, value in {**required, **more}.items()})
+            cls(
+                **{name: _replace_references(value) for name, value in {**required, **more}.items()}
+            )
         except InvalidError:
             continue
         return {**required, **more}
     return required
 
 
-def _wired(value: Any) -> Any:
-    """An example value in which a node that is not made yet stands for each `$name`."""
+def _replace_references(value: Any) -> Any:
+    """An example value in which each `$name` is replaced by a placeholder for a node."""
     if isinstance(value, list):
-        return [_wired(item) for item in value]
+        return [_replace_references(item) for item in value]
     return NodePlaceholder(None) if parse_reference(value) else value
 
 
 def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bool) -> FieldDoc:
     port = cls.definition.ports.get(name)
-    described = cls.model_fields[name].description or ""
+    description = cls.model_fields[name].description or ""
     forms = schema.get("anyOf", [schema])
     is_list = any(form.get("type") == "array" for form in forms)
     if port is not None:
         kind = f"a list, each {port.kind}" if is_list else port.kind
-        example: Any = _several(name, forms) if is_list else f"${name}"
+        example: Any = _example_wires(name, forms) if is_list else f"${name}"
     elif name in (*cls.definition.sources, *cls.definition.targets):
         kind = "a file to read" if name in cls.definition.sources else "a file to write"
         example = f"{name}.png"
@@ -159,11 +161,11 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bo
     if "examples" in schema:
         example = schema["examples"][0]
     default = schema.get("default")
-    return FieldDoc(name, kind, required, default, described, port is not None, example)
+    return FieldDoc(name, kind, required, default, description, port is not None, example)
 
 
-def _several(name: str, forms: Sequence[JsonSchema]) -> list[str]:
-    """As many wires as a port with a list must have at least."""
+def _example_wires(name: str, forms: Sequence[JsonSchema]) -> list[str]:
+    """References for a port that takes a list: as many as it needs at least."""
     least = max(form.get("minItems", 1) for form in forms)
     return [f"${name}", *(f"${name}_{number}" for number in range(2, least + 1))]
 
@@ -228,7 +230,7 @@ def _example(schema: JsonSchema) -> Any:
 
 
 def _yaml(value: Any) -> str:
-    """A value as YAML on one line: as JSON, but plain words need no quotes."""
+    """A value as YAML on one line: like JSON, but plain words have no quotes."""
     plain = (
         isinstance(value, str)
         and value.removeprefix("$").replace(".", "_").isidentifier()
@@ -240,7 +242,7 @@ def _yaml(value: Any) -> str:
 
 
 def group_by_category(registry: Mapping[str, type[Node[Any]]]) -> dict[str, list[NodeDoc]]:
-    """The node types by category, both in alphabetical order, as workflow files name them."""
+    """The node types by category, under their names in workflow files; both are sorted."""
     groups: dict[str, list[NodeDoc]] = {}
     for name in sorted(registry, key=lambda name: (registry[name].category, name)):
         doc = replace(document_node(registry[name]), name=name)

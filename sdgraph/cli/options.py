@@ -1,4 +1,4 @@
-"""The arguments and options that several commands take, alone and in groups."""
+"""The arguments and options that several commands have, single ones and groups."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ class SessionOptions:
         """A session with these options.
 
         Args:
-            several_runs: Whether the session runs more than once: then models stay loaded between
+            several_runs: Whether the session runs more than once. Then models stay loaded between
                 the runs, and results stay in memory if there is no folder for them.
-            metadata: Whether saved files say how they were made.
+            metadata: Whether saved files contain a record of how they were made.
 
         Raises:
-            ArgumentError: An option has a value that cannot be.
+            ArgumentError: An option has an invalid value.
         """
         from sdgraph.execution import Session
         from sdgraph.memory import Budgets

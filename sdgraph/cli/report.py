@@ -1,4 +1,4 @@
-"""What `validate`, `plan` and `models` print, as text and rows of tables."""
+"""The output of `validate`, `plan` and `models`, as text and rows of tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """The problems of one workflow file, and notes about what is no problem."""
+    """The problems of one workflow file, and notes."""
 
     file: str
     problems: tuple[Problem, ...]
@@ -46,8 +46,8 @@ class ValidationReport:
         if self.unneeded:
             lines.append(f"  note: no target needs {', '.join(self.unneeded)}")
         if self.required:
-            listed = ", ".join(f"{declared.name} ({declared.type})" for declared in self.required)
-            lines.append(f"  note: a run must be given {listed}")
+            inputs = ", ".join(f"{declared.name} ({declared.type})" for declared in self.required)
+            lines.append(f"  note: a run needs values for {inputs}")
         return "\n".join(lines)
 
 
@@ -102,7 +102,7 @@ def _report(file: str, request: Request) -> ValidationReport:
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """A row for each step: number, name, type, loads, moves and memory, what it releases."""
+    """A row for each step: number, name, type, loads, moves and memory, released results."""
     for number, step in enumerate(plan.steps, 1):
         released = ", ".join(plan.graph.names[node] for node in step.releases)
         yield (
@@ -116,7 +116,7 @@ def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 
 def _loads(step: Step) -> str:
-    """What is loaded for a step, and how many of its components are in memory already."""
+    """The components that are loaded for a step, and how many of them are in memory already."""
     if step.action == "reuse":
         return "remembered"
     names = {use.component.key: use.name for use in step.uses}
@@ -150,7 +150,7 @@ def _moves(step: Step) -> str:
 
 
 def plan_totals(plan: Plan) -> str:
-    """Lines with how much will be loaded and downloaded, and how much memory that takes."""
+    """Lines that say how much will be loaded and downloaded, and how much memory that takes."""
     loads = f"{format_count(len(plan.loads), 'component')} loaded"
     lines = [
         f"\n{format_count(len(plan.steps), 'step')}, {loads} ({format_bytes(plan.bytes_loaded)})"
@@ -232,7 +232,7 @@ def downloaded_checkpoints() -> Section:
 
 
 def loaded_components() -> Section:
-    """What running processes hold in memory, and why; without a title if there is nothing."""
+    """The components in the memory of running processes, and why; no title if there are none."""
     components = process_records.held_components()
     total = format_bytes(sum(component.bytes for component in components))
     headers = ("component", "size", "where", "why", "process")

@@ -1,4 +1,4 @@
-"""Reads what a command line asks for: the workflow, the changed fields and the inputs."""
+"""Reads the workflow, the changed fields and the inputs that a command line names."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Request:
         return self.workflow.graph(only=only, **self.inputs)
 
     def every_problem(self) -> list[Problem]:
-        """The problems of the command line and of the file, or those of all variants."""
+        """The problems of the command line and of the file; for a sweep, those of all variants."""
         if self.problems or not self.axes:
             first = {name: values[0] for name, values in self.axes.items()}
             return [*self.problems, *self.workflow.problems(**self.inputs, **first)]
@@ -90,7 +90,7 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
 
 
 def is_media_file(file: str) -> bool:
-    """Whether a file holds a value of some kind, such as a picture or video, by its suffix."""
+    """Whether a file is a picture, a video or another kind of value, by its suffix."""
     suffix = Path(file).suffix.lower()
     return any(suffix in kind.suffixes for kind in all_kinds())
 
@@ -108,14 +108,14 @@ def read_record_of(file: str) -> ProvenanceRecord:
 def open_workflow(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
     """The workflow in a file, the shipped workflow of a name, or the workflow in a saved picture.
 
-    A shipped workflow writes into the current folder, because its own may be in an installed
-    package. So does the workflow of a picture: the paths in its record may be those of another
-    machine, therefore only the file names are kept.
+    A shipped workflow writes into the current folder, because its own folder is in an installed
+    package. So does the workflow of a picture: its paths may be those of another machine, so only
+    the file names are kept.
 
     Args:
         file: The path or name.
         registry: The known node types.
-        out: The folder for relative output files, instead of these defaults.
+        out: The folder for relative output files, instead of the default.
     """
     if not is_media_file(file):
         if out is None and file in shipped_workflows() and not Path(file).exists():
@@ -128,7 +128,7 @@ def open_workflow(file: str, registry: Registry, *, out: Path | None = None) -> 
 
 
 def _with_bare_file_names(workflow: Workflow, out: Path | None) -> Workflow:
-    """A picture's workflow, in which the paths of output files are reduced to their names."""
+    """A picture's workflow, with only the names of output files instead of their paths."""
     fields, inputs = {}, dict(workflow.inputs)
     for name, spec in workflow.template.specs.items():
         cls = workflow.registry.get(spec.type)
@@ -153,7 +153,7 @@ def parse_request(
     Wrong values become problems of the request, so that they are reported with those of the file.
 
     Args:
-        workflow: The workflow that is asked for.
+        workflow: The workflow.
         inputs: Texts of the form `input=value`.
         changes: Texts of the form `NODE.FIELD=VALUE`.
 
@@ -175,7 +175,7 @@ def parse_request(
     single: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
     for assignment in inputs:
-        from sdgraph.sweep import AxisValues, parse_input  # without inputs no sweep is imported
+        from sdgraph.sweep import AxisValues, parse_input  # imported only if there are inputs
 
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
@@ -195,7 +195,7 @@ def parse_request(
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The files and the `input=value` texts among arguments; what exists as a file is a file."""
+    """The files and the `input=value` texts among arguments; an existing path is a file."""
     inputs = [
         text
         for text in arguments
@@ -205,7 +205,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def check_device(device: str | None, dtype: str | None) -> None:
-    """Raises ArgumentError for the name of no device or dtype; does not import torch."""
+    """Raises ArgumentError for an unknown device or dtype; does not import torch."""
     if device is not None:
         try:
             check_name(device)
@@ -235,7 +235,7 @@ def parse_bytes(option: str, text: str | None) -> int | None:
 
 
 def find_node_type(registry: Registry, name: str) -> type[Any]:
-    """The node class of a name; raises ArgumentError with the nearest name."""
+    """The node class of a name; for an unknown name raises ArgumentError with a similar one."""
     if name not in registry:
         raise ArgumentError(registry.unknown(name))
     return registry[name]
@@ -256,7 +256,7 @@ def _split(text: str, wanted: str) -> tuple[str, str]:
 
 
 def _absolute(workflow: Workflow, qualified: str, value: Any) -> Any:
-    """The value for `NODE.FIELD`; if that is a path, absolute from the current folder."""
+    """The value for `NODE.FIELD`; a path becomes absolute, relative to the current folder."""
     name, _, field = qualified.partition(".")
     spec = workflow.template.specs.get(name)
     cls = workflow.registry.get(spec.type) if spec is not None else None

@@ -60,14 +60,14 @@ def _run_once(
         run_sweep(session, request, workflow.only or (), options, sweep)
         return
     sweep.refuse_without_sweep()
-    with memoized_scope():  # the run is planned with what the checks have read
+    with memoized_scope():  # planning reuses what the checks have read
         graph = request.graph(workflow.only or ())
         _note_changes(workflow.file, graph)
         run_graph(session, graph, request.workflow.name, options)
 
 
 def _note_changes(file: str, graph: Graph) -> None:
-    """If a saved file is to be made again, prints what has changed since it was saved."""
+    """For a saved file that is made again, prints what has changed since it was saved."""
     from sdgraph.provenance import changes_since
 
     from .request import is_media_file, read_record_of

@@ -1,4 +1,4 @@
-"""How `run` runs a graph: shown while it runs, recorded, and explained afterwards."""
+"""The options of `run`, and the running of a graph: shown, recorded, and explained afterwards."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def run_graph(
     try:
         with display_run(graph, quiet=options.quiet, as_json=options.as_json) as display:
             listeners = combine_listeners(first, explainer, display.listener, last(display))
-            with _resume_note(session), record_run(graph, workflow, listeners) as listener:
+            with _add_resume_note(session), record_run(graph, workflow, listeners) as listener:
                 values = session.run(graph, listener, keep_going=options.keep_going)
         display.print_summary(values)
     finally:
@@ -89,14 +89,14 @@ def run_graph(
 
 
 @contextmanager
-def _resume_note(session: Session) -> Iterator[None]:
-    """Adds to an error that ends a run early the command that resumes it."""
+def _add_resume_note(session: Session) -> Iterator[None]:
+    """Adds the command that resumes the run to an error that ends it early."""
     from sdgraph.errors import NodeFailedError
 
     try:
         yield
     except (NodeFailedError, KeyboardInterrupt) as error:
         if session.store is not None:
-            typed = shlex.join(command_line)
-            error.add_note(f"finished nodes are remembered; to resume: sdgraph {typed}")
+            arguments = shlex.join(command_line)
+            error.add_note(f"finished nodes are remembered; to resume: sdgraph {arguments}")
         raise

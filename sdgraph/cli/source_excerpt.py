@@ -40,7 +40,7 @@ def excerpt_at(mark: Mark | None) -> list[str]:
 
 
 def _lines_of(file: str) -> tuple[str, ...]:
-    """The lines of a file; an unchanged file is read once, however many problems it has."""
+    """The lines of a file; an unchanged file is read only once for all its problems."""
     try:
         path = Path(file).resolve()
         return _lines(path, FileStamp.of(path))

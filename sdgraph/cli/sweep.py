@@ -46,7 +46,7 @@ class SweepOptions:
     yes: Yes = False
 
     def refuse_without_sweep(self) -> None:
-        """Raises ArgumentError for an option that means nothing without a sweep."""
+        """Raises ArgumentError for an option that has no meaning without a sweep."""
         from sdgraph.errors import Problem
 
         from .request import ArgumentError
@@ -95,23 +95,23 @@ def run_sweep(
         refuse_existing_files(sweep, *([table_file] if table_file else []))
     with ExitStack() as stack:
         rows = stack.enter_context(open_table(table_file, sweep.inputs)) if table_file else None
-        account = VariantRecorder(sweep, rows)
-        stack.callback(account.finish)
+        recorder = VariantRecorder(sweep, rows)
+        stack.callback(recorder.finish)
 
         def confirmation(display: RunDisplay) -> SweepConfirmation | None:
             return SweepConfirmation(sweep, display.confirm) if ask else None
 
-        run_graph(session, sweep.graph, request.workflow.name, options, account, confirmation)
+        run_graph(session, sweep.graph, request.workflow.name, options, recorder, confirmation)
 
 
 def _can_ask(options: RunOptions) -> bool:
-    """Whether somebody sits at a terminal and can answer a question."""
+    """Whether the user is at a terminal and can answer a question."""
     silent = options.quiet or options.as_json
     return not silent and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _refuse_large(sweep: Sweep) -> None:
-    """Raises ArgumentError for a sweep so large that it needs a confirmation."""
+    """Raises ArgumentError for a sweep that is so large that it needs a confirmation."""
     from sdgraph.errors import Problem
     from sdgraph.sweep import confirm
 

@@ -45,7 +45,7 @@ def console(stream: TextIO | None = None) -> Console:
 
 
 def _is_plain(stream: TextIO) -> bool:
-    """Whether a stream is no terminal and is not to be treated as one; then rich is not needed."""
+    """Whether a stream is not a terminal and not treated as one; then rich is not needed."""
     return not stream.isatty() and not any(map(os.environ.get, _TERMINAL_VARIABLES))
 
 
@@ -109,7 +109,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent
 
 
 class EventLines:
-    """Turns events into lines of text, and collects what the summary of the run needs.
+    """Turns events into lines of text, and collects the data for the summary of the run.
 
     Args:
         names: The names of the nodes, for the width of the first column.
@@ -232,7 +232,7 @@ def display_run(
     lines = EventLines(list(graph.names.values()))
     if as_json:
         out = sys.stdout
-        # What a node prints must not be mixed with the events.
+        # The output of nodes must not be mixed with the events.
         with redirect_stdout(sys.stderr):
             yield RunDisplay(lines, _json_lines(out), show_summary=False)
     elif quiet:
@@ -245,7 +245,7 @@ def display_run(
 
 
 class RunDisplay:
-    """The listener that shows a run, and what is printed after it."""
+    """The listener that shows a run, and the summary that is printed after it."""
 
     def __init__(
         self,

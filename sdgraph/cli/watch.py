@@ -31,13 +31,13 @@ def run_on_changes(
 ) -> None:
     """Runs a workflow, and again whenever a file that it reads changes, until Ctrl-C.
 
-    An error is printed, and the next change awaited. While the workflow cannot be read, the files
-    that it read before stay watched.
+    After an error it prints the message and waits for the next change. While the workflow cannot be
+    read, the files that it read before stay watched.
 
     Args:
         run_once: Reads the workflow and runs it.
-        read: Only reads it, for the files that it names.
-        workflow: The workflow's file and the inputs as they were typed.
+        read: Only reads the workflow, for the names of its files.
+        workflow: The workflow's file and the inputs of the command line.
         debug: Whether to print tracebacks.
     """
     always = {find_workflow(workflow.file).absolute(), *files_named_in(workflow.inputs or ())}
@@ -50,8 +50,8 @@ def run_on_changes(
         try:
             with exit_on_error(debug=debug):
                 run_once()
-        except typer.Exit as ended:
-            if ended.exit_code not in (FAILED, WRONG):
+        except typer.Exit as end:
+            if end.exit_code not in (FAILED, WRONG):
                 raise
         print_note(f"watching {format_count(len(files), 'file')}; Ctrl-C ends it")
         print_note(f"changed: {', '.join(map(shorten_path, watcher.wait()))}")

@@ -311,7 +311,7 @@ def test_validate_shows_every_problem_beneath_its_line(sdgraph: Command) -> None
         "  wanted: at most 255\n"
     ) in result.out
     assert result.out.endswith("4 problems in 1 file\n")
-    assert "a run must be given photo (Path)" in result.out
+    assert "a run needs values for photo (Path)" in result.out
 
 
 def test_validate_notes_nodes_that_nothing_needs(sdgraph: Command) -> None:
