@@ -1,4 +1,4 @@
-"""A workflow file and its inputs become nodes: references resolved, sub-workflows inlined."""
+"""Makes nodes from a workflow file and its inputs: resolves references, inlines sub-workflows."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from .yaml_document import KeyPath
 def bind_inputs(
     template: WorkflowTemplate, input_values: Mapping[str, Any], registry: Registry, number: int = 1
 ) -> BoundNodes:
-    """The nodes of a workflow file with the given inputs, and every problem found.
+    """The nodes of a workflow file with some values for its inputs, and every problem found.
 
-    A node that cannot be built, or that needs an input not yet given, is a NodePlaceholder.
+    A node that cannot be built, or that needs an input without a value, is a NodePlaceholder.
 
     Args:
         template: the workflow file.
         input_values: values of its inputs; relative paths are relative to the current folder.
         registry: the node types that may be used.
-        number: what `{number}` in a file's name stands for: the place of a variant in its sweep.
+        number: the value of `{number}` in a file's name: the number of a variant in its sweep.
     """
     bound = BoundNodes(variant_number=number)
     origins = {
@@ -55,21 +55,22 @@ class _Scope:
     """One workflow file being bound; a sub-workflow is a scope of its own."""
 
     template: WorkflowTemplate
-    given: Mapping[str, Any]
-    given_folder: Path
+    input_values: Mapping[str, Any]
+    values_folder: Path
+    """The folder that relative paths in `input_values` are relative to."""
     registry: Registry
     bound: BoundNodes
     origins: Mapping[str, Origin | None]
-    """The input of the outermost workflow that each input of this one is."""
+    """For each input of this file, the input of the outermost workflow that it is passed from."""
     prefix: str = ""
-    """What stands before this file's names in `bound`: "" or "faces/"."""
+    """The prefix of this file's names in `bound`: "" or "faces/"."""
     trail: tuple[Path, ...] = ()
-    """The files that this one is nested in and itself, outermost first."""
+    """The files that this one is nested in, outermost first, and this one."""
     cache: bool = True
 
     def build(self) -> None:
-        """Adds every node of the file to `bound`, those first that others read."""
-        problems = input_problems(self.template.inputs, self.given)
+        """Adds every node of the file to `bound`, each after the nodes that it reads."""
+        problems = input_problems(self.template.inputs, self.input_values)
         self.bound.problems += problems
         refused = {problem.subject.removeprefix("inputs.") for problem in problems}
         inputs = {
@@ -78,11 +79,11 @@ class _Scope:
         }
         self.resolver = FieldResolver(
             self.template,
-            self.given,
-            self.given_folder,
+            self.input_values,
+            self.values_folder,
             inputs,
             self.origins,
-            node=self._named,
+            node=self._find_node,
             report=self._report,
             variant_number=self.bound.variant_number,
         )
@@ -94,14 +95,14 @@ class _Scope:
             node = self._sub_workflow(spec) if spec.type == "Workflow" else self._node(spec)
             self.bound.nodes[self.prefix + name] = node
 
-    def _named(self, name: str) -> DeferredValue:
-        """The node of a name in this file; a placeholder where it has not been built."""
+    def _find_node(self, name: str) -> DeferredValue:
+        """The node with a name in this file; a placeholder if it has not been built."""
         return self.bound.nodes.get(self.prefix + name, NodePlaceholder(None))
 
     def _input(self, declared: Input) -> Any:
-        """An input's value; a node for a file to load, a placeholder where nothing is given."""
-        if declared.name in self.given:
-            value, folder = self.given[declared.name], self.given_folder
+        """An input's value: a node if it loads a file, a placeholder if there is no value."""
+        if declared.name in self.input_values:
+            value, folder = self.input_values[declared.name], self.values_folder
         elif declared.required:
             return NodePlaceholder(kind_of_input(declared))
         else:
@@ -115,10 +116,10 @@ class _Scope:
         return value
 
     def _loading_node(self, declared: Input, type_name: str, path: Path) -> DeferredValue:
-        """The node that loads the file given for an input, such as a picture."""
+        """The node that loads the file that is named for an input, such as a picture."""
         at = self.template.document.mark("inputs", declared.name)
         if declared.kind is not None:
-            # Another pack may have a node of that name: the one of the kind's own pack is meant.
+            # Another pack may have a node of that name; the one of the kind's own pack is used.
             full_name = f"{pack_name(declared.kind.__module__)}.{type_name}"
             type_name = full_name if full_name in self.registry else type_name
         if type_name not in self.registry:
@@ -189,7 +190,7 @@ class _Scope:
         return fields
 
     def _remember(self, node: Node[Any], spec: NodeSpec) -> None:
-        """Keeps where a node stands in the file, and what the file says of it."""
+        """Keeps the place of a node in the file, and its settings there."""
         if not (self.cache and spec.cache):
             self.bound.uncached.add(node)
         targets = type(node).definition.targets
@@ -204,7 +205,7 @@ class _Scope:
     def _report_missing_files(
         self, spec: NodeSpec, cls: type[Node[Any]], fields: Mapping[str, Any]
     ) -> None:
-        """Reports what the graph's own check would, for a node that never reaches it."""
+        """Reports missing files of a node that cannot be built, which no graph will check."""
         for name in cls.definition.sources:
             path = fields.get(name)
             if isinstance(path, Path) and (problem := missing_file(name, path)):
@@ -217,8 +218,8 @@ class _Scope:
         cls: type[Node[Any]],
         fields: Mapping[str, Any],
     ) -> None:
-        """Reports what the node's class found wrong, where it stands in the file."""
-        nodes = {name: self._named(name) for name in self.template.specs} if problems else {}
+        """Reports the problems that the node's class found, at their places in the file."""
+        nodes = {name: self._find_node(name) for name in self.template.specs} if problems else {}
         for problem in problems:
             written = problem_as_written(problem, spec, cls, fields, nodes)
             if written is None:
@@ -243,13 +244,13 @@ class _Scope:
         problems_before = len(self.bound.problems)
         scope.build()
         self.bound.problems[problems_before:] = [
-            problem if problem.at else self._of_passed_input(problem, spec)
+            problem if problem.at else self._place_of_input(problem, spec)
             for problem in self.bound.problems[problems_before:]
         ]
         self._report_inputs_not_passed(spec, template)
         outputs = output_nodes(template, self.registry)
         if len(outputs) == 1:
-            return scope._named(outputs[0])
+            return scope._find_node(outputs[0])
         if any(spec.name in other.references() for other in self.template.specs.values()):
             self._report(no_single_output_problem(template, outputs), spec)
         return NodePlaceholder(None)
@@ -287,8 +288,8 @@ class _Scope:
                 wanted = f"the input {name} of {file}"
                 self._report(Problem(name, "nothing", wanted, f"add `{name}: …`"), spec)
 
-    def _of_passed_input(self, problem: Problem, spec: NodeSpec) -> Problem:
-        """A problem of an input that this entry passes to its sub-workflow, where it is passed."""
+    def _place_of_input(self, problem: Problem, spec: NodeSpec) -> Problem:
+        """A problem of an input of a sub-workflow, at the place where `spec` passes its value."""
         name = problem.subject.removeprefix("inputs.")
         at = self._mark(spec, name)
         if problem.found.startswith("an input"):

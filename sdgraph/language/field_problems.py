@@ -1,4 +1,4 @@
-"""Problems that a node class finds in its fields, in terms of what the workflow file says."""
+"""Converts the problems that a node class finds in its fields into problems of the file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def problem_as_written(
     fields: Mapping[str, Any],
     nodes: Mapping[str, DeferredValue],
 ) -> tuple[Problem, KeyPath] | None:
-    """A node class's problem as one of the file's, and the place in the node's fields it is at.
+    """A problem of a node class in terms of the file, and its place in the node's fields.
 
-    None where it only follows from another problem: the field holds a placeholder.
+    None if it only follows from another problem, because the field contains a placeholder.
 
     Args:
-        problem: what the class says; its subject begins with the name of the class.
-        spec: the node as the file has it.
+        problem: the problem; its subject begins with the name of the class.
+        spec: the node as it is written in the file.
         cls: the node's class.
         fields: the values of the node's fields.
-        nodes: the file's nodes by name, of which some might be meant instead.
+        nodes: the file's nodes by name, some of which may be proposed instead.
     """
     place = place_of_subject(problem.subject.removeprefix(cls.__name__)[1:], spec.fields)
     name = str(place[0]) if place else ""

@@ -1,4 +1,4 @@
-"""What is written in a node's fields becomes values: references resolved, paths made absolute."""
+"""Makes the values of a node's fields from the file: resolves references, makes paths absolute."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from .yaml_document import KeyPath
 class FieldResolver:
     """Resolves the fields of the nodes in one workflow file.
 
-    What cannot be resolved is given to `report` and becomes a NodePlaceholder, so that the other
+    A field that cannot be resolved is reported and becomes a NodePlaceholder, so that the other
     fields are checked as well.
     """
 
     template: WorkflowTemplate
-    given: Mapping[str, Any]
-    """The inputs as they were given; relative paths in them are relative to `given_folder`."""
-    given_folder: Path
+    input_values: Mapping[str, Any]
+    """The values that were passed for inputs; relative paths start from `values_folder`."""
+    values_folder: Path
     inputs: Mapping[str, Any]
-    """Each declared input: its value, a node that loads it, or a placeholder."""
+    """For each declared input its value, a node that loads it, or a placeholder."""
     origins: Mapping[str, Origin | None]
     node: Callable[[str], DeferredValue]
-    """The node of a name in this file, or a placeholder."""
+    """Returns the node with a name in this file, or a placeholder."""
     report: Callable[[Problem, NodeSpec, KeyPath], None]
     variant_number: int = 1
     read: dict[KeyPath, Origin] = field(default_factory=dict)
-    """Which places in the fields were read from which inputs, since `begin`."""
+    """The places in the fields that were read from inputs since `begin`, with the inputs."""
 
     def begin(self) -> None:
-        """Forgets which inputs the fields of the node before were read from."""
+        """Starts with the fields of another node: clears `read`."""
         self.read = {}
 
     def value(self, written: Any, spec: NodeSpec, place: KeyPath, *, role: str = "") -> Any:
-        """The value of what is written at a place in the fields of `spec`.
+        """The value that plain data at a place in the fields of `spec` stands for.
 
         Args:
             written: plain data from the file.
             spec: the node that it belongs to.
             place: the field's name, and keys and indices inside it.
-            role: "source" or "target" where the field holds the path of a file.
+            role: "source" or "target" if the field contains the path of a file to read or write.
         """
         if isinstance(written, list):
             return [
@@ -78,7 +78,9 @@ class FieldResolver:
     ) -> str | Path | NodePlaceholder:
         if not role or not text:
             return text
-        return self._filled(text, spec, place) if role == "target" else self._path(text, role)
+        if role == "target":
+            return self._fill_pattern(text, spec, place)
+        return self._path(text, role)
 
     def _input(self, reference: Reference, spec: NodeSpec, place: KeyPath, role: str) -> Any:
         name = reference.name
@@ -88,22 +90,22 @@ class FieldResolver:
         if (origin := self.origins.get(name)) and not isinstance(value, DeferredValue):
             self.read[place] = origin
         if role and isinstance(value, str | Path):
-            is_given = name in self.given
-            path = self.given[name] if is_given else self.template.inputs[name].default
-            return self._path(path, role, is_given=is_given)
+            is_passed = name in self.input_values
+            path = self.input_values[name] if is_passed else self.template.inputs[name].default
+            return self._path(path, role, is_passed=is_passed)
         return value
 
-    def _filled(self, pattern: str, spec: NodeSpec, place: KeyPath) -> Path | NodePlaceholder:
-        """The path that a pattern means; a placeholder where it names an input not yet given."""
-        values = pattern_values(self.template.inputs, self.given, self.inputs)
+    def _fill_pattern(self, pattern: str, spec: NodeSpec, place: KeyPath) -> Path | NodePlaceholder:
+        """The path that a pattern stands for; a placeholder if an input in it has no value."""
+        values = pattern_values(self.template.inputs, self.input_values, self.inputs)
         path = fill_pattern(pattern, values, self.variant_number)
         if isinstance(path, Problem):
             self.report(path.under(".".join(map(str, place))), spec, place)
             return NodePlaceholder(None)
         return path if isinstance(path, NodePlaceholder) else self._path(path, "target")
 
-    def _path(self, path: str | Path, role: str, *, is_given: bool = False) -> Path:
-        folder = self.given_folder if is_given else self.template.folder
+    def _path(self, path: str | Path, role: str, *, is_passed: bool = False) -> Path:
+        folder = self.values_folder if is_passed else self.template.folder
         if role == "target" and self.template.out is not None:
             folder = self.template.out
         return folder / expand_home(path)

@@ -1,6 +1,6 @@
 """Patterns for the names of files, with inputs in braces: `{seed:04d}_{prompt_slug}.png`.
 
-A name in braces is an input, an input with `_slug` after it, or `number`: the place of a variant in
+A name in braces is an input, an input followed by `_slug`, or `number`, the number of a variant in
 its sweep. A format may follow as in an f-string; attributes, indices and conversions may not.
 """
 
@@ -21,21 +21,21 @@ from .inputs import Input
 from .node_builder import NodePlaceholder
 
 FORMAT_SPEC = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?\d{0,2}[,_]?(?:\.\d{1,2})?[a-zA-Z%]?")
-"""What may follow a colon; no width of three digits, which would make names no disk takes."""
+"""The formats that may follow a colon; widths of three digits would make too long names."""
 
 SLUG_LENGTH = 40
 
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
-"""Characters that some system does not allow in a file's name, or that separate folders."""
+"""Characters that separate folders, or that some systems do not allow in a file's name."""
 
 
 def holds_pattern(text: str) -> bool:
-    """Whether a path has braces other than the escaped {{ and }}, closed or not."""
+    """Whether a path has braces other than the escaped {{ and }}, even unclosed ones."""
     return re.search(r"[{}]", text.replace("{{", "").replace("}}", "")) is not None
 
 
 def escape_braces(text: str) -> str:
-    """The pattern that means the text itself: with { and } doubled.
+    """The pattern that stands for the text itself: { and } are doubled.
 
     Example:
         >>> escape_braces("{draft}.png")
@@ -63,17 +63,18 @@ def slugify(value: Any) -> str:
 def fill_pattern(
     pattern: str, inputs: Mapping[str, Any], number: int
 ) -> str | Problem | NodePlaceholder:
-    """The path that a pattern means for these inputs, or what is wrong with the pattern.
+    """The path that a pattern stands for with these inputs, or the problem with the pattern.
 
-    Characters that no file's name may hold are replaced, so that no text leads to another folder.
+    Characters that a file's name must not contain are replaced, so that a text cannot name another
+    folder.
 
     Args:
         pattern: a path with names in braces.
-        inputs: the values that may be named.
-        number: what `{number}` stands for.
+        inputs: the values that the pattern may name.
+        number: the value of `{number}`.
 
     Returns:
-        The path; a Problem; or a placeholder where the pattern names an input that is one.
+        The path; a Problem; or a placeholder if the pattern names an input that is one.
 
     Example:
         >>> fill_pattern("out/{seed:04d}_{prompt_slug}.png", {"seed": 7, "prompt": "A star"}, 1)
@@ -82,7 +83,7 @@ def fill_pattern(
     try:
         pieces = list(Formatter().parse(pattern))
     except ValueError as error:
-        return _problem(f"{pattern!r}: {error}", "braces that are closed")
+        return _pattern_problem(f"{pattern!r}: {error}", "braces that are closed")
     parts = []
     for before, name, spec, conversion in pieces:
         parts.append(before)
@@ -94,10 +95,11 @@ def fill_pattern(
             or not FORMAT_SPEC.fullmatch(spec or "")
         ):
             rest = f"!{conversion}" if conversion is not None else f":{spec}" if spec else ""
-            return _problem(f"{{{name}{rest}}}", "an input's name, and a format such as :04d")
+            wanted = "an input's name, and a format such as :04d"
+            return _pattern_problem(f"{{{name}{rest}}}", wanted)
         value = _value(name, inputs, number)
         if not isinstance(value, Problem | NodePlaceholder):
-            value = _formatted(name, value, spec or "")
+            value = _format_value(name, value, spec or "")
         if isinstance(value, Problem | NodePlaceholder):
             return value
         parts.append(value)
@@ -107,7 +109,7 @@ def fill_pattern(
 def pattern_values(
     inputs: Mapping[str, Input], values: Mapping[str, Any], bound: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The values that a pattern may name: inputs as given, files as paths, or placeholders."""
+    """The values that a pattern may name: those of the inputs, paths for files, or placeholders."""
     named: dict[str, Any] = {}
     for name, declared in inputs.items():
         value = values.get(name, declared.default)
@@ -118,7 +120,7 @@ def pattern_values(
 
 
 def _value(name: str, inputs: Mapping[str, Any], number: int) -> Any:
-    """What a name in braces stands for; an input comes before `number` and before a slug."""
+    """The value of a name in braces; an input's name takes precedence over `number` and slugs."""
     if name in inputs:
         return _name_of(inputs[name])
     if name == "number":
@@ -132,7 +134,7 @@ def _value(name: str, inputs: Mapping[str, Any], number: int) -> Any:
 
 
 def _name_of(value: Any) -> Any:
-    """A value as it goes into a name: a file's stem, a checkpoint's source, else the value."""
+    """The part of a value for a file's name: the stem of a path, the source of a checkpoint."""
     if isinstance(value, Path):
         return value.stem
     if isinstance(value, Checkpoint):
@@ -142,7 +144,7 @@ def _name_of(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _formatted(name: str, value: Any, spec: str) -> str | Problem:
+def _format_value(name: str, value: Any, spec: str) -> str | Problem:
     if not isinstance(value, str | int | float):
         wanted = "an input that is text, a number or a file"
         return Problem("", f"{{{name}}}, {describe_value(value)}", wanted)
@@ -154,5 +156,5 @@ def _formatted(name: str, value: Any, spec: str) -> str | Problem:
     return _FORBIDDEN.sub("-", text).strip(" .") or "none"
 
 
-def _problem(found: str, wanted: str) -> Problem:
+def _pattern_problem(found: str, wanted: str) -> Problem:
     return Problem("", found, wanted, "write {{ and }} for braces in a file's name")

@@ -1,4 +1,4 @@
-"""The inputs that a workflow declares: their types, defaults, and values given for them."""
+"""The inputs that a workflow declares: their types, their defaults, and checks of their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS: dict[str, Kind] = {
     for name, kind in shipped_kinds().items()
     if not issubclass(kind, Checkpoint | Series)
 }
-"""The kinds of value that ship; an input of such a kind takes a node, or the path of a file."""
+"""The kinds of value that ship; the value of such an input is a node, or the path of a file."""
 
 INPUT_TYPES = (*SCALARS, "Path", "Checkpoint", *KINDS)
 """The types that an input may have, in addition to the kinds of the node packs in use."""
@@ -32,7 +32,7 @@ RESERVED_NAMES = ("only", "session", "on_event", "keep_going", "uncached", "zip"
 """Names of the parameters of `run`, `run_many` and `Workflow.graph`, which no input may have."""
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
-"""The default of an input that must be given."""
+"""The default of an input that needs a value."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Input:
     """An input that a workflow declares.
 
     Args:
-        name: what a user sets: `sdgraph run FILE name=value`.
+        name: its name, as in `sdgraph run FILE name=value`.
         type: one of INPUT_TYPES, or a kind of a node pack.
-        default: its value when none is given; MISSING if one must be.
+        default: its value if the user sets none; MISSING if the user must set one.
         description: what it is for.
 
     Example:
@@ -55,36 +55,36 @@ class Input:
     default: Any = MISSING
     description: str = ""
     pack_kind: Kind | None = field(default=None, repr=False)
-    """The class of its kind where a node pack defines that."""
+    """The class of its kind if a node pack defines it."""
 
     @property
     def kind(self) -> Kind | None:
-        """The kind of value that it takes; None for scalars, paths and checkpoints."""
+        """The kind of its value; None for scalars, paths and checkpoints."""
         return self.pack_kind or KINDS.get(self.type)
 
     @property
     def loader(self) -> str | None:
-        """The node type that loads its value from the path given for it; None if none does."""
+        """The node type that loads its value from the path of a file; None if there is none."""
         return self.kind.loader if self.kind is not None else None
 
     @property
     def takes_path(self) -> bool:
-        """Whether the path of a file may be given for it."""
+        """Whether its value may be the path of a file."""
         return self.type == "Path" or self.loader is not None
 
     @property
     def required(self) -> bool:
-        """Whether it has no default, so that a value must be given."""
+        """Whether it has no default, so that it needs a value."""
         return self.default is MISSING
 
     def is_path(self, value: Any) -> bool:
-        """Whether a value given for this input names a file."""
+        """Whether a value for this input is the path of a file."""
         return self.takes_path and isinstance(value, str | Path)
 
     def parse(self, text: str) -> Any:
-        """The value that a text on the command line means.
+        """The value that a text on the command line stands for.
 
-        Raises ValueError, which says what is wanted.
+        Raises ValueError with a message that says what is wanted.
         """
         if self.type == "bool":
             if text.lower() not in ("true", "false"):
@@ -99,7 +99,7 @@ class Input:
         return text
 
     def problem(self, value: Any) -> Problem | None:
-        """What is wrong with a value given for this input, if anything."""
+        """The problem with a value for this input; None if it is valid."""
         wanted = {
             "str": "text",
             "int": "a whole number",
@@ -135,7 +135,7 @@ class Input:
 
 
 def kind_of_input(declared: Input) -> type | None:
-    """The kind of value an input has; None where its type leaves several, such as a text's."""
+    """The kind of value of an input; None if its type allows several, as that of a text does."""
     if declared.type == "str":
         return None
     return declared.kind or SCALARS.get(declared.type)
@@ -144,11 +144,11 @@ def kind_of_input(declared: Input) -> type | None:
 def read_declarations(
     document: Document, problems: list[Problem], pack_kinds: Mapping[str, Kind]
 ) -> dict[str, Input]:
-    """The inputs a workflow file declares; what is wrong with them is added to `problems`.
+    """The inputs that a workflow file declares.
 
     Args:
         document: The file.
-        problems: What is wrong is added here.
+        problems: The problems of wrong declarations are added here.
         pack_kinds: The kinds of value of the node packs in use, by the names they may have.
     """
     raw = document.data.get("inputs")
@@ -174,9 +174,8 @@ def _declare(name: str, raw: Any, pack_kinds: Mapping[str, Kind]) -> Input | Pro
     if not name.isidentifier():
         return Problem(name, f"the name {name!r}", "letters, digits and _", "rename the input")
     if name in RESERVED_NAMES:
-        return Problem(
-            name, f"the name {name!r}", "a name that Python's `run` leaves free", "rename the input"
-        )
+        wanted = "a name that is not an argument of Python's `run`"
+        return Problem(name, f"the name {name!r}", wanted, "rename the input")
     if not isinstance(raw, dict):
         kind = {str: "str", bool: "bool", int: "int", float: "float"}.get(type(raw))
         if kind is None:
@@ -208,7 +207,7 @@ def _unknown_type(name: str, kind: Any, pack_kinds: Mapping[str, Kind]) -> Probl
 
 
 def input_problems(inputs: Mapping[str, Input], values: Mapping[str, Any]) -> list[Problem]:
-    """The problems of the values that a user gave; their subject is `inputs.NAME`."""
+    """The problems of values for inputs; their subject is `inputs.NAME`."""
     problems = []
     for name, value in values.items():
         if name not in inputs:

@@ -1,8 +1,9 @@
 """The JSON Schema of workflow files, made from the node classes. Torch-free.
 
-It is draft-07, which editors (yaml-language-server) understand best. A node's `type` decides which
-fields it has; every value may also be `$inputs.name`, at any depth, as in the engine. What depends
-on the whole graph (whether `$photo` makes an Image) is left to `sdgraph validate`.
+It is draft-07, which editors (yaml-language-server) support best. A node's `type` decides which
+fields it has; every value may also be `$inputs.name`, at any depth, as in the engine. The schema
+does not check what depends on the whole graph (whether `$photo` makes an Image); `sdgraph validate`
+does.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _CACHE = {
     "description": "false: it runs every time; its result is neither remembered nor reused",
 }
 _NOTES = ("description", "default", "examples")
-"""Keys that describe a field, whichever of its forms is written."""
+"""Keys that describe a field in all its forms."""
 
 
 def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
@@ -55,7 +56,7 @@ def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
             "description": "the value of a declared input: $inputs.name",
         },
         "declaration": _declaration(pack_kinds),
-        "node": _chosen(registry, types),
+        "node": _any_node(registry, types),
         "type.Workflow": _sub_workflow(),
     }
     for name in types:
@@ -115,16 +116,16 @@ def _top() -> JsonSchema:
             "output": {
                 "type": ["string", "null"],
                 "pattern": rf"^\${_NAME}$",
-                "description": "the node ($name) whose value another workflow gets from this one",
+                "description": "the node ($name) whose value this workflow has inside another one",
             },
         },
     }
 
 
 def _declaration(pack_kinds: Iterable[str]) -> JsonSchema:
-    """The declaration of an input: its default alone, or a map whose default is of its type."""
+    """The declaration of an input: only a default, or a map with a default of its type."""
     json_types = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
-    agree = [
+    matching_defaults = [
         {
             "if": {"properties": {"type": {"const": kind}}, "required": ["type"]},
             "then": {"properties": {"default": {"type": json_type}}},
@@ -140,19 +141,21 @@ def _declaration(pack_kinds: Iterable[str]) -> JsonSchema:
                 "enum": [*INPUT_TYPES, *pack_kinds],
                 "description": "what kind of value it takes",
             },
-            "default": {"description": "its value when none is given; without it one must be"},
+            "default": {
+                "description": "its value if none is set; without a default one must be set"
+            },
             "description": {"type": "string"},
         },
-        "allOf": agree,
+        "allOf": matching_defaults,
     }
     return {"anyOf": [{"type": ["string", "number", "boolean"]}, full]}
 
 
-def _chosen(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> JsonSchema:
+def _any_node(registry: Mapping[str, type[Node[Any]]], types: list[str]) -> JsonSchema:
     """The schema of a node of any type: its `type` decides which schema applies.
 
-    With if/then rather than oneOf, so that an editor points at the wrong field, and does not list
-    every type that the node is not.
+    It uses if/then and not oneOf, so that an editor points at the wrong field instead of listing
+    all other types.
     """
     every = [*types, "Workflow"]
     summaries = [_first_line(registry[name]) for name in types]
@@ -196,7 +199,7 @@ def _sub_workflow() -> JsonSchema:
 
 
 def _node(name: str, cls: type[Node[Any]]) -> tuple[JsonSchema, JsonSchema]:
-    """The schema of a node of one type, and the definitions it refers to."""
+    """The schema of a node of one type, and the definitions that it refers to."""
     schema = node_schema(cls)
     fields = {}
     for field, field_schema in schema["properties"].items():
@@ -214,30 +217,30 @@ def _node(name: str, cls: type[Node[Any]]) -> tuple[JsonSchema, JsonSchema]:
         "properties": {"type": {"const": name}, "cache": _CACHE, **fields},
     }
     nested = {
-        f"{name}.{key}": _inside(definition, name, is_port=False)
+        f"{name}.{key}": _to_draft7(definition, name, is_port=False)
         for key, definition in schema.get("$defs", {}).items()
     }
     return own, nested
 
 
 def _field(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
-    """The schema of a value that may be written out, or be `$inputs.name`."""
-    inner = _inside(schema, name, is_port=is_port)
-    notes = {key: inner.pop(key) for key in _NOTES if key in inner and not _refers(inner)}
-    if _refers(inner):  # a port's own pattern covers inputs
+    """The schema of a value that may be written in the file or be `$inputs.name`."""
+    inner = _to_draft7(schema, name, is_port=is_port)
+    notes = {key: inner.pop(key) for key in _NOTES if key in inner and not _is_reference(inner)}
+    if _is_reference(inner):  # a port's own pattern covers inputs
         return {**inner, **notes}
     forms = inner["anyOf"] if set(inner) == {"anyOf"} else [inner]
-    if any(map(_refers, forms)) or inner == {}:
+    if any(map(_is_reference, forms)) or inner == {}:
         return {**inner, **notes}
     return {**notes, "anyOf": [*forms, _INPUT]}
 
 
-def _refers(schema: JsonSchema) -> bool:
+def _is_reference(schema: JsonSchema) -> bool:
     return schema.get("pattern") == _REFERENCE
 
 
-def _inside(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
-    """The same schema in draft-07, in which an input may take the place of a value at any depth."""
+def _to_draft7(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
+    """The schema in draft-07, where `$inputs.name` may replace a value at any depth."""
     draft7 = {key: value for key, value in schema.items() if key != "title"}
     if "$ref" in draft7:
         return {"$ref": f"#/definitions/{name}.{draft7['$ref'].rpartition('/')[2]}"}
@@ -263,7 +266,7 @@ def _inside(schema: JsonSchema, name: str, *, is_port: bool) -> JsonSchema:
         }
     for key in ("anyOf", "oneOf", "allOf"):
         if key in draft7:
-            draft7[key] = [_inside(form, name, is_port=is_port) for form in draft7[key]]
+            draft7[key] = [_to_draft7(form, name, is_port=is_port) for form in draft7[key]]
     return draft7
 
 

@@ -1,4 +1,4 @@
-"""Nodes built from the fields in a workflow file, and placeholders for those that cannot be."""
+"""Builds nodes from the fields in a workflow file, and placeholders for wrong ones."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from sdgraph.graph import DeferredValue, Node, Origins
 
 
 class NodePlaceholder(DeferredValue):
-    """Stands for a node that could not be built, so that the nodes that read it are checked too.
+    """Replaces a node that could not be built, so that the nodes that read it are checked too.
 
     Args:
-        output: the kind of value the node would make, None if that is not known.
+        output: the kind of value that the node would make; None if it is not known.
     """
 
     content = "unbuilt"
 
     def __init__(self, output: type | None) -> None:
-        self.output = output  # type: ignore[misc]  # of each one, not of the class
+        self.output = output  # type: ignore[misc]  # an attribute of the object, not of the class
 
 
 @dataclass
 class BoundNodes:
-    """The nodes of a workflow file for given inputs, with their places, origins and problems."""
+    """The nodes of a workflow file with its inputs, their places and origins, and the problems."""
 
     nodes: dict[str, DeferredValue] = field(default_factory=dict)
     """A node or a NodePlaceholder by name; those of a sub-workflow as "faces/edges"."""
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
-    """Where a node ("") and its fields stand in the file."""
+    """The places of a node ("") and its fields in the file."""
     origins: dict[Node[Any], Origins] = field(default_factory=dict)
-    """Which inputs a node's fields were read from."""
+    """The inputs that a node's fields were read from."""
     problems: list[Problem] = field(default_factory=list)
     subworkflow_count: int = 0
     """How many sub-workflows were opened."""
     variant_number: int = 1
-    """What `{number}` in a file's name stands for."""
+    """The value of `{number}` in a file's name."""
     patterned: set[Node[Any]] = field(default_factory=set)
     """The nodes that write to a path with inputs in braces."""
     uncached: set[Node[Any]] = field(default_factory=set)
-    """The nodes that `cache: false` keeps from being remembered, on them or around them."""
+    """The nodes that are not remembered because they or their sub-workflow have `cache: false`."""
 
     @property
     def names(self) -> dict[Node[Any], str]:
@@ -53,7 +53,7 @@ class BoundNodes:
         return names
 
     def keep_origins(self, node: Node[Any], read: Origins) -> None:
-        """Keeps which inputs a node's fields were read from, as far as all its names agree."""
+        """Keeps the inputs that a node's fields were read from, if they agree for all its names."""
         before = self.origins.get(node, read)
         self.origins[node] = {
             place: origin for place, origin in before.items() if read.get(place) == origin
@@ -63,10 +63,10 @@ class BoundNodes:
 def build_node(
     cls: type[Node[Any]], fields: Mapping[str, Any]
 ) -> tuple[Node[Any] | None, list[Problem]]:
-    """The node of some fields, or None and every problem in them.
+    """The node with these fields, or None and all problems.
 
-    Where only wires are wrong, the node is built again with placeholders for them, so that other
-    fields that do not fit together are reported at once, not after the wires are fixed.
+    If only wires are wrong, the node is built again with placeholders for them, so that other
+    problems are reported at once and not after the wires are fixed.
     """
     try:
         return cls(**fields), []
@@ -86,7 +86,7 @@ def build_node(
 
 
 def field_of_problem(problem: Problem, cls: type[Node[Any]]) -> str:
-    """The field that a problem of a node class is about; "" for the node as a whole."""
+    """The field that a problem of a node class is about; "" for the whole node."""
     return problem.subject.removeprefix(cls.__name__)[1:].partition(".")[0]
 
 

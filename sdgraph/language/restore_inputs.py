@@ -1,4 +1,4 @@
-"""Fields that were read from a workflow's inputs become references to those inputs again."""
+"""Replaces the values of fields that were read from inputs by references to those inputs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class _Use:
 
     @property
     def value(self) -> Any:
-        """The value in the field, in the type of the input; None where there is none."""
+        """The value in the field, in the type of the input; None if there is none."""
         value = value_at(self.fields, self.path)
         if isinstance(value, str):
             return unescape_dollar(value)
-        # A field of floats makes 3.0 of the input's 3.
+        # A float field has converted the input's 3 to 3.0.
         if type(value) is float and self.origin.type == "int" and value.is_integer():
             return int(value)
         return float(value) if type(value) is int and self.origin.type == "float" else value
@@ -36,10 +36,10 @@ class _Use:
 
 
 def restore_inputs(graph: Graph, entries: Mapping[Node[Any], dict[str, Any]]) -> dict[str, Input]:
-    """The inputs that a graph's fields were read from, with the values they had as defaults.
+    """The inputs that a graph's fields were read from, with their values as defaults.
 
-    In `entries`, the nodes' fields as plain data, each such value becomes `$inputs.name`. An input
-    that has two values in the graph, as in the graph of a sweep, is left out: its values stay.
+    In `entries`, the nodes' fields as plain data, `$inputs.name` replaces each such value. An input
+    with several values in the graph, as in the graph of a sweep, is left out: its values stay.
     """
     uses: dict[str, list[_Use]] = {}
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""A workflow inside another: its file, the limits on nesting, and which node is its output."""
+"""A workflow inside another one: its file, the limits on nesting, and its output node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_NESTING = 16
 """How deep sub-workflows may be nested."""
 
 MAX_WORKFLOWS = 1000
-"""How many sub-workflows a workflow may hold, at all depths together."""
+"""How many sub-workflows a workflow may contain, at all depths together."""
 
 
 def read_subworkflow(
@@ -26,7 +26,7 @@ def read_subworkflow(
 
     Args:
         spec: the entry.
-        outer: the file that it stands in.
+        outer: the file with the entry.
         trail: the files that it is nested in, outermost first.
         count: how many sub-workflows have been opened, this one included.
 
@@ -37,17 +37,17 @@ def read_subworkflow(
     if not isinstance(written, str) or "\0" in written or parse_reference(written):
         found = "no path" if written is None else repr(written)
         fix = "write the path itself: it cannot come from an input"
-        raise _refused(
+        raise _path_error(
             found, "the path of a workflow file", fix if parse_reference(written) else ""
         )
     path = (outer.folder / expand_home(unescape_dollar(written))).resolve()
     if path in trail:
         found = " → ".join(file.name for file in (*trail, path))
-        raise _refused(found, "no workflow inside itself")
+        raise _path_error(found, "no workflow inside itself")
     if len(trail) > MAX_NESTING:
-        raise _refused(f"more than {MAX_NESTING} workflows in one another", "a flatter workflow")
+        raise _path_error(f"more than {MAX_NESTING} workflows in one another", "a flatter workflow")
     if count > MAX_WORKFLOWS:
-        raise _refused(f"more than {MAX_WORKFLOWS} sub-workflows", "a smaller workflow")
+        raise _path_error(f"more than {MAX_WORKFLOWS} sub-workflows", "a smaller workflow")
     try:
         return replace(read_template(path, outer.pack_kinds), out=outer.out)
     except InvalidWorkflowError as error:
@@ -60,9 +60,9 @@ def read_subworkflow(
 
 
 def output_nodes(template: WorkflowTemplate, registry: Mapping[str, Any]) -> list[str]:
-    """The node that `output` names; else every node that makes a value no other such node reads.
+    """The node that `output` names, or else every node whose value no other node here reads.
 
-    Nodes with an effect (Save) are left out: they make no value of their own.
+    Nodes with an effect (Save) are not counted, because they make no value of their own.
     """
     if template.output:
         return [template.output]
@@ -81,5 +81,5 @@ def no_single_output_problem(template: WorkflowTemplate, outputs: list[str]) -> 
     return Problem("path", found, "one output", f"add `output: $name` to {template.document.file}")
 
 
-def _refused(found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
+def _path_error(found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
     return InvalidWorkflowError([Problem("path", found, wanted, fix)])

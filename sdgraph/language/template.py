@@ -1,4 +1,4 @@
-"""A workflow file before its inputs are known: its name, declared inputs and entries of nodes."""
+"""A workflow file before its inputs have values: its name, declared inputs and node entries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
 
 @dataclass(frozen=True)
 class Reference:
-    """A text that is a reference and nothing else: to a node, or to an input."""
+    """A text that is only a reference, to a node or to an input."""
 
     name: str
     to_input: bool
@@ -49,12 +49,12 @@ def parse_reference(value: Any) -> Reference | None:
 
 
 def unescape_dollar(text: str) -> str:
-    """What a text in a file means: `$$x` is the text `$x`, every other text is itself."""
+    """The text that a text in a file stands for: `$x` for `$$x`, every other text for itself."""
     return text[1:] if text.startswith("$$") else text
 
 
 def escape_dollar(text: str) -> str:
-    """How a text must be written in a file so that it is read back as itself."""
+    """The text that stands for `text` in a file; the reverse of `unescape_dollar`."""
     return f"${text}" if text.startswith("$$") or parse_reference(text) else text
 
 
@@ -69,7 +69,7 @@ class NodeSpec:
     """Whether the node's result may be remembered and reused."""
 
     def references(self) -> Iterator[str]:
-        """The names of the nodes that the fields refer to, each time that they do."""
+        """Yields the name of the node for each reference in the fields, also repeatedly."""
         for value in self.fields.values():
             scalars = (inner for _, inner in walk_scalars(value))
             for scalar in scalars if isinstance(value, list | dict) else (value,):
@@ -89,14 +89,14 @@ class WorkflowTemplate:
     output: str | None
     document: Document
     folder: Path
-    """What relative paths in the file are relative to."""
+    """The folder that relative paths in the file are relative to."""
     out: Path | None = None
-    """What the relative paths of files to write are relative to, if not `folder`."""
+    """The folder for the relative paths of files to write, if it is not `folder`."""
     pack_kinds: Mapping[str, type[Value]] = field(default_factory=dict)
-    """The kinds of value of the node packs in use, which inputs may have as their type."""
+    """The kinds of value of the node packs in use, which may be the types of inputs."""
 
     def role_of(self, name: str) -> str:
-        """The role "source" for an input that holds the path of a file to read; else ""."""
+        """The role "source" for an input that is the path of a file to read, else ""."""
         declared = self.inputs.get(name)
         return "source" if declared and declared.takes_path else ""
 
@@ -230,7 +230,7 @@ def _output(
 def place_of_subject(subject: str, fields: Mapping[str, Any]) -> list[str | int]:
     """The place in a node's fields that a problem's subject names: ["terms", 2] of "terms.2".
 
-    A step that is no number is a key of a map.
+    A step that is not a number is a key of a map.
     """
     if not subject or subject in fields:
         return [subject] if subject else []
@@ -252,7 +252,7 @@ def value_at(fields: Any, place: list[str | int]) -> Any:
 
 
 def with_absolute_source(value: Any, folder: Path) -> Any:
-    """A checkpoint, or a list of them, with a source that is a path (./x, ../x, ~/x) absolute."""
+    """A checkpoint or a list of them; if its source is a path (./x, ../x, ~/x), it is absolute."""
     if isinstance(value, str) and value.startswith(("./", "../", "~")):
         return str((folder / expand_home(value)).resolve())
     if isinstance(value, dict) and isinstance(value.get("source"), str):

@@ -1,4 +1,4 @@
-"""Workflows: a named graph with inputs, read from YAML and written to it."""
+"""Workflows: named graphs with inputs, read from YAML and written to it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .yaml_document import parse_document
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow file whose own shape is right; with inputs it becomes a graph.
+    """A workflow file without errors in its structure; with inputs it becomes a graph.
 
     `load_workflow` makes one.
 
     Args:
-        template: what the file says.
+        template: the content of the file.
         registry: the node types that it may use.
 
     Example:
@@ -57,11 +57,11 @@ class Workflow:
         return self.template.inputs
 
     def graph(self, /, *, only: Sequence[str] = (), **inputs: Any) -> Graph:
-        """The graph with these inputs; no file but the configs of checkpoints is opened.
+        """The graph with these inputs; the only files that are opened are configs of checkpoints.
 
         Args:
-            only: names of the nodes to compute; without any, those that save or show something,
-                and where there are none, those that no other node reads.
+            only: names of the nodes to compute; by default those that save or show something, or
+                if there are none, those that no other node reads.
             **inputs: values of the workflow's inputs; relative paths are relative to the current
                 folder. Inputs with a default may be left out.
 
@@ -78,8 +78,8 @@ class Workflow:
         """Every problem of the file and its graph, for all its nodes.
 
         Args:
-            **inputs: values of the workflow's inputs. One that is left out is no problem here,
-                with or without a default.
+            **inputs: values of the workflow's inputs. An input that is left out is not reported
+                here, even if it has no default.
         """
         return self._graph(inputs, ())[1]
 
@@ -102,7 +102,7 @@ class Workflow:
     ) -> tuple[BoundNodes, list[Node[Any]]]:
         """The nodes with these inputs, and the targets among them; the graph is not checked yet.
 
-        `number` is the variant's place in a sweep, for names of files.
+        `number` is the variant's number in a sweep, for names of files.
         """
         bound = bind_inputs(self.template, inputs, self.registry, number)
         if only:
@@ -187,14 +187,14 @@ def load_workflow(
 ) -> Workflow:
     """The workflow in a file, or a shipped one.
 
-    Problems of the file's own shape are raised here. Those of its graph, which depend on the
+    Errors in the structure of the file are raised here. Problems of its graph, which depend on the
     inputs, are found by `Workflow.graph` and `Workflow.problems`.
 
     Args:
         source: the path of a YAML file, or the name of a workflow that ships, such as "inpaint".
         registry: the node types that it may use; None for those of all installed packs.
-        folder: what relative paths in the file are relative to, if not the file's own folder.
-        out: the same for the paths of files that are written.
+        folder: the folder that relative paths in the file start from, if not the file's own.
+        out: the folder that relative paths of files to write start from, if not `folder`.
 
     Raises:
         InvalidWorkflowError: with every problem found, each with its line and column.
@@ -223,8 +223,8 @@ def workflow_from_yaml(
     Args:
         text: YAML.
         registry: the node types that it may use; None for those of all installed packs.
-        folder: what relative paths in the text are relative to.
-        file: what the text is called in the marks of problems.
+        folder: the folder that relative paths in the text start from.
+        file: the name of the text in the marks of problems.
 
     Raises:
         InvalidWorkflowError: with every problem found.
@@ -266,7 +266,7 @@ def shipped_workflows() -> dict[str, Path]:
 def find_workflow(source: str | Path) -> Path:
     """The file of a workflow: `source` is its path, or the name of one that ships.
 
-    Raises InvalidWorkflowError for a name that none has.
+    Raises InvalidWorkflowError for an unknown name.
     """
     path = Path(source)
     if path.exists() or path.suffix:

@@ -1,4 +1,4 @@
-"""Graphs are written as workflow files (YAML)."""
+"""Writes graphs as workflow files (YAML)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | No
     """The graph of some nodes as the text of a workflow file.
 
     Args:
-        *targets: the nodes to compute; all that they read is written as well.
-        name: what the workflow is called.
-        folder: where the file will lie, to which its paths are then relative; None writes them
-            as they are.
+        *targets: the nodes to compute; all nodes that they read are written as well.
+        name: the name of the workflow.
+        folder: the folder of the file, to which its paths are made relative; None writes them as
+            they are.
 
     Returns:
-        YAML that `load_workflow` and `sdgraph run` take, one node a line.
+        YAML that `load_workflow` and `sdgraph run` read, with one node in each line.
 
     Raises:
-        InvalidWorkflowError: if a field holds a value, such as a picture, that no file can hold.
+        InvalidWorkflowError: if a field has a value, such as a picture, that YAML cannot express.
 
     Example:
         >>> from sdgraph.nodes import Canny, LoadImage
@@ -47,7 +47,7 @@ def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | No
 
 
 def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | None = None) -> str:
-    """A graph as a workflow file, one entry a node, under the graph's own names."""
+    """A graph as a workflow file, with an entry for each node under its name in the graph."""
     return write_workflow(graph, name=name, folder=folder)[0]
 
 
@@ -61,11 +61,11 @@ def write_workflow(
     """A graph as a workflow file, and the inputs that it declares.
 
     Args:
-        graph: what to write.
-        name: what the workflow is called.
-        folder: where the file will lie, to which its paths are then relative.
-        with_inputs: whether to declare the inputs that fields were read from, with the values they
-            had as defaults; otherwise the file has those values in the fields, and no inputs.
+        graph: the graph to write.
+        name: the name of the workflow.
+        folder: the folder of the file, to which its paths are made relative.
+        with_inputs: whether to declare the inputs that fields were read from, with their values as
+            defaults; otherwise the values are written into the fields, and there are no inputs.
     """
     names = _flat_names(graph)
     problems: list[Problem] = []
@@ -79,7 +79,7 @@ def write_workflow(
             fields[str(place[0])] = getattr(node, str(place[0]))
         for field, value in fields.items():
             try:
-                entry[field] = _as_written(value, names, Path(folder) if folder else None)
+                entry[field] = _to_plain(value, names, Path(folder) if folder else None)
                 if field in type(node).definition.targets:
                     entry[field] = escape_braces(entry[field])
             except TypeError:
@@ -98,9 +98,9 @@ def write_workflow(
 
 
 def _flat_names(graph: Graph) -> dict[Node[Any], str]:
-    """The graph's names as a file may hold them, still unique.
+    """The graph's names in a form that files allow, still unique.
 
-    The slash of sub-workflows becomes "__"; the values that name a sweep's variants are left out.
+    The slash of sub-workflows becomes "__"; the values of a sweep's variants are left out.
     """
     names: dict[Node[Any], str] = {}
     taken = {label for label in graph.names.values() if label.isidentifier()}
@@ -115,7 +115,7 @@ def _flat_names(graph: Graph) -> dict[Node[Any], str]:
     return names
 
 
-def _as_written(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> Any:
+def _to_plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> Any:
     if isinstance(value, Node):
         return f"${names[value]}"
     if isinstance(value, Checkpoint):
@@ -127,16 +127,16 @@ def _as_written(value: Any, names: Mapping[Node[Any], str], folder: Path | None)
     if isinstance(value, str):
         return escape_dollar(value)
     if isinstance(value, list | tuple):
-        return [_as_written(item, names, folder) for item in value]
+        return [_to_plain(item, names, folder) for item in value]
     if isinstance(value, dict):
-        return {key: _as_written(item, names, folder) for key, item in value.items()}
+        return {key: _to_plain(item, names, folder) for key, item in value.items()}
     if value is None or isinstance(value, bool | int | float):
         return value
-    raise TypeError(f"{type(value).__name__} has no place in YAML")
+    raise TypeError(f"{type(value).__name__} cannot be written as YAML")
 
 
 def input_declaration(declared: Input) -> Any:
-    """How an input is declared in a file: by its default alone where that implies its type."""
+    """The declaration of an input in a file: only its default, if that implies its type."""
     data: dict[str, Any] = {"type": declared.type}
     if not declared.required:
         data["default"] = declared.default
@@ -147,7 +147,7 @@ def input_declaration(declared: Input) -> Any:
 
 
 class _OneLineStyle:
-    """Writes values without aliases, and texts of several lines in quotes on one line."""
+    """Writes values without aliases, and texts with several lines in quotes on one line."""
 
     def ignore_aliases(self, _: Any) -> bool:
         return True
@@ -172,7 +172,7 @@ for _dumper in (_Dumper, _FastDumper):
 
 
 def dump_workflow(data: dict[str, Any]) -> str:
-    """The data as YAML, with `nodes` and `inputs` one entry a line."""
+    """The data as YAML, with each entry of `nodes` and `inputs` on one line."""
     lines = []
     for key, value in data.items():
         if key in ("nodes", "inputs"):
@@ -193,9 +193,9 @@ def _flow(value: Any) -> str:
     return _flow_cache[key]
 
 
-def _dump_flow(value: Any, shown: str) -> str:
-    # libyaml is six times as fast, and writes these values as PyYAML does; others it escapes.
-    fast = shown.isascii() and "\\" not in shown and "'':" not in shown
+def _dump_flow(value: Any, text_of_value: str) -> str:
+    # libyaml is six times as fast; it writes these values as PyYAML does, and escapes others.
+    fast = text_of_value.isascii() and "\\" not in text_of_value and "'':" not in text_of_value
     text = yaml.dump(
         value,
         Dumper=_FastDumper if fast else _Dumper,
@@ -210,4 +210,4 @@ def _dump_flow(value: Any, shown: str) -> str:
 _NO_WIDTH = 2**31 - 1
 _MAX_CACHED = 1024
 _flow_cache: dict[str, str] = {}
-"""What values are written as, by their `repr`, which differs for any two."""
+"""The YAML of values by their `repr`, which is different for any two values."""

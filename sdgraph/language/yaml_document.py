@@ -1,7 +1,8 @@
-"""YAML text becomes plain data, with the line and column of every key and value.
+"""Parses YAML into plain data, with the line and column of every key and value.
 
-The data is what `yaml.safe_load` gives. It is built from yaml's events in one pass without
-recursion: plain scalars, lists and maps; no tags, no duplicate keys, a bound on aliases.
+The data is that of `yaml.safe_load`. It is built from yaml's events in one pass without recursion,
+and consists of plain scalars, lists and maps. Tags and duplicate keys are errors, and the size of
+aliases is limited.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 40
 MAX_VALUES = 1_000_000
-"""How many values a document may hold once its aliases are written out."""
+"""How many values a document may contain, counting those of an alias each time."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data and where its parts stand in the file."""
+    """Plain data, and the places of its parts in the file."""
 
     data: Any
     file: str
@@ -38,11 +39,11 @@ class Document:
     keys: Mapping[KeyPath, Mark] = field(repr=False)
 
     def key_mark(self, *place: str | int) -> Mark:
-        """Where the key of the value at `place` stands."""
+        """The place in the file of the key of the value at `place`."""
         return self.keys.get(place) or self.mark(*place)
 
     def mark(self, *place: str | int) -> Mark:
-        """Where the value at `place` begins; where there is none, what it would be inside of."""
+        """The place in the file of the value at `place`; if there is none, of what it is in."""
         while place and place not in self.marks:
             place = place[:-1]
         return self.marks.get(place) or Mark(self.file, 1, 1)
@@ -51,16 +52,16 @@ class Document:
 def read_document(path: Path) -> Document:
     """The document in a file.
 
-    Raises InvalidWorkflowError with every problem found, also where the file cannot be read.
+    Raises InvalidWorkflowError with every problem found, also if the file cannot be read.
     """
     name = str(path)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise _refused(name, f"{size} bytes", f"a workflow of at most {MAX_BYTES} bytes")
+            raise _file_error(name, f"{size} bytes", f"a workflow of at most {MAX_BYTES} bytes")
         raw = path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _read_error(path, error) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -93,12 +94,12 @@ def parse_document(text: str, file: str = "<text>") -> Document:
 
 
 class _StopReadingError(Exception):
-    """Reading ends here: what follows cannot be understood, or would be too much."""
+    """Stops the parser, because the rest cannot be understood or would be too large."""
 
 
 @dataclass
 class _Container:
-    """A list or map that has begun and not yet ended."""
+    """A list or map that is not complete yet."""
 
     value: Any
     place: KeyPath
@@ -192,12 +193,12 @@ class _DocumentBuilder:
             return
         place = self._place()
         self.marks[place] = self._mark(event)
-        value = self._constructed(event)
+        value = self._construct(event)
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
         self._put(value, 1)
 
-    def _constructed(self, event: yaml.ScalarEvent) -> Any:
+    def _construct(self, event: yaml.ScalarEvent) -> Any:
         if event.tag not in (None, "!"):
             self._refuse_tag(event)
             return None
@@ -228,7 +229,7 @@ class _DocumentBuilder:
                 "each key once",
                 f"it is on line {first} already: rename or remove one",
             )
-            # Its value gets a key of its own, or each key inside both would be reported twice too.
+            # Its value gets another key; otherwise keys that are in both would be reported too.
             top.key = f"{event.value}\0{self._mark(event).line}"
             return
         self.keys[place] = self._mark(event)
@@ -267,22 +268,22 @@ class _DocumentBuilder:
             top.value.append(value)
             return
         key, top.key = top.key, None
-        if top.merges and (merged := _mergeable(value)) is not None:
+        if top.merges and (merged := _maps_to_merge(value)) is not None:
             top.merged.extend(merged)
         else:
             top.value[key] = value
 
 
-def _mergeable(value: Any) -> list[dict[str, Any]] | None:
+def _maps_to_merge(value: Any) -> list[dict[str, Any]] | None:
     maps = value if isinstance(value, list) else [value]
     return maps if all(isinstance(item, dict) for item in maps) else None
 
 
-def _refused(file: str, found: str, wanted: str) -> InvalidWorkflowError:
+def _file_error(file: str, found: str, wanted: str) -> InvalidWorkflowError:
     return InvalidWorkflowError([Problem("file", found, wanted, at=Mark(file, 1, 1))])
 
 
-def _unreadable(path: Path, error: OSError) -> InvalidWorkflowError:
+def _read_error(path: Path, error: OSError) -> InvalidWorkflowError:
     fix = ""
     if path.parent.is_dir():
         fix = did_you_mean(path.name, [file.name for file in path.parent.glob("*.y*ml")])
@@ -291,7 +292,7 @@ def _unreadable(path: Path, error: OSError) -> InvalidWorkflowError:
 
 
 def walk_scalars(data: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Every scalar in plain data, each with its place."""
+    """Yields every scalar in plain data with its place."""
     if isinstance(data, dict):
         for key, value in data.items():
             yield from walk_scalars(value, (*place, key))

@@ -1,4 +1,4 @@
-"""Problems of a text that is not valid YAML: where they are, and how to fix them."""
+"""The problems of a text that is not valid YAML: their places, and how to fix them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 from sdgraph.errors import Mark, Problem
 
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that YAML forbids; looked for first, as the parser does not say where they are."""
+"""Characters that YAML forbids; searched for first, as the parser does not say where they are."""
 
 
 def unprintable_problem(file: str, text: str, start: int) -> Problem:
@@ -22,7 +22,7 @@ def unprintable_problem(file: str, text: str, start: int) -> Problem:
 
 
 def syntax_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:
-    """What the parser found wrong, in words for people who do not know YAML's grammar."""
+    """The problem that the parser found, in words for users who do not know YAML's grammar."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     found = (getattr(error, "problem", None) or str(error).splitlines()[0]).removeprefix("found ")
