@@ -1,4 +1,4 @@
-"""MemoryResult results: their keys, their serialization, and the stores in memory and on disk."""
+"""Remembered results: their keys, their serialization, and the stores in memory and on disk."""
 
 from .disk import DEFAULT_BYTES, DiskStore, LostRecordError
 from .keys import execution_context, stage_key

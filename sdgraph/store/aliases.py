@@ -1,11 +1,11 @@
 """Aliases of records: second names by which a result is found through its lineage.
 
-A record is named by a key of the contents of its inputs, and these are known only once the record
-of each input has been read. An alias is a key of all the nodes that the result is made from: it
-leads to the record at once, and still does when the inputs are forgotten.
+The name of a record is a key made of the contents of its inputs, which are known only after the
+record of each input has been read. An alias is a key made of all the nodes that the result is made
+from: it leads to the record directly, even after the inputs are forgotten.
 
 Each alias is a symbolic link to the record, of which only the text is read, so that it is written
-in one piece or not at all. Where a folder takes no links, records are found without them.
+completely or not at all. In a folder that does not support links, records are found without them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUFFIX = ".alias"
 _ALIAS = re.compile(r"[0-9a-f]{32}\.alias")
 _TARGET = re.compile(r"\.\./[0-9a-f]{2}/([0-9a-f]{32})\.safetensors")
 _OLD_S = 90 * 86400
-"""An older alias is removed; it is made again when its record is found without it."""
+"""Aliases older than this are removed; one is made again if its record is found without it."""
 
 
 class Aliases:
@@ -39,7 +39,7 @@ class Aliases:
         return bytes.fromhex(target[1]) if target else None
 
     def put(self, alias: bytes, key: bytes) -> None:
-        """Makes an alias lead to a key; does nothing where the disk refuses."""
+        """Makes an alias lead to a key; does nothing if it cannot be written."""
         path, text = self._path(alias), f"../{key.hex()[:2]}/{key.hex()}.safetensors"
         with suppress(OSError):
             try:
@@ -53,7 +53,7 @@ class Aliases:
                     os.symlink(text, path)  # noqa: PTH211
 
     def prune(self) -> None:
-        """Removes the aliases that lead to no record any more, and the old ones."""
+        """Removes the aliases whose records are gone, and the old ones."""
         now = time.time()
         for folder in Path(self._root).glob("??"):
             with suppress(OSError), os.scandir(folder) as entries:

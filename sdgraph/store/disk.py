@@ -1,24 +1,24 @@
-"""Results on disk, one record a file, in a folder that many processes may share.
+"""Results on disk, each in a file, in a folder that several processes may share.
 
-What happens in which order:
+The operations:
 
 1. Write (`DiskStore.put`): a result becomes a record (see `serialization`), which is written to a
    hidden file, `AB/.sdgraph-….safetensors`, and renamed to `AB/KEY.safetensors`. So a reader finds
-   all of a record or none, and no locks are needed. Nothing is written for a value that no record
-   can hold or that is above the budget, nor over a record of a newer version of sdgraph.
+   a complete record or none, and no locks are needed. Nothing is written if the value cannot be
+   stored or is above the budget, or if the record is of a newer version of sdgraph.
 2. Alias (`DiskStore.aliases`): the store adds a second name to the record, a symbolic link by which
-   the next plan finds the result without looking at the results it was made from.
-3. Read (`DiskStore.get`): a plan reads the header alone and sets the file's time to now: it is the
-   most recently used one then. `DiskResult.value` reads the rest when a step needs it, and
-   compares it with the hash in the header.
-4. Prune (`DiskStore.prune`): after a write, once a twentieth of the budget was written since the
-   last time, the folder is scanned: abandoned hidden files go, then the least recently used records
-   until another twentieth is free, then the aliases that lead nowhere. A process that begins skips
-   its first scan if another one has scanned within a minute; the file `.looked` tells when.
+   the next plan finds the result without reading the results that it was made from.
+3. Read (`DiskStore.get`): a plan reads only the header, and sets the file's time to now, which
+   marks it as the most recently used one. `DiskResult.value` reads the rest when a step needs it,
+   and compares it with the hash in the header.
+4. Prune (`DiskStore.prune`): after a write, if a twentieth of the budget was written since the last
+   time, the folder is scanned. Abandoned hidden files are removed, then the least recently used
+   records until another twentieth is free, then the aliases of removed records. A new process skips
+   its first scan if another one has scanned within a minute, as the time of `.looked` shows.
 5. Damage: a record that cannot be read, or whose value has another hash, is removed and counts as
-   missing. Before a run, the result is planned to be made again; during one, `LostRecordError` has
-   the run planned again. Whatever the disk does, a run goes on: what is wrong is kept as a line of
-   text in `DiskStore.warnings`, which the run reports.
+   missing. Before a run, the plan makes the result again; during a run, `LostRecordError` makes the
+   session plan again. A failing disk never stops a run: each problem is added as a line of text to
+   `DiskStore.warnings`, which the run reports.
 """
 
 from __future__ import annotations
@@ -52,29 +52,29 @@ _SUFFIX = ".safetensors"
 _ABANDONED_S = 3600
 """A hidden file older than this was left by a process that was killed while it wrote."""
 _KEYS = ".keys"
-"""The file that holds the version of the keys under which the records are kept."""
+"""The file with the version of the keys under which the records are stored."""
 _KEYS_VERSION = 2
-"""Raised when the keys of all results change, so that no record is found under its old key.
+"""Increased whenever the keys of all results change, so that old records cannot be found.
 
-1 held the path of a node's module, 2 the name of its pack.
+Keys of version 1 contained the path of a node's module, those of 2 the name of its pack.
 """
 _SCANNED = ".looked"
 _SCAN_AGAIN_S = 60
-"""A process that begins scans the folder only if none has done so this long."""
+"""A new process scans the folder only if no process has done so for this time."""
 _SLACK = 20
-"""The folder is scanned again once this part of the budget (a twentieth) was written.
+"""The folder is scanned again when this part of the budget (a twentieth) has been written.
 
-As much is left free then, so that not every further record leads to a scan.
+A scan leaves as much free, so that not every further record leads to a scan.
 """
-_OURS = re.compile(r"([0-9a-f]{32}|\.sdgraph-[0-9a-f]{16})\.safetensors")
+_FILE_NAME = re.compile(r"([0-9a-f]{32}|\.sdgraph-[0-9a-f]{16})\.safetensors")
 
 
 class LostRecordError(Exception):
-    """A record that was there when the run was planned is gone or damaged."""
+    """A record that the plan of a run reuses is gone or damaged."""
 
 
 class RecordFile(NamedTuple):
-    """A file of the store, as its folder lists it."""
+    """A file of the store, from the listing of its folder."""
 
     path: str
     bytes: int
@@ -83,7 +83,7 @@ class RecordFile(NamedTuple):
 
 
 class DiskResult(NamedTuple):
-    """A result on disk, its value not read yet."""
+    """A result on disk, whose value is read when it is needed."""
 
     store: DiskStore
     key: bytes
@@ -96,19 +96,19 @@ class DiskResult(NamedTuple):
 
     @property
     def files(self) -> Mapping[str, str]:
-        """The files that the value names, each with the sha256 that it had."""
+        """The files that the value names, each with its sha256 at that time."""
         return self.header.files
 
     @property
     def seconds(self) -> float:
-        """How long it took to make, in seconds."""
+        """How many seconds it took to make."""
         return self.header.seconds
 
     @property
     def value(self) -> Any:
         """The value, read and compared with its hash.
 
-        Raises LostRecordError where the record is gone or damaged.
+        Raises LostRecordError if the record is gone or damaged.
         """
         return self.store.read(self.key, self.header)
 
@@ -117,7 +117,7 @@ class DiskStore:
     """Results in a folder, within a budget of bytes; the least recently used are removed first.
 
     Args:
-        folder: Where the records lie; None is the user's own, `results` in sdgraph's folder.
+        folder: The folder of the records; None is the user's own, `results` in sdgraph's folder.
         limit: The budget in bytes.
 
     Safe to share between threads and processes.
@@ -129,17 +129,17 @@ class DiskStore:
         self._root = f"{self.folder}{os.sep}"  # joining a thousand paths is faster as text
         self.aliases = Aliases(self.folder)
         self.warnings: deque[str] = deque()
-        """What went wrong and has not been reported yet."""
+        """The problems that have not been reported yet."""
         self.not_storable: dict[str, str] = {}
-        """The types of nodes whose results no file can hold, each with the reason."""
+        """The types of nodes whose results cannot be stored, each with the reason."""
         self._reported: set[str] = set()
         self._lost: set[bytes] = set()
-        """Keys of useless records, which may still be there where nothing can be removed."""
+        """Keys of useless records, which may still exist if files cannot be removed."""
         self._unwritable = False
         self._keys_version: int | None = None
-        """The version of the folder's keys, None before the first look and where there is none."""
+        """The version of the folder's keys; None if it was not read yet or there is none."""
         self._written: int | None = None
-        """The bytes written since the folder was last scanned, None before the first scan."""
+        """The bytes written since the folder was last scanned; None before the first scan."""
         self._held = 0
 
     def path_of(self, key: bytes) -> str:
@@ -148,7 +148,7 @@ class DiskStore:
         return f"{self._root}{name[:2]}{os.sep}{name}{_SUFFIX}"
 
     def get(self, key: bytes) -> DiskResult | None:
-        """The result that is kept under a key, or None; a damaged record is removed."""
+        """The result that is stored under a key, or None; a damaged record is removed."""
         if self._keys_version is None:
             self._drop_older_records()
         path = self.path_of(key)
@@ -167,7 +167,7 @@ class DiskStore:
     def read(self, key: bytes, header: Header) -> Any:
         """The value of a record whose header was read before.
 
-        Raises LostRecordError where the record is gone or damaged.
+        Raises LostRecordError if the record is gone or damaged.
         """
         path = self.path_of(key)
         try:
@@ -187,9 +187,9 @@ class DiskStore:
         seconds: float,
         files: Mapping[str, str],
     ) -> None:
-        """Writes a result, if a record can hold it, it fits the budget, and the disk takes it.
+        """Writes a result, if it can be stored, fits the budget, and the disk is writable.
 
-        A value that no record can hold is reported in `warnings`, once for each type of node.
+        A value that cannot be stored is reported in `warnings`, once for each type of node.
 
         Args:
             key: The key to find it by.
@@ -226,7 +226,7 @@ class DiskStore:
         self._keep_within_budget(len(data))
 
     def _drop_older_records(self) -> None:
-        """Removes all records if they are kept under keys of an older version, and says so."""
+        """Removes all records, with a warning, if their keys are of an older version."""
         try:
             self._keys_version = int((self.folder / _KEYS).read_text())
         except FileNotFoundError:
@@ -250,11 +250,11 @@ class DiskStore:
             (self.folder / _KEYS).write_text(f"{_KEYS_VERSION}\n")
 
     def entries(self) -> Iterator[RecordFile]:
-        """Every record there is, in no order."""
+        """All records, in no particular order."""
         return (file for file in _files(self.folder) if _is_record(file))
 
     def header(self, file: RecordFile) -> Header | None:
-        """The header of a record, None where it cannot be read or is of a newer version."""
+        """The header of a record; None if it cannot be read or is of a newer version."""
         try:
             return serialization.read_header(file.path)
         except (OSError, DamagedRecordError, NewerRecordError):
@@ -263,11 +263,11 @@ class DiskStore:
     def prune(self, limit: int | None = None, older: float | None = None) -> tuple[int, int]:
         """Removes old records, then the least recently used ones above a budget.
 
-        What a process that was killed has left is removed too.
+        Files that a killed process has left are removed too.
 
         Args:
-            limit: The bytes that may stay; None removes none for that.
-            older: Records that were last used this many seconds ago go; None keeps them.
+            limit: The bytes of records that may stay; None is no limit.
+            older: Records that were not used for so many seconds are removed; None keeps them.
 
         Returns:
             How many records were removed, and their bytes.
@@ -283,7 +283,7 @@ class DiskStore:
             else:
                 kept.append(file)
                 if file.used > now:
-                    # The clock was wrong: the record must not stay the most recently used for good.
+                    # The clock was wrong: the record must not stay the most recently used forever.
                     _touch(file.path)
         held = sum(file.bytes for file in kept)
         if limit is not None and held > limit:
@@ -304,11 +304,11 @@ class DiskStore:
 
     @property
     def _goal(self) -> int:
-        """The bytes that a scan leaves."""
+        """The bytes of records that may stay after a scan."""
         return self.limit - self.limit // _SLACK
 
     def _keep_within_budget(self, written: int) -> None:
-        """Scans the folder now and then, because other processes write to it too."""
+        """Scans the folder from time to time, because other processes write to it too."""
         if self._written is None and self._was_scanned():
             self._written = 0
         if self._written is not None:
@@ -318,7 +318,7 @@ class DiskStore:
         self.prune(self._goal)
 
     def _was_scanned(self) -> bool:
-        """Whether a process has scanned the folder just now."""
+        """Whether a process has scanned the folder within the last minute."""
         try:
             scanned = (self.folder / _SCANNED).stat().st_mtime
         except OSError:
@@ -326,7 +326,7 @@ class DiskStore:
         return abs(time.time() - scanned) < _SCAN_AGAIN_S
 
     def _discard(self, path: str, error: Exception) -> None:
-        """Removes a damaged record and keeps a text about it."""
+        """Removes a damaged record and adds a warning."""
         name = Path(path).name
         if isinstance(error, FileNotFoundError):
             self._warn(f"a remembered result is gone ({name}); it is made again")
@@ -340,19 +340,19 @@ class DiskStore:
             self._warn(f"a remembered result {state} ({name}): {error}; it is made again")
 
     def _warn(self, text: str) -> None:
-        """Keeps a text to be reported, once."""
+        """Adds a warning, each text once."""
         if text not in self._reported:
             self._reported.add(text)
             self.warnings.append(text)
 
 
 def _files(folder: Path) -> Iterator[RecordFile]:
-    """The store's own files, known by their names; other files are left alone."""
-    for subfolder in _listed(folder):
+    """The store's own files, recognised by their names; other files are ignored."""
+    for subfolder in _list_folder(folder):
         if len(subfolder.name) != 2:
             continue
-        for file in _listed(subfolder.path):
-            if _OURS.fullmatch(file.name):
+        for file in _list_folder(subfolder.path):
+            if _FILE_NAME.fullmatch(file.name):
                 try:
                     status = file.stat(follow_symlinks=False)
                 except OSError:
@@ -360,7 +360,7 @@ def _files(folder: Path) -> Iterator[RecordFile]:
                 yield RecordFile(file.path, status.st_size, status.st_mtime)
 
 
-def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
+def _list_folder(folder: str | Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -384,7 +384,7 @@ def _is_newer(path: str) -> bool:
 
 
 def _touch(path: str) -> None:
-    """Marks a record as used now; where it may not be written to, it stays as it is."""
+    """Marks a record as used now, if it is writable."""
     with suppress(OSError):
         os.utime(path)
 

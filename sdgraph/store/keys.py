@@ -1,4 +1,4 @@
-"""What can change a result, as text and as keys. Torch-free."""
+"""Keys of results, and the texts that they are made from. Torch-free."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .store import result_key
 
 
 def execution_context(node: Node[Any], device: str, dtype: str | None) -> str:
-    """What can change a node's result besides its parameters and inputs, as one text.
+    """A text of everything that a node's result depends on besides its parameters and inputs.
 
-    The weights that it reads, the versions of the libraries that compute with them, and where they
-    do: device and dtype.
+    These are the weights that it reads, the versions of the libraries that compute with them, the
+    device and the dtype.
     """
     definition = type(node).definition
     if "models" in definition.services:
@@ -33,9 +33,9 @@ def execution_context(node: Node[Any], device: str, dtype: str | None) -> str:
 
 
 def lineage_keys(graph: Graph, contexts: Mapping[Node[Any], str]) -> dict[Node[Any], bytes]:
-    """A key for each result by all the nodes that it is made from, known before anything runs.
+    """A key for each result made of all the nodes that it is made from; known before the run.
 
-    Left out are nodes that always run and the nodes that read them, and those that read a
+    Nodes that always run and nodes that read them have none. Neither do nodes that read a
     checkpoint or a path: such a value only names files, which may change.
 
     Args:
@@ -52,20 +52,20 @@ def lineage_keys(graph: Graph, contexts: Mapping[Node[Any], str]) -> dict[Node[A
             if child in keys and not _names_files(type(child).definition.output)
         ]
         if len(inputs) == len(node.wires):
-            # "of" tells these apart from content hashes, which stand there in other keys.
+            # "of" distinguishes these from the content hashes in other keys.
             keys[node] = result_key(node, [f"of {key}" for key in inputs], contexts[node])
     return keys
 
 
 def _names_files(kind: type) -> bool:
-    """Whether a value of this kind names files instead of holding their content."""
+    """Whether a value of this kind names files and does not contain them."""
     return issubclass(kind, Checkpoint) or hasattr(kind, "__fspath__")
 
 
 def stage_key(node: Node[Any], stage: Stage, device: str, dtype: str | None) -> bytes:
-    """The key of what a stage of a node makes.
+    """The key of the result of a stage of a node.
 
-    It is the same for every node whose stage makes the same, whichever checkpoints they use.
+    It is the same for all nodes whose stages make the same result, even with other checkpoints.
     """
     parts = parts_of(node)
     components = _components_text({name: parts[name] for name in stage.parts}, device, dtype)
@@ -74,7 +74,7 @@ def stage_key(node: Node[Any], stage: Stage, device: str, dtype: str | None) -> 
 
 
 def _components_text(parts: Mapping[str, Part], device: str, dtype: str | None) -> str:
-    """Components with their fingerprints, where they compute and with what, as one text."""
+    """A text of components with their fingerprints, the device, the dtype and the libraries."""
     components = ",".join(
         [
             f"{name}={resolve_part(parts[name]).fingerprint}:{parts[name].checkpoint.dtype}"

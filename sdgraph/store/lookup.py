@@ -1,4 +1,4 @@
-"""Finds what is remembered of a graph, from its targets down and no further than is needed."""
+"""Finds the remembered results of a graph, from its targets down, as far as they are needed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .store import Store, StoredResult, result_key
 
 
 class LookupResult(NamedTuple):
-    """What a store knows of the results of a graph."""
+    """The results of a graph that a store has, and their keys."""
 
     results: dict[Node[Any], StoredResult]
-    """The remembered results, as far as anything asks for them."""
+    """The remembered results that are needed."""
     keys: dict[Node[Any], bytes]
-    """Keys by the content of inputs, as far as they are needed and known before the run."""
+    """Keys by the content of inputs, if they are needed and known before the run."""
     aliases: Mapping[Node[Any], bytes]
-    """Keys by lineage, under which results are to be found next time."""
+    """Keys by lineage, under which results will be found the next time."""
     contexts: Mapping[Node[Any], str]
-    """The execution contexts of the nodes that may be remembered, but for late checkpoints."""
+    """The execution contexts of nodes that may be remembered and have no computed checkpoint."""
 
 
 def look_up(
@@ -31,18 +31,18 @@ def look_up(
     dtype: str | None,
     known_results: Mapping[Node[Any], StoredResult],
 ) -> LookupResult:
-    """What is remembered of a graph's targets, else of the nodes they are made from, and so on.
+    """The remembered results of a graph's targets, or else of the nodes that they read, and so on.
 
-    A result is looked for by its lineage first: then nothing that it was made from needs to be
-    looked at, or even to be remembered any more. Where that fails it is looked for by the contents
-    of its inputs, so that other ways to the same inputs lead to it too.
+    A result is looked up by its lineage first: then the results that it was made from need not be
+    read, or even be remembered. If that fails, it is looked up by the contents of its inputs, so
+    that it is also found if the same inputs were made in another way.
 
     Args:
         graph: The nodes.
         store: Where to look; None remembers nothing.
         device: The device that the graph is to run on.
         dtype: The dtype that it is to be computed in.
-        known_results: Results that are there already.
+        known_results: Results that are known already.
     """
     if store is None:
         return LookupResult(dict(known_results), {}, {}, {})
@@ -54,7 +54,7 @@ def look_up(
     # Both keys of a node that reads nothing are the same.
     aliases = {node: key for node, key in lineage_keys(graph, contexts).items() if node.wires}
     results, keys = dict(known_results), dict[Node[Any], bytes]()
-    shown = aliases if not known_results else {}
+    new_aliases = aliases if not known_results else {}
     missing = _find_by_lineage(results, graph, store, aliases)
     for node in graph.nodes:
         if node not in missing or node not in contexts:
@@ -66,9 +66,9 @@ def look_up(
         result = None if node.effect else store.get(key)
         if result is not None:
             results[node] = result
-            if node in shown:
+            if node in new_aliases:
                 store.add_alias(aliases[node], key)
-    return LookupResult(results, keys, shown, contexts)
+    return LookupResult(results, keys, new_aliases, contexts)
 
 
 def _find_by_lineage(
@@ -77,7 +77,7 @@ def _find_by_lineage(
     store: Store,
     aliases: Mapping[Node[Any], bytes],
 ) -> set[Node[Any]]:
-    """Adds to `results`; returns the nodes that must be looked for in another way."""
+    """Adds to `results`; returns the nodes that were not found by their lineage."""
     missing: set[Node[Any]] = set()
     waiting = list(graph.targets)
     while waiting:

@@ -1,16 +1,16 @@
-"""Results as files: a value of any kind in the safetensors format, with a header about it.
+"""Records: files in the safetensors format with a value of any kind and a header about it.
 
 A record is made and read in these steps:
 
 1. A value becomes plain data (JSON): `{kind: {field: plain field}}`, down to numbers and texts.
-2. Its arrays become tensors, which the plain data names by number; they are deflated where that
-   halves them.
+2. Its arrays become tensors, which the plain data names by number; they are deflated if that at
+   least halves them.
 3. The plain data goes into the file's header, with the content hash and the node that made it. A
-   plan reads the header alone, and no arrays.
-4. Back again, a kind is looked up by its name among those that are imported already. Nothing in a
-   file can import a module or run code.
-5. The content hash of what was read must be the one that was kept, so that any wrong byte is
-   found.
+   plan reads only the header, and no arrays.
+4. When a record is read, a kind is looked up by its name among those that are imported already.
+   Nothing in a file can import a module or run code.
+5. The content hash of the value that was read must be the one in the header, so that any wrong byte
+   is detected.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     Arrays = dict[str, npt.NDArray[Any]]
 
 VERSION = 2
-"""The version of the format; a newer one is neither read nor touched.
+"""The version of the format; records of a newer version are neither read nor changed.
 
-1 knew only the kinds of value that ship, by the order of their fields.
+Version 1 had only the kinds of value that ship, by the order of their fields.
 """
 
 _MAX_INT = 2**63
@@ -45,15 +45,15 @@ _MAX_INLINE_BYTES = 4096
 """Longer bytes become a tensor, so that no plan reads them."""
 _SAMPLE_BYTES = 2**16
 _parse_json = json.JSONDecoder().raw_decode
-"""Takes half the time of `json.loads`, which looks for encodings and for what surrounds a value."""
+"""Takes half the time of `json.loads`, which also looks for encodings and for extra data."""
 
 
 class NotSerializableError(Exception):
-    """A value of a kind that no file can hold."""
+    """A value of a kind that cannot be stored in a file."""
 
 
 class DamagedRecordError(Exception):
-    """A record that does not hold what it should."""
+    """A record with damaged content."""
 
 
 class NewerRecordError(Exception):
@@ -65,7 +65,7 @@ class UnknownKindError(Exception):
 
 
 class Header(NamedTuple):
-    """What a record says of its value."""
+    """The header of a record: what it says about its value."""
 
     content: str
     """The content hash that the value must have."""
@@ -74,7 +74,7 @@ class Header(NamedTuple):
     seconds: float
     """How long that took."""
     files: Mapping[str, str] = MappingProxyType({})
-    """The files that the value names, each with its sha256; the value is void once one changes."""
+    """The files that the value names, each with its sha256; when one changes the value is void."""
     value: Any = None
     """The value as plain data; its arrays are named by their numbers."""
 
@@ -83,13 +83,13 @@ def to_bytes(value: object, header: Header) -> bytes:
     """The record of a value.
 
     Raises:
-        NotSerializableError: No file can hold a value of this kind.
+        NotSerializableError: A value of this kind cannot be stored.
     """
     from safetensors.numpy import save
 
     arrays: Arrays = {}
     record = {**header._asdict(), "files": dict(header.files), "value": _to_plain(value, arrays)}
-    tensors = {name: _deflated(array) for name, array in arrays.items()}
+    tensors = {name: _deflate(array) for name, array in arrays.items()}
     shapes = {name: [array.dtype.name, *array.shape] for name, array in arrays.items()}
     text = json.dumps({**record, "arrays": shapes})
     data: bytes = save(tensors, {"sdgraph_result": str(VERSION), "record": text})
@@ -97,7 +97,7 @@ def to_bytes(value: object, header: Header) -> bytes:
 
 
 def read_header(path: str | Path) -> Header:
-    """What a record says of its value; its arrays are not read.
+    """The header of a record; its arrays are not read.
 
     Raises:
         OSError: The file cannot be read.
@@ -167,10 +167,10 @@ def _header_of(record: dict[str, Any]) -> Header:
         raise DamagedRecordError(f"its header cannot be read ({error})") from error
 
 
-def _deflated(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, or its bytes deflated where a sample says that this at least halves them.
+def _deflate(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, or its bytes deflated if a sample shows that this at least halves them.
 
-    Masks, edges and drawings shrink by ten and more, in little time; photographs hardly do.
+    Masks, edges and drawings shrink to a tenth or less in little time; photographs hardly do.
     """
     import numpy as np
 
@@ -233,7 +233,7 @@ def _kind_to_plain(value: Value, arrays: Arrays) -> Any:
 
 
 def _bytes_to_plain(value: bytes, arrays: Arrays) -> Any:
-    """A few bytes stand in the header itself; many are an array, which no plan reads."""
+    """A few bytes are written into the header; many become an array, which no plan reads."""
     import numpy as np
 
     if len(value) < _MAX_INLINE_BYTES:
@@ -248,7 +248,7 @@ def _add_array(array: npt.NDArray[Any], arrays: Arrays) -> str:
 
 
 def _from_plain(plain: Any, arrays: Arrays) -> Any:
-    """The value that `_to_plain` made this JSON of."""
+    """The value that `_to_plain` turned into this JSON."""
     if not isinstance(plain, dict):
         return plain
     ((name, data),) = plain.items()

@@ -1,4 +1,4 @@
-"""Results remembered by content: the keys of results, and the store in memory and on disk."""
+"""Remembers results by content: the keys of results, and the store in memory and on disk."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ from .disk import DiskResult, DiskStore
 DEFAULT_BYTES = 512 * 2**20
 
 _SPARE_ALIASES = 1024
-"""When there are this many more than two for each result, those of forgotten results go."""
+"""If there are so many more than two per result, the aliases of forgotten results are removed."""
 
 
 def result_key(node: Node[Any], inputs: Iterable[str], context: str = "") -> bytes:
-    """The key of a node's result: what the node is, and the content of all it reads.
+    """The key of a node's result: a hash of the node and of the content of everything it reads.
 
     The versions of the libraries that any node may make pixels with are in every key.
 
     Args:
         node: The node.
-        inputs: The content hashes of its wires, in order.
-        context: What else can change the result, as `execution_context` gives it: fingerprints of
-            components, device, dtype.
+        inputs: The content hashes of its inputs, in the order of its wires.
+        context: The text of `execution_context` with everything else that the result depends on.
     """
     digest = blake2b(node.own_identity, digest_size=16)
     for content in inputs:
@@ -60,25 +59,25 @@ class MemoryResult:
     value: Any
     content: str
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The files that the value names, each with the sha256 that it had."""
+    """The files that the value names, each with its sha256 at that time."""
     seconds: float = 0.0
-    """How long it took to make, in seconds."""
+    """How many seconds it took to make."""
 
 
 StoredResult = MemoryResult | DiskResult
-"""A result in memory, or one on disk whose `value` is read when it is asked for."""
+"""A result in memory, or one on disk, whose `value` is read when it is used."""
 
 
 class Store:
-    """Results of nodes, remembered in memory and, where a folder is given, on disk.
+    """Remembers results of nodes in memory and, if it has a folder, on disk.
 
-    Each has a budget of bytes; the least recently used results are forgotten first. Values are
-    frozen, so a result is returned as it was put in. Safe to share between threads, and its folder
-    between processes.
+    Memory and disk each have a budget of bytes; the least recently used results are forgotten
+    first. Values are frozen, so a result is returned as it was stored. A store can be shared
+    between threads, its folder also between processes.
 
     Args:
         limit: The budget in memory, in bytes; 512 MiB by default.
-        folder: Where results are kept on disk; None keeps none there.
+        folder: The folder for results on disk; None stores none there.
         disk: The budget on disk, in bytes; 4 GiB by default.
 
     Example:
@@ -119,11 +118,11 @@ class Store:
         return result if unchanged else None
 
     def put(self, key: bytes, value: Any, *, node: str = "", seconds: float = 0.0) -> MemoryResult:
-        """Remembers a result, on disk and, unless it is above the whole budget, in memory.
+        """Remembers a result on disk, and in memory unless it is above the whole budget.
 
         Args:
             key: The key to find it by.
-            value: The result; a kind that no file can hold stays in memory alone.
+            value: The result; a kind that cannot be stored in a file stays in memory only.
             node: The type of the node that made it, for listings.
             seconds: How long that took.
 
@@ -157,20 +156,20 @@ class Store:
             self.on_disk.aliases.put(alias, key)
 
     def read(self, result: StoredResult) -> Any:
-        """The value of a result, from now on held in memory.
+        """The value of a result, which then stays in memory.
 
-        Raises LostRecordError where its record is gone or damaged.
+        Raises LostRecordError if its record is gone or damaged.
         """
         value = result.value
         if isinstance(result, DiskResult):
-            held = MemoryResult(value, result.content, result.files, result.seconds)
-            self._hold(result.key, held)
+            in_memory = MemoryResult(value, result.content, result.files, result.seconds)
+            self._hold(result.key, in_memory)
         return value
 
     def reason_not_stored(self, node: str) -> str | None:
-        """Why results of a type of node are not kept on disk, None where nothing prevents it.
+        """The reason why results of a type of node are not stored on disk; None if there is none.
 
-        It is known once such a node has run.
+        It is known after such a node has run.
 
         Args:
             node: The name of the node's class.
@@ -178,7 +177,7 @@ class Store:
         return None if self.on_disk is None else self.on_disk.not_storable.get(node)
 
     def take_warnings(self) -> Iterator[str]:
-        """What has gone wrong with the results on disk since this was last called, in words."""
+        """The warnings about results on disk since the last call, as text."""
         while self.on_disk is not None and self.on_disk.warnings:
             yield self.on_disk.warnings.popleft()
 
@@ -190,7 +189,7 @@ class Store:
             self.bytes = 0
 
     def _hold(self, key: bytes, result: MemoryResult) -> None:
-        """Holds a result in memory, if it fits, and forgets others until the budget is kept."""
+        """Keeps a result in memory, if it fits, and forgets others until the budget is kept."""
         size = size_of(result.value)
         if size > self.limit:
             return
@@ -207,7 +206,7 @@ class Store:
 
 
 def _files_of(value: Any) -> dict[str, str]:
-    """The files that a value names instead of holding them, each with its sha256."""
+    """The files that a value names but does not contain, each with its sha256."""
     try:
         if isinstance(value, Checkpoint):
             return {str(path): digest for path, digest in resolve(value).hashed_files}

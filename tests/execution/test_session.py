@@ -477,9 +477,8 @@ def test_a_listener_that_raises_ends_the_run_and_hangs_nobody(
 def test_a_failed_load_names_the_node_and_pins_nothing(dreams: str) -> None:
     loader = fake_checkpoints.Loader(failing={f"{dreams}/vae"})
     session = Session(device="cpu", models=ModelCache(loader))
-    with pytest.raises(
-        NodeFailedError, match=r"dream: .*vae\n  found:  it cannot be loaded \(OSError: the file cannot"
-    ):
+    message = r"dream: .*vae\n  found:  it cannot be loaded \(OSError: the file cannot"
+    with pytest.raises(NodeFailedError, match=message):
         run(toys.Dream(checkpoint=dreams), session=session)  # type: ignore[arg-type]
     assert all(not component.leases for component in session.models.loaded())
 
