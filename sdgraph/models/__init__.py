@@ -1,4 +1,4 @@
-"""Model weights on disk and in memory: checkpoints, LoRA files, hashes, devices, the cache."""
+"""Model weights on disk and in memory: checkpoints, LoRAs, hashes, devices, the model cache."""
 
 from .cache import ModelCache, Models
 from .checkpoint_files import MODEL_INDEX

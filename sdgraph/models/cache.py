@@ -1,6 +1,6 @@
-"""The cache of loaded components, and leases of them.
+"""The cache of loaded components, and their leases.
 
-A component is loaded once, whichever checkpoints it belongs to, and stays until its memory is
+A component that belongs to several checkpoints is loaded once, and stays until its memory is
 needed. A lease is the right to use all components of one node: loading and pinning are one step, a
 leased component is never evicted, and a load that fails leaves nothing behind.
 """
@@ -39,28 +39,28 @@ from .loader import Loader, load_quietly, refuse_device
 from .resolved import ResolvedPart, resolve_part
 
 Watch = Callable[[Iterable[LoadedComponent]], None]
-"""Is called with what is held, each time that this changes or who uses it; must not raise."""
+"""Called with the loaded components whenever they or their users change; must not raise."""
 
 ChooseActions = Callable[[Sequence[Component], MemoryContents], Sequence[Action]]
-"""Decides what is done to memory before components are leased, by what it contains then."""
+"""Chooses the actions before components are leased, for the present contents of memory."""
 
 
 @dataclass
 class ModelCache:
     """Loaded components, kept within budgets of memory. Safe to share between threads.
 
-    A plan decides what is evicted and when; without one the components go that were used longest
-    ago.
+    A plan decides what is evicted and when; without a plan the least recently used components are
+    evicted.
 
     Args:
-        load: Loads a component in a dtype onto a device. Tests give one that only counts.
+        load: Loads a component in a dtype onto a device. Tests pass one that only counts.
         budgets: The bytes that components and nodes may take on the accelerator and in host
-            memory. Where one is None, it is what `probe` says is free, less the `reserve`.
-        probe: Says how many bytes are free on a device.
-        reserve: The bytes kept free for what nodes do, on a tier without a budget.
-        keep_alive: The seconds that unused components stay loaded after a run: None for good. With
-            0 they do not even wait for the end of the run, but go before the next load.
-        watch: Is called with the components whenever what is held changes.
+            memory. If one is None, it is the free memory that `probe` returns, less the `reserve`.
+        probe: Returns how many bytes are free on a device.
+        reserve: The bytes kept free for the work of nodes, on a tier without a budget.
+        keep_alive: The seconds that unused components stay loaded after a run; None is forever.
+            With 0 they are evicted even during the run, before the next load.
+        watch: Called with the components whenever they or their users change.
 
     Example:
         >>> from sdgraph import Session
@@ -80,7 +80,7 @@ class ModelCache:
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
         self._runs = 0
-        """How many runs are going on."""
+        """How many runs are in progress."""
 
     @contextmanager
     def lease(
@@ -96,22 +96,22 @@ class ModelCache:
 
         Args:
             parts: The components by the names that the node gives them. One that a plan has
-                resolved is loaded only while its files are as they were then.
-            device: Where they are to be.
-            dtype: The dtype of those whose checkpoint names none.
-            report: Is called with what happens: "loaded", "moved" or "evicted", and details.
-            choose_actions: Decides what is evicted and loaded; without it the components go that
-                were used longest ago.
+                resolved is loaded only if its files have not changed since then.
+            device: The device to put them on.
+            dtype: The dtype of components whose checkpoint names none.
+            report: Called with each action: "loaded", "moved" or "evicted", and details.
+            choose_actions: Chooses what is evicted and loaded; without it the least recently used
+                components are evicted.
 
         Raises:
-            CheckpointError: A component cannot be loaded, or a file of it has changed since the
-                plan. Nothing stays pinned then.
-            OutOfMemoryError: There is too little memory for one.
+            CheckpointError: A component cannot be loaded, or one of its files has changed since the
+                plan was made. Nothing stays pinned then.
+            OutOfMemoryError: There is too little memory for a component.
         """
         leased: dict[str, LoadedComponent] = {}
         with self._lock:
             try:
-                resolved = _resolved(parts, device)
+                resolved = _resolve_parts(parts, device)
                 wanted = {name: part.component(device, dtype) for name, part in resolved.items()}
                 self._refuse_changed(parts, wanted)
                 by_key = {wanted[name].key: part for name, part in resolved.items()}
@@ -132,7 +132,7 @@ class ModelCache:
                 self._end_lease(leased, device, report)
 
     def limits(self, device: str) -> MemoryLimits:
-        """The bytes that components and nodes may take: the budgets, else what the probe sees."""
+        """The bytes that components and nodes may take: the budgets, or else the free memory."""
         accelerator, host = self.budgets.accelerator, self.budgets.host
         if accelerator is None and device != "cpu":
             accelerator = self._free(device, Tier.ACCELERATOR)
@@ -164,7 +164,7 @@ class ModelCache:
         self._pin(self._pool.pinned | {source_of(checkpoint)})
 
     def unpin(self, checkpoint: Checkpoint | str) -> None:
-        """Takes a pin back.
+        """Undoes `pin`.
 
         Args:
             checkpoint: The checkpoint, or its source.
@@ -177,8 +177,8 @@ class ModelCache:
         """Drops the components that are neither leased nor pinned.
 
         Args:
-            checkpoint: The checkpoint, or its source, whose components go; None for all.
-            report: Is called with what happens.
+            checkpoint: The checkpoint whose components are dropped, or its source; None for all.
+            report: Called with each action.
 
         Returns:
             The bytes that were dropped.
@@ -194,7 +194,7 @@ class ModelCache:
             return dropped
 
     def expire(self) -> None:
-        """Drops the components that nobody has used for `keep_alive` seconds."""
+        """Drops the components that have not been used for `keep_alive` seconds."""
         with self._lock:
             until = time.monotonic() - (self.keep_alive or 0)
             self._pool.evict(
@@ -210,7 +210,7 @@ class ModelCache:
     def during_run(self) -> Iterator[None]:
         """A block within which leased components count as used by a run.
 
-        After it `keep_alive` counts.
+        The time of `keep_alive` starts at its end.
         """
         with self._lock:
             self._runs += 1
@@ -226,7 +226,7 @@ class ModelCache:
             self._expire_in_time()
 
     def _expire_in_time(self) -> None:
-        """Drops what is due, and starts a timer for what is due next."""
+        """Drops the components that have expired, and starts a timer for the next one."""
         if self._timer is not None:
             self._timer.cancel()
         if self.keep_alive is None:
@@ -257,7 +257,7 @@ class ModelCache:
     def _refuse_changed(
         self, parts: Mapping[str, Part | ResolvedPart], wanted: Mapping[str, Component]
     ) -> None:
-        """Raises CheckpointError for a file to load that has changed since it was planned with."""
+        """Raises CheckpointError for a file to load that has changed since the plan was made."""
         for name, part in parts.items():
             if isinstance(part, ResolvedPart) and wanted[name].key not in self._pool:
                 for path, sha256 in part.hashed_files:
@@ -266,9 +266,9 @@ class ModelCache:
     def _actions(
         self, wanted: Sequence[Component], device: str, choose_actions: ChooseActions | None
     ) -> Sequence[Action]:
-        """What is done to memory so that the wanted components are where they are used."""
+        """The actions that bring the wanted components to where they are used."""
         contents = self._pool.contents(device, leased=True)
-        # The size of a component is known once it is loaded; before, it is an estimate.
+        # The size of a component is an estimate until it is loaded.
         sized = {component.key: component for component in contents}
         wanted = [sized.get(component.key, component) for component in wanted]
         if choose_actions is not None:
@@ -276,7 +276,7 @@ class ModelCache:
         return actions_for_step(Requirement("", tuple(wanted)), self.limits(device), contents)
 
     def _keep_budgets(self, device: str, report: Report | None) -> None:
-        """Evicts what is above a budget that was set, now that sizes and leases are known."""
+        """Evicts components above a budget that was set, now that sizes and leases are known."""
         if self.budgets != UNLIMITED:
             contents = self._pool.contents(device, leased=True)
             self._pool.perform(evictions_over_budget(self.budgets, contents), {}, report)
@@ -292,12 +292,14 @@ class ModelCache:
         self._keep_budgets(device, report)
 
 
-def _resolved(parts: Mapping[str, Part | ResolvedPart], device: str) -> dict[str, ResolvedPart]:
-    """The components by name, resolved; refuses those that the device cannot hold."""
+def _resolve_parts(
+    parts: Mapping[str, Part | ResolvedPart], device: str
+) -> dict[str, ResolvedPart]:
+    """Resolves components; raises CheckpointError for one that the device cannot quantize."""
     resolved: dict[str, ResolvedPart] = {}
     with memoized_scope():
         for name, part in parts.items():
-            here = part if isinstance(part, ResolvedPart) else resolve_part(part)
-            refuse_device(here, "cpu" if here.part.on_host else device)
-            resolved[name] = here
+            resolved_part = part if isinstance(part, ResolvedPart) else resolve_part(part)
+            refuse_device(resolved_part, "cpu" if resolved_part.part.on_host else device)
+            resolved[name] = resolved_part
     return resolved

@@ -1,4 +1,4 @@
-"""The folders of checkpoints: where one is, and which files in it are weights. Imports no torch.
+"""The folders of checkpoints, and the weight files in them. Imports no torch.
 
 These functions read the disk each time. `sdgraph.models.resolve` remembers their results.
 """
@@ -21,7 +21,7 @@ MODEL_INDEX = "model_index.json"
 """The file that lists the components of a pipeline's checkpoint."""
 
 SCHEDULER_CONFIG = "scheduler_config.json"
-"""The config of diffusers' schedulers, which is all that they have."""
+"""The config of a diffusers scheduler, its only file."""
 
 CONFIG_NAMES = ("config.json", SCHEDULER_CONFIG, "preprocessor_config.json")
 
@@ -29,14 +29,14 @@ LIBRARIES = ("diffusers", "transformers")
 """The only libraries whose classes a checkpoint may name."""
 
 _MARKS = (MODEL_INDEX, "config.json")
-"""The files by which a checkpoint is found in the hub's cache: it has one of them."""
+"""A folder in the hub's cache that has one of these files is a checkpoint."""
 
 
 def find_root(checkpoint: Checkpoint) -> Path | None:
-    """The local folder with the configs, or None for a hub checkpoint that is not here yet.
+    """The local folder with the configs; None for a hub checkpoint that must be fetched first.
 
-    Raises CheckpointError for a folder or a shipped name that does not exist, and, where the hub
-    is switched off, for a checkpoint that is not in its cache.
+    Raises CheckpointError for a folder or a shipped name that does not exist and, if the hub is
+    switched off, for a checkpoint that is not in its cache.
     """
     source = checkpoint.source
     if isinstance(checkpoint, Lora):
@@ -62,7 +62,7 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
 
 
 def is_local(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint is a folder or ships, so that the hub has no part in it."""
+    """Whether a checkpoint is a local folder or ships with sdgraph, and not one of the hub."""
     return checkpoint.source.startswith("tiny/") or _local_folder(checkpoint) is not None
 
 
@@ -76,7 +76,7 @@ def _marks(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _subfolder(folder: Path, checkpoint: Checkpoint) -> Path:
-    """The folder of a checkpoint inside that of its source; raises CheckpointError for none."""
+    """The folder of a checkpoint in that of its source; raises CheckpointError if it is missing."""
     if not checkpoint.subfolder:
         return folder
     path = folder / checkpoint.subfolder
@@ -93,7 +93,7 @@ def _subfolder(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
-    """The components that the index names and that have no folder, or a config and no weights."""
+    """The components in the index that have no folder, or a config but no weights."""
     if not (folder / MODEL_INDEX).is_file():
         return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
     index = read_json(folder / MODEL_INDEX)
@@ -109,7 +109,7 @@ def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
 
 
 def _has_weights(part: Part, folder: Path) -> bool:
-    """Whether a component's folder is here with weights, if it is of a kind that has them."""
+    """Whether a component's folder exists, with weights if it is of a kind that has any."""
     if not (folder / "config.json").is_file():
         return folder.is_dir()
     try:
@@ -119,10 +119,10 @@ def _has_weights(part: Part, folder: Path) -> bool:
 
 
 def components_not_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
-    """The components of a model index that are not loaded, so neither fetched nor waited for.
+    """The components of a model index that are never loaded, and therefore not fetched.
 
-    Their classes are in neither of `LIBRARIES` but in code of a pipeline, such as the safety
-    checker of Stable Diffusion.
+    Their classes are not in `LIBRARIES` but in the code of a pipeline, such as the safety checker
+    of Stable Diffusion.
     """
     return tuple(
         name for name, entry in index.items() if is_component(entry) and entry[0] not in LIBRARIES
@@ -130,7 +130,7 @@ def components_not_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_processor(class_name: Any) -> bool:
-    """Whether a class prepares pictures for a model, so that it has a config and no weights."""
+    """Whether a class prepares pictures for a model; it has a config and no weights."""
     names = ("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")
     return str(class_name).removesuffix("Fast").endswith(names)
 
@@ -141,9 +141,9 @@ def is_component(entry: Any) -> bool:
 
 
 def weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
-    """The weight files in a component's folder, in order; () when it has none (tokenizers).
+    """The weight files in a component's folder, in order; () if it has none (tokenizers).
 
-    Raises CheckpointError where there are only those of another variant, or only pickles that are
+    Raises CheckpointError if there are only files of another variant, or only pickles and they are
     not allowed.
     """
     variant = part.checkpoint.variant
@@ -163,10 +163,10 @@ def weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
 
 
 def fetch_missing(checkpoint: Checkpoint, root: Path | None) -> Path:
-    """The folder of a checkpoint with all its weights, fetched from the hub where need be.
+    """The folder of a checkpoint with all its weights, which are fetched from the hub if necessary.
 
-    `root` is where its configs are, None for one that is not here. Raises CheckpointError where a
-    component's weights cannot be had.
+    `root` is the folder with its configs, or None if there is none yet. Raises CheckpointError if
+    weights of a component are nowhere to be found.
     """
     local = root is not None and is_local(checkpoint)
     folder = root if root is not None and local else _fetch(checkpoint)
@@ -178,8 +178,8 @@ def fetch_missing(checkpoint: Checkpoint, root: Path | None) -> Path:
         variant = f" of the variant {checkpoint.variant!r}" if checkpoint.variant else ""
         found = f"no safetensors{variant} for {', '.join(missing)} in {folder}"
         fix = (
-            "complete the folder, choose a revision or variant that has them, or allow pickles, "
-            "if it has those, with --allow-pickle"
+            "complete the folder, choose a revision or variant that has them, or use "
+            "--allow-pickle if the weights are pickles"
         )
         raise CheckpointError(Problem(checkpoint.source, found, "weights for each part", fix))
     return folder
@@ -188,7 +188,7 @@ def fetch_missing(checkpoint: Checkpoint, root: Path | None) -> Path:
 def _fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
     """The folder of a checkpoint from the hub.
 
-    The index is fetched first: it says which components are left out.
+    The index is fetched first, because it tells which components are not needed.
     """
     index = hub.fetch_file(checkpoint, MODEL_INDEX)
     unused = components_not_loaded(read_json(index)) if index.is_file() else ()

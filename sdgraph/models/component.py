@@ -1,4 +1,4 @@
-"""Loaded components, and what a lease gives a node of them."""
+"""Loaded components, and the view of them that a node gets with a lease."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sdgraph.values import Checkpoint
 
 @dataclass(eq=False)
 class LoadedComponent:
-    """One loaded module (or tokenizer, or processor), where it is, and what keeps it there."""
+    """One loaded module, tokenizer or processor, its place, and the reasons why it is kept."""
 
     key: ComponentKey
     name: str
@@ -23,11 +23,11 @@ class LoadedComponent:
     file_bytes: int = 0
     leases: int = 0
     offloaded: bool = False
-    """Whether it is kept in host memory and not on its device."""
+    """Whether it is in host memory and not on its device."""
     pinned: bool = False
-    """Whether a person has asked that it stays."""
+    """Whether the user has pinned it, so that it stays."""
     in_run: bool = False
-    """Whether a run that is going on has leased it."""
+    """Whether a run that is in progress has leased it."""
     used_at: float = field(default_factory=time.monotonic)
     """When a lease of it last ended."""
 
@@ -38,7 +38,7 @@ class LoadedComponent:
 
     @property
     def where(self) -> str:
-        """The device whose memory it is in, or "host"."""
+        """The device that it is on, or "host"."""
         return "host" if self.offloaded or self.key.device == "cpu" else self.key.device
 
     @property
@@ -51,19 +51,19 @@ class LoadedComponent:
         return "pinned" if self.pinned else "kept until its memory is needed"
 
     def release(self) -> bool:
-        """Drops the module; returns whether something else, such as a cycle, still holds it."""
+        """Drops the module; returns whether it is still alive, because of a reference cycle."""
         reference = ref(self.module) if type(self.module).__weakrefoffset__ else None
         self.module = None
         return reference is not None and reference() is not None
 
     @property
     def component(self) -> Component:
-        """The component as the memory planner sees it."""
+        """The component in the form that the memory planner uses."""
         return Component(self.key, self.name, self.bytes, self.file_bytes)
 
     @property
     def tier(self) -> Tier:
-        """The memory that holds it now: its device's, or the host's while it is offloaded there."""
+        """The tier that it is on: that of its device, or the host while it is offloaded."""
         return Tier.HOST if self.offloaded else self.component.home
 
     def is_of(self, source: str) -> bool:
@@ -73,14 +73,14 @@ class LoadedComponent:
 
 @dataclass(frozen=True)
 class Models(Mapping[str, Any]):
-    """What a lease gives to a node: its components by name, and where they are.
+    """The components of a node by name, and their device and dtype; a lease gives it to the node.
 
     Args:
         components: The loaded modules, tokenizers and processors, by the names in `Node.parts`.
         device: The device they are on, such as "cuda" or "cpu".
         dtype: The dtype to compute in: "float32", "float16" or "bfloat16".
         recall: Returns the result of a stage of the node's work by its name: the remembered one,
-            or what the function makes, which is remembered then.
+            or else the one that the function makes, which is then remembered.
     """
 
     components: Mapping[str, Any]
@@ -99,10 +99,10 @@ class Models(Mapping[str, Any]):
 
     def without(self, prefix: str) -> Models:
         """The components whose names do not begin with `prefix`."""
-        left = {k: v for k, v in self.components.items() if not k.startswith(prefix)}
-        return replace(self, components=left)
+        others = {k: v for k, v in self.components.items() if not k.startswith(prefix)}
+        return replace(self, components=others)
 
 
 def source_of(checkpoint: Checkpoint | str) -> str:
-    """The source of a checkpoint, which may be given instead of the checkpoint."""
+    """The source of a checkpoint; the argument may also be the source itself."""
     return checkpoint.source if isinstance(checkpoint, Checkpoint) else checkpoint

@@ -19,19 +19,19 @@ from .resolved import ResolvedPart
 from .sizes import bytes_of
 
 Report = Callable[..., None]
-"""Is called with what happened to a component, "loaded", "moved" or "evicted", and details."""
+"""Called after each action with "loaded", "moved" or "evicted", and details."""
 
 
 class ComponentPool:
-    """Loaded components, the least recently used one first. Not safe between threads by itself."""
+    """Loaded components, the least recently used one first. Not thread-safe."""
 
     def __init__(self, load: Loader, changed: Callable[[], None]) -> None:
         self._load = load
         self._changed = changed
-        """Is called after every action."""
+        """Called after every action."""
         self._components: OrderedDict[ComponentKey, LoadedComponent] = OrderedDict()
         self.pinned: frozenset[str] = frozenset()
-        """The sources of the checkpoints whose components are to stay."""
+        """The sources of the checkpoints that are pinned."""
 
     def __iter__(self) -> Iterator[LoadedComponent]:
         return iter(self._components.values())
@@ -40,7 +40,7 @@ class ComponentPool:
         return key in self._components
 
     def use(self, key: ComponentKey) -> LoadedComponent:
-        """The component under a key, from now on the most recently used one."""
+        """The component with a key, which becomes the most recently used one."""
         self._components.move_to_end(key)
         return self._components[key]
 
@@ -64,7 +64,7 @@ class ComponentPool:
         }
 
     def bytes_on(self, tier: Tier, device: str) -> int:
-        """The bytes of the components on a tier: of the accelerator, on that device alone."""
+        """The bytes of the components on a tier; for the accelerator, those on `device`."""
         return sum(
             component.bytes
             for component in self._components.values()
@@ -81,15 +81,15 @@ class ComponentPool:
         parts: Mapping[ComponentKey, ResolvedPart],
         report: Report | None,
     ) -> None:
-        """Does some actions in order.
+        """Carries out actions in order.
 
         Memory that evictions and moves have freed is returned to its device before the next action
-        takes some, and at the end.
+        that needs memory, and at the end.
 
         Args:
-            actions: What is to be done.
-            parts: What is to be loaded, by its key.
-            report: Hears of every action.
+            actions: The actions.
+            parts: The components to load, by their keys.
+            report: Called after every action.
         """
         freed: dict[str, bool] = {}
         for kind, component in actions:
@@ -97,7 +97,7 @@ class ComponentPool:
             if kind in ("upload", "load"):
                 _give_back(freed)
             if kind == "load":
-                self._components[key] = self._loaded(component, parts[key], report)
+                self._components[key] = self._load_component(component, parts[key], report)
             elif kind == "evict":
                 evicted = self._components.pop(key)
                 device = "cpu" if evicted.offloaded else key.device
@@ -117,7 +117,7 @@ class ComponentPool:
         try:
             component.module.to(device)
         except Exception:
-            # Some of its tensors have moved and some have not: it cannot be used any more.
+            # Some of its tensors have moved and some have not, so it is unusable.
             del self._components[component.key]
             raise
         component.offloaded = offloaded
@@ -126,10 +126,10 @@ class ComponentPool:
             details: dict[str, Any] = {"device": device, "seconds": seconds}
             report("moved", component=component.name, bytes=component.bytes, **details)
 
-    def _loaded(
+    def _load_component(
         self, component: Component, part: ResolvedPart, report: Report | None
     ) -> LoadedComponent:
-        """A component, loaded from its files."""
+        """Loads a component from its files."""
         _, dtype, device = component.key
         began = time.perf_counter()
         module = load_or_raise(self._load, part, dtype, device)
@@ -145,7 +145,7 @@ class ComponentPool:
 
 
 def _give_back(freed: dict[str, bool]) -> None:
-    """Returns freed memory to devices, each with whether a garbage collection frees more."""
-    for device, held in freed.items():
-        devices.give_back(device, collect=held)
+    """Returns freed memory to devices; `freed` says for each whether to collect garbage first."""
+    for device, collect in freed.items():
+        devices.give_back(device, collect=collect)
     freed.clear()

@@ -1,7 +1,7 @@
-"""Hashes of large files, kept on disk between runs.
+"""Hashes of large files, stored on disk between runs.
 
 They are in one small SQLite database that all processes of a user share. Nothing depends on it: if
-it is locked, damaged, of a newer version or read-only, files are hashed again. No function here
+it is locked, damaged, read-only or of a newer version, files are hashed again. No function here
 raises an error of the database.
 """
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from sdgraph.files import FileStamp
 
 LEAST_BYTES = 2**20
-"""Smaller files are hashed each time.
+"""The smallest size of a file whose hash is stored.
 
-The first look into the database takes a process as long as hashing three times as much, because
-sqlite3 is imported for it; each further one a tenth of that.
+The first query of a process takes as long as hashing three times as many bytes, because it imports
+sqlite3; each further query takes a tenth of that.
 """
 
 LIMIT = 4096
-"""Most files that are remembered; those that were hashed longest ago go first."""
+"""How many hashes are stored; the oldest are removed first."""
 
 _NAME = "digests.sqlite"
 _VERSION = 1
@@ -49,23 +49,23 @@ _log = logging.getLogger(__name__)
 
 
 def recall(stamp: FileStamp) -> str | None:
-    """The sha256 that was kept of the file, in hexadecimal, if it still has this stamp."""
+    """The stored sha256 of the file in hexadecimal, if the file still has this stamp."""
     row = None
-    with _errors_logged("read"):
+    with _log_errors("read"):
         path = sdgraph_home() / _NAME
         if path.is_file():
-            with _opened(path) as database:
+            with _open_database(path) as database:
                 query = "SELECT digest FROM files WHERE path = ? AND stamp = ?"
                 row = database.execute(query, _key(stamp)).fetchone()
     return row[0] if row and _is_digest(row[0]) else None
 
 
 def keep(stamp: FileStamp, digest: str) -> None:
-    """Keeps the sha256 of the file for later runs, in place of what was known before."""
-    with _errors_logged("written"):
+    """Stores the sha256 of the file for later runs, in place of an older one."""
+    with _log_errors("written"):
         path = sdgraph_home() / _NAME
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(path) as database:
+        with _open_database(path) as database:
             # If this process is killed here, the next one that opens the database rolls it back.
             database.execute("BEGIN IMMEDIATE")
             database.execute(_TABLE)
@@ -77,7 +77,7 @@ def keep(stamp: FileStamp, digest: str) -> None:
 
 
 def _key(stamp: FileStamp) -> tuple[bytes, str]:
-    # Text, as an inode may take all 64 bits and SQLite's integers have a sign.
+    # The stamp is text, as an inode may have 64 bits and SQLite's integers are signed.
     return os.fsencode(stamp.path), "-".join(map(str, stamp[1:]))
 
 
@@ -86,8 +86,8 @@ def _is_digest(value: object) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database; raises sqlite3.DatabaseError for one of a newer version."""
+def _open_database(path: Path) -> Iterator[sqlite3.Connection]:
+    """Opens the database; raises sqlite3.DatabaseError for one of a newer version."""
     import sqlite3
 
     database = sqlite3.connect(path, timeout=_TIMEOUT_S, isolation_level=None)
@@ -108,14 +108,14 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _discard(path: Path) -> None:
-    """Removes a damaged database, so that the next hash begins a new one."""
+    """Removes a damaged database, so that the next hash creates a new one."""
     path.unlink(missing_ok=True)
-    # SQLite would play a journal left there back into the new database.
+    # SQLite would apply an old journal to the new database.
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
 
 
 @contextmanager
-def _errors_logged(action: str) -> Iterator[None]:
+def _log_errors(action: str) -> Iterator[None]:
     """Turns any failure of the database into a line in the debug log."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is known of a file while it stays as it is: its stamp, its sha256, the JSON in it."""
+"""The sha256 of files and the JSON in them, remembered while a file does not change."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _lock = threading.Lock()
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal; remembered on disk if the file is large.
 
-    A hub cache names its blobs by their sha256, so they are not read. Raises OSError for a file
-    that cannot be read.
+    Files in a hub cache are not read, because it names them by their sha256. Raises OSError for a
+    file that cannot be read.
     """
     memoized = scope_results.get()
     if memoized is None:
@@ -45,12 +45,12 @@ def _sha256(path: Path) -> str:
     digest = _recall(stamp)
     if digest is None:
         settled = stamp.is_settled()
-        # sha256 because the hub names blobs by it: the same weights in a folder and in a hub
-        # cache are then one component.
+        # sha256, because the hub names files by it: so the same weights in a folder and in a hub
+        # cache are one component.
         with target.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if settled:
-            # If it was written to since, it no longer has this stamp, and never will again.
+            # If the file was written to meanwhile, it will never have this stamp again.
             _remember(stamp, digest)
             if stamp.size >= file_hash_cache.LEAST_BYTES:
                 file_hash_cache.keep(stamp, digest)
@@ -61,7 +61,7 @@ def refuse_changed(path: Path, expected: str) -> None:
     """Raises CheckpointError for a file that is gone or no longer has the sha256 `expected`.
 
     `expected` is what `file_sha256` returned when the run was planned. While the file has the same
-    stamp this costs one `stat`; a file that was younger than two seconds is hashed again.
+    stamp, this takes one `stat`; a file that was then younger than two seconds is hashed again.
     """
     wanted = f"the file that the run was planned with (sha256 {expected[:12]}…)"
     try:
@@ -69,17 +69,17 @@ def refuse_changed(path: Path, expected: str) -> None:
         digest = _sha256(path)
     except (FileNotFoundError, NotADirectoryError):
         fix = "put it back, or name another checkpoint, and run again"
-        _refuse(path, "it is gone since the run was planned", wanted, fix)
+        _refuse(path, "it was removed after the run was planned", wanted, fix)
     except OSError as error:
         refuse_unreadable(path, wanted, error)
     if digest != expected:
         found = f"it has changed since the run was planned (sha256 {digest[:12]}…)"
-        _refuse(path, found, wanted, "run again: the new plan takes the file as it is now")
+        _refuse(path, found, wanted, "run again: the new plan uses the file as it is now")
 
 
 def refuse_unreadable(path: Path, wanted: str, error: OSError) -> NoReturn:
-    """Raises the CheckpointError for a file that the system does not let us read."""
-    fix = "give yourself the right to read it, or copy it again"
+    """Raises the CheckpointError for a file that cannot be read."""
+    fix = "change its permissions, or copy it again"
     _refuse(path, f"it cannot be read: {error.strerror or error}", wanted, fix, error)
 
 
@@ -90,7 +90,7 @@ def _refuse(
 
 
 def _is_blob(target: Path) -> bool:
-    """Whether a hub cache named this file by its sha256; small files have shorter names there."""
+    """Whether this is a file in a hub cache with its sha256 as its name (only large files are)."""
     return target.parent.name == "blobs" and len(target.name) == 64
 
 

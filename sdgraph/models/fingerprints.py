@@ -1,4 +1,4 @@
-"""Hashes of what a component computes with, so that equal components of checkpoints are one."""
+"""Hashes of components and checkpoints, by which equal components are recognised."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .file_hashes import read_json
 _HASHED_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
 
 _UNHASHED_KEYS = ("_name_or_path", "_diffusers_version", "transformers_version")
-"""Keys of configs that only say who wrote them, and with what."""
+"""Keys of configs that only say who wrote them, and with which version."""
 
 
 class _CheckpointOnDisk(Protocol):
-    """What the hashes of a checkpoint are made of; `ResolvedCheckpoint` has it."""
+    """What the hashes of a checkpoint are made from; `ResolvedCheckpoint` implements it."""
 
     @property
     def checkpoint(self) -> Checkpoint: ...
@@ -39,7 +39,7 @@ class _CheckpointOnDisk(Protocol):
 
 
 class _ComponentOnDisk(Protocol):
-    """What the hash of a component is made of; `ResolvedPart` has it."""
+    """What the hash of a component is made from; `ResolvedPart` implements it."""
 
     @property
     def owner(self) -> _CheckpointOnDisk: ...
@@ -60,15 +60,15 @@ class _ComponentOnDisk(Protocol):
 
 
 def component_fingerprint(part: _ComponentOnDisk) -> str:
-    """The hash behind `ResolvedPart.fingerprint`.
+    """The hash for `ResolvedPart.fingerprint`.
 
-    A component that is not here yet, or without its weights, is known by the name and the revision
-    of its checkpoint until it is.
+    For a component that is not on this disk yet, or without its weights, it is a hash of the
+    checkpoint's name and settings.
     """
     digest = hashlib.blake2b(digest_size=16)
     if part.folder is None or not _is_here(part, part.folder):
-        named = part.part
-        digest.update(repr((named.checkpoint, named.folder, named.casting)).encode())
+        missing = part.part
+        digest.update(repr((missing.checkpoint, missing.folder, missing.casting)).encode())
         return digest.hexdigest()
     if part.is_lora:
         ((_, sha256),) = part.hashed_files
@@ -84,23 +84,23 @@ def component_fingerprint(part: _ComponentOnDisk) -> str:
 
 
 def _is_here(part: _ComponentOnDisk, folder: Path) -> bool:
-    """Whether a component is complete: configs may be in a hub cache before their weights."""
+    """Whether a component is complete; a hub cache may contain configs without their weights."""
     if part.part.prepares or part.is_lora:
         return True
     return bool(part.files) or not (folder / "config.json").is_file()
 
 
 def component_files(part: _ComponentOnDisk) -> tuple[Path, ...]:
-    """The files that decide what a component computes, in order; () while it is not here."""
+    """The files that decide what a component computes, in order; () if it is not on this disk."""
     if part.folder is None:
         return ()
-    return part.files if part.is_lora else (*_files_beside_weights(part, part.folder), *part.files)
+    return part.files if part.is_lora else (*_other_files(part, part.folder), *part.files)
 
 
-def _files_beside_weights(part: _ComponentOnDisk, folder: Path) -> Iterator[Path]:
-    """The files besides weights that decide what a component computes, in order."""
+def _other_files(part: _ComponentOnDisk, folder: Path) -> Iterator[Path]:
+    """The files other than weights that decide what a component computes, in order."""
     if part.part.processor:
-        # Raises where the file is missing.
+        # This raises CheckpointError if the file is missing.
         part.owner.config(part.part.folder, "preprocessor_config.json")
         yield folder / "preprocessor_config.json"
     elif (folder / "config.json").is_file() and not part.part.tokenizer:
@@ -138,11 +138,11 @@ def checkpoint_files(checkpoint: _CheckpointOnDisk) -> Iterator[Path]:
 
 
 def checkpoint_fingerprint(checkpoint: _CheckpointOnDisk) -> str:
-    """A hash of all that a checkpoint holds; of its name alone while it is not here."""
+    """A hash of all files of a checkpoint; of its name and settings if it is not on this disk."""
     try:
         hashed = checkpoint.hashed_files
     except CheckpointError:
-        hashed = ()  # whoever reads the checkpoint gives the reason
+        hashed = ()  # reading the checkpoint raises the same error
     texts = [f"{path.parent.name}/{path.name}:{sha256}" for path, sha256 in hashed]
     if not texts:
         texts = [repr(checkpoint.checkpoint)]
@@ -150,6 +150,6 @@ def checkpoint_fingerprint(checkpoint: _CheckpointOnDisk) -> str:
 
 
 def _config_text(path: Path) -> str:
-    """What a config says, without who wrote it and with what."""
+    """The content of a config, without the keys that say who wrote it."""
     config = {key: value for key, value in read_json(path).items() if key not in _UNHASHED_KEYS}
     return json.dumps(config, sort_keys=True)

@@ -1,4 +1,4 @@
-"""The hub: which of its checkpoints are in the cache on this disk, and fetching others."""
+"""The hub: finds its checkpoints in the cache on this disk, and fetches others."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def is_path(source: str) -> bool:
 
 
 def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
-    """The folder that a source names, or None where it names none.
+    """The local folder that a source names, or None if it names none.
 
-    A name that could be both is the hub's if it has a revision. Without one it is ambiguous, and
-    raises CheckpointError, if the hub's cache has a checkpoint of that name, with one of the files
-    in `names`.
+    If a folder has the name of a checkpoint on the hub, the revision decides: with one, the source
+    is the checkpoint on the hub. Without one, CheckpointError is raised if the hub's cache contains
+    the checkpoint with one of the files in `names`, because the name is ambiguous.
     """
     path = expand_home(source)
     if not path.is_dir() or (revision is not None and not is_path(source)):
@@ -65,7 +65,7 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
     except HFValidationError:
         problem = Problem(
             repr(source),
-            "no folder here, and no hub's name",
+            "neither a folder nor a valid hub id",
             "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
             f"those that ship: {', '.join(shipped.names())}",
         )
@@ -76,10 +76,10 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
 def fetch(
     checkpoint: Checkpoint, suffix: str = ".safetensors", unused: tuple[str, ...] = ()
 ) -> Path:
-    """The folder with a checkpoint's configs and weights, from the hub where need be.
+    """The folder with a checkpoint's configs and weights, which are downloaded if necessary.
 
-    Weights are files of one suffix; of ".bin", which may be anything, those that are pickles.
-    Nothing in the folders of `unused` components is fetched.
+    Weights are files with the suffix. Files with ".bin", which can be anything, must have the names
+    of weights in pickles. Nothing in the folders of `unused` components is fetched.
     """
     variant = checkpoint.variant
     stem = "*pytorch_model*" if suffix == ".bin" else "*"
@@ -90,7 +90,7 @@ def fetch(
 
 
 def fetch_file(checkpoint: Checkpoint, name: str) -> Path:
-    """The path of one file of a checkpoint, from the hub where need be; it may have none."""
+    """The path of a file of a checkpoint, downloaded if necessary; the file may not exist."""
     return _download(checkpoint, [name]) / name
 
 
@@ -102,7 +102,7 @@ def _download(
 ) -> Path:
     """The folder of a checkpoint with the files that match `names`.
 
-    `skipped` are patterns of files left out; `others` the same, wherever in the repository.
+    Files that match `skipped` are left out, and those in the whole repository that match `others`.
     """
     from huggingface_hub import snapshot_download
 

@@ -26,56 +26,57 @@ Loader = Callable[[ResolvedPart, str, str], Any]
 _one_at_a_time = threading.Lock()
 
 _PATTERNS = 8192
-"""How many regular expressions Python keeps: more than a large text encoder has tensors."""
+"""How many regular expressions Python caches: more than a large text encoder has tensors."""
 
 
 def load_or_raise(load: Loader, part: ResolvedPart, dtype: str, device: str) -> Any:
-    """What a loader loads; turns whatever it raises into CheckpointError or OutOfMemoryError."""
+    """Calls a loader; turns its exceptions into CheckpointError or OutOfMemoryError."""
     try:
         with _one_at_a_time:
             return load(part, dtype, device)
     except CheckpointError:
         raise
     except Exception as error:
-        # Frames of the failed load hold tensors; without them and `from None` these are freed.
+        # The frames of the failed load keep its tensors alive. Clearing them, together with `from
+        # None`, frees the tensors.
         error.__traceback__ = None
-        if (said := out_of_memory(error)) is not None:
-            raise OutOfMemoryError(said) from None
-        # The libraries raise many kinds for a damaged file.
+        if (message := out_of_memory(error)) is not None:
+            raise OutOfMemoryError(message) from None
+        # The libraries raise many kinds of exceptions for a damaged file.
         found = f"it cannot be loaded ({type(error).__name__}: {error})"
         fix = "the files may be damaged or of another kind: download or copy them again"
         raise CheckpointError(Problem(str(part), found, "weights of its class", fix)) from None
 
 
 def load_quietly(part: ResolvedPart, dtype: str, device: str) -> Any:
-    """What `load_part` loads, while the libraries' bars and advice are kept off the terminal."""
-    with quiet_libraries(), _uncollected(), _patterns_kept():
+    """Calls `load_part` without the progress bars and advice of the libraries on the terminal."""
+    with quiet_libraries(), _without_garbage_collection(), _larger_pattern_cache():
         return load_part(part, dtype, device)
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Switches the garbage collector off while a module is built.
 
-    A module is some ten thousand objects, enough to make it go over the whole heap more than once,
-    and there is no garbage among them.
+    A module consists of about ten thousand objects, none of them garbage, which would make the
+    collector go over the whole heap several times.
     """
-    was = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()
 
 
 @contextmanager
-def _patterns_kept() -> Iterator[None]:
-    """Makes Python remember as many regular expressions as a text encoder has tensors.
+def _larger_pattern_cache() -> Iterator[None]:
+    """Makes Python cache as many regular expressions as a text encoder has tensors.
 
-    transformers compiles one for each tensor, and many are the same in every encoder of a kind; but
-    Python remembers 512, so none would be left when the next encoder is loaded. Where the limit has
-    another name, they are compiled each time.
+    transformers compiles one for each tensor, and many are the same in all encoders of a kind. But
+    Python caches only 512, so none would be left when the next encoder is loaded. If a version of
+    Python has another name for the limit, they are compiled each time.
     """
     limit = getattr(re, "_MAXCACHE", None)
     if limit is None:
@@ -91,13 +92,12 @@ def _patterns_kept() -> Iterator[None]:
 def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     """A component, loaded by the library and the class that its checkpoint names.
 
-    Pickles are refused unless they are allowed, and then the libraries make tensors of them and
-    nothing else.
+    Pickles are refused unless they are allowed; then the libraries read only tensors from them.
 
     Args:
-        part: The component; what is missing of its checkpoint is fetched first.
-        dtype: The dtype to compute in, of models.
-        device: Where a model is put.
+        part: The component; missing files of its checkpoint are fetched first.
+        dtype: The dtype that a model computes in.
+        device: The device that a model is put on.
 
     Returns:
         A model in evaluation mode and frozen, a tokenizer, an image processor, a scheduler, or the
@@ -118,13 +118,13 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     module = _load_module(_class(part, library, name), part, folder, dtype, device)
     if part.part.casting:
         _cast_by_layer(module, part, dtype)
-    if device != "cpu" and not _stays(part):
+    if device != "cpu" and not _is_immovable(part):
         module = module.to(device)
     return module.requires_grad_(False)
 
 
 def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device: str) -> Any:
-    """A model in its class's own way, or in the faster one of `_built` where that does the same."""
+    """Loads a model with its class's own method, or faster with `_build_module` if that can."""
     pickled = any(path.suffix != ".safetensors" for path in part.files)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
     if part.part.checkpoint.variant:
@@ -133,7 +133,7 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
         refuse_device(part, device)
         options["quantization_config"] = _quantization(part.quantization, dtype)
         return cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
-    module = None if pickled else _built(cls, part, folder, dtype)
+    module = None if pickled else _build_module(cls, part, folder, dtype)
     if module is None:
         module, info = cls.from_pretrained(
             folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
@@ -144,24 +144,24 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
 
 
 def _refuse_missing(part: ResolvedPart, name: str, missing: list[str]) -> None:
-    """Raises CheckpointError for weights that lack a tensor: the module would be random there."""
+    """Raises CheckpointError if tensors are missing, which would have random values."""
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         problem = Problem(
             str(part),
             f"weights without {missing[0]}{more}",
-            f"all that a {name} has",
+            f"all tensors of a {name}",
             "fetch or copy the checkpoint again; config and weights may be of different models",
         )
         raise CheckpointError(problem)
 
 
-def _built(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
-    """What diffusers' `from_pretrained` loads, in two thirds of its time, or None.
+def _build_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
+    """The module that diffusers' `from_pretrained` loads, in two thirds of its time, or None.
 
-    None where only `from_pretrained` will do: where weights and modules do not match name by name,
-    because it renames those of older versions; where weights are in several files; and where some
-    stay in float32.
+    None if only `from_pretrained` can load it: if the names of weights and modules differ (it
+    renames those of older versions), if the weights are in several files, or if some of them stay
+    in float32.
     """
     import diffusers
 
@@ -176,10 +176,10 @@ def _built(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
     state = load_file(weights[0])
     with init_empty_weights(), no_init_weights():
         module = cls.from_config(cls.load_config(folder, local_files_only=True))
-    own = module.state_dict()
-    if any(tensor.shape != getattr(state.get(name), "shape", None) for name, tensor in own.items()):
+    expected = module.state_dict()
+    if expected.keys() != state.keys():
         return None
-    if own.keys() != state.keys():
+    if any(tensor.shape != state[name].shape for name, tensor in expected.items()):
         return None
     for name, tensor in state.items():
         if tensor.is_floating_point():
@@ -190,15 +190,15 @@ def _built(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
 
 
 def refuse_device(part: ResolvedPart, device: str) -> None:
-    """Raises CheckpointError where a device cannot quantize a component as its checkpoint says."""
-    if _stays(part) and device.partition(":")[0] != "cuda":
+    """Raises CheckpointError if a device cannot quantize a component as its checkpoint says."""
+    if _is_immovable(part) and device.partition(":")[0] != "cuda":
         found = f"quantization {part.quantization} on {device}"
-        wanted = "cuda, the one device that bitsandbytes quantizes on, without offload"
-        fix = "leave the quantization out, or take int8wo or float8wo of torchao"
+        wanted = "cuda, the only device for bitsandbytes, without offload"
+        fix = "leave the quantization out, or use int8wo or float8wo of torchao"
         raise CheckpointError(Problem(part.part.checkpoint.source, found, wanted, fix))
 
 
-def _stays(part: ResolvedPart) -> bool:
+def _is_immovable(part: ResolvedPart) -> bool:
     """Whether a part is loaded onto its device and cannot be moved."""
     return part.quantization is not None and QUANTIZATIONS[part.quantization] == "bitsandbytes"
 
@@ -241,13 +241,13 @@ def _class(part: ResolvedPart, library: str, name: str) -> Any:
 def _load_tokenizer(cls: Any, folder: Path, max_tokens: int | None) -> Any:
     tokenizer = cls.from_pretrained(folder, local_files_only=True)
     if max_tokens is not None and tokenizer.model_max_length > 1_000_000:
-        # A tokenizer without a maximum length overflows when a pipeline pads.
+        # Without a maximum length, padding in a pipeline would overflow.
         tokenizer.model_max_length = max_tokens
     return tokenizer
 
 
 def _load_processor(part: ResolvedPart, folder: Path) -> Any:
-    """An image processor that works without torchvision, also under its class's old name."""
+    """Loads an image processor in a class that needs no torchvision; old class names work too."""
     import transformers
 
     own = part.owner.config(part.part.folder, "preprocessor_config.json") or {}
@@ -270,7 +270,7 @@ def _only_errors(record: logging.LogRecord) -> bool:
 def quiet_libraries() -> Iterator[None]:
     """Keeps the libraries' progress bars and advice off the terminal.
 
-    By a filter on their handlers, because changing a level takes half a millisecond each way.
+    It uses a filter on their handlers, because changing a level takes half a millisecond each way.
     """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

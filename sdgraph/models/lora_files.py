@@ -1,4 +1,4 @@
-"""The files of LoRAs and other adapters: finding one on this disk, or fetching it from the hub."""
+"""The files of LoRAs and other adapters: finds one on this disk, or fetches it from the hub."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WANTED = "an adapter: a safetensors file, a folder that holds one, or a hub id"
 
 
 def find_lora(lora: Lora) -> Path | None:
-    """The adapter's file, None for one on the hub that is not here yet.
+    """The adapter's file; None for one on the hub that must be fetched first.
 
-    Raises CheckpointError where there is none, or several that it could be.
+    Raises CheckpointError if there is none, or if several files could be it.
     """
     if lora.source.startswith("tiny/"):
         return _in_folder(lora, shipped.folder(lora.source))
@@ -46,7 +46,7 @@ def find_lora(lora: Lora) -> Path | None:
 
 
 def _in_folder(lora: Lora, folder: Path) -> Path:
-    """The adapter's file in a folder: the one it names, diffusers' own name, or the only one."""
+    """The adapter's file in a folder: the one that it names, that of diffusers, or the only one."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     weight_names = [name for name in names if name.endswith(".safetensors")]
     if lora.file is not None:
@@ -65,7 +65,7 @@ def _in_folder(lora: Lora, folder: Path) -> Path:
 
 
 def fetch_lora(lora: Lora) -> Path:
-    """The adapter's file, fetched from the hub where it is not here; raises CheckpointError."""
+    """The adapter's file, fetched from the hub if necessary; raises CheckpointError."""
     path = find_lora(lora)
     if path is not None:
         return path

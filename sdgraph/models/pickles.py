@@ -1,7 +1,7 @@
-"""Weights in pickles: refused, unless the person who runs sdgraph allows them.
+"""Weights in pickles, which are refused unless the user allows them.
 
-A pickle can run code when it is read. One that is allowed is read by diffusers or transformers with
-torch's `weights_only`, which makes tensors and refuses everything else. Pickles are allowed for a
+A pickle can run code when it is read. An allowed one is read by diffusers or transformers with
+torch's `weights_only`, which reads tensors and refuses everything else. Pickles are allowed for a
 process, by `--allow-pickle` or by `allow`; nothing in a workflow can allow them.
 """
 
@@ -15,7 +15,7 @@ from sdgraph.errors import CheckpointError, Problem
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
 _READ = ("diffusion_pytorch_model", "pytorch_model")
-"""How the names begin of the pickles that diffusers and transformers read."""
+"""The prefixes of the names of pickles that diffusers and transformers read."""
 
 _CONVERT = "convert them (with diffusers: load with `use_safetensors=False`, `save_pretrained`)"
 
@@ -39,7 +39,7 @@ def are_allowed() -> bool:
 
 
 def readable(part: str, names: Sequence[str]) -> list[str]:
-    """The files of a component that are weights in pickles; raises where they are refused."""
+    """The files of a component that are weights in pickles; raises CheckpointError if refused."""
     pickled = [name for name in names if name.endswith(SUFFIXES)]
     weights = [name for name in pickled if name.endswith(".bin") and name.startswith(_READ)]
     if pickled and not weights and are_allowed():

@@ -1,7 +1,7 @@
 """Reads weight files while a node computes, so that the next load does not wait for the disk.
 
-They are read into the system's cache of files and no further: building a module in a second thread
-is not safe, because the libraries change torch's default dtype, for all threads, while they load.
+They are only read into the system's file cache: building a module in a second thread is not safe,
+because the libraries change torch's default dtype for all threads while they load.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _CHUNK = 8 * 2**20
 
 
 class PrefetchRequest(NamedTuple):
-    """The files of a component that are to be read."""
+    """A request to read the files of a component."""
 
     paths: tuple[Path, ...]
     done: Callable[[float], object]
-    """Is called once all of them are read, with the seconds that took."""
+    """Called when all of them are read, with the seconds that this took."""
 
 
 class Prefetcher:
@@ -43,7 +43,7 @@ class Prefetcher:
                 self._thread.start()
 
     def close(self) -> None:
-        """Stops at the next chunk of 8 MiB; what has not been read by then is left out."""
+        """Stops at the next chunk of 8 MiB; the rest is not read."""
         self._stop.set()
         self._queue.put(None)
         if self._thread is not None:
@@ -57,12 +57,12 @@ class Prefetcher:
                 request.done(time.perf_counter() - began)
 
     def _read(self, path: Path, buffer: bytearray) -> bool:
-        """Reads a file; returns whether it was read to its end."""
+        """Reads a file; returns whether the end was reached."""
         try:
             with path.open("rb", buffering=0) as file:
                 while not self._stop.is_set():
                     if not file.readinto(buffer):
                         return True
         except OSError:
-            pass  # if the file is still unreadable then, the load reports it
+            pass  # if the file stays unreadable, the load reports it
         return False

@@ -1,11 +1,10 @@
-"""Which models each running process holds in memory, in small files that other processes read.
+"""Records of the models that each process has in memory: small files that other processes read.
 
-A cache that holds components writes one record into the user's sdgraph folder, and replaces it
-whenever what it holds changes. The record is removed when nothing is held any more and when the
-process ends. One that a killed process has left is recognised, because no process with its id and
-its start time runs, and is removed by the next reader. Nothing depends on records: where none can
-be written, there are none. There are none on Windows either, where asking whether a process runs
-can end it.
+A model cache with components writes one record into the user's sdgraph folder, and replaces it
+whenever its components change. The record is removed when the cache is empty and when the process
+ends. If a process was killed, the next reader notices that no process with this id and start time
+runs, and removes the record. Nothing depends on records: if they cannot be written, there are none.
+There are none on Windows either, where checking whether a process runs can end it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _PARTIAL = ".part"
 """The suffix of a record that is being written."""
 
 _row = attrgetter("name", "bytes", "where", "why")
-"""What a record says of a `LoadedComponent`."""
+"""The entry of a `LoadedComponent` in a record."""
 
 
 class HeldComponent(NamedTuple):
@@ -42,13 +41,13 @@ class HeldComponent(NamedTuple):
     where: str
     """The device it is on, or "host"."""
     why: str
-    """The reason why it is held, in words."""
+    """The reason why it is in memory, in words."""
     process: int
     """The process's id."""
 
 
 class ProcessRecord:
-    """The record of what one cache of this process holds; a `watch` of `ModelCache`."""
+    """The record of one model cache of this process; it is a `watch` of `ModelCache`."""
 
     def __init__(self) -> None:
         self._written: list[tuple[Any, ...]] = []
@@ -56,19 +55,19 @@ class ProcessRecord:
         self._process: dict[str, object] = {"process": 0}
 
     def __call__(self, components: Iterable[LoadedComponent]) -> None:
-        """Writes what is held now in place of what was written before.
+        """Writes the components that are in memory now, in place of the earlier record.
 
-        No failure of the disk is raised.
+        Errors of the disk are ignored.
         """
         # Sorted by name, because the order of use changes with every node.
         rows = sorted(map(_row, components))
-        # A forked process inherits this object, but not the record: that is its parent's.
+        # A forked process inherits this object, but the record belongs to its parent.
         if self._process["process"] != os.getpid():
             self._process, self._path, self._written = _this_process(), None, []
         if rows == self._written or os.name != "posix":
             return
         self._written = rows
-        # A user without a home folder has a RuntimeError.
+        # For a user without a home folder, RuntimeError is raised.
         with suppress(OSError, RuntimeError):
             self._write(rows)
 
@@ -87,16 +86,16 @@ class ProcessRecord:
             partial.write_text(text, encoding="ascii")
             partial.replace(self._path)
         except OSError:
-            # The old record is no longer true.
+            # The old record is out of date.
             self._path.unlink(missing_ok=True)
             partial.unlink(missing_ok=True)
             raise
 
 
 def held_components() -> tuple[HeldComponent, ...]:
-    """What the processes of this user hold on this machine, in the order of their ids.
+    """The components in memory of this user's processes on this machine, ordered by process id.
 
-    Removes the records of processes that have ended.
+    Records of processes that have ended are removed.
     """
     components: list[HeldComponent] = []
     with suppress(OSError, RuntimeError):
@@ -106,10 +105,10 @@ def held_components() -> tuple[HeldComponent, ...]:
 
 
 def _read_record(path: Path) -> Iterator[HeldComponent]:
-    """The components of one record; none where its process is gone, and the record is removed."""
+    """The components in a record; if its process has ended, there are none and it is removed."""
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
-        # A record of a newer version may say anything, and only this machine's ids mean something.
+        # Records of other versions have other contents, and process ids are those of one machine.
         if (record["version"], record["machine"]) != (_VERSION, _machine()):
             return
         pid = int(record["process"])
@@ -117,7 +116,7 @@ def _read_record(path: Path) -> Iterator[HeldComponent]:
             HeldComponent(str(name), int(size), str(where), str(why), pid)
             for name, size, where, why in record["components"]
         ]
-        alive = _is_alive(pid) and _started(pid) == record["started"]
+        alive = _is_alive(pid) and _start_time(pid) == record["started"]
     except (OSError, ValueError, TypeError, KeyError):
         return
     if not alive:
@@ -128,13 +127,13 @@ def _read_record(path: Path) -> Iterator[HeldComponent]:
 
 
 def _this_process() -> dict[str, object]:
-    """What a record says of the process that writes it."""
+    """The entries of a record about the process that writes it."""
     pid = os.getpid()
     return {
         "version": _VERSION,
         "machine": _machine(),
         "process": pid,
-        "started": _started(pid),
+        "started": _start_time(pid),
     }
 
 
@@ -150,10 +149,10 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _started(pid: int) -> str | None:
-    """When a process began, in ticks of one boot; None where the system does not say (no /proc)."""
+def _start_time(pid: int) -> str | None:
+    """When a process began, in ticks since a boot; None if the system does not say (no /proc)."""
     try:
-        # The second field is the program's name in parentheses, and may hold any.
+        # The second field is the program's name in parentheses, which may contain parentheses.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         ended = fields[0] in (b"Z", b"X")
@@ -164,7 +163,7 @@ def _started(pid: int) -> str | None:
 
 @cache
 def _machine() -> str:
-    """Within what a process's id is unique: a host, and a namespace of ids on it."""
+    """The scope in which process ids are unique: a host, and a namespace of ids on it."""
     with suppress(OSError):
         return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
     return platform.node()
@@ -175,7 +174,7 @@ def _folder() -> Path:
 
 
 def _remove(pid: int, path: Path) -> None:
-    """Removes the record of a process, if it is this one and not a fork of it."""
+    """Removes a record, if it was written by this process and not by the one it was forked from."""
     if pid == os.getpid():
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Checkpoints as they are on this disk; each property of one is read once.
+"""Checkpoints as they are on this disk; each property is read once.
 
 `resolve` turns the name of a checkpoint into a `ResolvedCheckpoint`. A plan resolves each of its
 checkpoints once (see `sdgraph.memoize`); its checks, its keys, the memory planner, the lease and
-the loader use that same object. What is costly (hashes, sizes) is computed at its first use.
+the loader use that same object. Costly properties (hashes, sizes) are computed at their first use.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from .safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
 
 @dataclass(frozen=True, eq=False)
 class ResolvedCheckpoint:
-    """What is on this disk of a checkpoint. Its properties are read once, unless reading fails.
+    """A checkpoint as it is on this disk. A property is read once, unless reading fails.
 
     Args:
-        checkpoint: The checkpoint, by name.
-        known_root: Its folder where that has been found before, else it is looked for.
+        checkpoint: The name of the checkpoint.
+        known_root: Its folder, if that is known already.
     """
 
     checkpoint: Checkpoint
@@ -53,16 +53,16 @@ class ResolvedCheckpoint:
 
     @cached_property
     def root(self) -> Path | None:
-        """The local folder with the configs, or None for a hub checkpoint that is not here yet.
+        """The local folder with the configs; None for a hub checkpoint that must be fetched first.
 
-        Raises CheckpointError for a folder or a shipped name that does not exist, and, where the
-        hub is switched off, for a checkpoint that is not in its cache.
+        Raises CheckpointError for a folder or a shipped name that does not exist and, if the hub is
+        switched off, for a checkpoint that is not in its cache.
         """
         return self.known_root or find_root(self.checkpoint)
 
     @cached_property
     def index(self) -> Mapping[str, Any] | None:
-        """The checkpoint's model index, {} for a single model, None while it is not here."""
+        """The checkpoint's model index, {} for a single model, None if it is not on this disk."""
         if self.root is None:
             return None
         path = self.root / MODEL_INDEX
@@ -70,17 +70,17 @@ class ResolvedCheckpoint:
 
     @cached_property
     def components(self) -> tuple[str, ...] | None:
-        """The names of a pipeline checkpoint's components, None while it is not here."""
+        """The names of a pipeline checkpoint's components; None if it is not on this disk."""
         if self.index is None:
             return None
         return tuple(name for name, entry in self.index.items() if is_component(entry))
 
     def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None:
-        """The config of a component, or of a single model (""); None while it is not here.
+        """The config of a component, or of a single model (""); None if it is not on this disk.
 
         Args:
             folder: The component's folder.
-            name: The name of the file; None takes the one that its kind of component has.
+            name: The name of the file; None is the usual one of this kind of component.
 
         Raises:
             CheckpointError: There is no such file, or it is damaged.
@@ -109,9 +109,9 @@ class ResolvedCheckpoint:
         return self.root is None or bool(missing_components(self.checkpoint, self.root))
 
     def fetch(self) -> ResolvedCheckpoint:
-        """Fetches what is missing from the hub; returns this object if nothing is, else a new one.
+        """Fetches missing files from the hub; returns this object if none are, else a new one.
 
-        Raises CheckpointError where a component's weights cannot be had.
+        Raises CheckpointError if weights of a component are nowhere to be found.
         """
         root = self.root
         if isinstance(self.checkpoint, Lora):
@@ -128,15 +128,15 @@ class ResolvedCheckpoint:
 
     @cached_property
     def lora_file(self) -> Path:
-        """The file of a LoRA that is here."""
+        """The file of a LoRA that is on this disk."""
         assert isinstance(self.checkpoint, Lora)
         return fetch_lora(self.checkpoint)
 
     @cached_property
     def lora_shapes(self) -> TensorShapes | None:
-        """The tensors of a LoRA's file, None for one on the hub that is not here yet.
+        """The shapes of a LoRA's tensors; None for one on the hub that must be fetched first.
 
-        Raises CheckpointError where there is none, or it is damaged.
+        Raises CheckpointError if there is no such file, or it is damaged.
         """
         return None if self.root is None else tensor_shapes(self.lora_file)
 
@@ -149,20 +149,21 @@ class ResolvedCheckpoint:
 
     @cached_property
     def hashed_files(self) -> tuple[tuple[Path, str], ...]:
-        """The files of the whole checkpoint, each with its sha256; none while it is not here.
+        """The files of the whole checkpoint with their sha256; none if it is not on this disk.
 
-        Those of its components and of its root; not what a training keeps in folders of its own.
+        These are the files of its components and of its root, without other folders, in which a
+        training keeps its state.
         """
         return tuple((path, self.sha256_of(path)) for path in fingerprints.checkpoint_files(self))
 
     @cached_property
     def content_fingerprint(self) -> str:
-        """A hash of all that the checkpoint holds; of its name alone while it is not here."""
+        """A hash of all files; of the name and the settings if it is not on this disk."""
         return fingerprints.checkpoint_fingerprint(self)
 
     @cached_property
     def settings_fingerprint(self) -> str:
-        """A hash of what the checkpoint says besides its components: its index, its scheduler."""
+        """A hash of the checkpoint's index and of the config of its scheduler."""
         return fingerprints.settings_fingerprint(self)
 
     def part(self, part: Part) -> ResolvedPart:
@@ -176,7 +177,7 @@ class ResolvedCheckpoint:
 
 @dataclass(frozen=True, eq=False)
 class ResolvedPart:
-    """What is on this disk of one component of a checkpoint; read once, as the checkpoint is."""
+    """One component of a checkpoint as it is on this disk. A property is read once."""
 
     owner: ResolvedCheckpoint
     part: Part
@@ -187,7 +188,7 @@ class ResolvedPart:
 
     @cached_property
     def name(self) -> str:
-        """Its name for people: source and folder, as in tiny/inpaint/unet."""
+        """Its name in messages: source and folder, as in tiny/inpaint/unet."""
         return str(self.part)
 
     @cached_property
@@ -197,12 +198,12 @@ class ResolvedPart:
 
     @cached_property
     def is_lora(self) -> bool:
-        """Whether it is a LoRA: then its files are read by diffusers, when it is put on."""
+        """Whether it is a LoRA; diffusers reads its file when the LoRA is applied."""
         return isinstance(self.part.checkpoint, Lora)
 
     @cached_property
     def folder(self) -> Path | None:
-        """The folder with its config, None while it is not here."""
+        """The folder with its config; None if it is not on this disk."""
         return None if self.owner.root is None else self.owner.root / self.part.folder
 
     @cached_property
@@ -230,9 +231,9 @@ class ResolvedPart:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """Its weight files, in order; () when it has none (tokenizers) or is not here.
+        """Its weight files, in order; () if it has none (tokenizers) or is not on this disk.
 
-        A folder with pickles alone raises CheckpointError, unless they are allowed.
+        A folder with only pickles raises CheckpointError, unless they are allowed.
         """
         if self.folder is None or self.part.prepares:
             return ()
@@ -240,47 +241,48 @@ class ResolvedPart:
 
     @cached_property
     def file_bytes(self) -> int:
-        """The bytes of its weight files, 0 where they are not here yet.
+        """The bytes of its weight files; 0 if they are not on this disk.
 
-        Those of a LoRA are 0 too: it is read when it is put on, and only its path stays in memory.
+        They are 0 for a LoRA, of which only the path is in memory until it is applied.
         """
         return 0 if self.is_lora else sum(path.stat().st_size for path in self.files)
 
     @cached_property
     def hashed_files(self) -> tuple[tuple[Path, str], ...]:
-        """The files that decide its fingerprint, each with its sha256; none while not here."""
+        """The files that decide its fingerprint, with their sha256; none if not on this disk."""
         paths = fingerprints.component_files(self)
         return tuple((path, self.owner.sha256_of(path)) for path in paths)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of what it computes with: class, config and the content of its weights.
+        """A hash of its class, its config and the content of its weights.
 
-        Parts of different checkpoints that hold the same have the same fingerprint. The dtype that
-        it is loaded in is not in it.
+        Parts of different checkpoints with the same content have the same fingerprint. It does not
+        depend on the dtype that the component is loaded in.
         """
         return fingerprints.component_fingerprint(self)
 
     def component(self, device: str, dtype: str) -> Component:
-        """The component as the memory planner sees it, loaded on `device` in `dtype`."""
+        """The component for the memory planner, loaded on `device` in `dtype`."""
         component = self._components.get((device, dtype))
         if component is None:
-            kept = self.part.checkpoint.dtype or dtype
-            key = ComponentKey(self.fingerprint, kept, "cpu" if self.part.on_host else device)
-            component = Component(key, self.name, self.footprint(kept), self.file_bytes)
+            own_dtype = self.part.checkpoint.dtype or dtype
+            own_device = "cpu" if self.part.on_host else device
+            key = ComponentKey(self.fingerprint, own_dtype, own_device)
+            component = Component(key, self.name, self.footprint(own_dtype), self.file_bytes)
             self._components[device, dtype] = component
         return component
 
     def footprint(self, dtype: str) -> int:
-        """The bytes it takes once it is loaded in a dtype; 0 while its files are not here.
+        """The bytes that it takes when it is loaded in a dtype; 0 if it is not on this disk.
 
-        Those of a LoRA are 0: diffusers reads it when it is put on.
+        They are 0 for a LoRA, which diffusers reads when it is applied.
         """
         return 0 if self.is_lora else sizes.footprint(self.part, self.files, dtype)
 
     def check(self) -> None:
-        """Raises CheckpointError for a component that is here and cannot be used; loads nothing."""
-        self._is_checked  # noqa: B018  computed once, as every other property
+        """Raises CheckpointError if it is on this disk and cannot be used; loads nothing."""
+        self._is_checked  # noqa: B018  computed once, like all properties
 
     @cached_property
     def _is_checked(self) -> bool:
@@ -328,7 +330,7 @@ def _single_model_class(config: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
-    """What is on this disk of a checkpoint; the same object within a `memoized_scope`.
+    """A checkpoint as it is on this disk; the same object within a `memoized_scope`.
 
     The disk is read when a property of the object is first used.
 
@@ -348,7 +350,7 @@ def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
 
 
 def resolve_part(part: Part) -> ResolvedPart:
-    """What is on this disk of one component of a checkpoint."""
+    """One component of a checkpoint as it is on this disk."""
     return resolve(part.checkpoint).part(part)
 
 
@@ -358,7 +360,7 @@ def memoized_resolutions(*checkpoints: ResolvedCheckpoint) -> dict[Any, Any]:
 
 
 def fetch_checkpoint(checkpoint: Checkpoint) -> Path:
-    """The local folder of a checkpoint with configs and weights, fetched first where need be."""
+    """The local folder of a checkpoint with configs and weights, which are fetched if necessary."""
     root = resolve(checkpoint).fetch().root
     assert root is not None
     return root

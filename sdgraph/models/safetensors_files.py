@@ -1,9 +1,9 @@
-"""The header of safetensors files: the one place where the format is read.
+"""Reads the headers of safetensors files.
 
-A safetensors file is the length of a header (8 bytes, little endian), the header (JSON) and the
-bytes of the tensors. The header says of each tensor its dtype, its shape and where among those
-bytes it lies. `read_header` reads it without torch and without the tensors, and refuses a file
-whose size is not the one that its header describes.
+A safetensors file consists of the length of the header (8 bytes, little endian), the header (JSON)
+and the bytes of the tensors. The header contains for each tensor its dtype, its shape and its place
+among those bytes. `read_header` reads it without torch and without the tensors, and refuses a file
+that has another size than its header describes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TensorShapes = Mapping[str, tuple[int, ...]]
 """The names of a file's tensors, each with its shape."""
 
 FIRST_READ_BYTES = 4096
-"""What is read of a file at first: the whole header of most small files."""
+"""How many bytes are read first: the whole header of most small files."""
 
 NUMPY_DTYPES = {
     "BOOL": "bool",
@@ -47,11 +47,11 @@ _LFS_POINTER = b"version https://git-lfs"
 _BINARY = getattr(os, "O_BINARY", 0)
 _DOWNLOAD_AGAIN = "download or copy it again"
 _decode = json.JSONDecoder().raw_decode
-"""Half the time of `json.loads`, which looks for encodings and for what stands around a value."""
+"""Takes half the time of `json.loads`, which also looks for encodings and for extra data."""
 
 
 class SafetensorsHeader(NamedTuple):
-    """What the header of a safetensors file says."""
+    """The content of the header of a safetensors file."""
 
     tensors: Mapping[str, Mapping[str, Any]]
     """For each tensor by name its "dtype", "shape" and "data_offsets"."""
@@ -61,7 +61,7 @@ class SafetensorsHeader(NamedTuple):
 
 
 class SafetensorsError(ValueError):
-    """A file that breaks the format: what was found, what was wanted, and a fix."""
+    """A file is not in the format; it says what was found, what was wanted, and a fix."""
 
     def __init__(
         self, found: str, wanted: str = "a safetensors file", fix: str = _DOWNLOAD_AGAIN
@@ -77,12 +77,12 @@ class SafetensorsError(ValueError):
 
 
 def open_to_read(path: str | Path) -> int:
-    """A file descriptor of the file, for `read_header`. Raises OSError."""
+    """Opens a file for `read_header`, and returns the file descriptor. Raises OSError."""
     return os.open(path, os.O_RDONLY | _BINARY)
 
 
 def read_header(file: int) -> SafetensorsHeader:
-    """The header of an open file, from its beginning.
+    """The header of an open file.
 
     Args:
         file: A file descriptor at the start of the file.
@@ -92,7 +92,7 @@ def read_header(file: int) -> SafetensorsHeader:
         OSError: The file cannot be read.
     """
     start = os.read(file, FIRST_READ_BYTES)
-    # A file that came in a single short read has been read to its end.
+    # If the first read returns fewer bytes, it has reached the end of the file.
     size = len(start) if len(start) < FIRST_READ_BYTES else os.fstat(file).st_size
     if start.startswith(_LFS_POINTER):
         found = "a pointer of Git LFS in place of the file"
@@ -108,7 +108,7 @@ def read_header(file: int) -> SafetensorsHeader:
     while len(start) < begin and (more := os.read(file, begin - len(start))):
         start += more
     try:
-        tensors, metadata, end = _parsed(start[8:begin])
+        tensors, metadata, end = _parse_header(start[8:begin])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise SafetensorsError(f"its header cannot be read: {reason}") from error
@@ -122,7 +122,7 @@ def _wrong_size(found: int, wanted: int, bound: str = "") -> SafetensorsError:
     return SafetensorsError(f"{found} bytes: {reason}", f"{bound}{wanted} bytes")
 
 
-def _parsed(data: bytes) -> tuple[dict[str, Any], dict[str, str], int]:
+def _parse_header(data: bytes) -> tuple[dict[str, Any], dict[str, str], int]:
     """The tensors, the metadata, and the bytes that all tensors take together."""
     text = data.decode()
     header, stop = _decode(text)
@@ -133,11 +133,11 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], dict[str, str], int]:
 
 
 def _end_of_tensors(tensors: Iterable[Mapping[str, Any]]) -> int:
-    """The bytes of all tensors, which must lie one behind the other without gaps."""
+    """The bytes of all tensors, which must follow one another without gaps."""
     end = 0
     for begins, ends in sorted([tuple(tensor["data_offsets"]) for tensor in tensors]):
         if begins != end or ends < begins:
-            raise ValueError(f"a tensor lies at {begins} to {ends}, behind one that ends at {end}")
+            raise ValueError(f"a tensor is at {begins} to {ends}, after one that ends at {end}")
         end = ends
     if type(end) is not int:
         raise ValueError(f"a tensor ends at {end!r}")
@@ -162,9 +162,9 @@ def _file_header(path: Path, stamp: FileStamp) -> SafetensorsHeader:
 
 
 def refuse_damaged(path: Path) -> SafetensorsHeader:
-    """The header of a whole file; raises CheckpointError for a damaged one or one cut short.
+    """The header of a file; raises CheckpointError if the file is damaged or cut short.
 
-    The bytes of the tensors are not read: they may be anything.
+    The bytes of the tensors are not read or checked.
     """
     try:
         return file_header(path)

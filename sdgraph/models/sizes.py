@@ -1,4 +1,4 @@
-"""The bytes that components take in memory: estimated from their files, counted once loaded."""
+"""The bytes that components take in memory: estimated from files, or counted after loading."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sdgraph.values import DTYPE_BYTES, Part
 from .safetensors_files import file_header
 
 _FLOATS = ("F16", "BF16", "F32", "F64")
-"""The dtypes of files that loading casts to the dtype that is computed in."""
+"""The dtypes of files that are cast to the computing dtype when they are loaded."""
 _UNCAST = ("norm", "pos_embed", "patch_embed")
-"""Layers that diffusers' layerwise casting leaves in the dtype computed in, by their names."""
+"""Parts of the names of layers that diffusers' layerwise casting leaves in the computing dtype."""
 
 
 def footprint(part: Part, files: Sequence[Path], dtype: str) -> int:
-    """The bytes a component takes once it is loaded; an estimate for a quantized one.
+    """The bytes that a component takes when it is loaded; an estimate for a quantized one.
 
     Args:
         part: The component.
-        files: Its weight files; none while they are not here.
-        dtype: What it computes in, where its checkpoint says nothing else.
+        files: Its weight files; empty if they are not on this disk.
+        dtype: The dtype that it computes in, unless its checkpoint names another.
     """
     casting, computed = part.casting, part.checkpoint.dtype or dtype
     width = DTYPE_BYTES.get(part.quantization or casting or computed, 1)
@@ -57,10 +57,10 @@ def _cast_bytes(path: Path, width: float, widths: Mapping[str, float]) -> int:
 def _count_numbers(
     path: Path, layers: tuple[str, ...], stamp: FileStamp
 ) -> Mapping[tuple[str, int, str], int] | None:
-    """How many numbers a file holds of each dtype and kind of layer; None if unreadable.
+    """How many numbers of each dtype and kind of layer a file contains; None if it is unreadable.
 
-    The dtype by its name and bytes; the kind is the first of `layers`, regular expressions, that
-    is found in the tensor's name, or "".
+    The dtype is its name and its bytes per number. The kind of layer is the first of `layers`
+    (regular expressions) that is found in the tensor's name, or "".
     """
     counts: Counter[tuple[str, int, str]] = Counter()
     try:
@@ -70,7 +70,7 @@ def _count_numbers(
                 count = prod(tensor["shape"])
                 counts[tensor["dtype"], (ends - begins) // count, _kind(name, layers)] += count
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        # A damaged file is refused where the graph is checked; here its size is good enough.
+        # A damaged file is refused when the graph is checked; here its size is good enough.
         return None
     return dict(counts) or None
 
@@ -80,16 +80,16 @@ def _kind(name: str, layers: tuple[str, ...]) -> str:
 
 
 def bytes_of(module: Any) -> int:
-    """The bytes of a module's parameters and of the buffers in its files; 0 for what has none.
+    """The bytes of a module's parameters and persistent buffers; 0 if it has none.
 
-    Buffers that are in no file, because the module makes them, are a few numbers.
+    Other buffers, which a module makes itself, contain only a few numbers.
     """
     if not hasattr(module, "parameters"):
         return 0
-    return sum(map(_tensor_bytes, (*module.parameters(), *_kept_buffers(module))))
+    return sum(map(_tensor_bytes, (*module.parameters(), *_persistent_buffers(module))))
 
 
-def _kept_buffers(module: Any) -> Iterator[Any]:
+def _persistent_buffers(module: Any) -> Iterator[Any]:
     for layer in module.modules() if hasattr(module, "modules") else ():
         for name, buffer in layer.named_buffers(recurse=False):
             if name not in layer._non_persistent_buffers_set:
@@ -97,7 +97,7 @@ def _kept_buffers(module: Any) -> Iterator[Any]:
 
 
 def _tensor_bytes(tensor: Any) -> int:
-    """The bytes of a tensor, of a quantized one those of the tensors inside it."""
+    """The bytes of a tensor; for a quantized one, those of the tensors inside it."""
     if hasattr(tensor, "__tensor_flatten__"):
         return sum(_tensor_bytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
     return int(tensor.numel() * tensor.element_size())

@@ -192,7 +192,7 @@ def test_a_file_that_is_gone_since_the_plan_is_refused(
         path.parent.write_text("")
     with pytest.raises(CheckpointError) as caught:
         file_hashes.refuse_changed(path, digest)
-    assert caught.value.problems[0].found == "it is gone since the run was planned"
+    assert caught.value.problems[0].found == "it was removed after the run was planned"
     assert "run again" in caught.value.problems[0].fix
 
 

@@ -12,7 +12,7 @@ import pytest
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
 from sdgraph.models import fetch_checkpoint, resolve_part
-from sdgraph.models.loader import _built, load_quietly
+from sdgraph.models.loader import _build_module, load_quietly
 from sdgraph.values import Part
 
 pytestmark = pytest.mark.torch
@@ -70,10 +70,9 @@ def test_a_module_is_the_one_that_diffusers_loads(
 
     part = Part(Checkpoint(source), folder)
     cls = getattr(diffusers, name)
-    expected = cls.from_pretrained(
-        fetch_checkpoint(part.checkpoint) / folder, dtype=getattr(torch, dtype)
-    )
-    module = _built(cls, resolve_part(part), fetch_checkpoint(part.checkpoint) / folder, dtype)
+    path = fetch_checkpoint(part.checkpoint) / folder
+    expected = cls.from_pretrained(path, dtype=getattr(torch, dtype))
+    module = _build_module(cls, resolve_part(part), path, dtype)
     assert type(module) is type(expected) and module.config == expected.config
     assert vars(module).keys() == vars(expected).keys()
     assert (module.dtype, module.training) == (expected.dtype, expected.training)
@@ -111,7 +110,8 @@ def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
         for new, before in old.items():
             state = {key.replace(new, before): value for key, value in state.items()}
         save_file(state, path, {"format": "pt"})
-    assert _built(diffusers.AutoencoderKL, resolve_part(part), tmp_path / "vae", "float32") is None
+    folder = tmp_path / "vae"
+    assert _build_module(diffusers.AutoencoderKL, resolve_part(part), folder, "float32") is None
     loaded = load_quietly(resolve_part(part), "float32", "cpu").state_dict()
     for key, value in vae.state_dict().items():
         assert torch.equal(loaded[key], value)
