@@ -11,7 +11,8 @@ from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.formatting import format_bytes, format_count, shorten_path
 from sdgraph.graph import Registry
 from sdgraph.language import Input, Workflow
-from sdgraph.models import process_records, shipped
+from sdgraph.models import process_records
+from sdgraph.models.shipped import shipped_folder, shipped_names
 
 from .diagram import unneeded_nodes
 from .request import (
@@ -198,8 +199,8 @@ _ON_DISK = ("checkpoint", "size", "folder")
 def shipped_checkpoints() -> Section:
     """The checkpoints that ship with sdgraph."""
     rows, data, total = [], [], 0
-    for name in shipped.names():
-        folder = shipped.folder(name)
+    for name in shipped_names():
+        folder = shipped_folder(name)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         total += size
         rows.append((name, format_bytes(size), shorten_path(folder)))

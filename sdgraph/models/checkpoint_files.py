@@ -13,9 +13,10 @@ from typing import Any
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import hub, pickles, shipped
+from . import hub, pickles
 from .file_hashes import read_json
 from .lora_files import find_lora
+from .shipped import shipped_folder, shipped_names
 
 MODEL_INDEX = "model_index.json"
 """The file that lists the components of a pipeline's checkpoint."""
@@ -42,7 +43,7 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
     if isinstance(checkpoint, Lora):
         file = find_lora(checkpoint)
         return None if file is None else file.parent
-    path = shipped.folder(source) if source.startswith("tiny/") else _local_folder(checkpoint)
+    path = shipped_folder(source) if source.startswith("tiny/") else _local_folder(checkpoint)
     if path is not None:
         return _subfolder(path, checkpoint)
     if hub.is_path(source):
@@ -50,7 +51,7 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
             source,
             "no such folder",
             "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
-            f"those that ship: {', '.join(shipped.names())}",
+            f"those that ship: {', '.join(shipped_names())}",
         )
         raise CheckpointError(problem)
     snapshot = hub.in_cache(source, checkpoint.revision, _marks(checkpoint))

@@ -10,7 +10,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home
 from sdgraph.values import Checkpoint
 
-from . import shipped
+from .shipped import shipped_names
 
 
 def is_off() -> bool:
@@ -67,7 +67,7 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
             repr(source),
             "neither a folder nor a valid hub id",
             "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
-            f"those that ship: {', '.join(shipped.names())}",
+            f"those that ship: {', '.join(shipped_names())}",
         )
         raise CheckpointError(problem) from None
     return None

@@ -9,7 +9,8 @@ from sdgraph.errors import CheckpointError, Problem, did_you_mean
 from sdgraph.files import expand_home
 from sdgraph.values import Lora
 
-from . import hub, pickles, shipped
+from . import hub, pickles
+from .shipped import shipped_folder
 
 LORA_NAME = "pytorch_lora_weights.safetensors"
 """The file that diffusers writes adapters to."""
@@ -23,7 +24,7 @@ def find_lora(lora: Lora) -> Path | None:
     Raises CheckpointError if there is none, or if several files could be it.
     """
     if lora.source.startswith("tiny/"):
-        return _in_folder(lora, shipped.folder(lora.source))
+        return _in_folder(lora, shipped_folder(lora.source))
     path = expand_home(lora.source)
     if path.is_file():
         if path.suffix != ".safetensors":

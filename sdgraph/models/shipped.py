@@ -10,28 +10,28 @@ from pathlib import Path
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
 
-_SHIPPED = Path(__file__).parents[1] / "tiny"
+_FOLDER = Path(__file__).parents[1] / "tiny"
 _PREFIX = "tiny/"
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """The names of all shipped checkpoints, sorted, as in `tiny/inpaint`."""
-    return tuple(sorted(_PREFIX + entry.name for entry in _SHIPPED.iterdir() if entry.is_dir()))
+def shipped_names() -> tuple[str, ...]:
+    """The names of all shipped checkpoints, such as `tiny/inpaint`, sorted."""
+    return tuple(sorted(_PREFIX + entry.name for entry in _FOLDER.iterdir() if entry.is_dir()))
 
 
-def folder(name: str) -> Path:
-    """The checkpoint's folder inside the package, with configs and weights.
+def shipped_folder(name: str) -> Path:
+    """The folder of a shipped checkpoint in the package, with its configs and weights.
 
-    Raises CheckpointError for a name that is not shipped.
+    Raises CheckpointError for a name of no shipped checkpoint.
     """
-    shipped_names = names()
-    if name not in shipped_names:
+    names = shipped_names()
+    if name not in names:
         problem = Problem(
             subject=name,
             found="no shipped checkpoint of that name",
-            wanted=f"one of {', '.join(shipped_names)}",
-            fix=did_you_mean(name, shipped_names),
+            wanted=f"one of {', '.join(names)}",
+            fix=did_you_mean(name, names),
         )
         raise CheckpointError(problem)
-    return _SHIPPED / name.removeprefix(_PREFIX)
+    return _FOLDER / name.removeprefix(_PREFIX)

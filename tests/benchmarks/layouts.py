@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 
 from .random_weights import fill
 
@@ -136,7 +136,7 @@ def make(folder: Path) -> None:
     for name, components in LAYOUTS.items():
         target = folder / name
         weightless = shutil.ignore_patterns("*.safetensors", "*.md")
-        shutil.copytree(shipped.folder(f"tiny/{name}"), target, ignore=weightless)
+        shutil.copytree(shipped_folder(f"tiny/{name}"), target, ignore=weightless)
         for component, config in components.items():
             (target / component / "config.json").write_text(json.dumps(config))
         processor = target / "feature_extractor" / "preprocessor_config.json"

@@ -33,8 +33,9 @@ import yaml
 from sdgraph import Session, load_workflow
 from sdgraph.execution import Plan
 from sdgraph.memory import Budgets
-from sdgraph.models import ModelCache, shipped
+from sdgraph.models import ModelCache
 from sdgraph.models.loader import load_quietly
+from sdgraph.models.shipped import shipped_folder
 
 from . import layouts
 from .timing import Row, process
@@ -94,7 +95,7 @@ def libraries(folder: Path) -> float:
     """Loads small checkpoints of every kind and releases them."""
     import diffusers
 
-    at = shipped.folder
+    at = shipped_folder
     diffusers.StableDiffusionInpaintPipeline.from_pretrained(at("tiny/inpaint"))
     net = diffusers.ControlNetModel.from_pretrained(at("tiny/controlnet-edges"))
     diffusers.StableDiffusionControlNetPipeline.from_pretrained(

@@ -15,7 +15,7 @@ from sdgraph import Session, events, run_many
 from sdgraph.graph import name_without_variant
 from sdgraph.language import Workflow, workflow_from_yaml
 from sdgraph.language import shipped_workflows as workflows
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 
 from .timing import Row, measure_pair
 
@@ -63,13 +63,13 @@ def bare(folder: Path, count: int) -> Callable[[], object]:
 
     dtype = torch.float32
     control = diffusers.ControlNetModel.from_pretrained(
-        shipped.folder("tiny/controlnet-edges"), dtype=dtype
+        shipped_folder("tiny/controlnet-edges"), dtype=dtype
     )
     star = diffusers.StableDiffusionControlNetPipeline.from_pretrained(
-        shipped.folder("tiny/text-to-image"), controlnet=control, dtype=dtype
+        shipped_folder("tiny/text-to-image"), controlnet=control, dtype=dtype
     )
     pair = diffusers.StableDiffusionInpaintPipeline.from_pretrained(
-        shipped.folder("tiny/inpaint"), dtype=dtype
+        shipped_folder("tiny/inpaint"), dtype=dtype
     )
     for pipeline in (star, pair):
         pipeline.set_progress_bar_config(disable=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdgraph import Graph, Node, Session
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 from sdgraph.nodes import ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.values import EdgeMap, Image, Mask
 
@@ -121,9 +121,9 @@ def bare(pair: Pair) -> Callable[[], Any]:
     import diffusers
     import torch
 
-    folder, dtype = shipped.folder(pair.checkpoint), torch.float32
+    folder, dtype = shipped_folder(pair.checkpoint), torch.float32
     more = {
-        name: diffusers.ControlNetModel.from_pretrained(shipped.folder(source), dtype=dtype)
+        name: diffusers.ControlNetModel.from_pretrained(shipped_folder(source), dtype=dtype)
         for name, source in pair.more.items()
     }
     loaded = getattr(diffusers, pair.pipeline).from_pretrained(folder, dtype=dtype, **more)

@@ -12,7 +12,8 @@ from sdgraph.cli import main
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
 from sdgraph.execution import Session
 from sdgraph.memory import Budgets
-from sdgraph.models import ModelCache, shipped
+from sdgraph.models import ModelCache
+from sdgraph.models.shipped import shipped_folder
 from tests.support import fake_checkpoints, toys
 
 
@@ -95,7 +96,7 @@ def test_a_file_cut_short_is_refused_when_it_is_planned(model: Path) -> None:
 def test_the_command_refuses_a_file_cut_short(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = shutil.copytree(shipped.folder("tiny/text-to-image"), tmp_path / "model")
+    folder = shutil.copytree(shipped_folder("tiny/text-to-image"), tmp_path / "model")
     path = folder / "unet" / fake_checkpoints.WEIGHTS
     path.write_bytes(path.read_bytes()[:-1])
     flow = tmp_path / "flow.yaml"

@@ -180,7 +180,7 @@ def test_a_whole_file_is_looked_at_once_while_it_stays(
 
 
 def test_the_shipped_weights_are_whole() -> None:
-    paths = list(shipped._SHIPPED.rglob("*.safetensors"))
+    paths = list(shipped._FOLDER.rglob("*.safetensors"))
     assert paths
     for path in paths:
         safetensors_files.refuse_damaged(path)

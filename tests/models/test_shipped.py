@@ -16,6 +16,7 @@ from PIL import Image
 
 from sdgraph.errors import CheckpointError
 from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder, shipped_names
 
 NAMES = (
     "tiny/controlnet-depth",
@@ -32,7 +33,7 @@ NAMES = (
 
 
 def test_the_whole_family_ships_trained_in_at_most_40_megabytes() -> None:
-    folders = [shipped.folder(name) for name in shipped.names()]
+    folders = [shipped_folder(name) for name in shipped_names()]
     sizes = [
         path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file()
     ]
@@ -40,11 +41,11 @@ def test_the_whole_family_ships_trained_in_at_most_40_megabytes() -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.parametrize("name", shipped_names())
 def test_every_weight_ships_in_half_precision(name: str) -> None:
     from safetensors import safe_open
 
-    files = sorted(shipped.folder(name).rglob("*.safetensors"))
+    files = sorted(shipped_folder(name).rglob("*.safetensors"))
     assert files
     for path in files:
         with safe_open(path, "pt") as opened:
@@ -88,19 +89,19 @@ def assert_is_picture(pixels: Any, shape: tuple[int, ...]) -> None:
 
 
 def test_names_are_the_folders_of_the_package_in_order() -> None:
-    assert shipped.names() == NAMES
+    assert shipped_names() == NAMES
 
 
 def test_configs_are_small_text_files_in_the_package() -> None:
     for name in NAMES:
-        assert shipped.folder(name).parent.name == "tiny"
-        for path in shipped.folder(name).rglob("*.json"):
+        assert shipped_folder(name).parent.name == "tiny"
+        for path in shipped_folder(name).rglob("*.json"):
             json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_an_index_lists_exactly_the_folders_next_to_it() -> None:
     for name in NAMES:
-        folder = shipped.folder(name)
+        folder = shipped_folder(name)
         if (index := folder / "model_index.json").exists():
             listed = json.loads(index.read_text(encoding="utf-8"))
             present = {key for key, value in listed.items() if isinstance(value, list) and value[0]}
@@ -109,8 +110,8 @@ def test_an_index_lists_exactly_the_folders_next_to_it() -> None:
 
 def test_names_and_folders_import_no_torch() -> None:
     code = (
-        "import sys\nfrom sdgraph.models import shipped\n"
-        "for name in shipped.names(): shipped.folder(name)\n"
+        "import sys\nfrom sdgraph.models.shipped import shipped_folder, shipped_names\n"
+        "for name in shipped_names(): shipped_folder(name)\n"
         "print({'torch', 'diffusers', 'transformers'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(shipped.__file__).parents[2])}
@@ -121,7 +122,7 @@ def test_names_and_folders_import_no_torch() -> None:
 
 def test_an_unknown_name_is_refused_with_the_names_and_the_nearest() -> None:
     with pytest.raises(CheckpointError) as caught:
-        shipped.folder("tiny/inpant")
+        shipped_folder("tiny/inpant")
     assert str(caught.value).splitlines() == [
         "tiny/inpant",
         "  found:  no shipped checkpoint of that name",
@@ -133,7 +134,7 @@ def test_an_unknown_name_is_refused_with_the_names_and_the_nearest() -> None:
 @pytest.mark.parametrize("name", ["", "tiny/", "tiny/..", "tiny/depth/unet", "/", "inpaint"])
 def test_a_path_is_no_name(name: str) -> None:
     with pytest.raises(CheckpointError):
-        shipped.folder(name)
+        shipped_folder(name)
 
 
 # ---------------------------------------------------------------- what the checkpoints do
@@ -145,7 +146,7 @@ def test_every_weight_is_wanted_and_none_is_missing() -> None:
     import transformers
 
     for name in NAMES:
-        for config in shipped.folder(name).rglob("config.json"):
+        for config in shipped_folder(name).rglob("config.json"):
             data = json.loads(config.read_text(encoding="utf-8"))
             if "_class_name" in data:
                 model = getattr(diffusers, data["_class_name"])
@@ -159,7 +160,7 @@ def test_what_was_trained_once_is_shared_to_the_bit() -> None:
     """Equal parts must be equal bytes, or a session would hold each of them several times."""
 
     def digests_of(part: str, *names: str) -> set[str]:
-        folders = [shipped.folder(f"tiny/{name}") / part for name in names]
+        folders = [shipped_folder(f"tiny/{name}") / part for name in names]
         files = [file for folder in folders for file in folder.glob("*.safetensors")]
         return {sha256(file.read_bytes()).hexdigest() for file in files}
 
@@ -169,8 +170,8 @@ def test_what_was_trained_once_is_shared_to_the_bit() -> None:
     for part in ("text_encoder", "text_encoder_2"):
         assert len(digests_of(part, "sdxl", "turbo")) == 1
     folders = (
-        shipped.folder("tiny/depth") / "depth_estimator",
-        shipped.folder("tiny/depth-estimator"),
+        shipped_folder("tiny/depth") / "depth_estimator",
+        shipped_folder("tiny/depth-estimator"),
     )
     contents = {(folder / "model.safetensors").read_bytes() for folder in folders}
     assert len(contents) == 1
@@ -178,7 +179,7 @@ def test_what_was_trained_once_is_shared_to_the_bit() -> None:
 
 @pytest.mark.torch
 def test_text_to_image_makes_a_picture() -> None:
-    pipeline = load("StableDiffusionPipeline", shipped.folder("tiny/text-to-image"))
+    pipeline = load("StableDiffusionPipeline", shipped_folder("tiny/text-to-image"))
     output = pipeline(
         "a red star", num_inference_steps=2, output_type="np", generator=new_generator()
     )
@@ -187,7 +188,7 @@ def test_text_to_image_makes_a_picture() -> None:
 
 @pytest.mark.torch
 def test_inpaint_takes_nine_channels_and_makes_a_picture() -> None:
-    pipeline = load("StableDiffusionInpaintPipeline", shipped.folder("tiny/inpaint"))
+    pipeline = load("StableDiffusionInpaintPipeline", shipped_folder("tiny/inpaint"))
     assert pipeline.unet.config.in_channels == 9
     mask = Image.new("L", (64, 64))
     mask.paste(255, (16, 16, 48, 48))
@@ -208,8 +209,8 @@ def test_a_controlnet_fits_text_to_image(name: str) -> None:
     import diffusers
     import torch
 
-    control = diffusers.ControlNetModel.from_pretrained(shipped.folder(name), dtype=torch.float32)
-    base = shipped.folder("tiny/text-to-image")
+    control = diffusers.ControlNetModel.from_pretrained(shipped_folder(name), dtype=torch.float32)
+    base = shipped_folder("tiny/text-to-image")
     pipeline = load("StableDiffusionControlNetPipeline", base, controlnet=control)
     output = pipeline(
         "a star",
@@ -223,7 +224,7 @@ def test_a_controlnet_fits_text_to_image(name: str) -> None:
 
 @pytest.mark.torch
 def test_depth_estimates_depth_and_makes_a_picture() -> None:
-    pipeline = load("StableDiffusionDepth2ImgPipeline", shipped.folder("tiny/depth"))
+    pipeline = load("StableDiffusionDepth2ImgPipeline", shipped_folder("tiny/depth"))
     assert pipeline.unet.config.in_channels == 5
     output = pipeline(
         "a star", image=photo(), num_inference_steps=4, output_type="np", generator=new_generator()
@@ -236,7 +237,7 @@ def test_the_depth_estimator_gives_no_flat_map() -> None:
     import torch
     import transformers
 
-    folder = shipped.folder("tiny/depth-estimator")
+    folder = shipped_folder("tiny/depth-estimator")
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     model = transformers.AutoModelForDepthEstimation.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
@@ -249,7 +250,7 @@ def test_the_depth_estimator_gives_no_flat_map() -> None:
 
 @pytest.mark.torch
 def test_sdxl_makes_a_picture() -> None:
-    pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/sdxl"))
+    pipeline = load("StableDiffusionXLPipeline", shipped_folder("tiny/sdxl"))
     output = pipeline(
         "a red star", num_inference_steps=2, output_type="np", generator=new_generator()
     )
@@ -258,7 +259,7 @@ def test_sdxl_makes_a_picture() -> None:
 
 @pytest.mark.torch
 def test_turbo_makes_a_picture_in_one_step_without_guidance() -> None:
-    pipeline = load("StableDiffusionXLPipeline", shipped.folder("tiny/turbo"))
+    pipeline = load("StableDiffusionXLPipeline", shipped_folder("tiny/turbo"))
     output = pipeline(
         "a star",
         num_inference_steps=1,
@@ -271,7 +272,7 @@ def test_turbo_makes_a_picture_in_one_step_without_guidance() -> None:
 
 @pytest.mark.torch
 def test_text_to_video_makes_frames() -> None:
-    pipeline = load("TextToVideoSDPipeline", shipped.folder("tiny/text-to-video"))
+    pipeline = load("TextToVideoSDPipeline", shipped_folder("tiny/text-to-video"))
     output = pipeline("a star", num_frames=3, num_inference_steps=2, generator=new_generator())
     assert_is_picture(output.frames[0], (3, 64, 64, 3))
 
@@ -282,8 +283,8 @@ def test_prompts_are_read_and_pooled_at_their_end(name: str) -> None:
     import torch
     import transformers
 
-    tokenizer = transformers.CLIPTokenizer.from_pretrained(shipped.folder(name) / "tokenizer")
-    encoder = transformers.CLIPTextModel.from_pretrained(shipped.folder(name) / "text_encoder")
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(shipped_folder(name) / "tokenizer")
+    encoder = transformers.CLIPTextModel.from_pretrained(shipped_folder(name) / "text_encoder")
     assert tokenizer.model_max_length == 77
     assert len(tokenizer) == encoder.config.vocab_size
     assert tokenizer.decode(tokenizer("Ein Äpfel 7 €").input_ids, skip_special_tokens=True) == (
@@ -304,7 +305,7 @@ def test_prompts_are_read_and_pooled_at_their_end(name: str) -> None:
 def test_the_second_tokenizer_of_sdxl_fills_up_with_its_own_token() -> None:
     import transformers
 
-    folder = shipped.folder("tiny/sdxl")
+    folder = shipped_folder("tiny/sdxl")
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer_2")
     encoder = transformers.CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2")
     assert tokenizer.pad_token == "!"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, Session
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 from tests.support.photos import MODES, picture, save_in_mode
 
 
@@ -38,7 +38,7 @@ def copied(tmp_path: Path) -> Callable[[str], Path]:
 
     def copy(name: str) -> Path:
         target = tmp_path / name.replace("/", "-")
-        return Path(shutil.copytree(shipped.folder(name), target))
+        return Path(shutil.copytree(shipped_folder(name), target))
 
     return copy
 
@@ -76,7 +76,7 @@ def _network(base: str, path: Path, seed: int = 3) -> Checkpoint:
     import diffusers
     import torch
 
-    unet = diffusers.UNet2DConditionModel.from_pretrained(shipped.folder(base) / "unet")
+    unet = diffusers.UNet2DConditionModel.from_pretrained(shipped_folder(base) / "unet")
     network = diffusers.ControlNetModel.from_unet(
         unet, conditioning_embedding_out_channels=(8, 16, 32)
     )

@@ -19,7 +19,8 @@ from sdgraph.execution.planning import make_plan
 from sdgraph.graph import parts_of
 from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml
 from sdgraph.memoize import memoized_scope
-from sdgraph.models import libraries, resolve, shipped
+from sdgraph.models import libraries, resolve
+from sdgraph.models.shipped import shipped_folder, shipped_names
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.store import Store, execution_context, result_key, store
@@ -71,7 +72,7 @@ VALUES: tuple[Any, ...] = (
     DepthMap(noisy((9, 9))),
     WorldDataset(1, 1, 32),
 )
-CHECKPOINTS = [Checkpoint(name) for name in shipped.names()]
+CHECKPOINTS = [Checkpoint(name) for name in shipped_names()]
 AROUND: dict[str, list[dict[str, Any]]] = {
     "ControlNet": [
         {
@@ -132,7 +133,7 @@ def other_values(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]
     for value in VALUES:
         yield from (value, [value, value])
     yield from CHECKPOINTS
-    yield from ([Lora(folder / "lora", scale=0.5)], Lora(shipped.folder("tiny/ip-adapter")))
+    yield from ([Lora(folder / "lora", scale=0.5)], Lora(shipped_folder("tiny/ip-adapter")))
 
 
 def keys_of_values(
@@ -232,13 +233,13 @@ def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], lis
     least = fields_with_files(cls, folder)
     default = cls.model_fields[name].default
     preferred = default.source if isinstance(default, Checkpoint) else "tiny/controlnet-edges"
-    sources = (preferred, *shipped.names())
+    sources = (preferred, *shipped_names())
     for around, source in product(({}, *AROUND.get(cls.__name__, ())), sources):
         copied = folder / source.replace("/", "-")
         if source in MODELS:
             MODELS[source](copied)
         elif not copied.exists():
-            shutil.copytree(shipped.folder(source), copied)
+            shutil.copytree(shipped_folder(source), copied)
         checkpoint = Checkpoint(copied)
         try:
             node = cls(**{**least, **around, name: checkpoint})

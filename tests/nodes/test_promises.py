@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Lora, Node
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 from sdgraph.nodes import Frames
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.testing import check_node
@@ -39,7 +39,7 @@ def example(*fixed: str, changes: Mapping[str, Any] | None = None, **fields: Any
 
 TUNING = {"tuning": {"vae": "tiled"}}
 ADAPTER = {
-    "ip_adapter": Lora(shipped.folder("tiny/ip-adapter")),
+    "ip_adapter": Lora(shipped_folder("tiny/ip-adapter")),
     "image_encoder": Checkpoint("tiny/depth", subfolder="image_encoder"),
 }
 WITHOUT_REFERENCE = example(*ADAPTER, changes=TUNING)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdgraph import Checkpoint, Node, load_workflow
 from sdgraph.errors import InvalidValueError, Problem
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.procedure import Training
 
@@ -169,7 +169,7 @@ def card(name: str, rows: Iterable[Row]) -> str:
             "score it again: python -m tests.scores",
         )
         raise InvalidValueError(problem)
-    facts, folder = FACTS[name], shipped.folder(source.source)
+    facts, folder = FACTS[name], shipped_folder(source.source)
     kept = f"\n{facts.kept}\n" if facts.kept else ""
     return _TEMPLATE.format(
         name=name,
@@ -188,7 +188,7 @@ def write(rows: Iterable[Row]) -> None:
     every = list(rows)
     for name in FACTS:
         if any(row.checkpoint == name for row in every):
-            path = shipped.folder(f"tiny/{name}") / "README.md"
+            path = shipped_folder(f"tiny/{name}") / "README.md"
             path.write_text(card(name, every), "utf-8")
             print(path)
         else:

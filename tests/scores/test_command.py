@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder, shipped_names
 
 from .__main__ import SYSTEMS, main
 from .generation import GenerationSettings
@@ -39,7 +39,7 @@ def test_every_system_has_rows_in_the_order_of_the_table(rows: list[Row], folder
 
 
 def test_every_shipped_checkpoint_is_scored(rows: list[Row]) -> None:
-    assert {f"tiny/{row.checkpoint}" for row in rows} == set(shipped.names())
+    assert {f"tiny/{row.checkpoint}" for row in rows} == set(shipped_names())
 
 
 def test_a_row_says_of_how_many_and_how(rows: list[Row]) -> None:
@@ -87,7 +87,7 @@ def test_clips_made_by_several_processes_score_the_same(
 def test_a_family_in_a_folder_is_scored_instead_of_the_shipped_one(tmp_path: Path) -> None:
     family = tmp_path / "family"
     family.mkdir()
-    (family / "text-to-image").symlink_to(shipped.folder("tiny/sdxl"))
+    (family / "text-to-image").symlink_to(shipped_folder("tiny/sdxl"))
     main(["--count", "1", "--only", "vae", "--family", str(family)], folder=tmp_path)
     main(["--count", "1", "--only", "sdxl"], folder=tmp_path, options=LITTLE)
     assert len({row.weights for row in kept(tmp_path)}) == 1

@@ -11,6 +11,7 @@ import pytest
 from sdgraph import Checkpoint, load_workflow
 from sdgraph.errors import InvalidValueError
 from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder, shipped_names
 from sdgraph.nodes.training.procedure import Training
 
 from .__main__ import HERE, main
@@ -40,7 +41,7 @@ def rows() -> list[Row]:
 
 
 def test_every_shipped_checkpoint_has_its_facts() -> None:
-    assert {f"tiny/{name}" for name in FACTS} == set(shipped.names())
+    assert {f"tiny/{name}" for name in FACTS} == set(shipped_names())
 
 
 def test_every_training_node_of_the_family_is_on_one_card() -> None:
@@ -58,7 +59,7 @@ def test_a_card_says_what_it_is_how_it_was_made_and_how_it_scores(rows: list[Row
     assert "`TrainVae` (`vae`): 14,000 steps of 8" in text
     assert "Apache-2.0" in text and "None" not in text and "{" not in text
     size = sum(
-        path.stat().st_size for path in shipped.folder(f"tiny/{NAME}").rglob("*.safetensors")
+        path.stat().st_size for path in shipped_folder(f"tiny/{NAME}").rglob("*.safetensors")
     )
     assert f"{size / 1e6:.1f} MB" in text
 
@@ -77,11 +78,11 @@ def test_cards_are_written_for_what_has_scores(
     rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "tiny"
-    shutil.copytree(shipped.folder(f"tiny/{NAME}").parent, package)
+    shutil.copytree(shipped_folder(f"tiny/{NAME}").parent, package)
     for old in package.rglob("README.md"):
         old.unlink()
     expected = card(NAME, rows)
-    monkeypatch.setattr(shipped, "_SHIPPED", package)
+    monkeypatch.setattr(shipped, "_FOLDER", package)
     write(rows[:1])
     cards = {path.parent.name: path.read_text("utf-8") for path in package.rglob("README.md")}
     assert cards == {NAME: expected}
@@ -100,6 +101,6 @@ def test_the_command_writes_cards_from_the_kept_rows(
 @pytest.mark.parametrize("name", FACTS)
 def test_a_shipped_card_has_the_kept_scores_of_the_shipped_weights(name: str) -> None:
     own_rows = [row for row in kept(HERE) if row.checkpoint == name]
-    text = (shipped.folder(f"tiny/{name}") / "README.md").read_text("utf-8")
+    text = (shipped_folder(f"tiny/{name}") / "README.md").read_text("utf-8")
     assert [row for row in own_rows if str(row) not in text] == []
     assert {row.weights for row in own_rows} == {digest(Checkpoint(f"tiny/{name}"))}

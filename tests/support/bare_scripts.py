@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdgraph import Checkpoint
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -20,7 +20,7 @@ Source = str | Path | Checkpoint
 def folder(source: Source) -> Path:
     """The folder of a shipped checkpoint; another path as it stands."""
     name = source.source if isinstance(source, Checkpoint) else str(source)
-    return shipped.folder(name) if name.startswith("tiny/") else Path(name)
+    return shipped_folder(name) if name.startswith("tiny/") else Path(name)
 
 
 def pipeline(

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from sdgraph import load_workflow
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder, shipped_names
 from sdgraph.workflows.training.__main__ import quick_inputs
 from tests.scores.__main__ import SYSTEMS, score
 from tests.scores.generation import CheckpointRunner, GenerationSettings
 
-NAMES = [name.removeprefix("tiny/") for name in shipped.names()]
+NAMES = [name.removeprefix("tiny/") for name in shipped_names()]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Path)
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", NAMES)
 def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Path) -> None:
-    trained, ships = family / name / "checkpoint", shipped.folder(f"tiny/{name}")
+    trained, ships = family / name / "checkpoint", shipped_folder(f"tiny/{name}")
 
     def shapes(folder: Path) -> dict[str, dict[str, tuple[int, ...]]]:
         from safetensors import safe_open

@@ -11,7 +11,7 @@ import pytest
 
 from sdgraph import Checkpoint, Node, Session, run
 from sdgraph.errors import CheckpointError
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_names
 from sdgraph.nodes import (
     ControlNet,
     DepthEstimate,
@@ -48,7 +48,7 @@ NODES: dict[str, tuple[Node[Any], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("checkpoint", shipped.names())
+@pytest.mark.parametrize("checkpoint", shipped_names())
 @pytest.mark.parametrize("name", NODES)
 def test_every_checkpoint_runs_where_it_fits_and_is_refused_elsewhere(
     session: Session, name: str, checkpoint: str

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, CheckpointError
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_names
 from sdgraph.nodes import Canny
 from sdgraph.nodes.diffusion.controlnet_defaults import default_controlnet
 from sdgraph.nodes.diffusion.families import FAMILIES, STABLE_DIFFUSION, FamilyVersion
@@ -32,7 +32,7 @@ def test_every_entry_is_a_kind_of_control_map_and_a_source() -> None:
 
 def test_shipped_networks_exist() -> None:
     for family in FAMILIES:
-        assert set(family.shipped.controlnets.values()) <= set(shipped.names())
+        assert set(family.shipped.controlnets.values()) <= set(shipped_names())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.models import resolve_part, shipped
+from sdgraph.models import resolve_part
+from sdgraph.models.shipped import shipped_folder
 from sdgraph.nodes import Inpaint
 from sdgraph.values import Part
 from tests.support.failing_runs import refused_before_load
@@ -26,7 +27,7 @@ def cached(no_hub: Path) -> Path:
     (root / "refs").mkdir()
     for ref in ("main", "fp16"):
         (root / "refs" / ref).write_text(COMMIT)
-    source = shipped.folder("tiny/inpaint")
+    source = shipped_folder("tiny/inpaint")
     for path in source.rglob("*"):
         if path.is_file():
             large = path.suffix == ".safetensors"
@@ -56,7 +57,7 @@ def test_it_runs_offline_by_branch_and_by_commit(cached: Path, revision: str | N
 
 
 def test_its_components_are_those_of_the_same_folder(cached: Path) -> None:
-    folder = Checkpoint(shipped.folder("tiny/inpaint"))
+    folder = Checkpoint(shipped_folder("tiny/inpaint"))
     hub = Checkpoint("someone/tiny-inpaint")
     session = Session(device="cpu", store=None)
     run(node(hub), session=session)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, InvalidNodeError, Node, NodeFailedError, Session, run
 from sdgraph.events import Event, Stepped
-from sdgraph.models import Models, resolve_part, shipped
+from sdgraph.models import Models, resolve_part
+from sdgraph.models.shipped import shipped_folder, shipped_names
 from sdgraph.nodes import (
     Canny,
     ControlNet,
@@ -95,9 +96,9 @@ def test_shipped_checkpoints_share_only_components_of_equal_weights() -> None:
     import safetensors.numpy
 
     weights: dict[str, dict[str, Any]] = {}
-    for name in shipped.names():
-        for config in sorted(shipped.folder(name).rglob("config.json")):
-            folder = config.parent.relative_to(shipped.folder(name)).as_posix()
+    for name in shipped_names():
+        for config in sorted(shipped_folder(name).rglob("config.json")):
+            folder = config.parent.relative_to(shipped_folder(name)).as_posix()
             alone = name == "tiny/ip-adapter"  # a folder of single models
             part = Part(
                 Checkpoint(name, subfolder=folder if alone else None),
@@ -363,7 +364,7 @@ def test_another_variant_than_there_is_is_refused_before_loading(
 
 def test_another_scheduler_config_is_another_result(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
-    shutil.copytree(shipped.folder("tiny/text-to-image"), folder)
+    shutil.copytree(shipped_folder("tiny/text-to-image"), folder)
     node = Text2Image(prompt="a star", steps=2, checkpoint=Checkpoint(folder), width=64, height=64)
     session = Session(device="cpu")
     before = run(node, session=session)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, CheckpointError, Session, plan, run
-from sdgraph.models import shipped
+from sdgraph.models.shipped import shipped_folder
 from sdgraph.nodes import Image2Image, Text2Image
 from sdgraph.nodes.diffusion import families
 from sdgraph.nodes.diffusion.families import (
@@ -74,7 +74,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelFamily]:
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Checkpoint:
     """A checkpoint of the toy family with the weights of the shipped text-to-image one."""
-    folder = Path(shutil.copytree(shipped.folder(BASE), tmp_path / "toy"))
+    folder = Path(shutil.copytree(shipped_folder(BASE), tmp_path / "toy"))
     (folder / "unet").rename(folder / "network")
     path = folder / "model_index.json"
     index = json.loads(path.read_text())
