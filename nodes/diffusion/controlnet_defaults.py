@@ -29,7 +29,7 @@ def default_controlnet(base: object, kind: type) -> Checkpoint:
         )
     version = likely_family(base, "controlnet").version_of(base)
     if kind not in version.controlnets:
-        kinds = ", ".join(known.__name__ for known in version.controlnets) or "none"
+        kinds = ", ".join(supported.__name__ for supported in version.controlnets) or "none"
         found = f"no known ControlNet for {kind.__name__} over {version.label}"
         wanted = f"a kind that has one: {kinds}"
         raise CheckpointError(Problem("", found, wanted, "name one with `controlnet:`"))

@@ -1,4 +1,4 @@
-"""IP-Adapters (Ye et al. 2023): defaults, files checked from headers, applied to a pipeline."""
+"""IP-Adapters (Ye et al. 2023): defaults, checks of files by their headers, and their use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def default_adapter(base: object) -> Lora:
     """The IP-Adapter for a base checkpoint.
 
     Raises:
-        CheckpointError: Where none is known for it.
+        CheckpointError: None is known for it; the error lists the bases that have one.
     """
     if not isinstance(base, Checkpoint):
         raise CheckpointError(
@@ -40,9 +40,9 @@ def default_adapter(base: object) -> Lora:
         )
     version = likely_family(base).version_of(base)
     if version.ip_adapter is None:
-        versions = (each for family in FAMILIES for each in (family.shipped, *family.versions))
-        known = ", ".join(each.label for each in versions if each.ip_adapter is not None)
-        wanted, fix = f"a base that has one: {known}", "name one with `ip_adapter:`"
+        versions = (other for family in FAMILIES for other in (family.shipped, *family.versions))
+        labels = ", ".join(other.label for other in versions if other.ip_adapter is not None)
+        wanted, fix = f"a base that has one: {labels}", "name one with `ip_adapter:`"
         found = f"no known IP-Adapter for {version.label}"
         raise CheckpointError(Problem("", found, wanted, fix))
     return version.ip_adapter
@@ -51,7 +51,8 @@ def default_adapter(base: object) -> Lora:
 def default_encoder(adapter: Lora) -> Checkpoint:
     """The image encoder in the folder next to an IP-Adapter, as in its authors' repository.
 
-    There those for SDXL with "vit-h" in their names use the encoder of those for Stable Diffusion.
+    In that repository adapters for SDXL with "vit-h" in their names use the encoder of the adapters
+    for Stable Diffusion.
     """
     parent = Path(adapter.file or "").parent
     source = adapter.source
@@ -66,9 +67,13 @@ def default_encoder(adapter: Lora) -> Checkpoint:
 def ip_adapter_problems(
     adapter: Lora, encoder: object, base: object, family: ModelFamily | None
 ) -> Iterator[Problem]:
-    """Why an IP-Adapter or its image encoder cannot be used over a base, as far as headers show.
+    """The problems of an IP-Adapter or its image encoder over a base, as far as headers show.
 
-    Without a family, for a base that is not here, only the two are looked at.
+    Args:
+        adapter: The IP-Adapter.
+        encoder: The value of the image encoder's port; a node is not checked.
+        base: The value of the checkpoint's port.
+        family: The base's family; None if the base is not on this disk, which is then not compared.
     """
     over = getattr(base, "source", "the checkpoint")
     if family is not None and "ip-adapter" not in family.adapters:
@@ -79,9 +84,9 @@ def ip_adapter_problems(
     except CheckpointError as error:
         yield from error.as_problems_of("ip_adapter", "an IP-Adapter that can be used")
         return
-    reason = "" if shapes is None else _unreadable(shapes)
+    reason = "" if shapes is None else _format_problem(shapes)
     if shapes is not None and not reason and isinstance(base, Checkpoint) and family is not None:
-        reason = _misfit(shapes, family.denoiser_config(base))
+        reason = _fit_problem(shapes, family.denoiser_config(base))
     if reason:
         yield Problem("ip_adapter", f"{adapter.source}, {reason}", f"an IP-Adapter for {over}")
     else:
@@ -91,31 +96,35 @@ def ip_adapter_problems(
 def image_encoder_problems(
     field: str, encoder: object, shapes: TensorShapes | None = None
 ) -> Iterator[Problem]:
-    """Why a checkpoint is no image encoder, or not the one of an adapter, as far as configs show.
+    """The problem of a checkpoint that is no image encoder, or not that of an adapter.
 
-    `shapes` are those of the adapter's tensors.
+    Args:
+        field: The name of the checkpoint's field.
+        encoder: Its value; a node is not checked, nor a checkpoint that is not on this disk.
+        shapes: The shapes of the adapter's tensors, by name.
     """
     if not isinstance(encoder, Checkpoint):
         return
     try:
-        own = resolve(encoder).config()
+        config = resolve(encoder).config()
     except CheckpointError as error:
         yield from error.as_problems_of(field, f"a {ENCODER}")
         return
-    if own is None:
+    if config is None:
         return
-    class_name = (own.get("architectures") or [own.get("_class_name", "model without a class")])[0]
+    classes = config.get("architectures") or [config.get("_class_name", "model without a class")]
+    class_name = classes[0]
     if class_name != ENCODER:
         yield Problem(field, f"{encoder.source}, a {class_name}", f"a {ENCODER}")
         return
     setting, wanted = _encoder_width(shapes or {})
-    if wanted and own.get(setting) != wanted:
-        found = f"{encoder.source}, which gives {own.get(setting)} features"
+    if wanted and config.get(setting) != wanted:
+        found = f"{encoder.source}, which gives {config.get(setting)} features"
         yield Problem(field, found, f"the adapter's own: it reads {wanted}")
 
 
 def _encoder_width(shapes: TensorShapes) -> tuple[str, int]:
-    """The setting of an encoder's config that an adapter's projection depends on, and its value."""
+    """The setting in the encoder's config that an adapter needs, and its value; or "" and 0."""
     widths = {
         "image_proj.proj.weight": ("projection_dim", 1),
         "image_proj.proj.0.weight": ("hidden_size", 0),
@@ -127,8 +136,8 @@ def _encoder_width(shapes: TensorShapes) -> tuple[str, int]:
     return "", 0
 
 
-def _unreadable(shapes: TensorShapes) -> str:
-    """What a file is that is no IP-Adapter for CLIP's features, or nothing."""
+def _format_problem(shapes: TensorShapes) -> str:
+    """What is wrong with a file that is no IP-Adapter for CLIP's features; "" if it is one."""
     layers = [shape for name, shape in shapes.items() if name.endswith("_ip.weight")]
     if not layers or any(len(shape) != 2 for shape in layers):
         return "which holds no IP-Adapter (a LoRA, whole weights, or something else)"
@@ -140,8 +149,8 @@ def _unreadable(shapes: TensorShapes) -> str:
     return "" if _encoder_width(shapes)[1] else "which holds no projection of pictures"
 
 
-def _misfit(shapes: TensorShapes, settings: Config) -> str:
-    """Why an adapter's layers do not fit a denoiser's, by its config; or nothing."""
+def _fit_problem(shapes: TensorShapes, settings: Config) -> str:
+    """Why an adapter's layers do not fit a denoiser with a config; "" if they fit."""
     width = text_width(settings)
     levels = set(settings.get("block_out_channels", ()))
     keys = (shape for name, shape in shapes.items() if name.endswith("to_k_ip.weight"))
@@ -157,7 +166,7 @@ def _misfit(shapes: TensorShapes, settings: Config) -> str:
 
 
 def adapter_bytes(adapter: Lora) -> int:
-    """The bytes that an IP-Adapter takes while it is applied: its file's, 0 if it is not here."""
+    """The bytes that an applied IP-Adapter needs: those of its file, 0 if not on this disk."""
     try:
         path = find_lora(adapter)
     except CheckpointError:
@@ -166,7 +175,7 @@ def adapter_bytes(adapter: Lora) -> int:
 
 
 def image_processor(side: int, **options: Any) -> Any:
-    """CLIP's image processor for an encoder whose pictures are `side` pixels wide and high."""
+    """CLIP's image processor for an encoder of square pictures with `side` pixels."""
     from transformers import CLIPImageProcessorPil
 
     size = {"height": side, "width": side}
@@ -175,10 +184,16 @@ def image_processor(side: int, **options: Any) -> Any:
 
 @contextmanager
 def apply_ip_adapter(pipe: Any, path: Path, adapter: Lora, family: ModelFamily) -> Iterator[None]:
-    """The pipeline with an adapter's layers in its denoiser, which has its own back afterwards.
+    """Puts an adapter's layers into a pipeline's denoiser, and its own layers back afterwards.
+
+    Args:
+        pipe: The pipeline.
+        path: The adapter's file.
+        adapter: The adapter, with its scale.
+        family: The pipeline's family.
 
     Raises:
-        InvalidValueError: Where they are not those of this network.
+        InvalidValueError: The denoiser does not have the adapter's layers.
     """
     from safetensors.torch import load_file
 

@@ -1,12 +1,12 @@
-"""Prompts that are long, weighted, or have words of textual inversions, as embeddings.
+"""Embeds prompts that are long, weighted, or have words of textual inversions.
 
 1. A prompt is cut into texts of one weight each, and these into tokens; a word of a textual
    inversion (Gal et al. 2022) becomes as many placeholder tokens as it has vectors.
-2. The tokens are read in windows of as many as the text encoder takes. For this call alone the
-   vectors stand where the placeholders' own would: neither tokenizer nor encoder is changed.
+2. The tokens are encoded in windows of as many as the text encoder takes. For this call alone the
+   vectors replace the placeholders' embeddings: neither tokenizer nor encoder is changed.
 3. A weight w moves a token's embedding z away from that of the empty prompt: z₀ + w (z - z₀).
-4. The windows' embeddings are joined, as ComfyUI and its forerunners do; prompt and negative
-   prompt become as many windows long as the longer one needs.
+4. The windows' embeddings are joined, as in ComfyUI; prompt and negative prompt both get as many
+   windows as the longer one needs.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Vectors = Sequence[Any]
 """The vectors of one word for each text encoder: float, count × width."""
 
 _PLACEHOLDER = 0
-"""The token in whose place a vector is put; the end of a text is found by larger ones."""
+"""The token that a vector replaces; small, because encoders find a text's end by its largest."""
 
 
 @dataclass
 class _Tokens:
-    """A prompt for one encoder: tokens, each with its weight and, perhaps, a vector of its own."""
+    """A prompt for one encoder: tokens, a weight for each, and vectors by the token's number."""
 
     ids: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
@@ -39,7 +39,7 @@ class _Tokens:
 
 @dataclass(frozen=True)
 class _Reader:
-    """A text encoder with its tokenizer, and what of it pipelines take."""
+    """A text encoder with its tokenizer, and which of its outputs the pipelines take."""
 
     encoder: Any
     tokenizer: Any
@@ -49,58 +49,63 @@ class _Reader:
 
     @property
     def length(self) -> int:
-        """The tokens of a window, with its beginning and its end."""
+        """The number of tokens in a window, including its begin and end tokens."""
         return int(self.tokenizer.model_max_length)
 
     def windows(self, tokens: _Tokens) -> int:
-        """How many windows a prompt takes."""
+        """The number of windows that a prompt needs."""
         return max(1, ceil(len(tokens.ids) / (self.length - 2)))
 
     def tokens(self, texts: WeightedTexts, vectors: Mapping[str, Any]) -> _Tokens:
-        """A prompt's tokens; `vectors` are those of textual inversions by word in lower case."""
+        """The tokens of a prompt.
+
+        Args:
+            texts: The texts of the prompt with their weights.
+            vectors: The vectors of textual inversions, by word in lower case.
+        """
         tokens = _Tokens()
         for text, weight in texts:
             for piece in split_at_words(text, tuple(vectors)):
-                own = vectors.get(piece.lower())
-                if own is None:
+                replacements = vectors.get(piece.lower())
+                if replacements is None:
                     ids = self.tokenizer(piece, add_special_tokens=False).input_ids
                 else:
-                    ids = [_PLACEHOLDER] * len(own)
+                    ids = [_PLACEHOLDER] * len(replacements)
                     first = len(tokens.ids)
-                    tokens.vectors |= {first + n: vector for n, vector in enumerate(own)}
+                    tokens.vectors |= {first + n: vector for n, vector in enumerate(replacements)}
                 tokens.ids += ids
                 tokens.weights += [weight] * len(ids)
         return tokens
 
     def embed(self, tokens: _Tokens, windows: int) -> tuple[Any, Any]:
-        """A prompt's embedding, 1 × tokens × width, and the summary of its first window."""
+        """A prompt's embedding, 1 × tokens × width, and its first window's pooled embedding."""
         import torch
 
         rows = [self._window(tokens.ids, number) for number in range(windows)]
-        vectors = {self._place(number): vector for number, vector in tokens.vectors.items()}
-        with _replaced_embeddings(self.encoder, vectors):
+        vectors = {self._position(number): vector for number, vector in tokens.vectors.items()}
+        with _replace_embeddings(self.encoder, vectors):
             hidden, pooled = self._encode(rows)
         if any(weight != 1 for weight in tokens.weights):
             empty, _ = self._encode([self._window([], 0)])
             weights = torch.ones(windows, self.length)
             for number, weight in enumerate(tokens.weights):
-                weights[self._place(number)] = weight
+                weights[self._position(number)] = weight
             hidden = empty + (hidden - empty) * weights[..., None].to(hidden)
         return hidden.reshape(1, windows * self.length, -1), pooled
 
-    def _place(self, number: int) -> tuple[int, int]:
-        """The window, and the position in it, of a prompt's token."""
+    def _position(self, number: int) -> tuple[int, int]:
+        """The window of a token by its number in the prompt, and its position in the window."""
         return number // (self.length - 2), number % (self.length - 2) + 1
 
     def _window(self, ids: Sequence[int], number: int) -> list[int]:
-        """The tokens of one window: a beginning, the text's, an end, and padding."""
-        tokenizer, most = self.tokenizer, self.length - 2
-        own = list(ids[number * most : (number + 1) * most])
-        padding = [tokenizer.pad_token_id] * (most - len(own))
-        return [tokenizer.bos_token_id, *own, tokenizer.eos_token_id, *padding]
+        """The tokens of one window: the begin token, the text's, the end token, and padding."""
+        tokenizer, capacity = self.tokenizer, self.length - 2
+        text_ids = list(ids[number * capacity : (number + 1) * capacity])
+        padding = [tokenizer.pad_token_id] * (capacity - len(text_ids))
+        return [tokenizer.bos_token_id, *text_ids, tokenizer.eos_token_id, *padding]
 
     def _encode(self, rows: list[list[int]]) -> tuple[Any, Any]:
-        """The hidden states and the summary that the family's pipelines take, for each window."""
+        """The hidden states of all windows and the pooled embedding of the first, or None."""
         import torch
 
         tokens = torch.tensor(rows, device=self.device)
@@ -118,15 +123,20 @@ def encode_prompts(
     *,
     guided: bool,
 ) -> tuple[Any, ...]:
-    """What the pipeline's `encode_prompt` returns, for a weighted prompt and a negative one.
+    """Embeds a prompt and a negative prompt, in the form of the pipeline's `encode_prompt`.
 
     Args:
         pipe: The pipeline with its text encoders.
-        family: Its family.
-        device: Where to compute.
-        prompts: The prompt and the negative prompt.
-        vectors: Those of textual inversions, by word.
-        guided: Whether the negative prompt is of use.
+        family: The pipeline's family.
+        device: The device to compute on.
+        prompts: The prompt and the negative prompt, as texts with their weights.
+        vectors: The vectors of textual inversions, by word.
+        guided: Whether classifier-free guidance uses the negative prompt.
+
+    Returns:
+        The embeddings, each 1 × tokens × width, and if the family has them the pooled embeddings,
+        each 1 × width, in the order of the family's `embedding_arguments`; None for the negative
+        prompt without guidance.
     """
     import torch
 
@@ -142,7 +152,7 @@ def encode_prompts(
 
 
 def _readers(pipe: Any, family: ModelFamily, device: str) -> list[_Reader]:
-    """The text encoders that a pipeline has."""
+    """The text encoders of a pipeline, without those that are not loaded."""
     return [
         _Reader(
             getattr(pipe, encoder.name),
@@ -162,9 +172,9 @@ def _embeddings(
     vectors: Mapping[str, Vectors],
     device: str,
 ) -> list[tuple[Any, ...]]:
-    """For each prompt: the embeddings of all encoders side by side, and the last one's summary.
+    """For each prompt: the joined embeddings of all encoders, and the last one's pooled embedding.
 
-    Every prompt takes as many windows as the longest one needs with any encoder.
+    Every prompt gets as many windows as the longest one needs with any encoder.
     """
     import torch
 
@@ -178,9 +188,9 @@ def _embeddings(
         for prompt in own_tokens
     )
     embeddings: list[tuple[Any, ...]] = []
-    for place in range(len(prompts)):
+    for index in range(len(prompts)):
         parts = [
-            reader.embed(own_tokens[place], windows)
+            reader.embed(own_tokens[index], windows)
             for reader, own_tokens in zip(readers, tokens, strict=True)
         ]
         hidden = torch.cat([part[0] for part in parts], dim=-1)
@@ -189,12 +199,17 @@ def _embeddings(
 
 
 def _vectors_for(vectors: Mapping[str, Vectors], number: int) -> dict[str, Any]:
-    """The vectors for a text encoder by its number, by word in lower case."""
-    return {word.lower(): each[number] for word, each in vectors.items()}
+    """The vectors for the text encoder with a number, by word in lower case."""
+    return {word.lower(): by_encoder[number] for word, by_encoder in vectors.items()}
 
 
 def split_at_words(text: str, words: Sequence[str]) -> list[str]:
-    """A text cut at the words of textual inversions, these included; case makes no difference."""
+    """The pieces of a text cut before and after given words, in any case.
+
+    Example:
+        >>> split_at_words("a photo of MyCat, sitting", ["mycat"])
+        ['a photo of ', 'MyCat', ', sitting']
+    """
     if not words:
         return [text]
     longest = sorted(words, key=len, reverse=True)
@@ -203,12 +218,12 @@ def split_at_words(text: str, words: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _replaced_embeddings(encoder: Any, vectors: Mapping[tuple[int, int], Any]) -> Iterator[None]:
-    """The encoder with vectors in the place of tokens' own, by window and position."""
+def _replace_embeddings(encoder: Any, vectors: Mapping[tuple[int, int], Any]) -> Iterator[None]:
+    """Replaces the embeddings of tokens by vectors, which are by window and position."""
 
     def replace(_module: Any, _inputs: Any, output: Any) -> Any:
-        for place, vector in vectors.items():
-            output[place] = vector.to(output)
+        for position, vector in vectors.items():
+            output[position] = vector.to(output)
         return output
 
     hook = encoder.get_input_embeddings().register_forward_hook(replace)

@@ -1,4 +1,4 @@
-"""LoRA adapters (Hu et al. 2021): a node's field, checked from headers, applied to a pipeline."""
+"""LoRAs (Hu et al. 2021): the type of fields, checks of files by their headers, and their use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -22,14 +23,14 @@ PREFIX = "lora_"
 """What the names of LoRAs among a node's components begin with."""
 
 _DOWN = ("lora_A.weight", "lora.down.weight", "lora_down.weight", "_layer.down.weight")
-"""How the names of the matrices that a layer's input goes through end."""
+"""What the names of the matrices that read a layer's input end with."""
 _OTHER_KINDS = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_magnitude": "DoRA"}
 _ORDINALS = ("first", "second", "third", "fourth")
 _TEXT_LAYER = re.compile(r"[qkv]_proj|out_proj|fc1")
 
 
 class _LoraSchema:
-    """How an adapter may be written in a field: its source alone, or a map with its scale."""
+    """The schema of an adapter in a field: its source alone, or a map with its scale."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         return core_schema.no_info_plain_validator_function(self._parse)
@@ -55,7 +56,7 @@ LoraField = Annotated[Lora, _LoraSchema()]
 
 
 def lora_parts(loras: Sequence[Lora]) -> dict[str, Part]:
-    """The LoRAs that are applied, as components; one at a scale of 0 is not."""
+    """The components for LoRAs, without those with a scale of 0, which are not applied."""
     return {
         f"{PREFIX}{number}": Part(lora.unscaled, on_host=True)
         for number, lora in enumerate(loras)
@@ -66,7 +67,13 @@ def lora_parts(loras: Sequence[Lora]) -> dict[str, Part]:
 def lora_problems(
     loras: Sequence[Lora], checkpoint: object, family: ModelFamily | None
 ) -> Iterator[Problem]:
-    """Why LoRAs cannot be used, or not with a checkpoint as far as its configs are here."""
+    """The problems of LoRAs, alone or with a checkpoint, as far as its configs are on this disk.
+
+    Args:
+        loras: The LoRAs.
+        checkpoint: The value of the checkpoint's port.
+        family: The checkpoint's family; None if it is not on this disk.
+    """
     over = getattr(checkpoint, "source", "a checkpoint")
     if loras and family is not None and "lora" not in family.adapters:
         found = f"{len(loras)} over {over}"
@@ -80,22 +87,22 @@ def lora_problems(
             yield from error.as_problems_of("loras", "an adapter that can be used")
             continue
         if shapes is not None:
-            reason = _unreadable(shapes)
+            reason = _format_problem(shapes)
             if not reason and isinstance(checkpoint, Checkpoint) and family is not None:
-                reason = _misfit(shapes, checkpoint, family)
+                reason = _fit_problem(shapes, checkpoint, family)
             if reason:
                 over = getattr(checkpoint, "source", "the checkpoint")
                 yield Problem("loras", f"{lora.source}, {reason}", f"a LoRA for {over}")
 
 
-def _unreadable(shapes: TensorShapes) -> str:
-    """What a file is that is no LoRA of a known layout, or nothing."""
+def _format_problem(shapes: TensorShapes) -> str:
+    """What is wrong with a file that is no LoRA of a known layout; "" if it is one."""
     for mark, kind in _OTHER_KINDS.items():
         if any(mark in name for name in shapes):
             return f"a {kind} adapter, which is not taken"
     if not any(PREFIX in name or ".lora." in name or "_lora." in name for name in shapes):
         return "which holds no LoRA (whole weights, or something else)"
-    unknown = [name for name in shapes if not any(_layer_of(name, each) for each in FAMILIES)]
+    unknown = [name for name in shapes if not any(_layer_of(name, family) for family in FAMILIES)]
     if unknown:
         return f"a LoRA for another kind of network (it has {unknown[0]})"
     return ""
@@ -106,21 +113,21 @@ def _layer_of(tensor: str, family: ModelFamily) -> tuple[str, str] | None:
 
     diffusers and peft write `unet.…`, kohya's scripts `lora_unet_…`.
     """
-    prefixes = (each for each in family.lora_prefixes if tensor.startswith(each))
+    prefixes = filter(tensor.startswith, family.lora_prefixes)
     prefix = max(prefixes, key=len, default="")
     if not prefix or prefix == tensor:
         return None
     return family.lora_prefixes[prefix], tensor.removeprefix(prefix)
 
 
-def _misfit(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
-    """Why a LoRA does not fit a checkpoint, by what its layers take in; or nothing."""
+def _fit_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
+    """Why a LoRA does not fit a checkpoint, by its layers' input features; "" if it fits."""
     denoiser = family.denoiser_config(checkpoint)
     for name, shape in shapes.items():
-        place = _layer_of(name, family)
-        if place is None:
-            return _of_another_family(name)
-        component, layer = place
+        target = _layer_of(name, family)
+        if target is None:
+            return _describe_other_family(name)
+        component, layer = target
         if not name.endswith(_DOWN) or len(shape) != 2:
             continue
         if component == family.denoiser.name:
@@ -135,22 +142,22 @@ def _misfit(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -
     return ""
 
 
-def _of_another_family(tensor: str) -> str:
-    """What a LoRA is whose tensor is for a component that a family does not have."""
+def _describe_other_family(tensor: str) -> str:
+    """What a LoRA is for, by a tensor for a component that a checkpoint does not have."""
     for family in FAMILIES:
-        place = _layer_of(tensor, family)
-        if place is None:
+        target = _layer_of(tensor, family)
+        if target is None:
             continue
-        encoders = [each.name for each in family.text_encoders]
-        if place[0] in encoders:
-            ordinal = _ORDINALS[encoders.index(place[0])]
+        encoders = [encoder.name for encoder in family.text_encoders]
+        if target[0] in encoders:
+            ordinal = _ORDINALS[encoders.index(target[0])]
             return f"a LoRA for {family.label}: it has layers for a {ordinal} text encoder"
-        return f"a LoRA for {family.label}: it has layers for its {place[0]}"
+        return f"a LoRA for {family.label}: it has layers for its {target[0]}"
     return "a LoRA for another network"
 
 
 def _text_features(checkpoint: Checkpoint, component: str, layer: str) -> set[int]:
-    """How many features a layer of a text encoder takes in; empty where it is open."""
+    """The numbers of input features that a text encoder's layer may have; empty for any."""
     if not _TEXT_LAYER.search(layer):
         return set()
     width = (resolve(checkpoint).config(component) or {}).get("hidden_size")
@@ -161,23 +168,29 @@ def _text_features(checkpoint: Checkpoint, component: str, layer: str) -> set[in
 def apply_loras(
     pipe: Any, loras: Sequence[Lora], models: Mapping[str, Any], family: ModelFamily
 ) -> Iterator[None]:
-    """The pipeline with LoRAs on the layers they change, and without any afterwards.
+    """Applies LoRAs to a pipeline, and removes them afterwards.
 
-    Nothing is fused: the shared modules' own weights are never written to.
+    The LoRAs are not fused: the weights of the modules, which are shared, are never written to.
+
+    Args:
+        pipe: The pipeline.
+        loras: The LoRAs with their scales.
+        models: The leased components, among them the paths of the LoRAs' files.
+        family: The pipeline's family.
 
     Raises:
-        InvalidValueError: For a LoRA whose layers this network does not have.
+        InvalidValueError: The networks do not have the layers of a LoRA.
     """
     applied = {f"{PREFIX}{number}": lora for number, lora in enumerate(loras) if lora.scale}
     if not applied:
         yield
         return
-    names = (family.denoiser.name, *(each.name for each in family.text_encoders))
+    names = (family.denoiser.name, *(encoder.name for encoder in family.text_encoders))
     modules = [module for name in names if (module := getattr(pipe, name, None)) is not None]
     marked = [module for module in modules if _MARK in vars(module)]
     try:
         for name, lora in applied.items():
-            _load(pipe, name, lora, models[name])
+            _load_lora(pipe, name, lora, models[name])
         pipe.set_adapters(list(applied), [lora.scale for lora in applied.values()])
         for module in modules:
             # An adapter's own dropout would draw random numbers.
@@ -194,15 +207,15 @@ _MARK = "_hf_peft_config_loaded"
 """The mark that diffusers and transformers leave on a module that has had an adapter."""
 
 
-def _load(pipe: Any, name: str, lora: Lora, path: Any) -> None:
+def _load_lora(pipe: Any, name: str, lora: Lora, path: Any) -> None:
     try:
         with warnings.catch_warnings():
-            # peft asks whether a second adapter is meant.
+            # peft warns about a second adapter, which is intended.
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
             pipe.load_lora_weights(
                 path.parent, weight_name=path.name, adapter_name=name, local_files_only=True
             )
-        loaded = {each for names in pipe.get_list_adapters().values() for each in names}
+        loaded = set(chain.from_iterable(pipe.get_list_adapters().values()))
         reason = "" if name in loaded else "none of its layers is one of this network"
     except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__

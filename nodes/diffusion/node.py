@@ -1,4 +1,4 @@
-"""What every node over a diffusion pipeline shares: fields, components, checks, and the run."""
+"""The base of all diffusion nodes: their common fields, components, checks and run."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Diffusion(Node[T_co], Generic[T_co]):
-    """The fields that all diffusion nodes have.
+    """The base class of all diffusion nodes.
 
-    A subclass says what it does as a `task`, which decides the pipeline and so the families that
-    it takes, and which `purposes` its checkpoint may have been trained for.
+    The `task` of a subclass decides which pipeline it runs, and so which families it takes; its
+    `purposes` say what its checkpoint may have been trained for.
     """
 
     category = "generate"
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image",)
     """What a checkpoint may have been trained for, the usual one first."""
     controlled: ClassVar[bool] = False
-    """Whether ControlNets add their residuals to what the denoiser computes."""
+    """Whether ControlNets add their residuals to those of the denoiser."""
 
     prompt: In[str] = Field(description="what the picture shows")
     negative_prompt: In[str] = Field(
@@ -57,32 +57,32 @@ class Diffusion(Node[T_co], Generic[T_co]):
     )
     steps: int = Field(default=50, ge=1, le=1000, description="denoising steps")
     guidance: float = Field(
-        default=7.5, ge=0, le=100, description="classifier-free guidance scale; up to 1 is none"
+        default=7.5, ge=0, le=100, description="classifier-free guidance scale; none up to 1"
     )
     seed: int = Field(
         default=0,
         ge=0,
         lt=2**63,
-        description="one seed, one picture; its low 32 bits count, as in torch",
+        description="the same seed gives the same picture; only its low 32 bits count, as in torch",
     )
     scheduler: Scheduler | None = Field(
-        default=None, description="by name; the checkpoint's own if unset"
+        default=None, description="a scheduler by name; the checkpoint's own if not given"
     )
     offload: Offload = Field(
         default="none",
-        description="keep weights in host memory, moved over by model, by block or by layer",
+        description="keep weights in host memory and move them by model, by block or by layer",
     )
     loras: Sequence[lora.LoraField] = Field(
         default=(),
-        description="adapters put on for this node: a folder, a file or a hub id each, with scale",
+        description="LoRAs for this node: each a folder, a file or a hub id, with its scale",
     )
     embeddings: Sequence[lora.LoraField] = Field(
         default=(),
-        description="textual inversions, whose words the prompts may have: a file or a hub id each",
+        description="textual inversions, whose words the prompts may have: each a file or a hub id",
     )
     tuning: Tuning = Field(
         default=NO_TUNING,
-        description=f"knobs of speed and memory: {', '.join(KNOBS)}",
+        description=f"settings of speed and memory: {', '.join(KNOBS)}",
     )
 
     if TYPE_CHECKING:
@@ -101,34 +101,34 @@ class Diffusion(Node[T_co], Generic[T_co]):
         return self
 
     def task(self) -> Task:
-        """What it asks a pipeline to do, with the fields that it has."""
+        """What the pipeline has to do; it may depend on which fields are given."""
         raise NotImplementedError(f"{type(self).__name__} does not say its task")
 
     def denoising_share(self) -> float | None:
-        """The share of the steps that is run; None where it starts from noise and runs them all."""
+        """The share of the steps that run; None if it starts from noise and runs them all."""
         return getattr(self, "strength", None)
 
     @property
     def known_checkpoint(self) -> Checkpoint:
-        """The checkpoint, which is a value by the time that components are asked for."""
+        """The checkpoint as a value, which it is whenever the plan asks for components."""
         checkpoint = self.checkpoint
-        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
         return checkpoint
 
     @property
     def family(self) -> ModelFamily:
-        """The family of its checkpoint, or a likely one while the checkpoint is not here."""
+        """The family of its checkpoint, or a likely one if the checkpoint is not on this disk."""
         return likely_family(self.known_checkpoint, self.task())
 
     def parts(self) -> Mapping[str, Part]:
         """The components of the checkpoint that pipelines of its family compute with."""
         checkpoint = self.known_checkpoint
-        own = {name: self.make_part(checkpoint, name) for name in self.family.components}
+        components = {name: self.make_part(checkpoint, name) for name in self.family.components}
         adapters = lora.lora_parts(self.loras)
-        return {**own, **adapters, **textual_inversion.inversion_parts(self.embeddings)}
+        return {**components, **adapters, **textual_inversion.inversion_parts(self.embeddings)}
 
     def make_part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
-        """A component placed as `offload` asks, the denoiser in the dtype that `tuning` asks."""
+        """A component of a checkpoint, placed by `offload`; the denoiser is cast by `tuning`."""
         family, on_host = self.family, self.offload != "none"
         if folder != family.denoiser.name:
             return Part(checkpoint, folder, on_host=on_host, max_tokens=family.max_tokens(folder))
@@ -142,7 +142,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         )
 
     def stages(self) -> Iterator[Stage]:
-        """The embedding of its prompts, unless a node makes one or adapters change it."""
+        """The embedding of its prompts, unless a node makes a prompt or adapters change it."""
         prompt, negative = self.prompt, self.negative_prompt
         if self.loras or self.embeddings:
             return
@@ -158,7 +158,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
     def embed_prompts(
         self, pipe: Any, models: Models, prompt: str, negative_prompt: str
     ) -> dict[str, Any]:
-        """The arguments that a prepared pipeline is called with instead of the prompts."""
+        """The arguments with which a prepared pipeline is called instead of the prompts."""
         return prompt_embeddings.embed_prompts(
             pipe,
             self.family,
@@ -170,7 +170,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         )
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
-        """To denoise or to decode, at the size that is known before the run."""
+        """The bytes that denoising or decoding needs, at the size that is known before the run."""
         return offloaded_bytes(self.offload, sizes) + peak_bytes(
             self.family,
             self.known_checkpoint,
@@ -183,15 +183,15 @@ class Diffusion(Node[T_co], Generic[T_co]):
         )
 
     def planned_size(self) -> tuple[int, int] | None:
-        """The width and height that it works at, as far as they are known before the run."""
+        """The width and height of the pipeline's picture, if they are known before the run."""
         return planned_size(self)
 
     def batch_size(self) -> int:
-        """How many pictures it makes at once."""
+        """The number of pictures that it generates at once."""
         return 1
 
     def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
-        """Its autoencoder in slices and tiles; then weights moved over in groups as well."""
+        """Decodes in slices and tiles; then also moves weights in groups."""
         node = self
         if self.tuning.get("vae") != "both":
             node = self.replace(tuning={**self.tuning, "vae": "both"})
@@ -200,7 +200,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             yield "weights stay on the host and move by groups", node.replace(offload="group")
 
     def check(self) -> Iterator[Problem]:
-        """Whether the checkpoint, adapters, knobs, prompts and sides go together, by configs."""
+        """Checks that checkpoint, adapters, settings, prompts and size fit together, by configs."""
         checkpoint = self.checkpoint
         if isinstance(checkpoint, Lora):
             found = f"{checkpoint.source}, an adapter"
@@ -221,9 +221,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
         self, checkpoint: Checkpoint, family: ModelFamily
     ) -> Iterator[Problem]:
         node_type = type(self).__name__
-        unable = list(compatibility.task_problems(node_type, self.task(), checkpoint, family))
-        yield from unable
-        if unable:
+        problems = list(compatibility.task_problems(node_type, self.task(), checkpoint, family))
+        yield from problems
+        if problems:
             return
         yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
         sides = {name: getattr(self, name, None) for name in ("width", "height")}
@@ -231,13 +231,13 @@ class Diffusion(Node[T_co], Generic[T_co]):
         yield from compatibility.step_problems(self.steps, self.scheduler, checkpoint)
 
     def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
-        """The diffusers pipeline for its task, of leased components and a fresh scheduler.
+        """Makes the diffusers pipeline for its task from leased components and a fresh scheduler.
 
-        Takes under a millisecond, and is thrown away after the run.
+        It takes less than a millisecond; every run makes its own.
 
         Args:
             models: The leased components.
-            checkpoint: Where they come from.
+            checkpoint: The checkpoint of the components.
             more: Further arguments of the pipeline, such as ControlNets.
         """
         import diffusers
@@ -252,7 +252,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             if name in accepted and name in in_index:
                 settings[name] = in_index[name]
         scheduler = make_scheduler(checkpoint, self.scheduler)
-        # Text encoders whose embeddings are remembered are not loaded.
+        # Text encoders are not loaded if the embeddings are in the cache.
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
         components = {**dict.fromkeys(family.components), **loaded}
         with quiet_libraries():
@@ -262,7 +262,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     @contextmanager
     def prepare(self, pipe: Any, models: Models) -> Iterator[None]:
-        """The pipeline with adapters, knobs and offloading; its modules are left as they were."""
+        """Applies adapters, settings and offloading to a pipeline, and undoes them afterwards."""
         with (
             lora.apply_loras(pipe, self.loras, models, self.family),
             apply_tuning(pipe, self.tuning, models.device, self.family),
@@ -271,7 +271,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             yield
 
     def offload_modules(self, pipe: Any, models: Models) -> AbstractContextManager[None]:
-        """The pipeline with its modules moved to the device as `offload` asks, and back."""
+        """Moves a pipeline's modules to the device as `offload` says, and back afterwards."""
         return offload_modules(pipe, self.offload, models.device, self.family)
 
     def generate(
@@ -284,7 +284,22 @@ class Diffusion(Node[T_co], Generic[T_co]):
         negative_prompt: str,
         **call: Any,
     ) -> npt.NDArray[np.uint8]:
-        """The first picture a pipeline makes, as uint8 height × width × 3; the seed is ours."""
+        """Runs a pipeline and returns its first picture.
+
+        Args:
+            pipe: The pipeline, as `assemble` makes it.
+            models: The leased components.
+            progress: Called after each step.
+            prompt: What the picture shows.
+            negative_prompt: What it must not show.
+            call: Further arguments of the pipeline's call.
+
+        Returns:
+            uint8, height × width × 3.
+
+        Raises:
+            InvalidValueError: The picture has NaN in it.
+        """
 
         def report(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             progress(step + 1, pipeline.num_timesteps)
@@ -310,17 +325,17 @@ def _parameters(pipeline: type) -> Container[str]:
 
 
 def random_generator(seed: int) -> Any:
-    """A fresh random generator; on the CPU, so a seed means the same on every device."""
+    """A new random generator on the CPU, so that a seed gives the same numbers on any device."""
     import torch
 
     return torch.Generator("cpu").manual_seed(seed)
 
 
 def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Floats 0..1 as uint8, rounded as diffusers does.
+    """Floats 0..1 of any shape as uint8, rounded as diffusers does.
 
     Raises:
-        InvalidValueError: For NaN, which a network in too narrow a dtype makes.
+        InvalidValueError: A number is NaN or infinite, because the network's dtype is too narrow.
     """
     import numpy as np
 

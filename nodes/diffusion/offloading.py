@@ -1,4 +1,4 @@
-"""Weights kept in host memory while a pipeline runs: by model, by layer, or by groups of layers."""
+"""Keeps weights in host memory while a pipeline runs: by model, by layer, or by groups."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from typing import Any, Literal
 from .families import CONTROLNET, ModelFamily
 
 Offload = Literal["none", "model", "group", "sequential"]
-"""How much is on the device at once: all, a model, a block of one, a layer."""
+"""What is on the device at once: everything, one model, one block of a model, or one layer."""
 
 _GROUP_HOOKS = (
     "group_offloading",
     "layer_execution_tracker",
     "lazy_prefetch_group_offloading",
 )
-"""What diffusers calls the hooks of group offloading."""
+"""The names of diffusers' hooks for group offloading."""
 
 
 @contextmanager
 def offload_modules(
     pipe: Any, offload: Offload, device: str, family: ModelFamily
 ) -> Iterator[None]:
-    """The pipeline with its modules moved to the device as `offload` asks, and back.
+    """Moves a pipeline's modules to the device as they are needed, and back afterwards.
 
-    On a CPU everything is in host memory already, so there is nothing to move. The modules are
-    shared with other nodes, which must not find the hooks.
+    On a CPU there is nothing to move. The hooks are removed afterwards, because the modules are
+    shared with other nodes.
+
+    Args:
+        pipe: The pipeline.
+        offload: What is on the device at once.
+        device: The device, such as "cuda".
+        family: The pipeline's family.
     """
     if offload == "none" or device == "cpu":
         yield
     elif offload == "group":
-        with _in_groups(pipe, device, family):
+        with _offload_groups(pipe, device, family):
             yield
     else:
         try:
@@ -46,20 +52,22 @@ def offload_modules(
 
 
 @contextmanager
-def _in_groups(pipe: Any, device: str, family: ModelFamily) -> Iterator[None]:
-    """Block by block what runs once a step, layer by layer what is called in other ways.
+def _offload_groups(pipe: Any, device: str, family: ModelFamily) -> Iterator[None]:
+    """Moves the networks that run once per step block by block, other modules layer by layer.
 
-    A block's hook waits for `forward`, and of a decoder only `decode` is called.
+    A block's hook runs in `forward`, but pipelines call only `decode` of a decoder.
     """
     import torch
     from diffusers.hooks import apply_group_offloading
 
     components = pipe.components.items()
-    modules = {name: each for name, each in components if isinstance(each, torch.nn.Module)}
+    modules = {
+        name: component for name, component in components if isinstance(component, torch.nn.Module)
+    }
     before = {
-        id(each): (each, "forward" in vars(each), "_diffusers_hook" in vars(each))
+        id(layer): (layer, "forward" in vars(layer), "_diffusers_hook" in vars(layer))
         for module in modules.values()
-        for each in module.modules()
+        for layer in module.modules()
     }
     try:
         for name, module in modules.items():
@@ -74,17 +82,17 @@ def _in_groups(pipe: Any, device: str, family: ModelFamily) -> Iterator[None]:
         yield
     finally:
         for module in modules.values():
-            _unhook(module)
-        for each, had_forward, had_hooks in before.values():
+            _remove_group_hooks(module)
+        for layer, had_forward, had_hooks in before.values():
             if not had_hooks:
-                vars(each).pop("_diffusers_hook", None)
+                vars(layer).pop("_diffusers_hook", None)
                 if not had_forward:
-                    vars(each).pop("forward", None)
+                    vars(layer).pop("forward", None)
         pipe.to("cpu", silence_dtype_warnings=True)
 
 
-def _unhook(module: Any) -> None:
-    for each in module.modules():
-        hooks = vars(each).get("_diffusers_hook")
+def _remove_group_hooks(module: Any) -> None:
+    for layer in module.modules():
+        hooks = vars(layer).get("_diffusers_hook")
         for name in _GROUP_HOOKS if hooks is not None else ():
             hooks.remove_hook(name, recurse=False)

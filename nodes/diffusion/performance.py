@@ -1,8 +1,8 @@
-"""Knobs of speed and memory by name: written, checked, applied to a pipeline and undone.
+"""Settings of speed and memory: their schema and checks, and how a pipeline gets them.
 
-Attention is named as diffusers names its backends, where a U-Net of Stable Diffusion can have one.
+Attention has the names of diffusers' backends, of those that a U-Net of Stable Diffusion can use.
 `set_attention_backend` itself does not reach these networks (their attention calls torch's scaled
-dot product directly), so the kernels of torch are chosen through torch.
+dot product directly), so torch itself is told which kernels to use.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .families import CONTROLNET, ModelFamily
 
 
 class Knobs(TypedDict, total=False):
-    """Settings of speed and memory; what is left out stays as the libraries have it."""
+    """Settings of speed and memory; those left out keep the defaults of the libraries."""
 
     vae: Literal["sliced", "tiled", "both"]
     attention: Literal[
@@ -44,7 +44,7 @@ class Knobs(TypedDict, total=False):
 
 
 KNOBS = tuple(Knobs.__annotations__)
-"""Their names."""
+"""The names of the settings."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "vae": ("sliced", "tiled", "both"),
@@ -77,7 +77,7 @@ _KERNELS = {
     "_native_efficient": ("EFFICIENT_ATTENTION", "MATH"),
     "_native_cudnn": ("CUDNN_ATTENTION", "MATH"),
 }
-"""Torch's kernels for a backend; those after the first take what it cannot (masks, widths)."""
+"""Torch's kernels for a backend; the second computes what the first cannot (masks, widths)."""
 
 _CUDA_ONLY = ("_native_efficient", "_native_cudnn", "xformers")
 
@@ -86,7 +86,7 @@ class _FrozenKnobs(dict[str, Any]):
     """A read-only mapping, like the node that holds it."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("the knobs of a node are frozen; make another node with `but(tuning=…)`")
+        raise TypeError("the tuning of a node is frozen; make another node by `replace(tuning=…)`")
 
     __setitem__ = __delitem__ = update = pop = clear = setdefault = popitem = __ior__ = _refuse
 
@@ -98,7 +98,7 @@ class _FrozenKnobs(dict[str, Any]):
 
 
 class _KnobsSchema:
-    """How the knobs are written in a field."""
+    """The schema of the settings in a field."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         return core_schema.no_info_plain_validator_function(_parse)
@@ -121,19 +121,19 @@ def _parse(value: Any) -> _FrozenKnobs:
             raise refuse("tuning", found=f"a key {key!r}", wanted=wanted, fix=fix)
         choices = _CHOICES[key]
         if chosen not in choices or type(chosen) is not type(choices[0]):
-            words = ["true", "false"] if choices[0] is True else [str(each) for each in choices]
+            words = ["true", "false"] if choices[0] is True else [str(choice) for choice in choices]
             raise refuse(
                 "tuning",
                 found=f"{key}: {chosen!r}",
                 wanted=f"one of {', '.join(words)}",
                 fix=did_you_mean(str(chosen), words),
             )
-    # A knob that is off is left out, so that both make one node.
+    # A setting that is off is left out, so that the node's key is the same as without it.
     return _FrozenKnobs({key: chosen for key, chosen in value.items() if chosen is not False})
 
 
 Tuning = Annotated[Knobs, _KnobsSchema()]
-"""A field's type: a map with any of the knobs."""
+"""The type of a field: a map with any of the settings."""
 
 NO_TUNING = cast(Knobs, _FrozenKnobs())
 
@@ -145,7 +145,15 @@ def tuning_problems(
     checkpoint: object,
     family: ModelFamily | None,
 ) -> Iterator[Problem]:
-    """Why knobs cannot be used here, or not together, or not for a checkpoint."""
+    """The problems of settings: on this machine, together, or with a checkpoint.
+
+    Args:
+        tuning: The settings.
+        offload: The node's `offload`.
+        loras: The node's LoRAs.
+        checkpoint: The value of the checkpoint's port.
+        family: The checkpoint's family; None if it is not on this disk.
+    """
     yield from _environment_problems(tuning, offload, loras)
     if isinstance(checkpoint, Checkpoint) and family is not None:
         yield from _checkpoint_problems(tuning, checkpoint, family)
@@ -160,7 +168,7 @@ def _environment_problems(tuning: Knobs, offload: str, loras: Sequence[Lora]) ->
             found = f"compile with offload {offload}"
             yield Problem("tuning", found, "one of the two", "set offload to none")
     if tuning.get("layerwise_casting") and any(lora.scale for lora in loras):
-        # peft takes the dtype of the layer beside it for an adapter's, and cannot compute in it.
+        # peft gives an adapter the dtype of its layer, and cannot compute in float8.
         found = "layerwise_casting with loras"
         yield Problem("tuning", found, "one of the two", "leave one out")
     if tuning.get("attention") == "xformers" and find_spec("xformers") is None:
@@ -193,8 +201,8 @@ def _checkpoint_problems(
 
 
 def _compiler() -> str | None:
-    named = os.environ.get("CXX")
-    for name in [named] if named else ["g++", "clang++", "c++", "cl"]:
+    chosen = os.environ.get("CXX")
+    for name in [chosen] if chosen else ["g++", "clang++", "c++", "cl"]:
         if path := shutil.which(name):
             return path
     return None
@@ -202,32 +210,38 @@ def _compiler() -> str | None:
 
 @contextmanager
 def apply_tuning(pipe: Any, tuning: Knobs, device: str, family: ModelFamily) -> Iterator[None]:
-    """The pipeline with its knobs turned; its modules are shared, so all is turned back.
+    """Applies settings to a pipeline, and undoes them afterwards, for its modules are shared.
+
+    Args:
+        pipe: The pipeline.
+        tuning: The settings; `layerwise_casting` is applied when the denoiser is loaded.
+        device: The device that the pipeline runs on.
+        family: The pipeline's family.
 
     Raises:
-        InvalidValueError: For a kernel that this device does not have.
+        InvalidValueError: The device does not have the attention kernel.
     """
     with ExitStack() as stack:
         if mode := tuning.get("vae"):
-            stack.enter_context(_decoding(getattr(pipe, family.decoder.name), mode))
+            stack.enter_context(_decode_in_parts(getattr(pipe, family.decoder.name), mode))
         if backend := tuning.get("attention"):
-            stack.enter_context(_attention(pipe, backend, device, family))
+            stack.enter_context(_use_attention(pipe, backend, device, family))
         if tuning.get("channels_last"):
             for module in _networks(pipe, family):
-                stack.enter_context(_channels_last(module))
+                stack.enter_context(_use_channels_last(module))
         if tuning.get("compile"):
-            stack.enter_context(_compiled(pipe, family.denoiser.name))
+            stack.enter_context(_compile(pipe, family.denoiser.name))
         yield
 
 
 def _networks(pipe: Any, family: ModelFamily) -> list[Any]:
-    """The modules that run once a step."""
+    """The modules that run once per step."""
     modules = (getattr(pipe, name, None) for name in (family.denoiser.name, CONTROLNET))
     return [module for module in modules if module is not None]
 
 
 @contextmanager
-def _decoding(decoder: Any, mode: str) -> Iterator[None]:
+def _decode_in_parts(decoder: Any, mode: str) -> Iterator[None]:
     before = {name: getattr(decoder, name) for name in ("use_slicing", "use_tiling")}
     try:
         if mode in ("sliced", "both"):
@@ -241,14 +255,14 @@ def _decoding(decoder: Any, mode: str) -> Iterator[None]:
 
 
 @contextmanager
-def _attention(pipe: Any, backend: str, device: str, family: ModelFamily) -> Iterator[None]:
+def _use_attention(pipe: Any, backend: str, device: str, family: ModelFamily) -> Iterator[None]:
     if backend in _CUDA_ONLY and not device.startswith("cuda"):
         found = f"attention: {backend} on {device}"
         raise InvalidValueError(
             Problem("tuning", found, "cuda", "leave it out, or attention: native")
         )
     if backend in _KERNELS:
-        with _kernel(_KERNELS[backend]):
+        with _use_kernels(_KERNELS[backend]):
             yield
         return
     processors = [
@@ -269,7 +283,7 @@ def _attention(pipe: Any, backend: str, device: str, family: ModelFamily) -> Ite
 
 
 @contextmanager
-def _kernel(names: tuple[str, ...]) -> Iterator[None]:
+def _use_kernels(names: tuple[str, ...]) -> Iterator[None]:
     if not names:
         yield
         return
@@ -280,7 +294,7 @@ def _kernel(names: tuple[str, ...]) -> Iterator[None]:
 
 
 @contextmanager
-def _channels_last(module: Any) -> Iterator[None]:
+def _use_channels_last(module: Any) -> Iterator[None]:
     import torch
 
     before = [(weight, weight.stride()) for weight in module.parameters() if weight.dim() == 4]
@@ -291,7 +305,7 @@ def _channels_last(module: Any) -> Iterator[None]:
     finally:
         for weight, stride in before:
             if weight.stride() != stride:
-                # Of a 1×1 kernel both formats count as contiguous, so torch would leave it.
+                # A 1×1 kernel is contiguous in both formats, so `contiguous` would not change it.
                 old = torch.empty_strided(
                     weight.shape, stride, dtype=weight.dtype, device=weight.device
                 )
@@ -299,8 +313,8 @@ def _channels_last(module: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _compiled(pipe: Any, name: str) -> Iterator[None]:
-    """The pipeline, which is thrown away, over a compiled wrapper of a component."""
+def _compile(pipe: Any, name: str) -> Iterator[None]:
+    """Wraps a component of a pipeline by `torch.compile`, and unwraps it afterwards."""
     import torch
 
     module = getattr(pipe, name)

@@ -1,4 +1,4 @@
-"""The prompts of a node as a text encoder's embeddings, remembered by content."""
+"""Embeds the prompts of a node, as a stage whose result is remembered by its content."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ STAGE = "prompt"
 """The name of the stage whose result is remembered."""
 
 _STAGE_VERSION = 2
-"""Raised when the same prompts give other embeddings."""
+"""To be raised when a change of the code gives other embeddings for the same prompts."""
 
 
 def embedding_stage(
     prompt: str, negative: str, checkpoint: Checkpoint, parts: tuple[str, ...], *, guided: bool
 ) -> Stage:
-    """The embedding of a prompt, and with guidance that of the negative one.
+    """The stage that embeds a prompt, and with guidance the negative prompt.
 
-    `parts` are the names of the text encoders and their tokenizers.
+    Args:
+        prompt: The prompt.
+        negative: The negative prompt.
+        checkpoint: The checkpoint of the text encoders.
+        parts: The names of the text encoders and their tokenizers.
+        guided: Whether classifier-free guidance uses the negative prompt.
     """
     inputs = {
         "version": _STAGE_VERSION,
@@ -47,22 +52,22 @@ def embed_prompts(
     guided: bool,
     vectors: Mapping[str, Vectors] | None = None,
 ) -> dict[str, Any]:
-    """The arguments that a pipeline is called with instead of the two prompts.
+    """The arguments with which a pipeline is called instead of the two prompts.
 
-    It runs no text encoder then. Remembered or not, the tensors are the same to the bit.
+    Remembered embeddings are equal to new ones bit for bit.
 
     Args:
         pipe: The pipeline, with text encoders unless the embeddings are remembered.
-        family: Its family.
-        models: The leased components, which know what is remembered.
+        family: The pipeline's family.
+        models: The leased components, which also recall remembered embeddings.
         prompt: What the picture shows.
         negative: What it must not show.
-        guided: Whether the negative prompt is of use.
-        vectors: Those of textual inversions, by word.
+        guided: Whether classifier-free guidance uses the negative prompt.
+        vectors: The vectors of textual inversions, by word.
 
     Returns:
-        Tensors 1 × tokens × width, and where the family has them summaries 1 × width, on the
-        pipeline's device.
+        Embeddings of 1 × tokens × width and, if the family has them, pooled embeddings of
+        1 × width, on the pipeline's device.
     """
     from safetensors.torch import load, save
 
@@ -70,7 +75,7 @@ def embed_prompts(
 
     def encode() -> bytes:
         tensors = _embeddings(pipe, family, device, prompt, negative, vectors or {}, guided=guided)
-        data: bytes = save({name: each.cpu().contiguous() for name, each in tensors})
+        data: bytes = save({name: tensor.cpu().contiguous() for name, tensor in tensors})
         return data
 
     remembered = load(models.recall(STAGE, encode))
@@ -87,7 +92,10 @@ def _embeddings(
     *,
     guided: bool,
 ) -> Iterator[tuple[str, Any]]:
-    """The embeddings by name: the pipeline's own where it reads the prompts whole, as they are."""
+    """The embeddings by name.
+
+    The pipeline itself embeds prompts that fit into one window and have no weights or new words.
+    """
     import torch
 
     prompts = [parse_weights(prompt), parse_weights(negative if guided else "")]
@@ -110,8 +118,8 @@ def _embeddings(
 
 
 def _fits(pipe: Any, family: ModelFamily, text: str) -> bool:
-    """Whether the tokenizers read all of a text at once."""
-    tokenizers = (getattr(pipe, each.tokenizer, None) for each in family.text_encoders)
+    """Whether every tokenizer reads all of a text at once."""
+    tokenizers = (getattr(pipe, name, None) for name in family.tokenizers)
     return all(
         len(tokenizer(text).input_ids) <= tokenizer.model_max_length
         for tokenizer in tokenizers

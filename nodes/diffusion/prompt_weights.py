@@ -1,4 +1,4 @@
-"""Weights in prompts: `a (red:1.3) star`, as ComfyUI and its forerunners write them."""
+"""Weights in prompts: `a (red:1.3) star`, as in ComfyUI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PARENTHESES_WEIGHT = 1.1
 """The weight that parentheses alone give."""
 
 MAX_WEIGHT = 10.0
-"""How large, either way, a weight can be that still makes a picture; far less is usual."""
+"""The largest weight, positive or negative, that still makes a picture; most are far smaller."""
 
 WeightedTexts = tuple[tuple[str, float], ...]
 """The texts of a prompt in order, each with its weight."""
@@ -19,11 +19,11 @@ _WEIGHT = re.compile(r"(.*):\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*", re.DOTALL)
 
 
 def parse_weights(prompt: str) -> WeightedTexts:
-    r"""The texts of a prompt, each with its weight, neighbours of one weight being one.
+    r"""The texts of a prompt, each with its weight; neighbours with the same weight are joined.
 
-    `(text:1.3)` has that weight, `(text)` 1.1, and the weights of nested parentheses multiply; a
-    backslash makes a parenthesis text. Parentheses without a partner are text, as is a weight that
-    is no number.
+    `(text:1.3)` has the weight 1.3, `(text)` 1.1, and the weights of nested parentheses multiply. A
+    parenthesis after a backslash is text, as is one without a partner, or a weight that is no
+    number.
 
     Example:
         >>> parse_weights("a (red:1.3) star")
@@ -36,18 +36,18 @@ def parse_weights(prompt: str) -> WeightedTexts:
     closing = set(partners.values())
     weights = [1.0]
     texts: list[tuple[str, float]] = []
-    for place, piece in enumerate(pieces):
-        if place in partners:
-            last = partners[place] - 1
+    for index, piece in enumerate(pieces):
+        if index in partners:
+            last = partners[index] - 1
             weighted = _WEIGHT.fullmatch(pieces[last])
             if weighted is not None:
                 pieces[last] = weighted[1]
             weight = PARENTHESES_WEIGHT if weighted is None else float(weighted[2])
             weights.append(weights[-1] * weight)
-        elif place in closing:
+        elif index in closing:
             weights.pop()
         else:
-            text = piece[1:] if _ESCAPED.fullmatch(piece) else pieces[place]
+            text = piece[1:] if _ESCAPED.fullmatch(piece) else pieces[index]
             if texts and texts[-1][1] == weights[-1]:
                 texts[-1] = texts[-1][0] + text, weights[-1]
             elif text:
@@ -62,11 +62,11 @@ def excessive_weight(prompt: str) -> float | None:
 
 
 def _partners(pieces: list[str]) -> dict[int, int]:
-    """The place of the closing parenthesis for the place of each opening one that has one."""
-    partners, waiting = {}, []
-    for place, piece in enumerate(pieces):
+    """The index of each closing parenthesis, by the index of its opening one."""
+    partners, unclosed = {}, []
+    for index, piece in enumerate(pieces):
         if piece == "(":
-            waiting.append(place)
-        elif piece == ")" and waiting:
-            partners[waiting.pop()] = place
+            unclosed.append(index)
+        elif piece == ")" and unclosed:
+            partners[unclosed.pop()] = index
     return partners

@@ -1,4 +1,4 @@
-"""Diffusion nodes whose subject may be given by pictures of it, through an IP-Adapter."""
+"""The base of diffusion nodes whose subject may be given by pictures, through an IP-Adapter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .node import Diffusion
 T_co = TypeVar("T_co", covariant=True)
 
 _ADAPTER, _ENCODER = "ip_adapter", "image_encoder"
-"""The adapter and its image encoder among a node's components."""
+"""The names of the adapter and its image encoder among a node's components."""
 
 
 class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
@@ -39,11 +39,11 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
     )
     ip_adapter: lora.LoraField | None = Field(
         default=None,
-        description="reads the reference: a folder, a file or a hub id, with scale; by the "
-        "checkpoint if unset",
+        description="the IP-Adapter for `reference`: a folder, a file or a hub id, with its "
+        "scale; chosen by the checkpoint if not given",
     )
     image_encoder: In[Checkpoint] | None = Field(
-        default=None, description="what the adapter sees by; the one beside it if unset"
+        default=None, description="the adapter's image encoder; the one next to it if not given"
     )
 
     @model_validator(mode="after")
@@ -66,8 +66,10 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
         parts = dict(super().parts())
         if self.reference is not None:
             encoder = self._encoder()
-            assert isinstance(encoder, Checkpoint), "a checkpoint from a node is put in before"
-            # Its features go into the denoiser's own layers, so both are in one dtype.
+            assert isinstance(encoder, Checkpoint), (
+                "a node in this field was replaced by its result"
+            )
+            # Its features are inputs of the denoiser's layers, so both are in one dtype.
             parts[_ENCODER] = self.make_part(encoder.in_dtype(self.known_checkpoint.dtype))
             parts[_ADAPTER] = Part(self._adapter().unscaled, on_host=True)
         return parts
@@ -89,7 +91,7 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
             yield from error.as_problems_of(_ADAPTER, "an IP-Adapter for this checkpoint")
 
     def _knob_problems(self) -> Iterator[Problem]:
-        """Which knobs would put other layers where those of the adapter must be."""
+        """The problems of settings that would replace the layers of the adapter."""
         for knob in ("attention", "compile", "layerwise_casting"):
             value = self.tuning.get(knob)
             if value and not (knob == "attention" and str(value).startswith(("_native", "native"))):
@@ -121,4 +123,4 @@ def reference_arguments(reference: Image | tuple[Image, ...] | None) -> dict[str
     if reference is None:
         return {}
     pictures = reference if isinstance(reference, tuple) else (reference,)
-    return {"ip_adapter_image": [[each.rgb for each in pictures]]}
+    return {"ip_adapter_image": [[picture.rgb for picture in pictures]]}

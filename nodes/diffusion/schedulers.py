@@ -1,4 +1,4 @@
-"""Schedulers by name, each made fresh from the checkpoint's own config."""
+"""Schedulers by name, each made new from the checkpoint's own config."""
 
 from __future__ import annotations
 
@@ -54,28 +54,28 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def make_scheduler(checkpoint: Checkpoint, name: str | None) -> Any:
-    """A fresh scheduler: the checkpoint's own class, or the named one over the same config.
+    """A new scheduler: of the checkpoint's own class, or of the named one with the same config.
 
-    Never one that ran before: schedulers keep state, and a pipeline patches their config.
+    It never ran before, because schedulers keep state, and pipelines change their config.
     """
     import diffusers
 
     settings = resolve(checkpoint).config(SCHEDULER) or {}
-    own = str(settings.get("_class_name", ""))
-    if not hasattr(diffusers, _CLASSES[name][0] if name else own):
-        found = f"its scheduler {own!r} is not in this diffusers"
+    own_class = str(settings.get("_class_name", ""))
+    if not hasattr(diffusers, _CLASSES[name][0] if name else own_class):
+        found = f"its scheduler {own_class!r} is not in this diffusers"
         fix = f"name one with `scheduler:` ({', '.join(_CLASSES)})"
         wanted = "a scheduler of diffusers"
         raise CheckpointError(Problem(checkpoint.source, found, wanted, fix))
-    return copy.deepcopy(_unused(name or "", json.dumps(dict(settings))))
+    return copy.deepcopy(_scheduler_template(name or "", json.dumps(dict(settings))))
 
 
 @lru_cache(maxsize=64)
-def _unused(name: str, settings: str) -> Any:
-    """A scheduler that is only copied, never run; a copy takes a sixth of the time."""
+def _scheduler_template(name: str, settings: str) -> Any:
+    """A scheduler that is only copied, never run: to copy one takes a sixth of the time."""
     import diffusers
 
-    given = json.loads(settings)
-    class_name, options = _CLASSES[name] if name else (given["_class_name"], {})
+    config = json.loads(settings)
+    class_name, options = _CLASSES[name] if name else (config["_class_name"], {})
     with quiet_libraries():
-        return getattr(diffusers, class_name).from_config(given, **options)
+        return getattr(diffusers, class_name).from_config(config, **options)

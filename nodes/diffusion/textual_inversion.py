@@ -1,4 +1,4 @@
-"""Textual inversions (Gal et al. 2022): new words of prompts, checked from files' headers."""
+"""Textual inversions (Gal et al. 2022): new words for prompts, and checks of their files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ PREFIX = "embedding_"
 """What the names of textual inversions among a node's components begin with."""
 
 _SINGLE = "emb_params"
-"""The name of a tensor that says nothing of the word, which is the file's name then."""
+"""A tensor's name that does not say the word; the word is then the file's name."""
 
 
 def inversion_parts(embeddings: Sequence[Lora]) -> dict[str, Part]:
-    """The textual inversions as components."""
-    return {f"{PREFIX}{number}": Part(each, on_host=True) for number, each in enumerate(embeddings)}
+    """The components for textual inversions."""
+    return {
+        f"{PREFIX}{number}": Part(embedding, on_host=True)
+        for number, embedding in enumerate(embeddings)
+    }
 
 
 def inversion_problems(
@@ -31,13 +34,13 @@ def inversion_problems(
     family: ModelFamily | None,
     prompts: Sequence[object],
 ) -> Iterator[Problem]:
-    """Why textual inversions cannot be used, or not with a checkpoint, as far as headers show.
+    """The problems of textual inversions, alone or with a checkpoint, as far as headers show.
 
     Args:
         embeddings: The files.
-        checkpoint: What they are used with.
-        family: The checkpoint's, None while it is not here.
-        prompts: What may have their words; one that a node makes is not known yet.
+        checkpoint: The value of the checkpoint's port.
+        family: The checkpoint's family; None if it is not on this disk.
+        prompts: The values of the prompts' ports; one that a node makes may have any word.
     """
     over = getattr(checkpoint, "source", "the checkpoint")
     if embeddings and family is not None and "textual-inversion" not in family.adapters:
@@ -54,9 +57,9 @@ def inversion_problems(
             continue
         if path is None or shapes is None:
             continue
-        reason = _unreadable(shapes)
+        reason = _format_problem(shapes)
         if not reason and isinstance(checkpoint, Checkpoint) and family is not None:
-            reason = _misfit(shapes, checkpoint, family)
+            reason = _fit_problem(shapes, checkpoint, family)
         if reason:
             found = f"{embedding.source}, {reason}"
             yield Problem("embeddings", found, f"an embedding for {over}")
@@ -67,7 +70,10 @@ def inversion_problems(
 def _word_problems(
     embedding: Lora, word: str, sources: dict[str, str], prompts: Sequence[object]
 ) -> Iterator[Problem]:
-    """Why a file's word is of no use: another has it (by `sources`), or no prompt does."""
+    """The problems of a file's word: another file has it too, or no prompt contains it.
+
+    `sources` are the files of the words so far, by word in lower case; this word is added.
+    """
     if word.lower() in sources:
         both = f"{sources[word.lower()]} and {embedding.source}, both called {word}"
         yield Problem("embeddings", both, "words that differ", "rename one of the files")
@@ -84,7 +90,7 @@ def _word_problems(
 def load_vectors(models: Models) -> dict[str, Vectors]:
     """The vectors of the textual inversions among a node's models, by word.
 
-    For each text encoder one tensor, vectors × width.
+    A word has one tensor for each text encoder, vectors × width.
     """
     from safetensors.torch import load_file
 
@@ -94,19 +100,21 @@ def load_vectors(models: Models) -> dict[str, Vectors]:
             tensors = load_file(path)
             word = _word(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()})
             ordered = [tensors[key] for key in _encoder_order(tensors)]
-            vectors[word] = [each if each.dim() == 2 else each[None] for each in ordered]
+            vectors[word] = [tensor if tensor.dim() == 2 else tensor[None] for tensor in ordered]
     return vectors
 
 
 def _tensor_names(family: ModelFamily) -> tuple[str, ...]:
-    """The names of the tensors for each text encoder of a family; () where there is one of any."""
-    return tuple(each.inversion for each in family.text_encoders if each.inversion)
+    """The names of the tensors for a family's text encoders; () for a single one of any name."""
+    return tuple(encoder.inversion for encoder in family.text_encoders if encoder.inversion)
 
 
 def _family_of_file(names: Mapping[str, Any]) -> ModelFamily | None:
-    """The family whose files have these names of tensors, a name for each text encoder."""
-    same = (each for each in FAMILIES if names and set(_tensor_names(each)) == set(names))
-    return next(same, None)
+    """The family whose files have tensors with these names, one for each text encoder."""
+    if not names:
+        return None
+    matching = (family for family in FAMILIES if set(_tensor_names(family)) == set(names))
+    return next(matching, None)
 
 
 def _encoder_order(tensors: Mapping[str, Any]) -> tuple[str, ...]:
@@ -125,7 +133,7 @@ def _word(path: Path, shapes: TensorShapes) -> str:
 
 
 def _may_be_in(word: str, prompts: Sequence[object]) -> bool:
-    """Whether a word is in a prompt, or may be in one that is not known yet."""
+    """Whether a word is in a prompt, or may be in one that a node makes."""
     return any(
         not isinstance(text, str)
         or any(piece.lower() == word.lower() for piece in split_at_words(text, [word]))
@@ -133,8 +141,8 @@ def _may_be_in(word: str, prompts: Sequence[object]) -> bool:
     )
 
 
-def _unreadable(shapes: TensorShapes) -> str:
-    """What a file is that is no textual inversion, or nothing."""
+def _format_problem(shapes: TensorShapes) -> str:
+    """What is wrong with a file that is no textual inversion; "" if it is one."""
     names = set(shapes)
     single = len(names) == 1 and not names & _encoder_names()
     if not single and _family_of_file(shapes) is None:
@@ -144,11 +152,11 @@ def _unreadable(shapes: TensorShapes) -> str:
     return ""
 
 
-def _misfit(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
-    """Why a textual inversion does not fit a checkpoint's text encoders, or nothing."""
+def _fit_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
+    """Why a textual inversion does not fit a checkpoint's text encoders; "" if it fits."""
     widths = [shapes[name][-1] for name in _encoder_order(shapes)]
     available = resolve(checkpoint).components or ()
-    encoders = [each.name for each in family.text_encoders if each.name in available]
+    encoders = [encoder.name for encoder in family.text_encoders if encoder.name in available]
     if len(widths) != len(encoders):
         trained_for = _family_of_file(shapes)
         if trained_for is not None:

@@ -1,4 +1,4 @@
-"""The memory that a diffusion node works with beside its components, known before the run."""
+"""The memory that a diffusion node needs besides its components, estimated before the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sdgraph.values import Checkpoint
 from .families import ModelFamily
 
 _MAX_DISTANCE = 8
-"""How many nodes back a picture's size is looked for: a plan must not cost more in a long chain."""
+"""How many nodes back a picture's size is looked for, so that long chains are planned as fast."""
 
 
 def peak_bytes(
@@ -26,17 +26,17 @@ def peak_bytes(
     controlled: bool = False,
     vae: str | None = None,
 ) -> int:
-    """The bytes that a pipeline takes at its peak: to denoise or to decode, whichever is more.
+    """The bytes that a pipeline needs at its peak: to denoise or to decode, whichever is more.
 
     Args:
-        family: The checkpoint's, which has the laws.
-        checkpoint: Whose configs are read.
-        dtype: What is computed in where the checkpoint does not say.
-        size: Width and height in pixels; None for what the checkpoint was trained for.
-        images: How many pictures, or frames, are made at once.
-        guided: Whether classifier-free guidance doubles them while denoising.
+        family: The checkpoint's family.
+        checkpoint: The checkpoint, whose configs are read.
+        dtype: The dtype of the computation, if the checkpoint does not say.
+        size: Width and height in pixels; None for the checkpoint's native size.
+        images: The number of pictures, or frames, that are made at once.
+        guided: Whether classifier-free guidance doubles their number while denoising.
         controlled: Whether ControlNets add their residuals.
-        vae: Whether the decoder works "sliced", "tiled" or "both".
+        vae: "sliced", "tiled" or "both" if the decoder works by slices or tiles, else None.
     """
     scale = family.latent_scale(checkpoint)
     width, height = size or family.native_size(checkpoint)
@@ -50,20 +50,26 @@ def peak_bytes(
 
 
 def offloaded_bytes(offload: str, sizes: Mapping[str, int]) -> int:
-    """The bytes of weights on the device at once where they are kept in host memory.
+    """The bytes of weights that are on the device at once while others stay in host memory.
 
-    By model it is the largest; by groups about a third of it, a block of a U-Net; by layer little.
-    `sizes` are the components' bytes by name.
+    Args:
+        offload: "model" for the largest model, "group" for a block, which is about a third of it;
+            otherwise 0.
+        sizes: The components' bytes by name.
     """
     largest = max(sizes.values(), default=0)
     return {"model": largest, "group": largest // 3}.get(offload, 0)
 
 
 def planned_size(node: object, distance: int = _MAX_DISTANCE) -> tuple[int, int] | None:
-    """The width and height in pixels of what a node makes, as far as they are known before the run.
+    """The width and height in pixels of a node's result, or None if the run alone can tell.
 
-    They follow from its fields, from the file that it reads, or from the picture that it is given,
-    which may be a value; `Node.output_size` says by how much it becomes larger or smaller.
+    They follow from its fields, from the header of the file that it reads, or from its input
+    picture and `Node.output_size`.
+
+    Args:
+        node: The node, or a value.
+        distance: How many nodes back to look.
     """
     if not isinstance(node, Node):
         size = getattr(node, "size", None)

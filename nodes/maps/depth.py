@@ -32,7 +32,7 @@ class DepthEstimate(Node[DepthMap]):
 
     def parts(self) -> Mapping[str, Part]:
         checkpoint = self.checkpoint
-        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
         return {
             "model": Part(checkpoint, partial=True),
             "processor": Part(checkpoint, processor=True),
@@ -40,7 +40,7 @@ class DepthEstimate(Node[DepthMap]):
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         checkpoint = self.checkpoint
-        assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+        assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
         return depth_estimation_memory(
             resolve(checkpoint).config() or {}, checkpoint.dtype or dtype
         )

@@ -38,7 +38,7 @@ def check_model(
 
 def as_checkpoint(checkpoint: object) -> Checkpoint:
     """The value of a port as a Checkpoint, for the type checker."""
-    assert isinstance(checkpoint, Checkpoint), "a checkpoint from a node is put in before"
+    assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
     return checkpoint
 
 

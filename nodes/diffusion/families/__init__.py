@@ -74,7 +74,7 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     family = max(FAMILIES, key=methodcaller("matches", class_name))
     if not family.matches(class_name):
         kind = f"a checkpoint for {class_name}" if class_name else "a single model, not a pipeline"
-        labels = ", ".join(known.label for known in FAMILIES)
+        labels = ", ".join(other.label for other in FAMILIES)
         wanted = f"one of {labels}, in diffusers' folder layout"
         raise CheckpointError(Problem(checkpoint.source, kind, wanted))
     return family
