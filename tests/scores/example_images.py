@@ -29,7 +29,15 @@ from .nodes import (
     true_depth,
     turbo_node,
 )
-from .scenes import SIDE, alone, changes_of_ground, changes_under_edges, moving, repaintings, still
+from .scenes import (
+    SIDE,
+    background_changes,
+    colour_changes,
+    inpainting_tasks,
+    moving_scenes,
+    single_object_scenes,
+    still_scenes,
+)
 
 ACROSS = 8
 """The number of images in a row."""
@@ -42,27 +50,27 @@ _GAP = 2
 
 def text_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions."""
-    for seed, scene in enumerate(still(ACROSS)):
+    for seed, scene in enumerate(still_scenes(ACROSS)):
         yield runner.run(text_to_image_node(runner, describe_scene(scene), seed)).numpy
 
 
 def turbo(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Pictures of eight captions in one step."""
-    for seed, scene in enumerate(still(ACROSS)):
+    for seed, scene in enumerate(still_scenes(ACROSS)):
         yield runner.run(turbo_node(runner, describe_scene(scene), seed)).numpy
 
 
 def inpaint(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each scene with its mask in white, then the inpainted picture."""
-    for seed, repainting in enumerate(repaintings(ACROSS // 2)):
-        source = render_scene(repainting.source, SIDE)
-        yield np.where(repainting.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
-        yield runner.run(inpaint_node(runner, repainting, seed)).numpy
+    for seed, task in enumerate(inpainting_tasks(ACROSS // 2)):
+        source = render_scene(task.source, SIDE)
+        yield np.where(task.mask[..., None] > 0, (source // 2 + 128).astype(np.uint8), source)
+        yield runner.run(inpaint_node(runner, task, seed)).numpy
 
 
 def controlnet_edges(runner: CheckpointRunner) -> Iterator[Pixels]:
     """The edges of each scene, then a picture along them in other colours."""
-    for seed, change in enumerate(changes_under_edges(ACROSS // 2)):
+    for seed, change in enumerate(colour_changes(ACROSS // 2)):
         edges = edges_node(change.source)
         node = controlnet_node(runner, "controlnet-edges", edges, change.wanted, seed)
         yield runner.run(edges).numpy
@@ -71,7 +79,7 @@ def controlnet_edges(runner: CheckpointRunner) -> Iterator[Pixels]:
 
 def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
     """The true depth of each scene, then a picture with that depth."""
-    for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
+    for seed, change in enumerate(background_changes(ACROSS // 2)):
         depth = true_depth(change.source)
         node = controlnet_node(runner, "controlnet-depth", depth, change.wanted, seed)
         yield depth.numpy
@@ -80,7 +88,7 @@ def controlnet_depth(runner: CheckpointRunner) -> Iterator[Pixels]:
 
 def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each reference, then its object in a picture whose prompt does not name it."""
-    for seed, expected in enumerate(alone(ACROSS // 2)):
+    for seed, expected in enumerate(single_object_scenes(ACROSS // 2)):
         reference = reference_image(expected, seed)
         yield reference.numpy
         yield runner.run(ip_adapter_node(runner, reference, expected, seed)).numpy
@@ -88,7 +96,7 @@ def ip_adapter(runner: CheckpointRunner) -> Iterator[Pixels]:
 
 def depth_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Each scene, then a picture of the same depth on another background."""
-    for seed, change in enumerate(changes_of_ground(ACROSS // 2)):
+    for seed, change in enumerate(background_changes(ACROSS // 2)):
         source = scene_image(change.source)
         yield source.numpy
         yield runner.run(depth_to_image_node(runner, source, change.wanted, seed)).numpy
@@ -96,7 +104,7 @@ def depth_to_image(runner: CheckpointRunner) -> Iterator[Pixels]:
 
 def text_to_video(runner: CheckpointRunner) -> Iterator[Pixels]:
     """Every other frame of a clip."""
-    for seed, scene in enumerate(moving(1)):
+    for seed, scene in enumerate(moving_scenes(1)):
         node = text_to_video_node(runner, scene, seed, frames=2 * ACROSS)
         yield from runner.run(node).frames[::2]
 

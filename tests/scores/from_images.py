@@ -8,7 +8,13 @@ from functools import partial
 from sdgraph.nodes.tiny_world import Verdict, depth_correlation, render_scene
 
 from .generation import CheckpointRunner
-from .metrics import depth_agreement, edges_followed, kept_outside, object_right, verdict
+from .metrics import (
+    depth_agreement,
+    edge_agreement,
+    is_object_right,
+    is_unchanged_outside,
+    judge_against,
+)
 from .nodes import (
     controlnet_node,
     depth_to_image_node,
@@ -19,20 +25,27 @@ from .nodes import (
     scene_image,
     true_depth,
 )
-from .scenes import SIDE, alone, changes_of_ground, changes_under_edges, repaintings, still
+from .scenes import (
+    SIDE,
+    background_changes,
+    colour_changes,
+    inpainting_tasks,
+    single_object_scenes,
+    still_scenes,
+)
 from .table import Row
 
 
 def inpaint(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """One object of a scene replaced by another."""
     verdicts, kept = [], []
-    for seed, repainting in enumerate(repaintings(count)):
-        picture = runner.run(inpaint_node(runner, repainting, seed)).numpy
-        source = render_scene(repainting.source, SIDE)
-        verdicts.append(verdict(picture, repainting.wanted))
-        kept.append(kept_outside(picture, source, repainting.mask))
+    for seed, task in enumerate(inpainting_tasks(count)):
+        picture = runner.run(inpaint_node(runner, task, seed)).numpy
+        source = render_scene(task.source, SIDE)
+        verdicts.append(judge_against(picture, task.wanted))
+        kept.append(is_unchanged_outside(picture, source, task.mask))
     row = partial(runner.row, "inpaint", settings=runner.settings("inpaint"))
-    yield row("asked object right", [object_right(verdict) for verdict in verdicts], "≥ 0.95")
+    yield row("asked object right", [is_object_right(verdict) for verdict in verdicts], "≥ 0.95")
     yield row("all right", [verdict.all for verdict in verdicts])
     yield row("equal outside the mask, bit for bit", kept, "1")
 
@@ -40,12 +53,12 @@ def inpaint(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 def controlnet_edges(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Pictures in other colours along the edges of a scene."""
     verdicts, followed = [], []
-    for seed, change in enumerate(changes_under_edges(count)):
+    for seed, change in enumerate(colour_changes(count)):
         edges = edges_node(change.source)
         node = controlnet_node(runner, "controlnet-edges", edges, change.wanted, seed)
         picture = runner.run(node).numpy
-        verdicts.append(verdict(picture, change.wanted))
-        followed.append(edges_followed(picture, change.source))
+        verdicts.append(judge_against(picture, change.wanted))
+        followed.append(edge_agreement(picture, change.source))
     settings = f"{runner.settings('text-to-image')}, scale 1"
     row = partial(runner.row, "controlnet-edges", settings=settings)
     yield row("F1 of the edges, within 1 pixel", followed, "≥ 0.9")
@@ -57,11 +70,11 @@ def controlnet_depth(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Pictures on other backgrounds with the true depth of a scene."""
     verdicts: list[Verdict] = []
     followed = []
-    for seed, change in enumerate(changes_of_ground(count)):
+    for seed, change in enumerate(background_changes(count)):
         depth = true_depth(change.source)
         node = controlnet_node(runner, "controlnet-depth", depth, change.wanted, seed)
         picture = runner.run(node)
-        verdicts.append(verdict(picture.numpy, change.wanted))
+        verdicts.append(judge_against(picture.numpy, change.wanted))
         followed.append(depth_agreement(runner.depth(picture), change.source))
     settings = f"{runner.settings('text-to-image')}, scale 1"
     row = partial(runner.row, "controlnet-depth", settings=settings)
@@ -72,9 +85,9 @@ def controlnet_depth(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 def ip_adapter(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """The object of a reference in pictures whose prompts do not name it."""
     verdicts: list[Verdict] = []
-    for seed, expected in enumerate(alone(count)):
+    for seed, expected in enumerate(single_object_scenes(count)):
         node = ip_adapter_node(runner, reference_image(expected, seed), expected, seed)
-        verdicts.append(verdict(runner.run(node).numpy, expected))
+        verdicts.append(judge_against(runner.run(node).numpy, expected))
     settings = f"{runner.settings('text-to-image')}, scale 1"
     row = partial(runner.row, "ip-adapter", settings=settings)
     yield row("colour of the reference", [verdict.colour for verdict in verdicts])
@@ -89,11 +102,11 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Pictures on another background with the depth of a source picture."""
     verdicts: list[Verdict] = []
     followed, true = [], []
-    for seed, change in enumerate(changes_of_ground(count)):
+    for seed, change in enumerate(background_changes(count)):
         source = scene_image(change.source)
         picture = runner.run(depth_to_image_node(runner, source, change.wanted, seed))
         estimates = runner.depth(picture)
-        verdicts.append(verdict(picture.numpy, change.wanted))
+        verdicts.append(judge_against(picture.numpy, change.wanted))
         followed.append(depth_correlation(estimates, runner.depth(source)))
         true.append(depth_agreement(estimates, change.source))
     settings = f"{runner.settings('depth')}, strength 1, depth estimated"
@@ -106,5 +119,7 @@ def depth_to_image(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 def depth_estimator(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """The depth estimated from a picture, compared with the true one."""
-    estimates = [depth_agreement(runner.depth(scene_image(scene)), scene) for scene in still(count)]
+    estimates = [
+        depth_agreement(runner.depth(scene_image(scene)), scene) for scene in still_scenes(count)
+    ]
     yield runner.row("depth-estimator", "depth with the true one, correlation", estimates, "≥ 0.98")

@@ -15,9 +15,9 @@ from sdgraph.values import Image
 from tests.benchmarks.timing import measure_pair
 
 from .generation import CheckpointRunner
-from .metrics import decibels, verdict
+from .metrics import decibels, judge_against
 from .nodes import text_to_image_node, turbo_node
-from .scenes import SIDE, still
+from .scenes import SIDE, still_scenes
 from .table import Row
 
 PARTS = ("shape", "colour", "place", "background")
@@ -26,7 +26,7 @@ PARTS = ("shape", "colour", "place", "background")
 def vae(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """How well a picture survives encoding to latents and decoding."""
     through = _autoencoder(runner.checkpoint("text-to-image"))
-    pictures = (render_scene(scene, SIDE) for scene in still(count))
+    pictures = (render_scene(scene, SIDE) for scene in still_scenes(count))
     errors = [decibels(through(picture), picture) for picture in pictures]
     row = partial(runner.row, checkpoint="text-to-image", settings="to latents and back")
     yield row("vae", "PSNR, dB", errors, "≥ 30")
@@ -44,7 +44,7 @@ def sdxl(runner: CheckpointRunner, count: int) -> Iterator[Row]:
 
 def turbo(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Pictures made in one step, compared with the teacher's, and the time that both take."""
-    scenes, options = still(count), runner.options
+    scenes, options = still_scenes(count), runner.options
     fast = partial(turbo_node, runner)
     slow = partial(text_to_image_node, runner, name="sdxl", steps=options.teacher_steps)
     passed = [verdict.all for verdict in verdicts(runner, scenes, fast)]
@@ -79,11 +79,13 @@ def verdicts(
 ) -> list[Verdict]:
     """The verdict on a picture for each scene, made by the node for its caption and a seed."""
     pictures = (runner.run(node(describe_scene(scene), seed)) for seed, scene in enumerate(scenes))
-    return [verdict(picture.numpy, scene) for picture, scene in zip(pictures, scenes, strict=True)]
+    return [
+        judge_against(picture.numpy, scene) for picture, scene in zip(pictures, scenes, strict=True)
+    ]
 
 
 def _from_captions(runner: CheckpointRunner, name: str, count: int) -> Iterator[Row]:
-    scenes = still(count)
+    scenes = still_scenes(count)
     results = verdicts(runner, scenes, partial(text_to_image_node, runner, name=name))
     row = partial(runner.row, name, settings=runner.settings(name))
     for part in PARTS:

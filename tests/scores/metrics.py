@@ -1,4 +1,4 @@
-"""Scores of pictures and clips from their pixels and the true scene, without any model."""
+"""Scores of pictures and clips from their pixels and the true scene, without a model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sdgraph.nodes.tiny_world import (
 )
 
 STILL = 1.0
-"""Pixels from frame to frame that count as standing: so finely the judge reads a middle."""
+"""Pixels between two frames that count as no motion: the precision of a detected middle."""
 
 
 def decibels(pixels: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
@@ -35,23 +35,23 @@ def decibels(pixels: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def verdict(picture: Pixels, expected: Scene) -> Verdict:
-    """What in a picture agrees with the caption of the expected scene."""
+def judge_against(picture: Pixels, expected: Scene) -> Verdict:
+    """Judges a picture by the caption of the expected scene."""
     return judge_picture(picture, parse_caption(describe_scene(expected)))
 
 
-def object_right(judged: Verdict) -> bool:
-    """Whether shapes, colours and places are as asked, whatever else a picture shows."""
-    return judged.shape and judged.colour and judged.place
+def is_object_right(verdict: Verdict) -> bool:
+    """Whether shapes, colours and places are as expected, whatever else a picture shows."""
+    return verdict.shape and verdict.colour and verdict.place
 
 
-def kept_outside(picture: Pixels, source: Pixels, mask: Pixels) -> bool:
+def is_unchanged_outside(picture: Pixels, source: Pixels, mask: Pixels) -> bool:
     """Whether a picture equals its source bit for bit where the mask is black."""
     return bool(np.array_equal(picture[mask == 0], source[mask == 0]))
 
 
-def edges_followed(picture: Pixels, source: Scene) -> float:
-    """F1 of a picture's edges against those of a scene, one pixel off allowed: 0..1."""
+def edge_agreement(picture: Pixels, source: Scene) -> float:
+    """The F1 score of a picture's edges and those of a scene, with a tolerance of a pixel: 0..1."""
     return edge_f1(picture, render_edges(source, picture.shape[0]))
 
 
@@ -62,11 +62,13 @@ def depth_agreement(estimate: npt.NDArray[np.floating[Any]], scene: Scene) -> fl
 
 @dataclass(frozen=True)
 class ClipScore:
-    """How right a clip is.
+    """The scores of a clip.
 
-    object_right is the share of frames, 0..1, with the shape and the colour; motion_right whether
-    it moves as asked; jump the largest step of the object from a frame to the next over the true
-    clip's largest (at least a pixel), infinite where a frame shows no object.
+    Args:
+        object_right: The share of frames, 0..1, with the expected shape and colour.
+        motion_right: Whether the object moves as expected.
+        jump: The largest step of the object between two frames, divided by that of the true clip
+            (at least a pixel); infinite if a frame shows no object.
     """
 
     object_right: float
@@ -75,12 +77,12 @@ class ClipScore:
 
 
 def clip_score(clip: Pixels, expected: Scene) -> ClipScore:
-    """How right a clip is: uint8, count × side × side × 3, count at least 2."""
+    """Scores a clip: uint8, count × side × side × 3, count at least 2."""
     content = parse_caption(describe_scene(expected))
     verdicts = [judge_picture(frame, content) for frame in clip]
     right = float(np.mean([verdict.shape and verdict.colour for verdict in verdicts]))
     measured = measure_motion(clip, content)
-    true = measure_motion(render_frames(expected, len(clip), clip.shape[1]), content)
-    gone = any(not read_picture(frame).objects for frame in clip)
-    jump = math.inf if gone else measured.jump / max(STILL, true.jump)
+    expected_motion = measure_motion(render_frames(expected, len(clip), clip.shape[1]), content)
+    is_missing = any(not read_picture(frame).objects for frame in clip)
+    jump = math.inf if is_missing else measured.jump / max(STILL, expected_motion.jump)
     return ClipScore(right, measured.name == expected.motion, jump)

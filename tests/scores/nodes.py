@@ -16,7 +16,7 @@ from sdgraph.nodes.training.ip_adapter import FILE
 from sdgraph.values import DepthMap, EdgeMap, Image, Lora, Mask, Video
 
 from .generation import CheckpointRunner
-from .scenes import SIDE, Repainting
+from .scenes import SIDE, InpaintingTask
 
 
 def scene_image(scene: Scene) -> Image:
@@ -47,12 +47,12 @@ def turbo_node(runner: CheckpointRunner, prompt: str, seed: int) -> Node[Image]:
     return Turbo(prompt=prompt, steps=1, seed=seed, checkpoint=runner.checkpoint("turbo"))
 
 
-def inpaint_node(runner: CheckpointRunner, repainting: Repainting, seed: int) -> Node[Image]:
+def inpaint_node(runner: CheckpointRunner, task: InpaintingTask, seed: int) -> Node[Image]:
     """A scene's picture, with one object painted over by another."""
     return Inpaint(
-        image=scene_image(repainting.source),
-        mask=Mask(repainting.mask),
-        prompt=describe_scene(repainting.wanted),
+        image=scene_image(task.source),
+        mask=Mask(task.mask),
+        prompt=describe_scene(task.wanted),
         seed=seed,
         checkpoint=runner.checkpoint("inpaint"),
         **runner.guided(),

@@ -23,13 +23,20 @@ from .metrics import (
     clip_score,
     decibels,
     depth_agreement,
-    edges_followed,
-    kept_outside,
-    object_right,
-    verdict,
+    edge_agreement,
+    is_object_right,
+    is_unchanged_outside,
+    judge_against,
 )
-from .scenes import SIDE, Repainting, changes_of_ground, changes_under_edges, moving, repaintings
-from .scenes import still as held_out
+from .scenes import (
+    SIDE,
+    InpaintingTask,
+    background_changes,
+    colour_changes,
+    inpainting_tasks,
+    moving_scenes,
+    still_scenes,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -42,7 +49,7 @@ def shift(picture: Pixels, by: int) -> Pixels:
     return np.roll(picture, by, axis=1)
 
 
-def paint_scene(task: Repainting, after: Scene) -> Pixels:
+def paint_scene(task: InpaintingTask, after: Scene) -> Pixels:
     """The source with what another scene shows where the mask is white."""
     white = task.mask[..., None] > 0
     return np.where(white, render_scene(after, SIDE), render_scene(task.source, SIDE))
@@ -67,8 +74,8 @@ def test_decibels_are_those_of_the_mean_squared_error() -> None:
 
 
 def test_held_out_scenes_are_right_by_their_own_captions() -> None:
-    scenes = held_out(60)
-    assert all(verdict(render_scene(scene, SIDE), scene).all for scene in scenes)
+    scenes = still_scenes(60)
+    assert all(judge_against(render_scene(scene, SIDE), scene).all for scene in scenes)
 
 
 @pytest.mark.parametrize("part", ["colour", "shape", "place", "background"])
@@ -80,57 +87,57 @@ def test_what_is_other_than_asked_is_wrong(part: str) -> None:
         "place": replace(SCENE, objects=(replace(star, place="top"), ring)),
         "background": replace(SCENE, background="gray"),
     }[part]
-    measured = verdict(render_scene(other, SIDE), SCENE)
+    measured = judge_against(render_scene(other, SIDE), SCENE)
     assert not getattr(measured, part)
     assert not measured.all
-    assert object_right(measured) == (part == "background")
+    assert is_object_right(measured) == (part == "background")
 
 
 def test_a_third_object_leaves_the_asked_ones_right_but_not_all() -> None:
     more = replace(SCENE, objects=(*SCENE.objects, SceneObject("square", "white", "bottom", 0.13)))
-    measured = verdict(render_scene(more, SIDE), SCENE)
-    assert object_right(measured) and not measured.all
+    measured = judge_against(render_scene(more, SIDE), SCENE)
+    assert is_object_right(measured) and not measured.all
 
 
-def test_a_repainting_is_right_where_the_asked_object_stands_in_the_mask() -> None:
-    tasks = repaintings(60)
+def test_inpainting_is_right_where_the_expected_object_is_in_the_mask() -> None:
+    tasks = inpainting_tasks(60)
     done = [paint_scene(task, task.wanted) for task in tasks]
-    assert all(verdict(one, task.wanted).all for one, task in zip(done, tasks, strict=True))
-    left = [verdict(render_scene(task.source, SIDE), task.wanted) for task in tasks]
-    assert not any(object_right(judged) for judged in left)
+    assert all(judge_against(one, task.wanted).all for one, task in zip(done, tasks, strict=True))
+    left = [judge_against(render_scene(task.source, SIDE), task.wanted) for task in tasks]
+    assert not any(is_object_right(judged) for judged in left)
     empty = [paint_scene(task, Scene(task.source.background, ())) for task in tasks]
-    missed = [verdict(one, task.wanted) for one, task in zip(empty, tasks, strict=True)]
-    assert not any(object_right(judged) for judged in missed)
+    missed = [judge_against(one, task.wanted) for one, task in zip(empty, tasks, strict=True)]
+    assert not any(is_object_right(judged) for judged in missed)
 
 
 def test_one_pixel_of_another_shade_outside_the_mask_is_not_kept() -> None:
-    task = repaintings(1)[0]
+    task = inpainting_tasks(1)[0]
     source = render_scene(task.source, SIDE)
     picture = paint_scene(task, task.wanted)
-    assert kept_outside(picture, source, task.mask)
+    assert is_unchanged_outside(picture, source, task.mask)
     row, column = np.argwhere(task.mask == 0)[0]
     picture[row, column, 1] ^= 1
-    assert not kept_outside(picture, source, task.mask)
+    assert not is_unchanged_outside(picture, source, task.mask)
 
 
 def test_edges_may_be_one_pixel_off_and_not_three() -> None:
-    for change in changes_under_edges(30):
+    for change in colour_changes(30):
         truth = render_scene(change.wanted, SIDE)
-        assert edges_followed(truth, change.source) > 0.98
-        assert verdict(truth, change.wanted).colour
-        assert not verdict(render_scene(change.source, SIDE), change.wanted).colour
+        assert edge_agreement(truth, change.source) > 0.98
+        assert judge_against(truth, change.wanted).colour
+        assert not judge_against(render_scene(change.source, SIDE), change.wanted).colour
     picture = render_scene(SCENE, SIDE)
-    assert edges_followed(picture, SCENE) == 1
-    assert edges_followed(shift(picture, 1), SCENE) == 1
-    assert edges_followed(shift(picture, 3), SCENE) < 0.65
-    assert edges_followed(render_scene(Scene("navy", ()), SIDE), SCENE) == 0
+    assert edge_agreement(picture, SCENE) == 1
+    assert edge_agreement(shift(picture, 1), SCENE) == 1
+    assert edge_agreement(shift(picture, 3), SCENE) < 0.65
+    assert edge_agreement(render_scene(Scene("navy", ()), SIDE), SCENE) == 0
 
 
 def test_edges_that_are_only_partly_there_lose_as_many_as_are_missing() -> None:
     half = Scene("navy", SCENE.objects[:1])
     share = (render_edges(half, SIDE) > 0).sum() / (render_edges(SCENE, SIDE) > 0).sum()
     # All that is there is right, so precision is 1 and recall the share.
-    assert edges_followed(render_scene(half, SIDE), SCENE) == pytest.approx(
+    assert edge_agreement(render_scene(half, SIDE), SCENE) == pytest.approx(
         2 * share / (1 + share), abs=1e-9
     )
 
@@ -141,12 +148,12 @@ def test_depth_agrees_with_itself_at_any_scale_and_not_with_its_opposite() -> No
     assert depth_agreement(true * 7 - 2, SCENE) == pytest.approx(1)
     assert depth_agreement(-true, SCENE) == pytest.approx(-1)
     assert depth_agreement(render_depth(Scene("navy", ()), SIDE), SCENE) < 0.8
-    for change in changes_of_ground(30):
+    for change in background_changes(30):
         assert depth_agreement(render_depth(change.wanted, SIDE), change.source) > 0.97
 
 
 def test_true_clips_are_right_in_all() -> None:
-    for scene in moving(12):
+    for scene in moving_scenes(12):
         measured = clip_score(render_frames(scene, 16, SIDE), scene)
         assert measured.object_right == 1 and measured.motion_right and measured.jump <= 1
 

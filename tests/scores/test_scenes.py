@@ -10,7 +10,15 @@ import pytest
 
 from sdgraph.nodes.tiny_world import Scene, is_held_out, render_masks
 
-from .scenes import FIRST, SIDE, changes_of_ground, changes_under_edges, moving, repaintings, still
+from .scenes import (
+    FIRST,
+    SIDE,
+    background_changes,
+    colour_changes,
+    inpainting_tasks,
+    moving_scenes,
+    still_scenes,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -30,25 +38,25 @@ def geometry(scene: Scene) -> list[tuple[object, ...]]:
 
 
 def test_no_scene_shows_a_combination_that_training_shows() -> None:
-    scenes = [*still(100), *moving(50)]
-    scenes += [scene for task in repaintings(100) for scene in (task.source, task.wanted)]
-    for change in (*changes_under_edges(100), *changes_of_ground(100)):
+    scenes = [*still_scenes(100), *moving_scenes(50)]
+    scenes += [scene for task in inpainting_tasks(100) for scene in (task.source, task.wanted)]
+    for change in (*colour_changes(100), *background_changes(100)):
         scenes += [change.source, change.wanted]
     assert all(map(is_all_held_out, scenes))
 
 
 def test_a_count_is_kept_and_more_begin_with_the_same() -> None:
-    for make in (still, moving, changes_under_edges, changes_of_ground):
+    for make in (still_scenes, moving_scenes, colour_changes, background_changes):
         few, more = make(7), make(12)
         assert len(few) == 7 and few == more[:7] and len(set(more)) == 12
-    assert [task.wanted for task in repaintings(7)] == [
-        repainting.wanted for repainting in repaintings(9)
+    assert [task.wanted for task in inpainting_tasks(7)] == [
+        task.wanted for task in inpainting_tasks(9)
     ][:7]
     assert FIRST == 6_000_000, "samples along a training begin at 5,000,000 and end before"
 
 
-def test_a_repainting_replaces_one_object_at_its_place() -> None:
-    for task in repaintings(100):
+def test_an_inpainting_task_replaces_one_object_at_its_place() -> None:
+    for task in inpainting_tasks(100):
         pairs = list(zip(looks(task.source), looks(task.wanted), strict=True))
         (changed,) = [n for n, (before, after) in enumerate(pairs) if before != after]
         assert pairs[changed][1] not in looks(task.source)
@@ -57,7 +65,7 @@ def test_a_repainting_replaces_one_object_at_its_place() -> None:
 
 
 def test_a_mask_covers_its_object_and_keeps_away_from_the_other() -> None:
-    for task in repaintings(100):
+    for task in inpainting_tasks(100):
         pairs = zip(
             looks(task.source), looks(task.wanted), render_masks(task.source, SIDE), strict=True
         )
@@ -75,28 +83,30 @@ def test_masks_are_outlines_and_boxes_by_turns() -> None:
         _, _, width, height = cv2.boundingRect(mask)
         return bool(np.count_nonzero(mask) == width * height)
 
-    alone = [(n, task) for n, task in enumerate(repaintings(60)) if len(task.source.objects) == 1]
-    kinds = [(n % 2 == 1, full(task.mask)) for n, task in alone]
+    single = [
+        (n, task) for n, task in enumerate(inpainting_tasks(60)) if len(task.source.objects) == 1
+    ]
+    kinds = [(n % 2 == 1, full(task.mask)) for n, task in single]
     # The outline of an upright square is a box but for its corners.
     assert all(boxed == filled for boxed, filled in kinds)
     assert any(boxed != other for (boxed, _), (other, _) in pairwise(kinds))
 
 
-def test_under_edges_every_colour_is_new_and_the_ground_has_the_same_edges() -> None:
-    for change in changes_under_edges(100):
+def test_every_colour_is_new_and_the_background_has_the_same_edges() -> None:
+    for change in colour_changes(100):
         before, after = change.source, change.wanted
         assert geometry(before) == geometry(after)
         assert not set(looks(before)) & set(looks(after))
         assert (
             after.background == before.background or {before.background, after.background} <= PLAIN
         )
-    grounds = [
-        edge.source.background != edge.wanted.background for edge in changes_under_edges(100)
+    is_changed = [
+        change.source.background != change.wanted.background for change in colour_changes(100)
     ]
-    assert sum(grounds) > 50
+    assert sum(is_changed) > 50
 
 
-def test_a_change_of_ground_keeps_the_objects() -> None:
-    for change in changes_of_ground(100):
+def test_a_background_change_keeps_the_objects() -> None:
+    for change in background_changes(100):
         assert geometry(change.source) == geometry(change.wanted)
         assert change.source.background != change.wanted.background

@@ -14,7 +14,7 @@ from sdgraph.nodes.tiny_world import Scene
 from .generation import CheckpointRunner, GenerationSettings
 from .metrics import ClipScore, clip_score
 from .nodes import text_to_video_node
-from .scenes import moving
+from .scenes import moving_scenes
 from .table import Row
 
 MOST = 2.0
@@ -42,7 +42,7 @@ def _score_in(
 
 def text_to_video(runner: CheckpointRunner, count: int) -> Iterator[Row]:
     """Clips of an object that moves as its caption says."""
-    numbered_scenes = enumerate(moving(count))
+    numbered_scenes = enumerate(moving_scenes(count))
     if runner.jobs == 1:
         scores = [_score(runner, numbered_scene) for numbered_scene in numbered_scenes]
     else:

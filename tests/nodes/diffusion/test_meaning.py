@@ -18,8 +18,8 @@ from sdgraph.nodes.tiny_world import (
 from sdgraph.values import Image
 from tests.scores import from_images, from_prompts, video
 from tests.scores.generation import CheckpointRunner
-from tests.scores.metrics import verdict
-from tests.scores.scenes import still
+from tests.scores.metrics import judge_against
+from tests.scores.scenes import still_scenes
 from tests.scores.table import Row
 
 TEXT = Text2Image(checkpoint=Checkpoint("tiny/text-to-image"), prompt="…", steps=20, guidance=3.0)
@@ -119,7 +119,7 @@ def test_two_text_encoders_draw_what_is_asked(runner: CheckpointRunner) -> None:
 
 
 def test_turbo_draws_in_one_step(runner: CheckpointRunner) -> None:
-    scenes = still(2 * SCENES)
+    scenes = still_scenes(2 * SCENES)
 
     def node(prompt: str, seed: int) -> Turbo:
         checkpoint = runner.checkpoint("turbo")
@@ -150,6 +150,6 @@ def test_image_to_image_keeps_the_place_and_takes_the_colour(runner: CheckpointR
             checkpoint=runner.checkpoint("text-to-image"),
             **runner.guided(),
         )
-        right += verdict(runner.run(node).numpy, source).all
+        right += judge_against(runner.run(node).numpy, source).all
 
     assert right >= 0.85 * SCENES
