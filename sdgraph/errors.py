@@ -29,9 +29,9 @@ class Mark:
     """A place in a text file; str() is "FILE:LINE:COLUMN", which editors and terminals open.
 
     Args:
-        file: the path of the file, as it was given.
-        line: the line, counted from 1.
-        column: the character in the line, counted from 1.
+        file: The path of the file, as it was given.
+        line: The line, counted from 1.
+        column: The character in the line, counted from 1.
 
     Example:
         >>> str(Mark("portrait.yaml", 4, 9))
@@ -51,11 +51,11 @@ class Problem:
     """One mistake: what it is about, what was found, what was wanted, and how to fix it.
 
     Args:
-        subject: what is wrong, such as "edges.low" (a node and its field) or a file's path.
-        found: what is there; the whole message if it cannot be split into these parts.
-        wanted: what should be there.
-        fix: what to do about it, if that is known.
-        at: where it stands in a file, if it does.
+        subject: What is wrong, such as "edges.low" (a node and its field) or a file's path.
+        found: What is there; the whole message if it cannot be split into these parts.
+        wanted: What should be there.
+        fix: What to do about it, if that is known.
+        at: Where it stands in a file, if it does.
 
     Example:
         >>> print(Problem("edges.low", "3.5", "a whole number", "write 3"))
@@ -77,8 +77,8 @@ class Problem:
         """The same problem with `subject` and a dot in front of its own subject.
 
         Args:
-            subject: what this problem's own subject is a part of.
-            at: where it stands, if the problem does not say so itself.
+            subject: What this problem's own subject is a part of.
+            at: Where it stands, if the problem does not say so itself.
 
         Example:
             >>> Problem("low", "3.5", "a whole number").under("edges").subject
@@ -115,10 +115,10 @@ class SdgraphError(Exception):
     """The base of the exceptions of sdgraph; its text is written for users.
 
     Args:
-        what: one or more problems, or a text, which becomes one problem.
+        what: One or more problems, or a text, which becomes one problem.
 
     Raises:
-        ValueError: if `what` holds no problem.
+        ValueError: If `what` holds no problem.
 
     Example:
         >>> error = MediaError(Problem("man.png", "no such file", "a picture"))
@@ -144,8 +144,8 @@ class SdgraphError(Exception):
         """The problems with a node's field as their subject, such as the field with a path.
 
         Args:
-            field: the name of the field; the old subject is put in front of "found".
-            wanted: what the field should name, for a problem that does not say so itself.
+            field: The name of the field; the old subject is put in front of "found".
+            wanted: What the field should name, for a problem that does not say so itself.
 
         Example:
             >>> error = MediaError(Problem("man.png", "no such file", "a picture"))
@@ -235,12 +235,12 @@ class NodeFailedError(SdgraphError):
     """A node raised an exception while it ran; `__cause__` is that exception.
 
     Args:
-        node: the node's name in its graph.
-        what: what went wrong, without the node's name; `problems_in` gives it for any exception.
-        at: where the node stands in its workflow file, if it does.
+        node: The node's name in its graph.
+        what: What went wrong, without the node's name; `problems_in` gives it for any exception.
+        at: Where the node stands in its workflow file, if it does.
 
     Attributes:
-        message: what went wrong as text, without the node's name and place.
+        message: What went wrong as text, without the node's name and place.
 
     Example:
         >>> str(NodeFailedError("edges", "RuntimeError: broken", Mark("portrait.yaml", 4, 3)))
@@ -262,10 +262,10 @@ class NodesFailedError(NodeFailedError):
     """Several nodes failed in a run with `keep_going`; `node` and `message` are the first one's.
 
     Args:
-        failures: the failure of each node, in order of time; at least one.
+        failures: The failure of each node, in order of time; at least one.
 
     Attributes:
-        failures: the failures as a tuple.
+        failures: The failures as a tuple.
     """
 
     def __init__(self, failures: Iterable[NodeFailedError]) -> None:
@@ -280,7 +280,7 @@ def problems_in(error: BaseException) -> tuple[Problem, ...]:
     """The problems that an exception of sdgraph holds; for any other, one with its class and text.
 
     Args:
-        error: any exception.
+        error: Any exception.
 
     Example:
         >>> problems_in(KeyError("left"))
@@ -296,7 +296,7 @@ def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
     """The problems in the order of their marks; those without one last.
 
     Args:
-        problems: the problems, with marks in one file.
+        problems: The problems, with marks in one file.
     """
     no_mark = Mark("", 0, 0)
     return sorted(problems, key=lambda problem: (problem.at is None, problem.at or no_mark))
@@ -306,8 +306,8 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name that is most similar to `word`, ignoring case; None if no name is similar.
 
     Args:
-        word: what was written.
-        names: what might have been meant.
+        word: What was written.
+        names: What might have been meant.
 
     Example:
         >>> nearest("cany", ["Canny", "LoadImage"])
@@ -322,8 +322,8 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     """A fix that proposes the most similar name; "" if no name is similar.
 
     Args:
-        word: what was written.
-        names: what might have been meant.
+        word: What was written.
+        names: What might have been meant.
 
     Example:
         >>> did_you_mean("cany", ["Canny", "LoadImage"])
@@ -337,7 +337,7 @@ def out_of_memory(error: BaseException) -> str | None:
     """The message of an error that says memory ran out, on any device; None for another error.
 
     Args:
-        error: any exception, also one of torch.
+        error: Any exception, also one of torch.
     """
     text = error.problems[0].found if isinstance(error, OutOfMemoryError) else str(error)
     message = (text.strip().splitlines() or [""])[0]

@@ -66,24 +66,24 @@ def run(
     Equal nodes run once, within a call and, while the session remembers results, between calls.
 
     Args:
-        target: a node, a graph or a workflow.
-        *more: further nodes, if the target is a node.
-        session: where it runs; None for the session that all calls without one share.
-        on_event: called with each event as it happens, from one thread at a time.
-        keep_going: whether to continue after a failure with all nodes that need no failed node.
-        uncached: nodes that run even if their results are remembered.
-        **inputs: the inputs of a workflow by name.
+        target: A node, a graph or a workflow.
+        *more: Further nodes, if the target is a node.
+        session: Where it runs; None for the session that all calls without one share.
+        on_event: Called with each event as it happens, from one thread at a time.
+        keep_going: Whether to continue after a failure with all nodes that need no failed node.
+        uncached: Nodes that run even if their results are remembered.
+        **inputs: The inputs of a workflow by name.
 
     Returns:
         The value of one node; a tuple of the values of several; or, for a graph or a workflow, the
         values of its targets by name.
 
     Raises:
-        InvalidWorkflowError: with every problem that was found; nothing was loaded.
-        InvalidValueError: a node alone is above a budget that was set; nothing was loaded.
-        NodeFailedError: a node raised an exception, which is the `__cause__`.
-        NodesFailedError: several nodes failed, with `keep_going`.
-        TypeError: an argument is not for this kind of target.
+        InvalidWorkflowError: With every problem that was found; nothing was loaded.
+        InvalidValueError: A node alone is above a budget that was set; nothing was loaded.
+        NodeFailedError: A node raised an exception, which is the `__cause__`.
+        NodesFailedError: Several nodes failed, with `keep_going`.
+        TypeError: An argument is not for this kind of target.
 
     Example:
         >>> from sdgraph import run
@@ -124,16 +124,16 @@ def plan(target: Workflow | Graph | Node[Any], /, *more: Node[Any], **inputs: An
     The plan assumes that nothing is loaded or remembered; `Session.plan` takes both into account.
 
     Args:
-        target: a node, a graph or a workflow.
-        *more: further nodes, if the target is a node.
-        **inputs: the inputs of a workflow by name.
+        target: A node, a graph or a workflow.
+        *more: Further nodes, if the target is a node.
+        **inputs: The inputs of a workflow by name.
 
     Returns:
         The steps in order, with what each loads, and the memory that they take.
 
     Raises:
-        InvalidWorkflowError: with every problem that was found.
-        TypeError: an argument is not for this kind of target.
+        InvalidWorkflowError: With every problem that was found.
+        TypeError: An argument is not for this kind of target.
 
     Example:
         >>> from sdgraph import load_workflow, plan

@@ -76,9 +76,9 @@ class Executor:
         """Runs every step.
 
         Raises:
-            NodeFailedError: a node failed.
-            NodesFailedError: several nodes failed, with `keep_going`.
-            LostRecordError: a remembered result was lost; raised after everything else has run.
+            NodeFailedError: A node failed.
+            NodesFailedError: Several nodes failed, with `keep_going`.
+            LostRecordError: A remembered result was lost; raised after everything else has run.
         """
         threads = [
             threading.Thread(target=self._run_light_steps, name=f"sdgraph-light-{n}")

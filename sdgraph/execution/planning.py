@@ -44,16 +44,16 @@ def make_plan(
     """The plan for a graph.
 
     Args:
-        graph: what is to be run.
-        store: where results are remembered; None for nowhere.
-        device: the device that models run on; it need not be on this machine.
-        dtype: the dtype of models; None for float32.
-        limits: the bytes that the run may use; None for no limit.
-        contents: what is in memory already; None for nothing.
-        known_results: results in memory, if the rest of a run is planned again.
+        graph: What is to be run.
+        store: Where results are remembered; None for nowhere.
+        device: The device that models run on; it need not be on this machine.
+        dtype: The dtype of models; None for float32.
+        limits: The bytes that the run may use; None for no limit.
+        contents: What is in memory already; None for nothing.
+        known_results: Results in memory, if the rest of a run is planned again.
 
     Raises:
-        InvalidValueError: a step alone is above a budget that the user has set.
+        InvalidValueError: A step alone is above a budget that the user has set.
     """
     limits, contents = limits or MemoryLimits(), contents or {}
     # Variant by variant: in topological generations, results of all variants would be in memory.

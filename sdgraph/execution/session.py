@@ -34,11 +34,11 @@ class Session:
 
     Args:
         device: "cpu", "cuda", "cuda:1", ... or "mps"; None is the first accelerator, else the CPU.
-        dtype: the dtype of models, such as "float16", unless a checkpoint names another; None is
+        dtype: The dtype of models, such as "float16", unless a checkpoint names another; None is
             float32 on a CPU and float16 elsewhere.
-        models: the loaded components and their budgets in bytes.
-        store: the remembered results; None remembers nothing between runs.
-        metadata: whether saved files contain a record of how they were made.
+        models: The loaded components and their budgets in bytes.
+        store: The remembered results; None remembers nothing between runs.
+        metadata: Whether saved files contain a record of how they were made.
 
     Example:
         >>> from sdgraph import Graph, Session
@@ -64,14 +64,14 @@ class Session:
         """The plan for a graph as this session would run it; torch is not imported for it.
 
         Args:
-            graph: what is to be run.
+            graph: What is to be run.
 
         Returns:
             The steps in order, with what each loads, and the memory that they take.
 
         Raises:
-            InvalidWorkflowError: files or checkpoints of the graph have problems; with all of them.
-            InvalidValueError: a node alone is above a budget that was set.
+            InvalidWorkflowError: Files or checkpoints of the graph have problems; with all of them.
+            InvalidValueError: A node alone is above a budget that was set.
         """
         with memoized_scope():
             _raise_problems(graph)
@@ -83,18 +83,18 @@ class Session:
         """Runs a graph.
 
         Args:
-            graph: what is to be run.
-            on_event: called with each event as it happens, from one thread at a time.
-            keep_going: whether to continue after a failure with all nodes that need no failed node.
+            graph: What is to be run.
+            on_event: Called with each event as it happens, from one thread at a time.
+            keep_going: Whether to continue after a failure with all nodes that need no failed node.
 
         Returns:
             The values of the graph's targets by their names.
 
         Raises:
-            InvalidWorkflowError: files or checkpoints have problems; nothing was loaded.
-            InvalidValueError: a node alone is above a budget that was set; nothing was loaded.
-            NodeFailedError: a node failed; finished files stay.
-            NodesFailedError: several nodes failed, with `keep_going`.
+            InvalidWorkflowError: Files or checkpoints have problems; nothing was loaded.
+            InvalidValueError: A node alone is above a budget that was set; nothing was loaded.
+            NodeFailedError: A node failed; finished files stay.
+            NodesFailedError: Several nodes failed, with `keep_going`.
         """
         emitter = events.EventEmitter(on_event)
         plan = self._plan_and_fetch(graph, emitter)

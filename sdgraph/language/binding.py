@@ -36,10 +36,10 @@ def bind_inputs(
     A node that cannot be built, or that needs an input without a value, is a NodePlaceholder.
 
     Args:
-        template: the workflow file.
-        input_values: values of its inputs; relative paths are relative to the current folder.
-        registry: the node types that may be used.
-        number: the value of `{number}` in a file's name: the number of a variant in its sweep.
+        template: The workflow file.
+        input_values: Values of its inputs; relative paths are relative to the current folder.
+        registry: The node types that may be used.
+        number: The value of `{number}` in a file's name: the number of a variant in its sweep.
     """
     bound = BoundNodes(variant_number=number)
     origins = {

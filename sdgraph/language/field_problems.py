@@ -26,11 +26,11 @@ def problem_as_written(
     None if it only follows from another problem, because the field contains a placeholder.
 
     Args:
-        problem: the problem; its subject begins with the name of the class.
-        spec: the node as it is written in the file.
-        cls: the node's class.
-        fields: the values of the node's fields.
-        nodes: the file's nodes by name, some of which may be proposed instead.
+        problem: The problem; its subject begins with the name of the class.
+        spec: The node as it is written in the file.
+        cls: The node's class.
+        fields: The values of the node's fields.
+        nodes: The file's nodes by name, some of which may be proposed instead.
     """
     place = place_of_subject(problem.subject.removeprefix(cls.__name__)[1:], spec.fields)
     name = str(place[0]) if place else ""

@@ -47,9 +47,9 @@ class FieldResolver:
         """The value that plain data at a place in the fields of `spec` stands for.
 
         Args:
-            written: plain data from the file.
-            spec: the node that it belongs to.
-            place: the field's name, and keys and indices inside it.
+            written: Plain data from the file.
+            spec: The node that it belongs to.
+            place: The field's name, and keys and indices inside it.
             role: "source" or "target" if the field contains the path of a file to read or write.
         """
         if isinstance(written, list):

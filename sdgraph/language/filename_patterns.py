@@ -69,9 +69,9 @@ def fill_pattern(
     folder.
 
     Args:
-        pattern: a path with names in braces.
-        inputs: the values that the pattern may name.
-        number: the value of `{number}`.
+        pattern: A path with names in braces.
+        inputs: The values that the pattern may name.
+        number: The value of `{number}`.
 
     Returns:
         The path; a Problem; or a placeholder if the pattern names an input that is one.

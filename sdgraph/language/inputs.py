@@ -40,10 +40,10 @@ class Input:
     """An input that a workflow declares.
 
     Args:
-        name: its name, as in `sdgraph run FILE name=value`.
-        type: one of INPUT_TYPES, or a kind of a node pack.
-        default: its value if the user sets none; MISSING if the user must set one.
-        description: what it is for.
+        name: Its name, as in `sdgraph run FILE name=value`.
+        type: One of INPUT_TYPES, or a kind of a node pack.
+        default: Its value if the user sets none; MISSING if the user must set one.
+        description: What it is for.
 
     Example:
         >>> Input("seed", "int", default=0).problem("many")

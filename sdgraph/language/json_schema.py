@@ -37,7 +37,7 @@ def workflow_schema(registry: Mapping[str, type[Node[Any]]]) -> JsonSchema:
     """The JSON Schema (draft-07) of workflow files.
 
     Args:
-        registry: the node types that a file may use, by name.
+        registry: The node types that a file may use, by name.
 
     Returns:
         The schema as plain data.

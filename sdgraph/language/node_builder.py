@@ -14,7 +14,7 @@ class NodePlaceholder(DeferredValue):
     """Replaces a node that could not be built, so that the nodes that read it are checked too.
 
     Args:
-        output: the kind of value that the node would make; None if it is not known.
+        output: The kind of value that the node would make; None if it is not known.
     """
 
     content = "unbuilt"

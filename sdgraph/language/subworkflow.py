@@ -25,13 +25,13 @@ def read_subworkflow(
     """The workflow file that an entry of type Workflow names.
 
     Args:
-        spec: the entry.
-        outer: the file with the entry.
-        trail: the files that it is nested in, outermost first.
-        count: how many sub-workflows have been opened, this one included.
+        spec: The entry.
+        outer: The file with the entry.
+        trail: The files that it is nested in, outermost first.
+        count: How many sub-workflows have been opened, this one included.
 
     Raises:
-        InvalidWorkflowError: if the file is wrong, contains itself, or a limit is exceeded.
+        InvalidWorkflowError: If the file is wrong, contains itself, or a limit is exceeded.
     """
     written = spec.fields.get("path")
     if not isinstance(written, str) or "\0" in written or parse_reference(written):

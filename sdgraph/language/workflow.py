@@ -26,8 +26,8 @@ class Workflow:
     `load_workflow` makes one.
 
     Args:
-        template: the content of the file.
-        registry: the node types that it may use.
+        template: The content of the file.
+        registry: The node types that it may use.
 
     Example:
         >>> workflow = load_workflow("inpaint")
@@ -60,13 +60,13 @@ class Workflow:
         """The graph with these inputs; the only files that are opened are configs of checkpoints.
 
         Args:
-            only: names of the nodes to compute; by default those that save or show something, or
+            only: Names of the nodes to compute; by default those that save or show something, or
                 if there are none, those that no other node reads.
-            **inputs: values of the workflow's inputs; relative paths are relative to the current
+            **inputs: Values of the workflow's inputs; relative paths are relative to the current
                 folder. Inputs with a default may be left out.
 
         Raises:
-            InvalidWorkflowError: with every problem of the file, its inputs and its graph.
+            InvalidWorkflowError: With every problem of the file, its inputs and its graph.
         """
         graph, problems = self._graph(inputs, only)
         problems += self.missing_inputs(inputs)
@@ -78,7 +78,7 @@ class Workflow:
         """Every problem of the file and its graph, for all its nodes.
 
         Args:
-            **inputs: values of the workflow's inputs. An input that is left out is not reported
+            **inputs: Values of the workflow's inputs. An input that is left out is not reported
                 here, even if it has no default.
         """
         return self._graph(inputs, ())[1]
@@ -114,11 +114,11 @@ class Workflow:
         """The same workflow with some fields of its nodes replaced.
 
         Args:
-            changes: new values as they would be written in the file, by "NODE.FIELD";
+            changes: New values as they would be written in the file, by "NODE.FIELD";
                 "NODE.cache" says whether the node's result may be remembered.
 
         Raises:
-            InvalidWorkflowError: if there is no such node, or `cache` is not true or false.
+            InvalidWorkflowError: If there is no such node, or `cache` is not true or false.
 
         Example:
             >>> workflow = load_workflow("inpaint").with_fields({"result.path": "out/a.png"})
@@ -191,13 +191,13 @@ def load_workflow(
     inputs, are found by `Workflow.graph` and `Workflow.problems`.
 
     Args:
-        source: the path of a YAML file, or the name of a workflow that ships, such as "inpaint".
-        registry: the node types that it may use; None for those of all installed packs.
-        folder: the folder that relative paths in the file start from, if not the file's own.
-        out: the folder that relative paths of files to write start from, if not `folder`.
+        source: The path of a YAML file, or the name of a workflow that ships, such as "inpaint".
+        registry: The node types that it may use; None for those of all installed packs.
+        folder: The folder that relative paths in the file start from, if not the file's own.
+        out: The folder that relative paths of files to write start from, if not `folder`.
 
     Raises:
-        InvalidWorkflowError: with every problem found, each with its line and column.
+        InvalidWorkflowError: With every problem found, each with its line and column.
 
     Example:
         >>> workflow = load_workflow("inpaint")
@@ -222,12 +222,12 @@ def workflow_from_yaml(
 
     Args:
         text: YAML.
-        registry: the node types that it may use; None for those of all installed packs.
-        folder: the folder that relative paths in the text start from.
-        file: the name of the text in the marks of problems.
+        registry: The node types that it may use; None for those of all installed packs.
+        folder: The folder that relative paths in the text start from.
+        file: The name of the text in the marks of problems.
 
     Raises:
-        InvalidWorkflowError: with every problem found.
+        InvalidWorkflowError: With every problem found.
 
     Example:
         >>> text = "{name: one, nodes: {photo: {type: LoadImage, path: man.png}}}"

@@ -23,16 +23,16 @@ def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | No
     """The graph of some nodes as the text of a workflow file.
 
     Args:
-        *targets: the nodes to compute; all nodes that they read are written as well.
-        name: the name of the workflow.
-        folder: the folder of the file, to which its paths are made relative; None writes them as
+        *targets: The nodes to compute; all nodes that they read are written as well.
+        name: The name of the workflow.
+        folder: The folder of the file, to which its paths are made relative; None writes them as
             they are.
 
     Returns:
         YAML that `load_workflow` and `sdgraph run` read, with one node in each line.
 
     Raises:
-        InvalidWorkflowError: if a field has a value, such as a picture, that YAML cannot express.
+        InvalidWorkflowError: If a field has a value, such as a picture, that YAML cannot express.
 
     Example:
         >>> from sdgraph.nodes import Canny, LoadImage
@@ -61,10 +61,10 @@ def write_workflow(
     """A graph as a workflow file, and the inputs that it declares.
 
     Args:
-        graph: the graph to write.
-        name: the name of the workflow.
-        folder: the folder of the file, to which its paths are made relative.
-        with_inputs: whether to declare the inputs that fields were read from, with their values as
+        graph: The graph to write.
+        name: The name of the workflow.
+        folder: The folder of the file, to which its paths are made relative.
+        with_inputs: Whether to declare the inputs that fields were read from, with their values as
             defaults; otherwise the values are written into the fields, and there are no inputs.
     """
     names = _flat_names(graph)

@@ -47,15 +47,15 @@ def parse_input(declared: Input, text: str) -> Any:
     """The value or the values that a text on the command line stands for.
 
     Args:
-        declared: the input.
-        text: the text after `INPUT=`.
+        declared: The input.
+        text: The text after `INPUT=`.
 
     Returns:
         A value, or AxisValues. Paths from a file of values are absolute; other paths stay as they
         are, relative to the current folder.
 
     Raises:
-        InvalidWorkflowError: if the text is not a value of the input's type, or names no values.
+        InvalidWorkflowError: If the text is not a value of the input's type, or names no values.
 
     Example:
         >>> parse_input(Input("seed", "int"), "1..3")
@@ -83,7 +83,7 @@ def files_named_in(assignments: Sequence[str]) -> set[Path]:
     """The absolute paths of the files and folders that values on the command line are read from.
 
     Args:
-        assignments: texts of the form `INPUT=VALUE`.
+        assignments: Texts of the form `INPUT=VALUE`.
     """
     texts = [assignment.partition("=")[2] for assignment in assignments]
     paths = [text[1:] for text in texts if text.startswith("@") and text != "@"]

@@ -44,12 +44,12 @@ def with_contact_sheet(sweep: Sweep, path: Path, nodes: SheetNodes) -> Sweep:
     order. Each picture is reduced right after its variant, so that only small ones stay in memory.
 
     Args:
-        sweep: a sweep whose variants make pictures.
-        path: the file to write.
-        nodes: what makes the nodes of the sheet.
+        sweep: A sweep whose variants make pictures.
+        path: The file to write.
+        nodes: What makes the nodes of the sheet.
 
     Raises:
-        InvalidWorkflowError: if a variant makes no picture, or the file cannot be written.
+        InvalidWorkflowError: If a variant makes no picture, or the file cannot be written.
     """
     pictures = [_picture(sweep, index) for index in range(len(sweep.variants))]
     side = next((s for s in CELL_SIDES if s * s * len(pictures) <= MAX_PIXELS), CELL_SIDES[-1])

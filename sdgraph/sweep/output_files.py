@@ -32,12 +32,12 @@ def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[
     already has a pattern, it is a problem instead.
 
     Args:
-        workflow: the workflow.
-        variants: the values of its inputs in each variant; `make_variants` gives them.
-        only: names of the nodes to compute; without any, the default targets.
+        workflow: The workflow.
+        variants: The values of its inputs in each variant; `make_variants` gives them.
+        only: Names of the nodes to compute; without any, the default targets.
 
     Raises:
-        InvalidWorkflowError: with the problems of the first variants that have any.
+        InvalidWorkflowError: With the problems of the first variants that have any.
     """
     sweep = merge_variants(workflow, variants, only)
     varied = varying_paths(workflow, sweep)

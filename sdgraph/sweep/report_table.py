@@ -58,8 +58,8 @@ class VariantRecorder:
     """A listener to the run of a sweep that makes a record of each variant when it is done.
 
     Args:
-        sweep: the sweep that runs.
-        on_record: called with each record as soon as it is made.
+        sweep: The sweep that runs.
+        on_record: Called with each record as soon as it is made.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ def open_table(path: Path, inputs: Mapping[str, Any]) -> Iterator[Callable[[Vari
     """Opens a table (CSV or JSON lines), and yields a function that writes a record to it.
 
     Args:
-        path: the file to write; its suffix is .csv or .jsonl.
-        inputs: the workflow's inputs, which are columns of the table.
+        path: The file to write; its suffix is .csv or .jsonl.
+        inputs: The workflow's inputs, which are columns of the table.
 
     Raises:
-        MediaError: if the file has another suffix or cannot be written.
+        MediaError: If the file has another suffix or cannot be written.
     """
     if path.suffix.lower() not in TABLE_SUFFIXES:
         wanted = f"a name that ends in {' or '.join(TABLE_SUFFIXES)}"

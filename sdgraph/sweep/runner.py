@@ -28,21 +28,21 @@ def run_many(
     """Runs a workflow with many values of its inputs, as one graph: equal nodes run once.
 
     Args:
-        workflow: the workflow.
-        zip: combine the first values of all inputs, then the second, and so on; otherwise every
+        workflow: The workflow.
+        zip: Combine the first values of all inputs, then the second, and so on; otherwise every
             combination is made, the last input's values changing first.
-        overwrite: replace files that exist already.
-        session: where it runs; None for the session that `run` uses.
-        on_event: called with each event of the run.
-        **inputs: values of the workflow's inputs. A list, tuple, range or iterator gives several;
+        overwrite: Replace files that exist already.
+        session: Where it runs; None for the session that `run` uses.
+        on_event: Called with each event of the run.
+        **inputs: Values of the workflow's inputs. A list, tuple, range or iterator gives several;
             any other value is the same in all variants.
 
     Returns:
         A record of each variant in order, with the values and files that it made.
 
     Raises:
-        InvalidWorkflowError: if the workflow or an input is wrong, or a file exists already.
-        NodeFailedError: if a node fails; files of finished variants stay.
+        InvalidWorkflowError: If the workflow or an input is wrong, or a file exists already.
+        NodeFailedError: If a node fails; files of finished variants stay.
 
     Example:
         >>> from sdgraph import load_workflow, run_many

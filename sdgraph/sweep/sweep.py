@@ -65,12 +65,12 @@ def make_variants(
     """The variants of a sweep: every combination of the values, the last input's changing first.
 
     Args:
-        fixed: inputs that have one value in all variants.
-        axes: inputs that vary, each with its values.
-        side_by_side: combine the first values of all inputs, then the second, and so on (`zip`).
+        fixed: Inputs that have one value in all variants.
+        axes: Inputs that vary, each with its values.
+        side_by_side: Combine the first values of all inputs, then the second, and so on (`zip`).
 
     Raises:
-        InvalidWorkflowError: if an input has no values, if inputs to be combined side by side have
+        InvalidWorkflowError: If an input has no values, if inputs to be combined side by side have
             different numbers of values, or if there are more variants than MAX_VALUES.
 
     Example:
