@@ -22,8 +22,8 @@ from sdgraph.memory import (
     Tier,
     plan_in_order,
     plan_memory,
-    plan_nothing,
     plan_prefetch,
+    plan_without_components,
 )
 from sdgraph.models import resolve_part
 from sdgraph.store import LookupResult, Store, StoredResult, look_up, stage_key
@@ -59,7 +59,7 @@ def make_plan(
     # Variant by variant: in topological generations, results of all variants would be in memory.
     order = list(graph.nodes) if graph.variants else graph.topological_order()
     lookup = look_up(graph, store, device, dtype, known_results or {})
-    needed = _needed(graph, order, lookup.results)
+    needed = _needed_nodes(graph, order, lookup.results)
     steps = [_step(node, graph, store, lookup, device, dtype) for node in order if node in needed]
     memory_plan = _plan_memory(steps, device, limits, contents, keep_order=graph.variants)
     return Plan(
@@ -124,7 +124,7 @@ def _plan_memory(
     another order loads and moves fewer bytes.
     """
     if not any(step.uses for step in steps):
-        return plan_nothing(len(steps), contents)
+        return plan_without_components(len(steps), contents)
     required = requirements(steps, device)
     best = plan_memory(required, limits, contents)
     if keep_order:
@@ -175,7 +175,7 @@ def _step(
     )
 
 
-def _needed(
+def _needed_nodes(
     graph: Graph, order: list[Node[Any]], remembered: Container[Node[Any]]
 ) -> set[Node[Any]]:
     """The nodes whose results are needed: the targets, and what nodes that run read."""

@@ -178,7 +178,7 @@ class Graph:
     def check(self) -> list[Problem]:
         """Every problem that can be found before a run; loads nothing, and imports no torch."""
         problems = _problems_by_node(self.nodes)
-        problems += _ungathered(self.nodes)
+        problems += _find_ungathered(self.nodes)
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
             for node, problem in problems
@@ -199,7 +199,7 @@ class Graph:
                     yield problem.under(name, self.mark(node, field_name))
 
 
-def _ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem]]:
+def _find_ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem]]:
     """A problem for each node that makes a value per frame which no node gathers."""
     # For each node that runs once per frame, the node that makes the frames.
     sources: dict[Node[Any], Node[Any]] = {}

@@ -205,7 +205,7 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         for name in definition.fields:
             value = fields[name]
             if type(value) is list:
-                value = fields[name] = _frozen(value)
+                value = fields[name] = _freeze(value)
             if name not in definition.ports:
                 contents.append(content_of(value))
             elif isinstance(value, Node):
@@ -347,9 +347,9 @@ def _rebuild(flat: list[tuple[type[Node[Any]], dict[str, Any]]]) -> Node[Any]:
     return nodes[-1]
 
 
-def _frozen(value: Any) -> Any:
+def _freeze(value: Any) -> Any:
     """Lists as tuples, at any depth."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(_freeze, value)) if isinstance(value, list | tuple) else value
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -70,7 +70,7 @@ class Port:
                 try:
                     return Checkpoint.parse(value)
                 except InvalidValueError as error:
-                    raise _refused(error) from None
+                    raise _value_error(error) from None
             if kind is float and type(value) is float and not isfinite(value):
                 raise PydanticCustomError("literal", "{wanted}", {"wanted": "a finite number"})
             if type(value) is kind or (kind not in _SCALARS and isinstance(value, kind)):
@@ -94,7 +94,7 @@ class Port:
         return {"anyOf": [*literals, reference]} if literals else reference
 
 
-def _refused(error: InvalidValueError) -> PydanticCustomError:
+def _value_error(error: InvalidValueError) -> PydanticCustomError:
     """The error of a checkpoint as pydantic's error of the field that holds the checkpoint."""
     problem = error.problems[0]
     part = problem.subject.rpartition(".")[2]

@@ -70,7 +70,7 @@ class FieldResolver:
         if reference.to_input:
             return self._input(reference, spec, place, role)
         if reference.name not in self.template.specs:
-            return self._unknown(reference, self.template.specs, spec, place)
+            return self._report_unknown(reference, self.template.specs, spec, place)
         return self.node(reference.name)
 
     def _text(
@@ -85,7 +85,7 @@ class FieldResolver:
     def _input(self, reference: Reference, spec: NodeSpec, place: KeyPath, role: str) -> Any:
         name = reference.name
         if name not in self.inputs:
-            return self._unknown(reference, self.inputs, spec, place)
+            return self._report_unknown(reference, self.inputs, spec, place)
         value = self.inputs[name]
         if (origin := self.origins.get(name)) and not isinstance(value, DeferredValue):
             self.read[place] = origin
@@ -110,7 +110,7 @@ class FieldResolver:
             folder = self.template.out
         return folder / expand_home(path)
 
-    def _unknown(
+    def _report_unknown(
         self, reference: Reference, names: Mapping[str, Any], spec: NodeSpec, place: KeyPath
     ) -> NodePlaceholder:
         kind = "an input" if reference.to_input else "a node"

@@ -6,8 +6,8 @@ from .planner import (
     evictions_over_budget,
     plan_in_order,
     plan_memory,
-    plan_nothing,
     plan_prefetch,
+    plan_without_components,
 )
 from .replanner import Replanner
 from .vocabulary import (
@@ -40,6 +40,6 @@ __all__ = [
     "evictions_over_budget",
     "plan_in_order",
     "plan_memory",
-    "plan_nothing",
     "plan_prefetch",
+    "plan_without_components",
 ]

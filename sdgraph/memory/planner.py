@@ -57,7 +57,7 @@ def plan_in_order(
     return replace(_simulate_in_order(workload, keep_soonest_used), warnings=warnings)
 
 
-def plan_nothing(count: int, contents: MemoryContents) -> MemoryPlan:
+def plan_without_components(count: int, contents: MemoryContents) -> MemoryPlan:
     """The plan for `count` steps that use no components: their order and memory do not change."""
     accelerator, host = (
         sum(component.bytes for component, at in contents.items() if at.tier is tier)
