@@ -24,7 +24,7 @@ app.add_typer(cache_app, name="cache")
 @cache_app.callback()
 @handle_errors
 def cache(context: typer.Context, debug: Debug = False) -> None:
-    """Show how many results are remembered, their size, and the nodes they are of."""
+    """Show the number and size of the results on disk, in total and for each node type."""
     if context.invoked_subcommand is not None:
         return
     from sdgraph.formatting import format_bytes, format_count, shorten_path

@@ -28,7 +28,7 @@ KeepGoing = Annotated[
     bool,
     typer.Option("--keep-going", help="after a failure, run all nodes that do not need it"),
 ]
-Explain = Annotated[bool, typer.Option("--explain", help="say of each node why it ran or did not")]
+Explain = Annotated[bool, typer.Option("--explain", help="say for each node why it ran or did not")]
 JsonEvents = Annotated[bool, typer.Option("--json", help="print events as JSON lines")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="print nothing but errors")]
 Watch = Annotated[
