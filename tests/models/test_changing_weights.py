@@ -29,7 +29,7 @@ def dream(model: Path, prompt: str = "") -> toys.Dream:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("part", ["unet", "vae"])
-@pytest.mark.parametrize("change", ["replaced", "gone", "another config"])
+@pytest.mark.parametrize("change", ["replaced", "removed", "another config"])
 def test_a_file_that_changes_between_plan_and_load_stops_the_run(
     model: Path, part: str, change: str
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_file_that_changes_between_plan_and_load_stops_the_run(
         if isinstance(event, events.NodeStarted):
             before = path.read_bytes()
             path.unlink()
-            if change != "gone":
+            if change != "removed":
                 path.write_bytes(before.replace(b"e", b"E"))  # as long as before
 
     loader = fake_checkpoints.Loader()
@@ -50,7 +50,7 @@ def test_a_file_that_changes_between_plan_and_load_stops_the_run(
     assert isinstance(caught.value.__cause__, CheckpointError)
     problem = caught.value.__cause__.problems[0]
     assert problem.subject == str(path)
-    assert ("gone" if change == "gone" else "changed") in problem.found
+    assert ("removed" if change == "removed" else "changed") in problem.found
     assert "run again" in problem.fix
     assert loader.loaded == [] and session.models.loaded() == ()
 
