@@ -2,7 +2,7 @@
 
 SdgraphError                    the root: catch this to catch them all; holds every problem found
 ├── InvalidError                something a person wrote is wrong
-│   ├── InvalidNodeError        a node was given a wrong field or wire (also a ValueError)
+│   ├── InvalidNodeError        a node was given a wrong value or input (also a ValueError)
 │   └── InvalidWorkflowError    a workflow file, its inputs or its graph
 ├── InvalidValueError           a value that cannot be what it claims (also a ValueError)
 ├── NodeDefinitionError         a node class breaks the rules of nodes (also a TypeError)
