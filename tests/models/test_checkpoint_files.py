@@ -277,7 +277,7 @@ def test_a_shipped_checkpoint_without_its_weights_is_reported_and_never_fetched(
         tmp_path / "inpaint", unet=fake_checkpoints.safetensors(b"u"), vae=b"v"
     )
     monkeypatch.setattr(shipped, "_FOLDER", tmp_path)
-    monkeypatch.setattr(shipped, "names", lambda: ("tiny/inpaint",))
+    monkeypatch.setattr(shipped, "shipped_names", lambda: ("tiny/inpaint",))
     resolve_part(unet("tiny/inpaint")).check()
     (folder / "unet" / fake_checkpoints.WEIGHTS).unlink()
     with pytest.raises(CheckpointError) as caught:
