@@ -127,7 +127,7 @@ class Grid(Node[Image]):
 
 
 def wrap_label(label: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
-    """A label in at most LINES lines; what is left out is marked by an ellipsis.
+    """Wraps a label into at most LINES lines; an ellipsis marks where it was cut.
 
     Args:
         label: The text.

@@ -139,7 +139,7 @@ class SaveVideo(Node[Path]):
 
 
 def _target_problems(path: Path, suffixes: tuple[str, ...]) -> Iterator[Problem]:
-    """The problems of an output path that can be known before anything is written."""
+    """The problems of an output path that are visible before anything is written."""
     if path.suffix.lower() not in suffixes:
         found = f"{path.name}, whose suffix is {path.suffix or 'missing'}"
         yield Problem("path", found, f"a name that ends in {', '.join(suffixes)}")

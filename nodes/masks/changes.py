@@ -70,7 +70,7 @@ class MaskResize(Node[Mask]):
 
 
 def grow_mask(mask: Pixels, by: int) -> Pixels:
-    """A mask grown, or with a negative number shrunk, by a disc of that radius in pixels."""
+    """Grows a mask by a disc with a radius of `by` pixels; a negative number shrinks it."""
     import cv2
     import numpy as np
 
@@ -88,7 +88,7 @@ def grow_mask(mask: Pixels, by: int) -> Pixels:
 
 
 def feather_mask(mask: Pixels, radius: float) -> Pixels:
-    """A mask blurred by a Gaussian with that standard deviation in pixels."""
+    """Blurs a mask by a Gaussian with a standard deviation of `radius` pixels."""
     import cv2
 
     blurred: Pixels = cv2.GaussianBlur(mask, (0, 0), radius)
