@@ -1,4 +1,4 @@
-"""What is asked: of held-out combinations only, possible, and the same every time."""
+"""The scored tasks are of held-out combinations only, possible, and the same every time."""
 
 from __future__ import annotations
 

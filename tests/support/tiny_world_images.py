@@ -1,4 +1,4 @@
-"""Pictures of the tiny world, spoilt as an autoencoder spoils them, and scenes changed by one."""
+"""Scenes of the tiny world, degraded pictures of them, and scenes with one change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def some_scenes(count: int, *, first: int = 0) -> list[Scene]:
 
 
 def degrade(picture: Pixels, seed: int) -> Pixels:
-    """The picture blurred by a pixel, its colours shifted, and noise put on: 24 to 30 dB."""
+    """The picture with blur, noise and a colour shift like an autoencoder's: 24 to 30 dB."""
     draw = np.random.default_rng(seed)
     soft = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float64)
     blurred = soft + draw.normal(0, 9, picture.shape) + draw.uniform(-6, 6, 3)
@@ -43,12 +43,12 @@ def decibels(one: Pixels, other: Pixels) -> float:
 def changed_scenes(origin: Scene, seed: int) -> Iterator[tuple[str, Scene]]:
     """For each attribute: its name, and the scene with that attribute changed.
 
-    Of two objects the first one changes, and never into the other's looks or near to it.
+    Of two objects the first one changes, never to the shape or colour of the other.
     """
     draw = np.random.default_rng(seed)
     obj, *rest = origin.objects
-    grounds = [background for background in BACKGROUNDS if background != origin.background]
-    yield "background", replace(origin, background=str(draw.choice(grounds)))
+    backgrounds = [background for background in BACKGROUNDS if background != origin.background]
+    yield "background", replace(origin, background=str(draw.choice(backgrounds)))
     looks: dict[str, tuple[str, ...]] = {"shape": SHAPES, "colour": tuple(COLOURS)}
     if not rest:
         looks["place"] = tuple(PLACES)

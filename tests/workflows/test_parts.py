@@ -23,13 +23,15 @@ def session() -> Session:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("ground", ["sunset", "navy"])
-def test_a_background_of_the_same_depth_keeps_the_subject(session: Session, ground: str) -> None:
+@pytest.mark.parametrize("background", ["sunset", "navy"])
+def test_a_background_of_the_same_depth_keeps_the_subject(
+    session: Session, background: str
+) -> None:
     before = LoadImage(path=FOLDER / "samples" / "red_star.png")
     photo, subject = session.run(
         Graph.of(before, MaskFromColor(image=before, color="red", tolerance=90))
     ).values()
-    prompt = f"a red star on the left on a {ground} background"
+    prompt = f"a red star on the left on a {background} background"
     part = load_workflow("parts/background_depth")
     (picture,) = session.run(part.graph(image=photo, subject=subject, prompt=prompt)).values()
     kept = subject.numpy == 255

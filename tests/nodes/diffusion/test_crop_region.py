@@ -104,19 +104,19 @@ SIDES = {32: "larger", 64: "as it is", 128: "smaller"}
 
 @pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
 @pytest.mark.parametrize(
-    ("expected", "ground"),
+    ("expected", "background"),
     [("cyan star", "gray"), ("yellow square", "teal"), ("red cross", "black")],
 )
 def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
-    session: Session, side: int, expected: str, ground: str
+    session: Session, side: int, expected: str, background: str
 ) -> None:
     """A picture of 256×256 tiled with a scene, of which one is repainted."""
-    scene = Scene(ground, (SceneObject("circle", "white", "center", 0.18),))
+    scene = Scene(background, (SceneObject("circle", "white", "center", 0.18),))
     before = np.tile(render_scene(scene, side), (256 // side, 256 // side, 1))
     room = side * 14 // 64
     area = np.zeros(before.shape[:2], np.uint8)
     area[side + room : 2 * side - room, room : side - room] = 255
-    prompt = f"a {expected} in the center on a {ground} background"
+    prompt = f"a {expected} in the center on a {background} background"
     node = Inpaint(
         image=Image(before),
         mask=Mask(area),

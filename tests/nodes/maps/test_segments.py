@@ -131,7 +131,7 @@ def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: 
     colours = [COLOURS[obj.colour] for obj in example.objects]
     result = run(
         Segment(image=image, checkpoint=plain),
-        session=with_model(ByColour([*colours, *_grounds(image, example)])),
+        session=with_model(ByColour([*colours, *_background_colours(image, example)])),
     )
     for colour_ in colours:
         marked = (result.numpy == COLORS[colours.index(colour_)]).all(axis=2)
@@ -144,8 +144,8 @@ def test_each_thing_of_the_tiny_world_is_one_segment(plain: Checkpoint, number: 
         assert (marked & expected).sum() / (marked | expected).sum() > 0.85
 
 
-def _grounds(image: Image, example: Any) -> list[tuple[int, int, int]]:
-    """The colours of the ground, a few of them, taken where no thing is."""
+def _background_colours(image: Image, example: Any) -> list[tuple[int, int, int]]:
+    """A few colours of the background, from pixels without an object."""
     free = np.max(render_masks(example, 128), axis=0) == 0
     colours = image.numpy[free]
     return [tuple(colour) for colour in colours[:: max(1, len(colours) // 40)].tolist()]

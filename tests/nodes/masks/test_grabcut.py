@@ -16,7 +16,7 @@ from tests.support.photos import photo
 
 
 def box_around(truth: npt.NDArray[np.uint8]) -> list[int]:
-    """A box around a thing, with some of the ground inside."""
+    """A box around an object, with some of the background inside."""
     rows, columns = np.nonzero(truth)
     left, top = columns.min() - 6, rows.min() - 6
     return [int(edge) for edge in (left, top, columns.max() + 7, rows.max() + 7)]

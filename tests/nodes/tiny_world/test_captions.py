@@ -1,4 +1,4 @@
-"""Captions, and what they ask for."""
+"""Captions: written from scenes, and parsed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def content_of_caption(example: Scene) -> CaptionContent:
     return CaptionContent(objects, example.background, example.motion)
 
 
-def test_a_caption_says_what_the_scene_shows_and_parse_reads_it_back() -> None:
+def test_a_parsed_caption_has_the_content_of_its_scene() -> None:
     words = set()
     for seed in range(1_000):
         for example in (random_scene(seed), random_scene(seed, held_out=True, moving=True)):
@@ -52,7 +52,7 @@ def test_captions_read_as_english() -> None:
     assert describe_scene(moving) == "an orange ring moving right on a gray background"
 
 
-def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
+def test_a_background_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
     assert parse_caption("a red star").background is None
     assert parse_caption(" A red  STAR on a navy background. ") == parse_caption(
         "a red star on a navy background"
@@ -71,6 +71,8 @@ def test_a_ground_may_be_left_out_and_case_and_spaces_do_not_matter() -> None:
         ("", "one or two objects on a background"),
     ],
 )
-def test_a_caption_that_says_nothing_known_is_refused(text: str, message: str) -> None:
+def test_a_caption_with_unknown_words_or_in_another_form_is_refused(
+    text: str, message: str
+) -> None:
     with pytest.raises(InvalidValueError, match=message):
         parse_caption(text)

@@ -1,4 +1,4 @@
-"""Pictures of scenes, and that their ground truth agrees with them."""
+"""Pictures of scenes agree with their ground truth."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_a_picture_is_the_same_in_another_process() -> None:
     assert result.stdout.split() == digests
 
 
-def test_a_scene_looks_alike_at_64_and_128() -> None:
+def test_a_scene_looks_the_same_at_64_and_128() -> None:
     for example in some_scenes(40):
         half = cv2.resize(render_scene(example, 128), (64, 64), interpolation=cv2.INTER_AREA)
         assert np.abs(half.astype(int) - render_scene(example, 64)).mean() < 1
 
 
-def test_masks_hold_their_objects_colour_and_the_rest_is_ground() -> None:
+def test_masks_have_the_colours_of_their_objects_and_the_rest_is_background() -> None:
     for example in some_scenes(60):
         picture, rest = render_scene(example), np.ones((128, 128), bool)
         for obj, mask in zip(example.objects, render_masks(example), strict=True):
@@ -61,7 +61,7 @@ def test_masks_hold_their_objects_colour_and_the_rest_is_ground() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_thing_is_as_large_as_its_size_and_where_it_says(shape: str) -> None:
+def test_an_object_has_its_size_and_place(shape: str) -> None:
     obj = SceneObject(shape, "red", "top left", 0.2, 0.0, (0.02, -0.01))
     rows, columns = np.nonzero(render_masks(Scene("navy", (obj,)), 256)[0])
     assert (columns.mean() + 0.5) / 256 == pytest.approx(obj.middle[0], abs=0.004)
@@ -79,7 +79,7 @@ def test_edges_run_along_every_outline() -> None:
             assert near[points[:, 1], points[:, 0]].mean() > 0.9
 
 
-def test_depth_stands_objects_before_the_ground_and_the_larger_nearer() -> None:
+def test_objects_are_nearer_than_the_background_and_the_larger_the_nearer() -> None:
     for example in some_scenes(60):
         near = render_depth(example)
         assert near.dtype == np.float32 and near.min() >= 0 and near.max() <= 1
@@ -95,11 +95,11 @@ def test_depth_stands_objects_before_the_ground_and_the_larger_nearer() -> None:
         ]
 
 
-def test_grounds_recede_each_in_its_own_form_but_alike_enough_to_be_exchanged() -> None:
-    forms = [background_depth(name, 64) for name in BACKGROUNDS]
-    assert all((np.diff(form[:, 0]) >= 0).all() and form[-1, 0] > form[0, 0] for form in forms)
-    assert len({form.tobytes() for form in forms}) == len(forms)
-    assert np.corrcoef([form.ravel() for form in forms]).min() > 0.96
+def test_depths_of_backgrounds_differ_but_correlate() -> None:
+    depths = [background_depth(name, 64) for name in BACKGROUNDS]
+    assert all((np.diff(depth[:, 0]) >= 0).all() and depth[-1, 0] > depth[0, 0] for depth in depths)
+    assert len({depth.tobytes() for depth in depths}) == len(depths)
+    assert np.corrcoef([depth.ravel() for depth in depths]).min() > 0.96
 
 
 def test_frames_span_the_whole_motion_whatever_their_count() -> None:
@@ -110,7 +110,7 @@ def test_frames_span_the_whole_motion_whatever_their_count() -> None:
     assert (render_frame_masks(example, 5)[2] == render_masks(example)[0]).all()
 
 
-def test_moving_things_stay_inside() -> None:
+def test_moving_objects_stay_inside() -> None:
     for seed in range(150):
         for mask in render_frame_masks(random_scene(seed, moving=True), 3, 64):
             assert mask.any() and not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
@@ -121,8 +121,8 @@ def test_a_still_scene_has_no_frames() -> None:
         render_frames(random_scene(1), 8)
 
 
-def test_the_results_are_values_of_the_engine() -> None:
+def test_results_are_valid_values_of_the_engine() -> None:
     Image(render_scene(random_scene(1)))
     EdgeMap(np.repeat(render_edges(random_scene(1))[..., None], 3, axis=2))
-    render_scene(Scene("navy", ()))[0, 0] = 0  # a fresh array, not the ground that is kept
+    render_scene(Scene("navy", ()))[0, 0] = 0  # a new array, not the cached background
     assert draw_background("navy", 128)[0, 0].any()

@@ -1,4 +1,4 @@
-"""The judge against ground truth: right on right pictures, not fooled by wrong ones."""
+"""The judge accepts rendered scenes and rejects pictures that differ in one property."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from tests.support.effort import scaled
 from tests.support.tiny_world_images import changed_scenes, decibels, degrade, some_scenes
 
 
-def right(example: Scene, side: int, *, spoil: int | None = None) -> bool:
+def is_judged_right(example: Scene, side: int, *, noise_seed: int | None = None) -> bool:
     picture = render_scene(example, side)
-    picture = picture if spoil is None else degrade(picture, spoil)
+    picture = picture if noise_seed is None else degrade(picture, noise_seed)
     return judge_picture(
         picture, parse_caption(describe_scene(replace(example, tells_place=True)))
     ).all
@@ -42,32 +42,34 @@ def right(example: Scene, side: int, *, spoil: int | None = None) -> bool:
 @pytest.mark.parametrize("side", [64, 128])
 def test_rendered_scenes_are_judged_right(side: int) -> None:
     count = scaled(1_000)
-    assert sum(right(scene, side) for scene in some_scenes(count)) >= 0.995 * count
+    assert sum(is_judged_right(scene, side) for scene in some_scenes(count)) >= 0.995 * count
 
 
 @pytest.mark.parametrize("side", [64, 128])
 def test_blur_noise_and_a_colour_shift_hardly_matter(side: int) -> None:
     examples = some_scenes(scaled(1_000), first=5_000)
-    assert sum(right(one, side, spoil=seed) for seed, one in enumerate(examples)) >= 0.98 * len(
-        examples
-    )
+    assert sum(
+        is_judged_right(one, side, noise_seed=seed) for seed, one in enumerate(examples)
+    ) >= 0.98 * len(examples)
 
 
-def test_the_spoiling_is_that_of_an_autoencoder() -> None:
+def test_degraded_pictures_are_as_noisy_as_those_of_an_autoencoder() -> None:
     pictures = [render_scene(scene, side) for scene in some_scenes(40) for side in (64, 128)]
     levels = [decibels(one, degrade(one, seed)) for seed, one in enumerate(pictures)]
     assert min(levels) > 23 and 25 < np.mean(levels) < 29 and max(levels) < 31
 
 
 @pytest.mark.parametrize("side", [64, 128])
-@pytest.mark.parametrize("spoil", [False, True])
-def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, side: int) -> None:
+@pytest.mark.parametrize("degraded", [False, True])
+def test_a_scene_that_differs_in_one_property_is_judged_wrong_in_that(
+    degraded: bool, side: int
+) -> None:
     tried, fooled, exact = Counter[str](), Counter[str](), Counter[str]()
     for seed, example in enumerate(some_scenes(scaled(250), first=9_000)):
         content = parse_caption(describe_scene(replace(example, tells_place=True)))
         for attribute, other in changed_scenes(example, seed):
             picture = render_scene(other, side)
-            verdict = judge_picture(degrade(picture, seed) if spoil else picture, content)
+            verdict = judge_picture(degrade(picture, seed) if degraded else picture, content)
             tried[attribute] += 1
             fooled[attribute] += verdict.all
             wrong = [
@@ -81,7 +83,7 @@ def test_a_scene_that_differs_in_one_thing_is_found_wrong_in_that(spoil: bool, s
 
 @pytest.mark.parametrize("name", BACKGROUNDS)
 @pytest.mark.parametrize("side", [64, 128])
-def test_an_empty_ground_shows_no_object(name: str, side: int) -> None:
+def test_an_empty_background_shows_no_object(name: str, side: int) -> None:
     for picture in (
         render_scene(Scene(name, ()), side),
         degrade(render_scene(Scene(name, ()), side), 1),
@@ -105,7 +107,7 @@ def test_noise_is_never_right() -> None:
             assert read_picture(picture).background is None
 
 
-def test_too_many_objects_are_wrong_though_the_asked_one_is_there() -> None:
+def test_too_many_objects_are_wrong_even_if_the_expected_one_is_there() -> None:
     star, ring = (
         SceneObject("star", "red", "left", 0.15),
         SceneObject("ring", "blue", "right", 0.15),
@@ -143,13 +145,13 @@ def test_an_object_of_two_colours_has_none() -> None:
     assert obj.shape == "square" and obj.colour is None
 
 
-def test_a_half_moon_and_a_bar_are_no_known_shape() -> None:
+def test_a_half_circle_and_a_bar_have_no_known_shape() -> None:
     picture = render_scene(Scene("gray", ()))
     picture[60:68, 30:98] = (220, 30, 40)
     assert [obj.shape for obj in read_picture(picture).objects] == [None]
-    picture_ = render_scene(Scene("gray", (SceneObject("circle", "red", "center", 0.2),)))
-    picture_[:, :64] = render_scene(Scene("gray", ()))[:, :64]
-    assert [obj.shape for obj in read_picture(picture_).objects] == [None]
+    half = render_scene(Scene("gray", (SceneObject("circle", "red", "center", 0.2),)))
+    half[:, :64] = render_scene(Scene("gray", ()))[:, :64]
+    assert [obj.shape for obj in read_picture(half).objects] == [None]
 
 
 def test_what_is_read_agrees_with_the_ground_truth() -> None:
@@ -168,16 +170,16 @@ def test_what_is_read_agrees_with_the_ground_truth() -> None:
 
 
 @pytest.mark.parametrize("side", [64, 128])
-def test_only_the_object_inside_the_mask_is_looked_at(side: int) -> None:
+def test_only_objects_inside_the_mask_are_read(side: int) -> None:
     for seed in range(60):
         example = random_scene(seed, objects=2)
         for obj, mask in zip(example.objects, render_masks(example, side), strict=True):
             rows, columns = np.nonzero(mask)
             box = np.zeros((side, side), np.uint8)
             box[rows.min() - 2 : rows.max() + 3, columns.min() - 2 : columns.max() + 3] = 255
-            looked_at = find_largest_object(degrade(render_scene(example, side), seed), box)
-            assert looked_at is not None
-            assert (looked_at.shape, looked_at.colour) == (obj.shape, obj.colour)
+            largest = find_largest_object(degrade(render_scene(example, side), seed), box)
+            assert largest is not None
+            assert (largest.shape, largest.colour) == (obj.shape, obj.colour)
     assert (
         find_largest_object(
             render_scene(Scene("navy", ()), side), np.full((side, side), 255, np.uint8)
@@ -217,7 +219,7 @@ def test_depth_correlation_is_pearsons() -> None:
     assert depth_correlation(one, np.zeros_like(one)) == 0
 
 
-def test_every_shape_is_known_at_every_angle() -> None:
+def test_every_shape_is_classified_at_every_angle() -> None:
     for shape in SHAPES:
         for angle in range(0, 360, 7):
             example = Scene("brown", (SceneObject(shape, "cyan", "center", 0.16, angle),))

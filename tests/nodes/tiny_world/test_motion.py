@@ -1,4 +1,4 @@
-"""Motion read from clips."""
+"""The motion measured in clips."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ def clip(name: str, *, shape: str = "star", count: int = 12, side: int = 128) ->
     )
 
 
-def test_the_motion_of_clips_is_read_right() -> None:
+def test_the_motion_of_clips_is_measured_right() -> None:
     right = jumps = 0
     count = scaled(200)
     for seed in range(count):
         example = random_scene(seed, moving=True, held_out=seed % 2 == 1)
-        frames_shown = np.stack([degrade(frame, seed) for frame in render_frames(example, 7, 64)])
-        motion_read = measure_motion(frames_shown, parse_caption(describe_scene(example)))
-        right += motion_read.name == example.motion and motion_read.present >= 0.85
-        jumps += motion_read.jump < 64 * TRAVEL / 6 + 1.5
+        clip_frames = np.stack([degrade(frame, seed) for frame in render_frames(example, 7, 64)])
+        measured = measure_motion(clip_frames, parse_caption(describe_scene(example)))
+        right += measured.name == example.motion and measured.present >= 0.85
+        jumps += measured.jump < 64 * TRAVEL / 6 + 1.5
     assert right >= 0.99 * count and jumps >= 0.99 * count
 
 
 @pytest.mark.parametrize("name", MOTIONS)
-def test_how_far_how_large_how_much_turned(name: str) -> None:
-    motion_read = measure_motion(clip(name))
-    assert motion_read.name == name and motion_read.present == 1
+def test_distance_growth_and_turn_are_measured(name: str) -> None:
+    measured = measure_motion(clip(name))
+    assert measured.name == name and measured.present == 1
     far = TRAVEL if name.startswith("moving") else 0
-    assert np.hypot(*motion_read.way) == pytest.approx(far, abs=0.01)
+    assert np.hypot(*measured.way) == pytest.approx(far, abs=0.01)
     growth = {"growing": GROWTH, "shrinking": 1 / GROWTH}.get(name, 1)
-    assert motion_read.growth == pytest.approx(growth, rel=0.04)
-    assert motion_read.turn == pytest.approx(TURN if name == "turning" else 0, abs=8)
-    assert motion_read.jump == pytest.approx(far * 128 / 11, abs=0.5)
+    assert measured.growth == pytest.approx(growth, rel=0.04)
+    assert measured.turn == pytest.approx(TURN if name == "turning" else 0, abs=8)
+    assert measured.jump == pytest.approx(far * 128 / 11, abs=0.5)
 
 
 def test_shuffled_frames_jump_farther() -> None:
     for seed in range(12):
-        frames_shown = clip("moving left", count=8)
-        mixed = np.random.default_rng(seed).permutation(frames_shown)
-        assert measure_motion(mixed).jump >= 1.5 * measure_motion(frames_shown).jump
+        clip_frames = clip("moving left", count=8)
+        mixed = np.random.default_rng(seed).permutation(clip_frames)
+        assert measure_motion(mixed).jump >= 1.5 * measure_motion(clip_frames).jump
 
 
 def test_a_still_clip_does_not_move_and_an_empty_one_shows_nothing() -> None:
@@ -63,20 +63,20 @@ def test_a_still_clip_does_not_move_and_an_empty_one_shows_nothing() -> None:
     from sdgraph.nodes.tiny_world import render_scene
 
     empty = np.stack([render_scene(Scene("navy", ()))] * 4)
-    motion_read = measure_motion(empty)
-    assert motion_read.name is None and motion_read.present == 0
+    measured = measure_motion(empty)
+    assert measured.name is None and measured.present == 0
 
 
 def test_frames_of_another_object_are_not_right() -> None:
-    frames_shown = clip("moving up")
-    frames_shown[:3] = clip("moving up", shape="cross")[:3]
-    motion_read = measure_motion(
-        frames_shown, parse_caption("a red star moving up on a teal background")
+    clip_frames = clip("moving up")
+    clip_frames[:3] = clip("moving up", shape="cross")[:3]
+    measured = measure_motion(
+        clip_frames, parse_caption("a red star moving up on a teal background")
     )
-    assert motion_read.present == pytest.approx(0.75) and motion_read.name == "moving up"
+    assert measured.present == pytest.approx(0.75) and measured.name == "moving up"
     assert (
         measure_motion(
-            frames_shown, parse_caption("a blue star moving up on a teal background")
+            clip_frames, parse_caption("a blue star moving up on a teal background")
         ).present
         == 0
     )

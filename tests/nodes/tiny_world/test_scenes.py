@@ -1,4 +1,4 @@
-"""Scenes: seeded, held out for good, inside the picture."""
+"""Scenes are reproducible, held-out combinations stay out of training, and objects fit."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def combinations(example: Scene) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("held_out", [False, True])
-def test_held_out_combinations_are_drawn_only_when_asked_for(held_out: bool, moving: bool) -> None:
+def test_held_out_combinations_appear_only_if_requested(held_out: bool, moving: bool) -> None:
     for seed in range(2_000):
         for combination in combinations(random_scene(seed, held_out=held_out, moving=moving)):
             assert is_held_out(*combination) == held_out
 
 
-def test_about_an_eighth_is_held_out_and_every_word_stands_on_both_sides() -> None:
+def test_about_an_eighth_is_held_out_and_every_word_is_on_both_sides() -> None:
     out = [combination for combination in COMBINATIONS if is_held_out(*combination)]
     shown = [combination for combination in COMBINATIONS if not is_held_out(*combination)]
     assert 0.10 < len(out) / len(COMBINATIONS) < 0.14
@@ -47,7 +47,7 @@ def test_about_an_eighth_is_held_out_and_every_word_stands_on_both_sides() -> No
         assert {combination[2] for combination in side} == set(BACKGROUNDS)
 
 
-def test_every_combination_seen_comes_up_and_so_does_every_place() -> None:
+def test_every_training_combination_and_every_place_appears() -> None:
     examples = [random_scene(seed) for seed in range(6_000)]
     shown = {combination for example in examples for combination in combinations(example)}
     assert shown == {combination for combination in COMBINATIONS if not is_held_out(*combination)}
@@ -73,7 +73,7 @@ def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
     assert (obj.shape, obj.colour, obj.place) == ("cross", "yellow", "right")
 
 
-def test_objects_are_whole_and_apart() -> None:
+def test_objects_are_complete_and_do_not_touch() -> None:
     for seed in range(300):
         object_masks = render_masks(random_scene(seed, objects=2), 64)
         assert not (object_masks[0] & object_masks[1]).any()
@@ -81,21 +81,21 @@ def test_objects_are_whole_and_apart() -> None:
             assert not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
 
 
-def test_every_motion_comes_up_and_round_things_never_turn() -> None:
+def test_every_motion_appears_and_round_objects_never_turn() -> None:
     examples = [random_scene(seed, moving=True) for seed in range(400)]
     assert {example.motion for example in examples} == set(MOTIONS)
     turning = {example.objects[0].shape for example in examples if example.motion == "turning"}
     assert turning == {"square", "triangle", "star", "cross"}
 
 
-def test_a_moving_thing_goes_its_whole_way() -> None:
+def test_a_moving_object_covers_the_whole_distance() -> None:
     example = Scene("navy", (SceneObject("star", "red", "center", 0.15),), "moving right")
     (start,), (end,) = example.at(0).objects, example.at(1).objects
     assert end.middle[0] - start.middle[0] == pytest.approx(TRAVEL)
     assert end.middle[1] == start.middle[1]
 
 
-def test_unknown_words_and_counts_are_refused_with_what_is_wanted() -> None:
+def test_unknown_words_and_counts_are_refused_with_the_allowed_ones() -> None:
     with pytest.raises(InvalidValueError, match="did you mean 'star'"):
         SceneObject("stars", "red", "center", 0.2)
     with pytest.raises(InvalidValueError, match="one of navy"):
