@@ -17,6 +17,7 @@ from sdgraph.nodes.tiny_world import (
     render_frames,
     render_scene,
 )
+from tests.support.effort import scaled
 
 from .metrics import (
     ClipScore,
@@ -74,7 +75,7 @@ def test_decibels_are_those_of_the_mean_squared_error() -> None:
 
 
 def test_held_out_scenes_are_right_by_their_own_captions() -> None:
-    scenes = still_scenes(60)
+    scenes = still_scenes(scaled(60, least=10))
     assert all(judge_against(render_scene(scene, SIDE), scene).all for scene in scenes)
 
 
@@ -100,7 +101,7 @@ def test_a_third_object_leaves_the_asked_ones_right_but_not_all() -> None:
 
 
 def test_inpainting_is_right_where_the_expected_object_is_in_the_mask() -> None:
-    tasks = inpainting_tasks(60)
+    tasks = inpainting_tasks(scaled(60, least=10))
     done = [paint_scene(task, task.wanted) for task in tasks]
     assert all(judge_against(one, task.wanted).all for one, task in zip(done, tasks, strict=True))
     left = [judge_against(render_scene(task.source, SIDE), task.wanted) for task in tasks]
@@ -153,7 +154,7 @@ def test_depth_agrees_with_itself_at_any_scale_and_not_with_its_opposite() -> No
 
 
 def test_true_clips_are_right_in_all() -> None:
-    for scene in moving_scenes(12):
+    for scene in moving_scenes(scaled(12, least=3)):
         measured = clip_score(render_frames(scene, 16, SIDE), scene)
         assert measured.object_right == 1 and measured.motion_right and measured.jump <= 1
 

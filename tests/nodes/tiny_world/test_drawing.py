@@ -27,6 +27,7 @@ from sdgraph.nodes.tiny_world import (
 )
 from sdgraph.nodes.tiny_world.backgrounds import background_depth, draw_background
 from sdgraph.values import DepthMap, EdgeMap, Image
+from tests.support.effort import scaled
 from tests.support.tiny_world_images import some_scenes
 
 
@@ -45,13 +46,13 @@ def test_a_picture_is_the_same_in_another_process() -> None:
 
 
 def test_a_scene_looks_the_same_at_64_and_128() -> None:
-    for example in some_scenes(40):
+    for example in some_scenes(scaled(40, least=8)):
         half = cv2.resize(render_scene(example, 128), (64, 64), interpolation=cv2.INTER_AREA)
         assert np.abs(half.astype(int) - render_scene(example, 64)).mean() < 1
 
 
 def test_masks_have_the_colours_of_their_objects_and_the_rest_is_background() -> None:
-    for example in some_scenes(60):
+    for example in some_scenes(scaled(60, least=8)):
         picture, rest = render_scene(example), np.ones((128, 128), bool)
         for obj, mask in zip(example.objects, render_masks(example), strict=True):
             inner = cv2.erode(mask, np.ones((3, 3), np.uint8)) > 0
@@ -71,7 +72,7 @@ def test_an_object_has_its_size_and_place(shape: str) -> None:
 
 
 def test_edges_run_along_every_outline() -> None:
-    for example in some_scenes(60):
+    for example in some_scenes(scaled(60, least=8)):
         near = cv2.dilate(render_edges(example), np.ones((3, 3), np.uint8)) > 0
         for mask in render_masks(example):
             lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -80,7 +81,7 @@ def test_edges_run_along_every_outline() -> None:
 
 
 def test_objects_are_nearer_than_the_background_and_the_larger_the_nearer() -> None:
-    for example in some_scenes(60):
+    for example in some_scenes(scaled(60, least=8)):
         near = render_depth(example)
         assert near.dtype == np.float32 and near.min() >= 0 and near.max() <= 1
         DepthMap(near)
@@ -111,7 +112,7 @@ def test_frames_span_the_whole_motion_whatever_their_count() -> None:
 
 
 def test_moving_objects_stay_inside() -> None:
-    for seed in range(150):
+    for seed in range(scaled(150, least=12)):
         for mask in render_frame_masks(random_scene(seed, moving=True), 3, 64):
             assert mask.any() and not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
 

@@ -54,7 +54,11 @@ def test_blur_noise_and_a_colour_shift_hardly_matter(side: int) -> None:
 
 
 def test_degraded_pictures_are_as_noisy_as_those_of_an_autoencoder() -> None:
-    pictures = [render_scene(scene, side) for scene in some_scenes(40) for side in (64, 128)]
+    pictures = [
+        render_scene(scene, side)
+        for scene in some_scenes(scaled(40, least=8))
+        for side in (64, 128)
+    ]
     levels = [decibels(one, degrade(one, seed)) for seed, one in enumerate(pictures)]
     assert min(levels) > 23 and 25 < np.mean(levels) < 29 and max(levels) < 31
 
@@ -155,7 +159,7 @@ def test_a_half_circle_and_a_bar_have_no_known_shape() -> None:
 
 
 def test_what_is_read_agrees_with_the_ground_truth() -> None:
-    for example in some_scenes(80):
+    for example in some_scenes(scaled(80, least=8)):
         truth = dict(
             zip((obj.place for obj in example.objects), render_masks(example), strict=True)
         )
@@ -171,7 +175,7 @@ def test_what_is_read_agrees_with_the_ground_truth() -> None:
 
 @pytest.mark.parametrize("side", [64, 128])
 def test_only_objects_inside_the_mask_are_read(side: int) -> None:
-    for seed in range(60):
+    for seed in range(scaled(60, least=12)):
         example = random_scene(seed, objects=2)
         for obj, mask in zip(example.objects, render_masks(example, side), strict=True):
             rows, columns = np.nonzero(mask)
@@ -197,7 +201,7 @@ def test_a_picture_that_cannot_be_judged_is_refused() -> None:
 
 
 def test_edges_agree_with_their_own_scene_and_no_other() -> None:
-    for seed, example in enumerate(some_scenes(40)):
+    for seed, example in enumerate(some_scenes(scaled(40, least=8))):
         control = render_edges(example)
         assert edge_f1(control, control) == 1
         assert edge_f1(render_scene(example), control) == 1

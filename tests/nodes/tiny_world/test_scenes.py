@@ -21,6 +21,7 @@ from sdgraph.nodes.tiny_world import (
     render_masks,
 )
 from sdgraph.nodes.tiny_world.scenes import TRAVEL
+from tests.support.effort import scaled
 
 COMBINATIONS = [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
 
@@ -32,7 +33,7 @@ def combinations(example: Scene) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("held_out", [False, True])
 def test_held_out_combinations_appear_only_if_requested(held_out: bool, moving: bool) -> None:
-    for seed in range(2_000):
+    for seed in range(scaled(2_000, least=12)):
         for combination in combinations(random_scene(seed, held_out=held_out, moving=moving)):
             assert is_held_out(*combination) == held_out
 
@@ -74,7 +75,7 @@ def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
 
 
 def test_objects_are_complete_and_do_not_touch() -> None:
-    for seed in range(300):
+    for seed in range(scaled(300, least=12)):
         object_masks = render_masks(random_scene(seed, objects=2), 64)
         assert not (object_masks[0] & object_masks[1]).any()
         for mask in object_masks:
