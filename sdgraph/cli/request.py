@@ -26,7 +26,6 @@ from sdgraph.language import (
     load_workflow,
     parse_document,
     parse_reference,
-    shipped_workflows,
     workflow_from_yaml,
 )
 from sdgraph.models import check_name
@@ -80,6 +79,13 @@ class Request:
             return list(error.problems)
         return []
 
+    def warnings(self) -> list[Problem]:
+        """The warnings of the graph, or of the first variant's; there must be no problems."""
+        return self.workflow.graph(**self._first_inputs()).warnings()
+
+    def _first_inputs(self) -> dict[str, Any]:
+        return {**self.inputs, **{name: values[0] for name, values in self.axes.items()}}
+
 
 def registry_with_files(files: Sequence[Path]) -> Registry:
     """The installed node types and those in Python files; raises PackError."""
@@ -92,7 +98,8 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
 def is_media_file(file: str) -> bool:
     """Whether a file is a picture, a video or another kind of value, by its suffix."""
     suffix = Path(file).suffix.lower()
-    return any(suffix in kind.suffixes for kind in all_kinds())
+    kinds = all_kinds()
+    return any(suffix in (*kind.suffixes, *kind.read_only_suffixes) for kind in kinds)
 
 
 def read_record_of(file: str) -> ProvenanceRecord:
@@ -118,8 +125,6 @@ def open_workflow(file: str, registry: Registry, *, out: Path | None = None) -> 
         out: The folder for relative output files, instead of the default.
     """
     if not is_media_file(file):
-        if out is None and file in shipped_workflows() and not Path(file).exists():
-            out = Path.cwd()
         return load_workflow(file, registry=registry, out=out)
     folder = Path.cwd() if out is None else out
     text = read_record_of(file).workflow
@@ -225,6 +230,9 @@ def parse_bytes(option: str, text: str | None) -> int | None:
     """
     if text is None:
         return None
+    if text.strip().isdecimal() and 0 < int(text) < 1_000_000:
+        wanted, fix = "a size with its unit, such as 8GB or 500MB", f"write {text.strip()}GB"
+        raise ArgumentError(Problem(option, f"{text.strip()}, without a unit", wanted, fix))
     try:
         size = TypeAdapter(ByteSize).validate_python(text.strip())
     except ValidationError:

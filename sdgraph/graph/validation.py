@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
@@ -131,17 +130,32 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
         choices = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
         return did_you_mean(str(value), choices)
     texts = any(error["type"] == "string_type" for error in errors)
-    if texts and isinstance(value, bool | int | float | date):
+    if texts and isinstance(value, bool | int | float):
         return f'quote it: "{_plain(value)}"'
     wanted = {text for error in errors for text in _wanted(error)}
     if isinstance(value, str) and any(getattr(k, "loader", None) for k in _port_kinds(cls, field)):
         return "load the file with a node of its own, then refer to that node as $name"
     if isinstance(value, float) and "a whole number" in wanted and value.is_integer():
         return f"write {int(value)}"
+    if "true or false" in wanted:
+        return switch_fix(value)
     number = _number_in(value) if wanted & {"a number", "a whole number"} else None
     if number is None or ("a number" not in wanted and not number.is_integer()):
         return ""
     return f"write it as a number: {int(number) if number.is_integer() else number}"
+
+
+_SWITCH_WORDS = {
+    **dict.fromkeys(("yes", "y", "on", "true"), "true"),
+    **dict.fromkeys(("no", "n", "off", "false"), "false"),
+}
+"""What people write for a switch, in lower case, and what a file must say."""
+
+
+def switch_fix(value: Any) -> str:
+    """The fix for a value that is neither true nor false: "write true" for `yes`, or ""."""
+    word = _SWITCH_WORDS.get(value.lower()) if isinstance(value, str) else None
+    return f"write {word}" if word else ""
 
 
 def _port_kinds(cls: Any, field: str) -> tuple[type, ...]:

@@ -38,8 +38,11 @@ def problem_as_written(
     if name not in cls.definition.ports and holds_placeholder(value):
         return None
     problem = replace(problem, subject=".".join(map(str, place)))
-    reference = parse_reference(value_at(spec.fields, place))
+    written = value_at(spec.fields, place)
+    reference = parse_reference(written)
     if reference is None:
+        if name in cls.definition.ports and isinstance(written, str) and written in nodes:
+            problem = replace(problem, fix=f"did you mean ${written}?")
         return problem, tuple(place)
     if not isinstance(value, DeferredValue):
         return replace(problem, found=f"{reference}, {problem.found}"), tuple(place)

@@ -13,7 +13,14 @@ from sdgraph.graph import DeferredValue, Origin
 
 from .filename_patterns import fill_pattern, pattern_values
 from .node_builder import NodePlaceholder
-from .template import NodeSpec, Reference, WorkflowTemplate, parse_reference, unescape_dollar
+from .template import (
+    NodeSpec,
+    Reference,
+    WorkflowTemplate,
+    is_misspelled_reference,
+    parse_reference,
+    unescape_dollar,
+)
 from .yaml_document import KeyPath
 
 
@@ -65,6 +72,8 @@ class FieldResolver:
         if not isinstance(written, str):
             return written
         reference = parse_reference(written)
+        if is_misspelled_reference(written):
+            return self._report_misspelled(written, spec, place)
         if reference is None:
             return self._text(unescape_dollar(written), spec, place, role)
         if reference.to_input:
@@ -109,6 +118,18 @@ class FieldResolver:
         if role == "target" and self.template.out is not None:
             folder = self.template.out
         return folder / expand_home(path)
+
+    def _report_misspelled(self, text: str, spec: NodeSpec, place: KeyPath) -> NodePlaceholder:
+        first, _, rest = text.removeprefix("$").partition(".")
+        if rest in self.inputs:
+            fix = f"did you mean $inputs.{rest}?"
+        elif first in self.template.specs:
+            fix = f"did you mean ${first}?"
+        else:
+            fix = f"write ${text} for the text {text!r}"
+        wanted = "$name for a node, or $inputs.name for an input"
+        self.report(Problem(".".join(map(str, place)), text, wanted, fix), spec, place)
+        return NodePlaceholder(None)
 
     def _report_unknown(
         self, reference: Reference, names: Mapping[str, Any], spec: NodeSpec, place: KeyPath

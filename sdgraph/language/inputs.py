@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import Problem, did_you_mean
-from sdgraph.graph import DeferredValue, Port, describe_kind, describe_value, one_of
+from sdgraph.graph import DeferredValue, Port, describe_kind, describe_value, one_of, switch_fix
 from sdgraph.values import Checkpoint, Series, Value, shipped_kinds
 
 from .yaml_document import Document
+from .yaml_scalars import parse_scalar
 
 SCALARS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
@@ -90,12 +91,16 @@ class Input:
             if text.lower() not in ("true", "false"):
                 raise ValueError("true or false")
             return text.lower() == "true"
-        if self.type in ("int", "float"):
-            try:
-                return SCALARS[self.type](text)
-            except ValueError:
-                wanted = "a whole number" if self.type == "int" else "a number"
-                raise ValueError(wanted) from None
+        if self.type == "int":
+            value = parse_scalar(text)
+            if type(value) is not int:
+                raise ValueError("a whole number")
+            return value
+        if self.type == "float":
+            value = parse_scalar(text)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError("a number")
+            return float(value)
         return text
 
     def problem(self, value: Any) -> Problem | None:
@@ -131,7 +136,8 @@ class Input:
             return Problem(self.name, describe_value(value), f"{self.kind.label}{more}")
         if fits[self.type]:
             return None
-        return Problem(self.name, describe_value(value), wanted[self.type])
+        fix = switch_fix(value) if self.type == "bool" else ""
+        return Problem(self.name, describe_value(value), wanted[self.type], fix)
 
 
 def kind_of_input(declared: Input) -> type | None:

@@ -18,6 +18,7 @@ from sdgraph.graph import REFERENCE_PATTERN, Node, Registry
 from sdgraph.values import Checkpoint
 
 from .inputs import INPUT_TYPES, RESERVED_NAMES
+from .template import FORMAT_VERSION
 
 JsonSchema = dict[str, Any]
 
@@ -98,6 +99,12 @@ def _top() -> JsonSchema:
         "required": ["nodes"],
         "additionalProperties": False,
         "properties": {
+            "sdgraph": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": FORMAT_VERSION,
+                "description": "the version of the format of this file",
+            },
             "name": {"type": "string", "description": "what the workflow is called"},
             "description": {"type": "string", "description": "what it does, in a sentence"},
             "inputs": {

@@ -16,10 +16,16 @@ from sdgraph.values import Value
 from .inputs import Input, read_declarations
 from .yaml_document import Document, read_document, walk_scalars
 
-WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output")
+WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output", "sdgraph")
+
+FORMAT_VERSION = 1
+"""The version of the format of workflow files, which a file may name under `sdgraph`."""
 
 _REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
 """`$name` or `$inputs.name`, and nothing else in the string."""
+
+_MISSPELLED = re.compile(r"\$[^\W\d]\w*(?:\.\w+)+\Z")
+"""A name with dots after the dollar sign, such as `$input.prompt`: meant as a reference."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,11 @@ def parse_reference(value: Any) -> Reference | None:
     return Reference(match[2], bool(match[1])) if match and match[2].isidentifier() else None
 
 
+def is_misspelled_reference(value: Any) -> bool:
+    """Whether a value is a dollar sign and a name with dots, but no reference: `$input.seed`."""
+    return isinstance(value, str) and bool(_MISSPELLED.match(value)) and not parse_reference(value)
+
+
 def unescape_dollar(text: str) -> str:
     """The text that a text in a file stands for: `$x` for `$$x`, every other text for itself."""
     return text[1:] if text.startswith("$$") else text
@@ -55,7 +66,8 @@ def unescape_dollar(text: str) -> str:
 
 def escape_dollar(text: str) -> str:
     """The text that stands for `text` in a file; the reverse of `unescape_dollar`."""
-    return f"${text}" if text.startswith("$$") or parse_reference(text) else text
+    is_taken = text.startswith("$$") or parse_reference(text) or is_misspelled_reference(text)
+    return f"${text}" if is_taken else text
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,9 @@ def parse_template(
         found = "an empty file" if data is None else describe_value(data)
         problem = Problem("workflow", found, "a map with `nodes:`", at=document.mark())
         raise InvalidWorkflowError([problem])
+    if (version_problem := _version_problem(document)) is not None:
+        # The rest of the file may be of a later version, too.
+        raise InvalidWorkflowError([version_problem])
     for key in data:
         if key not in WORKFLOW_KEYS:
             at = document.key_mark(key)
@@ -149,6 +164,16 @@ def parse_template(
         folder,
         pack_kinds=pack_kinds,
     )
+
+
+def _version_problem(document: Document) -> Problem | None:
+    version = document.data.get("sdgraph", FORMAT_VERSION)
+    if type(version) is int and 1 <= version <= FORMAT_VERSION:
+        return None
+    wanted = f"{FORMAT_VERSION}, the version of the format of workflow files"
+    newer = type(version) is int and version > FORMAT_VERSION
+    fix = "install a newer sdgraph" if newer else f"write sdgraph: {FORMAT_VERSION}"
+    return Problem("sdgraph", describe_value(version), wanted, fix, document.mark("sdgraph"))
 
 
 def topological_order(specs: Mapping[str, NodeSpec]) -> tuple[list[str], list[list[str]]]:

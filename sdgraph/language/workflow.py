@@ -194,7 +194,8 @@ def load_workflow(
         source: The path of a YAML file, or the name of a workflow that ships, such as "inpaint".
         registry: The node types that it may use; None for those of all installed packs.
         folder: The folder that relative paths in the file start from, if not the file's own.
-        out: The folder that relative paths of files to write start from, if not `folder`.
+        out: The folder that relative paths of files to write start from, if not `folder`. A shipped
+            workflow writes into the current folder, because its own may be in an installed package.
 
     Raises:
         InvalidWorkflowError: With every problem found, each with its line and column.
@@ -208,8 +209,11 @@ def load_workflow(
     """
     registry = installed_registry() if registry is None else registry
     template = read_template(find_workflow(source), registry.pack_kinds)
+    is_shipped = str(source) in shipped_workflows() and not Path(source).exists()
     if folder is not None:
         template = replace(template, folder=Path(folder).resolve())
+    elif out is None and is_shipped:
+        out = Path.cwd()
     if out is not None:
         template = replace(template, out=Path(out).resolve())
     return Workflow(template, registry)

@@ -17,6 +17,7 @@ from .filename_patterns import escape_braces
 from .inputs import SCALARS, Input
 from .restore_inputs import restore_inputs
 from .template import escape_dollar
+from .yaml_scalars import FLOAT, INTEGER
 
 
 def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | None = None) -> str:
@@ -169,6 +170,9 @@ class _FastDumper(_OneLineStyle, getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
 
 for _dumper in (_Dumper, _FastDumper):
     _dumper.add_representer(str, _dumper.represent_str)
+    # PyYAML quotes texts that are numbers in YAML 1.1; with these also those that are in 1.2.
+    for _kind, _pattern in (("int", INTEGER), ("float", FLOAT)):
+        _dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, list("+-.0123456789"))
 
 
 def dump_workflow(data: dict[str, Any]) -> str:

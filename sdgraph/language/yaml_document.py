@@ -1,8 +1,8 @@
 """Parses YAML into plain data, with the line and column of every key and value.
 
-The data is that of `yaml.safe_load`. It is built from yaml's events in one pass without recursion,
-and consists of plain scalars, lists and maps. Tags and duplicate keys are errors, and the size of
-aliases is limited.
+The data is built from yaml's events in one pass without recursion, and consists of lists, maps and
+the scalars of YAML 1.2's core schema (`yaml_scalars`). Tags and duplicate keys are errors, and the
+size of aliases is limited.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.constructor import ConstructorError, SafeConstructor
-from yaml.resolver import Resolver
 
 from sdgraph.errors import InvalidWorkflowError, Mark, Problem, did_you_mean
 
 from .yaml_errors import UNPRINTABLE, syntax_problem, unprintable_problem
+from .yaml_scalars import parse_scalar
 
 KeyPath = tuple[str | int, ...]
 """The keys and indices that lead to a value in the document: ("nodes", "edges", "low")."""
@@ -122,8 +121,6 @@ class _DocumentBuilder:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._anchor_of: dict[int, str] = {}
         self._documents = 0
-        self._resolver: Any = Resolver()  # untyped in yaml's own annotations
-        self._constructor = SafeConstructor()
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -202,12 +199,13 @@ class _DocumentBuilder:
         if event.tag not in (None, "!"):
             self._refuse_tag(event)
             return None
-        tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        if not event.implicit[0]:  # in quotes
+            return event.value
         try:
-            return self._constructor.construct_object(yaml.ScalarNode(tag, event.value))
-        except (ConstructorError, ValueError) as error:
-            reason = getattr(error, "problem", None) or str(error)
-            self._refuse(event, "value", repr(event.value), f"a plain value ({reason})", "quote it")
+            return parse_scalar(event.value)
+        except ValueError:
+            found = f"a number of {len(event.value):,} digits"
+            self._refuse(event, "value", found, "a number of at most 4,300 digits", "quote it")
             return None
 
     def _wants_key(self) -> bool:

@@ -188,7 +188,8 @@ def _files_in(folder: Path, declared: Input) -> list[Path]:
 
     For an input of type Path, these are the pictures.
     """
-    suffixes = (declared.kind or Image).suffixes
+    kind = declared.kind or Image
+    suffixes = (*kind.suffixes, *kind.read_only_suffixes)
     return sorted(
         path
         for path in folder.iterdir()

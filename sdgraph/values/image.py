@@ -28,6 +28,17 @@ class _PixelValue(Value):
         ".bmp",
         ".gif",
     )
+    read_only_suffixes: ClassVar[tuple[str, ...]] = (
+        ".jfif",
+        ".jpe",
+        ".avif",
+        ".dib",
+        ".jp2",
+        ".mpo",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+    )
 
     pixels: Pixels
 
@@ -94,7 +105,8 @@ class Image(_PixelValue):
     def from_pil(cls, picture: PIL.Image.Image) -> Self:
         """The image in a Pillow picture of any mode; an alpha channel is kept.
 
-        16 bits become 8 by dividing by 257 and rounding; mode F is read as 0..255.
+        16 bits become 8 by dividing by 257 and rounding. Mode F is read as 0..1 if all its numbers
+        are in that range, otherwise as 0..255.
 
         Raises:
             InvalidValueError: A picture of mode I or F has numbers outside its range.
@@ -164,7 +176,8 @@ class Mask(_PixelValue):
 def _to_eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
     """The picture, as grey of 8 bits if it has more: 16 bits are divided by 257, F is rounded.
 
-    Raises InvalidValueError for numbers outside 0..65535 (I) or 0..255 (F), and for NaN.
+    Numbers of mode F are 0..1, or 0..255 if one is above 1. Raises InvalidValueError for numbers
+    outside 0..65535 (I) or 0..255 (F), and for NaN.
     """
     import numpy as np
     import PIL.Image
@@ -173,11 +186,11 @@ def _to_eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
         return picture.convert(direct)  # Pillow cannot convert these modes to any other
     if not picture.mode.startswith(("I", "F")):
         return picture
-    top = 255 if picture.mode == "F" else 65535
     numbers = np.asarray(picture, np.float64)
+    top = 65535 if picture.mode != "F" else 255 if (numbers > 1).any() else 1
     if not ((numbers >= 0) & (numbers <= top)).all():
         extent = f"{numbers.min():g}..{numbers.max():g}"
         found = f"a picture of mode {picture.mode} with numbers {extent}"
         fix = "scale the numbers, or load them as a DepthMap"
-        refuse_value("Image", found, f"numbers 0..{top}", fix)
+        refuse_value("Image", found, f"numbers 0..{max(top, 255)}", fix)
     return PIL.Image.fromarray(np.rint(numbers * (255 / top)).astype(np.uint8))

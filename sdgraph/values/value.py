@@ -52,6 +52,9 @@ class Value:
     suffixes: ClassVar[tuple[str, ...]] = ()
     """The suffixes of its files, in lower case with the dot; a subclass inherits them."""
 
+    read_only_suffixes: ClassVar[tuple[str, ...]] = ()
+    """The suffixes of files that its loader reads and no node writes; inherited like `suffixes`."""
+
     loader: ClassVar[str | None] = None
     """The type name of the node that reads such a value from the file at its `path`.
 

@@ -246,7 +246,7 @@ WRONG: list[tuple[Any, dict[str, Any], str, str, str, str]] = [
     (toys.Add, {"a": "1.5"}, "a", "the text '1.5'", "a whole number", ""),
     (toys.Add, {"a": 1, "offset": True}, "offset", "true", "a whole number", ""),
     (toys.Add, {"a": 1, "offset": 1001}, "offset", "1001", "at most 1000", ""),
-    (toys.Flag, {"value": "false"}, "value", "the text 'false'", "true or false", ""),
+    (toys.Flag, {"value": "false"}, "value", "the text 'false'", "true or false", "write false"),
     (toys.Text, {"text": 3}, "text", "3", "text", 'quote it: "3"'),
     (toys.Text, {"text": True}, "text", "true", "text", 'quote it: "true"'),
     (toys.Text, {"text": [1]}, "text", "a list of 1", "text", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,11 +19,14 @@ from sdgraph.language import (
 )
 from sdgraph.language.template import (
     escape_dollar,
+    is_misspelled_reference,
+    parse_template,
     place_of_subject,
     topological_order,
     unescape_dollar,
     value_at,
 )
+from sdgraph.language.yaml_document import parse_document
 from tests.support import toys
 from tests.support.strategies import texts
 
@@ -72,10 +76,38 @@ def test_what_is_no_text_is_no_reference(value: object) -> None:
 
 @given(texts | st.text("$ax.", max_size=6))
 def test_an_escaped_text_is_no_reference_and_is_read_back(text: str) -> None:
-    assert (
-        parse_reference(escape_dollar(text)) is None
-        and unescape_dollar(escape_dollar(text)) == text
-    )
+    written = escape_dollar(text)
+    assert parse_reference(written) is None and not is_misspelled_reference(written)
+    assert unescape_dollar(written) == text
+
+
+@pytest.mark.parametrize("text", ["$input.seed", "$inputs.a.b", "$x.y", "$a.b.c"])
+def test_a_name_with_dots_is_a_misspelled_reference(text: str) -> None:
+    assert is_misspelled_reference(text) and not is_misspelled_reference(f"${text}")
+
+
+@pytest.mark.parametrize(
+    "text", ["$x", "$inputs.a", "costs $5.50", "$5.50", "$a.", "$a. b", "$$a.b", 3]
+)
+def test_other_values_are_no_misspelled_references(text: object) -> None:
+    assert not is_misspelled_reference(text)
+
+
+def test_a_file_may_name_the_version_of_its_format(tmp_path: Path) -> None:
+    template = parse_template(parse_document("sdgraph: 1\nnodes: {a: {type: A}}"), tmp_path, {})
+    assert list(template.specs) == ["a"]
+
+
+@pytest.mark.parametrize("version", ["2", "0", "'1'", "true", "1.0", "null"])
+def test_another_version_of_the_format_is_refused_and_nothing_else(
+    version: str, tmp_path: Path
+) -> None:
+    document = parse_document(f"sdgraph: {version}\nrooms: {{}}")
+    with pytest.raises(InvalidWorkflowError) as caught:
+        parse_template(document, tmp_path, {})
+    (problem,) = caught.value.problems
+    fix = "install a newer sdgraph" if version == "2" else "write sdgraph: 1"
+    assert (problem.subject, problem.fix) == ("sdgraph", fix)
 
 
 def test_a_specification_lists_the_nodes_it_refers_to_as_often_as_it_does() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+import yamlcore
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,7 +67,7 @@ def test_a_written_workflow_keeps_inputs_and_references(
         },
         "output": "$join",
     }
-    one = read(yaml.safe_dump(data, sort_keys=False))
+    one = read(yaml.dump(data, Dumper=yamlcore.CoreDumper, sort_keys=False))
     two = read(one.to_yaml())
     assert two.inputs == one.inputs and two.template.specs == one.template.specs
     assert (two.name, two.description, two.template.output) == ("w", about, "join")
@@ -99,7 +100,7 @@ def test_order_and_names_change_no_identity(nodes: list[Node[Any]], random: Any)
             key: value if key == "type" else rename_references(value) for key, value in items
         }
     data["nodes"] = shuffled
-    text = yaml.safe_dump(data, sort_keys=False)
+    text = yaml.dump(data, Dumper=yamlcore.CoreDumper, sort_keys=False)
     assert set(read(text).graph(only=list(renamed.values())).nodes) == set(Graph.of(*nodes).nodes)
 
 
@@ -210,3 +211,13 @@ def test_a_workflow_of_20_000_nodes_is_read() -> None:
     lines += [f"  n{i}: {{type: Halve, a: $n{i - 1}}}" for i in range(length, 0, -1)]
     graph = read("\n".join(lines)).graph()
     assert len(graph.nodes) == length + 1 and graph.names[graph.targets[0]] == f"n{length}"
+
+
+def test_a_shipped_workflow_writes_into_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    targets = [node.path for node in load_workflow("text").graph().targets]  # type: ignore[attr-defined]
+    assert targets == [tmp_path / "out/text.png"]
+    targets = [node.path for node in load_workflow("text", out="there").graph().targets]  # type: ignore[attr-defined]
+    assert targets == [tmp_path / "there/out/text.png"]

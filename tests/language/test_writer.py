@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+import yamlcore
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -33,6 +34,14 @@ def test_what_is_written_is_what_the_slower_emitter_writes(value: Any) -> None:
         allow_unicode=True,
     )
     assert writer._flow(value) == slow.removesuffix("\n").removesuffix("\n...")
+
+
+@given(st.text("0123456789abcdefinoxyNAE.+-_:~ ", max_size=8) | DATA)
+@example("1e3")
+@example("0o17")
+def test_yaml_1_1_and_1_2_read_the_same(value: Any) -> None:
+    text = writer._flow({"value": value})
+    assert repr(yaml.safe_load(text)) == repr(yaml.load(text, Loader=yamlcore.CoreLoader))
 
 
 def test_a_text_of_several_lines_stands_on_one() -> None:

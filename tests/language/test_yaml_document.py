@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+import yamlcore
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,18 +21,25 @@ from sdgraph.language.yaml_document import parse_document, read_document
 from tests.support.strategies import plain
 
 
+class CoreLoader(yamlcore.CoreLoader):  # type: ignore[misc]
+    """YAML 1.2's core schema, and the merge keys that PyYAML reads."""
+
+
+CoreLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("<<$"), ["<"])
+CoreLoader.add_constructor("tag:yaml.org,2002:merge", lambda loader, node: node.value)
+
+
 @given(plain, st.booleans())
 def test_what_yaml_writes_is_read_back(data: Any, flow: bool) -> None:
-    text = yaml.safe_dump(data, default_flow_style=flow, sort_keys=False)
+    text = yaml.dump(data, Dumper=yamlcore.CoreDumper, default_flow_style=flow, sort_keys=False)
     assert parse_document(text).data == data
 
 
 @given(plain)
 def test_unicode_is_read_back_unescaped(data: Any) -> None:
-    text = yaml.safe_dump(data, allow_unicode=True)
-    assert parse_document(text).data == yaml.safe_load(
-        text
-    )  # not `data`: yaml folds U+0085 to a space
+    text = yaml.dump(data, Dumper=yamlcore.CoreDumper, allow_unicode=True)
+    # Not `data`: yaml folds U+0085 to a space.
+    assert parse_document(text).data == yaml.load(text, Loader=CoreLoader)
 
 
 PIECES = st.sampled_from(
@@ -79,22 +87,22 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=14).map("".join))
-def test_it_is_safe_load_wherever_that_succeeds_and_nothing_else_where_it_fails(text: str) -> None:
+def test_it_reads_what_a_loader_of_yaml_1_2_reads_and_nothing_else(text: str) -> None:
     try:
-        expected = yaml.safe_load(text)
+        expected = yaml.load(text, Loader=CoreLoader)
     except (yaml.YAMLError, ValueError, TypeError):
         expected = InvalidWorkflowError
     try:
         data = parse_document(text).data
     except InvalidWorkflowError as error:
         assert error.problems and all(problem.at for problem in error.problems)
-        return  # stricter than safe_load: tags, second documents, keys that are no text
+        return  # stricter than a plain loader: tags, second documents, keys that are no text
     if expected is not InvalidWorkflowError:
         assert _as_text_keys(expected) == data
 
 
 def _as_text_keys(data: Any) -> Any:
-    """The same with keys as they may be written: safe_load makes True of `yes`."""
+    """The same with keys as they may be written: a loader makes a number of `1`."""
     if isinstance(data, dict):
         if not all(isinstance(key, str) for key in data):
             return _Anything()
@@ -157,8 +165,8 @@ def test_columns_count_characters_and_not_bytes() -> None:
         ("'<<': 1", {"<<": 1}),
         ("'<<': {a: 1}", {"<<": {"a": 1}}),
         ("&k a: 1\nb: *k", {"a": 1, "b": "a"}),
-        ("a: 2024-01-02", {"a": datetime.date(2024, 1, 2)}),
-        ("a: 010", {"a": 8}),
+        ("a: 2024-01-02", {"a": "2024-01-02"}),
+        ("a: 010", {"a": 10}),
     ],
 )
 def test_plain_yaml_is_read(text: str, data: Any) -> None:
@@ -209,7 +217,6 @@ def _counted_calls() -> Iterator[list[str]]:
         ("a: 1\n---\nb: 1", "document", (2, 1)),
         (ALIAS_BOMB, "alias", (6, 29)),
         ("[" * 100 + "]" * 100, "nesting", (1, 41)),
-        ("a: 2024-99-99", "value", (1, 4)),
         ("a: " + "1" * 5000, "value", (1, 4)),
         ("a: x\nb: \x00", "YAML", (2, 4)),
         ("a: \ud800", "YAML", (1, 4)),
