@@ -99,6 +99,18 @@ class Problem:
         parts = {"subject": self.subject, "found": self.found, "wanted": self.wanted}
         return {**place, **parts, "fix": self.fix}
 
+    def as_line(self) -> str:
+        """The problem in one line, for a warning: what it is about, what was found, what to do.
+
+        Example:
+            >>> Problem("star.steps", "300", "at most 100", "write 50").as_line()
+            'star.steps: 300; write 50'
+        """
+        place = [str(self.at)] if self.at else []
+        advice = self.fix or (f"wanted: {self.wanted}" if self.wanted else "")
+        text = f"{self.found}; {advice}" if advice else self.found
+        return ": ".join([*place, *([self.subject] if self.subject else []), text])
+
     def __str__(self) -> str:
         head = [str(self.at)] if self.at else []
         head += [self.subject] if self.subject else []
@@ -288,6 +300,9 @@ def problems_in(error: BaseException) -> tuple[Problem, ...]:
     """
     if isinstance(error, SdgraphError):
         return error.problems
+    if isinstance(error, SystemExit):
+        wanted = "a result, or an exception that says what is wrong"
+        return (Problem("", f"it ended the program with sys.exit({error.code!r})", wanted),)
     text = str(error).strip() or "it gave no reason"
     return (Problem("", f"{type(error).__name__}: {text}"),)
 

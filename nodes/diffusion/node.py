@@ -16,7 +16,7 @@ from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import compatibility, lora, prompt_embeddings, textual_inversion
+from . import compatibility, lora, prompt_embeddings, prompt_syntax, textual_inversion
 from .families import (
     DISABLED_EXTRAS,
     SCHEDULER,
@@ -216,6 +216,15 @@ class Diffusion(Node[T_co], Generic[T_co]):
         yield from tuning_problems(self.tuning, self.offload, self.loras, checkpoint, family)
         if isinstance(checkpoint, Checkpoint) and family is not None:
             yield from self._checkpoint_problems(checkpoint, family)
+
+    def warnings(self) -> Iterator[Problem]:
+        """Prompts that do not mean here what they mean elsewhere, or mean nothing."""
+        prompts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
+        yield from prompt_syntax.syntax_warnings(prompts)
+        if self.negative_prompt and self.guidance <= 1:
+            found = f"one with guidance {self.guidance:g}, which has no effect"
+            fix = "raise guidance, or leave the negative prompt out"
+            yield Problem("negative_prompt", found, "guidance above 1", fix)
 
     def _checkpoint_problems(
         self, checkpoint: Checkpoint, family: ModelFamily

@@ -34,7 +34,7 @@ def validate(
     reports = validate_files(files, packs or ())
     count = sum(len(report.problems) for report in reports)
     if as_json:
-        _print_json([problem.as_data() for report in reports for problem in report.problems])
+        _print_json([entry for report in reports for entry in report.as_data()])
     else:
         for report in reports:
             typer.echo(report.as_text())

@@ -11,6 +11,7 @@ from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.formatting import format_bytes, format_count, shorten_path
 from sdgraph.graph import Registry
 from sdgraph.language import Input, Workflow
+from sdgraph.memoize import memoized_scope
 from sdgraph.models import process_records
 from sdgraph.models.shipped import shipped_folder, shipped_names
 
@@ -31,25 +32,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """The problems of one workflow file, and notes."""
+    """The problems of one workflow file, warnings and notes."""
 
     file: str
     problems: tuple[Problem, ...]
     unneeded: tuple[str, ...] = ()
     """The nodes that no target needs."""
     required: tuple[Input, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     def as_text(self) -> str:
         """The problems, each with its line of the file, then the notes."""
         lines = [f"{format_problem(problem)}\n" for problem in self.problems]
         if not self.problems:
             lines.append(f"{self.file}: no problems")
+        lines += [f"  warning: {warning.as_line()}" for warning in self.warnings]
         if self.unneeded:
             lines.append(f"  note: no target needs {', '.join(self.unneeded)}")
         if self.required:
             inputs = ", ".join(f"{declared.name} ({declared.type})" for declared in self.required)
             lines.append(f"  note: a run needs values for {inputs}")
         return "\n".join(lines)
+
+    def as_data(self) -> list[dict[str, Any]]:
+        """The problems, and the warnings, as plain data for JSON, each with its severity."""
+        errors = [{**problem.as_data(), "severity": "error"} for problem in self.problems]
+        warnings = [{**warning.as_data(), "severity": "warning"} for warning in self.warnings]
+        return errors + warnings
 
 
 def validate_files(arguments: Sequence[str], packs: Sequence[Path]) -> list[ValidationReport]:
@@ -93,13 +102,16 @@ def _input_name(assignment: str) -> str:
 
 def _report(file: str, request: Request) -> ValidationReport:
     workflow = request.workflow
-    missing = (
+    missing = tuple(
         declared
         for name, declared in workflow.inputs.items()
         if declared.required and name not in (*request.inputs, *request.axes)
     )
     unneeded = unneeded_nodes(workflow.template, workflow.registry)
-    return ValidationReport(file, tuple(request.every_problem()), tuple(unneeded), tuple(missing))
+    with memoized_scope():
+        problems = tuple(request.every_problem())
+        warnings = () if problems or missing else tuple(request.warnings())
+    return ValidationReport(file, problems, tuple(unneeded), missing, warnings)
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
@@ -163,7 +175,8 @@ def plan_totals(plan: Plan) -> str:
         lines += _peaks(plan)
     for checkpoint in plan.fetches:
         lines.append(f"to be downloaded from the hub: {checkpoint.source}")
-    return "\n".join([*lines, *plan.warnings])
+    warnings = [f"warning: {problem.as_line()}" for problem in plan.graph.warnings()]
+    return "\n".join([*lines, *plan.warnings, *warnings])
 
 
 def _peaks(plan: Plan) -> Iterator[str]:

@@ -111,7 +111,7 @@ class Executor:
             step = self._plan.steps[index]
             try:
                 self._runner.run(step)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # sys.exit(0) in a node is no success
                 self._fail(index, step, error)
             else:
                 self._finish(index, step)
@@ -167,7 +167,7 @@ class Executor:
             if not self._unread[node] and node in self._releasable:
                 self._runner.release(node)
 
-    def _fail(self, index: int, step: Step, error: Exception) -> None:
+    def _fail(self, index: int, step: Step, error: BaseException) -> None:
         # The frames of a failed node hold its models: clear them, keep the lines of the traceback.
         traceback.clear_frames(error.__traceback__)
         with self._changed:
@@ -222,7 +222,7 @@ class Executor:
             self._changed.notify_all()
 
 
-def _failure(step: Step, error: Exception, graph: Graph) -> NodeFailedError:
+def _failure(step: Step, error: BaseException, graph: Graph) -> NodeFailedError:
     """The failure of a node; a problem of a field has the place of that field in the file."""
     problems = [
         replace(problem, at=problem.at or graph.mark(step.node, problem.subject))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,6 +32,10 @@ def _make_model_cache() -> ModelCache:
 @dataclass
 class Session:
     """Runs graphs on a device, and keeps loaded components and results between runs.
+
+    Several threads may share a session, and run graphs at once: a node that computes with models
+    has its device for itself, in all sessions of the process, so that runs take turns at nodes, and
+    each result is the same as if its run were alone.
 
     Args:
         device: "cpu", "cuda", "cuda:1", ... or "mps"; None is the first accelerator, else the CPU.
@@ -100,6 +105,8 @@ class Session:
         plan = self._plan_and_fetch(graph, emitter)
         reused = sum(step.action == "reuse" for step in plan.steps)
         emitter.emit(events.RunStarted, len(plan.steps) - reused, reused, plan.device)
+        for problem in graph.warnings():
+            emitter.emit(events.Warned, problem.as_line())
         for warning in self.store.take_warnings() if self.store is not None else ():
             emitter.emit(events.Warned, warning)
         with unmemoized():  # so that changes of files during the run are noticed
@@ -207,7 +214,15 @@ def _fetch(
             raise failure from error
 
 
-@cache
+_default_lock = threading.Lock()
+
+
 def default_session() -> Session:
     """The session that `run` uses if it gets none; made at the first call."""
+    with _default_lock:  # without it two threads would make one each
+        return _make_default_session()
+
+
+@cache
+def _make_default_session() -> Session:
     return Session()

@@ -272,5 +272,7 @@ def _check_output(node: Node[Any], value: Any) -> Any:
         if not isinstance(item, kind) and not (kind is float and type(item) is int):
             found = f"it returned {describe_value(item)}"
             fix = f"{type(node).__name__} is a Node[{kind.__name__}]: make the two agree"
+            if type(item).__module__.startswith("PIL.") and hasattr(kind, "from_pil"):
+                fix = f"return {kind.__name__}.from_pil(…) of it"
             raise InvalidValueError(Problem("run", found, describe_kind(kind), fix))
     return value

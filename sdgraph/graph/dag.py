@@ -184,6 +184,15 @@ class Graph:
             for node, problem in problems
         ] + [*self._rivals()]
 
+    def warnings(self) -> list[Problem]:
+        """What the nodes allow though it is probably not meant; nothing is loaded."""
+        return [
+            warning.under(self.names[node], self.mark(node, warning.subject))
+            for node in self.nodes
+            if type(node).warnings is not Node.warnings
+            for warning in node.warnings()
+        ]
+
     def _rivals(self) -> Iterator[Problem]:
         """A problem for each node that writes to the same path as another."""
         writers: dict[str, str] = {}

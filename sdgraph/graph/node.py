@@ -181,6 +181,14 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         """
         yield from ()
 
+    def warnings(self) -> Iterator[Problem]:
+        """What is allowed and probably not meant, such as a field that has no effect.
+
+        Warnings are printed and stop nothing. They are asked for before the run, of a node without
+        problems; the subject is the field's name.
+        """
+        yield from ()
+
     __get_pydantic_core_schema__: ClassVar[Any] = classmethod(ports.lenient_schema)
 
     @classmethod

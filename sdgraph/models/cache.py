@@ -34,6 +34,7 @@ from .component import LoadedComponent as LoadedComponent
 from .component import Models as Models
 from .component import source_of
 from .component_pool import ComponentPool, Report
+from .device_turns import device_turn
 from .file_hashes import refuse_changed
 from .loader import Loader, load_quietly, refuse_device
 from .resolved import ResolvedPart, resolve_part
@@ -94,6 +95,8 @@ class ModelCache:
     ) -> Iterator[Models]:
         """All of a node's components, loaded and pinned until the block ends.
 
+        Until then no other thread of the process gets a lease on the same device; it waits.
+
         Args:
             parts: The components by the names that the node gives them. One that a plan has
                 resolved is loaded only if its files have not changed since then.
@@ -108,6 +111,21 @@ class ModelCache:
                 plan was made. Nothing stays pinned then.
             OutOfMemoryError: There is too little memory for a component.
         """
+        with (
+            device_turn(device),
+            self._lease(parts, device, dtype, report, choose_actions) as models,
+        ):
+            yield models
+
+    @contextmanager
+    def _lease(
+        self,
+        parts: Mapping[str, Part | ResolvedPart],
+        device: str,
+        dtype: str,
+        report: Report | None,
+        choose_actions: ChooseActions | None,
+    ) -> Iterator[Models]:
         leased: dict[str, LoadedComponent] = {}
         with self._lock:
             try:

@@ -297,6 +297,27 @@ def test_an_unforeseen_failure_is_one_line(
     assert "Traceback" in sdgraph("show", "flow.yaml", "--debug").err
 
 
+def test_a_node_that_exits_has_failed(sdgraph: Command, tmp_path: Path) -> None:
+    (tmp_path / "exit.yaml").write_text("nodes:\n  a: {type: ToyExit}\n")
+    result = sdgraph("run", "exit.yaml")
+    assert result.code == 1
+    assert "exit.yaml:2:6: a" in result.err and "ended the program with sys.exit(0)" in result.err
+    lines = sdgraph("run", "exit.yaml", "--json").out.splitlines()
+    assert json.loads(lines[-1])["event"] == "node_failed"
+
+
+def test_warnings_are_printed_and_stop_nothing(sdgraph: Command, tmp_path: Path) -> None:
+    text = "nodes:\n  a: {type: Turbo, prompt: a <lora:x:1> star}\n"
+    (tmp_path / "warned.yaml").write_text(text)
+    warning = "warned.yaml:2:28: a.prompt: '<lora:x:1>', read as plain words; put the adapter into"
+    result = sdgraph("validate", "warned.yaml", toys=False)
+    assert result.code == 0 and "warned.yaml: no problems" in result.out
+    assert f"warning: {warning}" in result.out
+    assert warning in sdgraph("plan", "warned.yaml", toys=False).out
+    (entry,) = json.loads(sdgraph("validate", "warned.yaml", "--json", toys=False).out)
+    assert entry["severity"] == "warning" and entry["subject"] == "a.prompt"
+
+
 # validate
 
 
@@ -342,6 +363,7 @@ def test_validate_prints_problems_as_json(sdgraph: Command) -> None:
         "found": "300",
         "wanted": "at most 255",
         "fix": "",
+        "severity": "error",
     }
     assert json.loads(sdgraph("validate", "flow.yaml", "--json").out) == []
 

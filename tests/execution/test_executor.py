@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sdgraph import events
+from sdgraph.errors import NodeFailedError
 from sdgraph.execution import Session
 from sdgraph.execution.executor import MAX_MODEL_STEPS_AHEAD
 from sdgraph.graph import Graph, Node
@@ -91,3 +93,17 @@ def test_light_steps_are_not_far_ahead_of_the_models(tmp_path: Path) -> None:
     session = Session(device="cpu", models=ModelCache(fake_checkpoints.Loader()), store=None)
     session.run(graph, count)
     assert held == 0 and 1 <= most <= MAX_MODEL_STEPS_AHEAD + 2
+
+
+@pytest.mark.parametrize("code", [0, None, 3])
+def test_a_node_that_exits_has_failed(code: int | None) -> None:
+    class Exit(Node[int]):
+        """Ends the program."""
+
+        def run(self) -> int:
+            sys.exit(code)
+
+    log: list[events.Event] = []
+    with pytest.raises(NodeFailedError, match=r"sys\.exit"):
+        Session(store=None).run(Graph.of(Exit()), log.append)
+    assert isinstance(log[-1], events.NodeFailed)

@@ -243,11 +243,12 @@ def test_two_caches_never_load_at_once(model: Path, tmp_path: Path) -> None:
         others.wait(0.2)
         return loader(part, dtype, device)
 
+    def lease(cache: ModelCache) -> None:
+        with cache.lease(parts_of(model, "a", "b"), "cpu", "float32"):
+            pass
+
     caches = [ModelCache(slow, budgets=Budgets(1000, 1000)) for _ in range(4)]
-    threads = []
-    for cache in caches:
-        lease = cache.lease(parts_of(model, "a", "b"), "cpu", "float32")
-        threads.append(threading.Thread(target=lease.__enter__))
+    threads = [threading.Thread(target=lease, args=(cache,)) for cache in caches]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
-from sdgraph.models import fetch_checkpoint, resolve_part
+from sdgraph.models import fetch_checkpoint, quiet_libraries, resolve_part
 from sdgraph.models.loader import _build_module, load_quietly
 from sdgraph.values import Part
 
@@ -136,3 +137,25 @@ def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(
     assert component in str(caught.value) and "fetch or copy" in str(caught.value)
     save_file({**state, "another.weight": state[gone[0]].clone()}, path, {"format": "pt"})
     assert load_quietly(resolve_part(part), "float32", "cpu") is not None
+
+
+@pytest.mark.torch
+def test_quiet_blocks_that_overlap_leave_every_handler_as_it_was() -> None:
+    with quiet_libraries():  # imports the libraries, which make their handlers
+        pass
+    shared = logging.NullHandler()
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    for logger in loggers:
+        logger.addHandler(shared)
+    try:
+        before = [handler.filters for logger in loggers for handler in logger.handlers]
+        first, second = quiet_libraries(), quiet_libraries()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert shared.filters
+        second.__exit__(None, None, None)
+        assert [h.filters for logger in loggers for h in logger.handlers] == before
+    finally:
+        for logger in loggers:
+            logger.removeHandler(shared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -107,6 +108,13 @@ class ToyBoom(Node[Image]):
 
     def run(self, image: Image) -> Image:
         raise RuntimeError("the toy broke")
+
+
+class ToyExit(Node[Image]):
+    """Ends the program."""
+
+    def run(self) -> Image:
+        sys.exit(0)
 
 
 class ToySave(Node[Path]):
