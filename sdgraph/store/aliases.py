@@ -4,8 +4,10 @@ The name of a record is a key made of the contents of its inputs, which are know
 record of each input has been read. An alias is a key made of all the nodes that the result is made
 from: it leads to the record directly, even after the inputs are forgotten.
 
-Each alias is a symbolic link to the record, of which only the text is read, so that it is written
-completely or not at all. In a folder that does not support links, records are found without them.
+Each alias is a symbolic link, of which only the text is read, so that it is written completely or
+not at all. The text names the record and ends with a checksum of alias and record together: a link
+that was copied to another name, or changed, leads nowhere. In a folder that does not support links,
+records are found without them.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import os
 import re
 import time
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 
 _SUFFIX = ".alias"
 _ALIAS = re.compile(r"[0-9a-f]{32}\.alias")
-_TARGET = re.compile(r"\.\./[0-9a-f]{2}/([0-9a-f]{32})\.safetensors")
+_TARGET = re.compile(r"(\.\./[0-9a-f]{2}/([0-9a-f]{32})\.safetensors)#[0-9a-f]{16}")
 _OLD_S = 90 * 86400
 """Aliases older than this are removed; one is made again if its record is found without it."""
 
@@ -36,11 +39,12 @@ class Aliases:
         except OSError:
             return None
         target = _TARGET.fullmatch(text)
-        return bytes.fromhex(target[1]) if target else None
+        key = bytes.fromhex(target[2]) if target else None
+        return key if key is not None and text == _link_text(alias, key) else None
 
     def put(self, alias: bytes, key: bytes) -> None:
         """Makes an alias lead to a key; does nothing if it cannot be written."""
-        path, text = self._path(alias), f"../{key.hex()[:2]}/{key.hex()}.safetensors"
+        path, text = self._path(alias), _link_text(alias, key)
         with suppress(OSError):
             try:
                 os.symlink(text, path)  # noqa: PTH211
@@ -60,9 +64,19 @@ class Aliases:
                 for entry in entries:
                     if _ALIAS.fullmatch(entry.name) and entry.is_symlink():
                         written = entry.stat(follow_symlinks=False).st_mtime
-                        if abs(now - written) > _OLD_S or not Path(entry.path).exists():
+                        if abs(now - written) > _OLD_S or not _leads_to_record(entry.path):
                             Path(entry.path).unlink(missing_ok=True)
 
     def _path(self, alias: bytes) -> str:
         name = alias.hex()
         return f"{self._root}{name[:2]}{os.sep}{name}{_SUFFIX}"
+
+
+def _link_text(alias: bytes, key: bytes) -> str:
+    checksum = blake2b(alias + key, digest_size=8).hexdigest()
+    return f"../{key.hex()[:2]}/{key.hex()}.safetensors#{checksum}"
+
+
+def _leads_to_record(path: str) -> bool:
+    target = _TARGET.fullmatch(os.readlink(path))  # noqa: PTH115
+    return target is not None and (Path(path).parent / target[1]).exists()

@@ -6,8 +6,8 @@ The operations:
    hidden file, `AB/.sdgraph-….safetensors`, and renamed to `AB/KEY.safetensors`. So a reader finds
    a complete record or none, and no locks are needed. Nothing is written if the value cannot be
    stored or is above the budget, or if the record is of a newer version of sdgraph.
-2. Alias (`DiskStore.aliases`): the store adds a second name to the record, a symbolic link by which
-   the next plan finds the result without reading the results that it was made from.
+2. Alias (`DiskStore.aliases`): the store adds a second name for the record, a symbolic link that
+   leads the next plan to it without reading the results that it was made from.
 3. Read (`DiskStore.get`): a plan reads only the header, and sets the file's time to now, which
    marks it as the most recently used one. `DiskResult.value` reads the rest when a step needs it,
    and compares it with the hash in the header.
@@ -15,16 +15,15 @@ The operations:
    time, the folder is scanned. Abandoned hidden files are removed, then the least recently used
    records until another twentieth is free, then the aliases of removed records. A new process skips
    its first scan if another one has scanned within a minute, as the time of `.looked` shows.
-5. Damage: a record that cannot be read, or whose value has another hash, is removed and counts as
-   missing. Before a run, the plan makes the result again; during a run, `LostRecordError` makes the
-   session plan again. A failing disk never stops a run: each problem is added as a line of text to
-   `DiskStore.warnings`, which the run reports.
+5. Damage: a record that cannot be read, names another key than its file, or whose value has another
+   hash, is removed and counts as missing. Before a run, the plan makes the result again; during a
+   run, `LostRecordError` makes the session plan again. A failing disk never stops a run: each
+   problem is added as a line of text to `DiskStore.warnings`, which the run reports.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -38,6 +37,7 @@ from sdgraph.formatting import format_count
 
 from . import serialization
 from .aliases import Aliases
+from .record_files import RecordFile, is_record, list_files, remove, touch
 from .serialization import (
     DamagedRecordError,
     Header,
@@ -53,10 +53,11 @@ _ABANDONED_S = 3600
 """A hidden file older than this was left by a process that was killed while it wrote."""
 _KEYS = ".keys"
 """The file with the version of the keys under which the records are stored."""
-_KEYS_VERSION = 2
-"""Increased whenever the keys of all results change, so that old records cannot be found.
+_KEYS_VERSION = 3
+"""Increased whenever old records cannot be found or used any more, so that they are removed.
 
-Keys of version 1 contained the path of a node's module, those of 2 the name of its pack.
+Keys of version 1 contained the path of a node's module, those of 2 the name of its pack; since 3 a
+record says its key.
 """
 _SCANNED = ".looked"
 _SCAN_AGAIN_S = 60
@@ -66,20 +67,10 @@ _SLACK = 20
 
 A scan leaves as much free, so that not every further record leads to a scan.
 """
-_FILE_NAME = re.compile(r"([0-9a-f]{32}|\.sdgraph-[0-9a-f]{16})\.safetensors")
 
 
 class LostRecordError(Exception):
     """A record that the plan of a run reuses is gone or damaged."""
-
-
-class RecordFile(NamedTuple):
-    """A file of the store, from the listing of its folder."""
-
-    path: str
-    bytes: int
-    used: float
-    """When it was last used, in seconds since 1970."""
 
 
 class DiskResult(NamedTuple):
@@ -156,12 +147,14 @@ class DiskStore:
             return None
         try:
             header = serialization.read_header(path)
+            if header.key != key.hex():
+                raise DamagedRecordError("it is the record of another result")
         except (FileNotFoundError, NotADirectoryError, NewerRecordError):
             return None
         except (OSError, DamagedRecordError) as error:
             self._discard(path, error)
             return None
-        _touch(path)
+        touch(path)
         return DiskResult(self, key, header)
 
     def read(self, key: bytes, header: Header) -> Any:
@@ -202,7 +195,8 @@ class DiskStore:
         if self._unwritable:
             return
         try:
-            data = serialization.to_bytes(value, Header(content, node, seconds, files))
+            header = Header(content, node, seconds, files, key=key.hex())
+            data = serialization.to_bytes(value, header)
         except NotSerializableError as error:
             self.not_storable[node] = str(error)
             self._warn(f"results of {node} are not kept on disk: {error}")
@@ -251,7 +245,7 @@ class DiskStore:
 
     def entries(self) -> Iterator[RecordFile]:
         """All records, in no particular order."""
-        return (file for file in _files(self.folder) if _is_record(file))
+        return (file for file in list_files(self.folder) if is_record(file))
 
     def header(self, file: RecordFile) -> Header | None:
         """The header of a record; None if it cannot be read or is of a newer version."""
@@ -274,22 +268,22 @@ class DiskStore:
         """
         now, count, freed = time.time(), 0, 0
         kept: list[RecordFile] = []
-        for file in _files(self.folder):
-            if not _is_record(file):
+        for file in list_files(self.folder):
+            if not is_record(file):
                 if abs(now - file.used) > _ABANDONED_S:
-                    _remove(file.path)
-            elif older is not None and now - file.used > older and _remove(file.path):
+                    remove(file.path)
+            elif older is not None and now - file.used > older and remove(file.path):
                 count, freed = count + 1, freed + file.bytes
             else:
                 kept.append(file)
                 if file.used > now:
                     # The clock was wrong: the record must not stay the most recently used forever.
-                    _touch(file.path)
+                    touch(file.path)
         held = sum(file.bytes for file in kept)
         if limit is not None and held > limit:
             kept.sort(key=lambda file: (file.used, file.path))
             for file in kept:
-                if held > limit and _remove(file.path):
+                if held > limit and remove(file.path):
                     held, count, freed = held - file.bytes, count + 1, freed + file.bytes
         self._held, self._written = held, 0
         if count:
@@ -335,41 +329,15 @@ class DiskStore:
             self._warn(f"remembered results in {self.folder} cannot be read: {reason}")
         else:
             if isinstance(error, DamagedRecordError):
-                _remove(path)
-            state = "is of no use" if isinstance(error, UnknownKindError) else "is damaged"
-            self._warn(f"a remembered result {state} ({name}): {error}; it is made again")
+                remove(path)
+            state = "of no use" if isinstance(error, UnknownKindError) else "damaged"
+            self._warn(f"a remembered result is {state} ({name}): {error}; it is made again")
 
     def _warn(self, text: str) -> None:
         """Adds a warning, each text once."""
         if text not in self._reported:
             self._reported.add(text)
             self.warnings.append(text)
-
-
-def _files(folder: Path) -> Iterator[RecordFile]:
-    """The store's own files, recognised by their names; other files are ignored."""
-    for subfolder in _list_folder(folder):
-        if len(subfolder.name) != 2:
-            continue
-        for file in _list_folder(subfolder.path):
-            if _FILE_NAME.fullmatch(file.name):
-                try:
-                    status = file.stat(follow_symlinks=False)
-                except OSError:
-                    continue  # another process has removed it
-                yield RecordFile(file.path, status.st_size, status.st_mtime)
-
-
-def _list_folder(folder: str | Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return []
-
-
-def _is_record(file: RecordFile) -> bool:
-    return not os.path.basename(file.path).startswith(".")  # noqa: PTH119  a thousand paths
 
 
 def _is_newer(path: str) -> bool:
@@ -381,17 +349,3 @@ def _is_newer(path: str) -> bool:
     except (OSError, DamagedRecordError):
         pass
     return False
-
-
-def _touch(path: str) -> None:
-    """Marks a record as used now, if it is writable."""
-    with suppress(OSError):
-        os.utime(path)
-
-
-def _remove(path: str) -> bool:
-    try:
-        Path(path).unlink()
-    except OSError:
-        return False
-    return True

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, npt.NDArray[Any]]
 
-VERSION = 2
+VERSION = 3
 """The version of the format; records of a newer version are neither read nor changed.
 
-Version 1 had only the kinds of value that ship, by the order of their fields.
+Version 1 had only the kinds of value that ship, by the order of their fields; 2 had no key.
 """
 
 _MAX_INT = 2**63
@@ -77,6 +77,8 @@ class Header(NamedTuple):
     """The files that the value names, each with its sha256; when one changes the value is void."""
     value: Any = None
     """The value as plain data; its arrays are named by their numbers."""
+    key: str = ""
+    """The key that it is stored under, as hexadecimal digits: its file must have no other name."""
 
 
 def to_bytes(value: object, header: Header) -> bytes:
@@ -162,7 +164,8 @@ def _read_record(file: int) -> tuple[dict[str, Any], Mapping[str, Any], int]:
 def _header_of(record: dict[str, Any]) -> Header:
     try:
         seconds, files = float(record["seconds"]), dict(record["files"])
-        return Header(record["content"], record["node"], seconds, files, record["value"])
+        content, node, value, key = (record[name] for name in ("content", "node", "value", "key"))
+        return Header(content, node, seconds, files, value, key)
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedRecordError(f"its header cannot be read ({error})") from error
 

@@ -93,7 +93,20 @@ def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     assert path.read_bytes() == data and not store.warnings
 
 
-SIZE = len(serialization.to_bytes(noise(0), serialization.Header("c" * 32, "Toy", 1.0)))
+def test_a_record_under_the_name_of_another_is_refused_and_removed(tmp_path: Path) -> None:
+    path = put_value(DiskStore(tmp_path), 1, "one")
+    other = put_value(DiskStore(tmp_path), 2, "two")
+    other.write_bytes(path.read_bytes())
+    store = DiskStore(tmp_path)
+    assert store.get(key(2)) is None and not other.exists()
+    assert "the record of another result" in store.warnings[0]
+    found = store.get(key(1))
+    assert found is not None and found.value == "one"
+
+
+SIZE = len(
+    serialization.to_bytes(noise(0), serialization.Header("c" * 32, "Toy", 1.0, key="0" * 32))
+)
 
 
 @settings(max_examples=40)
@@ -215,7 +228,7 @@ def test_a_record_that_cannot_be_removed_is_passed_over(
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
-    monkeypatch.setattr(disk, "_remove", lambda _: False)
+    monkeypatch.setattr(disk, "remove", lambda _: False)
     result = store.get(key(1))
     assert result is not None
     with pytest.raises(LostRecordError):

@@ -1,0 +1,63 @@
+"""The files in the folder of a store: records, and what a killed process has left."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+_FILE_NAME = re.compile(r"([0-9a-f]{32}|\.sdgraph-[0-9a-f]{16})\.safetensors")
+
+
+class RecordFile(NamedTuple):
+    """A file of the store, from the listing of its folder."""
+
+    path: str
+    bytes: int
+    used: float
+    """When it was last used, in seconds since 1970."""
+
+
+def list_files(folder: Path) -> Iterator[RecordFile]:
+    """The store's own files, recognised by their names; other files are ignored."""
+    for subfolder in _list_folder(folder):
+        if len(subfolder.name) != 2:
+            continue
+        for file in _list_folder(subfolder.path):
+            if _FILE_NAME.fullmatch(file.name):
+                try:
+                    status = file.stat(follow_symlinks=False)
+                except OSError:
+                    continue  # another process has removed it
+                yield RecordFile(file.path, status.st_size, status.st_mtime)
+
+
+def _list_folder(folder: str | Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def is_record(file: RecordFile) -> bool:
+    """Whether a file is a record; the others were left by a process that was killed."""
+    return not os.path.basename(file.path).startswith(".")  # noqa: PTH119  a thousand paths
+
+
+def touch(path: str) -> None:
+    """Marks a record as used now, if it is writable."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def remove(path: str) -> bool:
+    """Removes a file; returns whether it could."""
+    try:
+        Path(path).unlink()
+    except OSError:
+        return False
+    return True
