@@ -11,12 +11,13 @@ from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
 from .colour import check_colour, parse_rgba
+from .resampling import Resample, pillow_filter
 
 __all__ = ["Crop", "Pad", "Resize"]
 
 
 class Resize(Node[Image]):
-    """Resizes a picture with Lanczos resampling."""
+    """Resizes a picture, with Lanczos resampling unless another is named."""
 
     category = "picture"
 
@@ -34,20 +35,21 @@ class Resize(Node[Image]):
         le=1024,
         description="sides are rounded to multiples of this, with `fit` rounded down",
     )
+    resample: Resample = Field(default="lanczos", description="the filter")
 
     def run(self, image: Image) -> Image:
         import PIL.ImageOps
-        from PIL.Image import Resampling
 
+        resample = pillow_filter(self.resample)
         size = (self.width, self.height)
         if self.mode == "fit":
             size = _round_to_multiples(fit_size(image.size, size), self.multiple, down=True)
         else:
             size = _round_to_multiples(size, self.multiple)
         if self.mode == "fill":
-            resized = PIL.ImageOps.fit(image.pil, size, Resampling.LANCZOS)
+            resized = PIL.ImageOps.fit(image.pil, size, resample)
         else:
-            resized = image.pil.resize(size, Resampling.LANCZOS)
+            resized = image.pil.resize(size, resample)
         return Image.from_pil(resized)
 
 

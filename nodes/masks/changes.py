@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sdgraph.graph import In, Node
+from sdgraph.nodes.image.resampling import Resample, pillow_filter
 from sdgraph.values import Image, Mask
 
 from .pixels import new_mask
@@ -103,12 +104,12 @@ def invert_mask(mask: Pixels) -> Pixels:
     return inverted
 
 
-def resize_mask(mask: Pixels, size: tuple[int, int]) -> Pixels:
+def resize_mask(mask: Pixels, size: tuple[int, int], resample: Resample = "bilinear") -> Pixels:
     """A mask resized to (width, height); the same array if it has that size."""
     import numpy as np
     import PIL.Image
 
     if mask.shape == size[::-1]:
         return mask
-    resized = PIL.Image.fromarray(mask).resize(size, PIL.Image.Resampling.BILINEAR)
+    resized = PIL.Image.fromarray(mask).resize(size, pillow_filter(resample))
     return np.asarray(resized)

@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 from sdgraph import values
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, SourceFile, refuse
-from sdgraph.media import read_image
 from sdgraph.nodes.image.colour import check_colour
-from sdgraph.nodes.io.files import image_problems
+from sdgraph.nodes.image.resampling import Resample
 from sdgraph.values import Image
 
 from .changes import feather_mask, grow_mask, invert_mask, resize_mask
+from .mask_files import mask_file_problems, read_mask_file
 from .pixels import new_mask
 from .shapes import draw_box, draw_ellipse, draw_polygon, refuse_empty_box
 from .sources import match_colour, read_transparency
@@ -76,6 +76,9 @@ class Mask(Node[values.Mask]):
     invert: bool = Field(default=False, description="swaps inside and outside, as the last step")
     width: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
     height: int | None = Field(default=None, ge=1, le=16_384, description="pixels")
+    resample: Resample = Field(
+        default="bilinear", description="the filter, where the source has another size"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -117,7 +120,7 @@ class Mask(Node[values.Mask]):
 
     def check(self) -> Iterator[Problem]:
         if self.path is not None:
-            yield from image_problems(self.path)
+            yield from mask_file_problems(self.path)
 
     def run(self, image: Image | None) -> values.Mask:
         mask = grow_mask(self._draw(image), self.grow)
@@ -128,7 +131,7 @@ class Mask(Node[values.Mask]):
     def _draw(self, image: Image | None) -> Pixels:
         """The mask of the source, in the size of the result."""
         if self.path is not None:
-            pixels = values.Mask.from_pil(read_image(self.path)).numpy
+            pixels = read_mask_file(self.path).numpy
         elif not (self.color or self.alpha):
             return self._draw_shape(self._size(image, (0, 0)))
         else:
@@ -137,7 +140,8 @@ class Mask(Node[values.Mask]):
                 pixels = read_transparency(image)
             else:
                 pixels = match_colour(image, self.color or "", self.tolerance)
-        return resize_mask(pixels, self._size(image, (pixels.shape[1], pixels.shape[0])))
+        size = self._size(image, (pixels.shape[1], pixels.shape[0]))
+        return resize_mask(pixels, size, self.resample)
 
     def _size(self, image: Image | None, own: tuple[int, int]) -> tuple[int, int]:
         if self.width and self.height:

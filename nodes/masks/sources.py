@@ -9,11 +9,10 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, SourceFile
-from sdgraph.media import read_image
 from sdgraph.nodes.image.colour import check_colour, parse_rgba
-from sdgraph.nodes.io.files import image_problems
 from sdgraph.values import Image, Mask
 
+from .mask_files import mask_file_problems, read_mask_file
 from .pixels import new_mask, nonempty_mask
 
 if TYPE_CHECKING:
@@ -23,17 +22,17 @@ __all__ = ["MaskFromAlpha", "MaskFromColor", "MaskFromFile"]
 
 
 class MaskFromFile(Node[Mask]):
-    """Loads a mask from a picture file: its brightness, without its alpha."""
+    """Loads a mask from a picture file: its brightness."""
 
     category = "mask"
 
     path: SourceFile = Field(description="a picture file that is white where to paint")
 
     def check(self) -> Iterator[Problem]:
-        yield from image_problems(self.path)
+        yield from mask_file_problems(self.path)
 
     def run(self) -> Mask:
-        return Mask.from_pil(read_image(self.path))
+        return read_mask_file(self.path)
 
 
 class MaskFromAlpha(Node[Mask]):

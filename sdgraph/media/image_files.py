@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sdgraph.files import atomic_write, convert_read_errors, raise_media_error, raise_too_large
 from sdgraph.values import Image
 
+from .colour_profiles import convert_to_srgb
 from .metadata import pillow_metadata
 from .sidecar import write_sidecar
 
@@ -33,8 +34,16 @@ _FORMATS = {
 }
 
 
+_READ_FORMATS = frozenset(
+    ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "JPEG2000", "PPM")
+)
+"""The formats of Pillow that are read: none that runs another program, as EPS does."""
+
+
 def read_image(path: str | Path) -> PIL.Image.Image:
-    """The picture in a file, turned as its EXIF says; of an animation, the first frame.
+    """The picture in a file, in sRGB, turned as its EXIF says; of an animation, the first frame.
+
+    The numbers of a picture with another colour profile are converted to those of sRGB.
 
     Raises:
         MediaError: The file is missing, unreadable, damaged, too large or not a picture.
@@ -43,7 +52,7 @@ def read_image(path: str | Path) -> PIL.Image.Image:
 
     with convert_read_errors(path, "a picture"), open_image(path) as picture:
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        return convert_to_srgb(ImageOps.exif_transpose(picture))
 
 
 def probe_image(path: str | Path) -> tuple[int, int, str]:
@@ -109,12 +118,27 @@ def open_image(path: str | Path) -> PIL.Image.Image:
     """The picture at `path`, of which only the header is read; raises for one that is too large."""
     import PIL.Image
 
+    if high_range := _high_dynamic_range(path):
+        fix = "convert it to PNG with 8 or 16 bits"
+        raise_media_error(path, f"{high_range} picture", "a picture of 8 or 16 bits", fix)
     picture = PIL.Image.open(path)
+    if picture.format not in _READ_FORMATS:
+        picture.close()
+        raise PIL.UnidentifiedImageError(f"a {picture.format} file")
     limit = PIL.Image.MAX_IMAGE_PIXELS
     if limit is not None and picture.width * picture.height > limit:
         picture.close()
         raise_too_large(path, f"{picture.width}×{picture.height} pixels", limit)
     return picture
+
+
+def _high_dynamic_range(path: str | Path) -> str:
+    """What a picture in such a format is, as "an OpenEXR"; "" for all others."""
+    with Path(path).open("rb") as file:
+        begin = file.read(10)
+    if begin.startswith(b"\x76\x2f\x31\x01"):
+        return "an OpenEXR"
+    return "a Radiance HDR" if begin.startswith((b"#?RADIANCE", b"#?RGBE")) else ""
 
 
 def _options(format_: str, quality: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import ImageCms
 
 from sdgraph.errors import MediaError
 from sdgraph.media import probe_image, read_image, read_provenance, write_image, write_video
 from sdgraph.values import Image
+from tests.support.icc_profiles import adobe_rgb_profile
 from tests.support.small_images import PICTURES, PROVENANCE, gradient, mean_difference, small_video
 
 
@@ -105,3 +108,46 @@ def test_a_size_that_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         write_image(PIL.Image.new("L", (65536, 1)), tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_colours_of_another_profile_become_those_of_srgb(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"green{suffix}"
+    options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
+    picture = PIL.Image.new("RGB", (16, 16), (144, 255, 60))
+    picture.save(path, icc_profile=adobe_rgb_profile(), **options)
+    picture = read_image(path)
+    assert np.abs(np.asarray(picture, np.int16) - np.array([0, 255, 0], np.int16)).max() <= 4
+    assert "icc_profile" not in picture.info
+
+
+def test_a_profile_leaves_transparency_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "green.png"
+    PIL.Image.new("RGBA", (4, 4), (144, 255, 60, 77)).save(path, icc_profile=adobe_rgb_profile())
+    red, green, blue, alpha = read_image(path).getpixel((1, 1))  # type: ignore[misc]
+    assert (max(red, 255 - green, blue), alpha) == (pytest.approx(0, abs=4), 77)
+
+
+def test_srgb_and_damaged_profiles_change_no_pixel(tmp_path: Path) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"no profile", adobe_rgb_profile()[:200]):
+        path = tmp_path / "a.png"
+        PIL.Image.new("RGB", (4, 4), (144, 255, 60)).save(path, icc_profile=profile)
+        assert read_image(path).getpixel((0, 0)) == (144, 255, 60)
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"), [(b"\x76\x2f\x31\x01", "OpenEXR"), (b"#?RADIANCE\n", "Radiance HDR")]
+)
+def test_high_dynamic_range_is_named_for_what_it_is(
+    tmp_path: Path, begin: bytes, kind: str
+) -> None:
+    (tmp_path / "a.exr").write_bytes(begin + bytes(100))
+    with pytest.raises(MediaError, match=f"{kind} picture"):
+        read_image(tmp_path / "a.exr")
+
+
+def test_no_format_that_runs_another_program_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with pytest.raises(MediaError, match="not a picture"):
+        read_image(tmp_path / "a.png")

@@ -144,3 +144,42 @@ def test_the_reference_settings_are_the_fields_own() -> None:
     assert field_values(bear, "seconds", "fps", "steps", "offload") == [3.0, 25.0, 25, "model"]
     assert field_values(cat, "steps", "guidance", "strength", "seed") == [50, 7.5, 1.0, 0]
     assert sketch.checkpoint.variant == bear.checkpoint.variant == "fp16"  # type: ignore[attr-defined]
+
+
+NEGATIVE = (
+    "cropped, out of frame, worst quality, low quality, jpeg artifacts, ugly, blurry, bad anatomy, "
+    "bad proportions, nsfw"
+)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "reference/controlnet": {
+        "prompt": "a man with beard, realistic, high quality",
+        "negative_prompt": NEGATIVE,
+    },
+    "reference/depth": {"negative_prompt": "bad, deformed, ugly, bad anotomy"},
+    "reference/inpaint": {
+        "prompt": "Face of a white cat, high resolution, sitting on a park bench",
+    },
+    "reference/turbo": {
+        "prompt": "baby in superman dress, photorealistic, cinematic",
+        "negative_prompt": "bad, ugly, blur, deformed",
+    },
+    "reference/video": {"prompt": "bear running on the ocean", "negative_prompt": "low quality"},
+}
+"""The words of the settings that these workflows reproduce, letter for letter."""
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_words_are_those_of_the_setting(name: str) -> None:
+    workflow = load_workflow(name)
+    assert {word: workflow.inputs[word].default for word in SETTINGS[name]} == SETTINGS[name]
+    asked = [spec.fields for spec in workflow.template.specs.values() if "prompt" in spec.fields]
+    for fields in asked:
+        for word in SETTINGS[name].keys() & {"negative_prompt"}:
+            assert fields[word] == f"$inputs.{word}"
+    assert asked[0]["prompt"] == "$inputs.prompt"
+
+
+def test_inpainting_resizes_photo_and_mask_bicubic() -> None:
+    specs = load_workflow("reference/inpaint").template.specs
+    assert [specs[name].fields["resample"] for name in ("photo", "mask")] == ["bicubic"] * 2
