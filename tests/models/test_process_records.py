@@ -23,18 +23,32 @@ from tests.support import fake_checkpoints, toys
 
 ROOT = Path(__file__).parents[2]
 
-CHILD = """
+FAKE_MODULE = """
+class FakeModule:
+    def __init__(self, part, dtype, device):
+        self.bytes = part.footprint(dtype)
+    def parameters(self):
+        return [self]
+    def numel(self):
+        return self.bytes
+    def element_size(self):
+        return 1
+    def to(self, device):
+        return self
+"""
+"""A loader as short as it can be: to import that of `sdgraph.testing` takes most of a process."""
+
+CHILD = f"""
 import sys
 from pathlib import Path
 from sdgraph.models import ModelCache
 from sdgraph.models.process_records import ProcessRecord
 from sdgraph.values import Checkpoint, Part
-from tests.support import fake_checkpoints, toys
-
+{FAKE_MODULE}
 model = Checkpoint(Path(sys.argv[1]))
-loader, record = fake_checkpoints.Loader(), ProcessRecord()
-cache = ModelCache(loader, probe=lambda device: 10**9, reserve=0, watch=record)
-with cache.lease({name: Part(model, name) for name in ("unet", "vae")}, "cpu", "float32"):
+record = ProcessRecord()
+cache = ModelCache(FakeModule, probe=lambda device: 10**9, reserve=0, watch=record)
+with cache.lease({{name: Part(model, name) for name in ("unet", "vae")}}, "cpu", "float32"):
     print("leased", flush=True)
     sys.stdin.readline()
 print("kept", flush=True)
@@ -315,25 +329,24 @@ def test_a_cache_that_is_deleted_removes_its_record(home: Path, model: Path) -> 
     assert records(home) == []
 
 
-FORKING = """
+FORKING = f"""
 import os
 import sys
 from pathlib import Path
 from sdgraph.models import process_records
 from sdgraph.models import ModelCache
 from sdgraph.values import Checkpoint, Part
-from tests.support import fake_checkpoints, toys
-
-unet = {"unet": Part(Checkpoint(Path(sys.argv[1])), "unet")}
-cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
+{FAKE_MODULE}
+unet = {{"unet": Part(Checkpoint(Path(sys.argv[1])), "unet")}}
+cache = ModelCache(FakeModule, watch=process_records.ProcessRecord())
 with cache.lease(unet, "cpu", "float32"):
     parent = os.getpid()
     child = os.fork()
     if not child:
         with cache.lease(unet, "cpu", "float32"):
             rows = process_records.held_components()
-            told = sorted((row.process == parent, row.why[:17]) for row in rows)
-            print(told, flush=True)
+            rows = sorted((row.process == parent, row.why[:17]) for row in rows)
+            print(rows, flush=True)
         sys.exit()
     os.waitpid(child, 0)
     print([row.process == parent for row in process_records.held_components()])
