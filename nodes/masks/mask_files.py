@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sdgraph.errors import InvalidValueError, MediaError, Problem
 from sdgraph.media import probe_image, read_image
-from sdgraph.nodes.io.files import image_problems
 from sdgraph.values import Image, Mask
 
 if TYPE_CHECKING:
@@ -23,11 +22,9 @@ def mask_file_problems(path: str | Path) -> Iterator[Problem]:
 
     Only the header is read, unless the picture may have transparent parts.
     """
-    problems = list(image_problems(path))
-    yield from problems
-    if problems or probe_image(path)[2] in _OPAQUE_MODES:
-        return
     try:
+        if probe_image(path)[2] in _OPAQUE_MODES:
+            return
         problem = _transparency_problem(read_image(path))
     except MediaError as error:
         yield from error.as_problems_of("path", "a picture that can be opened")

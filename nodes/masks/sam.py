@@ -129,17 +129,12 @@ def segment_with_sam(
         InvalidValueError: The picture is too narrow for SAM.
     """
     import numpy as np
-    import torch
 
     refuse_narrow(image.size, processor.size["longest_edge"])
     inputs = preprocess(processor, image.rgb)
     originals, reshaped = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
     scale = (reshaped[0].flip(0) / originals[0].flip(0)).float()
-    if points:
-        inputs["input_points"] = torch.tensor(points)[None, None] * scale
-        inputs["input_labels"] = torch.tensor(labels)[None, None]
-    if boxes:
-        inputs["input_boxes"] = torch.tensor(boxes)[None] * scale.repeat(2)
+    inputs |= _prompt_inputs(points, labels, boxes, scale)
     single_point = len(points) == 1 and not boxes
     pixels = {"pixel_values": inputs.pop("pixel_values")}
     image_embeddings = infer(model, device, pixels, method=model.get_image_embeddings)
@@ -153,6 +148,24 @@ def segment_with_sam(
             (whole,) = processor.post_process_masks([mask[None, None]], originals, reshaped)
             marked[whole[0, 0].numpy()] = 255
     return marked
+
+
+def _prompt_inputs(
+    points: Sequence[Sequence[int]],
+    labels: Sequence[int],
+    boxes: Sequence[Sequence[float]],
+    scale: Any,
+) -> dict[str, Any]:
+    """The inputs of SAM for points and boxes, in pixels of the picture as SAM sees it."""
+    import torch
+
+    inputs = {}
+    if points:
+        inputs["input_points"] = torch.tensor(points)[None, None] * scale
+        inputs["input_labels"] = torch.tensor(labels)[None, None]
+    if boxes:
+        inputs["input_boxes"] = torch.tensor(boxes)[None] * scale.repeat(2)
+    return inputs
 
 
 def _batches(inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .diffusion import DROPPED, DiffusionTrainee
 from .frozen import hash_module, refuse_changed
-from .loading import fresh_model, load_parts
+from .loading import load_parts, untrained_model
 from .loop import Settings
 from .pipeline_parts import PipelineParts, make_pipeline
 from .placement import to_device
@@ -47,7 +47,7 @@ def make_control_maps(data: Dataset, kind: Kind) -> Any:
     return np.stack([DepthMap(depth).numpy[..., 0] for depth in depths])
 
 
-def fresh_controlnet(like: Checkpoint, base: PipelineParts, subject: str, seed: int) -> Any:
+def untrained_controlnet(like: Checkpoint, base: PipelineParts, subject: str, seed: int) -> Any:
     """An untrained ControlNet that at first changes nothing.
 
     Its blocks are copies of the base's, its conditioning embedding is drawn, and its zero
@@ -62,7 +62,7 @@ def fresh_controlnet(like: Checkpoint, base: PipelineParts, subject: str, seed: 
     Raises:
         InvalidValueError: The blocks of the two do not fit together.
     """
-    network = fresh_model(like, seed)
+    network = untrained_model(like, seed)
     init_conditioning_embedding(network, seed)
     for name in CONTROLNET_BLOCKS:
         block = getattr(base.denoiser, name)
@@ -210,7 +210,7 @@ class TrainControlNet(Denoising):
             data.depths([0])  # refuses data without true depth before anything is made
         parts = load_parts(base)
         subject = f"{base.source} in {like.source}"
-        network = fresh_controlnet(like, parts, subject, self.seed)
+        network = untrained_controlnet(like, parts, subject, self.seed)
         settings = self.settings()
         before = base_hashes(parts)
         trainee = ControlNetTrainee(

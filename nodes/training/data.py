@@ -13,14 +13,13 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, MediaError, Problem, did_you_mean
 from sdgraph.graph import Node, refuse
+from sdgraph.values import Image
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 __all__ = ["PictureFolder", "TinyWorld"]
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 class Dataset:
@@ -262,7 +261,7 @@ def pictures_in(folder: Path) -> list[Path]:
     """The pictures in a folder, by their suffixes, sorted; none where it is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.iterdir() if Image.reads(path))
 
 
 def folder_problems(field: str, folder: Path) -> Iterator[Problem]:
@@ -270,7 +269,7 @@ def folder_problems(field: str, folder: Path) -> Iterator[Problem]:
     if not folder.is_dir():
         yield Problem(field, f"no folder {folder}", "a folder of pictures")
     elif not pictures_in(folder):
-        yield Problem(field, f"no picture in {folder}", f"some of {', '.join(SUFFIXES)}")
+        yield Problem(field, f"no picture in {folder}", f"some of {', '.join(Image.suffixes)}")
 
 
 class TinyWorld(Node[Dataset]):

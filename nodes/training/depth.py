@@ -14,7 +14,7 @@ from sdgraph.values import Checkpoint
 
 from .checkpoint_problems import estimator_problems
 from .data import Dataset
-from .loading import fresh_model
+from .loading import untrained_model
 from .loop import Settings, generator_for
 from .placement import move_modules, to_device
 from .procedure import Training
@@ -174,7 +174,7 @@ def resize_depths(depth: Any, side: int, mode: str) -> Any:
     return interpolate(depth[:, None], size=(side, side), mode=mode, align_corners=False)[:, 0]
 
 
-def stretch_depths(depth: Any) -> Any:
+def min_max_normalize(depth: Any) -> Any:
     """Each map from its least, 0, to its most, 1."""
     low, high = depth.amin(dim=(1, 2), keepdim=True), depth.amax(dim=(1, 2), keepdim=True)
     return (depth - low) / (high - low).clamp_min(1e-12)
@@ -184,7 +184,7 @@ def depths_to_grey(depth: Any) -> Any:
     """Depth maps as grey pictures: uint8, count × height × width × 3."""
     import numpy as np
 
-    grey = (stretch_depths(depth) * 255).round().byte().numpy()
+    grey = (min_max_normalize(depth) * 255).round().byte().numpy()
     return np.repeat(grey[..., None], 3, axis=3)
 
 
@@ -202,7 +202,7 @@ class TrainDepth(Training):
     @quiet_libraries()
     def run(self, data: Dataset, like: Checkpoint, progress: Progress) -> Checkpoint:
         data.depths([0])  # refuses data without true depth before anything is made
-        model = fresh_model(like, self.seed)
+        model = untrained_model(like, self.seed)
         set_positive_output(model)
         settings = self.settings()
         trainee = DepthTrainee(model, Preparation(like), data, settings)

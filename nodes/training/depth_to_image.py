@@ -16,7 +16,7 @@ from sdgraph.values import Checkpoint
 
 from .checkpoint_problems import estimator_problems, purpose_problems
 from .data import Dataset
-from .depth import PROCESSOR_FILE, depths_to_grey, resize_depths, stretch_depths
+from .depth import PROCESSOR_FILE, depths_to_grey, min_max_normalize, resize_depths
 from .inpaint import WideTrainee
 from .loop import Settings
 from .pipeline_parts import PipelineParts, make_pipeline
@@ -40,7 +40,7 @@ class DepthToImageTrainee(WideTrainee):
         starts = range(0, len(data), 64)
         batches = (data.depths(range(start, min(start + 64, len(data)))) for start in starts)
         maps = [resize_depths(torch.from_numpy(batch), side, "bicubic") for batch in batches]
-        self._depths = 2 * stretch_depths(torch.cat(maps)) - 1
+        self._depths = 2 * min_max_normalize(torch.cat(maps)) - 1
 
     def extra_channels(self, indices: Any, random: Any) -> Any:
         del random

@@ -62,14 +62,14 @@ class DiffusionTrainee:
         indices = torch.randint(len(self.latents), (count,), generator=random)
         latents = to_device(self.latents[indices], self.device)
         noise = to_device(torch.randn(latents.shape, generator=random), self.device)
-        times = to_device(self.draw_times(count, random), self.device)
+        times = to_device(self.sample_timesteps(count, random), self.device)
         dropped = torch.rand(count, generator=random) < DROPPED
         words = self.read_captions(torch.where(dropped, len(self.tokens) - 1, indices))
         noised = self.noise_schedule.add_noise(latents, noise, times)
         prediction = self.predict(noised, times, words, indices, random)
         return mse_loss(prediction.float(), self.target(latents, noise, times))
 
-    def draw_times(self, count: int, random: Any) -> Any:
+    def sample_timesteps(self, count: int, random: Any) -> Any:
         """Times of the noise schedule for a batch; with a bias above 1, noisy ones more often."""
         import torch
 

@@ -17,7 +17,7 @@ from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .frozen import hash_module
 from .latents import tokenize
-from .loading import fresh_model, load_text_parts
+from .loading import load_text_parts, untrained_model
 from .loop import Settings, generator_for
 from .pipeline_parts import PipelineParts
 from .placement import move_modules, to_device
@@ -149,7 +149,7 @@ class TrainImageEncoder(Training):
         self, data: Dataset, base: Checkpoint, like: Checkpoint, progress: Progress
     ) -> Checkpoint:
         parts = load_text_parts(base)
-        encoder, settings = fresh_model(like, self.seed), self.settings()
+        encoder, settings = untrained_model(like, self.seed), self.settings()
         trainee = ImageEncoderTrainee(encoder, parts, data, settings)
         self.fit(trainee, data, settings, progress)
         return save_model(encoder, like, self.folder / "checkpoint")

@@ -74,11 +74,11 @@ class InpaintTrainee(WideTrainee):
         import numpy as np
         import torch
 
-        from .masks import draw_mask
+        from .masks import random_mask
 
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=random)))
         objects = self.data.masks(indices.tolist())
-        masks = np.stack([draw_mask(rng, self.data.side, each) for each in objects])
+        masks = np.stack([random_mask(rng, self.data.side, each) for each in objects])
         return torch.from_numpy(masks)[:, None].float() / 255
 
     def sample(self) -> Any:
@@ -111,12 +111,12 @@ def _example_masks(examples: Dataset, count: int) -> Any:
     """A mask for each of the first so many pictures: over an object, or a box."""
     import numpy as np
 
-    from .masks import draw_mask
+    from .masks import random_mask
 
     rng = np.random.default_rng(0)
     return np.stack(
         [
-            draw_mask(rng, examples.side, objects, "object" if objects else "box")
+            random_mask(rng, examples.side, objects, "object" if objects else "box")
             for objects in examples.masks(range(count))
         ]
     )

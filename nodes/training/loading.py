@@ -27,7 +27,7 @@ def pipeline_family(checkpoint: Checkpoint) -> ModelFamily:
     return family
 
 
-def fresh_parts(like: Checkpoint, names: Sequence[str], seed: int) -> PipelineParts:
+def untrained_parts(like: Checkpoint, names: Sequence[str], seed: int) -> PipelineParts:
     """Untrained modules with a checkpoint's architecture, and its tokenizers and scheduler.
 
     Args:
@@ -40,18 +40,18 @@ def fresh_parts(like: Checkpoint, names: Sequence[str], seed: int) -> PipelinePa
     """
     family = pipeline_family(like)
     parts = {name: _load_without_weights(like, name) for name in _names_without_weights(family)}
-    return PipelineParts(family, {**parts, **_fresh_modules(like, names, seed)})
+    return PipelineParts(family, {**parts, **_untrained_modules(like, names, seed)})
 
 
-def fresh_model(like: Checkpoint, seed: int) -> Any:
+def untrained_model(like: Checkpoint, seed: int) -> Any:
     """An untrained module with the architecture of a single model's checkpoint."""
-    return _fresh_modules(like, ("",), seed)[""]
+    return _untrained_modules(like, ("",), seed)[""]
 
 
-def fresh_autoencoder(like: Checkpoint, seed: int) -> Any:
+def untrained_autoencoder(like: Checkpoint, seed: int) -> Any:
     """An untrained autoencoder with the architecture of a pipeline's, or of one alone."""
     name = _autoencoder_name(like)
-    return _fresh_modules(like, (name,), seed)[name]
+    return _untrained_modules(like, (name,), seed)[name]
 
 
 def load_parts(checkpoint: Checkpoint, names: Sequence[str] | None = None) -> PipelineParts:
@@ -121,7 +121,7 @@ def _class_of(checkpoint: Checkpoint, name: str) -> Any:
     return getattr(diffusers if library == "diffusers" else transformers, class_name)
 
 
-def _fresh_modules(like: Checkpoint, names: Sequence[str], seed: int) -> dict[str, Any]:
+def _untrained_modules(like: Checkpoint, names: Sequence[str], seed: int) -> dict[str, Any]:
     import torch
 
     with torch.random.fork_rng(devices=()):

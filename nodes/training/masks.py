@@ -30,7 +30,7 @@ WIDTH = (0.06, 0.2)
 """Widths of a stroke, as shares of the picture's side."""
 
 
-def draw_mask(
+def random_mask(
     rng: np.random.Generator, side: int, objects: Sequence[Pixels] = (), kind: str | None = None
 ) -> Pixels:
     """A random mask: uint8, side × side, 255 or 0, never empty.
@@ -47,11 +47,11 @@ def draw_mask(
         odds = np.array([KIND_WEIGHTS[name] for name in names])
         kind = str(rng.choice(names, p=odds / odds.sum()))
     if kind == "object":
-        return cover_object(rng, objects[int(rng.integers(len(objects)))])
+        return mask_around_object(rng, objects[int(rng.integers(len(objects)))])
     return _BY_KIND[kind](rng, side)
 
 
-def cover_object(rng: np.random.Generator, outline: Pixels) -> Pixels:
+def mask_around_object(rng: np.random.Generator, outline: Pixels) -> Pixels:
     """A mask that covers an object: its outline grown, a box, or an ellipse around it.
 
     Often it is not the outline: a mask that always had the object's shape would give it away,

@@ -8,7 +8,7 @@ from typing import Any
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.values import Checkpoint
 
-from .loading import fresh_parts, load_parts, load_scheduler, pipeline_family, scheduler_class
+from .loading import load_parts, load_scheduler, pipeline_family, scheduler_class, untrained_parts
 from .pipeline_parts import PipelineParts
 from .unet import with_wider_input
 
@@ -23,10 +23,10 @@ _NOISE_SETTINGS = (
 """What a scheduler's config says of the noise that a denoiser is trained on."""
 
 
-def with_fresh_denoiser(base: PipelineParts, like: Checkpoint, seed: int) -> PipelineParts:
+def with_untrained_denoiser(base: PipelineParts, like: Checkpoint, seed: int) -> PipelineParts:
     """A base's parts with an untrained denoiser in `like`'s architecture and `like`'s scheduler."""
     name = pipeline_family(like).denoiser.name
-    fresh = fresh_parts(like, (name,), seed)
+    fresh = untrained_parts(like, (name,), seed)
     return fresh | base.select(*fresh.family.components_without(name))
 
 
@@ -40,7 +40,7 @@ def load_widened_parts(base: Checkpoint, like: Checkpoint, seed: int) -> Pipelin
         InvalidValueError: The two checkpoints do not fit together.
     """
     trained = load_parts(base)
-    parts = with_fresh_denoiser(trained, like, seed)
+    parts = with_untrained_denoiser(trained, like, seed)
     check_noise(base, like)
     weights = with_wider_input(trained.denoiser.state_dict(), parts.denoiser)
     load_weights(parts.denoiser, weights, f"{base.source} in {like.source}")

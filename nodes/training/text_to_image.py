@@ -18,7 +18,7 @@ from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_module, refuse_changed
-from .loading import fresh_parts, load_autoencoder, load_parts, pipeline_family
+from .loading import load_autoencoder, load_parts, pipeline_family, untrained_parts
 from .lora import add_lora_layers, fuse_lora_layers, hash_without_adapters, save_lora
 from .pipeline_parts import PipelineParts
 from .procedure import Denoising
@@ -101,7 +101,7 @@ class TrainFromText(Denoising):
     ) -> Checkpoint:
         if base is None:
             source = like or Checkpoint(self.default_like)
-            parts = fresh_parts(source, _trained_names(pipeline_family(source)), self.seed)
+            parts = untrained_parts(source, _trained_names(pipeline_family(source)), self.seed)
         else:
             source, parts = base, self._load_base(base)
         own_autoencoder = (parts.family.decoder.name,) if vae else ()

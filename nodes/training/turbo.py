@@ -25,7 +25,7 @@ from .procedure import Training
 from .samples import make_sheet
 from .saving import component_files, save_pipeline
 from .sdxl import SdxlTrainee
-from .starting_weights import check_noise, load_weights, with_fresh_denoiser
+from .starting_weights import check_noise, load_weights, with_untrained_denoiser
 from .unet import down_block_features
 
 __all__ = ["TrainTurbo"]
@@ -275,7 +275,7 @@ class TrainTurbo(Training):
     ) -> Checkpoint:
         check_noise(teacher, like)
         trained = load_parts(teacher)
-        parts = with_fresh_denoiser(trained, like, self.seed)
+        parts = with_untrained_denoiser(trained, like, self.seed)
         weights = trained.denoiser.state_dict()
         load_weights(parts.denoiser, weights, f"{teacher.source} in {like.source}")
         settings = self.settings(weight_decay=0.0, betas=(0.5, 0.99))

@@ -14,7 +14,7 @@ from sdgraph.models import quiet_libraries
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
-from .loading import fresh_autoencoder
+from .loading import untrained_autoencoder
 from .loop import Settings, generator_for
 from .placement import move_modules, to_device
 from .procedure import Training
@@ -99,7 +99,7 @@ class TrainVae(Training):
         import torch
 
         settings = self.settings(weight_decay=0.0)
-        vae = fresh_autoencoder(like, self.seed).to(memory_format=torch.channels_last)
+        vae = untrained_autoencoder(like, self.seed).to(memory_format=torch.channels_last)
         trainee = VaeTrainee(vae, data, settings)
         self.fit(trainee, data, settings, progress)
         vae.register_to_config(scaling_factor=round(trainee.latent_scale(), 5))

@@ -17,7 +17,7 @@ from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_module
 from .latents import encode_pictures
-from .loading import fresh_parts, load_parts, pipeline_family
+from .loading import load_parts, pipeline_family, untrained_parts
 from .loop import Settings
 from .pipeline_parts import PipelineParts, make_pipeline
 from .procedure import Denoising
@@ -201,7 +201,7 @@ def _grown_parts(base: PipelineParts, like: Checkpoint, subject: str, seed: int)
     """
     family = pipeline_family(like)
     names = (family.denoiser.name, *(each.name for each in family.text_encoders))
-    parts = fresh_parts(like, names, seed)
+    parts = untrained_parts(like, names, seed)
     for own, trained in zip(parts.text_encoders, base.text_encoders, strict=True):
         load_weights(own, trained.state_dict(), subject)
     return parts | base.select(*family.components_without(*names))

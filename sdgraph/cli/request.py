@@ -97,9 +97,7 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
 
 def is_media_file(file: str) -> bool:
     """Whether a file is a picture, a video or another kind of value, by its suffix."""
-    suffix = Path(file).suffix.lower()
-    kinds = all_kinds()
-    return any(suffix in (*kind.suffixes, *kind.read_only_suffixes) for kind in kinds)
+    return any(kind.reads(file) for kind in all_kinds())
 
 
 def read_record_of(file: str) -> ProvenanceRecord:

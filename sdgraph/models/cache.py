@@ -34,7 +34,7 @@ from .component import LoadedComponent as LoadedComponent
 from .component import Models as Models
 from .component import source_of
 from .component_pool import ComponentPool, Report
-from .device_turns import device_turn
+from .device_locks import device_lock
 from .file_hashes import refuse_changed
 from .loader import Loader, load_quietly, refuse_device
 from .resolved import ResolvedPart, resolve_part
@@ -112,7 +112,7 @@ class ModelCache:
             OutOfMemoryError: There is too little memory for a component.
         """
         with (
-            device_turn(device),
+            device_lock(device),
             self._lease(parts, device, dtype, report, choose_actions) as models,
         ):
             yield models

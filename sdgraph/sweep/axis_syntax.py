@@ -189,11 +189,10 @@ def _files_in(folder: Path, declared: Input) -> list[Path]:
     For an input of type Path, these are the pictures.
     """
     kind = declared.kind or Image
-    suffixes = (*kind.suffixes, *kind.read_only_suffixes)
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        if kind.reads(path) and not path.name.startswith(".") and path.is_file()
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, Self
 
@@ -88,6 +89,11 @@ class Value:
             found = f"the kind of value {cls.__name__} in {other.__module__} and {cls.__module__}"
             raise PackError(Problem(pack, found, "a name for each", "rename one of the two"))
         _kinds[cls.kind_name] = cls  # a class that is defined again replaces the older one
+
+    @classmethod
+    def reads(cls, path: str | Path) -> bool:
+        """Whether a file holds a value of this kind, by its suffix in upper or lower case."""
+        return Path(path).suffix.lower() in (*cls.suffixes, *cls.read_only_suffixes)
 
     def _set_fields(self, **fields: Any) -> None:
         """Sets the fields of the value; the constructor calls this once.

@@ -43,10 +43,13 @@ def chain(seed: int) -> Node[Any]:
         **common,
     )
     deep = DepthToImage(image=edged, strength=1.0, checkpoint=checkpoint_of("depth"), **common)
-    words = common["prompt"]
+    return _refine(deep, common["prompt"], seed)
+
+
+def _refine(image: Node[Any], prompt: str, seed: int) -> Node[Any]:
     return Turbo(
-        image=deep,
-        prompt=words,
+        image=image,
+        prompt=prompt,
         steps=2,
         strength=0.5,
         seed=seed,
@@ -60,15 +63,7 @@ def models(seed: int) -> Node[Any]:
     first = Text2Image(checkpoint=checkpoint_of("text-to-image"), **common)
     painted = Inpaint(image=first, mask=mask(), checkpoint=checkpoint_of("inpaint"), **common)
     deep = DepthToImage(image=painted, strength=1.0, checkpoint=checkpoint_of("depth"), **common)
-    words = common["prompt"]
-    return Turbo(
-        image=deep,
-        prompt=words,
-        steps=2,
-        strength=0.5,
-        seed=seed,
-        checkpoint=checkpoint_of("turbo"),
-    )
+    return _refine(deep, common["prompt"], seed)
 
 
 def loads(session: Session, *graphs: Graph) -> list[events.Loaded]:

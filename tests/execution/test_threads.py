@@ -13,7 +13,7 @@ import pytest
 from sdgraph.execution import Session, default_session
 from sdgraph.graph import Graph, In, Node
 from sdgraph.models import ModelCache, Models
-from sdgraph.models.device_turns import device_turn
+from sdgraph.models.device_locks import device_lock
 from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints
 
@@ -68,21 +68,21 @@ def test_sessions_take_turns_at_a_device_and_not_at_two() -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with device_turn("cuda"):
+        with device_lock("cuda"):
             order.append("first")
             entered.set()
             leave.wait(10)
             order.append("first ends")
 
     def follow() -> None:
-        with device_turn("cuda:0"):
+        with device_lock("cuda:0"):
             order.append("second")
 
     threads = [threading.Thread(target=hold), threading.Thread(target=follow)]
     threads[0].start()
     assert entered.wait(10)
     threads[1].start()
-    with device_turn("cuda:1"), device_turn("cuda:1"), device_turn("cpu"):
+    with device_lock("cuda:1"), device_lock("cuda:1"), device_lock("cpu"):
         order.append("elsewhere")
     leave.set()
     for thread in threads:

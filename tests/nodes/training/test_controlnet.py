@@ -18,8 +18,8 @@ from sdgraph.nodes.training.controlnet import (
     ControlNetTrainee,
     TrainControlNet,
     base_hashes,
-    fresh_controlnet,
     make_control_maps,
+    untrained_controlnet,
 )
 from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
 from sdgraph.nodes.training.frozen import refuse_changed
@@ -36,7 +36,7 @@ SIDE = 64
 
 def parts_of(like: str = "tiny/controlnet-edges") -> PipelineParts:
     parts = load_parts(BASE)
-    network = fresh_controlnet(Checkpoint(like), parts, "the base", 0)
+    network = untrained_controlnet(Checkpoint(like), parts, "the base", 0)
     return parts | {"controlnet": network}
 
 

@@ -24,7 +24,7 @@ from sdgraph.nodes.training.depth import (
     set_positive_output,
 )
 from sdgraph.nodes.training.depth_to_image import DepthToImageTrainee, TrainDepthToImage
-from sdgraph.nodes.training.loading import fresh_model, load_model, load_parts
+from sdgraph.nodes.training.loading import load_model, load_parts, untrained_model
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.starting_weights import load_widened_parts
 from sdgraph.values import Image, Part
@@ -136,7 +136,7 @@ def test_a_flat_prediction_has_a_finite_loss_and_gradient() -> None:
 
 
 def test_the_estimators_loss_falls_on_one_batch() -> None:
-    model = fresh_model(ESTIMATOR, 0)
+    model = untrained_model(ESTIMATOR, 0)
     set_positive_output(model)
     data = WorldDataset(4, 0, SIDE)
     trainee = DepthTrainee(model, Preparation(ESTIMATOR), data, Settings(15, 2, 3e-3))

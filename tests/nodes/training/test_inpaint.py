@@ -20,7 +20,7 @@ from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
 from sdgraph.nodes.training.inpaint import InpaintTrainee, TrainInpaint
 from sdgraph.nodes.training.loading import load_parts
 from sdgraph.nodes.training.loop import Settings
-from sdgraph.nodes.training.masks import KIND_WEIGHTS, draw_mask
+from sdgraph.nodes.training.masks import KIND_WEIGHTS, random_mask
 from sdgraph.nodes.training.pipeline_parts import make_pipeline
 from sdgraph.nodes.training.starting_weights import (
     check_noise,
@@ -234,7 +234,7 @@ def test_masks_are_white_or_black_and_never_empty(seed: int, side: int, number: 
     objects = object_masks(random_scene(number), side)
     for kind in (None, *KIND_WEIGHTS):
         mask, again = (
-            draw_mask(np.random.default_rng(seed), side, objects, kind) for _ in range(2)
+            random_mask(np.random.default_rng(seed), side, objects, kind) for _ in range(2)
         )
         assert mask.shape == (side, side) and mask.dtype == np.uint8
         assert set(np.unique(mask)) <= {0, 255} and mask.any()
@@ -246,7 +246,7 @@ def test_an_objects_mask_covers_it_and_a_rim(seed: int, number: int) -> None:
     import cv2
 
     objects = object_masks(random_scene(number), SIDE)
-    mask = draw_mask(np.random.default_rng(seed), SIDE, objects, "object")
+    mask = random_mask(np.random.default_rng(seed), SIDE, objects, "object")
     grown = [cv2.dilate(outline, np.ones((3, 3), np.uint8)[:, [1]]) for outline in objects]
     assert any((mask[outline > 0] == 255).all() for outline in grown)
 
@@ -255,7 +255,7 @@ def test_an_objects_mask_covers_it_and_a_rim(seed: int, number: int) -> None:
 def test_a_box_is_a_box_of_its_bounds(seed: int, side: int) -> None:
     import cv2
 
-    mask = draw_mask(np.random.default_rng(seed), side, kind="box")
+    mask = random_mask(np.random.default_rng(seed), side, kind="box")
     left, top, width, height = cv2.boundingRect(mask)
     assert mask[top : top + height, left : left + width].all()
     assert 0.19 * side - 1 <= min(width, height) <= max(width, height) <= 0.75 * side + 1
@@ -263,4 +263,4 @@ def test_a_box_is_a_box_of_its_bounds(seed: int, side: int) -> None:
 
 @given(seed=st.integers(0, 2**32))
 def test_without_objects_every_other_kind_is_drawn(seed: int) -> None:
-    assert draw_mask(np.random.default_rng(seed), SIDE).any()
+    assert random_mask(np.random.default_rng(seed), SIDE).any()

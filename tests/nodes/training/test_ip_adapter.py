@@ -30,7 +30,7 @@ from sdgraph.nodes.training.image_encoder import (
     resize_for_clip,
 )
 from sdgraph.nodes.training.ip_adapter import ENCODER, FILE, IPAdapterTrainee, TrainIPAdapter
-from sdgraph.nodes.training.loading import fresh_model, load_parts, load_text_parts
+from sdgraph.nodes.training.loading import load_parts, load_text_parts, untrained_model
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.values import Image
 
@@ -42,7 +42,7 @@ SIDE = 64
 
 
 def trainee(count: int = 8, steps: int = 1) -> IPAdapterTrainee:
-    parts = load_parts(BASE) | {ENCODER: fresh_model(LIKE, 0)}
+    parts = load_parts(BASE) | {ENCODER: untrained_model(LIKE, 0)}
     return IPAdapterTrainee(parts, WorldDataset(count, 0, SIDE), Settings(steps, 4, 3e-3))
 
 
@@ -124,7 +124,9 @@ def encoder_node(out: Path, **more: Any) -> TrainImageEncoder:
 def test_an_image_encoder_learns_which_caption_is_whose() -> None:
     parts = load_text_parts(BASE)
     data = WorldDataset(24, 0, SIDE, pairs=0.0)
-    encoder_trainee = ImageEncoderTrainee(fresh_model(LIKE, 0), parts, data, Settings(1, 16, 3e-3))
+    encoder_trainee = ImageEncoderTrainee(
+        untrained_model(LIKE, 0), parts, data, Settings(1, 16, 3e-3)
+    )
     losses = descend(encoder_trainee, steps=30)
     assert losses[-1] < 0.7 * losses[0]
 

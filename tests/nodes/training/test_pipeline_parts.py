@@ -9,7 +9,7 @@ import pytest
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
 from sdgraph.nodes.diffusion.families import SDXL, STABLE_DIFFUSION
-from sdgraph.nodes.training.loading import fresh_parts, load_parts, load_text_parts
+from sdgraph.nodes.training.loading import load_parts, load_text_parts, untrained_parts
 from sdgraph.nodes.training.pipeline_parts import PipelineParts, make_pipeline
 
 BASE = Checkpoint("tiny/text-to-image")
@@ -50,7 +50,9 @@ def test_fresh_modules_draw_their_weights_in_the_order_of_their_names() -> None:
     import torch
 
     names = ("text_encoder", "unet")
-    first, second, reverse = (fresh_parts(BASE, order, 0) for order in (names, names, names[::-1]))
+    first, second, reverse = (
+        untrained_parts(BASE, order, 0) for order in (names, names, names[::-1])
+    )
     weights = [parts.denoiser.conv_in.weight for parts in (first, second, reverse)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])

@@ -23,7 +23,12 @@ from sdgraph.nodes.training import (
     vae,
 )
 from sdgraph.nodes.training.data import WorldDataset
-from sdgraph.nodes.training.loading import fresh_model, fresh_parts, load_autoencoder, load_parts
+from sdgraph.nodes.training.loading import (
+    load_autoencoder,
+    load_parts,
+    untrained_model,
+    untrained_parts,
+)
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.starting_weights import load_widened_parts
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee
@@ -43,13 +48,13 @@ def data() -> WorldDataset:
 
 
 def text_to_image_trainee() -> Any:
-    parts = fresh_parts(BASE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(BASE)}
+    parts = untrained_parts(BASE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(BASE)}
     return TextToImageTrainee(parts, data(), SETTINGS)
 
 
 def sdxl_trainee() -> Any:
     like = Checkpoint("tiny/sdxl")
-    parts = fresh_parts(like, ("text_encoder", "text_encoder_2", "unet"), 0)
+    parts = untrained_parts(like, ("text_encoder", "text_encoder_2", "unet"), 0)
     return sdxl.SdxlTrainee(parts | {"vae": load_autoencoder(like)}, data(), SETTINGS)
 
 
@@ -69,7 +74,7 @@ def controlnet_trainee() -> Any:
 
 def estimator_trainee() -> Any:
     like = Checkpoint("tiny/depth-estimator")
-    return depth.DepthTrainee(fresh_model(like, 0), depth.Preparation(like), data(), SETTINGS)
+    return depth.DepthTrainee(untrained_model(like, 0), depth.Preparation(like), data(), SETTINGS)
 
 
 def vae_trainee() -> Any:
@@ -77,7 +82,7 @@ def vae_trainee() -> Any:
 
 
 def video_trainee() -> Any:
-    fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet", "text_encoder"), 0)
+    fresh = untrained_parts(Checkpoint("tiny/text-to-video"), ("unet", "text_encoder"), 0)
     parts = fresh | load_parts(BASE).select("vae", "tokenizer")
     moving = WorldDataset(2, 0, 64, moving=True)
     base_unet = load_parts(BASE, ("unet",)).denoiser

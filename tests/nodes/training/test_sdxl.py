@@ -13,7 +13,7 @@ from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.families import SDXL
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
-from sdgraph.nodes.training.loading import fresh_parts, load_autoencoder
+from sdgraph.nodes.training.loading import load_autoencoder, untrained_parts
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.pipeline_parts import PipelineParts
 from sdgraph.nodes.training.sdxl import SdxlTrainee, TrainSdxl
@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
 @pytest.fixture(scope="module")
 def trainee() -> SdxlTrainee:
     names = ("text_encoder", "text_encoder_2", "unet")
-    parts = fresh_parts(LIKE, names, 0) | {"vae": load_autoencoder(LIKE)}
+    parts = untrained_parts(LIKE, names, 0) | {"vae": load_autoencoder(LIKE)}
     return SdxlTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
 
 
@@ -46,7 +46,7 @@ def test_words_are_read_as_the_pipeline_reads_them(trained: Checkpoint) -> None:
     from diffusers import StableDiffusionXLPipeline
 
     pipe = StableDiffusionXLPipeline.from_pretrained(trained.source, dtype=torch.float32)
-    scheduler = fresh_parts(LIKE, (), 0).scheduler
+    scheduler = untrained_parts(LIKE, (), 0).scheduler
     parts = PipelineParts(SDXL, {**pipe.components, "scheduler": scheduler})
     trainee = SdxlTrainee(parts, WorldDataset(2, 0, SIDE), Settings(1, 2, 1e-3))
     caption = trainee.data.captions[0]

@@ -17,7 +17,7 @@ from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion import families
 from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
-from sdgraph.nodes.training.loading import fresh_parts, load_autoencoder
+from sdgraph.nodes.training.loading import load_autoencoder, untrained_parts
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
 
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session: Session) -> Check
 
 @pytest.fixture(scope="module")
 def trainee() -> TextToImageTrainee:
-    parts = fresh_parts(LIKE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(LIKE)}
+    parts = untrained_parts(LIKE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(LIKE)}
     return TextToImageTrainee(parts, WorldDataset(8, 0, SIDE), Settings(15, 4, 3e-3))
 
 
@@ -80,13 +80,13 @@ def test_what_is_asked_for_follows_the_scheduler(trainee: TextToImageTrainee) ->
 def test_a_bias_draws_noisy_times_more_often() -> None:
     import torch
 
-    parts = fresh_parts(LIKE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(LIKE)}
+    parts = untrained_parts(LIKE, ("text_encoder", "unet"), 0) | {"vae": load_autoencoder(LIKE)}
 
     def drawn_times(bias: float) -> Any:
         chosen = Settings(15, 4, 3e-3, timestep_bias=bias)
         random = torch.Generator("cpu").manual_seed(0)
         trainee = TextToImageTrainee(parts, WorldDataset(1, 0, SIDE), chosen)
-        return trainee.draw_times(4000, random)
+        return trainee.sample_timesteps(4000, random)
 
     plain, biased, other = drawn_times(1.0), drawn_times(1.6), drawn_times(0.5)
     for times in (plain, biased, other):

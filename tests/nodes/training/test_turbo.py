@@ -20,7 +20,7 @@ from sdgraph.nodes.training.discriminator import hinge_loss, r1_penalty
 from sdgraph.nodes.training.frozen import hash_module
 from sdgraph.nodes.training.loading import load_parts
 from sdgraph.nodes.training.loop import Settings, train
-from sdgraph.nodes.training.starting_weights import with_fresh_denoiser
+from sdgraph.nodes.training.starting_weights import with_untrained_denoiser
 from sdgraph.nodes.training.state import ResumeError
 from sdgraph.nodes.training.turbo import (
     Distillation,
@@ -43,7 +43,7 @@ def make_trainee(
     settings: Settings = SETTINGS, distillation: Distillation | None = None
 ) -> TurboTrainee:
     teacher = load_parts(TEACHER)
-    parts = with_fresh_denoiser(teacher, LIKE, 0)
+    parts = with_untrained_denoiser(teacher, LIKE, 0)
     parts.denoiser.load_state_dict(teacher.denoiser.state_dict())
     return TurboTrainee(parts, teacher.denoiser, WorldDataset(8, 0, SIDE), settings, distillation)
 

@@ -13,7 +13,7 @@ from sdgraph.models import fetch_checkpoint, resolve_part
 from sdgraph.nodes import Text2Video
 from sdgraph.nodes.tiny_world import MOTIONS, render_frames
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
-from sdgraph.nodes.training.loading import fresh_parts, load_parts
+from sdgraph.nodes.training.loading import load_parts, untrained_parts
 from sdgraph.nodes.training.loop import Settings, train
 from sdgraph.nodes.training.unet import load_base_weights, shared_weights
 from sdgraph.nodes.training.video import (
@@ -67,7 +67,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
     like = Checkpoint("tiny/text-to-video")
     parts = load_parts(like, ("vae", "text_encoder", "tokenizer", "scheduler"))
-    settings = dict(fresh_parts(like, ("unet",), 0)["unet"].config)
+    settings = dict(untrained_parts(like, ("unet",), 0)["unet"].config)
     heads = settings["block_out_channels"][-1] // settings["attention_head_dim"]
     torch.manual_seed(1)
     unet = UNet2DConditionModel(
@@ -89,7 +89,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 def make_trainee(base: Checkpoint, settings: Settings = SETTINGS, **more: Any) -> VideoTrainee:
-    fresh = fresh_parts(Checkpoint("tiny/text-to-video"), ("unet",), 0)
+    fresh = untrained_parts(Checkpoint("tiny/text-to-video"), ("unet",), 0)
     trained = load_parts(base)
     trained["text_encoder"].requires_grad_(True)
     data = WorldDataset(4, 0, SIDE, moving=True)

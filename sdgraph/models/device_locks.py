@@ -1,4 +1,4 @@
-"""One node at a time computes with models on a device, whichever session or thread runs it.
+"""Locks of devices: only one node in a process computes with models on a device at a time.
 
 Pipelines change the modules that they compute with: adapters and hooks are put on a U-Net and taken
 off again, a tokenizer keeps its padding between two calls, and trainings draw from the one global
@@ -11,10 +11,10 @@ import os
 import threading
 from contextlib import AbstractContextManager
 
-_turns: dict[str, AbstractContextManager[object]] = {}
+_locks: dict[str, AbstractContextManager[object]] = {}
 
 
-def device_turn(device: str) -> AbstractContextManager[object]:
+def device_lock(device: str) -> AbstractContextManager[object]:
     """A block within which no other thread of this process computes with models on the device.
 
     It waits for its turn. A thread that has it may begin such a block again, for a node that runs
@@ -25,8 +25,8 @@ def device_turn(device: str) -> AbstractContextManager[object]:
     """
     kind, _, number = device.partition(":")
     # One operation, so that two threads get the same lock.
-    return _turns.setdefault(f"{kind}:{number or 0}", threading.RLock())
+    return _locks.setdefault(f"{kind}:{number or 0}", threading.RLock())
 
 
 # A forked process has none of the threads that its parent's locks wait for.
-os.register_at_fork(after_in_child=_turns.clear)
+os.register_at_fork(after_in_child=_locks.clear)
