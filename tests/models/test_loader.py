@@ -23,10 +23,16 @@ def test_a_second_text_encoder_of_a_kind_compiles_no_pattern_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transformers = pytest.importorskip("transformers")
+    # 48 layers of 16 tensors: more patterns than Python remembers.
     config = transformers.CLIPTextConfig(
-        vocab_size=100, hidden_size=8, intermediate_size=8, num_attention_heads=2,
-        num_hidden_layers=48, eos_token_id=99, bos_token_id=98,
-    )  # fmt: skip  # 48 layers of 16 tensors: more than Python remembers
+        vocab_size=100,
+        hidden_size=8,
+        intermediate_size=8,
+        num_attention_heads=2,
+        num_hidden_layers=48,
+        eos_token_id=99,
+        bos_token_id=98,
+    )
     transformers.CLIPTextModel(config).save_pretrained(tmp_path / "text_encoder")
     (tmp_path / "model_index.json").write_text(
         '{"_class_name": "StableDiffusionPipeline",'
