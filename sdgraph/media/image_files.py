@@ -118,10 +118,13 @@ def open_image(path: str | Path) -> PIL.Image.Image:
     """The picture at `path`, of which only the header is read; raises for one that is too large."""
     import PIL.Image
 
-    if high_range := _high_dynamic_range(path):
-        fix = "convert it to PNG with 8 or 16 bits"
-        raise_media_error(path, f"{high_range} picture", "a picture of 8 or 16 bits", fix)
-    picture = PIL.Image.open(path)
+    try:
+        picture = PIL.Image.open(path)
+    except PIL.UnidentifiedImageError:
+        if kind := _high_dynamic_range(path):
+            fix = "convert it to PNG with 8 or 16 bits"
+            raise_media_error(path, f"{kind} picture", "a picture of 8 or 16 bits", fix)
+        raise
     if picture.format not in _READ_FORMATS:
         picture.close()
         raise PIL.UnidentifiedImageError(f"a {picture.format} file")
