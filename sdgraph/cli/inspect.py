@@ -55,11 +55,11 @@ def show(
     """Draw a workflow, or print how a saved picture was made."""
     from sdgraph.errors import Problem
     from sdgraph.provenance import format_record, record_as_data
+    from sdgraph.values import is_media_file
 
     from . import diagram
     from .request import (
         ArgumentError,
-        is_media_file,
         open_workflow,
         read_record_of,
         registry_with_files,

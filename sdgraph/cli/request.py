@@ -29,7 +29,7 @@ from sdgraph.language import (
     workflow_from_yaml,
 )
 from sdgraph.models import check_name
-from sdgraph.values import DTYPES, all_kinds
+from sdgraph.values import DTYPES, is_media_file
 
 if TYPE_CHECKING:
     from sdgraph.provenance import ProvenanceRecord
@@ -93,11 +93,6 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
     for file in files:
         registry = registry.with_file(file)
     return registry
-
-
-def is_media_file(file: str) -> bool:
-    """Whether a file is a picture, a video or another kind of value, by its suffix."""
-    return any(kind.reads(file) for kind in all_kinds())
 
 
 def read_record_of(file: str) -> ProvenanceRecord:

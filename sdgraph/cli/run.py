@@ -69,8 +69,9 @@ def _run_once(
 def _note_changes(file: str, graph: Graph) -> None:
     """For a saved file that is made again, prints what has changed since it was saved."""
     from sdgraph.provenance import changes_since
+    from sdgraph.values import is_media_file
 
-    from .request import is_media_file, read_record_of
+    from .request import read_record_of
     from .terminal import print_note
 
     if is_media_file(file):

@@ -16,7 +16,7 @@ from .maps import (
     SoftEdgeMap,
 )
 from .pack_name import pack_name
-from .value import Value, all_kinds, find_kind, shipped_kinds
+from .value import Value, find_kind, is_media_file, shipped_kinds
 from .video import Video
 
 __all__ = [
@@ -40,10 +40,10 @@ __all__ = [
     "SoftEdgeMap",
     "Value",
     "Video",
-    "all_kinds",
     "check_array",
     "content_of",
     "find_kind",
+    "is_media_file",
     "pack_name",
     "refuse_value",
     "run_per_frame",

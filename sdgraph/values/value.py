@@ -92,7 +92,11 @@ class Value:
 
     @classmethod
     def reads(cls, path: str | Path) -> bool:
-        """Whether a file holds a value of this kind, by its suffix in upper or lower case."""
+        """Whether a file holds a value of this kind, by its suffix in upper or lower case.
+
+        Args:
+            path: The path of the file, which need not exist.
+        """
         return Path(path).suffix.lower() in (*cls.suffixes, *cls.read_only_suffixes)
 
     def _set_fields(self, **fields: Any) -> None:
@@ -187,9 +191,17 @@ def find_kind(name: str) -> type[Value] | None:
     return _kinds.get(name)
 
 
-def all_kinds() -> tuple[type[Value], ...]:
-    """Every kind of value whose module was imported, in the order of their definition."""
-    return tuple(_kinds.values())
+def is_media_file(path: str | Path) -> bool:
+    """Whether a file is a picture, a video or another kind of value, by its suffix.
+
+    Args:
+        path: The path of the file, which need not exist.
+
+    Example:
+        >>> is_media_file("star.PNG"), is_media_file("flow.yaml")
+        (True, False)
+    """
+    return any(kind.reads(path) for kind in _kinds.values())
 
 
 def shipped_kinds() -> dict[str, type[Value]]:
