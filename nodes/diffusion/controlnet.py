@@ -136,7 +136,7 @@ class ControlNet(ReferenceGuided[Image]):
             return list(value)
         return [value] * len(self._controls())
 
-    def networks(self) -> list[Checkpoint]:
+    def controlnets(self) -> list[Checkpoint]:
         """The ControlNet checkpoint of each control; raises CheckpointError if none is known."""
         if self.controlnet is not None:
             return self._per_control("controlnet")
@@ -146,7 +146,7 @@ class ControlNet(ReferenceGuided[Image]):
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())
         dtype = self.known_checkpoint.dtype
-        for number, network in enumerate(self.networks()):
+        for number, network in enumerate(self.controlnets()):
             # The denoiser adds its results to its own, so both are in one dtype.
             parts[_part_name(number)] = self.make_part(network.in_dtype(dtype))
         return parts
@@ -164,7 +164,7 @@ class ControlNet(ReferenceGuided[Image]):
             wanted = f"{min(family.purposes)} (text-to-image), or an image and a mask"
             yield Problem("checkpoint", found, wanted)
         try:
-            for network in self.networks():
+            for network in self.controlnets():
                 if isinstance(network, Checkpoint):
                     yield from _network_problems(network, base, settings)
         except CheckpointError as error:

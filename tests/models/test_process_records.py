@@ -133,6 +133,14 @@ def parts(model: Path, *names: str) -> dict[str, Part]:
     return {name: Part(Checkpoint(model), name) for name in names}
 
 
+@pytest.fixture
+def leased(model: Path) -> Iterator[None]:
+    """This process leases two components."""
+    cache = ModelCache(fake_checkpoints.Loader(), watch=process_records.ProcessRecord())
+    with cache.lease(parts(model, "unet", "vae"), "cpu", "float32"):
+        yield
+
+
 def test_what_another_process_leases_keeps_and_drops_is_listed(
     home: Path, model: Path, start: Start, listed: Callable[..., str]
 ) -> None:
@@ -197,21 +205,20 @@ def test_a_process_that_ends_leaves_no_record(home: Path, start: Start) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no start of a process is known here")
+@pytest.mark.usefixtures("leased")
 @pytest.mark.parametrize("suffix", [".json", ".part"])
-def test_a_record_of_an_earlier_process_of_the_same_id_is_none(
-    home: Path, start: Start, suffix: str
-) -> None:
-    child = start()
+def test_a_record_of_an_earlier_process_of_the_same_id_is_none(home: Path, suffix: str) -> None:
     (path,) = records(home)
     data = json.loads(path.read_text())
-    assert data["process"] == child.pid
+    assert data["process"] == os.getpid()
     older = {**data, "started": data["started"] + "0"}
-    left = path.with_name(f"{child.pid}-older{suffix}")
+    left = path.with_name(f"{os.getpid()}-older{suffix}")
     left.write_text(json.dumps(older))
     assert len(process_records.held_components()) == 2
     assert records(home) == [path]
 
 
+@pytest.mark.usefixtures("leased")
 @pytest.mark.parametrize(
     "change",
     [
@@ -224,9 +231,8 @@ def test_a_record_of_an_earlier_process_of_the_same_id_is_none(
     ],
 )
 def test_a_record_that_is_not_understood_is_passed_over_and_left(
-    home: Path, start: Start, change: dict[str, Any]
+    home: Path, change: dict[str, Any]
 ) -> None:
-    start()
     (path,) = records(home)
     strange = path.with_name("1-strange.json")
     strange.write_text(json.dumps({**json.loads(path.read_text()), **change}))

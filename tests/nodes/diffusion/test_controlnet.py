@@ -317,7 +317,7 @@ def test_the_kind_of_the_map_picks_the_network(edges: EdgeMap, depth: DepthMap) 
     image = photo(*SIZE)
     controls: list[Any] = [edges, depth, Canny(image=image), DepthEstimate(image=image)]
     node = ControlNet(prompt="a", control=controls)
-    assert node.networks() == [EDGES, DEPTH, EDGES, DEPTH]
+    assert node.controlnets() == [EDGES, DEPTH, EDGES, DEPTH]
 
 
 def test_a_kind_without_a_network_is_a_problem_before_loading() -> None:

@@ -26,6 +26,7 @@ from sdgraph.nodes.maps.skeleton import JOINTS
 from sdgraph.values import DepthMap, Image
 from tests.support import map_models
 from tests.support.arbitrary_images import assert_unchanged, images
+from tests.support.effort import scaled
 
 IMAGE = images()
 SHARE = st.floats(0, 1)
@@ -88,7 +89,7 @@ NODES: dict[type[Node[Any]], st.SearchStrategy[Any]] = {
 
 @pytest.mark.parametrize("cls", NODES, ids=lambda cls: str(cls.__name__))
 def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=scaled(60, least=5), deadline=None)
     @given(NODES[cls])
     def on_any(node: Any) -> None:
         inputs = node.arguments({})

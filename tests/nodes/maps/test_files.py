@@ -71,7 +71,7 @@ def test_the_kind_finds_the_network_for_a_real_base(tmp_path: Path) -> None:
         control=PoseFromFile(path=tmp_path / "pose.png"),
         checkpoint=Checkpoint("stable-diffusion-v1-5/stable-diffusion-v1-5"),
     )
-    (network,) = node.networks()
+    (network,) = node.controlnets()
     assert network.source == "lllyasviel/sd-controlnet-openpose"
 
 

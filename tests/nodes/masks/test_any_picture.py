@@ -39,6 +39,7 @@ from sdgraph.nodes import (
 )
 from sdgraph.values import Image, Mask
 from tests.support import mask_models
+from tests.support.effort import scaled
 
 SIDE = st.one_of(st.integers(1, 4), st.integers(1, 64))
 FAR = st.one_of(st.integers(-8, 72), st.integers(-65_536, 65_536))
@@ -148,7 +149,7 @@ def hash_of(value: Any) -> str:
 
 @pytest.mark.parametrize("cls", NODES, ids=lambda cls: str(cls.__name__))
 def test_no_picture_and_no_parameter_makes_it_crash(cls: type[Node[Any]]) -> None:
-    @settings(max_examples=60)
+    @settings(max_examples=scaled(60, least=5))
     @given(NODES[cls])
     def on_any(node: Node[Any]) -> None:
         mask = outcome(node, node.arguments({}))
