@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 
 def pack_name(module: str) -> str:
@@ -19,13 +20,19 @@ def pack_name(module: str) -> str:
         >>> pack_name("sdgraph.nodes.io.files")
         'sdgraph'
     """
-    declared = getattr(sys.modules.get(module), "__sdgraph_pack__", None)
+    declared = _declared_pack(sys.modules.get(module))
     steps = module.split(".")
     for count in range(1, len(steps) + 1):
         name = ".".join(steps[:count])
         package = sys.modules.get(name)
-        if declared := declared or getattr(package, "__sdgraph_pack__", None):
+        if declared := declared or _declared_pack(package):
             return str(declared)
         if package is None or getattr(package, "__file__", None) is not None:
             return name
     return module
+
+
+def _declared_pack(module: ModuleType | None) -> str | None:
+    # Not by getattr: a module's own __getattr__ may import what it does not find.
+    name: str | None = vars(module).get("__sdgraph_pack__") if module else None
+    return name
