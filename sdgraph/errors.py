@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from .foreign_names import note_about, our_name
+
 
 @dataclass(frozen=True, order=True)
 class Mark:
@@ -318,23 +320,28 @@ def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that is most similar to `word`, ignoring case; None if no name is similar.
+    """The name that `word` stands for in another tool, or is similar to; None if there is none.
 
     Args:
-        word: What was written.
+        word: What was written; its case does not count.
         names: What might have been meant.
 
     Example:
         >>> nearest("cany", ["Canny", "LoadImage"])
         'Canny'
+        >>> nearest("cfg", ["steps", "guidance"])
+        'guidance'
     """
+    names = tuple(names)
+    if (ours := our_name(word, names)) is not None:
+        return ours
     by_lower = {name.lower(): name for name in names}
     matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """A fix that proposes the most similar name; "" if no name is similar.
+    """A fix that proposes the nearest name, or says what to do instead; "" if there is none.
 
     Args:
         word: What was written.
@@ -344,6 +351,9 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
         >>> did_you_mean("cany", ["Canny", "LoadImage"])
         "did you mean 'Canny'?"
     """
+    names = tuple(names)
+    if (note := note_about(word, names)) and our_name(word, names) is None:
+        return note
     name = nearest(word, names)
     return f"did you mean {name!r}?" if name else ""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple, NoReturn
 
 from .errors import MediaError, Problem, did_you_mean
@@ -68,6 +69,87 @@ def sdgraph_home() -> Path:
     return Path(folder).expanduser().absolute() if folder else Path.home() / ".cache" / "sdgraph"
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a path is a plain file; False also where it cannot be one, as a name too long.
+
+    Args:
+        path: A path as a user wrote it. `Path.is_file` raises for some of those that are no files.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path is a folder; False also where it cannot be one, as a name too long.
+
+    Args:
+        path: A path as a user wrote it. `Path.is_dir` raises for some of those that are no folders.
+    """
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether something is at a path; False also where nothing can be, as a name too long.
+
+    Args:
+        path: A path as a user wrote it. `Path.exists` raises for some at which nothing is.
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def names_in(folder: str | Path) -> list[str]:
+    """The names in a folder, sorted; [] if there is none or it cannot be read.
+
+    Args:
+        folder: The folder.
+    """
+    try:
+        return sorted(os.listdir(folder))
+    except (OSError, ValueError):
+        return []
+
+
+def describe_path(path: str | Path, wanted: str = "file") -> str:
+    """What is at a path, for an error: "no such file", "a folder", "a file, no folder".
+
+    Args:
+        path: A path that cannot be used.
+        wanted: What should be there: "file", "folder" or "file or folder".
+
+    Example:
+        >>> describe_path("no/such/picture.png")
+        'no such file'
+        >>> describe_path(".")
+        'a folder'
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        is_link = os.path.islink(path)  # noqa: PTH114  Path.is_symlink raises for some paths
+        return "a link to a file that is gone" if is_link else f"no such {wanted}"
+    except NotADirectoryError:
+        file = next((str(parent) for parent in path.parents if is_file(parent)), "")
+        return f"no such {wanted}: {file} is a file, no folder"
+    except OSError as error:
+        return _PATH_ERRORS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    except ValueError:
+        return "a path with a NUL character"
+    if S_ISDIR(mode):
+        return "a folder"
+    return (
+        ("a file" if wanted == "file" else f"a file, no {wanted}")
+        if S_ISREG(mode)
+        else ("no plain file")
+    )
+
+
+_PATH_ERRORS = {
+    errno.ENAMETOOLONG: "a name that is too long for a file",
+    errno.EACCES: "a place without read permission",
+    errno.ELOOP: "a link that leads to itself",
+}
+
+
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary path in the folder of `path`: renamed to it at the end, removed on an exception.
@@ -83,7 +165,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".sdgraph-{token_hex(8)}{path.suffix}")
     try:
-        if path.is_dir():
+        if is_folder(path):
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -115,20 +197,31 @@ def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
         raise_too_large(path, f"{pixels[0] if pixels else 'too many'} pixels", None, error)
     except (FileNotFoundError, NotADirectoryError) as error:
         folder = Path(path).parent
-        names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-        fix = did_you_mean(Path(path).name, names) or f"look into {folder}"
-        raise_media_error(path, "no such file", wanted, fix, error)
+        fix = did_you_mean(Path(path).name, names_in(folder)) or f"look into {folder}"
+        raise_media_error(path, describe_path(path), wanted, fix, error)
     except IsADirectoryError as error:
         raise_media_error(path, "a folder", wanted, "name a file inside it", error)
     except PermissionError as error:
         raise_media_error(
             path, "a file without read permission", wanted, "change its permissions", error
         )
+    except OSError as error:
+        if error.errno in _PATH_ERRORS:
+            raise_media_error(path, _PATH_ERRORS[error.errno], wanted, "check the path", error)
+        _raise_damaged(path, wanted, error)
     except Exception as error:  # decoders raise exceptions of any class for damaged bytes
-        unknown = isinstance(error, PIL.UnidentifiedImageError)
-        found = f"a file that is not {wanted}" if unknown else f"a damaged file ({error})"
-        fix = "save it as PNG, JPEG, WebP, MP4 or GIF" if unknown else "fetch or save it again"
-        raise_media_error(path, found, wanted, fix, error)
+        if "\0" in str(path):
+            raise_media_error(path, describe_path(path), wanted, "check the path", error)
+        _raise_damaged(path, wanted, error)
+
+
+def _raise_damaged(path: str | Path, wanted: str, error: Exception) -> NoReturn:
+    import PIL.Image
+
+    unknown = isinstance(error, PIL.UnidentifiedImageError)
+    found = f"a file that is not {wanted}" if unknown else f"a damaged file ({error})"
+    fix = "save it as PNG, JPEG, WebP, MP4 or GIF" if unknown else "fetch or save it again"
+    raise_media_error(path, found, wanted, fix, error)
 
 
 def raise_media_error(

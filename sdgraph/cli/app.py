@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from .exit_codes import exit_on_error
+from .unknown_option import CommandWithAdvice
 
 app = typer.Typer(
     add_completion=False,
@@ -31,7 +32,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     A parameter whose type is a dataclass is a group of options: its fields become options of the
     command, and the function gets them as one object.
     """
-    return app.command()(handle_errors(expand_option_groups(function)))
+    return app.command(cls=CommandWithAdvice)(handle_errors(expand_option_groups(function)))
 
 
 def handle_errors(function: Callable[..., None]) -> Callable[..., None]:

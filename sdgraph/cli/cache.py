@@ -10,6 +10,7 @@ import typer
 from .app import app, handle_errors
 from .default_store import default_store
 from .options import Debug
+from .unknown_option import CommandWithAdvice
 
 if TYPE_CHECKING:
     from sdgraph.store import DiskStore
@@ -50,7 +51,7 @@ def cache(context: typer.Context, debug: Debug = False) -> None:
         print_table(["node", "results", "size", "took"], rows, indent=2)
 
 
-@cache_app.command()
+@cache_app.command(cls=CommandWithAdvice)
 @handle_errors
 def prune(
     to: Annotated[
@@ -73,7 +74,7 @@ def prune(
     _print_removed(disk_store.prune(limit, _age(older)))
 
 
-@cache_app.command()
+@cache_app.command(cls=CommandWithAdvice)
 @handle_errors
 def clear(debug: Debug = False) -> None:
     """Remove every remembered result."""

@@ -11,10 +11,12 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
 import typer
 
-from sdgraph.errors import CheckpointError, MediaError, NodeFailedError, SdgraphError
+from sdgraph.errors import CheckpointError, MediaError, NodeFailedError, Problem, SdgraphError
 
 from .source_excerpt import format_problem
 
@@ -38,6 +40,8 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
     except Exception as error:
         if _is_from_typer(error):
             raise
+        if isinstance(error, OSError) and not _can_write(sys.stdout):
+            _close_output()
         if debug:
             traceback.print_exc()
         _print_error("\n".join([error_text(error), *_notes(error)]))
@@ -48,8 +52,37 @@ def error_text(error: Exception) -> str:
     """The message for an error, with the lines of the workflow file that it refers to."""
     if isinstance(error, SdgraphError):
         return "\n".join(map(format_problem, error.problems))
+    if isinstance(error, OSError):
+        return format_problem(_problem_of_system(error))
     message = " ".join(str(error).split()) or "no reason given"
     return f"internal error: {type(error).__name__}: {message}; run again with --debug"
+
+
+def _problem_of_system(error: OSError) -> Problem:
+    """The problem that the operating system reports: with a file, or with standard output."""
+    reason = (error.strerror or str(error)).lower()
+    if error.filename is None and _is_folder_gone():
+        return Problem("the current folder", "it was removed", "a folder", "cd to another one")
+    subject = "standard output" if error.filename is None else str(error.filename)
+    return Problem(subject, reason)
+
+
+def _is_folder_gone() -> bool:
+    """Whether the current folder was removed, so that no relative path means anything."""
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
+
+
+def _can_write(stream: TextIO) -> bool:
+    """Whether what a stream holds can be written to where it leads, such as a disk that is full."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _notes(error: BaseException) -> list[str]:
@@ -73,7 +106,7 @@ def _print_error(text: str) -> None:
 
     try:
         print_error(text)
-    except BrokenPipeError:
+    except OSError:  # a closed pipe or a full disk: there is nowhere left to say it
         _close_output()
 
 

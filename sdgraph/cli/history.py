@@ -10,6 +10,7 @@ import typer
 
 from .app import app, handle_errors
 from .options import Debug, Json
+from .unknown_option import CommandWithAdvice
 
 runs_app = typer.Typer(
     rich_markup_mode=None,
@@ -41,7 +42,7 @@ def runs(context: typer.Context, as_json: Json = False, debug: Debug = False) ->
         print_text(f"no runs are recorded in {folder or 'any folder: SDGRAPH_RUNS is empty'}")
 
 
-@runs_app.command()
+@runs_app.command(cls=CommandWithAdvice)
 @handle_errors
 def show(
     run: Annotated[

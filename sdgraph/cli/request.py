@@ -18,6 +18,7 @@ from sdgraph.errors import (
     SdgraphError,
     did_you_mean,
 )
+from sdgraph.files import describe_path, expand_home, is_folder, is_there
 from sdgraph.graph import Graph, Registry, installed_registry
 from sdgraph.language import (
     Workflow,
@@ -197,7 +198,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     inputs = [
         text
         for text in arguments
-        if text.partition("=")[0].isidentifier() and "=" in text and not Path(text).exists()
+        if text.partition("=")[0].isidentifier() and "=" in text and not is_there(text)
     ]
     return [text for text in arguments if text not in inputs], inputs
 
@@ -244,9 +245,13 @@ def find_node_type(registry: Registry, name: str) -> type[Any]:
 
 def output_folder(path: Path | None) -> Path | None:
     """The absolute path of a folder for output; raises ArgumentError if it is a file."""
-    if path is not None and path.exists() and not path.is_dir():
-        raise ArgumentError(Problem("--out", f"{path}, a file", "a folder"))
-    return path.expanduser().resolve() if path is not None else None
+    if path is None:
+        return None
+    path = expand_home(path)
+    if not is_folder(path) and (is_there(path) or not describe_path(path).startswith("no such")):
+        found = describe_path(path, "folder")
+        raise ArgumentError(Problem("--out", f"{path}: {found}", "a folder"))
+    return path.resolve()
 
 
 def _split(text: str, wanted: str) -> tuple[str, str]:
@@ -265,7 +270,7 @@ def _absolute(workflow: Workflow, qualified: str, value: Any) -> Any:
         return value
     is_target = field in cls.definition.targets
     if is_target and workflow.template.out is None:
-        return str(Path(escape_braces(str(Path.cwd()))) / Path(value).expanduser())
+        return str(Path(escape_braces(str(Path.cwd()))) / expand_home(value))
     if field in cls.definition.sources:
-        return str(Path.cwd() / Path(value).expanduser())
+        return str(Path.cwd() / expand_home(value))
     return value

@@ -18,7 +18,7 @@ from .node_index import node_modules
 from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
 from .registry import Registry, installed_registry, library_module, type_name
 from .stage import Stage
-from .validation import describe_value, one_of, refuse, switch_fix
+from .validation import describe_value, one_of, refuse, switch_fix, text_fix
 
 __all__ = [
     "REFERENCE_PATTERN",
@@ -51,5 +51,6 @@ __all__ = [
     "refuse",
     "source_files",
     "switch_fix",
+    "text_fix",
     "type_name",
 ]

@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
+from sdgraph.files import describe_path, is_file, names_in
 from sdgraph.memoize import scope_results
 from sdgraph.models import resolve_part
 from sdgraph.values import Checkpoint, Part
@@ -291,19 +291,10 @@ def has_computed_checkpoint(node: Node[Any]) -> bool:
 
 def missing_file(field: str, path: Path) -> Problem | None:
     """The problem with the path of a file to read, None if there is a file."""
-    fix = ""
-    try:
-        if S_ISREG(path.stat().st_mode):
-            return None
-        found = "a folder" if path.is_dir() else "no plain file"
-    except FileNotFoundError:
-        found = "no such file"
-        near = path.parent.iterdir() if path.parent.is_dir() else ()
-        fix = did_you_mean(path.name, [file.name for file in near])
-    except ValueError:  # a NUL in the path, which the field itself refuses
+    if is_file(path) or "\0" in str(path):  # the field itself refuses a NUL
         return None
-    except OSError as error:
-        found = (error.strerror or str(error)).lower()
+    found = describe_path(path)
+    fix = did_you_mean(path.name, names_in(path.parent)) if found == "no such file" else ""
     return Problem(field, f"{path}: {found}", "a file that exists", fix)
 
 

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from sdgraph.errors import PackError, Problem
+from sdgraph.files import describe_path, is_file, is_folder
 
 from .source_tree import LOADED_PREFIX
 
@@ -33,15 +34,15 @@ def load_pack(path: Path) -> list[ModuleType]:
 
     Raises PackError where one cannot be loaded; then none of them stays imported.
     """
-    if path.is_dir():
+    if is_folder(path):
         files = _files_of_folder(path)
-    elif path.suffix != ".py" and path.is_file():
+    elif path.suffix != ".py" and is_file(path):
         found = f"a file that ends in {path.suffix!r}"
         raise PackError(Problem(str(path), found, "a Python file (.py) with node classes"))
-    elif path.is_file():
+    elif is_file(path):
         files = [path]
     else:
-        raise PackError(Problem(str(path), "no such file", _WANTED))
+        raise PackError(Problem(str(path), describe_path(path, "file or folder"), _WANTED))
     before = set(sys.modules)
     try:
         return [_load(file, path) for file in files]

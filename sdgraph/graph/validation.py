@@ -129,10 +129,11 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
         expected = next(e["ctx"]["expected"] for e in errors if e["type"] == "literal_error")
         choices = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
         return did_you_mean(str(value), choices)
-    texts = any(error["type"] == "string_type" for error in errors)
-    if texts and isinstance(value, bool | int | float):
-        return f'quote it: "{_plain(value)}"'
     wanted = {text for error in errors for text in _wanted(error)}
+    if "text" in wanted or any(error["type"] == "string_type" for error in errors):
+        fix = text_fix(value)
+        if fix:
+            return fix
     if isinstance(value, str) and any(getattr(k, "loader", None) for k in _port_kinds(cls, field)):
         return "load the file with a node of its own, then refer to that node as $name"
     if isinstance(value, float) and "a whole number" in wanted and value.is_integer():
@@ -143,6 +144,15 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
     if number is None or ("a number" not in wanted and not number.is_integer()):
         return ""
     return f"write it as a number: {int(number) if number.is_integer() else number}"
+
+
+def text_fix(value: Any) -> str:
+    """The fix for a value that is no text where a text is wanted; "" if nothing is known."""
+    if isinstance(value, bool | int | float):
+        return f'quote it: "{_plain(value)}"'
+    if isinstance(value, list | tuple | dict):
+        return "for a text with brackets, quote it"
+    return 'for an empty text write ""' if value is None else ""
 
 
 _SWITCH_WORDS = {

@@ -228,7 +228,20 @@ class _Scope:
             at = self._mark(spec, *place)
             if place and place[0] in spec.fields and place[0] not in cls.model_fields:
                 at = self.template.document.key_mark("nodes", spec.name, place[0])
+                problem = replace(problem, fix=problem.fix or self._fix_of_key(spec, place[0]))
             self._report_at(problem, spec.name, at)
+
+    def _fix_of_key(self, spec: NodeSpec, name: str | int) -> str:
+        """What to do about an unknown field, which may be the rest of a text that has a comma."""
+        names = [*spec.fields]
+        before = names[names.index(str(name)) - 1] if name in names[1:] else ""
+        marks = [
+            self.template.document.key_mark("nodes", spec.name, key) for key in (before, str(name))
+        ]
+        if not before or marks[0].line != marks[1].line:
+            return ""
+        is_text = isinstance(spec.fields[before], str) and not parse_reference(spec.fields[before])
+        return f"if it belongs to the text of {before}, quote the whole text" if is_text else ""
 
     def _sub_workflow(self, spec: NodeSpec) -> DeferredValue:
         self.bound.subworkflow_count += 1

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import Problem, did_you_mean
-from sdgraph.graph import DeferredValue, Port, describe_kind, describe_value, one_of, switch_fix
+from sdgraph.graph import (
+    DeferredValue,
+    Port,
+    describe_kind,
+    describe_value,
+    one_of,
+    switch_fix,
+    text_fix,
+)
 from sdgraph.values import Checkpoint, Series, Value, shipped_kinds
 
 from .yaml_document import Document
@@ -136,7 +144,8 @@ class Input:
             return Problem(self.name, describe_value(value), f"{self.kind.label}{more}")
         if fits[self.type]:
             return None
-        fix = switch_fix(value) if self.type == "bool" else ""
+        fixes = {"bool": switch_fix, "str": text_fix}
+        fix = fixes[self.type](value) if self.type in fixes else ""
         return Problem(self.name, describe_value(value), wanted[self.type], fix)
 
 

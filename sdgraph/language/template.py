@@ -13,6 +13,7 @@ from sdgraph.files import expand_home
 from sdgraph.graph import describe_value, one_of
 from sdgraph.values import Value
 
+from .comfyui_files import comfyui_problem
 from .inputs import Input, read_declarations
 from .yaml_document import Document, read_document, walk_scalars
 
@@ -128,6 +129,8 @@ def parse_template(
         found = "an empty file" if data is None else describe_value(data)
         problem = Problem("workflow", found, "a map with `nodes:`", at=document.mark())
         raise InvalidWorkflowError([problem])
+    if (foreign := comfyui_problem(document)) is not None:
+        raise InvalidWorkflowError([foreign])
     if (version_problem := _version_problem(document)) is not None:
         # The rest of the file may be of a later version, too.
         raise InvalidWorkflowError([version_problem])
@@ -278,7 +281,7 @@ def value_at(fields: Any, place: list[str | int]) -> Any:
 
 def with_absolute_source(value: Any, folder: Path) -> Any:
     """A checkpoint or a list of them; if its source is a path (./x, ../x, ~/x), it is absolute."""
-    if isinstance(value, str) and value.startswith(("./", "../", "~")):
+    if isinstance(value, str) and value.startswith(("./", "../", "~")) and "\0" not in value:
         return str((folder / expand_home(value)).resolve())
     if isinstance(value, dict) and isinstance(value.get("source"), str):
         return {**value, "source": with_absolute_source(value["source"], folder)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
+from sdgraph.files import describe_path, is_there
 from sdgraph.graph import Graph, Node, Registry, default_targets, describe_value, installed_registry
 
 from .binding import bind_inputs
@@ -209,7 +210,7 @@ def load_workflow(
     """
     registry = installed_registry() if registry is None else registry
     template = read_template(find_workflow(source), registry.pack_kinds)
-    is_shipped = str(source) in shipped_workflows() and not Path(source).exists()
+    is_shipped = str(source) in shipped_workflows() and not is_there(source)
     if folder is not None:
         template = replace(template, folder=Path(folder).resolve())
     elif out is None and is_shipped:
@@ -273,11 +274,12 @@ def find_workflow(source: str | Path) -> Path:
     Raises InvalidWorkflowError for an unknown name.
     """
     path = Path(source)
-    if path.exists() or path.suffix:
+    if is_there(path) or path.suffix:
         return path
     shipped = shipped_workflows()
     if str(source) in shipped:
         return shipped[str(source)]
     fix = did_you_mean(str(source), shipped) or f"shipped: {', '.join(shipped)}"
     wanted = "a workflow file, or the name of a shipped workflow"
-    raise InvalidWorkflowError([Problem(str(source), "no such file", wanted, fix)])
+    found = describe_path(path) if str(source) else "no name"
+    raise InvalidWorkflowError([Problem(str(source), found, wanted, fix)])

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Mark, Problem, did_you_mean
+from sdgraph.files import describe_path, is_file, names_in
 
-from .yaml_errors import UNPRINTABLE, syntax_problem, unprintable_problem
+from .yaml_errors import UNPRINTABLE, quoted, syntax_problem, unprintable_problem
 from .yaml_scalars import parse_scalar
+from .yaml_unquoted import UnquotedTexts
 
 KeyPath = tuple[str | int, ...]
 """The keys and indices that lead to a value in the document: ("nodes", "edges", "low")."""
@@ -61,6 +64,8 @@ def read_document(path: Path) -> Document:
         raw = path.read_bytes()
     except OSError as error:
         raise _read_error(path, error) from None
+    except ValueError:  # a NUL in the path
+        raise _read_error(path, OSError()) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +81,7 @@ def read_document(path: Path) -> Document:
 
 def parse_document(text: str, file: str = "<text>") -> Document:
     """The document in a text; raises InvalidWorkflowError with every problem found."""
-    builder = _DocumentBuilder(file)
+    builder = _DocumentBuilder(file, text)
     if bad := UNPRINTABLE.search(text):
         raise InvalidWorkflowError([unprintable_problem(file, text, bad.start())])
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -111,8 +116,9 @@ class _Container:
 class _DocumentBuilder:
     """Builds data, marks and problems from yaml's events."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, text: str) -> None:
         self.file = file
+        self._unquoted = UnquotedTexts(text)
         self.root: Any = None
         self.marks: dict[KeyPath, Mark] = {}
         self.keys: dict[KeyPath, Mark] = {}
@@ -148,7 +154,8 @@ class _DocumentBuilder:
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-        self._refuse(event, "tag", tag, "plain YAML without tags", "remove the tag")
+        fix = "remove the tag, or quote the text"
+        self._refuse(event, "tag", tag, "plain YAML without tags", fix)
 
     def _place(self) -> KeyPath:
         if not self._open:
@@ -170,12 +177,15 @@ class _DocumentBuilder:
         place = self._place()
         self.marks[place] = self._mark(event)
         value: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+        self._unquoted.start(event)
         if event.anchor:
             self._anchor_of[id(value)] = event.anchor
         self._open.append(_Container(value, place))
 
     def _end(self) -> None:
         done = self._open.pop()
+        if (problem := self._unquoted.end(self.file)) is not None:
+            self.problems.append(problem)
         for merged in done.merged:
             for key, value in merged.items():
                 done.value.setdefault(key, value)
@@ -190,6 +200,8 @@ class _DocumentBuilder:
             return
         place = self._place()
         self.marks[place] = self._mark(event)
+        if (problem := self._unquoted.value(event, self.file)) is not None:
+            self.problems.append(problem)
         value = self._construct(event)
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
@@ -217,6 +229,7 @@ class _DocumentBuilder:
 
     def _key(self, event: yaml.ScalarEvent) -> None:
         top = self._open[-1]
+        self._unquoted.key(event)
         place = (*top.place, event.value)
         if place in self.keys:
             first = self.keys[place].line
@@ -241,7 +254,9 @@ class _DocumentBuilder:
             self._refuse(event, "key", f"*{event.anchor} as a key", "a name")
             raise _StopReadingError
         if event.anchor not in self._anchors:
-            self._refuse(event, "alias", f"*{event.anchor}", "an anchor that was closed before it")
+            fix = f"for a text quote it: {quoted('*' + event.anchor)}"
+            wanted = "an anchor that was closed before it"
+            self._refuse(event, "alias", f"*{event.anchor}", wanted, fix)
             raise _StopReadingError
         value, size = self._anchors[event.anchor]
         self.marks[self._place()] = self._mark(event)
@@ -282,10 +297,11 @@ def _file_error(file: str, found: str, wanted: str) -> InvalidWorkflowError:
 
 
 def _read_error(path: Path, error: OSError) -> InvalidWorkflowError:
-    fix = ""
-    if path.parent.is_dir():
-        fix = did_you_mean(path.name, [file.name for file in path.parent.glob("*.y*ml")])
-    reason = "a folder" if path.is_dir() else (error.strerror or str(error)).lower()
+    workflows = [name for name in names_in(path.parent) if fnmatch(name, "*.y*ml")]
+    fix = did_you_mean(path.name, workflows)
+    reason = (error.strerror or str(error)).lower()
+    if not is_file(path):
+        reason = describe_path(path)
     return InvalidWorkflowError([Problem(str(path), reason, "a workflow file (.yaml)", fix)])
 
 

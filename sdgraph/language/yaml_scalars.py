@@ -25,6 +25,9 @@ _WORDS: dict[str, Any] = {
     },
 }
 
+_MAX_BITS = 14_000
+"""As many as a number of 4,300 digits has: a longer one could not be written out."""
+
 INTEGER = re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 
@@ -47,5 +50,8 @@ def parse_scalar(text: str) -> str | int | float | bool | None:
         return value
     if INTEGER.match(text):
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-        return int(text, base)
+        number = int(text, base)
+        if base != 10 and number.bit_length() > _MAX_BITS:
+            raise ValueError("too many digits")
+        return number
     return float(text) if FLOAT.match(text) else text

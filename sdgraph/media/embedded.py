@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sdgraph.files import convert_read_errors
+from sdgraph.files import convert_read_errors, is_there
 
 from .image_files import open_image
 from .metadata import from_comment, text_in_picture
@@ -29,7 +29,7 @@ def read_provenance(path: str | Path) -> str | None:
             with open_image(path) as picture:
                 text = text_in_picture(picture)
         except PIL.UnidentifiedImageError:
-            if sidecar_path(Path(path)).exists():
+            if is_there(sidecar_path(Path(path))):
                 return read_sidecar(path)
             with open_video(path) as video:
                 tags = {name.lower(): text for name, text in video.metadata.items()}

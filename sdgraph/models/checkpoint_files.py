@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
+from sdgraph.files import describe_path, expand_home, is_folder
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import hub, pickles
@@ -49,7 +50,7 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
     if hub.is_path(source):
         problem = Problem(
             source,
-            "no such folder",
+            describe_path(expand_home(source), "folder"),
             "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
             f"those that ship: {', '.join(shipped_names())}",
         )
@@ -81,11 +82,11 @@ def _subfolder(folder: Path, checkpoint: Checkpoint) -> Path:
     if not checkpoint.subfolder:
         return folder
     path = folder / checkpoint.subfolder
-    if not path.is_dir():
+    if not is_folder(path):
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
         problem = Problem(
             f"{checkpoint.source}: subfolder",
-            f"no folder {checkpoint.subfolder}",
+            f"{checkpoint.subfolder}: {describe_path(path, 'folder')}",
             f"one of {', '.join(names)}" if names else "none: it has no folders",
             did_you_mean(checkpoint.subfolder, names),
         )

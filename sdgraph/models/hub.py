@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import expand_home
+from sdgraph.files import expand_home, is_folder
 from sdgraph.values import Checkpoint
 
 from .shipped import shipped_names
@@ -32,7 +32,7 @@ def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> P
     the checkpoint with one of the files in `names`, because the name is ambiguous.
     """
     path = expand_home(source)
-    if not path.is_dir() or (revision is not None and not is_path(source)):
+    if not is_folder(path) or (revision is not None and not is_path(source)):
         return None
     try:
         cached = None if is_path(source) else in_cache(source, None, names)

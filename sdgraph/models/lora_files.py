@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
-from sdgraph.files import expand_home
+from sdgraph.files import describe_path, expand_home, is_file, names_in
 from sdgraph.values import Lora
 
 from . import hub, pickles
@@ -26,7 +26,7 @@ def find_lora(lora: Lora) -> Path | None:
     if lora.source.startswith("tiny/"):
         return _in_folder(lora, shipped_folder(lora.source))
     path = expand_home(lora.source)
-    if path.is_file():
+    if is_file(path):
         if path.suffix != ".safetensors":
             _refuse(lora, f"a {path.suffix or 'nameless'} file", "convert it to safetensors")
         return path
@@ -36,8 +36,8 @@ def find_lora(lora: Lora) -> Path | None:
         return _in_folder(lora, folder)
     looks_like_path = lora.source.startswith((".", "/", "~"))
     if looks_like_path or lora.source.endswith(".safetensors") or lora.source.count("/") != 1:
-        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        _refuse(lora, "no such file or folder", did_you_mean(path.name, near))
+        found = describe_path(path, "file or folder")
+        _refuse(lora, found, did_you_mean(path.name, names_in(path.parent)))
     name = lora.file or LORA_NAME
     folder = hub.in_cache(lora.source, lora.revision, (name,))
     if folder is None and hub.is_off():
@@ -51,7 +51,7 @@ def _in_folder(lora: Lora, folder: Path) -> Path:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     weight_names = [name for name in names if name.endswith(".safetensors")]
     if lora.file is not None:
-        if not (folder / lora.file).is_file():
+        if not is_file(folder / lora.file):
             _refuse(lora, f"a folder without {lora.file}", did_you_mean(lora.file, weight_names))
         return folder / lora.file
     if LORA_NAME in weight_names:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdgraph.errors import SdgraphError
+from sdgraph.files import is_file
 from sdgraph.graph import Graph, source_files
 from sdgraph.models import file_sha256, resolve
 from sdgraph.values import Checkpoint, Lora
@@ -72,7 +73,7 @@ def _checkpoint_state(entry: Mapping[str, Any]) -> State:
 
 def _state(path: Path, digest: str) -> State:
     try:
-        if not path.is_file():  # a record of another machine could name an endless device file
+        if not is_file(path):  # a record of another machine could name an endless device file
             return "not here"
         return "unchanged" if file_sha256(path) == digest else "changed"
     except (OSError, ValueError):

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.files import expand_home
+from sdgraph.files import describe_path, expand_home, is_file, is_folder, is_there
 from sdgraph.graph import describe_value
 from sdgraph.language import Input, with_absolute_source
 from sdgraph.values import Image
@@ -72,9 +72,9 @@ def parse_input(declared: Input, text: str) -> Any:
         return _from_path(declared, text)
     if declared.type in ("int", "float") and ".." in text:
         return _axis_values(declared, text, _range(declared, text))
-    if declared.is_path(text) and re.search(r"[*?]", text) and not expand_home(text).exists():
+    if declared.is_path(text) and re.search(r"[*?]", text) and not is_there(expand_home(text)):
         paths = sorted(glob.glob(str(expand_home(text)), recursive=True))  # noqa: PTH207  ~/x is whole
-        files = (Path(path).absolute() for path in paths if Path(path).is_file())
+        files = (Path(path).absolute() for path in paths if is_file(path))
         return _axis_values(declared, text, files)
     return _one(declared, text)
 
@@ -162,7 +162,7 @@ def _from_path(declared: Input, text: str) -> AxisValues:
     if text == "@":
         raise _input_error(declared, "no name after the @", "a file or a folder", fix)
     path = expand_home(text[1:]).absolute()
-    if path.is_dir():
+    if is_folder(path):
         if not declared.is_path(text):
             wanted = f"a file with one value on each line, for an input of type {declared.type}"
             raise _input_error(declared, f"the folder {text[1:]}", wanted)
@@ -177,6 +177,7 @@ def _from_path(declared: Input, text: str) -> AxisValues:
         raise _input_error(declared, f"{text[1:]}: not UTF-8", "UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
+        reason = reason if is_file(path) else describe_path(path)
         raise _input_error(declared, f"{text[1:]}: {reason}", "a file", fix) from None
     stripped = (line.strip() for line in lines)
     values = (_one(declared, line, path.parent) for line in stripped if line and line[0] != "#")
@@ -192,7 +193,7 @@ def _files_in(folder: Path, declared: Input) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if kind.reads(path) and not path.name.startswith(".") and path.is_file()
+        if kind.reads(path) and not path.name.startswith(".") and is_file(path)
     )
 
 

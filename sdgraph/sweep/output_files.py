@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
+from sdgraph.files import is_there
 from sdgraph.graph import Node, name_without_variant
 from sdgraph.language import Workflow, escape_braces, slugify
 from sdgraph.memoize import memoized_scope
@@ -120,7 +121,7 @@ def clash_problems(sweep: Sweep) -> Iterator[Problem]:
 def refuse_existing_files(sweep: Sweep, *more: Path) -> None:
     """Raises InvalidWorkflowError if a file that the sweep writes, or one of `more`, exists."""
     paths = [*(path for path, _, _ in files_to_write(sweep)), *more]
-    existing = [path for path in paths if path.exists()]
+    existing = [path for path in paths if is_there(path)]
     if not existing:
         return
     names = ", ".join(map(str, existing[:MAX_FILES_SHOWN]))

@@ -98,11 +98,11 @@ class Checkpoint(Value):
         """Sets the source and the other fields, each of which must be one word or None."""
         kind = type(self).__name__
         source = str(source) if isinstance(source, PurePath) else source
-        if not isinstance(source, str) or not source.strip():
+        if not isinstance(source, str) or not source.strip() or "\0" in source:
             wanted = "a hub id such as 'stabilityai/sdxl-turbo', or a folder"
             refuse_value(f"{kind}.source", repr(source), wanted)
         for name, word in words.items():
-            if word is not None and not (isinstance(word, str) and re.fullmatch(r"\S+", word)):
+            if word is not None and not (isinstance(word, str) and re.fullmatch(r"[^\s\0]+", word)):
                 refuse_value(f"{kind}.{name}", repr(word), "one word, or nothing")
         self.__dict__.update(source=source, **words)
 

@@ -1,0 +1,59 @@
+"""What a command says about an option that it does not have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from sdgraph.errors import nearest
+
+
+class CommandWithAdvice(TyperCommand):
+    """A command that, for an option which it does not have, proposes what to write instead."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As in click, but with a fix in the error of an unknown option."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # Known by its name: typer has click inside it, or beside it in older versions.
+            if type(error).__name__ == "NoSuchOption":
+                self._add_advice(error)
+            raise
+
+    def _add_advice(self, error: Any) -> None:
+        options = [option for parameter in self.params for option in parameter.opts]
+        takes_inputs = any("INPUT=VALUE" in str(parameter.metavar) for parameter in self.params)
+        advice = advice_on_option(error.option_name, options, takes_inputs=takes_inputs)
+        error.message += f"; {advice}" if advice else ""
+        error.possibilities = None
+
+
+def advice_on_option(option: str, options: list[str], *, takes_inputs: bool) -> str:
+    """What to write in place of an unknown option; "" if nothing is near.
+
+    Args:
+        option: The option as it was written, such as "--gpu".
+        options: The options that the command has.
+        takes_inputs: Whether the command takes values of a workflow's inputs.
+
+    Example:
+        >>> advice_on_option("--gpu", ["--device", "--out"], takes_inputs=True)
+        'did you mean --device?'
+        >>> advice_on_option("--seed", ["--device", "--out"], takes_inputs=True)
+        "an input of the workflow is written without dashes: seed=VALUE"
+    """
+    name = option.lstrip("-")
+    long_options = {known.lstrip("-"): known for known in options if known.startswith("--")}
+    near = nearest(option, long_options.values()) or nearest(name, long_options)
+    if near is not None and not (takes_inputs and name in _USUAL_INPUTS):
+        return f"did you mean {long_options.get(near, near)}?"
+    as_input = name.replace("-", "_")
+    if takes_inputs and option.startswith("--") and as_input.isidentifier():
+        return f"an input of the workflow is written without dashes: {as_input}=VALUE"
+    return ""
+
+
+_USUAL_INPUTS = ("seed", "prompt", "steps", "width", "height", "strength", "guidance", "photo")
+"""Inputs that many workflows have, which no option is meant by."""
