@@ -1,6 +1,17 @@
-"""`python -m sdgraph` is the command `sdgraph`."""
+"""The program `sdgraph`, which is also `python -m sdgraph`."""
 
-from .cli import main
+import sys
+
+
+def main() -> None:
+    """Runs the command line; Ctrl-C ends it quietly also while it is being imported."""
+    try:
+        from .cli import main as run_command_line
+
+        run_command_line()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

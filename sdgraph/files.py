@@ -96,6 +96,15 @@ def is_there(path: str | Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110
 
 
+def resolve_path(path: str | Path) -> Path:
+    """The absolute path without links; a link that leads to itself stays.
+
+    Args:
+        path: Any path. `Path.resolve` raises for a link that leads to itself.
+    """
+    return Path(os.path.realpath(path))
+
+
 def names_in(folder: str | Path) -> list[str]:
     """The names in a folder, sorted; [] if there is none or it cannot be read.
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sdgraph.errors import MediaError, Problem
+from sdgraph.files import is_folder, is_there
 from sdgraph.graph import In, Node, SourceFile, TargetFile
 from sdgraph.media import (
     probe_image,
@@ -138,15 +139,22 @@ class SaveVideo(Node[Path]):
         return path
 
 
+_LONGEST_NAME = 255
+"""In bytes, on nearly every file system."""
+
+
 def _target_problems(path: Path, suffixes: tuple[str, ...]) -> Iterator[Problem]:
     """The problems of an output path that are visible before anything is written."""
     if path.suffix.lower() not in suffixes:
         found = f"{path.name}, whose suffix is {path.suffix or 'missing'}"
         yield Problem("path", found, f"a name that ends in {', '.join(suffixes)}")
-    if path.is_dir():
+    if is_folder(path):
         yield Problem("path", f"{path}, which is a folder", "the name of a file")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir():
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        found = f"{path.name[:60]}…, a name that is too long for a file"
+        yield Problem("path", found, f"a name of at most {_LONGEST_NAME} bytes", "shorten it")
+    folder = next(parent for parent in path.absolute().parents if is_there(parent))
+    if not is_folder(folder):
         yield Problem("path", f"{path}, where {folder} is a file", "a path through folders")
     elif not os.access(folder, os.W_OK | os.X_OK):
         found = f"{path}, where {folder} may not be written"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, MediaError, Problem, did_you_mean
+from sdgraph.files import describe_path, is_folder
 from sdgraph.graph import Node, refuse
 from sdgraph.values import Image
 
@@ -259,15 +260,16 @@ class FolderDataset(Dataset):
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures in a folder, by their suffixes, sorted; none where it is no folder."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     return sorted(path for path in folder.iterdir() if Image.reads(path))
 
 
 def folder_problems(field: str, folder: Path) -> Iterator[Problem]:
     """Why there is nothing to train on in a folder."""
-    if not folder.is_dir():
-        yield Problem(field, f"no folder {folder}", "a folder of pictures")
+    if not is_folder(folder):
+        found = f"{folder}: {describe_path(folder, 'folder')}"
+        yield Problem(field, found, "a folder of pictures")
     elif not pictures_in(folder):
         yield Problem(field, f"no picture in {folder}", f"some of {', '.join(Image.suffixes)}")
 

@@ -18,7 +18,7 @@ from sdgraph.errors import (
     SdgraphError,
     did_you_mean,
 )
-from sdgraph.files import describe_path, expand_home, is_folder, is_there
+from sdgraph.files import describe_path, expand_home, is_folder, is_there, resolve_path
 from sdgraph.graph import Graph, Registry, installed_registry
 from sdgraph.language import (
     Workflow,
@@ -251,7 +251,7 @@ def output_folder(path: Path | None) -> Path | None:
     if not is_folder(path) and (is_there(path) or not describe_path(path).startswith("no such")):
         found = describe_path(path, "folder")
         raise ArgumentError(Problem("--out", f"{path}: {found}", "a folder"))
-    return path.resolve()
+    return resolve_path(path)
 
 
 def _split(text: str, wanted: str) -> tuple[str, str]:

@@ -44,7 +44,7 @@ def _lines_of(file: str) -> tuple[str, ...]:
     try:
         path = Path(file).resolve()
         return _lines(path, FileStamp.of(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a link to itself
         return ()
 
 

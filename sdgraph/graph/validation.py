@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite, nan
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
@@ -203,8 +204,12 @@ def describe_value(value: Any) -> str:
         return "nothing (null)"
     if isinstance(value, bool):
         return _plain(value)
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a whole number of {value.bit_length()} bits"
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, PurePath):
+        return f"the path {str(value)!r}"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     if isinstance(value, dict):

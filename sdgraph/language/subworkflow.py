@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.files import expand_home
+from sdgraph.files import expand_home, resolve_path
 
 from .template import NodeSpec, WorkflowTemplate, parse_reference, read_template, unescape_dollar
 
@@ -40,7 +40,7 @@ def read_subworkflow(
         raise _path_error(
             found, "the path of a workflow file", fix if parse_reference(written) else ""
         )
-    path = (outer.folder / expand_home(unescape_dollar(written))).resolve()
+    path = resolve_path(outer.folder / expand_home(unescape_dollar(written)))
     if path in trail:
         found = " → ".join(file.name for file in (*trail, path))
         raise _path_error(found, "no workflow inside itself")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
-from sdgraph.files import expand_home
+from sdgraph.files import expand_home, resolve_path
 from sdgraph.graph import describe_value, one_of
 from sdgraph.values import Value
 
@@ -282,7 +282,7 @@ def value_at(fields: Any, place: list[str | int]) -> Any:
 def with_absolute_source(value: Any, folder: Path) -> Any:
     """A checkpoint or a list of them; if its source is a path (./x, ../x, ~/x), it is absolute."""
     if isinstance(value, str) and value.startswith(("./", "../", "~")) and "\0" not in value:
-        return str((folder / expand_home(value)).resolve())
+        return str(resolve_path(folder / expand_home(value)))
     if isinstance(value, dict) and isinstance(value.get("source"), str):
         return {**value, "source": with_absolute_source(value["source"], folder)}
     if isinstance(value, list):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
-from sdgraph.files import describe_path, expand_home, is_folder
+from sdgraph.files import describe_path, expand_home, is_file, is_folder
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import hub, pickles
@@ -47,7 +47,7 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
     path = shipped_folder(source) if source.startswith("tiny/") else _local_folder(checkpoint)
     if path is not None:
         return _subfolder(path, checkpoint)
-    if hub.is_path(source):
+    if hub.is_path(source) or is_file(expand_home(source)):
         problem = Problem(
             source,
             describe_path(expand_home(source), "folder"),

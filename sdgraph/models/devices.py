@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -84,7 +85,7 @@ def _nvidia(field: str) -> tuple[str, ...]:
 def check_name(device: str) -> str:
     """The kind of a device: "cuda" for "cuda:1". Raises InvalidValueError; torch-free."""
     kind, colon, number = device.partition(":")
-    if kind not in KINDS or (colon and not number.isdigit()):
+    if kind not in KINDS or (colon and not re.fullmatch("[0-9]{1,4}", number)):
         fix = did_you_mean(kind, KINDS)
         raise InvalidValueError(Problem("device", repr(device), f"one of {', '.join(KINDS)}", fix))
     return kind

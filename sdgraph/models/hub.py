@@ -12,6 +12,9 @@ from sdgraph.values import Checkpoint
 
 from .shipped import shipped_names
 
+_FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+"""The ends of names that are files of weights and of no checkpoint on the hub."""
+
 
 def is_off() -> bool:
     """Whether the environment switches the hub off."""
@@ -21,6 +24,8 @@ def is_off() -> bool:
 
 def is_path(source: str) -> bool:
     """Whether a source can only be a path and not the name of a checkpoint on the hub."""
+    if source.lower().endswith(_FILE_SUFFIXES):
+        return True
     return source.startswith((".", "/", "~")) or source.count("/") > 1
 
 

@@ -173,7 +173,9 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         FolderDataset(tmp_path, 32)
 
 
-@pytest.mark.parametrize(("name", "message"), [("empty", "no picture in"), ("none", "no folder")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("empty", "no picture in"), ("none", "no such folder")]
+)
 def test_a_folder_without_pictures_is_reported_before_a_run(
     name: str, message: str, tmp_path: Path, session: Session
 ) -> None:
