@@ -113,8 +113,8 @@ def test_a_list_of_files_is_checked_file_by_file(tmp_path: Path) -> None:
     [
         ("none", "no such file"),
         (".", "a folder"),
-        ("x" * 300, "file name too long"),
-        ("file/below", "not a directory"),
+        ("x" * 300, "a name that is too long for a file"),
+        ("file/below", "file is a file, no folder"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, name: str, reason: str) -> None:
