@@ -42,7 +42,7 @@ def advice_on_option(option: str, options: list[str], *, takes_inputs: bool) -> 
         >>> advice_on_option("--gpu", ["--device", "--out"], takes_inputs=True)
         'did you mean --device?'
         >>> advice_on_option("--seed", ["--device", "--out"], takes_inputs=True)
-        "an input of the workflow is written without dashes: seed=VALUE"
+        'an input of the workflow is written without dashes: seed=VALUE'
     """
     name = option.lstrip("-")
     long_options = {known.lstrip("-"): known for known in options if known.startswith("--")}

@@ -254,7 +254,7 @@ class _DocumentBuilder:
             self._refuse(event, "key", f"*{event.anchor} as a key", "a name")
             raise _StopReadingError
         if event.anchor not in self._anchors:
-            fix = f"for a text quote it: {quoted('*' + event.anchor)}"
+            fix = f"for a text quote it: {quoted(f'*{event.anchor}')}"
             wanted = "an anchor that was closed before it"
             self._refuse(event, "alias", f"*{event.anchor}", wanted, fix)
             raise _StopReadingError

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -66,8 +67,8 @@ class UnquotedTexts:
         if event.anchor:
             found = f"&{event.anchor}, the name of an anchor, and no value"
             return self._problem(event, file, found, quoted(f"&{event.anchor}"))
-        mark = event.start_mark
-        rest = self._line(mark.line)[mark.column :].strip()
+        line, column = _start(event)
+        rest = self._line(line)[column:].strip()
         if rest.startswith("#") and not rest[1:2].isspace():
             found = f"{rest[:60]}, which begins a comment, and no value"
             return self._problem(event, file, found, quoted(rest))
@@ -103,24 +104,36 @@ class UnquotedTexts:
             flow.last = (flow.key, event)
 
     def _has_colon(self, key: yaml.ScalarEvent) -> bool:
-        end = key.end_mark
-        rest = self._line(end.line)[end.column :].lstrip()
+        line, column = _end(key)
+        rest = self._line(line)[column:].lstrip()
         return rest.startswith(":") or not rest
 
     def _between(self, first: yaml.Event, last: yaml.Event) -> str:
         """The text from the start of an event to the end of another, in one line."""
-        start, end = first.start_mark, last.end_mark
-        if start.line == end.line:
-            return self._line(start.line)[start.column : end.column]
-        lines = [self._line(number).strip() for number in range(start.line + 1, end.line)]
-        head, tail = self._line(start.line)[start.column :], self._line(end.line)[: end.column]
+        (first_line, start), (last_line, end) = _start(first), _end(last)
+        if first_line == last_line:
+            return self._line(first_line)[start:end]
+        lines = [self._line(number).strip() for number in range(first_line + 1, last_line)]
+        head, tail = self._line(first_line)[start:], self._line(last_line)[:end]
         return " ".join([head.strip(), *lines, tail.strip()])
 
     def _line(self, number: int) -> str:
         return self._lines[number] if number < len(self._lines) else ""
 
     def _mark(self, event: yaml.Event, file: str) -> Mark:
-        return Mark(file, event.start_mark.line + 1, event.start_mark.column + 1)
+        return Mark(file, _start(event)[0] + 1, _start(event)[1] + 1)
 
     def _problem(self, event: yaml.Event, file: str, found: str, text: str) -> Problem:
         return Problem("YAML", found, "a value", f"quote the text: {text}", self._mark(event, file))
+
+
+def _start(event: yaml.Event) -> tuple[int, int]:
+    """The line and column at which an event begins, counted from 0."""
+    mark: Any = event.start_mark
+    return mark.line, mark.column
+
+
+def _end(event: yaml.Event) -> tuple[int, int]:
+    """The line and column after an event, counted from 0."""
+    mark: Any = event.end_mark
+    return mark.line, mark.column
