@@ -35,12 +35,12 @@ _WIDTHS = _names(
     """
     addition_time_embed_dim attention_head_dim block_out_channels caption_channels
     conditioning_channels conditioning_embedding_out_channels cross_attention_dim d_ff d_kv
-    d_model decoder_hidden_size dim embed_dim encoder_hid_dim encoder_hidden_size ffn_dim
-    freq_dim head_dim hidden_dim hidden_size hidden_sizes in_channels inner_dim
-    intermediate_size joint_attention_dim latent_channels neck_hidden_sizes norm_num_groups
-    num_attention_heads num_channels num_heads num_key_value_heads out_channels
-    pooled_projection_dim projection_class_embeddings_input_dim projection_dim text_dim
-    text_embed_dim time_embedding_dim z_dim
+    d_model decoder_hidden_size dim embed_dim embedding_size encoder_attention_heads
+    encoder_hid_dim encoder_hidden_size ffn_dim freq_dim fusion_hidden_size head_dim hidden_dim
+    hidden_size hidden_sizes in_channels inner_dim intermediate_size joint_attention_dim
+    latent_channels neck_hidden_sizes norm_num_groups num_attention_heads num_channels num_heads
+    num_key_value_heads out_channels pooled_projection_dim projection_class_embeddings_input_dim
+    projection_dim text_dim text_embed_dim time_embedding_dim z_dim
     """
 )
 
@@ -53,8 +53,8 @@ _SIDES = _names(
 
 _COUNTS = _names(
     """
-    max_position_embeddings num_class_embeds num_embeds_ada_norm num_labels num_vq_embeddings
-    original_inference_steps vocab_size
+    max_position_embeddings max_text_len num_class_embeds num_embeds_ada_norm num_labels
+    num_vq_embeddings original_inference_steps vocab_size
     """
 )
 
@@ -75,6 +75,15 @@ _POSITIVE = _names(
     """
 )
 """The settings that may not be 0."""
+
+_SINGLE = _names(
+    """
+    d_model decoder_hidden_size embed_dim embedding_size encoder_attention_heads
+    fusion_hidden_size hidden_size in_channels latent_channels norm_num_groups num_hidden_layers
+    num_train_timesteps original_inference_steps out_channels vocab_size
+    """
+)
+"""The settings that are one number, never a list."""
 
 _NAME_LISTS = ("architectures", "down_block_types", "up_block_types")
 _NUMBER_LISTS = ("block_out_channels", "conditioning_embedding_out_channels")
@@ -100,11 +109,25 @@ def _setting_problems(config: Mapping[str, Any], subject: str, depth: int) -> It
         name = f"{subject}: {key}"
         if key in _NAME_LISTS and value is not None:
             yield from _list_problem(name, value, str, "a list of names")
-        elif key in _NUMBER_LISTS and value is not None:
+        elif key in _NUMBER_LISTS:
             yield from _list_problem(name, value, int, "a list of whole numbers")
         elif key in _NAMES and not isinstance(value, str | None):
             yield Problem(name, _shown(value), "a name")
+        elif _is_of_other_type(key, value):
+            yield Problem(name, _shown(value), "a whole number")
+        elif key.endswith("_config") and not isinstance(value, Mapping | None):
+            yield Problem(name, _shown(value), "a map of settings")
         yield from _value_problems(name, key, value, depth)
+
+
+def _is_of_other_type(key: str, value: Any) -> bool:
+    """Whether a setting that has numbers is a map, or a list where it is one number."""
+    if isinstance(value, list):
+        pair = 1 < len(value) <= 3 and all(type(number) is int for number in value)
+        return key in _SINGLE or (key in ("image_size", "sample_size") and not pair)
+    if isinstance(value, Mapping):
+        return key in LIMITS and key not in ("image_size", "patch_size")
+    return value is None and key == "in_channels"
 
 
 def _list_problem(name: str, value: Any, kind: type, wanted: str) -> Iterator[Problem]:

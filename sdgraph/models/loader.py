@@ -168,6 +168,7 @@ def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> Any:
     import diffusers
 
     empty = None
+    compared: weight_keys.KeyComparison | None
     if issubclass(cls, diffusers.ModelMixin):
         empty = _empty_module(cls, folder)
         compared = weight_keys.compare_diffusers(empty, part.files)

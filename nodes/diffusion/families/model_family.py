@@ -218,9 +218,11 @@ class ModelFamily:
     def native_size(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """The width and height in pixels that a checkpoint was trained for, by its configs."""
         settings = self.denoiser_config(checkpoint)
-        latents = int(settings.get("sample_size") or self.denoiser.sample_size)
-        side = latents * self.latent_scale(checkpoint)
-        return side, side
+        latents = settings.get("sample_size") or self.denoiser.sample_size
+        sides = latents if isinstance(latents, list) else [latents]
+        height, width = sides[-2:] if len(sides) > 1 else sides * 2
+        scale = self.latent_scale(checkpoint)
+        return width * scale, height * scale
 
     def size_multiple(self, checkpoint: Checkpoint) -> int:
         """What the sides of its pictures in pixels must be multiples of."""

@@ -142,27 +142,29 @@ def test_a_plan_does_not_make_up_the_parts_of_a_checkpoint_that_is_not_here(
     monkeypatch: pytest.MonkeyPatch, no_hub: Path
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    made = plan(Text2Image(prompt="a", checkpoint="nobody/nothing"))
+    made = plan(Text2Image(prompt="a", checkpoint=Checkpoint("nobody/nothing")))
     assert made.absent == ("nobody/nothing",) == made.steps[0].absent
     assert [problem.found for problem in made.checkpoint_warnings] == ["not here, not checked"]
-    assert plan(Text2Image(prompt="a", checkpoint="tiny/text-to-image")).absent == ()
+    assert plan(Text2Image(prompt="a", checkpoint=Checkpoint("tiny/text-to-image"))).absent == ()
 
 
 def test_a_training_refuses_such_checkpoints_too(
     copied: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = copied("tiny/text-to-image")
+    base, like = Checkpoint(folder), Checkpoint("tiny/inpaint")
 
-    def problems(**checkpoints: Checkpoint) -> str:
-        node = TrainInpaint(data=TinyWorld(count=1), out=str(tmp_path / "out"), **checkpoints)
+    def problems() -> str:
+        node = TrainInpaint(
+            data=TinyWorld(count=1), out=str(tmp_path / "out"), base=base, like=like
+        )
         return "\n".join(map(str, Graph.of(node).check()))
 
-    base, like = Checkpoint(folder), Checkpoint("tiny/inpaint")
-    assert problems(base=base, like=like) == ""
+    assert problems() == ""
     edit(folder / "model_index.json", scheduler=["diffusers", "utils"])
-    assert "its class is diffusers.utils" in problems(base=base, like=like)
+    assert "its class is diffusers.utils" in problems()
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
     write_header(path, {"decoder.conv_in.weight": (4,), "decoder.conv_in.scale_weight": ()})
-    assert "a scale of fp8 weights" in problems(base=base, like=like)
+    assert "a scale of fp8 weights" in problems()
     edit(folder / "model_index.json", text_encoder=["transformers", "BertModel"])
-    assert "whose text_encoder is a BertModel" in problems(base=base, like=like)
+    assert "whose text_encoder is a BertModel" in problems()
