@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from sdgraph.errors import Problem
-from sdgraph.models import SCHEDULERS, resolve, resolve_part
-from sdgraph.values import Checkpoint, Part
+from sdgraph.models import SCHEDULERS, resolve
+from sdgraph.values import Checkpoint
 
 from .families import SCHEDULER, ModelFamily, Purpose, Task, families_for, pipeline_class_of
 from .prompt_weights import MAX_WEIGHT, excessive_weight
@@ -65,13 +65,11 @@ def class_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
     Args:
         checkpoint: The checkpoint, whose index is on this disk.
         family: Its family.
-
-    Raises:
-        CheckpointError: Its index has no such component, or names a class that is never loaded.
     """
+    resolved = resolve(checkpoint)
     for name, classes in family.classes.items():
-        _, class_name = resolve_part(Part(checkpoint, name)).library_and_class
-        if classes and class_name not in classes:
+        class_name = resolved.class_of(name)
+        if classes and class_name is not None and class_name not in classes:
             found = f"{checkpoint.source}, whose {name} is a {class_name}"
             yield Problem("checkpoint", found, f"a {' or '.join(classes)} in {family.label}")
 

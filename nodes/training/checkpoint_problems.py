@@ -109,12 +109,15 @@ def _component_problems(
 
     Of a checkpoint in the field "like" only configs, tokenizers and the scheduler are read.
     """
-    names = family.tokenizers if field == "like" else family.components
+    weightless = (*family.tokenizers, SCHEDULER)
     try:
         for problem in class_problems(checkpoint, family):
             yield replace(problem, subject=field)
-        for name in (*names, SCHEDULER):
-            resolve_part(Part(checkpoint, name)).check()
+        for name in (*family.components, SCHEDULER):
+            part = resolve_part(Part(checkpoint, name))
+            _ = part.library_and_class
+            if field != "like" or name in weightless:
+                part.check()
     except CheckpointError as error:
         yield from error.as_problems_of(field, "a checkpoint that can be used")
 

@@ -94,9 +94,9 @@ def _subfolder(folder: Path, checkpoint: Checkpoint) -> Path:
 
 def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
     """The components in the index that have no folder, or a config but no weights."""
-    if not (folder / MODEL_INDEX).is_file():
-        return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
     index = read_index(folder / MODEL_INDEX)
+    if index is None:
+        return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
     unused = components_not_loaded(index)
     return [
         name
@@ -220,6 +220,6 @@ def _fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
 
     The index is fetched first, because it tells which components are not needed.
     """
-    index = hub.fetch_file(checkpoint, MODEL_INDEX)
-    unused = components_not_loaded(read_index(index)) if index.is_file() else ()
+    index = read_index(hub.fetch_file(checkpoint, MODEL_INDEX))
+    unused = components_not_loaded(index) if index is not None else ()
     return hub.fetch(checkpoint, suffix, unused)

@@ -24,15 +24,20 @@ _NEVER_RUN = "classes of the libraries: custom code from checkpoints is never ru
 _FIX = "choose a checkpoint, or a revision of it, whose classes are part of the library"
 
 
-def read_config(path: Path) -> Mapping[str, Any]:
-    """The config in a file; raises CheckpointError for one that names code or absurd numbers."""
-    return _read_config(path, FileStamp.of(path))
+def read_config(path: str | Path) -> Mapping[str, Any] | None:
+    """The config in a file, None if there is no such file.
+
+    Raises CheckpointError for one that is damaged, names code or has absurd numbers.
+    """
+    stamp = FileStamp.of_regular(str(path))
+    return None if stamp is None else _read_config(stamp)
 
 
 @lru_cache(maxsize=1024)
-def _read_config(path: Path, stamp: FileStamp) -> Mapping[str, Any]:
-    config = read_json(path)
-    problems = [*_code_problems(config, str(path)), *config_problems(config, str(path))]
+def _read_config(stamp: FileStamp) -> Mapping[str, Any]:
+    path = stamp.path
+    config = read_json(Path(path))
+    problems = [*_code_problems(config, path), *config_problems(config, path)]
     if problems:
         raise CheckpointError(problems[:5])
     return config
@@ -62,16 +67,22 @@ def _names_of_code(settings: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{key} {text!r}"[:200]
 
 
-def read_index(path: Path) -> Mapping[str, Any]:
-    """The model index in a file.
+def read_index(path: str | Path) -> Mapping[str, Any] | None:
+    """The model index in a file, None if there is no such file.
 
     Raises CheckpointError for one that names code, or whose components are not plain names.
     """
-    index = read_config(path)
+    stamp = FileStamp.of_regular(str(path))
+    return None if stamp is None else _read_index(stamp)
+
+
+@lru_cache(maxsize=256)
+def _read_index(stamp: FileStamp) -> Mapping[str, Any]:
+    index = _read_config(stamp)
     for name, entry in index.items():
         if isinstance(entry, list) and not re.fullmatch(r"[A-Za-z_]\w*", name):
             problem = Problem(
-                str(path),
+                stamp.path,
                 f"a component {name!r}",
                 "the plain name of a folder in the checkpoint, such as 'vae'",
                 "the file is damaged or made to read other folders: copy the checkpoint again",

@@ -139,7 +139,8 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
     if part.quantization:
         refuse_device(part, device)
         options["quantization_config"] = _quantization(part.quantization, dtype)
-    empty = None if pickled else _check_keys(cls, part, folder)
+    quantized_before = bool((part.owner.config(part.part.folder) or {}).get("quantization_config"))
+    empty = None if pickled or quantized_before else _check_keys(cls, part, folder)
     module = None
     if empty is not None and not part.quantization:
         module = _build_module(empty, part, folder, dtype)
@@ -151,7 +152,7 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
             trust_remote_code=False,
             **options,
         )
-        if not part.quantization:
+        if not part.quantization and not quantized_before:
             compared = weight_keys.compare_after_loading(info)
             weight_keys.refuse_difference(
                 str(part), cls.__name__, compared, partial=part.part.partial

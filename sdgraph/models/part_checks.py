@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, Protocol
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.values import QUANTIZATIONS, Part
 
-from .checkpoint_files import CONFIG_NAMES
+from .checkpoint_files import is_processor
 from .component_classes import is_allowed, refuse_class
+from .config_files import read_config
 from .safetensors_files import refuse_damaged
 from .shards import refuse_incomplete
 from .weight_marks import refuse_foreign
@@ -66,10 +68,15 @@ def check_part(part: _ComponentOnDisk) -> None:
     if part.is_lora:
         refuse_damaged(part.owner.lora_file)
         return
-    _ = part.library_and_class
-    _check_small_files(part, folder)
-    if not part.part.prepares and not part.owner.must_fetch:
-        _check_weights(part, folder)
+    library, class_name = part.library_and_class
+    if part.owner.must_fetch:
+        return
+    if not folder.is_dir():
+        found = f"no folder in {part.owner.root}, though the index names it"
+        raise CheckpointError(Problem(part.name, found, "a folder for each part"))
+    _check_config(part, folder, class_name)
+    if not part.part.prepares:
+        _check_weights(part, folder, library, class_name)
 
 
 def _check_quantization(part: _ComponentOnDisk) -> None:
@@ -83,18 +90,16 @@ def _check_quantization(part: _ComponentOnDisk) -> None:
         raise CheckpointError(problem)
 
 
-def _check_small_files(part: _ComponentOnDisk, folder: Path) -> None:
-    """Reads the configs of a component, which refuses those that name code or absurd numbers."""
-    for name in (_TOKENIZER_CONFIG, *CONFIG_NAMES):
-        if (folder / name).is_file():
-            config = part.owner.config(part.part.folder, name) or {}
-            if name == _TOKENIZER_CONFIG:
-                _refuse_other_tokenizer(part.name, config)
-    if (folder / _ADAPTER_CONFIG).is_file():
-        found = f"an {_ADAPTER_CONFIG}, by which another model would be loaded"
-        raise CheckpointError(
-            Problem(part.name, found, "a component alone", "remove it; name LoRAs in `loras`")
-        )
+def _check_config(part: _ComponentOnDisk, folder: Path, class_name: str) -> None:
+    """Reads the config of a component, which refuses one that names code or absurd numbers."""
+    tokenizer = part.part.tokenizer or "Tokenizer" in class_name
+    if tokenizer:
+        config = read_config(os.path.join(folder, _TOKENIZER_CONFIG))  # noqa: PTH118  faster
+        _refuse_other_tokenizer(part.name, config or {})
+    elif part.part.processor or is_processor(class_name):
+        part.owner.config(part.part.folder, "preprocessor_config.json")
+    else:
+        part.owner.config(part.part.folder)
 
 
 def _refuse_other_tokenizer(name: str, config: Mapping[str, Any]) -> None:
@@ -103,21 +108,25 @@ def _refuse_other_tokenizer(name: str, config: Mapping[str, Any]) -> None:
         refuse_class(name, "tokenizer", "transformers", class_name)
 
 
-def _check_weights(part: _ComponentOnDisk, folder: Path) -> None:
-    if not folder.is_dir():
-        found = f"no folder in {part.owner.root}, though the index names it"
-        raise CheckpointError(Problem(part.name, found, "a folder for each part"))
+def _check_weights(part: _ComponentOnDisk, folder: Path, library: str, class_name: str) -> None:
     files = part.files
     if not files and (folder / "config.json").is_file():
         wanted, fix = f"safetensors in {folder}", "fetch, copy or install the checkpoint again"
         raise CheckpointError(Problem(part.name, "no weights", wanted, fix))
+    if not files:
+        return
+    if library == "transformers" and os.path.exists(  # noqa: PTH110  faster
+        os.path.join(folder, _ADAPTER_CONFIG)  # noqa: PTH118
+    ):
+        found = f"an {_ADAPTER_CONFIG}, by which another model would be loaded"
+        raise CheckpointError(
+            Problem(part.name, found, "a component alone", "remove it; name LoRAs in `loras`")
+        )
     refuse_incomplete(part.name, folder, files)
-    _, class_name = part.library_and_class
+    config = part.owner.config(part.part.folder) or {}
+    quantized = bool(config.get("quantization_config"))
     for path in files:
         if path.suffix == ".safetensors":
-            refuse_damaged(path)
-            config = part.owner.config(part.part.folder) or {}
-            quantized = bool(config.get("quantization_config"))
             refuse_foreign(part.name, path, class_name, quantized=quantized)
 
 

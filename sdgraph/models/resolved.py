@@ -7,6 +7,7 @@ the loader use that same object. Costly properties (hashes, sizes) are computed 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,7 +31,7 @@ from .checkpoint_files import (
     missing_components,
     weight_files,
 )
-from .component_classes import refuse_class
+from .component_classes import is_allowed, refuse_class, role_of
 from .config_files import read_config, read_index
 from .file_hashes import file_sha256
 from .lora_files import fetch_lora
@@ -67,8 +68,7 @@ class ResolvedCheckpoint:
         """The checkpoint's model index, {} for a single model, None if it is not on this disk."""
         if self.root is None:
             return None
-        path = self.root / MODEL_INDEX
-        return read_index(path) if path.is_file() else {}
+        return read_index(self.root / MODEL_INDEX) or {}
 
     @cached_property
     def components(self) -> tuple[str, ...] | None:
@@ -76,6 +76,14 @@ class ResolvedCheckpoint:
         if self.index is None:
             return None
         return tuple(name for name, entry in self.index.items() if is_component(entry))
+
+    def class_of(self, component: str) -> str | None:
+        """The class that the index names for a component; None for one that is never loaded."""
+        entry = (self.index or {}).get(component)
+        if not isinstance(entry, list) or not is_component(entry):
+            return None
+        library, name = entry
+        return name if is_allowed(role_of(component), library, name) else None
 
     def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None:
         """The config of a component, or of a single model (""); None if it is not on this disk.
@@ -94,8 +102,9 @@ class ResolvedCheckpoint:
 
     def _read_config(self, root: Path, folder: str, name: str | None) -> Mapping[str, Any]:
         for file_name in (name,) if name else CONFIG_NAMES:
-            if (path := root / folder / file_name).is_file():
-                return read_config(path)
+            config = read_config(os.path.join(root, folder, file_name))  # noqa: PTH118  faster
+            if config is not None:
+                return config
         what = f"its part {folder!r}" if folder else "it"
         found = f"{what} has no {name or ' or '.join(CONFIG_NAMES[:2])}"
         wanted = "a checkpoint in diffusers' folder layout"

@@ -149,7 +149,7 @@ def _foreign_marks(class_name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def refuse_foreign(part: str, path: Path, class_name: str, *, quantized: bool = False) -> None:
-    """Raises CheckpointError for a file whose header shows that it is not of a class.
+    """Raises CheckpointError for a file that is damaged, or whose header shows another class.
 
     Args:
         part: The component's name in messages.
@@ -165,4 +165,4 @@ def refuse_foreign(part: str, path: Path, class_name: str, *, quantized: bool = 
 
 @lru_cache(maxsize=1024)
 def _file_problem(path: Path, class_name: str, quantized: bool, stamp: FileStamp) -> Problem | None:
-    return mark_problem(refuse_damaged(path).tensors, class_name, quantized=quantized)
+    return mark_problem(refuse_damaged(path, stamp).tensors, class_name, quantized=quantized)
