@@ -8,9 +8,10 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from secrets import token_hex
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import NamedTuple, NoReturn
 
 from .errors import MediaError, Problem, did_you_mean
@@ -34,21 +35,9 @@ class FileStamp(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> FileStamp:
         """The stamp of a file as it is now; a link is followed. Raises OSError."""
-        return cls._of_status(str(path), path.stat())
-
-    @classmethod
-    def of_regular(cls, path: str) -> FileStamp | None:
-        """The stamp of a file as it is now; None for what is no regular file, or not there."""
-        try:
-            status = os.stat(path)  # noqa: PTH116  a Path takes three times as long
-        except (OSError, ValueError):
-            return None
-        return cls._of_status(path, status) if S_ISREG(status.st_mode) else None
-
-    @classmethod
-    def _of_status(cls, path: str, status: os.stat_result) -> FileStamp:
+        status = path.stat()
         times = (status.st_mtime_ns, status.st_ctime_ns)
-        return cls(path, status.st_size, *times, status.st_ino)
+        return cls(str(path), status.st_size, *times, status.st_ino)
 
     def is_settled(self) -> bool:
         """Whether any write from now on will show in the stamp."""
@@ -155,13 +144,11 @@ def describe_path(path: str | Path, wanted: str = "file") -> str:
         return _PATH_ERRORS.get(error.errno or 0) or (error.strerror or str(error)).lower()
     except ValueError:
         return "a path with a NUL character"
+    if kind := special_kind(mode):
+        return f"{kind}, not a plain file"
     if S_ISDIR(mode):
         return "a folder"
-    return (
-        ("a file" if wanted == "file" else f"a file, no {wanted}")
-        if S_ISREG(mode)
-        else ("no plain file")
-    )
+    return "a file" if wanted == "file" else f"a file, no {wanted}"
 
 
 _PATH_ERRORS = {
@@ -169,6 +156,96 @@ _PATH_ERRORS = {
     errno.EACCES: "a place without read permission",
     errno.ELOOP: "a link that leads to itself",
 }
+
+
+class UnsuitableFileError(OSError):
+    """A file that is not read: it is no plain file, or too large. `strerror` says which."""
+
+
+def open_regular_file(path: str | Path) -> BufferedReader:
+    """A plain file, opened for reading its bytes.
+
+    Everything else is refused, also if a link leads to it, because reading it may never end: a
+    named pipe, a device such as /dev/zero, a socket. Opening never waits for a writer.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnsuitableFileError: It is no plain file; IsADirectoryError for a folder.
+        OSError: It cannot be opened.
+    """
+    _refuse_special(Path(path).stat().st_mode, path)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = open(os.open(path, flags), "rb")  # noqa: PTH123, SIM115  os.open, for its flags
+    try:
+        _refuse_special(os.fstat(file.fileno()).st_mode, path)  # it may be another one by now
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """The content of a plain file of at most `limit` bytes.
+
+    Args:
+        path: The file.
+        limit: How many bytes it may have.
+
+    Raises:
+        UnsuitableFileError: It is no plain file, or larger; IsADirectoryError for a folder.
+        OSError: It cannot be read.
+    """
+    with open_regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        # The files of /proc say that they have no bytes, so these are counted while they are read.
+        data = (file.read(limit + 1) or b"") if size <= limit else b""
+    if max(size, len(data)) > limit:
+        found = f"more than {limit:,} bytes" if size <= limit else f"{size:,} bytes"
+        raise UnsuitableFileError(errno.EFBIG, f"{found}, where {limit:,} are allowed", str(path))
+    return data
+
+
+def read_text(path: str | Path, limit: int) -> str:
+    """The text of a plain file of at most `limit` bytes of UTF-8, without a byte order mark.
+
+    Args:
+        path: The file.
+        limit: How many bytes it may have.
+
+    Raises:
+        UnsuitableFileError: It is no plain file, or larger; IsADirectoryError for a folder.
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is not UTF-8.
+    """
+    return read_bytes(path, limit).decode("utf-8-sig")
+
+
+def _refuse_special(mode: int, path: str | Path) -> None:
+    if S_ISREG(mode):
+        return
+    if kind := special_kind(mode):
+        raise UnsuitableFileError(errno.EINVAL, f"{kind}, not a plain file", str(path))
+    raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+
+
+def special_kind(mode: int) -> str:
+    """What a file that is no plain file and no folder is: "a named pipe"; "" for those two.
+
+    Args:
+        mode: The `st_mode` of its status.
+    """
+    kinds = {"a named pipe": S_ISFIFO, "a device": S_ISCHR, "a disk": S_ISBLK, "a socket": S_ISSOCK}
+    return next((kind for kind, is_kind in kinds.items() if is_kind(mode)), "")
+
+
+def memory_bytes() -> int:
+    """The bytes of memory of this machine; 16 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 16 * 2**30
 
 
 @contextmanager
@@ -222,6 +299,8 @@ def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
         raise_media_error(path, describe_path(path), wanted, fix, error)
     except IsADirectoryError as error:
         raise_media_error(path, "a folder", wanted, "name a file inside it", error)
+    except UnsuitableFileError as error:
+        raise_media_error(path, str(error.strerror), wanted, "name another file", error)
     except PermissionError as error:
         raise_media_error(
             path, "a file without read permission", wanted, "change its permissions", error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +17,16 @@ import pytest
 
 from sdgraph.errors import MediaError
 from sdgraph.files import (
+    UnsuitableFileError,
     atomic_write,
     describe_path,
     expand_home,
     is_file,
     is_folder,
     names_in,
+    open_regular_file,
+    read_bytes,
+    read_text,
 )
 from sdgraph.media import read_image, write_image, write_video
 from tests.support.small_images import gradient, small_video
@@ -39,6 +44,7 @@ def test_a_file_that_may_not_be_read_is_named(
     def forbid(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    write_image(PIL.Image.fromarray(gradient()), tmp_path / "a.png")
     monkeypatch.setattr(PIL.Image, "open", forbid)
     with pytest.raises(MediaError, match=r"without read permission"):
         read_image(tmp_path / "a.png")
@@ -149,7 +155,7 @@ def test_a_home_folder_is_written_out_and_that_of_nobody_is_left(
         ("loop", "file", "a link that leads to itself"),
         ("x" * 300, "file", "a name that is too long for a file"),
         ("a\0b", "file", "a path with a NUL character"),
-        ("pipe", "file", "no plain file"),
+        ("pipe", "file", "a named pipe, not a plain file"),
     ],
 )
 def test_a_path_is_named_for_what_is_there(
@@ -169,3 +175,35 @@ def test_names_in_what_is_no_folder_are_none(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     assert names_in(tmp_path) == ["a", "b"]
     assert [names_in(path) for path in (tmp_path / "a", "x" * 300, "a\0b")] == [[], [], []]
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A named pipe that nothing is written to: opening it to read would wait for ever."""
+    os.mkfifo(path := tmp_path / "pipe")
+    return path
+
+
+def test_only_plain_files_are_opened(pipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsuitableFileError, match="a named pipe, not a plain file"):
+        open_regular_file(pipe)
+    with pytest.raises(UnsuitableFileError, match="a device, not a plain file"):
+        open_regular_file("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        with pytest.raises(UnsuitableFileError, match="a socket, not a plain file"):
+            read_bytes(tmp_path / "s", 10)
+    with pytest.raises(IsADirectoryError):
+        read_text(tmp_path, 10)
+    (tmp_path / "link").symlink_to(pipe)
+    with pytest.raises(UnsuitableFileError, match="a named pipe"):
+        read_text(tmp_path / "link", 10)
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    (path := tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa word")
+    assert read_text(path, 9) == "a word"
+    with pytest.raises(UnsuitableFileError, match="9 bytes, where 8 are allowed"):
+        read_text(path, 8)
+    with pytest.raises(UnsuitableFileError, match="more than 100 bytes, where 100 are allowed"):
+        read_bytes("/proc/self/maps", 100)  # says that it has no bytes

@@ -48,7 +48,10 @@ class LoadImage(Node[Image]):
 
 
 class LoadVideo(Node[Video]):
-    """Loads a video: MP4, WebM, GIF, or another format that FFmpeg reads."""
+    """Loads a video: MP4, WebM, MKV, MOV, AVI and others, and animated GIF, WebP and PNG.
+
+    Each frame is taken at the time at which it is shown.
+    """
 
     category = "file"
 
@@ -64,7 +67,8 @@ class LoadVideo(Node[Video]):
         default=None,
         gt=0,
         le=240,
-        description="frames per second, by dropping or repeating some; the file's if not given",
+        description="frames per second, by dropping or repeating some; the file's average if not "
+        "given",
     )
     longest: int | None = Field(
         default=None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, MediaError, Problem, did_you_mean
-from sdgraph.files import describe_path, is_folder
+from sdgraph.files import describe_path, is_folder, read_text
 from sdgraph.graph import Node, refuse
 from sdgraph.values import Image
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["PictureFolder", "TinyWorld"]
+
+MAX_CAPTION_BYTES = 2**20
+"""The most bytes of the file with a caption."""
 
 
 class Dataset:
@@ -234,7 +237,9 @@ class FolderDataset(Dataset):
             try:
                 picture = read_image(path).convert("RGB")
                 has_caption = caption_path.is_file()
-                caption = caption_path.read_text("utf-8").strip() if has_caption else path.stem
+                caption = (
+                    read_text(caption_path, MAX_CAPTION_BYTES).strip() if has_caption else path.stem
+                )
             except MediaError as error:
                 self.skipped[path.name] = error.problems[0].found
                 continue

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import Problem, SdgraphError, did_you_mean
+from sdgraph.files import open_regular_file, read_text
 
 from .recorder import EVENTS, HEAD, SUMMARY, is_locked, runs_folder
 from .summary import RunSummary, summarize_events
+
+_MAX_BYTES = 64 * 2**20
+"""The most bytes of a file of a record, and of the line of an event."""
 
 LAST = "last"
 """The name that stands for the newest run."""
@@ -122,7 +126,7 @@ def _not_found(name: str, found: str, wanted: str, fix: str = "") -> RunNotFound
 def _json(path: Path) -> Mapping[str, Any]:
     """The JSON object in a file; empty if there is no file or it was cut short."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(read_text(path, _MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
@@ -130,7 +134,8 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            yield from file
+        with open_regular_file(path) as file:
+            while line := file.readline(_MAX_BYTES):
+                yield line.decode("utf-8", "replace")
     except OSError:
         return

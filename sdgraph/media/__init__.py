@@ -3,15 +3,17 @@
 from sdgraph.values import Video
 
 from .embedded import read_provenance
-from .image_files import probe_image, read_image, write_image
+from .image_files import converted_profile, probe_image, read_image, write_image
 from .metadata import escape_surrogates
 from .player import video_html
 from .sidecar import write_sidecar
-from .video_files import probe_video, read_video, write_video
+from .video_files import write_video
+from .video_reader import probe_video, read_video
 
 Video.html_player = staticmethod(video_html)
 
 __all__ = [
+    "converted_profile",
     "escape_surrogates",
     "probe_image",
     "probe_video",

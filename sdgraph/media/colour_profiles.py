@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import PIL.Image
+    from PIL.ImageCms import ImageCmsProfile
 
-_SPACES = {"RGB ": ("RGB", "RGBA", "RGBX"), "CMYK": ("CMYK",), "GRAY": ("L",)}
+_MODES = {"RGB ": ("RGB", "RGBA", "RGBX"), "CMYK": ("CMYK",), "GRAY": ("L", "LA")}
 """The modes that a profile can describe, by the colour space in its header."""
+
+_SAME_COLOUR = 2
+"""How many of 255 a colour may differ that is taken for the same: profiles are rounded."""
 
 
 def convert_to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
@@ -20,28 +25,76 @@ def convert_to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     Args:
         picture: A picture with the ICC profile of its file in `info`.
     """
-    profile_bytes = picture.info.get("icc_profile")
-    if not profile_bytes:
+    profile = find_profile(picture)
+    if profile is None:
         return picture
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    alpha = picture.getchannel("A") if picture.mode == "LA" else None
+    converted = _transform(picture.getchannel("L") if alpha else picture, profile)
+    if converted is None:
+        return picture
+    if alpha is not None:
+        converted.putalpha(alpha)
+    converted.info = {**picture.info}
+    converted.info.pop("icc_profile", None)
+    return converted
+
+
+def find_profile(picture: PIL.Image.Image) -> ImageCmsProfile | None:
+    """The profile of a picture whose colours are not those of sRGB; None without such a one."""
+    data = picture.info.get("icc_profile")
+    if not data:
+        return None
+    from PIL import ImageCms
+
+    mode = "RGB" if picture.mode == "P" else picture.mode
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(data))
+        if mode not in _MODES.get(profile.profile.xcolor_space, ()):
+            return None
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+    return None if mode.startswith("RGB") and _is_srgb(profile) else profile
+
+
+def profile_name(picture: PIL.Image.Image) -> str | None:
+    """The name of the profile from which `convert_to_srgb` converts; None if it does not."""
+    from PIL import ImageCms
+
+    profile = find_profile(picture)
+    if profile is None:
+        return None
+    return ImageCms.getProfileDescription(profile).strip() or "a profile without a name"
+
+
+def _is_srgb(profile: ImageCmsProfile) -> bool:
+    """Whether a profile leaves colours as they are; a name such as "linear sRGB" misleads."""
+    import PIL.Image
+
+    steps = (0, 64, 128, 192, 255)
+    colours = bytes(value for colour in product(steps, repeat=3) for value in colour)
+    picture = PIL.Image.frombytes("RGB", (25, 5), colours)
+    converted = _transform(picture, profile)
+    if converted is None:
+        return False
+    return all(
+        abs(one - other) <= _SAME_COLOUR
+        for one, other in zip(colours, converted.tobytes(), strict=True)
+    )
+
+
+def _transform(picture: PIL.Image.Image, profile: ImageCmsProfile) -> PIL.Image.Image | None:
+    """A picture of a profile as sRGB; None if the profile cannot be used."""
     from PIL import ImageCms
 
     try:
-        profile = ImageCms.ImageCmsProfile(BytesIO(profile_bytes))
-        if "srgb" in ImageCms.getProfileDescription(profile).lower():
-            return picture
-        if picture.mode not in _SPACES.get(profile.profile.xcolor_space, ()):
-            return picture
-        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-        converted = ImageCms.profileToProfile(
+        return ImageCms.profileToProfile(
             picture,
             profile,
             ImageCms.createProfile("sRGB"),
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode=mode,
+            outputMode="RGBA" if picture.mode == "RGBA" else "RGB",
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return picture
-    if converted is None:
-        return picture
-    converted.info.pop("icc_profile", None)
-    return converted
+        return None

@@ -9,7 +9,7 @@ from sdgraph.files import convert_read_errors, is_there
 from .image_files import open_image
 from .metadata import from_comment, text_in_picture
 from .sidecar import read_sidecar, sidecar_path
-from .video_files import open_video
+from .video_reader import open_video
 
 
 def read_provenance(path: str | Path) -> str | None:

@@ -1,9 +1,8 @@
-"""Animated GIFs, read and written frame by frame, so that only one frame is in memory."""
+"""Writes animated GIFs frame by frame, so that only one frame is in memory."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +13,6 @@ from .metadata import pillow_metadata
 
 if TYPE_CHECKING:
     import PIL.Image
-
-    from sdgraph.values import Pixels
-
-_DEFAULT_DELAY_MS = 100  # browsers treat a delay of 0 as this
-_MAX_REPEATS = 10
-
-
-def is_gif(path: str | Path) -> bool:
-    """Whether the file at `path` begins as a GIF does."""
-    with Path(path).open("rb") as file:
-        return file.read(4) == b"GIF8"
 
 
 def write_gif(video: Video, path: Path, provenance: str | None) -> None:
@@ -48,41 +36,6 @@ def write_gif(video: Video, path: Path, provenance: str | None) -> None:
             file.write(_encode_frame(picture, box, max(end - start, 1)))
             previous = picture
         file.write(b";")
-
-
-def gif_frames(gif: PIL.Image.Image, longest: int | None) -> tuple[float, Iterator[Pixels]]:
-    """The rate of a GIF in frames per second, and its frames; those shown longer are repeated.
-
-    Args:
-        gif: The opened file.
-        longest: How many pixels the longer side may have; None leaves the size as it is.
-    """
-    import numpy as np
-    from PIL import ImageSequence
-
-    delays = [
-        frame.info.get("duration") or _DEFAULT_DELAY_MS for frame in ImageSequence.Iterator(gif)
-    ]
-    repeats = [round(delay / min(delays)) for delay in delays]
-    if sum(repeats) > _MAX_REPEATS * len(repeats):  # one long pause must not fill the memory
-        repeats = [1] * len(repeats)
-
-    def repeat_frames() -> Iterator[Pixels]:
-        for frame, count in zip(ImageSequence.Iterator(gif), repeats, strict=True):
-            size = limit_size(frame.size, longest)
-            picture = frame.convert("RGB")
-            pixels = np.asarray(picture if size == picture.size else picture.resize(size))
-            yield from (pixels for _ in range(count))
-
-    return 1000 * sum(repeats) / sum(delays), repeat_frames()
-
-
-def limit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
-    """The size reduced so that its longer side is at most `longest`; proportions are kept."""
-    if longest is None or max(size) <= longest:
-        return size
-    width, height = (max(1, round(side * longest / max(size))) for side in size)
-    return width, height
 
 
 def _encode_frame(picture: PIL.Image.Image, box: tuple[int, ...] | None, delay: int) -> bytes:

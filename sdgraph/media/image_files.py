@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.files import atomic_write, convert_read_errors, raise_media_error, raise_too_large
+from sdgraph.errors import MediaError
+from sdgraph.files import (
+    FileStamp,
+    atomic_write,
+    convert_read_errors,
+    raise_media_error,
+    raise_too_large,
+)
 from sdgraph.values import Image
 
-from .colour_profiles import convert_to_srgb
+from .colour_profiles import convert_to_srgb, profile_name
+from .limited_file import LimitedFile, open_limited
 from .metadata import pillow_metadata
 from .sidecar import write_sidecar
 
@@ -72,6 +84,29 @@ def probe_image(path: str | Path) -> tuple[int, int, str]:
         return width, height, picture.mode
 
 
+def converted_profile(path: Path) -> str | None:
+    """The name of the colour profile from which `read_image` converts the picture in a file.
+
+    None if it converts nothing, or if the file is no picture that can be read.
+
+    Args:
+        path: The file, of which only the header is read; an unchanged one is read once.
+    """
+    try:
+        return _converted_profile(path, FileStamp.of(path))
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _converted_profile(path: Path, stamp: FileStamp) -> str | None:
+    try:
+        with convert_read_errors(path, "a picture"), open_image(path) as picture:
+            return profile_name(picture)
+    except MediaError:
+        return None
+
+
 def write_image(
     picture: PIL.Image.Image, path: str | Path, *, provenance: str | None = None, quality: int = 95
 ) -> bool:
@@ -114,31 +149,45 @@ def write_image(
     return bool(metadata)
 
 
-def open_image(path: str | Path) -> PIL.Image.Image:
-    """The picture at `path`, of which only the header is read; raises for one that is too large."""
+@contextmanager
+def open_image(path: str | Path, *, every_frame: bool = False) -> Iterator[PIL.Image.Image]:
+    """The picture at `path`, open until the block ends; at first only its header is read.
+
+    Args:
+        path: A plain file.
+        every_frame: Whether more than the first frame of an animation will be read.
+
+    Raises:
+        UnsuitableFileError: It is no plain file, or has too much metadata.
+        MediaError: It has too many pixels, or is of a format with more than 16 bits.
+        PIL.UnidentifiedImageError: It is of no known format.
+    """
     import PIL.Image
 
-    try:
-        picture = PIL.Image.open(path)
-    except PIL.UnidentifiedImageError:
-        if kind := _high_dynamic_range(path):
-            fix = "convert it to PNG with 8 or 16 bits"
-            raise_media_error(path, f"{kind} picture", "a picture of 8 or 16 bits", fix)
-        raise
-    if picture.format not in _READ_FORMATS:
-        picture.close()
-        raise PIL.UnidentifiedImageError(f"a {picture.format} file")
-    limit = PIL.Image.MAX_IMAGE_PIXELS
-    if limit is not None and picture.width * picture.height > limit:
-        picture.close()
-        raise_too_large(path, f"{picture.width}×{picture.height} pixels", limit)
-    return picture
+    file, limited = open_limited(path)
+    with file:
+        try:
+            picture = PIL.Image.open(limited)  # type: ignore[arg-type]  # it has what Pillow uses
+        except PIL.UnidentifiedImageError:
+            file.seek(0)
+            if kind := _high_dynamic_range(file.read(10)):
+                fix = "convert it to PNG with 8 or 16 bits"
+                raise_media_error(path, f"{kind} picture", "a picture of 8 or 16 bits", fix)
+            raise
+        with picture:
+            if picture.format not in _READ_FORMATS:
+                raise PIL.UnidentifiedImageError(f"a {picture.format} file")
+            pixels = picture.width * picture.height
+            limit = PIL.Image.MAX_IMAGE_PIXELS
+            if limit is not None and pixels > limit:
+                raise_too_large(path, f"{picture.width}×{picture.height} pixels", limit)
+            if isinstance(limited, LimitedFile):
+                limited.allow_pixels(inf if every_frame else pixels)
+            yield picture
 
 
-def _high_dynamic_range(path: str | Path) -> str:
-    """What a picture in such a format is, as "an OpenEXR"; "" for all others."""
-    with Path(path).open("rb") as file:
-        begin = file.read(10)
+def _high_dynamic_range(begin: bytes) -> str:
+    """What a picture in such a format is, by its first bytes: "an OpenEXR"; "" for all others."""
     if begin.startswith(b"\x76\x2f\x31\x01"):
         return "an OpenEXR"
     return "a Radiance HDR" if begin.startswith((b"#?RADIANCE", b"#?RGBE")) else ""

@@ -7,11 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sdgraph.files import atomic_write, raise_media_error
+from sdgraph.files import atomic_write, open_regular_file, raise_media_error, read_text
 
 from .metadata import escape_surrogates
 
 SUFFIX = ".sdgraph.json"
+
+MAX_RECORD_BYTES = 32 * 2**20
+"""The most bytes of a sidecar, which holds one record."""
 
 
 def sidecar_path(path: Path) -> Path:
@@ -55,7 +58,7 @@ def read_sidecar(path: str | Path) -> str | None:
     path = Path(path)
     sidecar = sidecar_path(path)
     try:
-        data = json.loads(sidecar.read_text("utf-8"))
+        data = json.loads(read_text(sidecar, MAX_RECORD_BYTES))
         record, sha256 = data["record"], data["sha256"]
     except FileNotFoundError:
         return None
@@ -82,5 +85,5 @@ def _parse_object(text: str) -> Any:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import FileStamp
+from sdgraph.files import FileStamp, open_regular_file, read_text
 from sdgraph.memoize import scope_results
 
 from . import file_hash_cache
-
-MAX_CONFIG_BYTES = 64 * 2**20
-"""The largest JSON file that is read; the indexes of the largest models have a few megabytes."""
 
 _MAX_KNOWN = 4096
 _known: dict[FileStamp, str] = {}
@@ -50,7 +47,7 @@ def _sha256(path: Path) -> str:
         settled = stamp.is_settled()
         # sha256, because the hub names files by it: so the same weights in a folder and in a hub
         # cache are one component.
-        with target.open("rb") as file:
+        with open_regular_file(target) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if settled:
             # If the file was written to meanwhile, it will never have this stamp again.
@@ -114,6 +111,10 @@ def _remember(stamp: FileStamp, digest: str) -> None:
             del _known[next(iter(_known))]
 
 
+MAX_JSON_BYTES = 64 * 2**20
+"""The most bytes of a JSON file in a checkpoint; a large vocabulary has a few million."""
+
+
 def read_json(path: Path) -> Mapping[str, Any]:
     """The JSON object in a file; raises CheckpointError if it holds anything else."""
     return _read_json(path, FileStamp.of(path))
@@ -121,11 +122,8 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _read_json(path: Path, stamp: FileStamp) -> Mapping[str, Any]:
-    if stamp.size > MAX_CONFIG_BYTES:
-        found, wanted = f"{stamp.size} bytes", f"a config of at most {MAX_CONFIG_BYTES} bytes"
-        raise CheckpointError(Problem(str(path), found, wanted, "copy it again"))
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         found, fix = f"not readable as JSON ({error})", "the file is damaged: copy it again"
         raise CheckpointError(Problem(str(path), found, "a JSON object", fix)) from None

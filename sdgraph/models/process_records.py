@@ -21,11 +21,12 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-from sdgraph.files import sdgraph_home
+from sdgraph.files import read_text, sdgraph_home
 
 from .component import LoadedComponent
 
 _VERSION = 1
+_MAX_BYTES = 16 * 2**20  # of a record
 _PARTIAL = ".part"
 """The suffix of a record that is being written."""
 
@@ -107,7 +108,7 @@ def held_components() -> tuple[HeldComponent, ...]:
 def _read_record(path: Path) -> Iterator[HeldComponent]:
     """The components in a record; if its process has ended, there are none and it is removed."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
+        record: dict[str, Any] = json.loads(read_text(path, _MAX_BYTES))
         # Records of other versions have other contents, and process ids are those of one machine.
         if (record["version"], record["machine"]) != (_VERSION, _machine()):
             return

@@ -8,15 +8,17 @@ that has another size than its header describes.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NamedTuple
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import FileStamp
+from sdgraph.files import FileStamp, special_kind
 
 from .file_hashes import refuse_unreadable
 
@@ -45,6 +47,7 @@ NUMPY_DTYPES = {
 _MAX_HEADER_BYTES = 100_000_000
 _LFS_POINTER = b"version https://git-lfs"
 _BINARY = getattr(os, "O_BINARY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe does not wait for a writer
 _DOWNLOAD_AGAIN = "download or copy it again"
 _decode = json.JSONDecoder().raw_decode
 """Takes half the time of `json.loads`, which also looks for encodings and for extra data."""
@@ -77,8 +80,13 @@ class SafetensorsError(ValueError):
 
 
 def open_to_read(path: str | Path) -> int:
-    """Opens a file for `read_header`, and returns the file descriptor. Raises OSError."""
-    return os.open(path, os.O_RDONLY | _BINARY)
+    """Opens a plain file for `read_header`, and returns the descriptor. Raises OSError."""
+    file = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK)
+    mode = os.fstat(file).st_mode
+    if not S_ISREG(mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, f"{special_kind(mode) or 'a folder'}, not a plain file")
+    return file
 
 
 def read_header(file: int) -> SafetensorsHeader:
@@ -144,16 +152,12 @@ def _end_of_tensors(tensors: Iterable[Mapping[str, Any]]) -> int:
     return end
 
 
-def file_header(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader:
+def file_header(path: Path) -> SafetensorsHeader:
     """The header of the file at `path`, remembered while the file keeps its stamp.
-
-    Args:
-        path: The file.
-        stamp: Its stamp, if that is known already.
 
     Raises SafetensorsError and OSError as `read_header` does.
     """
-    return _file_header(path, stamp or FileStamp.of(path))
+    return _file_header(path, FileStamp.of(path))
 
 
 @lru_cache(maxsize=64)
@@ -165,17 +169,13 @@ def _file_header(path: Path, stamp: FileStamp) -> SafetensorsHeader:
         os.close(file)
 
 
-def refuse_damaged(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader:
+def refuse_damaged(path: Path) -> SafetensorsHeader:
     """The header of a file; raises CheckpointError if the file is damaged or cut short.
 
     The bytes of the tensors are not read or checked.
-
-    Args:
-        path: The file.
-        stamp: Its stamp, if that is known already.
     """
     try:
-        return file_header(path, stamp)
+        return file_header(path)
     except SafetensorsError as error:
         raise CheckpointError(error.problem(path)) from error
     except OSError as error:

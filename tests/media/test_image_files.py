@@ -15,9 +15,16 @@ from hypothesis.extra import numpy as hnp
 from PIL import ImageCms
 
 from sdgraph.errors import MediaError
-from sdgraph.media import probe_image, read_image, read_provenance, write_image, write_video
+from sdgraph.media import (
+    converted_profile,
+    probe_image,
+    read_image,
+    read_provenance,
+    write_image,
+    write_video,
+)
 from sdgraph.values import Image
-from tests.support.icc_profiles import adobe_rgb_profile
+from tests.support.icc_profiles import adobe_rgb_profile, cmyk_profile, linear_srgb_profile
 from tests.support.small_images import PICTURES, PROVENANCE, gradient, mean_difference, small_video
 
 
@@ -151,3 +158,35 @@ def test_no_format_that_runs_another_program_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     with pytest.raises(MediaError, match="not a picture"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_inks_become_the_colours_that_their_profile_says(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    options: dict[str, Any] = {"quality": 100} if suffix == ".jpg" else {}
+    expected = {(0, 0, 0, 0): (255, 255, 255), (255, 0, 0, 0): (0, 182, 229)}
+    for inks, colour in expected.items():
+        PIL.Image.new("CMYK", (8, 8), inks).save(path, icc_profile=cmyk_profile(), **options)
+        picture = read_image(path)
+        assert picture.mode == "RGB"
+        assert np.abs(np.asarray(picture)[4, 4] - np.array(colour)).max() <= 8
+    assert converted_profile(path) == "inks by hand"
+
+
+def test_a_profile_counts_by_its_colours_and_not_by_its_name(tmp_path: Path) -> None:
+    picture = PIL.Image.new("RGB", (4, 4), (144, 255, 60))
+    picture.save(path := tmp_path / "a.png", icc_profile=linear_srgb_profile())
+    assert np.abs(np.asarray(read_image(path))[0, 0] - np.array((198, 255, 133))).max() <= 2
+    assert converted_profile(path) == "Linear sRGB by hand"
+
+
+@pytest.mark.parametrize("mode", ["P", "LA"])
+def test_colours_of_a_palette_are_converted_too(tmp_path: Path, mode: str) -> None:
+    picture = PIL.Image.new("RGB", (4, 4), (144, 255, 60))
+    picture = picture.quantize(4) if mode == "P" else picture.convert(mode)
+    picture.save(path := tmp_path / "a.png", icc_profile=adobe_rgb_profile())
+    found = np.asarray(read_image(path).convert("RGB"))[0, 0]
+    if mode == "P":
+        assert np.abs(found - np.array((0, 255, 0))).max() <= 2
+    else:  # a profile of colours is none of a grey picture
+        assert converted_profile(path) is None

@@ -1,0 +1,203 @@
+"""Reads videos from files, one frame in memory at a time, each at the time it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sdgraph.files import (
+    convert_read_errors,
+    memory_bytes,
+    open_regular_file,
+    raise_media_error,
+    raise_too_large,
+)
+from sdgraph.values import Video
+
+from .animations import GIF_TICK, animation_size, is_animation, limit_size, open_animation
+from .frame_times import TimedFrame, sample_frames
+from .scaling import accurate_scaling
+
+if TYPE_CHECKING:
+    import av.container
+
+    from sdgraph.values import Pixels
+
+CONTAINERS = (
+    *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpegts", "mpeg"),
+    *("mpegvideo", "ogg", "flv", "asf", "h264", "hevc", "ivf", "y4m", "dv"),
+)
+"""The formats of FFmpeg that are read. None opens other files, as playlists (HLS, ffconcat) do."""
+
+_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+
+_CLOCK_ERROR = 0.005
+"""Seconds by which time stamps may miss the rate of a film: the clocks of cameras are not exact."""
+
+
+def read_video(
+    path: str | Path,
+    *,
+    start: float = 0.0,
+    seconds: float | None = None,
+    fps: float | None = None,
+    longest: int | None = None,
+) -> Video:
+    """The frames of a video or animation, turned upright, without sound.
+
+    The frames are those shown at equal distances in time: of a film whose frames are shown for
+    different times, some are repeated and others may be left out. Frames that are left out are
+    never held in memory.
+
+    Args:
+        path: The file.
+        start: Seconds to leave out at the beginning, counted from its first frame.
+        seconds: How many seconds to take; None is the rest.
+        fps: Frames per second; None is the file's own rate, on average.
+        longest: How many pixels the longer side may have; None leaves the size as it is.
+
+    Raises:
+        MediaError: The file is missing, unreadable, damaged, too long or has no frames in that
+            part.
+    """
+    import numpy as np
+
+    with convert_read_errors(path, "a video"), _open_frames(path, longest) as source:
+        rate = fps or source.rate
+        if not source.rate:
+            raise_media_error(path, "no frames", "a video with at least one frame", "save it again")
+        tolerance = source.clock_tick / 2
+        if fps is None:  # both the rate and the time stamps are rounded
+            tolerance = min(max(source.clock_tick, min(_CLOCK_ERROR, 0.1 / rate)), 0.4 / rate)
+        frames = sample_frames(
+            source.frames, rate, start=start, seconds=seconds, tolerance=tolerance
+        )
+        sampled = list(_limit_memory(frames, path))
+        if not sampled and start:
+            found = f"no frame {start:g} s from its start"
+            raise_media_error(path, found, "a start within the video", "lower start")
+        if not sampled:
+            raise_media_error(path, "no frames", "a video with at least one frame", "save it again")
+        stack = np.stack(sampled)
+        stack.setflags(write=False)  # so that Video makes no copy
+        return Video(stack, rate)
+
+
+def probe_video(path: str | Path) -> tuple[int, int]:
+    """(width, height) of the video or animation in a file, before it is turned; reads its header.
+
+    Raises:
+        MediaError: The file is missing, unreadable or not a video.
+    """
+    with convert_read_errors(path, "a video"):
+        if is_animation(path):
+            return animation_size(path)
+        with open_video(path) as container:
+            stream = container.streams.video[0]
+            return stream.width, stream.height
+
+
+@contextmanager
+def open_video(path: str | Path) -> Iterator[av.container.InputContainer]:
+    """Opens the video at `path`; refuses pictures, text and lists of files, which FFmpeg opens."""
+    import av
+
+    open_regular_file(path).close()  # refuses what is no plain file
+    try:
+        # "file:" in front, because FFmpeg takes a name such as "concat:a" for a protocol.
+        container = av.open(f"file:{Path(path).absolute()}", options=_OPTIONS)
+    except (av.error.ArgumentError, av.error.InvalidDataError) as error:  # of another format
+        wanted = "a video, such as MP4, WebM, MKV, MOV, AVI or GIF"
+        found, fix = "a file that is not a video, or is damaged", "name another file"
+        raise_media_error(path, found, wanted, fix, error)
+    with container:
+        if not container.streams.video:
+            found = f"no video (but {container.format.long_name})"
+            raise_media_error(path, found, "a video", "name another file")
+        _refuse_large_frames(path, container)
+        yield container
+
+
+def _refuse_large_frames(path: str | Path, container: av.container.InputContainer) -> None:
+    import PIL.Image
+
+    width, height = (getattr(container.streams.video[0], side) for side in ("width", "height"))
+    limit = PIL.Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise_too_large(path, f"frames of {width}×{height} pixels", limit)
+
+
+class _FrameSource(NamedTuple):
+    """The frames of an open file, which are decoded one by one."""
+
+    rate: float
+    """Frames per second on average; 0 if unknown."""
+    frames: Iterator[TimedFrame]
+    clock_tick: float
+    """The unit of the time stamps, in seconds."""
+
+
+@contextmanager
+def _open_frames(path: str | Path, longest: int | None) -> Iterator[_FrameSource]:
+    if is_animation(path):
+        with open_animation(path, longest) as (rate, frames):
+            yield _FrameSource(rate, frames, GIF_TICK)
+    else:
+        with open_video(path) as container:
+            tick = float(container.streams.video[0].time_base or 0)
+            yield _FrameSource(_rate(container), _decode(container, longest), tick)
+
+
+def _rate(container: av.container.InputContainer) -> float:
+    stream = container.streams.video[0]
+    return float(stream.average_rate or stream.guessed_rate or 0)
+
+
+def _decode(container: av.container.InputContainer, longest: int | None) -> Iterator[TimedFrame]:
+    """Decodes the frames of a video with FFmpeg; raises ValueError if the file is cut short."""
+    import numpy as np
+    from av.video.reformatter import VideoReformatter
+
+    scaler, flags = VideoReformatter(), accurate_scaling()
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    rate = _rate(container)
+    first, begin, end, number = None, 0.0, 0.0, 0
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise ValueError(f"frame {number} is cut short")
+        for frame in packet.decode():
+            width, height = limit_size((frame.width, frame.height), longest)
+            scaled = scaler.reformat(frame, width, height, "rgb24", interpolation=flags)
+            pixels: Any = scaled.to_ndarray()  # PyAV's annotation allows all its formats
+            first = frame.time if first is None else first
+            # A frame without a time stamp follows the one before; none goes back in time.
+            stamp = end if frame.time is None or first is None else frame.time - first
+            begin = max(begin, stamp)
+            end = begin + (_duration(frame) or (1 / rate if rate else 0.0))
+            number += 1
+            yield TimedFrame(np.rot90(pixels, frame.rotation // 90), begin, end)
+    clock = stream.metadata.get("DURATION", "0").split(":")  # Matroska's tag for the duration
+    seconds = sum(float(part) * 60**power for power, part in enumerate(reversed(clock)))
+    if rate and end + 3 / rate < seconds - (first or 0.0):
+        raise ValueError(f"it ends after {end:.2f} of {seconds:.2f} seconds")
+
+
+def _duration(frame: av.VideoFrame) -> float:
+    """How long a frame is shown, in seconds; 0 if the file does not say so."""
+    return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+
+
+def _limit_memory(frames: Iterator[Pixels], path: str | Path) -> Iterator[Pixels]:
+    """The frames; raises MediaError before they take more than half of the memory there is."""
+    limit = memory_bytes() // 2
+    total = 0
+    for frame in frames:
+        total += frame.nbytes
+        if total > limit:
+            found = f"a video with more than {total:,} bytes of frames"
+            fix = "read a part of it (seconds), fewer frames (fps) or smaller ones (longest)"
+            raise_media_error(path, found, f"at most {limit:,} bytes, half of the memory", fix)
+        yield frame

@@ -1,0 +1,141 @@
+"""Videos are read by the time stamps of their frames, in the containers that are meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from sdgraph.errors import MediaError
+from sdgraph.media import probe_video, read_video, video_reader, write_video
+from tests.support.small_images import small_video
+
+STEP = 8
+"""The difference in brightness between a frame and the next one."""
+
+TIMES = [*(n * 0.05 for n in range(6)), *(0.3 + n * 0.5 for n in range(5)), 2.75]
+"""Six short frames, five long ones, and a last one that ends at about 2.8 s."""
+
+
+def write_film(path: Path, times: Sequence[float], *, offset: float = 0.0) -> Path:
+    """A film with a frame at each of these times, each brighter than the one before."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264"
+        stream: Any = file.add_stream(codec, rate=20)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, begin in enumerate(times):
+            pixels = np.full((32, 32, 3), 16 + STEP * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = round(1000 * (begin + offset)), Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+def numbers(path: Path, **part: float) -> list[int]:
+    """The numbers of the frames that are read, by their brightness."""
+    means = read_video(path, **part).frames.mean(axis=(1, 2, 3))  # type: ignore[arg-type]
+    return [round((float(mean) - 16) / STEP) for mean in means]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm", ".ts"])
+def test_a_film_of_uneven_frames_keeps_its_times(tmp_path: Path, suffix: str) -> None:
+    path = write_film(tmp_path / f"a{suffix}", TIMES)
+    assert read_video(path).seconds == pytest.approx(2.8, abs=0.25)  # a frame at the mean rate
+    assert read_video(path, fps=20).seconds == pytest.approx(2.8, abs=0.06)
+    assert numbers(path, start=1.0)[0] == 7  # begins at 0.8 s
+    assert numbers(path, start=0.1)[0] == 2
+    assert numbers(path, start=1.0, seconds=1.0, fps=4) == [7, 7, 8, 8]
+    assert numbers(path, fps=2) == [0, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_time_counts_from_the_first_frame(tmp_path: Path, suffix: str) -> None:
+    later = write_film(tmp_path / f"later{suffix}", TIMES, offset=0.7)
+    plain = write_film(tmp_path / f"plain{suffix}", TIMES)
+    assert numbers(later, start=1.0, fps=4) == numbers(plain, start=1.0, fps=4)
+
+
+def test_an_uneven_film_keeps_its_times_when_it_is_written_again(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mkv", TIMES)
+    write_video(read_video(path, fps=20), tmp_path / "b.mp4")
+    assert numbers(tmp_path / "b.mp4", start=1.0)[0] == 7
+    assert read_video(tmp_path / "b.mp4").seconds == pytest.approx(2.8, abs=0.06)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animated_picture_keeps_the_time_of_each_frame(tmp_path: Path, suffix: str) -> None:
+    frames = [PIL.Image.new("RGB", (16, 16), (40 * n, 0, 0)) for n in range(5)]
+    options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
+    frames[0].save(
+        path := tmp_path / f"a{suffix}",
+        save_all=True,
+        append_images=frames[1:],
+        duration=[100, 100, 400, 100, 100],
+        **options,
+    )
+    video = read_video(path)
+    assert (video.fps, [int(image[0, 0, 0]) // 40 for image in video.frames]) == (
+        10,
+        [0, 1, 2, 2, 2, 2, 3, 4],
+    )
+    assert int(read_video(path, start=0.35).frames[0, 0, 0, 0]) == 80
+    assert probe_video(path) == (16, 16)
+
+
+def test_a_long_pause_between_two_frames_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_film(tmp_path / "a.mkv", [0, 0.05, 90.0])
+    monkeypatch.setattr(video_reader, "memory_bytes", lambda: 2 * 500 * 32 * 32 * 3)
+    with pytest.raises(MediaError, match=r"more than 1,5\d\d,\d\d\d bytes of frames"):
+        read_video(path)
+    assert len(read_video(path, seconds=10)) <= 200
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.mp4", "ffconcat version 1.0\nfile secret.mp4\n"),
+        ("list.mkv", "#EXTM3U\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n"),
+        ("list.webm", "a text\n"),
+        ("film.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 5004 RTP/AVP 96\n"),
+    ],
+)
+def test_a_file_that_names_other_files_is_no_video(tmp_path: Path, name: str, text: str) -> None:
+    write_video(small_video(), tmp_path / "secret.mp4")
+    (tmp_path / name).write_text(text)
+    for read in (probe_video, read_video):
+        with pytest.raises(MediaError, match="a file that is not a video"):
+            read(tmp_path / name)
+
+
+def test_the_content_of_a_video_counts_and_not_its_name(tmp_path: Path) -> None:
+    write_video(small_video(), tmp_path / "a.mp4")
+    (tmp_path / "a.mp4").rename(tmp_path / "concat:film.txt")
+    assert probe_video(tmp_path / "concat:film.txt") == small_video().size
+
+
+@pytest.mark.parametrize("read", [probe_video, read_video])
+def test_a_file_that_never_ends_is_no_video(tmp_path: Path, read: Any) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(MediaError, match="a named pipe, not a plain file"):
+        read(tmp_path / "pipe.mp4")
+    with pytest.raises(MediaError, match="a device, not a plain file"):
+        read("/dev/zero")
+
+
+def test_a_still_picture_is_no_video(tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(MediaError, match="a file that is not a video"):
+        read_video(tmp_path / "a.png")
