@@ -13,17 +13,21 @@ from pydantic import TypeAdapter
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError, Problem
 from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of, source_files
 from sdgraph.language import write_workflow
-from sdgraph.media import read_provenance
+from sdgraph.media import converted_profile, read_provenance
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import file_sha256, resolve, resolve_part
 from sdgraph.models.libraries import RECORDED_LIBRARIES, installed_version
-from sdgraph.values import Lora, Part
+from sdgraph.values import Image, Lora, Part
 
 Files = Sequence[tuple[Path, str]]
 """Files, each with its sha256."""
 
 _VERSION = 2
 """The version of the record's format. Version 1 had no inputs, sources and checkpoints."""
+
+
+MAX_VALUES = 2_000_000
+"""About how many values a record may hold; that of a large graph has a few thousand."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class ProvenanceRecord:
     """The seed of each node that has one."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The files that were read, each with the sha256 of its content."""
+    profiles: Mapping[str, str] = field(default_factory=dict)
+    """The source pictures that were converted to sRGB, each with its colour profile's name."""
     checkpoints: tuple[Mapping[str, Any], ...] = ()
     """The checkpoints: the fields that were set, the commit, and the sha256 of each file."""
 
@@ -62,8 +68,10 @@ class ProvenanceRecord:
         """The record in a JSON text. Fields that a newer version added are ignored.
 
         Raises:
-            ValueError: The text is not JSON or not a record.
+            ValueError: The text is not JSON, not a record, or has more than MAX_VALUES values.
         """
+        if sum(map(text.count, "[{,")) > MAX_VALUES:  # each takes up to 100 bytes of memory
+            raise ValueError("too many values for a record")
         data = json.loads(text)
         if not isinstance(data, dict) or "sdgraph_record" not in data:
             raise ValueError("no record")
@@ -112,8 +120,13 @@ def make_record(
         inputs,
         {name: seed for name, seed in seeds.items() if seed is not None},
         {str(path): hashes[path] for path in paths if path in hashes},
+        {str(path): name for path in paths if (name := _profile(path))},
         tuple(_checkpoints(graph, weights or {})),
     )
+
+
+def _profile(path: Path) -> str | None:
+    return converted_profile(path) if Image.reads(path) else None
 
 
 def hash_source_files(graph: Graph) -> dict[Path, str]:

@@ -63,7 +63,10 @@ def _summary(file: str, record: ProvenanceRecord) -> Iterator[str]:
     inputs = {name: json.dumps(value, ensure_ascii=False) for name, value in record.inputs.items()}
     yield from _table("inputs", [*inputs.items()])
     yield from _table("seeds", [(name, str(seed)) for name, seed in record.seeds.items()])
-    states = [(shorten_path(path), str(state)) for path, state in source_states(record).items()]
+    states = [
+        (shorten_path(path), f"{state}{_converted(record, path)}")
+        for path, state in source_states(record).items()
+    ]
     yield from _table("source files", states)
     rows = [
         (source, state, _checkpoint_details(checkpoint))
@@ -72,6 +75,11 @@ def _summary(file: str, record: ProvenanceRecord) -> Iterator[str]:
         )
     ]
     yield from _table("checkpoints", rows)
+
+
+def _converted(record: ProvenanceRecord, path: str) -> str:
+    name = record.profiles.get(path)
+    return f"; its colours were converted from {name} to sRGB" if name else ""
 
 
 def _checkpoint_details(checkpoint: Mapping[str, Any]) -> str:
