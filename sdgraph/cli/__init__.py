@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from typing import NoReturn
 
 import typer
@@ -18,6 +19,7 @@ import typer
 from . import cache, history, inspect, run
 from .app import app, command_line
 from .exit_codes import exit_on_error
+from .safe_output import safe_stream
 
 __all__ = ["app", "cache", "history", "inspect", "main", "run"]
 
@@ -27,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(50_000)  # collecting garbage is a twentieth of a short command
     _prepare_output()
     command_line[:] = sys.argv[1:] if arguments is None else arguments
+    out, errors = safe_stream(sys.stdout), safe_stream(sys.stderr, allow_bars=True)
     # Typer prints its help and its own errors outside of the commands.
     try:
-        with exit_on_error(debug=False):
+        with redirect_stdout(out), redirect_stderr(errors), exit_on_error(debug=False):
             app(args=arguments, prog_name="sdgraph")
     except typer.Exit as end:
         sys.exit(end.exit_code)

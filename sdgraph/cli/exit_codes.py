@@ -34,7 +34,7 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
         raise typer.Exit(PIPE_CLOSED) from None
     except KeyboardInterrupt as stop:
         if debug:
-            traceback.print_exc()
+            _print_error(traceback.format_exc())
         _print_error("\n".join(["stopped; finished files stay", *_notes(stop)]))
         raise typer.Exit(STOPPED) from None
     except Exception as error:
@@ -43,7 +43,7 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
         if isinstance(error, OSError) and not _can_write(sys.stdout):
             _close_output()
         if debug:
-            traceback.print_exc()
+            _print_error(traceback.format_exc())
         _print_error("\n".join([error_text(error), *_notes(error)]))
         raise typer.Exit(_code(error)) from None
 

@@ -10,6 +10,7 @@ import typer
 
 from .app import app, handle_errors
 from .options import Debug, Json
+from .safe_output import write_line
 from .unknown_option import CommandWithAdvice
 
 runs_app = typer.Typer(
@@ -33,7 +34,7 @@ def runs(context: typer.Context, as_json: Json = False, debug: Debug = False) ->
 
     past_runs = list_runs()
     if as_json:
-        typer.echo(json.dumps([run.as_data() for run in past_runs], indent=2, ensure_ascii=False))
+        write_line(json.dumps([run.as_data() for run in past_runs], indent=2, ensure_ascii=False))
     elif past_runs:
         headers = ("id", "when", "workflow", "status", "took", "nodes")
         print_table(headers, [summary_row(run) for run in past_runs])
@@ -68,6 +69,6 @@ def show(
                 temporary.write_text(draw(past_run), "utf-8", "backslashreplace")
     if as_json:
         data = {**past_run.as_data(), **past_run.summarize().as_data(), **past_run.summary}
-        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        write_line(json.dumps(data, indent=2, ensure_ascii=False))
     elif svg is None and html is None:
-        typer.echo(timeline.as_text(past_run))
+        write_line(timeline.as_text(past_run))

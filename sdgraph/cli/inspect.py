@@ -10,6 +10,7 @@ import typer
 from .app import command
 from .exit_codes import WRONG
 from .options import Debug, File, Json, Packs, Pickles
+from .safe_output import write_line
 
 
 @command
@@ -32,13 +33,13 @@ def validate(
     from .report import validate_files
 
     reports = validate_files(files, packs or ())
-    count = sum(len(report.problems) for report in reports)
+    count = sum(problem.count for report in reports for problem in report.problems)
     if as_json:
         _print_json([entry for report in reports for entry in report.as_data()])
     else:
         for report in reports:
-            typer.echo(report.as_text())
-        typer.echo(f"{format_count(count, 'problem')} in {format_count(len(reports), 'file')}")
+            write_line(report.as_text())
+        write_line(f"{format_count(count, 'problem')} in {format_count(len(reports), 'file')}")
     if count:
         raise typer.Exit(WRONG)
 
@@ -71,16 +72,16 @@ def show(
         if as_json:
             _print_json(record_as_data(record))
         else:
-            typer.echo(record.workflow.rstrip() if yaml else format_record(file, record))
+            write_line(record.workflow.rstrip() if yaml else format_record(file, record))
         return
     if as_json:
         raise ArgumentError(Problem("--json", file, "a saved picture, whose record it prints"))
     workflow = open_workflow(file, registry)
     if yaml:
-        typer.echo(workflow.to_yaml().rstrip())
+        write_line(workflow.to_yaml().rstrip())
     else:
         draw = diagram.as_mermaid if mermaid else diagram.as_text
-        typer.echo(draw(workflow.template, registry))
+        write_line(draw(workflow.template, registry))
 
 
 @command
@@ -152,4 +153,4 @@ def models(as_json: Json = False, debug: Debug = False) -> None:
 
 
 def _print_json(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    write_line(json.dumps(data, indent=2, ensure_ascii=False))

@@ -13,8 +13,16 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sdgraph import events
-from sdgraph.formatting import format_bytes, format_count, format_seconds, shorten_path
+from sdgraph.formatting import (
+    align_columns,
+    format_bytes,
+    format_count,
+    format_seconds,
+    shorten_path,
+)
 from sdgraph.graph import Graph
+
+from .safe_output import safe_console, write_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,21 +32,14 @@ _TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 """Environment variables that make rich treat any stream as a terminal."""
 _PIPE_WIDTH = 1000
 _NAME_WIDTH = 30
+_MANY_ROWS = 500
 _SHOWN = 10
 """How many lines of a summary are shown at its beginning and at its end."""
 
 
 def console(stream: TextIO | None = None) -> Console:
     """A rich console on a stream (by default standard output); lines in a pipe never wrap."""
-    from rich.console import Console
-
-    class PipeConsole(Console):
-        """A console that raises when the pipe is closed, where rich would end the process."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    out = PipeConsole(file=stream or sys.stdout, highlight=False, markup=False, emoji=False)
+    out = safe_console(stream or sys.stdout, highlight=False, markup=False, emoji=False)
     if not out.is_terminal:
         out.width = _PIPE_WIDTH
     return out
@@ -52,7 +53,7 @@ def _is_plain(stream: TextIO) -> bool:
 def print_text(text: str, style: str = "") -> None:
     """Writes text to standard output without wrapping its lines."""
     if _is_plain(sys.stdout):
-        _write(sys.stdout, text)
+        write_line(text)
         return
     console().print(text, style=style or None, soft_wrap=True)
 
@@ -60,7 +61,7 @@ def print_text(text: str, style: str = "") -> None:
 def print_error(text: str) -> None:
     """Writes an error message to standard error."""
     if _is_plain(sys.stderr):
-        _write(sys.stderr, text)
+        write_line(text, sys.stderr)
         return
     out = console(sys.stderr)
     head, _, rest = text.partition("\n")
@@ -72,14 +73,9 @@ def print_error(text: str) -> None:
 def print_note(text: str) -> None:
     """Writes a note to standard error without wrapping its lines."""
     if _is_plain(sys.stderr):
-        _write(sys.stderr, text)
+        write_line(text, sys.stderr)
         return
     console(sys.stderr).print(text, style="dim", soft_wrap=True)
-
-
-def _write(stream: TextIO, text: str) -> None:
-    stream.write(f"{text}\n")
-    stream.flush()
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
@@ -90,6 +86,10 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent
         rows: The cells of each row.
         indent: The number of spaces before each line.
     """
+    if len(rows) > _MANY_ROWS:  # rich takes a millisecond for each
+        lines = align_columns([*([headers] if headers else []), *rows])
+        print_text("\n".join(f"{' ' * indent}{line}" for line in lines))
+        return
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -297,15 +297,14 @@ def _plain_lines(lines: EventLines) -> events.Listener:
     def listen(event: events.Event) -> None:
         line = lines.format_event(event)
         if line is not None:
-            _write(sys.stdout, line)
+            write_line(line)
 
     return listen
 
 
 def _json_lines(out: TextIO) -> events.Listener:
     def listen(event: events.Event) -> None:
-        out.write(json.dumps(event.as_data(), ensure_ascii=False) + "\n")
-        out.flush()
+        write_line(json.dumps(event.as_data(), ensure_ascii=False), out)
 
     return listen
 
