@@ -18,12 +18,12 @@ The command line and the node library derive a few more from SdgraphError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
-from .foreign_names import note_about, our_name
+from .suggestions import did_you_mean as did_you_mean
+from .suggestions import nearest as nearest
 
 
 @dataclass(frozen=True, order=True)
@@ -58,6 +58,7 @@ class Problem:
         wanted: What should be there.
         fix: What to do about it, if that is known.
         at: Where it stands in a file, if it does.
+        count: How many problems it stands for: more than 1 for those that are not listed.
 
     Example:
         >>> print(Problem("edges.low", "3.5", "a whole number", "write 3"))
@@ -74,6 +75,7 @@ class Problem:
     wanted: str = ""
     fix: str = ""
     at: Mark | None = None
+    count: int = 1
 
     def under(self, subject: str, at: Mark | None = None) -> Problem:
         """The same problem with `subject` and a dot in front of its own subject.
@@ -208,7 +210,13 @@ class InvalidNodeError(InvalidError, ValueError):
 
 
 class InvalidWorkflowError(InvalidError):
-    """A workflow file, the inputs given to it, or the graph it makes is wrong."""
+    """A workflow file, the inputs given to it, or the graph it makes is wrong.
+
+    It holds the first 100 problems and the number of the others.
+    """
+
+    def __init__(self, what: str | Problem | Iterable[Problem]) -> None:
+        super().__init__(first_problems(_problems(what)))
 
 
 class InvalidValueError(SdgraphError, ValueError):
@@ -319,43 +327,30 @@ def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.at is None, problem.at or no_mark))
 
 
-def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that `word` stands for in another tool, or is similar to; None if there is none.
+MAX_PROBLEMS = 100
+"""How many problems of a workflow are listed; the others are counted."""
+
+UNLISTED = Problem("", "a problem that is not listed")
+"""Stands for a problem that is found after MAX_PROBLEMS others: wording it would take time."""
+
+
+def first_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """The first problems, and if there are more than MAX_PROBLEMS, one that counts the others.
 
     Args:
-        word: What was written; its case does not count.
-        names: What might have been meant.
+        problems: The problems in order; those that were not worded are `UNLISTED`.
 
     Example:
-        >>> nearest("cany", ["Canny", "LoadImage"])
-        'Canny'
-        >>> nearest("cfg", ["steps", "guidance"])
-        'guidance'
+        >>> print(first_problems([Problem("a", "b")] * 4900)[-1])
+        4,800 more problems
     """
-    names = tuple(names)
-    if (ours := our_name(word, names)) is not None:
-        return ours
-    by_lower = {name.lower(): name for name in names}
-    matches = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else None
-
-
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """A fix that proposes the nearest name, or says what to do instead; "" if there is none.
-
-    Args:
-        word: What was written.
-        names: What might have been meant.
-
-    Example:
-        >>> did_you_mean("cany", ["Canny", "LoadImage"])
-        "did you mean 'Canny'?"
-    """
-    names = tuple(names)
-    if (note := note_about(word, names)) and our_name(word, names) is None:
-        return note
-    name = nearest(word, names)
-    return f"did you mean {name!r}?" if name else ""
+    count = sum(problem.count for problem in problems)
+    if count <= MAX_PROBLEMS:
+        return [*problems]
+    listed = [problem for problem in problems if problem is not UNLISTED and problem.count == 1]
+    listed = listed[:MAX_PROBLEMS]
+    more = count - len(listed)
+    return [*listed, Problem("", f"{more:,} more problems", count=more)]
 
 
 def out_of_memory(error: BaseException) -> str | None:

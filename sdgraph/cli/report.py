@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.formatting import format_bytes, format_count, shorten_path
-from sdgraph.graph import Registry
+from sdgraph.graph import Registry, list_names
 from sdgraph.language import Input, Workflow
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import process_records
@@ -17,6 +17,7 @@ from sdgraph.models.shipped import shipped_folder, shipped_names
 
 from .diagram import unneeded_nodes
 from .request import (
+    MAX_CHECKED,
     ArgumentError,
     Request,
     open_workflow,
@@ -40,6 +41,8 @@ class ValidationReport:
     """The nodes that no target needs."""
     required: tuple[Input, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    unchecked: str = ""
+    """A note if not every variant of a sweep was checked."""
 
     def as_text(self) -> str:
         """The problems, each with its line of the file, then the notes."""
@@ -47,8 +50,10 @@ class ValidationReport:
         if not self.problems:
             lines.append(f"{self.file}: no problems")
         lines += [f"  warning: {warning.as_line()}" for warning in self.warnings]
+        if self.unchecked:
+            lines.append(f"  note: {self.unchecked}")
         if self.unneeded:
-            lines.append(f"  note: no target needs {', '.join(self.unneeded)}")
+            lines.append(f"  note: no target needs {list_names(self.unneeded)}")
         if self.required:
             inputs = ", ".join(f"{declared.name} ({declared.type})" for declared in self.required)
             lines.append(f"  note: a run needs values for {inputs}")
@@ -111,7 +116,12 @@ def _report(file: str, request: Request) -> ValidationReport:
     with memoized_scope():
         problems = tuple(request.every_problem())
         warnings = () if problems or missing else tuple(request.warnings())
-    return ValidationReport(file, problems, tuple(unneeded), missing, warnings)
+    unchecked = ""
+    if request.variant_count > MAX_CHECKED:
+        checked = request.sample().variant_count
+        counts = f"{checked:,} of {request.variant_count:,} variants"
+        unchecked = f"{counts} were checked; a run checks all"
+    return ValidationReport(file, problems, tuple(unneeded), missing, warnings, unchecked)
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
@@ -132,22 +142,19 @@ def _loads(step: Step) -> str:
     """The components that are loaded for a step, and how many of them are in memory already."""
     if step.action == "reuse":
         return "remembered"
-    here = (use for use in step.uses if use.resolved.owner.root is not None)
-    names = {use.component.key: use.name for use in here}
+    names = {use.component.key: use.name for use in step.uses}
     loads = [
         f"{names[component.key]} {format_bytes(component.bytes)}"
         if component.bytes
         else names[component.key]
         for component in step.loads
-        if component.key in names
     ]
     kept = len(names) - len(loads)
     loads += [f"({kept} in memory)"] if kept else []
     remembered = [
         f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None
     ]
-    unknown = [f"unknown parts of {source}" for source in step.absent]
-    return ", ".join(loads + unknown + remembered)
+    return ", ".join(loads + remembered)
 
 
 def _moves(step: Step) -> str:
@@ -160,16 +167,17 @@ def _moves(step: Step) -> str:
     if step.prefetch:
         size = format_bytes(sum(component.file_bytes for component in step.prefetch))
         actions.append(f"reads {format_count(len(step.prefetch), 'component')} ahead ({size})")
-    if step.absent and step.action == "run":
-        actions.append("works in an unknown amount")
-    elif step.working_bytes and step.action == "run":
+    if step.working_bytes and step.action == "run":
         actions.append(f"works in about {format_bytes(step.working_bytes)}")
     return ", ".join(actions)
 
 
 def plan_totals(plan: Plan) -> str:
     """Lines that say how much will be loaded and downloaded, and how much memory that takes."""
-    lines = [f"\n{format_count(len(plan.steps), 'step')}, {_all_loads(plan)}"]
+    loads = f"{format_count(len(plan.loads), 'component')} loaded"
+    lines = [
+        f"\n{format_count(len(plan.steps), 'step')}, {loads} ({format_bytes(plan.bytes_loaded)})"
+    ]
     if reused := sum(step.action == "reuse" for step in plan.steps):
         unneeded = format_count(len(plan.graph.nodes) - len(plan.steps), "node")
         lines.append(f"{format_count(reused, 'result')} remembered, {unneeded} not needed")
@@ -177,27 +185,12 @@ def plan_totals(plan: Plan) -> str:
         lines += _peaks(plan)
     for checkpoint in plan.fetches:
         lines.append(f"to be downloaded from the hub: {checkpoint.source}")
-    problems = (*plan.checkpoint_warnings, *plan.graph.warnings())
-    warnings = [f"warning: {problem.as_line()}" for problem in problems]
+    warnings = [f"warning: {problem.as_line()}" for problem in plan.graph.warnings()]
     return "\n".join([*lines, *plan.warnings, *warnings])
-
-
-def _all_loads(plan: Plan) -> str:
-    """How many components are loaded, and their bytes, as far as they are on this disk."""
-    uses = (use for step in plan.steps for use in step.uses)
-    absent = {use.component.key for use in uses if use.resolved.owner.root is None}
-    known = sum(component.key not in absent for component in plan.loads)
-    loads = f"{format_count(known, 'component')} loaded ({format_bytes(plan.bytes_loaded)})"
-    if plan.absent:
-        loads += f", and unknown ones of {', '.join(plan.absent)}"
-    return loads
 
 
 def _peaks(plan: Plan) -> Iterator[str]:
     """A line for each memory that is used, with the peak of models and work, and the limit."""
-    if plan.absent:
-        yield f"peak of memory: unknown until {', '.join(plan.absent)} can be read"
-        return
     limits, enforced = plan.limits.available, plan.limits.enforced
     tiers = [("host memory", plan.peak_host, limits.host, enforced.host)]
     if plan.device != "cpu":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,10 @@ from sdgraph.values import DTYPES, is_media_file
 if TYPE_CHECKING:
     from sdgraph.provenance import ProvenanceRecord
     from sdgraph.sweep import Sweep
+
+
+MAX_CHECKED = 1000
+"""How many variants of a sweep `validate` checks."""
 
 
 class ArgumentError(SdgraphError):
@@ -75,15 +80,34 @@ class Request:
             first = {name: values[0] for name, values in self.axes.items()}
             return [*self.problems, *self.workflow.problems(**self.inputs, **first)]
         try:
-            self.sweep()
+            self.sample().sweep()
         except InvalidWorkflowError as error:
             return list(error.problems)
         return []
 
+    def sample(self) -> Request:
+        """The same with so few values of each input that at most MAX_CHECKED variants remain.
+
+        The first and the last value of each input are among them.
+        """
+        axes = dict(self.axes)
+        while math.prod(map(len, axes.values())) > MAX_CHECKED:
+            longest = max(axes, key=lambda name: len(axes[name]))
+            values = axes[longest]
+            others = math.prod(map(len, axes.values())) // len(values)
+            count = max(2, len(values) // 2 if others > 1 else MAX_CHECKED)
+            last = len(values) - 1
+            axes[longest] = tuple(values[last * n // (count - 1)] for n in range(count))
+        return replace(self, axes=axes)
+
+    @property
+    def variant_count(self) -> int:
+        """The number of variants: 1 without an input that has several values."""
+        return math.prod(map(len, self.axes.values()))
+
     def warnings(self) -> list[Problem]:
         """The warnings of the graph, or of the first variant's; there must be no problems."""
-        graph = self.workflow.graph(**self._first_inputs())
-        return graph.warnings() + graph.checkpoint_warnings()
+        return self.workflow.graph(**self._first_inputs()).warnings()
 
     def _first_inputs(self) -> dict[str, Any]:
         return {**self.inputs, **{name: values[0] for name, values in self.axes.items()}}

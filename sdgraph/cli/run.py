@@ -95,9 +95,29 @@ def plan(
     from .terminal import print_table, print_text
 
     session = hardware.open()
-    read = workflow.reader()
-    graph = read().graph(workflow.only or (), side_by_side=side_by_side)
+    request = workflow.reader()()
+    _refuse_to_plan(request, side_by_side=side_by_side)
+    graph = request.graph(workflow.only or (), side_by_side=side_by_side)
     steps = session.plan(graph)
     print_text(f"on {steps.device}, {steps.dtype}")
     print_table(["", "node", "type", "loads", "moves and memory", "releases"], [*plan_rows(steps)])
     print_text(plan_totals(steps))
+
+
+MAX_PLANNED = 20_000
+"""How many variants are planned by `plan`; the plan has a row for each of their nodes."""
+
+
+def _refuse_to_plan(request: Request, *, side_by_side: bool) -> None:
+    """Raises ArgumentError for a sweep of more variants than are planned."""
+    from sdgraph.errors import Problem
+    from sdgraph.sweep import count_variants
+
+    from .request import ArgumentError
+
+    if not request.axes:
+        return
+    count = count_variants(request.axes, side_by_side=side_by_side)
+    if count > MAX_PLANNED:
+        wanted, fix = f"at most {MAX_PLANNED:,} in a plan", "plan a part of them"
+        raise ArgumentError(Problem("sweep", f"{count:,} variants", wanted, fix))

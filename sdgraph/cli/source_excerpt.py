@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sdgraph.errors import Mark, Problem
-from sdgraph.files import FileStamp
+from sdgraph.files import FileStamp, read_text
 
 _LINE_WIDTH = 100
 
@@ -50,4 +50,9 @@ def _lines_of(file: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _lines(path: Path, stamp: FileStamp) -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8-sig").splitlines())
+    # Imported here because only errors in files need the language.
+    from sdgraph.language import MAX_WORKFLOW_BYTES, looks_like_workflow
+
+    text = read_text(path, MAX_WORKFLOW_BYTES)
+    # A file that is no workflow may be any file of the user's, such as a private key.
+    return tuple(text.splitlines()) if looks_like_workflow(text) else ()

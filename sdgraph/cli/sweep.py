@@ -15,10 +15,13 @@ from .run_options import RunOptions, run_graph
 
 if TYPE_CHECKING:
     from sdgraph.execution import Session
-    from sdgraph.sweep import Sweep, SweepConfirmation
+    from sdgraph.sweep import SweepConfirmation
 
     from .request import Request
     from .terminal import RunDisplay
+
+MAX_ASKED = 10_000
+"""For more variants than this, --yes must be given: no question is asked after the first one."""
 
 Zip = Annotated[
     bool,
@@ -78,19 +81,20 @@ def run_sweep(
     from sdgraph.sweep import (
         SweepConfirmation,
         VariantRecorder,
+        confirm,
         open_table,
         refuse_existing_files,
         with_contact_sheet,
     )
 
     sheet, table_file = sweep_options.sheet, sweep_options.table
+    ask = not sweep_options.yes and _can_ask(options)
+    if not sweep_options.yes:
+        _refuse_large(request, MAX_ASKED if ask else confirm.MANY_VARIANTS, sweep_options)
     sweep = request.sweep(only, side_by_side=sweep_options.side_by_side)
     if sheet is not None:
         nodes = library_module("contact_sheet")
         sweep = with_contact_sheet(sweep, sheet.expanduser().absolute(), nodes)
-    ask = not sweep_options.yes and _can_ask(options)
-    if not (sweep_options.yes or ask):
-        _refuse_large(sweep)
     if not (sweep_options.overwrite or options.watch):
         refuse_existing_files(sweep, *([table_file] if table_file else []))
     with ExitStack() as stack:
@@ -110,19 +114,15 @@ def _can_ask(options: RunOptions) -> bool:
     return not silent and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _refuse_large(sweep: Sweep) -> None:
-    """Raises ArgumentError for a sweep that is so large that it needs a confirmation."""
+def _refuse_large(request: Request, most: int, sweep_options: SweepOptions) -> None:
+    """Raises ArgumentError for more variants than `most`, before any of them is made."""
     from sdgraph.errors import Problem
-    from sdgraph.sweep import confirm
+    from sdgraph.sweep import count_variants
 
     from .request import ArgumentError
 
-    count = len(sweep.variants)
-    if count > confirm.MANY_VARIANTS:
-        problem = Problem(
-            "sweep",
-            f"{count:,} variants with {len(sweep.graph.nodes):,} nodes, for an unknown time",
-            f"at most {confirm.MANY_VARIANTS} variants without a terminal for a confirmation",
-            "add --yes",
-        )
-        raise ArgumentError(problem)
+    count = count_variants(request.axes, side_by_side=sweep_options.side_by_side)
+    if count > most:
+        found = f"{count:,} variants, for an unknown time"
+        wanted = f"at most {most:,} variants without a confirmation"
+        raise ArgumentError(Problem("sweep", found, wanted, "add --yes"))

@@ -18,7 +18,15 @@ from .node_index import node_modules
 from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
 from .registry import Registry, installed_registry, library_module, type_name
 from .stage import Stage
-from .validation import describe_value, one_of, refuse, switch_fix, text_fix
+from .validation import (
+    describe_value,
+    list_names,
+    one_of,
+    refuse,
+    shorten_text,
+    switch_fix,
+    text_fix,
+)
 
 __all__ = [
     "REFERENCE_PATTERN",
@@ -43,12 +51,14 @@ __all__ = [
     "has_computed_checkpoint",
     "installed_registry",
     "library_module",
+    "list_names",
     "missing_file",
     "name_without_variant",
     "node_modules",
     "one_of",
     "parts_of",
     "refuse",
+    "shorten_text",
     "source_files",
     "switch_fix",
     "text_fix",

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import CheckpointError, Mark, Problem, SdgraphError, did_you_mean
+from sdgraph.errors import MAX_PROBLEMS, CheckpointError, Mark, Problem, SdgraphError, did_you_mean
 from sdgraph.files import describe_path, is_file, names_in
 from sdgraph.memoize import scope_results
-from sdgraph.models import part_warnings, resolve_part
+from sdgraph.models import resolve_part
 from sdgraph.values import Checkpoint, Part
 
 from .node import Node, ancestry
@@ -193,16 +193,6 @@ class Graph:
             for warning in node.warnings()
         ]
 
-    def checkpoint_warnings(self) -> list[Problem]:
-        """The checkpoints that are not here, or not in the variant asked for; nothing is loaded."""
-        nodes = (
-            node
-            for node in self.nodes
-            if "models" in type(node).definition.services and not has_computed_checkpoint(node)
-        )
-        parts = (resolve_part(part) for node in nodes for part in parts_of(node).values())
-        return list(part_warnings(parts))
-
     def _rivals(self) -> Iterator[Problem]:
         """A problem for each node that writes to the same path as another."""
         writers: dict[str, str] = {}
@@ -243,19 +233,29 @@ def _problems_by_node(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Pro
     """The problems of each node; computed once within a memoized scope."""
     memoized = scope_results.get()
     if memoized is None:
-        return [(node, problem) for node in nodes for problem in _problems(node)]
+        return _find_problems(nodes)
     # The id stands for the tuple, whose hash would be that of every node. The tuple is kept, so
     # that no other object gets its id.
     key = (_problems_by_node, id(nodes))
     if key not in memoized:
-        problems = [(node, problem) for node in nodes for problem in _problems(node)]
-        memoized[key] = (nodes, problems)
+        memoized[key] = (nodes, _find_problems(nodes))
     return list(memoized[key][1])
 
 
-def _problems(node: Node[Any]) -> Iterable[Problem]:
+def _find_problems(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:
+    problems: list[tuple[Node[Any], Problem]] = []
+    for node in nodes:
+        # Looking for similar names in folders takes a time that grows with the problems.
+        suggest = len(problems) < MAX_PROBLEMS
+        problems += [(node, problem) for problem in _problems(node, suggest=suggest)]
+    return problems
+
+
+def _problems(node: Node[Any], *, suggest: bool) -> Iterable[Problem]:
     missing = [
-        problem for name, path in source_files(node) if (problem := missing_file(name, path))
+        problem
+        for name, path in source_files(node)
+        if (problem := missing_file(name, path, suggest=suggest))
     ]
     if missing:
         return missing
@@ -299,12 +299,16 @@ def has_computed_checkpoint(node: Node[Any]) -> bool:
     return any(child.output is Checkpoint for _, child in node.wires)
 
 
-def missing_file(field: str, path: Path) -> Problem | None:
-    """The problem with the path of a file to read, None if there is a file."""
+def missing_file(field: str, path: Path, *, suggest: bool = True) -> Problem | None:
+    """The problem with the path of a file to read, None if there is a file.
+
+    With `suggest` it names a file of a similar name, if there is one.
+    """
     if is_file(path) or "\0" in str(path):  # the field itself refuses a NUL
         return None
     found = describe_path(path)
-    fix = did_you_mean(path.name, names_in(path.parent)) if found == "no such file" else ""
+    names = names_in(path.parent) if suggest and found == "no such file" else ()
+    fix = did_you_mean(path.name, names)
     return Problem(field, f"{path}: {found}", "a file that exists", fix)
 
 

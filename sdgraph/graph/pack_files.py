@@ -22,9 +22,12 @@ from types import ModuleType
 from typing import Any
 
 from sdgraph.errors import PackError, Problem
-from sdgraph.files import describe_path, is_file, is_folder
+from sdgraph.files import describe_path, is_file, is_folder, read_bytes
 
 from .source_tree import LOADED_PREFIX
+
+_MAX_BYTES = 16 * 2**20
+"""The most bytes of a Python file."""
 
 _WANTED = "a Python file with node classes, or a folder of such files"
 
@@ -135,7 +138,7 @@ def _run(module: ModuleType, file: Path) -> None:
     """Runs a file as a module whose imports find other files of its folder first."""
     package = sys.modules[module.__name__.partition(".")[0]]
     module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(package)}
-    exec(compile(file.read_bytes(), file, "exec", dont_inherit=True), module.__dict__)
+    exec(compile(read_bytes(file, _MAX_BYTES), file, "exec", dont_inherit=True), module.__dict__)
 
 
 def _importer(package: ModuleType) -> Any:

@@ -16,6 +16,7 @@ from sdgraph.values import Value, pack_name, shipped_kinds
 from .class_identity import SHIPPED_PACK
 from .node import Node
 from .pack_files import load_pack
+from .validation import shorten_text
 
 ENTRY_POINT_GROUP = "sdgraph.nodes"
 """The entry-point group through which a package offers its nodes."""
@@ -113,12 +114,13 @@ class Registry(Mapping[str, NodeType]):
         Args:
             name: The name as it was written.
         """
+        shown = shorten_text(name)
         full_names = sorted(self._packs.get(name, []))
         if full_names:
             packs = " and ".join(full.rpartition(".")[0] for full in full_names)
-            found = f"the type {name!r}, which the packs {packs} both offer"
+            found = f"the type {shown!r}, which the packs {packs} both offer"
             return Problem("type", found, " or ".join(full_names), f"write {full_names[0]}")
-        return Problem("type", f"the type {name!r}", "a known node type", self._fix(name))
+        return Problem("type", f"the type {shown!r}", "a known node type", self._fix(name))
 
     def _fix(self, name: str) -> str:
         if self.broken:

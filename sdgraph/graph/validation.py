@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from math import isfinite, nan
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,12 @@ from .ports import DeferredValue, describe_kind, marks_in
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
+
+_MOST_ERRORS = 500
+"""How many errors of one node are put into words; the others are counted."""
+
+_MOST_NAMES = 40
+"""How many names a message lists."""
 
 _WANTED = {
     "int_type": "a whole number",
@@ -49,7 +56,8 @@ def problems_of(cls: Any, error: ValidationError, fields: Mapping[str, Any]) -> 
     The subject is the field's name, and the place in a list after it: "low", "terms.2".
     """
     by_field: dict[str, list[ErrorDetails]] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details[:_MOST_ERRORS]:
         context = detail.get("ctx") or {}
         place = ".".join(_place(detail["loc"], fields))
         field = place or str(context.get("field", ""))
@@ -58,7 +66,10 @@ def problems_of(cls: Any, error: ValidationError, fields: Mapping[str, Any]) -> 
         # Where one item of a list is wrong, only the error of that item is reported.
         if any(other.startswith(f"{field}.") for other in by_field):
             del by_field[field]
-    return [_problem(cls, field, errors, fields) for field, errors in by_field.items()]
+    problems = [_problem(cls, field, errors, fields) for field, errors in by_field.items()]
+    if (more := len(details) - _MOST_ERRORS) > 0:
+        problems.append(Problem("", f"{more:,} more problems", count=more))
+    return problems
 
 
 def _place(loc: tuple[str | int, ...], value: Any) -> Iterator[str]:
@@ -191,7 +202,20 @@ def _number_in(value: Any) -> float | None:
 def one_of(names: Iterable[str]) -> str:
     """The names in a row: "one of low, high", or the only one."""
     listed = tuple(names)
-    return f"one of {', '.join(listed)}" if len(listed) > 1 else "".join(listed)
+    return f"one of {list_names(listed)}" if len(listed) > 1 else "".join(listed)
+
+
+def list_names(names: Collection[str]) -> str:
+    """Names in a row, of many only the first: "a, b" or "a, b, … and 4,980 more"."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(map(shorten_text, names))
+    first = ", ".join(map(shorten_text, islice(names, _MOST_NAMES)))
+    return f"{first} and {len(names) - _MOST_NAMES:,} more"
+
+
+def shorten_text(text: str, length: int = 100) -> str:
+    """A text of at most `length` characters; a longer one ends in "…"."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def describe_value(value: Any) -> str:

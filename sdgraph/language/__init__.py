@@ -8,9 +8,15 @@ from .node_builder import BoundNodes, NodePlaceholder
 from .template import NodeSpec, Reference, WorkflowTemplate, parse_reference, with_absolute_source
 from .workflow import Workflow, find_workflow, load_workflow, shipped_workflows, workflow_from_yaml
 from .writer import to_yaml, write_workflow
-from .yaml_document import parse_document, walk_scalars
+from .yaml_document import (
+    MAX_WORKFLOW_BYTES,
+    looks_like_workflow,
+    parse_document,
+    walk_scalars,
+)
 
 __all__ = [
+    "MAX_WORKFLOW_BYTES",
     "BoundNodes",
     "Input",
     "JsonSchema",
@@ -24,6 +30,7 @@ __all__ = [
     "find_workflow",
     "input_problems",
     "load_workflow",
+    "looks_like_workflow",
     "node_schema",
     "parse_document",
     "parse_reference",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflowError, Mark, Problem
+from sdgraph.errors import MAX_PROBLEMS, UNLISTED, InvalidWorkflowError, Mark, Problem
 from sdgraph.files import expand_home
 from sdgraph.graph import DeferredValue, Node, Origin, Registry, missing_file
 from sdgraph.values import pack_name
@@ -85,6 +85,7 @@ class _Scope:
             self.origins,
             node=self._find_node,
             report=self._report,
+            is_full=self._is_full,
             variant_number=self.bound.variant_number,
         )
         order, cycles = topological_order(self.template.specs)
@@ -144,7 +145,13 @@ class _Scope:
         self._report_at(problem, spec.name, self._mark(spec, *place))
 
     def _report_at(self, problem: Problem, name: str, at: Mark) -> None:
-        self.bound.problems.append(problem.under(self.prefix + name, at))
+        if problem is not UNLISTED:
+            problem = problem.under(self.prefix + name, at)
+        self.bound.problems.append(problem)
+
+    def _is_full(self) -> bool:
+        """Whether so many problems were found that further ones are only counted."""
+        return len(self.bound.problems) >= MAX_PROBLEMS
 
     def _mark(self, spec: NodeSpec, *place: str | int) -> Mark:
         return self.template.document.mark("nodes", spec.name, *place)
@@ -168,7 +175,7 @@ class _Scope:
         return node
 
     def _unknown_type(self, spec: NodeSpec) -> NodePlaceholder:
-        problem = self.registry.unknown(spec.type)
+        problem = UNLISTED if self._is_full() else self.registry.unknown(spec.type)
         self._report(problem, spec, ("type",))
         for name, written in spec.fields.items():  # for the problems in them
             self.resolver.value(written, spec, (name,))
@@ -206,7 +213,7 @@ class _Scope:
         self, spec: NodeSpec, cls: type[Node[Any]], fields: Mapping[str, Any]
     ) -> None:
         """Reports missing files of a node that cannot be built, which no graph will check."""
-        for name in cls.definition.sources:
+        for name in () if self._is_full() else cls.definition.sources:
             path = fields.get(name)
             if isinstance(path, Path) and (problem := missing_file(name, path)):
                 self._report(problem, spec, (name,))
@@ -219,6 +226,9 @@ class _Scope:
         fields: Mapping[str, Any],
     ) -> None:
         """Reports the problems that the node's class found, at their places in the file."""
+        if problems and self._is_full():
+            self.bound.problems += [UNLISTED] * len(problems)
+            return
         nodes = {name: self._find_node(name) for name in self.template.specs} if problems else {}
         for problem in problems:
             written = problem_as_written(problem, spec, cls, fields, nodes)
@@ -247,8 +257,7 @@ class _Scope:
         self.bound.subworkflow_count += 1
         trail = self.trail or (Path(self.template.document.file).resolve(),)
         try:
-            count = self.bound.subworkflow_count
-            template = read_subworkflow(spec, self.template, trail, count)
+            template = read_subworkflow(spec, self.template, trail, self.bound)
         except InvalidWorkflowError as error:
             for problem in error.problems:
                 self._report(problem, spec, ("path",))
@@ -257,7 +266,7 @@ class _Scope:
         problems_before = len(self.bound.problems)
         scope.build()
         self.bound.problems[problems_before:] = [
-            problem if problem.at else self._place_of_input(problem, spec)
+            problem if problem.at or problem is UNLISTED else self._place_of_input(problem, spec)
             for problem in self.bound.problems[problems_before:]
         ]
         self._report_inputs_not_passed(spec, template)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import Problem, nearest
+from sdgraph.errors import UNLISTED, Problem, nearest
 from sdgraph.files import expand_home
-from sdgraph.graph import DeferredValue, Origin
+from sdgraph.graph import DeferredValue, Origin, list_names, shorten_text
 
 from .filename_patterns import fill_pattern, pattern_values
 from .node_builder import NodePlaceholder
@@ -42,6 +42,8 @@ class FieldResolver:
     node: Callable[[str], DeferredValue]
     """Returns the node with a name in this file, or a placeholder."""
     report: Callable[[Problem, NodeSpec, KeyPath], None]
+    is_full: Callable[[], bool] = lambda: False
+    """Whether so many problems were found that further ones are only counted."""
     variant_number: int = 1
     read: dict[KeyPath, Origin] = field(default_factory=dict)
     """The places in the fields that were read from inputs since `begin`, with the inputs."""
@@ -134,13 +136,16 @@ class FieldResolver:
     def _report_unknown(
         self, reference: Reference, names: Mapping[str, Any], spec: NodeSpec, place: KeyPath
     ) -> NodePlaceholder:
+        if self.is_full():
+            self.report(UNLISTED, spec, place)
+            return NodePlaceholder(None)
         kind = "an input" if reference.to_input else "a node"
         near = nearest(reference.name, names)
         fix = f"did you mean {replace(reference, name=near)}?" if near else ""
         if not fix and not reference.to_input and reference.name in self.inputs:
             fix = f"did you mean $inputs.{reference.name}?"
         fix = fix or f"write ${reference} for the text {str(reference)!r}"
-        wanted = f"{kind} of this workflow: {', '.join(names) or 'it has none'}"
-        problem = Problem(".".join(map(str, place)), str(reference), wanted, fix)
+        wanted = f"{kind} of this workflow: {list_names(names) or 'it has none'}"
+        problem = Problem(".".join(map(str, place)), shorten_text(str(reference)), wanted, fix)
         self.report(problem, spec, place)
         return NodePlaceholder(None)

@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import Problem, did_you_mean
+from sdgraph.errors import MAX_PROBLEMS, UNLISTED, Problem, did_you_mean
 from sdgraph.graph import (
     DeferredValue,
     Port,
@@ -176,8 +176,11 @@ def read_declarations(
         return {}
     inputs = {}
     for name, declaration in raw.items():
-        declared = _declare(name, declaration, pack_kinds)
-        if isinstance(declared, Problem):
+        is_full = len(problems) >= MAX_PROBLEMS
+        declared = _declare(name, declaration, pack_kinds, suggest=not is_full)
+        if isinstance(declared, Problem) and is_full:
+            problems.append(UNLISTED)
+        elif isinstance(declared, Problem):
             at = document.mark("inputs", name)
             problems.append(declared.under("inputs", at))
         else:
@@ -185,7 +188,10 @@ def read_declarations(
     return inputs
 
 
-def _declare(name: str, raw: Any, pack_kinds: Mapping[str, Kind]) -> Input | Problem:
+def _declare(
+    name: str, raw: Any, pack_kinds: Mapping[str, Kind], *, suggest: bool
+) -> Input | Problem:
+    """The input of a declaration, or what is wrong with it, with the name that may be meant."""
     if not name.isidentifier():
         return Problem(name, f"the name {name!r}", "letters, digits and _", "rename the input")
     if name in RESERVED_NAMES:
@@ -200,13 +206,14 @@ def _declare(name: str, raw: Any, pack_kinds: Mapping[str, Kind]) -> Input | Pro
     allowed = ("type", "default", "description")
     for key in raw:
         if key not in allowed:
-            return Problem(name, f"a key {key!r}", one_of(allowed), did_you_mean(key, allowed))
+            fix = did_you_mean(key, allowed) if suggest else ""
+            return Problem(name, f"a key {key!r}", one_of(allowed), fix)
     default = raw.get("default", MISSING)
     kind = raw.get("type") or {str: "str", bool: "bool", int: "int", float: "float"}.get(
         type(default)
     )
     if not isinstance(kind, str) or (kind not in INPUT_TYPES and kind not in pack_kinds):
-        return _unknown_type(name, kind, pack_kinds)
+        return _unknown_type(name, kind, pack_kinds) if suggest else UNLISTED
     description = str(raw.get("description", ""))
     declared = Input(name, kind, default, description, pack_kinds.get(kind))
     problem = None if declared.required else declared.problem(default)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidNodeError, Mark, Problem
 from sdgraph.graph import DeferredValue, Node, Origins
+
+from .template import WorkflowTemplate
 
 
 class NodePlaceholder(DeferredValue):
@@ -34,6 +37,8 @@ class BoundNodes:
     origins: dict[Node[Any], Origins] = field(default_factory=dict)
     """The inputs that a node's fields were read from."""
     problems: list[Problem] = field(default_factory=list)
+    templates: dict[Path, WorkflowTemplate] = field(default_factory=dict)
+    """The sub-workflows that were read, by file."""
     subworkflow_count: int = 0
     """How many sub-workflows were opened."""
     variant_number: int = 1

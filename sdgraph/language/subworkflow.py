@@ -10,6 +10,7 @@ from typing import Any
 from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expand_home, resolve_path
 
+from .node_builder import BoundNodes
 from .template import NodeSpec, WorkflowTemplate, parse_reference, read_template, unescape_dollar
 
 MAX_NESTING = 16
@@ -19,8 +20,12 @@ MAX_WORKFLOWS = 1000
 """How many sub-workflows a workflow may contain, at all depths together."""
 
 
+MAX_NODES = 100_000
+"""How many nodes a workflow with its sub-workflows may have."""
+
+
 def read_subworkflow(
-    spec: NodeSpec, outer: WorkflowTemplate, trail: tuple[Path, ...], count: int
+    spec: NodeSpec, outer: WorkflowTemplate, trail: tuple[Path, ...], bound: BoundNodes
 ) -> WorkflowTemplate:
     """The workflow file that an entry of type Workflow names.
 
@@ -28,7 +33,7 @@ def read_subworkflow(
         spec: The entry.
         outer: The file with the entry.
         trail: The files that it is nested in, outermost first.
-        count: How many sub-workflows have been opened, this one included.
+        bound: The nodes so far, and the files that were read.
 
     Raises:
         InvalidWorkflowError: If the file is wrong, contains itself, or a limit is exceeded.
@@ -46,10 +51,14 @@ def read_subworkflow(
         raise _path_error(found, "no workflow inside itself")
     if len(trail) > MAX_NESTING:
         raise _path_error(f"more than {MAX_NESTING} workflows in one another", "a flatter workflow")
-    if count > MAX_WORKFLOWS:
+    if len(bound.nodes) > MAX_NODES:
+        raise _path_error(f"more than {MAX_NODES:,} nodes", "a smaller workflow")
+    if bound.subworkflow_count > MAX_WORKFLOWS:
         raise _path_error(f"more than {MAX_WORKFLOWS} sub-workflows", "a smaller workflow")
     try:
-        return replace(read_template(path, outer.pack_kinds), out=outer.out)
+        if path not in bound.templates:
+            bound.templates[path] = read_template(path, outer.pack_kinds)
+        return replace(bound.templates[path], out=outer.out)
     except InvalidWorkflowError as error:
         raise InvalidWorkflowError(
             problem

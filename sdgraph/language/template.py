@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
+from sdgraph.errors import (
+    MAX_PROBLEMS,
+    UNLISTED,
+    InvalidWorkflowError,
+    Problem,
+    did_you_mean,
+    in_file_order,
+)
 from sdgraph.files import expand_home, resolve_path
-from sdgraph.graph import describe_value, one_of
+from sdgraph.graph import describe_value, one_of, shorten_text
 from sdgraph.values import Value
 
 from .comfyui_files import comfyui_problem
@@ -21,6 +28,12 @@ WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output", "sdgraph")
 
 FORMAT_VERSION = 1
 """The version of the format of workflow files, which a file may name under `sdgraph`."""
+
+MAX_NAME_LENGTH = 1000
+"""How many letters the name of a node or an input may have."""
+
+MAX_FIELDS = 1000
+"""How many fields a node may have."""
 
 _REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
 """`$name` or `$inputs.name`, and nothing else in the string."""
@@ -136,16 +149,8 @@ def parse_template(
         raise InvalidWorkflowError([version_problem])
     for key in data:
         if key not in WORKFLOW_KEYS:
-            at = document.key_mark(key)
-            problems.append(
-                Problem(
-                    key,
-                    f"a key {key!r}",
-                    one_of(WORKFLOW_KEYS),
-                    did_you_mean(key, WORKFLOW_KEYS),
-                    at,
-                )
-            )
+            is_full = len(problems) >= MAX_PROBLEMS
+            problems.append(UNLISTED if is_full else _unknown_key(key, document))
     for key in ("name", "description"):
         if not isinstance(data.get(key, ""), str):
             at = document.mark(key)
@@ -167,6 +172,12 @@ def parse_template(
         folder,
         pack_kinds=pack_kinds,
     )
+
+
+def _unknown_key(key: str, document: Document) -> Problem:
+    wanted, fix = one_of(WORKFLOW_KEYS), did_you_mean(key, WORKFLOW_KEYS)
+    found = f"a key {shorten_text(key)!r}"
+    return Problem(shorten_text(key), found, wanted, fix, document.key_mark(key))
 
 
 def _version_problem(document: Document) -> Problem | None:
@@ -215,29 +226,42 @@ def _specs(document: Document, problems: list[Problem]) -> dict[str, NodeSpec]:
         return {}
     specs = {}
     for name, fields in raw.items():
-        at = document.mark("nodes", name)
-        if not name.isidentifier() or name == "inputs":
-            wanted = "letters, digits and _ (and not `inputs`)"
-            key = document.key_mark("nodes", name)
-            problems.append(Problem(f"nodes.{name}", f"the name {name!r}", wanted, at=key))
-        elif not isinstance(fields, dict):
-            wanted = "a map with its type and fields"
-            fix = f"write {name}: {{type: …}}"
-            problems.append(Problem(name, describe_value(fields), wanted, fix, at))
-        elif not isinstance(fields.get("type"), str):
-            found = describe_value(fields["type"]) if "type" in fields else "no type"
-            fix = "`sdgraph nodes` lists the types"
-            problems.append(Problem(name, found, "type: the name of a node type", fix, at))
-        elif not isinstance(fields.get("cache", True), bool):
-            at = document.mark("nodes", name, "cache")
-            wanted = "true, or false for a node that is to run every time"
-            problems.append(
-                Problem(f"{name}.cache", describe_value(fields["cache"]), wanted, at=at)
-            )
+        problem = _spec_problem(document, name, fields)
+        if problem is not None:
+            problems.append(UNLISTED if len(problems) >= MAX_PROBLEMS else problem)
         else:
             rest = {key: value for key, value in fields.items() if key not in ("type", "cache")}
             specs[name] = NodeSpec(name, fields["type"], rest, fields.get("cache", True))
     return specs
+
+
+def _spec_problem(document: Document, name: str, fields: Any) -> Problem | None:
+    """What is wrong with an entry under `nodes`, before its type is looked at."""
+    at = document.mark("nodes", name)
+    if not name.isidentifier() or name == "inputs":
+        wanted = "letters, digits and _ (and not `inputs`)"
+        key = document.key_mark("nodes", name)
+        shown = shorten_text(name)
+        return Problem(f"nodes.{shown}", f"the name {shown!r}", wanted, at=key)
+    if len(name) > MAX_NAME_LENGTH:
+        found = f"a name of {len(name):,} letters"
+        return Problem(shorten_text(name), found, f"at most {MAX_NAME_LENGTH}", at=at)
+    if not isinstance(fields, dict):
+        wanted = "a map with its type and fields"
+        fix = f"write {name}: {{type: …}}"
+        return Problem(name, describe_value(fields), wanted, fix, at)
+    if not isinstance(fields.get("type"), str):
+        found = describe_value(fields["type"]) if "type" in fields else "no type"
+        fix = "`sdgraph nodes` lists the types"
+        return Problem(name, found, "type: the name of a node type", fix, at)
+    if len(fields) > MAX_FIELDS:
+        wanted = f"at most {MAX_FIELDS:,}; no type has as many"
+        return Problem(name, f"a node with {len(fields):,} fields", wanted, at=at)
+    if not isinstance(fields.get("cache", True), bool):
+        at = document.mark("nodes", name, "cache")
+        wanted = "true, or false for a node that is to run every time"
+        return Problem(f"{name}.cache", describe_value(fields["cache"]), wanted, at=at)
+    return None
 
 
 def _output(

@@ -8,9 +8,23 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import InvalidWorkflowError, Problem, did_you_mean, in_file_order
+from sdgraph.errors import (
+    InvalidWorkflowError,
+    Problem,
+    did_you_mean,
+    first_problems,
+    in_file_order,
+)
 from sdgraph.files import describe_path, is_there
-from sdgraph.graph import Graph, Node, Registry, default_targets, describe_value, installed_registry
+from sdgraph.graph import (
+    Graph,
+    Node,
+    Registry,
+    default_targets,
+    describe_value,
+    installed_registry,
+    list_names,
+)
 
 from .binding import bind_inputs
 from .inputs import Input
@@ -82,7 +96,7 @@ class Workflow:
             **inputs: Values of the workflow's inputs. An input that is left out is not reported
                 here, even if it has no default.
         """
-        return self._graph(inputs, ())[1]
+        return first_problems(self._graph(inputs, ())[1])
 
     def missing_inputs(self, inputs: Mapping[str, Any]) -> list[Problem]:
         """A problem for each required input that is not among `inputs`."""
@@ -130,7 +144,7 @@ class Workflow:
         for place, value in changes.items():
             name, _, field = place.partition(".")
             if name not in specs or not field:
-                wanted = f"NODE.FIELD with NODE one of {', '.join(specs)}"
+                wanted = f"NODE.FIELD with NODE one of {list_names(specs)}"
                 problems.append(Problem(place, place, wanted, did_you_mean(name, specs)))
             elif field == "cache":
                 if not isinstance(value, bool):
@@ -255,7 +269,7 @@ def _nodes_named(
         if isinstance(node, Node):
             nodes.append(node)
         elif node is None:
-            listed = ", ".join(bound.nodes)
+            listed = list_names(bound.nodes)
             fix = did_you_mean(name, bound.nodes)
             problems.append(Problem("only", name, f"a node of this workflow: {listed}", fix))
     return nodes

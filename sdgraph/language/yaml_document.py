@@ -7,6 +7,7 @@ size of aliases is limited.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -15,8 +16,17 @@ from typing import Any
 
 import yaml
 
-from sdgraph.errors import InvalidWorkflowError, Mark, Problem, did_you_mean
-from sdgraph.files import describe_path, is_file, names_in
+from sdgraph.errors import (
+    MAX_PROBLEMS,
+    UNLISTED,
+    InvalidWorkflowError,
+    Mark,
+    Problem,
+    did_you_mean,
+    nearest,
+)
+from sdgraph.files import UnsuitableFileError, describe_path, is_file, names_in, read_bytes
+from sdgraph.graph import shorten_text
 
 from .yaml_errors import UNPRINTABLE, quoted, syntax_problem, unprintable_problem
 from .yaml_scalars import parse_scalar
@@ -25,10 +35,15 @@ from .yaml_unquoted import UnquotedTexts
 KeyPath = tuple[str | int, ...]
 """The keys and indices that lead to a value in the document: ("nodes", "edges", "low")."""
 
-MAX_BYTES = 32 * 2**20
+MAX_WORKFLOW_BYTES = 32 * 2**20
 MAX_DEPTH = 40
-MAX_VALUES = 1_000_000
+MAX_VALUES = 200_000
 """How many values a document may contain, counting those of an alias each time."""
+
+_BINARY_HEAD = 8192  # bytes at the start of a file, of which none is 0 in a text
+_KEYS_LOOKED_AT = 1000
+_NODES = re.compile(r"""^[ \t]*["']?nodes["']?\s*:|[{,]\s*["']?nodes["']?\s*:""", re.MULTILINE)
+"""The key `nodes`, in block style or in braces."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +73,16 @@ def read_document(path: Path) -> Document:
     """
     name = str(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise _file_error(name, f"{size} bytes", f"a workflow of at most {MAX_BYTES} bytes")
-        raw = path.read_bytes()
+        raw = read_bytes(path, MAX_WORKFLOW_BYTES)
+    except UnsuitableFileError as error:
+        wanted = f"a workflow file of at most {MAX_WORKFLOW_BYTES:,} bytes"
+        raise _file_error(name, str(error.strerror), wanted) from None
     except OSError as error:
         raise _read_error(path, error) from None
     except ValueError:  # a NUL in the path
         raise _read_error(path, OSError()) from None
+    if b"\0" in raw[:_BINARY_HEAD]:
+        raise _file_error(name, "a file of bytes that are no text", "a workflow file (.yaml)")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +93,38 @@ def read_document(path: Path) -> Document:
             "encoding", found, "UTF-8 text", "save the file as UTF-8", Mark(name, line, column)
         )
         raise InvalidWorkflowError([problem]) from None
-    return parse_document(text, name)
+    if looks_like_workflow(text):
+        return parse_document(text, name)
+    # It may be any file of the user's that a stranger's workflow names, such as a private key:
+    # nothing of it may stand in an error.
+    try:
+        document = parse_document(text, name)
+    except InvalidWorkflowError:
+        raise not_a_workflow(name) from None
+    if document.data is None or is_near_a_workflow(document.data):
+        return document
+    raise not_a_workflow(name)
+
+
+def looks_like_workflow(text: str) -> bool:
+    """Whether a text has a key `nodes`, so that parts of it may be quoted in errors."""
+    return _NODES.search(text) is not None
+
+
+def is_near_a_workflow(data: Any) -> bool:
+    """Whether plain data is a map with a key that is meant as `nodes`, or a workflow of ComfyUI."""
+    if not isinstance(data, dict):
+        return False
+    entries = (*data.values(), *(of if isinstance(of := data.get("prompt"), dict) else {}).values())
+    if any(isinstance(entry, dict) and "class_type" in entry for entry in entries):
+        return True
+    return nearest("nodes", list(data)[:_KEYS_LOOKED_AT]) is not None
+
+
+def not_a_workflow(file: str) -> InvalidWorkflowError:
+    """The error for a file without nodes, which quotes nothing of it."""
+    fix = "if it is one, write its nodes below `nodes:`; `sdgraph show inpaint --yaml` prints one"
+    return _file_error(file, "a file that is no workflow", "a map with `nodes:`", fix)
 
 
 def parse_document(text: str, file: str = "<text>") -> Document:
@@ -127,6 +175,7 @@ class _DocumentBuilder:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._anchor_of: dict[int, str] = {}
         self._documents = 0
+        self._count = 0
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -150,6 +199,10 @@ class _DocumentBuilder:
     def _refuse(
         self, event: yaml.Event, subject: str, found: str, wanted: str, fix: str = ""
     ) -> None:
+        if len(self.problems) >= MAX_PROBLEMS:
+            self.problems.append(UNLISTED)
+            return
+        subject, found = shorten_text(subject), shorten_text(found)
         self.problems.append(Problem(subject, found, wanted, fix, self._mark(event)))
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
@@ -200,8 +253,13 @@ class _DocumentBuilder:
             return
         place = self._place()
         self.marks[place] = self._mark(event)
+        self._count += 1
+        if self._count > MAX_VALUES:
+            found, fix = f"more than {MAX_VALUES:,} values", "split it into several workflows"
+            self._refuse(event, "workflow", found, "fewer values", fix)
+            raise _StopReadingError
         if (problem := self._unquoted.value(event, self.file)) is not None:
-            self.problems.append(problem)
+            self.problems.append(UNLISTED if len(self.problems) >= MAX_PROBLEMS else problem)
         value = self._construct(event)
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
@@ -292,8 +350,8 @@ def _maps_to_merge(value: Any) -> list[dict[str, Any]] | None:
     return maps if all(isinstance(item, dict) for item in maps) else None
 
 
-def _file_error(file: str, found: str, wanted: str) -> InvalidWorkflowError:
-    return InvalidWorkflowError([Problem("file", found, wanted, at=Mark(file, 1, 1))])
+def _file_error(file: str, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:
+    return InvalidWorkflowError([Problem("workflow", found, wanted, fix, Mark(file, 1, 1))])
 
 
 def _read_error(path: Path, error: OSError) -> InvalidWorkflowError:

@@ -6,7 +6,7 @@ from .contact_sheet import with_contact_sheet
 from .output_files import build_sweep, refuse_existing_files
 from .report_table import VariantRecorder, open_table
 from .runner import run_many
-from .sweep import Sweep, make_variants
+from .sweep import Sweep, count_variants, make_variants
 
 __all__ = [
     "AxisValues",
@@ -14,6 +14,7 @@ __all__ = [
     "SweepConfirmation",
     "VariantRecorder",
     "build_sweep",
+    "count_variants",
     "files_named_in",
     "make_variants",
     "open_table",

@@ -11,7 +11,6 @@ No input is of a type that is itself a list, so brackets always mean several val
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,15 +21,26 @@ from typing import Any
 import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.files import describe_path, expand_home, is_file, is_folder, is_there
+from sdgraph.files import (
+    UnsuitableFileError,
+    describe_path,
+    expand_home,
+    is_file,
+    is_folder,
+    is_there,
+    read_text,
+)
 from sdgraph.graph import describe_value
 from sdgraph.language import Input, with_absolute_source
 from sdgraph.values import Image
 
+from .file_search import TooManyFilesError, find_files
+
 MAX_VALUES = 100_000
 """How many values one input may have, and how many variants a sweep."""
 
-MAX_BYTES = 32 * 2**20
+MAX_LIST_BYTES = 32 * 2**20
+"""The most bytes of a file of values."""
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?"
 _RANGE = re.compile(rf"\s*({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?\s*\Z")
@@ -73,9 +83,7 @@ def parse_input(declared: Input, text: str) -> Any:
     if declared.type in ("int", "float") and ".." in text:
         return _axis_values(declared, text, _range(declared, text))
     if declared.is_path(text) and re.search(r"[*?]", text) and not is_there(expand_home(text)):
-        paths = sorted(glob.glob(str(expand_home(text)), recursive=True))  # noqa: PTH207  ~/x is whole
-        files = (Path(path).absolute() for path in paths if is_file(path))
-        return _axis_values(declared, text, files)
+        return _axis_values(declared, text, iter(_matching_files(declared, text)))
     return _one(declared, text)
 
 
@@ -168,11 +176,10 @@ def _from_path(declared: Input, text: str) -> AxisValues:
             raise _input_error(declared, f"the folder {text[1:]}", wanted)
         return _axis_values(declared, text, iter(_files_in(path, declared)))
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _input_error(
-                declared, f"{text[1:]}, {path.stat().st_size} bytes", "a smaller file"
-            )
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_text(path, MAX_LIST_BYTES).splitlines()
+    except UnsuitableFileError as error:
+        wanted = f"a file of at most {MAX_LIST_BYTES:,} bytes with one value on each line"
+        raise _input_error(declared, f"{text[1:]}: {error.strerror}", wanted) from None
     except UnicodeDecodeError:
         raise _input_error(declared, f"{text[1:]}: not UTF-8", "UTF-8 text") from None
     except (OSError, ValueError) as error:
@@ -182,6 +189,15 @@ def _from_path(declared: Input, text: str) -> AxisValues:
     stripped = (line.strip() for line in lines)
     values = (_one(declared, line, path.parent) for line in stripped if line and line[0] != "#")
     return _axis_values(declared, text, values)
+
+
+def _matching_files(declared: Input, pattern: str) -> list[Path]:
+    """The absolute paths of the plain files that match a pattern, sorted."""
+    try:
+        return sorted(find_files(expand_home(pattern).absolute(), MAX_VALUES))
+    except TooManyFilesError as error:
+        fix = "name a folder that is nearer to the files"
+        raise _input_error(declared, f"{pattern}: {error}", "fewer", fix) from None
 
 
 def _files_in(folder: Path, declared: Input) -> list[Path]:

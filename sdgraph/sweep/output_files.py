@@ -22,6 +22,12 @@ MAX_FILES_SHOWN = 3
 
 NUMBER_PATTERN = "{number:04d}"
 
+MANY_VARIANTS = 500
+"""For more variants than this, a few of them show which paths vary."""
+
+VALUES_TRIED = 3
+"""How many values of each input these few have."""
+
 MAX_VALUES_IN_NAME = 3
 """How many values a file's name holds at most; more would be too long for some disks."""
 
@@ -40,16 +46,35 @@ def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[
     Raises:
         InvalidWorkflowError: With the problems of the first variants that have any.
     """
-    sweep = merge_variants(workflow, variants, only)
-    varied = varying_paths(workflow, sweep)
-    if varied:
-        sweep = merge_variants(workflow.with_fields(varied), variants, only)
+    sweep = _merge_many(workflow, variants, only) if len(variants) > MANY_VARIANTS else None
+    if sweep is None:
+        sweep = merge_variants(workflow, variants, only)
+        varied = varying_paths(workflow, sweep, variants)
+        if varied:
+            sweep = merge_variants(workflow.with_fields(varied), variants, only)
     every_node = replace(sweep.graph, nodes=tuple(sweep.needed))
     with memoized_scope():
         problems = [*clash_problems(sweep), *(sweep.graph if only else every_node).check()]
     if problems:
         raise InvalidWorkflowError(in_file_order(problems))
     return sweep
+
+
+def _merge_many(
+    workflow: Workflow, variants: Sequence[Variant], only: Sequence[str]
+) -> Sweep | None:
+    """The graph of all variants, made once: which paths vary is found with a few of them.
+
+    None if variants still write to the same file, so that all of them have to be looked at.
+    """
+    few = [
+        variant
+        for variant in variants
+        if all(index < VALUES_TRIED for index in variant.indices.values())
+    ]
+    varied = varying_paths(workflow, merge_variants(workflow, few, only), variants)
+    sweep = merge_variants(workflow.with_fields(varied), variants, only)
+    return None if shared_files(sweep) else sweep
 
 
 def files_to_write(sweep: Sweep) -> Iterator[tuple[Path, Node[Any], str]]:
@@ -67,14 +92,19 @@ def shared_files(sweep: Sweep) -> dict[Path, list[tuple[Node[Any], str]]]:
     return {path: nodes for path, nodes in writers.items() if len(nodes) > 1}
 
 
-def varying_paths(workflow: Workflow, sweep: Sweep) -> dict[str, str]:
+def varying_paths(workflow: Workflow, sweep: Sweep, variants: Sequence[Variant]) -> dict[str, str]:
     """New paths, by NODE.FIELD, for the fields that name one path in several variants.
 
     The values that vary follow the stem: out/star.png becomes out/star_seed-{seed:04d}.png. Fields
     with a pattern, fields that the sweep itself varies, and fields inside a sub-workflow (which
     does not know what varies outside of it) are not changed.
+
+    Args:
+        workflow: The workflow.
+        sweep: Its variants, or enough of them to see what varies.
+        variants: All variants, whose values the paths have to tell apart.
     """
-    name_patterns = _name_patterns(workflow, sweep.variants)
+    name_patterns = _name_patterns(workflow, variants)
     paths: dict[str, set[tuple[Path, str]]] = {}
     for nodes in shared_files(sweep).values():
         entries = Counter(name_without_variant(sweep.graph.names[node]) for node, _ in nodes)

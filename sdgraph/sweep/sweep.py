@@ -80,6 +80,7 @@ def make_variants(
         variant 2 (seed=2 style=ink)
     """
     counts = {name: len(values) for name, values in axes.items()}
+    total = count_variants(axes, side_by_side=side_by_side)
     listed = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
     for name, count in counts.items():
         if not count:
@@ -87,8 +88,8 @@ def make_variants(
     if side_by_side and len(set(counts.values())) > 1:
         fix = "give as many of each, or leave out zip for every combination"
         raise _sweep_error("zip", listed, "the same number of values for each input", fix)
-    if not side_by_side and math.prod(counts.values()) > MAX_VALUES:
-        found = f"{math.prod(counts.values()):,} variants ({listed})"
+    if total > MAX_VALUES:
+        found = f"{total:,} variants ({listed})"
         raise _sweep_error("sweep", found, f"at most {MAX_VALUES:,}", "sweep over fewer values")
     ranges = [range(count) for count in counts.values()]
     chosen = zip(*ranges, strict=True) if side_by_side else product(*ranges)
@@ -100,6 +101,12 @@ def make_variants(
         same = {name: firsts[name][index] for name, index in by_name.items()}
         variants.append(Variant(number, {**fixed, **swept}, same))
     return tuple(variants)
+
+
+def count_variants(axes: Mapping[str, Sequence[Any]], *, side_by_side: bool = False) -> int:
+    """How many variants `make_variants` makes of these values."""
+    counts = [len(values) for values in axes.values()]
+    return max(counts) if side_by_side else math.prod(counts)
 
 
 def _first_indices(values: Sequence[Any]) -> list[int]:

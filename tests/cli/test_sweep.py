@@ -367,3 +367,23 @@ def test_a_long_first_variant_is_asked_about_before_it_is_done() -> None:
         for event in run_events(500, "add[seed=1]", 499):
             listen(event)
     assert "at least 16 min 38 s more" in questions[0]
+
+
+def test_a_sweep_is_counted_before_it_is_built(
+    sdgraph: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        raise AssertionError("the variants are built")
+
+    monkeypatch.setattr("sdgraph.sweep.build_sweep", build)
+    for command, wanted in (("run", "add --yes"), ("plan", "plan a part of them")):
+        result = sdgraph(command, "flow.yaml", "grey=1..100000")
+        assert result.code == 2 and "100,000 variants" in result.err and wanted in result.err
+
+
+def test_of_a_large_sweep_a_thousand_variants_are_checked(sdgraph: Command) -> None:
+    result = sdgraph("validate", "flow.yaml", "grey=0..9999")
+    assert result.code == 2 and "result" not in result.out and "grey" in result.out
+    result = sdgraph("validate", "flow.yaml", "grey=0..255", "size=1..300")
+    assert result.code == 0, result.out
+    assert "of 76,800 variants were checked; a run checks all" in result.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ import yamlcore
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sdgraph.cli.source_excerpt import format_problem
 from sdgraph.errors import InvalidWorkflowError, Mark
-from sdgraph.language import yaml_document
+from sdgraph.language import load_workflow, workflow_from_yaml, yaml_document
 from sdgraph.language.yaml_document import parse_document, read_document
+from tests.support import toys
 from tests.support.strategies import plain
 
 
@@ -221,7 +224,7 @@ def _counted_calls() -> Iterator[list[str]]:
         ("{a: 1}: 2", "key", (1, 1)),
         ("? [a]\n: 2", "key", (1, 3)),
         ("a: 1\n---\nb: 1", "document", (2, 1)),
-        (ALIAS_BOMB, "alias", (6, 29)),
+        (ALIAS_BOMB, "alias", (6, 8)),
         ("[" * 100 + "]" * 100, "nesting", (1, 41)),
         ("a: " + "1" * 5000, "value", (1, 4)),
         ("a: x\nb: \x00", "YAML", (2, 4)),
@@ -261,7 +264,7 @@ def test_a_file_too_large_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (path := tmp_path / "big.yaml").write_text("a: 1234567890")
-    monkeypatch.setattr(yaml_document, "MAX_BYTES", 5)
+    monkeypatch.setattr(yaml_document, "MAX_WORKFLOW_BYTES", 5)
     with pytest.raises(InvalidWorkflowError, match="13 bytes"):
         read_document(path)
 
@@ -272,3 +275,75 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
         read_document(tmp_path / "portrat.yaml")
     with pytest.raises(InvalidWorkflowError, match="a folder"):
         read_document(tmp_path)
+
+
+SECRET = "c2VjcmV0IGtleQ"
+
+NO_WORKFLOWS = {
+    "a private key": f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}\n-----END KEY-----\n",
+    "a list of users": f"root:x:0:0:{SECRET}:/root:/bin/bash\n",
+    "settings": f"[default]\naws_secret_access_key = {SECRET}\n",
+    "variables": f"TOKEN={SECRET}\nPASSWORD: '{SECRET}\n",
+    "a map": f"token: {SECRET}\n{SECRET}: 1\n",
+    "JSON": f'{{"auths": {{"hub": {{"auth": "{SECRET}"}}}}}}',
+    "JSON that is damaged": f'{{"auth": "{SECRET}"',
+    "a tab": f"\t{SECRET}",
+    "tags": f"!{SECRET} {SECRET}",
+    "duplicate keys": f"{SECRET}: 1\n{SECRET}: 2\n",
+    "two documents": f"{SECRET}\n---\n{SECRET}",
+    "an alias": f"*{SECRET}",
+    "a long number": f"{SECRET}: {'7' * 5000}",
+    "a control character": f"{SECRET}\x07",
+}
+
+
+@pytest.mark.parametrize("kind", NO_WORKFLOWS)
+def test_nothing_of_a_file_that_is_no_workflow_is_quoted(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(NO_WORKFLOWS[kind])
+    (tmp_path / "outer.yaml").write_text("nodes: {inner: {type: Workflow, path: file}}")
+    with pytest.raises(InvalidWorkflowError) as caught:
+        load_workflow(tmp_path / "file", registry=toys.REGISTRY)
+    problems = [*caught.value.problems]
+    problems += load_workflow(tmp_path / "outer.yaml", registry=toys.REGISTRY).problems()
+    for problem in problems:
+        shown = format_problem(problem)
+        assert str(tmp_path / "file") in shown and SECRET[:4] not in shown and "777" not in shown
+        assert "a file that is no workflow" in shown
+
+
+def test_a_misspelled_key_nodes_is_still_named(tmp_path: Path) -> None:
+    (path := tmp_path / "a.yaml").write_text("node: {one: {type: Number}}")
+    with pytest.raises(InvalidWorkflowError, match=r"did you mean 'nodes'\?"):
+        load_workflow(path)
+
+
+@pytest.mark.parametrize("begin", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\x7fELF\2\1\1\0"])
+def test_a_picture_or_program_is_no_workflow(tmp_path: Path, begin: bytes) -> None:
+    (path := tmp_path / "a.yaml").write_bytes(begin + SECRET.encode())
+    with pytest.raises(InvalidWorkflowError, match="a file of bytes that are no text") as caught:
+        read_document(path)
+    assert SECRET not in str(caught.value)
+
+
+def test_only_plain_files_are_workflows(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(InvalidWorkflowError, match="a named pipe, not a plain file"):
+        read_document(tmp_path / "pipe.yaml")
+    with pytest.raises(InvalidWorkflowError, match="a device, not a plain file"):
+        read_document(Path("/dev/zero"))
+
+
+def test_the_first_hundred_problems_are_listed_and_the_others_counted() -> None:
+    text = "\n".join(["nodes:", *(f"  n{n}: {{type: Nmber{n}, value: $m{n}}}" for n in range(250))])
+    problems = workflow_from_yaml(text, registry=toys.REGISTRY).problems()
+    assert len(problems) == 101 and str(problems[-1]) == "400 more problems"
+    assert [problem.at and problem.at.line for problem in problems[:4]] == [2, 2, 3, 3]
+    assert sum(problem.count for problem in problems) == 500
+    with pytest.raises(InvalidWorkflowError, match="150 more problems"):
+        parse_document("\n".join(f"a: {n}" for n in range(251)))
+
+
+def test_more_values_than_are_read_are_refused() -> None:
+    text = "\n".join(f"k{n}: {n}" for n in range(yaml_document.MAX_VALUES + 1))
+    with pytest.raises(InvalidWorkflowError, match="more than 200,000 values"):
+        parse_document(text)

@@ -19,7 +19,13 @@ from sdgraph.execution.planning import make_plan
 from sdgraph.graph import Graph, In, Registry
 from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml
-from sdgraph.sweep import Sweep, build_sweep, make_variants, refuse_existing_files
+from sdgraph.sweep import (
+    Sweep,
+    build_sweep,
+    make_variants,
+    output_files,
+    refuse_existing_files,
+)
 from sdgraph.sweep.output_files import files_to_write
 from sdgraph.sweep.sweep import merge_variants
 from tests.support import toys
@@ -355,3 +361,30 @@ def test_with_memory_for_all_models_few_results_are_held_and_each_is_loaded_once
         held -= set(step.releases)
     assert most <= 6
     assert len(planned.loads) == len(single.loads)
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"seed": range(6)},
+        {"seed": range(6), "word": list("abcdef")},
+        {"seed": [5, 5, 5, 1, 2, 3], "word": list("aabbcd")},
+        {"word": ["a", "a", "a", "a", "a", "b"]},
+        {"word": ["a b", "a-b", "a_b", "a b.", "c", "d"]},
+    ],
+)
+@pytest.mark.parametrize("flow", [FLOW, FLOW.replace("$loud", "$text")])
+def test_the_files_of_a_large_sweep_are_those_of_a_small_one(
+    flow: str, axes: dict[str, Any], side_by_side: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {name: [*of] for name, of in axes.items()}
+    variants = make_variants({}, values, side_by_side=side_by_side)
+    outcomes = []
+    for most in (1000, 0):
+        monkeypatch.setattr(output_files, "MANY_VARIANTS", most)
+        try:
+            outcomes.append(files(build_sweep(read(flow.replace("output: $half\n", "")), variants)))
+        except InvalidWorkflowError as error:
+            outcomes.append([str(error)])
+    assert outcomes[0] == outcomes[1]

@@ -46,12 +46,7 @@ SDXL = ModelFamily(
     denoiser=UNET_2D,
     text_encoders=(
         TextEncoder(inversion="clip_l"),
-        TextEncoder(
-            name="text_encoder_2",
-            tokenizer="tokenizer_2",
-            inversion="clip_g",
-            classes=("CLIPTextModelWithProjection",),
-        ),
+        TextEncoder(name="text_encoder_2", tokenizer="tokenizer_2", inversion="clip_g"),
     ),
     embedding_arguments=(
         "prompt_embeds",
