@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from sdgraph.errors import Problem
-from sdgraph.models import resolve
+from sdgraph.models import SCHEDULERS, resolve
 from sdgraph.values import Checkpoint
 
 from .families import SCHEDULER, ModelFamily, Purpose, Task, families_for, pipeline_class_of
@@ -57,6 +57,40 @@ def purpose_problems(
         " or ".join(f"{channels[name]} ({name})" for name in purposes if name in channels),
         f"{_NODES[purpose]} takes such a checkpoint" if purpose in _NODES else "",
     )
+
+
+def class_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
+    """The problems of components whose class is not one that a family's pipelines compute with.
+
+    Args:
+        checkpoint: The checkpoint, whose index is on this disk.
+        family: Its family.
+    """
+    resolved = resolve(checkpoint)
+    for name, classes in family.classes.items():
+        class_name = resolved.class_of(name)
+        if classes and class_name is not None and class_name not in classes:
+            found = f"{checkpoint.source}, whose {name} is a {class_name}"
+            yield Problem("checkpoint", found, f"a {' or '.join(classes)} in {family.label}")
+
+
+def scheduler_problems(checkpoint: Checkpoint, name: str | None) -> Iterator[Problem]:
+    """The problem of a checkpoint whose scheduler diffusers does not have.
+
+    Args:
+        checkpoint: The checkpoint, whose configs are on this disk.
+        name: The scheduler that the node names; with one, the checkpoint's own is not made.
+
+    Raises:
+        CheckpointError: It has no config of a scheduler, or one with absurd numbers.
+    """
+    own = (resolve(checkpoint).config(SCHEDULER) or {}).get("_class_name")
+    if name is None and own not in SCHEDULERS:
+        found = f"its scheduler {own!r} is not in this diffusers" if own else "no scheduler named"
+        fix = "name one with `scheduler:`, such as euler, or copy the checkpoint again"
+        yield Problem(
+            "checkpoint", f"{checkpoint.source}: {found}", "a scheduler of diffusers", fix
+        )
 
 
 def weight_problems(prompts: Mapping[str, object]) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.models import quiet_libraries, resolve
+from sdgraph.models import SCHEDULERS, quiet_libraries, resolve
 from sdgraph.values import Checkpoint
 
 from .families import SCHEDULER
@@ -62,7 +62,8 @@ def make_scheduler(checkpoint: Checkpoint, name: str | None) -> Any:
 
     settings = resolve(checkpoint).config(SCHEDULER) or {}
     own_class = str(settings.get("_class_name", ""))
-    if not hasattr(diffusers, _CLASSES[name][0] if name else own_class):
+    class_name = _CLASSES[name][0] if name else own_class
+    if class_name not in SCHEDULERS or not hasattr(diffusers, class_name):
         found = f"its scheduler {own_class!r} is not in this diffusers"
         fix = f"name one with `scheduler:` ({', '.join(_CLASSES)})"
         wanted = "a scheduler of diffusers"

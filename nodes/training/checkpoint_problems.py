@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.models import resolve
+from sdgraph.models import resolve, resolve_part
+from sdgraph.nodes.diffusion.compatibility import class_problems
 from sdgraph.nodes.diffusion.families import (
+    SCHEDULER,
     SDXL,
     STABLE_DIFFUSION,
     ModelFamily,
@@ -16,7 +19,7 @@ from sdgraph.nodes.diffusion.families import (
     family_of,
     pipeline_class_of,
 )
-from sdgraph.values import Checkpoint
+from sdgraph.values import Checkpoint, Part
 
 ESTIMATOR_CLASS = "DPTForDepthEstimation"
 """The class of the depth estimators that are trained."""
@@ -44,6 +47,8 @@ def purpose_problems(field: str, checkpoint: Any, *purposes: Purpose) -> Iterato
     elif family.purpose_of(checkpoint) not in purposes:
         count, network = family.input_channels(checkpoint), family.denoiser.label
         yield Problem(field, f"{checkpoint.source}, whose {network} takes {count} channels", wish)
+    else:
+        yield from _component_problems(field, checkpoint, family)
 
 
 def sdxl_problems(**checkpoints: Any) -> Iterator[Problem]:
@@ -55,6 +60,8 @@ def sdxl_problems(**checkpoints: Any) -> Iterator[Problem]:
         if family is None or len(family.text_encoders) != len(SDXL.text_encoders):
             wish = "a checkpoint in SDXL's layout, with two text encoders"
             yield Problem(field, _name_and_class(checkpoint), wish)
+        else:
+            yield from _component_problems(field, checkpoint, family)
 
 
 def pipeline_problems(task: Task, wish: str, **checkpoints: Any) -> Iterator[Problem]:
@@ -70,6 +77,8 @@ def pipeline_problems(task: Task, wish: str, **checkpoints: Any) -> Iterator[Pro
             family = _family(checkpoint)
             if family is None or task not in family.pipelines:
                 yield Problem(field, _name_and_class(checkpoint), wish)
+            else:
+                yield from _component_problems(field, checkpoint, family)
 
 
 def estimator_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
@@ -80,6 +89,37 @@ def estimator_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
         if config is not None and class_name != ESTIMATOR_CLASS:
             found = f"{checkpoint.source}, a {config.get('_class_name', class_name)}"
             yield Problem(field, found, f"a depth estimator ({ESTIMATOR_CLASS})")
+        elif config is not None and field != "like":
+            yield from model_problems(field, checkpoint)
+
+
+def model_problems(field: str, checkpoint: Any) -> Iterator[Problem]:
+    """Why a checkpoint that is one model cannot be loaded, as far as its files show."""
+    if _is_here(checkpoint):
+        try:
+            resolve_part(Part(checkpoint)).check()
+        except CheckpointError as error:
+            yield from error.as_problems_of(field, "a checkpoint that can be used")
+
+
+def _component_problems(
+    field: str, checkpoint: Checkpoint, family: ModelFamily
+) -> Iterator[Problem]:
+    """Why components of a pipeline's checkpoint cannot be loaded, as far as their files show.
+
+    Of a checkpoint in the field "like" only configs, tokenizers and the scheduler are read.
+    """
+    weightless = (*family.tokenizers, SCHEDULER)
+    try:
+        for problem in class_problems(checkpoint, family):
+            yield replace(problem, subject=field)
+        for name in (*family.components, SCHEDULER):
+            part = resolve_part(Part(checkpoint, name))
+            _ = part.library_and_class
+            if field != "like" or name in weightless:
+                part.check()
+    except CheckpointError as error:
+        yield from error.as_problems_of(field, "a checkpoint that can be used")
 
 
 def _is_here(checkpoint: Any) -> bool:

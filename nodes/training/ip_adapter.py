@@ -14,7 +14,7 @@ from sdgraph.models import quiet_libraries
 from sdgraph.nodes.diffusion.ip_adapter import image_encoder_problems
 from sdgraph.values import Checkpoint, Lora
 
-from .checkpoint_problems import purpose_problems
+from .checkpoint_problems import model_problems, purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
 from .frozen import hash_module, hash_tensors, refuse_changed
@@ -168,7 +168,8 @@ class TrainIPAdapter(Denoising):
 
     def check(self) -> Iterator[Problem]:
         yield from purpose_problems("base", self.base, "text-to-image")
-        yield from image_encoder_problems("encoder", self.encoder)
+        problems = list(image_encoder_problems("encoder", self.encoder))
+        yield from problems or model_problems("encoder", self.encoder)
 
     @quiet_libraries()
     def run(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.models import fetch_checkpoint, pickles, resolve, resolve_part
+from sdgraph.models import fetch_checkpoint, load_part, resolve, resolve_part
 from sdgraph.nodes.diffusion.families import SCHEDULER, ModelFamily, family_of
 from sdgraph.values import Checkpoint, Part
 
@@ -39,7 +39,7 @@ def untrained_parts(like: Checkpoint, names: Sequence[str], seed: int) -> Pipeli
         CheckpointError: It is not on this disk, or no pipeline of a known family.
     """
     family = pipeline_family(like)
-    parts = {name: _load_without_weights(like, name) for name in _names_without_weights(family)}
+    parts = {name: _load(like, name) for name in (*family.tokenizers, SCHEDULER)}
     return PipelineParts(family, {**parts, **_untrained_modules(like, names, seed)})
 
 
@@ -66,14 +66,8 @@ def load_parts(checkpoint: Checkpoint, names: Sequence[str] | None = None) -> Pi
     """
     fetch_checkpoint(checkpoint)
     family = pipeline_family(checkpoint)
-    weightless = _names_without_weights(family)
-    return PipelineParts(
-        family,
-        {
-            name: (_load_without_weights if name in weightless else _load_module)(checkpoint, name)
-            for name in (names or (*family.components, SCHEDULER))
-        },
-    )
+    names = names or (*family.components, SCHEDULER)
+    return PipelineParts(family, {name: _load(checkpoint, name) for name in names})
 
 
 def load_text_parts(checkpoint: Checkpoint) -> PipelineParts:
@@ -84,18 +78,18 @@ def load_text_parts(checkpoint: Checkpoint) -> PipelineParts:
 
 def load_model(checkpoint: Checkpoint) -> Any:
     """The module of a single model's checkpoint, frozen, in float32."""
-    return _load_module(checkpoint, "")
+    return _load(checkpoint, "")
 
 
 def load_autoencoder(checkpoint: Checkpoint) -> Any:
     """The autoencoder of a checkpoint (a pipeline's, or one alone), frozen, in float32."""
     fetch_checkpoint(checkpoint)
-    return _load_module(checkpoint, _autoencoder_name(checkpoint))
+    return _load(checkpoint, _autoencoder_name(checkpoint))
 
 
 def load_scheduler(checkpoint: Checkpoint) -> Any:
     """The scheduler of a pipeline's checkpoint."""
-    return _load_without_weights(checkpoint, SCHEDULER)
+    return _load(checkpoint, SCHEDULER)
 
 
 def scheduler_class(checkpoint: Checkpoint) -> Any:
@@ -107,10 +101,6 @@ def _autoencoder_name(checkpoint: Checkpoint) -> str:
     """The autoencoder's folder in a checkpoint; "" where the checkpoint is an autoencoder."""
     is_pipeline = bool(resolve(checkpoint).index)
     return pipeline_family(checkpoint).decoder.name if is_pipeline else ""
-
-
-def _names_without_weights(family: ModelFamily) -> tuple[str, ...]:
-    return (*family.tokenizers, SCHEDULER)
 
 
 def _class_of(checkpoint: Checkpoint, name: str) -> Any:
@@ -137,22 +127,6 @@ def _fresh_module(like: Checkpoint, name: str) -> Any:
     return cls(cls.config_class.from_dict(settings))
 
 
-def _load_without_weights(checkpoint: Checkpoint, name: str) -> Any:
-    folder = resolve(checkpoint).root
-    if folder is None:
-        raise CheckpointError(Problem(checkpoint.source, "it is not here", f"its {name}"))
-    return _class_of(checkpoint, name).from_pretrained(folder / name, local_files_only=True)
-
-
-def _load_module(checkpoint: Checkpoint, name: str) -> Any:
-    import torch
-
-    module = _class_of(checkpoint, name).from_pretrained(
-        fetch_checkpoint(checkpoint) / name,
-        dtype=torch.float32,
-        variant=checkpoint.variant,
-        # None lets the libraries read pickles where there are no safetensors.
-        use_safetensors=None if pickles.are_allowed() else True,
-        local_files_only=True,
-    )
-    return module.eval().requires_grad_(False)
+def _load(checkpoint: Checkpoint, name: str) -> Any:
+    """A component; a module is frozen, in float32, on the CPU."""
+    return load_part(resolve_part(Part(checkpoint, name)), "float32", "cpu")

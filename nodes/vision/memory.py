@@ -63,9 +63,16 @@ def depth_estimation_memory(estimator: Mapping[str, Any], dtype: str) -> int:
         estimator: The config of the model.
         dtype: What it computes in.
     """
-    side = estimator.get("image_size") or 384
+    side = max(_sides(estimator.get("image_size") or 384))
     width = estimator.get("fusion_hidden_size") or 256
-    return int(_DEPTH_TENSORS * int(side) ** 2 * width * DTYPE_BYTES.get(dtype, 4))
+    return int(_DEPTH_TENSORS * side**2 * width * DTYPE_BYTES.get(dtype, 4))
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    """Height and width of an `image_size`, which is one number or a list of both."""
+    if isinstance(size, Mapping):
+        size = [number for number in size.values() if isinstance(number, int)] or [384]
+    return (size[0], size[-1]) if isinstance(size, list | tuple) else (size, size)
 
 
 def _model_memory(dtype: str, checkpoint: Checkpoint) -> int:
@@ -99,7 +106,7 @@ def _rt_detr(config: Mapping[str, Any]) -> float:
 
 def _vitpose(config: Mapping[str, Any]) -> float:
     backbone = config.get("backbone_config") or {}
-    height, width = backbone.get("image_size") or (256, 192)
+    height, width = _sides(backbone.get("image_size") or (256, 192))
     return float(25 * (height // 16) * (width // 16) * backbone.get("hidden_size", 768))
 
 

@@ -142,19 +142,22 @@ def _loads(step: Step) -> str:
     """The components that are loaded for a step, and how many of them are in memory already."""
     if step.action == "reuse":
         return "remembered"
-    names = {use.component.key: use.name for use in step.uses}
+    here = (use for use in step.uses if use.resolved.owner.root is not None)
+    names = {use.component.key: use.name for use in here}
     loads = [
         f"{names[component.key]} {format_bytes(component.bytes)}"
         if component.bytes
         else names[component.key]
         for component in step.loads
+        if component.key in names
     ]
     kept = len(names) - len(loads)
     loads += [f"({kept} in memory)"] if kept else []
     remembered = [
         f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None
     ]
-    return ", ".join(loads + remembered)
+    unknown = [f"unknown parts of {source}" for source in step.absent]
+    return ", ".join(loads + unknown + remembered)
 
 
 def _moves(step: Step) -> str:
@@ -167,17 +170,16 @@ def _moves(step: Step) -> str:
     if step.prefetch:
         size = format_bytes(sum(component.file_bytes for component in step.prefetch))
         actions.append(f"reads {format_count(len(step.prefetch), 'component')} ahead ({size})")
-    if step.working_bytes and step.action == "run":
+    if step.absent and step.action == "run":
+        actions.append("works in an unknown amount")
+    elif step.working_bytes and step.action == "run":
         actions.append(f"works in about {format_bytes(step.working_bytes)}")
     return ", ".join(actions)
 
 
 def plan_totals(plan: Plan) -> str:
     """Lines that say how much will be loaded and downloaded, and how much memory that takes."""
-    loads = f"{format_count(len(plan.loads), 'component')} loaded"
-    lines = [
-        f"\n{format_count(len(plan.steps), 'step')}, {loads} ({format_bytes(plan.bytes_loaded)})"
-    ]
+    lines = [f"\n{format_count(len(plan.steps), 'step')}, {_all_loads(plan)}"]
     if reused := sum(step.action == "reuse" for step in plan.steps):
         unneeded = format_count(len(plan.graph.nodes) - len(plan.steps), "node")
         lines.append(f"{format_count(reused, 'result')} remembered, {unneeded} not needed")
@@ -185,12 +187,27 @@ def plan_totals(plan: Plan) -> str:
         lines += _peaks(plan)
     for checkpoint in plan.fetches:
         lines.append(f"to be downloaded from the hub: {checkpoint.source}")
-    warnings = [f"warning: {problem.as_line()}" for problem in plan.graph.warnings()]
+    problems = (*plan.checkpoint_warnings, *plan.graph.warnings())
+    warnings = [f"warning: {problem.as_line()}" for problem in problems]
     return "\n".join([*lines, *plan.warnings, *warnings])
+
+
+def _all_loads(plan: Plan) -> str:
+    """How many components are loaded, and their bytes, as far as they are on this disk."""
+    uses = (use for step in plan.steps for use in step.uses)
+    absent = {use.component.key for use in uses if use.resolved.owner.root is None}
+    known = sum(component.key not in absent for component in plan.loads)
+    loads = f"{format_count(known, 'component')} loaded ({format_bytes(plan.bytes_loaded)})"
+    if plan.absent:
+        loads += f", and unknown ones of {', '.join(plan.absent)}"
+    return loads
 
 
 def _peaks(plan: Plan) -> Iterator[str]:
     """A line for each memory that is used, with the peak of models and work, and the limit."""
+    if plan.absent:
+        yield f"peak of memory: unknown until {', '.join(plan.absent)} can be read"
+        return
     limits, enforced = plan.limits.available, plan.limits.enforced
     tiers = [("host memory", plan.peak_host, limits.host, enforced.host)]
     if plan.device != "cpu":

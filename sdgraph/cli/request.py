@@ -107,7 +107,8 @@ class Request:
 
     def warnings(self) -> list[Problem]:
         """The warnings of the graph, or of the first variant's; there must be no problems."""
-        return self.workflow.graph(**self._first_inputs()).warnings()
+        graph = self.workflow.graph(**self._first_inputs())
+        return graph.warnings() + graph.checkpoint_warnings()
 
     def _first_inputs(self) -> dict[str, Any]:
         return {**self.inputs, **{name: values[0] for name, values in self.axes.items()}}

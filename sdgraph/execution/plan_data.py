@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sdgraph.errors import Problem
 from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of
 from sdgraph.memory import Action, Component, MemoryContents, MemoryLimits
-from sdgraph.models import ResolvedPart, resolve
+from sdgraph.models import ResolvedPart, part_warnings, resolve
 from sdgraph.store import StoredResult
 from sdgraph.values import Checkpoint
 
@@ -77,6 +78,12 @@ class Step:
         return tuple(action.component for action in self.memory_actions if action.kind == "load")
 
     @property
+    def absent(self) -> tuple[str, ...]:
+        """The checkpoints that are not on this disk, so that what it loads is not known."""
+        absent = (use.resolved.owner for use in self.uses if use.resolved.owner.root is None)
+        return tuple(dict.fromkeys(owner.checkpoint.source for owner in absent))
+
+    @property
     def runs_models(self) -> bool:
         """Whether it computes with models."""
         return self.action == "run" and needs_models(self.node)
@@ -133,6 +140,18 @@ class Plan:
                 if resolve(checkpoint).must_fetch:
                     fetches.setdefault(checkpoint, step.node)
         return fetches
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The checkpoints that are not on this disk, so that what is loaded is not known."""
+        running = (step for step in self.steps if step.action == "run")
+        return tuple(dict.fromkeys(source for step in running for source in step.absent))
+
+    @property
+    def checkpoint_warnings(self) -> list[Problem]:
+        """The checkpoints that are not here, or not in the variant that was asked for."""
+        running = (step for step in self.steps if step.action == "run")
+        return list(part_warnings(use.resolved for step in running for use in step.uses))
 
     @property
     def runs_models(self) -> bool:

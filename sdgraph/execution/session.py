@@ -105,7 +105,7 @@ class Session:
         plan = self._plan_and_fetch(graph, emitter)
         reused = sum(step.action == "reuse" for step in plan.steps)
         emitter.emit(events.RunStarted, len(plan.steps) - reused, reused, plan.device)
-        for problem in graph.warnings():
+        for problem in (*plan.checkpoint_warnings, *graph.warnings()):
             emitter.emit(events.Warned, problem.as_line())
         for warning in self.store.take_warnings() if self.store is not None else ():
             emitter.emit(events.Warned, warning)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sdgraph.errors import MAX_PROBLEMS, CheckpointError, Mark, Problem, SdgraphError, did_you_mean
 from sdgraph.files import describe_path, is_file, names_in
 from sdgraph.memoize import scope_results
-from sdgraph.models import resolve_part
+from sdgraph.models import part_warnings, resolve_part
 from sdgraph.values import Checkpoint, Part
 
 from .node import Node, ancestry
@@ -192,6 +192,16 @@ class Graph:
             if type(node).warnings is not Node.warnings
             for warning in node.warnings()
         ]
+
+    def checkpoint_warnings(self) -> list[Problem]:
+        """The checkpoints that are not here, or not in the variant asked for; nothing is loaded."""
+        nodes = (
+            node
+            for node in self.nodes
+            if "models" in type(node).definition.services and not has_computed_checkpoint(node)
+        )
+        parts = (resolve_part(part) for node in nodes for part in parts_of(node).values())
+        return list(part_warnings(parts))
 
     def _rivals(self) -> Iterator[Problem]:
         """A problem for each node that writes to the same path as another."""

@@ -2,10 +2,12 @@
 
 from .cache import ModelCache, Models
 from .checkpoint_files import MODEL_INDEX
+from .component_classes import SCHEDULERS
 from .devices import check_name
 from .file_hashes import file_sha256
-from .loader import quiet_libraries
+from .loader import load_part, quiet_libraries
 from .lora_files import find_lora
+from .part_checks import part_warnings
 from .prefetch import Prefetcher, PrefetchRequest
 from .process_records import ProcessRecord
 from .resolved import (
@@ -20,6 +22,7 @@ from .safetensors_files import TensorShapes, tensor_shapes
 
 __all__ = [
     "MODEL_INDEX",
+    "SCHEDULERS",
     "ModelCache",
     "Models",
     "PrefetchRequest",
@@ -32,7 +35,9 @@ __all__ = [
     "fetch_checkpoint",
     "file_sha256",
     "find_lora",
+    "load_part",
     "memoized_resolutions",
+    "part_warnings",
     "quiet_libraries",
     "resolve",
     "resolve_part",

@@ -6,7 +6,7 @@ These functions read the disk each time. `sdgraph.models.resolve` remembers thei
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from sdgraph.files import describe_path, expand_home, is_file, is_folder
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import hub, pickles
-from .file_hashes import read_json
+from .component_classes import LIBRARIES
+from .config_files import read_index
 from .lora_files import find_lora
 from .shipped import shipped_folder, shipped_names
 
@@ -26,9 +27,6 @@ SCHEDULER_CONFIG = "scheduler_config.json"
 """The config of a diffusers scheduler, its only file."""
 
 CONFIG_NAMES = ("config.json", SCHEDULER_CONFIG, "preprocessor_config.json")
-
-LIBRARIES = ("diffusers", "transformers")
-"""The only libraries whose classes a checkpoint may name."""
 
 _MARKS = (MODEL_INDEX, "config.json")
 """A folder in the hub's cache that has one of these files is a checkpoint."""
@@ -96,9 +94,9 @@ def _subfolder(folder: Path, checkpoint: Checkpoint) -> Path:
 
 def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
     """The components in the index that have no folder, or a config but no weights."""
-    if not (folder / MODEL_INDEX).is_file():
+    index = read_index(folder / MODEL_INDEX)
+    if index is None:
         return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
-    index = read_json(folder / MODEL_INDEX)
     unused = components_not_loaded(index)
     return [
         name
@@ -145,6 +143,8 @@ def is_component(entry: Any) -> bool:
 def weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
     """The weight files in a component's folder, in order; () if it has none (tokenizers).
 
+    If only other components have files of the checkpoint's variant, they are the plain ones.
+
     Raises CheckpointError if there are only files of another variant, or only pickles and they are
     not allowed.
     """
@@ -153,15 +153,38 @@ def weight_files(part: Part, folder: Path) -> tuple[Path, ...]:
     available = [name for name in names if name.endswith(".safetensors")]
     available = available or pickles.readable(str(part), names)
     plain = [name for name in available if name.count(".") == 1]
-    infixes = (f".{variant}.", f".{variant}-")
-    of_variant = [name for name in available if any(infix in name for infix in infixes)]
-    chosen = of_variant if variant else plain
+    chosen = [name for name in available if is_of_variant(name, variant)] if variant else plain
+    if not chosen and variant and plain and part.folder and has_variant(folder.parent, variant):
+        chosen = plain
     if not chosen and available:
-        listed = ", ".join(available)
-        fix = "set the checkpoint's variant" if not variant else "remove the variant"
-        wanted = f"the variant {variant!r}" if variant else "weights without a variant"
-        raise CheckpointError(Problem(str(part), f"only {listed}", wanted, fix))
+        raise CheckpointError(_variant_problem(part, available))
     return tuple(folder / name for name in chosen)
+
+
+def is_of_variant(name: str, variant: str) -> bool:
+    """Whether a weight file is of a variant, by its name."""
+    return f".{variant}." in name or f".{variant}-" in name
+
+
+def has_variant(root: Path, variant: str) -> bool:
+    """Whether any component of a pipeline's checkpoint has weights of a variant."""
+    return any(
+        is_of_variant(path.name, variant)
+        for suffix in ("safetensors", "bin")
+        for path in root.glob(f"*/*.{suffix}")
+    )
+
+
+def _variant_problem(part: Part, available: Sequence[str]) -> Problem:
+    variant = part.checkpoint.variant
+    others = sorted({name.split(".")[1].split("-")[0] for name in available if name.count(".") > 1})
+    if variant:
+        fix = f"write one of {', '.join(others)}, or remove the variant" if others else ""
+        fix = fix or "remove the variant"
+    else:
+        fix = f"set the checkpoint's variant to {' or '.join(others)}"
+    wanted = f"the variant {variant!r}" if variant else "weights without a variant"
+    return Problem(str(part), f"only {', '.join(available)}", wanted, fix)
 
 
 def fetch_missing(checkpoint: Checkpoint, root: Path | None) -> Path:
@@ -173,12 +196,17 @@ def fetch_missing(checkpoint: Checkpoint, root: Path | None) -> Path:
     local = root is not None and is_local(checkpoint)
     folder = root if root is not None and local else _fetch(checkpoint)
     missing = missing_components(checkpoint, folder)
+    variant = checkpoint.variant
+    if missing and not local and variant and has_variant(folder, variant):
+        # The hub has the variant of some components only; the others have plain weights.
+        folder = hub.fetch_plain(checkpoint, missing)
+        missing = missing_components(checkpoint, folder)
     if missing and not local and pickles.are_allowed():
         folder = _fetch(checkpoint, ".bin")
         missing = missing_components(checkpoint, folder)
     if missing:
-        variant = f" of the variant {checkpoint.variant!r}" if checkpoint.variant else ""
-        found = f"no safetensors{variant} for {', '.join(missing)} in {folder}"
+        which = f" of the variant {variant!r}" if variant else ""
+        found = f"no safetensors{which} for {', '.join(missing)} in {folder}"
         fix = (
             "complete the folder, choose a revision or variant that has them, or use "
             "--allow-pickle if the weights are pickles"
@@ -192,6 +220,6 @@ def _fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
 
     The index is fetched first, because it tells which components are not needed.
     """
-    index = hub.fetch_file(checkpoint, MODEL_INDEX)
-    unused = components_not_loaded(read_json(index)) if index.is_file() else ()
+    index = read_index(hub.fetch_file(checkpoint, MODEL_INDEX))
+    unused = components_not_loaded(index) if index is not None else ()
     return hub.fetch(checkpoint, suffix, unused)

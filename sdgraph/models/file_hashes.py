@@ -16,6 +16,9 @@ from sdgraph.memoize import scope_results
 
 from . import file_hash_cache
 
+MAX_CONFIG_BYTES = 64 * 2**20
+"""The largest JSON file that is read; the indexes of the largest models have a few megabytes."""
+
 _MAX_KNOWN = 4096
 _known: dict[FileStamp, str] = {}
 _lock = threading.Lock()
@@ -122,6 +125,9 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _read_json(path: Path, stamp: FileStamp) -> Mapping[str, Any]:
+    if stamp.size > MAX_CONFIG_BYTES:
+        found, wanted = f"{stamp.size} bytes", f"a config of at most {MAX_CONFIG_BYTES} bytes"
+        raise CheckpointError(Problem(str(path), found, wanted, "copy it again"))
     try:
         data = json.loads(read_text(path, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:

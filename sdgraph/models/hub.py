@@ -94,6 +94,15 @@ def fetch(
     return _download(checkpoint, ["*.json", "*.txt", "*.model", weight], skipped, others)
 
 
+def fetch_plain(checkpoint: Checkpoint, components: Sequence[str]) -> Path:
+    """The folder of a checkpoint, with the weights without a variant of some components."""
+    return _download(
+        checkpoint,
+        [f"{name}/*.safetensors" for name in components],
+        others=["*.fp16.*", "*.non_ema.*"],
+    )
+
+
 def fetch_file(checkpoint: Checkpoint, name: str) -> Path:
     """The path of a file of a checkpoint, downloaded if necessary; the file may not exist."""
     return _download(checkpoint, [name]) / name

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, OutOfMemoryError, Problem, out_of_memory
+from sdgraph.files import FileStamp
 from sdgraph.values import QUANTIZATIONS
 
-from . import devices
+from . import devices, weight_keys
 from .checkpoint_files import is_processor
+from .component_classes import SCHEDULERS, refuse_class, refuse_other_class, role_of
 from .resolved import ResolvedPart
+from .safetensors_files import tensor_shapes
 
 Loader = Callable[[ResolvedPart, str, str], Any]
 """Loads a component in a dtype onto a device."""
@@ -108,6 +111,7 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
         part = checkpoint.part(part.part)
     if part.is_lora:
         return checkpoint.lora_file
+    part.check()  # files that were fetched for the run are checked here
     library, name = part.library_and_class
     folder = part.folder
     assert folder is not None
@@ -115,7 +119,10 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
         return _load_tokenizer(_class(part, library, name), folder, part.part.max_tokens)
     if is_processor(name):
         return _load_processor(part, folder)
-    module = _load_module(_class(part, library, name), part, folder, dtype, device)
+    cls = _class(part, library, name)
+    if name in SCHEDULERS:
+        return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    module = _load_module(cls, part, folder, dtype, device)
     if part.part.casting:
         _cast_by_layer(module, part, dtype)
     if device != "cpu" and not _is_immovable(part):
@@ -127,60 +134,85 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
     """Loads a model with its class's own method, or faster with `_build_module` if that can."""
     pickled = any(path.suffix != ".safetensors" for path in part.files)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
-    if part.part.checkpoint.variant:
+    if part.part.checkpoint.variant and not part.lacks_variant:
         options["variant"] = part.part.checkpoint.variant
     if part.quantization:
         refuse_device(part, device)
         options["quantization_config"] = _quantization(part.quantization, dtype)
-        return cls.from_pretrained(folder, dtype=devices.torch_dtype(dtype), **options)
-    module = None if pickled else _build_module(cls, part, folder, dtype)
+    quantized_before = bool((part.owner.config(part.part.folder) or {}).get("quantization_config"))
+    empty = None if pickled or quantized_before else _check_keys(cls, part, folder)
+    module = None
+    if empty is not None and not part.quantization:
+        module = _build_module(empty, part, folder, dtype)
     if module is None:
         module, info = cls.from_pretrained(
-            folder, dtype=devices.torch_dtype(dtype), output_loading_info=True, **options
+            folder,
+            dtype=devices.torch_dtype(dtype),
+            output_loading_info=True,
+            trust_remote_code=False,
+            **options,
         )
-        if not part.part.partial:
-            _refuse_missing(part, cls.__name__, sorted(info["missing_keys"]))
+        if not part.quantization and not quantized_before:
+            compared = weight_keys.compare_after_loading(info)
+            weight_keys.refuse_difference(
+                str(part), cls.__name__, compared, partial=part.part.partial
+            )
     return module
 
 
-def _refuse_missing(part: ResolvedPart, name: str, missing: list[str]) -> None:
-    """Raises CheckpointError if tensors are missing, which would have random values."""
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        problem = Problem(
-            str(part),
-            f"weights without {missing[0]}{more}",
-            f"all tensors of a {name}",
-            "fetch or copy the checkpoint again; config and weights may be of different models",
-        )
-        raise CheckpointError(problem)
+def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> Any:
+    """Raises CheckpointError if the tensors in a part's files are not those of its class.
+
+    No tensor is read. Returns the module without memory for its weights if it is one of diffusers,
+    and None if it is one of transformers.
+    """
+    import diffusers
+
+    empty = None
+    compared: weight_keys.KeyComparison | None
+    if issubclass(cls, diffusers.ModelMixin):
+        empty = _empty_module(cls, folder)
+        compared = weight_keys.compare_diffusers(empty, part.files)
+    else:
+        stamps = tuple(map(FileStamp.of, (folder / "config.json", *part.files)))
+        compared = weight_keys.compare_transformers(cls, folder, stamps)
+    if compared is not None:
+        weight_keys.refuse_difference(str(part), cls.__name__, compared, partial=part.part.partial)
+    return empty
 
 
-def _build_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
+def _empty_module(cls: Any, folder: Path) -> Any:
+    """The module of diffusers that a config describes, without memory for its weights."""
+    from accelerate import init_empty_weights
+    from transformers.initialization import no_init_weights
+
+    config = cls.load_config(folder, local_files_only=True, trust_remote_code=False)
+    with init_empty_weights(), no_init_weights():
+        return cls.from_config(config)
+
+
+def _build_module(module: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
     """The module that diffusers' `from_pretrained` loads, in two thirds of its time, or None.
 
     None if only `from_pretrained` can load it: if the names of weights and modules differ (it
     renames those of older versions), if the weights are in several files, or if some of them stay
     in float32.
-    """
-    import diffusers
 
+    Args:
+        module: The module without memory for its weights.
+        part: The component.
+        folder: Its folder.
+        dtype: The dtype that it computes in.
+    """
     weights = part.files
-    if len(weights) != 1 or not issubclass(cls, diffusers.ModelMixin) or cls._keep_in_fp32_modules:
+    if len(weights) != 1 or module._keep_in_fp32_modules:
         return None
-    from accelerate import init_empty_weights
+    if module.state_dict().keys() != tensor_shapes(weights[0]).keys():
+        return None
     from safetensors.torch import load_file
-    from transformers.initialization import no_init_weights
 
     wanted = devices.torch_dtype(dtype)
     state = load_file(weights[0])
-    with init_empty_weights(), no_init_weights():
-        module = cls.from_config(cls.load_config(folder, local_files_only=True))
-    expected = module.state_dict()
-    if expected.keys() != state.keys():
-        return None
-    if any(tensor.shape != state[name].shape for name, tensor in expected.items()):
-        return None
     for name, tensor in state.items():
         if tensor.is_floating_point():
             state[name] = tensor.to(wanted)
@@ -235,11 +267,13 @@ def _class(part: ResolvedPart, library: str, name: str) -> Any:
         found = f"the class {name}, which this {library} does not have"
         fix = f"a newer {library} may have it"
         raise CheckpointError(Problem(str(part), found, f"a class of {library}", fix))
+    role = "tokenizer" if part.part.tokenizer else role_of(part.part.folder)
+    refuse_other_class(str(part), role, cls)
     return cls
 
 
 def _load_tokenizer(cls: Any, folder: Path, max_tokens: int | None) -> Any:
-    tokenizer = cls.from_pretrained(folder, local_files_only=True)
+    tokenizer = cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if max_tokens is not None and tokenizer.model_max_length > 1_000_000:
         # Without a maximum length, padding in a pipeline would overflow.
         tokenizer.model_max_length = max_tokens
@@ -252,14 +286,17 @@ def _load_processor(part: ResolvedPart, folder: Path) -> Any:
 
     own = part.owner.config(part.part.folder, "preprocessor_config.json") or {}
     named = str(own.get("image_processor_type") or own.get("feature_extractor_type") or "")
+    if named:
+        refuse_class(str(part), "image_processor", "transformers", named)
     stem = (
         named.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
     )
     cls = getattr(transformers, f"{stem}Pil", None) or getattr(transformers, stem, None)
-    if cls is None or not stem:
+    if cls is None or not named:
         found = f"the image processor {named}" if named else "no image processor named"
         raise CheckpointError(Problem(str(part), found, "one that transformers has"))
-    return cls.from_pretrained(folder, local_files_only=True)
+    refuse_other_class(str(part), "processor", cls)
+    return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _only_errors(record: logging.LogRecord) -> bool:

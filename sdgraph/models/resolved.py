@@ -7,33 +7,36 @@ the loader use that same object. Costly properties (hashes, sizes) are computed 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.memoize import scope_results
 from sdgraph.memory import Component, ComponentKey
-from sdgraph.values import QUANTIZATIONS, Checkpoint, Lora, Part
+from sdgraph.values import Checkpoint, Lora, Part
 
 from . import fingerprints, sizes
 from .checkpoint_files import (
     CONFIG_NAMES,
-    LIBRARIES,
     MODEL_INDEX,
     fetch_missing,
     find_root,
     is_component,
     is_local,
+    is_of_variant,
     missing_components,
     weight_files,
 )
-from .file_hashes import file_sha256, read_json
+from .component_classes import is_allowed, refuse_class, role_of
+from .config_files import read_config, read_index
+from .file_hashes import file_sha256
 from .lora_files import fetch_lora
-from .safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
+from .part_checks import check_part
+from .safetensors_files import TensorShapes, tensor_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +68,7 @@ class ResolvedCheckpoint:
         """The checkpoint's model index, {} for a single model, None if it is not on this disk."""
         if self.root is None:
             return None
-        path = self.root / MODEL_INDEX
-        return read_json(path) if path.is_file() else {}
+        return read_index(self.root / MODEL_INDEX) or {}
 
     @cached_property
     def components(self) -> tuple[str, ...] | None:
@@ -74,6 +76,14 @@ class ResolvedCheckpoint:
         if self.index is None:
             return None
         return tuple(name for name, entry in self.index.items() if is_component(entry))
+
+    def class_of(self, component: str) -> str | None:
+        """The class that the index names for a component; None for one that is never loaded."""
+        entry = (self.index or {}).get(component)
+        if not isinstance(entry, list) or not is_component(entry):
+            return None
+        library, name = entry
+        return name if is_allowed(role_of(component), library, name) else None
 
     def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None:
         """The config of a component, or of a single model (""); None if it is not on this disk.
@@ -92,8 +102,9 @@ class ResolvedCheckpoint:
 
     def _read_config(self, root: Path, folder: str, name: str | None) -> Mapping[str, Any]:
         for file_name in (name,) if name else CONFIG_NAMES:
-            if (path := root / folder / file_name).is_file():
-                return read_json(path)
+            config = read_config(os.path.join(root, folder, file_name))  # noqa: PTH118  faster
+            if config is not None:
+                return config
         what = f"its part {folder!r}" if folder else "it"
         found = f"{what} has no {name or ' or '.join(CONFIG_NAMES[:2])}"
         wanted = "a checkpoint in diffusers' folder layout"
@@ -223,10 +234,8 @@ class ResolvedPart:
             library, name = "transformers", "AutoTokenizer"
         else:
             library, name = _single_model_class(self.owner.config() or {})
-        if library not in LIBRARIES or not isinstance(name, str) or not name.isidentifier():
-            found = f"its class is {library}.{name}"
-            wanted = f"one of {' or '.join(LIBRARIES)}: custom code from checkpoints is never run"
-            raise CheckpointError(Problem(self.name, found, wanted))
+        if not part.prepares:
+            refuse_class(self.name, part.folder, library, name)
         return library, name
 
     @cached_property
@@ -286,37 +295,16 @@ class ResolvedPart:
 
     @cached_property
     def _is_checked(self) -> bool:
-        self._check_quantization()
-        if self.folder is None or self.part.prepares:
-            return True
-        if self.is_lora:
-            refuse_damaged(self.owner.lora_file)
-            return True
-        _ = self.library_and_class
-        if not self.owner.must_fetch:
-            self._check_files(self.folder)
+        check_part(self)
         return True
 
-    def _check_quantization(self) -> None:
-        name = self.quantization
-        if name and find_spec(package := QUANTIZATIONS[name]) is None:
-            source, found = self.part.checkpoint.source, f"quantization {name}"
-            fix = f"pip install {package}, or leave the quantization out"
-            problem = Problem(
-                source, f"{found}, and no package {package} here", f"the package {package}", fix
-            )
-            raise CheckpointError(problem)
-
-    def _check_files(self, folder: Path) -> None:
-        if not folder.is_dir():
-            found = f"no folder in {self.owner.root}, though the index names it"
-            raise CheckpointError(Problem(self.name, found, "a folder for each part"))
-        for path in self.files:
-            if path.suffix == ".safetensors":
-                refuse_damaged(path)
-        if not self.files and (folder / "config.json").is_file():
-            wanted, fix = f"safetensors in {folder}", "fetch, copy or install the checkpoint again"
-            raise CheckpointError(Problem(self.name, "no weights", wanted, fix))
+    @cached_property
+    def lacks_variant(self) -> bool:
+        """Whether its weights are the plain ones, though the checkpoint's variant is set."""
+        variant = self.part.checkpoint.variant
+        return bool(variant and self.files) and not any(
+            is_of_variant(path.name, str(variant)) for path in self.files
+        )
 
 
 def _single_model_class(config: Mapping[str, Any]) -> tuple[str, Any]:

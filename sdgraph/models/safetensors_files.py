@@ -152,12 +152,16 @@ def _end_of_tensors(tensors: Iterable[Mapping[str, Any]]) -> int:
     return end
 
 
-def file_header(path: Path) -> SafetensorsHeader:
+def file_header(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader:
     """The header of the file at `path`, remembered while the file keeps its stamp.
+
+    Args:
+        path: The file.
+        stamp: Its stamp, if that is known already.
 
     Raises SafetensorsError and OSError as `read_header` does.
     """
-    return _file_header(path, FileStamp.of(path))
+    return _file_header(path, stamp or FileStamp.of(path))
 
 
 @lru_cache(maxsize=64)
@@ -169,13 +173,17 @@ def _file_header(path: Path, stamp: FileStamp) -> SafetensorsHeader:
         os.close(file)
 
 
-def refuse_damaged(path: Path) -> SafetensorsHeader:
+def refuse_damaged(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader:
     """The header of a file; raises CheckpointError if the file is damaged or cut short.
 
     The bytes of the tensors are not read or checked.
+
+    Args:
+        path: The file.
+        stamp: Its stamp, if that is known already.
     """
     try:
-        return file_header(path)
+        return file_header(path, stamp)
     except SafetensorsError as error:
         raise CheckpointError(error.problem(path)) from error
     except OSError as error:

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from sdgraph.errors import CheckpointError
 from sdgraph.models import (
     fetch_checkpoint,
+    part_warnings,
     resolve,
     resolve_part,
     shipped,
@@ -122,6 +123,75 @@ def test_a_variant_picks_its_files(model: Path) -> None:
         _ = resolve_part(unet(model, variant="bf16")).files
 
 
+def test_a_variant_of_some_parts_leaves_the_others_their_plain_weights(model: Path) -> None:
+    half = model / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    half.write_bytes(fake_checkpoints.safetensors(b"half"))
+    checkpoint = Checkpoint(model, variant="fp16")
+    unet_part, vae = (resolve_part(Part(checkpoint, name)) for name in ("unet", "vae"))
+    assert [path.name for path in unet_part.files] == [half.name] and not unet_part.lacks_variant
+    assert [path.name for path in vae.files] == [fake_checkpoints.WEIGHTS] and vae.lacks_variant
+    assert not resolve(checkpoint).must_fetch and fetch_checkpoint(checkpoint) == model
+    (warning,) = part_warnings([unet_part, vae])
+    assert warning.as_line() == (
+        f"{model}: no weights of the variant fp16 for vae; the plain ones are used"
+    )
+    assert list(part_warnings([resolve_part(unet(model))])) == []
+
+
+def test_a_variant_that_no_part_has_names_those_that_are_there(model: Path) -> None:
+    (model / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="write one of fp16, or remove the variant"):
+        _ = resolve_part(unet(model, variant="bf16")).files
+
+
+def test_a_cached_checkpoint_with_the_variant_of_some_parts_is_whole(
+    hub: Path, model: Path
+) -> None:
+    half = model / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    half.write_bytes(fake_checkpoints.safetensors(b"half"))
+    fake_checkpoints.in_hub_cache(hub, "org/name", model)
+    checkpoint = Checkpoint("org/name", variant="fp16")
+    assert not resolve(checkpoint).must_fetch
+    assert resolve_part(Part(checkpoint, "vae")).lacks_variant
+
+
+def test_plain_weights_are_fetched_for_parts_that_lack_the_variant(
+    hub: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = model / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    half.write_bytes(fake_checkpoints.safetensors(b"half"))
+    plain = model / "vae" / fake_checkpoints.WEIGHTS
+    content = plain.read_bytes()
+    plain.unlink()
+    fetched: list[list[str]] = []
+
+    def snapshot_download(source: str, *, allow_patterns: list[str], **more: Any) -> str:
+        fetched.append(allow_patterns)
+        if "vae/*.safetensors" in allow_patterns:
+            plain.write_bytes(content)
+        return str(model)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert fetch_checkpoint(Checkpoint("org/name", variant="fp16")) == model
+    assert fetched[0] == ["model_index.json"]
+    assert fetched[1][-1] == "*.fp16*.safetensors"
+    assert fetched[2:] == [["vae/*.safetensors"]]
+
+
+def test_a_checkpoint_that_is_not_here_is_told_and_not_guessed(
+    monkeypatch: pytest.MonkeyPatch, hub: Path, model: Path
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    parts = [resolve_part(Part(Checkpoint("org/none"), name)) for name in ("unet", "vae")]
+    (warning,) = part_warnings(parts)
+    assert warning.subject == "org/none" and warning.found == "not here, not checked"
+    snapshot = fake_checkpoints.in_hub_cache(hub, "org/name", model)
+    (snapshot / "vae" / fake_checkpoints.WEIGHTS).unlink()
+    (warning,) = part_warnings([resolve_part(unet("org/name"))])
+    assert warning.found == "its weights are not all here, and not checked"
+
+
 def test_weights_in_a_variant_alone_say_to_set_it(model: Path) -> None:
     (model / "unet" / fake_checkpoints.WEIGHTS).rename(model / "unet/model.fp16.safetensors")
     with pytest.raises(CheckpointError, match=r"only model\.fp16(.|\n)*set the checkpoint"):
@@ -189,7 +259,7 @@ def test_classes_of_other_libraries_are_refused(model: Path, entry: list[Any]) -
 )
 def test_a_single_model_must_name_a_class(tmp_path: Path, config: dict[str, Any]) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="its class is"):
+    with pytest.raises(CheckpointError, match=r"its class is|_class_name|a list of names"):
         _ = resolve_part(Part(Checkpoint(str(tmp_path)))).library_and_class
 
 

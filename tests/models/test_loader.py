@@ -13,7 +13,7 @@ import pytest
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
 from sdgraph.models import fetch_checkpoint, quiet_libraries, resolve_part
-from sdgraph.models.loader import _build_module, load_quietly
+from sdgraph.models.loader import _build_module, _empty_module, load_quietly
 from sdgraph.values import Part
 
 pytestmark = pytest.mark.torch
@@ -79,7 +79,7 @@ def test_a_module_is_the_one_that_diffusers_loads(
     cls = getattr(diffusers, name)
     path = fetch_checkpoint(part.checkpoint) / folder
     expected = cls.from_pretrained(path, dtype=getattr(torch, dtype))
-    module = _build_module(cls, resolve_part(part), path, dtype)
+    module = _build_module(_empty_module(cls, path), resolve_part(part), path, dtype)
     assert type(module) is type(expected) and module.config == expected.config
     assert vars(module).keys() == vars(expected).keys()
     assert (module.dtype, module.training) == (expected.dtype, expected.training)
@@ -118,7 +118,8 @@ def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
             state = {key.replace(new, before): value for key, value in state.items()}
         save_file(state, path, {"format": "pt"})
     folder = tmp_path / "vae"
-    assert _build_module(diffusers.AutoencoderKL, resolve_part(part), folder, "float32") is None
+    empty = _empty_module(diffusers.AutoencoderKL, folder)
+    assert _build_module(empty, resolve_part(part), folder, "float32") is None
     loaded = load_quietly(resolve_part(part), "float32", "cpu").state_dict()
     for key, value in vae.state_dict().items():
         assert torch.equal(loaded[key], value)
@@ -142,6 +143,9 @@ def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(
         load_quietly(resolve_part(part), "float32", "cpu")
     assert component in str(caught.value) and "fetch or copy" in str(caught.value)
     save_file({**state, "another.weight": state[gone[0]].clone()}, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"weights with .*another\.weight") as caught:
+        load_quietly(resolve_part(part), "float32", "cpu")
+    save_file(state, path, {"format": "pt"})
     assert load_quietly(resolve_part(part), "float32", "cpu") is not None
 
 

@@ -23,6 +23,12 @@ __all__ = [
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
+CLASSES = {
+    "vae": ("diffusers", "AutoencoderKL"),
+    "text_encoder": ("transformers", "CLIPTextModel"),
+}
+"""The library and class of each component; of others, those of a U-Net."""
+
 
 def safetensors(content: bytes) -> bytes:
     """A whole safetensors file of one tensor with these bytes."""
@@ -46,7 +52,7 @@ def checkpoint(folder: Path, **weights: bytes) -> Path:
     index: dict[str, Any] = {"_class_name": "StableDiffusionPipeline"}
     for name, content in weights.items():
         component(folder / name, content)
-        index[name] = ["diffusers", "UNet2DConditionModel"]
+        index[name] = CLASSES.get(name, ("diffusers", "UNet2DConditionModel"))
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 

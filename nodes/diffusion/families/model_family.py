@@ -47,12 +47,16 @@ class TextEncoder:
             say.
         inversion: The name of the tensor for this encoder in files of textual inversions with a
             tensor for each encoder; "" if files have a single tensor of any name.
+        classes: The classes that it may have, in transformers.
+        tokenizer_classes: The classes that its tokenizer may have, in transformers.
     """
 
     name: str = "text_encoder"
     tokenizer: str = "tokenizer"
     max_tokens: int = 77
     inversion: str = ""
+    classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
+    tokenizer_classes: tuple[str, ...] = ("CLIPTokenizer", "CLIPTokenizerFast")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +160,19 @@ class ModelFamily:
         """The names of the tokenizers, in the order of their text encoders."""
         return tuple(encoder.tokenizer for encoder in self.text_encoders)
 
+    @property
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """The classes that each component may have; () for any that its role allows."""
+        texts = {encoder.name: encoder.classes for encoder in self.text_encoders}
+        tokenizers = {each.tokenizer: each.tokenizer_classes for each in self.text_encoders}
+        denoiser, decoder = self.denoiser, self.decoder
+        return {
+            decoder.name: decoder.classes,
+            denoiser.name: denoiser.classes,
+            **texts,
+            **tokenizers,
+        }
+
     def components_without(self, *names: str) -> tuple[str, ...]:
         """The names of all other components, such as those that a training does not change."""
         return tuple(name for name in self.components if name not in names)
@@ -201,9 +218,11 @@ class ModelFamily:
     def native_size(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """The width and height in pixels that a checkpoint was trained for, by its configs."""
         settings = self.denoiser_config(checkpoint)
-        latents = int(settings.get("sample_size") or self.denoiser.sample_size)
-        side = latents * self.latent_scale(checkpoint)
-        return side, side
+        latents = settings.get("sample_size") or self.denoiser.sample_size
+        sides = latents if isinstance(latents, list) else [latents]
+        height, width = sides[-2:] if len(sides) > 1 else sides * 2
+        scale = self.latent_scale(checkpoint)
+        return width * scale, height * scale
 
     def size_multiple(self, checkpoint: Checkpoint) -> int:
         """What the sides of its pictures in pixels must be multiples of."""

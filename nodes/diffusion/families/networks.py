@@ -49,6 +49,7 @@ class Denoiser:
         uncast_layers: Further layers that layerwise casting leaves in the dtype of the
             computation, besides norms and patch embeddings: regular expressions of their names.
         sample_size: The side of the latents, if the config does not say.
+        classes: The classes that it may have, in diffusers; () for any denoiser.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Denoiser:
     lora_targets: tuple[str, ...] = ()
     uncast_layers: tuple[str, ...] = ()
     sample_size: int = 64
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ class Decoder:
             `autoencoder_memory`.
         scale: The length of a picture's side divided by that of its latents, by the config.
         sliceable: The classes that can decode by slices and tiles.
+        classes: The classes that it may have, in diffusers; () for any autoencoder.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Decoder:
     memory: Callable[..., int]
     scale: Callable[[Config], int]
     sliceable: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
 
 def unet_memory(
@@ -150,6 +154,7 @@ UNET_2D = Denoiser(
     memory=unet_memory,
     lora_features=_unet_lora_features,
     lora_targets=_ATTENTION_PROJECTIONS,
+    classes=("UNet2DConditionModel",),
 )
 
 UNET_3D = Denoiser(
@@ -160,6 +165,7 @@ UNET_3D = Denoiser(
     lora_targets=_ATTENTION_PROJECTIONS,
     # In its temporal convolutions norms have no names.
     uncast_layers=("time_embedding", r"temp_convs\.\d\.conv\d\.0\."),
+    classes=("UNet3DConditionModel",),
 )
 
 AUTOENCODER = Decoder(
@@ -168,4 +174,10 @@ AUTOENCODER = Decoder(
     memory=autoencoder_memory,
     scale=_autoencoder_scale,
     sliceable=("AutoencoderKL", "AutoencoderTiny"),
+    classes=(
+        "AutoencoderKL",
+        "AutoencoderTiny",
+        "AsymmetricAutoencoderKL",
+        "ConsistencyDecoderVAE",
+    ),
 )

@@ -46,7 +46,12 @@ SDXL = ModelFamily(
     denoiser=UNET_2D,
     text_encoders=(
         TextEncoder(inversion="clip_l"),
-        TextEncoder(name="text_encoder_2", tokenizer="tokenizer_2", inversion="clip_g"),
+        TextEncoder(
+            name="text_encoder_2",
+            tokenizer="tokenizer_2",
+            inversion="clip_g",
+            classes=("CLIPTextModelWithProjection",),
+        ),
     ),
     embedding_arguments=(
         "prompt_embeds",

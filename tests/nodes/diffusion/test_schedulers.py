@@ -14,7 +14,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Image2Image, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.nodes.diffusion.schedulers import Scheduler, make_scheduler
 from tests.support.bare_scripts import same, script
-from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
+from tests.support.failing_runs import refused_at_construction, refused_before_load
 from tests.support.photos import photo, picture, spot
 
 CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -123,10 +123,25 @@ def test_a_checkpoint_whose_scheduler_diffusers_lacks_asks_for_a_name(
     settings = {**json.loads(path.read_text()), "_class_name": "FutureScheduler"}
     path.write_text(json.dumps(settings))
     node = Text2Image(prompt="a", steps=2, checkpoint=Checkpoint(folder))
-    error = failure(node, session)
-    assert "'FutureScheduler' is not in this diffusers" in str(error)
-    assert "`scheduler:`" in str(error)
+    text = refused_before_load(node)
+    assert "'FutureScheduler' is not in this diffusers" in text
+    assert "`scheduler:`" in text
     assert run(node.replace(scheduler="ddim"), session=session).size == (64, 64)
+
+
+@pytest.mark.parametrize("own", [None, "", "DiffusionPipeline", "SchedulerMixin", "os"])
+def test_a_folder_that_names_no_scheduler_is_refused_before_loading(
+    copied: Callable[[str], Path], own: str | None
+) -> None:
+    folder = copied("tiny/text-to-image")
+    path = folder / "scheduler" / "scheduler_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "_class_name": own}))
+    text = refused_before_load(Text2Image(prompt="a", steps=2, checkpoint=Checkpoint(folder)))
+    assert "a scheduler of diffusers" in text and "`scheduler:`" in text
+    path.write_text(json.dumps({**settings, "num_train_timesteps": 10**9}))
+    node = Text2Image(prompt="a", steps=2, scheduler="ddim", checkpoint=Checkpoint(folder))
+    assert "num_train_timesteps" in refused_before_load(node)
 
 
 @pytest.mark.parametrize("name", ["lcm", "tcd"])

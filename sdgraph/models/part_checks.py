@@ -1,0 +1,154 @@
+"""What files tell about a component before torch is imported: its class, configs and weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.values import QUANTIZATIONS, Part
+
+from .checkpoint_files import is_processor
+from .component_classes import is_allowed, refuse_class
+from .config_files import read_config
+from .safetensors_files import refuse_damaged
+from .shards import refuse_incomplete
+from .weight_marks import refuse_foreign
+
+_TOKENIZER_CONFIG = "tokenizer_config.json"
+
+_ADAPTER_CONFIG = "adapter_config.json"
+"""The file by which transformers loads another model, and an adapter over it, from a folder."""
+
+
+class _CheckpointOnDisk(Protocol):
+    """What is read of a checkpoint; `ResolvedCheckpoint` implements it."""
+
+    @property
+    def root(self) -> Path | None: ...
+    @property
+    def must_fetch(self) -> bool: ...
+    @property
+    def lora_file(self) -> Path: ...
+    def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None: ...
+
+
+class _ComponentOnDisk(Protocol):
+    """What is read of a component; `ResolvedPart` implements it."""
+
+    @property
+    def owner(self) -> _CheckpointOnDisk: ...
+    @property
+    def part(self) -> Part: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def folder(self) -> Path | None: ...
+    @property
+    def is_lora(self) -> bool: ...
+    @property
+    def files(self) -> tuple[Path, ...]: ...
+    @property
+    def library_and_class(self) -> tuple[str, str]: ...
+    @property
+    def quantization(self) -> str | None: ...
+    @property
+    def lacks_variant(self) -> bool: ...
+
+
+def check_part(part: _ComponentOnDisk) -> None:
+    """Raises CheckpointError if a component is on this disk and cannot be used; loads nothing."""
+    _check_quantization(part)
+    folder = part.folder
+    if folder is None:
+        return
+    if part.is_lora:
+        refuse_damaged(part.owner.lora_file)
+        return
+    library, class_name = part.library_and_class
+    if part.owner.must_fetch:
+        return
+    if not folder.is_dir():
+        found = f"no folder in {part.owner.root}, though the index names it"
+        raise CheckpointError(Problem(part.name, found, "a folder for each part"))
+    _check_config(part, folder, class_name)
+    if not part.part.prepares:
+        _check_weights(part, folder, library, class_name)
+
+
+def _check_quantization(part: _ComponentOnDisk) -> None:
+    name = part.quantization
+    if name and find_spec(package := QUANTIZATIONS[name]) is None:
+        source, found = part.part.checkpoint.source, f"quantization {name}"
+        fix = f"pip install {package}, or leave the quantization out"
+        problem = Problem(
+            source, f"{found}, and no package {package} here", f"the package {package}", fix
+        )
+        raise CheckpointError(problem)
+
+
+def _check_config(part: _ComponentOnDisk, folder: Path, class_name: str) -> None:
+    """Reads the config of a component, which refuses one that names code or absurd numbers."""
+    tokenizer = part.part.tokenizer or "Tokenizer" in class_name
+    if tokenizer:
+        config = read_config(os.path.join(folder, _TOKENIZER_CONFIG))  # noqa: PTH118  faster
+        _refuse_other_tokenizer(part.name, config or {})
+    elif part.part.processor or is_processor(class_name):
+        part.owner.config(part.part.folder, "preprocessor_config.json")
+    else:
+        part.owner.config(part.part.folder)
+
+
+def _refuse_other_tokenizer(name: str, config: Mapping[str, Any]) -> None:
+    class_name = config.get("tokenizer_class")
+    if class_name is not None and not is_allowed("tokenizer", "transformers", class_name):
+        refuse_class(name, "tokenizer", "transformers", class_name)
+
+
+def _check_weights(part: _ComponentOnDisk, folder: Path, library: str, class_name: str) -> None:
+    files = part.files
+    if not files and (folder / "config.json").is_file():
+        wanted, fix = f"safetensors in {folder}", "fetch, copy or install the checkpoint again"
+        raise CheckpointError(Problem(part.name, "no weights", wanted, fix))
+    if not files:
+        return
+    if library == "transformers" and os.path.exists(  # noqa: PTH110  faster
+        os.path.join(folder, _ADAPTER_CONFIG)  # noqa: PTH118
+    ):
+        found = f"an {_ADAPTER_CONFIG}, by which another model would be loaded"
+        raise CheckpointError(
+            Problem(part.name, found, "a component alone", "remove it; name LoRAs in `loras`")
+        )
+    refuse_incomplete(part.name, folder, files)
+    config = part.owner.config(part.part.folder) or {}
+    quantized = bool(config.get("quantization_config"))
+    for path in files:
+        if path.suffix == ".safetensors":
+            refuse_foreign(part.name, path, class_name, quantized=quantized)
+
+
+def part_warnings(parts: Iterable[_ComponentOnDisk]) -> Iterator[Problem]:
+    """What to tell about components that are not here, or not in the variant that was asked for.
+
+    Args:
+        parts: The components, which have no problems.
+    """
+    absent: dict[str, str] = {}
+    plain: dict[tuple[str, str], dict[str, None]] = {}
+    for part in parts:
+        checkpoint = part.part.checkpoint
+        if part.owner.root is None:
+            absent[checkpoint.source] = "not here, not checked"
+        elif part.owner.must_fetch:
+            absent[checkpoint.source] = "its weights are not all here, and not checked"
+        elif part.lacks_variant:
+            names = plain.setdefault((checkpoint.source, str(checkpoint.variant)), {})
+            names[part.part.folder] = None
+    for source, found in absent.items():
+        yield Problem(source, found, fix="a run downloads it from the hub, and checks it then")
+    for (source, variant), folders in plain.items():
+        found = f"no weights of the variant {variant} for {', '.join(folders)}"
+        yield Problem(source, found, fix="the plain ones are used")

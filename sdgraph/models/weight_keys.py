@@ -1,0 +1,199 @@
+"""Compares the tensors of weight files with those of the module that they are loaded into.
+
+1. The module is built without memory for its weights (torch's "meta" device).
+2. The names and shapes in the files come from their headers; no tensor is read.
+3. The names are changed as the library does when it loads: diffusers renames the attention of old
+   VAEs, transformers the `gamma` and `beta` of old files, and adds or removes a prefix.
+4. What the library ignores is left out, such as `position_ids` in old text encoders.
+5. Weights that are missing, unexpected or of another shape are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import FileStamp
+
+from .safetensors_files import TensorShapes, tensor_shapes
+
+_FIX = "fetch or copy the checkpoint again; config and weights may be of different models"
+
+
+@dataclass(frozen=True)
+class KeyComparison:
+    """How the tensors of weight files differ from those of a module.
+
+    Args:
+        missing: The tensors of the module that the files lack.
+        unexpected: The tensors in the files that the module does not have.
+        mismatched: The tensors of another shape: name, shape in the files, shape in the module.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+
+
+def refuse_difference(
+    part: str, class_name: str, found: KeyComparison, *, partial: bool = False
+) -> None:
+    """Raises CheckpointError if the tensors in weight files are not those of a module.
+
+    Args:
+        part: The component's name in messages.
+        class_name: The class of the module.
+        found: How they differ.
+        partial: Whether other tensors may be missing or unused, as in some recognisers.
+    """
+    problem = None
+    if found.mismatched:
+        name, shape, wanted = found.mismatched[0]
+        more = _and_more(found.mismatched)
+        problem = Problem(part, f"{name} of shape {shape}{more}", f"shape {wanted}, by its config")
+    elif found.missing and not partial:
+        text = f"weights without {found.missing[0]}{_and_more(found.missing)}"
+        problem = Problem(part, text, f"all tensors of a {class_name}")
+    elif found.unexpected and not partial:
+        text = f"weights with {found.unexpected[0]}{_and_more(found.unexpected)}"
+        problem = Problem(part, text, f"only tensors that a {class_name} has")
+    if problem is not None:
+        raise CheckpointError(Problem(part, problem.found, problem.wanted, _FIX))
+
+
+def _and_more(names: Sequence[Any]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def shapes_in(files: Sequence[Path]) -> TensorShapes:
+    """The shapes of the tensors in some safetensors files together, by name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in files:
+        shapes.update(tensor_shapes(path))
+    return shapes
+
+
+def compare_diffusers(module: Any, files: Sequence[Path]) -> KeyComparison:
+    """Compares weight files with a module of diffusers.
+
+    Args:
+        module: The module, without memory for its weights.
+        files: The safetensors files.
+    """
+    shapes = dict(shapes_in(files))
+    wanted = _shapes_of(module)
+    if shapes.keys() != wanted.keys() and len(files) == 1:
+        module._fix_state_dict_keys_on_load(shapes)
+    ignored = module._keys_to_ignore_on_load_unexpected or ()
+    return _compare(shapes, wanted, ignored)
+
+
+@lru_cache(maxsize=256)
+def compare_transformers(
+    cls: Any, folder: Path, stamps: tuple[FileStamp, ...]
+) -> KeyComparison | None:
+    """Compares weight files with a module of transformers; None for a version that is not known.
+
+    Args:
+        cls: The class of the module.
+        folder: The folder with its config.
+        stamps: The stamps of the config and of the safetensors files, by which the result is
+            remembered.
+    """
+    module = _empty_transformers_module(cls, folder)
+    shapes = shapes_in([Path(stamp.path) for stamp in stamps if stamp.path.endswith("safetensors")])
+    try:
+        return _compare_renamed(module, shapes)
+    except (ImportError, AttributeError, TypeError):
+        return None  # the same is checked after loading
+
+
+def _empty_transformers_module(cls: Any, folder: Path) -> Any:
+    import torch
+    from transformers.initialization import no_init_weights
+
+    config = cls.config_class.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    with torch.device("meta"), no_init_weights():
+        return cls(config)
+
+
+def _compare_renamed(module: Any, shapes: TensorShapes) -> KeyComparison:
+    """Compares shapes with a module of transformers, after its rules of renaming and ignoring."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+    from transformers.utils.loading_report import LoadStateDictInfo
+
+    transforms = get_model_conversion_mapping(module)
+    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
+    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    by_pattern = {pattern: each for each in converters for pattern in each.source_patterns}
+    prefix, state = module.base_model_prefix, module.state_dict()
+    found: dict[str, tuple[int, ...] | None] = {}
+    for name, shape in shapes.items():
+        renamed, pattern = rename_source_key(name, renamings, converters, prefix, state)
+        if renamed not in state and name in state:
+            renamed, pattern = rename_source_key(name, [], [], prefix, state)
+        if pattern is None:
+            found[renamed] = shape
+        else:  # several tensors become one, or one several, of other shapes
+            targets = by_pattern[pattern].target_patterns
+            found |= {renamed.replace(targets[0], target): None for target in targets}
+    info = LoadStateDictInfo(
+        missing_keys=set(state) - set(found),
+        unexpected_keys=set(found) - set(state),
+        mismatched_keys=set(),
+        error_msgs=[],
+        conversion_errors={},
+        skipped_pp_keys=set(),
+    )
+    module._adjust_missing_and_unexpected_keys(info)
+    tied = module.all_tied_weights_keys
+    missing = {key for key in info.missing_keys if tied.get(key) not in found}
+    missing -= {source for target, source in tied.items() if target in found}
+    return KeyComparison(
+        tuple(sorted(missing)),
+        tuple(sorted(info.unexpected_keys)),
+        _mismatched(found, _shapes_of(module)),
+    )
+
+
+def compare_after_loading(info: Mapping[str, Any]) -> KeyComparison:
+    """How weights differed from a module, as diffusers and transformers report it."""
+    return KeyComparison(
+        tuple(sorted(info.get("missing_keys") or ())),
+        tuple(sorted(info.get("unexpected_keys") or ())),
+        tuple(
+            (name, tuple(found), tuple(wanted))
+            for name, found, wanted in info.get("mismatched_keys") or ()
+        ),
+    )
+
+
+def _shapes_of(module: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def _compare(shapes: TensorShapes, wanted: TensorShapes, ignored: Sequence[str]) -> KeyComparison:
+    unexpected = (name for name in shapes if name not in wanted)
+    return KeyComparison(
+        tuple(sorted(name for name in wanted if name not in shapes)),
+        tuple(sorted(n for n in unexpected if not any(re.search(each, n) for each in ignored))),
+        _mismatched(shapes, wanted),
+    )
+
+
+def _mismatched(
+    shapes: Mapping[str, tuple[int, ...] | None], wanted: TensorShapes
+) -> tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]:
+    return tuple(
+        (name, shape, wanted[name])
+        for name, shape in sorted(shapes.items())
+        if shape is not None and name in wanted and shape != wanted[name]
+    )
