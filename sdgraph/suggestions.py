@@ -54,7 +54,7 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     if (note := note_about(word, names)) and our_name(word, names) is None:
         return note
     name = nearest(word, names)
-    return f"did you mean {name!r}?" if name else ""
+    return f"did you mean {name!r}?" if name and name != word else ""
 
 
 def _distance(name: str, word: str) -> tuple[bool, int]:

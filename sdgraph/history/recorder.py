@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from sdgraph import events
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.files import sdgraph_home
+from sdgraph.files import open_regular_file, sdgraph_home
 from sdgraph.graph import Graph
 from sdgraph.language import write_workflow
 from sdgraph.media import escape_surrogates
@@ -195,7 +195,7 @@ def is_locked(path: Path) -> bool | None:
     try:
         import fcntl
 
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

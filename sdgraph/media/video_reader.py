@@ -18,6 +18,7 @@ from sdgraph.values import Video
 
 from .animations import GIF_TICK, animation_size, is_animation, limit_size, open_animation
 from .frame_times import TimedFrame, sample_frames
+from .limited_file import refuse_large_tags
 from .scaling import accurate_scaling
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def open_video(path: str | Path) -> Iterator[av.container.InputContainer]:
     """Opens the video at `path`; refuses pictures, text and lists of files, which FFmpeg opens."""
     import av
 
-    open_regular_file(path).close()  # refuses what is no plain file
+    with open_regular_file(path) as file:
+        refuse_large_tags(file)
     try:
         # "file:" in front, because FFmpeg takes a name such as "concat:a" for a protocol.
         container = av.open(f"file:{Path(path).absolute()}", options=_OPTIONS)

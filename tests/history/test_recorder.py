@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -244,3 +245,11 @@ def test_no_secret_is_written_down(
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redact({"a": [text, 3, None]}) == {"a": [text, 3, None]}
+
+
+def test_a_record_of_pipes_is_not_waited_for(runs: Path) -> None:
+    (runs / "20260101-000000-000aaaa").mkdir(parents=True)
+    for name in ("run.json", "events.jsonl", "summary.json"):
+        os.mkfifo(runs / "20260101-000000-000aaaa" / name)
+    assert [run.status for run in list_runs()] == ["unknown"]
+    assert list(find_run("last").events()) == []

@@ -13,7 +13,8 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.media import probe_video, read_video, video_reader, write_video
+from sdgraph.media import probe_video, read_provenance, read_video, video_reader, write_video
+from sdgraph.media.limited_file import MAX_METADATA_BYTES
 from tests.support.small_images import small_video
 
 STEP = 8
@@ -139,3 +140,18 @@ def test_a_still_picture_is_no_video(tmp_path: Path) -> None:
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(MediaError, match="a file that is not a video"):
         read_video(tmp_path / "a.png")
+
+
+def test_the_tags_of_a_video_are_limited(tmp_path: Path) -> None:
+    import av
+
+    with av.open(str(path := tmp_path / "a.mp4"), "w") as file:
+        file.metadata["comment"] = "x" * (MAX_METADATA_BYTES + 100)
+        stream: Any = file.add_stream("libx264", rate=8)
+        stream.width = stream.height = 16
+        frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    for read in (probe_video, read_video, read_provenance):
+        with pytest.raises(MediaError, match="bytes of tags"):
+            read(path)
