@@ -69,6 +69,8 @@ def expand_home(path: str | Path) -> Path:
         >>> expand_home("pictures/a.png").as_posix()
         'pictures/a.png'
     """
+    if isinstance(path, Path) and path.parts[:1] and path.parts[0][0] != "~":
+        return path
     return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser raises for unknown users
 
 
