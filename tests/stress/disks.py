@@ -94,11 +94,12 @@ def read_only_store(place: Place) -> str:
 
 
 def read_only_outputs(place: Place) -> str:
-    """The outputs cannot be written: the run fails and says so."""
+    """The outputs cannot be written: the run is refused or fails, and says so."""
     with small_disk(place.folder / "out", read_only=True) as disk:
         options = () if disk else ("--out", "/proc")
         code = place.start("run", *options).wait()
-    if code != 1 or "cannot be written" not in place.said():
+    said = place.said()
+    if code not in (1, 2) or not ("cannot be written" in said or "may not be written" in said):
         return f"the exit code {code}: {place.said().strip()[-200:]}"
     return ""
 
