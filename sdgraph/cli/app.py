@@ -12,9 +12,10 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from .exit_codes import exit_on_error
-from .unknown_option import CommandWithAdvice
+from .usage_advice import CommandWithAdvice, GroupWithAdvice
 
 app = typer.Typer(
+    cls=GroupWithAdvice,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -10,7 +10,7 @@ import typer
 from .app import app, handle_errors
 from .default_store import default_store
 from .options import Debug
-from .unknown_option import CommandWithAdvice
+from .usage_advice import CommandWithAdvice
 
 if TYPE_CHECKING:
     from sdgraph.store import DiskStore

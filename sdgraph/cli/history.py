@@ -11,7 +11,7 @@ import typer
 from .app import app, handle_errors
 from .options import Debug, Json
 from .safe_output import write_line
-from .unknown_option import CommandWithAdvice
+from .usage_advice import CommandWithAdvice
 
 runs_app = typer.Typer(
     rich_markup_mode=None,

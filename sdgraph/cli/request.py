@@ -20,6 +20,7 @@ from sdgraph.errors import (
     did_you_mean,
 )
 from sdgraph.files import describe_path, expand_home, is_folder, is_there, resolve_path
+from sdgraph.foreign_names import our_name
 from sdgraph.graph import Graph, Registry, installed_registry
 from sdgraph.language import (
     Workflow,
@@ -204,7 +205,7 @@ def parse_request(
 
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
-            problems += input_problems(workflow.inputs, {name: text})
+            problems.append(_unknown_input(workflow, name, text))
             continue
         single.pop(name, None), axes.pop(name, None)  # if an input is given twice, the last counts
         try:
@@ -217,6 +218,20 @@ def parse_request(
         else:
             single[name] = value
     return Request(workflow, single, tuple(problems), axes)
+
+
+def _unknown_input(workflow: Workflow, name: str, text: str) -> Problem:
+    """The problem of an input that the workflow does not declare; it may be a field of a node."""
+    (problem,) = input_problems(workflow.inputs, {name: text})
+    if problem.fix:
+        return problem
+    for node, spec in workflow.template.specs.items():
+        cls = workflow.registry.get(spec.type)
+        names = cls.model_fields if cls is not None else ()
+        field = name if name in names else our_name(name, names)
+        if field is not None:
+            return replace(problem, fix=f"to set a field of a node: --set {node}.{field}={text}")
+    return problem
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -283,7 +298,9 @@ def output_folder(path: Path | None) -> Path | None:
 def _split(text: str, wanted: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ArgumentError(Problem("argument", text, wanted))
+        name, colon, value = text.partition(":")
+        fix = f"write {name}={value if colon else 'VALUE'}" if name.isidentifier() else ""
+        raise ArgumentError(Problem("argument", text, wanted, fix))
     return name.strip(), value
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import Problem
+from sdgraph.errors import Mark, Problem
+from sdgraph.files import is_file
 
-from .yaml_document import Document
+from .yaml_document import MAX_BYTES, Document
 
 
 def comfyui_problem(document: Document) -> Problem | None:
@@ -16,7 +19,28 @@ def comfyui_problem(document: Document) -> Problem | None:
         document: Any document. ComfyUI writes two formats: for its API a map of nodes by number,
             each with `class_type`, and for its page a list of nodes, with a list of their links.
     """
-    kind = _format(document.data)
+    return _problem(document.data, document.mark())
+
+
+def comfyui_problem_of_file(path: Path) -> Problem | None:
+    """The problem that a file is a workflow of ComfyUI which is no YAML; None if it is not.
+
+    JSON writes 🦊 as two escapes, which YAML does not know.
+
+    Args:
+        path: A file that was refused as YAML.
+    """
+    try:
+        if not is_file(path) or path.stat().st_size > MAX_BYTES:
+            return None
+        data = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return _problem(data, Mark(str(path), 1, 1))
+
+
+def _problem(data: Any, at: Mark) -> Problem | None:
+    kind = _format(data)
     if kind is None:
         return None
     return Problem(
@@ -24,7 +48,7 @@ def comfyui_problem(document: Document) -> Problem | None:
         f"a workflow of ComfyUI, {kind}",
         "a workflow of sdgraph: YAML, a map with `nodes:`",
         "write it as YAML with the node types that `sdgraph nodes` lists",
-        document.mark(),
+        at,
     )
 
 

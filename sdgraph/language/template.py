@@ -20,7 +20,7 @@ from sdgraph.files import expand_home, resolve_path
 from sdgraph.graph import describe_value, one_of, shorten_text
 from sdgraph.values import Value
 
-from .comfyui_files import comfyui_problem
+from .comfyui_files import comfyui_problem, comfyui_problem_of_file
 from .inputs import Input, read_declarations
 from .yaml_document import Document, read_document, walk_scalars
 
@@ -129,7 +129,13 @@ class WorkflowTemplate:
 
 def read_template(path: Path, pack_kinds: Mapping[str, type[Value]]) -> WorkflowTemplate:
     """The template in a file; raises InvalidWorkflowError with every problem found."""
-    return parse_template(read_document(path), path.resolve().parent, pack_kinds)
+    try:
+        document = read_document(path)
+    except InvalidWorkflowError:
+        if (foreign := comfyui_problem_of_file(path)) is not None:
+            raise InvalidWorkflowError([foreign]) from None
+        raise
+    return parse_template(document, path.resolve().parent, pack_kinds)
 
 
 def parse_template(

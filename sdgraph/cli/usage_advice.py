@@ -1,10 +1,10 @@
-"""What a command says about an option that it does not have."""
+"""What the command line says about commands and options that it does not have."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from sdgraph.errors import nearest
 
@@ -28,6 +28,49 @@ class CommandWithAdvice(TyperCommand):
         advice = advice_on_option(error.option_name, options, takes_inputs=takes_inputs)
         error.message += f"; {advice}" if advice else ""
         error.possibilities = None
+
+
+class GroupWithAdvice(TyperGroup):
+    """The commands of `sdgraph`; for one that there is not, it says how a workflow is run."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As in click, but with a fix in the error of an unknown command."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            message = getattr(error, "message", "")
+            if message.startswith("No such command") and "Did you mean" not in message:
+                error.message = f"{message} {advice_on_command(args[0])}"  # type: ignore[attr-defined]
+            raise
+
+
+def advice_on_command(word: str) -> str:
+    """What to write in place of a command that does not exist.
+
+    Args:
+        word: The command as it was written.
+
+    Example:
+        >>> advice_on_command("portrait.yaml")
+        'To run a workflow: sdgraph run portrait.yaml'
+        >>> advice_on_command("check")
+        'Did you mean validate?'
+    """
+    for command, words in _COMMANDS.items():
+        if word.lower() in words:
+            return f"Did you mean {command}?"
+    return f"To run a workflow: sdgraph run {word[:60]}"
+
+
+_COMMANDS = {
+    "run": ("execute", "exec", "start", "generate", "render", "queue", "prompt"),
+    "validate": ("check", "lint", "test", "verify"),
+    "nodes": ("list", "ls", "types", "node"),
+    "show": ("info", "inspect", "metadata", "view", "describe"),
+    "runs": ("history", "log", "logs", "status"),
+    "plan": ("dry-run", "explain", "memory"),
+}
+"""Commands, and what they are called elsewhere."""
 
 
 def advice_on_option(option: str, options: list[str], *, takes_inputs: bool) -> str:
