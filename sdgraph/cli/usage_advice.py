@@ -39,7 +39,9 @@ class GroupWithAdvice(TyperGroup):
             return super().resolve_command(ctx, args)
         except Exception as error:
             message = getattr(error, "message", "")
-            if message.startswith("No such command") and "Did you mean" not in message:
+            known = any(args[0].lower() in words for words in _COMMANDS.values())
+            if message.startswith("No such command") and (known or "Did you" not in message):
+                message = message.partition(" Did you mean")[0]
                 error.message = f"{message} {advice_on_command(args[0])}"  # type: ignore[attr-defined]
             raise
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import Mark, Problem
-from sdgraph.files import is_file
+from sdgraph.files import read_text
 
-from .yaml_document import MAX_BYTES, Document
+from .yaml_document import MAX_WORKFLOW_BYTES, Document
 
 
 def comfyui_problem(document: Document) -> Problem | None:
@@ -31,9 +31,7 @@ def comfyui_problem_of_file(path: Path) -> Problem | None:
         path: A file that was refused as YAML.
     """
     try:
-        if not is_file(path) or path.stat().st_size > MAX_BYTES:
-            return None
-        data = json.loads(path.read_text("utf-8-sig"))
+        data = json.loads(read_text(path, MAX_WORKFLOW_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return _problem(data, Mark(str(path), 1, 1))
