@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from io import BufferedReader
 from pathlib import Path
 from secrets import token_hex
@@ -15,6 +16,7 @@ from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import NamedTuple, NoReturn
 
 from .errors import MediaError, Problem, did_you_mean
+from .output_folders import refuse_outside
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
@@ -57,6 +59,13 @@ class FileStamp(NamedTuple):
         # Programs can set mtime to any time; they cannot set ctime (except on Windows, where it is
         # the time of creation).
         return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
+
+
+def folder_stamp(folder: Path) -> str:
+    """A hash of the names, sizes and times of the files in a folder; raises OSError."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    stamps = [(path.name, *FileStamp.of(path)[1:4]) for path in files]
+    return blake2b(repr(stamps).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def expand_home(path: str | Path) -> Path:
@@ -272,9 +281,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         path: The file to write; an existing one is replaced.
 
     Raises:
-        MediaError: The file cannot be written; the error says how to fix it.
+        MediaError: The file cannot be written, or it is not in a folder that `write_only_in`
+            permits; the error says how to fix it.
     """
     path = Path(path)
+    refuse_outside(path)
     temporary = path.with_name(f".sdgraph-{token_hex(8)}{path.suffix}")
     try:
         if is_folder(path):
@@ -282,6 +293,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            refuse_outside(path)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -194,6 +194,7 @@ class TrainControlNet(Denoising):
     )
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")
         if isinstance(self.like, Checkpoint):
             config = resolve(self.like).config()

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, MediaError, Problem, did_you_mean
 from sdgraph.files import describe_path, is_folder, read_text
-from sdgraph.graph import Node, refuse
+from sdgraph.graph import Node, SourceFolder, refuse
 from sdgraph.values import Image
 
 if TYPE_CHECKING:
@@ -341,13 +341,13 @@ class PictureFolder(Node[Dataset]):
 
     category = "train"
 
-    path: str = Field(description="the folder")
+    path: SourceFolder = Field(description="the folder")
     side: int = Field(
         default=512, ge=32, le=2048, description="pixels; each picture is cut to a square"
     )
 
     def check(self) -> Iterator[Problem]:
-        yield from folder_problems("path", Path(self.path).expanduser())
+        yield from folder_problems("path", Path(self.path))
 
     def run(self) -> Dataset:
-        return FolderDataset(Path(self.path).expanduser(), self.side)
+        return FolderDataset(Path(self.path), self.side)

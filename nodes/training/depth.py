@@ -197,6 +197,7 @@ class TrainDepth(Training):
     )
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from estimator_problems("like", self.like)
 
     @quiet_libraries()

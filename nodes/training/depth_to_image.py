@@ -87,6 +87,7 @@ class TrainDepthToImage(Denoising):
     )
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")
         yield from purpose_problems("like", self.like, "depth-guided")
         yield from estimator_problems("depth", self.depth)

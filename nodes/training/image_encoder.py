@@ -141,6 +141,7 @@ class TrainImageEncoder(Training):
     batch: int = Field(default=128, ge=2, description="pictures a step")
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")
         yield from image_encoder_problems("like", self.like)
 

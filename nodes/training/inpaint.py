@@ -135,6 +135,7 @@ class TrainInpaint(Denoising):
     )
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")
         yield from purpose_problems("like", self.like, "inpainting")
 

@@ -22,11 +22,12 @@ from .image_encoder import normalize_for_clip, resize_for_clip
 from .latents import tokenize
 from .loading import load_model, load_parts
 from .loop import Settings, generator_for
+from .own_folders import replace_folder
 from .pipeline_parts import PipelineParts, make_pipeline
 from .placement import to_device
 from .procedure import Denoising
 from .samples import arrange_in_rows, to_uint8
-from .saving import replace_folder, save_model
+from .saving import save_model
 from .unet import add_ip_adapter_layers, ip_adapter_weights
 
 __all__ = ["TrainIPAdapter"]
@@ -139,7 +140,6 @@ class IPAdapterTrainee(DiffusionTrainee):
 
         weights = ip_adapter_weights(self._projection, self.modules["attention"])
         with replace_folder(folder) as new:
-            new.mkdir(parents=True)
             save_model(self._encoder, like, new / ENCODER)
             save_file(weights, new / FILE, metadata={"format": "pt"})
         return Checkpoint(Lora(folder, file=FILE).source)
@@ -167,6 +167,7 @@ class TrainIPAdapter(Denoising):
     )
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")
         problems = list(image_encoder_problems("encoder", self.encoder))
         yield from problems or model_problems("encoder", self.encoder)

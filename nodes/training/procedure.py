@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, Progress, TargetFile
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
 from .loop import Settings, Trainee, train
+from .own_folders import foreign_file_problems
 from .state import save_skipped
 
 NAMED = 3
@@ -22,6 +25,8 @@ class Training(Node[Checkpoint]):
     """A node that trains and returns the checkpoint that it wrote into `out`."""
 
     category = "train"
+    replaced_folders: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    """The folders in `out` that are replaced when the training has ended."""
 
     data: In[Dataset] = Field(description="captioned pictures")
     out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
@@ -29,6 +34,10 @@ class Training(Node[Checkpoint]):
     batch: int = Field(default=32, ge=1, description="pictures a step")
     learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")
     seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same weights")
+
+    def check(self) -> Iterator[Problem]:
+        for name in self.replaced_folders:  # checked now, because a training may take days
+            yield from foreign_file_problems("out", self.folder / name)
 
     @property
     def folder(self) -> Path:

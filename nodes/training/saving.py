@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import MediaError, Problem
 from sdgraph.models import fetch_checkpoint, pickles, resolve
 from sdgraph.values import Checkpoint
+
+from .own_folders import FILE_LIST, replace_folder
 
 
 def save_pipeline(
@@ -38,7 +38,8 @@ def save_pipeline(
     copied = copied or {}
     with replace_folder(folder) as new:
         # A model card of `like` does not describe what is written here.
-        shutil.copytree(_folder_of(like), new, ignore=shutil.ignore_patterns("*.md"))
+        left_out = shutil.ignore_patterns("*.md", FILE_LIST)
+        shutil.copytree(_folder_of(like), new, ignore=left_out, dirs_exist_ok=True)
         for name, module in modules.items():
             if name not in copied:
                 _remove_weights(new / name)
@@ -75,7 +76,6 @@ def save_model(module: Any, like: Checkpoint, folder: Path) -> Checkpoint:
         MediaError: The disk does not take it.
     """
     with replace_folder(folder) as new:
-        new.mkdir(parents=True)
         for path in _folder_of(like).glob("*.json"):
             if not path.name.endswith(".index.json"):
                 shutil.copy(path, new)
@@ -87,29 +87,6 @@ def _folder_of(like: Checkpoint) -> Path:
     root = resolve(like).root
     assert root is not None, "its configs have been read"
     return root
-
-
-@contextmanager
-def replace_folder(folder: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `folder` when all went well.
-
-    Raises:
-        MediaError: The disk does not take what is written.
-    """
-    from safetensors import SafetensorError
-
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        yield new
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    except (OSError, SafetensorError) as error:
-        found = f"the checkpoint cannot be written ({error})"
-        fix = "the training's state is kept: make room and run again"
-        raise MediaError(Problem(str(folder), found, "a disk with room for it", fix)) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _remove_weights(folder: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import MediaError, Problem, SdgraphError
+from sdgraph.output_folders import refuse_outside
 
 STATE_FILE = "state.safetensors"
 
@@ -102,6 +103,7 @@ def load_state(
 
 
 def _make_folder(folder: Path) -> None:
+    refuse_outside(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -195,6 +197,7 @@ def save_state(folder: Path, settings: Mapping[str, Any], state: State) -> None:
         tensors |= _tensors_of(learner, prefix)
     note = {"sdgraph": json.dumps({"settings": dict(settings), "step": state.step})}
     new = folder / f".{STATE_FILE}.new"
+    refuse_outside(new)
     with _write_errors(f"{folder}: the state of step {state.step}", state):
         try:
             save_file(tensors, new, metadata=note)
@@ -245,8 +248,10 @@ def save_sample(folder: Path, picture: Any, state: State) -> None:
         MediaError: The disk does not take it.
     """
     with _write_errors(f"{folder}: the sample of step {state.step}", state):
-        (folder / "samples").mkdir(exist_ok=True)
-        picture.save(folder / "samples" / f"{state.step:06d}.png")
+        path = folder / "samples" / f"{state.step:06d}.png"
+        refuse_outside(path)
+        path.parent.mkdir(exist_ok=True)
+        picture.save(path)
 
 
 @contextmanager
@@ -266,6 +271,7 @@ def _write_errors(subject: str, state: State) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Writes a text whole or not at all."""
     new = path.with_name(f".{path.name}.new")
+    refuse_outside(new)
     try:
         new.write_text(text, encoding="utf-8")
         new.replace(path)
@@ -302,4 +308,5 @@ def draw_curve(curve: list[float], path: Path, size: tuple[int, int] = (640, 320
     draw.text(
         (50, height - 18), f"loss (log), {len(curve)} steps, last {smooth[-1]:.4g}", fill="black"
     )
+    refuse_outside(path)
     picture.save(path)

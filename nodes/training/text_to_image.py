@@ -20,6 +20,7 @@ from .diffusion import DiffusionTrainee
 from .frozen import hash_module, refuse_changed
 from .loading import load_autoencoder, load_parts, pipeline_family, untrained_parts
 from .lora import add_lora_layers, fuse_lora_layers, hash_without_adapters, save_lora
+from .own_folders import foreign_file_problems
 from .pipeline_parts import PipelineParts
 from .procedure import Denoising
 from .samples import make_sheet
@@ -63,6 +64,9 @@ class TrainFromText(Denoising):
     )
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        if self.rank:
+            yield from foreign_file_problems("out", self.folder / "lora")
         if self.base is None and self.vae is None:
             yield Problem(
                 "vae",

@@ -262,6 +262,7 @@ class TrainTurbo(Training):
     )
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from sdxl_problems(teacher=self.teacher, like=self.like)
         if isinstance(self.like, Checkpoint) and resolve(self.like).index is not None:
             spacing = (resolve(self.like).config(SCHEDULER) or {}).get("timestep_spacing")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +15,7 @@ from sdgraph.values import Checkpoint
 from .data import Dataset
 from .loading import untrained_autoencoder
 from .loop import Settings, generator_for
+from .own_folders import replace_folder
 from .placement import move_modules, to_device
 from .procedure import Training
 
@@ -86,6 +86,8 @@ class VaeTrainee:
 class TrainVae(Training):
     """An autoencoder trained from nothing, as a checkpoint with its latents' scale measured."""
 
+    replaced_folders: ClassVar[tuple[str, ...]] = ("vae",)
+
     data: In[Dataset] = Field(description="the pictures")
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-image"), description="whose VAE's architecture is taken"
@@ -107,12 +109,13 @@ class TrainVae(Training):
 
 
 def save_module(module: Any, folder: Path) -> Checkpoint:
-    """Writes a module into a folder of its own, as half-precision safetensors."""
+    """Writes a module into a folder of its own, as half-precision safetensors.
+
+    Raises:
+        MediaError: The disk does not take it.
+    """
     import torch
 
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    module.to(torch.float16).save_pretrained(new, safe_serialization=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    with replace_folder(folder) as new:
+        module.to(torch.float16).save_pretrained(new, safe_serialization=True)
     return Checkpoint(folder)

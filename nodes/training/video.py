@@ -167,6 +167,7 @@ class TrainText2Video(Denoising):
     batch: int = Field(default=4, ge=1, description="clips a step")
 
     def check(self) -> Iterator[Problem]:
+        yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image", "text-to-video")
         yield from pipeline_problems("text-to-video", "a text-to-video checkpoint", like=self.like)
 

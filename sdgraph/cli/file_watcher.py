@@ -10,7 +10,14 @@ from typing import Any
 
 from sdgraph.errors import SdgraphError
 from sdgraph.files import FileStamp
-from sdgraph.graph import Node, ancestry, has_computed_checkpoint, parts_of, source_files
+from sdgraph.graph import (
+    Node,
+    ancestry,
+    has_computed_checkpoint,
+    parts_of,
+    source_files,
+    source_folders,
+)
 from sdgraph.language import Workflow, bind_inputs, parse_reference
 from sdgraph.models import file_sha256, resolve_part
 
@@ -49,6 +56,8 @@ def _read(workflow: Workflow, inputs: Mapping[str, Any]) -> set[Path]:
             files.add(workflow.template.folder / path)
     for node in ancestry(*(node for node in bound.nodes.values() if isinstance(node, Node))):
         files.update(path for _, path in source_files(node))
+        for _, folder in source_folders(node):  # as a file, its content is the names in it
+            files.update((folder, *(folder.iterdir() if folder.is_dir() else ())))
         files.update(_weights(node))
     return files
 

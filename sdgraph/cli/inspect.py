@@ -9,7 +9,7 @@ import typer
 
 from .app import command
 from .exit_codes import WRONG
-from .options import Debug, File, Json, Packs, Pickles
+from .options import AllowOutside, Debug, File, Json, Out, Packs, Pickles
 from .safe_output import write_line
 
 
@@ -21,6 +21,8 @@ def validate(
     ],
     packs: Packs = None,
     as_json: Annotated[bool, typer.Option("--json", help="print problems as JSON")] = False,
+    out: Out = None,
+    allow_outside: AllowOutside = False,
     allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
@@ -32,7 +34,7 @@ def validate(
 
     from .report import validate_files
 
-    reports = validate_files(files, packs or ())
+    reports = validate_files(files, packs or (), out=out, allow_outside=allow_outside)
     count = sum(problem.count for report in reports for problem in report.problems)
     if as_json:
         _print_json([entry for report in reports for entry in report.as_data()])
@@ -62,15 +64,15 @@ def show(
     from .request import (
         ArgumentError,
         open_workflow,
-        read_record_of,
         registry_with_files,
     )
+    from .saved_file import read_record_of
 
     registry = registry_with_files(packs or ())
     if is_media_file(file) and not mermaid:
         record = read_record_of(file)
         if as_json:
-            _print_json(record_as_data(record))
+            _print_json(record_as_data(file, record))
         else:
             write_line(record.workflow.rstrip() if yaml else format_record(file, record))
         return

@@ -153,6 +153,8 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bo
     if port is not None:
         kind = f"a list, each {port.kind}" if is_list else port.kind
         example: Any = _example_wires(name, forms) if is_list else f"${name}"
+    elif name in cls.definition.folders:
+        kind, example = "a folder to read", name
     elif name in (*cls.definition.sources, *cls.definition.targets):
         kind = "a file to read" if name in cls.definition.sources else "a file to write"
         example = f"{name}.png"

@@ -45,6 +45,17 @@ Pickles = Annotated[
     bool,
     typer.Option("--allow-pickle", help="accept weights in pickle files; code in them is not run"),
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="the folder for files that are written, instead of the workflow's folder"),
+]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="let the workflow write files outside of its folder, the current folder or --out",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 
@@ -58,6 +69,7 @@ class WorkflowOptions:
     changes: FieldValues = None
     only: Only = None
     packs: Packs = None
+    allow_outside: AllowOutside = False
 
     def reader(self, *, out: Path | None = None) -> Callable[[], Request]:
         """A function that reads the file and applies the inputs and changes, again on each call.
@@ -70,7 +82,9 @@ class WorkflowOptions:
         registry = registry_with_files(self.packs or ())
 
         def read() -> Request:
-            workflow = open_workflow(self.file, registry, out=output_folder(out))
+            workflow = open_workflow(
+                self.file, registry, out=output_folder(out), allow_outside=self.allow_outside
+            )
             return parse_request(workflow, self.inputs or (), self.changes or ())
 
         return read

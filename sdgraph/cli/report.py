@@ -21,6 +21,7 @@ from .request import (
     ArgumentError,
     Request,
     open_workflow,
+    output_folder,
     parse_request,
     registry_with_files,
     split_arguments,
@@ -43,6 +44,8 @@ class ValidationReport:
     warnings: tuple[Problem, ...] = ()
     unchecked: str = ""
     """A note if not every variant of a sweep was checked."""
+    files: tuple[Path, ...] = ()
+    """What a run writes, if that is known; of a large sweep, some of it."""
 
     def as_text(self) -> str:
         """The problems, each with its line of the file, then the notes."""
@@ -57,6 +60,9 @@ class ValidationReport:
         if self.required:
             inputs = ", ".join(f"{declared.name} ({declared.type})" for declared in self.required)
             lines.append(f"  note: a run needs values for {inputs}")
+        if self.files:
+            least = "at least " if self.unchecked else ""
+            lines.append(f"  writes {least}{list_files(self.files)}")
         return "\n".join(lines)
 
     def as_data(self) -> list[dict[str, Any]]:
@@ -66,12 +72,20 @@ class ValidationReport:
         return errors + warnings
 
 
-def validate_files(arguments: Sequence[str], packs: Sequence[Path]) -> list[ValidationReport]:
+def validate_files(
+    arguments: Sequence[str],
+    packs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    allow_outside: bool = False,
+) -> list[ValidationReport]:
     """A report for each file.
 
     Args:
         arguments: Files, and `INPUT=VALUE` for their inputs; a file gets the inputs it declares.
         packs: Python files with more node types.
+        out: The folder for relative output files, instead of the default.
+        allow_outside: Whether the workflows may write files into any folder.
 
     Raises:
         ArgumentError: No argument is a file.
@@ -80,7 +94,8 @@ def validate_files(arguments: Sequence[str], packs: Sequence[Path]) -> list[Vali
     if not files:
         raise ArgumentError(Problem("FILE", f"only {' '.join(arguments)}", "a file to validate"))
     registry = registry_with_files(packs)
-    workflows = [_open(file, registry) for file in files]
+    out = output_folder(out)
+    workflows = [_open(file, registry, out, allow_outside) for file in files]
     declared = {name for flow in workflows if isinstance(flow, Workflow) for name in flow.inputs}
     undeclared = [text for text in assignments if _input_name(text) not in declared]
     reports = []
@@ -94,9 +109,11 @@ def validate_files(arguments: Sequence[str], packs: Sequence[Path]) -> list[Vali
     return reports
 
 
-def _open(file: str, registry: Registry) -> Workflow | InvalidWorkflowError:
+def _open(
+    file: str, registry: Registry, out: Path | None, allow_outside: bool
+) -> Workflow | InvalidWorkflowError:
     try:
-        return open_workflow(file, registry)
+        return open_workflow(file, registry, out=out, allow_outside=allow_outside)
     except InvalidWorkflowError as error:
         return error
 
@@ -114,14 +131,47 @@ def _report(file: str, request: Request) -> ValidationReport:
     )
     unneeded = unneeded_nodes(workflow.template, workflow.registry)
     with memoized_scope():
-        problems = tuple(request.every_problem())
-        warnings = () if problems or missing else tuple(request.warnings())
+        problems, graph = request.check()
+        warnings = () if graph is None else tuple(request.warnings())
+    files = tuple(path for path, _, _ in graph.files_to_write()) if graph is not None else ()
     unchecked = ""
     if request.variant_count > MAX_CHECKED:
         checked = request.sample().variant_count
         counts = f"{checked:,} of {request.variant_count:,} variants"
         unchecked = f"{counts} were checked; a run checks all"
-    return ValidationReport(file, problems, tuple(unneeded), missing, warnings, unchecked)
+    return ValidationReport(
+        file, tuple(problems), tuple(unneeded), missing, warnings, unchecked, files
+    )
+
+
+def list_files(paths: Sequence[Path]) -> str:
+    """Some files or folders in words: the first ones, relative to the current folder if below it.
+
+    Args:
+        paths: Absolute paths, at least one.
+
+    Example:
+        >>> list_files([Path(f"/pictures/{number}.png") for number in range(1, 6)])
+        '5 files: /pictures/1.png, /pictures/2.png, /pictures/3.png and 2 more'
+    """
+    shown = ", ".join(map(path_below_here, paths[:FILES_SHOWN]))
+    if len(paths) == 1:
+        return shown
+    more = len(paths) - FILES_SHOWN
+    return f"{len(paths):,} files: {shown}{f' and {more:,} more' if more > 0 else ''}"
+
+
+def path_below_here(path: Path) -> str:
+    """An absolute path, relative to the current folder if it is below it."""
+    current = Path.cwd()
+    return str(path.relative_to(current) if path.is_relative_to(current) else path)
+
+
+FILES_SHOWN = 3
+"""How many of the files that are written are named in text."""
+
+FILES_IN_DATA = 100
+"""How many of them are in the JSON of a plan."""
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
@@ -185,6 +235,8 @@ def plan_totals(plan: Plan) -> str:
         lines.append(f"{format_count(reused, 'result')} remembered, {unneeded} not needed")
     if plan.uses_models:
         lines += _peaks(plan)
+    if files := [path for path, _, _ in plan.graph.files_to_write()]:
+        lines.append(f"writes {list_files(files)}")
     for checkpoint in plan.fetches:
         lines.append(f"to be downloaded from the hub: {checkpoint.source}")
     problems = (*plan.checkpoint_warnings, *plan.graph.warnings())
@@ -201,6 +253,33 @@ def _all_loads(plan: Plan) -> str:
     if plan.absent:
         loads += f", and unknown ones of {', '.join(plan.absent)}"
     return loads
+
+
+def plan_as_data(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data for JSON; of many files to write, the number and the first ones."""
+    files = [path_below_here(path) for path, _, _ in plan.graph.files_to_write()]
+    steps = [
+        {
+            "node": step.name,
+            "type": type(step.node).__name__,
+            "action": step.action,
+            "loads": [component.name for component in step.loads],
+            "working_bytes": step.working_bytes,
+            "releases": [plan.graph.names[node] for node in step.releases],
+        }
+        for step in plan.steps
+    ]
+    return {
+        "device": plan.device,
+        "dtype": plan.dtype,
+        "steps": steps,
+        "bytes_loaded": plan.bytes_loaded,
+        "peak_accelerator": plan.peak_accelerator,
+        "peak_host": plan.peak_host,
+        "downloads": [checkpoint.source for checkpoint in plan.fetches],
+        "writes": {"count": len(files), "files": files[:FILES_IN_DATA]},
+        "warnings": [*plan.warnings, *(problem.as_line() for problem in plan.graph.warnings())],
+    }
 
 
 def _peaks(plan: Plan) -> Iterator[str]:

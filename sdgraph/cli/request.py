@@ -14,9 +14,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from sdgraph.errors import (
     InvalidValueError,
     InvalidWorkflowError,
-    MediaError,
     Problem,
-    SdgraphError,
     did_you_mean,
 )
 from sdgraph.files import describe_path, expand_home, is_folder, is_there, resolve_path
@@ -29,22 +27,19 @@ from sdgraph.language import (
     load_workflow,
     parse_document,
     parse_reference,
-    workflow_from_yaml,
+    with_absolute_source,
 )
 from sdgraph.models import check_name
 from sdgraph.values import DTYPES, is_media_file
 
+from .argument_error import ArgumentError as ArgumentError
+
 if TYPE_CHECKING:
-    from sdgraph.provenance import ProvenanceRecord
     from sdgraph.sweep import Sweep
 
 
 MAX_CHECKED = 1000
 """How many variants of a sweep `validate` checks."""
-
-
-class ArgumentError(SdgraphError):
-    """Something on the command line is wrong."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +72,19 @@ class Request:
 
     def every_problem(self) -> list[Problem]:
         """The problems of the command line and of the file; for a sweep, those of all variants."""
+        return self.check()[0]
+
+    def check(self) -> tuple[list[Problem], Graph | None]:
+        """Every problem as `every_problem` returns them; the graph, if it can be run."""
         if self.problems or not self.axes:
-            first = {name: values[0] for name, values in self.axes.items()}
-            return [*self.problems, *self.workflow.problems(**self.inputs, **first)]
+            inputs = self._first_inputs()
+            graph, found = self.workflow.check(**inputs)
+            problems = [*self.problems, *found]
+            return problems, None if problems or self.workflow.missing_inputs(inputs) else graph
         try:
-            self.sample().sweep()
+            return [], self.sample().sweep().graph
         except InvalidWorkflowError as error:
-            return list(error.problems)
-        return []
+            return list(error.problems), None
 
     def sample(self) -> Request:
         """The same with so few values of each input that at most MAX_CHECKED variants remain.
@@ -123,17 +123,9 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
     return registry
 
 
-def read_record_of(file: str) -> ProvenanceRecord:
-    """The provenance record in a saved picture or video; raises ArgumentError if it has none."""
-    from sdgraph.provenance import read_record
-
-    try:
-        return read_record(Path(file))
-    except MediaError as error:
-        raise ArgumentError(error.problems) from error
-
-
-def open_workflow(file: str, registry: Registry, *, out: Path | None = None) -> Workflow:
+def open_workflow(
+    file: str, registry: Registry, *, out: Path | None = None, allow_outside: bool = False
+) -> Workflow:
     """The workflow in a file, the shipped workflow of a name, or the workflow in a saved picture.
 
     A shipped workflow writes into the current folder, because its own folder is in an installed
@@ -144,31 +136,15 @@ def open_workflow(file: str, registry: Registry, *, out: Path | None = None) -> 
         file: The path or name.
         registry: The known node types.
         out: The folder for relative output files, instead of the default.
+        allow_outside: Whether it may write files into any folder.
     """
     if not is_media_file(file):
-        return load_workflow(file, registry=registry, out=out)
-    folder = Path.cwd() if out is None else out
-    text = read_record_of(file).workflow
-    workflow = workflow_from_yaml(text, registry=registry, folder=folder, file=f"{file}/workflow")
-    return _with_bare_file_names(workflow, out)
+        return load_workflow(file, registry=registry, out=out, allow_outside=allow_outside)
+    from .saved_file import workflow_of_saved_file
 
-
-def _with_bare_file_names(workflow: Workflow, out: Path | None) -> Workflow:
-    """A picture's workflow, with only the names of output files instead of their paths."""
-    fields, inputs = {}, dict(workflow.inputs)
-    for name, spec in workflow.template.specs.items():
-        cls = workflow.registry.get(spec.type)
-        for field in cls.definition.targets if cls is not None else ():
-            path = spec.fields.get(field)
-            source = parse_reference(path)
-            if source is not None and source.to_input and source.name in inputs:
-                declared = inputs[source.name]
-                if isinstance(declared.default, str):
-                    inputs[source.name] = replace(declared, default=Path(declared.default).name)
-            elif isinstance(path, str) and source is None:
-                fields[f"{name}.{field}"] = Path(path).name
-    template = replace(workflow.template, inputs=inputs, out=out)
-    return replace(workflow, template=template).with_fields(fields)
+    workflow = workflow_of_saved_file(file, registry, allow_outside=allow_outside)
+    template = replace(workflow.template, out=Path.cwd() if out is None else out)
+    return replace(workflow, template=template)
 
 
 def parse_request(
@@ -305,15 +281,24 @@ def _split(text: str, wanted: str) -> tuple[str, str]:
 
 
 def _absolute(workflow: Workflow, qualified: str, value: Any) -> Any:
-    """The value for `NODE.FIELD`; a path becomes absolute, relative to the current folder."""
+    """The value for `NODE.FIELD`; paths become absolute, relative to the current folder."""
     name, _, field = qualified.partition(".")
     spec = workflow.template.specs.get(name)
     cls = workflow.registry.get(spec.type) if spec is not None else None
-    if cls is None or not isinstance(value, str) or parse_reference(value) or not value:
+    if isinstance(value, list):
+        return [_absolute(workflow, qualified, item) for item in value]
+    if cls is not None and field in cls.definition.weights:
+        return with_absolute_source(value, Path.cwd())
+    is_workflow = spec is not None and spec.type == "Workflow" and field == "path"
+    if not isinstance(value, str) or parse_reference(value) or not value:
+        return value
+    if is_workflow:
+        return str(Path.cwd() / expand_home(value))
+    if cls is None:
         return value
     is_target = field in cls.definition.targets
     if is_target and workflow.template.out is None:
         return str(Path(escape_braces(str(Path.cwd()))) / expand_home(value))
-    if field in cls.definition.sources:
+    if field in (*cls.definition.sources, *cls.definition.folders):
         return str(Path.cwd() / expand_home(value))
     return value

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .app import command
-from .options import Debug, Pickles, SessionOptions, WorkflowOptions
+from .options import Debug, Json, Out, Pickles, SessionOptions, WorkflowOptions
 from .run_options import RunOptions
 from .sweep import SweepOptions, Zip
 
@@ -68,14 +69,15 @@ def _run_once(
 
 def _note_changes(file: str, graph: Graph) -> None:
     """For a saved file that is made again, prints what has changed since it was saved."""
-    from sdgraph.provenance import changes_since
+    from sdgraph.provenance import changes_since, record_folder
     from sdgraph.values import is_media_file
 
-    from .request import read_record_of
+    from .saved_file import read_record_of
     from .terminal import print_note
 
     if is_media_file(file):
-        for change in changes_since(read_record_of(file), graph):
+        record = read_record_of(file)
+        for change in changes_since(record, graph, record_folder(Path(file), record)):
             print_note(f"{change}: the result will differ")
 
 
@@ -84,21 +86,28 @@ def plan(
     workflow: WorkflowOptions,
     hardware: SessionOptions,
     side_by_side: Zip = False,
+    out: Out = None,
+    as_json: Json = False,
     allow_pickle: Pickles = False,
     debug: Debug = False,
 ) -> None:
-    """Show what a run would do, load and release, and the memory it takes.
+    """Show what a run would do, load, release and write, and the memory it takes.
 
     Nothing runs, and no model is loaded.
     """
-    from .report import plan_rows, plan_totals
+    import json
+
+    from .report import plan_as_data, plan_rows, plan_totals
     from .terminal import print_table, print_text
 
     session = hardware.open()
-    request = workflow.reader()()
+    request = workflow.reader(out=out)()
     _refuse_to_plan(request, side_by_side=side_by_side)
     graph = request.graph(workflow.only or (), side_by_side=side_by_side)
     steps = session.plan(graph)
+    if as_json:
+        print_text(json.dumps(plan_as_data(steps), indent=2, ensure_ascii=False))
+        return
     print_text(f"on {steps.device}, {steps.dtype}")
     print_table(["", "node", "type", "loads", "moves and memory", "releases"], [*plan_rows(steps)])
     print_text(plan_totals(steps))

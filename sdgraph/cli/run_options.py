@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import command_line
+from .options import Out
 
 if TYPE_CHECKING:
     from sdgraph.events import Listener
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from .terminal import RunDisplay
 
-Out = Annotated[
-    Path | None,
-    typer.Option(help="the folder for relative output files, instead of the workflow's folder"),
-]
 KeepGoing = Annotated[
     bool,
     typer.Option("--keep-going", help="after a failure, run all nodes that do not need it"),

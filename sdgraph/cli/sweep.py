@@ -15,7 +15,7 @@ from .run_options import RunOptions, run_graph
 
 if TYPE_CHECKING:
     from sdgraph.execution import Session
-    from sdgraph.sweep import SweepConfirmation
+    from sdgraph.sweep import Sweep, SweepConfirmation
 
     from .request import Request
     from .terminal import RunDisplay
@@ -87,14 +87,14 @@ def run_sweep(
         with_contact_sheet,
     )
 
-    sheet, table_file = sweep_options.sheet, sweep_options.table
     ask = not sweep_options.yes and _can_ask(options)
     if not sweep_options.yes:
         _refuse_large(request, MAX_ASKED if ask else confirm.MANY_VARIANTS, sweep_options)
     sweep = request.sweep(only, side_by_side=sweep_options.side_by_side)
+    sheet = _output_path("--sheet", sweep_options.sheet, options.out, sweep)
+    table_file = _output_path("--table", sweep_options.table, options.out, sweep)
     if sheet is not None:
-        nodes = library_module("contact_sheet")
-        sweep = with_contact_sheet(sweep, sheet.expanduser().absolute(), nodes)
+        sweep = with_contact_sheet(sweep, sheet, library_module("contact_sheet"))
     if not (sweep_options.overwrite or options.watch):
         refuse_existing_files(sweep, *([table_file] if table_file else []))
     with ExitStack() as stack:
@@ -106,6 +106,24 @@ def run_sweep(
             return SweepConfirmation(sweep, display.confirm) if ask else None
 
         run_graph(session, sweep.graph, request.workflow.name, options, recorder, confirmation)
+
+
+def _output_path(option: str, path: Path | None, out: Path | None, sweep: Sweep) -> Path | None:
+    """The absolute path of a sheet or table; relative ones are in --out, as all files written.
+
+    Raises ArgumentError for a path outside of the folders that the sweep may write into.
+    """
+    from sdgraph.files import expand_home
+
+    from .request import ArgumentError, output_folder
+
+    if path is None:
+        return None
+    path = (output_folder(out) or Path.cwd()) / expand_home(path)
+    folders = sweep.graph.output_folders
+    if folders is not None and not folders.permit(path):
+        raise ArgumentError(folders.problem(option, path))
+    return path
 
 
 def _can_ask(options: RunOptions) -> bool:

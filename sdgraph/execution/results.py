@@ -137,7 +137,7 @@ class Results:
         definition = type(step.node).definition
         # Leased weights were compared with the plan when they were loaded.
         reads_weights = definition.weights and "models" not in definition.services
-        if not definition.sources and not reads_weights:
+        if not (definition.sources or definition.folders or reads_weights):
             return True
         try:
             same = self._key(step.node, plan) == key

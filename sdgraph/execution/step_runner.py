@@ -26,6 +26,7 @@ from sdgraph.graph import (
     describe_value,
     has_computed_checkpoint,
     name_without_variant,
+    target_files,
 )
 from sdgraph.memoize import memoized_scope
 from sdgraph.memory import Replanner
@@ -38,6 +39,7 @@ from sdgraph.models import (
     devices,
     memoized_resolutions,
 )
+from sdgraph.output_folders import refuse_outside, write_only_in
 from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store
@@ -150,10 +152,13 @@ class StepRunner:
                 arguments["provenance"] = self._provenance_record(step)
         if self._stop.is_set():
             raise RunStoppedError
-        if "models" in services:
-            value = self._run_with_models(step, node, arguments)
-        else:
-            value = self._make_function(step, node)(arguments)
+        with write_only_in(self._plan.graph.output_folders):
+            for _, path in target_files(node):  # a link may have been made since the checks
+                refuse_outside(path)
+            if "models" in services:
+                value = self._run_with_models(step, node, arguments)
+            else:
+                value = self._make_function(step, node)(arguments)
         return _check_output(node, value)
 
     def _run_with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:

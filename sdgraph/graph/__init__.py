@@ -8,12 +8,11 @@ from .dag import (
     assign_names,
     default_targets,
     has_computed_checkpoint,
-    missing_file,
     name_without_variant,
     parts_of,
-    source_files,
 )
-from .node import In, Node, Progress, SourceFile, TargetFile, ancestry
+from .node import In, Node, Progress, SourceFile, SourceFolder, TargetFile, ancestry
+from .node_files import missing_file, missing_sources, source_files, source_folders, target_files
 from .node_index import node_modules
 from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
 from .registry import Registry, installed_registry, library_module, type_name
@@ -41,6 +40,7 @@ __all__ = [
     "Progress",
     "Registry",
     "SourceFile",
+    "SourceFolder",
     "Stage",
     "TargetFile",
     "ancestry",
@@ -53,6 +53,7 @@ __all__ = [
     "library_module",
     "list_names",
     "missing_file",
+    "missing_sources",
     "name_without_variant",
     "node_modules",
     "one_of",
@@ -60,7 +61,9 @@ __all__ = [
     "refuse",
     "shorten_text",
     "source_files",
+    "source_folders",
     "switch_fix",
+    "target_files",
     "text_fix",
     "type_name",
 ]

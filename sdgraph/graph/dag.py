@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import MAX_PROBLEMS, CheckpointError, Mark, Problem, SdgraphError, did_you_mean
-from sdgraph.files import describe_path, is_file, names_in
+from sdgraph.errors import MAX_PROBLEMS, CheckpointError, Mark, Problem, SdgraphError
 from sdgraph.memoize import scope_results
 from sdgraph.models import part_warnings, resolve_part
+from sdgraph.output_folders import OutputFolders
 from sdgraph.values import Checkpoint, Part
 
 from .node import Node, ancestry
+from .node_files import missing_sources, target_files
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -51,6 +52,10 @@ class Graph:
         origins: The workflow inputs that fields of nodes got their values from.
         uncached: The nodes that run even if their results are remembered.
         variants: Whether it holds the variants of one workflow, one after another.
+        output_folders: The folders that the nodes may write into. None is any: a graph that is
+            composed in Python writes wherever its author says; the graph of a workflow file does
+            not, unless the file was loaded with `allow_outside`.
+        folder: The folder of the workflow file, to which the paths in records are relative.
 
     Example:
         >>> from sdgraph import Graph
@@ -70,6 +75,10 @@ class Graph:
     """The nodes that always run: their results are neither remembered nor reused."""
     variants: bool = False
     """Whether it holds the variants of one workflow, one after another."""
+    output_folders: OutputFolders | None = None
+    """The folders that the nodes may write into; None is any."""
+    folder: Path | None = None
+    """The folder of the workflow file; None without one."""
 
     @classmethod
     def of(
@@ -79,6 +88,8 @@ class Graph:
         marks: Mapping[Node[Any], Marks] | None = None,
         origins: Mapping[Node[Any], Origins] | None = None,
         uncached: Iterable[Node[Any]] = (),
+        output_folders: OutputFolders | None = None,
+        folder: Path | None = None,
     ) -> Graph:
         """The graph of some targets.
 
@@ -88,11 +99,22 @@ class Graph:
             marks: The places of the nodes' fields in a workflow file.
             origins: The workflow inputs that fields of nodes got their values from.
             uncached: The nodes that run even if their results are remembered.
+            output_folders: The folders that the nodes may write into; None is any.
+            folder: The folder of the workflow file; None without one.
         """
         nodes = tuple(ancestry(*targets))
         kept = frozenset(uncached).intersection(nodes)
         once, names = tuple(dict.fromkeys(targets)), assign_names(nodes, names or {})
-        return cls(once, nodes, names, marks or {}, origins or {}, kept)
+        return cls(
+            once,
+            nodes,
+            names,
+            marks or {},
+            origins or {},
+            kept,
+            output_folders=output_folders,
+            folder=folder,
+        )
 
     def to_networkx(self) -> nx.DiGraph[Node[Any]]:
         """The graph as a new networkx graph, for the algorithms and the drawing of networkx.
@@ -162,6 +184,8 @@ class Graph:
             marks=self.marks,
             origins=self.origins,
             uncached=self.uncached,
+            output_folders=self.output_folders,
+            folder=self.folder,
         )
 
     def is_remembered(self, node: Node[Any]) -> bool:
@@ -182,7 +206,7 @@ class Graph:
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
             for node, problem in problems
-        ] + [*self._rivals()]
+        ] + [*self._rivals(), *self._targets_outside()]
 
     def warnings(self) -> list[Problem]:
         """What the nodes allow though it is probably not meant; nothing is loaded."""
@@ -203,19 +227,31 @@ class Graph:
         parts = (resolve_part(part) for node in nodes for part in parts_of(node).values())
         return list(part_warnings(parts))
 
+    def files_to_write(self) -> Iterator[tuple[Path, Node[Any], str]]:
+        """The absolute path of each file or folder that is written, its node and the field."""
+        for node in self.nodes:
+            for field_name, path in target_files(node):
+                yield Path(os.path.normpath(path.absolute())), node, field_name
+
     def _rivals(self) -> Iterator[Problem]:
         """A problem for each node that writes to the same path as another."""
-        writers: dict[str, str] = {}
-        for node in self.nodes:
-            for field_name in type(node).definition.targets:
-                if (path := getattr(node, field_name)) is None:
-                    continue
-                name = self.names[node]
-                first = writers.setdefault(os.path.normpath(Path(path).absolute()), name)
-                if first != name:
-                    found, wanted = f"{path}, where {first} writes too", "a place of its own"
-                    problem = Problem(field_name, found, wanted, "choose another name")
-                    yield problem.under(name, self.mark(node, field_name))
+        writers: dict[Path, str] = {}
+        for path, node, field_name in self.files_to_write():
+            name = self.names[node]
+            first = writers.setdefault(path, name)
+            if first != name:
+                found, wanted = f"{path}, where {first} writes too", "a place of its own"
+                problem = Problem(field_name, found, wanted, "choose another name")
+                yield problem.under(name, self.mark(node, field_name))
+
+    def _targets_outside(self) -> Iterator[Problem]:
+        """A problem for each path to write that is not in one of the permitted folders."""
+        folders, known_parents = self.output_folders, dict[Path, str]()
+        for node in self.nodes if folders is not None else ():
+            for field_name, path in target_files(node):
+                if folders is not None and not folders.permit(path, known_parents):
+                    problem = folders.problem(field_name, path)
+                    yield problem.under(self.names[node], self.mark(node, field_name))
 
 
 def _find_ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem]]:
@@ -262,12 +298,7 @@ def _find_problems(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Proble
 
 
 def _problems(node: Node[Any], *, suggest: bool) -> Iterable[Problem]:
-    missing = [
-        problem
-        for name, path in source_files(node)
-        if (problem := missing_file(name, path, suggest=suggest))
-    ]
-    if missing:
+    if missing := list(missing_sources(node, suggest=suggest)):
         return missing
     try:
         problems = list(node.check())
@@ -295,31 +326,9 @@ def parts_of(node: Node[Any]) -> Mapping[str, Part]:
     return parts
 
 
-def source_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:
-    """The files that a node reads, each with the name of its field."""
-    for name in type(node).definition.sources:
-        value = getattr(node, name)
-        for path in value if isinstance(value, tuple) else (value,):
-            if path is not None:
-                yield name, path
-
-
 def has_computed_checkpoint(node: Node[Any]) -> bool:
     """Whether another node makes a checkpoint that this node uses, so that it is not known yet."""
     return any(child.output is Checkpoint for _, child in node.wires)
-
-
-def missing_file(field: str, path: Path, *, suggest: bool = True) -> Problem | None:
-    """The problem with the path of a file to read, None if there is a file.
-
-    With `suggest` it names a file of a similar name, if there is one.
-    """
-    if is_file(path) or "\0" in str(path):  # the field itself refuses a NUL
-        return None
-    found = describe_path(path)
-    names = names_in(path.parent) if suggest and found == "no such file" else ()
-    fix = did_you_mean(path.name, names)
-    return Problem(field, f"{path}: {found}", "a file that exists", fix)
 
 
 def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:

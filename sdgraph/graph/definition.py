@@ -32,6 +32,7 @@ class Definition:
     fields: tuple[str, ...]
     ports: Mapping[str, Port]
     sources: tuple[str, ...]
+    folders: tuple[str, ...]
     targets: tuple[str, ...]
     weights: tuple[str, ...]
     """The fields that hold checkpoints, whether ports or parameters."""
@@ -72,6 +73,7 @@ def define(cls: Any, root: type) -> Definition:
         fields=tuple(cls.model_fields),
         ports=ports,
         sources=tuple(name for name, role in files.items() if role == "source"),
+        folders=tuple(name for name, role in files.items() if role == "folder"),
         targets=tuple(name for name, role in files.items() if role == "target"),
         weights=tuple(
             name

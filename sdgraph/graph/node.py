@@ -19,7 +19,7 @@ from sdgraph.values import content_of
 from . import ports
 from .class_identity import SHIPPED_PACK
 from .definition import Category, Definition, check_defaults, define
-from .ports import DeferredValue, SourceFile, TargetFile
+from .ports import DeferredValue, SourceFile, SourceFolder, TargetFile
 from .validation import problems_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .stage import Stage
 
-__all__ = ["In", "Node", "Progress", "SourceFile", "TargetFile"]
+__all__ = ["In", "Node", "Progress", "SourceFile", "SourceFolder", "TargetFile"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -105,13 +105,15 @@ def _value_error(error: InvalidValueError) -> PydanticCustomError:
 
 @dataclass(frozen=True)
 class FileField:
-    """Marks a field as a path: of a file to read ("source") or to write ("target")."""
+    """Marks a field as a path: of a file or folder to read, or of what is written ("target")."""
 
-    role: Literal["source", "target"]
+    role: Literal["source", "folder", "target"]
 
     @property
     def kind(self) -> str:
         """What it holds, in words."""
+        if self.role == "folder":
+            return "the path of a folder to read"
         return f"the path of a file to {'read' if self.role == 'source' else 'write'}"
 
     @staticmethod
@@ -127,7 +129,8 @@ class FileField:
         return core_schema.no_info_plain_validator_function(self.validate)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        return {"type": "string", "description": f"the path of a file ({self.role})"}
+        what = "a folder" if self.role == "folder" else f"a file ({self.role})"
+        return {"type": "string", "description": f"the path of {what}"}
 
 
 SourceFile = Annotated[str | Path, FileField("source")]
@@ -135,6 +138,13 @@ SourceFile = Annotated[str | Path, FileField("source")]
 
 The file must exist when the graph is checked. The hash of its content is part of the key of the
 result, so that the node runs again when the file has changed.
+"""
+
+SourceFolder = Annotated[str | Path, FileField("folder")]
+"""The annotation of a field with the path of a folder whose files are read.
+
+The folder must exist when the graph is checked. The names, sizes and times of the files in it are
+part of the key of the result, so that the node runs again when one of them has changed.
 """
 
 TargetFile = Annotated[str | Path, FileField("target")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -33,6 +33,10 @@ MAX_RECORDS = 200
 """How many records are kept; the oldest are removed first."""
 
 HEAD, EVENTS, WORKFLOW, SUMMARY = "run.json", "events.jsonl", "workflow.yaml", "summary.json"
+
+_PARTIAL = "summary.part"
+
+_RECORD_NAME = re.compile(r"\d{8}-\d{6}-\d{3}[0-9a-f]{4}")
 
 _log = logging.getLogger(__name__)
 
@@ -131,8 +135,8 @@ class _Writer:
             }
             summary["error"] = summary["error"] or redact(error)
             path = self._record_folder / SUMMARY
-            path.with_suffix(".part").write_text(_json(summary), "utf-8")
-            path.with_suffix(".part").replace(path)
+            path.with_name(_PARTIAL).write_text(_json(summary), "utf-8")
+            path.with_name(_PARTIAL).replace(path)
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
@@ -184,10 +188,19 @@ class _Writer:
 
 
 def remove_old_records(folder: Path, kept: int) -> None:
-    """Removes all but the newest `kept` records; records of runs in progress stay."""
-    for path in sorted(path for path in folder.iterdir() if path.is_dir())[: -kept or None]:
-        if is_locked(path / EVENTS) is not True:
-            shutil.rmtree(path, ignore_errors=True)
+    """Removes all but the newest `kept` records; records of runs in progress stay.
+
+    A folder that does not have the name of a record stays, and so does a file in a record that no
+    run has written: $SDGRAPH_RUNS may be a folder with other files.
+    """
+    records = sorted(path for path in folder.iterdir() if _RECORD_NAME.fullmatch(path.name))
+    for path in records[: -kept or None]:
+        if path.is_symlink() or is_locked(path / EVENTS) is True:
+            continue
+        with suppress(OSError):
+            for name in (HEAD, EVENTS, WORKFLOW, SUMMARY, _PARTIAL):
+                (path / name).unlink(missing_ok=True)
+            path.rmdir()
 
 
 def is_locked(path: Path) -> bool | None:

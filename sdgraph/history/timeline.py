@@ -6,8 +6,10 @@ Nothing is shown by colour alone: loading is also `L` or a lower bar, failure al
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from html import escape
+from pathlib import Path
 
 from sdgraph.formatting import align_columns, format_bytes, format_count
 
@@ -99,6 +101,11 @@ def _end(span: NodeSpan, end: float) -> float:
     return end if span.ended is None else span.ended
 
 
+def _with_bare_name(span: NodeSpan) -> NodeSpan:
+    """The span with its file's name only, for drawings, which may be passed on."""
+    return replace(span, file=Path(span.file).name if span.file else None)
+
+
 def _outcome(span: NodeSpan, loads: list[ComponentLoad]) -> str:
     parts = [_seconds(span.ended - span.began) if span.ended is not None else "not finished"]
     if span.failed:
@@ -153,7 +160,7 @@ def _grid(end: float, height: int) -> Iterator[str]:
 def _row(span: NodeSpan, loads: list[ComponentLoad], end: float, y: int) -> Iterator[str]:
     name = span.name if len(span.name) <= 34 else f"{span.name[:33]}…"
     yield f'<text x="{_LEFT - 8}" y="{y + 15}" text-anchor="end">{_escape(name)}</text>'
-    tooltip = f"{span.name} ({span.type}): {_outcome(span, loads)}"
+    tooltip = f"{span.name} ({span.type}): {_outcome(_with_bare_name(span), loads)}"
     style = "failed" if span.failed else "run"
     yield _box(style, (span.began, _end(span, end)), end, (y + 3, 16), tooltip)
     for load in loads:
@@ -188,7 +195,7 @@ def as_html(run: PastRun) -> str:
             span.name,
             span.type,
             _seconds(span.began),
-            _outcome(span, summary.loads_of(span)),
+            _outcome(_with_bare_name(span), summary.loads_of(span)),
         )
         for span in summary.spans.values()
     ]

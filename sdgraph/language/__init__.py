@@ -8,6 +8,7 @@ from .node_builder import BoundNodes, NodePlaceholder
 from .template import NodeSpec, Reference, WorkflowTemplate, parse_reference, with_absolute_source
 from .workflow import Workflow, find_workflow, load_workflow, shipped_workflows, workflow_from_yaml
 from .writer import to_yaml, write_workflow
+from .written_paths import PortablePaths, workflows_folder
 from .yaml_document import (
     MAX_WORKFLOW_BYTES,
     looks_like_workflow,
@@ -22,6 +23,7 @@ __all__ = [
     "JsonSchema",
     "NodePlaceholder",
     "NodeSpec",
+    "PortablePaths",
     "Reference",
     "Workflow",
     "WorkflowTemplate",
@@ -41,5 +43,6 @@ __all__ = [
     "with_absolute_source",
     "workflow_from_yaml",
     "workflow_schema",
+    "workflows_folder",
     "write_workflow",
 ]

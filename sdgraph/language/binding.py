@@ -184,7 +184,7 @@ class _Scope:
     def _fields(self, spec: NodeSpec, cls: type[Node[Any]]) -> dict[str, Any]:
         """The values of a node's fields, with absolute paths."""
         definition = cls.definition
-        roles = dict.fromkeys(definition.sources, "source")
+        roles = dict.fromkeys((*definition.sources, *definition.folders), "source")
         roles |= dict.fromkeys(definition.targets, "target")
         self.resolver.begin()
         fields = {

@@ -16,7 +16,7 @@ from sdgraph.errors import (
     did_you_mean,
     in_file_order,
 )
-from sdgraph.files import expand_home, resolve_path
+from sdgraph.files import expand_home, is_there, resolve_path
 from sdgraph.graph import describe_value, one_of, shorten_text
 from sdgraph.values import Value
 
@@ -310,11 +310,31 @@ def value_at(fields: Any, place: list[str | int]) -> Any:
 
 
 def with_absolute_source(value: Any, folder: Path) -> Any:
-    """A checkpoint or a list of them; if its source is a path (./x, ../x, ~/x), it is absolute."""
-    if isinstance(value, str) and value.startswith(("./", "../", "~")) and "\0" not in value:
-        return str(resolve_path(folder / expand_home(value)))
+    """A checkpoint or a list of them; if its source is a path, it is absolute.
+
+    A source is a path if it begins with ./, ../ or ~, or if there is a file or folder of that name
+    in `folder`. A name without a slash that is in the current folder only is a path in `folder`,
+    too: a file never means what happens to be in the current folder.
+    """
+    if isinstance(value, str):
+        if "\0" in value:
+            return value
+        is_path = value.startswith(("./", "../", "~")) or _is_bare_path(value, folder)
+        return str(resolve_path(folder / expand_home(value))) if is_path else value
     if isinstance(value, dict) and isinstance(value.get("source"), str):
-        return {**value, "source": with_absolute_source(value["source"], folder)}
+        source = value["source"]
+        if value.get("revision") is not None and not source.startswith((".", "~")):
+            return value  # on the hub, whatever is in the folder
+        return {**value, "source": with_absolute_source(source, folder)}
     if isinstance(value, list):
         return [with_absolute_source(item, folder) for item in value]
     return value
+
+
+def _is_bare_path(source: str, folder: Path) -> bool:
+    """Whether a source without ./ names a file or folder, and not a checkpoint of the hub."""
+    current = Path.cwd()
+    is_elsewhere = source.startswith("tiny/") or Path(source).is_absolute()
+    if folder == current or not source or is_elsewhere:
+        return False
+    return is_there(folder / source) or ("/" not in source and is_there(current / source))

@@ -25,6 +25,7 @@ from sdgraph.graph import (
     installed_registry,
     list_names,
 )
+from sdgraph.output_folders import OutputFolders
 
 from .binding import bind_inputs
 from .inputs import Input
@@ -43,6 +44,7 @@ class Workflow:
     Args:
         template: The content of the file.
         registry: The node types that it may use.
+        allow_outside: Whether it may write files into any folder.
 
     Example:
         >>> workflow = load_workflow("inpaint")
@@ -55,6 +57,7 @@ class Workflow:
 
     template: WorkflowTemplate
     registry: Registry
+    allow_outside: bool = False
 
     @property
     def name(self) -> str:
@@ -70,6 +73,22 @@ class Workflow:
     def inputs(self) -> Mapping[str, Input]:
         """The declared inputs by name."""
         return self.template.inputs
+
+    @property
+    def output_folders(self) -> OutputFolders | None:
+        """The folders that its nodes, also those of sub-workflows, may write into; None is any.
+
+        They are its own folder and the current one, or only `out` if that is set. Paths that are
+        given as inputs are held to them too, because the workflow decides what it does with an
+        input: it could write to the path of a photo that was given for reading.
+        """
+        if self.allow_outside:
+            return None
+        folder, out, current = self.template.folder, self.template.out, Path.cwd()
+        if out is not None:
+            name = "the current folder" if out == current else "the folder for output"
+            return OutputFolders.of((name, out))
+        return OutputFolders.of(("the workflow's folder", folder), ("the current folder", current))
 
     def graph(self, /, *, only: Sequence[str] = (), **inputs: Any) -> Graph:
         """The graph with these inputs; the only files that are opened are configs of checkpoints.
@@ -96,7 +115,12 @@ class Workflow:
             **inputs: Values of the workflow's inputs. An input that is left out is not reported
                 here, even if it has no default.
         """
-        return first_problems(self._graph(inputs, ())[1])
+        return self.check(**inputs)[1]
+
+    def check(self, /, **inputs: Any) -> tuple[Graph | None, list[Problem]]:
+        """The graph of the default targets, None if no node can be built; and `problems`."""
+        graph, problems = self._graph(inputs, ())
+        return graph, first_problems(problems)
 
     def missing_inputs(self, inputs: Mapping[str, Any]) -> list[Problem]:
         """A problem for each required input that is not among `inputs`."""
@@ -155,7 +179,7 @@ class Workflow:
                 specs[name] = replace(specs[name], fields=fields)
         if problems:
             raise InvalidWorkflowError(problems)
-        return Workflow(replace(self.template, specs=specs), self.registry)
+        return replace(self, template=replace(self.template, specs=specs))
 
     def _graph(
         self, inputs: Mapping[str, Any], only: Sequence[str]
@@ -170,6 +194,8 @@ class Workflow:
             marks=bound.marks,
             origins=bound.origins,
             uncached=bound.uncached,
+            output_folders=self.output_folders,
+            folder=self.template.folder,
         )
         graph = every_node.subgraph(*targets)
         problems += (graph if only else every_node).check()
@@ -199,6 +225,7 @@ def load_workflow(
     registry: Registry | None = None,
     folder: str | Path | None = None,
     out: str | Path | None = None,
+    allow_outside: bool = False,
 ) -> Workflow:
     """The workflow in a file, or a shipped one.
 
@@ -211,6 +238,9 @@ def load_workflow(
         folder: The folder that relative paths in the file start from, if not the file's own.
         out: The folder that relative paths of files to write start from, if not `folder`. A shipped
             workflow writes into the current folder, because its own may be in an installed package.
+        allow_outside: Whether it may write files into any folder. Otherwise a path to write that is
+            neither in `folder` nor in the current folder is an error; with `out`, one that is not
+            in `out`.
 
     Raises:
         InvalidWorkflowError: With every problem found, each with its line and column.
@@ -231,11 +261,16 @@ def load_workflow(
         out = Path.cwd()
     if out is not None:
         template = replace(template, out=Path(out).resolve())
-    return Workflow(template, registry)
+    return Workflow(template, registry, allow_outside)
 
 
 def workflow_from_yaml(
-    text: str, *, registry: Registry | None = None, folder: str | Path = ".", file: str = "<text>"
+    text: str,
+    *,
+    registry: Registry | None = None,
+    folder: str | Path = ".",
+    file: str = "<text>",
+    allow_outside: bool = False,
 ) -> Workflow:
     """The workflow in a text.
 
@@ -244,6 +279,8 @@ def workflow_from_yaml(
         registry: The node types that it may use; None for those of all installed packs.
         folder: The folder that relative paths in the text start from.
         file: The name of the text in the marks of problems.
+        allow_outside: Whether it may write files into any folder, not only into `folder` and the
+            current one.
 
     Raises:
         InvalidWorkflowError: With every problem found.
@@ -256,7 +293,7 @@ def workflow_from_yaml(
     registry = installed_registry() if registry is None else registry
     document = parse_document(text, file)
     template = parse_template(document, Path(folder).resolve(), registry.pack_kinds)
-    return Workflow(template, registry)
+    return Workflow(template, registry, allow_outside)
 
 
 def _nodes_named(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from .filename_patterns import escape_braces
 from .inputs import SCALARS, Input
 from .restore_inputs import restore_inputs
 from .template import escape_dollar
+from .written_paths import PathFormat, RelativePaths
 from .yaml_scalars import FLOAT, INTEGER
 
 
@@ -49,14 +50,15 @@ def to_yaml(*targets: Node[Any], name: str = "workflow", folder: str | Path | No
 
 def graph_to_yaml(graph: Graph, *, name: str = "workflow", folder: str | Path | None = None) -> str:
     """A graph as a workflow file, with an entry for each node under its name in the graph."""
-    return write_workflow(graph, name=name, folder=folder)[0]
+    paths = RelativePaths(Path(folder) if folder else None)
+    return write_workflow(graph, name=name, paths=paths)[0]
 
 
 def write_workflow(
     graph: Graph,
     *,
     name: str = "workflow",
-    folder: str | Path | None = None,
+    paths: PathFormat | None = None,
     with_inputs: bool = False,
 ) -> tuple[str, Mapping[str, Input]]:
     """A graph as a workflow file, and the inputs that it declares.
@@ -64,11 +66,11 @@ def write_workflow(
     Args:
         graph: The graph to write.
         name: The name of the workflow.
-        folder: The folder of the file, to which its paths are made relative.
+        paths: How paths and checkpoints are written; None writes them as they are.
         with_inputs: Whether to declare the inputs that fields were read from, with their values as
             defaults; otherwise the values are written into the fields, and there are no inputs.
     """
-    names = _flat_names(graph)
+    names, paths = _flat_names(graph), paths or RelativePaths(None)
     problems: list[Problem] = []
     entries: dict[Node[Any], dict[str, Any]] = {}
     for node in graph.nodes:
@@ -80,8 +82,13 @@ def write_workflow(
             fields[str(place[0])] = getattr(node, str(place[0]))
         for field, value in fields.items():
             try:
-                entry[field] = _to_plain(value, names, Path(folder) if folder else None)
-                if field in type(node).definition.targets:
+                definition = type(node).definition
+                is_target = field in definition.targets
+                # A text for a port is what it says; elsewhere it may be a path.
+                to_text = str if field in definition.ports else paths.text
+                to_path = partial(paths.path, is_target=is_target)
+                entry[field] = _to_plain(value, names, to_text, to_path, paths.checkpoint)
+                if is_target:
                     entry[field] = escape_braces(entry[field])
             except TypeError:
                 fix = "load it from a file with a node, or save it first"
@@ -116,24 +123,33 @@ def _flat_names(graph: Graph) -> dict[Node[Any], str]:
     return names
 
 
-def _to_plain(value: Any, names: Mapping[Node[Any], str], folder: Path | None) -> Any:
-    if isinstance(value, Node):
-        return f"${names[value]}"
-    if isinstance(value, Checkpoint):
-        return value.as_data()
-    if isinstance(value, Path):
-        if folder is not None:
-            value = os.path.relpath(value, folder)
-        return escape_dollar(str(value))
-    if isinstance(value, str):
-        return escape_dollar(value)
-    if isinstance(value, list | tuple):
-        return [_to_plain(item, names, folder) for item in value]
-    if isinstance(value, dict):
-        return {key: _to_plain(item, names, folder) for key, item in value.items()}
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    raise TypeError(f"{type(value).__name__} cannot be written as YAML")
+def _to_plain(
+    value: Any,
+    names: Mapping[Node[Any], str],
+    to_text: Callable[[str], str],
+    to_path: Callable[[Path], str],
+    to_checkpoint: Callable[[Checkpoint], Any],
+) -> Any:
+    """The plain data of a field's value; raises TypeError for what YAML cannot express."""
+
+    def convert(item: Any) -> Any:
+        if isinstance(item, Node):
+            return f"${names[item]}"
+        if isinstance(item, Checkpoint):
+            return to_checkpoint(item)
+        if isinstance(item, Path):
+            return escape_dollar(to_path(item))
+        if isinstance(item, str):
+            return escape_dollar(to_text(item))
+        if isinstance(item, list | tuple):
+            return [*map(convert, item)]
+        if isinstance(item, dict):
+            return {key: convert(inner) for key, inner in item.items()}
+        if item is None or isinstance(item, bool | int | float):
+            return item
+        raise TypeError(f"{type(item).__name__} cannot be written as YAML")
+
+    return convert(value)
 
 
 def input_declaration(declared: Input) -> Any:

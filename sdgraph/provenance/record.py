@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from pydantic import TypeAdapter
 
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError, Problem
-from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of, source_files
-from sdgraph.language import write_workflow
+from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of, source_files, target_files
+from sdgraph.language import PortablePaths, write_workflow
 from sdgraph.media import converted_profile, read_provenance
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import file_sha256, resolve, resolve_part
@@ -34,8 +34,9 @@ MAX_VALUES = 2_000_000
 class ProvenanceRecord:
     """How a saved file was made.
 
-    It contains no date, so that the same workflow makes the same file, byte for byte. The fields
-    that version 1 did not have, have defaults.
+    It contains no date, and of paths only the part below the workflow's folder, so that the same
+    workflow makes the same file, byte for byte, in any folder. The fields that version 1 did not
+    have, have defaults.
     """
 
     workflow: str
@@ -53,11 +54,15 @@ class ProvenanceRecord:
     seeds: Mapping[str, int] = field(default_factory=dict)
     """The seed of each node that has one."""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """The files that were read, each with the sha256 of its content."""
+    """The files that were read, by their paths relative to the workflow, with their sha256.
+
+    A file that is not below the workflow's folder or the current one has only its name here."""
     profiles: Mapping[str, str] = field(default_factory=dict)
     """The source pictures that were converted to sRGB, each with its colour profile's name."""
     checkpoints: tuple[Mapping[str, Any], ...] = ()
     """The checkpoints: the fields that were set, the commit, and the sha256 of each file."""
+    folder: str = ""
+    """The folder of the file, relative to that of the workflow, such as "out"."""
 
     def to_text(self) -> str:
         """The record as JSON."""
@@ -101,8 +106,11 @@ def make_record(
         weights: The files of components, with hashes that are known already.
     """
     inputs: dict[str, Any] = {}
+    portable = PortablePaths(graph)
     try:
-        workflow, declared = write_workflow(graph, name=node.replace("/", "_"), with_inputs=True)
+        workflow, declared = write_workflow(
+            graph, name=node.replace("/", "_"), paths=portable, with_inputs=True
+        )
         inputs = {name: declaration.default for name, declaration in declared.items()}
     except InvalidWorkflowError as error:
         # A picture that was passed from Python has no file: comments in the record say so.
@@ -110,6 +118,7 @@ def make_record(
     hashes = hash_source_files(graph) if sources is None else sources
     seeds = {graph.names[step]: step.random_seed for step in graph.nodes}
     paths = dict.fromkeys(path for step in graph.nodes for _, path in source_files(step))
+    texts = {path: portable.path(path, is_target=False) for path in paths}
     return ProvenanceRecord(
         workflow,
         node,
@@ -119,14 +128,23 @@ def make_record(
         altered or {},
         inputs,
         {name: seed for name, seed in seeds.items() if seed is not None},
-        {str(path): hashes[path] for path in paths if path in hashes},
-        {str(path): name for path in paths if (name := _profile(path))},
-        tuple(_checkpoints(graph, weights or {})),
+        {texts[path]: hashes[path] for path in paths if path in hashes},
+        {texts[path]: name for path in paths if (name := _profile(path))},
+        tuple(_checkpoints(graph, weights or {}, portable)),
+        _folder_of_file(graph, portable),
     )
 
 
 def _profile(path: Path) -> str | None:
     return converted_profile(path) if Image.reads(path) else None
+
+
+def _folder_of_file(graph: Graph, paths: PortablePaths) -> str:
+    """The folder of the file that the last node of a graph writes; "" if that is the first one."""
+    files = (path for _, path in target_files(graph.nodes[-1])) if graph.nodes else iter(())
+    texts = [paths.path(path, is_target=True) for path in files]
+    parent = PurePosixPath(texts[0]).parent.as_posix() if texts else "."
+    return "" if parent == "." else parent
 
 
 def hash_source_files(graph: Graph) -> dict[Path, str]:
@@ -141,13 +159,15 @@ def hash_source_files(graph: Graph) -> dict[Path, str]:
     return hashes
 
 
-def _checkpoints(graph: Graph, weights: Mapping[Part, Files]) -> Iterator[dict[str, Any]]:
+def _checkpoints(
+    graph: Graph, weights: Mapping[Part, Files], paths: PortablePaths
+) -> Iterator[dict[str, Any]]:
     """The checkpoints that a graph's nodes load from, each with the files that were used."""
     entries: dict[Any, dict[str, Any]] = {}
     with memoized_scope():
         for node in graph.nodes:
             for checkpoint, files in _weights(node, weights):
-                data = checkpoint.as_data()
+                data = paths.checkpoint(checkpoint)
                 entry = entries.setdefault(
                     checkpoint, {"source": data} if isinstance(data, str) else dict(data)
                 )

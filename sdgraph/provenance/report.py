@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sdgraph.formatting import align_columns, format_count, shorten_path
 
 from .record import ProvenanceRecord
+from .record_files import record_folder
 from .verify import changed_versions, checkpoint_states, source_states
 
 _DETAILS = (
@@ -34,23 +36,27 @@ def format_record(file: str, record: ProvenanceRecord) -> str:
     return "\n".join([*_summary(file, record), "", record.workflow.rstrip()])
 
 
-def record_as_data(record: ProvenanceRecord) -> dict[str, Any]:
+def record_as_data(file: str, record: ProvenanceRecord) -> dict[str, Any]:
     """The record as data for JSON, with the present state of its files, checkpoints and versions.
 
     Args:
-        record: The record in a saved file.
+        file: The path of the file.
+        record: The record in it.
     """
+    folder = record_folder(Path(file), record)
     return {
         **json.loads(record.to_text()),
-        "sources_now": source_states(record),
+        "sources_now": source_states(record, folder),
         "checkpoints_now": [
-            {"source": source, "state": state} for source, state in checkpoint_states(record)
+            {"source": source, "state": state}
+            for source, state in checkpoint_states(record, folder)
         ],
         "versions_now": changed_versions(record),
     }
 
 
 def _summary(file: str, record: ProvenanceRecord) -> Iterator[str]:
+    folder = record_folder(Path(file), record)
     dtype = f", {record.dtype}" if record.dtype else ""
     yield f"{shorten_path(file)}: made by the node {record.node} on {record.device}{dtype}"
     for name, settings in record.altered.items():
@@ -64,14 +70,14 @@ def _summary(file: str, record: ProvenanceRecord) -> Iterator[str]:
     yield from _table("inputs", [*inputs.items()])
     yield from _table("seeds", [(name, str(seed)) for name, seed in record.seeds.items()])
     states = [
-        (shorten_path(path), f"{state}{_converted(record, path)}")
-        for path, state in source_states(record).items()
+        (path, f"{state}{_converted(record, path)}")
+        for path, state in source_states(record, folder).items()
     ]
     yield from _table("source files", states)
     rows = [
         (source, state, _checkpoint_details(checkpoint))
         for checkpoint, (source, state) in zip(
-            record.checkpoints, checkpoint_states(record), strict=True
+            record.checkpoints, checkpoint_states(record, folder), strict=True
         )
     ]
     yield from _table("checkpoints", rows)

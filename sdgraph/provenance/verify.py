@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from sdgraph.errors import SdgraphError
 from sdgraph.files import is_file
 from sdgraph.graph import Graph, source_files
+from sdgraph.language import with_absolute_source, workflows_folder
 from sdgraph.models import file_sha256, resolve
 from sdgraph.values import Checkpoint, Lora
 
 from .record import ProvenanceRecord, installed_versions
+from .record_files import find_source
 
 State = Literal["unchanged", "changed", "not here", "outside this folder, not looked at"]
 
 OUTSIDE: State = "outside this folder, not looked at"
 
 
-def source_states(record: ProvenanceRecord) -> dict[str, State]:
+def source_states(record: ProvenanceRecord, folder: Path) -> dict[str, State]:
     """The present state of each source file of a record.
 
     A record may come from a stranger: files that are neither below the current folder nor part of
     sdgraph are not opened.
+
+    Args:
+        record: The record.
+        folder: The folder that its paths are relative to.
     """
-    return {
-        path: _state(Path(path), digest) if is_near(Path(path)) else OUTSIDE
-        for path, digest in record.sources.items()
-    }
+    return {path: _source_state(path, digest, folder) for path, digest in record.sources.items()}
+
+
+def _source_state(path: str, digest: str, folder: Path) -> State:
+    file = find_source(path, folder) or folder / path
+    return _state(file, digest) if is_near(file) else OUTSIDE
 
 
 def is_near(path: Path) -> bool:
@@ -38,14 +45,19 @@ def is_near(path: Path) -> bool:
         target = path.resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, a NUL
         return False
-    near = (Path.cwd(), Path(str(resources.files("sdgraph.workflows"))))
+    near = (Path.cwd(), workflows_folder())
     return any(target.is_relative_to(folder.resolve()) for folder in near)
 
 
-def checkpoint_states(record: ProvenanceRecord) -> list[tuple[str, State]]:
-    """The source of each checkpoint of a record, and the present state of its files."""
+def checkpoint_states(record: ProvenanceRecord, folder: Path) -> list[tuple[str, State]]:
+    """The source of each checkpoint of a record, and the present state of its files.
+
+    Args:
+        record: The record.
+        folder: The folder that its paths are relative to.
+    """
     return [
-        (str(checkpoint.get("source", "")), _checkpoint_state(checkpoint))
+        (str(checkpoint.get("source", "")), _checkpoint_state(checkpoint, folder))
         for checkpoint in record.checkpoints
     ]
 
@@ -60,30 +72,34 @@ def changed_versions(record: ProvenanceRecord) -> dict[str, str]:
     }
 
 
-def changes_since(record: ProvenanceRecord, graph: Graph) -> Iterator[str]:
+def changes_since(record: ProvenanceRecord, graph: Graph, folder: Path) -> Iterator[str]:
     """Sentences about what has changed since a file was saved, as far as `graph` reads it.
 
     Args:
         record: The record in the file.
         graph: The graph that is about to make the file again.
+        folder: The folder that the record's paths are relative to.
     """
-    paths = {str(path) for node in graph.nodes for _, path in source_files(node)}
+    paths = {path for node in graph.nodes for _, path in source_files(node)}
     for path, digest in record.sources.items():
-        if path in paths and _state(Path(path), digest) != "unchanged":
+        file = find_source(path, folder) or folder / path
+        if file in paths and _state(file, digest) != "unchanged":
             yield f"the source file {path} has changed since"
-    for source, state in checkpoint_states(record):
+    for source, state in checkpoint_states(record, folder):
         if state == "changed":
             yield f"the checkpoint {source} has changed since"
 
 
-def _checkpoint_state(entry: Mapping[str, Any]) -> State:
+def _checkpoint_state(entry: Mapping[str, Any], folder: Path) -> State:
     kind = Lora if entry.get("adapter") else Checkpoint
     files = entry.get("files") or {}
-    source = Path(str(entry.get("source", "")))
+    fields = {name: value for name, value in entry.items() if name in kind.FIELDS}
+    fields = with_absolute_source(fields, folder)
+    source = Path(str(fields.get("source", "")))
     if _exists(source) and not is_near(source):
         return OUTSIDE
     try:
-        root = resolve(kind.parse({k: v for k, v in entry.items() if k in kind.FIELDS})).root
+        root = resolve(kind.parse(fields)).root
     except (SdgraphError, TypeError, OSError):
         return "not here"
     if root is None or not isinstance(files, Mapping):
@@ -112,7 +128,8 @@ def _leads_out(name: str) -> bool:
 
 def _state(path: Path, digest: str) -> State:
     try:
-        if not is_file(path):  # a record of another machine could name an endless device file
+        # A record of another machine could name an endless device file.
+        if not is_file(path):
             return "not here"
         return "unchanged" if file_sha256(path) == digest else "changed"
     except (OSError, ValueError):

@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 from sdgraph.errors import MediaError
 from sdgraph.files import atomic_write, sdgraph_home
 from sdgraph.formatting import format_count
+from sdgraph.output_folders import write_only_in
 
 from . import serialization
 from .aliases import Aliases
@@ -207,7 +208,8 @@ class DiskStore:
         if len(data) > self._goal or _is_newer(path):
             return
         try:
-            with atomic_write(path) as temporary:
+            # The store's own folder is not one that a workflow names.
+            with write_only_in(None), atomic_write(path) as temporary:
                 temporary.write_bytes(data)
         except MediaError as error:
             self._unwritable = True

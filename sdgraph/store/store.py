@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError
-from sdgraph.graph import Node, source_files
+from sdgraph.files import folder_stamp
+from sdgraph.graph import Node, source_files, source_folders
 from sdgraph.models import file_sha256, resolve
 from sdgraph.models.libraries import PIXEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, content_of, size_of
@@ -43,6 +44,8 @@ def result_key(node: Node[Any], inputs: Iterable[str], context: str = "") -> byt
         digest.update(f"|{context}".encode())
     for _, path in source_files(node):
         digest.update(f"|{file_sha256(path)}".encode())
+    for _, folder in source_folders(node):
+        digest.update(f"|{folder_stamp(folder)}".encode())
     digest.update(_pixel_libraries())
     return digest.digest()
 

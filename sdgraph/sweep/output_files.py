@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -79,9 +78,7 @@ def _merge_many(
 
 def files_to_write(sweep: Sweep) -> Iterator[tuple[Path, Node[Any], str]]:
     """Every file or folder that the sweep will write, with its node and the node's field."""
-    for node in sweep.graph.nodes:
-        for name in type(node).definition.targets:
-            yield Path(os.path.normpath(Path(getattr(node, name)).absolute())), node, name
+    return sweep.graph.files_to_write()
 
 
 def shared_files(sweep: Sweep) -> dict[Path, list[tuple[Node[Any], str]]]:

@@ -160,6 +160,8 @@ def merge_variants(
         origins,
         frozenset(uncached),
         variants=True,
+        output_folders=workflow.output_folders,
+        folder=workflow.template.folder,
     )
     return Sweep(
         graph, tuple(variants), tuple(targets), needed, frozenset(patterned), workflow.inputs

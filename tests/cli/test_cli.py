@@ -131,9 +131,15 @@ def test_out_takes_every_relative_file(
     assert picture.relative_to(tmp_path).parts[0] == "elsewhere"
 
 
-def test_out_leaves_an_absolute_file_where_it_is(sdgraph: Command, tmp_path: Path) -> None:
+def test_out_takes_no_absolute_file_unless_all_folders_are_allowed(
+    sdgraph: Command, tmp_path: Path
+) -> None:
     target = tmp_path / "there.png"
-    assert sdgraph("run", "flow.yaml", "--out", "elsewhere", f"target={target}").code == 0
+    options = ("--out", "elsewhere", f"target={target}")
+    result = sdgraph("run", "flow.yaml", *options)
+    assert result.code == 2 and f"a path in the folder for output ({tmp_path}" in result.err
+    assert not target.exists()
+    assert sdgraph("run", "flow.yaml", *options, "--allow-outside").code == 0
     assert target.exists()
 
 
@@ -148,6 +154,28 @@ def test_set_replaces_fields_by_yaml_values(sdgraph: Command, tmp_path: Path) ->
     changes = ["--set", "square.grey=9", "--set", "square.points=[[1, 2]]"]
     assert sdgraph("run", "flow.yaml", *changes).code == 0
     assert grey_of(tmp_path / "out/turned.png") == 255 - 9
+
+
+def test_folders_and_checkpoints_start_from_the_file_or_from_the_current_folder_if_typed(
+    sdgraph: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "deep/photos").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "deep/photos/a.png")
+    (tmp_path / "deep/w.yaml").write_text(
+        "inputs: {model: {type: Checkpoint, default: tiny/text-to-image}}\n"
+        "nodes:\n"
+        "  data: {type: PictureFolder, path: photos, side: 32}\n"
+        "  model: {type: TrainText2Image, data: $data, base: $inputs.model, out: out}\n"
+    )
+    assert sdgraph("validate", "deep/w.yaml", toys=False).code == 0
+    wrong = sdgraph("validate", "deep/w.yaml", "model=./mine", toys=False)
+    assert wrong.code == 2 and f"{tmp_path}/mine" in wrong.out
+    for value in ("photos", "./photos"):
+        result = sdgraph("plan", "deep/w.yaml", "--set", f"data.path={value}", toys=False)
+        assert result.code == 2 and f"{tmp_path}/photos: no such folder" in result.err
+    result = sdgraph("plan", "deep/w.yaml", "--set", "model.base=./mine", toys=False)
+    assert result.code == 2 and f"{tmp_path}/mine" in result.err
 
 
 def test_a_path_by_set_is_relative_to_the_current_folder(sdgraph: Command, tmp_path: Path) -> None:

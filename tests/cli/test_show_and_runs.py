@@ -88,7 +88,7 @@ def test_show_tells_what_a_picture_was_made_of_and_whether_it_is_here(
     PIL.Image.new("RGB", (8, 8), "blue").save("p.png")
     assert re.search(r"^  p\.png +changed$", command("show", "out/a.png")[1], re.M)
     _, _, err = command("run", "out/a.png", "--out", "again")
-    assert f"the source file {tmp_path}/p.png has changed since" in err
+    assert "the source file p.png has changed since" in err
     PIL.Image.new("RGB", (8, 8), "blue").save("q.png")
     assert command("run", "out/a.png", "photo=q.png", "--out", "again")[2] == ""
     Path("p.png").unlink()

@@ -113,6 +113,27 @@ def test_only_the_newest_are_kept_and_none_that_goes_on_is_swept(
     assert [run.workflow for run in list_runs()] == ["5", "4", "3"]
 
 
+def test_folders_and_files_that_no_run_wrote_stay(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_RECORDS", 1)
+    (runs / "1999 photos").mkdir(parents=True)
+    (runs / "1999 photos/a.jpg").touch()
+    run_recorded(SQUARE, name="first")
+    (record,) = [path for path in runs.iterdir() if path.name != "1999 photos"]
+    (record / "notes.txt").touch()
+    run_recorded(SQUARE, name="second")
+    assert [path.name for path in record.iterdir()] == ["notes.txt"]
+    assert (runs / "1999 photos/a.jpg").exists()
+
+
+def test_a_drawing_names_a_file_without_its_folder(runs: Path, tmp_path: Path) -> None:
+    run_recorded(cli_nodes.ToySave(image=SQUARE, path=tmp_path / "out/a.png"))
+    (run,) = list_runs()
+    for drawing in (timeline.as_svg(run), timeline.as_html(run)):
+        assert "a.png" in drawing and str(tmp_path) not in drawing
+
+
 @pytest.mark.parametrize("moment", ["begin", "middle"])
 def test_a_disk_that_fails_is_no_reason_for_a_run_to(
     runs: Path, moment: str, monkeypatch: pytest.MonkeyPatch

@@ -172,6 +172,24 @@ def test_only_checkpoints_that_look_like_paths_are_made_whole(
     assert with_absolute_source("~/x", folder) == str(Path.home().resolve() / "x")
 
 
+def test_a_checkpoint_that_is_next_to_the_file_is_that_and_never_one_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("flows/models/mine", "flows/near", "here/far", "here/near", "here/org/name"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "flows/style.safetensors").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    flows = tmp_path / "flows"
+    for name in ("models/mine", "near", "style.safetensors", "far"):
+        assert with_absolute_source(name, flows) == str(flows / name)
+        assert with_absolute_source([{"source": name}], flows) == [{"source": str(flows / name)}]
+    hub = {"source": "models/mine", "revision": "main"}
+    for same in ("org/name", "gpt2", "tiny/inpaint", "a\0b", "x" * 5000, hub):
+        assert with_absolute_source(same, flows) == same
+    for typed in ("near", "org/name"):  # on the command line, paths start from the current folder
+        assert with_absolute_source(typed, tmp_path / "here") == typed
+
+
 def test_a_workflow_without_a_name_is_named_after_its_file() -> None:
     workflow = workflow_from_yaml(
         "nodes: {n: {type: Number}}", registry=toys.REGISTRY, file="a/portrait.yaml"

@@ -78,7 +78,7 @@ nodes:
     assert record["inputs"] == {"vae": "tiled", "strength": 0.5}
     assert star["tuning"] == {"vae": "$inputs.vae", "attention": "sliced", "channels_last": True}
     assert star["offload"] == "group"
-    assert star["loras"] == [{"source": str(tmp_path / "style"), "scale": "$inputs.strength"}]
+    assert star["loras"] == [{"source": "./style", "scale": "$inputs.strength"}]
     assert not read_record(target).altered
     assert "peft" in read_record(target).versions
 
