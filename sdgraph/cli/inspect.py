@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +58,7 @@ def show(
 ) -> None:
     """Draw a workflow, or print how a saved picture was made."""
     from sdgraph.errors import Problem
-    from sdgraph.provenance import format_record, record_as_data
+    from sdgraph.provenance import format_record, record_as_data, record_folder
     from sdgraph.values import is_media_file
 
     from . import diagram
@@ -72,7 +73,7 @@ def show(
     if is_media_file(file) and not mermaid:
         record = read_record_of(file)
         if as_json:
-            _print_json(record_as_data(file, record))
+            _print_json(record_as_data(record, record_folder(Path(file), record)))
         else:
             write_line(record.workflow.rstrip() if yaml else format_record(file, record))
         return

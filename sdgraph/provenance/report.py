@@ -36,14 +36,13 @@ def format_record(file: str, record: ProvenanceRecord) -> str:
     return "\n".join([*_summary(file, record), "", record.workflow.rstrip()])
 
 
-def record_as_data(file: str, record: ProvenanceRecord) -> dict[str, Any]:
+def record_as_data(record: ProvenanceRecord, folder: Path | None = None) -> dict[str, Any]:
     """The record as data for JSON, with the present state of its files, checkpoints and versions.
 
     Args:
-        file: The path of the file.
-        record: The record in it.
+        record: The record in a saved file.
+        folder: The folder that its paths are relative to; None is the current one.
     """
-    folder = record_folder(Path(file), record)
     return {
         **json.loads(record.to_text()),
         "sources_now": source_states(record, folder),

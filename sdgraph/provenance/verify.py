@@ -21,7 +21,7 @@ State = Literal["unchanged", "changed", "not here", "outside this folder, not lo
 OUTSIDE: State = "outside this folder, not looked at"
 
 
-def source_states(record: ProvenanceRecord, folder: Path) -> dict[str, State]:
+def source_states(record: ProvenanceRecord, folder: Path | None = None) -> dict[str, State]:
     """The present state of each source file of a record.
 
     A record may come from a stranger: files that are neither below the current folder nor part of
@@ -29,8 +29,9 @@ def source_states(record: ProvenanceRecord, folder: Path) -> dict[str, State]:
 
     Args:
         record: The record.
-        folder: The folder that its paths are relative to.
+        folder: The folder that its paths are relative to; None is the current one.
     """
+    folder = folder or Path.cwd()
     return {path: _source_state(path, digest, folder) for path, digest in record.sources.items()}
 
 
@@ -49,13 +50,16 @@ def is_near(path: Path) -> bool:
     return any(target.is_relative_to(folder.resolve()) for folder in near)
 
 
-def checkpoint_states(record: ProvenanceRecord, folder: Path) -> list[tuple[str, State]]:
+def checkpoint_states(
+    record: ProvenanceRecord, folder: Path | None = None
+) -> list[tuple[str, State]]:
     """The source of each checkpoint of a record, and the present state of its files.
 
     Args:
         record: The record.
-        folder: The folder that its paths are relative to.
+        folder: The folder that its paths are relative to; None is the current one.
     """
+    folder = folder or Path.cwd()
     return [
         (str(checkpoint.get("source", "")), _checkpoint_state(checkpoint, folder))
         for checkpoint in record.checkpoints
@@ -72,14 +76,17 @@ def changed_versions(record: ProvenanceRecord) -> dict[str, str]:
     }
 
 
-def changes_since(record: ProvenanceRecord, graph: Graph, folder: Path) -> Iterator[str]:
+def changes_since(
+    record: ProvenanceRecord, graph: Graph, folder: Path | None = None
+) -> Iterator[str]:
     """Sentences about what has changed since a file was saved, as far as `graph` reads it.
 
     Args:
         record: The record in the file.
         graph: The graph that is about to make the file again.
-        folder: The folder that the record's paths are relative to.
+        folder: The folder that the record's paths are relative to; None is the current one.
     """
+    folder = folder or Path.cwd()
     paths = {path for node in graph.nodes for _, path in source_files(node)}
     for path, digest in record.sources.items():
         file = find_source(path, folder) or folder / path
