@@ -154,6 +154,7 @@ _ROLES: Mapping[str, str] = {
     "tokenizer": "tokenizer",
     "feature_extractor": "processor",
     "image_processor": "processor",
+    "processor": "processor",
     "depth_estimator": "depth estimator",
 }
 """The role of a component, by its name in a checkpoint's index without a number at its end."""

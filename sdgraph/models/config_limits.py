@@ -85,6 +85,14 @@ _SINGLE = _names(
 )
 """The settings that are one number, never a list."""
 
+_REALS = _names(
+    """
+    base_shift beta_end beta_start dynamic_thresholding_ratio layer_norm_eps max_shift norm_eps
+    sample_max_value scaling_factor shift shift_factor
+    """
+)
+"""The settings that are numbers of any kind."""
+
 _NAME_LISTS = ("architectures", "down_block_types", "up_block_types")
 _NUMBER_LISTS = ("block_out_channels", "conditioning_embedding_out_channels")
 _NAMES = ("_class_name", "model_type", "prediction_type", "timestep_spacing")
@@ -115,6 +123,8 @@ def _setting_problems(config: Mapping[str, Any], subject: str, depth: int) -> It
             yield Problem(name, _shown(value), "a name")
         elif _is_of_other_type(key, value):
             yield Problem(name, _shown(value), "a whole number")
+        elif key in _REALS and isinstance(value, str | bool | Mapping):
+            yield Problem(name, _shown(value), "a number")
         elif key.endswith("_config") and not isinstance(value, Mapping | None):
             yield Problem(name, _shown(value), "a map of settings")
         yield from _value_problems(name, key, value, depth)

@@ -453,6 +453,13 @@ def test_plan_says_what_must_be_fetched(sdgraph: Command) -> None:
         "plan", "flow.yaml", "--only", "model", "--set", "model.checkpoint=nobody/nothing"
     )
     assert "to be downloaded from the hub: nobody/nothing" in result.out
+    assert re.search(r"^1 +model +ToyModel +unknown parts of nobody/nothing", result.out, re.M)
+    assert "0 components loaded (0 B), and unknown ones of nobody/nothing" in result.out
+    assert "unet" not in result.out and "peak on" not in result.out
+    warning = "warning: nobody/nothing: not here, not checked"
+    assert warning in result.out
+    checked = sdgraph("validate", "flow.yaml", "--set", "model.checkpoint=nobody/nothing")
+    assert checked.code == 0 and f"  {warning}" in checked.out
 
 
 def test_show_lists_every_node_after_those_it_reads(sdgraph: Command) -> None:

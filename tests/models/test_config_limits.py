@@ -41,6 +41,8 @@ from tests.support.published_layouts import PUBLISHED
         {"in_channels": None},
         {"block_out_channels": None},
         {"vision_config": [1]},
+        {"beta_start": "0.0008"},
+        {"scaling_factor": {"a": 1}},
         {"in_channels": 4.0},
         {"block_out_channels": []},
         {"block_out_channels": "320"},
