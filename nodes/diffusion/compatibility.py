@@ -8,7 +8,15 @@ from sdgraph.errors import Problem
 from sdgraph.models import SCHEDULERS, resolve
 from sdgraph.values import Checkpoint
 
-from .families import SCHEDULER, ModelFamily, Purpose, Task, families_for, pipeline_class_of
+from .families import (
+    SCHEDULER,
+    ModelFamily,
+    Purpose,
+    Task,
+    families_for,
+    pipeline_class_of,
+    text_width,
+)
 from .prompt_weights import MAX_WEIGHT, excessive_weight
 
 _NODES: dict[Purpose, str] = {
@@ -17,6 +25,8 @@ _NODES: dict[Purpose, str] = {
     "inpainting": "Inpaint",
 }
 """The node that takes checkpoints of a purpose."""
+
+_OTHER_MODELS = "its parts are of different models: copy the checkpoint again"
 
 _FEW_STEPS = ("lcm", "tcd", "LCMScheduler", "TCDScheduler")
 """Schedulers that choose their steps among the few that they were distilled for."""
@@ -72,6 +82,31 @@ def class_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
         if classes and class_name is not None and class_name not in classes:
             found = f"{checkpoint.source}, whose {name} is a {class_name}"
             yield Problem("checkpoint", found, f"a {' or '.join(classes)} in {family.label}")
+
+
+def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
+    """The problems of components that are of different models, by the widths in their configs.
+
+    Args:
+        checkpoint: The checkpoint, whose configs are on this disk.
+        family: Its family.
+
+    Raises:
+        CheckpointError: A config is missing, or has absurd numbers.
+    """
+    denoiser, decoder = family.denoiser_config(checkpoint), family.decoder_config(checkpoint)
+    configs = [resolve(checkpoint).config(encoder.name) or {} for encoder in family.text_encoders]
+    widths = [config.get("hidden_size") for config in configs]
+    wanted = text_width(denoiser)
+    if wanted and all(widths) and sum(widths) != wanted and not denoiser.get("encoder_hid_dim"):
+        found = f"{checkpoint.source}, whose text features are {sum(widths)} wide"
+        name = family.denoiser.name
+        yield Problem("checkpoint", found, f"{wanted}, which its {name} reads", _OTHER_MODELS)
+    latents, made = decoder.get("latent_channels"), denoiser.get("out_channels")
+    if latents and made and latents != made:
+        found = f"{checkpoint.source}, whose {family.decoder.name} has {latents} latent channels"
+        wish = f"{made}, which its {family.denoiser.name} makes"
+        yield Problem("checkpoint", found, wish, _OTHER_MODELS)
 
 
 def scheduler_problems(checkpoint: Checkpoint, name: str | None) -> Iterator[Problem]:

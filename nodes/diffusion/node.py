@@ -235,6 +235,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         if problems:
             return
         yield from compatibility.class_problems(checkpoint, family)
+        yield from compatibility.width_problems(checkpoint, family)
         yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
         yield from compatibility.scheduler_problems(checkpoint, self.scheduler)
         sides = {name: getattr(self, name, None) for name in ("width", "height")}

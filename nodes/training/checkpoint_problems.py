@@ -8,7 +8,7 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import resolve, resolve_part
-from sdgraph.nodes.diffusion.compatibility import class_problems
+from sdgraph.nodes.diffusion.compatibility import class_problems, width_problems
 from sdgraph.nodes.diffusion.families import (
     SCHEDULER,
     SDXL,
@@ -111,7 +111,8 @@ def _component_problems(
     """
     weightless = (*family.tokenizers, SCHEDULER)
     try:
-        for problem in class_problems(checkpoint, family):
+        classes = class_problems(checkpoint, family)
+        for problem in (*classes, *width_problems(checkpoint, family)):
             yield replace(problem, subject=field)
         for name in (*family.components, SCHEDULER):
             part = resolve_part(Part(checkpoint, name))

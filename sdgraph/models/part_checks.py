@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.values import QUANTIZATIONS, Part
+from sdgraph.values import QUANTIZATIONS
 
 from .checkpoint_files import is_processor
 from .component_classes import is_allowed, refuse_class
@@ -18,48 +18,16 @@ from .safetensors_files import refuse_damaged
 from .shards import refuse_incomplete
 from .weight_marks import refuse_foreign
 
+if TYPE_CHECKING:
+    from .resolved import ResolvedPart
+
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 _ADAPTER_CONFIG = "adapter_config.json"
 """The file by which transformers loads another model, and an adapter over it, from a folder."""
 
 
-class _CheckpointOnDisk(Protocol):
-    """What is read of a checkpoint; `ResolvedCheckpoint` implements it."""
-
-    @property
-    def root(self) -> Path | None: ...
-    @property
-    def must_fetch(self) -> bool: ...
-    @property
-    def lora_file(self) -> Path: ...
-    def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None: ...
-
-
-class _ComponentOnDisk(Protocol):
-    """What is read of a component; `ResolvedPart` implements it."""
-
-    @property
-    def owner(self) -> _CheckpointOnDisk: ...
-    @property
-    def part(self) -> Part: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def folder(self) -> Path | None: ...
-    @property
-    def is_lora(self) -> bool: ...
-    @property
-    def files(self) -> tuple[Path, ...]: ...
-    @property
-    def library_and_class(self) -> tuple[str, str]: ...
-    @property
-    def quantization(self) -> str | None: ...
-    @property
-    def lacks_variant(self) -> bool: ...
-
-
-def check_part(part: _ComponentOnDisk) -> None:
+def check_part(part: ResolvedPart) -> None:
     """Raises CheckpointError if a component is on this disk and cannot be used; loads nothing."""
     _check_quantization(part)
     folder = part.folder
@@ -79,7 +47,7 @@ def check_part(part: _ComponentOnDisk) -> None:
         _check_weights(part, folder, library, class_name)
 
 
-def _check_quantization(part: _ComponentOnDisk) -> None:
+def _check_quantization(part: ResolvedPart) -> None:
     name = part.quantization
     if name and find_spec(package := QUANTIZATIONS[name]) is None:
         source, found = part.part.checkpoint.source, f"quantization {name}"
@@ -90,7 +58,7 @@ def _check_quantization(part: _ComponentOnDisk) -> None:
         raise CheckpointError(problem)
 
 
-def _check_config(part: _ComponentOnDisk, folder: Path, class_name: str) -> None:
+def _check_config(part: ResolvedPart, folder: Path, class_name: str) -> None:
     """Reads the config of a component, which refuses one that names code or absurd numbers."""
     tokenizer = part.part.tokenizer or "Tokenizer" in class_name
     if tokenizer:
@@ -108,7 +76,7 @@ def _refuse_other_tokenizer(name: str, config: Mapping[str, Any]) -> None:
         refuse_class(name, "tokenizer", "transformers", class_name)
 
 
-def _check_weights(part: _ComponentOnDisk, folder: Path, library: str, class_name: str) -> None:
+def _check_weights(part: ResolvedPart, folder: Path, library: str, class_name: str) -> None:
     files = part.files
     if not files and (folder / "config.json").is_file():
         wanted, fix = f"safetensors in {folder}", "fetch, copy or install the checkpoint again"
@@ -130,7 +98,7 @@ def _check_weights(part: _ComponentOnDisk, folder: Path, library: str, class_nam
             refuse_foreign(part.name, path, class_name, quantized=quantized)
 
 
-def part_warnings(parts: Iterable[_ComponentOnDisk]) -> Iterator[Problem]:
+def part_warnings(parts: Iterable[ResolvedPart]) -> Iterator[Problem]:
     """What to tell about components that are not here, or not in the variant that was asked for.
 
     Args:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp
 
-from .safetensors_files import TensorShapes, tensor_shapes
+from .safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
 
 _FIX = "fetch or copy the checkpoint again; config and weights may be of different models"
 
@@ -33,11 +33,13 @@ class KeyComparison:
         missing: The tensors of the module that the files lack.
         unexpected: The tensors in the files that the module does not have.
         mismatched: The tensors of another shape: name, shape in the files, shape in the module.
+        integers: The tensors of integers that the module has as real numbers, with their dtypes.
     """
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    integers: tuple[tuple[str, str], ...] = ()
 
 
 def refuse_difference(
@@ -56,6 +58,9 @@ def refuse_difference(
         name, shape, wanted = found.mismatched[0]
         more = _and_more(found.mismatched)
         problem = Problem(part, f"{name} of shape {shape}{more}", f"shape {wanted}, by its config")
+    elif found.integers:
+        (name, dtype), more = found.integers[0], _and_more(found.integers)
+        problem = Problem(part, f"{name} of dtype {dtype}{more}", "real numbers, not quantized")
     elif found.missing and not partial:
         text = f"weights without {found.missing[0]}{_and_more(found.missing)}"
         problem = Problem(part, text, f"all tensors of a {class_name}")
@@ -90,7 +95,8 @@ def compare_diffusers(module: Any, files: Sequence[Path]) -> KeyComparison:
     if shapes.keys() != wanted.keys() and len(files) == 1:
         module._fix_state_dict_keys_on_load(shapes)
     ignored = module._keys_to_ignore_on_load_unexpected or ()
-    return _compare(shapes, wanted, ignored)
+    compared = _compare(shapes, wanted, ignored)
+    return replace(compared, integers=_integers(module, files))
 
 
 @lru_cache(maxsize=256)
@@ -106,9 +112,10 @@ def compare_transformers(
             remembered.
     """
     module = _empty_transformers_module(cls, folder)
-    shapes = shapes_in([Path(stamp.path) for stamp in stamps if stamp.path.endswith("safetensors")])
+    files = [Path(stamp.path) for stamp in stamps if stamp.path.endswith("safetensors")]
     try:
-        return _compare_renamed(module, shapes)
+        compared = _compare_renamed(module, shapes_in(files))
+        return replace(compared, integers=_integers(module, files))
     except (ImportError, AttributeError, TypeError):
         return None  # the same is checked after loading
 
@@ -174,6 +181,20 @@ def compare_after_loading(info: Mapping[str, Any]) -> KeyComparison:
             for name, found, wanted in info.get("mismatched_keys") or ()
         ),
     )
+
+
+def _integers(module: Any, files: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    """The tensors of integers in files that a module has as real numbers, by the same name."""
+    state = module.state_dict()
+    prefix = f"{getattr(module, 'base_model_prefix', '')}."
+    found = []
+    for path in files:
+        for name, tensor in refuse_damaged(path).tensors.items():
+            if tensor["dtype"][0] in "IUB" and tensor["dtype"] != "BF16":
+                own = state.get(name, state.get(name.removeprefix(prefix)))
+                if own is not None and own.is_floating_point():
+                    found.append((name, tensor["dtype"]))
+    return tuple(found)
 
 
 def _shapes_of(module: Any) -> dict[str, tuple[int, ...]]:

@@ -146,6 +146,43 @@ def test_no_tensor_is_read_of_weights_that_do_not_fit(
     assert problem.found.endswith("of shape (3, 5)") and problem.wanted.startswith("shape (")
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize("component", ["unet", "text_encoder"])
+def test_integers_for_real_numbers_are_refused(
+    copied_component: Callable[[str, str], Path], component: str
+) -> None:
+    import safetensors.torch
+    import torch
+
+    folder = copied_component("tiny/text-to-image", component)
+    (path,) = (folder / component).glob("*.safetensors")
+    state = safetensors.torch.load_file(path)
+    name = next(name for name in sorted(state) if state[name].dim() > 1)
+    state[name] = state[name].to(torch.int8)
+    safetensors.torch.save_file(state, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="of dtype I8"):
+        load_quietly(resolve_part(Part(Checkpoint(folder), component)), "float32", "cpu")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("component", ["unet", "text_encoder"])
+def test_plain_fp8_without_scales_is_cast(
+    copied_component: Callable[[str, str], Path], component: str
+) -> None:
+    import safetensors.torch
+    import torch
+
+    folder = copied_component("tiny/text-to-image", component)
+    (path,) = (folder / component).glob("*.safetensors")
+    state = safetensors.torch.load_file(path)
+    narrow = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in state.items()}
+    safetensors.torch.save_file(narrow, path, {"format": "pt"})
+    module = load_quietly(resolve_part(Part(Checkpoint(folder), component)), "float32", "cpu")
+    for name, tensor in module.state_dict().items():
+        if name in narrow:
+            assert torch.equal(tensor, narrow[name].to(torch.float32))
+
+
 @pytest.fixture
 def copied_component(tmp_path: Path) -> Callable[[str, str], Path]:
     """Copies a shipped checkpoint to a folder that may be spoilt."""

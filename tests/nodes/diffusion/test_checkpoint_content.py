@@ -63,6 +63,22 @@ def test_the_second_text_encoder_of_sdxl_has_a_projection(copied: Callable[[str]
 
 
 @pytest.mark.parametrize(
+    ("component", "other", "found"),
+    [
+        ("text_encoder", {"hidden_size": 128}, "whose text features are 128 wide"),
+        ("unet", {"cross_attention_dim": 128}, "128, which its unet reads"),
+        ("vae", {"latent_channels": 16}, "whose vae has 16 latent channels"),
+    ],
+)
+def test_components_of_different_widths_are_refused_before_loading(
+    copied: Callable[[str], Path], component: str, other: dict[str, Any], found: str
+) -> None:
+    folder = copied("tiny/text-to-image")
+    edit(folder / component / "config.json", **other)
+    assert found in refused(folder)
+
+
+@pytest.mark.parametrize(
     ("component", "other"),
     [("unet", "vae"), ("vae", "unet"), ("text_encoder", "unet"), ("unet", "text_encoder")],
 )
