@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sdgraph.errors import Problem
 from sdgraph.models import SCHEDULERS, resolve
@@ -96,7 +97,7 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
     """
     denoiser, decoder = family.denoiser_config(checkpoint), family.decoder_config(checkpoint)
     configs = [resolve(checkpoint).config(encoder.name) or {} for encoder in family.text_encoders]
-    widths = [config.get("hidden_size") for config in configs]
+    widths: list[Any] = [config.get("hidden_size") for config in configs]
     wanted = text_width(denoiser)
     if wanted and all(widths) and sum(widths) != wanted and not denoiser.get("encoder_hid_dim"):
         found = f"{checkpoint.source}, whose text features are {sum(widths)} wide"
