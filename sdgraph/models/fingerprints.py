@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
 from sdgraph.errors import CheckpointError
-from sdgraph.values import Checkpoint, Lora, Part
+from sdgraph.values import Lora
 
 from .checkpoint_files import MODEL_INDEX, SCHEDULER_CONFIG
 from .file_hashes import read_json
+from .files_on_disk import CheckpointOnDisk, ComponentOnDisk
 
 _HASHED_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
 
@@ -21,45 +21,7 @@ _UNHASHED_KEYS = ("_name_or_path", "_diffusers_version", "transformers_version")
 """Keys of configs that only say who wrote them, and with which version."""
 
 
-class _CheckpointOnDisk(Protocol):
-    """What the hashes of a checkpoint are made from; `ResolvedCheckpoint` implements it."""
-
-    @property
-    def checkpoint(self) -> Checkpoint: ...
-    @property
-    def root(self) -> Path | None: ...
-    @property
-    def components(self) -> Collection[str] | None: ...
-    @property
-    def lora_file(self) -> Path: ...
-    @property
-    def hashed_files(self) -> tuple[tuple[Path, str], ...]: ...
-    def config(self, folder: str = "", name: str | None = None) -> Any: ...
-    def sha256_of(self, path: Path) -> str: ...
-
-
-class _ComponentOnDisk(Protocol):
-    """What the hash of a component is made from; `ResolvedPart` implements it."""
-
-    @property
-    def owner(self) -> _CheckpointOnDisk: ...
-    @property
-    def part(self) -> Part: ...
-    @property
-    def folder(self) -> Path | None: ...
-    @property
-    def is_lora(self) -> bool: ...
-    @property
-    def files(self) -> tuple[Path, ...]: ...
-    @property
-    def hashed_files(self) -> tuple[tuple[Path, str], ...]: ...
-    @property
-    def library_and_class(self) -> tuple[str, str]: ...
-    @property
-    def quantization(self) -> str | None: ...
-
-
-def component_fingerprint(part: _ComponentOnDisk) -> str:
+def component_fingerprint(part: ComponentOnDisk) -> str:
     """The hash for `ResolvedPart.fingerprint`.
 
     For a component that is not on this disk yet, or without its weights, it is a hash of the
@@ -83,21 +45,21 @@ def component_fingerprint(part: _ComponentOnDisk) -> str:
     return digest.hexdigest()
 
 
-def _is_here(part: _ComponentOnDisk, folder: Path) -> bool:
+def _is_here(part: ComponentOnDisk, folder: Path) -> bool:
     """Whether a component is complete; a hub cache may contain configs without their weights."""
     if part.part.prepares or part.is_lora:
         return True
     return bool(part.files) or not (folder / "config.json").is_file()
 
 
-def component_files(part: _ComponentOnDisk) -> tuple[Path, ...]:
+def component_files(part: ComponentOnDisk) -> tuple[Path, ...]:
     """The files that decide what a component computes, in order; () if it is not on this disk."""
     if part.folder is None:
         return ()
     return part.files if part.is_lora else (*_other_files(part, part.folder), *part.files)
 
 
-def _other_files(part: _ComponentOnDisk, folder: Path) -> Iterator[Path]:
+def _other_files(part: ComponentOnDisk, folder: Path) -> Iterator[Path]:
     """The files other than weights that decide what a component computes, in order."""
     if part.part.processor:
         # This raises CheckpointError if the file is missing.
@@ -111,7 +73,7 @@ def _other_files(part: _ComponentOnDisk, folder: Path) -> Iterator[Path]:
         yield from (folder / name for name in sorted(texts))
 
 
-def settings_fingerprint(checkpoint: _CheckpointOnDisk) -> str:
+def settings_fingerprint(checkpoint: CheckpointOnDisk) -> str:
     """A hash of a checkpoint's index and of the config of its scheduler."""
     if checkpoint.root is None:
         return ""
@@ -123,7 +85,7 @@ def settings_fingerprint(checkpoint: _CheckpointOnDisk) -> str:
     return digest.hexdigest()
 
 
-def checkpoint_files(checkpoint: _CheckpointOnDisk) -> Iterator[Path]:
+def checkpoint_files(checkpoint: CheckpointOnDisk) -> Iterator[Path]:
     """The files of a whole checkpoint: those of its components and of its root."""
     root = checkpoint.root
     if root is None:
@@ -137,7 +99,7 @@ def checkpoint_files(checkpoint: _CheckpointOnDisk) -> Iterator[Path]:
                 yield folder / name
 
 
-def checkpoint_fingerprint(checkpoint: _CheckpointOnDisk) -> str:
+def checkpoint_fingerprint(checkpoint: CheckpointOnDisk) -> str:
     """A hash of all files of a checkpoint; of its name and settings if it is not on this disk."""
     try:
         hashed = checkpoint.hashed_files

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.values import QUANTIZATIONS
@@ -14,12 +14,10 @@ from sdgraph.values import QUANTIZATIONS
 from .checkpoint_files import is_processor
 from .component_classes import is_allowed, refuse_class
 from .config_files import read_config
+from .files_on_disk import ComponentOnDisk
 from .safetensors_files import refuse_damaged
 from .shards import refuse_incomplete
 from .weight_marks import refuse_foreign
-
-if TYPE_CHECKING:
-    from .resolved import ResolvedPart
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 
@@ -27,7 +25,7 @@ _ADAPTER_CONFIG = "adapter_config.json"
 """The file by which transformers loads another model, and an adapter over it, from a folder."""
 
 
-def check_part(part: ResolvedPart) -> None:
+def check_part(part: ComponentOnDisk) -> None:
     """Raises CheckpointError if a component is on this disk and cannot be used; loads nothing."""
     _check_quantization(part)
     folder = part.folder
@@ -47,7 +45,7 @@ def check_part(part: ResolvedPart) -> None:
         _check_weights(part, folder, library, class_name)
 
 
-def _check_quantization(part: ResolvedPart) -> None:
+def _check_quantization(part: ComponentOnDisk) -> None:
     name = part.quantization
     if name and find_spec(package := QUANTIZATIONS[name]) is None:
         source, found = part.part.checkpoint.source, f"quantization {name}"
@@ -58,7 +56,7 @@ def _check_quantization(part: ResolvedPart) -> None:
         raise CheckpointError(problem)
 
 
-def _check_config(part: ResolvedPart, folder: Path, class_name: str) -> None:
+def _check_config(part: ComponentOnDisk, folder: Path, class_name: str) -> None:
     """Reads the config of a component, which refuses one that names code or absurd numbers."""
     tokenizer = part.part.tokenizer or "Tokenizer" in class_name
     if tokenizer:
@@ -76,7 +74,7 @@ def _refuse_other_tokenizer(name: str, config: Mapping[str, Any]) -> None:
         refuse_class(name, "tokenizer", "transformers", class_name)
 
 
-def _check_weights(part: ResolvedPart, folder: Path, library: str, class_name: str) -> None:
+def _check_weights(part: ComponentOnDisk, folder: Path, library: str, class_name: str) -> None:
     files = part.files
     if not files and (folder / "config.json").is_file():
         wanted, fix = f"safetensors in {folder}", "fetch, copy or install the checkpoint again"
@@ -98,7 +96,7 @@ def _check_weights(part: ResolvedPart, folder: Path, library: str, class_name: s
             refuse_foreign(part.name, path, class_name, quantized=quantized)
 
 
-def part_warnings(parts: Iterable[ResolvedPart]) -> Iterator[Problem]:
+def part_warnings(parts: Iterable[ComponentOnDisk]) -> Iterator[Problem]:
     """What to tell about components that are not here, or not in the variant that was asked for.
 
     Args:
