@@ -227,9 +227,13 @@ class Graph:
         parts = (resolve_part(part) for node in nodes for part in parts_of(node).values())
         return list(part_warnings(parts))
 
+    def _writers(self) -> list[Node[Any]]:
+        """The nodes that may write files; most nodes of most graphs do not."""
+        return [node for node in self.nodes if type(node).definition.targets]
+
     def files_to_write(self) -> Iterator[tuple[Path, Node[Any], str]]:
         """The absolute path of each file or folder that is written, its node and the field."""
-        for node in self.nodes:
+        for node in self._writers():
             for field_name, path in target_files(node):
                 yield Path(os.path.normpath(path.absolute())), node, field_name
 
@@ -247,7 +251,7 @@ class Graph:
     def _targets_outside(self) -> Iterator[Problem]:
         """A problem for each path to write that is not in one of the permitted folders."""
         folders, known_parents = self.output_folders, dict[Path, str]()
-        for node in self.nodes if folders is not None else ():
+        for node in self._writers() if folders is not None else ():
             for field_name, path in target_files(node):
                 if folders is not None and not folders.permit(path, known_parents):
                     problem = folders.problem(field_name, path)

@@ -53,7 +53,7 @@ def missing_sources(node: Node[Any], *, suggest: bool = True) -> Iterator[Proble
     for name, path in source_files(node):
         if (problem := missing_file(name, path, suggest=suggest)) is not None:
             yield problem
-    for name, path in source_folders(node):
+    for name, path in source_folders(node) if type(node).definition.folders else ():
         if not is_folder(path):
             found = describe_path(path, "folder")
             names = names_in(path.parent) if suggest and found == "no such folder" else ()
