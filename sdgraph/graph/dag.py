@@ -250,10 +250,13 @@ class Graph:
 
     def _targets_outside(self) -> Iterator[Problem]:
         """A problem for each path to write that is not in one of the permitted folders."""
-        folders, known_parents = self.output_folders, dict[Path, str]()
-        for node in self._writers() if folders is not None else ():
+        folders = self.output_folders
+        if folders is None:
+            return
+        known_parents: dict[Path, str] = {}
+        for node in self._writers():
             for field_name, path in target_files(node):
-                if folders is not None and not folders.permit(path, known_parents):
+                if not folders.permit(path, known_parents):
                     problem = folders.problem(field_name, path)
                     yield problem.under(self.names[node], self.mark(node, field_name))
 
