@@ -66,10 +66,14 @@ def _merge_many(
 
     None if variants still write to the same file, so that all of them have to be looked at.
     """
+    tried = {
+        name: set(sorted({variant.indices[name] for variant in variants})[:VALUES_TRIED])
+        for name in variants[0].indices
+    }
     few = [
         variant
         for variant in variants
-        if all(index < VALUES_TRIED for index in variant.indices.values())
+        if all(index in tried[name] for name, index in variant.indices.items())
     ]
     varied = varying_paths(workflow, merge_variants(workflow, few, only), variants)
     sweep = merge_variants(workflow.with_fields(varied), variants, only)
