@@ -97,7 +97,7 @@ def test_braces_that_are_kept_stand_for_themselves(text: str) -> None:
 
 def test_a_path_with_braces_is_written_to_yaml_so_that_it_is_read_back() -> None:
     node = toys.Write(text="a", path="/out/{seed}.txt")
-    again = workflow_from_yaml(to_yaml(node), registry=toys.REGISTRY).graph()
+    again = workflow_from_yaml(to_yaml(node), registry=toys.REGISTRY, folder="/out").graph()
     assert again.targets == (node,)
 
 
@@ -106,7 +106,7 @@ def test_an_input_that_is_still_open_is_no_mistake_in_a_pattern() -> None:
         "inputs: {name: {type: str}}\n"
         'nodes: {save: {type: Write, text: a, path: "/out/{name_slug}.txt"}}'
     )
-    workflow = workflow_from_yaml(text, registry=toys.REGISTRY)
+    workflow = workflow_from_yaml(text, registry=toys.REGISTRY, folder="/out")
     assert workflow.problems() == []
     (node,) = workflow.graph(name="A B").targets
     assert node == toys.Write(text="a", path="/out/a-b.txt")
