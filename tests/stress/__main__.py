@@ -19,6 +19,7 @@ SCRIPTS: dict[str, dict[str, int]] = {
     "mutated_runs": {"--runs": 150},
     "kills": {"--kills": 100},
     "disks": {"--rounds": 10},
+    "validate_cost": {},
     "memory": {"--runs": 500},
     "memory --models": {"--runs": 500},
 }

@@ -23,7 +23,7 @@ from random import Random
 from .commands import Ending, run_command
 from .fuzz_cases import KINDS, Case, Workbench
 
-SHARES = {"arguments": 25, "text": 25, "tree": 20, "configs": 20, "media": 10}
+SHARES = {"arguments": 25, "text": 25, "tree": 20, "configs": 15, "loads": 5, "media": 10}
 """How many of a hundred cases are of each kind."""
 
 

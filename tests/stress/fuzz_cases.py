@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -217,6 +217,22 @@ def mutate_config(bench: Workbench, random: Random) -> Case:
     return Case("configs", (verb, "paint.yaml"), f"{verb} with another {name}")
 
 
+def mutate_loads(bench: Workbench, random: Random) -> Case:
+    """A run over a checkpoint of which one file was changed."""
+    case = mutate_config(bench, random)
+    import_libraries()
+    return Case("loads", ("run", "paint.yaml", "--device", "cpu"), case.summary)
+
+
+@cache
+def import_libraries() -> None:
+    """Imports what loads models, which may take longer than a case may."""
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    assert all((StableDiffusionPipeline, CLIPTextModel, CLIPTokenizer))
+
+
 def _mutated_file(path: Path, random: Random) -> bytes | None:
     """The changed content of a file; None for a file that is missing."""
     if random.random() < 0.05:
@@ -256,6 +272,7 @@ KINDS: dict[str, Callable[[Workbench, Random], Case]] = {
     "text": mutate_workflow_text,
     "tree": mutate_workflow_tree,
     "configs": mutate_config,
+    "loads": mutate_loads,
     "media": mutate_media,
 }
 """What makes a case of each kind."""

@@ -15,15 +15,20 @@ from .mutated_runs import run_cases as run_mutated
 from .mutations import mutate_bytes, mutate_data, mutate_text
 from .place import Place
 
+MODELS = (pytest.mark.slow, pytest.mark.torch)
 
-@pytest.mark.parametrize("kind", SHARES)
+
+KINDS = [pytest.param(kind, marks=MODELS if kind == "loads" else ()) for kind in SHARES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_mutation_makes_the_command_line_fail_in_an_unknown_way(kind: str) -> None:
     counts, failures = run_cases(range(2 * SHARES[kind]), 1, kind)
     assert counts[kind] == 2 * SHARES[kind] and failures == {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", SHARES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_mutation_of_many_does(kind: str) -> None:
     assert run_cases(range(20 * SHARES[kind]), 2, kind)[1] == {}
 
