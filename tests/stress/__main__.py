@@ -49,7 +49,8 @@ def run_script(script: str, figures: dict[str, int], share: float) -> str:
     table = [line for line in lines if line.startswith("|")]
     others = [line for line in lines if not line.startswith("|")]
     head = f"### `python -m tests.stress.{' '.join([name, *words])}`"
-    return "\n".join([head, "", *others, f"({seconds:.0f} s in all)", "", *table, ""])
+    notes = ["```", *others, f"{seconds:.0f} s in all", "```"]
+    return "\n".join([head, "", *table, *([""] if table else []), *notes, ""])
 
 
 def main() -> None:
