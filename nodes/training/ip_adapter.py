@@ -27,7 +27,7 @@ from .pipeline_parts import PipelineParts, make_pipeline
 from .placement import to_device
 from .procedure import Denoising
 from .samples import arrange_in_rows, to_uint8
-from .saving import save_model
+from .saving import write_model
 from .unet import add_ip_adapter_layers, ip_adapter_weights
 
 __all__ = ["TrainIPAdapter"]
@@ -140,7 +140,7 @@ class IPAdapterTrainee(DiffusionTrainee):
 
         weights = ip_adapter_weights(self._projection, self.modules["attention"])
         with replace_folder(folder) as new:
-            save_model(self._encoder, like, new / ENCODER)
+            write_model(self._encoder, like, new / ENCODER)
             save_file(weights, new / FILE, metadata={"format": "pt"})
         return Checkpoint(Lora(folder, file=FILE).source)
 

@@ -1,7 +1,7 @@
 """Folders that trainings write and replace; files of anybody else in them are never removed.
 
-Each such folder holds a list of its files. A folder is replaced only if every file in it is in that
-list with the size that it was written with.
+A list of the files in such a folder is kept with the training's state. A folder is replaced only if
+every file in it is in that list with the size that it was written with.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from sdgraph.errors import MediaError, Problem
 from sdgraph.output_folders import refuse_outside
 
-FILE_LIST = ".sdgraph-files"
-"""The file with the list; its name has no suffix, so that it is no part of a checkpoint."""
+MARK = ".sdgraph-training"
+"""A file in a folder that is being written, by which it is known after a crash."""
 
 NAMED = 3
 """How many files a problem names."""
@@ -49,12 +49,16 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir(parents=True)
-        (new / FILE_LIST).write_text("{}", "utf-8")  # so that it can be removed after a crash
+        (new / MARK).touch()
         yield new
-        _write_file_list(new)
+        (new / MARK).unlink()
         _refuse_foreign_files(folder)
+        sizes = {name: (new / name).stat().st_size for name in _files_below(new)}
+        # Both lists are kept until the folder is replaced: the process may be killed in between.
+        _write_lists(folder, [*_read_lists(folder), sizes])
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
+        _write_lists(folder, [sizes])
     except (OSError, SafetensorError) as error:
         found = f"the checkpoint cannot be written ({error})"
         fix = "the training's state is kept: make room and run again"
@@ -72,31 +76,46 @@ def _refuse_foreign_files(folder: Path) -> None:
         raise MediaError(problem)
 
 
-def _write_file_list(folder: Path) -> None:
-    sizes = {name: (folder / name).stat().st_size for name in _files_below(folder)}
-    (folder / FILE_LIST).write_text(json.dumps({"files": sizes}, indent=1), "utf-8")
+def _list_file(folder: Path) -> Path:
+    """The file with the list of a folder's files, in the folder of the training's state."""
+    return folder.parent / "training" / f"{folder.name}-files.json"
+
+
+def _read_lists(folder: Path) -> list[dict[str, int]]:
+    """The files that a training wrote into a folder, with their sizes; several after a crash."""
+    try:
+        lists = json.loads(_list_file(folder).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [sizes for sizes in lists if isinstance(sizes, dict)] if isinstance(lists, list) else []
+
+
+def _write_lists(folder: Path, lists: list[dict[str, int]]) -> None:
+    path = _list_file(folder)
+    refuse_outside(path)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(lists, indent=1), "utf-8")
 
 
 def _foreign_files(folder: Path) -> list[str]:
-    """Some of the files in a folder that are not in its list; none if there is no folder."""
-    try:
-        sizes = json.loads((folder / FILE_LIST).read_text("utf-8")).get("files")
-    except (OSError, ValueError, AttributeError):
-        return list(islice(_files_below(folder), NAMED + 1))
-    if not isinstance(sizes, dict):
+    """Some of the files in a folder that no training wrote; none if there is no folder."""
+    if (folder / MARK).exists():
         return []  # being written when the process was killed
-    foreign = (
+    lists = [_foreign_to(sizes, folder) for sizes in (_read_lists(folder) or [{}])]
+    return min(lists, key=len)
+
+
+def _foreign_to(sizes: dict[str, int], folder: Path) -> list[str]:
+    names = (
         name
         for name in _files_below(folder)
         if (folder / name).is_symlink() or sizes.get(name) != (folder / name).stat().st_size
     )
-    return list(islice(foreign, NAMED + 1))
+    return list(islice(names, NAMED + 1))
 
 
 def _files_below(folder: Path) -> Iterator[str]:
-    """The files in a folder and its folders, but for the list, sorted."""
+    """The files in a folder and its folders, sorted."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_dir():
-            name = path.relative_to(folder).as_posix()
-            if name != FILE_LIST:
-                yield name
+            yield path.relative_to(folder).as_posix()

@@ -11,7 +11,7 @@ from typing import Any
 from sdgraph.models import fetch_checkpoint, pickles, resolve
 from sdgraph.values import Checkpoint
 
-from .own_folders import FILE_LIST, replace_folder
+from .own_folders import replace_folder
 
 
 def save_pipeline(
@@ -38,7 +38,7 @@ def save_pipeline(
     copied = copied or {}
     with replace_folder(folder) as new:
         # A model card of `like` does not describe what is written here.
-        left_out = shutil.ignore_patterns("*.md", FILE_LIST)
+        left_out = shutil.ignore_patterns("*.md")
         shutil.copytree(_folder_of(like), new, ignore=left_out, dirs_exist_ok=True)
         for name, module in modules.items():
             if name not in copied:
@@ -76,11 +76,17 @@ def save_model(module: Any, like: Checkpoint, folder: Path) -> Checkpoint:
         MediaError: The disk does not take it.
     """
     with replace_folder(folder) as new:
-        for path in _folder_of(like).glob("*.json"):
-            if not path.name.endswith(".index.json"):
-                shutil.copy(path, new)
-        write_weights(module, new)
+        write_model(module, like, new)
     return Checkpoint(folder)
+
+
+def write_model(module: Any, like: Checkpoint, folder: Path) -> None:
+    """Writes `like`'s configs and the module's weights into a folder that is being made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in _folder_of(like).glob("*.json"):
+        if not path.name.endswith(".index.json"):
+            shutil.copy(path, folder)
+    write_weights(module, folder)
 
 
 def _folder_of(like: Checkpoint) -> Path:

@@ -10,7 +10,7 @@ from sdgraph.errors import MediaError
 from sdgraph.graph import Graph
 from sdgraph.nodes import TinyWorld, TrainVae
 from sdgraph.nodes.training.own_folders import (
-    FILE_LIST,
+    MARK,
     foreign_file_problems,
     replace_folder,
 )
@@ -30,7 +30,7 @@ def make(folder: Path, **files: str) -> None:
 
 def names(folder: Path) -> list[str]:
     found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in found if name != FILE_LIST)
+    return sorted(name for name in found if not name.startswith("training"))
 
 
 def test_a_folder_that_a_training_made_is_replaced(tmp_path: Path) -> None:
@@ -38,7 +38,8 @@ def test_a_folder_that_a_training_made_is_replaced(tmp_path: Path) -> None:
     assert names(tmp_path / "out/checkpoint") == ["a", "b", "deep/a", "deep/b"]
     make(tmp_path / "out/checkpoint", c="3")
     assert names(tmp_path / "out/checkpoint") == ["c", "deep/c"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoint"]
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["checkpoint", "training"]
 
 
 @pytest.mark.parametrize("name", ["mine.txt", "deep/mine.txt", "a"])
@@ -49,9 +50,7 @@ def test_a_folder_with_a_file_of_the_user_stays_as_it_is(tmp_path: Path, name: s
     with pytest.raises(MediaError, match=f"files that no training wrote \\({name}\\)"):
         make(folder, b="2")
     assert (folder / name).read_text() == "the work of a year"
-    assert names(tmp_path) == sorted(
-        {"checkpoint/a", "checkpoint/deep/a", f"checkpoint/{name}"} | {f"checkpoint/{FILE_LIST}"}
-    )
+    assert set(names(folder)) == {"a", "deep/a", name}
 
 
 def test_a_folder_that_no_training_made_is_refused_before_the_training(tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ def test_what_a_killed_training_left_is_removed_and_a_folder_of_the_same_name_is
 ) -> None:
     left = tmp_path / ".checkpoint.new"
     left.mkdir()
-    (left / FILE_LIST).write_text("{}")
+    (left / MARK).touch()
     (left / "half").write_text("half of the weights")
     make(tmp_path / "checkpoint", a="1")
     assert not left.exists()
@@ -93,7 +92,7 @@ def test_a_training_that_fails_keeps_the_folder_that_was_there(tmp_path: Path) -
     ):
         raise OSError(28, "No space left on device")
     assert names(tmp_path / "checkpoint") == ["a", "deep/a"]
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "training"]
 
 
 def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
@@ -108,3 +107,17 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> No
     with write_only_in(folders), pytest.raises(MediaError, match="--allow-outside"):
         make(tmp_path / "new", a="1")
     assert names(tmp_path) == ["checkpoint/a", "photos/a"] or names(tmp_path) == ["photos/a"]
+
+
+def test_a_training_that_was_killed_while_it_replaced_the_folder_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "checkpoint"
+    make(folder, a="1")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", lambda *_: 1 / 0)  # the folder is removed, no other there
+        with pytest.raises(ZeroDivisionError):
+            make(folder, b="22")
+    make(folder, a="1")
+    make(folder, c="333")
+    assert names(folder) == ["c", "deep/c"]
