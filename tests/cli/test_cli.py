@@ -448,7 +448,7 @@ def test_a_budget_that_says_no_bytes_is_refused(option: str, text: str, sdgraph:
     assert result.code == 2 and f"{option}\n  found:  {text}" in result.err
 
 
-def test_plan_says_what_must_be_fetched(sdgraph: Command) -> None:
+def test_plan_says_what_must_be_fetched(sdgraph: Command, tmp_path: Path) -> None:
     result = sdgraph(
         "plan", "flow.yaml", "--only", "model", "--set", "model.checkpoint=nobody/nothing"
     )
@@ -458,7 +458,9 @@ def test_plan_says_what_must_be_fetched(sdgraph: Command) -> None:
     assert "unet" not in result.out and "peak on" not in result.out
     warning = "warning: nobody/nothing: not here, not checked"
     assert warning in result.out
-    checked = sdgraph("validate", "flow.yaml", "--set", "model.checkpoint=nobody/nothing")
+    text = "nodes: {model: {type: ToyModel, checkpoint: nobody/nothing}}\n"
+    (tmp_path / "hub.yaml").write_text(text)
+    checked = sdgraph("validate", "hub.yaml")
     assert checked.code == 0 and f"  {warning}" in checked.out
 
 
