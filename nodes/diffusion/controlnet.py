@@ -10,13 +10,14 @@ from pydantic import Field, model_validator
 from sdgraph import values
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Progress, refuse
-from sdgraph.models import Models, resolve
+from sdgraph.models import Models
 from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.values import Checkpoint, ControlMap, Image, Part
 
 from .controlnet_defaults import default_controlnet
+from .controlnet_problems import network_problems
 from .crop_region import CropRegion
-from .families import CONTROLNET, Purpose, Task, family_of, text_width
+from .families import CONTROLNET, Purpose, Task, family_of
 from .inpaint import paste_masked, refuse_unusable_mask
 from .reference_images import ReferenceGuided, reference_arguments
 
@@ -157,7 +158,6 @@ class ControlNet(ReferenceGuided[Image]):
         if not isinstance(base, Checkpoint):
             return
         family = family_of(base)
-        settings = {} if family is None else family.denoiser_config(base)
         if family is not None and self.mask is None and family.purpose_of(base) == "inpainting":
             takes = f"{family.denoiser.label} takes {family.input_channels(base)} channels"
             found = f"{base.source}, whose {takes} (inpainting), and no mask"
@@ -166,7 +166,7 @@ class ControlNet(ReferenceGuided[Image]):
         try:
             for network in self.controlnets():
                 if isinstance(network, Checkpoint):
-                    yield from _network_problems(network, base, settings)
+                    yield from network_problems(network, base, family)
         except CheckpointError as error:
             yield from error.as_problems_of(
                 "controlnet", "a ControlNet for this kind of control map"
@@ -254,32 +254,3 @@ class ControlNet(ReferenceGuided[Image]):
 
 def _part_name(number: int) -> str:
     return f"{_PART_PREFIX}{number}"
-
-
-def _network_problems(
-    network: Checkpoint, base: Checkpoint, settings: Mapping[str, Any]
-) -> Iterator[Problem]:
-    """The problem of a ControlNet that does not fit its base, as far as configs are on this disk.
-
-    Args:
-        network: The ControlNet's checkpoint.
-        base: The base checkpoint.
-        settings: The config of the base's denoiser, {} if it is not on this disk.
-    """
-    if network.dtype not in (None, base.dtype):
-        base_dtype = base.dtype or "what the device prefers"
-        found = f"{network.source} in {network.dtype} over {base.source} in {base_dtype}"
-        yield Problem("controlnet", found, "one dtype", "set the dtype of the checkpoint alone")
-    config = resolve(network).config()
-    if config is None:
-        return
-    class_name = str(config.get("_class_name") or (config.get("architectures") or ["nothing"])[0])
-    if "ControlNet" not in class_name:
-        yield Problem("controlnet", f"{network.source}, a {class_name}", "a ControlNet checkpoint")
-    elif settings and text_width(config) != text_width(settings):
-        yield Problem(
-            "controlnet",
-            f"{network.source}, for text features of {text_width(config)}",
-            f"one for {base.source} ({text_width(settings)})",
-            "use a ControlNet trained for this base",
-        )

@@ -19,6 +19,7 @@ from .families import (
     likely_family,
     text_width,
 )
+from .lora_layers import network_layers, other_architecture
 
 ENCODER = "CLIPVisionModelWithProjection"
 
@@ -87,6 +88,7 @@ def ip_adapter_problems(
     reason = "" if shapes is None else _format_problem(shapes)
     if shapes is not None and not reason and isinstance(base, Checkpoint) and family is not None:
         reason = _fit_problem(shapes, family.denoiser_config(base))
+        reason = reason or _count_problem(shapes, base, family)
     if reason:
         yield Problem("ip_adapter", f"{adapter.source}, {reason}", f"an IP-Adapter for {over}")
     else:
@@ -139,6 +141,8 @@ def _encoder_width(shapes: TensorShapes) -> tuple[str, int]:
 def _format_problem(shapes: TensorShapes) -> str:
     """What is wrong with a file that is no IP-Adapter for CLIP's features; "" if it is one."""
     layers = [shape for name, shape in shapes.items() if name.endswith("_ip.weight")]
+    if not layers and (architecture := other_architecture(shapes)):
+        return f"made for {architecture} (it has {next(iter(shapes))})"
     if not layers or any(len(shape) != 2 for shape in layers):
         return "which holds no IP-Adapter (a LoRA, whole weights, or something else)"
     plain = "image_proj.proj.weight" in shapes
@@ -163,6 +167,16 @@ def _fit_problem(shapes: TensorShapes, settings: Config) -> str:
             widths = ", ".join(map(str, sorted(levels)))
             return f"made for layers {layer} wide, here there are {widths}"
     return ""
+
+
+def _count_problem(shapes: TensorShapes, base: Checkpoint, family: ModelFamily) -> str:
+    """Why an adapter has not a layer for each cross-attention of a denoiser; "" if it has."""
+    weights = network_layers(base, family.denoiser.name)
+    if weights is None:
+        return ""
+    wanted = sum(name.endswith("attn2_to_k") for name in weights)
+    count = sum(name.endswith("to_k_ip.weight") for name in shapes)
+    return "" if count == wanted else f"made for {count} layers of attention, here are {wanted}"
 
 
 def adapter_bytes(adapter: Lora) -> int:

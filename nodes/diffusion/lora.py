@@ -17,14 +17,13 @@ from sdgraph.graph import refuse
 from sdgraph.models import TensorShapes, resolve
 from sdgraph.values import Checkpoint, Lora, Part
 
+from . import lora_layers
 from .families import FAMILIES, ModelFamily, labels_by_text_width
+from .lora_layers import LoraLayer
 
 PREFIX = "lora_"
 """What the names of LoRAs among a node's components begin with."""
 
-_DOWN = ("lora_A.weight", "lora.down.weight", "lora_down.weight", "_layer.down.weight")
-"""What the names of the matrices that read a layer's input end with."""
-_OTHER_KINDS = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_magnitude": "DoRA"}
 _ORDINALS = ("first", "second", "third", "fourth")
 _TEXT_LAYER = re.compile(r"[qkv]_proj|out_proj|fc1")
 
@@ -97,14 +96,20 @@ def lora_problems(
 
 def _format_problem(shapes: TensorShapes) -> str:
     """What is wrong with a file that is no LoRA of a known layout; "" if it is one."""
-    for mark, kind in _OTHER_KINDS.items():
-        if any(mark in name for name in shapes):
-            return f"a {kind} adapter, which is not taken"
-    if not any(PREFIX in name or ".lora." in name or "_lora." in name for name in shapes):
+    if kind := lora_layers.unsupported_kind(shapes):
+        return f"{kind}, which is not supported"
+    layers, others = lora_layers.group_by_layer(shapes)
+    if not any(layer.down or layer.up for layer in layers.values()):
         return "which holds no LoRA (whole weights, or something else)"
+    if architecture := lora_layers.other_architecture(shapes):
+        return f"a LoRA for {architecture} (it has {next(iter(shapes))})"
+    if lora_layers.lacks_prefix(shapes):
+        return f"a LoRA whose names lack the prefix unet. (it has {next(iter(shapes))})"
     unknown = [name for name in shapes if not any(_layer_of(name, family) for family in FAMILIES)]
     if unknown:
         return f"a LoRA for another kind of network (it has {unknown[0]})"
+    if others:
+        return f"which has a tensor that no LoRA has ({others[0]})"
     return ""
 
 
@@ -121,25 +126,65 @@ def _layer_of(tensor: str, family: ModelFamily) -> tuple[str, str] | None:
 
 
 def _fit_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
-    """Why a LoRA does not fit a checkpoint, by its layers' input features; "" if it fits."""
-    denoiser = family.denoiser_config(checkpoint)
-    for name, shape in shapes.items():
+    """Why a LoRA does not fit a checkpoint, by the layers of its networks; "" if it fits."""
+    layers, _ = lora_layers.group_by_layer(shapes)
+    missing: dict[str, list[str]] = {}
+    for name, layer in layers.items():
         target = _layer_of(name, family)
         if target is None:
             return _describe_other_family(name)
-        component, layer = target
-        if not name.endswith(_DOWN) or len(shape) != 2:
-            continue
-        if component == family.denoiser.name:
-            wanted = family.denoiser.lora_features(layer, denoiser)
+        component, own_name = target
+        weights = lora_layers.network_layers(checkpoint, component)
+        if weights is None:
+            problem = _feature_problem(own_name, layer, checkpoint, component, family)
         else:
-            wanted = _text_features(checkpoint, component, layer)
-        if wanted and shape[1] not in wanted:
-            numbers = " or ".join(map(str, sorted(wanted)))
-            trained = labels_by_text_width(shape[1]) if "attn2" in layer else ""
-            kind = f"a LoRA for {trained or 'another network'}"
-            return f"{kind}: {layer} takes {shape[1]} features, here there are {numbers}"
+            blocks = family.denoiser_config(checkpoint).get("layers_per_block", 2)
+            weight = weights.get(lora_layers.flat_name(own_name, blocks))
+            if weight is None:
+                missing.setdefault(component, []).append(own_name)
+                continue
+            problem = _shape_problem(own_name, layer, weight)
+        if problem:
+            return f"a LoRA for {_trained_for(layers) or 'another network'}: {problem}"
+    for component, names in missing.items():
+        found = f"the {component} lacks {len(names)} of its {len(layers)} layers"
+        return f"a LoRA for {_trained_for(layers) or 'another network'}: {found} ({names[0]})"
+    return lora_layers.layer_problem(layers)
+
+
+def _trained_for(layers: Mapping[str, LoraLayer]) -> str:
+    """The versions of families whose text features a LoRA's cross-attention reads; "" for none."""
+    for name, layer in layers.items():
+        if re.search(r"attn2[._](?:processor[._])?to_k$", name) and layer.down is not None:
+            return labels_by_text_width(layer.down[1])
     return ""
+
+
+def _shape_problem(name: str, layer: LoraLayer, weight: tuple[int, ...]) -> str:
+    """Why the matrices of a layer do not fit the weight that they are for; "" if they fit."""
+    if layer.down is not None and layer.down[1:2] != weight[1:2]:
+        return f"{name} takes {layer.down[1]} features, here there are {weight[1]}"
+    if layer.up is not None and layer.up[0] != weight[0]:
+        return f"{name} gives {layer.up[0]} features, here there are {weight[0]}"
+    if layer.down is not None and layer.down[1:] != weight[1:]:
+        return f"{name} is for a weight of {list(layer.down[1:])}, here it is {list(weight[1:])}"
+    return ""
+
+
+def _feature_problem(
+    name: str, layer: LoraLayer, checkpoint: Checkpoint, component: str, family: ModelFamily
+) -> str:
+    """Why a layer does not fit a network of which only the config is on this disk."""
+    if layer.down is None or len(layer.down) != 2:
+        return ""
+    if component == family.denoiser.name:
+        wanted = family.denoiser.lora_features(name, family.denoiser_config(checkpoint))
+    else:
+        wanted = _text_features(checkpoint, component, name)
+    if not wanted or layer.down[1] in wanted:
+        return ""
+    numbers = " or ".join(map(str, sorted(wanted)))
+    return f"{name} takes {layer.down[1]} features, here there are {numbers}"
 
 
 def _describe_other_family(tensor: str) -> str:
@@ -218,7 +263,7 @@ def _load_lora(pipe: Any, name: str, lora: Lora, path: Any) -> None:
         loaded = set(chain.from_iterable(pipe.get_list_adapters().values()))
         reason = "" if name in loaded else "none of its layers is one of this network"
     except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
     if reason:
         wanted = "an adapter whose layers the checkpoint's network has"
         raise InvalidValueError(Problem("loras", f"{lora.source}: {reason[:300]}", wanted))

@@ -330,7 +330,7 @@ def broken(tmp_path: Path) -> Path:
         ("noise.safetensors", "its header cannot be read"),
         ("empty.safetensors", "it is cut short"),
         ("whole.safetensors", "holds no LoRA"),
-        ("flux.safetensors", "another kind of network (it has transformer.x"),
+        ("flux.safetensors", "a LoRA for a diffusion transformer (it has transformer.x"),
         ("pickled.bin", "convert it to safetensors"),
         ("xl.safetensors", "SDXL: it has layers for a second text encoder"),
         ("xl_unet.safetensors", "another network"),
