@@ -92,11 +92,15 @@ class Diffusion(Node[T_co], Generic[T_co]):
     def _some_step_is_left(self) -> Self:
         strength = self.denoising_share()
         if strength is not None and int(self.steps * strength) < 1:
+            fix = f"raise strength to {ceil(100 / self.steps) / 100:g} or more"
+            limits = (getattr(m, "le", None) for m in type(self).model_fields["steps"].metadata)
+            if strength and fewest_steps(strength) <= max(filter(None, limits), default=0):
+                fix += f", or steps to {fewest_steps(strength)}"
             raise refuse(
                 "strength",
                 found=f"strength {strength:g} of {self.steps} steps, which leaves none",
                 wanted="strength × steps of at least 1",
-                fix=f"raise strength to {ceil(100 / self.steps) / 100:g} or more",
+                fix=fix,
             )
         return self
 
@@ -329,6 +333,17 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 **call,
             )
         return to_pixels(output.images[0])
+
+
+def fewest_steps(strength: float) -> int:
+    """The fewest steps of which a strength above 0 leaves one.
+
+    Example:
+        >>> fewest_steps(0.3)
+        4
+    """
+    steps = ceil(1 / strength)
+    return steps if int(steps * strength) >= 1 else steps + 1
 
 
 @cache

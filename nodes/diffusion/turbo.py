@@ -12,9 +12,12 @@ from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
 from .families import Task
-from .node import Diffusion
+from .node import Diffusion, fewest_steps
 
 __all__ = ["Turbo"]
+
+_MAX_STEPS = 4
+"""The largest number of steps of a distilled model."""
 
 
 class Turbo(Diffusion[Image]):
@@ -23,7 +26,12 @@ class Turbo(Diffusion[Image]):
     image: In[Image] | None = Field(
         default=None, description="start from this picture instead of noise"
     )
-    steps: int = Field(default=1, ge=1, le=4, description="denoising steps")
+    steps: int = Field(
+        default=1,
+        ge=1,
+        le=_MAX_STEPS,
+        description="denoising steps; if not given, 1, or with an image as many as strength needs",
+    )
     guidance: float = Field(default=0.0, ge=0, le=100, description="distilled models need none")
     strength: float = Field(
         default=0.5, gt=0, le=1, description="with an image: how much changes; strength × steps ≥ 1"
@@ -37,6 +45,17 @@ class Turbo(Diffusion[Image]):
     height: int | None = Field(
         default=None, ge=64, le=8192, description="pixels; only without an image"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_steps(cls, fields: Any) -> Any:
+        """With an image and without `steps`, the fewest of which the strength leaves one."""
+        if not isinstance(fields, dict) or fields.get("image") is None or "steps" in fields:
+            return fields
+        strength = fields.get("strength", cls.model_fields["strength"].default)
+        if type(strength) not in (int, float) or not 0 < strength <= 1:
+            return fields  # refused by the field itself
+        return {**fields, "steps": min(fewest_steps(strength), _MAX_STEPS)}
 
     @model_validator(mode="after")
     def _size_comes_from_one_place(self) -> Self:

@@ -98,6 +98,22 @@ def test_by_default_it_takes_one_step_without_guidance() -> None:
     assert (node.steps, node.guidance) == (1, 0.0)
 
 
+@pytest.mark.parametrize(("strength", "steps"), [(None, 2), (1.0, 1), (0.4, 3), (0.25, 4)])
+def test_with_a_picture_it_takes_by_default_the_steps_that_its_strength_needs(
+    strength: float | None, steps: int
+) -> None:
+    fields: dict[str, Any] = {} if strength is None else {"strength": strength}
+    node = Turbo(prompt="a", image=photo(64, 64), **fields)
+    assert node.steps == steps and node == node.replace(steps=steps)
+
+
+def test_a_strength_that_four_steps_are_too_few_for_is_refused() -> None:
+    text = refused_at_construction(Turbo, prompt="a", image=photo(64, 64), strength=0.2)
+    assert "raise strength to 0.25 or more" in text and "steps to" not in text
+    text = refused_at_construction(Turbo, prompt="a", image=photo(64, 64), strength=0.5, steps=1)
+    assert "raise strength to 1 or more, or steps to 2" in text
+
+
 @pytest.mark.parametrize("steps", [0, 5])
 def test_more_than_four_steps_or_none_are_refused(steps: int) -> None:
     assert "Turbo.steps" in refused_at_construction(Turbo, prompt="a", steps=steps)
