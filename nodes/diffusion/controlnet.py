@@ -11,6 +11,7 @@ from sdgraph import values
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models
+from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.values import Checkpoint, ControlMap, Image, Part
 
@@ -127,6 +128,9 @@ class ControlNet(ReferenceGuided[Image]):
         """The size of the pipeline's picture; None, the native size, for the mask's box alone."""
         return super().planned_size() if self.padding_mask_crop is None else None
 
+    def size_source(self) -> object:
+        return self._controls()[0]
+
     def _controls(self) -> Sequence[Any]:
         return self.control if isinstance(self.control, list | tuple) else (self.control,)
 
@@ -154,6 +158,12 @@ class ControlNet(ReferenceGuided[Image]):
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
+        maps = enumerate(self._controls(), 1)
+        yield from size_problems(
+            ("image", "image", self.image),
+            *(("control", f"control map {number}", control) for number, control in maps),
+            ("mask", "mask", self.mask),
+        )
         base = self.checkpoint
         if not isinstance(base, Checkpoint):
             return

@@ -11,6 +11,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models, resolve
+from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.nodes.vision.depth_prediction import predict_depth
 from sdgraph.values import Checkpoint, DepthMap, Image, Part
@@ -56,9 +57,13 @@ class DepthToImage(Diffusion[Image]):
     def check(self) -> Iterator[Problem]:
         problems = list(super().check())
         yield from problems
+        yield from size_problems(("image", "image", self.image), ("depth", "depth map", self.depth))
         if not problems and self.depth is None and isinstance(self.checkpoint, Checkpoint):
             # Raises CheckpointError if it is missing.
             resolve(self.checkpoint).config(FEATURE_EXTRACTOR, "preprocessor_config.json")
+
+    def size_source(self) -> object:
+        return self.image
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())

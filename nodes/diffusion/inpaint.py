@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
+from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, Mask
@@ -84,6 +86,13 @@ class Inpaint(ReferenceGuided[Image]):
             **reference_arguments(reference),
         )
         return paste_masked(image, region.paste(image, padding.cut(pixels)), mask)
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        yield from size_problems(("image", "image", self.image), ("mask", "mask", self.mask))
+
+    def size_source(self) -> object:
+        return self.image
 
     def task(self) -> Task:
         return "inpaint"

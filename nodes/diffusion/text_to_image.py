@@ -38,6 +38,9 @@ class Text2Image(ReferenceGuided[Image]):
     def task(self) -> Task:
         return "text-to-image"
 
+    def size_source(self) -> object:
+        return self.width, self.height
+
     def run(
         self,
         prompt: str,
@@ -76,6 +79,9 @@ class Image2Image(Diffusion[Image]):
 
     def task(self) -> Task:
         return "image-to-image"
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(
         self,

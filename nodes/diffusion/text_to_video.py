@@ -78,6 +78,9 @@ class Text2Video(Diffusion[Video]):
     def task(self) -> Task:
         return "text-to-video"
 
+    def size_source(self) -> object:
+        return self.width, self.height
+
     def batch_size(self) -> int:
         return self._count(self.frames)
 

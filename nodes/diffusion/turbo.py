@@ -71,6 +71,9 @@ class Turbo(Diffusion[Image]):
     def task(self) -> Task:
         return "text-to-image" if self.image is None else "image-to-image"
 
+    def size_source(self) -> object:
+        return self.image or (self.width, self.height)
+
     def denoising_share(self) -> float | None:
         return None if self.image is None else self.strength
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
+from .known_size import size_problems
 from .padding import check_same_size
 from .text import draw_text
 
@@ -53,6 +56,10 @@ class Compare(Node[Image]):
         if self.labels and len(self.labels) != wanted:
             raise refuse("labels", found=f"{len(self.labels)} labels", wanted=f"{wanted}, or none")
         return self
+
+    def check(self) -> Iterator[Problem]:
+        if self.mode == "difference":
+            yield from size_problems(("image", "image", self.image), ("other", "other", self.other))
 
     def run(self, image: Image, other: Image) -> Image:
         import numpy as np

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
 from sdgraph.values import Image, Mask
 
+from .known_size import size_problems
 from .padding import check_same_size
 
 if TYPE_CHECKING:
@@ -37,6 +40,13 @@ class Composite(Node[Image]):
         max_length=2,
         description="the place of its top left corner, [x, y] in pixels; may be outside",
     )
+
+    def check(self) -> Iterator[Problem]:
+        over = "picture on top"
+        yield from size_problems(("over", over, self.over), ("mask", "mask", self.mask))
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(self, image: Image, over: Image, mask: Mask | None) -> Image:
         if mask is not None:
@@ -73,6 +83,13 @@ class Blend(Node[Image]):
     mode: Literal["normal", "multiply", "screen", "overlay", "difference"] = Field(
         default="normal", description="the blend mode; `normal` mixes `over` itself in"
     )
+
+    def check(self) -> Iterator[Problem]:
+        above = "picture above"
+        yield from size_problems(("image", "image", self.image), ("over", above, self.over))
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(self, image: Image, over: Image) -> Image:
         import numpy as np

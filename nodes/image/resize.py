@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from sdgraph.graph import In, Node, refuse
 from sdgraph.values import Image
 
 from .colour import check_colour, parse_rgba
+from .known_size import known_size
 from .resampling import Resample, pillow_filter
 
 __all__ = ["Crop", "Pad", "Resize"]
@@ -41,16 +43,22 @@ class Resize(Node[Image]):
         import PIL.ImageOps
 
         resample = pillow_filter(self.resample)
-        size = (self.width, self.height)
-        if self.mode == "fit":
-            size = _round_to_multiples(fit_size(image.size, size), self.multiple, down=True)
-        else:
-            size = _round_to_multiples(size, self.multiple)
+        size = self.output_size(image.size)
         if self.mode == "fill":
             resized = PIL.ImageOps.fit(image.pil, size, resample)
         else:
             resized = image.pil.resize(size, resample)
         return Image.from_pil(resized)
+
+    def size_source(self) -> object:
+        return self.image if self.mode == "fit" else (self.width, self.height)
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The width and height of the result for a picture of that size."""
+        box = (self.width, self.height)
+        if self.mode == "fit":
+            return _round_to_multiples(fit_size(size, box), self.multiple, down=True)
+        return _round_to_multiples(box, self.multiple)
 
 
 class Crop(Node[Image]):
@@ -95,14 +103,29 @@ class Crop(Node[Image]):
         return self
 
     def run(self, image: Image) -> Image:
+        if (problem := self._outside(image.size)) is not None:
+            raise InvalidValueError(problem)
         left, top, right, bottom = self.box or self._middle(image.size)
-        if left < 0 or top < 0 or right > image.width or bottom > image.height:
-            corner = f" from ({left}, {top})" if self.box else ""
-            part = f"{right - left}×{bottom - top}{corner}"
-            found = f"the part {part}, which reaches beyond the {image.width}×{image.height}"
-            fix = "Pad makes a picture larger"
-            raise InvalidValueError(Problem("image", found, "a part inside the picture", fix))
         return Image(image.numpy[top:bottom, left:right])
+
+    def check(self) -> Iterator[Problem]:
+        size = known_size(self.image)
+        if size is not None and (problem := self._outside(size)) is not None:
+            yield problem
+
+    def _outside(self, size: tuple[int, int]) -> Problem | None:
+        """The problem of a part that reaches beyond a picture of that size."""
+        left, top, right, bottom = self.box or self._middle(size)
+        if left >= 0 and top >= 0 and right <= size[0] and bottom <= size[1]:
+            return None
+        corner = f" from ({left}, {top})" if self.box else ""
+        part = f"{right - left}×{bottom - top}{corner}"
+        found = f"the part {part}, which reaches beyond the {size[0]}×{size[1]}"
+        fix = "Pad makes a picture larger"
+        return Problem("image", found, "a part inside the picture", fix)
+
+    def size_source(self) -> object:
+        return self.image
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The width and height of the part of a picture of that size."""
@@ -150,6 +173,16 @@ class Pad(Node[Image]):
         check_colour("color", self.color)
         return self
 
+    def size_source(self) -> object:
+        return self.image
+
+    def check(self) -> Iterator[Problem]:
+        size = known_size(self.image)
+        for name, side in zip(("width", "height"), size or (), strict=False):
+            total = getattr(self, name)
+            if total is not None and total < side:
+                yield _too_small(name, total, side)
+
     def run(self, image: Image) -> Image:
         import cv2
         import numpy as np
@@ -186,10 +219,13 @@ class Pad(Node[Image]):
         if total is None:
             return before, after
         if total < side:
-            fix = "Crop or Resize makes a picture smaller"
-            wanted = f"at least {side}, that of the image"
-            raise InvalidValueError(Problem(name, str(total), wanted, fix))
+            raise InvalidValueError(_too_small(name, total, side))
         return (total - side) // 2, total - side - (total - side) // 2
+
+
+def _too_small(name: str, total: int, side: int) -> Problem:
+    fix = "Crop or Resize makes a picture smaller"
+    return Problem(name, str(total), f"at least {side}, that of the image", fix)
 
 
 def fit_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:

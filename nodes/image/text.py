@@ -90,6 +90,9 @@ class Text(Node[Image]):
             except OSError as error:
                 yield Problem("font", f"{self.font}: {error}", "a TrueType or OpenType font")
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image, text: str) -> Image:
         import numpy as np
 

@@ -43,6 +43,9 @@ class LoadImage(Node[Image]):
     def check(self) -> Iterator[Problem]:
         yield from image_problems(self.path)
 
+    def size_source(self) -> object:
+        return self.path
+
     def run(self) -> Image:
         return Image.from_pil(read_image(self.path))
 

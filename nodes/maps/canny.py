@@ -38,6 +38,9 @@ class Canny(Node[EdgeMap]):
             raise refuse("low", found=found, wanted="low ≤ high", fix="swap the two")
         return self
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image) -> EdgeMap:
         import cv2
         import numpy as np

@@ -58,6 +58,9 @@ class DepthEstimate(Node[DepthMap]):
             # Raises CheckpointError if it is missing.
             resolve(self.checkpoint).config(name="preprocessor_config.json")
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> DepthMap:
         import torch
 

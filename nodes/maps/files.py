@@ -49,6 +49,9 @@ class _FromFile(Node[T_co], Generic[T_co]):
     def check(self) -> Iterator[Problem]:
         yield from image_problems(self.path)
 
+    def size_source(self) -> object:
+        return self.path
+
     def read(self, kind: type[M]) -> M:
         """The picture as a map of that kind, without its alpha."""
         control_map = kind.from_pil(read_image(self.path))

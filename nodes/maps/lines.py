@@ -38,6 +38,9 @@ class SoftEdges(Node[SoftEdgeMap]):
         description="edges are white from this contrast up, as a share of black to white",
     )
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image) -> SoftEdgeMap:
         import cv2
 
@@ -82,6 +85,9 @@ class Scribble(Node[ScribbleMap]):
             found = f"low {self.low:g} above high {self.high:g}"
             raise refuse("low", found=found, wanted="low ≤ high", fix="swap the two")
         return self
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(self, image: Image) -> ScribbleMap:
         import cv2

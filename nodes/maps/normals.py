@@ -33,6 +33,9 @@ class NormalsFromDepth(Node[NormalMap]):
         description="what is farther is background; 0 is the farthest, 1 the nearest pixel",
     )
 
+    def size_source(self) -> object:
+        return self.depth
+
     def run(self, depth: DepthMap) -> NormalMap:
         import cv2
         import numpy as np

@@ -55,6 +55,9 @@ class PoseDraw(Node[PoseMap]):
                     )
         return self
 
+    def size_source(self) -> object:
+        return self.width, self.height
+
     def run(self) -> PoseMap:
         size = (self.width, self.height)
         return PoseMap(draw_people(self.people, size, self.thickness or default_thickness(size)))
@@ -108,6 +111,9 @@ class PoseEstimate(Node[PoseMap]):
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         return recognition_memory(dtype, self.checkpoint, self.detector)
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(
         self, image: Image, checkpoint: Checkpoint, detector: Checkpoint, models: Models

@@ -58,6 +58,9 @@ class Segment(Node[SegmentMap]):
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         return recognition_memory(dtype, self.checkpoint)
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> SegmentMap:
         import numpy as np
 

@@ -29,6 +29,9 @@ class MaskGrow(Node[Mask]):
     mask: In[Mask] = Field(description="a mask of any size")
     by: int = Field(default=8, ge=-4096, le=4096, description="pixels to grow by; negative shrinks")
 
+    def size_source(self) -> object:
+        return self.mask
+
     def run(self, mask: Mask) -> Mask:
         return new_mask(grow_mask(mask.numpy, self.by))
 
@@ -43,6 +46,9 @@ class MaskFeather(Node[Mask]):
         default=4.0, gt=0, le=1024, description="standard deviation of the blur in pixels"
     )
 
+    def size_source(self) -> object:
+        return self.mask
+
     def run(self, mask: Mask) -> Mask:
         return new_mask(feather_mask(mask.numpy, self.radius))
 
@@ -53,6 +59,9 @@ class MaskInvert(Node[Mask]):
     category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
+
+    def size_source(self) -> object:
+        return self.mask
 
     def run(self, mask: Mask) -> Mask:
         return new_mask(invert_mask(mask.numpy))
@@ -65,6 +74,9 @@ class MaskResize(Node[Mask]):
 
     mask: In[Mask] = Field(description="a mask of any size")
     image: In[Image] = Field(description="the picture whose size the mask gets")
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(self, mask: Mask, image: Image) -> Mask:
         return new_mask(resize_mask(mask.numpy, image.size))

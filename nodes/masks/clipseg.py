@@ -64,6 +64,9 @@ class MaskByWords(Node[Mask]):
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         return recognition_memory(dtype, self.checkpoint)
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image, words: str, checkpoint: Checkpoint, models: Models) -> Mask:
         import cv2
         import numpy as np

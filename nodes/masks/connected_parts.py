@@ -29,6 +29,9 @@ class MaskFillHoles(Node[Mask]):
 
     mask: In[Mask] = Field(description="a mask of any size")
 
+    def size_source(self) -> object:
+        return self.mask
+
     def run(self, mask: Mask) -> Mask:
         return new_mask(fill_holes(mask.numpy))
 
@@ -43,6 +46,9 @@ class MaskLargest(Node[Mask]):
     category = "mask"
 
     mask: In[Mask] = Field(description="a mask of any size")
+
+    def size_source(self) -> object:
+        return self.mask
 
     def run(self, mask: Mask) -> Mask:
         return new_mask(largest_part(mask.numpy))

@@ -38,6 +38,9 @@ class MaskGrabCut(Node[Mask]):
         refuse_empty_box("box", self.box)
         return self
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image) -> Mask:
         import cv2
         import numpy as np

@@ -73,6 +73,9 @@ class MaskByGrounding(Node[Mask]):
         )
         return max(detector_memory, recognition_memory(dtype, self.segmenter))
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(
         self,
         image: Image,

@@ -122,6 +122,10 @@ class Mask(Node[values.Mask]):
         if self.path is not None:
             yield from mask_file_problems(self.path)
 
+    def size_source(self) -> object:
+        size = self.width, self.height
+        return size if self.width and self.height else self.image or self.path
+
     def run(self, image: Image | None) -> values.Mask:
         mask = grow_mask(self._draw(image), self.grow)
         if self.feather:

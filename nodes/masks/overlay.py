@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 from pydantic import Field, model_validator
 
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
 from sdgraph.nodes.image.colour import check_colour, parse_rgba
+from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import check_same_size
 from sdgraph.values import Image, Mask
 
@@ -30,6 +33,12 @@ class MaskOverlay(Node[Image]):
     def _known_color(self) -> Self:
         check_colour("color", self.color)
         return self
+
+    def check(self) -> Iterator[Problem]:
+        yield from size_problems(("image", "image", self.image), ("mask", "mask", self.mask))
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(self, image: Image, mask: Mask) -> Image:
         import numpy as np

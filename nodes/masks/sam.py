@@ -86,6 +86,9 @@ class MaskBySam(Node[Mask]):
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         return recognition_memory(dtype, self.checkpoint)
 
+    def size_source(self) -> object:
+        return self.image
+
     def run(self, image: Image, checkpoint: Checkpoint, models: Models) -> Mask:
         points = self.points or ()
         refuse_outside(points, image.size)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 from pydantic import Field
 
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node
+from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import check_same_size
 from sdgraph.values import Mask
 
@@ -27,6 +29,12 @@ class MaskUnion(Node[Mask]):
         examples=[["$one", "$other"]],
     )
 
+    def check(self) -> Iterator[Problem]:
+        yield from _mask_size_problems(self.masks)
+
+    def size_source(self) -> object:
+        return self.masks
+
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2
 
@@ -45,6 +53,12 @@ class MaskIntersect(Node[Mask]):
         examples=[["$one", "$other"]],
     )
 
+    def check(self) -> Iterator[Problem]:
+        yield from _mask_size_problems(self.masks)
+
+    def size_source(self) -> object:
+        return self.masks
+
     def run(self, masks: Sequence[Mask]) -> Mask:
         import cv2
 
@@ -60,11 +74,23 @@ class MaskSubtract(Node[Mask]):
     mask: In[Mask] = Field(description="the mask to subtract from")
     less: In[Mask] = Field(description="the mask to subtract, of the same size")
 
+    def check(self) -> Iterator[Problem]:
+        pictures = ("mask", "mask", self.mask), ("less", "mask to subtract", self.less)
+        yield from size_problems(*pictures)
+
+    def size_source(self) -> object:
+        return self.mask
+
     def run(self, mask: Mask, less: Mask) -> Mask:
         import cv2
 
         check_same_size(mask.size, less.size, ("mask", "mask to subtract"))
         return new_mask(cv2.subtract(mask.numpy, less.numpy))
+
+
+def _mask_size_problems(masks: Sequence[object]) -> Iterator[Problem]:
+    names = ("first mask", *(f"mask number {number}" for number in range(2, len(masks) + 1)))
+    yield from size_problems(*(("masks", *pair) for pair in zip(names, masks, strict=True)))
 
 
 def check_same_sizes(masks: Sequence[Mask]) -> None:

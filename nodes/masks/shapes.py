@@ -41,6 +41,9 @@ class DrawnMask(Node[Mask]):
             self.draw(image.size), "the shape", "one that reaches into the picture"
         )
 
+    def size_source(self) -> object:
+        return self.image
+
     def draw(self, size: tuple[int, int]) -> Pixels:
         """The shape as a new array, uint8, for a picture of (width, height)."""
         raise NotImplementedError

@@ -31,6 +31,9 @@ class MaskFromFile(Node[Mask]):
     def check(self) -> Iterator[Problem]:
         yield from mask_file_problems(self.path)
 
+    def size_source(self) -> object:
+        return self.path
+
     def run(self) -> Mask:
         return read_mask_file(self.path)
 
@@ -41,6 +44,9 @@ class MaskFromAlpha(Node[Mask]):
     category = "mask"
 
     image: In[Image] = Field(description="a picture with transparency")
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(self, image: Image) -> Mask:
         return new_mask(read_transparency(image))
@@ -64,6 +70,9 @@ class MaskFromColor(Node[Mask]):
     def _known_color(self) -> Self:
         check_colour("color", self.color)
         return self
+
+    def size_source(self) -> object:
+        return self.image
 
     def run(self, image: Image) -> Mask:
         pixels = match_colour(image, self.color, self.tolerance)

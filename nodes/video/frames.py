@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
+from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import check_same_size
 from sdgraph.values import Image, Series, Video
 
@@ -33,6 +34,9 @@ class Frames(Node[Image]):
 
     video: In[Video] = Field(description="a video of any length")
 
+    def size_source(self) -> object:
+        return self.video
+
     def run(self, video: Video) -> Any:
         return Series(video, video.fps)
 
@@ -46,6 +50,9 @@ class Frame(Node[Image]):
     number: int = Field(
         default=0, ge=-1_000_000, le=1_000_000, description="counted from 0; -1 is the last"
     )
+
+    def size_source(self) -> object:
+        return self.video
 
     def run(self, video: Video) -> Image:
         if not -len(video) <= self.number < len(video):
@@ -70,6 +77,14 @@ class VideoFromFrames(Node[Video]):
         le=240,
         description="frames per second; if not given, that of the video the frames come from, or 8",
     )
+
+    def check(self) -> Iterator[Problem]:
+        frames = self.frames if isinstance(self.frames, list | tuple) else (self.frames,)
+        names = "first frame", *(f"picture number {number}" for number in range(2, len(frames) + 1))
+        yield from size_problems(*(("frames", *pair) for pair in zip(names, frames, strict=True)))
+
+    def size_source(self) -> object:
+        return self.frames
 
     def run(self, frames: Image | Series | tuple[Image | Series, ...]) -> Video:
         import numpy as np

@@ -163,6 +163,15 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         """
         return size
 
+    def size_source(self) -> object:
+        """What the exact size of its picture follows from, through `output_size`.
+
+        That is the value of a port, the path of a picture's file, or a (width, height). It is asked
+        for before the run, where two pictures must have one size. The default is None: only the
+        run tells.
+        """
+        return None
+
     @property
     def random_seed(self) -> int | None:
         """The seed of its random numbers: the field `seed`, None without one.
