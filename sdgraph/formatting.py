@@ -46,18 +46,34 @@ def format_bytes(count: int) -> str:
     return f"{size / 1000:.3g} TB"
 
 
-def format_count(count: int, noun: str) -> str:
+def shorten_list(names: Sequence[str], shown: int = 3) -> str:
+    """The first names of a list, and how many more there are.
+
+    Args:
+        names: The names.
+        shown: How many are written.
+
+    Example:
+        >>> shorten_list(["a.heic", "b.psd"]), shorten_list(["a", "b", "c", "d", "e"])
+        ('a.heic, b.psd', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def format_count(count: int, noun: str, plural: str = "") -> str:
     """A count with its noun, which is plural unless the count is 1.
 
     Args:
         count: How many.
-        noun: The singular; its plural ends in "s".
+        noun: The singular.
+        plural: The plural, if it is not the singular with an "s".
 
     Example:
         >>> format_count(1, "node"), format_count(2, "node")
         ('1 node', '2 nodes')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -52,6 +52,8 @@ class Request:
     """The problems of the command line itself."""
     axes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     """The inputs with several values, for a sweep."""
+    notices: tuple[Problem, ...] = ()
+    """Warnings about the command line, such as files in a folder that were left out."""
 
     def sweep(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Sweep:
         """All variants of the workflow; raises InvalidWorkflowError with every problem."""
@@ -60,7 +62,8 @@ class Request:
         if self.problems:
             raise InvalidWorkflowError(self.every_problem())
         combinations = make_variants(self.inputs, self.axes, side_by_side=side_by_side)
-        return build_sweep(self.workflow, combinations, only)
+        sweep = build_sweep(self.workflow, combinations, only)
+        return replace(sweep, graph=replace(sweep.graph, notices=self.notices))
 
     def graph(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Graph:
         """The graph of the workflow or of all variants; raises InvalidWorkflowError."""
@@ -109,7 +112,7 @@ class Request:
     def warnings(self) -> list[Problem]:
         """The warnings of the graph, or of the first variant's; there must be no problems."""
         graph = self.workflow.graph(**self._first_inputs())
-        return graph.warnings() + graph.checkpoint_warnings()
+        return [*self.notices, *graph.warnings()] + graph.checkpoint_warnings()
 
     def _first_inputs(self) -> dict[str, Any]:
         return {**self.inputs, **{name: values[0] for name, values in self.axes.items()}}
@@ -176,14 +179,20 @@ def parse_request(
         workflow = workflow.with_fields(fields)
     single: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
+    notices: dict[str, Problem] = {}
     for assignment in inputs:
-        from sdgraph.sweep import AxisValues, parse_input  # imported only if there are inputs
+        from sdgraph.sweep import (  # imported only if there are inputs
+            AxisValues,
+            left_out_notice,
+            parse_input,
+        )
 
         name, text = _split(assignment, "input=value")
         if name not in workflow.inputs:
             problems.append(_unknown_input(workflow, name, text))
             continue
-        single.pop(name, None), axes.pop(name, None)  # if an input is given twice, the last counts
+        for given in (single, axes, notices):  # if an input is given twice, the last counts
+            given.pop(name, None)
         try:
             value = parse_input(workflow.inputs[name], text)
         except InvalidWorkflowError as error:
@@ -191,9 +200,11 @@ def parse_request(
             continue
         if isinstance(value, AxisValues):
             axes[name] = value.values
+            if value.left_out:
+                notices[name] = left_out_notice(workflow.inputs[name], text, value.left_out)
         else:
             single[name] = value
-    return Request(workflow, single, tuple(problems), axes)
+    return Request(workflow, single, tuple(problems), axes, tuple(notices.values()))
 
 
 def _unknown_input(workflow: Workflow, name: str, text: str) -> Problem:

@@ -79,6 +79,8 @@ class Graph:
     """The folders that the nodes may write into; None is any."""
     folder: Path | None = None
     """The folder of the workflow file; None without one."""
+    notices: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
+    """Warnings about how its inputs were read, such as files of a folder that were left out."""
 
     @classmethod
     def of(
@@ -209,8 +211,8 @@ class Graph:
         ] + [*self._rivals(), *self._targets_outside()]
 
     def warnings(self) -> list[Problem]:
-        """What the nodes allow though it is probably not meant; nothing is loaded."""
-        return [
+        """What is allowed though it is probably not meant; nothing is loaded."""
+        return [*self.notices] + [
             warning.under(self.names[node], self.mark(node, warning.subject))
             for node in self.nodes
             if type(node).warnings is not Node.warnings

@@ -22,6 +22,11 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
+def is_sidecar(path: str | Path) -> bool:
+    """Whether a file has the name of a sidecar."""
+    return str(path).endswith(SUFFIX)
+
+
 def write_sidecar(path: str | Path, provenance: str | None) -> None:
     """Writes how a file was made into its sidecar.
 

@@ -1,6 +1,6 @@
 """Sweeps: many variants of one workflow planned and run as one graph."""
 
-from .axis_syntax import AxisValues, files_named_in, parse_input
+from .axis_syntax import AxisValues, files_named_in, left_out_notice, parse_input
 from .confirm import SweepConfirmation
 from .contact_sheet import with_contact_sheet
 from .output_files import build_sweep, refuse_existing_files
@@ -16,6 +16,7 @@ __all__ = [
     "build_sweep",
     "count_variants",
     "files_named_in",
+    "left_out_notice",
     "make_variants",
     "open_table",
     "parse_input",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,11 @@ from sdgraph.files import (
     is_there,
     read_text,
 )
+from sdgraph.formatting import format_count, shorten_list
 from sdgraph.graph import describe_value
 from sdgraph.language import Input, with_absolute_source
-from sdgraph.values import Image
+from sdgraph.media import is_sidecar
+from sdgraph.values import Image, Value
 
 from .file_search import TooManyFilesError, find_files
 
@@ -51,6 +53,8 @@ class AxisValues:
     """The values of an input that a sweep varies, in order; at least one."""
 
     values: tuple[Any, ...]
+    left_out: tuple[str, ...] = field(default=(), repr=False)
+    """The names of the files in a folder that are not of the input's kind."""
 
 
 def parse_input(declared: Input, text: str) -> Any:
@@ -174,7 +178,7 @@ def _from_path(declared: Input, text: str) -> AxisValues:
         if not declared.is_path(text):
             wanted = f"a file with one value on each line, for an input of type {declared.type}"
             raise _input_error(declared, f"the folder {text[1:]}", wanted)
-        return _axis_values(declared, text, iter(_files_in(path, declared)))
+        return _values_in_folder(declared, text, path)
     try:
         lines = read_text(path, MAX_LIST_BYTES).splitlines()
     except UnsuitableFileError as error:
@@ -200,17 +204,43 @@ def _matching_files(declared: Input, pattern: str) -> list[Path]:
         raise _input_error(declared, f"{pattern}: {error}", "fewer", fix) from None
 
 
-def _files_in(folder: Path, declared: Input) -> list[Path]:
+def _values_in_folder(declared: Input, text: str, folder: Path) -> AxisValues:
     """The files of the input's kind in a folder, sorted by name, without hidden files.
 
-    For an input of type Path, these are the pictures.
+    For an input of type Path, these are the pictures. Other files are left out by name.
     """
     kind = declared.kind or Image
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if kind.reads(path) and not path.name.startswith(".") and is_file(path)
+    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    read = [path for path in visible if kind.reads(path) and is_file(path)]
+    kept = set(read)
+    others = [path for path in visible if path not in kept and not is_sidecar(path)]
+    left_out = tuple(path.name + ("/" if is_folder(path) else "") for path in others)
+    if not read and left_out:
+        found = f"{text}, in which no file is {kind.label}: {shorten_list(left_out)}"
+        raise _input_error(declared, found, _suffixes_wanted(kind))
+    return replace(_axis_values(declared, text, iter(read)), left_out=left_out)
+
+
+def left_out_notice(declared: Input, text: str, names: Sequence[str]) -> Problem:
+    """The warning about files of a folder that are left out of a sweep.
+
+    Args:
+        declared: The input.
+        text: The text after `INPUT=`.
+        names: The names of the files, at least one.
+    """
+    kind = declared.kind or Image
+    folder, count = text.removeprefix("@"), len(names)
+    left_out = f"{format_count(count, 'entry', 'entries')} of {folder} left out"
+    found = f"{left_out}, by {'its name' if count == 1 else 'their names'} not {kind.label}: "
+    fix = "convert or rename what is meant"
+    return Problem(
+        f"inputs.{declared.name}", found + shorten_list(names), _suffixes_wanted(kind), fix
     )
+
+
+def _suffixes_wanted(kind: type[Value]) -> str:
+    return f"files that end in {', '.join((*kind.suffixes, *kind.read_only_suffixes))}"
 
 
 def _input_error(declared: Input, found: str, wanted: str, fix: str = "") -> InvalidWorkflowError:

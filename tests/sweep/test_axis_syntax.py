@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.language import Input
 from sdgraph.language.inputs import INPUT_TYPES
-from sdgraph.sweep.axis_syntax import AxisValues, parse_input
+from sdgraph.sweep.axis_syntax import AxisValues, left_out_notice, parse_input
 
 HERE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
@@ -157,3 +157,18 @@ def test_a_folder_gives_its_pictures_sorted(tmp_path: Path) -> None:
 def test_a_file_whose_name_has_a_star_is_itself(tmp_path: Path) -> None:
     (tmp_path / "a*.txt").write_text("")
     assert parse_input(Input("it", "Path"), f"{tmp_path}/a*.txt") == f"{tmp_path}/a*.txt"
+
+
+def test_what_a_folder_holds_besides_is_counted_and_named(tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    for name in ("b.heic", "c.psd", "d.txt", "e.txt", "a.bmp.sdgraph.json", ".hidden"):
+        (tmp_path / name).write_text("no picture")
+    (tmp_path / "more").mkdir()
+    parsed = parse_input(declared := Input("photo", "Path"), f"@{tmp_path}")
+    assert parsed.left_out == ("b.heic", "c.psd", "d.txt", "e.txt", "more/")
+    notice = left_out_notice(declared, "@pictures/", parsed.left_out).as_line()
+    assert "inputs.photo: 5 entries of pictures/ left out" in notice
+    assert "b.heic, c.psd, d.txt and 2 more" in notice
+    (tmp_path / "a.png").unlink()
+    text = refusal("Path", f"@{tmp_path}")
+    assert "no file is an Image: b.heic, c.psd" in text and ".png" in text
