@@ -57,13 +57,13 @@ from .masks.sources import MaskFromAlpha as MaskFromAlpha
 from .masks.sources import MaskFromColor as MaskFromColor
 from .masks.sources import MaskFromFile as MaskFromFile
 from .training.controlnet import TrainControlNet as TrainControlNet
-from .training.data import PictureFolder as PictureFolder
 from .training.data import TinyWorld as TinyWorld
 from .training.depth import TrainDepth as TrainDepth
 from .training.depth_to_image import TrainDepthToImage as TrainDepthToImage
 from .training.image_encoder import TrainImageEncoder as TrainImageEncoder
 from .training.inpaint import TrainInpaint as TrainInpaint
 from .training.ip_adapter import TrainIPAdapter as TrainIPAdapter
+from .training.picture_folder import PictureFolder as PictureFolder
 from .training.sdxl import TrainSdxl as TrainSdxl
 from .training.text_to_image import TrainText2Image as TrainText2Image
 from .training.turbo import TrainTurbo as TrainTurbo

@@ -16,7 +16,14 @@ from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import compatibility, lora, prompt_embeddings, prompt_syntax, textual_inversion
+from . import (
+    compatibility,
+    lora,
+    prompt_embeddings,
+    prompt_syntax,
+    textual_inversion,
+    vocabulary,
+)
 from .families import (
     DISABLED_EXTRAS,
     SCHEDULER,
@@ -225,10 +232,20 @@ class Diffusion(Node[T_co], Generic[T_co]):
         """Prompts that do not mean here what they mean elsewhere, or mean nothing."""
         prompts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
         yield from prompt_syntax.syntax_warnings(prompts)
+        yield from self._word_warnings(prompts)
         if self.negative_prompt and self.guidance <= 1:
             found = f"one with guidance {self.guidance:g}, which has no effect"
             fix = "raise guidance, or leave the negative prompt out"
             yield Problem("negative_prompt", found, "guidance above 1", fix)
+
+    def _word_warnings(self, prompts: Mapping[str, object]) -> Iterator[Problem]:
+        checkpoint = self.checkpoint
+        family = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
+        if family is not None and isinstance(checkpoint, Checkpoint):
+            own_words = textual_inversion.words_of_files(self.embeddings)
+            yield from vocabulary.word_warnings(
+                prompts, checkpoint, family.tokenizers[0], own_words
+            )
 
     def _checkpoint_problems(
         self, checkpoint: Checkpoint, family: ModelFamily

@@ -67,6 +67,19 @@ def inversion_problems(
         yield from _word_problems(embedding, _word(path, shapes), sources, prompts)
 
 
+def words_of_files(embeddings: Sequence[Lora]) -> list[str]:
+    """The words of textual inversions whose files are on this disk."""
+    words = []
+    for embedding in embeddings:
+        try:
+            path = find_lora(embedding)
+            if path is not None:
+                words.append(_word(path, tensor_shapes(path)))
+        except CheckpointError:  # a problem of the node
+            continue
+    return words
+
+
 def _word_problems(
     embedding: Lora, word: str, sources: dict[str, str], prompts: Sequence[object]
 ) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from sdgraph.values import Checkpoint, DepthMap
 
 from .checkpoint_problems import purpose_problems
 from .data import Dataset
+from .data_problems import Need
 from .diffusion import DROPPED, DiffusionTrainee
 from .frozen import hash_module, refuse_changed
 from .loading import load_parts, untrained_model
@@ -192,6 +193,12 @@ class TrainControlNet(Denoising):
     dropped: float = Field(
         default=0.5, ge=0.1, lt=1, description="the share of captions left out; half in the paper"
     )
+
+    def data_needs(self) -> tuple[Need, ...]:
+        return ("depth",) if self.kind == "depth" else ()
+
+    def text_source(self) -> object:
+        return self.base
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()

@@ -1,29 +1,23 @@
-"""The data to train on: scenes of the tiny world, or a folder of pictures and captions."""
+"""The data to train on, and the node that makes it of scenes of the tiny world."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import InvalidValueError, MediaError, Problem, did_you_mean
-from sdgraph.files import describe_path, is_folder, read_text
-from sdgraph.graph import Node, SourceFolder, refuse
-from sdgraph.values import Image
+from sdgraph.errors import InvalidValueError, Problem, did_you_mean
+from sdgraph.graph import Node, refuse
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["PictureFolder", "TinyWorld"]
-
-MAX_CAPTION_BYTES = 2**20
-"""The most bytes of the file with a caption."""
+__all__ = ["TinyWorld"]
 
 
 class Dataset:
@@ -196,93 +190,28 @@ def _object_count(number: int, pairs: float | None) -> int | None:
     return 2 if number * _GOLDEN % 1 < pairs else 1
 
 
-class FolderDataset(Dataset):
-    """The pictures of a folder, each cut to its middle square.
-
-    The caption of NAME.png is in NAME.txt, or is NAME where there is no such file. A picture that
-    cannot be read, or whose caption is not UTF-8, is left out and named in `skipped`.
-
-    Args:
-        folder: The folder.
-        side: The side of the pictures in pixels.
-
-    Raises:
-        InvalidValueError: No picture can be read.
-    """
-
-    def __init__(self, folder: Path, side: int) -> None:
-        self.side = side
-        self.skipped: dict[str, str] = {}
-        self._digest = blake2b(f"folder {side}".encode(), digest_size=16)
-        paths = pictures_in(folder)
-        for problem in folder_problems("pictures", folder):
-            raise InvalidValueError(problem)
-        self._pictures, captions = self._read(paths)
-        self.captions = tuple(captions)
-        if not captions:
-            first = list(self.skipped.items())[:3]
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in first)
-            found = f"none of {len(paths)} pictures can be read ({reasons})"
-            raise InvalidValueError(Problem(str(folder), found, "one at least"))
-
-    def _read(self, paths: Sequence[Path]) -> tuple[list[Any], list[str]]:
-        import numpy as np
-        import PIL.ImageOps
-
-        from sdgraph.media import read_image
-
-        pictures, captions = [], []
-        for path in paths:
-            caption_path = path.with_suffix(".txt")
-            try:
-                picture = read_image(path).convert("RGB")
-                has_caption = caption_path.is_file()
-                caption = (
-                    read_text(caption_path, MAX_CAPTION_BYTES).strip() if has_caption else path.stem
-                )
-            except MediaError as error:
-                self.skipped[path.name] = error.problems[0].found
-                continue
-            except (OSError, UnicodeDecodeError) as error:
-                reason = f"its caption {caption_path.name} cannot be read ({error})"
-                self.skipped[path.name] = reason
-                continue
-            pictures.append(np.asarray(PIL.ImageOps.fit(picture, (self.side, self.side))))
-            captions.append(caption)
-            self._digest.update(pictures[-1].tobytes() + captions[-1].encode())
-        return pictures, captions
-
-    @property
-    def content(self) -> str:
-        return self._digest.hexdigest()
-
-    @cached_property
-    def pictures(self) -> npt.NDArray[np.uint8]:
-        import numpy as np
-
-        return np.stack(self._pictures)
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in a folder, by their suffixes, sorted; none where it is no folder."""
-    if not is_folder(folder):
-        return []
-    return sorted(path for path in folder.iterdir() if Image.reads(path))
-
-
-def folder_problems(field: str, folder: Path) -> Iterator[Problem]:
-    """Why there is nothing to train on in a folder."""
-    if not is_folder(folder):
-        found = f"{folder}: {describe_path(folder, 'folder')}"
-        yield Problem(field, found, "a folder of pictures")
-    elif not pictures_in(folder):
-        yield Problem(field, f"no picture in {folder}", f"some of {', '.join(Image.suffixes)}")
-
-
-class TinyWorld(Node[Dataset]):
-    """Captioned scenes of the tiny world: shapes, colours, places and grounds, without limit."""
+class DataNode(Node[Dataset]):
+    """A node that makes data; it says before the run what trainings ask about that data."""
 
     category = "train"
+
+    @property
+    def knows_depth(self) -> bool:
+        """Whether the true depth of its pictures is known."""
+        return False
+
+    @property
+    def knows_motion(self) -> bool:
+        """Whether its pictures are moments of scenes that move."""
+        return False
+
+    def known_captions(self) -> Sequence[str] | None:
+        """The captions, or the first of many; None if the run alone can tell."""
+        return None
+
+
+class TinyWorld(DataNode):
+    """Captioned scenes of the tiny world: shapes, colours, places and grounds, without limit."""
 
     count: int = Field(default=8_000, ge=1, le=1_000_000, description="how many scenes")
     seed: int = Field(default=0, ge=0, lt=2**31, description="the first scene's seed")
@@ -311,6 +240,14 @@ class TinyWorld(Node[Dataset]):
             _refuse_unknown_motion(motion)
         return self
 
+    @property
+    def knows_depth(self) -> bool:
+        return True
+
+    @property
+    def knows_motion(self) -> bool:
+        return self.moving
+
     def run(self) -> Dataset:
         return WorldDataset(
             self.count,
@@ -334,20 +271,3 @@ def _refuse_unknown_motion(motion: str) -> None:
             wanted=f"one of {', '.join(MOTIONS)}",
             fix=did_you_mean(motion, MOTIONS),
         )
-
-
-class PictureFolder(Node[Dataset]):
-    """A folder of pictures of one's own, with the caption of NAME.png in NAME.txt."""
-
-    category = "train"
-
-    path: SourceFolder = Field(description="the folder")
-    side: int = Field(
-        default=512, ge=32, le=2048, description="pixels; each picture is cut to a square"
-    )
-
-    def check(self) -> Iterator[Problem]:
-        yield from folder_problems("path", Path(self.path))
-
-    def run(self) -> Dataset:
-        return FolderDataset(Path(self.path), self.side)

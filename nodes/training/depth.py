@@ -14,6 +14,7 @@ from sdgraph.values import Checkpoint
 
 from .checkpoint_problems import estimator_problems
 from .data import Dataset
+from .data_problems import Need
 from .loading import untrained_model
 from .loop import Settings, generator_for
 from .placement import move_modules, to_device
@@ -195,6 +196,9 @@ class TrainDepth(Training):
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/depth-estimator"), description="whose architecture is taken"
     )
+
+    def data_needs(self) -> tuple[Need, ...]:
+        return ("depth",)
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()

@@ -16,6 +16,7 @@ from sdgraph.values import Checkpoint
 
 from .checkpoint_problems import estimator_problems, purpose_problems
 from .data import Dataset
+from .data_problems import Need
 from .depth import PROCESSOR_FILE, depths_to_grey, min_max_normalize, resize_depths
 from .inpaint import WideTrainee
 from .loop import Settings
@@ -85,6 +86,12 @@ class TrainDepthToImage(Denoising):
     like: In[Checkpoint] = Field(
         default=Checkpoint("tiny/depth"), description="whose architecture is taken"
     )
+
+    def data_needs(self) -> tuple[Need, ...]:
+        return ("depth",)
+
+    def text_source(self) -> object:
+        return self.base
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()

@@ -140,6 +140,9 @@ class TrainImageEncoder(Training):
     )
     batch: int = Field(default=128, ge=2, description="pictures a step")
 
+    def text_source(self) -> object:
+        return self.base
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")

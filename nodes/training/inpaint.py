@@ -134,6 +134,9 @@ class TrainInpaint(Denoising):
         default=Checkpoint("tiny/inpaint"), description="whose architecture is taken"
     )
 
+    def text_source(self) -> object:
+        return self.base
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")

@@ -166,6 +166,9 @@ class TrainIPAdapter(Denoising):
         description="the image encoder, as TrainImageEncoder makes one; it is trained on",
     )
 
+    def text_source(self) -> object:
+        return self.base
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         yield from purpose_problems("base", self.base, "text-to-image")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidValueError, Problem
+from sdgraph.formatting import shorten_list
+from sdgraph.nodes.diffusion.vocabulary import SHOWN_WORDS, SMALL_VOCABULARY, words_of
 
 from .placement import to_device
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-SMALL_VOCABULARY = 4_000
-"""A tokenizer of at most so many tokens knows some words and spells the rest; CLIP's has 49,408."""
 
 
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Any:
@@ -74,19 +72,13 @@ def refuse_unknown_words(tokenizer: Any, captions: Sequence[str]) -> None:
     """
     if len(tokenizer) > SMALL_VOCABULARY:
         return
-    unknown = [word for word in _words(captions) if len(tokenizer.tokenize(word)) > 1]
+    unknown = [word for word in words_of(captions) if len(tokenizer.tokenize(word)) > 1]
     if unknown:
-        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        listed = shorten_list(unknown, SHOWN_WORDS)
         problem = Problem(
             "captions",
-            f"words that the checkpoint's tokenizer does not know: {', '.join(unknown[:8])}{more}",
+            f"words that the checkpoint's tokenizer does not know: {listed}",
             'words that are one token to it, as in "a red star on a navy background"',
             "write the captions in its words, or take a checkpoint with CLIP's own tokenizer",
         )
         raise InvalidValueError(problem)
-
-
-def _words(captions: Sequence[str]) -> list[str]:
-    """The words of all captions, sorted, in lower case; punctuation and digits are no words."""
-    words = {word for text in captions for word in re.findall(r"[^\W\d_]+", text.lower())}
-    return sorted(words)

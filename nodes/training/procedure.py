@@ -13,6 +13,7 @@ from sdgraph.graph import In, Node, Progress, TargetFile
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
+from .data_problems import Need, caption_problems, need_problems
 from .loop import Settings, Trainee, train
 from .own_folders import foreign_file_problems
 from .state import save_skipped
@@ -38,6 +39,19 @@ class Training(Node[Checkpoint]):
     def check(self) -> Iterator[Problem]:
         for name in self.replaced_folders:  # checked now, because a training may take days
             yield from foreign_file_problems("out", self.folder / name)
+        yield from need_problems(self.data, *self.data_needs())
+        yield from caption_problems(self.data, self.text_source())
+
+    def data_needs(self) -> tuple[Need, ...]:
+        """What the data must have besides pictures."""
+        return ()
+
+    def text_source(self) -> object:
+        """The checkpoint, or the node that makes it, whose tokenizer reads the captions; or None.
+
+        A training keeps the tokenizer of the checkpoint that it starts from.
+        """
+        return None
 
     @property
     def folder(self) -> Path:

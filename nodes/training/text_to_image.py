@@ -63,6 +63,9 @@ class TrainFromText(Denoising):
         description="AdamW, decayed linearly; on a large base 1e-5 is usual, 1e-4 with a rank",
     )
 
+    def text_source(self) -> object:
+        return self.base or self.like or Checkpoint(self.default_like)
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         if self.rank:

@@ -261,6 +261,9 @@ class TrainTurbo(Training):
         default=2.5, ge=0, description="weight of the teacher beside the adversary"
     )
 
+    def text_source(self) -> object:
+        return self.teacher
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         yield from sdxl_problems(teacher=self.teacher, like=self.like)

@@ -14,6 +14,7 @@ from sdgraph.values import Checkpoint
 
 from .checkpoint_problems import pipeline_problems, purpose_problems
 from .data import Dataset
+from .data_problems import Need
 from .diffusion import DiffusionTrainee
 from .frozen import hash_module
 from .latents import encode_pictures
@@ -165,6 +166,12 @@ class TrainText2Video(Denoising):
         default=0.3, ge=0, le=1, description="the share of the steps that leave the base's layers"
     )
     batch: int = Field(default=4, ge=1, description="clips a step")
+
+    def data_needs(self) -> tuple[Need, ...]:
+        return ("motion",)
+
+    def text_source(self) -> object:
+        return self.base
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()

@@ -112,7 +112,7 @@ class Request:
     def warnings(self) -> list[Problem]:
         """The warnings of the graph, or of the first variant's; there must be no problems."""
         graph = self.workflow.graph(**self._first_inputs())
-        return [*self.notices, *graph.warnings()] + graph.checkpoint_warnings()
+        return [*self.notices, *graph.warnings(), *graph.checkpoint_warnings()]
 
     def _first_inputs(self) -> dict[str, Any]:
         return {**self.inputs, **{name: values[0] for name, values in self.axes.items()}}

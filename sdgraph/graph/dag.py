@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import MAX_PROBLEMS, CheckpointError, Mark, Problem, SdgraphError
-from sdgraph.memoize import scope_results
+from sdgraph.memoize import memoized_scope, scope_results
 from sdgraph.models import part_warnings, resolve_part
 from sdgraph.output_folders import OutputFolders
 from sdgraph.values import Checkpoint, Part
@@ -212,12 +212,13 @@ class Graph:
 
     def warnings(self) -> list[Problem]:
         """What is allowed though it is probably not meant; nothing is loaded."""
-        return [*self.notices] + [
-            warning.under(self.names[node], self.mark(node, warning.subject))
-            for node in self.nodes
-            if type(node).warnings is not Node.warnings
-            for warning in node.warnings()
-        ]
+        with memoized_scope():
+            return [*self.notices] + [
+                warning.under(self.names[node], self.mark(node, warning.subject))
+                for node in self.nodes
+                if type(node).warnings is not Node.warnings
+                for warning in node.warnings()
+            ]
 
     def checkpoint_warnings(self) -> list[Problem]:
         """The checkpoints that are not here, or not in the variant asked for; nothing is loaded."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
+from sdgraph.errors import InvalidError, InvalidWorkflowError
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Canny, ControlNet
 from sdgraph.nodes.tiny_world import random_scene, render_depth, render_scene
@@ -21,10 +21,11 @@ from sdgraph.nodes.training.controlnet import (
     make_control_maps,
     untrained_controlnet,
 )
-from sdgraph.nodes.training.data import FolderDataset, PictureFolder, TinyWorld, WorldDataset
+from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.frozen import refuse_changed
 from sdgraph.nodes.training.loading import load_parts
 from sdgraph.nodes.training.loop import Settings, TrainingStoppedError
+from sdgraph.nodes.training.picture_folder import FolderDataset, PictureFolder
 from sdgraph.nodes.training.pipeline_parts import PipelineParts
 from sdgraph.values import DepthMap, Image
 
@@ -154,13 +155,13 @@ def test_a_base_that_changed_stops_it(tmp_path: Path) -> None:
 
 def test_depth_needs_pictures_whose_depth_is_known(tmp_path: Path, session: Session) -> None:
     Image(render_scene(random_scene(1), SIDE)).pil.save(tmp_path / "one.png")
-    folder = PictureFolder(path=str(tmp_path), side=SIDE)
+    folder = PictureFolder(path=str(tmp_path), side=SIDE, captions="empty")
     wrong = TrainControlNet(data=folder, base=BASE, kind="depth", out=str(tmp_path / "no"))
-    with pytest.raises(NodeFailedError) as failed:
+    with pytest.raises(InvalidWorkflowError, match="true depth is known"):
         run(wrong, session=session)
-    assert isinstance(failed.value.__cause__, InvalidValueError)
-    assert "true depth is known" in str(failed.value.__cause__)
-    assert make_control_maps(FolderDataset(tmp_path, SIDE), "edges").shape == (1, SIDE, SIDE)
+    assert list(wrong.replace(kind="edges").check()) == []
+    data = FolderDataset(tmp_path, SIDE, "empty")
+    assert make_control_maps(data, "edges").shape == (1, SIDE, SIDE)
 
 
 def test_a_like_that_is_no_controlnet_is_refused(tmp_path: Path, session: Session) -> None:

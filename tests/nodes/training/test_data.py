@@ -1,33 +1,17 @@
-"""Training data: scenes, and folders with any files in them."""
+"""Training data of the tiny world: scenes with captions and ground truth."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from sdgraph import Session, run
-from sdgraph.errors import InvalidNodeError, InvalidValueError, InvalidWorkflowError
-from sdgraph.graph import Graph
-from sdgraph.nodes import PictureFolder, TinyWorld
+from sdgraph.errors import InvalidNodeError
+from sdgraph.nodes import TinyWorld
 from sdgraph.nodes.tiny_world import Scene, describe_scene, is_held_out, random_scene, render_scene
-from sdgraph.nodes.training.data import FolderDataset, WorldDataset
-from tests.support.photos import save_in_mode
+from sdgraph.nodes.training.data import WorldDataset
 
 pytestmark = pytest.mark.quick
-
-
-def write_example(
-    folder: Path, name: str, size: tuple[int, int] = (40, 30), words: str | None = None
-) -> Path:
-    """A picture in a folder, with its caption in a text file of the same name."""
-    path = folder / name
-    Image.new("RGB", size, (200, 10, 10)).save(path)
-    if words is not None:
-        path.with_suffix(".txt").write_text(words, encoding="utf-8")
-    return path
 
 
 def _has_held_out(example: Scene) -> bool:
@@ -112,93 +96,6 @@ def test_pairs_do_not_move() -> None:
         TinyWorld(moving=True, pairs=0.5)
 
 
-def test_the_nodes_give_what_they_name(tmp_path: Path, session: Session) -> None:
-    assert run(TinyWorld(count=3, seed=4, side=32), session=session).captions == tuple(
-        describe_scene(random_scene(4 + number)) for number in range(3)
-    )
-    write_example(tmp_path, "a.png", words="a red wall")
-    result = run(PictureFolder(path=str(tmp_path), side=32), session=session)
-    assert result.captions == ("a red wall",)
-
-
-def test_a_caption_is_in_a_text_file_next_to_its_picture_or_is_its_name(tmp_path: Path) -> None:
-    write_example(tmp_path, "b.png", words=" a Straße by night \n")
-    write_example(tmp_path, "a sunny day.jpg")
-    (tmp_path / "notes.txt").write_text("no picture's")
-    data = FolderDataset(tmp_path, 32)
-    assert data.captions == ("a sunny day", "a Straße by night")
-    assert not data.skipped
-
-
-def test_pictures_are_cut_to_their_middle_square(tmp_path: Path) -> None:
-    wide = np.zeros((20, 60, 3), np.uint8)
-    wide[:, 20:40] = 255
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    data = FolderDataset(tmp_path, 32)
-    assert data.pictures.shape == (1, 32, 32, 3)
-    assert data.pictures.min() > 200
-
-
-def test_pictures_of_every_mode_are_read(tmp_path: Path, mode: str) -> None:
-    save_in_mode(Image.new("RGB", (40, 30), (200, 10, 10)), mode, tmp_path)
-    data = FolderDataset(tmp_path, 32)
-    assert (data.pictures.shape, dict(data.skipped)) == ((1, 32, 32, 3), {})
-
-
-def test_a_picture_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: Path) -> None:
-    for number in range(5):
-        write_example(tmp_path, f"{number}.png", words=f"wall {number}")
-    (tmp_path / "2.png").write_bytes(b"no picture")
-    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:40])
-    (tmp_path / "4.png").write_bytes(b"")
-    data = FolderDataset(tmp_path, 32)
-    assert data.captions == ("wall 0", "wall 1")
-    assert list(data.skipped) == ["2.png", "3.png", "4.png"]
-    assert "not a picture" in data.skipped["2.png"]
-    assert all(why for why in data.skipped.values())
-
-
-def test_a_picture_whose_caption_is_no_text_is_left_out_and_named(tmp_path: Path) -> None:
-    write_example(tmp_path, "a.png", words="a wall")
-    write_example(tmp_path, "b.png").with_suffix(".txt").write_bytes(b"a wall \xff\xfe")
-    data = FolderDataset(tmp_path, 32)
-    assert data.captions == ("a wall",)
-    assert list(data.skipped) == ["b.png"]
-    assert "its caption b.txt cannot be read" in data.skipped["b.png"]
-
-
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("a caption alone")
-    with pytest.raises(InvalidValueError, match=r"(?s)no picture in .*wanted: some of \.png"):
-        FolderDataset(tmp_path, 32)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"), [("empty", "no picture in"), ("none", "no such folder")]
-)
-def test_a_folder_without_pictures_is_reported_before_a_run(
-    name: str, message: str, tmp_path: Path, session: Session
-) -> None:
-    (tmp_path / "empty").mkdir()
-    node = PictureFolder(path=str(tmp_path / name), side=32)
-    with pytest.raises(InvalidWorkflowError, match=message):
-        session.plan(Graph.of(node))
-
-
-def test_a_folder_whose_pictures_are_all_unreadable_is_refused(tmp_path: Path) -> None:
-    for name in ("a.png", "b.jpg"):
-        (tmp_path / name).write_bytes(b"no picture")
-    with pytest.raises(
-        InvalidValueError, match=r"none of 2 pictures can be read \(a\.png: .*b\.jpg: "
-    ):
-        FolderDataset(tmp_path, 32)
-
-
-def test_a_folder_is_known_by_its_pixels_and_captions(tmp_path: Path) -> None:
-    folders = []
-    for name, words in (("one", "a"), ("same", "a"), ("other", "b")):
-        (tmp_path / name).mkdir()
-        write_example(tmp_path / name, "x.png", words=words)
-        folders.append(FolderDataset(tmp_path / name, 32).content)
-    assert folders[0] == folders[1] != folders[2]
-    assert FolderDataset(tmp_path / "one", 48).content != folders[0]
+def test_the_node_gives_what_it_names(session: Session) -> None:
+    data = run(TinyWorld(count=3, seed=4, side=32), session=session)
+    assert data.captions == tuple(describe_scene(random_scene(4 + number)) for number in range(3))

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
+from sdgraph.errors import InvalidError, InvalidValueError, InvalidWorkflowError
 from sdgraph.models import fetch_checkpoint, resolve, resolve_part
 from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.nodes.tiny_world import random_scene, render_scene
-from sdgraph.nodes.training.data import PictureFolder, TinyWorld, WorldDataset
+from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.depth import (
     DepthTrainee,
     Preparation,
@@ -26,6 +26,7 @@ from sdgraph.nodes.training.depth import (
 from sdgraph.nodes.training.depth_to_image import DepthToImageTrainee, TrainDepthToImage
 from sdgraph.nodes.training.loading import load_model, load_parts, untrained_model
 from sdgraph.nodes.training.loop import Settings
+from sdgraph.nodes.training.picture_folder import PictureFolder
 from sdgraph.nodes.training.starting_weights import load_widened_parts
 from sdgraph.values import Image, Part
 
@@ -261,14 +262,13 @@ def test_one_seed_makes_one_guided_checkpoint_and_leaves_the_base(
 
 def test_pictures_without_true_depth_are_refused(tmp_path: Path, session: Session) -> None:
     Image(render_scene(random_scene(1), SIDE)).pil.save(tmp_path / "one.png")
-    folder = PictureFolder(path=str(tmp_path), side=SIDE)
+    folder = PictureFolder(path=str(tmp_path), side=SIDE, captions="empty")
     for wrong in (
         TrainDepth(data=folder, out=str(tmp_path / "no")),
         TrainDepthToImage(data=folder, base=BASE, out=str(tmp_path / "no")),
     ):
-        with pytest.raises(NodeFailedError) as failed:
+        with pytest.raises(InvalidWorkflowError, match="whose pictures have no depth"):
             run(wrong, session=session)
-        assert isinstance(failed.value.__cause__, InvalidValueError)
     assert not (tmp_path / "no").exists()
 
 

@@ -22,7 +22,7 @@ from sdgraph.nodes.tiny_world import (
     rearrange,
     render_scene,
 )
-from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
+from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.image_encoder import (
     ImageEncoderTrainee,
     TrainImageEncoder,
@@ -32,6 +32,7 @@ from sdgraph.nodes.training.image_encoder import (
 from sdgraph.nodes.training.ip_adapter import ENCODER, FILE, IPAdapterTrainee, TrainIPAdapter
 from sdgraph.nodes.training.loading import load_parts, load_text_parts, untrained_model
 from sdgraph.nodes.training.loop import Settings
+from sdgraph.nodes.training.picture_folder import FolderDataset
 from sdgraph.values import Image
 
 from .test_inpaint import contents, descend
@@ -168,7 +169,7 @@ def test_surroundings_are_the_caption_without_its_objects() -> None:
 
 def test_pictures_of_a_folder_are_their_own_references(tmp_path: Path) -> None:
     Image(render_scene(random_scene(1), SIDE)).pil.save(tmp_path / "one.png")
-    data = FolderDataset(tmp_path, SIDE)
+    data = FolderDataset(tmp_path, SIDE, "file_name")
     assert np.array_equal(data.references([0]), data.pictures) and data.surroundings == ("one",)
 
 
