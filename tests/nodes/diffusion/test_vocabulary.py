@@ -17,7 +17,7 @@ from tests.support.lora_files import write
     ("fields", "found"),
     [
         ({"prompt": "a red star on a navy background"}, []),
-        ({"prompt": "a (red:1.2) star, 4K"}, ["k"]),
+        ({"prompt": "a (red:1.2) star, 4K"}, []),
         ({"prompt": "A Lighthouse at night"}, ["lighthouse, night"]),
         ({"prompt": "a red star", "negative_prompt": "lighthouse"}, ["lighthouse"]),
         ({"prompt": "a lighthouse", "checkpoint": "someone/else"}, []),
