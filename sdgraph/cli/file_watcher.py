@@ -16,6 +16,7 @@ from sdgraph.graph import (
     has_computed_checkpoint,
     parts_of,
     source_files,
+    source_files_of,
     source_folders,
 )
 from sdgraph.language import Workflow, bind_inputs, parse_reference
@@ -33,7 +34,8 @@ SETTLE_S = 0.15
 def files_to_watch(request: Request) -> set[Path]:
     """The files that the runs of a request read, even if they do not exist.
 
-    These are the workflow and its sub-workflows, the source files of nodes, and local weights.
+    These are the workflow and its sub-workflows, the source files of nodes, local weights, and the
+    Python files of nodes of one's own with all that they depend on.
     """
     inputs = {**request.inputs, **{name: values[0] for name, values in request.axes.items()}}
     files = _read(request.workflow, inputs)
@@ -59,6 +61,7 @@ def _read(workflow: Workflow, inputs: Mapping[str, Any]) -> set[Path]:
         for _, folder in source_folders(node):  # as a file, its content is the names in it
             files.update((folder, *(folder.iterdir() if folder.is_dir() else ())))
         files.update(_weights(node))
+        files.update(source_files_of(type(node).__module__))
     return files
 
 

@@ -79,9 +79,8 @@ class WorkflowOptions:
         """
         from .request import open_workflow, output_folder, parse_request, registry_with_files
 
-        registry = registry_with_files(self.packs or ())
-
         def read() -> Request:
+            registry = registry_with_files(self.packs or ())  # loads again what has changed
             workflow = open_workflow(
                 self.file, registry, out=output_folder(out), allow_outside=self.allow_outside
             )

@@ -41,6 +41,7 @@ def run_on_changes(
         debug: Whether to print tracebacks.
     """
     always = {find_workflow(workflow.file).absolute(), *files_named_in(workflow.inputs or ())}
+    always |= {path.absolute() for path in workflow.packs or ()}
     files = always
     while True:
         with suppress(SdgraphError):  # `run_once` prints what is wrong

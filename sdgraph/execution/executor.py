@@ -19,6 +19,7 @@ from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
 from sdgraph.graph import Graph, Node
 from sdgraph.store import LostRecordError
 
+from .error_places import place_of_error
 from .plan_data import Plan, Step
 from .step_runner import RunStoppedError, StepRunner
 
@@ -223,9 +224,17 @@ class Executor:
 
 
 def _failure(step: Step, error: BaseException, graph: Graph) -> NodeFailedError:
-    """The failure of a node; a problem of a field has the place of that field in the file."""
+    """The failure of a node; a problem of a field has the place of that field in the file.
+
+    An exception of another kind has the line of the node's own code that it came from.
+    """
+    place = place_of_error(error, type(step.node))
     problems = [
-        replace(problem, at=problem.at or graph.mark(step.node, problem.subject))
+        replace(
+            problem,
+            found=f"{problem.found} ({place})" if place else problem.found,
+            at=problem.at or graph.mark(step.node, problem.subject),
+        )
         for problem in problems_in(error)
     ]
     failure = NodeFailedError(step.name, problems, graph.mark(step.node))

@@ -1,5 +1,6 @@
 """Nodes and their ports, the registry of node types, and the DAG that nodes make."""
 
+from .class_state import code_state
 from .dag import (
     Graph,
     Marks,
@@ -16,6 +17,7 @@ from .node_files import missing_file, missing_sources, source_files, source_fold
 from .node_index import node_modules
 from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
 from .registry import Registry, installed_registry, library_module, type_name
+from .source_tree import source_files_of
 from .stage import Stage
 from .validation import (
     describe_value,
@@ -45,6 +47,7 @@ __all__ = [
     "TargetFile",
     "ancestry",
     "assign_names",
+    "code_state",
     "default_targets",
     "describe_kind",
     "describe_value",
@@ -61,6 +64,7 @@ __all__ = [
     "refuse",
     "shorten_text",
     "source_files",
+    "source_files_of",
     "source_folders",
     "switch_fix",
     "target_files",

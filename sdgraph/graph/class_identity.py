@@ -21,6 +21,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -54,6 +55,10 @@ class ClassIdentity:
     """A text that differs for any two classes; the identity of each node begins with it."""
     remembered: bool = True
     """Whether results may be remembered; False where the tag is random."""
+    installed: bool = False
+    """Whether the class is sdgraph's or of an installed pack, so that its code does not change."""
+    has_file: bool = False
+    """Whether the tag was made from the files of the class."""
 
 
 def class_identity(cls: Any) -> ClassIdentity:
@@ -62,13 +67,12 @@ def class_identity(cls: Any) -> ClassIdentity:
     if _is_installed(cls.__module__) and "<locals>" not in cls.__qualname__:
         tag = f"{pack}:{cls.__qualname__}:{cls.version}"
         _claim(tag, pack, cls)
-        return ClassIdentity(pack, tag)
-    digest = _own_code_digest(cls)
+        return ClassIdentity(pack, tag, installed=True)
+    digest, has_file = _own_code_digest(cls)
     # Without a digest the tag is random, so that no other class and no other run has the same.
     digest_text = os.urandom(16).hex() if digest is None else digest
-    return ClassIdentity(
-        pack, f":{cls.__qualname__}:{cls.version}:{digest_text}", digest is not None
-    )
+    tag = f":{cls.__qualname__}:{cls.version}:{digest_text}"
+    return ClassIdentity(pack, tag, digest is not None, has_file=has_file)
 
 
 _claimed: WeakValueDictionary[str, Any] = WeakValueDictionary()
@@ -97,50 +101,72 @@ def _file_of(module: str) -> str | None:
     return getattr(sys.modules.get(module), "__file__", None)
 
 
-def _own_code_digest(cls: Any) -> str | None:
-    """A digest of the code of a class and its bases, without that of libraries; None if unknown."""
-    digests = [_class_digest(klass) for klass in cls.__mro__ if not _is_library(klass)]
+def _own_code_digest(cls: Any) -> tuple[str | None, bool]:
+    """A digest of the code of a class and its bases, and whether all of it is that of files.
+
+    The code of libraries is left out. The digest is None if some code is unknown.
+    """
+    own = [klass for klass in cls.__mro__ if not is_library_class(klass)]
+    digests = [_class_digest(klass) for klass in own]
     readable = [digest for digest in digests if digest is not None]
-    return _digest(*readable) if readable and len(readable) == len(digests) else None
+    digest = digest_of(*readable) if readable and len(readable) == len(digests) else None
+    return digest, all(map(_is_in_file, own))
 
 
-def _is_library(klass: Any) -> bool:
+def _is_in_file(klass: Any) -> bool:
+    """Whether all functions of a class come from the file of its module."""
+    file = _file_of(klass.__module__)
+    codes = (function.__code__ for function in functions_of(klass))
+    return file is not None and all(_is_file(code.co_filename, file) for code in codes)
+
+
+def is_library_module(name: str) -> bool:
+    """Whether a module belongs to Python, to sdgraph or to another installed package."""
+    if name == "__main__":
+        return False
+    if _is_installed(name) or name.partition(".")[0] in sys.stdlib_module_names:
+        return True
+    file = _file_of(name)
+    return name in sys.builtin_module_names or (
+        file is not None and Path(file).is_relative_to(_PYTHON)
+    )
+
+
+def is_library_class(klass: Any) -> bool:
     """Whether a class belongs to Python, to sdgraph or to another installed package."""
     if getattr(builtins, klass.__name__, None) is klass:
         return True
     if "<locals>" in klass.__qualname__:
         return False
-    if _is_installed(klass.__module__) or klass.__module__ in sys.builtin_module_names:
-        return True
-    file = _file_of(klass.__module__)
-    return file is not None and Path(file).is_relative_to(_PYTHON)
+    return is_library_module(klass.__module__)
 
 
 def _class_digest(klass: Any) -> str | None:
     """A digest of the code of one class: of its files, else of its text, else of its bytecode."""
-    functions = list(_functions(klass))
+    functions = list(functions_of(klass))
     captured = [_captured_text(function) for function in functions]
     if None in captured:
         return None
     texts = [text for text in captured if text]
     file = _file_of(klass.__module__)
     codes = [function.__code__ for function in functions]
-    if file is not None and all(_is_file(code.co_filename, file) for code in codes):
+    if file is not None and _is_in_file(klass):
         texts += (str(code.co_firstlineno) for code in codes)
         contents = hash_source_tree(Path(file), klass.__module__)
         if contents is not None:
-            return _digest(*texts, *contents)
+            return digest_of(*texts, *contents)
     if not codes:
         return None
     text = _class_text(klass, codes[0])
-    texts += [text or "", *map(_code_text, codes)]
+    texts += [text or "", *map(code_text, codes)]
     uses: dict[str, str] = {}
     for function in functions:
         _add_globals(function, uses)
-    return _digest(*texts, *(f"{name}={value}" for name, value in sorted(uses.items())))
+    return digest_of(*texts, *(f"{name}={value}" for name, value in sorted(uses.items())))
 
 
-def _digest(*texts: str) -> str:
+def digest_of(*texts: str) -> str:
+    """A hash of several texts."""
     return blake2b("\0".join(texts).encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -148,7 +174,7 @@ def _is_file(name: str, file: str) -> bool:
     return name == file or os.path.realpath(name) == os.path.realpath(file)
 
 
-def _functions(klass: Any) -> Iterator[FunctionType]:
+def functions_of(klass: Any) -> Iterator[FunctionType]:
     """The functions that a class defines: its methods, also those inside decorators' objects."""
     own = [value for name, value in vars(klass).items() if not name.startswith("__pydantic")]
     for value in own:
@@ -175,6 +201,11 @@ def _captured_text(function: FunctionType) -> str | None:
     return ",".join(texts)
 
 
+def plain_text(value: Any) -> str | None:
+    """A text that differs for any two plain values, such as numbers; None for other values."""
+    return f"{type(value).__name__}:{value!r}" if type(value) in _PLAIN else None
+
+
 def _value_text(value: Any) -> str | None:
     """A text that differs for any two values, None for a value of another type."""
     if isinstance(value, _PLAIN):
@@ -188,7 +219,7 @@ def _value_text(value: Any) -> str | None:
         return f"module:{value.__name__}"
     if isinstance(value, FunctionType):
         captured = _captured_text(value)
-        return None if captured is None else f"{_code_text(value.__code__)}({captured})"
+        return None if captured is None else f"{code_text(value.__code__)}({captured})"
     if isinstance(value, type):
         return f"class:{value.__module__}.{value.__qualname__}"
     return None
@@ -211,10 +242,11 @@ def _class_text(klass: Any, code: CodeType) -> str | None:
     return None
 
 
-def _code_text(code: CodeType) -> str:
+@lru_cache(maxsize=2048)
+def code_text(code: CodeType) -> str:
     """The bytecode of a function as text, without its file and line numbers."""
     consts = [
-        _code_text(constant)
+        code_text(constant)
         if isinstance(constant, CodeType)
         else _value_text(constant) or repr(constant)
         for constant in code.co_consts

@@ -14,7 +14,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 from sdgraph.errors import PackError, Problem
 from sdgraph.files import describe_path, is_file, is_folder, read_bytes
 
-from .source_tree import LOADED_PREFIX
+from .source_tree import LOADED_PREFIX, tree_changed
 
 _MAX_BYTES = 16 * 2**20
 """The most bytes of a Python file."""
@@ -46,6 +46,7 @@ def load_pack(path: Path) -> list[ModuleType]:
         files = [path]
     else:
         raise PackError(Problem(str(path), describe_path(path, "file or folder"), _WANTED))
+    _unload_changed({file.parent.resolve() for file in files})
     before = set(sys.modules)
     try:
         return [_load(file, path) for file in files]
@@ -54,6 +55,16 @@ def load_pack(path: Path) -> list[ModuleType]:
             if name.startswith(LOADED_PREFIX):
                 del sys.modules[name]
         raise PackError(Problem(str(path), f"{type(error).__name__}: {error}")) from error
+
+
+def _unload_changed(folders: Iterable[Path]) -> None:
+    """Removes the modules of folders of which a file has changed, so that they are loaded again."""
+    for folder in folders:
+        package = _package_name(folder)
+        names = [name for name in sys.modules if name.partition(".")[0] == package]
+        if any(map(tree_changed, names)):
+            for name in names:
+                del sys.modules[name]
 
 
 def _files_of_folder(folder: Path) -> list[Path]:
@@ -90,7 +101,7 @@ _loaded: dict[str, tuple[Path, str]] = {}
 
 def _package_of(folder: Path) -> ModuleType:
     """The package that stands for a folder; its files are imported as its modules."""
-    name = LOADED_PREFIX + hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+    name = _package_name(folder)
     if name not in sys.modules:
         if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Finder())
@@ -101,6 +112,10 @@ def _package_of(folder: Path) -> ModuleType:
         package.__dict__["__sdgraph_pack__"] = folder.name
         sys.modules[name] = package
     return sys.modules[name]
+
+
+def _package_name(folder: Path) -> str:
+    return LOADED_PREFIX + hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
 
 
 class _Finder(MetaPathFinder):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from sdgraph.graph import Graph, Node, Stage, parts_of
+from sdgraph.graph import Graph, Node, Stage, code_state, parts_of
 from sdgraph.models import resolve, resolve_part
 from sdgraph.models.libraries import MODEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, Part, content_of
@@ -18,8 +18,14 @@ def execution_context(node: Node[Any], device: str, dtype: str | None) -> str:
     """A text of everything that a node's result depends on besides its parameters and inputs.
 
     These are the weights that it reads, the versions of the libraries that compute with them, the
-    device and the dtype.
+    device and the dtype, and the variables that the functions of a class of one's own use.
     """
+    state = code_state(type(node))
+    context = _weights_context(node, device, dtype)
+    return f"{context};{state}" if state else context
+
+
+def _weights_context(node: Node[Any], device: str, dtype: str | None) -> str:
     definition = type(node).definition
     if "models" in definition.services:
         parts = parts_of(node)

@@ -18,7 +18,7 @@ from tests.support.lora_files import write
     [
         ({"prompt": "a red star on a navy background"}, []),
         ({"prompt": "a (red:1.2) star, 4K"}, []),
-        ({"prompt": "A Lighthouse by zebras"}, ["lighthouse, zebras"]),
+        ({"prompt": "A Lighthouse with zebras"}, ["lighthouse, zebras"]),
         ({"prompt": "a red star", "negative_prompt": "lighthouse"}, ["lighthouse"]),
         ({"prompt": "a lighthouse", "checkpoint": "someone/else"}, []),
     ],
