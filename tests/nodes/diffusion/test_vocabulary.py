@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tests.support.lora_files import write
     ],
 )
 def test_words_that_the_checkpoint_has_not_learned_are_a_warning(
-    fields: dict[str, str], found: list[str]
+    fields: dict[str, Any], found: list[str]
 ) -> None:
     checkpoint = Checkpoint(fields.pop("checkpoint", "tiny/text-to-image"))
     warnings = list(Text2Image(**fields, checkpoint=checkpoint).warnings())

@@ -103,7 +103,7 @@ def test_an_unknown_node_or_a_long_chain_has_no_known_size(picture: Callable[...
 
 def graphs(photo: Any, mask: Any, edges: Any, depth: Any, small: Any) -> list[tuple[Any, str, str]]:
     """Nodes whose pictures differ in size, each with the field that is wrong, and the words."""
-    plain = {"prompt": "a", "steps": 2}
+    plain: dict[str, Any] = {"prompt": "a", "steps": 2}
     return [
         (library.Inpaint(image=photo, mask=mask, **plain), "mask", "20×10, and the image is 40×24"),
         (library.ControlNet(control=edges, image=photo, **plain), "control", "control map 1"),

@@ -16,11 +16,12 @@ from sdgraph.models import fetch_checkpoint, file_sha256, resolve, resolve_part
 from sdgraph.nodes import Inpaint
 from sdgraph.nodes.tiny_world import random_scene, render_scene
 from sdgraph.nodes.tiny_world import render_masks as object_masks
-from sdgraph.nodes.training.data import FolderDataset, TinyWorld, WorldDataset
+from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.inpaint import InpaintTrainee, TrainInpaint
 from sdgraph.nodes.training.loading import load_parts
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.masks import KIND_WEIGHTS, random_mask
+from sdgraph.nodes.training.picture_folder import FolderDataset
 from sdgraph.nodes.training.pipeline_parts import make_pipeline
 from sdgraph.nodes.training.starting_weights import (
     check_noise,
@@ -191,7 +192,7 @@ def test_pictures_without_objects_masks_are_enough(tmp_path: Path) -> None:
     for number in range(3):
         Image(render_scene(random_scene(number), 40)).pil.save(tmp_path / f"{number}.png")
     parts = load_widened_parts(BASE, Checkpoint("tiny/inpaint"), seed=0)
-    trainee = InpaintTrainee(parts, FolderDataset(tmp_path, SIDE), Settings(1, 2, 1e-3))
+    trainee = InpaintTrainee(parts, FolderDataset(tmp_path, SIDE, "empty"), Settings(1, 2, 1e-3))
     assert torch.isfinite(trainee.loss(0))
 
 
