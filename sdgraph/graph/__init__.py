@@ -15,6 +15,7 @@ from .dag import (
 from .node import In, Node, Progress, SourceFile, SourceFolder, TargetFile, ancestry
 from .node_files import missing_file, missing_sources, source_files, source_folders, target_files
 from .node_index import node_modules
+from .parameters import to_plain
 from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
 from .registry import Registry, installed_registry, library_module, type_name
 from .source_tree import source_files_of
@@ -69,5 +70,6 @@ __all__ = [
     "switch_fix",
     "target_files",
     "text_fix",
+    "to_plain",
     "type_name",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from sdgraph.errors import NodeDefinitionError, Problem, did_you_mean
 from sdgraph.values import Checkpoint
 
 from .class_identity import ClassIdentity, class_identity
+from .parameters import SUPPORTED, needs_conversion, unsupported_type
 from .ports import FileField, Port, is_nested_too_deep, marks_in
 
 SERVICES = frozenset({"models", "progress", "provenance"})
@@ -36,6 +37,8 @@ class Definition:
     targets: tuple[str, ...]
     weights: tuple[str, ...]
     """The fields that hold checkpoints, whether ports or parameters."""
+    converted: Mapping[str, Any]
+    """The parameters that plain data is converted for, with their types."""
     services: frozenset[str]
     """The services that `run` takes as arguments, of `SERVICES`."""
     identity: ClassIdentity
@@ -80,9 +83,28 @@ def define(cls: Any, root: type) -> Definition:
             for name, field in cls.model_fields.items()
             if _of_weights(ports.get(name), field.annotation)
         ),
+        converted=_converted(cls, {*ports, *files}),
         services=_services(cls, ports, output),
         identity=class_identity(cls),
     )
+
+
+def _converted(cls: Any, others: set[str]) -> dict[str, Any]:
+    """The parameters of types that plain data must be converted to; refuses unsupported types."""
+    converted = {}
+    for name, field in cls.model_fields.items():
+        if name in others:
+            continue
+        annotation = field.annotation
+        if field.metadata:
+            annotation = Annotated[annotation, *field.metadata]
+        if found := unsupported_type(annotation):
+            fix = "write @dataclass(frozen=True)" if "dataclass" in found else ""
+            problem = Problem(f"{cls.__name__}.{name}", found, SUPPORTED, fix)
+            raise NodeDefinitionError(problem)
+        if needs_conversion(annotation):
+            converted[name] = annotation
+    return converted
 
 
 def _of_weights(port: Port | None, annotation: Any) -> bool:

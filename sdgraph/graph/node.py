@@ -19,6 +19,7 @@ from sdgraph.values import content_of
 from . import ports
 from .class_identity import SHIPPED_PACK
 from .definition import Category, Definition, check_defaults, define
+from .parameters import from_plain
 from .ports import DeferredValue, SourceFile, SourceFolder, TargetFile
 from .validation import problems_of
 
@@ -106,6 +107,10 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
     else:
 
         def __init__(self, /, **fields: Any) -> None:
+            definition = getattr(type(self), "definition", None)
+            if definition is not None and definition.converted:
+                for name in definition.converted.keys() & fields.keys():
+                    fields[name] = from_plain(definition.converted[name], fields[name])
             try:
                 self.__pydantic_validator__.validate_python(fields, self_instance=self)
             except ValidationError as error:
@@ -223,6 +228,8 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
             value = fields[name]
             if type(value) is list:
                 value = fields[name] = _freeze(value)
+            elif type(value) is set:
+                value = fields[name] = frozenset(value)
             if name not in definition.ports:
                 contents.append(content_of(value))
             elif isinstance(value, Node):

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from sdgraph.errors import Problem, SdgraphError, did_you_mean
 
+from .parameters import describe_type
 from .ports import DeferredValue, describe_kind, marks_in
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ def _problem(
     if kind == "value_error" and isinstance(error := first["ctx"]["error"], SdgraphError):
         return error.as_problems_of(field, wanted="a valid value")[0]
     value = first["input"] if len(errors) == 1 else fields.get(field, first["input"])
-    wanted = " or ".join(dict.fromkeys(text for e in errors for text in _wanted(e)))
+    kind_of_field = cls.definition.converted.get(field.partition(".")[0])
+    wanted = describe_type(kind_of_field) if kind_of_field is not None else ""
+    wanted = wanted or " or ".join(dict.fromkeys(text for e in errors for text in _wanted(e)))
     return Problem(field, describe_value(value), wanted, _fix(cls, field, errors, value))
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import yaml
 
 from sdgraph.errors import InvalidWorkflowError, Problem
-from sdgraph.graph import Graph, Node, describe_value, name_without_variant, type_name
+from sdgraph.graph import (
+    Graph,
+    Node,
+    describe_value,
+    name_without_variant,
+    to_plain,
+    type_name,
+)
 from sdgraph.values import Checkpoint
 
 from .filename_patterns import escape_braces
@@ -137,6 +144,7 @@ def _to_plain(
             return f"${names[item]}"
         if isinstance(item, Checkpoint):
             return to_checkpoint(item)
+        item = to_plain(item)
         if isinstance(item, Path):
             return escape_dollar(to_path(item))
         if isinstance(item, str):

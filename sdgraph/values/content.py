@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
 from pathlib import PurePath
 from typing import Any, NoReturn
 
 from sdgraph.errors import InvalidValueError, Problem
+
+_PROPERTIES = (property, cached_property)
 
 SMALL = 64
 """An estimate of the bytes of a number, or of a container without its items."""
@@ -18,8 +23,9 @@ def content_of(value: object) -> str:
     """A text that is the same for two values only if they have the same type and content.
 
     Args:
-        value: A `Value`, a str, bytes, int, float, bool, None or path (the text of the path, not
-            the file), or a tuple, list or mapping of those; the order of a mapping has no effect.
+        value: A `Value`, a str, bytes, int, float, bool, None, enum or path (the text of the path,
+            not the file), or a tuple, list, set, dataclass or mapping of those; the order of a
+            mapping has no effect.
 
     Returns:
         A text without white space and commas, so that several of them can be joined with either.
@@ -33,6 +39,11 @@ def content_of(value: object) -> str:
     """
     if writer := _WRITERS.get(type(value)):
         return writer(value)
+    if isinstance(value, Enum):
+        return f"enum:{type(value).__qualname__}.{value.name}"
+    if is_dataclass(value) and not isinstance(getattr(type(value), "content", None), _PROPERTIES):
+        pairs = [f"{f.name}={content_of(getattr(value, f.name))}" for f in fields(value)]
+        return _items_content(type(value).__qualname__, pairs)
     content = getattr(value, "content", None)
     if isinstance(content, str):
         return content
@@ -106,6 +117,8 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     bytes: lambda value: "bytes:" + digest(value),
     tuple: lambda value: _items_content("tuple", [content_of(item) for item in value]),
     list: lambda value: _items_content("list", [content_of(item) for item in value]),
+    frozenset: lambda value: _items_content("set", sorted(map(content_of, value))),
+    set: lambda value: _items_content("set", sorted(map(content_of, value))),
     PurePath: lambda value: "path:" + digest(str(value).encode("utf-8", "surrogatepass")),
     Mapping: _mapping_content,
 }
