@@ -230,7 +230,9 @@ def _from_imports(statement: ast.ImportFrom) -> Iterator[tuple[Import, None]]:
 
 def _called_name(call: ast.Call) -> str:
     function = call.func
-    return getattr(function, "attr", None) or getattr(function, "id", "")
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _text_of(expression: ast.AST) -> str | None:
