@@ -74,6 +74,8 @@ def size_problems(*pictures: tuple[str, str, object]) -> Iterator[Problem]:
     for field, name, size in known[1:]:
         _, first_name, first = known[0]
         if size != first:
-            found = f"{size[0]}×{size[1]}, and the {first_name} is {first[0]}×{first[1]}"
+            found = (
+                f"the {name} is {size[0]}×{size[1]}, and the {first_name} is {first[0]}×{first[1]}"
+            )
             yield Problem(field, found, "one size", f"resize the {name}")
             return

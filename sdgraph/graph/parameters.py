@@ -52,14 +52,17 @@ def unsupported_type(annotation: Any) -> str:
     if annotation in (Path, PurePath, *_ITEMS, dict, Mapping):
         return ""
     if dataclasses.is_dataclass(annotation):
-        if not annotation.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-            return f"{annotation.__name__}, a dataclass that can be changed"
-        fields = _field_types(annotation).values()
-        return next(filter(None, map(unsupported_type, fields)), "")
+        return _dataclass_problem(annotation)
     is_schema = hasattr(annotation, "__get_pydantic_core_schema__")
     if is_schema or is_typeddict(annotation) or issubclass(annotation, BaseModel | tuple):
         return ""
     return f"a parameter of type {annotation.__name__}"
+
+
+def _dataclass_problem(cls: Any) -> str:
+    if not cls.__dataclass_params__.frozen:
+        return f"{cls.__name__}, a dataclass that can be changed"
+    return next(filter(None, map(unsupported_type, _field_types(cls).values())), "")
 
 
 def _is_class(annotation: Any) -> bool:
@@ -183,11 +186,15 @@ def describe_type(annotation: Any) -> str:
     if issubclass(annotation, PurePath):
         return "a path"
     if dataclasses.is_dataclass(annotation):
-        fields = (f"{name} ({_type_name(kind)})" for name, kind in _field_types(annotation).items())
-        return f"a map of {', '.join(fields)}"
+        return _describe_dataclass(annotation)
     if annotation in _WORDS:
         return _WORDS[annotation]
     return "" if annotation is type(None) else with_article(annotation.__name__)
+
+
+def _describe_dataclass(cls: Any) -> str:
+    fields = (f"{name} ({_type_name(kind)})" for name, kind in _field_types(cls).items())
+    return f"a map of {', '.join(fields)}"
 
 
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -380,14 +380,14 @@ def test_a_photo_is_no_control() -> None:
 
 
 @pytest.mark.parametrize("field", ["control", "image", "mask"])
-def test_pictures_of_other_sizes_are_refused(session: Session, edges: EdgeMap, field: str) -> None:
+def test_pictures_of_other_sizes_are_refused(edges: EdgeMap, field: str) -> None:
     others: dict[str, Any] = {
         "control": [edges, EdgeMap(photo(72, 64).numpy)],
         "image": photo(72, 64),
         "mask": spot(72, 64),
     }
     fields = {"control": edges, "image": photo(*SIZE), field: others[field]}
-    text = str(failure(ControlNet(prompt="a", steps=2, **fields), session))
+    text = refused_before_load(ControlNet(prompt="a", steps=2, **fields))
     assert "80×64" in text
     assert "72×64" in text
 

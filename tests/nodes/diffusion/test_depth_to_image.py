@@ -18,7 +18,7 @@ from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.nodes.tiny_world import random_scene, render_scene
 from sdgraph.values import DepthMap, Image
 from tests.support.bare_scripts import same, script
-from tests.support.failing_runs import failure, refused_at_construction
+from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.map_models import depth_anything
 from tests.support.photos import clear_photo, photo, picture
 
@@ -261,8 +261,8 @@ def test_what_is_near_matters(session: Session) -> None:
 
 def test_a_depth_of_another_size_is_refused(session: Session) -> None:
     depth = run(DepthEstimate(image=photo(72, 64)), session=session)
-    text = str(failure(DepthToImage(prompt="a", image=photo(64, 64), depth=depth), session))
-    assert "depth map\n  found:  72×64, and the image is 64×64" in text
+    text = refused_before_load(DepthToImage(prompt="a", image=photo(64, 64), depth=depth))
+    assert ".depth\n  found:  the depth map is 72×64, and the image is 64×64" in text
 
 
 def test_strength_that_leaves_no_step_is_refused() -> None:

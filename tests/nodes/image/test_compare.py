@@ -14,7 +14,7 @@ from sdgraph.nodes import Compare
 from sdgraph.nodes.tiny_world import Scene, SceneObject, render_masks, render_scene
 from sdgraph.values import Image
 from tests.support.arbitrary_images import assert_unchanged, images
-from tests.support.failing_runs import failure, refused_at_construction
+from tests.support.failing_runs import refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, photo
 
 
@@ -88,9 +88,9 @@ def test_any_two_pictures_are_compared(one: Image, data: st.DataObject) -> None:
     assert result.numpy.shape == (max(one.height, two.height) + strip, width, 3)
 
 
-def test_a_difference_of_two_sizes_is_refused_with_both(session: Session) -> None:
+def test_a_difference_of_two_sizes_is_refused_with_both() -> None:
     node = Compare(image=photo(20, 10), other=photo(8, 8), mode="difference")
-    text = str(failure(node, session))
+    text = refused_before_load(node)
     assert "8×8" in text and "20×10" in text
 
 

@@ -16,7 +16,7 @@ from sdgraph.nodes import Canny, Crop, Pad, Resize
 from sdgraph.nodes.tiny_world import Scene, SceneObject, render_masks, render_scene
 from sdgraph.values import EdgeMap, Image
 from tests.support.arbitrary_images import assert_unchanged, images
-from tests.support.failing_runs import failure, refused_at_construction
+from tests.support.failing_runs import refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, photo
 
 LANCZOS = PIL.Image.Resampling.LANCZOS
@@ -144,9 +144,9 @@ def test_any_part_of_any_picture_is_cut_out(image: Image, data: st.DataObject) -
     assert type(result) is Image and (result.numpy == image.numpy[top:bottom, left:right]).all()
 
 
-def test_a_part_beyond_the_picture_is_refused_with_both_sizes(session: Session) -> None:
+def test_a_part_beyond_the_picture_is_refused_with_both_sizes() -> None:
     for fields, part in (({"box": [0, 0, 9, 5]}, "9×5"), ({"width": 9}, "9×8")):
-        text = str(failure(Crop(image=photo(8, 8), **fields), session))
+        text = refused_before_load(Crop(image=photo(8, 8), **fields))
         assert "8×8" in text and part in text and "Pad" in text
 
 
@@ -196,8 +196,8 @@ def test_a_clear_colour_gives_the_picture_alpha(session: Session) -> None:
     assert (opaque[0] == 255).all() and opaque.shape == (5, 4, 4)
 
 
-def test_padding_to_less_than_the_picture_is_refused(session: Session) -> None:
-    text = str(failure(Pad(image=photo(8, 9), height=8), session))
+def test_padding_to_less_than_the_picture_is_refused() -> None:
+    text = refused_before_load(Pad(image=photo(8, 9), height=8))
     assert "found:  8" in text and "wanted: at least 9" in text and "Crop" in text
 
 

@@ -8,7 +8,7 @@ import pytest
 from sdgraph import Session, run
 from sdgraph.nodes import MaskOverlay
 from sdgraph.values import EdgeMap, Image, Mask
-from tests.support.failing_runs import failure, refused_at_construction
+from tests.support.failing_runs import refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, noisy, photo, spot
 
 
@@ -39,9 +39,10 @@ def test_over_a_control_map_it_is_a_picture(session: Session) -> None:
     assert type(result) is Image
 
 
-def test_a_mask_of_another_size_is_refused(session: Session) -> None:
-    text = str(failure(MaskOverlay(image=photo(8, 9), mask=spot(9, 8)), session))
-    assert "mask\n  found:  9×8, and the image is 8×9\n  wanted: one size\n  fix:    resize" in text
+def test_a_mask_of_another_size_is_refused() -> None:
+    text = refused_before_load(MaskOverlay(image=photo(8, 9), mask=spot(9, 8)))
+    assert ".mask\n  found:  the mask is 9×8, and the image is 8×9\n" in text
+    assert "fix:    resize the mask" in text
 
 
 def test_a_colour_or_an_opacity_that_is_none_is_refused() -> None:
