@@ -195,11 +195,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(tmp_path: Path) 
     assert "subfolder" in error_before_load(fitting)
 
 
-def test_missing_layers_are_reported_when_the_adapter_is_applied(tmp_path: Path) -> None:
+def test_missing_layers_are_reported_before_a_run_and_when_the_adapter_is_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     adapter = ip_adapter(tmp_path, BASES["sd"])
     held = {n: s for n, s in tensors(BASES["sd"]).items() if not n.startswith("ip_adapter.3.")}
     write(tmp_path / FILE, held)
     session = fresh()
+    assert "layers of attention, here are" in refused_before_load(text(adapter))
+    unchecked = "sdgraph.nodes.diffusion.reference_images.ip_adapter_problems"
+    monkeypatch.setattr(unchecked, lambda *_: ())
     error = failure(text(adapter), session)
     assert "ip_adapter" in str(error) and "3.to_k_ip" in str(error)
     plain = text(adapter).replace(reference=None, ip_adapter=None)
