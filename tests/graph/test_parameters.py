@@ -55,7 +55,7 @@ class Painter(Node[str]):
 
 REGISTRY = Registry({"Painter": Painter})
 
-WRITTEN = {
+WRITTEN: dict[str, tuple[Any, Any]] = {
     "colour": ("blue", Colour.BLUE),
     "level": (2, Level.HIGH),
     "file": ("b/c.png", Path("b/c.png")),
@@ -77,7 +77,8 @@ def test_plain_data_of_a_file_becomes_the_parameter_and_is_written_again(field: 
     text = f"nodes: {{a: {{type: Painter, {field}: {written}}}}}"
     (node,) = workflow_from_yaml(text, registry=REGISTRY).graph().targets
     assert getattr(node, field) == value
-    assert node == Painter(**{field: value}) != Painter()
+    fields: dict[str, Any] = {field: value}
+    assert node == Painter(**fields) != Painter()
     (again,) = workflow_from_yaml(to_yaml(node), registry=REGISTRY).graph().targets
     assert again == node
     assert run(node, session=Session(device="cpu", store=None)) == repr(node)
@@ -93,7 +94,8 @@ def test_equal_values_are_equal_nodes_and_others_are_not() -> None:
         Painter(),
     ]
     assert len(set(nodes)) == len(nodes)
-    assert Painter(words={"b", "a"}) == Painter(words=frozenset(("a", "b")))
+    frozen: Any = frozenset(("a", "b"))
+    assert Painter(words={"b", "a"}) == Painter(words=frozen)
 
 
 @pytest.mark.parametrize(
