@@ -19,7 +19,7 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.errors import SdgraphError
-from sdgraph.graph import Node, has_computed_checkpoint, source_files
+from sdgraph.graph import Node, code_state, has_computed_checkpoint, source_files
 from sdgraph.store import (
     LostRecordError,
     MemoryResult,
@@ -70,6 +70,8 @@ class Results:
         Raises LostRecordError if the plan reuses a result that is gone.
         """
         is_stored = not step.node.effect and plan.graph.is_remembered(step.node)
+        if is_stored and step.context is None:  # unless the plan found out that it is known
+            is_stored = code_state(type(step.node)) is not None
         store = self.store if is_stored else None
         needs_no_key = step.key is not None or step.remembered is not None or store is None
         key = step.key if needs_no_key else self._key(step.node, plan, step.context)

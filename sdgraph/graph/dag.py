@@ -15,7 +15,6 @@ from sdgraph.models import part_warnings, resolve_part
 from sdgraph.output_folders import OutputFolders
 from sdgraph.values import Checkpoint, Part
 
-from .class_state import code_state
 from .node import Node, ancestry
 from .node_files import missing_sources, target_files
 
@@ -193,7 +192,7 @@ class Graph:
 
     def is_remembered(self, node: Node[Any]) -> bool:
         """Whether the result of a node is remembered, and looked for before it runs."""
-        if code_state(type(node)) is None:
+        if not type(node).definition.identity.remembered:
             return False
         return not self.uncached or node not in self.uncached
 

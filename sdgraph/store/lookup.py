@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sdgraph.graph import Graph, Node, has_computed_checkpoint
+from sdgraph.graph import Graph, Node, code_state, has_computed_checkpoint
 
 from .keys import execution_context, lineage_keys
 from .store import Store, StoredResult, result_key
@@ -49,7 +49,9 @@ def look_up(
     contexts = {
         node: execution_context(node, device, dtype)
         for node in graph.nodes
-        if graph.is_remembered(node) and not has_computed_checkpoint(node)
+        if graph.is_remembered(node)
+        and not has_computed_checkpoint(node)
+        and code_state(type(node)) is not None
     }
     # Both keys of a node that reads nothing are the same.
     aliases = {node: key for node, key in lineage_keys(graph, contexts).items() if node.wires}
