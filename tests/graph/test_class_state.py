@@ -115,6 +115,23 @@ def test_a_log_that_the_node_writes_is_no_input(before: str, record: str) -> Non
     assert space["count"] == 1
 
 
+def test_a_kind_of_node_that_is_first_written_in_a_notebook_is_remembered_too() -> None:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    text = """
+from sdgraph import Node
+class Name(str):
+    content = "name"
+class Say(Node[Name]):
+    def run(self) -> Name:
+        ran.append(1)
+        return Name("a")
+ran = []
+"""
+    exec(compile(text, "<cell>", "exec", dont_inherit=True), space)
+    assert space["Say"].__mro__[1].__module__ == "__main__"
+    assert space["Say"].definition.identity.remembered
+
+
 def test_a_class_without_a_file_that_uses_something_unknown_is_not_remembered() -> None:
     space: dict[str, Any] = {"__name__": "__main__"}
     text = "import io\nK = io.StringIO('2')\nran = []\n" + NODE.format(
