@@ -129,40 +129,6 @@ def scheduler_problems(checkpoint: Checkpoint, name: str | None) -> Iterator[Pro
         )
 
 
-def component_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
-    """The problems of a checkpoint whose components do not fit together, by their configs.
-
-    Its components may come from several places: a VAE of another family decodes latents with other
-    channels, and a text encoder of another version gives features of another width.
-    """
-    found = resolve(checkpoint)
-    settings = family.denoiser_config(checkpoint)
-    latents = family.decoder_config(checkpoint).get("latent_channels")
-    channels = settings.get("out_channels")
-    if latents is not None and channels is not None and latents != channels:
-        yield Problem(
-            "checkpoint",
-            f"{checkpoint.source}, whose {family.decoder.label} has latents of {latents} channels",
-            f"{channels}, which its {family.denoiser.label} gives",
-            f"use the {family.decoder.label} that belongs to it",
-        )
-    present = found.components or ()
-    names = [encoder.name for encoder in family.text_encoders if encoder.name in present]
-    widths = [(found.config(name) or {}).get("hidden_size") for name in names]
-    wanted = text_width(settings)
-    known = [width for width in widths if isinstance(width, int)]
-    if wanted is None or not known or len(known) != len(widths):
-        return
-    if sum(known) != wanted and settings.get("encoder_hid_dim") is None:
-        encoders = " and ".join(names)
-        yield Problem(
-            "checkpoint",
-            f"{checkpoint.source}, whose {encoders} gives text features of {sum(known)}",
-            f"{wanted}, which its {family.denoiser.label} reads",
-            "use the text encoder that belongs to it",
-        )
-
-
 def weight_problems(prompts: Mapping[str, object]) -> Iterator[Problem]:
     """The problems of prompts with a weight too large for a picture.
 

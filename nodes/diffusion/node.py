@@ -259,7 +259,6 @@ class Diffusion(Node[T_co], Generic[T_co]):
         yield from compatibility.width_problems(checkpoint, family)
         yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
         yield from compatibility.scheduler_problems(checkpoint, self.scheduler)
-        yield from compatibility.component_problems(checkpoint, family)
         sides = {name: getattr(self, name, None) for name in ("width", "height")}
         yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
         yield from compatibility.step_problems(self.steps, self.scheduler, checkpoint)

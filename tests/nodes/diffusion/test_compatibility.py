@@ -15,10 +15,10 @@ from sdgraph.values import Checkpoint
 @pytest.mark.parametrize(
     ("base", "component", "setting", "words"),
     [
-        ("tiny/text-to-image", "vae", ("latent_channels", 16), "latents of 16 channels"),
-        ("tiny/sdxl", "vae", ("latent_channels", 16), "latents of 16 channels"),
-        ("tiny/text-to-image", "text_encoder", ("hidden_size", 768), "text features of 768"),
-        ("tiny/sdxl", "text_encoder_2", ("hidden_size", 1280), "text features of 1344"),
+        ("tiny/text-to-image", "vae", ("latent_channels", 16), "16 latent channels"),
+        ("tiny/sdxl", "vae", ("latent_channels", 16), "16 latent channels"),
+        ("tiny/text-to-image", "text_encoder", ("hidden_size", 768), "text features are 768 wide"),
+        ("tiny/sdxl", "text_encoder_2", ("hidden_size", 1280), "text features are 1344 wide"),
     ],
 )
 def test_a_component_of_another_family_is_refused(
@@ -35,4 +35,3 @@ def test_a_component_of_another_family_is_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), **dict([setting])}))
     (problem,) = node.check()
     assert problem.subject == "checkpoint" and words in problem.found
-    assert component in problem.found or "VAE" in problem.found
