@@ -117,7 +117,9 @@ def _is_in_file(klass: Any) -> bool:
     """Whether all functions of a class come from the file of its module."""
     file = _file_of(klass.__module__)
     codes = (function.__code__ for function in functions_of(klass))
-    return file is not None and all(_is_file(code.co_filename, file) for code in codes)
+    if file is None or not Path(file).is_file():  # that of `python -` is "<stdin>"
+        return False
+    return all(_is_file(code.co_filename, file) for code in codes)
 
 
 def is_library_module(name: str) -> bool:
