@@ -162,6 +162,7 @@ def test_folders_and_checkpoints_start_from_the_file_or_from_the_current_folder_
     (tmp_path / "deep/photos").mkdir(parents=True)
     (tmp_path / "mine").mkdir()
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "deep/photos/a.png")
+    (tmp_path / "deep/photos/a.txt").write_text("a red star")
     (tmp_path / "deep/w.yaml").write_text(
         "inputs: {model: {type: Checkpoint, default: tiny/text-to-image}}\n"
         "nodes:\n"
