@@ -220,6 +220,18 @@ class NodeFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TableOpened(Event):
+    """The table of a sweep was begun; it gets a row for each variant.
+
+    Args:
+        file: The path of the table.
+    """
+
+    kind = "table_opened"
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retried(Event):
     """A node ran out of memory and runs again with other settings.
 

@@ -1,4 +1,4 @@
-"""Files: paths as users write them, stamps, atomic writing, errors of reading and writing."""
+"""Files: paths as users write them, stamps, writing whole files, errors of reading and writing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,65 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
-from io import BufferedReader
 from pathlib import Path
 from secrets import token_hex
-from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
-from typing import NamedTuple, NoReturn
+from stat import S_ISDIR, S_ISREG
+from typing import Literal, NamedTuple, NoReturn
 
 from .errors import MediaError, Problem, did_you_mean
 from .output_folders import refuse_outside
+from .plain_files import (
+    UnsuitableFileError,
+    is_file,
+    is_folder,
+    is_there,
+    memory_bytes,
+    names_in,
+    open_regular_file,
+    read_bytes,
+    read_text,
+    resolve_path,
+    special_kind,
+)
+
+__all__ = [
+    "DISK_FULL",
+    "SETTLING_NS",
+    "TEMPORARY_PREFIX",
+    "UNWRITABLE",
+    "Existing",
+    "FileStamp",
+    "UnsuitableFileError",
+    "atomic_write",
+    "convert_read_errors",
+    "describe_path",
+    "expand_home",
+    "flush_to_disk",
+    "is_file",
+    "is_folder",
+    "is_there",
+    "memory_bytes",
+    "move_to_free_path",
+    "names_in",
+    "open_regular_file",
+    "raise_media_error",
+    "raise_too_large",
+    "raise_write_error",
+    "read_bytes",
+    "read_text",
+    "resolve_path",
+    "sdgraph_home",
+    "special_kind",
+]
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
+TEMPORARY_PREFIX = ".sdgraph-"
+"""What the names of temporary files and folders next to a target begin with."""
+
+Existing = Literal["number", "replace", "refuse"]
+"""What happens if a file to be written is there already: see `sdgraph.graph.ExistingFile`."""
 
 SETTLING_NS = 2 * 10**9
 """The coarsest step of a file system's clock (FAT): two writes within it can look the same."""
@@ -93,54 +141,6 @@ def sdgraph_home() -> Path:
     return Path(folder).expanduser().absolute() if folder else Path.home() / ".cache" / "sdgraph"
 
 
-def is_file(path: str | Path) -> bool:
-    """Whether a path is a plain file; False also where it cannot be one, as a name too long.
-
-    Args:
-        path: A path as a user wrote it. `Path.is_file` raises for some of those that are no files.
-    """
-    return os.path.isfile(path)  # noqa: PTH113
-
-
-def is_folder(path: str | Path) -> bool:
-    """Whether a path is a folder; False also where it cannot be one, as a name too long.
-
-    Args:
-        path: A path as a user wrote it. `Path.is_dir` raises for some of those that are no folders.
-    """
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def is_there(path: str | Path) -> bool:
-    """Whether something is at a path; False also where nothing can be, as a name too long.
-
-    Args:
-        path: A path as a user wrote it. `Path.exists` raises for some at which nothing is.
-    """
-    return os.path.exists(path)  # noqa: PTH110
-
-
-def resolve_path(path: str | Path) -> Path:
-    """The absolute path without links; a link that leads to itself stays.
-
-    Args:
-        path: Any path. `Path.resolve` raises for a link that leads to itself.
-    """
-    return Path(os.path.realpath(path))
-
-
-def names_in(folder: str | Path) -> list[str]:
-    """The names in a folder, sorted; [] if there is none or it cannot be read.
-
-    Args:
-        folder: The folder.
-    """
-    try:
-        return sorted(os.listdir(folder))
-    except (OSError, ValueError):
-        return []
-
-
 def describe_path(path: str | Path, wanted: str = "file") -> str:
     """What is at a path, for an error: "no such file", "a folder", "a file, no folder".
 
@@ -181,104 +181,16 @@ _PATH_ERRORS = {
 }
 
 
-class UnsuitableFileError(OSError):
-    """A file that is not read: it is no plain file, or too large. `strerror` says which."""
-
-
-def open_regular_file(path: str | Path) -> BufferedReader:
-    """A plain file, opened for reading its bytes.
-
-    Everything else is refused, also if a link leads to it, because reading it may never end: a
-    named pipe, a device such as /dev/zero, a socket. Opening never waits for a writer.
-
-    Args:
-        path: The file.
-
-    Raises:
-        UnsuitableFileError: It is no plain file; IsADirectoryError for a folder.
-        OSError: It cannot be opened.
-    """
-    _refuse_special(Path(path).stat().st_mode, path)
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = open(os.open(path, flags), "rb")  # noqa: PTH123, SIM115  os.open, for its flags
-    try:
-        _refuse_special(os.fstat(file.fileno()).st_mode, path)  # it may be another one by now
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The content of a plain file of at most `limit` bytes.
-
-    Args:
-        path: The file.
-        limit: How many bytes it may have.
-
-    Raises:
-        UnsuitableFileError: It is no plain file, or larger; IsADirectoryError for a folder.
-        OSError: It cannot be read.
-    """
-    with open_regular_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        # The files of /proc say that they have no bytes, so these are counted while they are read.
-        data = (file.read(limit + 1) or b"") if size <= limit else b""
-    if max(size, len(data)) > limit:
-        found = f"more than {limit:,} bytes" if size <= limit else f"{size:,} bytes"
-        raise UnsuitableFileError(errno.EFBIG, f"{found}, where {limit:,} are allowed", str(path))
-    return data
-
-
-def read_text(path: str | Path, limit: int) -> str:
-    """The text of a plain file of at most `limit` bytes of UTF-8, without a byte order mark.
-
-    Args:
-        path: The file.
-        limit: How many bytes it may have.
-
-    Raises:
-        UnsuitableFileError: It is no plain file, or larger; IsADirectoryError for a folder.
-        OSError: It cannot be read.
-        UnicodeDecodeError: It is not UTF-8.
-    """
-    return read_bytes(path, limit).decode("utf-8-sig")
-
-
-def _refuse_special(mode: int, path: str | Path) -> None:
-    if S_ISREG(mode):
-        return
-    if kind := special_kind(mode):
-        raise UnsuitableFileError(errno.EINVAL, f"{kind}, not a plain file", str(path))
-    raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
-
-
-def special_kind(mode: int) -> str:
-    """What a file that is no plain file and no folder is: "a named pipe"; "" for those two.
-
-    Args:
-        mode: The `st_mode` of its status.
-    """
-    kinds = {"a named pipe": S_ISFIFO, "a device": S_ISCHR, "a disk": S_ISBLK, "a socket": S_ISSOCK}
-    return next((kind for kind, is_kind in kinds.items() if is_kind(mode)), "")
-
-
-def memory_bytes() -> int:
-    """The bytes of memory of this machine; 16 GiB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 16 * 2**30
-
-
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path in the folder of `path`: renamed to it at the end, removed on an exception.
 
     So the file is there completely or not at all. Missing folders are made.
 
     Args:
         path: The file to write; an existing one is replaced.
+        durable: Whether the content is on the disk before the file has its name, so that it is
+            complete even after a power failure.
 
     Raises:
         MediaError: The file cannot be written, or it is not in a folder that `write_only_in`
@@ -286,20 +198,75 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     refuse_outside(path)
-    temporary = path.with_name(f".sdgraph-{token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{token_hex(8)}{path.suffix}")
     try:
         if is_folder(path):
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            # What is in a temporary folder is flushed when it is moved out of it.
+            if durable and not path.parent.name.startswith(TEMPORARY_PREFIX):
+                flush_to_disk(temporary)
             refuse_outside(path)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        _fail_to_write(path, error)
+        raise_write_error(path, error)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Returns when the content of a file is on the disk (fsync). Raises OSError."""
+    # Windows flushes only files that are open for writing.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # disks that know no fsync
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def move_to_free_path(file: Path, path: Path) -> None:
+    """Gives a file or folder another path in which nothing is, and fails if anything is.
+
+    Of several threads and processes that move a file to one path, one succeeds, also on disks
+    without hard links.
+
+    Args:
+        file: The file or folder, on the same disk.
+        path: Its new path.
+
+    Raises:
+        FileExistsError: There is something in this place.
+        OSError: The disk fails.
+    """
+    if file.is_dir():
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "exists", str(path))
+        file.rename(path)
+        return
+    try:
+        os.link(file, path)  # unlike a rename, it never replaces anything
+    except FileExistsError:
+        raise
+    except OSError:
+        _claim_and_replace(file, path)
+    else:
+        file.unlink()
+
+
+def _claim_and_replace(file: Path, path: Path) -> None:
+    """`move_to_free_path` on a disk without hard links: an empty file claims the path first."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        file.replace(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -383,7 +350,13 @@ def raise_too_large(
     raise_media_error(path, found, wanted, fix, cause)
 
 
-def _fail_to_write(path: Path, error: OSError) -> NoReturn:
+def raise_write_error(path: Path, error: OSError) -> NoReturn:
+    """Raises a MediaError about a file that cannot be written.
+
+    Args:
+        path: The file.
+        error: What the disk says.
+    """
     wanted = "a place to write the file"
     if error.errno in DISK_FULL:
         raise_media_error(path, f"a full disk ({error.strerror})", wanted, "free some space", error)
@@ -394,4 +367,8 @@ def _fail_to_write(path: Path, error: OSError) -> NoReturn:
         raise_media_error(
             path, found, wanted, "choose another folder, or change its permissions", error
         )
-    raise_media_error(path, f"an error: {error}", wanted, "check the path and the disk", error)
+    if error.errno == errno.ENAMETOOLONG:
+        found = f"a name of {len(os.fsencode(path.name))} bytes, which is too long for the disk"
+        raise_media_error(path, found, "a shorter name", "shorten it", error)
+    reason = error.strerror or str(error)
+    raise_media_error(path, f"an error: {reason}", wanted, "check the path and the disk", error)

@@ -205,7 +205,8 @@ def check_node(
 
     1. The class and each of its fields have a description.
     2. Equal fields make an equal node with the same key, also after pickling.
-    3. A different value of any field gives a different key.
+    3. A different value of any field gives a different key (but for `existing` of a node that
+       writes files).
     4. The node makes a value of the kind that it declares, makes an equal one when it runs again,
        and does not change its inputs.
 
@@ -284,7 +285,7 @@ def _key_problems(
     node: Node[Any], changes: Mapping[str, Any], fixed: Collection[str]
 ) -> Iterator[str]:
     cls = type(node)
-    for name in cls.model_fields:
+    for name in cls.definition.key_fields:
         if name in fixed:
             continue
         subject = f"{cls.__name__}.{name}"

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sdgraph.errors import MediaError, Problem
 from sdgraph.files import is_folder, is_there
-from sdgraph.graph import In, Node, SourceFile, TargetFile
+from sdgraph.graph import ExistingFile, In, Node, SourceFile, TargetFile
 from sdgraph.media import (
     probe_image,
     probe_video,
@@ -95,7 +95,7 @@ class LoadVideo(Node[Video]):
 class Save(Node[Path]):
     """Saves a picture or mask to a file that contains the workflow which made it.
 
-    The file appears complete or not at all, and replaces a file of the same name.
+    The file is there completely or not at all; one that is there already is not lost (`existing`).
     """
 
     category = "file"
@@ -112,6 +112,7 @@ class Save(Node[Path]):
     metadata: bool = Field(
         default=True, description="write the workflow and the versions into the file"
     )
+    existing: ExistingFile = "number"
 
     def check(self) -> Iterator[Problem]:
         yield from _target_problems(Path(self.path), Image.suffixes)
@@ -135,6 +136,7 @@ class SaveVideo(Node[Path]):
     metadata: bool = Field(
         default=True, description="write the workflow and the versions into the file"
     )
+    existing: ExistingFile = "number"
 
     def check(self) -> Iterator[Problem]:
         yield from _target_problems(Path(self.path), Video.suffixes)

@@ -11,6 +11,7 @@ from typing import Any
 from sdgraph.errors import Problem
 
 from .loop import TrainingStoppedError
+from .state import write_text
 
 
 def hash_module(module: Any) -> str:
@@ -34,7 +35,7 @@ def refuse_changed(before: Mapping[str, str], after: Mapping[str, str], folder: 
         TrainingStoppedError: The hash of a part that was to stay as it is has changed.
     """
     text = json.dumps({"before": before, "after": after}, indent=2)
-    (folder / "frozen.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "frozen.json", text + "\n")
     changed = [name for name in before if before[name] != after[name]]
     if changed:
         found = f"other weights in the base's {', '.join(changed)} after training than before"

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from sdgraph.errors import MediaError, Problem
+from sdgraph.files import flush_to_disk
 from sdgraph.output_folders import refuse_outside
 
 MARK = ".sdgraph-training"
@@ -52,6 +53,8 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         (new / MARK).touch()
         yield new
         (new / MARK).unlink()
+        for file in filter(Path.is_file, new.rglob("*")):
+            flush_to_disk(file)
         _refuse_foreign_files(folder)
         sizes = {name: (new / name).stat().st_size for name in _files_below(new)}
         # Both lists are kept until the folder is replaced: the process may be killed in between.

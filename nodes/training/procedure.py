@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from sdgraph.errors import Problem
-from sdgraph.graph import In, Node, Progress, TargetFile
+from sdgraph.graph import In, Node, Progress, TargetFolder
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
@@ -30,7 +30,7 @@ class Training(Node[Checkpoint]):
     """The folders in `out` that are replaced when the training has ended."""
 
     data: In[Dataset] = Field(description="captioned pictures")
-    out: TargetFile = Field(description="the folder for the checkpoint and the training's state")
+    out: TargetFolder = Field(description="the folder for the checkpoint and the training's state")
     steps: int = Field(default=6_000, ge=1, description="optimizer steps")
     batch: int = Field(default=32, ge=1, description="pictures a step")
     learning_rate: float = Field(default=1e-3, gt=0, description="AdamW, decayed linearly")

@@ -7,7 +7,6 @@ one. What is next to it (`curve.json`, `curve.png`, `samples/`) is for people an
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import MediaError, Problem, SdgraphError
+from sdgraph.files import flush_to_disk
 from sdgraph.output_folders import refuse_outside
 
 STATE_FILE = "state.safetensors"
@@ -196,20 +196,16 @@ def save_state(folder: Path, settings: Mapping[str, Any], state: State) -> None:
     for prefix, learner in state.learners.items():
         tensors |= _tensors_of(learner, prefix)
     note = {"sdgraph": json.dumps({"settings": dict(settings), "step": state.step})}
-    new = folder / f".{STATE_FILE}.new"
-    refuse_outside(new)
-    with _write_errors(f"{folder}: the state of step {state.step}", state):
-        try:
-            save_file(tensors, new, metadata=note)
-            with new.open("rb") as file:
-                os.fsync(file.fileno())
-            new.replace(folder / STATE_FILE)
-        finally:
-            new.unlink(missing_ok=True)
+    with (
+        _write_errors(f"{folder}: the state of step {state.step}", state),
+        _whole_file(folder / STATE_FILE) as new,
+    ):
+        save_file(tensors, new, metadata=note)
     state.saved = state.step
     with _write_errors(f"{folder}: the curve", state):
         write_text(folder / "curve.json", json.dumps([round(value, 6) for value in state.curve]))
-        draw_curve(state.curve, folder / "curve.png")
+        with _whole_file(folder / "curve.png") as new:
+            draw_curve(state.curve, new)
 
 
 def _tensors_of(learner: Learner, prefix: str) -> dict[str, Any]:
@@ -251,7 +247,8 @@ def save_sample(folder: Path, picture: Any, state: State) -> None:
         path = folder / "samples" / f"{state.step:06d}.png"
         refuse_outside(path)
         path.parent.mkdir(exist_ok=True)
-        picture.save(path)
+        with _whole_file(path) as new:
+            picture.save(new, "PNG")
 
 
 @contextmanager
@@ -270,10 +267,18 @@ def _write_errors(subject: str, state: State) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text whole or not at all."""
+    with _whole_file(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path next to a file: on the disk and renamed to it at the end, or removed."""
     new = path.with_name(f".{path.name}.new")
     refuse_outside(new)
     try:
-        new.write_text(text, encoding="utf-8")
+        yield new
+        flush_to_disk(new)
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
@@ -308,5 +313,4 @@ def draw_curve(curve: list[float], path: Path, size: tuple[int, int] = (640, 320
     draw.text(
         (50, height - 18), f"loss (log), {len(curve)} steps, last {smooth[-1]:.4g}", fill="black"
     )
-    refuse_outside(path)
-    picture.save(path)
+    picture.save(path, "PNG")

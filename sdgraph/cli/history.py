@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sdgraph.formatting import shorten_path
+
 from .app import app, handle_errors
 from .options import Debug, Json
 from .safe_output import write_line
@@ -59,14 +61,18 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Draw when each node of a run ran, and what was loaded."""
-    from sdgraph.files import atomic_write
     from sdgraph.history import find_run, timeline
+    from sdgraph.provenance import open_output
+
+    from .terminal import print_note
 
     past_run = find_run(run)
     for path, draw in ((svg, timeline.as_svg), (html, timeline.as_html)):
         if path is not None:
-            with atomic_write(path) as temporary:
-                temporary.write_text(draw(past_run), "utf-8", "backslashreplace")
+            with open_output(path) as output:
+                text = draw(past_run)
+                output.temporary.write_text(text, "utf-8", "backslashreplace")
+            print_note(f"written: {shorten_path(output.path)}")
     if as_json:
         data = {**past_run.as_data(), **past_run.summarize().as_data(), **past_run.summary}
         write_line(json.dumps(data, indent=2, ensure_ascii=False))

@@ -146,7 +146,7 @@ def _replace_references(value: Any) -> Any:
 
 
 def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bool) -> FieldDoc:
-    port = cls.definition.ports.get(name)
+    port, targets = cls.definition.ports.get(name), cls.definition.targets
     description = cls.model_fields[name].description or ""
     forms = schema.get("anyOf", [schema])
     is_list = any(form.get("type") == "array" for form in forms)
@@ -155,8 +155,9 @@ def _field_doc(cls: type[Node[Any]], name: str, schema: JsonSchema, required: bo
         example: Any = _example_wires(name, forms) if is_list else f"${name}"
     elif name in cls.definition.folders:
         kind, example = "a folder to read", name
-    elif name in (*cls.definition.sources, *cls.definition.targets):
-        kind = "a file to read" if name in cls.definition.sources else "a file to write"
+    elif name in (*cls.definition.sources, *targets):
+        what = "folder" if name in set(targets) - set(cls.definition.target_files) else "file"
+        kind = f"a {what} to {'write' if name in targets else 'read'}"
         example = f"{name}.png"
     else:
         kind, example = describe_schema(schema), _example(schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from .app import command_line
 from .options import Out
 
 if TYPE_CHECKING:
-    from sdgraph.events import Listener
+    from sdgraph.events import Event, Listener
     from sdgraph.execution import Session
     from sdgraph.graph import Graph
 
@@ -29,6 +29,9 @@ JsonEvents = Annotated[bool, typer.Option("--json", help="print events as JSON l
 Quiet = Annotated[bool, typer.Option("--quiet", help="print nothing but errors")]
 Watch = Annotated[
     bool, typer.Option("--watch", help="run again whenever a file that the workflow reads changes")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="replace files that exist; otherwise see `existing`")
 ]
 NoMetadata = Annotated[
     bool, typer.Option("--no-metadata", help="do not write into files how they were made")
@@ -46,6 +49,12 @@ class RunOptions:
     quiet: Quiet = False
     watch: Watch = False
     no_metadata: NoMetadata = False
+    overwrite: Overwrite = False
+
+    @property
+    def replaces_files(self) -> bool:
+        """Whether files that exist already are replaced, whatever their nodes say."""
+        return self.overwrite or self.watch
 
 
 def run_graph(
@@ -55,6 +64,7 @@ def run_graph(
     options: RunOptions,
     first: Listener | None = None,
     last: Callable[[RunDisplay], Listener | None] = lambda display: None,
+    before: Sequence[Event] = (),
 ) -> None:
     """Runs a graph, shows the run, and records it under the workflow's name.
 
@@ -65,6 +75,7 @@ def run_graph(
         options: What to show and what to do after a failure.
         first: Receives each event before it is shown.
         last: Makes a listener that receives each event after it is shown.
+        before: What happened before the run; the listeners receive it first.
     """
     from sdgraph.events import combine_listeners
     from sdgraph.history import record_run
@@ -77,7 +88,15 @@ def run_graph(
         with display_run(graph, quiet=options.quiet, as_json=options.as_json) as display:
             listeners = combine_listeners(first, explainer, display.listener, last(display))
             with _add_resume_note(session), record_run(graph, workflow, listeners) as listener:
-                values = session.run(graph, listener, keep_going=options.keep_going)
+                if listener is not None:
+                    for event in before:
+                        listener(event)
+                values = session.run(
+                    graph,
+                    listener,
+                    keep_going=options.keep_going,
+                    overwrite=options.replaces_files,
+                )
         display.print_summary(values)
     finally:
         if explainer is not None:

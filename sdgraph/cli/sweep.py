@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ from .run_options import RunOptions, run_graph
 
 if TYPE_CHECKING:
     from sdgraph.execution import Session
-    from sdgraph.sweep import Sweep, SweepConfirmation
+    from sdgraph.sweep import Sweep, SweepConfirmation, TableFile
 
     from .request import Request
     from .terminal import RunDisplay
@@ -34,7 +34,6 @@ Table = Annotated[
     Path | None,
     typer.Option(help="sweep: write a table of all variants, .csv or .jsonl", metavar="FILE"),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="sweep: overwrite existing files")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="sweep: run without asking")]
 
 
@@ -45,7 +44,6 @@ class SweepOptions:
     side_by_side: Zip = False
     sheet: Sheet = None
     table: Table = None
-    overwrite: Overwrite = False
     yes: Yes = False
 
     def refuse_without_sweep(self) -> None:
@@ -77,15 +75,10 @@ def run_sweep(
         options: What to show and what to do after a failure.
         sweep_options: The options that are for sweeps only.
     """
-    from sdgraph.graph import library_module
-    from sdgraph.sweep import (
-        SweepConfirmation,
-        VariantRecorder,
-        confirm,
-        open_table,
-        refuse_existing_files,
-        with_contact_sheet,
-    )
+    from sdgraph.errors import InvalidWorkflowError
+    from sdgraph.events import TableOpened
+    from sdgraph.graph import find_refused_files, library_module
+    from sdgraph.sweep import SweepConfirmation, VariantRecorder, confirm, with_contact_sheet
 
     ask = not sweep_options.yes and _can_ask(options)
     if not sweep_options.yes:
@@ -95,17 +88,28 @@ def run_sweep(
     table_file = _output_path("--table", sweep_options.table, options.out, sweep)
     if sheet is not None:
         sweep = with_contact_sheet(sweep, sheet, library_module("contact_sheet"))
-    if not (sweep_options.overwrite or options.watch):
-        refuse_existing_files(sweep, *([table_file] if table_file else []))
+    if not options.replaces_files and (problems := [*find_refused_files(sweep.graph)]):
+        raise InvalidWorkflowError(problems)  # before a table is begun
     with ExitStack() as stack:
-        rows = stack.enter_context(open_table(table_file, sweep.inputs)) if table_file else None
+        rows, opened = None, []
+        if table_file is not None:
+            table = stack.enter_context(_open_table(table_file, sweep, options))
+            rows, opened = table.add, [TableOpened(0.0, str(table.path))]
         recorder = VariantRecorder(sweep, rows)
         stack.callback(recorder.finish)
 
         def confirmation(display: RunDisplay) -> SweepConfirmation | None:
             return SweepConfirmation(sweep, display.confirm) if ask else None
 
-        run_graph(session, sweep.graph, request.workflow.name, options, recorder, confirmation)
+        name = request.workflow.name
+        run_graph(session, sweep.graph, name, options, recorder, confirmation, opened)
+
+
+def _open_table(path: Path, sweep: Sweep, options: RunOptions) -> AbstractContextManager[TableFile]:
+    from sdgraph.sweep import describe_sweep, open_table
+
+    record = None if options.no_metadata else describe_sweep(sweep)
+    return open_table(path, sweep.inputs, record, overwrite=options.replaces_files)
 
 
 def _output_path(option: str, path: Path | None, out: Path | None, sweep: Sweep) -> Path | None:

@@ -161,6 +161,8 @@ class EventLines:
                 return (
                     f"{event.node:{self._width}}  {kind:14}  {format_seconds(event.seconds)}{loss}"
                 )
+            case events.TableOpened():
+                self.files["table"] = event.file
             case events.Retried():
                 return f"{event.node:{self._width}}  out of memory; again: {event.change}"
             case events.NodeFailed():

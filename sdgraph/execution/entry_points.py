@@ -23,6 +23,7 @@ def run(
     session: Session | None = None,
     on_event: events.Listener | None = None,
     keep_going: bool = False,
+    overwrite: bool = False,
     **inputs: Any,
 ) -> dict[str, Any]: ...
 
@@ -35,6 +36,7 @@ def run(
     session: Session | None = None,
     on_event: events.Listener | None = None,
     keep_going: bool = False,
+    overwrite: bool = False,
     uncached: Iterable[Node[Any]] = (),
 ) -> T: ...
 
@@ -47,6 +49,7 @@ def run(
     session: Session | None = None,
     on_event: events.Listener | None = None,
     keep_going: bool = False,
+    overwrite: bool = False,
     uncached: Iterable[Node[Any]] = (),
 ) -> tuple[Any, ...]: ...
 
@@ -58,6 +61,7 @@ def run(
     session: Session | None = None,
     on_event: events.Listener | None = None,
     keep_going: bool = False,
+    overwrite: bool = False,
     uncached: Iterable[Node[Any]] = (),
     **inputs: Any,
 ) -> Any:
@@ -71,6 +75,8 @@ def run(
         session: Where it runs; None for the session that all calls without one share.
         on_event: Called with each event as it happens, from one thread at a time.
         keep_going: Whether to continue after a failure with all nodes that need no failed node.
+        overwrite: Whether files that are there already are replaced, whatever the field `existing`
+            of their nodes says.
         uncached: Nodes that run even if their results are remembered.
         **inputs: The inputs of a workflow by name.
 
@@ -96,9 +102,9 @@ def run(
     if isinstance(target, Workflow):
         target = target.graph(**inputs)
     if isinstance(target, Graph):
-        return session.run(target, on_event, keep_going=keep_going)
+        return session.run(target, on_event, keep_going=keep_going, overwrite=overwrite)
     graph = Graph.of(target, *more, uncached=uncached)
-    values = session.run(graph, on_event, keep_going=keep_going)
+    values = session.run(graph, on_event, keep_going=keep_going, overwrite=overwrite)
     results = tuple(values[graph.names[node]] for node in (target, *more))
     return results if more else results[0]
 

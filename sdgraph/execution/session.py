@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from sdgraph import events
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
-from sdgraph.graph import Graph, Node
+from sdgraph.graph import Graph, Node, find_refused_files
 from sdgraph.memoize import memoized_scope, unmemoized
 from sdgraph.models import ModelCache, devices, fetch_checkpoint, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
@@ -80,10 +80,16 @@ class Session:
         """
         with memoized_scope():
             _raise_problems(graph)
+            _raise_refused_files(graph)
             return self._make_plan(graph, *self._device_and_dtype(graph))
 
     def run(
-        self, graph: Graph, on_event: events.Listener | None = None, *, keep_going: bool = False
+        self,
+        graph: Graph,
+        on_event: events.Listener | None = None,
+        *,
+        keep_going: bool = False,
+        overwrite: bool = False,
     ) -> dict[str, Any]:
         """Runs a graph.
 
@@ -91,17 +97,23 @@ class Session:
             graph: What is to be run.
             on_event: Called with each event as it happens, from one thread at a time.
             keep_going: Whether to continue after a failure with all nodes that need no failed node.
+            overwrite: Whether files that are there already are replaced, whatever the field
+                `existing` of their nodes says.
 
         Returns:
             The values of the graph's targets by their names.
 
         Raises:
-            InvalidWorkflowError: Files or checkpoints have problems; nothing was loaded.
+            InvalidWorkflowError: Files or checkpoints have problems, or a file exists and is not to
+                be replaced; nothing was loaded.
             InvalidValueError: A node alone is above a budget that was set; nothing was loaded.
             NodeFailedError: A node failed; finished files stay.
             NodesFailedError: Several nodes failed, with `keep_going`.
         """
         emitter = events.EventEmitter(on_event)
+        if overwrite:
+            graph = replace(graph, overwrite=True)
+        _raise_refused_files(graph)
         plan = self._plan_and_fetch(graph, emitter)
         reused = sum(step.action == "reuse" for step in plan.steps)
         emitter.emit(events.RunStarted, len(plan.steps) - reused, reused, plan.device)
@@ -196,6 +208,12 @@ class Session:
 
 def _raise_problems(graph: Graph) -> None:
     problems = graph.check()
+    if problems:
+        raise InvalidWorkflowError(problems)
+
+
+def _raise_refused_files(graph: Graph) -> None:
+    problems = list(find_refused_files(graph))
     if problems:
         raise InvalidWorkflowError(problems)
 

@@ -6,7 +6,8 @@
    memory, and files that the next loading step needs are read ahead in the background.
 4. The node runs, once per frame if its inputs are series. If memory runs out, the fallbacks of
    `oom_fallback` are tried one after another.
-5. The result is checked, kept in memory and remembered.
+5. The result is checked. Files that the node has written are given their places.
+6. The result is kept in memory and remembered.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sdgraph import events
 from sdgraph.errors import InvalidValueError, NodeFailedError, Problem
 from sdgraph.graph import (
     Node,
+    all_target_files,
     describe_kind,
     describe_value,
     has_computed_checkpoint,
@@ -50,6 +52,7 @@ from .plan_data import Plan, Step
 from .planning import requirements
 from .results import Results
 from .stage_cache import make_recall
+from .target_files import TargetFiles
 
 _STAGE_BYTES = 64 * 2**20
 """The bytes that the results of stages may take in a run that remembers nothing."""
@@ -118,12 +121,14 @@ class StepRunner:
         if step.node in self._results.values:
             return
         began = self._emitter.now()
-        value = self._run_node(step)
+        value, file = self._run_node(step)
         seconds = self._emitter.now() - began
         self._results.keep(step, self._plan, key, value, seconds)
         # Reported after it is kept, so that it is remembered even if the process is killed then.
-        file = str(value) if step.node.effect and isinstance(value, Path) else None
-        self._emitter.emit(events.NodeFinished, step.name, seconds, file)
+        if file is None and step.node.effect and isinstance(value, Path):
+            file = value
+        written = None if file is None else str(file)
+        self._emitter.emit(events.NodeFinished, step.name, seconds, written)
 
     def release(self, node: Node[Any]) -> None:
         """Drops a result that no step will read."""
@@ -138,7 +143,8 @@ class StepRunner:
         """Reports that a step is not run because it needs a failed one."""
         self._emitter.emit(events.Skipped, step.name, failed.name)
 
-    def _run_node(self, step: Step) -> Any:
+    def _run_node(self, step: Step) -> tuple[Any, Path | None]:
+        """The value of a step's node, and the file that it wrote."""
         node = step.node
         self._emitter.emit(events.NodeStarted, step.name, type(node).__name__)
         arguments = node.arguments(self._results.values)
@@ -155,11 +161,24 @@ class StepRunner:
         with write_only_in(self._plan.graph.output_folders):
             for _, path in target_files(node):  # a link may have been made since the checks
                 refuse_outside(path)
-            if "models" in services:
-                value = self._run_with_models(step, node, arguments)
-            else:
-                value = self._make_function(step, node)(arguments)
+            if not type(node).definition.target_files:
+                return self._compute(step, node, arguments), None
+            overwrite = self._plan.graph.overwrite
+            with TargetFiles(node, overwrite=overwrite, reserved=self._all_target_files) as files:
+                value = self._compute(step, files.node, arguments)
+        return files.path_of(value), files.first
+
+    def _compute(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
+        """What a node makes of its arguments; raises InvalidValueError for a wrong kind."""
+        if "models" in type(node).definition.services:
+            value = self._run_with_models(step, node, arguments)
+        else:
+            value = self._make_function(step, node)(arguments)
         return _check_output(node, value)
+
+    @cached_property
+    def _all_target_files(self) -> frozenset[Path]:
+        return all_target_files(self._plan.graph)
 
     def _run_with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """The node's value; if memory runs out, that of the first fallback that is enough."""

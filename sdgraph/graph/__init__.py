@@ -12,11 +12,20 @@ from .dag import (
     name_without_variant,
     parts_of,
 )
+from .definition import EXISTING
+from .existing_files import all_target_files, existing_rule, find_refused_files
 from .node import In, Node, Progress, SourceFile, SourceFolder, TargetFile, ancestry
 from .node_files import missing_file, missing_sources, source_files, source_folders, target_files
 from .node_index import node_modules
 from .parameters import to_plain
-from .ports import REFERENCE_PATTERN, DeferredValue, Port, describe_kind
+from .ports import (
+    REFERENCE_PATTERN,
+    DeferredValue,
+    ExistingFile,
+    Port,
+    TargetFolder,
+    describe_kind,
+)
 from .registry import Registry, installed_registry, library_module, type_name
 from .source_tree import source_files_of
 from .stage import Stage
@@ -31,8 +40,10 @@ from .validation import (
 )
 
 __all__ = [
+    "EXISTING",
     "REFERENCE_PATTERN",
     "DeferredValue",
+    "ExistingFile",
     "Graph",
     "In",
     "Marks",
@@ -46,12 +57,16 @@ __all__ = [
     "SourceFolder",
     "Stage",
     "TargetFile",
+    "TargetFolder",
+    "all_target_files",
     "ancestry",
     "assign_names",
     "code_state",
     "default_targets",
     "describe_kind",
     "describe_value",
+    "existing_rule",
+    "find_refused_files",
     "has_computed_checkpoint",
     "installed_registry",
     "library_module",

@@ -56,6 +56,7 @@ class Graph:
             composed in Python writes wherever its author says; the graph of a workflow file does
             not, unless the file was loaded with `allow_outside`.
         folder: The folder of the workflow file, to which the paths in records are relative.
+        overwrite: Whether files that are there already are replaced, whatever their nodes say.
 
     Example:
         >>> from sdgraph import Graph
@@ -81,6 +82,8 @@ class Graph:
     """The folder of the workflow file; None without one."""
     notices: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
     """Warnings about how its inputs were read, such as files of a folder that were left out."""
+    overwrite: bool = False
+    """Whether files that are there already are replaced, whatever their nodes say."""
 
     @classmethod
     def of(

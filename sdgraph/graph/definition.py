@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 from pydantic import ValidationError
 
 from sdgraph.errors import NodeDefinitionError, Problem, did_you_mean
+from sdgraph.files import Existing
 from sdgraph.values import Checkpoint
 
 from .class_identity import ClassIdentity, class_identity
@@ -22,6 +23,9 @@ SERVICES = frozenset({"models", "progress", "provenance"})
 RESERVED_NAMES = ("type", "output", "definition", "cache")
 """Names that a field cannot have, because workflow files or node classes use them."""
 
+EXISTING = "existing"
+"""The field of a node that writes files which says what happens to files that are there already."""
+
 _SCALARS = (str, int, float, bool)
 
 
@@ -31,10 +35,17 @@ class Definition:
 
     output: type
     fields: tuple[str, ...]
+    key_fields: tuple[str, ...]
+    """The fields that the value may depend on: all but `existing`."""
     ports: Mapping[str, Port]
     sources: tuple[str, ...]
     folders: tuple[str, ...]
     targets: tuple[str, ...]
+    """The fields that hold paths to write to, of files and of folders."""
+    target_files: tuple[str, ...]
+    """Those of them that hold paths of files."""
+    has_existing: bool
+    """Whether the field `existing` says what happens to files that are there already."""
     weights: tuple[str, ...]
     """The fields that hold checkpoints, whether ports or parameters."""
     converted: Mapping[str, Any]
@@ -52,7 +63,7 @@ def define(cls: Any, root: type) -> Definition:
     """The definition of a node class; raises NodeDefinitionError where it breaks a rule."""
     _check_category(cls)
     ports: dict[str, Port] = {}
-    files: dict[str, str] = {}
+    files: dict[str, FileField] = {}
     for name, field in cls.model_fields.items():
         if name in SERVICES or name in RESERVED_NAMES or hasattr(root, name):
             wanted = "another name"
@@ -64,20 +75,27 @@ def define(cls: Any, root: type) -> Definition:
             raise NodeDefinitionError(Problem(f"{cls.__name__}.{name}", found, wanted))
         for mark in marks_in(field.annotation, field.metadata):
             if isinstance(mark, FileField):
-                files[name] = mark.role
+                files[name] = mark
             elif name in ports:
                 kinds = dict.fromkeys((*ports[name].kinds, *mark.kinds))
                 ports[name] = Port(tuple(kinds))
             else:
                 ports[name] = mark
     output = _output(cls, root)
+    target_files = tuple(
+        name for name, mark in files.items() if mark.role == "target" and not mark.is_folder
+    )
+    has_existing = _has_existing(cls, target_files)
     return Definition(
         output=output,
         fields=tuple(cls.model_fields),
+        key_fields=tuple(name for name in cls.model_fields if name != EXISTING or not has_existing),
         ports=ports,
-        sources=tuple(name for name, role in files.items() if role == "source"),
-        folders=tuple(name for name, role in files.items() if role == "folder"),
-        targets=tuple(name for name, role in files.items() if role == "target"),
+        sources=tuple(name for name, mark in files.items() if mark.role == "source"),
+        folders=tuple(name for name, mark in files.items() if mark.role == "folder"),
+        targets=tuple(name for name, mark in files.items() if mark.role == "target"),
+        target_files=target_files,
+        has_existing=has_existing,
         weights=tuple(
             name
             for name, field in cls.model_fields.items()
@@ -105,6 +123,18 @@ def _converted(cls: Any, others: set[str]) -> dict[str, Any]:
         if needs_conversion(annotation):
             converted[name] = annotation
     return converted
+
+
+def _has_existing(cls: Any, target_files: tuple[str, ...]) -> bool:
+    """Whether a class that writes files has the field `existing`, which must be an ExistingFile."""
+    field = cls.model_fields.get(EXISTING)
+    if field is None or not target_files:
+        return False
+    if field.annotation != Existing:
+        subject, found = f"{cls.__name__}.{EXISTING}", "a field of another kind"
+        wanted = "ExistingFile, in a node that writes files"
+        raise NodeDefinitionError(Problem(subject, found, wanted, "rename it"))
+    return True
 
 
 def _of_weights(port: Port | None, annotation: Any) -> bool:

@@ -224,7 +224,7 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
             raise NodeDefinitionError(problem) from None
         contents = [definition.identity.tag]
         wires: list[tuple[str, Node[Any]]] = []
-        for name in definition.fields:
+        for name in definition.key_fields:
             value = fields[name]
             if type(value) is list:
                 value = fields[name] = _freeze(value)

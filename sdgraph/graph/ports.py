@@ -9,11 +9,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.files import expand_home
+from sdgraph.files import Existing, expand_home
 from sdgraph.formatting import with_article
 from sdgraph.values import Checkpoint, Value
 
@@ -108,13 +108,16 @@ class FileField:
     """Marks a field as a path: of a file or folder to read, or of what is written ("target")."""
 
     role: Literal["source", "folder", "target"]
+    is_folder: bool = False
+    """Whether a target is a folder, in which the node does as it likes."""
 
     @property
     def kind(self) -> str:
         """What it holds, in words."""
         if self.role == "folder":
             return "the path of a folder to read"
-        return f"the path of a file to {'read' if self.role == 'source' else 'write'}"
+        what = "folder" if self.is_folder else "file"
+        return f"the path of a {what} to {'read' if self.role == 'source' else 'write'}"
 
     @staticmethod
     def validate(value: Any) -> Path:
@@ -130,6 +133,8 @@ class FileField:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         what = "a folder" if self.role == "folder" else f"a file ({self.role})"
+        if self.is_folder:
+            what = "a folder (target)"
         return {"type": "string", "description": f"the path of {what}"}
 
 
@@ -152,6 +157,33 @@ TargetFile = Annotated[str | Path, FileField("target")]
 
 A relative path in a workflow file is relative to the folder of that file, or to `--out`. Two nodes
 of a graph may not write to the same path.
+
+During a run, the field holds a temporary path with the same file name. When the node has finished,
+what it wrote there is moved to the path that the field holds in the graph, or to a numbered one if
+there is another file already (see `ExistingFile`). So the file is there completely or not at all,
+and a path that the node returns is that of the moved file.
+"""
+
+TargetFolder = Annotated[str | Path, FileField("target", is_folder=True)]
+"""The annotation of a field with the path of a folder to write into.
+
+The node writes there itself, and decides what happens to a folder that is there already: a training
+continues the training in it.
+"""
+
+ExistingFile = Annotated[
+    Existing,
+    Field(
+        description="if there is a file: `number` replaces it only if the same node made it from "
+        "the same inputs, and writes picture_0002.png otherwise; `replace` always replaces it; "
+        "`refuse` is an error"
+    ),
+]
+"""The annotation of the field `existing` of a node that writes files: `existing: ExistingFile =
+"number"`. A node without the field numbers its files.
+
+The field has no other name, and is not a part of the node's identity: what a node makes does not
+depend on it.
 """
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdgraph.errors import MAX_PROBLEMS, UNLISTED, InvalidWorkflowError, Mark, Problem
 from sdgraph.files import expand_home
-from sdgraph.graph import DeferredValue, Node, Origin, Registry, missing_file
+from sdgraph.graph import EXISTING, DeferredValue, Node, Origin, Registry, missing_file
 from sdgraph.values import pack_name
 
 from .field_problems import problem_as_written
@@ -203,11 +203,24 @@ class _Scope:
         targets = type(node).definition.targets
         if any(holds_pattern(str(spec.fields.get(name, ""))) for name in targets):
             self.bound.patterned.add(node)
+        if node in self.bound.marks and type(node).definition.has_existing:
+            self._report_other_rule(node, spec)
         self.bound.keep_origins(node, self.resolver.read)
         marks = self.bound.marks.setdefault(node, {})
         marks.setdefault("", self._mark(spec))
         for name in spec.fields:
             marks.setdefault(name, self._mark(spec, name))
+
+    def _report_other_rule(self, node: Node[Any], spec: NodeSpec) -> None:
+        """Reports two nodes that differ only in what happens to a file that is there already."""
+        for name, other in self.bound.nodes.items():
+            if other == node and getattr(other, EXISTING) != getattr(node, EXISTING):
+                found = (
+                    f"{getattr(node, EXISTING)}, and {name} writes the same file by another rule"
+                )
+                problem = Problem(EXISTING, found, "one rule for one file", "remove one of the two")
+                self._report(problem, spec, (EXISTING,))
+                return
 
     def _report_missing_files(
         self, spec: NodeSpec, cls: type[Node[Any]], fields: Mapping[str, Any]

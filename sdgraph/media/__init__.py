@@ -2,11 +2,19 @@
 
 from sdgraph.values import Video
 
-from .embedded import read_provenance
+from .embedded import read_provenance, was_edited
 from .image_files import converted_profile, probe_image, read_image, write_image
 from .metadata import escape_surrogates
 from .player import video_html
-from .sidecar import is_sidecar, write_sidecar
+from .sidecar import (
+    has_foreign_sidecar,
+    is_sidecar,
+    move_sidecar,
+    read_sidecar,
+    refuse_foreign_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
 from .video_files import write_video
 from .video_reader import probe_video, read_video
 
@@ -15,13 +23,19 @@ Video.html_player = staticmethod(video_html)
 __all__ = [
     "converted_profile",
     "escape_surrogates",
+    "has_foreign_sidecar",
     "is_sidecar",
+    "move_sidecar",
     "probe_image",
     "probe_video",
     "read_image",
     "read_provenance",
+    "read_sidecar",
     "read_video",
+    "refuse_foreign_sidecar",
+    "sidecar_path",
     "video_html",
+    "was_edited",
     "write_image",
     "write_sidecar",
     "write_video",

@@ -23,8 +23,8 @@ from sdgraph.values import Image
 
 from .colour_profiles import convert_to_srgb, profile_name
 from .limited_file import LimitedFile, open_limited
-from .metadata import pillow_metadata
-from .sidecar import write_sidecar
+from .metadata import add_pixel_hash, pillow_metadata
+from .sidecar import refuse_foreign_sidecar, write_sidecar
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -135,15 +135,20 @@ def write_image(
         raise_media_error(path, f"the suffix {path.suffix!r}", wanted, "rename it")
     format_, modes = _FORMATS[path.suffix.lower()]
     options = _options(format_, quality)
-    metadata = pillow_metadata(format_, provenance) if provenance else {}
+    metadata: dict[str, Any] = {}
+    try:
+        fitted = _convert_for_format(picture, format_, modes)
+        if provenance:
+            record = _with_pixel_hash(provenance, fitted, format_, options)
+            metadata = pillow_metadata(format_, record)
+        # Pillow does not notice when a full disk cuts a write short, so it encodes in memory.
+        fitted.save(encoded := BytesIO(), format_, **options, **metadata)
+    except (ValueError, OverflowError, RuntimeError, struct.error) as error:
+        found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
+        raise_media_error(path, found, "one that the format can hold", "try .png", error)
+    if provenance and not metadata:
+        refuse_foreign_sidecar(path)
     with atomic_write(path) as temporary:
-        try:
-            fitted = _convert_for_format(picture, format_, modes)
-            # Pillow does not notice when a full disk cuts a write short, so it encodes in memory.
-            fitted.save(encoded := BytesIO(), format_, **options, **metadata)
-        except (ValueError, OverflowError, RuntimeError, struct.error) as error:
-            found = f"a picture of {picture.width}×{picture.height} that {format_} refuses: {error}"
-            raise_media_error(path, found, "one that the format can hold", "try .png", error)
         temporary.write_bytes(encoded.getbuffer())
     write_sidecar(path, (provenance or None) if not metadata else None)
     return bool(metadata)
@@ -184,6 +189,24 @@ def open_image(path: str | Path, *, every_frame: bool = False) -> Iterator[PIL.I
             if isinstance(limited, LimitedFile):
                 limited.allow_pixels(inf if every_frame else pixels)
             yield picture
+
+
+def _with_pixel_hash(
+    record: str, picture: PIL.Image.Image, format_: str, options: dict[str, Any]
+) -> str:
+    """The record of a PNG or JPEG with a hash of the pixels, which tells whether it was edited.
+
+    Programs that edit pictures keep the record, as they keep other metadata. Other formats have no
+    hash: they take long to encode twice, or are not decoded to the same pixels everywhere.
+    """
+    import PIL.Image
+
+    if format_ == "JPEG":
+        picture.save(encoded := BytesIO(), format_, **options)
+        picture = PIL.Image.open(encoded)
+    elif format_ != "PNG" or picture.mode not in ("L", "RGB", "RGBA"):
+        return record
+    return add_pixel_hash(record, picture)
 
 
 def _high_dynamic_range(begin: bytes) -> str:

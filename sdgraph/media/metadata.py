@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
 
 _KEY = "sdgraph"  # the key of the text in a PNG; in a comment, its first line
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+PIXELS = "pixels"
+"""The entry of a record with the hash of the picture's pixels."""
 _JPEG_EXIF_BYTES = 65533  # a JPEG segment counts its length in 16 bits
 
 
@@ -46,6 +49,20 @@ def text_in_picture(picture: PIL.Image.Image) -> str | None:
     if not isinstance(comment, bytes) or not comment.startswith(b"UNICODE\0"):
         return None
     return from_comment(comment[8:].decode("utf-16", "replace"))
+
+
+def add_pixel_hash(record: str, picture: PIL.Image.Image) -> str:
+    """A record of sdgraph with a hash of the picture's pixels; any other text as it is."""
+    if not (record.startswith('{"sdgraph_record":') and record.endswith("}")):
+        return record
+    return f'{record[:-1]}, "{PIXELS}": "{hash_pixels(picture)}"}}'
+
+
+def hash_pixels(picture: PIL.Image.Image) -> str:
+    """A hash of the pixels of a picture, its mode and its size."""
+    digest = blake2b(f"{picture.mode} {picture.size}".encode(), digest_size=16)
+    digest.update(picture.tobytes())
+    return digest.hexdigest()
 
 
 def to_comment(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -63,10 +63,15 @@ class ProvenanceRecord:
     """The checkpoints: the fields that were set, the commit, and the sha256 of each file."""
     folder: str = ""
     """The folder of the file, relative to that of the workflow, such as "out"."""
+    identity: str = ""
+    """A hash of the node and all that it reads, if a workflow file cannot hold them; else empty."""
 
     def to_text(self) -> str:
         """The record as JSON."""
-        return json.dumps({"sdgraph_record": _VERSION, **self.__dict__}, ensure_ascii=False)
+        data = {"sdgraph_record": _VERSION, **self.__dict__}
+        if not self.identity:
+            del data["identity"]
+        return json.dumps(data, ensure_ascii=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -106,6 +111,8 @@ def make_record(
         weights: The files of components, with hashes that are known already.
     """
     inputs: dict[str, Any] = {}
+    identity = ""
+    graph = _without_existing(graph)
     portable = PortablePaths(graph)
     try:
         workflow, declared = write_workflow(
@@ -115,6 +122,7 @@ def make_record(
     except InvalidWorkflowError as error:
         # A picture that was passed from Python has no file: comments in the record say so.
         workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
+        identity = graph.nodes[-1].identity.hex()
     hashes = hash_source_files(graph) if sources is None else sources
     seeds = {graph.names[step]: step.random_seed for step in graph.nodes}
     paths = dict.fromkeys(path for step in graph.nodes for _, path in source_files(step))
@@ -130,9 +138,28 @@ def make_record(
         {name: seed for name, seed in seeds.items() if seed is not None},
         {texts[path]: hashes[path] for path in paths if path in hashes},
         {texts[path]: name for path in paths if (name := _profile(path))},
-        tuple(_checkpoints(graph, weights or {}, portable)),
+        tuple(list_checkpoints(graph, weights, portable)),
         _folder_of_file(graph, portable),
+        identity,
     )
+
+
+def _without_existing(graph: Graph) -> Graph:
+    """The graph without what its nodes do with files that are there already.
+
+    A file is the same whatever was there before, and made again it must not replace others.
+    """
+    writers = [node for node in graph.nodes if type(node).definition.has_existing]
+    if not writers:
+        return graph
+    # A node is equal to the one that it replaces, so that it has the same name and place.
+    default = {node: node.replace(existing="number") for node in writers}
+    origins = {
+        node: {place: origin for place, origin in of_node.items() if place != ("existing",)}
+        for node, of_node in graph.origins.items()
+    }
+    nodes = tuple(default.get(node, node) for node in graph.nodes)
+    return replace(graph, nodes=nodes, origins=origins)
 
 
 def _profile(path: Path) -> str | None:
@@ -159,14 +186,23 @@ def hash_source_files(graph: Graph) -> dict[Path, str]:
     return hashes
 
 
-def _checkpoints(
-    graph: Graph, weights: Mapping[Part, Files], paths: PortablePaths
+def list_checkpoints(
+    graph: Graph,
+    weights: Mapping[Part, Files] | None = None,
+    paths: PortablePaths | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The checkpoints that a graph's nodes load from, each with the files that were used."""
+    """The checkpoints that a graph's nodes load from, each with the sha256 of the files used.
+
+    Args:
+        graph: The nodes.
+        weights: The files of components, with hashes that are known already.
+        paths: How the paths of checkpoints are written.
+    """
+    paths = paths or PortablePaths(graph)
     entries: dict[Any, dict[str, Any]] = {}
     with memoized_scope():
         for node in graph.nodes:
-            for checkpoint, files in _weights(node, weights):
+            for checkpoint, files in _weights(node, weights or {}):
                 data = paths.checkpoint(checkpoint)
                 entry = entries.setdefault(
                     checkpoint, {"source": data} if isinstance(data, str) else dict(data)

@@ -208,8 +208,9 @@ class DiskStore:
         if len(data) > self._goal or _is_newer(path):
             return
         try:
-            # The store's own folder is not one that a workflow names.
-            with write_only_in(None), atomic_write(path) as temporary:
+            # The store's own folder is not one that a workflow names. A record that a power failure
+            # cuts short is noticed by its hash, and made again.
+            with write_only_in(None), atomic_write(path, durable=False) as temporary:
                 temporary.write_bytes(data)
         except MediaError as error:
             self._unwritable = True

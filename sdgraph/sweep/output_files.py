@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
-from sdgraph.files import is_there
 from sdgraph.graph import Node, name_without_variant
 from sdgraph.language import Workflow, escape_braces, slugify
 from sdgraph.memoize import memoized_scope
 
 from .sweep import Sweep, Variant, merge_variants
-
-MAX_FILES_SHOWN = 3
-"""How many files an error names."""
 
 NUMBER_PATTERN = "{number:04d}"
 
@@ -147,20 +143,6 @@ def clash_problems(sweep: Sweep) -> Iterator[Problem]:
             fix,
             sweep.graph.mark(one, field),
         )
-
-
-def refuse_existing_files(sweep: Sweep, *more: Path) -> None:
-    """Raises InvalidWorkflowError if a file that the sweep writes, or one of `more`, exists."""
-    paths = [*(path for path, _, _ in files_to_write(sweep)), *more]
-    existing = [path for path in paths if is_there(path)]
-    if not existing:
-        return
-    names = ", ".join(map(str, existing[:MAX_FILES_SHOWN]))
-    more_files = len(existing) - MAX_FILES_SHOWN
-    rest = f" and {more_files} more" if more_files > 0 else ""
-    found = f"{len(existing)} of {len(paths)} files exist already: {names}{rest}"
-    fix = "--overwrite (overwrite=True in Python) replaces them; or name other files"
-    raise InvalidWorkflowError([Problem("files", found, "files that do not exist yet", fix)])
 
 
 def _name_patterns(workflow: Workflow, variants: Sequence[Variant]) -> dict[str, str]:

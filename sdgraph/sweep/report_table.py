@@ -1,22 +1,16 @@
-"""Records of the variants of a sweep, made from the events of its run, and a table of them."""
+"""Records of the variants of a sweep, made from the events of its run."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 from sdgraph import events
-from sdgraph.errors import MediaError, Problem
 from sdgraph.graph import Node, ancestry, describe_value
 
 from .sweep import Sweep
-
-TABLE_SUFFIXES = (".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -45,9 +39,9 @@ class VariantRecord:
         """The record as plain data: number, state, inputs, files, seconds, seed, error."""
         seed = self.seeds[0] if len(self.seeds) == 1 else list(self.seeds)
         row = {"number": self.number, "state": self.state, "seed": seed or None}
-        row |= {name: _plain(value) for name, value in self.inputs.items()}
         return {
             **row,
+            **plain_inputs(self.inputs),
             "files": list(self.files),
             "seconds": round(self.seconds, 3),
             "error": self.error,
@@ -125,52 +119,9 @@ class VariantRecorder:
         )
 
 
-@contextmanager
-def open_table(path: Path, inputs: Mapping[str, Any]) -> Iterator[Callable[[VariantRecord], None]]:
-    """Opens a table (CSV or JSON lines), and yields a function that writes a record to it.
-
-    Args:
-        path: The file to write; its suffix is .csv or .jsonl.
-        inputs: The workflow's inputs, which are columns of the table.
-
-    Raises:
-        MediaError: If the file has another suffix or cannot be written.
-    """
-    if path.suffix.lower() not in TABLE_SUFFIXES:
-        wanted = f"a name that ends in {' or '.join(TABLE_SUFFIXES)}"
-        raise MediaError(Problem("--table", str(path), wanted))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        out = path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        found = f"{path}: {(error.strerror or str(error)).lower()}"
-        raise MediaError(Problem("--table", found, "a file that can be written")) from error
-    with out:
-        yield _json_rows(out) if path.suffix.lower() == ".jsonl" else _csv_rows(out, inputs)
-
-
-def _json_rows(out: TextIO) -> Callable[[VariantRecord], None]:
-    def write(record: VariantRecord) -> None:
-        out.write(json.dumps(record.row(), ensure_ascii=False) + "\n")
-        out.flush()
-
-    return write
-
-
-def _csv_rows(out: TextIO, inputs: Mapping[str, Any]) -> Callable[[VariantRecord], None]:
-    columns = dict.fromkeys(("number", "state", "seed", *inputs, "files", "seconds", "error"))
-    rows = csv.DictWriter(out, list(columns))
-    rows.writeheader()
-
-    def write(record: VariantRecord) -> None:
-        rows.writerow({name: _cell(value) for name, value in record.row().items()})
-        out.flush()
-
-    return write
-
-
-def _cell(value: Any) -> Any:
-    return "; ".join(map(str, value)) if isinstance(value, list) else value
+def plain_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of inputs as plain data for JSON; others than texts and numbers are described."""
+    return {name: _plain(value) for name, value in inputs.items()}
 
 
 def _plain(value: Any) -> Any:

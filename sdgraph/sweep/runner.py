@@ -10,7 +10,7 @@ from sdgraph import events
 from sdgraph.execution import Session, default_session
 from sdgraph.language import Workflow
 
-from .output_files import build_sweep, refuse_existing_files
+from .output_files import build_sweep
 from .report_table import VariantRecord, VariantRecorder
 from .sweep import Sweep, make_variants
 
@@ -31,7 +31,8 @@ def run_many(
         workflow: The workflow.
         zip: Combine the first values of all inputs, then the second, and so on; otherwise every
             combination is made, the last input's values changing first.
-        overwrite: Replace files that exist already.
+        overwrite: Whether files that are there already are replaced, whatever the field `existing`
+            of their nodes says.
         session: Where it runs; None for the session that `run` uses.
         on_event: Called with each event of the run.
         **inputs: Values of the workflow's inputs. A list, tuple, range or iterator gives several;
@@ -41,7 +42,8 @@ def run_many(
         A record of each variant in order, with the values and files that it made.
 
     Raises:
-        InvalidWorkflowError: If the workflow or an input is wrong, or a file exists already.
+        InvalidWorkflowError: If the workflow or an input is wrong, or a file exists and is not to
+            be replaced.
         NodeFailedError: If a node fails; files of finished variants stay.
 
     Example:
@@ -55,11 +57,10 @@ def run_many(
     axes = {name: tuple(value) for name, value in inputs.items() if isinstance(value, several)}
     fixed = {name: value for name, value in inputs.items() if name not in axes}
     sweep = build_sweep(workflow, make_variants(fixed, axes, side_by_side=zip))
-    if not overwrite:
-        refuse_existing_files(sweep)
     recorder = VariantRecorder(sweep)
     listener = events.combine_listeners(recorder, on_event)
-    values = (session or default_session()).run(sweep.graph, listener)
+    session = session or default_session()
+    values = session.run(sweep.graph, listener, overwrite=overwrite)
     return [
         replace(recorder.record(index), values=_values_of(sweep, index, values))
         for index in range(len(sweep.targets))

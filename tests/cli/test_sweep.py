@@ -123,15 +123,70 @@ def test_an_input_given_twice_counts_as_last_given(sdgraph: Command, tmp_path: P
     assert output_files(tmp_path) == ["out/square.png"]
 
 
-def test_existing_files_stay_unless_overwriting_is_asked_for(
+def test_the_same_sweep_again_replaces_its_files_and_another_gets_numbers(
     sdgraph: Command, tmp_path: Path
 ) -> None:
-    assert sdgraph("run", "flow.yaml", "grey=1..2").code == 0
-    result = sdgraph("run", "flow.yaml", "grey=1..2")
-    assert result.code == 2 and "--overwrite" in result.err and "square_grey-0001.png" in result.err
-    assert sdgraph("run", "flow.yaml", "grey=1..2", "--overwrite").code == 0
-    assert sdgraph("run", "flow.yaml", "grey=3").code == 0
-    assert sdgraph("run", "flow.yaml", "grey=3").code == 0  # a single run is as it was
+    sweep = ("run", "flow.yaml", "grey=1..2", "--sheet", "s.png", "--table", "t.csv")
+    for _ in range(2):
+        result = sdgraph(*sweep)
+        assert result.code == 0 and "table → t.csv" in result.out, result.err
+    files = ["out/square_grey-0001.png", "out/square_grey-0002.png", "s.png"]
+    assert output_files(tmp_path) == files
+    result = sdgraph(*sweep, "words=c")
+    assert "result[grey=1] → out/square_grey-0001_0002.png" in result.out
+    assert "sheet[file] → s_0002.png" in result.out and "table → t_0002.csv" in result.out
+    assert [Path(row["files"]).name for row in rows(tmp_path / "t_0002.csv")] == [
+        "square_grey-0001_0002.png",
+        "square_grey-0002_0002.png",
+    ]
+    numbered = ["out/square_grey-0001_0002.png", "out/square_grey-0002_0002.png", "s_0002.png"]
+    assert output_files(tmp_path) == sorted([*files, *numbered])
+    result = sdgraph(*sweep, "words=d", "--overwrite")
+    assert result.code == 0 and "table → t.csv" in result.out
+    assert output_files(tmp_path) == sorted([*files, *numbered])
+    assert sorted(path.name for path in tmp_path.glob("t*.csv")) == ["t.csv", "t_0002.csv"]
+
+
+def test_a_sweep_that_is_refused_begins_no_table(sdgraph: Command, tmp_path: Path) -> None:
+    flow = FLOW.replace("ToySave", "Save").replace("square.png", "square.png, existing: refuse")
+    (tmp_path / "flow.yaml").write_text(flow)
+    sweep = ("run", "flow.yaml", "grey=1..2", "--table", "t.csv")
+    assert sdgraph(*sweep).code == 0
+    (tmp_path / "t.csv").unlink()
+    result = sdgraph(*sweep)
+    assert result.code == 2 and "square_grey-0001.png, which exists already" in result.err
+    assert not (tmp_path / "t.csv").exists()
+    assert sdgraph(*sweep, "--overwrite").code == 0
+
+
+def test_a_table_that_was_edited_or_is_of_another_program_stays(
+    sdgraph: Command, tmp_path: Path
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("mine")
+    sweep = ("run", "flow.yaml", "grey=1..2", "--table", "t.csv")
+    assert "table → t_0002.csv" in sdgraph(*sweep).out
+    assert "table → t_0002.csv" in sdgraph(*sweep).out
+    assert table.read_text() == "mine"
+    table.unlink()
+    assert "table → t.csv" in sdgraph(*sweep).out
+    table.write_text(table.read_text() + "a note\n")
+    result = sdgraph(*sweep, "--json")
+    opened = [json.loads(line) for line in result.out.splitlines() if "table_opened" in line]
+    assert [Path(event["file"]).name for event in opened] == ["t_0002.csv"]
+    assert "a note" in table.read_text()
+
+
+def test_a_single_run_follows_the_rule_of_sweeps(sdgraph: Command, tmp_path: Path) -> None:
+    for grey, name in ((3, "square.png"), (4, "square_0002.png"), (3, "square.png")):
+        result = sdgraph("run", "flow.yaml", f"grey={grey}")
+        assert result.code == 0 and f"result → out/{name}\n" in result.out
+    result = sdgraph("run", "flow.yaml", "grey=5", "--json")
+    events_by_kind = [json.loads(line) for line in result.out.splitlines()]
+    written = [event["file"] for event in events_by_kind if event.get("file")]
+    assert [Path(file).name for file in written] == ["square_0003.png"]
+    assert "result → out/square.png\n" in sdgraph("run", "flow.yaml", "grey=6", "--overwrite").out
+    assert len(output_files(tmp_path)) == 3
 
 
 @pytest.mark.parametrize("option", [["--zip"], ["--sheet", "s.png"], ["--table", "t.csv"]])
@@ -171,7 +226,8 @@ def test_two_crossed_inputs_make_rows_and_columns(sdgraph: Command, tmp_path: Pa
         for column in (0, 1):
             assert sheet.getpixel((8 + 128 + column * 264, 8 + 128 + row * step)) == (grey,) * 3
     assert len(output_files(tmp_path)) == 7
-    assert sdgraph("run", "flow.yaml", *arguments).code == 2
+    assert sdgraph("run", "flow.yaml", *arguments).code == 0
+    assert len(output_files(tmp_path)) == 7
 
 
 def test_a_sheet_holds_only_small_pictures_to_the_end(tmp_path: Path) -> None:
@@ -227,7 +283,11 @@ def test_a_table_has_a_row_for_each_variant(sdgraph: Command, tmp_path: Path, na
         files = row["files"] if isinstance(row["files"], list) else [row["files"]]
         assert [Path(file).name for file in files] == [f"square_grey-000{number}.png"]
         assert float(row["seconds"]) >= 0
-    assert sdgraph("run", "flow.yaml", "grey=4..5", "--table", name).code == 2
+    result = sdgraph("run", "flow.yaml", "grey=4..5", "--table", name)
+    numbered = Path(name).with_stem("runs_0002")
+    assert result.code == 0 and f"table → {numbered}" in result.out
+    assert [str(row["grey"]) for row in rows(tmp_path / numbered)] == ["4", "5"]
+    assert [str(row["grey"]) for row in rows(tmp_path / name)] == ["1", "2", "3"]
 
 
 def test_a_failure_halfway_is_in_the_table(sdgraph: Command, tmp_path: Path) -> None:

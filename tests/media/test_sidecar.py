@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.media import read_provenance, write_image, write_video
+from sdgraph.media import read_provenance, write_image, write_sidecar, write_video
 from sdgraph.media.sidecar import sidecar_path
 from tests.support.small_images import gradient, small_video
 
@@ -54,10 +54,35 @@ def test_saving_without_metadata_removes_an_earlier_sidecar(
     tmp_path: Path, suffix: str, text: str | None
 ) -> None:
     path = tmp_path / f"a{suffix}"
-    sidecar_path(path).write_text("old")
+    path.write_bytes(b"old")
+    write_sidecar(path, "how")
     write_image(PICTURE, path, provenance=text)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     if suffix == ".gif":
-        sidecar_path(path).write_text("old")
+        write_sidecar(path, "how")
         write_video(small_video(count=2), path, provenance=text)
         assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+FOREIGN = ["", "{}", "nonsense", '{"file": "a.bmp", "sha256": "0", "record": 1}', "[1]"]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_a_file_that_is_no_sidecar_of_sdgraph_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.bmp"
+    sidecar_path(path).write_text(text)
+    with pytest.raises(MediaError, match="a file that sdgraph did not write"):
+        write_image(PICTURE, path, provenance="how")
+    assert not path.exists()
+    write_image(PICTURE, path)
+    write_image(PICTURE, tmp_path / "a.png", provenance="how")
+    assert path.exists() and sidecar_path(path).read_text() == text
+
+
+def test_a_sidecar_that_is_a_link_to_another_file_leaves_that_file_alone(tmp_path: Path) -> None:
+    other, path = tmp_path / "other.json", tmp_path / "a.bmp"
+    other.write_text('{"mine": true}')
+    sidecar_path(path).symlink_to(other)
+    with pytest.raises(MediaError, match="did not write"):
+        write_image(PICTURE, path, provenance="how")
+    assert other.read_text() == '{"mine": true}'

@@ -101,3 +101,27 @@ def test_a_picture_handed_in_from_python_is_said_and_no_reason_to_fail() -> None
     record = make_record(graph, "edges", device="cpu", dtype=None)
     assert record.workflow.startswith("# edges.image") and "Image" in record.workflow
     assert all(line.startswith("#") for line in record.workflow.splitlines())
+
+
+def test_a_record_says_nothing_of_files_that_were_there_before() -> None:
+    def record(existing: str) -> str:
+        flow = (
+            f"inputs: {{existing: {existing}}}\nnodes:\n  photo: {{type: LoadImage, path: a.png}}\n"
+            "  save: {type: Save, image: $photo, path: b.png, existing: $inputs.existing}\n"
+        )
+        bound, (save,) = workflow_from_yaml(flow).bind({})
+        assert save.existing == existing  # type: ignore[attr-defined]
+        graph = Graph.of(save, names=bound.names, origins=bound.origins)
+        return make_record(graph, "save", device="cpu", dtype=None).to_text()
+
+    assert record("number") == record("replace") == record("refuse")
+    assert "existing" not in record("replace")
+
+
+def test_pictures_from_python_have_records_of_their_own() -> None:
+    def origin(grey: int, width: int) -> str:
+        small = Resize(image=Image(np.full((4, 4, 3), grey, np.uint8)), width=width, height=4)
+        return make_record(Graph.of(small), "small", device="cpu", dtype=None).to_text()
+
+    assert origin(1, 8) == origin(1, 8)
+    assert len({origin(1, 8), origin(2, 8), origin(1, 9)}) == 3

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from sdgraph.graph import In, Node, SourceFile, TargetFile
+from sdgraph.graph import ExistingFile, In, Node, SourceFile, TargetFile
 from sdgraph.media import write_sidecar
 from sdgraph.values import Value, check_array
 
@@ -64,6 +64,7 @@ class SaveAudio(Node[Path]):
 
     sound: In[Audio] = Field(description="what to save")
     path: TargetFile = Field(description="a name that ends in .wav")
+    existing: ExistingFile = "number"
 
     def run(self, sound: Audio, provenance: str) -> Path:
         """Writes the file and its sidecar."""

@@ -19,13 +19,7 @@ from sdgraph.execution.planning import make_plan
 from sdgraph.graph import Graph, In, Registry
 from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml
-from sdgraph.sweep import (
-    Sweep,
-    build_sweep,
-    make_variants,
-    output_files,
-    refuse_existing_files,
-)
+from sdgraph.sweep import Sweep, build_sweep, make_variants, output_files
 from sdgraph.sweep.output_files import files_to_write
 from sdgraph.sweep.sweep import merge_variants
 from tests.support import toys
@@ -258,15 +252,6 @@ def test_two_nodes_of_a_variant_that_write_one_file_are_a_problem() -> None:
     assert "written by save and more" in problems(read(flow), {"seed": [1, 2]})
 
 
-def test_files_that_are_there_are_written_over_only_when_asked_to(tmp_path: Path) -> None:
-    sweep = build_sweep(writing("t.txt", tmp_path), make_variants({}, {"seed": range(6)}))
-    refuse_existing_files(sweep)
-    for number in range(5):
-        (tmp_path / f"t_seed-000{number}.txt").touch()
-    with pytest.raises(InvalidWorkflowError, match=r"5 of 6 files .*_seed-0000.*and 2 more"):
-        refuse_existing_files(sweep)
-
-
 def test_the_files_of_a_sweep_are_those_of_single_runs_byte_for_byte(tmp_path: Path) -> None:
     source = tmp_path / "photo.png"
     PIL.Image.new("RGB", (40, 30), "navy").save(source)
@@ -324,17 +309,17 @@ def test_run_many_side_by_side() -> None:
 
 def test_run_many_writes_over_nothing_unless_asked_to(tmp_path: Path) -> None:
     workflow, session = writing("t.txt", tmp_path), Session(store=None)
-    run_many(workflow, session=session, seed=[1, 2])
+
+    def run_two(*, overwrite: bool = False) -> list[str]:
+        records = run_many(workflow, session=session, seed=[1, 2], overwrite=overwrite)
+        return [Path(file).name for record in records for file in record.files]
+
+    assert run_two() == run_two() == ["t_seed-0001.txt", "t_seed-0002.txt"]
     (tmp_path / "t_seed-0001.txt").write_text("mine")
-    with pytest.raises(InvalidWorkflowError, match="2 of 2 files exist already"):
-        run_many(workflow, session=session, seed=[1, 2])
+    assert run_two() == run_two() == ["t_seed-0001_0002.txt", "t_seed-0002.txt"]
     assert (tmp_path / "t_seed-0001.txt").read_text() == "mine"
-    records = run_many(workflow, session=session, overwrite=True, seed=[1, 2])
+    assert run_two(overwrite=True) == ["t_seed-0001.txt", "t_seed-0002.txt"]
     assert (tmp_path / "t_seed-0001.txt").read_text() == "a 1 True"
-    assert [Path(file).name for record in records for file in record.files] == [
-        "t_seed-0001.txt",
-        "t_seed-0002.txt",
-    ]
 
 
 def test_a_variant_that_fails_is_named() -> None:
