@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -96,6 +97,7 @@ def run_cases(
                 print(case.arguments, ending.code, ending.output, ending.failure, sep="\n")
             if found := fault(case, ending):
                 failures.setdefault(case.kind, []).append((number, f"{case.summary}: {found}"))
+                print(f"failed: case {number}", file=sys.stderr, flush=True)
             bench.clean()
     return counts, failures
 
