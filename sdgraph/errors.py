@@ -19,7 +19,7 @@ The command line and the node library derive a few more from SdgraphError.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .suggestions import did_you_mean as did_you_mean
@@ -75,7 +75,7 @@ class Problem:
     wanted: str = ""
     fix: str = ""
     at: Mark | None = None
-    count: int = 1
+    count: int = field(default=1, repr=False)
 
     def under(self, subject: str, at: Mark | None = None) -> Problem:
         """The same problem with `subject` and a dot in front of its own subject.
@@ -213,6 +213,9 @@ class InvalidWorkflowError(InvalidError):
     """A workflow file, the inputs given to it, or the graph it makes is wrong.
 
     It holds the first 100 problems and the number of the others.
+
+    Args:
+        what: The problems, or the only one, or its subject.
     """
 
     def __init__(self, what: str | Problem | Iterable[Problem]) -> None:
