@@ -14,8 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from sdgraph.errors import MediaError, Problem
-from sdgraph.files import flush_to_disk
-from sdgraph.output_folders import refuse_outside
+from sdgraph.files import flush_to_disk, refuse_outside
 
 MARK = ".sdgraph-training"
 """A file in a folder that is being written, by which it is known after a crash."""

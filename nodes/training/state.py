@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import MediaError, Problem, SdgraphError
-from sdgraph.files import flush_to_disk
-from sdgraph.output_folders import refuse_outside
+from sdgraph.files import flush_to_disk, refuse_outside
 
 STATE_FILE = "state.safetensors"
 

@@ -18,7 +18,6 @@ from sdgraph.errors import (
     did_you_mean,
 )
 from sdgraph.files import describe_path, expand_home, is_folder, is_there, resolve_path
-from sdgraph.foreign_names import our_name
 from sdgraph.graph import Graph, Registry, installed_registry
 from sdgraph.language import (
     Workflow,
@@ -30,6 +29,7 @@ from sdgraph.language import (
     with_absolute_source,
 )
 from sdgraph.models import check_name
+from sdgraph.suggestions import our_name
 from sdgraph.values import DTYPES, is_media_file
 
 from .argument_error import ArgumentError as ArgumentError

@@ -21,6 +21,7 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.errors import InvalidValueError, NodeFailedError, Problem
+from sdgraph.files import refuse_outside, write_only_in
 from sdgraph.graph import (
     Node,
     all_target_files,
@@ -41,7 +42,6 @@ from sdgraph.models import (
     devices,
     memoized_resolutions,
 )
-from sdgraph.output_folders import refuse_outside, write_only_in
 from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import MAX_PROBLEMS, CheckpointError, Mark, Problem, SdgraphError
+from sdgraph.files import OutputFolders
 from sdgraph.memoize import memoized_scope, scope_results
 from sdgraph.models import part_warnings, resolve_part
-from sdgraph.output_folders import OutputFolders
 from sdgraph.values import Checkpoint, Part
 
 from .node import Node, ancestry

@@ -15,7 +15,7 @@ from sdgraph.errors import (
     first_problems,
     in_file_order,
 )
-from sdgraph.files import describe_path, is_there
+from sdgraph.files import OutputFolders, describe_path, is_there
 from sdgraph.graph import (
     Graph,
     Node,
@@ -25,7 +25,6 @@ from sdgraph.graph import (
     installed_registry,
     list_names,
 )
-from sdgraph.output_folders import OutputFolders
 
 from .binding import bind_inputs
 from .inputs import Input

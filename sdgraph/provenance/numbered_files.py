@@ -37,6 +37,7 @@ from sdgraph.files import (
     move_to_free_path,
     raise_media_error,
     raise_write_error,
+    refuse_outside,
 )
 from sdgraph.media import (
     has_foreign_sidecar,
@@ -45,7 +46,6 @@ from sdgraph.media import (
     sidecar_path,
     was_edited,
 )
-from sdgraph.output_folders import refuse_outside
 
 from .origin import origin_of
 

@@ -32,9 +32,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdgraph.errors import MediaError
-from sdgraph.files import atomic_write, sdgraph_home
+from sdgraph.files import atomic_write, sdgraph_home, write_only_in
 from sdgraph.formatting import format_count
-from sdgraph.output_folders import write_only_in
 
 from . import serialization
 from .aliases import Aliases

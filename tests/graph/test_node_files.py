@@ -13,10 +13,9 @@ from pydantic import Field
 
 from sdgraph import Graph, In, Node, NodeFailedError, Session, Store, run
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.files import atomic_write
+from sdgraph.files import OutputFolders, atomic_write, refuse_outside
 from sdgraph.graph import SourceFile, SourceFolder, TargetFile, source_files, target_files
 from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
-from sdgraph.output_folders import OutputFolders, refuse_outside
 from tests.support import toys
 
 ran: list[str] = []

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from sdgraph.files import OutputFolders
 from sdgraph.graph import Graph, In, Node, SourceFolder
 from sdgraph.language import PortablePaths, workflows_folder, write_workflow
 from sdgraph.language.written_paths import RelativePaths
-from sdgraph.output_folders import OutputFolders
 from sdgraph.values import Checkpoint, Lora
 from tests.support import toys
 

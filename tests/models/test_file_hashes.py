@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from sdgraph import files
 from sdgraph.errors import CheckpointError
+from sdgraph.files import FileStamp, stamps
 from sdgraph.models import file_hash_cache, file_hashes, safetensors_files
 from tests.support.hashing import LARGE, Place, as_a_new_process, sha, weights
 
@@ -41,7 +41,7 @@ def test_a_small_file_is_not_remembered_on_disk(place: Place, tmp_path: Path) ->
 def test_a_file_written_a_moment_ago_is_not_remembered(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SETTLING_NS", 2 * 10**9)
+    monkeypatch.setattr(stamps, "SETTLING_NS", 2 * 10**9)
     path = weights(tmp_path / "a")
     os.utime(path, (1, 1))  # an old mtime, as `cp -p` leaves, makes it no older
     assert file_hashes.file_sha256(path) == sha(path)
@@ -95,7 +95,7 @@ def test_a_change_of_the_same_size_and_mtime_is_seen(
 
 @pytest.mark.parametrize("field", ["size", "modified", "changed", "inode"])
 def test_each_part_of_a_stamp_counts(place: Place, tmp_path: Path, field: str) -> None:
-    stamp = files.FileStamp.of(weights(tmp_path / "a"))._replace(inode=2**64 - 2)
+    stamp = FileStamp.of(weights(tmp_path / "a"))._replace(inode=2**64 - 2)
     file_hash_cache.keep(stamp, "0" * 64)
     assert file_hash_cache.recall(stamp) == "0" * 64
     other = stamp._replace(**{field: getattr(stamp, field) + 1})
@@ -138,7 +138,7 @@ def test_what_was_hashed_longest_ago_is_forgotten_first(
     now = time.time_ns()
     for hour, name in enumerate("abcad"):
         monkeypatch.setattr(time, "time_ns", lambda hour=hour: now + hour)
-        file_hash_cache.keep(files.FileStamp(f"/{name}", 1, 2, 3, 4), f"{hour}" * 64)
+        file_hash_cache.keep(FileStamp(f"/{name}", 1, 2, 3, 4), f"{hour}" * 64)
     assert place.rows() == {"/c": "2" * 64, "/a": "3" * 64, "/d": "4" * 64}
 
 

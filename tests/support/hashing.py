@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sdgraph import files
+from sdgraph.files import stamps
 from sdgraph.models import file_hash_cache, file_hashes
 
 ROOT = Path(file_hashes.__file__).parents[2]
@@ -49,7 +49,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """An empty home where files count as settled at once; counts the hashing done."""
     home = Place(tmp_path / "home")
     monkeypatch.setenv("SDGRAPH_HOME", str(home.home))
-    monkeypatch.setattr(files, "SETTLING_NS", 0)
+    monkeypatch.setattr(stamps, "SETTLING_NS", 0)
     hashing = hashlib.file_digest
 
     def counted(file: Any, name: str) -> Any:
@@ -77,8 +77,9 @@ def python(code: str, home: Path, *args: str) -> subprocess.Popen[str]:
     """A fresh interpreter with its cache in `home`, where files count as settled at once."""
     environment = {**os.environ, "SDGRAPH_HOME": str(home), "PYTHONPATH": str(ROOT)}
     head = "import sys\nfrom pathlib import Path\n"
-    head += "from sdgraph.models import file_hash_cache, file_hashes\nfrom sdgraph import files\n"
-    head += "files.SETTLING_NS = 0\n"
+    head += "from sdgraph.files import stamps\n"
+    head += "from sdgraph.models import file_hash_cache, file_hashes\n"
+    head += "stamps.SETTLING_NS = 0\n"
     command = [sys.executable, "-c", head + code, *args]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph.errors import MediaError
+from sdgraph.files import OutputFolders, write_only_in
 from sdgraph.graph import Graph
 from sdgraph.nodes import TinyWorld, TrainVae
 from sdgraph.nodes.training.own_folders import (
@@ -14,7 +15,6 @@ from sdgraph.nodes.training.own_folders import (
     foreign_file_problems,
     replace_folder,
 )
-from sdgraph.output_folders import OutputFolders, write_only_in
 
 pytestmark = pytest.mark.quick
 

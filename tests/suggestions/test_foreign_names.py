@@ -10,10 +10,10 @@ from typer.main import get_command
 
 from sdgraph.cli import app
 from sdgraph.errors import did_you_mean, nearest
-from sdgraph.foreign_names import FIELDS, NOTES, OPTIONS, OUR_NAMES, TYPES, VALUES
 from sdgraph.graph import installed_registry
 from sdgraph.language import workflow_schema
 from sdgraph.models.devices import KINDS
+from sdgraph.suggestions.foreign_names import FIELDS, NOTES, OPTIONS, OUR_NAMES, TYPES, VALUES
 from sdgraph.values import DTYPES
 
 REGISTRY = installed_registry()

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import MediaError, Problem
+from sdgraph.errors import MediaError, Problem
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""Files: their paths, reading and writing them whole, and where a run may write."""
+
+from __future__ import annotations
+
+from .media_errors import convert_read_errors, raise_media_error, raise_too_large
+from .output_folders import OutputFolders, refuse_outside, write_only_in
+from .paths import describe_path, expand_home, sdgraph_home
+from .plain_files import (
+    UnsuitableFileError,
+    is_file,
+    is_folder,
+    is_there,
+    memory_bytes,
+    names_in,
+    open_regular_file,
+    read_bytes,
+    read_text,
+    resolve_path,
+    special_kind,
+)
+from .stamps import FileStamp, folder_stamp
+from .writing import (
+    DISK_FULL,
+    TEMPORARY_PREFIX,
+    UNWRITABLE,
+    Existing,
+    atomic_write,
+    flush_to_disk,
+    move_to_free_path,
+    raise_write_error,
+)
+
+__all__ = [
+    "DISK_FULL",
+    "TEMPORARY_PREFIX",
+    "UNWRITABLE",
+    "Existing",
+    "FileStamp",
+    "OutputFolders",
+    "UnsuitableFileError",
+    "atomic_write",
+    "convert_read_errors",
+    "describe_path",
+    "expand_home",
+    "flush_to_disk",
+    "folder_stamp",
+    "is_file",
+    "is_folder",
+    "is_there",
+    "memory_bytes",
+    "move_to_free_path",
+    "names_in",
+    "open_regular_file",
+    "raise_media_error",
+    "raise_too_large",
+    "raise_write_error",
+    "read_bytes",
+    "read_text",
+    "refuse_outside",
+    "resolve_path",
+    "sdgraph_home",
+    "special_kind",
+    "write_only_in",
+]
