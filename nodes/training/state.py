@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -197,14 +198,13 @@ def save_state(folder: Path, settings: Mapping[str, Any], state: State) -> None:
     note = {"sdgraph": json.dumps({"settings": dict(settings), "step": state.step})}
     with (
         _write_errors(f"{folder}: the state of step {state.step}", state),
-        _whole_file(folder / STATE_FILE) as new,
+        _whole_file(folder / STATE_FILE, durable=True) as new,
     ):
         save_file(tensors, new, metadata=note)
     state.saved = state.step
     with _write_errors(f"{folder}: the curve", state):
         write_text(folder / "curve.json", json.dumps([round(value, 6) for value in state.curve]))
-        with _whole_file(folder / "curve.png") as new:
-            draw_curve(state.curve, new)
+        draw_curve(state.curve, folder / "curve.png")
 
 
 def _tensors_of(learner: Learner, prefix: str) -> dict[str, Any]:
@@ -246,8 +246,7 @@ def save_sample(folder: Path, picture: Any, state: State) -> None:
         path = folder / "samples" / f"{state.step:06d}.png"
         refuse_outside(path)
         path.parent.mkdir(exist_ok=True)
-        with _whole_file(path) as new:
-            picture.save(new, "PNG")
+        _write_picture(path, picture)
 
 
 @contextmanager
@@ -270,14 +269,26 @@ def write_text(path: Path, text: str) -> None:
         new.write_text(text, encoding="utf-8")
 
 
+def _write_picture(path: Path, picture: Any) -> None:
+    """Writes a PNG whole or not at all."""
+    # Pillow does not notice when a full disk cuts a write short, so it encodes in memory.
+    picture.save(encoded := BytesIO(), "PNG")
+    with _whole_file(path) as new:
+        new.write_bytes(encoded.getbuffer())
+
+
 @contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path next to a file: on the disk and renamed to it at the end, or removed."""
+def _whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A temporary path next to a file: renamed to it at the end, or removed after an exception.
+
+    With `durable` the content is on the disk before the rename; only the state needs to be.
+    """
     new = path.with_name(f".{path.name}.new")
     refuse_outside(new)
     try:
         yield new
-        flush_to_disk(new)
+        if durable:
+            flush_to_disk(new)
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
@@ -312,4 +323,4 @@ def draw_curve(curve: list[float], path: Path, size: tuple[int, int] = (640, 320
     draw.text(
         (50, height - 18), f"loss (log), {len(curve)} steps, last {smooth[-1]:.4g}", fill="black"
     )
-    picture.save(path, "PNG")
+    _write_picture(path, picture)

@@ -134,7 +134,7 @@ def test_a_saved_picture_carries_its_workflow_unless_switched_off(
 def test_saving_makes_folders_and_replaces_files(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "new" / "deep" / "out.png"
     for image in (photo(8, 8), photo(9, 9)):
-        run(Save(image=image, path=path), session=session)
+        run(Save(image=image, path=path, existing="replace"), session=session)
     assert load_pixels(session, path).shape == (9, 9, 3)
     assert [file.name for file in path.parent.iterdir()] == ["out.png"]
 
