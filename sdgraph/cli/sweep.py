@@ -108,8 +108,13 @@ def run_sweep(
 def _open_table(path: Path, sweep: Sweep, options: RunOptions) -> AbstractContextManager[TableFile]:
     from sdgraph.sweep import describe_sweep, open_table
 
-    record = None if options.no_metadata else describe_sweep(sweep)
-    return open_table(path, sweep.inputs, record, overwrite=options.replaces_files)
+    return open_table(
+        path,
+        sweep.inputs,
+        describe_sweep(sweep),
+        overwrite=options.replaces_files,
+        with_sidecar=not options.no_metadata,
+    )
 
 
 def _output_path(option: str, path: Path | None, out: Path | None, sweep: Sweep) -> Path | None:

@@ -163,8 +163,12 @@ class StepRunner:
                 refuse_outside(path)
             if not type(node).definition.target_files:
                 return self._compute(step, node, arguments), None
-            overwrite = self._plan.graph.overwrite
-            with TargetFiles(node, overwrite=overwrite, reserved=self._all_target_files) as files:
+            with TargetFiles(
+                node,
+                overwrite=self._plan.graph.overwrite,
+                reserved=self._all_target_files,
+                record=partial(self._make_record, step),
+            ) as files:
                 value = self._compute(step, files.node, arguments)
         return files.path_of(value), files.first
 
@@ -266,16 +270,19 @@ class StepRunner:
 
     def _provenance_record(self, step: Step) -> str:
         """The record that a step saves with its file; "" if none is wanted."""
-        if not self._metadata:
-            return ""
+        return self._make_record(step) if self._metadata else ""
+
+    def _make_record(self, step: Step) -> str:
+        """How a step's file was made."""
         graph, names = self._plan.graph.subgraph(step.node), self._plan.graph.names
         changed = self._results.changed_files  # it is not known which content was read
+        sources = {path: sha for path, sha in self._sources.items() if path not in changed}
         record = make_record(
             graph,
             name_without_variant(step.name),
             device=self._plan.device,
             dtype=self._plan.dtype,
-            sources={path: sha for path, sha in self._sources.items() if path not in changed},
+            sources=sources if self._sources else None,  # without metadata they are hashed now
             weights=self._weights,
             altered=self._results.alterations_by_name({node: names[node] for node in graph.nodes}),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,15 +23,22 @@ class TargetFiles:
             the files.
         overwrite: Whether the run replaces all files that are there already.
         reserved: Absolute paths that a numbered file must not take.
+        record: Makes the record of how the files were made.
     """
 
     def __init__(
-        self, node: Node[Any], *, overwrite: bool = False, reserved: Collection[Path] = ()
+        self,
+        node: Node[Any],
+        *,
+        overwrite: bool = False,
+        reserved: Collection[Path] = (),
+        record: Callable[[], str] | None = None,
     ) -> None:
         self.node = node
         """The node; inside the block, with the temporary paths in its fields."""
         self._rule = existing_rule(node, overwrite=overwrite)
         self._reserved = reserved
+        self._record = record
         self._outputs: list[OutputFile] = []
         self._files = ExitStack()
 
@@ -77,7 +84,7 @@ class TargetFiles:
 
     def _open(self, value: Any, files: ExitStack) -> Any:
         outputs = [
-            files.enter_context(open_output(path, self._rule, self._reserved))
+            files.enter_context(open_output(path, self._rule, self._reserved, self._record))
             for path in (value if isinstance(value, tuple) else (value,))
         ]
         self._outputs += outputs

@@ -17,7 +17,7 @@ import filecmp
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -47,7 +47,7 @@ from sdgraph.media import (
     was_edited,
 )
 
-from .origin import origin_of
+from .origin import is_without_record, origin_in, origin_of
 
 _MAX_NAME_BYTES = 255
 """What most disks allow."""
@@ -65,7 +65,10 @@ class OutputFile:
 
 @contextmanager
 def open_output(
-    path: str | Path, existing: Existing = "number", reserved: Collection[Path] = ()
+    path: str | Path,
+    existing: Existing = "number",
+    reserved: Collection[Path] = (),
+    record: Callable[[], str] | None = None,
 ) -> Iterator[OutputFile]:
     """Gives a file that is written in the block its place at the end; none after an exception.
 
@@ -73,6 +76,8 @@ def open_output(
         path: Where the file is to be. Missing folders are made.
         existing: What happens if there is a file already.
         reserved: Paths that a numbered file must not take.
+        record: Makes the record of how the file was made. It is asked for if the file itself holds
+            none, and an earlier file may have been made in the same way.
 
     Raises:
         MediaError: The file cannot be written, or exists and is not to be replaced.
@@ -93,7 +98,7 @@ def open_output(
             _raise_about_target(error, folder, path)
         try:
             if os.path.lexists(output.temporary):
-                output.path = put_file(output.temporary, path, existing, reserved)
+                output.path = put_file(output.temporary, path, existing, reserved, record)
             _put_companions(folder, output, existing)
         except OSError as error:
             raise_write_error(path, error)
@@ -101,7 +106,13 @@ def open_output(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def put_file(file: Path, path: Path, existing: Existing, reserved: Collection[Path] = ()) -> Path:
+def put_file(
+    file: Path,
+    path: Path,
+    existing: Existing,
+    reserved: Collection[Path] = (),
+    record: Callable[[], str] | None = None,
+) -> Path:
     """Moves a finished file, and its sidecar, to its place; returns the path that it has then.
 
     Args:
@@ -110,6 +121,7 @@ def put_file(file: Path, path: Path, existing: Existing, reserved: Collection[Pa
         existing: What happens if there is a file already: "number" replaces one of the same origin
             (see `origin_of`) and otherwise takes the first free number.
         reserved: Paths that a numbered file must not take.
+        record: Makes the record of how the file was made, if the file itself may hold none.
 
     Raises:
         MediaError: The file exists and is not to be replaced, or there is a file in the place of
@@ -122,7 +134,7 @@ def put_file(file: Path, path: Path, existing: Existing, reserved: Collection[Pa
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         flush_to_disk(file)
     if existing == "number":
-        path = _put_numbered(file, path, reserved)
+        path = _put_numbered(file, path, reserved, record)
     else:
         if is_there(sidecar_path(file)):
             refuse_foreign_sidecar(path)
@@ -151,20 +163,24 @@ def _numbered_stem(path: Path) -> str:
     return path.stem if len(stem) <= room else stem[:room].decode(errors="ignore")
 
 
-def _put_numbered(file: Path, path: Path, reserved: Collection[Path]) -> Path:
+def _put_numbered(
+    file: Path, path: Path, reserved: Collection[Path], record: Callable[[], str] | None
+) -> Path:
     """Moves a file to a path, or to a numbered one if there is another file; returns the path."""
     if _put_if_free(file, path):
         return path
-    origin = origin_of(file)
+    origins = {origin_of(file)} - {None}
+    if record is not None and is_without_record(file):
+        origins.add(origin_in(record()))
     for candidate in (path, *_numbered_files(path)):
-        if _replace_same(file, origin, candidate):
+        if _replace_same(file, origins, candidate):
             return candidate
     for number in count(2):
         candidate = numbered_path(path, number)
         if candidate.absolute() in reserved or os.path.lexists(candidate):
             continue
         # Between the two lines another process may have written a file, perhaps of the same origin.
-        if _put_if_free(file, candidate) or _replace_same(file, origin, candidate):
+        if _put_if_free(file, candidate) or _replace_same(file, origins, candidate):
             return candidate
     raise AssertionError("numbers do not end")
 
@@ -180,9 +196,9 @@ def _put_if_free(file: Path, path: Path) -> bool:
     return True
 
 
-def _replace_same(file: Path, origin: str | None, path: Path) -> bool:
+def _replace_same(file: Path, origins: Collection[str | None], path: Path) -> bool:
     """Replaces the file at a path, if it has the same origin and its sidecar can be written."""
-    if origin is None or origin_of(path) != origin or _has_sidecar_of_others(file, path):
+    if origin_of(path) not in origins or _has_sidecar_of_others(file, path):
         return False
     if not filecmp.cmp(file, path, shallow=False) and was_edited(path):
         return False

@@ -14,6 +14,9 @@ from sdgraph.files import FileStamp, is_file
 from sdgraph.media import read_provenance, read_sidecar, sidecar_path
 from sdgraph.values import is_media_file
 
+_CONTENT = "content"
+"""The first word of the origin of a file without a record."""
+
 _INCIDENTAL = ("sdgraph_record", "versions", "altered", "pixels")
 """The entries of a record that are neither the workflow nor its inputs."""
 
@@ -55,18 +58,32 @@ def _read_origin(path: Path) -> str | None:
         record = _read_record(path)
         if record is None:
             with path.open("rb") as file:
-                return f"content {file_digest(file, 'sha256').hexdigest()}"
+                return f"{_CONTENT} {file_digest(file, 'sha256').hexdigest()}"
     except (OSError, MediaError):
         return None
-    text = json.dumps(record, sort_keys=True)
+    return origin_in(record)
+
+
+def _read_record(path: Path) -> str | None:
+    return read_provenance(path) if is_media_file(path) else read_sidecar(path)
+
+
+def is_without_record(path: Path) -> bool:
+    """Whether a file that can be read has no record."""
+    return (origin_of(path) or "").startswith(_CONTENT)
+
+
+def origin_in(record: str) -> str:
+    """The origin that a record tells, as `origin_of` returns it for a file with this record.
+
+    Args:
+        record: The text of a record.
+    """
+    text = json.dumps(_without_incidentals(record), sort_keys=True)
     return f"record {blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
-def _read_record(path: Path) -> Any:
-    """What the record in a file or in its sidecar says of its origin; None without a record."""
-    text = read_provenance(path) if is_media_file(path) else read_sidecar(path)
-    if text is None:
-        return None
+def _without_incidentals(text: str) -> Any:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

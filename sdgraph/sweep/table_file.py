@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sdgraph.errors import MediaError, Problem
-from sdgraph.files import flush_to_disk, raise_write_error
+from sdgraph.files import Existing, flush_to_disk, raise_write_error
 from sdgraph.media import write_sidecar
 from sdgraph.provenance import hash_source_files, list_checkpoints, open_output
 
@@ -52,7 +52,12 @@ def describe_sweep(sweep: Sweep) -> str:
 
 @contextmanager
 def open_table(
-    path: Path, inputs: Mapping[str, Any], record: str | None = None, *, overwrite: bool = False
+    path: Path,
+    inputs: Mapping[str, Any],
+    record: str,
+    *,
+    overwrite: bool = False,
+    with_sidecar: bool = True,
 ) -> Iterator[TableFile]:
     """Opens a table (CSV or JSON lines) to which records are added.
 
@@ -60,8 +65,9 @@ def open_table(
         path: The file to write; its suffix is .csv or .jsonl. A table of another sweep is not
             replaced: then the file gets a number.
         inputs: The workflow's inputs, which are columns of the table.
-        record: What the sidecar of the table says (`describe_sweep`); None for no sidecar.
+        record: Of which sweep the table is (`describe_sweep`).
         overwrite: Whether any file is replaced.
+        with_sidecar: Whether the record is written into a sidecar of the table.
 
     Raises:
         MediaError: If the file has another suffix or cannot be written.
@@ -72,17 +78,18 @@ def open_table(
     columns = [*dict.fromkeys(("number", "state", "seed", *inputs, "files", "seconds", "error"))]
     is_csv = path.suffix.lower() == ".csv"
     try:
-        with open_output(path, "replace" if overwrite else "number") as output:
+        rule: Existing = "replace" if overwrite else "number"
+        with open_output(path, rule, record=lambda: record) as output:
             with output.temporary.open("w", encoding="utf-8", newline="") as head:
                 if is_csv:
                     csv.writer(head).writerow(columns)
-            if record is not None:
+            if with_sidecar:
                 write_sidecar(output.temporary, record)
     except MediaError as error:
         found = error.problems[0]
         problem = replace(found, subject="--table", found=f"{found.subject}: {found.found}")
         raise MediaError(problem) from error
-    with _append_to(output.path, record) as out:
+    with _append_to(output.path, record if with_sidecar else None) as out:
         write = _csv_writer(out, columns) if is_csv else _json_writer(out)
 
         def add(row: VariantRecord) -> None:

@@ -140,6 +140,20 @@ def test_files_without_records_are_the_same_if_their_bytes_are(tmp_path: Path) -
     ]
 
 
+def test_a_file_without_its_record_replaces_one_with_the_same_record(path: Path) -> None:
+    save(path, 1)
+
+    def save_bare(seed: int) -> str:
+        with open_output(path, record=lambda: record(seed)) as output:
+            write_image(Image(np.full((4, 4, 3), seed, np.uint8)).pil, output.temporary)
+        return output.path.name
+
+    assert save_bare(2) == f"a_0002{path.suffix}"
+    assert save_bare(1) == save_bare(1) == path.name
+    assert not sidecar_path(path).exists() and read_provenance(path) is None
+    assert save(path, 1) == f"a_0003{path.suffix}"  # nothing says how the bare file was made
+
+
 def test_the_sidecar_follows_its_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bmp"
     save(path, 1)
