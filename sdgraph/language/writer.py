@@ -96,7 +96,7 @@ def write_workflow(
                 to_path = partial(paths.path, is_target=is_target)
                 entry[field] = _to_plain(value, names, to_text, to_path, paths.checkpoint)
                 if is_target:
-                    entry[field] = escape_braces(entry[field])
+                    entry[field] = _escape_paths(entry[field])
             except TypeError:
                 fix = "load it from a file with a node, or save it first"
                 wanted = "something a file can hold"
@@ -128,6 +128,13 @@ def _flat_names(graph: Graph) -> dict[Node[Any], str]:
         taken.add(name)
         names[node] = name
     return names
+
+
+def _escape_paths(value: Any) -> Any:
+    """A path to write, or a list of them, in which braces stand for themselves."""
+    if isinstance(value, list):
+        return [_escape_paths(item) for item in value]
+    return escape_braces(value) if isinstance(value, str) else value
 
 
 def _to_plain(
