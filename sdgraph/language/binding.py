@@ -258,10 +258,10 @@ class _Scope:
         """What to do about an unknown field, which may be the rest of a text that has a comma."""
         names = [*spec.fields]
         before = names[names.index(str(name)) - 1] if name in names[1:] else ""
-        marks = [
-            self.template.document.key_mark("nodes", spec.name, key) for key in (before, str(name))
-        ]
-        if not before or marks[0].line != marks[1].line:
+        document = self.template.document
+        marks = [document.key_mark("nodes", spec.name, key) for key in (before, str(name))]
+        is_quoted = ("nodes", spec.name, before) in document.quoted
+        if not before or is_quoted or marks[0].line != marks[1].line:
             return ""
         is_text = isinstance(spec.fields[before], str) and not parse_reference(spec.fields[before])
         return f"if it belongs to the text of {before}, quote the whole text" if is_text else ""

@@ -8,7 +8,7 @@ size of aliases is limited.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -54,6 +54,8 @@ class Document:
     file: str
     marks: Mapping[KeyPath, Mark] = field(repr=False)
     keys: Mapping[KeyPath, Mark] = field(repr=False)
+    quoted: Set[KeyPath] = field(repr=False)
+    """The places of texts in quotes."""
 
     def key_mark(self, *place: str | int) -> Mark:
         """The place in the file of the key of the value at `place`."""
@@ -142,7 +144,7 @@ def parse_document(text: str, file: str = "<text>") -> Document:
         pass
     if builder.problems:
         raise InvalidWorkflowError(builder.problems)
-    return Document(builder.root, file, builder.marks, builder.keys)
+    return Document(builder.root, file, builder.marks, builder.keys, builder.quoted)
 
 
 class _StopReadingError(Exception):
@@ -170,6 +172,7 @@ class _DocumentBuilder:
         self.root: Any = None
         self.marks: dict[KeyPath, Mark] = {}
         self.keys: dict[KeyPath, Mark] = {}
+        self.quoted: set[KeyPath] = set()
         self.problems: list[Problem] = []
         self._open: list[_Container] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
@@ -253,6 +256,8 @@ class _DocumentBuilder:
             return
         place = self._place()
         self.marks[place] = self._mark(event)
+        if not event.implicit[0]:
+            self.quoted.add(place)
         self._count += 1
         if self._count > MAX_VALUES:
             found, fix = f"more than {MAX_VALUES:,} values", "split it into several workflows"

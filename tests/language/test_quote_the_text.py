@@ -110,6 +110,12 @@ def test_what_follows_a_comma_may_look_like_a_field() -> None:
     assert problem.fix == "if it belongs to the text of text, quote the whole text"
 
 
+@pytest.mark.parametrize("text", ['"hello"', "'hello'"])
+def test_of_a_text_in_quotes_nothing_is_left_to_quote(text: str) -> None:
+    (problem,) = problems_of(f"{{type: Text, text: {text}, tail: long}}")
+    assert (problem.subject, problem.fix) == ("star.tail", "")
+
+
 @pytest.mark.parametrize("value", [r'"C:\Users\new"', r'"C:\photos"', r'"\q"'])
 def test_a_backslash_in_double_quotes_needs_single_ones(value: str) -> None:
     for node in in_both_styles(value):
