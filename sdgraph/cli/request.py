@@ -165,18 +165,7 @@ def parse_request(
     Raises:
         ArgumentError: A text does not have its form.
     """
-    problems: list[Problem] = []
-    fields: dict[str, Any] = {}
-    for change in changes:
-        field, value = _split(change, "--set NODE.FIELD=VALUE")
-        try:
-            fields[field] = parse_document(value, f"--set {field}").data
-        except InvalidWorkflowError as error:
-            problems += error.problems
-    if fields:
-        # Paths in a file are relative to the file, those on the command line to the current folder.
-        fields = {field: _absolute(workflow, field, value) for field, value in fields.items()}
-        workflow = workflow.with_fields(fields)
+    workflow, problems = _change_fields(workflow, changes)
     single: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
     notices: dict[str, Problem] = {}
@@ -205,6 +194,22 @@ def parse_request(
         else:
             single[name] = value
     return Request(workflow, single, tuple(problems), axes, tuple(notices.values()))
+
+
+def _change_fields(workflow: Workflow, changes: Sequence[str]) -> tuple[Workflow, list[Problem]]:
+    """The workflow with the fields of `--set`, and the problems of their values."""
+    problems: list[Problem] = []
+    fields: dict[str, Any] = {}
+    for change in changes:
+        field, value = _split(change, "--set NODE.FIELD=VALUE")
+        try:
+            data = parse_document(value, f"--set {field}").data
+        except InvalidWorkflowError as error:
+            problems += error.problems
+            continue
+        # Paths in a file are relative to the file, those on the command line to the current folder.
+        fields[field] = _absolute(workflow, field, data)
+    return workflow.with_fields(fields) if fields else workflow, problems
 
 
 def _unknown_input(workflow: Workflow, name: str, text: str) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from sdgraph import events
@@ -97,16 +97,26 @@ def run(
         >>> run(Mask(box=[8, 8, 24, 24], width=32, height=32)).size
         (32, 32)
     """
-    session = session or default_session()
     _refuse_unusable(target, more, inputs, uncached)
-    if isinstance(target, Workflow):
-        target = target.graph(**inputs)
-    if isinstance(target, Graph):
-        return session.run(target, on_event, keep_going=keep_going, overwrite=overwrite)
-    graph = Graph.of(target, *more, uncached=uncached)
-    values = session.run(graph, on_event, keep_going=keep_going, overwrite=overwrite)
+    graph = _make_graph(target, more, uncached, inputs)
+    run_graph = (session or default_session()).run
+    values = run_graph(graph, on_event, keep_going=keep_going, overwrite=overwrite)
+    if not isinstance(target, Node):
+        return values
     results = tuple(values[graph.names[node]] for node in (target, *more))
     return results if more else results[0]
+
+
+def _make_graph(
+    target: Workflow | Graph | Node[Any],
+    more: Sequence[Node[Any]],
+    uncached: Iterable[Node[Any]],
+    inputs: Mapping[str, Any],
+) -> Graph:
+    """The graph of a workflow with its inputs, or of some nodes."""
+    if isinstance(target, Workflow):
+        return target.graph(**inputs)
+    return target if isinstance(target, Graph) else Graph.of(target, *more, uncached=uncached)
 
 
 def _refuse_unusable(

@@ -51,6 +51,7 @@ _WRITING_METHODS = frozenset(
 """Methods that change a container."""
 
 _LOADS = frozenset(("LOAD_GLOBAL", "LOAD_NAME"))
+_ATTRIBUTES = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
 _MAX_DEPTH = 20
 """How deep containers and objects are looked into."""
 
@@ -247,15 +248,18 @@ class _Names(NamedTuple):
 def _names_in(code: CodeType) -> _Names:
     """The global names that the code of a function reads and writes, and what it imports."""
     read, written, attributes, imported = set(), set(), set(), set()
+    written_attributes = set()  # as in `module.log.append(…)`
     for inner in _nested(code):
         steps = list(dis.get_instructions(inner))
         for number, step in enumerate(steps):
+            follower = steps[number + 1] if number + 1 < len(steps) else step
+            is_written = follower.opname in _ATTRIBUTES and follower.argval in _WRITING_METHODS
             if step.opname in _LOADS:
                 read.add(step.argval)
-                follower = steps[number + 1] if number + 1 < len(steps) else step
-                is_attribute = follower.opname in ("LOAD_ATTR", "LOAD_METHOD")
-                if is_attribute and follower.argval in _WRITING_METHODS:
+                if is_written:
                     written.add(step.argval)
+            elif step.opname in _ATTRIBUTES and is_written:
+                written_attributes.add(step.argval)
             elif step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
                 written.add(step.argval)
             elif step.opname in ("STORE_SUBSCR", "DELETE_SUBSCR", "COPY") and number >= 2:
@@ -263,10 +267,11 @@ def _names_in(code: CodeType) -> _Names:
                 container, key = steps[number - 2 : number]
                 if container.opname in _LOADS and key.opname.startswith("LOAD_"):
                     written.add(container.argval)
-            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"):
+            elif step.opname in (*_ATTRIBUTES, "IMPORT_FROM"):
                 attributes.add(step.argval)
             elif step.opname == "IMPORT_NAME":
                 imported.add(step.argval)
+    attributes -= written_attributes
     return _Names(*map(frozenset, (read, written, attributes, imported)))
 
 

@@ -110,19 +110,9 @@ def make_record(
         altered: The nodes that ran with changed settings because memory ran out, and the changes.
         weights: The files of components, with hashes that are known already.
     """
-    inputs: dict[str, Any] = {}
-    identity = ""
     graph = _without_existing(graph)
     portable = PortablePaths(graph)
-    try:
-        workflow, declared = write_workflow(
-            graph, name=node.replace("/", "_"), paths=portable, with_inputs=True
-        )
-        inputs = {name: declaration.default for name, declaration in declared.items()}
-    except InvalidWorkflowError as error:
-        # A picture that was passed from Python has no file: comments in the record say so.
-        workflow = "".join(f"# {line}\n" for line in str(error).splitlines())
-        identity = graph.nodes[-1].identity.hex()
+    workflow, inputs, identity = _write_graph(graph, node, portable)
     hashes = hash_source_files(graph) if sources is None else sources
     seeds = {graph.names[step]: step.random_seed for step in graph.nodes}
     paths = dict.fromkeys(path for step in graph.nodes for _, path in source_files(step))
@@ -142,6 +132,20 @@ def make_record(
         _folder_of_file(graph, portable),
         identity,
     )
+
+
+def _write_graph(
+    graph: Graph, node: str, portable: PortablePaths
+) -> tuple[str, dict[str, Any], str]:
+    """The graph as a workflow file and the defaults of its inputs; else what identifies it."""
+    name = node.replace("/", "_")
+    try:
+        workflow, declared = write_workflow(graph, name=name, paths=portable, with_inputs=True)
+    except InvalidWorkflowError as error:
+        # A picture that was passed from Python has no file: comments in the record say so.
+        comments = "".join(f"# {line}\n" for line in str(error).splitlines())
+        return comments, {}, graph.nodes[-1].identity.hex()
+    return workflow, {name: declaration.default for name, declaration in declared.items()}, ""
 
 
 def _without_existing(graph: Graph) -> Graph:

@@ -13,8 +13,7 @@ import pytest
 
 from sdgraph.cli import main
 from sdgraph.store import DiskStore
-
-from .test_cli import TOYS, CommandResult
+from tests.support.command_line import TOYS, CommandResult
 
 FLOW = """\
 inputs: {grey: 40}

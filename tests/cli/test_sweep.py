@@ -19,8 +19,7 @@ from sdgraph.media import read_image
 from sdgraph.provenance.record import read_record
 from sdgraph.sweep import Sweep, SweepConfirmation, build_sweep, confirm, make_variants
 from tests.support import cli_nodes, toys
-
-from .test_cli import Command, CommandResult
+from tests.support.command_line import Command, CommandResult
 
 T = TypeVar("T")
 

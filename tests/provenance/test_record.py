@@ -19,7 +19,7 @@ from sdgraph.values import Image
 from tests.support import toys
 from tests.support.strategies import texts
 
-PICTURE = Image(np.zeros((4, 4, 3), np.uint8))
+PICTURE = Image(np.zeros((8, 8, 3), np.uint8))
 
 
 def save_picture(path: Path, text: str | None) -> Path:
