@@ -131,7 +131,7 @@ def test_no_metadata_leaves_no_byte_of_it_in_the_file(command: Command, suffix: 
     written = b"".join(path.read_bytes() for path in Path("out").iterdir())
     if suffix != "png":  # where it may be deflated
         assert any(secret in written for secret in word)
-    assert command("run", "flow.yaml", target, "--no-metadata", "--overwrite")[0] == 0
+    assert command("run", "flow.yaml", target, "--no-metadata")[0] == 0
     (only,) = Path("out").iterdir()
     data = only.read_bytes()
     assert not any(secret in data for secret in [*word, b"sdgraph"])
