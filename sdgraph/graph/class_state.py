@@ -37,7 +37,7 @@ from .class_identity import (
     is_library_module,
     plain_text,
 )
-from .source_tree import hash_source_tree, tree_changed
+from .source_tree import LOADED_PREFIX, hash_source_tree, tree_changed
 
 _HARMLESS = ("Logger", "lock", "RLock", "Lock", "_lru_cache_wrapper")
 """Types of library objects that hold no input of a computation."""
@@ -109,7 +109,9 @@ class _Uses:
         names = _names_in(function.__code__)
         for name in names.read - names.written:
             if name in function.__globals__:
-                self._add(f"{function.__module__}.{name}", function.__globals__[name], names)
+                self._add(
+                    f"{_portable(function.__module__)}.{name}", function.__globals__[name], names
+                )
         if not self._has_file:  # the imports of a file are known by the files
             for name in names.imported:
                 self._add_import(name, names)
@@ -122,7 +124,7 @@ class _Uses:
             if is_library_module(value.__name__):
                 return
             for attribute in names.attributes & vars(value).keys():
-                self._add(f"{value.__name__}.{attribute}", vars(value)[attribute], names)
+                self._add(f"{_portable(value.__name__)}.{attribute}", vars(value)[attribute], names)
             return
         text = self._text(value, 0)
         if text is None:
@@ -149,7 +151,7 @@ class _Uses:
         if (text := plain_text(value)) is not None:
             return text
         kind = type(value)
-        name = f"{kind.__module__}.{kind.__qualname__}"
+        name = f"{_portable(kind.__module__)}.{kind.__qualname__}"
         if isinstance(value, functools.partial):
             inner = (value.func, value.args, value.keywords)
             return self._join("partial", inner, depth)
@@ -182,16 +184,16 @@ class _Uses:
     def _function_text(self, function: FunctionType) -> str:
         self.add_function(function)
         if is_library_module(function.__module__):
-            return f"function:{function.__module__}.{function.__qualname__}"
+            return f"function:{_portable(function.__module__)}.{function.__qualname__}"
         cells = [cell.cell_contents for cell in function.__closure__ or () if _is_set(cell)]
         defaults = (function.__defaults__, function.__kwdefaults__)
         captured = [self._text(value, 1) for value in (*cells, *defaults)]
         if None in captured:
-            self.unknown.add(f"{function.__module__}.{function.__qualname__}")
+            self.unknown.add(f"{_portable(function.__module__)}.{function.__qualname__}")
         return f"{code_text(function.__code__)}{captured}"
 
     def _class_text(self, klass: Any) -> str:
-        name = f"class:{klass.__module__}.{klass.__qualname__}"
+        name = f"class:{_portable(klass.__module__)}.{klass.__qualname__}"
         if is_library_class(klass) or id(klass) in self._seen:
             return name
         self._seen.add(id(klass))
@@ -199,6 +201,11 @@ class _Uses:
         attributes = ((key, plain_text(value)) for key, value in sorted(vars(klass).items()))
         constants = [f"{key}={text}" for key, text in attributes if text and key[:2] != "__"]
         return digest_of(name, *functions, *constants)
+
+
+def _portable(module: str) -> str:
+    """The name of a module without that of its folder, if it was loaded by its path."""
+    return module.partition(".")[2] if module.startswith(LOADED_PREFIX) else module
 
 
 def _is_set(cell: Any) -> bool:
@@ -211,7 +218,7 @@ def _is_set(cell: Any) -> bool:
 def _library_text(value: Any) -> str | None:
     """The text of an object of a library, for the kinds whose content is known."""
     kind = type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = f"{_portable(kind.__module__)}.{kind.__qualname__}"
     if kind.__name__ in _HARMLESS:
         return name
     if isinstance(value, enum.Enum | PurePath | range | slice | re.Pattern | bytearray):

@@ -111,6 +111,7 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
         part = checkpoint.part(part.part)
     if part.is_lora:
         return checkpoint.lora_file
+    refuse_device(part, device)
     part.check()  # files that were fetched for the run are checked here
     library, name = part.library_and_class
     folder = part.folder
@@ -137,7 +138,6 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
     if part.part.checkpoint.variant and not part.lacks_variant:
         options["variant"] = part.part.checkpoint.variant
     if part.quantization:
-        refuse_device(part, device)
         options["quantization_config"] = _quantization(part.quantization, dtype)
     quantized_before = bool((part.owner.config(part.part.folder) or {}).get("quantization_config"))
     empty = None if pickled or quantized_before else _check_keys(cls, part, folder)

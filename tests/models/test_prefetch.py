@@ -89,7 +89,7 @@ def test_each_load_but_the_first_is_prefetched_where_memory_suffices(
         weights = fake_checkpoints.safetensors(letter.encode() * 7)
         folder = fake_checkpoints.checkpoint(tmp_path / letter, unet=weights, vae=weights)
         # The first two compute until what comes next has been read.
-        gate = f"{number + 1}" if number < 2 else ""
+        gate = f"{2 * (number + 1)}" if number < 2 else ""
         text = toys.Dream(prompt=text, checkpoint=Checkpoint(folder), awaits=gate)
     event_log: list[events.Event] = []
 
@@ -103,7 +103,7 @@ def test_each_load_but_the_first_is_prefetched_where_memory_suffices(
     session = Session(device="cpu", dtype="float32", models=cache, store=None)
     graph = Graph.of(text)
     plan = session.plan(graph)
-    assert [len(step.prefetch) for step in plan.steps] == [1, 1, 0]
+    assert [len(step.prefetch) for step in plan.steps] == [2, 2, 0]
     session.run(graph, listen)
     names = [event.component for event in event_log if isinstance(event, events.Prefetched)]
     assert names == [component.name for step in plan.steps for component in step.prefetch]

@@ -155,13 +155,22 @@ def keys_of_values(
 def test_flipping_any_field_changes_the_key(cls: type[Node[Any]], folder: Path) -> None:
     least = fields_with_files(cls, folder)
     with memoized_scope():  # no file changes in between
-        for name in cls.model_fields:
+        for name in cls.definition.key_fields:
             for around in ({}, *AROUND.get(cls.__name__, ())):
                 keys = keys_of_values(cls, name, {**least, **around}, folder)
                 if len(keys) > 1 or ((cls.__name__, name) in ALONE and keys - {key(cls(**least))}):
                     break
             else:
                 raise AssertionError(f"no other value was found for {name}")
+
+
+@pytest.mark.parametrize("cls", [cls for cls in NODE_CLASSES if cls.definition.has_existing])
+def test_what_happens_to_files_that_are_there_is_in_no_key(
+    cls: type[Node[Any]], folder: Path
+) -> None:
+    fields = fields_with_files(cls, folder)
+    rules = ("number", "replace", "refuse")
+    assert len({key(cls(**{**fields, "existing": rule})) for rule in rules}) == 1
 
 
 @every_node

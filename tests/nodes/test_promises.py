@@ -119,9 +119,8 @@ CASES = [(cls, each) for cls in NODE_CLASSES for each in EXAMPLES.get(cls.__name
 
 
 def write_inputs(folder: Path) -> None:
-    """Gives a grey picture and a folder of pictures to the nodes that read one."""
+    """Gives a grey picture to the nodes that read one."""
     PIL.Image.linear_gradient("L").save(folder / "grey.png")
-    PIL.Image.linear_gradient("L").save(folder / "pictures" / "a.png")
 
 
 @pytest.mark.parametrize(

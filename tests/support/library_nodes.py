@@ -77,15 +77,18 @@ def write_files(folder: Path) -> dict[str, Any]:
         (folder / name).write_bytes(_png(width))
     (folder / "file.mp4").write_bytes(b"video")
     (folder / "other.mp4").write_bytes(b"other video")
-    (folder / "pictures").mkdir(exist_ok=True)
+    for name, width in (("pictures", 8), ("other", 9)):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "a.png").write_bytes(_png(width))
+        (folder / name / "a.txt").write_text("a ring")
     return {"path": folder / "file.png", "out": folder / "out"}
 
 
 def fields_with_files(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
     """The fewest fields that make a node; every file that it reads is written to the folder."""
     files = write_files(folder)
-    if not cls.definition.sources:
-        files["path"] = str(folder / "pictures")
+    if cls.definition.folders:
+        files["path"] = folder / "pictures"
     if cls.effect:
         files["path"] = folder / ("out.mp4" if "video" in cls.model_fields else "out.png")
     fields = required_fields(cls)

@@ -76,7 +76,9 @@ def test_content_of_a_value_is_its_own() -> None:
     assert content_of([image]) != content_of([EdgeMap(photo())])
 
 
-@pytest.mark.parametrize("wrong", [object(), {1}, Image, np.zeros(3), 1j, float("nan"), [object()]])
+@pytest.mark.parametrize(
+    "wrong", [object(), {object()}, Image, np.zeros(3), 1j, float("nan"), [object()]]
+)
 def test_content_of_anything_else_is_refused(wrong: object) -> None:
     with pytest.raises(InvalidValueError, match=r"content_of\n  found: .*\n  wanted: "):
         content_of(wrong)

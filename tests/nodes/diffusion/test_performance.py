@@ -15,7 +15,7 @@ from sdgraph import Checkpoint, NodeFailedError, Session, run, to_yaml
 from sdgraph.errors import CheckpointError, InvalidValueError
 from sdgraph.events import Event, Stepped
 from sdgraph.language import node_schema, workflow_from_yaml
-from sdgraph.models import Models, resolve_part, resolved
+from sdgraph.models import Models, part_checks, resolve_part
 from sdgraph.models.loader import load_quietly, refuse_device
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion import performance as knobs
@@ -190,7 +190,7 @@ def test_what_lacks_its_package_is_refused_before_anything_loads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(knobs, "find_spec", lambda _: None)
-    monkeypatch.setattr(resolved, "find_spec", lambda _: None)
+    monkeypatch.setattr(part_checks, "find_spec", lambda _: None)
     text = refused_before_load(node({"attention": "xformers"}))
     assert "text2_image.tuning" in text and "pip install xformers" in text
     for name, package in (("nf4", "bitsandbytes"), ("int8wo", "torchao")):
@@ -272,7 +272,7 @@ def test_adapters_over_layers_kept_in_another_dtype_are_refused(tmp_path: Path) 
 def test_layers_kept_in_another_dtype_and_quantized_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resolved, "find_spec", lambda _: True)
+    monkeypatch.setattr(part_checks, "find_spec", lambda _: True)
     checkpoint = Checkpoint(BASE, quantization="int8wo")
     cast = node({"layerwise_casting": "float8_e5m2"}, checkpoint=checkpoint)
     assert "quantized to int8wo" in refused_before_load(cast)
@@ -315,14 +315,10 @@ def test_quantizing_is_asked_of_diffusers(
     import diffusers
 
     passed: dict[str, Any] = {}
+    monkeypatch.setattr(part_checks, "find_spec", lambda _: True)
     monkeypatch.setattr(diffusers, "BitsAndBytesConfig", lambda **options_: options_)
 
     class Network:
-        @classmethod
-        def from_pretrained(cls, folder: Path, **options: Any) -> Any:
-            passed.update(options)
-            return cls()
-
         def to(self, device: str) -> Any:
             raise AssertionError("what bitsandbytes quantized cannot be moved")
 
@@ -332,7 +328,11 @@ def test_quantizing_is_asked_of_diffusers(
         def requires_grad_(self, _: bool) -> Any:
             return self
 
-    monkeypatch.setattr(diffusers, "UNet2DConditionModel", Network)
+    def from_pretrained(folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+        passed.update(options)
+        return Network(), {}
+
+    monkeypatch.setattr(diffusers.UNet2DConditionModel, "from_pretrained", from_pretrained)
     load_quietly(
         resolve_part(Part(Checkpoint(BASE, quantization=name), "unet", quantized=True)),
         "float16",

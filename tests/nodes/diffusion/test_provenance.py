@@ -14,7 +14,7 @@ from PIL import Image
 from sdgraph import Checkpoint, Session, run
 from sdgraph.cli import main
 from sdgraph.media.metadata import pillow_metadata
-from sdgraph.models import ModelCache, Models, ResolvedPart, devices, resolve_part, resolved
+from sdgraph.models import ModelCache, Models, ResolvedPart, devices, part_checks, resolve_part
 from sdgraph.models.loader import load_quietly
 from sdgraph.nodes import Image2Image, Save, SaveVideo, Text2Image, Text2Video
 from sdgraph.provenance import ProvenanceRecord, read_record
@@ -97,7 +97,7 @@ def test_a_video_says_so_too(tmp_path: Path) -> None:
 
 
 def test_quantization_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolved, "find_spec", lambda name: name)
+    monkeypatch.setattr(part_checks, "find_spec", lambda name: name)
 
     def load(part: ResolvedPart, dtype: str, device: str) -> Any:
         # What torchao would quantize is loaded whole here.
