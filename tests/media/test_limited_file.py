@@ -92,8 +92,11 @@ def test_a_header_of_very_many_pieces_is_refused(
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.bmp", "a.gif"])
-def test_a_large_picture_without_much_metadata_is_read(tmp_path: Path, name: str) -> None:
-    noise = PIL.Image.effect_noise((1600, 1200), 90).convert("RGB")
+def test_a_large_picture_without_much_metadata_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(limited_file, "_SMALL_FILE", 2**12)
+    noise = PIL.Image.effect_noise((160, 120), 90).convert("RGB")
     path = tmp_path / name
     assert write_image(noise, path, provenance="a record", quality=100) == (name != "a.bmp")
     assert path.stat().st_size > limited_file._SMALL_FILE
