@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, NamedTuple
@@ -61,6 +62,17 @@ class SafetensorsHeader(NamedTuple):
     metadata: Mapping[str, str]
     begin: int
     """The place in the file from which the offsets of the tensors count."""
+
+
+_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+}
+"""The bits of a number in each dtype of the format."""
 
 
 class SafetensorsError(ValueError):
@@ -137,7 +149,19 @@ def _parse_header(data: bytes) -> tuple[dict[str, Any], dict[str, str], int]:
     if text[stop:].strip():
         raise ValueError("something follows after it")
     metadata = header.pop("__metadata__", {})
-    return header, metadata, _end_of_tensors(header.values())
+    end = _end_of_tensors(header.values())
+    for name, tensor in header.items():
+        _refuse_wrong_bytes(name, tensor)
+    return header, metadata, end
+
+
+def _refuse_wrong_bytes(name: str, tensor: Mapping[str, Any]) -> None:
+    """Raises ValueError for a tensor that has more or fewer bytes than its shape and dtype say."""
+    bits = _BITS.get(tensor["dtype"])
+    begins, ends = tensor["data_offsets"]
+    if bits is not None and prod(tensor["shape"]) * bits != 8 * (ends - begins):
+        shape, dtype = tensor["shape"], tensor["dtype"]
+        raise ValueError(f"{name} has {ends - begins} bytes for the shape {shape} in {dtype}")
 
 
 def _end_of_tensors(tensors: Iterable[Mapping[str, Any]]) -> int:

@@ -69,7 +69,7 @@ def _count_numbers(
             if ends > begins:
                 count = prod(tensor["shape"])
                 counts[tensor["dtype"], (ends - begins) // count, _kind(name, layers)] += count
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         # A damaged file is refused when the graph is checked; here its size is good enough.
         return None
     return dict(counts) or None

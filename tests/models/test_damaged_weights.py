@@ -131,6 +131,8 @@ def entry(begin: Any, end: Any) -> dict[str, Any]:
         safetensors({"a": entry("0", "4")}, b"1234"),
         safetensors({"a": entry(-4, 0)}, b"1234"),
         safetensors({"a": entry(4, 0)}, b"1234"),
+        safetensors({"a": {**entry(0, 4), "shape": [0]}}, b"1234"),
+        safetensors({"a": {**entry(0, 4), "dtype": "F32"}}, b"1234"),
         safetensors({"a": entry(0, 4), "b": entry(2, 6)}, b"123456"),
         safetensors({"a": entry(0, 4), "b": entry(6, 10)}, b"1234567890"),
         b"<!DOCTYPE html><title>Not found</title>" * 10,

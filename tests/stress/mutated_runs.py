@@ -87,10 +87,11 @@ def mutate(text: str, random: Random) -> str:
         data = mutate_data(data, random)
     for _ in range(random.choice((1, 2, 3))):
         _change_value(data, random)
-    nodes = list(data.get("nodes", {}).items()) if isinstance(data, dict) else []
-    random.shuffle(nodes)
-    if nodes and isinstance(data, dict):
-        data["nodes"] = dict(nodes)
+    nodes = data.get("nodes") if isinstance(data, dict) else None
+    if isinstance(nodes, dict):
+        items = list(nodes.items())
+        random.shuffle(items)
+        data["nodes"] = dict(items)
     flow = random.choice((None, True, False))
     return yaml.safe_dump(data, sort_keys=random.random() < 0.5, default_flow_style=flow)
 
@@ -108,7 +109,8 @@ def _change_value(data: Any, random: Random) -> None:
     if isinstance(value, int | float):
         holder[key] = random.choice(NUMBERS)
     elif isinstance(value, str) and value.startswith("$") and "." not in value:
-        holder[key] = f"${random.choice([*data['nodes']])}"
+        names = [*data["nodes"]] if isinstance(data.get("nodes"), dict) else ["a"]
+        holder[key] = f"${random.choice(names or ['a'])}"
     elif key in ("prompt", "text"):
         holder[key] = random.choice(PROMPTS)
 
