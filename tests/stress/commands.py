@@ -35,15 +35,16 @@ class Ending:
     output: str
     failure: str = ""
 
-    def fault(self, codes: Sequence[int] = (0, 1, 2)) -> str:
+    def fault(self, codes: Sequence[int] = (0, 1, 2), *, debug: bool = False) -> str:
         """What is wrong with how it ended, in a few words; "" if nothing is.
 
         Args:
             codes: The exit codes that are right.
+            debug: Whether the traceback of a foreseen failure was asked for.
         """
         if self.failure:
             return self.failure.strip().splitlines()[-1][:200]
-        for mark in ("internal error", "Traceback (most recent"):
+        for mark in ("internal error", *(() if debug else ("Traceback (most recent",))):
             if mark in self.output:
                 return next(line for line in self.output.splitlines() if mark in line)[:200]
         if self.code not in codes:

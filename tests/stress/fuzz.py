@@ -39,7 +39,7 @@ def make_case(number: int, seed: int, bench: Workbench, only_kind: str | None = 
 def fault(case: Case, ending: Ending) -> str:
     """What is wrong with how the command of a case ended; "" if nothing is."""
     codes = (0, 2) if case.arguments[:1] == ("validate",) else (0, 1, 2)
-    if found := ending.fault(codes):
+    if found := ending.fault(codes, debug="--debug" in case.arguments):
         return found
     says_none = "0 problems in" in ending.output
     is_validation = case.arguments[:1] == ("validate",) and "--json" not in case.arguments
