@@ -122,4 +122,5 @@ def snake_case(name: str) -> str:
 
 def with_article(noun: str) -> str:
     """The noun with its article: "an Image", "a Mask"."""
-    return f"an {noun}" if noun[:1] in "AEIOU" else f"a {noun}"
+    is_vowel = noun[:1] in "AEIO" or (noun[:1] == "U" and not noun[1:2].isupper())  # a UNet
+    return f"an {noun}" if is_vowel else f"a {noun}"

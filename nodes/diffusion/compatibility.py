@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sdgraph.errors import Problem
+from sdgraph.formatting import with_article
 from sdgraph.models import SCHEDULERS, resolve
 from sdgraph.values import Checkpoint
 
@@ -81,8 +82,10 @@ def class_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
     for name, classes in family.classes.items():
         class_name = resolved.class_of(name)
         if classes and class_name is not None and class_name not in classes:
-            found = f"{checkpoint.source}, whose {name} is a {class_name}"
-            yield Problem("checkpoint", found, f"a {' or '.join(classes)} in {family.label}")
+            found = f"{checkpoint.source}, whose {name} is {with_article(class_name)}"
+            yield Problem(
+                "checkpoint", found, f"{with_article(' or '.join(classes))} in {family.label}"
+            )
 
 
 def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:

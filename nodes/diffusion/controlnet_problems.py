@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sdgraph.errors import Problem
+from sdgraph.formatting import with_article
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
@@ -40,7 +41,7 @@ def network_problems(
     class_name = str(config.get("_class_name") or (config.get("architectures") or ["nothing"])[0])
     if class_name != SUPPORTED_CLASS:
         found, wanted = (
-            f"{network.source}, a {class_name}",
+            f"{network.source}, {with_article(class_name)}",
             f"a ControlNet checkpoint ({SUPPORTED_CLASS})",
         )
         yield Problem("controlnet", found, wanted, _class_advice(class_name))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, InvalidValueError, Problem
+from sdgraph.formatting import with_article
 from sdgraph.models import TensorShapes, find_lora, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora
 
@@ -117,7 +118,7 @@ def image_encoder_problems(
     classes = config.get("architectures") or [config.get("_class_name", "model without a class")]
     class_name = classes[0]
     if class_name != ENCODER:
-        yield Problem(field, f"{encoder.source}, a {class_name}", f"a {ENCODER}")
+        yield Problem(field, f"{encoder.source}, {with_article(class_name)}", f"a {ENCODER}")
         return
     setting, wanted = _encoder_width(shapes or {})
     if wanted and config.get(setting) != wanted:

@@ -18,6 +18,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from sdgraph.errors import InvalidValueError, Problem, did_you_mean
+from sdgraph.formatting import with_article
 from sdgraph.graph import refuse
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint, Lora
@@ -195,7 +196,7 @@ def _checkpoint_problems(
     settings = resolve(checkpoint).config(decoder.name) if "vae" in tuning else None
     class_name = (settings or {}).get("_class_name")
     if class_name is not None and class_name not in decoder.sliceable:
-        whose = f"whose {decoder.label} is a {class_name}"
+        whose = f"whose {decoder.label} is {with_article(class_name)}"
         found = f"vae: {tuning.get('vae')} for {checkpoint.source}, {whose}"
         yield Problem("tuning", found, f"an {decoder.sliceable[0]}", "leave `vae` out")
 

@@ -31,7 +31,7 @@ SHOWN_WORDS = 8
 """How many unknown words an error or a warning names."""
 
 
-def words_of(texts: Iterable[str]) -> list[str]:
+def split_words(texts: Iterable[str]) -> list[str]:
     """The words of all texts, sorted, in lower case; punctuation and digits are no words."""
     words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower())}
     return sorted(words)
@@ -49,7 +49,7 @@ def unknown_words(checkpoint: Checkpoint, tokenizer: str, texts: Iterable[str]) 
     vocabulary = None if root is None else _small_vocabulary(root / tokenizer / "vocab.json")
     if vocabulary is None:
         return []
-    return [word for word in words_of(texts) if word + _END_OF_WORD not in vocabulary]
+    return [word for word in split_words(texts) if word + _END_OF_WORD not in vocabulary]
 
 
 def _small_vocabulary(path: Path) -> frozenset[str] | None:

@@ -17,7 +17,7 @@ Need = Literal["depth", "motion"]
 """What a training needs besides pictures: their true depth, or scenes that move."""
 
 
-def need_problems(data: object, *needs: Need) -> Iterator[Problem]:
+def missing_data_problems(data: object, *needs: Need) -> Iterator[Problem]:
     """The problem of data that lacks what a training needs.
 
     Args:

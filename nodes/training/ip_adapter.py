@@ -22,12 +22,12 @@ from .image_encoder import normalize_for_clip, resize_for_clip
 from .latents import tokenize
 from .loading import load_model, load_parts
 from .loop import Settings, generator_for
-from .own_folders import replace_folder
 from .pipeline_parts import PipelineParts, make_pipeline
 from .placement import to_device
 from .procedure import Denoising
 from .samples import arrange_in_rows, to_uint8
 from .saving import write_model
+from .training_folders import replace_folder
 from .unet import add_ip_adapter_layers, ip_adapter_weights
 
 __all__ = ["TrainIPAdapter"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.formatting import shorten_list
-from sdgraph.nodes.diffusion.vocabulary import SHOWN_WORDS, SMALL_VOCABULARY, words_of
+from sdgraph.nodes.diffusion.vocabulary import SHOWN_WORDS, SMALL_VOCABULARY, split_words
 
 from .placement import to_device
 
@@ -72,7 +72,7 @@ def refuse_unknown_words(tokenizer: Any, captions: Sequence[str]) -> None:
     """
     if len(tokenizer) > SMALL_VOCABULARY:
         return
-    unknown = [word for word in words_of(captions) if len(tokenizer.tokenize(word)) > 1]
+    unknown = [word for word in split_words(captions) if len(tokenizer.tokenize(word)) > 1]
     if unknown:
         listed = shorten_list(unknown, SHOWN_WORDS)
         problem = Problem(

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .frozen import hash_tensors
-from .own_folders import replace_folder
 from .pipeline_parts import PipelineParts
+from .training_folders import replace_folder
 
 _ADAPTER = "lora_"
 """What is in the names of the adapters' weights."""

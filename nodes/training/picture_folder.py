@@ -1,4 +1,4 @@
-"""Data to train on from a folder of pictures, with a text file beside each for its caption."""
+"""Training data from a folder of pictures; the caption of each is in a text file of its name."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def without_caption(pictures: Sequence[Path]) -> list[Path]:
-    """Those of a folder's pictures that have no caption file beside them."""
+    """The pictures of a folder that have no caption file."""
     if not pictures:
         return []
     names = {path.name for path in pictures[0].parent.iterdir()}

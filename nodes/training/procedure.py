@@ -13,10 +13,10 @@ from sdgraph.graph import In, Node, Progress, TargetFolder
 from sdgraph.values import Checkpoint
 
 from .data import Dataset
-from .data_problems import Need, caption_problems, need_problems
+from .data_problems import Need, caption_problems, missing_data_problems
 from .loop import Settings, Trainee, train
-from .own_folders import foreign_file_problems
 from .state import save_skipped
+from .training_folders import foreign_file_problems
 
 NAMED = 3
 """How many of the pictures that were left out a note names."""
@@ -39,7 +39,7 @@ class Training(Node[Checkpoint]):
     def check(self) -> Iterator[Problem]:
         for name in self.replaced_folders:  # checked now, because a training may take days
             yield from foreign_file_problems("out", self.folder / name)
-        yield from need_problems(self.data, *self.data_needs())
+        yield from missing_data_problems(self.data, *self.data_needs())
         yield from caption_problems(self.data, self.text_source())
 
     def data_needs(self) -> tuple[Need, ...]:

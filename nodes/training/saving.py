@@ -11,7 +11,7 @@ from typing import Any
 from sdgraph.models import fetch_checkpoint, pickles, resolve
 from sdgraph.values import Checkpoint
 
-from .own_folders import replace_folder
+from .training_folders import replace_folder
 
 
 def save_pipeline(

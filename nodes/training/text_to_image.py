@@ -20,11 +20,11 @@ from .diffusion import DiffusionTrainee
 from .frozen import hash_module, refuse_changed
 from .loading import load_autoencoder, load_parts, pipeline_family, untrained_parts
 from .lora import add_lora_layers, fuse_lora_layers, hash_without_adapters, save_lora
-from .own_folders import foreign_file_problems
 from .pipeline_parts import PipelineParts
 from .procedure import Denoising
 from .samples import make_sheet
 from .saving import component_files, save_pipeline
+from .training_folders import foreign_file_problems
 
 __all__ = ["TrainText2Image"]
 

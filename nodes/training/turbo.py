@@ -47,7 +47,7 @@ class Distillation:
 
     Args:
         guidance: The guidance of the teacher's predictions.
-        distil: The weight of the distance to the teacher, beside the discriminator's scores.
+        distil: The weight of the distance to the teacher, next to the discriminator's scores.
         adversary_rate: The discriminator's learning rate.
         steepness: The weight of the discriminator's R1 penalty.
     """
@@ -258,7 +258,7 @@ class TrainTurbo(Training):
     adversary_rate: float = Field(default=1e-3, gt=0, description="the discriminator's")
     guidance: float = Field(default=3.0, ge=0, le=100, description="the teacher's")
     distil: float = Field(
-        default=2.5, ge=0, description="weight of the teacher beside the adversary"
+        default=2.5, ge=0, description="weight of the teacher, next to the adversary"
     )
 
     def text_source(self) -> object:

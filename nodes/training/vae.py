@@ -15,9 +15,9 @@ from sdgraph.values import Checkpoint
 from .data import Dataset
 from .loading import untrained_autoencoder
 from .loop import Settings, generator_for
-from .own_folders import replace_folder
 from .placement import move_modules, to_device
 from .procedure import Training
+from .training_folders import replace_folder
 
 __all__ = ["TrainVae"]
 

@@ -17,7 +17,7 @@ class CommandWithAdvice(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            # Known by its name: typer has click inside it, or beside it in older versions.
+            # Known by its name: typer has click inside it, or next to it in older versions.
             if type(error).__name__ == "NoSuchOption":
                 self._add_advice(error)
             raise

@@ -19,7 +19,7 @@ from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
 from sdgraph.graph import Graph, Node
 from sdgraph.store import LostRecordError
 
-from .error_places import place_of_error
+from .error_locations import error_location
 from .plan_data import Plan, Step
 from .step_runner import RunStoppedError, StepRunner
 
@@ -228,7 +228,7 @@ def _failure(step: Step, error: BaseException, graph: Graph) -> NodeFailedError:
 
     An exception of another kind has the line of the node's own code that it came from.
     """
-    place = place_of_error(error, type(step.node))
+    place = error_location(error, type(step.node))
     problems = [
         replace(
             problem,

@@ -97,7 +97,7 @@ class _Uses:
     def __init__(self, has_file: bool) -> None:
         self.texts: dict[str, str] = {}
         self.unknown: set[str] = set()
-        """The names of variables whose values cannot be told apart."""
+        """The names of variables of which two values cannot be distinguished."""
         self._has_file = has_file
         self._seen: set[int] = set()
 

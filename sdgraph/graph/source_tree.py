@@ -5,8 +5,8 @@ They are found by reading the file as text, also inside functions; nothing is im
 1. Import statements, and `import_module("name")`. Files of the same folder or package are found
    there; other modules where Python would find them, unless they are of an installed package.
 2. Where a module is imported whose name is computed, all Python files of the folder.
-3. In a file that uses `__file__` or `importlib.resources`: every text that names a file beside it,
-   or in a folder that another text names.
+3. In a file that uses `__file__` or `importlib.resources`: every text that is the name of a file
+   in its folder, or in a folder that another text names.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _content(file: Path) -> bytes:
 
 
 def _data_files(folder: Path, texts: tuple[str, ...]) -> list[Path]:
-    """The files beside a Python file that texts in it name."""
+    """The files in the folder of a Python file whose names are texts in it."""
     folders = [folder, *(folder / text for text in texts if (folder / text).is_dir())]
     candidates = (place / text for place in folders for text in texts)
     return [path for path in candidates if path.suffix != ".pyc" and path.is_file()]
@@ -184,7 +184,7 @@ class _References(NamedTuple):
     imports_any: bool = False
     """Whether it imports a module whose name is computed."""
     texts: tuple[str, ...] = ()
-    """Texts that may name files beside it."""
+    """Texts that may be names of files in its folder."""
 
 
 @lru_cache(maxsize=256)

@@ -17,8 +17,8 @@ from sdgraph.values import Video
 
 from .gifs import write_gif
 from .metadata import to_comment
-from .scaling import accurate_scaling
 from .sidecar import write_sidecar
+from .swscale import swscale_flags
 
 if TYPE_CHECKING:
     import av
@@ -100,7 +100,7 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
         scaler = VideoReformatter()  # one for all frames, since setting one up takes time
-        flags = accurate_scaling()
+        flags = swscale_flags()
         for number, pixels in enumerate(video.frames):
             if (width, height) != video.size:
                 pixels = np.pad(pixels, edges, "edge")

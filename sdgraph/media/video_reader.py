@@ -19,7 +19,7 @@ from sdgraph.values import Video
 from .animations import GIF_TICK, animation_size, is_animation, limit_size, open_animation
 from .frame_times import TimedFrame, sample_frames
 from .limited_file import refuse_large_tags
-from .scaling import accurate_scaling
+from .swscale import swscale_flags
 
 if TYPE_CHECKING:
     import av.container
@@ -162,7 +162,7 @@ def _decode(container: av.container.InputContainer, longest: int | None) -> Iter
     import numpy as np
     from av.video.reformatter import VideoReformatter
 
-    scaler, flags = VideoReformatter(), accurate_scaling()
+    scaler, flags = VideoReformatter(), swscale_flags()
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     rate = _rate(container)

@@ -19,6 +19,7 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp
+from sdgraph.formatting import with_article
 
 from .safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
 
@@ -63,10 +64,10 @@ def refuse_difference(
         problem = Problem(part, f"{name} of dtype {dtype}{more}", "real numbers, not quantized")
     elif found.missing and not partial:
         text = f"weights without {found.missing[0]}{_and_more(found.missing)}"
-        problem = Problem(part, text, f"all tensors of a {class_name}")
+        problem = Problem(part, text, f"all tensors of {with_article(class_name)}")
     elif found.unexpected and not partial:
         text = f"weights with {found.unexpected[0]}{_and_more(found.unexpected)}"
-        problem = Problem(part, text, f"only tensors that a {class_name} has")
+        problem = Problem(part, text, f"only tensors that {with_article(class_name)} has")
     if problem is not None:
         raise CheckpointError(Problem(part, problem.found, problem.wanted, _FIX))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp
+from sdgraph.formatting import with_article
 
 from .component_classes import is_listed
 from .safetensors_files import refuse_damaged
@@ -130,11 +131,13 @@ def mark_problem(
         if not quantized and _QUANTIZED.search(name):
             found = f"{name}, of weights that are quantized, which the config does not say"
             fix = "use the plain weights; `quantization:` quantizes them when they are loaded"
-            return Problem("", found, f"the weights of a {class_name}", fix)
+            return Problem("", found, f"the weights of {with_article(class_name)}", fix)
         for pattern, kind in foreign:
             if pattern.match(name):
                 fix = "copy the checkpoint again, or convert it to diffusers' folder layout"
-                return Problem("", f"{name}, of {kind}", f"the weights of a {class_name}", fix)
+                return Problem(
+                    "", f"{name}, of {kind}", f"the weights of {with_article(class_name)}", fix
+                )
     return None
 
 

@@ -2,8 +2,8 @@
 
 from .numbered_files import OutputFile, open_output
 from .record import ProvenanceRecord, hash_source_files, list_checkpoints, make_record, read_record
-from .record_files import find_source, record_folder
 from .report import format_record, record_as_data
+from .source_paths import find_source, record_folder
 from .verify import changes_since
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 from sdgraph.formatting import align_columns, format_count, shorten_path
 
 from .record import ProvenanceRecord
-from .record_files import record_folder
+from .source_paths import record_folder
 from .verify import changed_versions, checkpoint_states, source_states
 
 _DETAILS = (

@@ -14,7 +14,7 @@ from sdgraph.models import file_sha256, resolve
 from sdgraph.values import Checkpoint, Lora
 
 from .record import ProvenanceRecord, installed_versions
-from .record_files import find_source
+from .source_paths import find_source
 
 State = Literal["unchanged", "changed", "not here", "outside this folder, not looked at"]
 

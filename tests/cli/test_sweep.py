@@ -13,13 +13,12 @@ import PIL.Image
 import pytest
 
 from sdgraph import events
-from sdgraph.cli import main
 from sdgraph.language import load_workflow, workflow_from_yaml
 from sdgraph.media import read_image
 from sdgraph.provenance.record import read_record
 from sdgraph.sweep import Sweep, SweepConfirmation, build_sweep, confirm, make_variants
 from tests.support import cli_nodes, toys
-from tests.support.command_line import Command, CommandResult
+from tests.support.command_line import Command
 
 T = TypeVar("T")
 
@@ -38,21 +37,10 @@ nodes:
 
 
 @pytest.fixture
-def sdgraph(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Command:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
+def sdgraph(sdgraph: Command, tmp_path: Path) -> Command:
+    """Runs a command in a folder that holds the workflow of these tests."""
     (tmp_path / "flow.yaml").write_text(FLOW)
-
-    def command(verb: str, *arguments: str) -> CommandResult:
-        with pytest.raises(SystemExit) as ended:
-            main([verb, *arguments, "--nodes", TOYS])
-        result = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return CommandResult(ended.value.code, result.out, result.err)
-
-    return command
+    return sdgraph
 
 
 def output_files(folder: Path) -> list[str]:

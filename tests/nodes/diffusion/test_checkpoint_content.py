@@ -39,7 +39,7 @@ def refused(folder: Path, **fields: Any) -> str:
         ("unet", "diffusers", "UNet3DConditionModel", "a UNet2DConditionModel"),
         ("unet", "diffusers", "AutoencoderKL", "a known denoiser class"),
         ("unet", "diffusers", "utils", "a known denoiser class"),
-        ("vae", "diffusers", "VQModel", "a AutoencoderKL or"),
+        ("vae", "diffusers", "VQModel", "an AutoencoderKL or"),
         ("vae", "diffusers", "UNet2DConditionModel", "a known autoencoder class"),
         ("vae", "diffusers.utils", "export_to_video", "custom code from checkpoints is never run"),
         ("vae", "transformers", "_BaseLazyModule", "a known autoencoder class"),
@@ -94,7 +94,8 @@ def test_weights_of_another_component_are_refused_before_loading(
     )
     shutil.copy(wrong, path)
     text = refused(folder)
-    assert f"{folder}/{component}" in text and "the weights of a " in text
+    article = "an" if component == "vae" else "a"  # an AutoencoderKL, a UNet2DConditionModel
+    assert f"{folder}/{component}" in text and f"the weights of {article} " in text
 
 
 @pytest.mark.parametrize("scale", ["scaled_fp8", "conv_in.scale_weight", "conv_in.weight_scale"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.diffusion.vocabulary import unknown_words, words_of
+from sdgraph.nodes.diffusion.vocabulary import split_words, unknown_words
 from sdgraph.values import Checkpoint, Lora
 from tests.support.lora_files import write
 
@@ -54,7 +54,7 @@ def test_a_large_or_damaged_vocabulary_is_not_judged(tmp_path: Path) -> None:
 
 
 def test_words_are_what_has_letters() -> None:
-    assert words_of(["A red-ish star, 4K!", "a STAR_2 (naïve)"]) == [
+    assert split_words(["A red-ish star, 4K!", "a STAR_2 (naïve)"]) == [
         "a",
         "ish",
         "k",

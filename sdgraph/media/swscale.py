@@ -1,11 +1,11 @@
-"""How FFmpeg converts the colours of frames."""
+"""The flags with which FFmpeg converts the colours of frames (swscale is its converter)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def accurate_scaling() -> Any:
+def swscale_flags() -> Any:
     """The flags for scaling colours; without them FFmpeg darkens all colours by over 1 of 255."""
     from av.video.reformatter import Interpolation
 

@@ -11,7 +11,7 @@ import pytest
 from sdgraph import NodeFailedError, Session, run
 from sdgraph.errors import InvalidValueError
 from sdgraph.events import Event, NodeFailed
-from sdgraph.execution.error_places import place_of_error
+from sdgraph.execution.error_locations import error_location
 from sdgraph.graph import installed_registry
 from tests.support import toys
 
@@ -64,8 +64,8 @@ def test_the_line_of_the_nodes_own_file_is_in_the_error(
 
 
 def test_a_problem_of_sdgraph_speaks_for_itself(tmp_path: Path) -> None:
-    assert place_of_error(InvalidValueError("no"), toys.Fail) == ""
-    assert place_of_error(RuntimeError("never raised"), toys.Fail) == ""
+    assert error_location(InvalidValueError("no"), toys.Fail) == ""
+    assert error_location(RuntimeError("never raised"), toys.Fail) == ""
 
 
 def test_code_without_a_file_is_named_by_its_cell() -> None:

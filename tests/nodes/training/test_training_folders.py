@@ -10,7 +10,7 @@ from sdgraph.errors import MediaError
 from sdgraph.files import OutputFolders, write_only_in
 from sdgraph.graph import Graph
 from sdgraph.nodes import TinyWorld, TrainVae
-from sdgraph.nodes.training.own_folders import (
+from sdgraph.nodes.training.training_folders import (
     MARK,
     foreign_file_problems,
     replace_folder,

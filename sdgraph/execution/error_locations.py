@@ -14,7 +14,7 @@ from sdgraph.formatting import shorten_path
 from sdgraph.graph import Node, source_files_of
 
 
-def place_of_error(error: BaseException, cls: type[Node[Any]]) -> str:
+def error_location(error: BaseException, cls: type[Node[Any]]) -> str:
     """The deepest line of a node's own files that an exception passed, "" if there is none.
 
     An exception of sdgraph has none: its problems say what is wrong.
