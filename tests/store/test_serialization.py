@@ -79,7 +79,7 @@ def arrays(draw: st.DrawFn) -> Any:
     return kind(draw(pixels(height, width, draw(st.sampled_from([3, 4])))))
 
 
-words = st.none() | st.from_regex(r"\S{1,8}", fullmatch=True)
+words = st.none() | st.from_regex(r"[^\s\0]{1,8}", fullmatch=True)
 sources = st.builds(
     Checkpoint,
     st.sampled_from(["tiny/inpaint", "a/b", "./größe"]),
