@@ -23,6 +23,11 @@ settings.load_profile("sdgraph")
 # Runs of tests are not for the list of runs; those that are about it name a folder of their own.
 os.environ["SDGRAPH_RUNS"] = ""
 
+# Processes that tests start buffer their output, as a user's do, and do not each compile sdgraph.
+sys.dont_write_bytecode = False
+for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(variable, None)
+
 # A shell starts what runs in the background with Ctrl-C ignored, and so would tests and their
 # subprocesses, some of which are about Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -13,6 +13,7 @@ from sdgraph.models import quiet_libraries, resolve
 from sdgraph.nodes.diffusion.families import CONTROLNET
 from sdgraph.values import Checkpoint, DepthMap
 
+from . import samples
 from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .data_problems import Need
@@ -159,7 +160,7 @@ class ControlNetTrainee(DiffusionTrainee):
             image=_to_condition(torch.from_numpy(maps)),
             height=side,
             width=side,
-            num_inference_steps=20,
+            num_inference_steps=samples.SAMPLE_STEPS,
             guidance_scale=3.0,
             output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),

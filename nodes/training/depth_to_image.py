@@ -14,6 +14,7 @@ from sdgraph.models import quiet_libraries
 from sdgraph.nodes.diffusion.families import DEPTH_ESTIMATOR, FEATURE_EXTRACTOR
 from sdgraph.values import Checkpoint
 
+from . import samples
 from .checkpoint_problems import estimator_problems, purpose_problems
 from .data import Dataset
 from .data_problems import Need
@@ -62,7 +63,7 @@ class DepthToImageTrainee(WideTrainee):
             image=[fromarray(each) for each in pictures],
             depth_map=truth,
             strength=1.0,
-            num_inference_steps=20,
+            num_inference_steps=samples.SAMPLE_STEPS,
             guidance_scale=3.0,
             output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),

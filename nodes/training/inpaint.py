@@ -12,6 +12,7 @@ from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries
 from sdgraph.values import Checkpoint
 
+from . import samples
 from .checkpoint_problems import purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
@@ -97,7 +98,7 @@ class InpaintTrainee(WideTrainee):
             mask_image=[fromarray(each) for each in masks],
             height=side,
             width=side,
-            num_inference_steps=20,
+            num_inference_steps=samples.SAMPLE_STEPS,
             guidance_scale=3.0,
             output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),

@@ -14,6 +14,7 @@ from sdgraph.models import quiet_libraries
 from sdgraph.nodes.diffusion.ip_adapter import image_encoder_problems
 from sdgraph.values import Checkpoint, Lora
 
+from . import samples
 from .checkpoint_problems import model_problems, purpose_problems
 from .data import Dataset
 from .diffusion import DiffusionTrainee
@@ -122,7 +123,7 @@ class IPAdapterTrainee(DiffusionTrainee):
             list(examples.surroundings[:count]),
             height=side,
             width=side,
-            num_inference_steps=20,
+            num_inference_steps=samples.SAMPLE_STEPS,
             guidance_scale=3.0,
             output_type="np",
             ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embeds), embeds])],

@@ -9,6 +9,9 @@ from .pipeline_parts import PipelineParts, make_pipeline
 
 SAMPLE_COUNT = 16
 
+SAMPLE_STEPS = 20
+"""Denoising steps of each sample."""
+
 
 def held_out_captions(count: int = SAMPLE_COUNT) -> list[str]:
     """Captions of scenes that no training set has."""
@@ -19,8 +22,8 @@ def held_out_captions(count: int = SAMPLE_COUNT) -> list[str]:
     ]
 
 
-def make_sheet(parts: PipelineParts, side: int, *, guidance: float = 3.0, steps: int = 20) -> Any:
-    """Sixteen pictures in two rows, from the modules as they are."""
+def make_sheet(parts: PipelineParts, side: int, *, guidance: float = 3.0, steps: int = 0) -> Any:
+    """Sixteen pictures in two rows, from the modules as they are; 0 steps are `SAMPLE_STEPS`."""
     captions = held_out_captions()
     pictures = generate_samples(parts, captions, side, guidance=guidance, steps=steps)
     return arrange_in_rows(pictures, 8)
@@ -32,17 +35,17 @@ def generate_samples(
     side: int,
     *,
     guidance: float = 3.0,
-    steps: int = 20,
+    steps: int = 0,
     seed: int = 0,
 ) -> Any:
-    """A picture for each caption: uint8, count × side × side × 3."""
+    """A picture for each caption: uint8, count × side × side × 3; 0 steps are `SAMPLE_STEPS`."""
     import torch
 
     output = make_pipeline(parts, "text-to-image")(
         list(captions),
         height=side,
         width=side,
-        num_inference_steps=steps,
+        num_inference_steps=steps or SAMPLE_STEPS,
         guidance_scale=guidance,
         generator=torch.Generator("cpu").manual_seed(seed),
         output_type="np",

@@ -12,6 +12,7 @@ from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries
 from sdgraph.values import Checkpoint
 
+from . import samples
 from .checkpoint_problems import pipeline_problems, purpose_problems
 from .data import Dataset
 from .data_problems import Need
@@ -131,7 +132,7 @@ class VideoTrainee(DiffusionTrainee):
             height=examples.side,
             width=examples.side,
             num_frames=self.frames,
-            num_inference_steps=20,
+            num_inference_steps=samples.SAMPLE_STEPS,
             guidance_scale=3.0,
             output_type="np",
             generator=torch.Generator("cpu").manual_seed(0),

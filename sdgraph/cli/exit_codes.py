@@ -30,7 +30,7 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        _close_output()
+        _close_output(sys.stdout, sys.stderr)
         raise typer.Exit(PIPE_CLOSED) from None
     except KeyboardInterrupt as stop:
         if debug:
@@ -41,7 +41,7 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
         if _is_from_typer(error):
             raise
         if isinstance(error, OSError) and not _can_write(sys.stdout):
-            _close_output()
+            _close_output(sys.stdout)
         if debug:
             _print_error(traceback.format_exc())
         _print_error("\n".join([error_text(error), *_notes(error)]))
@@ -107,13 +107,13 @@ def _print_error(text: str) -> None:
     try:
         print_error(text)
     except OSError:  # a closed pipe or a full disk: there is nowhere left to say it
-        _close_output()
+        _close_output(sys.stdout, sys.stderr)
 
 
-def _close_output() -> None:
-    """Keeps Python from writing the rest of the output to a closed pipe when it exits."""
+def _close_output(*streams: TextIO) -> None:
+    """Keeps Python from writing the rest of streams to a closed pipe or full disk when it exits."""
     null = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams:
         try:
             os.dup2(null, stream.fileno())
         except (OSError, ValueError):

@@ -24,7 +24,7 @@ from .disk import DiskResult, DiskStore
 DEFAULT_BYTES = 512 * 2**20
 
 _SPARE_ALIASES = 1024
-"""If there are so many more than two per result, the aliases of forgotten results are removed."""
+"""Above so many, and two per result, the aliases of forgotten results are removed."""
 
 
 def result_key(node: Node[Any], inputs: Iterable[str], context: str = "") -> bytes:
@@ -101,6 +101,7 @@ class Store:
         self.on_disk = None if folder is None else DiskStore(Path(folder), disk)
         self._results: OrderedDict[bytes, MemoryResult] = OrderedDict()
         self._aliases: dict[bytes, bytes] = {}
+        self._most_aliases = _SPARE_ALIASES
         self._lock = threading.Lock()
 
     def get(self, key: bytes) -> StoredResult | None:
@@ -151,9 +152,13 @@ class Store:
     def add_alias(self, alias: bytes, key: bytes) -> None:
         """Makes an alias lead to a key."""
         with self._lock:
-            if len(self._aliases) > _SPARE_ALIASES + 2 * len(self._results):
+            if len(self._aliases) > self._most_aliases:
                 every = self._aliases.items()
                 self._aliases = {name: key for name, key in every if key in self._results}
+                # Any number of aliases may lead to one result: they are not looked through again
+                # before there are twice as many.
+                most = (_SPARE_ALIASES + 2 * len(self._results), 2 * len(self._aliases))
+                self._most_aliases = max(most)
             self._aliases[alias] = key
         if self.on_disk is not None:
             self.on_disk.aliases.put(alias, key)
@@ -189,6 +194,7 @@ class Store:
         with self._lock:
             self._results.clear()
             self._aliases.clear()
+            self._most_aliases = _SPARE_ALIASES
             self.bytes = 0
 
     def _hold(self, key: bytes, result: MemoryResult) -> None:

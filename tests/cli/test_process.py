@@ -10,12 +10,13 @@ from pathlib import Path
 
 from sdgraph import __version__
 from tests.support.command_line import FLOW, TOYS, process
+from tests.support.processes import forked
 
 
 def test_the_version_is_printed_and_no_verb_is_help_with_code_2(tmp_path: Path) -> None:
     assert process("--version", cwd=tmp_path).stdout == f"sdgraph {__version__}\n"
-    assert process(cwd=tmp_path).returncode == 2
-    unknown = process("runn", cwd=tmp_path)
+    assert forked("-m", "sdgraph", cwd=tmp_path).returncode == 2
+    unknown = forked("-m", "sdgraph", "runn", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "Traceback" not in unknown.stderr
 
@@ -44,14 +45,7 @@ def test_a_reader_that_leaves_ends_a_command_quietly(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     for verb in (["schema"], ["nodes"]):
-        ended = subprocess.run(
-            [sys.executable, "-m", "sdgraph", *verb],
-            cwd=tmp_path,
-            stdout=write,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-        )
+        ended = forked("-m", "sdgraph", *verb, cwd=tmp_path, stdout=write)
         assert ended.stderr == ""
         assert ended.returncode == 141
     os.close(write)
@@ -61,14 +55,8 @@ def test_a_run_whose_reader_leaves_ends_quietly(tmp_path: Path) -> None:
     (tmp_path / "flow.yaml").write_text(FLOW)
     read, write = os.pipe()
     os.close(read)
-    ended = subprocess.run(
-        [sys.executable, "-m", "sdgraph", "run", "flow.yaml", "--json", "--nodes", TOYS],
-        cwd=tmp_path,
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-    )
+    command = ("-m", "sdgraph", "run", "flow.yaml", "--json", "--nodes", TOYS)
+    ended = forked(*command, cwd=tmp_path, stdout=write)
     os.close(write)
     assert ended.returncode == 141
     assert "Traceback" not in ended.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph.cli import main
+from tests.support.processes import forked
 
 FLOW = """\
 inputs:
@@ -131,13 +132,13 @@ def test_options_of_any_length_are_refused_with_words(
     assert code == 2 and said and "internal error" not in said
 
 
-def in_a_shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def in_a_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """What a shell says that runs a command, in which `sdgraph` is this one."""
     program = f'sdgraph() {{ {sys.executable} -m sdgraph "$@"; }}\n{command}'
     return subprocess.run(
         ["bash", "-c", program],
         cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", **environment},
+        env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -147,7 +148,8 @@ def in_a_shell(command: str, folder: Path, **environment: str) -> subprocess.Com
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_output_to_a_full_disk_is_one_line(folder: Path) -> None:
     for arguments in ("validate flow.yaml", "nodes", "--help"):
-        done = in_a_shell(f"sdgraph {arguments} > /dev/full", folder)
+        with Path("/dev/full").open("wb") as full:
+            done = forked("-m", "sdgraph", *arguments.split(), stdout=full)
         assert done.returncode == 1
         assert done.stderr == "standard output: no space left on device\n"
 
@@ -167,5 +169,7 @@ def test_a_current_folder_that_was_removed_is_said_to_be(folder: Path) -> None:
 
 def test_a_home_that_cannot_be_is_none(folder: Path) -> None:
     for home in ("/dev/null", "/nonexistent"):
-        done = in_a_shell("unset SDGRAPH_HOME; sdgraph plan flow.yaml", folder, HOME=home)
+        environment = {**os.environ, "HOME": home}
+        del environment["SDGRAPH_HOME"]
+        done = forked("-m", "sdgraph", "plan", "flow.yaml", environment=environment)
         assert (done.returncode, done.stderr) == (0, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import subprocess
 import sys
 from collections.abc import Callable
 from io import FileIO
@@ -18,6 +17,7 @@ from sdgraph.files import (
     atomic_write,
 )
 from sdgraph.media import write_image, write_video
+from tests.support.processes import forked
 from tests.support.small_images import gradient, small_video
 
 
@@ -86,8 +86,8 @@ try:
 except errors.MediaError as error:
     print(error)
 """
-    command = [sys.executable, "-c", code, str(tmp_path / name)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    out = forked("-c", code, str(tmp_path / name))
+    assert out.returncode == 0, out.stderr
     assert "full disk" in out.stdout and "free some space" in out.stdout
     assert not list(tmp_path.iterdir())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,7 @@ from sdgraph.errors import NodeDefinitionError
 from sdgraph.graph import Node, class_identity
 from sdgraph.nodes import Resize
 from tests.support import toys
-from tests.support.processes import python
+from tests.support.processes import forked, python
 
 NODE = """
 from sdgraph.graph import In, Node
@@ -138,9 +137,7 @@ def test_two_scripts_without_a_file_do_not_share_results(tmp_path: Path, option:
         text = NODE.format(result=result)
         text += "\nfrom sdgraph import run, Session, Store\n"
         text += f"print(run(Twice(a=5), session=Session(store=Store(folder={str(tmp_path)!r}))))\n"
-        arguments = [text] if option == "-c" else []
-        command = [sys.executable, option, *arguments]
-        done = subprocess.run(command, input=text, capture_output=True, text=True)
+        done = forked("-c", text) if option == "-c" else forked("-", stdin=text)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

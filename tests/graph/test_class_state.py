@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Session, Store, run
+from tests.support.processes import forked
 
 NODE = """
 from sdgraph import In, Node
@@ -164,14 +164,15 @@ Twice = type("Twice", (Node[int],), fields)
 )
 def test_two_scripts_without_a_file_do_not_share_results(tmp_path: Path, text: str) -> None:
     def answer(value: int) -> str:
-        (tmp_path / "helper.py").write_text(f"K = {value}\ndef by(a):\n    return {value} * a\n")
+        helper = tmp_path / "helper.py"
+        helper.write_text(f"K = {value}\ndef by(a):\n    return {value} * a\n")
+        os.utime(helper, (value, value))  # or Python may take its bytecode of the same second
         script = text.replace("VALUE", str(value)) + (
             "\nfrom sdgraph import run, Session, Store\n"
             "session = Session(device='cpu', store=Store(folder='store'))\n"
             "print(run(Twice(), session=session))\n"
         )
-        command = [sys.executable, "-"]
-        done = subprocess.run(command, input=script, cwd=tmp_path, capture_output=True, text=True)
+        done = forked("-", cwd=tmp_path, stdin=script)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

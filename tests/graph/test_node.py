@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from sdgraph.errors import InvalidNodeError, NodeDefinitionError, Problem
 from sdgraph.graph import In, Node, ancestry
 from sdgraph.values import Image
 from tests.support import toys
+from tests.support.processes import forked
 from tests.support.strategies import graphs, texts
 
 LONG = 20_000
@@ -145,10 +144,7 @@ def test_an_identity_is_the_same_in_another_process() -> None:
         "from tests.support import toys\n"
         "print(toys.Add(a=toys.Number(value=7), b=-1, offset=3).identity.hex())"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
+    done = forked("-c", code)
     node = toys.Add(a=toys.Number(value=7), b=-1, offset=3)
     assert done.stdout.strip() == node.identity.hex()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +17,7 @@ from sdgraph.history import find_run, list_runs, record_run, recorder, timeline
 from sdgraph.history.reader import RunNotFoundError
 from sdgraph.history.redaction import redact
 from tests.support import cli_nodes, toys
+from tests.support.processes import forked
 
 SQUARE = cli_nodes.ToySquare(grey=7)
 
@@ -90,8 +89,7 @@ def test_a_killed_run_is_known_and_so_is_one_that_goes_on(runs: Path, tmp_path: 
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "run_recorded(Die(image=cli_nodes.ToySquare()))\n"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    done = forked("-c", code)
     assert done.stdout == "running\n", done.stderr
     (run,) = list_runs()
     assert run.status == "killed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from sdgraph.files import Existing, FileStamp
 from sdgraph.media import read_provenance, sidecar_path, write_image, write_sidecar
 from sdgraph.provenance import open_output
 from sdgraph.values import Image
+from tests.support.processes import forked
 
 
 def record(seed: int, **more: Any) -> str:
@@ -291,19 +291,27 @@ def test_threads_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     assert all(texts[name] == str(n % 20) for n, name in enumerate(found))
 
 
-def write_many(arguments: tuple[Path, int, bool]) -> list[tuple[str, str]]:
-    folder, writer, has_links = arguments
-    if not has_links:
-        setattr(os, "link", refuse_link)  # noqa: B010  in a process of its own
-    texts = [f"{writer} {number}" for number in range(20)]
-    return [(write_text(folder / "a.txt", text), text) for text in texts]
+WRITER = """
+import json, os, sys
+from tests.provenance import test_numbered_files
+folder, writer, links = sys.argv[1:]
+if links == "no links":
+    os.link = test_numbered_files.refuse_link
+path = test_numbered_files.Path(folder, "a.txt")
+texts = [f"{writer} {number}" for number in range(20)]
+print(json.dumps([(test_numbered_files.write_text(path, text), text) for text in texts]))
+"""
 
 
-@pytest.mark.parametrize("has_links", [True, False])
-def test_processes_that_write_at_once_lose_nothing(tmp_path: Path, has_links: bool) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        tasks = [(tmp_path, writer, has_links) for writer in range(3)]
-        written = [pair for pairs in pool.map(write_many, tasks) for pair in pairs]
+@pytest.mark.parametrize("links", ["links", "no links"])
+def test_processes_that_write_at_once_lose_nothing(tmp_path: Path, links: str) -> None:
+    def write_in_a_process(writer: str) -> list[tuple[str, str]]:
+        done = forked("-c", WRITER, str(tmp_path), writer, links)
+        assert done.returncode == 0, done.stderr
+        return [(name, text) for name, text in json.loads(done.stdout)]
+
+    with ThreadPoolExecutor(3) as pool:
+        written = [pair for pairs in pool.map(write_in_a_process, "012") for pair in pairs]
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict(written)
     assert len(dict(written)) == 60
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from sdgraph.store import DiskStore, LostRecordError, Store, disk, serialization
 from sdgraph.values import Checkpoint, Image, content_of
 from tests.support import fake_checkpoints
+from tests.support.processes import forked
 
 ROOT = Path(__file__).parents[2]
 DAY = 86400
@@ -251,13 +251,10 @@ for _ in range(150):
 
 
 def test_processes_that_write_one_key_never_show_half_of_it(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), number], env=environment)
-        for number in ("1", "2")
-    ]
+    threads = ThreadPoolExecutor(2)
+    writers = [threads.submit(forked, "-c", WRITER, str(tmp_path), number) for number in "12"]
     store, contents = DiskStore(tmp_path), set()
-    while any(writer.poll() is None for writer in writers):
+    while not all(writer.done() for writer in writers):
         result = store.get(bytes(16))
         if result is not None:
             data = serialization.read_value  # by header and value of one moment
@@ -265,7 +262,8 @@ def test_processes_that_write_one_key_never_show_half_of_it(tmp_path: Path) -> N
                 contents.add(data(store.path_of(bytes(16)), result.content).content)
             except serialization.DamagedRecordError as error:
                 assert "checksum" in str(error)  # the other's was put in its place meanwhile
-    assert [writer.wait() for writer in writers] == [0, 0] and contents and not store.warnings
+    assert [writer.result().stderr for writer in writers] == ["", ""]
+    assert contents and not store.warnings
 
 
 def test_a_checkpoint_counts_while_its_files_are_as_they_were(tmp_path: Path) -> None:

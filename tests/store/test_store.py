@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph.store import Store, result_key
+from sdgraph.store.store import MemoryResult
 from sdgraph.values import size_of
 from tests.support import toys
 
@@ -68,6 +70,37 @@ def test_the_budget_holds_and_the_least_recently_used_goes(
             del order[next(iter(order))]
         assert store.bytes == sum(map(size_of, order.values())) <= 1000
         assert len(store) == len(order)
+
+
+def test_aliases_of_forgotten_results_go_and_those_of_kept_ones_stay() -> None:
+    store = Store(limit=200)
+    for number in range(20_000):
+        store.put(b"forgotten", "x" * 500)
+        store.add_alias(b"%d" % number, b"forgotten")
+    assert len(store._aliases) < 4000
+    store.put(b"kept", "x")
+    store.add_alias(b"one", b"kept")
+    for number in range(20_000):
+        store.add_alias(b"%d" % number, b"forgotten")
+    result = store.by_alias(b"one")
+    assert result is not None and result.value == "x" and len(store._aliases) < 4000
+
+
+def test_many_aliases_of_one_result_are_not_looked_through_for_each_new_one() -> None:
+    class CountedResults(OrderedDict[bytes, MemoryResult]):
+        looked_up = 0
+
+        def __contains__(self, key: object) -> bool:
+            self.looked_up += 1
+            return super().__contains__(key)
+
+    store = Store()
+    store._results = results = CountedResults()
+    store.put(b"key", "value")
+    for number in range(20_000):
+        store.add_alias(b"%d" % number, b"key")
+    assert results.looked_up < 2 * 20_000
+    assert store.by_alias(b"0") == store.by_alias(b"19999") == store.get(b"key")
 
 
 def test_a_value_larger_than_the_budget_is_not_kept_and_evicts_nothing() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from sdgraph.language import workflow_from_yaml, workflow_schema
 from sdgraph.media import read_provenance
 from sdgraph.values import Image, Value, find_kind
 from tests.support.audio_pack import Audio, Gain, LoadAudio, SaveAudio, write_tone
+from tests.support.processes import forked
 
 PACK = Path(__file__).parents[1] / "support/audio_pack.py"
 WORKFLOW = """
@@ -172,8 +171,9 @@ def test_two_packs_may_both_have_an_audio() -> None:
 def test_a_result_of_a_node_file_survives_that_the_file_moves(folder: Path) -> None:
     def events(pack: Path) -> list[str]:
         (folder / "flow.yaml").write_text("nodes: {tone: {type: Tone}}")
-        command = [sys.executable, "-m", "sdgraph", "run", "flow.yaml", "--json"]
-        done = subprocess.run([*command, "--nodes", str(pack)], capture_output=True, check=True)
+        command = ("-m", "sdgraph", "run", "flow.yaml", "--json", "--nodes", str(pack))
+        done = forked(*command, cwd=folder)
+        assert done.returncode == 0, done.stderr
         return [json.loads(line)["event"] for line in done.stdout.splitlines()]
 
     pack = folder / "first/tones.py"

@@ -5,43 +5,68 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sdgraph import load_workflow
 from sdgraph.models.shipped import shipped_folder, shipped_names
-from sdgraph.workflows.training.__main__ import quick_inputs
+from sdgraph.nodes.training import samples
+from sdgraph.workflows.training.__main__ import FAMILY, main, quick_inputs
 from tests.scores.__main__ import SYSTEMS, score
 from tests.scores.generation import CheckpointRunner, GenerationSettings
 
 NAMES = [name.removeprefix("tiny/") for name in shipped_names()]
 
+FROM_NOTHING = {"vae": "vae_steps", "first": "first_steps"}
+"""Procedures that start from random weights, and the inputs that hold their steps."""
 
-@pytest.fixture(scope="module")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that a quick run of the command leaves."""
+
+@dataclass(frozen=True)
+class Family:
+    """What a run of the command left."""
+
+    folder: Path
+    steps: int
+    """How many each procedure took, but ten of those that start from random weights."""
+
+
+@pytest.fixture(scope="module", params=["brief", pytest.param("quick", marks=pytest.mark.slow)])
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    """A run with one step of most procedures and brief samples; where slow, `--quick` as it is."""
     folder = tmp_path_factory.mktemp("family")
-    command = [sys.executable, "-m", "sdgraph.workflows.training", "--quick", "--out", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return folder / "out" / "training"
+    arguments = ["--quick", "--out", str(folder)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SDGRAPH_HOME", str(tmp_path_factory.mktemp("home")))
+        if request.param == "quick":
+            command = [sys.executable, "-m", "sdgraph.workflows.training", *arguments]
+            subprocess.run(command, check=True, capture_output=True, text=True)
+            return Family(folder / "out" / "training", 10)
+        patched.setattr(samples, "SAMPLE_STEPS", 1)
+        steps = [name for name in load_workflow(FAMILY).inputs if name.endswith("_steps")]
+        arguments += [f"{name}=1" for name in steps if name not in FROM_NOTHING.values()]
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert not ended.value.code
+    return Family(folder / "out" / "training", 1)
 
 
 def test_a_quick_run_makes_every_input_small() -> None:
     inputs = dict(assignment.split("=") for assignment in quick_inputs())
 
-    assert inputs.keys() == load_workflow("training/family").inputs.keys()
+    assert inputs.keys() == load_workflow(FAMILY).inputs.keys()
     assert max(map(int, inputs.values())) < 100
 
 
 @pytest.mark.torch
 @pytest.mark.timeout(1500)
-def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Path) -> None:
+def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Family) -> None:
     import diffusers
     import transformers
 
     for name in NAMES:
-        folder = family / name / "checkpoint"
+        folder = family.folder / name / "checkpoint"
         if name == "depth-estimator":
             transformers.DPTForDepthEstimation.from_pretrained(folder)
         elif name == "ip-adapter":
@@ -55,8 +80,8 @@ def test_every_shipped_checkpoint_is_made_and_fits_plain_diffusers(family: Path)
 @pytest.mark.torch
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", NAMES)
-def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Path) -> None:
-    trained, ships = family / name / "checkpoint", shipped_folder(f"tiny/{name}")
+def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Family) -> None:
+    trained, ships = family.folder / name / "checkpoint", shipped_folder(f"tiny/{name}")
 
     def shapes(folder: Path) -> dict[str, dict[str, tuple[int, ...]]]:
         from safetensors import safe_open
@@ -75,21 +100,21 @@ def test_its_layout_is_that_of_the_one_that_ships(name: str, family: Path) -> No
 
 @pytest.mark.torch
 @pytest.mark.timeout(1500)
-def test_each_procedure_leaves_its_curve_and_those_from_nothing_learn(family: Path) -> None:
+def test_each_procedure_leaves_its_curve_and_those_from_nothing_learn(family: Family) -> None:
     for name in [*NAMES, "vae", "first", "second", "sdxl-first", "image-encoder"]:
-        folder = family / name / "training"
+        folder = family.folder / name / "training"
         losses = json.loads((folder / "curve.json").read_text("utf-8"))
-        assert len(losses) == 10
+        assert len(losses) == (10 if name in FROM_NOTHING else family.steps)
         assert (folder / "curve.png").is_file()
-        if name in ("vae", "first"):
+        if name in FROM_NOTHING:
             assert sum(losses[-5:]) < sum(losses[:5])
 
 
 @pytest.mark.torch
 @pytest.mark.timeout(1500)
-def test_every_system_can_be_scored_from_what_it_leaves(family: Path, tmp_path: Path) -> None:
+def test_every_system_can_be_scored_from_what_it_leaves(family: Family, tmp_path: Path) -> None:
     settings = GenerationSettings(steps=1, teacher_steps=1, frames=4, rounds=1)
 
-    rows = score(list(SYSTEMS), 1, tmp_path, CheckpointRunner(family, settings))
+    rows = score(list(SYSTEMS), 1, tmp_path, CheckpointRunner(family.folder, settings))
 
     assert {row.system for row in rows} == set(SYSTEMS)

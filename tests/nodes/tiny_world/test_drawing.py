@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from hashlib import blake2b
 
 import cv2
@@ -28,6 +26,7 @@ from sdgraph.nodes.tiny_world import (
 from sdgraph.nodes.tiny_world.backgrounds import background_depth, draw_background
 from sdgraph.values import DepthMap, EdgeMap, Image
 from tests.support.effort import scaled
+from tests.support.processes import forked
 from tests.support.tiny_world_images import some_scenes
 
 
@@ -38,9 +37,7 @@ def test_a_picture_is_the_same_in_another_process() -> None:
         "for seed in range(6):\n"
         "    print(blake2b(render_scene(random_scene(seed)).tobytes()).hexdigest())"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    result = forked("-c", code)
     digests = [blake2b(render_scene(random_scene(seed)).tobytes()).hexdigest() for seed in range(6)]
     assert result.stdout.split() == digests
 

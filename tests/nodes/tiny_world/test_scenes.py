@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from sdgraph.errors import InvalidValueError
@@ -22,6 +19,7 @@ from sdgraph.nodes.tiny_world import (
 )
 from sdgraph.nodes.tiny_world.scenes import TRAVEL
 from tests.support.effort import scaled
+from tests.support.processes import forked
 
 COMBINATIONS = [(s, c, b) for s in SHAPES for c in COLOURS for b in BACKGROUNDS]
 
@@ -66,9 +64,7 @@ def test_no_two_scenes_are_equal_and_a_seed_is_always_the_same() -> None:
 
 def test_a_seed_is_the_same_scene_in_another_process_and_version() -> None:
     code = "from sdgraph.nodes.tiny_world import random_scene as r; print(r(7), r(8, moving=True))"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    result = forked("-c", code)
     assert result.stdout.strip() == f"{random_scene(7)} {random_scene(8, moving=True)}"
     (obj,) = random_scene(7, objects=1).objects
     assert (obj.shape, obj.colour, obj.place) == ("cross", "yellow", "right")
