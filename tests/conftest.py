@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 
 import pytest
+import typer.main
 from hypothesis import settings
 
 from tests.support import effort, toys
@@ -105,6 +107,14 @@ def torch_is_expected(request: pytest.FixtureRequest) -> Iterator[None]:
     quick = node.get_closest_marker("quick") and not node.get_closest_marker("torch")
     if quick and not imported and "torch" in sys.modules:
         pytest.fail("a quick test imports torch: mark it with `pytest.mark.torch`")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """Typer makes its commands for each call, which is half of the time of a short one."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture(autouse=True)
