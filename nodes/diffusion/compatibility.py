@@ -78,9 +78,9 @@ def class_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
         checkpoint: The checkpoint, whose index is on this disk.
         family: Its family.
     """
-    resolved = resolve(checkpoint)
+    own_classes = resolve(checkpoint).classes
     for name, classes in family.classes.items():
-        class_name = resolved.class_of(name)
+        class_name = own_classes.get(name)
         if classes and class_name is not None and class_name not in classes:
             found = f"{checkpoint.source}, whose {name} is {with_article(class_name)}"
             yield Problem(

@@ -129,18 +129,29 @@ class Diffusion(Node[T_co], Generic[T_co]):
     @property
     def family(self) -> ModelFamily:
         """The family of its checkpoint, or a likely one if the checkpoint is not on this disk."""
-        return likely_family(self.known_checkpoint, self.task())
+        checkpoint = self.known_checkpoint
+        return family_of(checkpoint) or likely_family(checkpoint, self.task())
 
     def parts(self) -> Mapping[str, Part]:
         """The components of the checkpoint that pipelines of its family compute with."""
-        checkpoint = self.known_checkpoint
-        components = {name: self.make_part(checkpoint, name) for name in self.family.components}
+        checkpoint, family = self.known_checkpoint, self.family
+        components = {
+            name: self.make_part(checkpoint, name, family=family) for name in family.components
+        }
         adapters = lora.lora_parts(self.loras)
         return {**components, **adapters, **textual_inversion.inversion_parts(self.embeddings)}
 
-    def make_part(self, checkpoint: Checkpoint, folder: str = "") -> Part:
-        """A component of a checkpoint, placed by `offload`; the denoiser is cast by `tuning`."""
-        family, on_host = self.family, self.offload != "none"
+    def make_part(
+        self, checkpoint: Checkpoint, folder: str = "", *, family: ModelFamily | None = None
+    ) -> Part:
+        """A component of a checkpoint, placed by `offload`; the denoiser is cast by `tuning`.
+
+        Args:
+            checkpoint: The checkpoint.
+            folder: The component's folder in it; "" for a checkpoint that is one model.
+            family: The family of the node's checkpoint, if that is known already.
+        """
+        family, on_host = family or self.family, self.offload != "none"
         if folder != family.denoiser.name:
             return Part(checkpoint, folder, on_host=on_host, max_tokens=family.max_tokens(folder))
         return Part(
@@ -296,9 +307,10 @@ class Diffusion(Node[T_co], Generic[T_co]):
     @contextmanager
     def prepare(self, pipe: Any, models: Models) -> Iterator[None]:
         """Applies adapters, settings and offloading to a pipeline, and undoes them afterwards."""
+        family = self.family
         with (
-            lora.apply_loras(pipe, self.loras, models, self.family),
-            apply_tuning(pipe, self.tuning, models.device, self.family),
+            lora.apply_loras(pipe, self.loras, models, family),
+            apply_tuning(pipe, self.tuning, models.device, family),
             self.offload_modules(pipe, models),
         ):
             yield

@@ -133,7 +133,7 @@ def _report(file: str, request: Request) -> ValidationReport:
     with memoized_scope():
         problems, graph = request.check()
         warnings = () if graph is None else tuple(request.warnings())
-    files = tuple(path for path, _, _ in graph.files_to_write()) if graph is not None else ()
+    files = tuple(path for path, _, _ in graph.files_to_write) if graph is not None else ()
     unchecked = ""
     if request.variant_count > MAX_CHECKED:
         checked = request.sample().variant_count
@@ -235,7 +235,7 @@ def plan_totals(plan: Plan) -> str:
         lines.append(f"{format_count(reused, 'result')} remembered, {unneeded} not needed")
     if plan.uses_models:
         lines += _peaks(plan)
-    if files := [path for path, _, _ in plan.graph.files_to_write()]:
+    if files := [path for path, _, _ in plan.graph.files_to_write]:
         lines.append(f"writes {list_files(files)}")
     for checkpoint in plan.fetches:
         lines.append(f"to be downloaded from the hub: {checkpoint.source}")
@@ -257,7 +257,7 @@ def _all_loads(plan: Plan) -> str:
 
 def plan_as_data(plan: Plan) -> dict[str, Any]:
     """The plan as plain data for JSON; of many files to write, the number and the first ones."""
-    files = [path_below_here(path) for path, _, _ in plan.graph.files_to_write()]
+    files = [path_below_here(path) for path, _, _ in plan.graph.files_to_write]
     steps = [
         {
             "node": step.name,

@@ -97,14 +97,17 @@ def plan(
     """
     import json
 
+    from sdgraph.memoize import memoized_scope
+
     from .report import plan_as_data, plan_rows, plan_totals
     from .terminal import print_table, print_text
 
     session = hardware.open()
     request = workflow.reader(out=out)()
     _refuse_to_plan(request, side_by_side=side_by_side)
-    graph = request.graph(workflow.only or (), side_by_side=side_by_side)
-    steps = session.plan(graph)
+    with memoized_scope():  # planning reuses what the checks have read
+        graph = request.graph(workflow.only or (), side_by_side=side_by_side)
+        steps = session.plan(graph)
     if as_json:
         print_text(json.dumps(plan_as_data(steps), indent=2, ensure_ascii=False))
         return

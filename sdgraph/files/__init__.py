@@ -7,6 +7,7 @@ from .output_folders import OutputFolders, refuse_outside, write_only_in
 from .paths import describe_path, expand_home, sdgraph_home
 from .plain_files import (
     UnsuitableFileError,
+    hash_files,
     is_file,
     is_folder,
     is_there,
@@ -44,6 +45,7 @@ __all__ = [
     "expand_home",
     "flush_to_disk",
     "folder_stamp",
+    "hash_files",
     "is_file",
     "is_folder",
     "is_there",

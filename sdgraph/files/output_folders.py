@@ -35,7 +35,7 @@ class OutputFolders:
             first_names.setdefault(os.path.realpath(path), name)
         return cls(tuple((name, path) for path, name in first_names.items()))
 
-    def permit(self, path: Path, known_parents: dict[Path, str] | None = None) -> bool:
+    def permit(self, path: Path, known_parents: dict[str, str] | None = None) -> bool:
         """Whether a file or folder is in one of the folders, or is one of them.
 
         Args:
@@ -93,11 +93,12 @@ def refuse_outside(path: str | Path) -> None:
         raise MediaError(folders.problem(str(path), Path(path)))
 
 
-def _real_path(path: Path, known_parents: dict[Path, str]) -> str:
+def _real_path(path: Path, known_parents: dict[str, str]) -> str:
     """Where a path leads when all links are followed."""
-    if path.name in ("", "..") or path.is_symlink():
+    folder, name = os.path.split(path)  # texts, which take a fifth of the time of Paths
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
         return os.path.realpath(path)
-    parent = known_parents.get(path.parent)
+    parent = known_parents.get(folder)
     if parent is None:
-        parent = known_parents[path.parent] = os.path.realpath(path.parent)
-    return os.path.join(parent, path.name)  # noqa: PTH118  a text, as realpath makes it
+        parent = known_parents[folder] = os.path.realpath(folder)
+    return os.path.join(parent, name)  # noqa: PTH118

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 from stat import S_ISBLK, S_ISCHR, S_ISFIFO, S_ISREG, S_ISSOCK
@@ -83,6 +85,23 @@ def open_regular_file(path: str | Path) -> BufferedReader:
         file.close()
         raise
     return file
+
+
+def hash_files(paths: Iterable[str | Path]) -> list[str]:
+    """The sha256 of the content of each of some plain files, in hexadecimal.
+
+    Args:
+        paths: The files.
+
+    Raises:
+        UnsuitableFileError: One is no plain file; IsADirectoryError for a folder.
+        OSError: One cannot be read.
+    """
+    digests = []
+    for path in paths:
+        with open_regular_file(path) as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:

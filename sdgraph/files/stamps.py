@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISREG
@@ -26,6 +27,11 @@ class FileStamp(NamedTuple):
     def of(cls, path: Path) -> FileStamp:
         """The stamp of a file as it is now; a link is followed. Raises OSError."""
         return cls._of_status(str(path), path.stat())
+
+    @classmethod
+    def of_each(cls, paths: Iterable[Path]) -> list[FileStamp]:
+        """The stamps of files as they are now; links are followed. Raises OSError."""
+        return [cls._of_status(str(path), path.stat()) for path in paths]
 
     @classmethod
     def of_regular(cls, path: str) -> FileStamp | None:

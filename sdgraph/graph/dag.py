@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +207,7 @@ class Graph:
 
     def check(self) -> list[Problem]:
         """Every problem that can be found before a run; loads nothing, and imports no torch."""
-        problems = _problems_by_node(self.nodes)
+        problems = _find_problems(self.nodes)
         problems += _find_ungathered(self.nodes)
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
@@ -233,20 +234,24 @@ class Graph:
         parts = (resolve_part(part) for node in nodes for part in parts_of(node).values())
         return list(part_warnings(parts))
 
+    @cached_property
     def _writers(self) -> list[Node[Any]]:
         """The nodes that may write files; most nodes of most graphs do not."""
         return [node for node in self.nodes if type(node).definition.targets]
 
-    def files_to_write(self) -> Iterator[tuple[Path, Node[Any], str]]:
+    @cached_property
+    def files_to_write(self) -> tuple[tuple[Path, Node[Any], str], ...]:
         """The absolute path of each file or folder that is written, its node and the field."""
-        for node in self._writers():
-            for field_name, path in target_files(node):
-                yield Path(os.path.normpath(path.absolute())), node, field_name
+        return tuple(
+            (Path(os.path.abspath(path)), node, field_name)  # noqa: PTH100  abspath removes ".."
+            for node in self._writers
+            for field_name, path in target_files(node)
+        )
 
     def _rivals(self) -> Iterator[Problem]:
         """A problem for each node that writes to the same path as another."""
         writers: dict[Path, str] = {}
-        for path, node, field_name in self.files_to_write():
+        for path, node, field_name in self.files_to_write:
             name = self.names[node]
             first = writers.setdefault(path, name)
             if first != name:
@@ -259,8 +264,8 @@ class Graph:
         folders = self.output_folders
         if folders is None:
             return
-        known_parents: dict[Path, str] = {}
-        for node in self._writers():
+        known_parents: dict[str, str] = {}
+        for node in self._writers:
             for field_name, path in target_files(node):
                 if not folders.permit(path, known_parents):
                     problem = folders.problem(field_name, path)
@@ -288,29 +293,23 @@ def _find_ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Pr
             yield node, Problem("", found, wanted, type(source).scatter_advice)
 
 
-def _problems_by_node(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:
-    """The problems of each node; computed once within a memoized scope."""
-    memoized = scope_results.get()
-    if memoized is None:
-        return _find_problems(nodes)
-    # The id stands for the tuple, whose hash would be that of every node. The tuple is kept, so
-    # that no other object gets its id.
-    key = (_problems_by_node, id(nodes))
-    if key not in memoized:
-        memoized[key] = (nodes, _find_problems(nodes))
-    return list(memoized[key][1])
-
-
 def _find_problems(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:
+    """The problems of each node; those of a node are found once within a memoized scope."""
+    memoized = scope_results.get()
+    known = {} if memoized is None else memoized.setdefault(_find_problems, {})
     problems: list[tuple[Node[Any], Problem]] = []
     for node in nodes:
-        # Looking for similar names in folders takes a time that grows with the problems.
-        suggest = len(problems) < MAX_PROBLEMS
-        problems += [(node, problem) for problem in _problems(node, suggest=suggest)]
+        # Equal nodes may differ in fields that make no difference to the result. Each node is kept
+        # with its problems, so that no other one gets its id.
+        if id(node) not in known:
+            # Looking for similar names in folders takes a time that grows with the problems.
+            suggest = len(problems) < MAX_PROBLEMS
+            known[id(node)] = (node, _problems(node, suggest=suggest))
+        problems += [(node, problem) for problem in known[id(node)][1]]
     return problems
 
 
-def _problems(node: Node[Any], *, suggest: bool) -> Iterable[Problem]:
+def _problems(node: Node[Any], *, suggest: bool) -> list[Problem]:
     if missing := list(missing_sources(node, suggest=suggest)):
         return missing
     try:

@@ -36,7 +36,7 @@ def target_files(node: Node[Any]) -> Iterator[tuple[str, Path]]:
 def _paths_in(value: Any) -> Iterator[Path]:
     """The paths in a field: one, or those in a list or map at any depth."""
     if isinstance(value, str | Path):
-        yield Path(value)
+        yield value if isinstance(value, Path) else Path(value)
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _paths_in(item)

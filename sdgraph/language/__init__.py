@@ -5,16 +5,19 @@ from .filename_patterns import escape_braces, slugify
 from .inputs import Input, input_problems
 from .json_schema import JsonSchema, node_schema, workflow_schema
 from .node_builder import BoundNodes, NodePlaceholder
-from .template import NodeSpec, Reference, WorkflowTemplate, parse_reference, with_absolute_source
+from .template import (
+    NodeSpec,
+    Reference,
+    WorkflowTemplate,
+    nodes_that_read,
+    parse_reference,
+    walk_scalars,
+    with_absolute_source,
+)
 from .workflow import Workflow, find_workflow, load_workflow, shipped_workflows, workflow_from_yaml
 from .writer import to_yaml, write_workflow
 from .written_paths import PortablePaths, workflows_folder
-from .yaml_document import (
-    MAX_WORKFLOW_BYTES,
-    looks_like_workflow,
-    parse_document,
-    walk_scalars,
-)
+from .yaml_document import MAX_WORKFLOW_BYTES, looks_like_workflow, parse_document
 
 __all__ = [
     "MAX_WORKFLOW_BYTES",
@@ -34,6 +37,7 @@ __all__ = [
     "load_workflow",
     "looks_like_workflow",
     "node_schema",
+    "nodes_that_read",
     "parse_document",
     "parse_reference",
     "shipped_workflows",

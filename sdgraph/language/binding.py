@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,17 @@ from .template import (
     NodeSpec,
     WorkflowTemplate,
     parse_reference,
-    topological_order,
     with_absolute_source,
 )
 from .yaml_document import KeyPath
 
 
 def bind_inputs(
-    template: WorkflowTemplate, input_values: Mapping[str, Any], registry: Registry, number: int = 1
+    template: WorkflowTemplate,
+    input_values: Mapping[str, Any],
+    registry: Registry,
+    number: int = 1,
+    known: BoundNodes | None = None,
 ) -> BoundNodes:
     """The nodes of a workflow file with some values for its inputs, and every problem found.
 
@@ -40,13 +43,15 @@ def bind_inputs(
         input_values: Values of its inputs; relative paths are relative to the current folder.
         registry: The node types that may be used.
         number: The value of `{number}` in a file's name: the number of a variant in its sweep.
+        known: Nodes that another variant has made and that are the same in this one.
     """
-    bound = BoundNodes(variant_number=number)
+    known = known or BoundNodes()
+    bound = known.beginning(number)
     origins = {
         name: Origin(name, declared.type, declared.description)
         for name, declared in template.inputs.items()
     }
-    _Scope(template, input_values, Path.cwd(), registry, bound, origins).build()
+    _Scope(template, input_values, Path.cwd(), registry, bound, origins, known=known).build()
     return bound
 
 
@@ -67,6 +72,8 @@ class _Scope:
     trail: tuple[Path, ...] = ()
     """The files that this one is nested in, outermost first, and this one."""
     cache: bool = True
+    known: BoundNodes = field(default_factory=BoundNodes)
+    """Nodes and inputs of this file that need not be made again."""
 
     def build(self) -> None:
         """Adds every node of the file to `bound`, each after the nodes that it reads."""
@@ -88,12 +95,14 @@ class _Scope:
             is_full=self._is_full,
             variant_number=self.bound.variant_number,
         )
-        order, cycles = topological_order(self.template.specs)
+        order, cycles = self.template.build_order
         for cycle in cycles:
             self._report_cycle(cycle)
         for name in order:
-            spec = self.template.specs[name]
-            node = self._sub_workflow(spec) if spec.type == "Workflow" else self._node(spec)
+            node = self.known.nodes.get(name)
+            if node is None:
+                spec = self.template.specs[name]
+                node = self._sub_workflow(spec) if spec.type == "Workflow" else self._node(spec)
             self.bound.nodes[self.prefix + name] = node
 
     def _find_node(self, name: str) -> DeferredValue:
@@ -102,6 +111,8 @@ class _Scope:
 
     def _input(self, declared: Input) -> Any:
         """An input's value: a node if it loads a file, a placeholder if there is no value."""
+        if (loading := self.known.loading.get(declared.name)) is not None:
+            return loading
         if declared.name in self.input_values:
             value, folder = self.input_values[declared.name], self.values_folder
         elif declared.required:
@@ -133,6 +144,8 @@ class _Scope:
         if origin := self.origins.get(declared.name):
             self.bound.keep_origins(node, {("path",): replace(origin, type="Path")})
         self.bound.marks.setdefault(node, {}).setdefault("", at)
+        if not self.prefix:
+            self.bound.loading[declared.name] = node
         return node
 
     def _report_cycle(self, names: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class BoundNodes:
 
     nodes: dict[str, DeferredValue] = field(default_factory=dict)
     """A node or a NodePlaceholder by name; those of a sub-workflow as "faces/edges"."""
+    loading: dict[str, Node[Any]] = field(default_factory=dict)
+    """For each input of the outermost file that names a file: the node that loads it."""
     marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
     """The places of a node ("") and its fields in the file."""
     origins: dict[Node[Any], Origins] = field(default_factory=dict)
@@ -56,6 +58,42 @@ class BoundNodes:
             if isinstance(node, Node):
                 names.setdefault(node, name)
         return names
+
+    def without(self, nodes: Container[str], inputs: Container[str]) -> BoundNodes:
+        """What stays when some inputs get other values: the nodes that do not depend on them.
+
+        Args:
+            nodes: The names of the nodes that depend on these inputs.
+            inputs: The names of the inputs.
+        """
+        changed = {node for name, node in self.nodes.items() if name.partition("/")[0] in nodes}
+        kept: dict[str, DeferredValue] = {
+            name: node
+            for name, node in self.nodes.items()
+            if isinstance(node, Node) and node not in changed and "/" not in name
+        }
+        loading = {name: node for name, node in self.loading.items() if name not in inputs}
+        stay = {*kept.values(), *loading.values()}
+        return BoundNodes(
+            kept,
+            loading,
+            {node: places for node, places in self.marks.items() if node in stay},
+            {node: origins for node, origins in self.origins.items() if node in stay},
+            templates=self.templates,
+            patterned=self.patterned & stay,
+            uncached=self.uncached & stay,
+        )
+
+    def beginning(self, number: int) -> BoundNodes:
+        """What is known of these nodes, to begin with in the variant of a number."""
+        return BoundNodes(
+            marks={node: dict(places) for node, places in self.marks.items()},
+            origins=dict(self.origins),
+            templates=self.templates,
+            variant_number=number,
+            patterned=set(self.patterned),
+            uncached=set(self.uncached),
+        )
 
     def keep_origins(self, node: Node[Any], read: Origins) -> None:
         """Keeps the inputs that a node's fields were read from, if they agree for all its names."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sdgraph.values import Value
 
 from .comfyui_files import comfyui_problem, comfyui_problem_of_file
 from .inputs import Input, read_declarations
-from .yaml_document import Document, read_document, walk_scalars
+from .yaml_document import Document, KeyPath, read_document
 
 WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output", "sdgraph")
 
@@ -94,14 +95,10 @@ class NodeSpec:
     cache: bool = True
     """Whether the node's result may be remembered and reused."""
 
-    def references(self) -> Iterator[str]:
-        """Yields the name of the node for each reference in the fields, also repeatedly."""
-        for value in self.fields.values():
-            scalars = (inner for _, inner in walk_scalars(value))
-            for scalar in scalars if isinstance(value, list | dict) else (value,):
-                reference = parse_reference(scalar)
-                if reference and not reference.to_input:
-                    yield reference.name
+    def references(self) -> list[str]:
+        """The name of the node for each reference in the fields, also repeatedly."""
+        references = (parse_reference(scalar) for _, scalar in walk_scalars(self.fields))
+        return [found.name for found in references if found and not found.to_input]
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,11 @@ class WorkflowTemplate:
     """The folder for the relative paths of files to write, if it is not `folder`."""
     pack_kinds: Mapping[str, type[Value]] = field(default_factory=dict)
     """The kinds of value of the node packs in use, which may be the types of inputs."""
+
+    @cached_property
+    def build_order(self) -> tuple[list[str], list[list[str]]]:
+        """The names of the nodes in an order to build them, and the cycles among them."""
+        return topological_order(self.specs)
 
     def role_of(self, name: str) -> str:
         """The role "source" for an input that is the path of a file to read, else ""."""
@@ -220,6 +222,42 @@ def topological_order(specs: Mapping[str, NodeSpec]) -> tuple[list[str], list[li
             else:
                 path[following] = iter(reads[following])
     return list(order), cycles
+
+
+def nodes_that_read(template: WorkflowTemplate, inputs: Container[str]) -> set[str]:
+    """The names of the nodes that some inputs, or the number of a variant, may change.
+
+    Others are the same for all values of these inputs. A sub-workflow and every text with braces,
+    which may be a file's name with `{number}` in it, count as changed.
+
+    Args:
+        template: The workflow file.
+        inputs: The names of the inputs.
+    """
+    changed: set[str] = set()
+    for name in template.build_order[0]:
+        spec = template.specs[name]
+        scalars = [scalar for _, scalar in walk_scalars(spec.fields)]
+        references = [found for found in map(parse_reference, scalars) if found]
+        if (
+            spec.type == "Workflow"
+            or any(isinstance(scalar, str) and "{" in scalar for scalar in scalars)
+            or any(found.name in (inputs if found.to_input else changed) for found in references)
+        ):
+            changed.add(name)
+    return changed
+
+
+def walk_scalars(data: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Yields every scalar in plain data with its place."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from walk_scalars(value, (*place, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from walk_scalars(value, (*place, index))
+    else:
+        yield place, data
 
 
 def _specs(document: Document, problems: list[Problem]) -> dict[str, NodeSpec]:

@@ -136,13 +136,18 @@ class Workflow:
         ]
 
     def bind(
-        self, inputs: Mapping[str, Any], only: Sequence[str] = (), number: int = 1
+        self,
+        inputs: Mapping[str, Any],
+        only: Sequence[str] = (),
+        number: int = 1,
+        known: BoundNodes | None = None,
     ) -> tuple[BoundNodes, list[Node[Any]]]:
         """The nodes with these inputs, and the targets among them; the graph is not checked yet.
 
-        `number` is the variant's number in a sweep, for names of files.
+        `number` is the variant's number in a sweep, for names of files; `known` are nodes of
+        another variant that do not depend on what differs.
         """
-        bound = bind_inputs(self.template, inputs, self.registry, number)
+        bound = bind_inputs(self.template, inputs, self.registry, number, known)
         if only:
             return bound, _nodes_named(bound, only, bound.problems)
         nodes = (node for node in bound.nodes.values() if isinstance(node, Node))

@@ -8,7 +8,7 @@ size of aliases is limited.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -23,6 +23,7 @@ from sdgraph.errors import (
     Mark,
     Problem,
     did_you_mean,
+    in_file_order,
     nearest,
 )
 from sdgraph.files import UnsuitableFileError, describe_path, is_file, names_in, read_bytes
@@ -30,7 +31,7 @@ from sdgraph.graph import shorten_text
 
 from .yaml_errors import UNPRINTABLE, quoted, syntax_problem, unprintable_problem
 from .yaml_scalars import parse_scalar
-from .yaml_unquoted import UnquotedTexts
+from .yaml_unquoted import parse_events, unquoted_problems
 
 KeyPath = tuple[str | int, ...]
 """The keys and indices that lead to a value in the document: ("nodes", "edges", "low")."""
@@ -131,19 +132,23 @@ def not_a_workflow(file: str) -> InvalidWorkflowError:
 
 def parse_document(text: str, file: str = "<text>") -> Document:
     """The document in a text; raises InvalidWorkflowError with every problem found."""
-    builder = _DocumentBuilder(file, text)
+    builder = _DocumentBuilder(file)
     if bad := UNPRINTABLE.search(text):
         raise InvalidWorkflowError([unprintable_problem(file, text, bad.start())])
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    taken = 0
     try:
-        for event in yaml.parse(text, Loader=loader):
+        for event in parse_events(text):
             builder.take(event)
+            taken += 1
     except yaml.YAMLError as error:
         builder.problems.append(syntax_problem(file, text, error))
     except _StopReadingError:
         pass
-    if builder.problems:
-        raise InvalidWorkflowError(builder.problems)
+    problems = builder.problems
+    if builder.has_empty_values:
+        problems += unquoted_problems(text, file, taken)
+    if problems:
+        raise InvalidWorkflowError(in_file_order(problems))
     return Document(builder.root, file, builder.marks, builder.keys, builder.quoted)
 
 
@@ -166,9 +171,9 @@ class _Container:
 class _DocumentBuilder:
     """Builds data, marks and problems from yaml's events."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str) -> None:
         self.file = file
-        self._unquoted = UnquotedTexts(text)
+        self.has_empty_values = False
         self.root: Any = None
         self.marks: dict[KeyPath, Mark] = {}
         self.keys: dict[KeyPath, Mark] = {}
@@ -233,15 +238,12 @@ class _DocumentBuilder:
         place = self._place()
         self.marks[place] = self._mark(event)
         value: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-        self._unquoted.start(event)
         if event.anchor:
             self._anchor_of[id(value)] = event.anchor
         self._open.append(_Container(value, place))
 
     def _end(self) -> None:
         done = self._open.pop()
-        if (problem := self._unquoted.end(self.file)) is not None:
-            self.problems.append(problem)
         for merged in done.merged:
             for key, value in merged.items():
                 done.value.setdefault(key, value)
@@ -263,8 +265,7 @@ class _DocumentBuilder:
             found, fix = f"more than {MAX_VALUES:,} values", "split it into several workflows"
             self._refuse(event, "workflow", found, "fewer values", fix)
             raise _StopReadingError
-        if (problem := self._unquoted.value(event, self.file)) is not None:
-            self.problems.append(UNLISTED if len(self.problems) >= MAX_PROBLEMS else problem)
+        self.has_empty_values |= not event.value and not event.style
         value = self._construct(event)
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
@@ -292,7 +293,6 @@ class _DocumentBuilder:
 
     def _key(self, event: yaml.ScalarEvent) -> None:
         top = self._open[-1]
-        self._unquoted.key(event)
         place = (*top.place, event.value)
         if place in self.keys:
             first = self.keys[place].line
@@ -366,15 +366,3 @@ def _read_error(path: Path, error: OSError) -> InvalidWorkflowError:
     if not is_file(path):
         reason = describe_path(path)
     return InvalidWorkflowError([Problem(str(path), reason, "a workflow file (.yaml)", fix)])
-
-
-def walk_scalars(data: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yields every scalar in plain data with its place."""
-    if isinstance(data, dict):
-        for key, value in data.items():
-            yield from walk_scalars(value, (*place, key))
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from walk_scalars(value, (*place, index))
-    else:
-        yield place, data

@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import yaml
 
-from sdgraph.errors import Mark, Problem
+from sdgraph.errors import MAX_PROBLEMS, UNLISTED, Mark, Problem
 
 from .yaml_errors import quoted
 
@@ -22,88 +24,120 @@ _KEY_AND_VALUE = re.compile(r"([A-Za-z_]\w*):(\S.*)\Z", re.DOTALL)
 
 
 @dataclass
-class _FlowMap:
-    """A map in braces that is being read.
+class _Container:
+    """A list or map that is being read.
 
     Args:
-        key: The event of the latest key.
+        is_map: Whether it is a map, in which every second node is a key.
+        in_braces: Whether it is a map in braces.
+        key: The event of the latest key; None while it has none, or its value was read.
+        last: The events of the latest key and its value.
         before: The events of the key and the value before the first key without a value.
         bare: The keys without a colon, which have no value.
     """
 
-    key: yaml.ScalarEvent | None = None
-    last: tuple[yaml.ScalarEvent, yaml.Event] | None = None
-    before: tuple[yaml.ScalarEvent, yaml.Event] | None = None
-    bare: list[yaml.ScalarEvent] = field(default_factory=list)
+    is_map: bool
+    in_braces: bool
+    key: yaml.Event | None = None
+    last: tuple[yaml.Event, yaml.Event] | None = None
+    before: tuple[yaml.Event, yaml.Event] | None = None
+    bare: list[yaml.Event] = field(default_factory=list)
 
 
-class UnquotedTexts:
-    """Watches the events of a document for texts that should be in quotes.
+def unquoted_problems(text: str, file: str, count: int) -> list[Problem]:
+    """The problems with texts of a document that should be in quotes.
+
+    Only empty values show such texts, so that a document without any need not be read.
 
     Args:
         text: The document.
+        file: The name of its file, for the problems.
+        count: How many events of it are looked at.
     """
+    finder = _Finder(text, file)
+    for event in islice(parse_events(text), count):
+        finder.take(event)
+    return finder.problems
 
-    def __init__(self, text: str) -> None:
+
+def parse_events(text: str) -> Iterator[yaml.Event]:
+    """The events of a document, by the fastest parser that is installed; raises YAMLError."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    events: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
+    return events
+
+
+class _Finder:
+    """Looks at the events of a document, one after the other."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.problems: list[Problem] = []
+        self._file = file
         self._lines = text.splitlines()
-        self._open: list[_FlowMap | None] = []
+        self._open: list[_Container] = []
 
-    def start(self, event: yaml.CollectionStartEvent) -> None:
-        """A list or map begins."""
-        self._remember(event)
-        in_braces = isinstance(event, yaml.MappingStartEvent) and event.flow_style
-        self._open.append(_FlowMap() if in_braces else None)
+    def take(self, event: yaml.Event) -> None:
+        """The next event."""
+        if isinstance(event, yaml.CollectionEndEvent):
+            self._report_bare_keys(self._open.pop())
+            return
+        if not isinstance(event, yaml.NodeEvent):
+            return  # the start or the end of the document
+        around = self._open[-1] if self._open else None
+        if around is not None and around.is_map and around.key is None:
+            around.key = event
+            return
+        if isinstance(event, yaml.ScalarEvent) and not event.value and not event.style:
+            self._take_empty(event, around)
+        elif around is not None and around.key is not None and not around.bare:
+            around.last = (around.key, event)
+        if around is not None:
+            around.key = None
+        if isinstance(event, yaml.CollectionStartEvent):
+            is_map = isinstance(event, yaml.MappingStartEvent)
+            self._open.append(_Container(is_map, is_map and bool(event.flow_style)))
 
-    def key(self, event: yaml.ScalarEvent) -> None:
-        """A key of the innermost map."""
-        if self._open and (flow := self._open[-1]) is not None:
-            flow.key = event
-
-    def value(self, event: yaml.ScalarEvent, file: str) -> Problem | None:
-        """A scalar that is no key; the problem with it if it is empty and not meant to be."""
-        if event.value or event.style:
-            self._remember(event)
-            return None
-        if event.anchor:
-            found = f"&{event.anchor}, the name of an anchor, and no value"
-            return self._problem(event, file, found, quoted(f"&{event.anchor}"))
+    def _take_empty(self, event: yaml.ScalarEvent, around: _Container | None) -> None:
+        """Looks at an empty value, which may be meant as a text."""
         line, column = _start(event)
         rest = self._line(line)[column:].strip()
-        if rest.startswith("#") and not rest[1:2].isspace():
+        if event.anchor:
+            found = f"&{event.anchor}, the name of an anchor, and no value"
+            self._report(event, found, "a value", f"quote the text: {quoted(f'&{event.anchor}')}")
+        elif rest.startswith("#") and not rest[1:2].isspace():
             found = f"{rest[:60]}, which begins a comment, and no value"
-            return self._problem(event, file, found, quoted(rest))
-        flow = self._open[-1] if self._open else None
-        if flow is not None and flow.key is not None and not self._has_colon(flow.key):
-            flow.before = flow.before or flow.last
-            flow.bare.append(flow.key)
-        else:
-            self._remember(event)
-        return None
+            self._report(event, found, "a value", f"quote the text: {quoted(rest)}")
+        elif around is not None and around.in_braces and around.key is not None:
+            if not self._has_colon(around.key):
+                around.before = around.before or around.last
+                around.bare.append(around.key)
+            elif not around.bare:
+                around.last = (around.key, event)
 
-    def end(self, file: str) -> Problem | None:
-        """The innermost list or map ends; the problem with its keys that have no value."""
-        flow = self._open.pop()
-        if flow is None or not flow.bare:
-            return None
-        first = flow.bare[0]
-        match = _KEY_AND_VALUE.match(first.value)
+    def _report_bare_keys(self, container: _Container) -> None:
+        """Reports the keys without a value in a map that ends."""
+        if not container.bare:
+            return
+        first = container.bare[0]
+        name = _text_of(first)
+        match = _KEY_AND_VALUE.match(name)
         if match:
-            found = f"{first.value[:60]}, without a space after the colon"
-            fix = f"write {match[1]}: {match[2][:60]}"
-            return Problem("YAML", found, "`key: value`", fix, self._mark(first, file))
-        found = f"{first.value[:60]!r}, a key without a value"
+            found = f"{name[:60]}, without a space after the colon"
+            self._report(first, found, "`key: value`", f"write {match[1]}: {match[2][:60]}")
+            return
         fix = "quote the text"
-        if flow.before is not None:
-            key, value = flow.before
-            fix += f": {key.value}: {quoted(self._between(value, flow.bare[-1]))}"
-        return Problem("YAML", found, "`key: value`", fix, self._mark(first, file))
+        if container.before is not None:
+            key, value = container.before
+            fix += f": {_text_of(key)}: {quoted(self._between(value, container.bare[-1]))}"
+        self._report(first, f"{name[:60]!r}, a key without a value", "`key: value`", fix)
 
-    def _remember(self, event: yaml.Event) -> None:
-        flow = self._open[-1] if self._open else None
-        if flow is not None and flow.key is not None and not flow.bare:
-            flow.last = (flow.key, event)
+    def _report(self, event: yaml.Event, found: str, wanted: str, fix: str) -> None:
+        line, column = _start(event)
+        mark = Mark(self._file, line + 1, column + 1)
+        is_full = len(self.problems) >= MAX_PROBLEMS
+        self.problems.append(UNLISTED if is_full else Problem("YAML", found, wanted, fix, mark))
 
-    def _has_colon(self, key: yaml.ScalarEvent) -> bool:
+    def _has_colon(self, key: yaml.Event) -> bool:
         line, column = _end(key)
         rest = self._line(line)[column:].lstrip()
         return rest.startswith(":") or not rest
@@ -120,12 +154,6 @@ class UnquotedTexts:
     def _line(self, number: int) -> str:
         return self._lines[number] if number < len(self._lines) else ""
 
-    def _mark(self, event: yaml.Event, file: str) -> Mark:
-        return Mark(file, _start(event)[0] + 1, _start(event)[1] + 1)
-
-    def _problem(self, event: yaml.Event, file: str, found: str, text: str) -> Problem:
-        return Problem("YAML", found, "a value", f"quote the text: {text}", self._mark(event, file))
-
 
 def _start(event: yaml.Event) -> tuple[int, int]:
     """The line and column at which an event begins, counted from 0."""
@@ -137,3 +165,7 @@ def _end(event: yaml.Event) -> tuple[int, int]:
     """The line and column after an event, counted from 0."""
     mark: Any = event.end_mark
     return mark.line, mark.column
+
+
+def _text_of(key: yaml.Event) -> str:
+    return str(getattr(key, "value", ""))

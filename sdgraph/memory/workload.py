@@ -117,7 +117,7 @@ class Workload:
     def on_accelerator(self) -> int:
         """The set of components whose home is the accelerator."""
         home = Tier.ACCELERATOR
-        return bitset(n for n, component in enumerate(self.components) if component.home is home)
+        return bitset([n for n, component in enumerate(self.components) if component.home is home])
 
     @cached_property
     def limits(self) -> tuple[int, int]:
@@ -128,7 +128,7 @@ class Workload:
     def pinned(self) -> int:
         """The set of components that must stay where they start."""
         return bitset(
-            self._index[component.key] for component, at in self.start.items() if at.pinned
+            [self._index[component.key] for component, at in self.start.items() if at.pinned]
         )
 
     @cached_property
@@ -139,7 +139,7 @@ class Workload:
     def starts_on(self, tier: Tier) -> int:
         """The set of components that are on a tier at the start."""
         return bitset(
-            self._index[component.key] for component, at in self.start.items() if at.tier is tier
+            [self._index[component.key] for component, at in self.start.items() if at.tier is tier]
         )
 
     @cached_property

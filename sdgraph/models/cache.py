@@ -35,7 +35,7 @@ from .component import Models as Models
 from .component import source_of
 from .component_pool import ComponentPool, Report
 from .device_locks import device_lock
-from .file_hashes import refuse_changed
+from .file_hashes import refuse_changed_files
 from .loader import Loader, load_quietly, refuse_device
 from .resolved import ResolvedPart, resolve_part
 
@@ -276,10 +276,14 @@ class ModelCache:
         self, parts: Mapping[str, Part | ResolvedPart], wanted: Mapping[str, Component]
     ) -> None:
         """Raises CheckpointError for a file to load that has changed since the plan was made."""
-        for name, part in parts.items():
-            if isinstance(part, ResolvedPart) and wanted[name].key not in self._pool:
-                for path, sha256 in part.hashed_files:
-                    refuse_changed(path, sha256)
+        refuse_changed_files(
+            [
+                hashed
+                for name, part in parts.items()
+                if isinstance(part, ResolvedPart) and wanted[name].key not in self._pool
+                for hashed in part.hashed_files
+            ]
+        )
 
     def _actions(
         self, wanted: Sequence[Component], device: str, choose_actions: ChooseActions | None

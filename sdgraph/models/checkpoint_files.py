@@ -97,13 +97,11 @@ def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
     index = read_index(folder / MODEL_INDEX)
     if index is None:
         return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
-    unused = components_not_loaded(index)
     return [
         name
-        for name, entry in index.items()
-        if is_component(entry)
-        and name not in unused
-        and not is_processor(entry[1])
+        for name, (library, class_name) in components_in(index).items()
+        if library in LIBRARIES
+        and not is_processor(class_name)
         and not _has_weights(Part(checkpoint, name), folder / name)
     ]
 
@@ -125,7 +123,7 @@ def components_not_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
     of Stable Diffusion.
     """
     return tuple(
-        name for name, entry in index.items() if is_component(entry) and entry[0] not in LIBRARIES
+        name for name, (library, _) in components_in(index).items() if library not in LIBRARIES
     )
 
 
@@ -135,9 +133,13 @@ def is_processor(class_name: Any) -> bool:
     return str(class_name).removesuffix("Fast").endswith(names)
 
 
-def is_component(entry: Any) -> bool:
-    """Whether an entry of a model index names the library and the class of a component."""
-    return isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
+def components_in(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The library and the class of each component that a model index names."""
+    return {
+        name: (entry[0], entry[1])
+        for name, entry in index.items()
+        if isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
+    }
 
 
 def weight_files(part: Part, folder: Path) -> tuple[Path, ...]:

@@ -179,6 +179,19 @@ def is_allowed(role: str, library: object, name: object) -> bool:
     return name in names
 
 
+def allowed_classes(components: Mapping[str, tuple[object, object]]) -> dict[str, str]:
+    """The classes of those components of an index that are loaded.
+
+    Args:
+        components: The library and the class of each component.
+    """
+    return {
+        component: str(name)
+        for component, (library, name) in components.items()
+        if is_allowed(role_of(component), library, name)
+    }
+
+
 def is_listed(name: str) -> bool:
     """Whether a class is listed by its name, and not only allowed by a pattern."""
     return name in _LISTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import FileStamp
+from sdgraph.files import FileStamp, read_text
 
 from .config_limits import config_problems
-from .file_hashes import read_json
+
+MAX_CONFIG_BYTES = 64 * 2**20
+"""The largest JSON file that is read; vocabularies and large indexes have a few megabytes."""
 
 _CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines")
 """Settings that name code in the checkpoint's own files, or on the hub."""
@@ -36,11 +39,36 @@ def read_config(path: str | Path) -> Mapping[str, Any] | None:
 @lru_cache(maxsize=1024)
 def _read_config(stamp: FileStamp) -> Mapping[str, Any]:
     path = stamp.path
-    config = read_json(Path(path))
+    config = read_json(Path(path), stamp)
     problems = [*_code_problems(config, path), *config_problems(config, path)]
     if problems:
         raise CheckpointError(problems[:5])
     return config
+
+
+def read_json(path: Path, stamp: FileStamp | None = None) -> Mapping[str, Any]:
+    """The JSON object in a file; raises CheckpointError if it holds anything else.
+
+    Args:
+        path: The file.
+        stamp: Its stamp, if that is known already.
+    """
+    return _read_json(path, stamp or FileStamp.of(path))
+
+
+@lru_cache(maxsize=1024)
+def _read_json(path: Path, stamp: FileStamp) -> Mapping[str, Any]:
+    if stamp.size > MAX_CONFIG_BYTES:
+        found, wanted = f"{stamp.size} bytes", f"a config of at most {MAX_CONFIG_BYTES} bytes"
+        raise CheckpointError(Problem(str(path), found, wanted, "copy it again"))
+    try:
+        data = json.loads(read_text(path, MAX_CONFIG_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        found, fix = f"not readable as JSON ({error})", "the file is damaged: copy it again"
+        raise CheckpointError(Problem(str(path), found, "a JSON object", fix)) from None
+    if not isinstance(data, dict):
+        raise CheckpointError(Problem(str(path), type(data).__name__, "a JSON object"))
+    return data
 
 
 def _code_problems(config: Mapping[str, Any], file: str) -> Iterator[Problem]:

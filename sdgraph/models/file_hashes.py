@@ -1,23 +1,17 @@
-"""The sha256 of files and the JSON in them, remembered while a file does not change."""
+"""The sha256 of files, remembered while a file does not change."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import FileStamp, open_regular_file, read_text
+from sdgraph.files import FileStamp, hash_files
 from sdgraph.memoize import scope_results
 
 from . import file_hash_cache
-
-MAX_CONFIG_BYTES = 64 * 2**20
-"""The largest JSON file that is read; the indexes of the largest models have a few megabytes."""
 
 _MAX_KNOWN = 4096
 _known: dict[FileStamp, str] = {}
@@ -25,39 +19,64 @@ _lock = threading.Lock()
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's content, in hexadecimal; remembered on disk if the file is large.
+    """The sha256 of a file's content; see `files_sha256`."""
+    return files_sha256([path])[0]
+
+
+def files_sha256(paths: Sequence[Path]) -> list[str]:
+    """The sha256 of the content of files, in hexadecimal; remembered on disk for large files.
 
     Files in a hub cache are not read, because it names them by their sha256. Raises OSError for a
     file that cannot be read.
     """
     memoized = scope_results.get()
     if memoized is None:
-        return _sha256(path)
-    key = (file_sha256, path)
-    digest: str | None = memoized.get(key)
-    if digest is None:
-        digest = memoized[key] = _sha256(path)
-    return digest
+        return _hash_files(paths)
+    known = memoized.setdefault(files_sha256, {})
+    unknown = [path for path in dict.fromkeys(paths) if path not in known]
+    known.update(zip(unknown, _hash_files(unknown), strict=True))
+    return [known[path] for path in paths]
 
 
-def _sha256(path: Path) -> str:
-    target = path.resolve()
-    if _is_blob(target):
-        return target.name
-    stamp = FileStamp.of(target)
-    digest = _recall(stamp)
-    if digest is None:
-        settled = stamp.is_settled()
-        # sha256, because the hub names files by it: so the same weights in a folder and in a hub
-        # cache are one component.
-        with open_regular_file(target) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if settled:
-            # If the file was written to meanwhile, it will never have this stamp again.
-            _remember(stamp, digest)
-            if stamp.size >= file_hash_cache.LEAST_BYTES:
-                file_hash_cache.keep(stamp, digest)
-    return digest
+def _hash_files(paths: Sequence[Path]) -> list[str]:
+    targets = [path.resolve() for path in paths]
+    digests = {target: target.name for target in targets if _is_blob(target)}
+    others = [target for target in dict.fromkeys(targets) if target not in digests]
+    stamps = dict(zip(others, FileStamp.of_each(others), strict=True))
+    recalled = {target: _recall(stamp) for target, stamp in stamps.items()}
+    digests |= {target: digest for target, digest in recalled.items() if digest is not None}
+    unknown = {target: stamp for target, stamp in stamps.items() if target not in digests}
+    if unknown:
+        digests |= _read_files(unknown)
+    return [digests[target] for target in targets]
+
+
+def _read_files(stamps: Mapping[Path, FileStamp]) -> dict[Path, str]:
+    """The hashes of files that were not read before; they are remembered."""
+    settled = {target for target, stamp in stamps.items() if stamp.is_settled()}
+    # sha256, because the hub names files by it: so the same weights in a folder and in a hub cache
+    # are one component.
+    digests = dict(zip(stamps, hash_files(stamps), strict=True))
+    for target in settled:
+        # If the file was written to meanwhile, it will never have this stamp again.
+        _remember(stamps[target], digests[target])
+        if stamps[target].size >= file_hash_cache.LEAST_BYTES:
+            file_hash_cache.keep(stamps[target], digests[target])
+    return digests
+
+
+def refuse_changed_files(hashed_files: Sequence[tuple[Path, str]]) -> None:
+    """Does the same as `refuse_changed` for each of these files."""
+    paths = [path for path, _ in hashed_files]
+    try:
+        for path in paths:
+            path.stat()
+        if _hash_files(paths) == [sha256 for _, sha256 in hashed_files]:
+            return
+    except OSError:
+        pass
+    for path, sha256 in hashed_files:
+        refuse_changed(path, sha256)
 
 
 def refuse_changed(path: Path, expected: str) -> None:
@@ -69,7 +88,7 @@ def refuse_changed(path: Path, expected: str) -> None:
     wanted = f"the file that the run was planned with (sha256 {expected[:12]}…)"
     try:
         path.stat()
-        digest = _sha256(path)
+        (digest,) = _hash_files([path])
     except (FileNotFoundError, NotADirectoryError):
         fix = "put it back, or name another checkpoint, and run again"
         _refuse(path, "it was removed after the run was planned", wanted, fix)
@@ -112,27 +131,3 @@ def _remember(stamp: FileStamp, digest: str) -> None:
         _known[stamp] = digest
         while len(_known) > _MAX_KNOWN:
             del _known[next(iter(_known))]
-
-
-MAX_JSON_BYTES = 64 * 2**20
-"""The most bytes of a JSON file in a checkpoint; a large vocabulary has a few million."""
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """The JSON object in a file; raises CheckpointError if it holds anything else."""
-    return _read_json(path, FileStamp.of(path))
-
-
-@lru_cache(maxsize=1024)
-def _read_json(path: Path, stamp: FileStamp) -> Mapping[str, Any]:
-    if stamp.size > MAX_CONFIG_BYTES:
-        found, wanted = f"{stamp.size} bytes", f"a config of at most {MAX_CONFIG_BYTES} bytes"
-        raise CheckpointError(Problem(str(path), found, wanted, "copy it again"))
-    try:
-        data = json.loads(read_text(path, MAX_JSON_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        found, fix = f"not readable as JSON ({error})", "the file is damaged: copy it again"
-        raise CheckpointError(Problem(str(path), found, "a JSON object", fix)) from None
-    if not isinstance(data, dict):
-        raise CheckpointError(Problem(str(path), type(data).__name__, "a JSON object"))
-    return data

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ class CheckpointOnDisk(Protocol):
     @property
     def hashed_files(self) -> tuple[tuple[Path, str], ...]: ...
     def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None: ...
-    def sha256_of(self, path: Path) -> str: ...
+    def hash_files(self, paths: Sequence[Path]) -> tuple[tuple[Path, str], ...]: ...
 
 
 class ComponentOnDisk(Protocol):
@@ -43,6 +43,8 @@ class ComponentOnDisk(Protocol):
     def folder(self) -> Path | None: ...
     @property
     def is_lora(self) -> bool: ...
+    @property
+    def prepares(self) -> bool: ...
     @property
     def files(self) -> tuple[Path, ...]: ...
     @property

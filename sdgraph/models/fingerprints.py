@@ -12,7 +12,7 @@ from sdgraph.errors import CheckpointError
 from sdgraph.values import Lora
 
 from .checkpoint_files import MODEL_INDEX, SCHEDULER_CONFIG
-from .file_hashes import read_json
+from .config_files import read_json
 from .files_on_disk import CheckpointOnDisk, ComponentOnDisk
 
 _HASHED_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
@@ -47,7 +47,7 @@ def component_fingerprint(part: ComponentOnDisk) -> str:
 
 def _is_here(part: ComponentOnDisk, folder: Path) -> bool:
     """Whether a component is complete; a hub cache may contain configs without their weights."""
-    if part.part.prepares or part.is_lora:
+    if part.prepares or part.is_lora:
         return True
     return bool(part.files) or not (folder / "config.json").is_file()
 
@@ -79,9 +79,9 @@ def settings_fingerprint(checkpoint: CheckpointOnDisk) -> str:
         return ""
     digest = hashlib.blake2b(digest_size=16)
     folders = [checkpoint.root / name for name in checkpoint.components or ()]
-    for path in (checkpoint.root / MODEL_INDEX, *(path / SCHEDULER_CONFIG for path in folders)):
-        if path.is_file():
-            digest.update(f"{path.name}|{checkpoint.sha256_of(path)}|".encode())
+    paths = (checkpoint.root / MODEL_INDEX, *(path / SCHEDULER_CONFIG for path in folders))
+    for path, sha256 in checkpoint.hash_files([path for path in paths if path.is_file()]):
+        digest.update(f"{path.name}|{sha256}|".encode())
     return digest.hexdigest()
 
 

@@ -20,7 +20,6 @@ from . import devices, weight_keys
 from .checkpoint_files import is_processor
 from .component_classes import SCHEDULERS, refuse_class, refuse_other_class, role_of
 from .resolved import ResolvedPart
-from .safetensors_files import tensor_shapes
 
 Loader = Callable[[ResolvedPart, str, str], Any]
 """Loads a component in a dtype onto a device."""
@@ -140,9 +139,11 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
     if part.quantization:
         options["quantization_config"] = _quantization(part.quantization, dtype)
     quantized_before = bool((part.owner.config(part.part.folder) or {}).get("quantization_config"))
-    empty = None if pickled or quantized_before else _check_keys(cls, part, folder)
+    empty, same_names = None, False
+    if not pickled and not quantized_before:
+        empty, same_names = _check_keys(cls, part, folder)
     module = None
-    if empty is not None and not part.quantization:
+    if empty is not None and same_names and not part.quantization:
         module = _build_module(empty, part, folder, dtype)
     if module is None:
         module, info = cls.from_pretrained(
@@ -155,16 +156,17 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
         if not part.quantization and not quantized_before:
             compared = weight_keys.compare_after_loading(info)
             weight_keys.refuse_difference(
-                str(part), cls.__name__, compared, partial=part.part.partial
+                part.name, cls.__name__, compared, partial=part.part.partial
             )
     return module
 
 
-def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> Any:
+def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> tuple[Any, bool]:
     """Raises CheckpointError if the tensors in a part's files are not those of its class.
 
     No tensor is read. Returns the module without memory for its weights if it is one of diffusers,
-    and None if it is one of transformers.
+    None if it is one of transformers; and whether its tensors and those in the files have the same
+    names.
     """
     import diffusers
 
@@ -177,8 +179,8 @@ def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> Any:
         stamps = tuple(map(FileStamp.of, (folder / "config.json", *part.files)))
         compared = weight_keys.compare_transformers(cls, folder, stamps)
     if compared is not None:
-        weight_keys.refuse_difference(str(part), cls.__name__, compared, partial=part.part.partial)
-    return empty
+        weight_keys.refuse_difference(part.name, cls.__name__, compared, partial=part.part.partial)
+    return empty, compared is not None and compared.same_names
 
 
 def _empty_module(cls: Any, folder: Path) -> Any:
@@ -194,20 +196,17 @@ def _empty_module(cls: Any, folder: Path) -> Any:
 def _build_module(module: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
     """The module that diffusers' `from_pretrained` loads, in two thirds of its time, or None.
 
-    None if only `from_pretrained` can load it: if the names of weights and modules differ (it
-    renames those of older versions), if the weights are in several files, or if some of them stay
-    in float32.
+    None if only `from_pretrained` can load it: if the weights are in several files, or if some of
+    them stay in float32.
 
     Args:
-        module: The module without memory for its weights.
+        module: The module without memory for its weights, whose names are those in the file.
         part: The component.
         folder: Its folder.
         dtype: The dtype that it computes in.
     """
     weights = part.files
     if len(weights) != 1 or module._keep_in_fp32_modules:
-        return None
-    if module.state_dict().keys() != tensor_shapes(weights[0]).keys():
         return None
     from safetensors.torch import load_file
 
@@ -268,7 +267,7 @@ def _class(part: ResolvedPart, library: str, name: str) -> Any:
         fix = f"a newer {library} may have it"
         raise CheckpointError(Problem(str(part), found, f"a class of {library}", fix))
     role = "tokenizer" if part.part.tokenizer else role_of(part.part.folder)
-    refuse_other_class(str(part), role, cls)
+    refuse_other_class(part.name, role, cls)
     return cls
 
 

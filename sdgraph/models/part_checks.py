@@ -41,7 +41,7 @@ def check_part(part: ComponentOnDisk) -> None:
         found = f"no folder in {part.owner.root}, though the index names it"
         raise CheckpointError(Problem(part.name, found, "a folder for each part"))
     _check_config(part, folder, class_name)
-    if not part.part.prepares:
+    if not part.prepares:
         _check_weights(part, folder, library, class_name)
 
 

@@ -8,7 +8,7 @@ the loader use that same object. Costly properties (hashes, sizes) are computed 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,17 +23,17 @@ from . import fingerprints, sizes
 from .checkpoint_files import (
     CONFIG_NAMES,
     MODEL_INDEX,
+    components_in,
     fetch_missing,
     find_root,
-    is_component,
     is_local,
     is_of_variant,
     missing_components,
     weight_files,
 )
-from .component_classes import is_allowed, refuse_class, role_of
+from .component_classes import allowed_classes, refuse_class
 from .config_files import read_config, read_index
-from .file_hashes import file_sha256
+from .file_hashes import files_sha256
 from .lora_files import fetch_lora
 from .part_checks import check_part
 from .safetensors_files import TensorShapes, tensor_shapes
@@ -73,17 +73,17 @@ class ResolvedCheckpoint:
     @cached_property
     def components(self) -> tuple[str, ...] | None:
         """The names of a pipeline checkpoint's components; None if it is not on this disk."""
-        if self.index is None:
-            return None
-        return tuple(name for name, entry in self.index.items() if is_component(entry))
+        return None if self.index is None else tuple(self.named_classes)
 
-    def class_of(self, component: str) -> str | None:
-        """The class that the index names for a component; None for one that is never loaded."""
-        entry = (self.index or {}).get(component)
-        if not isinstance(entry, list) or not is_component(entry):
-            return None
-        library, name = entry
-        return name if is_allowed(role_of(component), library, name) else None
+    @cached_property
+    def named_classes(self) -> Mapping[str, tuple[Any, Any]]:
+        """The library and the class that the index names for each component."""
+        return components_in(self.index or {})
+
+    @cached_property
+    def classes(self) -> Mapping[str, str]:
+        """The class of each component of the index, without those that are never loaded."""
+        return allowed_classes(self.named_classes)
 
     def config(self, folder: str = "", name: str | None = None) -> Mapping[str, Any] | None:
         """The config of a component, or of a single model (""); None if it is not on this disk.
@@ -151,12 +151,12 @@ class ResolvedCheckpoint:
         """
         return None if self.root is None else tensor_shapes(self.lora_file)
 
-    def sha256_of(self, path: Path) -> str:
-        """The sha256 of one of its files."""
-        digest = self._hashes.get(path)
-        if digest is None:
-            digest = self._hashes[path] = file_sha256(path)
-        return digest
+    def hash_files(self, paths: Sequence[Path]) -> tuple[tuple[Path, str], ...]:
+        """Some of its files, each with its sha256."""
+        unknown = [path for path in paths if path not in self._hashes]
+        if unknown:
+            self._hashes.update(zip(unknown, files_sha256(unknown), strict=True))
+        return tuple([(path, self._hashes[path]) for path in paths])
 
     @cached_property
     def hashed_files(self) -> tuple[tuple[Path, str], ...]:
@@ -165,7 +165,7 @@ class ResolvedCheckpoint:
         These are the files of its components and of its root, without other folders, in which a
         training keeps its state.
         """
-        return tuple((path, self.sha256_of(path)) for path in fingerprints.checkpoint_files(self))
+        return self.hash_files(list(fingerprints.checkpoint_files(self)))
 
     @cached_property
     def content_fingerprint(self) -> str:
@@ -208,6 +208,11 @@ class ResolvedPart:
         return self.part.quantization
 
     @cached_property
+    def prepares(self) -> bool:
+        """Whether it prepares the input of a single model; then it has no weights."""
+        return self.part.prepares
+
+    @cached_property
     def is_lora(self) -> bool:
         """Whether it is a LoRA; diffusers reads its file when the LoRA is applied."""
         return isinstance(self.part.checkpoint, Lora)
@@ -222,19 +227,18 @@ class ResolvedPart:
         """The library and the class of the component, as its checkpoint names them."""
         part = self.part
         if part.folder:
-            entry = (self.owner.index or {}).get(part.folder)
-            if not is_component(entry):
+            if part.folder not in self.owner.named_classes:
                 found = f"no part {part.folder!r}"
                 wanted = "a checkpoint that has it"
                 raise CheckpointError(Problem(part.checkpoint.source, found, wanted))
-            library, name = entry  # type: ignore[misc]  # is_component says that it is a pair
+            library, name = self.owner.named_classes[part.folder]
         elif part.processor:
             library, name = "transformers", "AutoImageProcessor"
         elif part.tokenizer:
             library, name = "transformers", "AutoTokenizer"
         else:
             library, name = _single_model_class(self.owner.config() or {})
-        if not part.prepares:
+        if not self.prepares:
             refuse_class(self.name, part.folder, library, name)
         return library, name
 
@@ -244,7 +248,7 @@ class ResolvedPart:
 
         A folder with only pickles raises CheckpointError, unless they are allowed.
         """
-        if self.folder is None or self.part.prepares:
+        if self.folder is None or self.prepares:
             return ()
         return (self.owner.lora_file,) if self.is_lora else weight_files(self.part, self.folder)
 
@@ -254,13 +258,12 @@ class ResolvedPart:
 
         They are 0 for a LoRA, of which only the path is in memory until it is applied.
         """
-        return 0 if self.is_lora else sum(path.stat().st_size for path in self.files)
+        return 0 if self.is_lora else sum([path.stat().st_size for path in self.files])
 
     @cached_property
     def hashed_files(self) -> tuple[tuple[Path, str], ...]:
         """The files that decide its fingerprint, with their sha256; none if not on this disk."""
-        paths = fingerprints.component_files(self)
-        return tuple((path, self.owner.sha256_of(path)) for path in paths)
+        return self.owner.hash_files(fingerprints.component_files(self))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -214,12 +214,16 @@ def refuse_damaged(path: Path, stamp: FileStamp | None = None) -> SafetensorsHea
         refuse_unreadable(path, "a safetensors file", error)
 
 
-def tensor_shapes(path: Path) -> TensorShapes:
+def tensor_shapes(path: Path, header: SafetensorsHeader | None = None) -> TensorShapes:
     """The shapes of the tensors in a safetensors file, by name.
 
     Raises CheckpointError for a file that is damaged or cut short.
+
+    Args:
+        path: The file.
+        header: Its header, if that was read already.
     """
-    header = refuse_damaged(path)
+    header = header or refuse_damaged(path)
     try:
         return {name: tuple(map(int, tensor["shape"])) for name, tensor in header.tensors.items()}
     except (ValueError, TypeError, KeyError) as error:

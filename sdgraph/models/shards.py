@@ -9,7 +9,7 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 
-from .file_hashes import read_json
+from .config_files import read_json
 from .safetensors_files import refuse_damaged
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<rest>(\.\w+)?)")

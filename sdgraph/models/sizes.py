@@ -29,10 +29,11 @@ def footprint(part: Part, files: Sequence[Path], dtype: str) -> int:
         files: Its weight files; empty if they are not on this disk.
         dtype: The dtype that it computes in, unless its checkpoint names another.
     """
-    casting, computed = part.casting, part.checkpoint.dtype or dtype
-    width = DTYPE_BYTES.get(part.quantization or casting or computed, 1)
+    casting, quantization = part.casting, part.quantization
+    computed = part.checkpoint.dtype or dtype
+    width = DTYPE_BYTES.get(quantization or casting or computed, 1)
     uncast: tuple[str, ...] = ()
-    if casting and not part.quantization:
+    if casting and not quantization:
         uncast = (*_UNCAST, *part.uncast_layers)
     widths = dict.fromkeys(uncast, DTYPE_BYTES.get(computed, 1))
     return sum([_cast_bytes(path, width, widths) for path in files])
@@ -64,7 +65,7 @@ def _count_numbers(
     """
     counts: Counter[tuple[str, int, str]] = Counter()
     try:
-        for name, tensor in file_header(path).tensors.items():
+        for name, tensor in file_header(path, stamp).tensors.items():
             begins, ends = tensor["data_offsets"]
             if ends > begins:
                 count = prod(tensor["shape"])

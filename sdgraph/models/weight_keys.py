@@ -21,7 +21,12 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp
 from sdgraph.formatting import with_article
 
-from .safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
+from .safetensors_files import (
+    SafetensorsHeader,
+    TensorShapes,
+    refuse_damaged,
+    tensor_shapes,
+)
 
 _FIX = "fetch or copy the checkpoint again; config and weights may be of different models"
 
@@ -35,12 +40,14 @@ class KeyComparison:
         unexpected: The tensors in the files that the module does not have.
         mismatched: The tensors of another shape: name, shape in the files, shape in the module.
         integers: The tensors of integers that the module has as real numbers, with their dtypes.
+        same_names: Whether the names are the same before any is changed.
     """
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
     integers: tuple[tuple[str, str], ...] = ()
+    same_names: bool = False
 
 
 def refuse_difference(
@@ -76,14 +83,6 @@ def _and_more(names: Sequence[Any]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
-def shapes_in(files: Sequence[Path]) -> TensorShapes:
-    """The shapes of the tensors in some safetensors files together, by name."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in files:
-        shapes.update(tensor_shapes(path))
-    return shapes
-
-
 def compare_diffusers(module: Any, files: Sequence[Path]) -> KeyComparison:
     """Compares weight files with a module of diffusers.
 
@@ -91,13 +90,23 @@ def compare_diffusers(module: Any, files: Sequence[Path]) -> KeyComparison:
         module: The module, without memory for its weights.
         files: The safetensors files.
     """
-    shapes = dict(shapes_in(files))
-    wanted = _shapes_of(module)
-    if shapes.keys() != wanted.keys() and len(files) == 1:
+    headers = {path: refuse_damaged(path) for path in files}
+    shapes, state = _shapes_in(headers), module.state_dict()
+    wanted = _shapes_of(state)
+    same_names = shapes.keys() == wanted.keys()
+    if not same_names and len(files) == 1:
         module._fix_state_dict_keys_on_load(shapes)
     ignored = module._keys_to_ignore_on_load_unexpected or ()
     compared = _compare(shapes, wanted, ignored)
-    return replace(compared, integers=_integers(module, files))
+    return replace(compared, integers=_integers(headers, state), same_names=same_names)
+
+
+def _shapes_in(headers: Mapping[Path, SafetensorsHeader]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in some files together, by name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path, header in headers.items():
+        shapes.update(tensor_shapes(path, header))
+    return shapes
 
 
 @lru_cache(maxsize=256)
@@ -114,9 +123,11 @@ def compare_transformers(
     """
     module = _empty_transformers_module(cls, folder)
     files = [Path(stamp.path) for stamp in stamps if stamp.path.endswith("safetensors")]
+    headers, state = {path: refuse_damaged(path) for path in files}, module.state_dict()
     try:
-        compared = _compare_renamed(module, shapes_in(files))
-        return replace(compared, integers=_integers(module, files))
+        compared = _compare_renamed(module, _shapes_in(headers), state)
+        integers = _integers(headers, state, f"{module.base_model_prefix}.")
+        return replace(compared, integers=integers)
     except (ImportError, AttributeError, TypeError):
         return None  # the same is checked after loading
 
@@ -132,8 +143,14 @@ def _empty_transformers_module(cls: Any, folder: Path) -> Any:
         return cls(config)
 
 
-def _compare_renamed(module: Any, shapes: TensorShapes) -> KeyComparison:
-    """Compares shapes with a module of transformers, after its rules of renaming and ignoring."""
+def _compare_renamed(module: Any, shapes: TensorShapes, state: Mapping[str, Any]) -> KeyComparison:
+    """Compares shapes with a module of transformers, after its rules of renaming and ignoring.
+
+    Args:
+        module: The module, without memory for its weights.
+        shapes: The shapes of the tensors in the files.
+        state: The tensors of the module.
+    """
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
     from transformers.utils.loading_report import LoadStateDictInfo
@@ -142,7 +159,7 @@ def _compare_renamed(module: Any, shapes: TensorShapes) -> KeyComparison:
     renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
     converters = [each for each in transforms if isinstance(each, WeightConverter)]
     by_pattern = {pattern: each for each in converters for pattern in each.source_patterns}
-    prefix, state = module.base_model_prefix, module.state_dict()
+    prefix = module.base_model_prefix
     found: dict[str, tuple[int, ...] | None] = {}
     for name, shape in shapes.items():
         renamed, pattern = rename_source_key(name, renamings, converters, prefix, state)
@@ -168,7 +185,7 @@ def _compare_renamed(module: Any, shapes: TensorShapes) -> KeyComparison:
     return KeyComparison(
         tuple(sorted(missing)),
         tuple(sorted(info.unexpected_keys)),
-        _mismatched(found, _shapes_of(module)),
+        _mismatched(found, _shapes_of(state)),
     )
 
 
@@ -184,13 +201,13 @@ def compare_after_loading(info: Mapping[str, Any]) -> KeyComparison:
     )
 
 
-def _integers(module: Any, files: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+def _integers(
+    headers: Mapping[Path, SafetensorsHeader], state: Mapping[str, Any], prefix: str = "."
+) -> tuple[tuple[str, str], ...]:
     """The tensors of integers in files that a module has as real numbers, by the same name."""
-    state = module.state_dict()
-    prefix = f"{getattr(module, 'base_model_prefix', '')}."
     found = []
-    for path in files:
-        for name, tensor in refuse_damaged(path).tensors.items():
+    for header in headers.values():
+        for name, tensor in header.tensors.items():
             if tensor["dtype"][0] in "IUB" and tensor["dtype"] != "BF16":
                 own = state.get(name, state.get(name.removeprefix(prefix)))
                 if own is not None and own.is_floating_point():
@@ -198,8 +215,8 @@ def _integers(module: Any, files: Sequence[Path]) -> tuple[tuple[str, str], ...]
     return tuple(found)
 
 
-def _shapes_of(module: Any) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+def _shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _compare(shapes: TensorShapes, wanted: TensorShapes, ignored: Sequence[str]) -> KeyComparison:

@@ -144,10 +144,11 @@ def mark_problem(
 @lru_cache(maxsize=256)
 def _foreign_marks(class_name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     """The patterns of names that a class does not have, each with what has them."""
+    listed = is_listed(class_name)
     return tuple(
         (re.compile(mark.pattern), mark.kind)
         for mark in _MARKS
-        if not mark.owners or (is_listed(class_name) and not re.fullmatch(mark.owners, class_name))
+        if not mark.owners or (listed and not re.fullmatch(mark.owners, class_name))
     )
 
 

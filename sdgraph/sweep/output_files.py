@@ -47,9 +47,11 @@ def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[
         varied = varying_paths(workflow, sweep, variants)
         if varied:
             sweep = merge_variants(workflow.with_fields(varied), variants, only)
-    every_node = replace(sweep.graph, nodes=tuple(sweep.needed))
+    checked = sweep.graph
+    if not only and len(sweep.needed) > len(checked.nodes):
+        checked = replace(checked, nodes=tuple(sweep.needed))
     with memoized_scope():
-        problems = [*clash_problems(sweep), *(sweep.graph if only else every_node).check()]
+        problems = [*clash_problems(sweep), *checked.check()]
     if problems:
         raise InvalidWorkflowError(in_file_order(problems))
     return sweep
@@ -76,9 +78,9 @@ def _merge_many(
     return None if shared_files(sweep) else sweep
 
 
-def files_to_write(sweep: Sweep) -> Iterator[tuple[Path, Node[Any], str]]:
+def files_to_write(sweep: Sweep) -> Iterable[tuple[Path, Node[Any], str]]:
     """Every file or folder that the sweep will write, with its node and the node's field."""
-    return sweep.graph.files_to_write()
+    return sweep.graph.files_to_write
 
 
 def shared_files(sweep: Sweep) -> dict[Path, list[tuple[Node[Any], str]]]:

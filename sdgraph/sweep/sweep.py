@@ -11,7 +11,7 @@ from typing import Any
 
 from sdgraph.errors import InvalidWorkflowError, Problem, in_file_order
 from sdgraph.graph import Graph, Marks, Node, Origins, ancestry, assign_names, describe_value
-from sdgraph.language import BoundNodes, Input, Workflow
+from sdgraph.language import BoundNodes, Input, Workflow, nodes_that_read
 
 from .axis_syntax import MAX_VALUES
 
@@ -173,9 +173,14 @@ def _bind_variants(
 ) -> list[tuple[BoundNodes, list[Node[Any]]]]:
     """The nodes of each variant, and its targets among them; raises InvalidWorkflowError."""
     problems: dict[Problem, None] = {}
-    bound_variants = []
+    bound_variants: list[tuple[BoundNodes, list[Node[Any]]]] = []
+    varying = {name for variant in variants for name in variant.indices}
+    changed = nodes_that_read(workflow.template, varying)
+    known: BoundNodes | None = None
     for variant in variants:
-        bound, ends = workflow.bind(variant.inputs, only, variant.number)
+        bound, ends = workflow.bind(variant.inputs, only, variant.number, known)
+        if known is None:
+            known = bound.without(changed, varying)
         missing = workflow.missing_inputs(variant.inputs)
         problems.update(dict.fromkeys([*in_file_order(bound.problems), *missing]))
         if len(problems) >= MAX_PROBLEMS:

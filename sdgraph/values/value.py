@@ -80,7 +80,8 @@ class Value:
         own = vars(cls)
         cls.loader = own.get("loader")
         cls.label = own.get("label") or with_article(cls.__name__)
-        pack = pack_name(cls.__module__)
+        is_own = cls.__module__.startswith(f"{_OWN_PACK}.")
+        pack = _OWN_PACK if is_own else pack_name(cls.__module__)
         cls.kind_name = cls.__name__ if pack == _OWN_PACK else f"{pack}.{cls.__name__}"
         if cls.__name__.startswith("_"):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from operator import methodcaller
 
 from sdgraph.errors import CheckpointError, Problem
@@ -71,13 +72,20 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     if index is None:
         return None
     class_name = str(index.get("_class_name") or "")
-    family = max(FAMILIES, key=methodcaller("matches", class_name))
-    if not family.matches(class_name):
+    family = _family_by_class(class_name)
+    if family is None:
         kind = f"a checkpoint for {class_name}" if class_name else "a single model, not a pipeline"
         labels = ", ".join(other.label for other in FAMILIES)
         wanted = f"one of {labels}, in diffusers' folder layout"
         raise CheckpointError(Problem(checkpoint.source, kind, wanted))
     return family
+
+
+@lru_cache(maxsize=256)
+def _family_by_class(class_name: str) -> ModelFamily | None:
+    """The family whose pipelines have a class's name, or begin like it."""
+    family = max(FAMILIES, key=methodcaller("matches", class_name))
+    return family if family.matches(class_name) else None
 
 
 def likely_family(checkpoint: Checkpoint, task: Task | None = None) -> ModelFamily:
