@@ -321,11 +321,11 @@ def combine_listeners(*listeners: Listener | None) -> Listener | None:
         listeners: The listeners; those that are None are skipped.
 
     Returns:
-        The combined listener, or None if all are None.
+        The combined listener, the only one, or None if all are None.
     """
     present = [listener for listener in listeners if listener is not None]
-    if not present:
-        return None
+    if len(present) < 2:
+        return present[0] if present else None
 
     def listen(event: Event) -> None:
         for listener in present:

@@ -182,7 +182,8 @@ def _needed_nodes(
     needed = set(graph.targets)
     for node in reversed(order):
         if node in needed and node not in remembered:
-            needed.update([child for _, child in node.wires])
+            for _, child in node.wires:
+                needed.add(child)
     return needed
 
 
@@ -192,7 +193,8 @@ def _releases(graph: Graph, steps: Sequence[Step]) -> dict[Node[Any], tuple[Node
     for step in steps:
         last_reader[step.node] = step.node
         if step.action == "run":
-            last_reader.update([(child, step.node) for _, child in step.node.wires])
+            for _, child in step.node.wires:
+                last_reader[child] = step.node
     releases: dict[Node[Any], list[Node[Any]]] = {}
     targets = set(graph.targets)
     for node, reader in last_reader.items():

@@ -5,15 +5,8 @@ from .filename_patterns import escape_braces, slugify
 from .inputs import Input, input_problems
 from .json_schema import JsonSchema, node_schema, workflow_schema
 from .node_builder import BoundNodes, NodePlaceholder
-from .template import (
-    NodeSpec,
-    Reference,
-    WorkflowTemplate,
-    nodes_that_read,
-    parse_reference,
-    walk_scalars,
-    with_absolute_source,
-)
+from .references import Reference, parse_reference, walk_scalars
+from .template import NodeSpec, WorkflowTemplate, nodes_that_read, with_absolute_source
 from .workflow import Workflow, find_workflow, load_workflow, shipped_workflows, workflow_from_yaml
 from .writer import to_yaml, write_workflow
 from .written_paths import PortablePaths, workflows_folder

@@ -17,11 +17,11 @@ from .field_values import FieldResolver
 from .filename_patterns import holds_pattern
 from .inputs import Input, input_problems, kind_of_input
 from .node_builder import BoundNodes, NodePlaceholder, build_node, holds_placeholder
+from .references import parse_reference
 from .subworkflow import no_single_output_problem, output_nodes, read_subworkflow
 from .template import (
     NodeSpec,
     WorkflowTemplate,
-    parse_reference,
     with_absolute_source,
 )
 from .yaml_document import KeyPath
@@ -47,11 +47,10 @@ def bind_inputs(
     """
     known = known or BoundNodes()
     bound = known.beginning(number)
-    origins = {
-        name: Origin(name, declared.type, declared.description)
-        for name, declared in template.inputs.items()
-    }
-    _Scope(template, input_values, Path.cwd(), registry, bound, origins, known=known).build()
+    scope = _Scope(
+        template, input_values, Path.cwd(), registry, bound, template.origins, known=known
+    )
+    scope.build()
     return bound
 
 
@@ -143,7 +142,7 @@ class _Scope:
         node = self.registry[type_name](**fields)
         if origin := self.origins.get(declared.name):
             self.bound.keep_origins(node, {("path",): replace(origin, type="Path")})
-        self.bound.marks.setdefault(node, {}).setdefault("", at)
+        self.bound.marks.setdefault(node, {"": at})
         if not self.prefix:
             self.bound.loading[declared.name] = node
         return node
@@ -219,10 +218,8 @@ class _Scope:
         if node in self.bound.marks and type(node).definition.has_existing:
             self._report_other_rule(node, spec)
         self.bound.keep_origins(node, self.resolver.read)
-        marks = self.bound.marks.setdefault(node, {})
-        marks.setdefault("", self._mark(spec))
-        for name in spec.fields:
-            marks.setdefault(name, self._mark(spec, name))
+        places, before = self.template.node_marks[spec.name], self.bound.marks.get(node)
+        self.bound.marks[node] = {**places, **before} if before else places
 
     def _report_other_rule(self, node: Node[Any], spec: NodeSpec) -> None:
         """Reports two nodes that differ only in what happens to a file that is there already."""

@@ -10,7 +10,8 @@ from sdgraph.errors import Problem
 from sdgraph.graph import DeferredValue, Node, describe_kind
 
 from .node_builder import holds_placeholder
-from .template import NodeSpec, parse_reference, place_of_subject, value_at
+from .references import parse_reference, value_at
+from .template import NodeSpec, place_of_subject
 from .yaml_document import KeyPath
 
 

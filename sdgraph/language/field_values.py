@@ -13,14 +13,13 @@ from sdgraph.graph import DeferredValue, Origin, list_names, shorten_text
 
 from .filename_patterns import fill_pattern, pattern_values
 from .node_builder import NodePlaceholder
-from .template import (
-    NodeSpec,
+from .references import (
     Reference,
-    WorkflowTemplate,
     is_misspelled_reference,
     parse_reference,
     unescape_dollar,
 )
+from .template import NodeSpec, WorkflowTemplate
 from .yaml_document import KeyPath
 
 

@@ -34,7 +34,7 @@ class BoundNodes:
     """A node or a NodePlaceholder by name; those of a sub-workflow as "faces/edges"."""
     loading: dict[str, Node[Any]] = field(default_factory=dict)
     """For each input of the outermost file that names a file: the node that loads it."""
-    marks: dict[Node[Any], dict[str, Mark]] = field(default_factory=dict)
+    marks: dict[Node[Any], Mapping[str, Mark]] = field(default_factory=dict)
     """The places of a node ("") and its fields in the file."""
     origins: dict[Node[Any], Origins] = field(default_factory=dict)
     """The inputs that a node's fields were read from."""
@@ -87,7 +87,7 @@ class BoundNodes:
     def beginning(self, number: int) -> BoundNodes:
         """What is known of these nodes, to begin with in the variant of a number."""
         return BoundNodes(
-            marks={node: dict(places) for node, places in self.marks.items()},
+            marks=dict(self.marks),
             origins=dict(self.origins),
             templates=self.templates,
             variant_number=number,

@@ -9,7 +9,7 @@ from typing import Any
 from sdgraph.graph import Graph, Node, Origin
 
 from .inputs import Input
-from .template import unescape_dollar, value_at
+from .references import unescape_dollar, value_at
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.files import expand_home, resolve_path
 
 from .node_builder import BoundNodes
-from .template import NodeSpec, WorkflowTemplate, parse_reference, read_template, unescape_dollar
+from .references import parse_reference, unescape_dollar
+from .template import NodeSpec, WorkflowTemplate, read_template
 
 MAX_NESTING = 16
 """How deep sub-workflows may be nested."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +12,19 @@ from sdgraph.errors import (
     MAX_PROBLEMS,
     UNLISTED,
     InvalidWorkflowError,
+    Mark,
     Problem,
     did_you_mean,
     in_file_order,
 )
 from sdgraph.files import expand_home, is_there, resolve_path
-from sdgraph.graph import describe_value, one_of, shorten_text
+from sdgraph.graph import Origin, describe_value, one_of, shorten_text
 from sdgraph.values import Value
 
 from .comfyui_files import comfyui_problem, comfyui_problem_of_file
 from .inputs import Input, read_declarations
-from .yaml_document import Document, KeyPath, read_document
+from .references import parse_reference, walk_scalars
+from .yaml_document import Document, read_document
 
 WORKFLOW_KEYS = ("name", "description", "inputs", "nodes", "output", "sdgraph")
 
@@ -35,54 +36,6 @@ MAX_NAME_LENGTH = 1000
 
 MAX_FIELDS = 1000
 """How many fields a node may have."""
-
-_REFERENCE = re.compile(r"\$(?:(inputs)\.)?([^\W\d]\w*)\Z")
-"""`$name` or `$inputs.name`, and nothing else in the string."""
-
-_MISSPELLED = re.compile(r"\$[^\W\d]\w*(?:\.\w+)+\Z")
-"""A name with dots after the dollar sign, such as `$input.prompt`: meant as a reference."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A text that is only a reference, to a node or to an input."""
-
-    name: str
-    to_input: bool
-
-    def __str__(self) -> str:
-        return f"$inputs.{self.name}" if self.to_input else f"${self.name}"
-
-
-def parse_reference(value: Any) -> Reference | None:
-    """The reference that a value is, or None: "costs $5" and "$$x" are only text.
-
-    Example:
-        >>> parse_reference("$inputs.seed")
-        Reference(name='seed', to_input=True)
-        >>> parse_reference("costs $5") is None
-        True
-    """
-    if not isinstance(value, str) or not value.startswith("$"):
-        return None
-    match = _REFERENCE.match(value)
-    return Reference(match[2], bool(match[1])) if match and match[2].isidentifier() else None
-
-
-def is_misspelled_reference(value: Any) -> bool:
-    """Whether a value is a dollar sign and a name with dots, but no reference: `$input.seed`."""
-    return isinstance(value, str) and bool(_MISSPELLED.match(value)) and not parse_reference(value)
-
-
-def unescape_dollar(text: str) -> str:
-    """The text that a text in a file stands for: `$x` for `$$x`, every other text for itself."""
-    return text[1:] if text.startswith("$$") else text
-
-
-def escape_dollar(text: str) -> str:
-    """The text that stands for `text` in a file; the reverse of `unescape_dollar`."""
-    is_taken = text.startswith("$$") or parse_reference(text) or is_misspelled_reference(text)
-    return f"${text}" if is_taken else text
 
 
 @dataclass(frozen=True)
@@ -122,6 +75,26 @@ class WorkflowTemplate:
     def build_order(self) -> tuple[list[str], list[list[str]]]:
         """The names of the nodes in an order to build them, and the cycles among them."""
         return topological_order(self.specs)
+
+    @cached_property
+    def node_marks(self) -> dict[str, dict[str, Mark]]:
+        """For each node its place in the file, under "", and those of its fields."""
+        document = self.document
+        return {
+            name: {
+                "": document.mark("nodes", name),
+                **{field: document.mark("nodes", name, field) for field in spec.fields},
+            }
+            for name, spec in self.specs.items()
+        }
+
+    @cached_property
+    def origins(self) -> dict[str, Origin]:
+        """Each input, as it is kept with the fields that are read from it."""
+        return {
+            name: Origin(name, declared.type, declared.description)
+            for name, declared in self.inputs.items()
+        }
 
     def role_of(self, name: str) -> str:
         """The role "source" for an input that is the path of a file to read, else ""."""
@@ -248,18 +221,6 @@ def nodes_that_read(template: WorkflowTemplate, inputs: Container[str]) -> set[s
     return changed
 
 
-def walk_scalars(data: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yields every scalar in plain data with its place."""
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            yield from walk_scalars(value, (*place, key))
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from walk_scalars(value, (*place, index))
-    else:
-        yield place, data
-
-
 def _specs(document: Document, problems: list[Problem]) -> dict[str, NodeSpec]:
     raw = document.data.get("nodes")
     if not isinstance(raw, dict) or not raw:
@@ -332,19 +293,6 @@ def place_of_subject(subject: str, fields: Mapping[str, Any]) -> list[str | int]
         return [subject] if subject else []
     name, *rest = subject.split(".")
     return [name, *(int(step) if step.isdecimal() else step for step in rest)]
-
-
-def value_at(fields: Any, place: list[str | int]) -> Any:
-    """The value at a place in a node's fields, or None."""
-    value = fields
-    for step in place:
-        if isinstance(value, Mapping):
-            value = value.get(step)
-        elif isinstance(value, list | tuple) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
-            return None
-    return value
 
 
 def with_absolute_source(value: Any, folder: Path) -> Any:

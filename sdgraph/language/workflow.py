@@ -189,12 +189,12 @@ class Workflow:
         self, inputs: Mapping[str, Any], only: Sequence[str]
     ) -> tuple[Graph | None, list[Problem]]:
         bound, targets = self.bind(inputs, only)
-        problems = bound.problems
-        if not bound.names:
+        problems, names = bound.problems, bound.names
+        if not names:
             return None, in_file_order(problems)
         every_node = Graph.of(
-            *bound.names,
-            names=bound.names,
+            *names,
+            names=names,
             marks=bound.marks,
             origins=bound.origins,
             uncached=bound.uncached,

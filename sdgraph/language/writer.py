@@ -22,8 +22,8 @@ from sdgraph.values import Checkpoint
 
 from .filename_patterns import escape_braces
 from .inputs import SCALARS, Input
+from .references import escape_dollar
 from .restore_inputs import restore_inputs
-from .template import escape_dollar
 from .written_paths import PathFormat, RelativePaths
 from .yaml_scalars import FLOAT, INTEGER
 

@@ -136,7 +136,8 @@ def merge_variants(
     uncached: set[Node[Any]] = set()
     targets = []
     for index, (bound, ends) in enumerate(_bind_variants(workflow, variants, only)):
-        names = assign_names(ancestry(*(ends if only else bound.names)), bound.names)
+        chosen = bound.names
+        names = assign_names(ancestry(*(ends if only else chosen)), chosen)
         for node, name in names.items():
             needed.setdefault(node, []).append(index)
             plain.setdefault(node, name)

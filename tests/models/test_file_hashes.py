@@ -179,6 +179,31 @@ def test_a_file_that_changed_since_the_plan_is_refused(place: Place, tmp_path: P
     assert "run again" in problem.fix
 
 
+def test_several_files_are_hashed_in_order_and_each_is_read_once(
+    place: Place, tmp_path: Path
+) -> None:
+    one, two = weights(tmp_path / "a", b"one"), weights(tmp_path / "b", b"two")
+    paths = [two, one, two]
+    assert file_hashes.files_sha256(paths) == [sha(two), sha(one), sha(two)]
+    assert file_hashes.files_sha256(paths[:2]) == [sha(two), sha(one)]
+    assert place.hashed == 2
+
+
+def test_of_several_files_the_one_that_changed_is_named(place: Place, tmp_path: Path) -> None:
+    paths = [weights(tmp_path / name, name.encode()) for name in ("a", "b", "c")]
+    hashed = list(zip(paths, file_hashes.files_sha256(paths), strict=True))
+    file_hashes.refuse_changed_files(hashed)
+    assert place.hashed == 3
+    weights(paths[1], b"other")
+    with pytest.raises(CheckpointError, match="it has changed") as caught:
+        file_hashes.refuse_changed_files(hashed)
+    assert caught.value.problems[0].subject == str(paths[1])
+    paths[1].unlink()
+    with pytest.raises(CheckpointError, match="it was removed") as caught:
+        file_hashes.refuse_changed_files(hashed)
+    assert caught.value.problems[0].subject == str(paths[1])
+
+
 @pytest.mark.parametrize("gone", ["file", "folder", "folder is a file"])
 def test_a_file_that_is_gone_since_the_plan_is_refused(
     place: Place, tmp_path: Path, gone: str

@@ -17,7 +17,7 @@ from sdgraph import Node, NodeFailedError, Session, events, run_many
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.execution.planning import make_plan
 from sdgraph.graph import Graph, In, Registry
-from sdgraph.language import Workflow, load_workflow, workflow_from_yaml
+from sdgraph.language import Workflow, load_workflow, nodes_that_read, workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml
 from sdgraph.sweep import Sweep, build_sweep, make_variants, output_files
 from sdgraph.sweep.output_files import files_to_write
@@ -90,6 +90,49 @@ def test_values_that_cannot_go_together_say_how_many_there_are() -> None:
     )
     assert "150,000 variants" in problems(workflow, {"seed": range(50_000), "word": [*"abc"]})
     assert "no values" in problems(workflow, {"seed": []})
+
+
+SHARING = """\
+inputs: {seed: 0, word: a, photo: {type: Path, default: photo.png}}
+nodes:
+  fixed: {type: Text, text: always}
+  photo: {type: Number, value: 7}
+  number: {type: Number, value: $inputs.seed}
+  half: {type: Halve, a: $number}
+  other: {type: Halve, a: $photo}
+  text: {type: Text, text: $inputs.word}
+  loud: {type: Join, words: [$text, $fixed], style: loud}
+  save: {type: Write, text: $loud, path: out/loud.txt}
+  numbered: {type: Write, text: $fixed, path: "out/{number}.txt"}
+"""
+
+
+@given(
+    AXES.map(lambda axes: {"seed": axes.get("a", [0]), "word": list(map(str, axes.get("b", "x")))})
+)
+def test_each_variant_has_the_nodes_that_its_inputs_alone_give(axes: dict[str, list[Any]]) -> None:
+    workflow = read(SHARING)
+    variants = make_variants({}, axes)
+    sweep = merge_variants(workflow, variants)
+    for variant, targets in zip(variants, sweep.targets, strict=True):
+        alone, ends = workflow.bind(variant.inputs, (), variant.number)
+        assert targets == {alone.names[node]: node for node in ends}
+        assert all(node in sweep.needed for node in alone.names)
+        for node, places in alone.marks.items():
+            assert places.items() <= sweep.graph.marks[node].items()
+
+
+def test_a_node_that_no_varying_input_reaches_is_made_once() -> None:
+    workflow = read(SHARING)
+    assert nodes_that_read(workflow.template, {"seed"}) == {"number", "half", "numbered"}
+    assert nodes_that_read(workflow.template, {"word"}) == {"text", "loud", "save", "numbered"}
+    assert nodes_that_read(workflow.template, ()) == {"numbered"}
+    first, _ = workflow.bind({"seed": 1})
+    known = first.without(nodes_that_read(workflow.template, {"seed"}), {"seed"})
+    second, _ = workflow.bind({"seed": 2}, (), 2, known)
+    assert second.nodes["save"] is first.nodes["save"]
+    assert second.nodes["half"] != first.nodes["half"]
+    assert list(second.nodes) == list(first.nodes)
 
 
 def test_nodes_are_named_for_the_values_that_their_variants_share() -> None:
