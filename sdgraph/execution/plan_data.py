@@ -150,8 +150,8 @@ class Plan:
     @property
     def checkpoint_warnings(self) -> list[Problem]:
         """The checkpoints that are not here, or not in the variant that was asked for."""
-        running = (step for step in self.steps if step.action == "run")
-        return list(part_warnings(use.resolved for step in running for use in step.uses))
+        running = [step for step in self.steps if step.action == "run"]
+        return list(part_warnings([use.resolved for step in running for use in step.uses]))
 
     @property
     def runs_models(self) -> bool:
@@ -178,4 +178,4 @@ def _checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:
     """The checkpoints that a node needs parts of, each once."""
     if not has_known_parts(node):
         return ()
-    return tuple(dict.fromkeys(part.checkpoint for part in parts_of(node).values()))
+    return tuple(dict.fromkeys([part.checkpoint for part in parts_of(node).values()]))

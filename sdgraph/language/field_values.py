@@ -73,9 +73,9 @@ class FieldResolver:
         if not isinstance(written, str):
             return written
         reference = parse_reference(written)
-        if is_misspelled_reference(written):
-            return self._report_misspelled(written, spec, place)
         if reference is None:
+            if is_misspelled_reference(written):
+                return self._report_misspelled(written, spec, place)
             return self._text(unescape_dollar(written), spec, place, role)
         if reference.to_input:
             return self._input(reference, spec, place, role)
