@@ -24,7 +24,7 @@ _KEY_AND_VALUE = re.compile(r"([A-Za-z_]\w*):(\S.*)\Z", re.DOTALL)
 
 
 @dataclass
-class _Container:
+class _OpenCollection:
     """A list or map that is being read.
 
     Args:
@@ -54,7 +54,7 @@ def unquoted_problems(text: str, file: str, count: int) -> list[Problem]:
         file: The name of its file, for the problems.
         count: How many events of it are looked at.
     """
-    finder = _Finder(text, file)
+    finder = _UnquotedTexts(text, file)
     for event in islice(parse_events(text), count):
         finder.take(event)
     return finder.problems
@@ -67,14 +67,14 @@ def parse_events(text: str) -> Iterator[yaml.Event]:
     return events
 
 
-class _Finder:
+class _UnquotedTexts:
     """Looks at the events of a document, one after the other."""
 
     def __init__(self, text: str, file: str) -> None:
         self.problems: list[Problem] = []
         self._file = file
         self._lines = text.splitlines()
-        self._open: list[_Container] = []
+        self._open: list[_OpenCollection] = []
 
     def take(self, event: yaml.Event) -> None:
         """The next event."""
@@ -95,9 +95,9 @@ class _Finder:
             around.key = None
         if isinstance(event, yaml.CollectionStartEvent):
             is_map = isinstance(event, yaml.MappingStartEvent)
-            self._open.append(_Container(is_map, is_map and bool(event.flow_style)))
+            self._open.append(_OpenCollection(is_map, is_map and bool(event.flow_style)))
 
-    def _take_empty(self, event: yaml.ScalarEvent, around: _Container | None) -> None:
+    def _take_empty(self, event: yaml.ScalarEvent, around: _OpenCollection | None) -> None:
         """Looks at an empty value, which may be meant as a text."""
         line, column = _start(event)
         rest = self._line(line)[column:].strip()
@@ -114,7 +114,7 @@ class _Finder:
             elif not around.bare:
                 around.last = (around.key, event)
 
-    def _report_bare_keys(self, container: _Container) -> None:
+    def _report_bare_keys(self, container: _OpenCollection) -> None:
         """Reports the keys without a value in a map that ends."""
         if not container.bare:
             return
