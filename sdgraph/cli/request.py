@@ -63,6 +63,8 @@ class Request:
             raise InvalidWorkflowError(self.every_problem())
         combinations = make_variants(self.inputs, self.axes, side_by_side=side_by_side)
         sweep = build_sweep(self.workflow, combinations, only)
+        if not self.notices:
+            return sweep
         return replace(sweep, graph=replace(sweep.graph, notices=self.notices))
 
     def graph(self, only: Sequence[str] = (), *, side_by_side: bool = False) -> Graph:

@@ -31,6 +31,13 @@ _STORABLE = "biuf"
 _kinds: dict[str, type[Value]] = {}
 
 
+class _NameWithArticle:
+    """The label of a kind that declares none; it is made when a message needs it."""
+
+    def __get__(self, value: Value | None, kind: type[Value]) -> str:
+        return with_article(kind.__name__)
+
+
 class Value:
     """A frozen value that one node passes to another; values of a class are equal by content.
 
@@ -79,7 +86,8 @@ class Value:
         super().__init_subclass__(**options)
         own = vars(cls)
         cls.loader = own.get("loader")
-        cls.label = own.get("label") or with_article(cls.__name__)
+        if "label" not in own:
+            cls.label = _NameWithArticle()  # type: ignore[assignment]  # it gives a str
         is_own = cls.__module__.startswith(f"{_OWN_PACK}.")
         pack = _OWN_PACK if is_own else pack_name(cls.__module__)
         cls.kind_name = cls.__name__ if pack == _OWN_PACK else f"{pack}.{cls.__name__}"
