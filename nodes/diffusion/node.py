@@ -146,10 +146,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
     ) -> Part:
         """A component of a checkpoint, placed by `offload`; the denoiser is cast by `tuning`.
 
-        Args:
-            checkpoint: The checkpoint.
-            folder: The component's folder in it; "" for a checkpoint that is one model.
-            family: The family of the node's checkpoint, if that is known already.
+        `family` is that of the node's own checkpoint, if it is known already.
         """
         family, on_host = family or self.family, self.offload != "none"
         if folder != family.denoiser.name:
