@@ -22,6 +22,9 @@ from tests.support.hashing import place as place
 settings.register_profile("sdgraph", deadline=None)
 settings.load_profile("sdgraph")
 
+# What is imported and collected stays; to look for garbage in it takes an eighth of that time.
+gc.disable()
+
 # Runs of tests are not for the list of runs; those that are about it name a folder of their own.
 os.environ["SDGRAPH_RUNS"] = ""
 
@@ -94,8 +97,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Leaves the hundreds of thousands of objects of the collected tests to no later collection."""
+    gc.enable()
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def modules_are_no_garbage() -> Iterator[None]:
+    """Leaves the objects of large libraries, once a test has imported them, to no collection."""
+    before = len(sys.modules)
+    yield
+    if len(sys.modules) > before + 200:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
