@@ -156,22 +156,23 @@ def _step(
     device: str,
     dtype: str | None,
 ) -> Step:
-    remembered = lookup.results.get(node)
+    name, key, remembered = graph.names[node], lookup.keys.get(node), lookup.results.get(node)
+    alias, context = lookup.aliases.get(node), lookup.contexts.get(node)
     stages = () if remembered is not None else _stages(node, graph, store, device, dtype)
     not_needed = {part for stage in stages if stage.remembered is not None for part in stage.parts}
     uses = _uses(node, device, dtype or "float32", not_needed) if remembered is None else ()
     sizes = {use.name: use.component.bytes for use in uses}
     return Step(
         node,
-        graph.names[node],
+        name,
         "run" if remembered is None else "reuse",
-        lookup.keys.get(node),
+        key,
         uses,
         node.working_memory(sizes, dtype or "float32") if uses else 0,
         remembered=remembered,
         stages=stages,
-        alias=lookup.aliases.get(node),
-        context=lookup.contexts.get(node),
+        alias=alias,
+        context=context,
     )
 
 

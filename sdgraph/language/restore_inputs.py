@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sdgraph.graph import Graph, Node, Origin
@@ -20,9 +21,9 @@ class _Use:
     fields: dict[str, Any]
     path: list[str | int]
 
-    @property
+    @cached_property
     def value(self) -> Any:
-        """The value in the field, in the type of the input; None if there is none."""
+        """The value in the field before `replace`, in the input's type; None if there is none."""
         value = value_at(self.fields, self.path)
         if isinstance(value, str):
             return unescape_dollar(value)

@@ -147,6 +147,8 @@ def _to_plain(
     """The plain data of a field's value; raises TypeError for what YAML cannot express."""
 
     def convert(item: Any) -> Any:
+        if item is None or type(item) in (bool, int, float):
+            return item
         if isinstance(item, Node):
             return f"${names[item]}"
         if isinstance(item, Checkpoint):
