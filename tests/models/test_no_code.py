@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ from sdgraph.values import Part
 PACKAGE = Path(sdgraph.__file__).parent
 
 
-def calls() -> Iterator[tuple[str, ast.Call]]:
+@cache
+def calls() -> list[tuple[str, ast.Call]]:
     """Every call in the package of a method that loads by the name of a class, with its place."""
-    for folder in (PACKAGE, PACKAGE / "nodes"):
-        for path in folder.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
+    return [
+        (f"{path.relative_to(PACKAGE)}:{node.lineno}", node)
+        for folder in (PACKAGE, PACKAGE / "nodes")
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
 
 
 def test_every_loading_call_says_that_no_code_is_trusted() -> None:
