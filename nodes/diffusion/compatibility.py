@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,13 @@ _OTHER_MODELS = "its parts are of different models: copy the checkpoint again"
 
 _FEW_STEPS = ("lcm", "tcd", "LCMScheduler", "TCDScheduler")
 """Schedulers that choose their steps among the few that they were distilled for."""
+
+
+_DISTILLED = re.compile(r"(turbo|lightning|hyper|lcm|dmd2?|schnell)")
+"""What the names of distilled models have in them."""
+
+_DISTILLED_STEPS, _DISTILLED_GUIDANCE = 12, 3
+"""What steps and guidance of distilled models are at most, with some to spare."""
 
 
 def task_problems(
@@ -157,6 +165,34 @@ def side_problems(sides: Mapping[str, int | None], multiple: int) -> Iterator[Pr
             nearest = max(multiple, round(side / multiple) * multiple)
             wanted = f"a multiple of {multiple}"
             yield Problem(name, f"{side} pixels", wanted, f"for example {nearest}")
+
+
+def distilled_warnings(checkpoint: Checkpoint, steps: int, guidance: float) -> Iterator[Problem]:
+    """A warning for a file that may be distilled for few steps, by its name alone.
+
+    The weights of a distilled model have the names and shapes of the model that it is made from.
+
+    Args:
+        checkpoint: The checkpoint.
+        steps: The number of denoising steps.
+        guidance: The scale of classifier-free guidance.
+    """
+    single_file = resolve(checkpoint).single_file
+    if single_file is None or (steps <= _DISTILLED_STEPS and guidance <= _DISTILLED_GUIDANCE):
+        return
+    match = _DISTILLED.search(single_file.path.stem.lower())
+    if match is not None:
+        found = f"{steps} steps with guidance {guidance:g}, by a file named {match[1]}"
+        wanted = "1 to 8 steps with guidance 0 to 2, if it is distilled (the file does not say)"
+        yield Problem("steps", found, wanted, "set steps and guidance as its page says")
+
+
+def prediction_problems(checkpoint: Checkpoint) -> Iterator[Problem]:
+    """The problem of a prediction type that the checkpoint's scheduler does not have."""
+    own = str((resolve(checkpoint).config(SCHEDULER) or {}).get("_class_name"))
+    if checkpoint.prediction_type is not None and "FlowMatch" in own:
+        found = f"{checkpoint.source}: prediction_type {checkpoint.prediction_type} for {own}"
+        yield Problem("checkpoint", found, "none: it predicts a flow", "leave it out")
 
 
 def step_problems(steps: int, scheduler: str | None, checkpoint: Checkpoint) -> Iterator[Problem]:

@@ -205,10 +205,12 @@ _INNER_LAYERS = {
 def network_layers(checkpoint: Checkpoint, component: str) -> Mapping[str, Shape] | None:
     """The shapes of a network's weights by `flat_name`; None if its files do not tell.
 
-    That is where they are not on this disk, are pickles, or are stored quantized.
+    That is where they are not on this disk, are pickles, are stored quantized, or have the names
+    of LDM, as in a checkpoint of one file.
     """
     try:
-        files = resolve_part(Part(checkpoint, component)).files
+        part = resolve_part(Part(checkpoint, component))
+        files = () if part.tensor_prefix is not None else part.files
         stamps = tuple((path, FileStamp.of(path)) for path in files)
     except (CheckpointError, OSError):
         return None

@@ -45,8 +45,8 @@ def unknown_words(checkpoint: Checkpoint, tokenizer: str, texts: Iterable[str]) 
         tokenizer: The name of its tokenizer's folder.
         texts: Captions or prompts.
     """
-    root = resolve(checkpoint).root
-    vocabulary = None if root is None else _small_vocabulary(root / tokenizer / "vocab.json")
+    path = resolve(checkpoint).path_of(f"{tokenizer}/vocab.json")
+    vocabulary = None if path is None else _small_vocabulary(path)
     if vocabulary is None:
         return []
     return [word for word in split_words(texts) if word + _END_OF_WORD not in vocabulary]

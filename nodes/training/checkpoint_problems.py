@@ -110,6 +110,11 @@ def _component_problems(
     Of a checkpoint in the field "like" only configs, tokenizers and the scheduler are read.
     """
     weightless = (*family.tokenizers, SCHEDULER)
+    if resolve(checkpoint).single_file is not None:
+        fix = "convert it: `from_single_file` of diffusers' pipeline, then `save_pretrained`"
+        wish = "a folder in diffusers' layout, whose files the trained checkpoint takes over"
+        yield Problem(field, f"{checkpoint.source}, one file", wish, fix)
+        return
     try:
         classes = class_problems(checkpoint, family)
         for problem in (*classes, *width_problems(checkpoint, family)):

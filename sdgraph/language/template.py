@@ -296,7 +296,7 @@ def place_of_subject(subject: str, fields: Mapping[str, Any]) -> list[str | int]
 
 
 def with_absolute_source(value: Any, folder: Path) -> Any:
-    """A checkpoint or a list of them; if its source is a path, it is absolute.
+    """A checkpoint or a list of them; if its source or config is a path, it is absolute.
 
     A source is a path if it begins with ./, ../ or ~, or if there is a file or folder of that name
     in `folder`. A name without a slash that is in the current folder only is a path in `folder`,
@@ -311,7 +311,8 @@ def with_absolute_source(value: Any, folder: Path) -> Any:
         source = value["source"]
         if value.get("revision") is not None and not source.startswith((".", "~")):
             return value  # on the hub, whatever is in the folder
-        return {**value, "source": with_absolute_source(source, folder)}
+        paths = {name: value[name] for name in ("source", "config") if name in value}
+        return {**value, **{key: with_absolute_source(path, folder) for key, path in paths.items()}}
     if isinstance(value, list):
         return [with_absolute_source(item, folder) for item in value]
     return value

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
-from sdgraph.files import expand_home
+from sdgraph.files import expand_home, is_file
 from sdgraph.graph import Graph, source_files
 from sdgraph.values import Checkpoint, Lora
 
@@ -49,13 +49,14 @@ class RelativePaths:
         return text
 
     def checkpoint(self, checkpoint: Checkpoint) -> Any:
-        """Its data; a source relative to the current folder becomes relative to `folder`."""
-        if self._folder is None or not checkpoint.source.startswith("."):
-            return checkpoint.as_data()
-        source = os.path.relpath(checkpoint.source, self._folder)
-        source = source if source.startswith("..") else f"./{source}"
-        data = {**checkpoint.fields, "source": source}
-        return data if len(data) > 1 else source
+        """Its data; paths relative to the current folder become relative to `folder`."""
+        data = dict(checkpoint.fields)
+        for name in ("source", "config"):
+            path = data.get(name)
+            if self._folder is not None and path is not None and path.startswith("."):
+                relative = os.path.relpath(path, self._folder)
+                data[name] = relative if relative.startswith("..") else f"./{relative}"
+        return data if len(data) > 1 else data["source"]
 
 
 class PortablePaths:
@@ -100,14 +101,16 @@ class PortablePaths:
 
     def checkpoint(self, checkpoint: Checkpoint) -> Any:
         """The data of the checkpoint; a folder on this machine becomes relative, or its name."""
-        source = checkpoint.source
-        if not source.startswith((".", "~")) and not Path(source).is_absolute():
-            return checkpoint.as_data()
-        path = Path(os.path.abspath(expand_home(source)))  # noqa: PTH100  it removes `..`, too
-        data = _on_hub(path, checkpoint) or {
-            **checkpoint.fields,
-            "source": f"./{self._name_of(path)}",
-        }
+        data = dict(checkpoint.fields)
+        if (config := data.get("config")) is not None and _is_local(config):
+            data["config"] = f"./{self._name_of(_absolute(config))}"
+        if _is_local(checkpoint.source):
+            path = _absolute(checkpoint.source)
+            whole = is_file(path) and not isinstance(checkpoint, Lora)  # which no name stands for
+            data = (None if whole else _on_hub(path, checkpoint)) or {
+                **data,
+                "source": f"./{self._name_of(path)}",
+            }
         return data if len(data) > 1 else data["source"]
 
     def _name_of(self, path: Path) -> str:
@@ -123,6 +126,15 @@ class PortablePaths:
 
 
 _LONGEST_PATH = 4096
+
+
+def _is_local(source: str) -> bool:
+    """Whether a source is a path on this machine, and not the name of a checkpoint."""
+    return source.startswith((".", "~")) or Path(source).is_absolute()
+
+
+def _absolute(source: str) -> Path:
+    return Path(os.path.abspath(expand_home(source)))  # noqa: PTH100  it removes `..`, too
 
 
 @cache

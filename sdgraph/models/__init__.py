@@ -12,12 +12,12 @@ from .prefetch import Prefetcher, PrefetchRequest
 from .process_records import ProcessRecord
 from .resolved import (
     ResolvedCheckpoint,
-    ResolvedPart,
     fetch_checkpoint,
     memoized_resolutions,
     resolve,
     resolve_part,
 )
+from .resolved_part import ResolvedPart
 from .safetensors_files import TensorShapes, tensor_shapes
 
 __all__ = [

@@ -37,7 +37,8 @@ from .component_pool import ComponentPool, Report
 from .device_locks import device_lock
 from .file_hashes import refuse_changed_files
 from .loader import Loader, load_quietly, refuse_device
-from .resolved import ResolvedPart, resolve_part
+from .resolved import resolve_part
+from .resolved_part import ResolvedPart
 
 Watch = Callable[[Iterable[LoadedComponent]], None]
 """Called with the loaded components whenever they or their users change; must not raise."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
-from sdgraph.files import describe_path, expand_home, is_file, is_folder
+from sdgraph.files import describe_path, expand_home, is_file, is_folder, names_in
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import hub, pickles
@@ -46,19 +46,27 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
     if path is not None:
         return _subfolder(path, checkpoint)
     if hub.is_path(source) or is_file(expand_home(source)):
-        problem = Problem(
-            source,
-            describe_path(expand_home(source), "folder"),
-            "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
-            f"those that ship: {', '.join(shipped_names())}",
-        )
-        raise CheckpointError(problem)
+        raise CheckpointError(_absent_problem(source))
     snapshot = hub.in_cache(source, checkpoint.revision, _marks(checkpoint))
     if snapshot is None and hub.is_off():
         found = "not in the hub's cache, and HF_HUB_OFFLINE is set"
         fix = "fetch it once while online, or name a local folder"
         raise CheckpointError(Problem(source, found, "a checkpoint that is here", fix))
     return snapshot
+
+
+def _absent_problem(source: str) -> Problem:
+    """The problem of a path at which there is neither a folder nor a file."""
+    path = expand_home(source)
+    is_weights = hub.is_weights(source)
+    near = did_you_mean(path.name, names_in(path.parent)) if is_weights else ""
+    return Problem(
+        source,
+        describe_path(path, "file" if is_weights else "folder"),
+        "a checkpoint's folder or safetensors file, a hub id such as 'stabilityai/sdxl-turbo', or "
+        "one that ships",
+        near or f"those that ship: {', '.join(shipped_names())}",
+    )
 
 
 def is_local(checkpoint: Checkpoint) -> bool:

@@ -15,7 +15,7 @@ from sdgraph.memory import Action, Component, ComponentKey, Placement, Tier
 from . import devices
 from .component import LoadedComponent
 from .loader import Loader, load_or_raise
-from .resolved import ResolvedPart
+from .resolved_part import ResolvedPart
 from .sizes import bytes_of
 
 Report = Callable[..., None]

@@ -40,6 +40,8 @@ def component_fingerprint(part: ComponentOnDisk) -> str:
     for path, sha256 in part.hashed_files:
         text = _config_text(path) if path.name == "config.json" else sha256
         digest.update(f"|{text}".encode())
+    if part.tensor_prefix is not None:
+        digest.update(f"|{part.tensor_prefix}".encode())
     if part.part.casting or part.quantization:
         digest.update(f"|{part.part.casting}|{part.quantization}".encode())
     return digest.hexdigest()
@@ -49,6 +51,8 @@ def _is_here(part: ComponentOnDisk, folder: Path) -> bool:
     """Whether a component is complete; a hub cache may contain configs without their weights."""
     if part.prepares or part.is_lora:
         return True
+    if part.lacks_vocabulary:
+        return False
     return bool(part.files) or not (folder / "config.json").is_file()
 
 
@@ -56,7 +60,9 @@ def component_files(part: ComponentOnDisk) -> tuple[Path, ...]:
     """The files that decide what a component computes, in order; () if it is not on this disk."""
     if part.folder is None:
         return ()
-    return part.files if part.is_lora else (*_other_files(part, part.folder), *part.files)
+    if part.is_lora:
+        return part.files
+    return (*_other_files(part, part.folder), *part.vocabulary_files, *part.files)
 
 
 def _other_files(part: ComponentOnDisk, folder: Path) -> Iterator[Path]:
@@ -74,10 +80,12 @@ def _other_files(part: ComponentOnDisk, folder: Path) -> Iterator[Path]:
 
 
 def settings_fingerprint(checkpoint: CheckpointOnDisk) -> str:
-    """A hash of a checkpoint's index and of the config of its scheduler."""
+    """A hash of a checkpoint's index, and of the config of its scheduler and what changes it."""
     if checkpoint.root is None:
         return ""
     digest = hashlib.blake2b(digest_size=16)
+    if settings := dict(checkpoint.scheduler_settings):
+        digest.update(f"{json.dumps(settings, sort_keys=True)}|".encode())
     folders = [checkpoint.root / name for name in checkpoint.components or ()]
     paths = (checkpoint.root / MODEL_INDEX, *(path / SCHEDULER_CONFIG for path in folders))
     for path, sha256 in checkpoint.hash_files([path for path in paths if path.is_file()]):
@@ -93,6 +101,8 @@ def checkpoint_files(checkpoint: CheckpointOnDisk) -> Iterator[Path]:
     if isinstance(checkpoint.checkpoint, Lora):
         yield checkpoint.lora_file
         return
+    if checkpoint.single_file is not None:
+        yield checkpoint.single_file.path
     for folder in (root, *(root / name for name in checkpoint.components or ())):
         for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
             if name.endswith(_HASHED_SUFFIXES) and (folder / name).is_file():
@@ -102,10 +112,14 @@ def checkpoint_files(checkpoint: CheckpointOnDisk) -> Iterator[Path]:
 def checkpoint_fingerprint(checkpoint: CheckpointOnDisk) -> str:
     """A hash of all files of a checkpoint; of its name and settings if it is not on this disk."""
     try:
-        hashed = checkpoint.hashed_files
+        hashed, single_file = checkpoint.hashed_files, checkpoint.single_file
     except CheckpointError:
-        hashed = ()  # reading the checkpoint raises the same error
-    texts = [f"{path.parent.name}/{path.name}:{sha256}" for path, sha256 in hashed]
+        hashed, single_file = (), None  # reading the checkpoint raises the same error
+    own = None if single_file is None else single_file.path
+    names = ["" if path == own else f"{path.parent.name}/{path.name}" for path, _ in hashed]
+    texts = [f"{name}:{sha256}" for name, (_, sha256) in zip(names, hashed, strict=True)]
+    if texts and checkpoint.scheduler_settings:
+        texts.append(json.dumps(dict(checkpoint.scheduler_settings), sort_keys=True))
     if not texts:
         texts = [repr(checkpoint.checkpoint)]
     return hashlib.blake2b("|".join(texts).encode(), digest_size=16).hexdigest()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import expand_home, is_folder
+from sdgraph.files import expand_home, is_folder, names_in
 from sdgraph.values import Checkpoint
 
 from .shipped import shipped_names
@@ -24,9 +24,14 @@ def is_off() -> bool:
 
 def is_path(source: str) -> bool:
     """Whether a source can only be a path and not the name of a checkpoint on the hub."""
-    if source.lower().endswith(_FILE_SUFFIXES):
+    if is_weights(source):
         return True
     return source.startswith((".", "/", "~")) or source.count("/") > 1
+
+
+def is_weights(source: str) -> bool:
+    """Whether a source can only be a file of weights, by the end of its name."""
+    return source.lower().endswith(_FILE_SUFFIXES)
 
 
 def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:
@@ -71,11 +76,25 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
         problem = Problem(
             repr(source),
             "neither a folder nor a valid hub id",
-            "a checkpoint's folder, a hub id such as 'stabilityai/sdxl-turbo', or one that ships",
+            "a checkpoint's folder or safetensors file, a hub id such as 'stabilityai/sdxl-turbo', "
+            "or one that ships",
             f"those that ship: {', '.join(shipped_names())}",
         )
         raise CheckpointError(problem) from None
     return None
+
+
+def cached_snapshots() -> Iterator[Path]:
+    """The folders of the main branches of all repositories in the hub's cache, by name."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    for name in names_in(HF_HUB_CACHE):
+        repository = Path(HF_HUB_CACHE, name)
+        try:
+            commit = (repository / "refs" / "main").read_text("utf-8").strip()
+        except (OSError, ValueError):
+            continue
+        yield repository / "snapshots" / commit
 
 
 def fetch(
@@ -101,6 +120,11 @@ def fetch_plain(checkpoint: Checkpoint, components: Sequence[str]) -> Path:
         [f"{name}/*.safetensors" for name in components],
         others=["*.fp16.*", "*.non_ema.*"],
     )
+
+
+def fetch_files(checkpoint: Checkpoint, names: Sequence[str]) -> Path:
+    """The folder of a checkpoint with some of its files, which are downloaded if necessary."""
+    return _download(checkpoint, names)
 
 
 def fetch_file(checkpoint: Checkpoint, name: str) -> Path:

@@ -16,10 +16,10 @@ from sdgraph.errors import CheckpointError, OutOfMemoryError, Problem, out_of_me
 from sdgraph.files import FileStamp
 from sdgraph.values import QUANTIZATIONS
 
-from . import devices, weight_keys
+from . import devices, single_file_loader, weight_keys
 from .checkpoint_files import is_processor
 from .component_classes import SCHEDULERS, refuse_class, refuse_other_class, role_of
-from .resolved import ResolvedPart
+from .resolved_part import ResolvedPart
 
 Loader = Callable[[ResolvedPart, str, str], Any]
 """Loads a component in a dtype onto a device."""
@@ -115,13 +115,17 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     library, name = part.library_and_class
     folder = part.folder
     assert folder is not None
+    if part.needs_vocabulary:
+        return single_file_loader.load_tokenizer(_class(part, library, name), part)
     if "Tokenizer" in name:
         return _load_tokenizer(_class(part, library, name), folder, part.part.max_tokens)
     if is_processor(name):
         return _load_processor(part, folder)
     cls = _class(part, library, name)
     if name in SCHEDULERS:
-        return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        scheduler = cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        settings = part.owner.scheduler_settings
+        return cls.from_config(scheduler.config, **settings) if settings else scheduler
     module = _load_module(cls, part, folder, dtype, device)
     if part.part.casting:
         _cast_by_layer(module, part, dtype)
@@ -132,6 +136,8 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
 
 def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device: str) -> Any:
     """Loads a model with its class's own method, or faster with `_build_module` if that can."""
+    if part.tensor_prefix is not None:
+        return single_file_loader.load_module(cls, part, dtype)
     pickled = any(path.suffix != ".safetensors" for path in part.files)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
     if part.part.checkpoint.variant and not part.lacks_variant:
@@ -173,7 +179,7 @@ def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> tuple[Any, bool]:
     empty = None
     compared: weight_keys.KeyComparison | None
     if issubclass(cls, diffusers.ModelMixin):
-        empty = _empty_module(cls, folder)
+        empty = weight_keys.empty_module(cls, folder)
         compared = weight_keys.compare_diffusers(empty, part.files)
     else:
         stamps = tuple(map(FileStamp.of, (folder / "config.json", *part.files)))
@@ -181,16 +187,6 @@ def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> tuple[Any, bool]:
     if compared is not None:
         weight_keys.refuse_difference(part.name, cls.__name__, compared, partial=part.part.partial)
     return empty, compared is not None and compared.same_names
-
-
-def _empty_module(cls: Any, folder: Path) -> Any:
-    """The module of diffusers that a config describes, without memory for its weights."""
-    from accelerate import init_empty_weights
-    from transformers.initialization import no_init_weights
-
-    config = cls.load_config(folder, local_files_only=True, trust_remote_code=False)
-    with init_empty_weights(), no_init_weights():
-        return cls.from_config(config)
 
 
 def _build_module(module: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.values import QUANTIZATIONS
+from sdgraph.values import QUANTIZATIONS, Checkpoint
 
+from . import hub
 from .checkpoint_files import is_processor
 from .component_classes import is_allowed, refuse_class
 from .config_files import read_config
-from .files_on_disk import ComponentOnDisk
+from .files_on_disk import CheckpointOnDisk, ComponentOnDisk
 from .safetensors_files import refuse_damaged
 from .shards import refuse_incomplete
+from .single_files import single_file_warnings
+from .tokenizer_files import VOCABULARY_FILES, VOCABULARY_SOURCE
 from .weight_marks import refuse_foreign
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -35,13 +38,15 @@ def check_part(part: ComponentOnDisk) -> None:
         refuse_damaged(part.owner.lora_file)
         return
     library, class_name = part.library_and_class
-    if part.owner.must_fetch:
+    if part.lacks_vocabulary:
+        _refuse_absent_vocabulary(part)
+    elif part.owner.must_fetch and part.owner.single_file is None:
         return
     if not folder.is_dir():
         found = f"no folder in {part.owner.root}, though the index names it"
         raise CheckpointError(Problem(part.name, found, "a folder for each part"))
     _check_config(part, folder, class_name)
-    if not part.prepares:
+    if part.tensor_prefix is None and not part.prepares:
         _check_weights(part, folder, library, class_name)
 
 
@@ -54,6 +59,18 @@ def _check_quantization(part: ComponentOnDisk) -> None:
             source, f"{found}, and no package {package} here", f"the package {package}", fix
         )
         raise CheckpointError(problem)
+
+
+def _refuse_absent_vocabulary(part: ComponentOnDisk) -> None:
+    """Raises CheckpointError for a vocabulary that is not here, if the hub is switched off."""
+    if hub.is_off():
+        found = f"no vocabulary ({' and '.join(VOCABULARY_FILES)}) in a file of weights"
+        wanted = f"that of {VOCABULARY_SOURCE} in the hub's cache; HF_HUB_OFFLINE is set"
+        fix = (
+            f"`hf download {VOCABULARY_SOURCE} {' '.join(VOCABULARY_FILES)}` once while online, "
+            "or a folder with tokenizers as `config:`"
+        )
+        raise CheckpointError(Problem(part.name, found, wanted, fix))
 
 
 def _check_config(part: ComponentOnDisk, folder: Path, class_name: str) -> None:
@@ -97,24 +114,39 @@ def _check_weights(part: ComponentOnDisk, folder: Path, library: str, class_name
 
 
 def part_warnings(parts: Iterable[ComponentOnDisk]) -> Iterator[Problem]:
-    """What to tell about components that are not here, or not in the variant that was asked for.
+    """What to tell about components that are not here, or not as they were asked for.
 
     Args:
         parts: The components, which have no problems.
     """
     absent: dict[str, str] = {}
     plain: dict[tuple[str, str], dict[str, None]] = {}
+    files: dict[Checkpoint, CheckpointOnDisk] = {}
     for part in parts:
         checkpoint = part.part.checkpoint
-        if part.owner.root is None:
+        if part.owner.single_file is not None:
+            files[checkpoint] = part.owner
+        elif part.owner.root is None:
             absent[checkpoint.source] = "not here, not checked"
         elif part.owner.must_fetch:
             absent[checkpoint.source] = "its weights are not all here, and not checked"
         elif part.lacks_variant:
             names = plain.setdefault((checkpoint.source, str(checkpoint.variant)), {})
             names[part.part.folder] = None
+    for checkpoint, owner in files.items():
+        yield from _file_warnings(checkpoint, owner)
     for source, found in absent.items():
         yield Problem(source, found, fix="a run downloads it from the hub, and checks it then")
     for (source, variant), folders in plain.items():
         found = f"no weights of the variant {variant} for {', '.join(folders)}"
         yield Problem(source, found, fix="the plain ones are used")
+
+
+def _file_warnings(checkpoint: Checkpoint, owner: CheckpointOnDisk) -> Iterator[Problem]:
+    """What to tell about a checkpoint of one file."""
+    assert owner.single_file is not None
+    yield from single_file_warnings(checkpoint, owner.single_file)
+    if owner.lacks_vocabulary:
+        found = f"one file, without the vocabulary of its tokenizer ({VOCABULARY_SOURCE})"
+        fix = "a run downloads it from the hub once (1.5 MB)"
+        yield Problem(checkpoint.source, found, fix=fix)

@@ -16,27 +16,27 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.memoize import scope_results
-from sdgraph.memory import Component, ComponentKey
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import fingerprints, sizes
+from . import fingerprints
 from .checkpoint_files import (
     CONFIG_NAMES,
     MODEL_INDEX,
+    SCHEDULER_CONFIG,
     components_in,
     fetch_missing,
     find_root,
     is_local,
-    is_of_variant,
     missing_components,
-    weight_files,
 )
-from .component_classes import allowed_classes, refuse_class
+from .component_classes import allowed_classes
 from .config_files import read_config, read_index
 from .file_hashes import files_sha256
 from .lora_files import fetch_lora
-from .part_checks import check_part
+from .resolved_part import PartOwner, ResolvedPart
 from .safetensors_files import TensorShapes, tensor_shapes
+from .single_files import SingleFile, find_single_file, with_settings
+from .tokenizer_files import fetch_vocabulary, find_vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +55,47 @@ class ResolvedCheckpoint:
     _hashes: dict[Path, str] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
+    def single_file(self) -> SingleFile | None:
+        """The one file that the checkpoint is; None for a folder or a checkpoint on the hub.
+
+        Raises CheckpointError for a file that is damaged, no checkpoint, or of an unknown base.
+        """
+        return None if self.known_root is not None else find_single_file(self.checkpoint)
+
+    @cached_property
     def root(self) -> Path | None:
         """The local folder with the configs; None for a hub checkpoint that must be fetched first.
 
         Raises CheckpointError for a folder or a shipped name that does not exist and, if the hub is
         switched off, for a checkpoint that is not in its cache.
         """
+        if self.single_file is not None:
+            return self.single_file.configs
         return self.known_root or find_root(self.checkpoint)
+
+    @cached_property
+    def vocabulary(self) -> Path | None:
+        """The folder in the hub's cache with the vocabulary for tokenizers that have none."""
+        return find_vocabulary()
+
+    @cached_property
+    def lacks_vocabulary(self) -> bool:
+        """Whether it is one file whose tokenizers need a vocabulary that is not on this disk."""
+        return self.single_file is not None and any(
+            self.part(Part(self.checkpoint, name)).lacks_vocabulary
+            for name in self.components or ()
+        )
+
+    def path_of(self, name: str) -> Path | None:
+        """The path of one of its files, by its name in a record; None if it is not on this disk."""
+        if self.root is None:
+            return None
+        if self.single_file is not None and name == self.single_file.path.name:
+            return self.single_file.path
+        path = self.root / name
+        if self.single_file is not None and self.vocabulary is not None and not path.exists():
+            return self.vocabulary / path.name
+        return path
 
     @cached_property
     def index(self) -> Mapping[str, Any] | None:
@@ -104,17 +138,29 @@ class ResolvedCheckpoint:
         for file_name in (name,) if name else CONFIG_NAMES:
             config = read_config(os.path.join(root, folder, file_name))  # noqa: PTH118  faster
             if config is not None:
-                return config
+                is_scheduler = file_name == SCHEDULER_CONFIG
+                settings = self.scheduler_settings if is_scheduler else {}
+                return with_settings(config, settings) if settings else config
         what = f"its part {folder!r}" if folder else "it"
         found = f"{what} has no {name or ' or '.join(CONFIG_NAMES[:2])}"
         wanted = "a checkpoint in diffusers' folder layout"
         raise CheckpointError(Problem(self.checkpoint.source, found, wanted))
 
     @cached_property
+    def scheduler_settings(self) -> Mapping[str, Any]:
+        """What the checkpoint itself says about its scheduler, over the scheduler's config."""
+        settings = {} if self.single_file is None else dict(self.single_file.scheduler_settings)
+        if self.checkpoint.prediction_type is not None:
+            settings["prediction_type"] = self.checkpoint.prediction_type
+        return settings
+
+    @cached_property
     def must_fetch(self) -> bool:
         """Whether something of it must be fetched from the hub before it can be loaded."""
         if isinstance(self.checkpoint, Lora):
             return self.root is None
+        if self.single_file is not None:
+            return self.lacks_vocabulary
         if is_local(self.checkpoint):
             return False
         return self.root is None or bool(missing_components(self.checkpoint, self.root))
@@ -129,6 +175,11 @@ class ResolvedCheckpoint:
             if root is not None:
                 return self
             return ResolvedCheckpoint(self.checkpoint, fetch_lora(self.checkpoint).parent)
+        if self.single_file is not None:
+            if not self.lacks_vocabulary:
+                return self
+            fetch_vocabulary()
+            return ResolvedCheckpoint(self.checkpoint)
         if root is not None and self._is_complete:
             return self
         return ResolvedCheckpoint(self.checkpoint, fetch_missing(self.checkpoint, root))
@@ -186,140 +237,6 @@ class ResolvedCheckpoint:
         return resolved
 
 
-@dataclass(frozen=True, eq=False)
-class ResolvedPart:
-    """One component of a checkpoint as it is on this disk. A property is read once."""
-
-    owner: ResolvedCheckpoint
-    part: Part
-    _components: dict[Any, Component] = field(default_factory=dict, init=False, repr=False)
-
-    def __str__(self) -> str:
-        return self.name
-
-    @cached_property
-    def name(self) -> str:
-        """Its name in messages: source and folder, as in tiny/inpaint/unet."""
-        return str(self.part)
-
-    @cached_property
-    def quantization(self) -> str | None:
-        """How its weights are quantized when they are loaded."""
-        return self.part.quantization
-
-    @cached_property
-    def prepares(self) -> bool:
-        """Whether it prepares the input of a single model; then it has no weights."""
-        return self.part.prepares
-
-    @cached_property
-    def is_lora(self) -> bool:
-        """Whether it is a LoRA; diffusers reads its file when the LoRA is applied."""
-        return isinstance(self.part.checkpoint, Lora)
-
-    @cached_property
-    def folder(self) -> Path | None:
-        """The folder with its config; None if it is not on this disk."""
-        return None if self.owner.root is None else self.owner.root / self.part.folder
-
-    @cached_property
-    def library_and_class(self) -> tuple[str, str]:
-        """The library and the class of the component, as its checkpoint names them."""
-        part = self.part
-        if part.folder:
-            if part.folder not in self.owner.named_classes:
-                found = f"no part {part.folder!r}"
-                wanted = "a checkpoint that has it"
-                raise CheckpointError(Problem(part.checkpoint.source, found, wanted))
-            library, name = self.owner.named_classes[part.folder]
-        elif part.processor:
-            library, name = "transformers", "AutoImageProcessor"
-        elif part.tokenizer:
-            library, name = "transformers", "AutoTokenizer"
-        else:
-            library, name = _single_model_class(self.owner.config() or {})
-        if not self.prepares:
-            refuse_class(self.name, part.folder, library, name)
-        return library, name
-
-    @cached_property
-    def files(self) -> tuple[Path, ...]:
-        """Its weight files, in order; () if it has none (tokenizers) or is not on this disk.
-
-        A folder with only pickles raises CheckpointError, unless they are allowed.
-        """
-        if self.folder is None or self.prepares:
-            return ()
-        return (self.owner.lora_file,) if self.is_lora else weight_files(self.part, self.folder)
-
-    @cached_property
-    def file_bytes(self) -> int:
-        """The bytes of its weight files; 0 if they are not on this disk.
-
-        They are 0 for a LoRA, of which only the path is in memory until it is applied.
-        """
-        return 0 if self.is_lora else sum([path.stat().st_size for path in self.files])
-
-    @cached_property
-    def hashed_files(self) -> tuple[tuple[Path, str], ...]:
-        """The files that decide its fingerprint, with their sha256; none if not on this disk."""
-        return self.owner.hash_files(fingerprints.component_files(self))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A hash of its class, its config and the content of its weights.
-
-        Parts of different checkpoints with the same content have the same fingerprint. It does not
-        depend on the dtype that the component is loaded in.
-        """
-        return fingerprints.component_fingerprint(self)
-
-    def component(self, device: str, dtype: str) -> Component:
-        """The component for the memory planner, loaded on `device` in `dtype`."""
-        component = self._components.get((device, dtype))
-        if component is None:
-            own_dtype = self.part.checkpoint.dtype or dtype
-            own_device = "cpu" if self.part.on_host else device
-            key = ComponentKey(self.fingerprint, own_dtype, own_device)
-            component = Component(key, self.name, self.footprint(own_dtype), self.file_bytes)
-            self._components[device, dtype] = component
-        return component
-
-    def footprint(self, dtype: str) -> int:
-        """The bytes that it takes when it is loaded in a dtype; 0 if it is not on this disk.
-
-        They are 0 for a LoRA, which diffusers reads when it is applied.
-        """
-        return 0 if self.is_lora else sizes.footprint(self.part, self.files, dtype)
-
-    def check(self) -> None:
-        """Raises CheckpointError if it is on this disk and cannot be used; loads nothing."""
-        self._is_checked  # noqa: B018  computed once, like all properties
-
-    @cached_property
-    def _is_checked(self) -> bool:
-        check_part(self)
-        return True
-
-    @cached_property
-    def lacks_variant(self) -> bool:
-        """Whether its weights are the plain ones, though the checkpoint's variant is set."""
-        variant = self.part.checkpoint.variant
-        return bool(variant and self.files) and not any(
-            is_of_variant(path.name, str(variant)) for path in self.files
-        )
-
-
-def _single_model_class(config: Mapping[str, Any]) -> tuple[str, Any]:
-    """The library and the class that the config of a single model names."""
-    named = config.get("_class_name")
-    if named:
-        return "diffusers", named
-    architectures = config.get("architectures")
-    first = architectures[0] if isinstance(architectures, list) and architectures else None
-    return "transformers", first
-
-
 def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
     """A checkpoint as it is on this disk; the same object within a `memoized_scope`.
 
@@ -345,7 +262,7 @@ def resolve_part(part: Part) -> ResolvedPart:
     return resolve(part.checkpoint).part(part)
 
 
-def memoized_resolutions(*checkpoints: ResolvedCheckpoint) -> dict[Any, Any]:
+def memoized_resolutions(*checkpoints: PartOwner) -> dict[Any, Any]:
     """The results for a `memoized_scope` in which `resolve` returns these objects."""
     return {(resolve, checkpoint.checkpoint.content): checkpoint for checkpoint in checkpoints}
 

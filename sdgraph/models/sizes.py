@@ -14,6 +14,7 @@ from sdgraph.files import FileStamp
 from sdgraph.values import DTYPE_BYTES, Part
 
 from .safetensors_files import file_header
+from .single_file_kinds import component_tensors
 
 _FLOATS = ("F16", "BF16", "F32", "F64")
 """The dtypes of files that are cast to the computing dtype when they are loaded."""
@@ -21,13 +22,14 @@ _UNCAST = ("norm", "pos_embed", "patch_embed")
 """Parts of the names of layers that diffusers' layerwise casting leaves in the computing dtype."""
 
 
-def footprint(part: Part, files: Sequence[Path], dtype: str) -> int:
+def footprint(part: Part, files: Sequence[Path], dtype: str, prefix: str | None = None) -> int:
     """The bytes that a component takes when it is loaded; an estimate for a quantized one.
 
     Args:
         part: The component.
         files: Its weight files; empty if they are not on this disk.
         dtype: The dtype that it computes in, unless its checkpoint names another.
+        prefix: What the names of its tensors begin with, if its file has other components, too.
     """
     casting, quantization = part.casting, part.quantization
     computed = part.checkpoint.dtype or dtype
@@ -36,15 +38,32 @@ def footprint(part: Part, files: Sequence[Path], dtype: str) -> int:
     if casting and not quantization:
         uncast = (*_UNCAST, *part.uncast_layers)
     widths = dict.fromkeys(uncast, DTYPE_BYTES.get(computed, 1))
-    return sum([_cast_bytes(path, width, widths) for path in files])
+    return sum([_cast_bytes(path, width, widths, prefix) for path in files])
 
 
-def _cast_bytes(path: Path, width: float, widths: Mapping[str, float]) -> int:
+def tensor_bytes(path: Path, prefix: str) -> int:
+    """The bytes that the tensors of one component take in a file.
+
+    Args:
+        path: The file.
+        prefix: What the names of the component's tensors begin with.
+    """
+    return _tensor_bytes_in(path, prefix, FileStamp.of(path))
+
+
+@lru_cache(maxsize=1024)
+def _tensor_bytes_in(path: Path, prefix: str, stamp: FileStamp) -> int:
+    tensors = file_header(path, stamp).tensors
+    places = (tensors[name]["data_offsets"] for name in component_tensors(tensors, prefix))
+    return int(sum(ends - begins for begins, ends in places))
+
+
+def _cast_bytes(path: Path, width: float, widths: Mapping[str, float], prefix: str | None) -> int:
     """The bytes of a file's tensors when each number of a floating dtype takes `width` bytes.
 
     `widths` are the bytes of a number in the kinds of layers that casting leaves out.
     """
-    counts = _count_numbers(path, tuple(widths), FileStamp.of(path))
+    counts = _count_numbers(path, tuple(widths), prefix, FileStamp.of(path))
     if counts is None:
         return path.stat().st_size
     sizes = (
@@ -56,7 +75,7 @@ def _cast_bytes(path: Path, width: float, widths: Mapping[str, float]) -> int:
 
 @lru_cache(maxsize=1024)
 def _count_numbers(
-    path: Path, layers: tuple[str, ...], stamp: FileStamp
+    path: Path, layers: tuple[str, ...], prefix: str | None, stamp: FileStamp
 ) -> Mapping[tuple[str, int, str], int] | None:
     """How many numbers of each dtype and kind of layer a file contains; None if it is unreadable.
 
@@ -65,7 +84,9 @@ def _count_numbers(
     """
     counts: Counter[tuple[str, int, str]] = Counter()
     try:
-        for name, tensor in file_header(path, stamp).tensors.items():
+        tensors = file_header(path, stamp).tensors
+        for name in tensors if prefix is None else component_tensors(tensors, prefix):
+            tensor = tensors[name]
             begins, ends = tensor["data_offsets"]
             if ends > begins:
                 count = prod(tensor["shape"])

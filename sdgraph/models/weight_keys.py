@@ -51,7 +51,7 @@ class KeyComparison:
 
 
 def refuse_difference(
-    part: str, class_name: str, found: KeyComparison, *, partial: bool = False
+    part: str, class_name: str, found: KeyComparison, *, partial: bool = False, fix: str = _FIX
 ) -> None:
     """Raises CheckpointError if the tensors in weight files are not those of a module.
 
@@ -60,6 +60,7 @@ def refuse_difference(
         class_name: The class of the module.
         found: How they differ.
         partial: Whether other tensors may be missing or unused, as in some recognisers.
+        fix: What to do about a difference.
     """
     problem = None
     if found.mismatched:
@@ -76,11 +77,53 @@ def refuse_difference(
         text = f"weights with {found.unexpected[0]}{_and_more(found.unexpected)}"
         problem = Problem(part, text, f"only tensors that {with_article(class_name)} has")
     if problem is not None:
-        raise CheckpointError(Problem(part, problem.found, problem.wanted, _FIX))
+        raise CheckpointError(Problem(part, problem.found, problem.wanted, fix))
 
 
 def _and_more(names: Sequence[Any]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def empty_module(cls: Any, folder: Path) -> Any:
+    """The module that a config describes, without memory for its weights.
+
+    Args:
+        cls: A class of diffusers, or a text encoder of transformers.
+        folder: The folder with the config.
+    """
+    from accelerate import init_empty_weights
+    from transformers.initialization import no_init_weights
+
+    if hasattr(cls, "load_config"):
+        build = cls.from_config
+        config = cls.load_config(folder, local_files_only=True, trust_remote_code=False)
+    else:
+        build = cls
+        config = _transformers_config(cls, folder)
+    with init_empty_weights(), no_init_weights():
+        return build(config)
+
+
+def _transformers_config(cls: Any, folder: Path) -> Any:
+    return cls.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def compare_tensors(module: Any, tensors: Mapping[str, Any]) -> KeyComparison:
+    """Compares tensors, which may be without data, with those of a module.
+
+    Args:
+        module: The module, without memory for its weights.
+        tensors: The tensors under the names that the module has for them.
+    """
+    state = module.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    compared = _compare(shapes, _shapes_of(state), ())
+    integers = tuple(
+        (name, str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in tensors.items()
+        if name in state and state[name].is_floating_point() and not tensor.is_floating_point()
+    )
+    return replace(compared, integers=integers)
 
 
 def compare_diffusers(module: Any, files: Sequence[Path]) -> KeyComparison:
@@ -136,11 +179,8 @@ def _empty_transformers_module(cls: Any, folder: Path) -> Any:
     import torch
     from transformers.initialization import no_init_weights
 
-    config = cls.config_class.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
     with torch.device("meta"), no_init_weights():
-        return cls(config)
+        return cls(_transformers_config(cls, folder))
 
 
 def _compare_renamed(module: Any, shapes: TensorShapes, state: Mapping[str, Any]) -> KeyComparison:

@@ -124,10 +124,8 @@ def mark_problem(
     """
     foreign = _foreign_marks(class_name)
     for name in names:
-        if _SCALES.search(name):
-            found = f"{name}, a scale of fp8 weights"
-            fix = "use the weights in bf16 or fp16, or plain fp8 without scales"
-            return Problem("", found, "weights without scales, which are not computed yet", fix)
+        if problem := _scale_problem(name):
+            return problem
         if not quantized and _QUANTIZED.search(name):
             found = f"{name}, of weights that are quantized, which the config does not say"
             fix = "use the plain weights; `quantization:` quantizes them when they are loaded"
@@ -139,6 +137,23 @@ def mark_problem(
                     "", f"{name}, of {kind}", f"the weights of {with_article(class_name)}", fix
                 )
     return None
+
+
+def scale_problem(names: Iterable[str]) -> Problem | None:
+    """Why weights with scales of fp8 cannot be used; None if there are no scales among them.
+
+    Args:
+        names: The names of the tensors.
+    """
+    return next(filter(None, map(_scale_problem, names)), None)
+
+
+def _scale_problem(name: str) -> Problem | None:
+    if not _SCALES.search(name):
+        return None
+    found = f"{name}, a scale of fp8 weights"
+    fix = "use the weights in bf16 or fp16, or plain fp8 without scales"
+    return Problem("", found, "weights without scales, which are not computed yet", fix)
 
 
 @lru_cache(maxsize=256)

@@ -228,9 +228,9 @@ def _weights(
         return
     try:
         for part in parts_of(node).values():
-            files = weights.get(part) or resolve_part(part).hashed_files
-            root = resolve(part.checkpoint).root or Path()
-            yield part.checkpoint, {path.relative_to(root).as_posix(): sha for path, sha in files}
+            resolved = resolve_part(part)
+            files = weights.get(part) or resolved.hashed_files
+            yield part.checkpoint, {resolved.file_name(path): sha for path, sha in files}
     except (CheckpointError, OSError):
         return  # the files have been removed since they were loaded
 

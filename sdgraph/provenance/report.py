@@ -20,6 +20,8 @@ _DETAILS = (
     "variant",
     "dtype",
     "quantization",
+    "config",
+    "prediction_type",
     "file",
     "scale",
 )

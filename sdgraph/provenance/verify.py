@@ -106,14 +106,14 @@ def _checkpoint_state(entry: Mapping[str, Any], folder: Path) -> State:
     if _exists(source) and not is_near(source):
         return OUTSIDE
     try:
-        root = resolve(kind.parse(fields)).root
+        resolved = resolve(kind.parse(fields))
+        if resolved.root is None or not isinstance(files, Mapping):
+            return "not here"
+        paths = {name: None if _leads_out(name) else resolved.path_of(name) for name in files}
     except (SdgraphError, TypeError, OSError):
         return "not here"
-    if root is None or not isinstance(files, Mapping):
-        return "not here"
     states = {
-        "not here" if _leads_out(name) else _state(root / name, digest)
-        for name, digest in files.items()
+        "not here" if path is None else _state(path, files[name]) for name, path in paths.items()
     }
     if "changed" in states:
         return "changed"

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import isfinite
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeGuard
 
 from sdgraph.errors import did_you_mean
 
@@ -36,18 +36,38 @@ and float8 for the weights only.
 """
 
 
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+"""What a denoiser can predict: the noise, the velocity (Salimans & Ho 2022), or the picture."""
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "dtype": DTYPES,
+    "quantization": tuple(QUANTIZATIONS),
+    "prediction_type": PREDICTION_TYPES,
+}
+"""The words that each of these fields may have."""
+
+
+def _is_source(source: object) -> TypeGuard[str]:
+    return isinstance(source, str) and bool(source.strip()) and "\0" not in source
+
+
 class Checkpoint(Value):
     """Where the weights of a model come from; nothing is loaded or looked up to make one.
 
     Args:
-        source: A hub id ("stabilityai/sdxl-turbo"), a folder, or a shipped checkpoint
-            ("tiny/inpaint").
+        source: A hub id ("stabilityai/sdxl-turbo"), a folder, one safetensors file with all
+            weights ("./dreamshaper_8.safetensors"), or a shipped checkpoint ("tiny/inpaint").
         revision: A branch, tag or commit on the hub; None is the main branch.
         variant: The variant of the files, such as "fp16" for `model.fp16.safetensors`.
         dtype: "float32", "float16" or "bfloat16"; None leaves it to the device.
         quantization: One of `QUANTIZATIONS`, for the linear layers of its denoiser; None is
             not quantized.
         subfolder: The folder in the source that holds it; None is the top.
+        config: For one file with all weights, a folder in diffusers' layout (or a shipped
+            checkpoint, or one in the hub's cache) whose configs and tokenizers are used; None is
+            those of the base that the file is recognised as.
+        prediction_type: What the denoiser predicts: "epsilon", "v_prediction" or "sample"; None is
+            what the checkpoint says.
 
     Raises:
         InvalidValueError: A field is not one word, or not one of those listed here.
@@ -64,6 +84,8 @@ class Checkpoint(Value):
         "dtype",
         "quantization",
         "subfolder",
+        "config",
+        "prediction_type",
     )
 
     source: str
@@ -72,6 +94,8 @@ class Checkpoint(Value):
     dtype: str | None
     quantization: str | None
     subfolder: str | None
+    config: str | None
+    prediction_type: str | None
 
     def __init__(
         self,
@@ -82,13 +106,20 @@ class Checkpoint(Value):
         dtype: str | None = None,
         quantization: str | None = None,
         subfolder: str | None = None,
+        config: str | PurePath | None = None,
+        prediction_type: str | None = None,
     ) -> None:
-        words = {"dtype": dtype, "quantization": quantization}
+        words = {"dtype": dtype, "quantization": quantization, "prediction_type": prediction_type}
         self._set_words(source, revision=revision, variant=variant, subfolder=subfolder, **words)
+        config = str(config) if isinstance(config, PurePath) else config
+        if config is not None and not _is_source(config):
+            wanted = "a folder in diffusers' layout, or nothing"
+            refuse_value("Checkpoint.config", repr(config), wanted)
+        self.__dict__["config"] = config
         if subfolder is not None and not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", subfolder)):
             wanted = "a folder in the source, such as 'models/image_encoder', or nothing"
             refuse_value("Checkpoint.subfolder", repr(subfolder), wanted)
-        for name, choices in (("dtype", DTYPES), ("quantization", tuple(QUANTIZATIONS))):
+        for name, choices in _CHOICES.items():
             word = words[name]
             if word is not None and word not in choices:
                 wanted, fix = f"one of {', '.join(choices)}", did_you_mean(word, choices)
@@ -98,7 +129,7 @@ class Checkpoint(Value):
         """Sets the source and the other fields, each of which must be one word or None."""
         kind = type(self).__name__
         source = str(source) if isinstance(source, PurePath) else source
-        if not isinstance(source, str) or not source.strip() or "\0" in source:
+        if not _is_source(source):
             wanted = "a hub id such as 'stabilityai/sdxl-turbo', or a folder"
             refuse_value(f"{kind}.source", repr(source), wanted)
         for name, word in words.items():
@@ -195,7 +226,11 @@ class Lora(Checkpoint):
         revision: str | None = None,
     ) -> None:
         self._set_words(
-            source, revision=revision, variant=None, dtype=None, quantization=None, subfolder=None
+            source,
+            revision=revision,
+            **dict.fromkeys(
+                ("variant", "dtype", "quantization", "subfolder", "config", "prediction_type")
+            ),
         )
         if type(scale) not in (int, float) or not isfinite(scale):
             refuse_value("Lora.scale", repr(scale), "a finite number", "1 is as it was trained")

@@ -13,7 +13,8 @@ import pytest
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
 from sdgraph.models import fetch_checkpoint, quiet_libraries, resolve_part
-from sdgraph.models.loader import _build_module, _check_keys, _empty_module, load_quietly
+from sdgraph.models.loader import _build_module, _check_keys, load_quietly
+from sdgraph.models.weight_keys import empty_module
 from sdgraph.values import Part
 
 pytestmark = pytest.mark.torch
@@ -79,7 +80,7 @@ def test_a_module_is_the_one_that_diffusers_loads(
     cls = getattr(diffusers, name)
     path = fetch_checkpoint(part.checkpoint) / folder
     expected = cls.from_pretrained(path, dtype=getattr(torch, dtype))
-    module = _build_module(_empty_module(cls, path), resolve_part(part), path, dtype)
+    module = _build_module(empty_module(cls, path), resolve_part(part), path, dtype)
     assert type(module) is type(expected) and module.config == expected.config
     assert vars(module).keys() == vars(expected).keys()
     assert (module.dtype, module.training) == (expected.dtype, expected.training)

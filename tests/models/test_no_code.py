@@ -105,7 +105,7 @@ def test_code_in_a_component_is_refused_at_validation(
 def test_code_in_a_component_is_not_run_when_it_is_loaded_unchecked(
     tmp_path: Path, folder: Path, part: str, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sdgraph.models import config_files, resolved
+    from sdgraph.models import config_files, resolved_part
 
     target = tmp_path / "was_run"
     plant(folder, target, part, config, "Evil")
@@ -113,7 +113,7 @@ def test_code_in_a_component_is_not_run_when_it_is_loaded_unchecked(
     def nothing(*arguments: Any) -> Iterator[Any]:
         return iter(())
 
-    monkeypatch.setattr(resolved, "check_part", lambda part: None)
+    monkeypatch.setattr(resolved_part, "check_part", lambda part: None)
     monkeypatch.setattr(config_files, "_code_problems", nothing)
     config_files._read_config.cache_clear()
     monkeypatch.setattr("builtins.input", lambda *prompt: "y")
