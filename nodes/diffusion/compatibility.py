@@ -138,6 +138,9 @@ def scheduler_problems(checkpoint: Checkpoint, name: str | None) -> Iterator[Pro
         yield Problem(
             "checkpoint", f"{checkpoint.source}: {found}", "a scheduler of diffusers", fix
         )
+    if checkpoint.prediction_type is not None and "FlowMatch" in str(own):
+        found = f"{checkpoint.source}: prediction_type {checkpoint.prediction_type} for {own}"
+        yield Problem("checkpoint", found, "none: it predicts a flow", "leave it out")
 
 
 def weight_problems(prompts: Mapping[str, object]) -> Iterator[Problem]:
@@ -167,17 +170,17 @@ def side_problems(sides: Mapping[str, int | None], multiple: int) -> Iterator[Pr
             yield Problem(name, f"{side} pixels", wanted, f"for example {nearest}")
 
 
-def distilled_warnings(checkpoint: Checkpoint, steps: int, guidance: float) -> Iterator[Problem]:
+def distilled_warnings(checkpoint: object, steps: int, guidance: float) -> Iterator[Problem]:
     """A warning for a file that may be distilled for few steps, by its name alone.
 
     The weights of a distilled model have the names and shapes of the model that it is made from.
 
     Args:
-        checkpoint: The checkpoint.
+        checkpoint: The checkpoint, or a node that makes one, of which nothing is known.
         steps: The number of denoising steps.
         guidance: The scale of classifier-free guidance.
     """
-    single_file = resolve(checkpoint).single_file
+    single_file = resolve(checkpoint).single_file if isinstance(checkpoint, Checkpoint) else None
     if single_file is None or (steps <= _DISTILLED_STEPS and guidance <= _DISTILLED_GUIDANCE):
         return
     match = _DISTILLED.search(single_file.path.stem.lower())
@@ -187,12 +190,17 @@ def distilled_warnings(checkpoint: Checkpoint, steps: int, guidance: float) -> I
         yield Problem("steps", found, wanted, "set steps and guidance as its page says")
 
 
-def prediction_problems(checkpoint: Checkpoint) -> Iterator[Problem]:
-    """The problem of a prediction type that the checkpoint's scheduler does not have."""
-    own = str((resolve(checkpoint).config(SCHEDULER) or {}).get("_class_name"))
-    if checkpoint.prediction_type is not None and "FlowMatch" in own:
-        found = f"{checkpoint.source}: prediction_type {checkpoint.prediction_type} for {own}"
-        yield Problem("checkpoint", found, "none: it predicts a flow", "leave it out")
+def guidance_warnings(negative_prompt: object, guidance: float) -> Iterator[Problem]:
+    """A warning for a negative prompt that guidance does not use.
+
+    Args:
+        negative_prompt: The negative prompt, or a node that makes one; "" for none.
+        guidance: The scale of classifier-free guidance.
+    """
+    if negative_prompt and guidance <= 1:
+        found = f"one with guidance {guidance:g}, which has no effect"
+        fix = "raise guidance, or leave the negative prompt out"
+        yield Problem("negative_prompt", found, "guidance above 1", fix)
 
 
 def step_problems(steps: int, scheduler: str | None, checkpoint: Checkpoint) -> Iterator[Problem]:

@@ -241,13 +241,8 @@ class Diffusion(Node[T_co], Generic[T_co]):
         prompts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
         yield from prompt_syntax.syntax_warnings(prompts)
         yield from self._word_warnings(prompts)
-        if isinstance(self.checkpoint, Checkpoint):
-            steps, guidance = self.steps, self.guidance
-            yield from compatibility.distilled_warnings(self.checkpoint, steps, guidance)
-        if self.negative_prompt and self.guidance <= 1:
-            found = f"one with guidance {self.guidance:g}, which has no effect"
-            fix = "raise guidance, or leave the negative prompt out"
-            yield Problem("negative_prompt", found, "guidance above 1", fix)
+        yield from compatibility.distilled_warnings(self.checkpoint, self.steps, self.guidance)
+        yield from compatibility.guidance_warnings(self.negative_prompt, self.guidance)
 
     def _word_warnings(self, prompts: Mapping[str, object]) -> Iterator[Problem]:
         checkpoint = self.checkpoint
@@ -270,7 +265,6 @@ class Diffusion(Node[T_co], Generic[T_co]):
         yield from compatibility.width_problems(checkpoint, family)
         yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
         yield from compatibility.scheduler_problems(checkpoint, self.scheduler)
-        yield from compatibility.prediction_problems(checkpoint)
         sides = {name: getattr(self, name, None) for name in ("width", "height")}
         yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
         yield from compatibility.step_problems(self.steps, self.scheduler, checkpoint)
