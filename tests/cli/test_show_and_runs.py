@@ -200,12 +200,20 @@ def test_a_touched_file_is_no_change_and_half_a_save_is_waited_for(tmp_path: Pat
     assert sorted(watcher.changed()) == [path, tmp_path / "gone"]
 
 
+WATCHING = """
+from sdgraph.cli import file_watcher, main
+file_watcher.POLL_S = 0.05
+main()
+"""
+"""The command line, which looks at files ten times as often."""
+
+
 def test_a_watched_workflow_runs_again_what_changed_until_ctrl_c(tmp_path: Path) -> None:
     flow = tmp_path / "flow.yaml"
     flow.write_text(FLOW)
     PIL.Image.new("RGB", (8, 8), "red").save(tmp_path / "p.png")
     running = subprocess.Popen(
-        [sys.executable, "-m", "sdgraph", "run", "flow.yaml", "--watch", "--nodes", TOYS],
+        [sys.executable, "-c", WATCHING, "run", "flow.yaml", "--watch", "--nodes", TOYS],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
