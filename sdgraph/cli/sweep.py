@@ -106,12 +106,14 @@ def run_sweep(
 
 
 def _open_table(path: Path, sweep: Sweep, options: RunOptions) -> AbstractContextManager[TableFile]:
+    from sdgraph.language import PortablePaths
     from sdgraph.sweep import describe_sweep, open_table
 
     return open_table(
         path,
         sweep.inputs,
         describe_sweep(sweep),
+        PortablePaths(sweep.graph),
         overwrite=options.replaces_files,
         with_sidecar=not options.no_metadata,
     )

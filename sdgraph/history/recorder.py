@@ -2,6 +2,7 @@
 
 A record is a folder in `runs_folder()` with `run.json` (which workflow, and when), `workflow.yaml`
 (its inputs resolved), `events.jsonl` (written during the run) and `summary.json` (at its end).
+In events and summaries the paths of written files are relative, as in the records of pictures.
 Nothing depends on records: if they cannot be written, the run continues without one.
 """
 
@@ -11,7 +12,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from sdgraph import events
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.files import open_regular_file, sdgraph_home
 from sdgraph.graph import Graph
-from sdgraph.language import write_workflow
+from sdgraph.language import PortablePaths, write_workflow
 from sdgraph.media import escape_surrogates
 from sdgraph.models import devices
 
@@ -105,6 +106,7 @@ class _Writer:
         self._percent_of: dict[str, int] = {}
         self._file: TextIO | None = None
         self._memory = devices.PeakMemory()
+        self._paths: PortablePaths | None = None
         self._began = False
 
     def __call__(self, event: events.Event) -> None:
@@ -118,7 +120,7 @@ class _Writer:
                 self._began = True
                 self._begin()
             if self._file is not None and self._is_recorded(event):
-                data = redact(event.as_data())
+                data = redact(self._with_portable_paths(event))
                 self._summary.add(data)
                 self._file.write(json.dumps(data, ensure_ascii=False) + "\n")
                 self._file.flush()
@@ -133,6 +135,8 @@ class _Writer:
                 **self._summary.as_data(),
                 **self._memory.peaks(self._summary.device),
             }
+            if error and self._paths is not None:
+                error = self._paths.message(error)
             summary["error"] = summary["error"] or redact(error)
             path = self._record_folder / SUMMARY
             path.with_name(_PARTIAL).write_text(_json(summary), "utf-8")
@@ -145,6 +149,7 @@ class _Writer:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         remove_old_records(self._folder, MAX_RECORDS - 1)
         self._record_folder = _new_folder(self._folder)
+        self._paths = PortablePaths(self._graph)
         head = {
             "sdgraph_run": 1,
             "workflow": self._workflow,
@@ -165,6 +170,14 @@ class _Writer:
             "w", encoding="utf-8", errors="backslashreplace"
         )
         _lock(self._file)
+
+    def _with_portable_paths(self, event: events.Event) -> dict[str, Any]:
+        """The event as data; what it says of files says nothing about where they are."""
+        data, paths = event.as_data(), self._paths
+        if paths is None:
+            return data
+        file = {"file": paths.written_file(data["file"], Path.cwd())} if data.get("file") else {}
+        return {**_map_texts(data, paths.message), **file}
 
     def _is_recorded(self, event: events.Event) -> bool:
         """Whether an event is recorded; of a node's steps, one is recorded for each percent."""
@@ -240,3 +253,12 @@ def _new_folder(folder: Path) -> Path:
 
 def _json(data: dict[str, Any]) -> str:
     return escape_surrogates(json.dumps(data, ensure_ascii=False, indent=1))
+
+
+def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Data for JSON in which all texts are changed."""
+    if isinstance(value, dict):
+        return {key: _map_texts(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_map_texts(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value

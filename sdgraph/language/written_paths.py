@@ -113,6 +113,28 @@ class PortablePaths:
             }
         return data if len(data) > 1 else data["source"]
 
+    def data(self, value: Any) -> Any:
+        """A value of an input, with such texts in the place of paths; other values as they are."""
+        if isinstance(value, dict):
+            return {key: self.data(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.data(item) for item in value]
+        if isinstance(value, Path):
+            return self._name_of(value)
+        return self.text(value) if isinstance(value, str) else value
+
+    def written_file(self, path: str, folder: Path) -> str:
+        """The path of a written file for a log or table, relative to its folder if it is in it."""
+        own = _relative(Path(path), (folder, Path(os.path.realpath(folder))))
+        return own or self.path(Path(path), is_target=True)
+
+    def message(self, text: str) -> str:
+        """A message with the paths in it relative to the folders, or to the home folder (`~`)."""
+        for folder in (*self._target_folders, *self._folders):
+            text = text.replace(f"{folder}{os.sep}", "")
+        home = os.path.expanduser("~")  # noqa: PTH111  Path.home raises without one
+        return text.replace(f"{home}{os.sep}", f"~{os.sep}") if len(home) > 1 else text
+
     def _name_of(self, path: Path) -> str:
         """The text of a path; two paths outside of all folders have different names."""
         if path not in self._texts:

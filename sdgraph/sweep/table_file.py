@@ -1,7 +1,8 @@
 """The table of a sweep: a CSV or JSON lines file that grows by a row for each variant.
 
 Its sidecar says of which sweep it is, so that a table of the same sweep replaces it and any other
-gets a number. Without metadata it has no sidecar.
+gets a number. Without metadata it has no sidecar. Its paths say nothing about the machine: in the
+folder of the table they are relative to it, all others are as in the records of pictures.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TextIO
 
 from sdgraph.errors import MediaError, Problem
 from sdgraph.files import Existing, flush_to_disk, raise_write_error
+from sdgraph.language import PortablePaths
 from sdgraph.media import write_sidecar
 from sdgraph.provenance import hash_source_files, list_checkpoints, open_output
 
@@ -55,6 +57,7 @@ def open_table(
     path: Path,
     inputs: Mapping[str, Any],
     record: str,
+    paths: PortablePaths,
     *,
     overwrite: bool = False,
     with_sidecar: bool = True,
@@ -66,6 +69,7 @@ def open_table(
             replaced: then the file gets a number.
         inputs: The workflow's inputs, which are columns of the table.
         record: Of which sweep the table is (`describe_sweep`).
+        paths: How paths are written.
         overwrite: Whether any file is replaced.
         with_sidecar: Whether the record is written into a sidecar of the table.
 
@@ -94,10 +98,19 @@ def open_table(
 
         def add(row: VariantRecord) -> None:
             with _errors_about(output.path):
-                write(row.row())
+                write(_with_portable_paths(row, paths, output.path.parent).row())
                 out.flush()
 
         yield TableFile(output.path, add)
+
+
+def _with_portable_paths(row: VariantRecord, paths: PortablePaths, folder: Path) -> VariantRecord:
+    return replace(
+        row,
+        files=tuple(paths.written_file(file, folder) for file in row.files),
+        inputs=paths.data(row.inputs),
+        error=paths.message(row.error),
+    )
 
 
 @contextmanager

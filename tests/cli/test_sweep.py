@@ -277,6 +277,37 @@ def test_a_table_has_a_row_for_each_variant(sdgraph: Command, tmp_path: Path, na
     assert [str(row["grey"]) for row in rows(tmp_path / name)] == ["1", "2", "3"]
 
 
+def test_a_table_says_nothing_of_the_folders_it_was_made_in(
+    sdgraph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = (
+        "inputs: {file: {type: Path}}\nnodes:\n"
+        "  read: {type: ToyRead, path: $inputs.file}\n"
+        "  square: {type: ToySquare}\n"
+        "  stack: {type: ToyStack, images: [$square], title: $read}\n"
+        "  save: {type: ToySave, image: $stack, path: out/square.png}\n"
+    )
+    alice = tmp_path / "home" / "alice"
+    (alice / "flows").mkdir(parents=True)
+    (alice / "flows" / "flow.yaml").write_text(flow)
+    for name, content in (("a", b"fine"), ("b", b"\xff")):
+        (alice / f"{name}.txt").write_bytes(content)
+    files = f"{alice}/*.txt"
+    table = {}
+    for place in (alice, tmp_path):  # as the current folder
+        monkeypatch.chdir(place)
+        flow_file = str(alice / "flows" / "flow.yaml")
+        for name in ("t.csv", "new/t.jsonl"):
+            sdgraph("run", flow_file, f"file={files}", "--table", name, "--keep-going")
+            text = (place / name).read_text()
+            assert str(tmp_path) not in text
+            table[place, name] = rows(place / name)
+    assert [row["file"] for row in table[alice, "t.csv"]] == ["a.txt", "b.txt"]
+    assert table[alice, "t.csv"][0]["files"] == "flows/out/square_file-a.png"
+    assert table[alice, "new/t.jsonl"][0]["files"] == ["out/square_file-a.png"]
+    assert table[tmp_path, "t.csv"][0]["file"] == "home/alice/a.txt"
+
+
 def test_a_failure_halfway_is_in_the_table(sdgraph: Command, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(
         "inputs: {file: {type: Path}, seed: 3}\nnodes:\n"

@@ -57,6 +57,24 @@ def test_a_run_is_recorded_with_its_events_workflow_and_sums(runs: Path) -> None
     assert newest.id > oldest.id
 
 
+def test_events_say_nothing_of_the_folders_of_files(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "alice").mkdir()
+    monkeypatch.chdir(tmp_path / "alice")
+    here, elsewhere = tmp_path / "alice" / "out" / "here.png", tmp_path / "elsewhere.png"
+    run_recorded(*(cli_nodes.ToySave(image=SQUARE, path=path) for path in (here, elsewhere)))
+    (tmp_path / "alice" / "bad.txt").write_bytes(b"\xff")
+    with pytest.raises(NodeFailedError):
+        run_recorded(cli_nodes.ToyRead(path=tmp_path / "alice" / "bad.txt"))
+    failed, run = list_runs()
+    files = {event["file"] for event in run.events() if event["event"] == "node_finished"}
+    assert files == {None, "out/here.png", "elsewhere.png"}
+    for folder in (failed.folder, run.folder):
+        for name in ("events.jsonl", "summary.json"):
+            assert str(tmp_path) not in (folder / name).read_text()
+
+
 def test_a_failure_is_recorded_and_a_refused_run_leaves_nothing(runs: Path) -> None:
     with pytest.raises(NodeFailedError):
         run_recorded(cli_nodes.ToyBoom(image=SQUARE))
