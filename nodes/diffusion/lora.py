@@ -110,6 +110,8 @@ def _format_problem(shapes: TensorShapes) -> str:
         return f"a LoRA for another kind of network (it has {unknown[0]})"
     if others:
         return f"which has a tensor that no LoRA has ({others[0]})"
+    if both := lora_layers.two_layouts(shapes):
+        return f"whose layers are named in two layouts ({both[0]} and {both[1]})"
     return ""
 
 

@@ -64,6 +64,8 @@ _ARCHITECTURES = {
 }
 """Networks that no family here has, by a regular expression of names in LoRAs for them."""
 
+_FIRST_BLOCKS = re.compile(r"lora_unet_((input|output)_blocks_\d|middle_block_\d)")
+_OWN_BLOCKS = re.compile(r"lora_unet_((down|up)_blocks_\d|mid_block_)")
 _UNET_BLOCK = r"(?:down_blocks|mid_block|up_blocks)\."
 
 
@@ -124,6 +126,17 @@ def _first_match(labels: Mapping[str, str], names: Iterable[str]) -> str:
 def lacks_prefix(names: Iterable[str]) -> bool:
     """Whether names begin with a U-Net's block or peft's own prefix, which diffusers ignores."""
     return any(re.match(rf"(?:base_model\.model\.)?{_UNET_BLOCK}", name) for name in names)
+
+
+def two_layouts(names: Iterable[str]) -> tuple[str, str] | None:
+    """A name with SDXL's first block names and one with those of diffusers, if a file has both.
+
+    diffusers renames all blocks of such a file or none.
+    """
+    listed = [name for name in names if name.startswith("lora_unet_")]
+    first = next((name for name in listed if _FIRST_BLOCKS.match(name)), None)
+    own = next((name for name in listed if _OWN_BLOCKS.match(name)), None)
+    return None if first is None or own is None else (first, own)
 
 
 def layer_problem(layers: Mapping[str, LoraLayer]) -> str:

@@ -14,10 +14,12 @@ from itertools import islice
 from pathlib import Path
 
 from sdgraph.errors import MediaError, Problem
-from sdgraph.files import flush_to_disk, refuse_outside
+from sdgraph.files import flush_to_disk, read_text, refuse_outside
 
 MARK = ".sdgraph-training"
 """A file in a folder that is being written, by which it is known after a crash."""
+
+_MAX_LIST_BYTES = 2**20
 
 NAMED = 3
 """How many files a problem names."""
@@ -86,7 +88,7 @@ def _list_file(folder: Path) -> Path:
 def _read_lists(folder: Path) -> list[dict[str, int]]:
     """The files that a training wrote into a folder, with their sizes; several after a crash."""
     try:
-        lists = json.loads(_list_file(folder).read_text("utf-8"))
+        lists = json.loads(read_text(_list_file(folder), _MAX_LIST_BYTES))
     except (OSError, ValueError):
         return []
     return [sizes for sizes in lists if isinstance(sizes, dict)] if isinstance(lists, list) else []

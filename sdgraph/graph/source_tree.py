@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from sdgraph.files import FileStamp
+from sdgraph.files import FileStamp, open_regular_file
 
 Import = tuple[int, str]
 """The level of a relative import (0: an absolute one) and the dotted name after the dots."""
@@ -101,7 +101,8 @@ def _content(file: Path) -> bytes:
     stamp = FileStamp.of(file)
     if file.suffix != ".py" and stamp.size > _MAX_DATA_BYTES:
         return f"{stamp.size} {stamp.modified}".encode()
-    return file.read_bytes()
+    with open_regular_file(file) as opened:
+        return opened.read()
 
 
 def _data_files(folder: Path, texts: tuple[str, ...]) -> list[Path]:

@@ -98,6 +98,27 @@ _NUMBER_LISTS = ("block_out_channels", "conditioning_embedding_out_channels")
 _NAMES = ("_class_name", "model_type", "prediction_type", "timestep_spacing")
 
 
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "beta_schedule": (
+        "linear",
+        "scaled_linear",
+        "squaredcos_cap_v2",
+        "exp",
+        "sigmoid",
+        "laplace",
+    ),
+    "prediction_type": (
+        "epsilon",
+        "sample",
+        "v_prediction",
+        "flow_prediction",
+        "original_sample",
+    ),
+    "timestep_spacing": ("linspace", "leading", "trailing"),
+}
+"""The words that the schedulers of diffusers know for some settings."""
+
+
 def config_problems(config: Mapping[str, Any], file: str) -> Iterator[Problem]:
     """The numbers and types in a config that no model has.
 
@@ -121,6 +142,10 @@ def _setting_problems(config: Mapping[str, Any], subject: str, depth: int) -> It
             yield from _list_problem(name, value, int, "a list of whole numbers")
         elif key in _NAMES and not isinstance(value, str | None):
             yield Problem(name, _shown(value), "a name")
+        elif key in CHOICES and isinstance(value, str) and value not in CHOICES[key]:
+            yield Problem(name, value, f"one of {', '.join(CHOICES[key])}")
+        elif key == "scaling_factor" and _is_no_factor(value, config):
+            yield Problem(name, _shown(value), "a number above 0, by which latents are multiplied")
         elif _is_of_other_type(key, value):
             yield Problem(name, _shown(value), "a whole number")
         elif key in _REALS and isinstance(value, str | bool | Mapping):
@@ -128,6 +153,13 @@ def _setting_problems(config: Mapping[str, Any], subject: str, depth: int) -> It
         elif key.endswith("_config") and not isinstance(value, Mapping | None):
             yield Problem(name, _shown(value), "a map of settings")
         yield from _value_problems(name, key, value, depth)
+
+
+def _is_no_factor(value: Any, config: Mapping[str, Any]) -> bool:
+    """Whether the latents of a VAE cannot be divided by a number."""
+    if value is None:  # other VAEs may have none
+        return config.get("_class_name") == "AutoencoderKL"
+    return isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
 
 
 def _is_of_other_type(key: str, value: Any) -> bool:

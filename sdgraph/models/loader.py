@@ -19,6 +19,7 @@ from sdgraph.values import QUANTIZATIONS
 from . import devices, single_file_loader, weight_keys
 from .checkpoint_files import is_processor
 from .component_classes import SCHEDULERS, refuse_class, refuse_other_class, role_of
+from .part_checks import CHECKED_QUANTIZATION, stored_quantization
 from .resolved_part import ResolvedPart
 
 Loader = Callable[[ResolvedPart, str, str], Any]
@@ -144,12 +145,12 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
         options["variant"] = part.part.checkpoint.variant
     if part.quantization:
         options["quantization_config"] = _quantization(part.quantization, dtype)
-    quantized_before = bool((part.owner.config(part.part.folder) or {}).get("quantization_config"))
+    stored = stored_quantization(part)
     empty, same_names = None, False
-    if not pickled and not quantized_before:
-        empty, same_names = _check_keys(cls, part, folder)
+    if not pickled and stored in (None, CHECKED_QUANTIZATION):
+        empty, same_names = _check_keys(cls, part, folder, packed=stored is not None)
     module = None
-    if empty is not None and same_names and not part.quantization:
+    if empty is not None and same_names and not part.quantization and stored is None:
         module = _build_module(empty, part, folder, dtype)
     if module is None:
         module, info = cls.from_pretrained(
@@ -159,7 +160,7 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
             trust_remote_code=False,
             **options,
         )
-        if not part.quantization and not quantized_before:
+        if not part.quantization and stored is None:
             compared = weight_keys.compare_after_loading(info)
             weight_keys.refuse_difference(
                 part.name, cls.__name__, compared, partial=part.part.partial
@@ -167,7 +168,9 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
     return module
 
 
-def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> tuple[Any, bool]:
+def _check_keys(
+    cls: Any, part: ResolvedPart, folder: Path, *, packed: bool = False
+) -> tuple[Any, bool]:
     """Raises CheckpointError if the tensors in a part's files are not those of its class.
 
     No tensor is read. Returns the module without memory for its weights if it is one of diffusers,
@@ -180,10 +183,10 @@ def _check_keys(cls: Any, part: ResolvedPart, folder: Path) -> tuple[Any, bool]:
     compared: weight_keys.KeyComparison | None
     if issubclass(cls, diffusers.ModelMixin):
         empty = weight_keys.empty_module(cls, folder)
-        compared = weight_keys.compare_diffusers(empty, part.files)
+        compared = weight_keys.compare_diffusers(empty, part.files, packed=packed)
     else:
         stamps = tuple(map(FileStamp.of, (folder / "config.json", *part.files)))
-        compared = weight_keys.compare_transformers(cls, folder, stamps)
+        compared = weight_keys.compare_transformers(cls, folder, stamps, packed=packed)
     if compared is not None:
         weight_keys.refuse_difference(part.name, cls.__name__, compared, partial=part.part.partial)
     return empty, compared is not None and compared.same_names

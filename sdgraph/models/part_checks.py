@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import names_in
 from sdgraph.values import QUANTIZATIONS, Checkpoint
 
 from . import hub
@@ -26,6 +27,9 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 _ADAPTER_CONFIG = "adapter_config.json"
 """The file by which transformers loads another model, and an adapter over it, from a folder."""
+
+
+_VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt"}
 
 
 def check_part(part: ComponentOnDisk) -> None:
@@ -79,10 +83,24 @@ def _check_config(part: ComponentOnDisk, folder: Path, class_name: str) -> None:
     if tokenizer:
         config = read_config(os.path.join(folder, _TOKENIZER_CONFIG))  # noqa: PTH118  faster
         _refuse_other_tokenizer(part.name, config or {})
+        if part.owner.single_file is None:
+            _refuse_without_vocabulary(part.name, folder)
     elif part.part.processor or is_processor(class_name):
         part.owner.config(part.part.folder, "preprocessor_config.json")
     else:
         part.owner.config(part.part.folder)
+
+
+def _refuse_without_vocabulary(name: str, folder: Path) -> None:
+    names = set(names_in(folder))
+    if not names & _VOCABULARIES and not any(one.endswith(".model") for one in names):
+        found = f"no vocabulary in {folder}"
+    elif "vocab.json" in names and not names & {"merges.txt", "tokenizer.json"}:
+        found = f"a vocab.json without merges.txt in {folder}"
+    else:
+        return
+    wanted = "tokenizer.json, vocab.json with merges.txt, vocab.txt or a .model file"
+    raise CheckpointError(Problem(name, found, wanted, "fetch or copy the checkpoint again"))
 
 
 def _refuse_other_tokenizer(name: str, config: Mapping[str, Any]) -> None:
@@ -107,10 +125,28 @@ def _check_weights(part: ComponentOnDisk, folder: Path, library: str, class_name
         )
     refuse_incomplete(part.name, folder, files)
     config = part.owner.config(part.part.folder) or {}
+    own_class = config.get("_class_name", class_name)
+    if library == "diffusers" and own_class != class_name:
+        found, wanted = f"the config of {own_class}", f"{class_name}, as the index says"
+        raise CheckpointError(Problem(part.name, found, wanted, "copy the checkpoint again"))
     quantized = bool(config.get("quantization_config"))
     for path in files:
         if path.suffix == ".safetensors":
             refuse_foreign(part.name, path, class_name, quantized=quantized)
+
+
+CHECKED_QUANTIZATION = "bitsandbytes"
+"""The method of quantization whose names of tensors are known."""
+
+
+def stored_quantization(part: ComponentOnDisk) -> str | None:
+    """The method by which the weights on disk are quantized; None for plain weights."""
+    if part.is_lora or part.prepares or not part.files:
+        return None
+    config = (part.owner.config(part.part.folder) or {}).get("quantization_config")
+    if not config:
+        return None
+    return str(config.get("quant_method", "")) if isinstance(config, dict) else ""
 
 
 def part_warnings(parts: Iterable[ComponentOnDisk]) -> Iterator[Problem]:
@@ -130,6 +166,13 @@ def part_warnings(parts: Iterable[ComponentOnDisk]) -> Iterator[Problem]:
             absent[checkpoint.source] = "not here, not checked"
         elif part.owner.must_fetch:
             absent[checkpoint.source] = "its weights are not all here, and not checked"
+        elif (method := stored_quantization(part)) not in (None, CHECKED_QUANTIZATION):
+            found = (
+                f"{part.name}: weights quantized by {method or 'an unknown method'}, not checked"
+            )
+            yield Problem(
+                checkpoint.source, found, fix="a run takes them as the library loads them"
+            )
         elif part.lacks_variant:
             names = plain.setdefault((checkpoint.source, str(checkpoint.variant)), {})
             names[part.part.folder] = None

@@ -13,6 +13,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from sdgraph.files import open_regular_file
+
 _CHUNK = 8 * 2**20
 
 
@@ -59,7 +61,7 @@ class Prefetcher:
     def _read(self, path: Path, buffer: bytearray) -> bool:
         """Reads a file; returns whether the end was reached."""
         try:
-            with path.open("rb", buffering=0) as file:
+            with open_regular_file(path) as file:
                 while not self._stop.is_set():
                     if not file.readinto(buffer):
                         return True

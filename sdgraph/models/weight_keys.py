@@ -28,6 +28,9 @@ from .safetensors_files import (
     tensor_shapes,
 )
 
+_Shapes = Mapping[str, tuple[int, ...] | None]
+"""The shapes of tensors by name; None for one that is stored in another shape."""
+
 _FIX = "fetch or copy the checkpoint again; config and weights may be of different models"
 
 
@@ -126,22 +129,54 @@ def compare_tensors(module: Any, tensors: Mapping[str, Any]) -> KeyComparison:
     return replace(compared, integers=integers)
 
 
-def compare_diffusers(module: Any, files: Sequence[Path]) -> KeyComparison:
+_PACKED = re.compile(
+    r"(?P<weight>.+)\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+)"
+    r"|(?P<layer>.+)\.(SCB|weight_format)"
+)
+"""The tensors that bitsandbytes adds to a weight that it has packed in 4 or 8 bits."""
+
+
+def without_packing(shapes: _Shapes) -> dict[str, tuple[int, ...] | None]:
+    """The shapes of tensors as a plain module has them; None for a weight that is packed.
+
+    Args:
+        shapes: Those of weights that bitsandbytes has quantized, or of plain ones.
+
+    Example:
+        >>> without_packing({"a.weight": (8, 1), "a.weight.absmax": (1,), "a.bias": (4,)})
+        {'a.weight': None, 'a.bias': (4,)}
+    """
+    packed: set[str] = set()
+    plain: dict[str, tuple[int, ...] | None] = {}
+    for name, shape in shapes.items():
+        if match := _PACKED.fullmatch(name):
+            packed.add(match["weight"] or f"{match['layer']}.weight")
+        else:
+            plain[name] = shape
+    return {name: None if name in packed else shape for name, shape in plain.items()}
+
+
+def compare_diffusers(module: Any, files: Sequence[Path], *, packed: bool = False) -> KeyComparison:
     """Compares weight files with a module of diffusers.
 
     Args:
         module: The module, without memory for its weights.
         files: The safetensors files.
+        packed: Whether bitsandbytes has quantized them.
     """
     headers = {path: refuse_damaged(path) for path in files}
-    shapes, state = _shapes_in(headers), module.state_dict()
+    shapes: dict[str, tuple[int, ...] | None] = {**_shapes_in(headers)}
+    if packed:
+        shapes = without_packing(shapes)
+    state = module.state_dict()
     wanted = _shapes_of(state)
     same_names = shapes.keys() == wanted.keys()
     if not same_names and len(files) == 1:
         module._fix_state_dict_keys_on_load(shapes)
     ignored = module._keys_to_ignore_on_load_unexpected or ()
     compared = _compare(shapes, wanted, ignored)
-    return replace(compared, integers=_integers(headers, state), same_names=same_names)
+    integers = () if packed else _integers(headers, state)
+    return replace(compared, integers=integers, same_names=same_names)
 
 
 def _shapes_in(headers: Mapping[Path, SafetensorsHeader]) -> dict[str, tuple[int, ...]]:
@@ -154,7 +189,7 @@ def _shapes_in(headers: Mapping[Path, SafetensorsHeader]) -> dict[str, tuple[int
 
 @lru_cache(maxsize=256)
 def compare_transformers(
-    cls: Any, folder: Path, stamps: tuple[FileStamp, ...]
+    cls: Any, folder: Path, stamps: tuple[FileStamp, ...], *, packed: bool = False
 ) -> KeyComparison | None:
     """Compares weight files with a module of transformers; None for a version that is not known.
 
@@ -163,13 +198,15 @@ def compare_transformers(
         folder: The folder with its config.
         stamps: The stamps of the config and of the safetensors files, by which the result is
             remembered.
+        packed: Whether bitsandbytes has quantized them.
     """
     module = _empty_transformers_module(cls, folder)
     files = [Path(stamp.path) for stamp in stamps if stamp.path.endswith("safetensors")]
     headers, state = {path: refuse_damaged(path) for path in files}, module.state_dict()
     try:
-        compared = _compare_renamed(module, _shapes_in(headers), state)
-        integers = _integers(headers, state, f"{module.base_model_prefix}.")
+        shapes = _shapes_in(headers)
+        compared = _compare_renamed(module, without_packing(shapes) if packed else shapes, state)
+        integers = () if packed else _integers(headers, state, f"{module.base_model_prefix}.")
         return replace(compared, integers=integers)
     except (ImportError, AttributeError, TypeError):
         return None  # the same is checked after loading
@@ -183,7 +220,7 @@ def _empty_transformers_module(cls: Any, folder: Path) -> Any:
         return cls(_transformers_config(cls, folder))
 
 
-def _compare_renamed(module: Any, shapes: TensorShapes, state: Mapping[str, Any]) -> KeyComparison:
+def _compare_renamed(module: Any, shapes: _Shapes, state: Mapping[str, Any]) -> KeyComparison:
     """Compares shapes with a module of transformers, after its rules of renaming and ignoring.
 
     Args:
@@ -259,7 +296,7 @@ def _shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _compare(shapes: TensorShapes, wanted: TensorShapes, ignored: Sequence[str]) -> KeyComparison:
+def _compare(shapes: _Shapes, wanted: TensorShapes, ignored: Sequence[str]) -> KeyComparison:
     unexpected = (name for name in shapes if name not in wanted)
     return KeyComparison(
         tuple(sorted(name for name in wanted if name not in shapes)),
@@ -269,7 +306,7 @@ def _compare(shapes: TensorShapes, wanted: TensorShapes, ignored: Sequence[str])
 
 
 def _mismatched(
-    shapes: Mapping[str, tuple[int, ...] | None], wanted: TensorShapes
+    shapes: _Shapes, wanted: TensorShapes
 ) -> tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]:
     return tuple(
         (name, shape, wanted[name])

@@ -184,4 +184,8 @@ def refuse_foreign(part: str, path: Path, class_name: str, *, quantized: bool = 
 
 @lru_cache(maxsize=1024)
 def _file_problem(path: Path, class_name: str, quantized: bool, stamp: FileStamp) -> Problem | None:
-    return mark_problem(refuse_damaged(path, stamp).tensors, class_name, quantized=quantized)
+    tensors = refuse_damaged(path, stamp).tensors
+    if not tensors:
+        wanted, fix = f"the weights of {with_article(class_name)}", "copy the checkpoint again"
+        return Problem("", "a file without tensors", wanted, fix)
+    return mark_problem(tensors, class_name, quantized=quantized)

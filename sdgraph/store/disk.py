@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdgraph.errors import MediaError
-from sdgraph.files import atomic_write, sdgraph_home, write_only_in
+from sdgraph.files import atomic_write, read_text, sdgraph_home, write_only_in
 from sdgraph.formatting import format_count
 
 from . import serialization
@@ -224,7 +224,7 @@ class DiskStore:
     def _drop_older_records(self) -> None:
         """Removes all records, with a warning, if their keys are of an older version."""
         try:
-            self._keys_version = int((self.folder / _KEYS).read_text())
+            self._keys_version = int(read_text(self.folder / _KEYS, 100))
         except FileNotFoundError:
             if not self.folder.is_dir():
                 return  # written with the first record

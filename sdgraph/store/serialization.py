@@ -19,11 +19,11 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
-from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sdgraph.files import open_regular_file
 from sdgraph.formatting import with_article
 from sdgraph.models.safetensors_files import NUMPY_DTYPES, open_to_read
 from sdgraph.models.safetensors_files import read_header as read_safetensors_header
@@ -123,10 +123,10 @@ def read_value(path: str | Path, content: str) -> Any:
         NewerRecordError: The record is of a newer version.
         UnknownKindError: The value is of a kind that no imported module defines.
     """
-    with FileIO(path) as file:
+    with open_regular_file(path) as file:
         record, tensors, begin = _read_record(file.fileno())
         file.seek(begin)
-        data = file.readall()
+        data = file.read()
     header = _header_of(record)
     try:
         arrays = {

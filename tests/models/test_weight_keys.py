@@ -11,8 +11,9 @@ import pytest
 
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
-from sdgraph.models import resolve_part
+from sdgraph.models import part_warnings, resolve_part
 from sdgraph.models.loader import _check_keys, load_quietly
+from sdgraph.models.part_checks import stored_quantization
 from sdgraph.models.weight_keys import KeyComparison, refuse_difference
 from sdgraph.models.weight_marks import mark_problem
 from sdgraph.values import Part
@@ -21,6 +22,7 @@ from tests.support.published_layouts import (
     Shapes,
     class_of,
     published_shapes,
+    shapes_today,
     write_component,
     write_header,
 )
@@ -68,7 +70,41 @@ def check_header(folder: Path, config: Any, shapes: Shapes, component: str) -> N
     (folder / "model_index.json").write_text(json.dumps(index))
     part = resolve_part(Part(Checkpoint(folder), component))
     part.check()
-    _check_keys(cls, part, folder / component)
+    _check_keys(cls, part, folder / component, packed=stored_quantization(part) is not None)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("component", ["unet", "text_encoder"])
+def test_weights_that_are_stored_quantized_are_checked_by_their_names(
+    tmp_path: Path, component: str
+) -> None:
+    name = next(name for name, part in NETWORKS if part == component)
+    method = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    config = {**PUBLISHED[name][component], "quantization_config": method}
+    shapes = dict(shapes_today(PUBLISHED[name][component]))
+    packed = [name for name in shapes if name.endswith(("to_k.weight", "k_proj.weight"))]
+    for name in packed:
+        rows, columns = shapes[name]
+        shapes[name] = (rows * columns // 2, 1)
+        shapes[f"{name}.absmax"], shapes[f"{name}.quant_map"] = (rows * columns // 64,), (16,)
+        shapes[f"{name}.quant_state.bitsandbytes__nf4"] = (90,)
+    check_header(tmp_path, config, shapes, component)
+    without = {name: shape for name, shape in shapes.items() if name != packed[0]}
+    with pytest.raises(CheckpointError, match=f"weights without {packed[0]}"):
+        check_header(tmp_path, config, without, component)
+    plain = next(name for name in shapes if name.endswith("bias"))
+    with pytest.raises(CheckpointError, match="of shape"):
+        check_header(tmp_path, config, {**shapes, plain: (3,)}, component)
+
+
+@pytest.mark.torch
+def test_weights_of_an_unknown_quantization_are_said_not_to_be_checked(tmp_path: Path) -> None:
+    name = next(name for name, part in NETWORKS if part == "unet")
+    config = {**PUBLISHED[name]["unet"], "quantization_config": {"quant_method": "quanto"}}
+    shapes = shapes_today(PUBLISHED[name]["unet"])
+    check_header(tmp_path, config, shapes, "unet")
+    (warning,) = part_warnings([resolve_part(Part(Checkpoint(tmp_path), "unet"))])
+    assert "quantized by quanto, not checked" in warning.found
 
 
 @pytest.mark.torch

@@ -51,8 +51,8 @@ def checkpoint(folder: Path, **weights: bytes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, Any] = {"_class_name": "StableDiffusionPipeline"}
     for name, content in weights.items():
-        component(folder / name, content)
         index[name] = CLASSES.get(name, ("diffusers", "UNet2DConditionModel"))
+        component(folder / name, content, _class_name=index[name][1])
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 

@@ -46,6 +46,11 @@ def found(folder: Path, held: dict[str, Any], base: str = TEXT) -> str:
         (pair("base_model.model.model.layers.0.self_attn.q_proj", 64, 64), "a language model"),
         (pair(f"{BLOCK}.attn1.to_q", 64, 64), "lack the prefix unet."),
         (pair(f"base_model.model.{BLOCK}.attn1.to_q", 64, 64), "lack the prefix unet."),
+        (
+            pair("lora_unet_input_blocks_4_1_proj_in", 64, 64, "lora_")
+            | pair("lora_unet_down_blocks_1_attentions_0_proj_in", 64, 64, "lora_"),
+            "named in two layouts (lora_unet_input_blocks_4_1_proj_in",
+        ),
         (pair("nothing.known", 64, 64), "another kind of network (it has nothing.known"),
     ],
 )
