@@ -81,6 +81,9 @@ class Text2Video(Diffusion[Video]):
     def size_source(self) -> object:
         return self.width, self.height
 
+    def frame_range(self) -> tuple[int, int]:
+        return self.batch_size(), self.batch_size()
+
     def batch_size(self) -> int:
         return self._count(self.frames)
 

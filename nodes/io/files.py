@@ -13,6 +13,8 @@ from sdgraph.errors import MediaError, Problem
 from sdgraph.files import is_folder, is_there
 from sdgraph.graph import ExistingFile, In, Node, SourceFile, TargetFile
 from sdgraph.media import (
+    estimate_frames,
+    has_several_frames,
     probe_image,
     probe_video,
     read_image,
@@ -42,6 +44,11 @@ class LoadImage(Node[Image]):
 
     def check(self) -> Iterator[Problem]:
         yield from image_problems(self.path)
+
+    def warnings(self) -> Iterator[Problem]:
+        if has_several_frames(Path(self.path)):
+            found = f"{self.path}, a file of several pictures, of which only the first is loaded"
+            yield Problem("path", found, fix="LoadVideo loads the frames of an animation")
 
     def size_source(self) -> object:
         return self.path
@@ -85,6 +92,15 @@ class LoadVideo(Node[Video]):
             probe_video(self.path)
         except MediaError as error:
             yield from error.as_problems_of("path", "a video that can be opened")
+
+    def frame_range(self) -> tuple[int, int] | None:
+        count = estimate_frames(
+            Path(self.path), start=self.start, seconds=self.seconds, fps=self.fps
+        )
+        if count is None:
+            return None
+        slack = 1 + count // 50  # time stamps are rounded, and frames need not be evenly spaced
+        return max(1, count - slack), count + slack
 
     def run(self) -> Video:
         return read_video(

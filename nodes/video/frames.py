@@ -37,6 +37,11 @@ class Frames(Node[Image]):
     def size_source(self) -> object:
         return self.video
 
+    def frame_range(self) -> tuple[int, int] | None:
+        if isinstance(self.video, Node):
+            return self.video.frame_range()
+        return len(self.video), len(self.video)
+
     def run(self, video: Video) -> Any:
         return Series(video, video.fps)
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from .media_errors import convert_read_errors, raise_media_error, raise_too_large
+from .file_kinds import FileKind, file_kind
+from .media_errors import (
+    convert_read_errors,
+    raise_media_error,
+    raise_too_large,
+    raise_wrong_kind,
+)
 from .output_folders import OutputFolders, refuse_outside, write_only_in
 from .paths import describe_path, expand_home, sdgraph_home
 from .plain_files import (
@@ -20,9 +26,9 @@ from .plain_files import (
     special_kind,
 )
 from .stamps import FileStamp, folder_stamp
+from .temporary import remove_leftovers, temporary_name
 from .writing import (
     DISK_FULL,
-    TEMPORARY_PREFIX,
     UNWRITABLE,
     Existing,
     atomic_write,
@@ -33,9 +39,9 @@ from .writing import (
 
 __all__ = [
     "DISK_FULL",
-    "TEMPORARY_PREFIX",
     "UNWRITABLE",
     "Existing",
+    "FileKind",
     "FileStamp",
     "OutputFolders",
     "UnsuitableFileError",
@@ -43,6 +49,7 @@ __all__ = [
     "convert_read_errors",
     "describe_path",
     "expand_home",
+    "file_kind",
     "flush_to_disk",
     "folder_stamp",
     "hash_files",
@@ -56,11 +63,14 @@ __all__ = [
     "raise_media_error",
     "raise_too_large",
     "raise_write_error",
+    "raise_wrong_kind",
     "read_bytes",
     "read_text",
     "refuse_outside",
+    "remove_leftovers",
     "resolve_path",
     "sdgraph_home",
     "special_kind",
+    "temporary_name",
     "write_only_in",
 ]

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from sdgraph.errors import MediaError, Problem, did_you_mean
 
+from .file_kinds import file_kind
 from .paths import PATH_ERRORS, describe_path
 from .plain_files import UnsuitableFileError, names_in
 
@@ -56,10 +57,40 @@ def convert_read_errors(path: str | Path, wanted: str) -> Iterator[None]:
 def _raise_damaged(path: str | Path, wanted: str, error: Exception) -> NoReturn:
     import PIL.Image
 
-    unknown = isinstance(error, PIL.UnidentifiedImageError)
-    found = f"a file that is not {wanted}" if unknown else f"a damaged file ({error})"
-    fix = "save it as PNG, JPEG, WebP, MP4 or GIF" if unknown else "fetch or save it again"
+    if isinstance(error, PIL.UnidentifiedImageError):
+        raise_wrong_kind(path, wanted, error)
+    found, fix = f"a damaged file ({error})", "fetch or save it again"
     raise_media_error(path, found, wanted, fix, error)
+
+
+def raise_wrong_kind(path: str | Path, wanted: str, cause: BaseException | None = None) -> NoReturn:
+    """Raises a MediaError about a file of another format than is wanted; says what it is.
+
+    Args:
+        path: The file.
+        wanted: What it should be: "a picture", "a video" or "a picture or video".
+        cause: The exception that is the cause.
+    """
+    kind, video_wanted = file_kind(path), wanted == "a video"
+    save_as = "MP4 or WebM" if video_wanted else "PNG or JPEG"
+    if kind is None:
+        found, fix = f"a file that is not {wanted}", f"name another file, or save it as {save_as}"
+    elif kind.medium == "video" and wanted == "a picture":
+        found = f"{kind.name}, not a picture"
+        fix = "load it with LoadVideo; the node Frame takes one picture out of it"
+    elif kind.medium == "picture" and video_wanted:
+        found = f"{kind.name}, not a video"
+        fix = "load it with LoadImage" if kind.is_read else f"save a video as {save_as}"
+    elif "TIFF" in kind.name:
+        found = f"{kind.name} of a kind that is not read, such as 32 bits for each colour"
+        fix = "convert it to PNG with 8 or 16 bits"
+    elif kind.is_read:
+        found, fix = f"{kind.name}, but a damaged one", "fetch or save it again"
+    elif kind.medium == "other":
+        found, fix = f"{kind.name}, not {wanted}", "name another file"
+    else:
+        found, fix = f"{kind.name}, which is not read", f"convert it to {save_as}"
+    raise_media_error(path, found, wanted, fix, cause)
 
 
 def raise_media_error(

@@ -7,19 +7,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Literal, NoReturn
 
 from .media_errors import raise_media_error
 from .output_folders import refuse_outside
 from .plain_files import is_folder
+from .temporary import TEMPORARY_PREFIX, temporary_name
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
-
-TEMPORARY_PREFIX = ".sdgraph-"
-"""What the names of temporary files and folders next to a target begin with."""
 
 Existing = Literal["number", "replace", "refuse"]
 """What happens if a file to be written is there already: see `sdgraph.graph.ExistingFile`."""
@@ -42,7 +39,7 @@ def atomic_write(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     refuse_outside(path)
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{token_hex(8)}{path.suffix}")
+    temporary = path.with_name(temporary_name(path.suffix))
     try:
         if is_folder(path):
             raise IsADirectoryError(errno.EISDIR, "is a folder")

@@ -16,6 +16,7 @@ from sdgraph.memoize import memoized_scope, scope_results
 from sdgraph.models import part_warnings, resolve_part
 from sdgraph.values import Checkpoint, Part
 
+from .frame_series import find_frame_problems
 from .node import Node, ancestry
 from .node_files import missing_sources, target_files
 
@@ -208,7 +209,7 @@ class Graph:
     def check(self) -> list[Problem]:
         """Every problem that can be found before a run; loads nothing, and imports no torch."""
         problems = _find_problems(self.nodes)
-        problems += _find_ungathered(self.nodes)
+        problems += find_frame_problems(self.nodes)
         return [
             problem.under(self.names[node], self.mark(node, problem.subject))
             for node, problem in problems
@@ -272,25 +273,6 @@ class Graph:
                     yield problem.under(self.names[node], self.mark(node, field_name))
 
 
-def _find_ungathered(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any], Problem]]:
-    """A problem for each node that makes a value per frame which no node gathers."""
-    # For each node that runs once per frame, the node that makes the frames.
-    sources: dict[Node[Any], Node[Any]] = {}
-    for node in nodes:
-        cls = type(node)
-        if cls.scatters:
-            sources[node] = node
-        elif not cls.gathers and sources:
-            source = next((sources[child] for _, child in node.wires if child in sources), None)
-            if source is not None:
-                sources[node] = source
-    if not sources:
-        return
-    read = {child for node in nodes for _, child in node.wires}
-    for node, source in sources.items():
-        if node.effect or node not in read:
-            found, wanted = "a value for each frame of a video", "one value at the end"
-            yield node, Problem("", found, wanted, type(source).scatter_advice)
 
 
 def _find_problems(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:

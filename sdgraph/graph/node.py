@@ -177,6 +177,10 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         """
         return None
 
+    def frame_range(self) -> tuple[int, int] | None:
+        """The fewest and the most frames of its video or series, if known before the run."""
+        return None
+
     @property
     def random_seed(self) -> int | None:
         """The seed of its random numbers: the field `seed`, None without one.

@@ -3,7 +3,14 @@
 from sdgraph.values import Video
 
 from .embedded import read_provenance, was_edited
-from .image_files import converted_profile, probe_image, read_image, write_image
+from .foreign_records import foreign_program
+from .image_files import (
+    converted_profile,
+    has_several_frames,
+    probe_image,
+    read_image,
+    write_image,
+)
 from .metadata import escape_surrogates
 from .player import video_html
 from .sidecar import (
@@ -16,14 +23,17 @@ from .sidecar import (
     write_sidecar,
 )
 from .video_files import write_video
-from .video_reader import probe_video, read_video
+from .video_reader import estimate_frames, probe_video, read_video
 
 Video.html_player = staticmethod(video_html)
 
 __all__ = [
     "converted_profile",
     "escape_surrogates",
+    "estimate_frames",
+    "foreign_program",
     "has_foreign_sidecar",
+    "has_several_frames",
     "is_sidecar",
     "move_sidecar",
     "probe_image",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import PIL.Image
     from PIL.ImageCms import ImageCmsProfile
 
-_MODES = {"RGB ": ("RGB", "RGBA", "RGBX"), "CMYK": ("CMYK",), "GRAY": ("L", "LA")}
+_MODES = {"RGB ": ("RGB", "RGBA", "RGBX"), "CMYK": ("CMYK",), "GRAY": ("L", "LA", "I;16")}
 """The modes that a profile can describe, by the colour space in its header."""
 
 _SAME_COLOUR = 2
@@ -30,6 +30,8 @@ def convert_to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
         return picture
     if picture.mode == "P":
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if picture.mode == "I;16":
+        return _convert_grey(picture, profile)
     alpha = picture.getchannel("A") if picture.mode == "LA" else None
     converted = _transform(picture.getchannel("L") if alpha else picture, profile)
     if converted is None:
@@ -55,7 +57,7 @@ def find_profile(picture: PIL.Image.Image) -> ImageCmsProfile | None:
             return None
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
-    return None if mode.startswith("RGB") and _is_srgb(profile) else profile
+    return None if mode != "CMYK" and _is_srgb(profile, mode) else profile
 
 
 def profile_name(picture: PIL.Image.Image) -> str | None:
@@ -68,13 +70,17 @@ def profile_name(picture: PIL.Image.Image) -> str | None:
     return ImageCms.getProfileDescription(profile).strip() or "a profile without a name"
 
 
-def _is_srgb(profile: ImageCmsProfile) -> bool:
+def _is_srgb(profile: ImageCmsProfile, mode: str) -> bool:
     """Whether a profile leaves colours as they are; a name such as "linear sRGB" misleads."""
     import PIL.Image
 
-    steps = (0, 64, 128, 192, 255)
-    colours = bytes(value for colour in product(steps, repeat=3) for value in colour)
-    picture = PIL.Image.frombytes("RGB", (25, 5), colours)
+    if mode.startswith("RGB"):
+        steps = (0, 64, 128, 192, 255)
+        colours = bytes(value for colour in product(steps, repeat=3) for value in colour)
+        picture = PIL.Image.frombytes("RGB", (25, 5), colours)
+    else:
+        colours = bytes(value for value in range(256) for _ in "RGB")
+        picture = _all_greys()
     converted = _transform(picture, profile)
     if converted is None:
         return False
@@ -82,6 +88,27 @@ def _is_srgb(profile: ImageCmsProfile) -> bool:
         abs(one - other) <= _SAME_COLOUR
         for one, other in zip(colours, converted.tobytes(), strict=True)
     )
+
+
+def _all_greys() -> PIL.Image.Image:
+    import PIL.Image
+
+    return PIL.Image.frombytes("L", (256, 1), bytes(range(256)))
+
+
+def _convert_grey(picture: PIL.Image.Image, profile: ImageCmsProfile) -> PIL.Image.Image:
+    """A grey picture of 16 bits as sRGB, still of 16 bits: between 256 greys it is interpolated."""
+    import numpy as np
+    import PIL.Image
+
+    greys = _transform(_all_greys(), profile)
+    if greys is None:
+        return picture
+    levels = np.asarray(greys, np.float64).mean(axis=2)[0] * 257
+    numbers = np.interp(np.asarray(picture), np.arange(256) * 257, levels)
+    converted = PIL.Image.fromarray(np.rint(numbers).astype(np.uint16))
+    converted.info = {key: value for key, value in picture.info.items() if key != "icc_profile"}
+    return converted
 
 
 def _transform(picture: PIL.Image.Image, profile: ImageCmsProfile) -> PIL.Image.Image | None:

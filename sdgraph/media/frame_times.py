@@ -21,6 +21,42 @@ class TimedFrame(NamedTuple):
     """When it would end if no other frame came; the next one ends it in any case."""
 
 
+class FrameClock:
+    """Turns the time stamps of frames into times that count from the first frame and never go back.
+
+    A frame without a time stamp follows the one before it. Where the time stamps jump back by more
+    than a frame, another recording begins, as in files that were joined end to end: it follows the
+    one before.
+
+    Example:
+        >>> clock = FrameClock()
+        >>> [clock.place(stamp, 1.0) for stamp in (7.0, 8.0, None, 7.0)]
+        [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
+    """
+
+    def __init__(self) -> None:
+        self._begin = self._end = 0.0
+        self._zero: float | None = None
+
+    def place(self, stamp: float | None, duration: float) -> tuple[float, float]:
+        """The times at which the next frame begins and ends, in seconds.
+
+        Args:
+            stamp: Its time stamp in seconds, None if it has none.
+            duration: For how long it is shown if no other frame comes, in seconds.
+        """
+        if stamp is None:
+            begin = self._end
+        else:
+            self._zero = stamp - self._end if self._zero is None else self._zero
+            begin = stamp - self._zero
+            if begin < self._begin - (self._end - self._begin) - _ROUNDING:
+                self._zero, begin = stamp - self._end, self._end
+        self._begin = max(self._begin, begin)
+        self._end = self._begin + duration
+        return self._begin, self._end
+
+
 def sample_frames(
     frames: Iterator[TimedFrame],
     fps: float,

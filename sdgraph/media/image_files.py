@@ -22,6 +22,7 @@ from sdgraph.files import (
 from sdgraph.values import Image
 
 from .colour_profiles import convert_to_srgb, profile_name
+from .edit_check import fill_in_hash, reserve_hash
 from .limited_file import LimitedFile, open_limited
 from .metadata import add_pixel_hash, pillow_metadata
 from .sidecar import refuse_foreign_sidecar, write_sidecar
@@ -45,6 +46,9 @@ _FORMATS = {
     ".gif": ("GIF", ("1", "L", "P", "RGB", "RGBA")),
 }
 
+
+_HASHED_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16")
+"""The modes in which Pillow reads the PNG that it wrote, without a palette."""
 
 _READ_FORMATS = frozenset(
     ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "JPEG2000", "PPM")
@@ -107,6 +111,28 @@ def _converted_profile(path: Path, stamp: FileStamp) -> str | None:
         return None
 
 
+def has_several_frames(path: Path) -> bool:
+    """Whether a file is an animation or has several pages, of which `read_image` reads the first.
+
+    Args:
+        path: The file, of which only headers are read; an unchanged one is read once.
+    """
+    try:
+        return _has_several_frames(path, FileStamp.of(path))
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _has_several_frames(path: Path, stamp: FileStamp) -> bool:
+    try:
+        with convert_read_errors(path, "a picture"), open_image(path) as picture:
+            # The others in an MPO of a camera are smaller copies.
+            return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
+    except MediaError:
+        return False
+
+
 def write_image(
     picture: PIL.Image.Image, path: str | Path, *, provenance: str | None = None, quality: int = 95
 ) -> bool:
@@ -139,7 +165,7 @@ def write_image(
     try:
         fitted = _convert_for_format(picture, format_, modes)
         if provenance:
-            record = _with_pixel_hash(provenance, fitted, format_, options)
+            record = _with_hash(provenance, fitted, format_, options)
             metadata = pillow_metadata(format_, record)
         # Pillow does not notice when a full disk cuts a write short, so it encodes in memory.
         fitted.save(encoded := BytesIO(), format_, **options, **metadata)
@@ -148,8 +174,10 @@ def write_image(
         raise_media_error(path, found, "one that the format can hold", "try .png", error)
     if provenance and not metadata:
         refuse_foreign_sidecar(path)
+    content = bytearray(encoded.getbuffer())
+    fill_in_hash(content)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
+        temporary.write_bytes(content)
     write_sidecar(path, (provenance or None) if not metadata else None)
     return bool(metadata)
 
@@ -171,14 +199,7 @@ def open_image(path: str | Path, *, every_frame: bool = False) -> Iterator[PIL.I
 
     file, limited = open_limited(path)
     with file:
-        try:
-            picture = PIL.Image.open(limited)  # type: ignore[arg-type]  # it has what Pillow uses
-        except PIL.UnidentifiedImageError:
-            file.seek(0)
-            if kind := _high_dynamic_range(file.read(10)):
-                fix = "convert it to PNG with 8 or 16 bits"
-                raise_media_error(path, f"{kind} picture", "a picture of 8 or 16 bits", fix)
-            raise
+        picture = PIL.Image.open(limited)  # type: ignore[arg-type]  # it has what Pillow uses
         with picture:
             if picture.format not in _READ_FORMATS:
                 raise PIL.UnidentifiedImageError(f"a {picture.format} file")
@@ -191,29 +212,20 @@ def open_image(path: str | Path, *, every_frame: bool = False) -> Iterator[PIL.I
             yield picture
 
 
-def _with_pixel_hash(
-    record: str, picture: PIL.Image.Image, format_: str, options: dict[str, Any]
-) -> str:
-    """The record of a PNG or JPEG with a hash of the pixels, which tells whether it was edited.
+def _with_hash(record: str, picture: PIL.Image.Image, format_: str, options: dict[str, Any]) -> str:
+    """The record with a hash that tells whether the picture was edited.
 
-    Programs that edit pictures keep the record, as they keep other metadata. Other formats have no
-    hash: they take long to encode twice, or are not decoded to the same pixels everywhere.
+    For PNG and JPEG it is a hash of the pixels, for the others one of the file (`edit_check`): they
+    take long to encode twice, or are not decoded to the same pixels everywhere.
     """
     import PIL.Image
 
     if format_ == "JPEG":
         picture.save(encoded := BytesIO(), format_, **options)
-        picture = PIL.Image.open(encoded)
-    elif format_ != "PNG" or picture.mode not in ("L", "RGB", "RGBA"):
-        return record
-    return add_pixel_hash(record, picture)
-
-
-def _high_dynamic_range(begin: bytes) -> str:
-    """What a picture in such a format is, by its first bytes: "an OpenEXR"; "" for all others."""
-    if begin.startswith(b"\x76\x2f\x31\x01"):
-        return "an OpenEXR"
-    return "a Radiance HDR" if begin.startswith((b"#?RADIANCE", b"#?RGBE")) else ""
+        return add_pixel_hash(record, PIL.Image.open(encoded))
+    if format_ == "PNG":
+        return add_pixel_hash(record, picture) if picture.mode in _HASHED_MODES else record
+    return reserve_hash(record)
 
 
 def _options(format_: str, quality: int) -> dict[str, Any]:

@@ -25,7 +25,6 @@ MAX_READS = 200_000
 
 _SMALL_FILE = 2**20
 _WEBP_PIXELS = (b"VP8 ", b"VP8L", b"ANMF", b"ALPH")
-_MP4_BEGINS = (b"ftyp", b"moov", b"mdat", b"wide", b"free")
 _BYTES_PER_PIXEL = 16  # more than any format needs
 
 
@@ -91,30 +90,6 @@ def _header_limit(file: BinaryIO, size: int) -> int:
     if begin[:4] == b"RIFF" and _webp_metadata(file, size) <= MAX_METADATA_BYTES:
         return MAX_WHOLE_BYTES
     return MAX_WHOLE_BYTES // 4 if begin[4:8] == b"ftyp" else MAX_METADATA_BYTES
-
-
-def refuse_large_tags(file: BinaryIO) -> None:
-    """Raises UnsuitableFileError for an MP4 or MOV whose tags FFmpeg would read whole.
-
-    Args:
-        file: A video of any format, at its beginning.
-    """
-    size = os.fstat(file.fileno()).st_size
-    begin = file.read(12)
-    if size <= MAX_METADATA_BYTES or begin[4:8] not in _MP4_BEGINS:
-        return
-    place, tags = 0, 0
-    for _ in range(MAX_READS):
-        file.seek(place)
-        header = file.read(16).ljust(16, b"\0")
-        length, name, long_length = struct.unpack(">I4sQ", header)
-        length = long_length if length == 1 else length or size - place
-        if place >= size or length < 8:
-            break
-        tags += length if name in (b"udta", b"meta", b"uuid") else 0
-        place += 8 if name in (b"moov", b"trak") else length  # these hold the tags
-    if tags > MAX_METADATA_BYTES:
-        raise UnsuitableFileError(errno.EFBIG, f"a video with {tags:,} bytes of tags")
 
 
 def _webp_metadata(file: BinaryIO, size: int) -> int:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import PIL.Image
 
-_KEY = "sdgraph"  # the key of the text in a PNG; in a comment, its first line
+PNG_KEY = "sdgraph"
+"""The key of the text in a PNG; in a comment, its first line."""
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 PIXELS = "pixels"
 """The entry of a record with the hash of the picture's pixels."""
@@ -22,7 +23,7 @@ def pillow_metadata(format_: str, text: str) -> dict[str, Any]:
 
     if format_ == "PNG":
         info = PngInfo()
-        info.add_itxt(_KEY, escape_surrogates(text))
+        info.add_itxt(PNG_KEY, escape_surrogates(text))
         return {"pnginfo": info}
     if format_ == "GIF":
         return {"comment": to_comment(text).encode()}
@@ -41,11 +42,16 @@ def text_in_picture(picture: PIL.Image.Image) -> str | None:
     import PIL.Image
 
     if picture.format == "PNG":
-        text = picture.info.get(_KEY)
+        text = picture.info.get(PNG_KEY)
         return str(text) if text is not None else None
     if picture.format == "GIF":
         return from_comment(bytes(picture.info.get("comment", b"")).decode("utf-8", "replace"))
-    comment = PIL.Image.Image.getexif(picture).get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+    return text_in_exif(PIL.Image.Image.getexif(picture))
+
+
+def text_in_exif(exif: PIL.Image.Exif) -> str | None:
+    """The text that `pillow_metadata` stored in EXIF, or None if it has none."""
+    comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
     if not isinstance(comment, bytes) or not comment.startswith(b"UNICODE\0"):
         return None
     return from_comment(comment[8:].decode("utf-16", "replace"))
@@ -67,12 +73,12 @@ def hash_pixels(picture: PIL.Image.Image) -> str:
 
 def to_comment(text: str) -> str:
     """A comment with `text` that can be recognised as written by sdgraph."""
-    return f"{_KEY}\n{escape_surrogates(text)}"
+    return f"{PNG_KEY}\n{escape_surrogates(text)}"
 
 
 def from_comment(comment: str) -> str | None:
     """The text in a comment that `to_comment` made, or None for any other comment."""
-    return comment.removeprefix(f"{_KEY}\n") if comment.startswith(f"{_KEY}\n") else None
+    return comment.removeprefix(f"{PNG_KEY}\n") if comment.startswith(f"{PNG_KEY}\n") else None
 
 
 def escape_surrogates(text: str) -> str:

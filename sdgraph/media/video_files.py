@@ -15,6 +15,7 @@ from sdgraph.files import (
 )
 from sdgraph.values import Video
 
+from .edit_check import fill_in_hash_of_file, reserve_hash
 from .gifs import write_gif
 from .metadata import to_comment
 from .sidecar import write_sidecar
@@ -54,7 +55,7 @@ def write_video(
             written.
     """
     path = Path(path)
-    provenance = provenance or None
+    provenance = reserve_hash(provenance) if provenance else None
     suffix = path.suffix.lower()
     if suffix not in Video.suffixes:
         raise_media_error(
@@ -74,6 +75,8 @@ def write_video(
             found = f"an encoder that refuses {video!r}: {error}"
             fix = "resize it, or try .webm"
             raise_media_error(path, found, "a size and rate that it accepts", fix, error)
+        if provenance is not None:
+            fill_in_hash_of_file(temporary)
     write_sidecar(path, None)
     return provenance is not None
 

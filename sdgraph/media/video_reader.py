@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sdgraph.errors import MediaError
 from sdgraph.files import (
+    FileStamp,
     convert_read_errors,
     memory_bytes,
     open_regular_file,
     raise_media_error,
     raise_too_large,
+    raise_wrong_kind,
 )
 from sdgraph.values import Video
 
 from .animations import GIF_TICK, animation_size, is_animation, limit_size, open_animation
-from .frame_times import TimedFrame, sample_frames
-from .limited_file import refuse_large_tags
+from .frame_times import FrameClock, TimedFrame, sample_frames
 from .swscale import swscale_flags
+from .video_tags import refuse_large_tags
 
 if TYPE_CHECKING:
+    import av
     import av.container
 
     from sdgraph.values import Pixels
@@ -100,9 +106,51 @@ def probe_video(path: str | Path) -> tuple[int, int]:
             return stream.width, stream.height
 
 
+def estimate_frames(
+    path: Path, *, start: float = 0.0, seconds: float | None = None, fps: float | None = None
+) -> int | None:
+    """About how many frames `read_video` gives, by the header; None for a file that does not tell.
+
+    Args:
+        path: The file, of which only the header is read; an unchanged one is read once.
+        start: As for `read_video`.
+        seconds: As for `read_video`.
+        fps: As for `read_video`.
+    """
+    try:
+        length = _read_length(path, FileStamp.of(path))
+    except OSError:
+        return None
+    if length is None:
+        return None
+    total, rate = length
+    rest = total - start if seconds is None else min(total - start, seconds)
+    return max(1, round(rest * (fps or rate)))
+
+
+@lru_cache(maxsize=1024)
+def _read_length(path: Path, stamp: FileStamp) -> tuple[float, float] | None:
+    """The length of a video in seconds, and its frames per second."""
+    try:
+        if is_animation(path):
+            return None
+        with open_video(path) as container:
+            stream, rate = container.streams.video[0], _rate(container)
+            microseconds = stream.frames / rate * 1e6 if stream.frames and rate else 0.0
+            microseconds = microseconds or container.duration or 0.0
+            return (microseconds / 1e6, rate) if microseconds and rate else None
+    except (MediaError, OSError, ValueError):
+        return None
+
+
 @contextmanager
-def open_video(path: str | Path) -> Iterator[av.container.InputContainer]:
-    """Opens the video at `path`; refuses pictures, text and lists of files, which FFmpeg opens."""
+def open_video(path: str | Path, wanted: str = "a video") -> Iterator[av.container.InputContainer]:
+    """Opens the video at `path`; refuses pictures, text and lists of files, which FFmpeg opens.
+
+    Args:
+        path: The file.
+        wanted: What it should be, for the error: "a video" or "a picture or video".
+    """
     import av
 
     with open_regular_file(path) as file:
@@ -111,9 +159,7 @@ def open_video(path: str | Path) -> Iterator[av.container.InputContainer]:
         # "file:" in front, because FFmpeg takes a name such as "concat:a" for a protocol.
         container = av.open(f"file:{Path(path).absolute()}", options=_OPTIONS)
     except (av.error.ArgumentError, av.error.InvalidDataError) as error:  # of another format
-        wanted = "a video, such as MP4, WebM, MKV, MOV, AVI or GIF"
-        found, fix = "a file that is not a video, or is damaged", "name another file"
-        raise_media_error(path, found, wanted, fix, error)
+        raise_wrong_kind(path, wanted, error)
     with container:
         if not container.streams.video:
             found = f"no video (but {container.format.long_name})"
@@ -153,7 +199,10 @@ def _open_frames(path: str | Path, longest: int | None) -> Iterator[_FrameSource
 
 
 def _rate(container: av.container.InputContainer) -> float:
+    """Frames per second on average; 0 if unknown."""
     stream = container.streams.video[0]
+    if stream.start_time is None and stream.guessed_rate:
+        return float(stream.guessed_rate)  # of a stream without time stamps: the average is made up
     return float(stream.average_rate or stream.guessed_rate or 0)
 
 
@@ -166,24 +215,31 @@ def _decode(container: av.container.InputContainer, longest: int | None) -> Iter
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     rate = _rate(container)
-    first, begin, end, number = None, 0.0, 0.0, 0
+    clock, number, end = FrameClock(), 0, 0.0
+    # An AVI has no presentation times: frames are shown at the times of its packets, in order.
+    packet_times: deque[float] | None = deque() if container.format.name == "avi" else None
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise ValueError(f"frame {number} is cut short")
+        if packet_times is not None and packet.size and packet.dts is not None:
+            packet_times.append(float(packet.dts * packet.time_base))
         for frame in packet.decode():
             width, height = limit_size((frame.width, frame.height), longest)
             scaled = scaler.reformat(frame, width, height, "rgb24", interpolation=flags)
             pixels: Any = scaled.to_ndarray()  # PyAV's annotation allows all its formats
-            first = frame.time if first is None else first
-            # A frame without a time stamp follows the one before; none goes back in time.
-            stamp = end if frame.time is None or first is None else frame.time - first
-            begin = max(begin, stamp)
-            end = begin + (_duration(frame) or (1 / rate if rate else 0.0))
+            stamp = packet_times.popleft() if packet_times else frame.time
+            begin, end = clock.place(stamp, _duration(frame) or (1 / rate if rate else 0.0))
             number += 1
             yield TimedFrame(np.rot90(pixels, frame.rotation // 90), begin, end)
-    clock = stream.metadata.get("DURATION", "0").split(":")  # Matroska's tag for the duration
+    _refuse_cut_short(stream, rate, end)
+
+
+def _refuse_cut_short(stream: av.VideoStream, rate: float, end: float) -> None:
+    """Raises ValueError if the frames end long before the duration in a tag of Matroska."""
+    clock = stream.metadata.get("DURATION", "0").split(":")
     seconds = sum(float(part) * 60**power for power, part in enumerate(reversed(clock)))
-    if rate and end + 3 / rate < seconds - (first or 0.0):
+    first = float((stream.start_time or 0) * (stream.time_base or 0))
+    if rate and end + 3 / rate < seconds - first:
         raise ValueError(f"it ends after {end:.2f} of {seconds:.2f} seconds")
 
 

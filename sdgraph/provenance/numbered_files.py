@@ -7,7 +7,8 @@
    another file in its place. It never looks for a free path first and moves then: the move itself
    fails if there is something. So threads and processes may write to the same path at once.
 4. The sidecar follows its file. A sidecar that sdgraph did not write is left alone.
-5. The hidden folder is removed, whatever has happened.
+5. The hidden folder is removed, whatever has happened; after a kill, by the next process that
+   writes into the same folder.
 """
 
 from __future__ import annotations
@@ -22,13 +23,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from secrets import token_hex
 from typing import NoReturn
 
 from sdgraph.errors import MediaError
 from sdgraph.files import (
     DISK_FULL,
-    TEMPORARY_PREFIX,
     Existing,
     flush_to_disk,
     is_file,
@@ -38,6 +37,8 @@ from sdgraph.files import (
     raise_media_error,
     raise_write_error,
     refuse_outside,
+    remove_leftovers,
+    temporary_name,
 )
 from sdgraph.media import (
     has_foreign_sidecar,
@@ -84,11 +85,12 @@ def open_output(
     """
     path = Path(path)
     refuse_outside(path)
-    folder = path.parent / f"{TEMPORARY_PREFIX}{token_hex(8)}"
+    folder = path.parent / temporary_name()
     output = OutputFile(folder / path.name, path)
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path.parent)
             folder.mkdir()
         except OSError as error:
             raise_write_error(path, error)

@@ -10,14 +10,14 @@ from stat import S_ISREG
 from typing import Any
 
 from sdgraph.errors import MediaError
-from sdgraph.files import FileStamp, is_file
+from sdgraph.files import FileStamp, is_file, open_regular_file
 from sdgraph.media import read_provenance, read_sidecar, sidecar_path
 from sdgraph.values import is_media_file
 
 _CONTENT = "content"
 """The first word of the origin of a file without a record."""
 
-_INCIDENTAL = ("sdgraph_record", "versions", "altered", "pixels")
+_INCIDENTAL = ("sdgraph_record", "versions", "altered", "pixels", "file_hash")
 """The entries of a record that are neither the workflow nor its inputs."""
 
 
@@ -57,7 +57,7 @@ def _read_origin(path: Path) -> str | None:
     try:
         record = _read_record(path)
         if record is None:
-            with path.open("rb") as file:
+            with open_regular_file(path) as file:
                 return f"{_CONTENT} {file_digest(file, 'sha256').hexdigest()}"
     except (OSError, MediaError):
         return None

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, MediaError, Problem
 from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of, source_files, target_files
 from sdgraph.language import PortablePaths, write_workflow
-from sdgraph.media import converted_profile, read_provenance
+from sdgraph.media import converted_profile, foreign_program, read_provenance
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import file_sha256, resolve, resolve_part
 from sdgraph.models.libraries import RECORDED_LIBRARIES, installed_version
@@ -253,6 +253,31 @@ def read_record(path: Path) -> ProvenanceRecord:
     try:
         return ProvenanceRecord.parse(text or "null")
     except (ValueError, RecursionError):
-        found = "no record of how it was made (an editor or a web site may have removed it)"
-        wanted = "a picture or video saved by sdgraph"
-        raise MediaError(Problem(str(path), found, wanted)) from None
+        raise MediaError(_without_record(path)) from None
+
+
+_OTHER_PROGRAMS = {
+    "ComfyUI": (
+        "write its graph as YAML with the node types that `sdgraph nodes` lists: Text2Image has "
+        "the fields of KSampler (steps, guidance, seed, scheduler) and of both prompts"
+    ),
+    "A1111": (
+        "write its settings as a workflow (`sdgraph show text --yaml` prints one): Text2Image has "
+        "prompt, negative_prompt, steps, guidance (CFG scale), seed and scheduler (sampler)"
+    ),
+    "InvokeAI": (
+        "write its settings as a workflow (`sdgraph show text --yaml` prints one): Text2Image has "
+        "prompt, negative_prompt, steps, guidance (cfg_scale), seed and scheduler"
+    ),
+}
+"""What to do with files of other programs, which say in their own ways how they were made."""
+
+
+def _without_record(path: Path) -> Problem:
+    """The problem of a picture or video that has no record of sdgraph."""
+    wanted = "a picture or video saved by sdgraph"
+    if (program := foreign_program(path)) is not None:
+        found = f"a file of {program}, whose record is not one of sdgraph"
+        return Problem(str(path), found, wanted, _OTHER_PROGRAMS[program])
+    found = "no record of how it was made (an editor or a web site may have removed it)"
+    return Problem(str(path), found, wanted)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_FILE_NAME = re.compile(r"([0-9a-f]{32}|\.sdgraph-[0-9a-f]{16})\.safetensors")
+_FILE_NAME = re.compile(r"([0-9a-f]{32}|\.sdgraph-(?:[0-9a-f]{16}){1,2})\.safetensors")
 
 
 class RecordFile(NamedTuple):

@@ -106,7 +106,7 @@ class Image(_PixelValue):
         """The image in a Pillow picture of any mode; an alpha channel is kept.
 
         16 bits become 8 by dividing by 257 and rounding. Mode F is read as 0..1 if all its numbers
-        are in that range, otherwise as 0..255.
+        are in that range, otherwise as 0..255; mode I (32 bits) as 0..255 or 0..65535 alike.
 
         Raises:
             InvalidValueError: A picture of mode I or F has numbers outside its range.
@@ -176,7 +176,8 @@ class Mask(_PixelValue):
 def _to_eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
     """The picture, as grey of 8 bits if it has more: 16 bits are divided by 257, F is rounded.
 
-    Numbers of mode F are 0..1, or 0..255 if one is above 1. Raises InvalidValueError for numbers
+    Numbers of mode F are 0..1, or 0..255 if one is above 1; those of mode I are 0..255, or 0..65535
+    if one is above 255. Raises InvalidValueError for numbers
     outside 0..65535 (I) or 0..255 (F), and for NaN.
     """
     import numpy as np
@@ -187,7 +188,10 @@ def _to_eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
     if not picture.mode.startswith(("I", "F")):
         return picture
     numbers = np.asarray(picture, np.float64)
-    top = 65535 if picture.mode != "F" else 255 if (numbers > 1).any() else 1
+    if picture.mode == "F":
+        top = 255 if (numbers > 1).any() else 1
+    else:  # 32 bits have no brightest number of their own
+        top = 255 if picture.mode == "I" and not (numbers > 255).any() else 65535
     if not ((numbers >= 0) & (numbers <= top)).all():
         extent = f"{numbers.min():g}..{numbers.max():g}"
         found = f"a picture of mode {picture.mode} with numbers {extent}"

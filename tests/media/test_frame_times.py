@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from sdgraph.media.frame_times import TimedFrame, sample_frames
+from sdgraph.media.frame_times import FrameClock, TimedFrame, sample_frames
 
 
 def frames_at(times: Sequence[float], end: float) -> Iterator[TimedFrame]:
@@ -20,6 +20,18 @@ def frames_at(times: Sequence[float], end: float) -> Iterator[TimedFrame]:
 
 def sampled(times: Sequence[float], end: float, fps: float, **part: float) -> list[int]:
     return [int(frame[0, 0, 0]) for frame in sample_frames(frames_at(times, end), fps, **part)]
+
+
+def test_times_never_go_back_and_a_second_recording_follows_the_first() -> None:
+    clock = FrameClock()
+    stamps = (5.0, 5.5, 5.45, None, 6.5, 5.0, 5.5)
+    begins = [clock.place(stamp, 0.5)[0] for stamp in stamps]
+    assert begins == pytest.approx([0, 0.5, 0.5, 1.0, 1.5, 2.0, 2.5])
+
+
+def test_frames_before_the_first_time_stamp_come_before_it() -> None:
+    clock = FrameClock()
+    assert [clock.place(stamp, 1.0)[0] for stamp in (None, None, 9.0, 10.0)] == [0, 1, 2, 3]
 
 
 def test_a_frame_is_repeated_for_as_long_as_it_is_shown() -> None:

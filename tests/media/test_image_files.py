@@ -24,7 +24,12 @@ from sdgraph.media import (
     write_video,
 )
 from sdgraph.values import Image
-from tests.support.icc_profiles import adobe_rgb_profile, cmyk_profile, linear_srgb_profile
+from tests.support.icc_profiles import (
+    adobe_rgb_profile,
+    cmyk_profile,
+    grey_profile,
+    linear_srgb_profile,
+)
 from tests.support.small_images import PICTURES, PROVENANCE, gradient, mean_difference, small_video
 
 
@@ -178,6 +183,42 @@ def test_a_profile_counts_by_its_colours_and_not_by_its_name(tmp_path: Path) -> 
     picture.save(path := tmp_path / "a.png", icc_profile=linear_srgb_profile())
     assert np.abs(np.asarray(read_image(path))[0, 0] - np.array((198, 255, 133))).max() <= 2
     assert converted_profile(path) == "Linear sRGB by hand"
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_greys_of_another_profile_become_those_of_srgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.png"
+    numbers = np.full((4, 4), 64 * 257, np.uint16)
+    picture = PIL.Image.fromarray(numbers) if mode == "I;16" else PIL.Image.new(mode, (4, 4), 64)
+    picture.save(path, icc_profile=grey_profile(1.0))
+    assert np.abs(np.asarray(Image.from_pil(read_image(path)).rgb)[0, 0] - 137.0).max() <= 2
+    assert converted_profile(path) == "greys by hand"
+    picture.save(path, icc_profile=grey_profile(None))
+    assert read_image(path).mode == mode and converted_profile(path) is None
+    assert np.array_equal(np.asarray(read_image(path)), np.asarray(picture))
+
+
+def test_a_grey_picture_of_16_bits_keeps_them_under_a_profile(tmp_path: Path) -> None:
+    numbers = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    PIL.Image.fromarray(numbers).save(path := tmp_path / "a.png", icc_profile=grey_profile(1.8))
+    found = np.asarray(read_image(path))
+    assert found.dtype == np.uint16 and len(np.unique(found)) == 64
+    assert (np.diff(found.ravel().astype(int)) > 0).all() and found[0, 0] == 0
+
+
+def test_a_picture_in_lab_has_the_colours_that_lab_says(tmp_path: Path) -> None:
+    """A red: L* 53.2, a* 80.1, b* 67.2."""
+    lab = PIL.Image.new("LAB", (4, 4), (136, 208, 195))
+    lab.save(path := tmp_path / "a.tif")
+    found = Image.from_pil(read_image(path)).numpy[0, 0]
+    assert np.abs(found - np.array((255.0, 0, 0))).max() <= 12
+
+
+def test_grey_numbers_of_32_bits_are_read_by_their_range(tmp_path: Path) -> None:
+    for numbers, expected in (((0, 128, 255), (0, 128, 255)), ((0, 257, 65535), (0, 1, 255))):
+        picture = PIL.Image.fromarray(np.array([numbers], np.int32))
+        picture.save(path := tmp_path / "a.tif")
+        assert Image.from_pil(read_image(path)).numpy[0, :, 0].tolist() == [*expected]
 
 
 @pytest.mark.parametrize("mode", ["P", "LA"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -43,6 +44,54 @@ def write_film(path: Path, times: Sequence[float], *, offset: float = 0.0) -> Pa
     return path
 
 
+def write_steady(path: Path, count: int, options: dict[str, str] | None = None) -> Path:
+    """A film of 10 frames per second, with B-frames where the format has them."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        codec = "mpeg2video" if path.suffix == ".mpg" else "libx264"
+        stream: Any = file.add_stream(codec, rate=10, options=options or {})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for number in range(count):
+            pixels = np.full((64, 64, 3), 16 + STEP * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+def set_edit_list(path: Path, edits: Sequence[tuple[int, int]]) -> None:
+    """Replaces the edit list of an MP4 whose only track has 10 frames per second.
+
+    Args:
+        path: A file whose boxes of frames come before those of the track.
+        edits: How long each part is shown in ms, and its first frame; -1 shows nothing.
+    """
+    data = bytearray(path.read_bytes())
+
+    def find(name: bytes, begin: int) -> tuple[int, int]:
+        while data[begin + 4 : begin + 8] != name:
+            begin += int.from_bytes(data[begin : begin + 4])
+        return begin, int.from_bytes(data[begin : begin + 4])
+
+    moov, _ = find(b"moov", 0)
+    track, _ = find(b"trak", moov + 8)
+    edts, size = find(b"edts", track + 8)
+    entries = b"".join(
+        struct.pack(">IiI", ms, first * 1024 if first >= 0 else -1, 0x10000) for ms, first in edits
+    )
+    box = struct.pack(
+        ">I4sI4sII", 24 + len(entries), b"edts", 16 + len(entries), b"elst", 0, len(edits)
+    )
+    data[edts : edts + size] = box + entries
+    for place in (moov, track):
+        grown = int.from_bytes(data[place : place + 4]) + len(box) + len(entries) - size
+        data[place : place + 4] = grown.to_bytes(4)
+    path.write_bytes(data)
+
+
 def numbers(path: Path, **part: float) -> list[int]:
     """The numbers of the frames that are read, by their brightness."""
     means = read_video(path, **part).frames.mean(axis=(1, 2, 3))  # type: ignore[arg-type]
@@ -65,6 +114,54 @@ def test_time_counts_from_the_first_frame(tmp_path: Path, suffix: str) -> None:
     later = write_film(tmp_path / f"later{suffix}", TIMES, offset=0.7)
     plain = write_film(tmp_path / f"plain{suffix}", TIMES)
     assert numbers(later, start=1.0, fps=4) == numbers(plain, start=1.0, fps=4)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+def test_films_joined_end_to_end_follow_each_other(tmp_path: Path, suffix: str) -> None:
+    """The time stamps of the second one go back to the beginning."""
+    write_steady(one := tmp_path / f"one{suffix}", 12)
+    (joined := tmp_path / f"joined{suffix}").write_bytes(one.read_bytes() * 2)
+    assert numbers(joined, fps=10) == [*range(12), *range(12)]
+    assert numbers(joined, fps=10, start=1.4)[0] == 2
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".h264", ".mp4", ".mkv", ".mpg", ".flv"])
+def test_frames_are_shown_in_order_also_without_presentation_times(
+    tmp_path: Path, suffix: str
+) -> None:
+    """An AVI has only the times of decoding, which B-frames change; a raw stream has none."""
+    path = write_steady(tmp_path / f"a{suffix}", 14)
+    assert numbers(path) == [*range(14)]
+    assert read_video(path).fps == pytest.approx(10)
+    assert numbers(path, start=0.5)[0] == 5
+
+
+def test_a_film_that_begins_within_an_open_group_of_frames_loses_only_those(tmp_path: Path) -> None:
+    options = "open-gop=1:bframes=2:keyint=8:min-keyint=8:scenecut=0"
+    path = write_steady(tmp_path / "a.ts", 28, {"x264-params": options})
+    data = path.read_bytes()
+    half = data[len(data) // 188 // 2 * 188 :]
+    path.write_bytes(half)
+    found = numbers(path)
+    assert found == [*range(found[0], 28)] and 14 <= found[0] <= 20
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        ([(1000, -1), (1200, 0)], range(12)),  # shown one second late
+        ([(700, 5)], range(5, 12)),  # the beginning is cut away
+        ([(500, 6)], range(6, 11)),  # both ends, between two key frames
+        ([(300, 0), (300, 8)], [0, 1, 2, 8, 9, 10]),
+        ([(300, 0), (300, 0)], [0, 1, 2, 0, 1, 2]),
+    ],
+)
+def test_the_edit_list_of_an_mp4_holds(
+    tmp_path: Path, edits: list[tuple[int, int]], expected: Sequence[int]
+) -> None:
+    path = write_steady(tmp_path / "a.mp4", 12, {"bf": "0", "g": "4"})
+    set_edit_list(path, edits)
+    assert numbers(path) == [*expected]
 
 
 def test_an_uneven_film_keeps_its_times_when_it_is_written_again(tmp_path: Path) -> None:
@@ -136,10 +233,73 @@ def test_a_file_that_never_ends_is_no_video(tmp_path: Path, read: Any) -> None:
         read("/dev/zero")
 
 
-def test_a_still_picture_is_no_video(tmp_path: Path) -> None:
-    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    with pytest.raises(MediaError, match="a file that is not a video"):
-        read_video(tmp_path / "a.png")
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".png", "a PNG"), (".jpg", "a JPEG"), (".webp", "a WebP")]
+)
+def test_a_still_picture_is_no_video(tmp_path: Path, suffix: str, kind: str) -> None:
+    PIL.Image.new("RGB", (8, 8)).save(path := (tmp_path / "a").with_suffix(suffix))
+    path.rename(path := tmp_path / "a.mp4")
+    with pytest.raises(MediaError, match=f"{kind} picture, not a video") as caught:
+        read_video(path)
+    assert caught.value.problems[0].fix == "load it with LoadImage"
+
+
+def element(number: int, size: int) -> bytes:
+    """The head of an element of Matroska."""
+    return number.to_bytes((number.bit_length() + 7) // 8) + (1 << 56 | size).to_bytes(8)
+
+
+def ogg_page(size: int, position: int) -> bytes:
+    """A page of an Ogg file."""
+    rows = size // 255
+    head = b"OggS" + bytes(2) + struct.pack("<q", position) + bytes(12)
+    return head + bytes([rows]) + b"\xff" * rows + bytes(rows * 255)
+
+
+MANY = MAX_METADATA_BYTES + 100
+_SEGMENT = element(0x1A45DFA3, 0) + b"\x18\x53\x80\x67\x01" + b"\xff" * 7
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_AVI = b"RIFF" + struct.pack("<I", MANY) + b"AVI "
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (_SEGMENT + element(0x1254C367, MANY), "bytes of tags"),
+        (_SEGMENT + element(0x1F43B675, 9) + bytes(9) + element(0x1254C367, MANY), "bytes of tags"),
+        (_SEGMENT + element(0x1941A469, 5 * MANY), "bytes of attachments"),
+        (_AVI + b"LIST" + struct.pack("<I", MANY) + b"INFO", "bytes of tags"),
+        (
+            _AVI + b"LIST" + struct.pack("<I", 4) + b"movi" + b"ISFT" + struct.pack("<I", MANY),
+            "tags",
+        ),
+        (_ASF + struct.pack("<Q", MANY), "bytes of tags"),
+        (ogg_page(60_000, 0) * (MANY // 59_000), "bytes of tags"),
+    ],
+)
+def test_the_metadata_of_every_container_is_limited(
+    tmp_path: Path, head: bytes, words: str
+) -> None:
+    with (path := tmp_path / "a.mkv").open("wb") as file:
+        file.write(head)
+        file.truncate(6 * MANY)  # a hole in the file
+    for read in (probe_video, read_video, read_provenance):
+        with pytest.raises(MediaError, match=words):
+            read(path)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi"])
+def test_a_large_video_with_little_metadata_is_read(tmp_path: Path, suffix: str) -> None:
+    path = write_film(tmp_path / f"a{suffix}", [0, 0.05, 0.1])
+    frames = read_video(path)
+    if suffix in (".mkv", ".webm"):
+        tail = element(0xEC, 2 * MANY)
+    else:
+        tail = b"JUNK" + struct.pack("<I", 2 * MANY)
+    with path.open("ab") as file:
+        file.write(tail)
+        file.truncate(3 * MANY)
+    assert read_video(path) == frames
 
 
 def test_the_tags_of_a_video_are_limited(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,11 +18,18 @@ import pytest
 from PIL.PngImagePlugin import PngInfo
 
 from sdgraph.errors import MediaError
-from sdgraph.files import Existing, FileStamp
-from sdgraph.media import read_provenance, sidecar_path, write_image, write_sidecar
+from sdgraph.files import Existing, FileStamp, temporary_name
+from sdgraph.media import (
+    read_provenance,
+    sidecar_path,
+    write_image,
+    write_sidecar,
+    write_video,
+)
 from sdgraph.provenance import open_output
 from sdgraph.values import Image
 from tests.support.processes import forked
+from tests.support.small_images import small_video
 
 
 def record(seed: int, **more: Any) -> str:
@@ -97,6 +106,65 @@ def test_a_picture_that_was_edited_by_a_program_that_keeps_its_record_is_kept(
         picture.point(lambda grey: grey + 100).save(path, quality=95, subsampling=0, **kept)
     edited = path.read_bytes()
     assert save(path, 1) == f"a_0002{path.suffix}" and path.read_bytes() == edited
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.tif", "a.gif", "a.mp4", "a.webm", "b.gif"])
+def test_any_file_that_was_edited_by_a_program_that_keeps_its_record_is_kept(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+
+    def save_again(**more: Any) -> str:
+        if name in ("a.webp", "a.tif", "a.gif"):
+            return save(path, 1, **more)
+        with open_output(path) as output:
+            write_video(small_video(), output.temporary, provenance=record(1, **more))
+        return output.path.name
+
+    assert save_again() == save_again(versions={"torch": "2.1"}) == save_again() == name
+    written = read_provenance(path)
+    data = bytearray(path.read_bytes())
+    data[60 if name == "a.webp" else -12] ^= 1  # of the pixels, or of a program's metadata
+    path.write_bytes(data)
+    assert read_provenance(path) == written
+    assert save_again() == f"{path.stem}_0002{path.suffix}" and path.read_bytes() == data
+    assert save_again() == f"{path.stem}_0002{path.suffix}"
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from sdgraph.provenance import open_output\n"
+        "from sdgraph.files import atomic_write\n"
+        "with open_output(Path(sys.argv[1])) as output, atomic_write(output.path) as other:\n"
+        "    output.temporary.write_text('half'), other.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "a.png"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert len(names(tmp_path)) == 2 and all(".sdgraph-" in name for name in names(tmp_path))
+    with open_output(tmp_path / "new" / "b.png"):  # a process looks into each folder once
+        assert save(path, 1) == "a.png"
+    assert names(tmp_path) == ["a.png", "new"]
+
+
+def test_what_others_are_writing_is_left_alone(tmp_path: Path) -> None:
+    own = tmp_path / temporary_name(".png")
+    own.write_text("of this process")
+    prefix, process = own.name[:9], own.name[17:25]
+    others = [f"{prefix}0123abcd{process}{'0' * 16}.png", f"{prefix}{'0' * 16}.png", f"{prefix}x"]
+    for name in others:
+        (tmp_path / name).write_text("of another machine, or of another program")
+    assert save(tmp_path / "a.png", 1) == "a.png"
+    assert names(tmp_path) == sorted([own.name, *others, "a.png"])
+
+
+def test_what_another_machine_left_long_ago_is_removed(tmp_path: Path) -> None:
+    old = tmp_path / f".sdgraph-0123abcd{'0' * 24}.png"
+    old.write_text("half")
+    os.utime(old, (0, 0))
+    assert save(tmp_path / "a.png", 1) == "a.png"
+    assert names(tmp_path) == ["a.png"]
 
 
 @pytest.mark.parametrize("content", [b"", b"mine", b"\x89PNG\r\n\x1a\n damaged"])

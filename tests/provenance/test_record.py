@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import given
+from PIL.PngImagePlugin import PngInfo
 
 from sdgraph.errors import MediaError
 from sdgraph.graph import Graph, Node
@@ -94,6 +96,47 @@ def test_a_record_from_before_nodes_were_known_by_pack_makes_the_same_graph(tmp_
 def test_a_picture_without_a_record_is_reported(tmp_path: Path, text: str | None) -> None:
     with pytest.raises(MediaError, match="no record of how it was made"):
         read_record(save_picture(tmp_path / "a.png", text))
+
+
+A1111 = "a star\nNegative prompt: bad\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
+
+
+def save_as_program(path: Path, name: str, text: str) -> Path:
+    """A picture or video with what another program writes under a name."""
+    picture = PIL.Image.new("RGB", (4, 4))
+    exif = PIL.Image.Exif()
+    if name == "UserComment":
+        exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode("utf-16-be")
+    elif path.suffix != ".png":
+        exif[0x010F] = f"{name}:{text}"
+    else:
+        info = PngInfo()
+        info.add_text(name, text)
+        picture.save(path, pnginfo=info)
+        return path
+    picture.save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "text", "program"),
+    [
+        ("a.png", "parameters", A1111, "A1111"),
+        ("a.jpg", "UserComment", A1111, "A1111"),
+        ("a.webp", "UserComment", A1111, "A1111"),
+        ("a.png", "prompt", '{"3": {"class_type": "KSampler", "inputs": {}}}', "ComfyUI"),
+        ("a.png", "workflow", '{"nodes": [], "links": []}', "ComfyUI"),
+        ("a.webp", "workflow", '{"nodes": [], "links": []}', "ComfyUI"),
+        ("a.png", "invokeai_metadata", "{}", "InvokeAI"),
+    ],
+)
+def test_a_picture_of_another_program_is_named_and_what_to_do(
+    tmp_path: Path, file: str, name: str, text: str, program: str
+) -> None:
+    with pytest.raises(MediaError, match=f"a file of {program}") as caught:
+        read_record(save_as_program(tmp_path / file, name, text))
+    assert "Text2Image" in caught.value.problems[0].fix
+    assert "Sampler" not in str(caught.value).replace("KSampler", "")  # nothing of it is quoted
 
 
 def test_a_picture_handed_in_from_python_is_said_and_no_reason_to_fail() -> None:

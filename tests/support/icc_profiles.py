@@ -1,4 +1,4 @@
-"""Colour profiles made by hand: Adobe RGB (1998), linear sRGB, and the inks of a printer."""
+"""Colour profiles made by hand: Adobe RGB (1998), linear sRGB, greys, and the inks of a printer."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ def adobe_rgb_profile() -> bytes:
 def linear_srgb_profile() -> bytes:
     """A profile whose name speaks of sRGB, but with linear light."""
     return _display_profile(b"Linear sRGB by hand\0", _SRGB, 1.0)
+
+
+def grey_profile(gamma: float | None) -> bytes:
+    """The profile of a grey picture with a gamma; None is the curve of sRGB."""
+    if gamma is None:
+        greys = [n / 255 for n in range(256)]
+        light = [g / 12.92 if g <= 0.04045 else ((g + 0.055) / 1.055) ** 2.4 for g in greys]
+        points = [round(65535 * value) for value in light]
+    else:
+        points = [round(gamma * 256)]
+    curve = b"curv" + bytes(4) + struct.pack(f">I{len(points)}H", len(points), *points)
+    tags = {b"desc": _description(b"greys by hand\0"), b"wtpt": _xyz(_D50)}
+    return _profile(b"mntr", b"GRAY", b"XYZ ", {**tags, b"kTRC": curve + bytes(-len(curve) % 4)})
 
 
 def cmyk_profile() -> bytes:

@@ -11,7 +11,7 @@ import PIL.Image
 import PIL.ImageOps
 import pytest
 
-from sdgraph import Node, Session, run
+from sdgraph import Graph, Node, Session, run
 from sdgraph.media import read_provenance
 from sdgraph.nodes import Canny, DepthEstimate, LoadImage, LoadVideo, Mask, Save, SaveVideo
 from sdgraph.values import Image, Video
@@ -273,3 +273,13 @@ def test_a_changed_file_is_loaded_again(tmp_path: Path) -> None:
         images.append(run(LoadImage(path=path), session=remembering))
     assert [image.size for image in images] == [(8, 8), (9, 9), (8, 8)]
     assert images[0] == images[2] == Image(np.asarray(picture(8, 8)))
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_an_animation_as_a_picture_is_a_warning(tmp_path: Path, suffix: str) -> None:
+    first, *others = (PIL.Image.new("RGB", (8, 8), (60 * n, 0, 0)) for n in range(3))
+    first.save(path := tmp_path / f"a{suffix}", save_all=True, append_images=others)
+    (warning,) = Graph.of(LoadImage(path=path)).warnings()
+    assert "of which only the first is loaded" in warning.found and "LoadVideo" in warning.fix
+    first.save(path := tmp_path / f"b{suffix}")
+    assert Graph.of(LoadImage(path=path)).warnings() == []

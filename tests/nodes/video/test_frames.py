@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sdgraph import Graph, InvalidWorkflowError, Node, Session, load_workflow, run
 from sdgraph.events import Event, NodeStarted, Reused, Stepped
 from sdgraph.language import to_yaml, workflow_from_yaml
+from sdgraph.media import write_video
 from sdgraph.nodes import (
     Canny,
     Composite,
@@ -26,6 +27,7 @@ from sdgraph.nodes import (
     Save,
     SaveVideo,
     Text,
+    Text2Video,
     VideoFromFrames,
 )
 from sdgraph.nodes.tiny_world import Scene, SceneObject, canny_edges, render_frames
@@ -105,8 +107,41 @@ def test_several_clips_and_single_pictures_are_joined(session: Session) -> None:
     assert (result.frames[1:7] == CLIP.frames).all()
 
 
+def problems(node: Node[Any]) -> str:
+    return "\n".join(map(str, Graph.of(node).check()))
+
+
 def test_two_clips_of_two_lengths_do_not_meet_in_a_node(session: Session) -> None:
     short = Video(CLIP.frames[:4], 6)
+    clips = [Frames(video=CLIP), Frames(video=short)]
+    node = Composite(image=clips[0], over=Canny(image=clips[1]))
+    text = refused_before_load(VideoFromFrames(frames=node))
+    assert "6 frames in image" in text and "4 frames in over" in text
+    assert problems(VideoFromFrames(frames=clips)) == ""
+
+
+def test_clips_of_two_lengths_are_told_apart_by_headers_and_fields(
+    tmp_path: Path,
+) -> None:
+    write_video(CLIP, tmp_path / "long.mp4")
+    write_video(Video(CLIP.frames[:2], 6), tmp_path / "short.webm")
+    long, short = (LoadVideo(path=tmp_path / name) for name in ("long.mp4", "short.webm"))
+
+    def words(one: Node[Video], other: Node[Video]) -> str:
+        both = Composite(image=Frames(video=one), over=Frames(video=other))
+        return problems(VideoFromFrames(frames=both))
+
+    assert "about 6 frames in image and about 2 frames in over" in words(long, short)
+    assert words(long, long.replace(start=0.1)) == ""  # a frame more or less shows when it runs
+    assert words(long.replace(seconds=0.3), short) == ""
+    made = Text2Video(prompt="a star", frames=12)
+    assert "about 6 frames in image and 12 frames in over" in words(long, made)
+    assert words(made, made.replace(frames=None, seconds=1.375)) == ""
+    assert "12 frames in image and 13" in words(made, made.replace(frames=13))
+
+
+def test_lengths_that_only_the_run_tells_meet_in_the_run(session: Session) -> None:
+    short = VideoFromFrames(frames=[photo(64, 64)] * 4, fps=6)
     node = Composite(image=Frames(video=CLIP), over=Frames(video=short))
     text = str(failure(VideoFromFrames(frames=node), session))
     assert "6 frames in image" in text and "4 frames in over" in text
