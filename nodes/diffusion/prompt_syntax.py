@@ -30,9 +30,16 @@ _SYNTAX: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "long prompts are split by themselves: leave it out",
     ),
     (
-        re.compile(r"\[[^\[\]:]*:[^\[\]:]*:\s*\d*\.?\d+\s*\]"),
+        re.compile(
+            r"\[[^\[\]:]*:([^\[\]:]*:)?\s*\d*\.?\d+\s*\]|\[[^\[\]|]*\|[^\[\]]*\]|\.(blend|swap)\("
+        ),
         "one of the two",
         "a prompt is the same in every step: choose one",
+    ),
+    (
+        re.compile(r"(?<!\w)embedding:[\w./-]+"),
+        "the word of the embedding alone",
+        "put its file into `embeddings:` of the node",
     ),
 )
 """Patterns, each with what is wanted in place of it and what to do."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sdgraph import events
 from sdgraph.formatting import format_seconds
 from sdgraph.graph import Graph, Node
+
+from .code_changes import describe_code
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -22,10 +24,14 @@ class RunExplainer:
     Args:
         graph: The graph that runs.
         store: Where results are remembered in this run, or None.
+        changed: The classes whose code is not that of their last run.
     """
 
-    def __init__(self, graph: Graph, store: Store | None) -> None:
+    def __init__(
+        self, graph: Graph, store: Store | None, changed: Collection[type[Any]] = ()
+    ) -> None:
         self._graph = graph
+        self._changed = changed
         self._store = store
         self._outcomes: dict[str, events.Event] = {}
 
@@ -69,4 +75,8 @@ class RunExplainer:
         ran = [name for name in sources if isinstance(self._outcomes.get(name), events.NodeStarted)]
         if ran:
             return f"what it reads is new: {', '.join(ran)}"
-        return "its fields, files, models or versions are new, or were last used too long ago"
+        code = describe_code(type(node))
+        if type(node) in self._changed:
+            return f"the code of {code}, or of a file that it imports, has changed"
+        parts = f"files, the code of {code}" if code else "files, models"
+        return f"its fields, {parts} or versions are new, or were last used too long ago"

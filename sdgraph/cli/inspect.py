@@ -21,7 +21,7 @@ def validate(
         typer.Argument(help="workflow files, and INPUT=VALUE for their inputs", metavar="FILE"),
     ],
     packs: Packs = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print problems as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print all of it as JSON")] = False,
     out: Out = None,
     allow_outside: AllowOutside = False,
     allow_pickle: Pickles = False,
@@ -33,12 +33,12 @@ def validate(
     """
     from sdgraph.formatting import format_count
 
-    from .report import validate_files
+    from .validation_report import reports_as_data, validate_files
 
     reports = validate_files(files, packs or (), out=out, allow_outside=allow_outside)
     count = sum(problem.count for report in reports for problem in report.problems)
     if as_json:
-        _print_json([entry for report in reports for entry in report.as_data()])
+        _print_json(reports_as_data(reports))
     else:
         for report in reports:
             write_line(report.as_text())

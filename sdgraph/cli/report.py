@@ -1,4 +1,4 @@
-"""The output of `validate`, `plan` and `models`, as text and rows of tables."""
+"""The output of `plan` and `models`, as text and rows of tables."""
 
 from __future__ import annotations
 
@@ -7,141 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdgraph.errors import InvalidWorkflowError, Problem
 from sdgraph.formatting import format_bytes, format_count, shorten_path
-from sdgraph.graph import Registry, list_names
-from sdgraph.language import Input, Workflow
-from sdgraph.memoize import memoized_scope
 from sdgraph.models import process_records
 from sdgraph.models.shipped import shipped_folder, shipped_names
 
-from .diagram import unneeded_nodes
-from .request import (
-    MAX_CHECKED,
-    ArgumentError,
-    Request,
-    open_workflow,
-    output_folder,
-    parse_request,
-    registry_with_files,
-    split_arguments,
-)
-from .source_excerpt import format_problem
-
 if TYPE_CHECKING:
     from sdgraph.execution import Plan, Step
-
-
-@dataclass(frozen=True)
-class ValidationReport:
-    """The problems of one workflow file, warnings and notes."""
-
-    file: str
-    problems: tuple[Problem, ...]
-    unneeded: tuple[str, ...] = ()
-    """The nodes that no target needs."""
-    required: tuple[Input, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-    unchecked: str = ""
-    """A note if not every variant of a sweep was checked."""
-    files: tuple[Path, ...] = ()
-    """What a run writes, if that is known; of a large sweep, some of it."""
-
-    def as_text(self) -> str:
-        """The problems, each with its line of the file, then the notes."""
-        lines = [f"{format_problem(problem)}\n" for problem in self.problems]
-        if not self.problems:
-            lines.append(f"{self.file}: no problems")
-        lines += [f"  warning: {warning.as_line()}" for warning in self.warnings]
-        if self.unchecked:
-            lines.append(f"  note: {self.unchecked}")
-        if self.unneeded:
-            lines.append(f"  note: no target needs {list_names(self.unneeded)}")
-        if self.required:
-            inputs = ", ".join(f"{declared.name} ({declared.type})" for declared in self.required)
-            lines.append(f"  note: a run needs values for {inputs}")
-        if self.files:
-            least = "at least " if self.unchecked else ""
-            lines.append(f"  writes {least}{list_files(self.files)}")
-        return "\n".join(lines)
-
-    def as_data(self) -> list[dict[str, Any]]:
-        """The problems, and the warnings, as plain data for JSON, each with its severity."""
-        errors = [{**problem.as_data(), "severity": "error"} for problem in self.problems]
-        warnings = [{**warning.as_data(), "severity": "warning"} for warning in self.warnings]
-        return errors + warnings
-
-
-def validate_files(
-    arguments: Sequence[str],
-    packs: Sequence[Path],
-    *,
-    out: Path | None = None,
-    allow_outside: bool = False,
-) -> list[ValidationReport]:
-    """A report for each file.
-
-    Args:
-        arguments: Files, and `INPUT=VALUE` for their inputs; a file gets the inputs it declares.
-        packs: Python files with more node types.
-        out: The folder for relative output files, instead of the default.
-        allow_outside: Whether the workflows may write files into any folder.
-
-    Raises:
-        ArgumentError: No argument is a file.
-    """
-    files, assignments = split_arguments(arguments)
-    if not files:
-        raise ArgumentError(Problem("FILE", f"only {' '.join(arguments)}", "a file to validate"))
-    registry = registry_with_files(packs)
-    out = output_folder(out)
-    workflows = [_open(file, registry, out, allow_outside) for file in files]
-    declared = {name for flow in workflows if isinstance(flow, Workflow) for name in flow.inputs}
-    undeclared = [text for text in assignments if _input_name(text) not in declared]
-    reports = []
-    for file, workflow in zip(files, workflows, strict=True):
-        if isinstance(workflow, InvalidWorkflowError):
-            reports.append(ValidationReport(file, workflow.problems))
-            continue
-        own = [text for text in assignments if _input_name(text) in workflow.inputs]
-        reports.append(_report(file, parse_request(workflow, [*undeclared, *own])))
-        undeclared = []  # reported with the first file only
-    return reports
-
-
-def _open(
-    file: str, registry: Registry, out: Path | None, allow_outside: bool
-) -> Workflow | InvalidWorkflowError:
-    try:
-        return open_workflow(file, registry, out=out, allow_outside=allow_outside)
-    except InvalidWorkflowError as error:
-        return error
-
-
-def _input_name(assignment: str) -> str:
-    return assignment.partition("=")[0]
-
-
-def _report(file: str, request: Request) -> ValidationReport:
-    workflow = request.workflow
-    missing = tuple(
-        declared
-        for name, declared in workflow.inputs.items()
-        if declared.required and name not in (*request.inputs, *request.axes)
-    )
-    unneeded = unneeded_nodes(workflow.template, workflow.registry)
-    with memoized_scope():
-        problems, graph = request.check()
-        warnings = () if graph is None else tuple(request.warnings())
-    files = tuple(path for path, _, _ in graph.files_to_write) if graph is not None else ()
-    unchecked = ""
-    if request.variant_count > MAX_CHECKED:
-        checked = request.sample().variant_count
-        counts = f"{checked:,} of {request.variant_count:,} variants"
-        unchecked = f"{counts} were checked; a run checks all"
-    return ValidationReport(
-        file, tuple(problems), tuple(unneeded), missing, warnings, unchecked, files
-    )
 
 
 def list_files(paths: Sequence[Path]) -> str:
@@ -167,11 +38,20 @@ def path_below_here(path: Path) -> str:
     return str(path.relative_to(current) if path.is_relative_to(current) else path)
 
 
+def files_as_data(paths: Sequence[Path]) -> dict[str, Any]:
+    """Files to write as plain data for JSON: their number, and the first ones.
+
+    Args:
+        paths: Absolute paths.
+    """
+    return {"count": len(paths), "files": [*map(path_below_here, paths[:FILES_IN_DATA])]}
+
+
 FILES_SHOWN = 3
 """How many of the files that are written are named in text."""
 
 FILES_IN_DATA = 100
-"""How many of them are in the JSON of a plan."""
+"""How many of them are named in JSON."""
 
 
 def plan_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
@@ -257,7 +137,7 @@ def _all_loads(plan: Plan) -> str:
 
 def plan_as_data(plan: Plan) -> dict[str, Any]:
     """The plan as plain data for JSON; of many files to write, the number and the first ones."""
-    files = [path_below_here(path) for path, _, _ in plan.graph.files_to_write]
+    files = [path for path, _, _ in plan.graph.files_to_write]
     steps = [
         {
             "node": step.name,
@@ -277,7 +157,7 @@ def plan_as_data(plan: Plan) -> dict[str, Any]:
         "peak_accelerator": plan.peak_accelerator,
         "peak_host": plan.peak_host,
         "downloads": [checkpoint.source for checkpoint in plan.fetches],
-        "writes": {"count": len(files), "files": files[:FILES_IN_DATA]},
+        "writes": files_as_data(files),
         "warnings": [*plan.warnings, *(problem.as_line() for problem in plan.graph.warnings())],
     }
 

@@ -26,6 +26,7 @@ from sdgraph.language import (
     load_workflow,
     parse_document,
     parse_reference,
+    unread_inputs,
     with_absolute_source,
 )
 from sdgraph.models import check_name
@@ -73,7 +74,7 @@ class Request:
             return self.sweep(only, side_by_side=side_by_side).graph
         if self.problems:
             raise InvalidWorkflowError(self.every_problem())
-        return self.workflow.graph(only=only, **self.inputs)
+        return replace(self.workflow.graph(only=only, **self.inputs), notices=self.notices)
 
     def every_problem(self) -> list[Problem]:
         """The problems of the command line and of the file; for a sweep, those of all variants."""
@@ -195,7 +196,16 @@ def parse_request(
                 notices[name] = left_out_notice(workflow.inputs[name], text, value.left_out)
         else:
             single[name] = value
-    return Request(workflow, single, tuple(problems), axes, tuple(notices.values()))
+    names = {*single, *axes}
+    unread = [name for name in unread_inputs(workflow.template) if name in names] if names else []
+    warnings = (*notices.values(), *map(_unread_notice, unread))
+    return Request(workflow, single, tuple(problems), axes, warnings)
+
+
+def _unread_notice(name: str) -> Problem:
+    """The warning about a value for an input that no node refers to."""
+    fix = f"leave it out, or write $inputs.{name} into a field of a node"
+    return Problem(f"inputs.{name}", "an input that no node reads, so it has no effect", fix=fix)
 
 
 def _change_fields(workflow: Workflow, changes: Sequence[str]) -> tuple[Workflow, list[Problem]]:

@@ -80,10 +80,12 @@ def run_graph(
     from sdgraph.events import combine_listeners
     from sdgraph.history import record_run
 
+    from .code_changes import note_code
     from .explain import RunExplainer
     from .terminal import display_run, print_table
 
-    explainer = RunExplainer(graph, session.store) if options.explain else None
+    changed = note_code(graph) if session.store is not None else ()
+    explainer = RunExplainer(graph, session.store, changed) if options.explain else None
     try:
         with display_run(graph, quiet=options.quiet, as_json=options.as_json) as display:
             listeners = combine_listeners(first, explainer, display.listener, last(display))

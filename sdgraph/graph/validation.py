@@ -144,6 +144,8 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
         expected = next(e["ctx"]["expected"] for e in errors if e["type"] == "literal_error")
         choices = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
         return did_you_mean(str(value), choices)
+    if field == "seed" and (value == "random" or str(value).startswith("-")):
+        return _SEED_FIX
     wanted = {text for error in errors for text in _wanted(error)}
     if "text" in wanted or any(error["type"] == "string_type" for error in errors):
         fix = text_fix(value)
@@ -159,6 +161,12 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
     if number is None or ("a number" not in wanted and not number.is_integer()):
         return ""
     return f"write it as a number: {int(number) if number.is_integer() else number}"
+
+
+_SEED_FIX = (
+    "no seed means a random one, so that a run can be repeated: write any number from 0; "
+    "for several pictures give an input several values, such as seed=1..4"
+)
 
 
 def text_fix(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from .binding import bind_inputs
 from .filename_patterns import escape_braces, slugify
+from .input_use import unread_inputs
 from .inputs import Input, input_problems
 from .json_schema import JsonSchema, node_schema, workflow_schema
 from .node_builder import BoundNodes, NodePlaceholder
@@ -36,6 +37,7 @@ __all__ = [
     "shipped_workflows",
     "slugify",
     "to_yaml",
+    "unread_inputs",
     "walk_scalars",
     "with_absolute_source",
     "workflow_from_yaml",

@@ -44,6 +44,9 @@ MISSING = type("Missing", (), {"__repr__": lambda _: "MISSING"})()
 """The default of an input that needs a value."""
 
 
+_LONGEST_NUMBER = 300
+
+
 @dataclass(frozen=True)
 class Input:
     """An input that a workflow declares.
@@ -99,6 +102,8 @@ class Input:
             if text.lower() not in ("true", "false"):
                 raise ValueError("true or false")
             return text.lower() == "true"
+        if self.type in ("int", "float") and len(text) > _LONGEST_NUMBER:
+            raise ValueError(f"a number of at most {_LONGEST_NUMBER} characters")
         if self.type == "int":
             value = parse_scalar(text)
             if type(value) is not int:

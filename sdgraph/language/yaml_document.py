@@ -140,6 +140,7 @@ def parse_document(text: str, file: str = "<text>") -> Document:
         for event in parse_events(text):
             builder.take(event)
             taken += 1
+        builder.refuse_unused_anchors()
     except yaml.YAMLError as error:
         builder.problems.append(syntax_problem(file, text, error))
     except _StopReadingError:
@@ -182,6 +183,8 @@ class _DocumentBuilder:
         self._open: list[_Container] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._anchor_of: dict[int, str] = {}
+        self._unused: dict[str, yaml.ScalarEvent] = {}
+        """The anchors of texts without quotes that no alias names, such as `&red dress`."""
         self._documents = 0
         self._count = 0
 
@@ -212,6 +215,13 @@ class _DocumentBuilder:
             return
         subject, found = shorten_text(subject), shorten_text(found)
         self.problems.append(Problem(subject, found, wanted, fix, self._mark(event)))
+
+    def refuse_unused_anchors(self) -> None:
+        """At the end of the document: such an anchor was meant as a part of the text."""
+        for anchor, event in self._unused.items():
+            found = f"&{anchor}, an anchor, which is no part of the text, and which no alias names"
+            fix = f"quote the text: {quoted(f'&{anchor} {event.value}')}"
+            self._refuse(event, "YAML", found, "a value", fix)
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
@@ -269,6 +279,8 @@ class _DocumentBuilder:
         value = self._construct(event)
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
+            if event.value and not event.style:
+                self._unused[event.anchor] = event
         self._put(value, 1)
 
     def _construct(self, event: yaml.ScalarEvent) -> Any:
@@ -321,6 +333,7 @@ class _DocumentBuilder:
             wanted = "an anchor that was closed before it"
             self._refuse(event, "alias", f"*{event.anchor}", wanted, fix)
             raise _StopReadingError
+        self._unused.pop(event.anchor, None)
         value, size = self._anchors[event.anchor]
         self.marks[self._place()] = self._mark(event)
         if size + sum(container.size for container in self._open) > MAX_VALUES:

@@ -3,7 +3,7 @@
 - `{prompt: a red fox, sitting}`: the comma ends the text, and `sitting` is a key without a value.
 - `{type: Text2Image, prompt:a fox}`: without a space after the colon, `prompt:a fox` is a key.
 - `color: #ff0000`: the rest of the line is a comment.
-- `prompt: &x`: the name of an anchor, and no value.
+- `prompt: &x`: the name of an anchor, and no value (of `prompt: &red dress` the document tells).
 """
 
 from __future__ import annotations

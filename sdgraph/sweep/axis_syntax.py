@@ -25,6 +25,7 @@ from sdgraph.files import (
     UnsuitableFileError,
     describe_path,
     expand_home,
+    file_kind,
     is_file,
     is_folder,
     is_there,
@@ -110,9 +111,17 @@ def _axis_values(declared: Input, text: str, values: Iterator[Any]) -> AxisValue
         if len(listed) > MAX_VALUES:
             raise _input_error(declared, f"{text}: more than {MAX_VALUES:,} values", "fewer values")
     if not listed:
-        kind = "no file" if declared.is_path(text) else "no value"
-        raise _input_error(declared, f"{text}, which is {kind}", "at least one")
+        raise _input_error(
+            declared, f"{text}: no {_what_is_listed(declared, text)}", "at least one"
+        )
     return AxisValues(tuple(listed))
+
+
+def _what_is_listed(declared: Input, text: str) -> str:
+    """What is not there, of an input for which there is no value at all."""
+    if not declared.is_path(text):
+        return "value in it"
+    return "file in it that can be read" if text.startswith("@") else "such file"
 
 
 def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
@@ -134,8 +143,8 @@ def _items(declared: Input, text: str) -> list[str]:
     try:
         events = list(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
-        reason = getattr(error, "problem", None) or "not valid YAML"
-        raise _input_error(declared, f"{text}: {reason}", "a list such as [a, b]", fix) from None
+        found = f"{text}, which is no valid YAML"
+        raise _input_error(declared, found, "a list such as [a, b]", fix) from error
     items = events[3:-3]
     plain = all(
         isinstance(item, yaml.ScalarEvent) and item.tag is None and item.anchor is None
@@ -185,7 +194,10 @@ def _from_path(declared: Input, text: str) -> AxisValues:
         wanted = f"a file of at most {MAX_LIST_BYTES:,} bytes with one value on each line"
         raise _input_error(declared, f"{text[1:]}: {error.strerror}", wanted) from None
     except UnicodeDecodeError:
-        raise _input_error(declared, f"{text[1:]}: not UTF-8", "UTF-8 text") from None
+        kind = file_kind(path)
+        found = f"{text[1:]}: {kind.name if kind else 'not UTF-8'}"
+        fix = "" if kind else "save it as UTF-8"
+        raise _input_error(declared, found, "UTF-8 text", fix) from None
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         reason = reason if is_file(path) else describe_path(path)

@@ -111,6 +111,35 @@ def test_a_run_explains_each_node(project: Project) -> None:
     assert re.search(r"^result +ran +it has an effect", result, re.MULTILINE)
 
 
+def test_a_run_names_the_class_whose_code_has_changed(project: Project) -> None:
+    nodes = project.folder / "mine.py"
+    code = (
+        "import helper\nfrom sdgraph.graph import Node\n\n"
+        "class One(Node[int]):\n    def run(self) -> int:\n        return helper.VALUE\n\n"
+        "class Two(Node[int]):\n    by: int = 1\n\n    def run(self) -> int:\n"
+        "        return self.by\n"
+    )
+    nodes.write_text(code)
+    (project.folder / "helper.py").write_text("VALUE = 1\n")
+    (project.folder / "own.yaml").write_text(
+        "inputs: {by: 1}\nnodes: {one: {type: One}, two: {type: Two, by: $inputs.by}}\n"
+    )
+
+    def reasons(*arguments: str) -> list[str]:
+        command = [sys.executable, "-m", "sdgraph", "run", "own.yaml", "--nodes", "mine.py"]
+        done = subprocess.run([*command, "--explain", *arguments], capture_output=True, text=True)
+        return re.findall(r"^(?:one|two) +(?:ran|reused) +(.*)", done.stdout, re.MULTILINE)
+
+    general = "its fields, files, the code of {} (mine.py) or versions are new"
+    one, two = reasons()
+    assert one.startswith(general.format("One")) and two.startswith(general.format("Two"))
+    (project.folder / "helper.py").write_text("VALUE = 2\n")
+    changed = "the code of {} (mine.py), or of a file that it imports, has changed"
+    assert reasons() == [changed.format("One"), changed.format("Two")]
+    one, two = reasons("by=2")
+    assert one.startswith("the same") and two.startswith(general.format("Two"))
+
+
 def test_a_kind_that_no_file_can_hold_is_reported_and_explained(project: Project) -> None:
     (project.folder / "notes.py").write_text(NOTES)
     (project.folder / "notes.yaml").write_text("nodes: {note: {type: MakeNote}}\n")

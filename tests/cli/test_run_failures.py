@@ -112,6 +112,6 @@ def test_warnings_are_printed_and_stop_nothing(sdgraph: Command, tmp_path: Path)
     assert result.code == 0 and "warned.yaml: no problems" in result.out
     assert f"warning: {warning}" in result.out
     assert warning in sdgraph("plan", "warned.yaml", toys=False).out
-    entries = json.loads(sdgraph("validate", "warned.yaml", "--json", toys=False).out)
+    entries = json.loads(sdgraph("validate", "warned.yaml", "--json", toys=False).out)["warnings"]
     assert {(entry["severity"], entry["subject"]) for entry in entries} == {("warning", "a.prompt")}
     assert any("'<lora:x:1>'" in entry["found"] for entry in entries)

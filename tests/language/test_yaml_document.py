@@ -219,6 +219,8 @@ def _counted_calls() -> Iterator[list[str]]:
         ("a: !!binary aGk=", "tag", (1, 4)),
         ("a: !!set {x}", "tag", (1, 4)),
         ("a: *b", "alias", (1, 4)),
+        ("a: &red dress\nb: 1", "YAML", (1, 4)),
+        ("a: [&b 1, &c 2, *b]", "YAML", (1, 11)),
         ("a: &a [*a]", "alias", (1, 8)),
         ("a: &k x\n*k : 1", "key", (2, 1)),
         ("{a: 1}: 2", "key", (1, 1)),

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.quick
         ("a star AND a ring", "AND"),
         ("a [star:ring:0.5]", "[star:ring:0.5]"),
         ("[:ring:10]", "[:ring:10]"),
+        ("a [ring:10]", "[ring:10]"),
+        ("a [red|blue] star", "[red|blue]"),
+        ("embedding:easynegative, a star", "embedding:easynegative"),
+        ('("a star", "a ring").blend(0.5, 0.5)', ".blend("),
     ],
 )
 def test_an_instruction_is_warned_of(prompt: str, read: str) -> None:
