@@ -74,7 +74,8 @@ class Request:
             return self.sweep(only, side_by_side=side_by_side).graph
         if self.problems:
             raise InvalidWorkflowError(self.every_problem())
-        return replace(self.workflow.graph(only=only, **self.inputs), notices=self.notices)
+        graph = self.workflow.graph(only=only, **self.inputs)
+        return replace(graph, notices=self.notices) if self.notices else graph
 
     def every_problem(self) -> list[Problem]:
         """The problems of the command line and of the file; for a sweep, those of all variants."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
@@ -130,10 +131,10 @@ class PortablePaths:
 
     def message(self, text: str) -> str:
         """A message with the paths in it relative to the folders, or to the home folder (`~`)."""
-        for folder in (*self._target_folders, *self._folders):
-            text = text.replace(f"{folder}{os.sep}", "")
+        for folder in dict.fromkeys((*self._target_folders, *self._folders)):
+            text = _without_prefix(text, str(folder), "")
         home = os.path.expanduser("~")  # noqa: PTH111  Path.home raises without one
-        return text.replace(f"{home}{os.sep}", f"~{os.sep}") if len(home) > 1 else text
+        return _without_prefix(text, home, f"~{os.sep}")
 
     def _name_of(self, path: Path) -> str:
         """The text of a path; two paths outside of all folders have different names."""
@@ -163,6 +164,14 @@ def _absolute(source: str) -> Path:
 def workflows_folder() -> Path:
     """The folder of the shipped workflows and their samples."""
     return Path(str(resources.files("sdgraph.workflows"))).resolve()
+
+
+def _without_prefix(text: str, folder: str, instead: str) -> str:
+    """A text in which the paths that begin with a folder begin with something else."""
+    prefix = f"{folder}{os.sep}"
+    if prefix not in text:
+        return text
+    return re.sub(rf"(?<![\w.~/\\-]){re.escape(prefix)}", lambda _: instead, text)
 
 
 def _relative(path: Path, folders: Iterable[Path]) -> str | None:

@@ -60,8 +60,13 @@ def fill_in_hash_of_file(path: Path) -> None:
     Args:
         path: The file, which is changed.
     """
-    with path.open("r+b") as file, mmap(file.fileno(), 0) as data:
-        fill_in_hash(data)
+    try:
+        with path.open("r+b") as file, mmap(file.fileno(), 0) as data:
+            fill_in_hash(data)
+    except OSError:  # some disks cannot share memory
+        content = bytearray(path.read_bytes())
+        fill_in_hash(content)
+        path.write_bytes(content)
 
 
 def is_unchanged(path: str | Path, recorded: str) -> bool:

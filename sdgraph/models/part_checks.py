@@ -29,6 +29,9 @@ _ADAPTER_CONFIG = "adapter_config.json"
 """The file by which transformers loads another model, and an adapter over it, from a folder."""
 
 
+_MODEL_NAMES = ("model.", "model-", "pytorch_model")
+"""How the names of the weight files begin that transformers finds; diffusers takes any name."""
+
 _VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt"}
 
 
@@ -133,6 +136,9 @@ def _check_weights(part: ComponentOnDisk, folder: Path, library: str, class_name
     for path in files:
         if path.suffix == ".safetensors":
             refuse_foreign(part.name, path, class_name, quantized=quantized)
+    if library == "transformers" and not any(path.name.startswith(_MODEL_NAMES) for path in files):
+        found, wanted = f"weights named {files[0].name}", "the name model.safetensors"
+        raise CheckpointError(Problem(part.name, found, wanted, "rename the file"))
 
 
 CHECKED_QUANTIZATION = "bitsandbytes"

@@ -118,7 +118,7 @@ def read_header(file: int) -> SafetensorsHeader:
         found = "a pointer of Git LFS in place of the file"
         raise SafetensorsError(found, fix="fetch the file itself with `git lfs pull`")
     if start[:20].lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise SafetensorsError("a web page in place of the file")
+        raise SafetensorsError("its header cannot be read: it is a web page")
     if size < 8:
         raise _wrong_size(size, 8, "at least ")
     length = int.from_bytes(start[:8], "little")

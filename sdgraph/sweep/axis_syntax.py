@@ -121,7 +121,7 @@ def _what_is_listed(declared: Input, text: str) -> str:
     """What is not there, of an input for which there is no value at all."""
     if not declared.is_path(text):
         return "value in it"
-    return "file in it that can be read" if text.startswith("@") else "such file"
+    return "file in it that can be read" if text.startswith("@") else "file of this name"
 
 
 def _one(declared: Input, text: str, folder: Path | None = None) -> Any:

@@ -122,7 +122,7 @@ def test_what_is_no_list_of_values_is_named(sdgraph: Command, tmp_path: Path) ->
         ("target=@u16.txt", "fix:    save it as UTF-8"),
         ("target=@a.txt", "found:  a.txt: a PNG picture"),
         ("target=@empty", "found:  @empty: no file in it that can be read"),
-        ("target=*.nope", "found:  *.nope: no such file"),
+        ("target=*.nope", "found:  *.nope: no file of this name"),
         ("grey=[1,,2]", "found:  [1,,2], which is no valid YAML"),
         (f"grey={'9' * 5000}", "wanted: a number of at most 300 characters"),
     ):

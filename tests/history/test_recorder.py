@@ -70,6 +70,7 @@ def test_events_say_nothing_of_the_folders_of_files(
     failed, run = list_runs()
     files = {event["file"] for event in run.events() if event["event"] == "node_finished"}
     assert files == {None, "out/here.png", "elsewhere.png"}
+    assert "UnicodeDecodeError" in failed.summary["error"]
     for folder in (failed.folder, run.folder):
         for name in ("events.jsonl", "summary.json"):
             assert str(tmp_path) not in (folder / name).read_text()

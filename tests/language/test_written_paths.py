@@ -125,3 +125,15 @@ def test_a_checkpoint_is_written_relative_to_the_folder_of_the_file(here: Path) 
     assert RelativePaths(None).checkpoint(Checkpoint("./m")) == "./m"
     for same in ("org/name", "/abs/m", "~/m", "tiny/inpaint"):
         assert paths.checkpoint(Checkpoint(same)) == same
+
+
+def test_the_paths_in_a_message_lose_the_folders_of_this_machine(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    paths = PortablePaths(Graph.of(toys.Text(text="a")))
+    text = f"{here}/a.txt and '{here}/b/c.txt'; /x{here}/d.txt, /home/alice/e.txt, /home/alicex"
+    assert paths.message(text) == f"a.txt and 'b/c.txt'; /x{here}/d.txt, ~/e.txt, /home/alicex"
+    assert paths.data({"a": [here / "b.png", 3], "b": "words"}) == {"a": ["b.png", 3], "b": "words"}
+    assert paths.written_file(str(here / "out" / "a.png"), here / "out") == "a.png"
+    assert paths.written_file(str(here / "out" / "a.png"), here / "tables") == "out/a.png"

@@ -53,6 +53,12 @@ def test_a_checkpoint_as_it_ships_passes(tmp_path: Path) -> None:
             "no vocabulary in",
         ),
         (lambda folder: (folder / "tokenizer" / "merges.txt").unlink(), "without merges.txt"),
+        (
+            lambda folder: (folder / "text_encoder" / "model.safetensors").rename(
+                folder / "text_encoder" / "mine.safetensors"
+            ),
+            "weights named mine.safetensors",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(
