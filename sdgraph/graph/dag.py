@@ -273,8 +273,6 @@ class Graph:
                     yield problem.under(self.names[node], self.mark(node, field_name))
 
 
-
-
 def _find_problems(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Problem]]:
     """The problems of each node; those of a node are found once within a memoized scope."""
     memoized = scope_results.get()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .template import WorkflowTemplate, parse_reference
-from .yaml_document import walk_scalars
+from .references import parse_reference, walk_scalars
+from .template import WorkflowTemplate
 
 _IN_BRACES = re.compile(r"\{(\w+)")
 """An input in the pattern of a file name, such as `{seed:04d}`, or with more: `{prompt_slug}`."""
