@@ -109,7 +109,7 @@ def test_a_component_with_a_foreign_header_is_refused_at_validation(tmp_path: Pa
     folder = fake_checkpoints.checkpoint(tmp_path, unet=weights, text_encoder=weights)
     part = Part(Checkpoint(folder), "text_encoder")
     resolve_part(part).check()
-    path = folder / "text_encoder" / fake_checkpoints.WEIGHTS
+    path = folder / "text_encoder" / "model.safetensors"
     write_header(path, {"text_model.final_layer_norm.bias": (4,), "scaled_fp8": (2,)})
     with pytest.raises(CheckpointError, match="scaled_fp8, a scale of fp8 weights"):
         resolve_part(part).check()

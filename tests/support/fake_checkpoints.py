@@ -52,7 +52,9 @@ def checkpoint(folder: Path, **weights: bytes) -> Path:
     index: dict[str, Any] = {"_class_name": "StableDiffusionPipeline"}
     for name, content in weights.items():
         index[name] = CLASSES.get(name, ("diffusers", "UNet2DConditionModel"))
-        component(folder / name, content, _class_name=index[name][1])
+        library, class_name = index[name]
+        file = "model.safetensors" if library == "transformers" else WEIGHTS
+        component(folder / name, content, file, _class_name=class_name)
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 
