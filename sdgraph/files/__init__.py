@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .file_kinds import FileKind, file_kind
+from .file_formats import FileFormat, file_format
 from .media_errors import (
     convert_read_errors,
     raise_media_error,
@@ -41,7 +41,7 @@ __all__ = [
     "DISK_FULL",
     "UNWRITABLE",
     "Existing",
-    "FileKind",
+    "FileFormat",
     "FileStamp",
     "OutputFolders",
     "UnsuitableFileError",
@@ -49,7 +49,7 @@ __all__ = [
     "convert_read_errors",
     "describe_path",
     "expand_home",
-    "file_kind",
+    "file_format",
     "flush_to_disk",
     "folder_stamp",
     "hash_files",

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from sdgraph.errors import MediaError, Problem, did_you_mean
 
-from .file_kinds import file_kind
+from .file_formats import file_format
 from .paths import PATH_ERRORS, describe_path
 from .plain_files import UnsuitableFileError, names_in
 
@@ -71,7 +71,7 @@ def raise_wrong_kind(path: str | Path, wanted: str, cause: BaseException | None 
         wanted: What it should be: "a picture", "a video" or "a picture or video".
         cause: The exception that is the cause.
     """
-    kind, video_wanted = file_kind(path), wanted == "a video"
+    kind, video_wanted = file_format(path), wanted == "a video"
     save_as = "MP4 or WebM" if video_wanted else "PNG or JPEG"
     if kind is None:
         found, fix = f"a file that is not {wanted}", f"name another file, or save it as {save_as}"

@@ -25,7 +25,7 @@ from sdgraph.files import (
     UnsuitableFileError,
     describe_path,
     expand_home,
-    file_kind,
+    file_format,
     is_file,
     is_folder,
     is_there,
@@ -194,7 +194,7 @@ def _from_path(declared: Input, text: str) -> AxisValues:
         wanted = f"a file of at most {MAX_LIST_BYTES:,} bytes with one value on each line"
         raise _input_error(declared, f"{text[1:]}: {error.strerror}", wanted) from None
     except UnicodeDecodeError:
-        kind = file_kind(path)
+        kind = file_format(path)
         found = f"{text[1:]}: {kind.name if kind else 'not UTF-8'}"
         fix = "" if kind else "save it as UTF-8"
         raise _input_error(declared, found, "UTF-8 text", fix) from None

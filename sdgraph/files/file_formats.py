@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from .plain_files import open_regular_file
 
 
-class FileKind(NamedTuple):
+class FileFormat(NamedTuple):
     """What a file is.
 
     Args:
@@ -72,25 +72,25 @@ _OTHERS = {
 }
 
 _BRANDS = {
-    b"avif": FileKind("an AVIF picture", "picture", is_read=True),
-    b"avis": FileKind("an AVIF picture", "picture", is_read=True),
-    b"crx ": FileKind("a raw photo of a camera", "picture", is_read=False),
-    b"M4A ": FileKind("a sound", "other", is_read=False),
+    b"avif": FileFormat("an AVIF picture", "picture", is_read=True),
+    b"avis": FileFormat("an AVIF picture", "picture", is_read=True),
+    b"crx ": FileFormat("a raw photo of a camera", "picture", is_read=False),
+    b"M4A ": FileFormat("a sound", "other", is_read=False),
     **dict.fromkeys(
         (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-        FileKind("a HEIC picture", "picture", is_read=False),
+        FileFormat("a HEIC picture", "picture", is_read=False),
     ),
 }
 """By the brand in the first box of an ISO media file; all others are videos."""
 
 _RIFF = {
-    b"WEBP": FileKind("a WebP picture", "picture", is_read=True),
-    b"AVI ": FileKind("a video (AVI)", "video", is_read=True),
-    b"WAVE": FileKind("a sound", "other", is_read=False),
+    b"WEBP": FileFormat("a WebP picture", "picture", is_read=True),
+    b"AVI ": FileFormat("a video (AVI)", "video", is_read=True),
+    b"WAVE": FileFormat("a sound", "other", is_read=False),
 }
 
 
-def file_kind(path: str | Path) -> FileKind | None:
+def file_format(path: str | Path) -> FileFormat | None:
     """What a file is, by its first bytes; None if they tell nothing, or if it cannot be read.
 
     Args:
@@ -103,24 +103,24 @@ def file_kind(path: str | Path) -> FileKind | None:
         return None
 
 
-def _kind_of(head: bytes) -> FileKind | None:
+def _kind_of(head: bytes) -> FileFormat | None:
     if head[4:8] == b"ftyp":
         brand = _BRANDS.get(head[8:12])
-        return brand or FileKind("a video (MP4 or MOV)", "video", is_read=True)
+        return brand or FileFormat("a video (MP4 or MOV)", "video", is_read=True)
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
     if head[:1] == b"G" and head[188:189] == b"G":
-        return FileKind("a video (MPEG-TS)", "video", is_read=True)
+        return FileFormat("a video (MPEG-TS)", "video", is_read=True)
     if b"<svg" in head:
-        return FileKind("an SVG drawing", "picture", is_read=False)
+        return FileFormat("an SVG drawing", "picture", is_read=False)
     for begin, name in _PICTURES.items():
         if head.startswith(begin):
-            return FileKind(name, "picture", is_read=True)
+            return FileFormat(name, "picture", is_read=True)
     for begin, name in _UNREAD_PICTURES.items():
         if head.startswith(begin):
-            return FileKind(name, "picture", is_read=False)
+            return FileFormat(name, "picture", is_read=False)
     for begin, name in _VIDEOS.items():
         if head.startswith(begin):
-            return FileKind(name, "video", is_read=True)
+            return FileFormat(name, "video", is_read=True)
     found = next((name for begin, name in _OTHERS.items() if head.startswith(begin)), "")
-    return FileKind(found, "other", is_read=False) if found else None
+    return FileFormat(found, "other", is_read=False) if found else None

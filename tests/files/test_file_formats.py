@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from sdgraph.errors import MediaError, Problem
-from sdgraph.files import file_kind
+from sdgraph.files import file_format
 from sdgraph.media import probe_image, read_image, read_video, write_video
 from tests.support.small_images import small_video
 
@@ -65,4 +65,6 @@ def test_a_damaged_header_is_not_another_kind(tmp_path: Path) -> None:
 
 def test_texts_and_pipes_are_of_no_kind(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("words")
-    assert file_kind(tmp_path / "a.txt") is file_kind("/dev/zero") is file_kind(tmp_path) is None
+    assert (
+        file_format(tmp_path / "a.txt") is file_format("/dev/zero") is file_format(tmp_path) is None
+    )
