@@ -93,7 +93,7 @@ class ResolvedCheckpoint:
         if self.single_file is not None and name == self.single_file.path.name:
             return self.single_file.path
         path = self.root / name
-        if self.single_file is not None and self.vocabulary is not None and not path.exists():
+        if self.single_file is not None and not path.exists() and self.vocabulary is not None:
             return self.vocabulary / path.name
         return path
 

@@ -160,10 +160,9 @@ def _pickle_problem(source: str, wanted: str) -> Problem:
         "`save_pretrained`; or take its safetensors"
     )
     if pickles.are_allowed():
-        found = "a pickle; --allow-pickle reads pickles from folders, not whole checkpoints"
+        found = "a pickle; --allow-pickle reads those in folders, and no whole checkpoints yet"
         return Problem(source, found, wanted, convert)
-    found = "a pickle, which can run code (--allow-pickle would not help: it is for folders)"
-    return Problem(source, found, wanted, convert)
+    return Problem(source, "a pickle, which can run code", wanted, convert)
 
 
 def _configs(checkpoint: Checkpoint, kind: FileKind) -> Path:

@@ -7,6 +7,7 @@ differs between them, such as the token that pads, is in the configs that ship.
 from __future__ import annotations
 
 import os
+from itertools import chain
 from pathlib import Path
 
 from sdgraph.files import is_file, names_in
@@ -36,11 +37,9 @@ def is_complete(folder: Path) -> bool:
 
 def find_vocabulary() -> Path | None:
     """The folder in the hub's cache with CLIP's vocabulary; None if no checkpoint there has it."""
-    folder = hub.in_cache(VOCABULARY_SOURCE, None, VOCABULARY_FILES[:1])
-    if folder is not None and _has_vocabulary(folder):
-        return folder
-    snapshots = (snapshot for snapshot in hub.cached_snapshots() if _is_clip(snapshot))
-    folders = (snapshot / "tokenizer" for snapshot in snapshots)
+    own = hub.cached_snapshots(VOCABULARY_SOURCE)
+    others = (snapshot for snapshot in hub.cached_snapshots() if _is_clip(snapshot))
+    folders = chain(own, (snapshot / "tokenizer" for snapshot in others))
     return next(filter(_has_vocabulary, folders), None)
 
 

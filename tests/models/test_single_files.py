@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,3 +287,13 @@ def test_a_vocabulary_that_is_not_here_is_fetched_once(
     assert resolved.must_fetch
     assert not resolved.fetch().must_fetch and not resolve(checkpoint).must_fetch
     assert asked == [("openai/clip-vit-large-patch14", ["vocab.json", "merges.txt"])]
+
+
+def test_the_vocabulary_is_found_without_the_hubs_client(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.safetensors", header(ONE))
+    code = (
+        "import sys; from sdgraph import Checkpoint; from sdgraph.models import resolve\n"
+        f"resolve(Checkpoint({str(path)!r})).lacks_vocabulary\n"
+        "assert not {'torch', 'huggingface_hub.file_download'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
