@@ -65,10 +65,10 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Fetching(Event):
-    """A checkpoint is being downloaded from the hub.
+    """A checkpoint is being downloaded from the hub, or made if it is one with random weights.
 
     Args:
-        checkpoint: Its id on the hub.
+        checkpoint: Its id on the hub, or a name such as "random/flux".
     """
 
     kind = "fetching"

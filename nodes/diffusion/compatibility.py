@@ -21,6 +21,7 @@ from .families import (
     text_width,
 )
 from .prompt_weights import MAX_WEIGHT, excessive_weight
+from .schedulers import schedulers_for
 
 _NODES: dict[Purpose, str] = {
     "text-to-image": "Text2Image",
@@ -67,7 +68,7 @@ def purpose_problems(
 ) -> Iterator[Problem]:
     """The problem of a checkpoint that was trained for none of a node's purposes."""
     purpose = family.purpose_of(checkpoint)
-    if purpose in purposes:
+    if purpose in purposes or not family.purposes:
         return
     channels = {name: count for count, name in family.purposes.items()}
     yield Problem(
@@ -107,7 +108,12 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
         CheckpointError: A config is missing, or has absurd numbers.
     """
     denoiser, decoder = family.denoiser_config(checkpoint), family.decoder_config(checkpoint)
-    configs = [resolve(checkpoint).config(encoder.name) or {} for encoder in family.text_encoders]
+    present = family.text_components_of(checkpoint)
+    configs = [
+        resolve(checkpoint).config(encoder.name) or {}
+        for encoder in family.text_encoders
+        if encoder.name in present
+    ]
     widths: list[Any] = [config.get("hidden_size") for config in configs]
     wanted = text_width(denoiser)
     if wanted and all(widths) and sum(widths) != wanted and not denoiser.get("encoder_hid_dim"):
@@ -115,22 +121,31 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
         name = family.denoiser.name
         yield Problem("checkpoint", found, f"{wanted}, which its {name} reads", _OTHER_MODELS)
     latents, made = decoder.get("latent_channels"), denoiser.get("out_channels")
-    if latents and made and latents != made:
+    per_token = family.denoiser.latents_per_token
+    if latents and made and latents * per_token != made:
         found = f"{checkpoint.source}, whose {family.decoder.name} has {latents} latent channels"
-        wish = f"{made}, which its {family.denoiser.name} makes"
+        wish = f"{made // per_token}, which its {family.denoiser.name} makes"
         yield Problem("checkpoint", found, wish, _OTHER_MODELS)
 
 
-def scheduler_problems(checkpoint: Checkpoint, name: str | None) -> Iterator[Problem]:
-    """The problem of a checkpoint whose scheduler diffusers does not have.
+def scheduler_problems(
+    checkpoint: Checkpoint, name: str | None, family: ModelFamily
+) -> Iterator[Problem]:
+    """The problem of a scheduler that does not fit a family, or that diffusers does not have.
 
     Args:
         checkpoint: The checkpoint, whose configs are on this disk.
         name: The scheduler that the node names; with one, the checkpoint's own is not made.
+        family: The checkpoint's family.
 
     Raises:
         CheckpointError: It has no config of a scheduler, or one with absurd numbers.
     """
+    fitting = schedulers_for(flow_matching=family.flow_matching)
+    if name is not None and name not in fitting:
+        found = f"{name} for {checkpoint.source}, a {family.label} checkpoint"
+        fix = "leave it out for the checkpoint's own"
+        yield Problem("scheduler", found, f"one of {', '.join(fitting)}", fix)
     own = (resolve(checkpoint).config(SCHEDULER) or {}).get("_class_name")
     if name is None and own not in SCHEDULERS:
         found = f"its scheduler {own!r} is not in this diffusers" if own else "no scheduler named"
@@ -170,17 +185,17 @@ def side_problems(sides: Mapping[str, int | None], multiple: int) -> Iterator[Pr
             yield Problem(name, f"{side} pixels", wanted, f"for example {nearest}")
 
 
-def distilled_warnings(checkpoint: object, steps: int, guidance: float) -> Iterator[Problem]:
+def distilled_warnings(checkpoint: Checkpoint, steps: int, guidance: float) -> Iterator[Problem]:
     """A warning for a file that may be distilled for few steps, by its name alone.
 
     The weights of a distilled model have the names and shapes of the model that it is made from.
 
     Args:
-        checkpoint: The checkpoint, or a node that makes one, of which nothing is known.
+        checkpoint: The checkpoint.
         steps: The number of denoising steps.
         guidance: The scale of classifier-free guidance.
     """
-    single_file = resolve(checkpoint).single_file if isinstance(checkpoint, Checkpoint) else None
+    single_file = resolve(checkpoint).single_file
     if single_file is None or (steps <= _DISTILLED_STEPS and guidance <= _DISTILLED_GUIDANCE):
         return
     match = _DISTILLED.search(single_file.path.stem.lower())
@@ -188,19 +203,6 @@ def distilled_warnings(checkpoint: object, steps: int, guidance: float) -> Itera
         found = f"{steps} steps with guidance {guidance:g}, by a file named {match[1]}"
         wanted = "1 to 8 steps with guidance 0 to 2, if it is distilled (the file does not say)"
         yield Problem("steps", found, wanted, "set steps and guidance as its page says")
-
-
-def guidance_warnings(negative_prompt: object, guidance: float) -> Iterator[Problem]:
-    """A warning for a negative prompt that guidance does not use.
-
-    Args:
-        negative_prompt: The negative prompt, or a node that makes one; "" for none.
-        guidance: The scale of classifier-free guidance.
-    """
-    if negative_prompt and guidance <= 1:
-        found = f"one with guidance {guidance:g}, which has no effect"
-        fix = "raise guidance, or leave the negative prompt out"
-        yield Problem("negative_prompt", found, "guidance above 1", fix)
 
 
 def step_problems(steps: int, scheduler: str | None, checkpoint: Checkpoint) -> Iterator[Problem]:

@@ -135,7 +135,7 @@ def encode_prompts(
 
     Returns:
         The embeddings, each 1 × tokens × width, and if the family has them the pooled embeddings,
-        each 1 × width, in the order of the family's `embedding_arguments`; None for the negative
+        each 1 × width, in the order of the family's `prompt_encoding`; None for the negative
         prompt without guidance.
     """
     import torch

@@ -6,12 +6,11 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from inspect import signature
-from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import InvalidValueError, Problem
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora, Part
@@ -21,8 +20,8 @@ from . import (
     lora,
     prompt_embeddings,
     prompt_syntax,
+    prompt_warnings,
     textual_inversion,
-    vocabulary,
 )
 from .families import (
     DISABLED_EXTRAS,
@@ -35,7 +34,9 @@ from .families import (
 )
 from .offloading import Offload, offload_modules
 from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
+from .pixels import random_generator, to_pixels
 from .schedulers import Scheduler, make_scheduler
+from .strength import strength_problems
 from .working_memory import offloaded_bytes, peak_bytes, planned_size
 
 if TYPE_CHECKING:
@@ -62,9 +63,15 @@ class Diffusion(Node[T_co], Generic[T_co]):
     negative_prompt: In[str] = Field(
         default="", description="what it must not show; needs guidance > 1"
     )
-    steps: int = Field(default=50, ge=1, le=1000, description="denoising steps")
-    guidance: float = Field(
-        default=7.5, ge=0, le=100, description="classifier-free guidance scale; none up to 1"
+    steps: int | None = Field(
+        default=None, ge=1, le=1000, description="denoising steps; the checkpoint's usual number"
+    )
+    guidance: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="how strongly the prompt is followed: the scale of classifier-free guidance, "
+        "none up to 1, or the number that a guidance-distilled model reads; the checkpoint's usual",
     )
     seed: int = Field(
         default=0,
@@ -98,18 +105,16 @@ class Diffusion(Node[T_co], Generic[T_co]):
     @model_validator(mode="after")
     def _some_step_is_left(self) -> Self:
         strength = self.denoising_share()
-        if strength is not None and int(self.steps * strength) < 1:
-            fix = f"raise strength to {ceil(100 / self.steps) / 100:g} or more"
-            limits = (getattr(m, "le", None) for m in type(self).model_fields["steps"].metadata)
-            if strength and fewest_steps(strength) <= max(filter(None, limits), default=0):
-                fix += f", or steps to {fewest_steps(strength)}"
-            raise refuse(
-                "strength",
-                found=f"strength {strength:g} of {self.steps} steps, which leaves none",
-                wanted="strength × steps of at least 1",
-                fix=fix,
-            )
+        if self.steps is not None and strength is not None:
+            for problem in strength_problems(self.steps, strength, self._max_steps()):
+                raise refuse(
+                    problem.subject, found=problem.found, wanted=problem.wanted, fix=problem.fix
+                )
         return self
+
+    def _max_steps(self) -> int:
+        limits = (getattr(m, "le", None) for m in type(self).model_fields["steps"].metadata)
+        return max(filter(None, limits), default=0)
 
     def task(self) -> Task:
         """What the pipeline has to do; it may depend on which fields are given."""
@@ -132,12 +137,35 @@ class Diffusion(Node[T_co], Generic[T_co]):
         checkpoint = self.known_checkpoint
         return family_of(checkpoint) or likely_family(checkpoint, self.task())
 
+    @property
+    def chosen_steps(self) -> int:
+        """The number of denoising steps: as given, or the usual one of the checkpoint."""
+        if self.steps is not None:
+            return self.steps
+        return self.family.usual_steps(self.known_checkpoint)
+
+    @property
+    def chosen_guidance(self) -> float:
+        """The scale of guidance: as given, or the usual one of the checkpoint."""
+        if self.guidance is not None:
+            return self.guidance
+        return self.family.usual_guidance(self.known_checkpoint)
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the negative prompt has an effect, and a step is two passes."""
+        return self.family.is_guided(self.known_checkpoint, self.chosen_guidance)
+
+    def chosen_fields(self) -> Mapping[str, object]:
+        """The usual steps and guidance of the checkpoint, where they were not given."""
+        chosen = {"steps": self.chosen_steps, "guidance": self.chosen_guidance}
+        return {name: value for name, value in chosen.items() if getattr(self, name) is None}
+
     def parts(self) -> Mapping[str, Part]:
         """The components of the checkpoint that pipelines of its family compute with."""
         checkpoint, family = self.known_checkpoint, self.family
-        components = {
-            name: self.make_part(checkpoint, name, family=family) for name in family.components
-        }
+        names = family.components_of(checkpoint)
+        components = {name: self.make_part(checkpoint, name, family=family) for name in names}
         adapters = lora.lora_parts(self.loras)
         return {**components, **adapters, **textual_inversion.inversion_parts(self.embeddings)}
 
@@ -170,8 +198,8 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 prompt,
                 negative,
                 self.known_checkpoint,
-                self.family.text_components,
-                guided=self.guidance > 1,
+                self.family.text_components_of(self.known_checkpoint),
+                guided=self.is_guided,
             )
 
     def embed_prompts(
@@ -184,7 +212,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             models,
             prompt,
             negative_prompt,
-            guided=self.guidance > 1,
+            guided=self.is_guided,
             vectors=textual_inversion.load_vectors(models),
         )
 
@@ -196,7 +224,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             dtype,
             self.planned_size(),
             images=self.batch_size(),
-            guided=self.guidance > 1,
+            guided=self.is_guided,
             vae=self.tuning.get("vae"),
             controlled=self.controlled,
         )
@@ -238,20 +266,19 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     def warnings(self) -> Iterator[Problem]:
         """Prompts that do not mean here what they mean elsewhere, or mean nothing."""
+        checkpoint = self.checkpoint
         prompts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
         yield from prompt_syntax.syntax_warnings(prompts)
-        yield from self._word_warnings(prompts)
-        yield from compatibility.distilled_warnings(self.checkpoint, self.steps, self.guidance)
-        yield from compatibility.guidance_warnings(self.negative_prompt, self.guidance)
-
-    def _word_warnings(self, prompts: Mapping[str, object]) -> Iterator[Problem]:
-        checkpoint = self.checkpoint
-        family = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
-        if family is not None and isinstance(checkpoint, Checkpoint):
+        if not isinstance(checkpoint, Checkpoint):
+            return
+        steps, guidance = self.chosen_steps, self.chosen_guidance
+        yield from compatibility.distilled_warnings(checkpoint, steps, guidance)
+        family = family_of(checkpoint)
+        if family is not None:
             own_words = textual_inversion.words_of_files(self.embeddings)
-            yield from vocabulary.word_warnings(
-                prompts, checkpoint, family.tokenizers[0], own_words
-            )
+            yield from prompt_warnings.wording_warnings(prompts, checkpoint, family, own_words)
+        if self.negative_prompt and not self.is_guided:
+            yield prompt_warnings.negative_prompt_warning(checkpoint, self.family, guidance)
 
     def _checkpoint_problems(
         self, checkpoint: Checkpoint, family: ModelFamily
@@ -264,10 +291,13 @@ class Diffusion(Node[T_co], Generic[T_co]):
         yield from compatibility.class_problems(checkpoint, family)
         yield from compatibility.width_problems(checkpoint, family)
         yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
-        yield from compatibility.scheduler_problems(checkpoint, self.scheduler)
+        yield from compatibility.scheduler_problems(checkpoint, self.scheduler, family)
         sides = {name: getattr(self, name, None) for name in ("width", "height")}
         yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
-        yield from compatibility.step_problems(self.steps, self.scheduler, checkpoint)
+        yield from compatibility.step_problems(self.chosen_steps, self.scheduler, checkpoint)
+        strength = self.denoising_share()
+        if self.steps is None and strength is not None:
+            yield from strength_problems(self.chosen_steps, strength, self._max_steps())
 
     def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         """Makes the diffusers pipeline for its task from leased components and a fresh scheduler.
@@ -347,8 +377,8 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
-                num_inference_steps=self.steps,
-                guidance_scale=self.guidance,
+                num_inference_steps=self.chosen_steps,
+                **{self.family.guidance.argument: self.chosen_guidance},
                 generator=random_generator(self.seed),
                 callback_on_step_end=report,
                 output_type="np",
@@ -358,40 +388,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         return to_pixels(output.images[0])
 
 
-def fewest_steps(strength: float) -> int:
-    """The fewest steps of which a strength above 0 leaves one.
-
-    Example:
-        >>> fewest_steps(0.3)
-        4
-    """
-    steps = ceil(1 / strength)
-    return steps if int(steps * strength) >= 1 else steps + 1
-
-
 @cache
 def _parameters(pipeline: type) -> Container[str]:
     """The names of a pipeline's components and settings."""
     return frozenset(signature(pipeline).parameters)
-
-
-def random_generator(seed: int) -> Any:
-    """A new random generator on the CPU, so that a seed gives the same numbers on any device."""
-    import torch
-
-    return torch.Generator("cpu").manual_seed(seed)
-
-
-def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Floats 0..1 of any shape as uint8, rounded as diffusers does.
-
-    Raises:
-        InvalidValueError: A number is NaN or infinite, because the network's dtype is too narrow.
-    """
-    import numpy as np
-
-    if not np.isfinite(picture).all():
-        found = "NaN from the network, which would be a black picture"
-        fix = "its dtype is too narrow: set the checkpoint's dtype to bfloat16 or float32"
-        raise InvalidValueError(Problem("checkpoint", found, "finite numbers", fix))
-    return np.asarray((picture * 255).round().astype("uint8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sdgraph.graph import Stage
@@ -75,11 +75,13 @@ def embed_prompts(
 
     def encode() -> bytes:
         tensors = _embeddings(pipe, family, device, prompt, negative, vectors or {}, guided=guided)
-        data: bytes = save({name: tensor.cpu().contiguous() for name, tensor in tensors})
+        data: bytes = save({name: each.cpu().contiguous() for name, each in tensors.items()})
         return data
 
     remembered = load(models.recall(STAGE, encode))
-    return {name: tensor.to(device) for name, tensor in remembered.items()}
+    return family.prompt_encoding.as_arguments(
+        {name: tensor.to(device) for name, tensor in remembered.items()}
+    )
 
 
 def _embeddings(
@@ -91,30 +93,25 @@ def _embeddings(
     vectors: Mapping[str, Vectors],
     *,
     guided: bool,
-) -> Iterator[tuple[str, Any]]:
+) -> dict[str, Any]:
     """The embeddings by name.
 
-    The pipeline itself embeds prompts that fit into one window and have no weights or new words.
+    The pipeline itself embeds prompts, except those that are read in windows and do not fit into
+    one, have weights, or have words of textual inversions.
     """
     import torch
 
-    prompts = [parse_weights(prompt), parse_weights(negative if guided else "")]
-    unweighted = all(len(texts) == 1 and texts[0][1] == 1 for texts in prompts)
-    plain = [texts[0][0] for texts in prompts]
+    encoding = family.prompt_encoding
     with torch.no_grad(), quiet_libraries():
-        if vectors or not unweighted or not all(_fits(pipe, family, text) for text in plain):
-            encoded = encode_prompts(pipe, family, device, prompts, vectors, guided=guided)
-        else:
-            encoded = pipe.encode_prompt(
-                prompt=plain[0],
-                negative_prompt=(plain[1] or None) if guided else None,
-                device=device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=guided,
-            )
-    for name, tensor in zip(family.embedding_arguments, encoded, strict=True):
-        if tensor is not None:
-            yield name, tensor
+        if encoding.in_windows:
+            prompts = [parse_weights(prompt), parse_weights(negative if guided else "")]
+            unweighted = all(len(texts) == 1 and texts[0][1] == 1 for texts in prompts)
+            prompt, negative = (texts[0][0] for texts in prompts)
+            fits = unweighted and all(_fits(pipe, family, text) for text in (prompt, negative))
+            if vectors or not fits:
+                encoded = encode_prompts(pipe, family, device, prompts, vectors, guided=guided)
+                return dict(encoding.name_results(encoded))
+        return dict(encoding.encode(pipe, prompt, negative, device, guided=guided))
 
 
 def _fits(pipe: Any, family: ModelFamily, text: str) -> bool:

@@ -44,6 +44,9 @@ _SYNTAX: tuple[tuple[re.Pattern[str], str, str], ...] = (
 )
 """Patterns, each with what is wanted in place of it and what to do."""
 
+_WEIGHT = re.compile(r"\([^()]*:\s*-?\d*\.?\d+\s*\)")
+"""A text in parentheses with its weight, such as (star:1.3)."""
+
 
 def syntax_warnings(prompts: Mapping[str, Any]) -> Iterator[Problem]:
     """A warning for each kind of instruction that a prompt has and that is read as plain words.
@@ -59,3 +62,17 @@ def syntax_warnings(prompts: Mapping[str, Any]) -> Iterator[Problem]:
         for pattern, wanted, fix in _SYNTAX if isinstance(prompt, str) else ():
             if (match := pattern.search(prompt)) is not None:
                 yield Problem(name, f"{match[0]!r}, read as plain words", wanted, fix)
+
+
+def weight_warnings(prompts: Mapping[str, Any], family: str) -> Iterator[Problem]:
+    """A warning for each prompt with weights such as (star:1.3), where a family reads words alone.
+
+    Args:
+        prompts: Prompts by the names of their fields; one that comes from a node is passed over.
+        family: The family's usual name.
+    """
+    for name, prompt in prompts.items():
+        match = _WEIGHT.search(prompt) if isinstance(prompt, str) else None
+        if match is not None:
+            found = f"{match[0]!r}, read as plain words by {family}"
+            yield Problem(name, found, "words that are meant", "say it in words, without weights")

@@ -25,6 +25,9 @@ Scheduler = Literal[
     "dpm2-ancestral",
     "euler",
     "euler-ancestral",
+    "flow-euler",
+    "flow-heun",
+    "flow-lcm",
     "heun",
     "lcm",
     "pndm",
@@ -45,12 +48,24 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "dpm2-ancestral": ("KDPM2AncestralDiscreteScheduler", {}),
     "euler": ("EulerDiscreteScheduler", {}),
     "euler-ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
+    "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
+    "flow-lcm": ("FlowMatchLCMScheduler", {}),
     "heun": ("HeunDiscreteScheduler", {}),
     "lcm": ("LCMScheduler", {}),
     "pndm": ("PNDMScheduler", {}),
     "tcd": ("TCDScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
+
+
+_FLOW = "flow-"
+"""What the names of schedulers for flow matching begin with."""
+
+
+def schedulers_for(*, flow_matching: bool) -> tuple[str, ...]:
+    """The names of the schedulers for models that were trained by flow matching, or by noise."""
+    return tuple(name for name in _CLASSES if name.startswith(_FLOW) == flow_matching)
 
 
 def make_scheduler(checkpoint: Checkpoint, name: str | None) -> Any:

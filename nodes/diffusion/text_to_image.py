@@ -20,7 +20,8 @@ class Text2Image(ReferenceGuided[Image]):
     """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
 
     checkpoint: In[Checkpoint] = Field(
-        default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+        default=Checkpoint("tiny/text-to-image"),
+        description="a text-to-image checkpoint of any family",
     )
     width: int | None = Field(
         default=None,
@@ -74,7 +75,8 @@ class Image2Image(Diffusion[Image]):
         default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it"
     )
     checkpoint: In[Checkpoint] = Field(
-        default=Checkpoint("tiny/text-to-image"), description="Stable Diffusion or SDXL"
+        default=Checkpoint("tiny/text-to-image"),
+        description="a text-to-image checkpoint of any family",
     )
 
     def task(self) -> Task:
@@ -102,5 +104,6 @@ class Image2Image(Diffusion[Image]):
             negative_prompt=negative_prompt,
             image=padding.pad(image.rgb),
             strength=self.strength,
+            **self.family.size_arguments(padding.padded),
         )
         return Image(padding.cut(pixels))

@@ -11,7 +11,8 @@ from sdgraph.models import Models, quiet_libraries
 from sdgraph.values import Checkpoint, Video
 
 from .families import Purpose, Task
-from .node import Diffusion, random_generator, to_pixels
+from .node import Diffusion
+from .pixels import random_generator, to_pixels
 
 __all__ = ["Text2Video"]
 
@@ -27,8 +28,6 @@ class Text2Video(Diffusion[Video]):
 
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-video",)
 
-    steps: int = Field(default=25, ge=1, le=1000, description="denoising steps")
-    guidance: float = Field(default=9.0, ge=0, le=100, description="classifier-free guidance scale")
     frames: int | None = Field(
         default=None, ge=1, le=_MAX_FRAMES, description="the number of frames; 16 without `seconds`"
     )
@@ -104,8 +103,8 @@ class Text2Video(Diffusion[Video]):
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
                 **self.embed_prompts(pipe, models, prompt, negative_prompt),
-                num_inference_steps=self.steps,
-                guidance_scale=self.guidance,
+                num_inference_steps=self.chosen_steps,
+                **{self.family.guidance.argument: self.chosen_guidance},
                 num_frames=self.batch_size(),
                 width=self.width,
                 height=self.height,

@@ -12,7 +12,8 @@ from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
 from .families import Task
-from .node import Diffusion, fewest_steps
+from .node import Diffusion
+from .strength import fewest_steps
 
 __all__ = ["Turbo"]
 
@@ -87,12 +88,20 @@ class Turbo(Diffusion[Image]):
         progress: Progress,
     ) -> Image:
         pipe = self.assemble(models, checkpoint)
-        prompts = {"prompt": prompt, "negative_prompt": negative_prompt}
+        prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt}
+        size: Any
         if image is None:
-            size: Any = {"width": self.width, "height": self.height}
+            size = {"width": self.width, "height": self.height}
             return Image(self.generate(pipe, models, progress, **prompts, **size))
         padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
+        size = self.family.size_arguments(padding.padded)
         pixels = self.generate(
-            pipe, models, progress, image=padding.pad(image.rgb), strength=self.strength, **prompts
+            pipe,
+            models,
+            progress,
+            image=padding.pad(image.rgb),
+            strength=self.strength,
+            **prompts,
+            **size,
         )
         return Image(padding.cut(pixels))

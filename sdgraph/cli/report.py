@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.formatting import format_bytes, format_count, shorten_path
-from sdgraph.models import process_records
+from sdgraph.models import is_random, process_records
 from sdgraph.models.shipped import shipped_folder, shipped_names
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def plan_totals(plan: Plan) -> str:
     if files := [path for path, _, _ in plan.graph.files_to_write]:
         lines.append(f"writes {list_files(files)}")
     for checkpoint in plan.fetches:
-        lines.append(f"to be downloaded from the hub: {checkpoint.source}")
+        how = "made" if is_random(checkpoint.source) else "downloaded from the hub"
+        lines.append(f"to be {how}: {checkpoint.source}")
     problems = (*plan.checkpoint_warnings, *plan.graph.warnings())
     warnings = [f"warning: {problem.as_line()}" for problem in problems]
     return "\n".join([*lines, *plan.warnings, *warnings])

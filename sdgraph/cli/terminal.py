@@ -21,6 +21,7 @@ from sdgraph.formatting import (
     shorten_path,
 )
 from sdgraph.graph import Graph
+from sdgraph.models import is_random
 
 from .safe_output import safe_console, write_line
 
@@ -130,6 +131,8 @@ class EventLines:
                 reused = f", {event.reused} remembered" if event.reused else ""
                 return f"{format_count(event.steps, 'node')} on {event.device}{reused}"
             case events.Fetching():
+                if is_random(event.checkpoint):
+                    return f"making {event.checkpoint} …"
                 return f"downloading {event.checkpoint} from the hub …"
             case events.NodeStarted():
                 self.types[event.node] = event.type

@@ -19,7 +19,7 @@ from sdgraph.values import content_of
 from . import ports
 from .class_identity import SHIPPED_PACK
 from .definition import Category, Definition, check_defaults, define
-from .parameters import from_plain
+from .parameters import freeze_lists, from_plain
 from .ports import DeferredValue, SourceFile, SourceFolder, TargetFile
 from .validation import problems_of
 
@@ -181,6 +181,10 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         """The fewest and the most frames of its video or series, if known before the run."""
         return None
 
+    def chosen_fields(self) -> Mapping[str, object]:
+        """What it uses for fields that were left unset, by name; the record in a file holds it."""
+        return {}
+
     @property
     def random_seed(self) -> int | None:
         """The seed of its random numbers: the field `seed`, None without one.
@@ -231,7 +235,7 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         for name in definition.key_fields:
             value = fields[name]
             if type(value) is list:
-                value = fields[name] = _freeze(value)
+                value = fields[name] = freeze_lists(value)
             elif type(value) is set:
                 value = fields[name] = frozenset(value)
             if name not in definition.ports:
@@ -298,9 +302,8 @@ class Node(BaseModel, DeferredValue, Generic[T_co]):
         return self is other or (isinstance(other, Node) and self.identity == other.identity)
 
     def __repr__(self) -> str:
-        fields = ", ".join(
-            f"{name}={_brief(value)}" for name, value in self.non_default_fields().items()
-        )
+        given = self.non_default_fields().items()
+        fields = ", ".join(f"{name}={_brief(value)}" for name, value in given)
         return f"{type(self).__name__}({fields})"
 
     __str__ = __repr__
@@ -348,9 +351,8 @@ def flatten(node: Node[Any]) -> list[tuple[type[Node[Any]], dict[str, Any]]]:
     flat: list[tuple[type[Node[Any]], dict[str, Any]]] = []
     for ancestor in ancestry(node):
         places[ancestor] = _Ref(len(flat))
-        flat.append(
-            (type(ancestor), {k: _map_nodes(v, places) for k, v in ancestor.__dict__.items()})
-        )
+        fields = {name: _map_nodes(value, places) for name, value in ancestor.__dict__.items()}
+        flat.append((type(ancestor), fields))
     return flat
 
 
@@ -373,11 +375,6 @@ def _rebuild(flat: list[tuple[type[Node[Any]], dict[str, Any]]]) -> Node[Any]:
     for cls, fields in flat:
         nodes.append(cls(**{name: place(value) for name, value in fields.items()}))
     return nodes[-1]
-
-
-def _freeze(value: Any) -> Any:
-    """Lists as tuples, at any depth."""
-    return tuple(map(_freeze, value)) if isinstance(value, list | tuple) else value
 
 
 def _same(value: Any, default: Any) -> bool:

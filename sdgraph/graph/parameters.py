@@ -214,3 +214,8 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(map(to_plain, value), key=lambda item: (type(item).__name__, str(item)))
     return value
+
+
+def freeze_lists(value: Any) -> Any:
+    """Lists as tuples, at any depth."""
+    return tuple(map(freeze_lists, value)) if isinstance(value, list | tuple) else value

@@ -10,6 +10,7 @@ from .lora_files import find_lora
 from .part_checks import part_warnings
 from .prefetch import Prefetcher, PrefetchRequest
 from .process_records import ProcessRecord
+from .random_checkpoints import is_random
 from .resolved import (
     ResolvedCheckpoint,
     fetch_checkpoint,
@@ -35,6 +36,7 @@ __all__ = [
     "fetch_checkpoint",
     "file_sha256",
     "find_lora",
+    "is_random",
     "load_part",
     "memoized_resolutions",
     "part_warnings",

@@ -18,6 +18,7 @@ from . import hub, pickles
 from .component_classes import LIBRARIES
 from .config_files import read_index
 from .lora_files import find_lora
+from .random_checkpoints import is_random, make_random, random_folder
 from .shipped import shipped_folder, shipped_names
 
 MODEL_INDEX = "model_index.json"
@@ -42,6 +43,8 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
     if isinstance(checkpoint, Lora):
         file = find_lora(checkpoint)
         return None if file is None else file.parent
+    if is_random(source):
+        return random_folder(source)
     path = shipped_folder(source) if source.startswith("tiny/") else _local_folder(checkpoint)
     if path is not None:
         return _subfolder(path, checkpoint)
@@ -71,6 +74,8 @@ def _absent_problem(source: str) -> Problem:
 
 def is_local(checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint is a local folder or ships with sdgraph, and not one of the hub."""
+    if is_random(checkpoint.source):
+        return False
     return checkpoint.source.startswith("tiny/") or _local_folder(checkpoint) is not None
 
 
@@ -203,6 +208,8 @@ def fetch_missing(checkpoint: Checkpoint, root: Path | None) -> Path:
     `root` is the folder with its configs, or None if there is none yet. Raises CheckpointError if
     weights of a component are nowhere to be found.
     """
+    if is_random(checkpoint.source):
+        return make_random(checkpoint.source)
     local = root is not None and is_local(checkpoint)
     folder = root if root is not None and local else _fetch(checkpoint)
     missing = missing_components(checkpoint, folder)

@@ -15,7 +15,8 @@ from .checkpoint_files import MODEL_INDEX, SCHEDULER_CONFIG
 from .config_files import read_json
 from .files_on_disk import CheckpointOnDisk, ComponentOnDisk
 
-_HASHED_SUFFIXES = (".json", ".txt", ".model", ".safetensors")
+_TEXT_SUFFIXES = (".json", ".txt", ".model", ".jinja")
+_HASHED_SUFFIXES = (*_TEXT_SUFFIXES, ".safetensors")
 
 _UNHASHED_KEYS = ("_name_or_path", "_diffusers_version", "transformers_version")
 """Keys of configs that only say who wrote them, and with which version."""
@@ -75,7 +76,7 @@ def _other_files(part: ComponentOnDisk, folder: Path) -> Iterator[Path]:
         yield folder / "config.json"
     else:
         # Tokenizers, schedulers and processors are all small files.
-        texts = (name for name in os.listdir(folder) if name.endswith((".json", ".txt", ".model")))
+        texts = (name for name in os.listdir(folder) if name.endswith(_TEXT_SUFFIXES))
         yield from (folder / name for name in sorted(texts))
 
 

@@ -117,7 +117,7 @@ def fetch(
     weight = f"{stem}.{variant}*{suffix}" if variant else f"{stem}{suffix}"
     skipped = [f"{name}/*" for name in unused]
     others = [] if variant else ["*.fp16.*", "*.non_ema.*"]
-    return _download(checkpoint, ["*.json", "*.txt", "*.model", weight], skipped, others)
+    return _download(checkpoint, ["*.json", "*.txt", "*.model", "*.jinja", weight], skipped, others)
 
 
 def fetch_plain(checkpoint: Checkpoint, components: Sequence[str]) -> Path:

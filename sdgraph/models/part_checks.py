@@ -17,6 +17,7 @@ from .checkpoint_files import is_processor
 from .component_classes import is_allowed, refuse_class
 from .config_files import read_config
 from .files_on_disk import CheckpointOnDisk, ComponentOnDisk
+from .random_checkpoints import is_random
 from .safetensors_files import refuse_damaged
 from .shards import refuse_incomplete
 from .single_files import single_file_warnings
@@ -185,7 +186,8 @@ def part_warnings(parts: Iterable[ComponentOnDisk]) -> Iterator[Problem]:
     for checkpoint, owner in files.items():
         yield from _file_warnings(checkpoint, owner)
     for source, found in absent.items():
-        yield Problem(source, found, fix="a run downloads it from the hub, and checks it then")
+        how = "makes it" if is_random(source) else "downloads it from the hub"
+        yield Problem(source, found, fix=f"a run {how}, and checks it then")
     for (source, variant), folders in plain.items():
         found = f"no weights of the variant {variant} for {', '.join(folders)}"
         yield Problem(source, found, fix="the plain ones are used")

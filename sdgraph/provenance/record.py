@@ -57,6 +57,8 @@ class ProvenanceRecord:
     """The files that were read, by their paths relative to the workflow, with their sha256.
 
     A file that is not below the workflow's folder or the current one has only its name here."""
+    chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By node: the values of fields that were left unset, such as a checkpoint's usual steps."""
     profiles: Mapping[str, str] = field(default_factory=dict)
     """The source pictures that were converted to sRGB, each with its colour profile's name."""
     checkpoints: tuple[Mapping[str, Any], ...] = ()
@@ -127,6 +129,7 @@ def make_record(
         inputs,
         {name: seed for name, seed in seeds.items() if seed is not None},
         {texts[path]: hashes[path] for path in paths if path in hashes},
+        _chosen_fields(graph),
         {texts[path]: name for path in paths if (name := _profile(path))},
         tuple(list_checkpoints(graph, weights, portable)),
         _folder_of_file(graph, portable),
@@ -164,6 +167,20 @@ def _without_existing(graph: Graph) -> Graph:
     }
     nodes = tuple(default.get(node, node) for node in graph.nodes)
     return replace(graph, nodes=nodes, origins=origins)
+
+
+def _chosen_fields(graph: Graph) -> dict[str, Mapping[str, Any]]:
+    """By the name of each node that has any: the values it uses for fields that were left unset."""
+    chosen = {}
+    with memoized_scope():
+        for node in graph.nodes:
+            if "models" not in type(node).definition.services or has_computed_checkpoint(node):
+                continue
+            try:
+                chosen[graph.names[node]] = dict(node.chosen_fields())
+            except (CheckpointError, OSError):
+                continue  # its checkpoint has been removed since it was loaded
+    return {name: fields for name, fields in chosen.items() if fields}
 
 
 def _profile(path: Path) -> str | None:

@@ -70,6 +70,12 @@ def _summary(file: str, record: ProvenanceRecord) -> Iterator[str]:
     inputs = {name: json.dumps(value, ensure_ascii=False) for name, value in record.inputs.items()}
     yield from _table("inputs", [*inputs.items()])
     yield from _table("seeds", [(name, str(seed)) for name, seed in record.seeds.items()])
+    chosen = [
+        (f"{node}.{name}", str(value))
+        for node, fields in record.chosen.items()
+        for name, value in fields.items()
+    ]
+    yield from _table("chosen by sdgraph", chosen)
     states = [
         (path, f"{state}{_converted(record, path)}")
         for path, state in source_states(record, folder).items()

@@ -10,6 +10,9 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
+from .chroma import CHROMA
+from .flux import FLUX, FLUX_FILL
+from .flux2_klein import FLUX2_KLEIN
 from .model_family import (
     ZERO_EMPTY_PROMPT,
     FamilyVersion,
@@ -27,11 +30,25 @@ from .networks import (
     text_width,
     unet_memory,
 )
+from .qwen_image import QWEN_IMAGE
 from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
+from .stable_diffusion_3 import STABLE_DIFFUSION_3
 from .text_to_video import TEXT_TO_VIDEO
+from .z_image import Z_IMAGE
 
-FAMILIES: tuple[ModelFamily, ...] = (STABLE_DIFFUSION, SDXL, TEXT_TO_VIDEO)
+FAMILIES: tuple[ModelFamily, ...] = (
+    STABLE_DIFFUSION,
+    SDXL,
+    TEXT_TO_VIDEO,
+    STABLE_DIFFUSION_3,
+    FLUX,
+    FLUX_FILL,
+    FLUX2_KLEIN,
+    QWEN_IMAGE,
+    Z_IMAGE,
+    CHROMA,
+)
 """All families; the first is assumed for a checkpoint whose name gives no hint."""
 
 CONTROLNET = "controlnet"
@@ -131,9 +148,13 @@ __all__ = [
     "DISABLED_EXTRAS",
     "FAMILIES",
     "FEATURE_EXTRACTOR",
+    "FLUX",
+    "FLUX2_KLEIN",
+    "FLUX_FILL",
     "SCHEDULER",
     "SDXL",
     "STABLE_DIFFUSION",
+    "STABLE_DIFFUSION_3",
     "TEXT_TO_VIDEO",
     "ZERO_EMPTY_PROMPT",
     "Config",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from sdgraph.models import resolve
 from sdgraph.values import Checkpoint, ControlMap, Lora
 
 from .networks import AUTOENCODER, Config, Decoder, Denoiser
+from .prompt_encoding import CLIP_ENCODING, PromptEncoding
 
 Task = Literal[
     "text-to-image",
@@ -32,6 +33,11 @@ Knob = Literal["vae", "attention", "channels_last", "compile", "layerwise_castin
 Adapter = Literal["lora", "textual-inversion", "ip-adapter", "controlnet"]
 """A kind of adapter that can be added to a family's weights."""
 
+
+def _is_never_distilled(index: Config, denoiser: Config) -> bool:
+    return False
+
+
 ZERO_EMPTY_PROMPT = "force_zeros_for_empty_prompt"
 """The setting in a model index that makes the embedding of an empty prompt all zeros."""
 
@@ -47,6 +53,7 @@ class TextEncoder:
             say.
         inversion: The name of the tensor for this encoder in files of textual inversions with a
             tensor for each encoder; "" if files have a single tensor of any name.
+        optional: Whether a checkpoint may leave it out.
         classes: The classes that it may have, in transformers.
         tokenizer_classes: The classes that its tokenizer may have, in transformers.
     """
@@ -55,8 +62,30 @@ class TextEncoder:
     tokenizer: str = "tokenizer"
     max_tokens: int = 77
     inversion: str = ""
+    optional: bool = False
     classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
     tokenizer_classes: tuple[str, ...] = ("CLIPTokenizer", "CLIPTokenizerFast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """How strongly a family's pipelines follow the prompt.
+
+    Args:
+        argument: The pipelines' argument for the scale.
+        scale: The usual scale.
+        embedded: Whether the scale is a number that the denoiser reads, so that a step is one pass
+            and there is no negative prompt. Otherwise it is classifier-free guidance (Ho & Salimans
+            2022), with which a step is two passes, one with the negative prompt.
+        none_up_to: The largest scale without classifier-free guidance.
+        in_turn: Whether the two passes run one after the other, and not as one batch.
+    """
+
+    argument: str = "guidance_scale"
+    scale: float = 7.5
+    embedded: bool = False
+    none_up_to: float = 1.0
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,21 +118,28 @@ class ModelFamily:
     Args:
         label: The family's usual name.
         class_names: What `_class_name` in a checkpoint's model_index.json begins with.
-        other_class_names: Longer beginnings that belong to other families.
         name_hint: A text in the names of its checkpoints, in lower case, by which one that is not
             on this disk yet is recognised.
         pipelines: The class in diffusers for each task that the family can do.
-        purposes: What checkpoints are for, by the number of channels that the denoiser takes.
+        purposes: What checkpoints are for, by the number of channels that the denoiser takes; {}
+            if a family is for all of its pipelines' tasks.
         denoiser: The network that runs once per step.
         decoder: The network that decodes latents to pictures.
         text_encoders: The text encoders, in the order in which their features are joined.
-        embedding_arguments: The pipelines' arguments for prompt embeddings, in the order in which
-            their `encode_prompt` returns them.
+        prompt_encoding: How the pipelines embed prompts.
+        guidance: How strongly the pipelines follow the prompt.
+        steps: The usual number of denoising steps.
+        is_distilled: Whether a checkpoint was trained to need few steps and no guidance, by its
+            index and the config of its denoiser.
+        distilled_steps: The usual number of steps of such a checkpoint.
         hidden_state: The index of the text encoder's hidden state that is the embedding, such as
             -2; None for its last one, normalised.
         pooled: Whether the denoiser also takes the last text encoder's pooled embedding.
         index_settings: The settings in a model index that are arguments of the pipelines.
         min_multiple: What sides in pixels are at least a multiple of.
+        takes_image_size: Whether pipelines that start from a picture are told its size.
+        flow_matching: Whether it was trained by flow matching (Lipman et al. 2023), which has
+            schedulers of its own.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
         lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
@@ -114,18 +150,23 @@ class ModelFamily:
 
     label: str
     class_names: tuple[str, ...]
-    other_class_names: tuple[str, ...] = ()
     name_hint: str = ""
     pipelines: Mapping[Task, str]
-    purposes: Mapping[int, Purpose]
+    purposes: Mapping[int, Purpose] = field(default_factory=dict)
     denoiser: Denoiser
     decoder: Decoder = AUTOENCODER
     text_encoders: tuple[TextEncoder, ...] = (TextEncoder(),)
-    embedding_arguments: tuple[str, ...] = ("prompt_embeds", "negative_prompt_embeds")
+    prompt_encoding: PromptEncoding = CLIP_ENCODING
+    guidance: Guidance = Guidance()
+    steps: int = 50
+    is_distilled: Callable[[Config, Config], bool] = _is_never_distilled
+    distilled_steps: int = 4
     hidden_state: int | None = None
     pooled: bool = False
     index_settings: tuple[str, ...] = ()
     min_multiple: int = 8
+    takes_image_size: bool = False
+    flow_matching: bool = False
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
     knobs: tuple[Knob, ...] = (
         "vae",
@@ -173,6 +214,25 @@ class ModelFamily:
             **tokenizers,
         }
 
+    def components_of(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """The names of a checkpoint's components, without those that it leaves out."""
+        left_out = self._left_out(checkpoint)
+        return tuple(name for name in self.components if name not in left_out)
+
+    def text_components_of(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """The names of a checkpoint's text encoders and tokenizers."""
+        left_out = self._left_out(checkpoint)
+        return tuple(name for name in self.text_components if name not in left_out)
+
+    def _left_out(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """The optional components that a checkpoint's index does not have."""
+        optional = [encoder for encoder in self.text_encoders if encoder.optional]
+        present = resolve(checkpoint).components if optional else None
+        if present is None:
+            return ()
+        names = (name for each in optional for name in (each.name, each.tokenizer))
+        return tuple(name for name in names if name not in present)
+
     def components_without(self, *names: str) -> tuple[str, ...]:
         """The names of all other components, such as those that a training does not change."""
         return tuple(name for name in self.components if name not in names)
@@ -184,8 +244,6 @@ class ModelFamily:
 
     def matches(self, class_name: str) -> int:
         """How many letters of a pipeline's class name match; 0 if it is of another family."""
-        if class_name.startswith(self.other_class_names):
-            return 0
         lengths = (len(name) for name in self.class_names if class_name.startswith(name))
         return max(lengths, default=0)
 
@@ -202,9 +260,27 @@ class ModelFamily:
         """The decoder's config, {} if it is not on this disk."""
         return resolve(checkpoint).config(self.decoder.name) or {}
 
+    def usual_steps(self, checkpoint: Checkpoint) -> int:
+        """The number of denoising steps that suits a checkpoint."""
+        return self.distilled_steps if self._is_distilled(checkpoint) else self.steps
+
+    def usual_guidance(self, checkpoint: Checkpoint) -> float:
+        """The scale of guidance that suits a checkpoint."""
+        return 0.0 if self._is_distilled(checkpoint) else self.guidance.scale
+
+    def is_guided(self, checkpoint: Checkpoint, scale: float) -> bool:
+        """Whether a step is two passes, of which one follows the negative prompt."""
+        guidance = self.guidance
+        if guidance.embedded or self._is_distilled(checkpoint):
+            return False
+        return scale > guidance.none_up_to
+
+    def _is_distilled(self, checkpoint: Checkpoint) -> bool:
+        return self.is_distilled(resolve(checkpoint).index or {}, self.denoiser_config(checkpoint))
+
     def input_channels(self, checkpoint: Checkpoint) -> int:
         """The number of channels that the denoiser takes; the fewest if it is not on this disk."""
-        fewest = min(self.purposes)
+        fewest = min(self.purposes, default=0)
         return int(self.denoiser_config(checkpoint).get("in_channels", fewest))
 
     def purpose_of(self, checkpoint: Checkpoint) -> Purpose | None:
@@ -229,6 +305,14 @@ class ModelFamily:
         if resolve(checkpoint).components is None:
             return self.min_multiple
         return max(self.min_multiple, self.latent_scale(checkpoint))
+
+    def size_arguments(self, size: tuple[int, int]) -> dict[str, int]:
+        """The arguments for the size of a picture that a pipeline starts from; {} if it asks none.
+
+        Args:
+            size: Its width and height in pixels.
+        """
+        return dict(zip(("width", "height"), size, strict=True)) if self.takes_image_size else {}
 
     def version_of(self, checkpoint: Checkpoint) -> FamilyVersion:
         """The version of a checkpoint, by the width of its text features.

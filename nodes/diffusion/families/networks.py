@@ -49,6 +49,7 @@ class Denoiser:
         uncast_layers: Further layers that layerwise casting leaves in the dtype of the
             computation, besides norms and patch embeddings: regular expressions of their names.
         sample_size: The side of the latents, if the config does not say.
+        latents_per_token: How many latents, one next to the other, are the channels of one token.
         classes: The classes that it may have, in diffusers; () for any denoiser.
     """
 
@@ -59,6 +60,7 @@ class Denoiser:
     lora_targets: tuple[str, ...] = ()
     uncast_layers: tuple[str, ...] = ()
     sample_size: int = 64
+    latents_per_token: int = 1
     classes: tuple[str, ...] = ()
 
 

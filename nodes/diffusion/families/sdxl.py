@@ -14,6 +14,7 @@ from sdgraph.values import (
 
 from .model_family import ZERO_EMPTY_PROMPT, FamilyVersion, ModelFamily, TextEncoder
 from .networks import UNET_2D
+from .prompt_encoding import PromptEncoding
 
 _BASE = FamilyVersion(
     label="SDXL",
@@ -53,11 +54,15 @@ SDXL = ModelFamily(
             classes=("CLIPTextModelWithProjection",),
         ),
     ),
-    embedding_arguments=(
-        "prompt_embeds",
-        "negative_prompt_embeds",
-        "pooled_prompt_embeds",
-        "negative_pooled_prompt_embeds",
+    prompt_encoding=PromptEncoding(
+        results=(
+            "prompt_embeds",
+            "negative_prompt_embeds",
+            "pooled_prompt_embeds",
+            "negative_pooled_prompt_embeds",
+        ),
+        options={"num_images_per_prompt": 1},
+        in_windows=True,
     ),
     hidden_state=-2,
     pooled=True,

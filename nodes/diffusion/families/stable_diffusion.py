@@ -53,7 +53,6 @@ _SHIPPED = FamilyVersion(
 STABLE_DIFFUSION = ModelFamily(
     label="Stable Diffusion",
     class_names=("StableDiffusion", "LatentConsistencyModel"),
-    other_class_names=("StableDiffusion3",),
     pipelines={
         "text-to-image": "StableDiffusionPipeline",
         "image-to-image": "StableDiffusionImg2ImgPipeline",

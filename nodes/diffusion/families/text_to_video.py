@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model_family import ModelFamily
+from .model_family import Guidance, ModelFamily
 from .networks import UNET_3D
 
 TEXT_TO_VIDEO = ModelFamily(
@@ -11,6 +11,8 @@ TEXT_TO_VIDEO = ModelFamily(
     pipelines={"text-to-video": "TextToVideoSDPipeline"},
     purposes={4: "text-to-video"},
     denoiser=UNET_3D,
+    guidance=Guidance(scale=9.0),
+    steps=25,
     # diffusers' pipeline cannot load a LoRA into this network.
     adapters=("textual-inversion",),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,6 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
 from sdgraph.nodes import (
     Canny,
@@ -31,6 +27,10 @@ from sdgraph.nodes.diffusion.families import autoencoder_memory, unet_memory
 from sdgraph.nodes.diffusion.working_memory import offloaded_bytes, planned_size
 from sdgraph.nodes.vision.memory import depth_estimation_memory
 from sdgraph.values import Image
+from tests.support.memory_peaks import empty, meta_module, peak
+from tests.support.memory_peaks import (
+    use_attention_without_matrix as _without_matrix,  # noqa: F401
+)
 
 BASE: dict[str, Any] = {
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
@@ -67,65 +67,6 @@ VAE = {
     "layers_per_block": 2,
     "sample_size": 512,
 }
-
-
-class Held(TorchDispatchMode):  # type: ignore[misc]
-    """Follows the bytes of all tensors that are alive, other than a module's own."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        super().__init__()
-        tensors = (*module.parameters(), *module.buffers())
-        self.sizes = {tensor.untyped_storage()._cdata: 0 for tensor in tensors}
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        results = func(*args, **(kwargs or {}))
-        for tensor in tree_iter(results):
-            if isinstance(tensor, torch.Tensor):
-                self.follow(tensor.untyped_storage())
-        return results
-
-    def follow(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self.sizes:
-            return
-        self.sizes[key] = storage.nbytes()
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self.let_go, key)
-
-    def let_go(self, key: int) -> None:
-        self.now -= self.sizes.pop(key)
-
-
-@pytest.fixture(autouse=True)
-def _attention_without_its_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's kernels for real devices make none; the one for pretended tensors would."""
-
-    def attend(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> Any:
-        return torch.empty_like(query)
-
-    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
-
-
-def meta_module(cls: Any, config: Any, dtype: torch.dtype) -> Any:
-    """A module that has shapes and no numbers."""
-    with torch.device("meta"):
-        module = cls.from_config(config) if hasattr(cls, "from_config") else cls(config)
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            tensor.data = tensor.data.to(dtype)
-    return module.eval()
-
-
-def empty(*shape: int, dtype: torch.dtype = torch.float16) -> Any:
-    return torch.empty(*shape, dtype=dtype, device="meta")
-
-
-def peak(module: Any, call: Callable[[], Any]) -> int:
-    with torch.no_grad(), Held(module) as held:
-        call()
-    return int(held.peak)
 
 
 @pytest.mark.parametrize("config", [SD15, SD2, XL], ids=["sd15", "sd2", "xl"])

@@ -13,12 +13,12 @@ import torch
 from sdgraph import Checkpoint, plan
 from sdgraph.nodes import MaskByGrounding, MaskBySam, MaskByWords, PoseEstimate, Segment
 from sdgraph.nodes.vision.memory import recognition_memory, text_attention_memory
-from tests.nodes.diffusion.test_working_memory import (
-    _attention_without_its_matrix as _without_matrix,  # noqa: F401
-)
-from tests.nodes.diffusion.test_working_memory import empty, meta_module, peak
 from tests.support import mask_models as masks
 from tests.support import toys
+from tests.support.memory_peaks import empty, meta_module, peak
+from tests.support.memory_peaks import (
+    use_attention_without_matrix as _without_matrix,  # noqa: F401
+)
 from tests.support.photos import photo
 
 

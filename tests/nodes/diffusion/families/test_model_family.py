@@ -18,8 +18,12 @@ from sdgraph.nodes import Image2Image, Text2Image
 from sdgraph.nodes.diffusion import families
 from sdgraph.nodes.diffusion.families import (
     FAMILIES,
+    FLUX,
+    FLUX2_KLEIN,
+    FLUX_FILL,
     SDXL,
     STABLE_DIFFUSION,
+    STABLE_DIFFUSION_3,
     TEXT_TO_VIDEO,
     ModelFamily,
     families_for,
@@ -34,7 +38,6 @@ TOY = replace(
     STABLE_DIFFUSION,
     label="Toy Diffusion",
     class_names=("ToyDiffusion",),
-    other_class_names=(),
     pipelines={"text-to-image": "ToyDiffusionPipeline"},
     denoiser=replace(STABLE_DIFFUSION.denoiser, name="network", label="toy network"),
     versions=(),
@@ -105,7 +108,7 @@ def test_it_is_checked(toy: ModelFamily, checkpoint: Checkpoint) -> None:
     image = run(node(Checkpoint(BASE)), session=Session(device="cpu", store=None))
     text = refused_before_load(Image2Image(prompt="x", image=image, checkpoint=checkpoint))
     assert "a ToyDiffusionPipeline checkpoint" in text
-    assert "one for Image2Image (Stable Diffusion, SDXL)" in text, "it has no such pipeline"
+    assert "one for Image2Image (Stable Diffusion, SDXL, " in text, "it has no such pipeline"
     path = Path(checkpoint.source, "network", "config.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 9}))
     text = refused_before_load(node(checkpoint))
@@ -157,7 +160,7 @@ def test_its_pipelines_are_diffusers_and_take_its_components(family: ModelFamily
         arguments = set(signature(getattr(diffusers, name)).parameters)
         assert set(family.components) <= arguments, task
     assert set(family.lora_prefixes.values()) <= set(family.components)
-    assert family.purposes and family.class_names
+    assert family.class_names and bool(family.purposes) != family.flow_matching
 
 
 @pytest.mark.parametrize(
@@ -168,6 +171,10 @@ def test_its_pipelines_are_diffusers_and_take_its_components(family: ModelFamily
         ("LatentConsistencyModelPipeline", STABLE_DIFFUSION),
         ("StableDiffusionXLPipeline", SDXL),
         ("TextToVideoSDPipeline", TEXT_TO_VIDEO),
+        ("StableDiffusion3Pipeline", STABLE_DIFFUSION_3),
+        ("FluxFillPipeline", FLUX_FILL),
+        ("FluxImg2ImgPipeline", FLUX),
+        ("Flux2KleinPipeline", FLUX2_KLEIN),
     ],
 )
 def test_the_longest_class_name_decides(
@@ -177,7 +184,7 @@ def test_the_longest_class_name_decides(
     assert family_of(Checkpoint(tmp_path)) is family
 
 
-@pytest.mark.parametrize("class_name", ["StableDiffusion3Pipeline", "FluxPipeline", ""])
+@pytest.mark.parametrize("class_name", ["SanaPipeline", "FluxKontextPipeline", "Flux2Pipeline", ""])
 def test_other_pipelines_are_of_no_family(tmp_path: Path, class_name: str) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": class_name}))
     with pytest.raises(CheckpointError, match="one of Stable Diffusion, SDXL, text-to-video"):

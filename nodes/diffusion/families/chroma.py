@@ -1,0 +1,48 @@
+"""Chroma (Lodestone Rock 2025), which was made from FLUX.1 schnell."""
+
+from __future__ import annotations
+
+from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
+from .prompt_encoding import PromptEncoding
+from .transformer_networks import TRANSFORMER_KNOBS, transformer
+
+_MAX_TOKENS = 512
+
+CHROMA = ModelFamily(
+    label="Chroma",
+    class_names=("ChromaPipeline", "ChromaImg2Img"),
+    name_hint="chroma",
+    pipelines={
+        "text-to-image": "ChromaPipeline",
+        "image-to-image": "ChromaImg2ImgPipeline",
+    },
+    denoiser=transformer(
+        "ChromaTransformer2DModel", tensors=18.2, text_tokens=_MAX_TOKENS, latents_per_token=4
+    ),
+    text_encoders=(
+        TextEncoder(
+            max_tokens=_MAX_TOKENS,
+            classes=("T5EncoderModel",),
+            tokenizer_classes=("T5Tokenizer", "T5TokenizerFast"),
+        ),
+    ),
+    prompt_encoding=PromptEncoding(
+        results=(
+            "prompt_embeds",
+            "",
+            "prompt_attention_mask",
+            "negative_prompt_embeds",
+            "",
+            "negative_prompt_attention_mask",
+        ),
+        options={"num_images_per_prompt": 1, "max_sequence_length": _MAX_TOKENS},
+    ),
+    guidance=Guidance(scale=5.0, in_turn=True),
+    steps=35,
+    min_multiple=16,
+    takes_image_size=True,
+    flow_matching=True,
+    adapters=(),
+    knobs=TRANSFORMER_KNOBS,
+    versions=(FamilyVersion(label="Chroma"),),
+)

@@ -1,0 +1,67 @@
+"""FLUX.1 (Black Forest Labs 2024): dev, schnell and Fill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
+from .networks import Config
+from .prompt_encoding import PromptEncoding
+from .transformer_networks import TRANSFORMER_KNOBS, transformer
+
+_MAX_TOKENS = 512
+
+
+def _reads_no_guidance(index: Config, denoiser: Config) -> bool:
+    """Whether a checkpoint is of the kind of schnell, which takes four steps without guidance."""
+    return denoiser.get("guidance_embeds") is False
+
+
+FLUX = ModelFamily(
+    label="FLUX.1",
+    class_names=("FluxPipeline", "FluxImg2Img", "FluxInpaint", "FluxControlNet"),
+    name_hint="flux.1",
+    pipelines={
+        "text-to-image": "FluxPipeline",
+        "image-to-image": "FluxImg2ImgPipeline",
+        "inpaint": "FluxInpaintPipeline",
+    },
+    denoiser=transformer(
+        "FluxTransformer2DModel", tensors=17.1, text_tokens=_MAX_TOKENS, latents_per_token=4
+    ),
+    text_encoders=(
+        TextEncoder(classes=("CLIPTextModel",)),
+        TextEncoder(
+            name="text_encoder_2",
+            tokenizer="tokenizer_2",
+            max_tokens=_MAX_TOKENS,
+            classes=("T5EncoderModel",),
+            tokenizer_classes=("T5Tokenizer", "T5TokenizerFast"),
+        ),
+    ),
+    prompt_encoding=PromptEncoding(
+        results=("prompt_embeds", "pooled_prompt_embeds", ""),
+        per_prompt=True,
+        options={"prompt_2": None, "max_sequence_length": _MAX_TOKENS},
+    ),
+    guidance=Guidance(scale=3.5, embedded=True),
+    steps=28,
+    is_distilled=_reads_no_guidance,
+    min_multiple=16,
+    takes_image_size=True,
+    flow_matching=True,
+    adapters=(),
+    knobs=TRANSFORMER_KNOBS,
+    versions=(FamilyVersion(label="FLUX.1"),),
+)
+
+FLUX_FILL = replace(
+    FLUX,
+    label="FLUX.1 Fill",
+    class_names=("FluxFill",),
+    name_hint="flux.1-fill",
+    pipelines={"inpaint": "FluxFillPipeline"},
+    guidance=Guidance(scale=30.0, embedded=True),
+    steps=50,
+    versions=(FamilyVersion(label="FLUX.1 Fill"),),
+)

@@ -1,0 +1,54 @@
+"""FLUX.2 Klein (Black Forest Labs 2026), the base models and those distilled to four steps."""
+
+from __future__ import annotations
+
+from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
+from .networks import Config
+from .prompt_encoding import PromptEncoding
+from .transformer_networks import (
+    FLUX2_AUTOENCODER,
+    TRANSFORMER_KNOBS,
+    transformer,
+)
+
+_MAX_TOKENS = 512
+
+
+def _is_distilled(index: Config, denoiser: Config) -> bool:
+    return index.get("is_distilled") is True
+
+
+FLUX2_KLEIN = ModelFamily(
+    label="FLUX.2 Klein",
+    class_names=("Flux2Klein",),
+    name_hint="klein",
+    pipelines={
+        "text-to-image": "Flux2KleinPipeline",
+        "inpaint": "Flux2KleinInpaintPipeline",
+    },
+    denoiser=transformer(
+        "Flux2Transformer2DModel", tensors=21.3, text_tokens=_MAX_TOKENS, latents_per_token=4
+    ),
+    decoder=FLUX2_AUTOENCODER,
+    text_encoders=(
+        TextEncoder(
+            max_tokens=_MAX_TOKENS,
+            classes=("Qwen3ForCausalLM",),
+            tokenizer_classes=("Qwen2Tokenizer", "Qwen2TokenizerFast"),
+        ),
+    ),
+    prompt_encoding=PromptEncoding(
+        results=("prompt_embeds", ""),
+        per_prompt=True,
+        options={"max_sequence_length": _MAX_TOKENS},
+    ),
+    guidance=Guidance(scale=4.0, in_turn=True),
+    is_distilled=_is_distilled,
+    index_settings=("is_distilled",),
+    min_multiple=16,
+    takes_image_size=True,
+    flow_matching=True,
+    adapters=(),
+    knobs=TRANSFORMER_KNOBS,
+    versions=(FamilyVersion(label="FLUX.2 Klein"),),
+)

@@ -1,0 +1,80 @@
+"""How the pipelines of a family embed prompts, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptEncoding:
+    """What a pipeline's `encode_prompt` takes and returns.
+
+    Args:
+        results: The arguments of the pipeline's call for what `encode_prompt` returns, in order; ""
+            for what the call does not take, such as position ids.
+        per_prompt: Whether it embeds one prompt at a time; then the arguments for the negative
+            prompt are `negative_` and those of the prompt. Otherwise one call embeds both.
+        as_lists: Whether an embedding is a list with one tensor for each prompt.
+        options: Further arguments of `encode_prompt`.
+        in_windows: Whether its text encoders read long prompts, weights such as (star:1.2) and
+            words of textual inversions window by window, as those of CLIP do.
+    """
+
+    results: tuple[str, ...]
+    per_prompt: bool = False
+    as_lists: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    in_windows: bool = False
+
+    def encode(
+        self, pipe: Any, prompt: str, negative: str, device: str, *, guided: bool
+    ) -> Iterator[tuple[str, Any]]:
+        """The tensors of embedded prompts, by the names of the pipeline's arguments.
+
+        Args:
+            pipe: The pipeline, with its text encoders.
+            prompt: What the picture shows.
+            negative: What it must not show.
+            device: The device to compute on.
+            guided: Whether the negative prompt is embedded too.
+        """
+        options = {**self.options, "device": device}
+        if not self.per_prompt:
+            encoded = pipe.encode_prompt(
+                prompt=prompt,
+                negative_prompt=(negative or None) if guided else None,
+                do_classifier_free_guidance=guided,
+                **options,
+            )
+            yield from self.name_results(encoded)
+            return
+        yield from self.name_results(pipe.encode_prompt(prompt=prompt, **options))
+        if guided:
+            encoded = pipe.encode_prompt(prompt=negative, **options)
+            yield from self.name_results(encoded, "negative_")
+
+    def name_results(self, encoded: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """What `encode_prompt` returned, by argument; without what is None or no argument.
+
+        Args:
+            encoded: The results in order.
+            prefix: What the names of the arguments begin with.
+        """
+        for name, result in zip(self.results, encoded, strict=True):
+            tensor = (result or [None])[0] if self.as_lists else result
+            if name and tensor is not None:
+                yield prefix + name, tensor
+
+    def as_arguments(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of the pipeline's call for tensors by name."""
+        return {name: [each] if self.as_lists else each for name, each in tensors.items()}
+
+
+CLIP_ENCODING = PromptEncoding(
+    results=("prompt_embeds", "negative_prompt_embeds"),
+    options={"num_images_per_prompt": 1},
+    in_windows=True,
+)
+"""One text encoder of CLIP, as in Stable Diffusion."""

@@ -1,0 +1,45 @@
+"""Qwen-Image (Wu et al. 2025)."""
+
+from __future__ import annotations
+
+from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
+from .prompt_encoding import PromptEncoding
+from .transformer_networks import (
+    QWEN_AUTOENCODER,
+    TRANSFORMER_KNOBS,
+    transformer,
+)
+
+_MAX_TOKENS = 512
+
+QWEN_IMAGE = ModelFamily(
+    label="Qwen-Image",
+    class_names=("QwenImagePipeline", "QwenImageImg2Img", "QwenImageInpaint", "QwenImageControl"),
+    name_hint="qwen-image",
+    pipelines={
+        "text-to-image": "QwenImagePipeline",
+        "image-to-image": "QwenImageImg2ImgPipeline",
+        "inpaint": "QwenImageInpaintPipeline",
+    },
+    denoiser=transformer("QwenImageTransformer2DModel", tensors=14.1, text_tokens=450),
+    decoder=QWEN_AUTOENCODER,
+    text_encoders=(
+        TextEncoder(
+            max_tokens=_MAX_TOKENS,
+            classes=("Qwen2_5_VLForConditionalGeneration",),
+            tokenizer_classes=("Qwen2Tokenizer", "Qwen2TokenizerFast"),
+        ),
+    ),
+    prompt_encoding=PromptEncoding(
+        results=("prompt_embeds", "prompt_embeds_mask"),
+        per_prompt=True,
+        options={"max_sequence_length": _MAX_TOKENS},
+    ),
+    guidance=Guidance(argument="true_cfg_scale", scale=4.0, in_turn=True),
+    min_multiple=16,
+    takes_image_size=True,
+    flow_matching=True,
+    adapters=(),
+    knobs=TRANSFORMER_KNOBS,
+    versions=(FamilyVersion(label="Qwen-Image"),),
+)

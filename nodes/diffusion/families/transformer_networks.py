@@ -1,0 +1,103 @@
+"""The diffusion transformers that families share, and a formula for their working memory.
+
+A transformer works on tokens: patches of the latents, and the tokens of the prompt. The peak of a
+step is proportional to the number of images, their tokens, the transformer's width and the bytes
+per number, because attention is computed without its matrix. The factors count the tensors of that
+size that exist at once; `tests/nodes/diffusion/test_transformer_memory.py` measures them as peaks
+of torch's allocations, without computing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sdgraph.values import DTYPE_BYTES
+
+from .model_family import Knob
+from .networks import Config, Decoder, Denoiser, autoencoder_memory
+
+_PATCH = 2
+"""The side of a patch in latents."""
+
+
+def transformer_width(config: Config) -> int:
+    """The width of a transformer's tokens, by its config."""
+    if "dim" in config:
+        return int(config["dim"])
+    heads = int(config.get("num_attention_heads") or 24)
+    return heads * int(config.get("attention_head_dim") or 128)
+
+
+def transformer_memory(tensors: float, text_tokens: int) -> Callable[..., int]:
+    """The working memory of a transformer, as a function of the form of `unet_memory`.
+
+    Args:
+        tensors: The number of tensors of tokens × width that exist at once.
+        text_tokens: How many tokens the longest prompt adds.
+
+    Returns:
+        The bytes that a step needs, without the weights, by config, number of images, width ×
+        height of the latents, and dtype.
+    """
+
+    def memory(
+        config: Config, images: int, area: int, dtype: str, *, controlled: bool = False
+    ) -> int:
+        del controlled
+        tokens = area // _PATCH**2 + text_tokens
+        numbers = tensors * images * tokens * transformer_width(config)
+        return int(numbers * DTYPE_BYTES.get(dtype, 4))
+
+    return memory
+
+
+def _any_features(layer: str, config: Config) -> set[int]:
+    return set()
+
+
+def transformer(
+    class_name: str, *, tensors: float, text_tokens: int, latents_per_token: int = 1
+) -> Denoiser:
+    """The denoiser of a family whose network is a transformer.
+
+    Args:
+        class_name: Its class in diffusers.
+        tensors: As in `transformer_memory`.
+        text_tokens: As in `transformer_memory`.
+        latents_per_token: As in `Denoiser`.
+    """
+    return Denoiser(
+        name="transformer",
+        label="transformer",
+        memory=transformer_memory(tensors, text_tokens),
+        lora_features=_any_features,
+        sample_size=128,
+        latents_per_token=latents_per_token,
+        classes=(class_name,),
+    )
+
+
+def _scale_of_video_autoencoder(config: Config) -> int:
+    return int(2 ** len(config.get("temperal_downsample", (False, True, True))))
+
+
+QWEN_AUTOENCODER = Decoder(
+    name="vae",
+    label="VAE",
+    memory=autoencoder_memory,
+    scale=_scale_of_video_autoencoder,
+    sliceable=("AutoencoderKLQwenImage",),
+    classes=("AutoencoderKLQwenImage",),
+)
+
+FLUX2_AUTOENCODER = Decoder(
+    name="vae",
+    label="VAE",
+    memory=autoencoder_memory,
+    scale=lambda config: int(2 ** (len(config.get("block_out_channels", (0,) * 4)) - 1)),
+    sliceable=("AutoencoderKLFlux2",),
+    classes=("AutoencoderKLFlux2",),
+)
+
+TRANSFORMER_KNOBS: tuple[Knob, ...] = ("vae", "attention", "compile", "layerwise_casting")
+"""The settings of speed and memory that fit a transformer."""

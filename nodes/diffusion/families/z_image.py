@@ -1,0 +1,41 @@
+"""Z-Image and Z-Image Turbo (Tongyi-MAI 2025)."""
+
+from __future__ import annotations
+
+from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
+from .prompt_encoding import PromptEncoding
+from .transformer_networks import TRANSFORMER_KNOBS, transformer
+
+_MAX_TOKENS = 512
+
+Z_IMAGE = ModelFamily(
+    label="Z-Image",
+    class_names=("ZImagePipeline", "ZImageImg2Img", "ZImageInpaint", "ZImageControlNet"),
+    name_hint="z-image",
+    pipelines={
+        "text-to-image": "ZImagePipeline",
+        "image-to-image": "ZImageImg2ImgPipeline",
+        "inpaint": "ZImageInpaintPipeline",
+    },
+    denoiser=transformer("ZImageTransformer2DModel", tensors=15.8, text_tokens=_MAX_TOKENS),
+    text_encoders=(
+        TextEncoder(
+            max_tokens=_MAX_TOKENS,
+            classes=("Qwen3Model", "Qwen3ForCausalLM"),
+            tokenizer_classes=("Qwen2Tokenizer", "Qwen2TokenizerFast"),
+        ),
+    ),
+    prompt_encoding=PromptEncoding(
+        results=("prompt_embeds", "negative_prompt_embeds"),
+        as_lists=True,
+        options={"max_sequence_length": _MAX_TOKENS},
+    ),
+    # Its pipelines add the scale to that of the prompt alone: 0 is no guidance.
+    guidance=Guidance(scale=5.0, none_up_to=0.0),
+    min_multiple=16,
+    takes_image_size=True,
+    flow_matching=True,
+    adapters=(),
+    knobs=TRANSFORMER_KNOBS,
+    versions=(FamilyVersion(label="Z-Image"),),
+)

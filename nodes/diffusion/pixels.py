@@ -1,0 +1,33 @@
+"""The random numbers that a pipeline starts from, and the pixels that it ends with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sdgraph.errors import InvalidValueError, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+def random_generator(seed: int) -> Any:
+    """A new random generator on the CPU, so that a seed gives the same numbers on any device."""
+    import torch
+
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """Floats 0..1 of any shape as uint8, rounded as diffusers does.
+
+    Raises:
+        InvalidValueError: A number is NaN or infinite, because the network's dtype is too narrow.
+    """
+    import numpy as np
+
+    if not np.isfinite(picture).all():
+        found = "NaN from the network, which would be a black picture"
+        fix = "its dtype is too narrow: set the checkpoint's dtype to bfloat16 or float32"
+        raise InvalidValueError(Problem("checkpoint", found, "finite numbers", fix))
+    return np.asarray((picture * 255).round().astype("uint8"))

@@ -1,0 +1,31 @@
+"""Small checkpoints of the model families with random weights, made when they are first used.
+
+They show noise. Tests and examples run families with them whose real weights take gigabytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdgraph.models import quiet_libraries
+
+from .pipelines import PIPELINES
+
+SEED = 0
+
+
+def make_checkpoint(name: str, folder: Path) -> None:
+    """Writes a checkpoint in diffusers' folder layout; the same name gives the same weights.
+
+    Args:
+        name: A name in `PIPELINES`, such as "flux".
+        folder: Where it is written.
+    """
+    import torch
+
+    with torch.random.fork_rng(), quiet_libraries():
+        torch.manual_seed(SEED)
+        PIPELINES[name]().save_pretrained(folder, safe_serialization=True)
+
+
+__all__ = ["PIPELINES", "make_checkpoint"]

@@ -1,0 +1,157 @@
+"""Small text encoders with random weights, and tokenizers that spell a prompt by letters."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+_QWEN_WORDS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def _bytes() -> list[str]:
+    """The characters that stand for the 256 bytes in tokenizers of GPT's kind."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return sorted(ByteLevel.alphabet())
+
+
+def clip_tokenizer() -> Any:
+    """A tokenizer of CLIP's kind with a token for each byte, in a word and at its end."""
+    from transformers import CLIPTokenizer
+
+    ends = [f"{character}</w>" for character in _bytes()]
+    words = [*_bytes(), *ends, "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
+    tokenizer.model_max_length = 77
+    return tokenizer
+
+
+def t5_tokenizer() -> Any:
+    """A tokenizer of T5's kind with a token for each printable character."""
+    from transformers import T5Tokenizer
+
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    letters = [(letter, -3.0) for letter in string.printable if not letter.isspace()]
+    tokenizer = T5Tokenizer(vocab=special + letters, extra_ids=0)
+    tokenizer.model_max_length = 512
+    return tokenizer
+
+
+def qwen_tokenizer() -> Any:
+    """A tokenizer of Qwen's kind with a token for each byte, and a template for chats."""
+    from transformers import Qwen2Tokenizer
+
+    vocabulary = {character: number for number, character in enumerate(_bytes())}
+    tokenizer = Qwen2Tokenizer(
+        vocab=vocabulary, merges=[], unk_token=None, extra_special_tokens=list(_QWEN_WORDS)
+    )
+    tokenizer.chat_template = _CHAT_TEMPLATE
+    tokenizer.model_max_length = 1024
+    return tokenizer
+
+
+def clip_text_encoder(*, projection: bool = False) -> Any:
+    """A text encoder of CLIP: 32 wide, 3 layers."""
+    import transformers
+
+    config = transformers.CLIPTextConfig(
+        bos_token_id=512,
+        eos_token_id=513,
+        pad_token_id=513,
+        hidden_size=32,
+        intermediate_size=37,
+        num_attention_heads=4,
+        num_hidden_layers=3,
+        vocab_size=514,
+        hidden_act="gelu",
+        projection_dim=32,
+    )
+    name = "CLIPTextModelWithProjection" if projection else "CLIPTextModel"
+    return getattr(transformers, name)(config).eval()
+
+
+def t5_encoder(width: int = 32) -> Any:
+    """A text encoder of T5: 2 layers."""
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(t5_tokenizer()) + 8,
+            d_model=width,
+            d_kv=8,
+            d_ff=37,
+            num_layers=2,
+            num_heads=4,
+            is_encoder_decoder=False,
+            feed_forward_proj="gated-gelu",
+        )
+    ).eval()
+
+
+def qwen3(class_name: str, layers: int) -> Any:
+    """A language model of Qwen 3: 16 wide.
+
+    Args:
+        class_name: Its class in transformers.
+        layers: The number of its layers.
+    """
+    import transformers
+
+    config = transformers.Qwen3Config(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        vocab_size=len(qwen_tokenizer()) + 8,
+        max_position_embeddings=1024,
+    )
+    return getattr(transformers, class_name)(config).eval()
+
+
+def qwen25_vl() -> Any:
+    """A language model of Qwen 2.5 that also sees pictures: 16 wide, 2 layers."""
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    tokenizer = qwen_tokenizer()
+    words = ("vision_start", "vision_end", "image_pad", "video_pad")
+    number = {word: tokenizer.convert_tokens_to_ids(f"<|{word}|>") for word in words}
+    rope = {"rope_theta": 1e6, "mrope_section": [1, 1, 2], "rope_type": "default"}
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": len(tokenizer) + 8,
+        "rope_parameters": rope,
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+    }
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=number["image_pad"],
+        video_token_id=number["video_pad"],
+        vision_start_token_id=number["vision_start"],
+        vision_end_token_id=number["vision_end"],
+    )
+    return Qwen2_5_VLForConditionalGeneration(config).eval()

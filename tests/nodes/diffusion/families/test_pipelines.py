@@ -1,0 +1,226 @@
+"""Each family does each of its tasks with the bits of diffusers' own pipeline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.nodes import Image2Image, Inpaint, Text2Image
+from sdgraph.nodes.diffusion.families import FAMILIES, Task, family_of
+from sdgraph.nodes.diffusion.inpaint import paste_masked
+from sdgraph.nodes.diffusion.node import Diffusion
+from sdgraph.nodes.diffusion.pixels import to_pixels
+from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES, make_checkpoint
+from sdgraph.values import Image, Lora, Mask
+
+NODES: dict[Task, type[Diffusion[Image]]] = {
+    "text-to-image": Text2Image,
+    "image-to-image": Image2Image,
+    "inpaint": Inpaint,
+}
+SIZE = {"width": 64, "height": 64}
+PROMPTS = {"prompt": "a red star", "negative_prompt": "a blue ring"}
+
+
+def noise(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+PHOTO = Image(noise(64, 64, 3))
+MASK = Mask(np.pad(np.full((32, 32), 255, np.uint8), ((8, 24), (8, 24))))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function that makes a checkpoint by its name, once."""
+    folder, made = tmp_path_factory.mktemp("random"), set()
+
+    def make(name: str) -> Path:
+        if name not in made:
+            make_checkpoint(name, folder / name)
+            made.add(name)
+        return folder / name
+
+    return make
+
+
+def node_for(task: Task, checkpoint: Checkpoint, **fields: Any) -> Diffusion[Image]:
+    more: dict[Task, dict[str, Any]] = {
+        "text-to-image": SIZE,
+        "image-to-image": {"image": PHOTO, "strength": 0.6},
+        "inpaint": {"image": PHOTO, "mask": MASK, "strength": 0.9},
+    }
+    return NODES[task](
+        checkpoint=checkpoint, **{**PROMPTS, "steps": 3, "seed": 5, **more[task], **fields}
+    )
+
+
+def by_diffusers(
+    cls: str, folder: Path, task: Task, without: tuple[str, ...] = (), **arguments: Any
+) -> Any:
+    """The pixels of a pipeline that diffusers loads itself, `without` some components."""
+    import diffusers
+    import torch
+
+    pipe = getattr(diffusers, cls).from_pretrained(
+        folder, dtype=torch.float32, **dict.fromkeys(without)
+    )
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.requires_grad_(False)
+    pipe.set_progress_bar_config(disable=True)
+    more: dict[Task, dict[str, Any]] = {
+        "text-to-image": {},
+        "image-to-image": {"image": PHOTO.rgb, "strength": 0.6},
+        "inpaint": {
+            "image": PHOTO.rgb,
+            "mask_image": PIL.Image.fromarray(MASK.numpy),
+            "strength": 0.9,
+        },
+    }
+    generator = torch.Generator().manual_seed(5)
+    images = pipe(
+        **SIZE,
+        **more[task],
+        **arguments,
+        num_inference_steps=3,
+        generator=generator,
+        output_type="np",
+    ).images
+    pixels = to_pixels(images[0])
+    return paste_masked(PHOTO, pixels, MASK).numpy if task == "inpaint" else pixels
+
+
+def pairs() -> list[tuple[str, Task]]:
+    """The names of the checkpoints with random weights, each with the tasks of its family."""
+    families = {
+        "chroma": "Chroma",
+        "flux": "FLUX.1",
+        "flux-fill": "FLUX.1 Fill",
+        "flux-schnell": "FLUX.1",
+        "flux2-klein": "FLUX.2 Klein",
+        "flux2-klein-base": "FLUX.2 Klein",
+        "qwen-image": "Qwen-Image",
+        "stable-diffusion-3": "Stable Diffusion 3",
+        "z-image": "Z-Image",
+    }
+    tasks = {family.label: family.pipelines for family in FAMILIES}
+    return [(name, task) for name, label in families.items() for task in tasks[label]]
+
+
+def test_every_checkpoint_is_tried() -> None:
+    assert {name for name, _ in pairs()} == set(PIPELINES)
+
+
+@pytest.mark.parametrize(("name", "task"), pairs())
+def test_it_makes_what_diffusers_makes(folders: Any, name: str, task: Task) -> None:
+    checkpoint = Checkpoint(folders(name))
+    family = family_of(checkpoint)
+    assert family is not None
+    node = node_for(task, checkpoint)
+    guidance = {family.guidance.argument: node.chosen_guidance}
+    prompts = dict(PROMPTS) if node.is_guided else {"prompt": PROMPTS["prompt"]}
+    if node.is_guided and family.label == "FLUX.2 Klein":
+        prompts = {"prompt": PROMPTS["prompt"]}
+        node = node.replace(negative_prompt="")
+    cls = family.pipelines[task]
+    arguments: dict[str, Any] = {**prompts, **guidance}
+    expected = by_diffusers(cls, folders(name), task, **arguments)
+    made = run(node, session=Session(device="cpu", store=None))
+    assert made.numpy.std() > 10, "it shows something"
+    assert (made.numpy == expected).all()
+
+
+def test_a_checkpoint_without_the_optional_text_encoder_runs(folders: Any, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folders("stable-diffusion-3"), tmp_path / "without"))
+    index = json.loads((folder / "model_index.json").read_text())
+    for name in ("text_encoder_3", "tokenizer_3"):
+        index[name] = [None, None]
+        shutil.rmtree(folder / name)
+    (folder / "model_index.json").write_text(json.dumps(index))
+    node = node_for("text-to-image", Checkpoint(folder))
+    assert "text_encoder_3" not in node.parts()
+    arguments: dict[str, Any] = {**PROMPTS, "guidance_scale": 7.0}
+    left_out = ("text_encoder_3", "tokenizer_3")
+    expected = by_diffusers(
+        "StableDiffusion3Pipeline", folder, "text-to-image", left_out, **arguments
+    )
+    assert (run(node, session=Session(device="cpu", store=None)).numpy == expected).all()
+
+
+def test_a_negative_prompt_works_where_the_pipeline_takes_only_its_embedding(folders: Any) -> None:
+    session = Session(device="cpu", store=None)
+    base = Checkpoint(folders("flux2-klein-base"))
+    with_it = run(node_for("text-to-image", base), session=session)
+    without = run(node_for("text-to-image", base, negative_prompt=""), session=session)
+    assert with_it != without
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "guidance"),
+    [
+        ("flux", 28, 3.5),
+        ("flux-schnell", 4, 0.0),
+        ("flux-fill", 50, 30.0),
+        ("flux2-klein", 4, 0.0),
+        ("flux2-klein-base", 50, 4.0),
+        ("qwen-image", 50, 4.0),
+        ("stable-diffusion-3", 28, 7.0),
+    ],
+)
+def test_what_is_not_given_is_what_suits_the_checkpoint(
+    folders: Any, name: str, steps: int, guidance: float
+) -> None:
+    node = node_for("text-to-image", Checkpoint(folders(name)), steps=None)
+    assert node.chosen_fields() == {"steps": steps, "guidance": guidance}
+    assert node.replace(steps=7, guidance=2.0).chosen_fields() == {}
+
+
+def warnings_of(node: Diffusion[Image]) -> list[str]:
+    return [problem.as_line() for problem in node.warnings()]
+
+
+def test_what_has_no_effect_is_told(folders: Any) -> None:
+    flux = node_for("text-to-image", Checkpoint(folders("flux")))
+    (line,) = warnings_of(flux)
+    assert "negative_prompt" in line and "which has no effect" in line
+    (line,) = warnings_of(flux.replace(negative_prompt="", prompt="a (red:1.2) star"))
+    assert "'(red:1.2)', read as plain words by FLUX.1" in line
+    qwen = node_for("text-to-image", Checkpoint(folders("qwen-image")))
+    assert not warnings_of(qwen)
+    assert "guidance 1, which has no effect" in warnings_of(qwen.replace(guidance=1))[0]
+
+
+def problems_of(node: Diffusion[Image]) -> str:
+    return "\n".join(str(problem) for problem in node.check())
+
+
+def test_sides_and_schedulers_are_checked_before_any_load(folders: Any) -> None:
+    for name in ("flux", "z-image", "qwen-image", "stable-diffusion-3", "flux2-klein"):
+        node = node_for("text-to-image", Checkpoint(folders(name)))
+        assert not problems_of(node)
+        assert "a multiple of 16" in problems_of(node.replace(width=72))
+        text = problems_of(node.replace(scheduler="euler"))
+        assert "one of flow-euler, flow-heun, flow-lcm" in text
+    tiny = node_for("text-to-image", Checkpoint("tiny/text-to-image"), scheduler="flow-euler")
+    assert "flow-euler for tiny/text-to-image" in problems_of(tiny)
+
+
+def test_a_family_that_takes_no_adapters_says_so(folders: Any) -> None:
+    node = node_for("text-to-image", Checkpoint(folders("flux")), loras=[Lora("tiny/sketch")])
+    assert "loras" in problems_of(node)
+
+
+@pytest.mark.parametrize("scheduler", ["flow-euler", "flow-lcm"])
+def test_a_named_scheduler_runs(folders: Any, scheduler: Any) -> None:
+    node = node_for("text-to-image", Checkpoint(folders("flux")), scheduler=scheduler)
+    made = run(node, session=Session(device="cpu", store=None))
+    assert made.numpy.std() > 10
