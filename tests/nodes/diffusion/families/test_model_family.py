@@ -71,7 +71,9 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelFamily]:
 
     monkeypatch.setattr(diffusers, "ToyDiffusionPipeline", ToyDiffusionPipeline, raising=False)
     monkeypatch.setattr(families, "FAMILIES", (*FAMILIES, TOY))
+    families._family_by_class.cache_clear()
     yield TOY
+    families._family_by_class.cache_clear()
 
 
 @pytest.fixture
