@@ -28,6 +28,9 @@ gc.disable()
 # Runs of tests are not for the list of runs; those that are about it name a folder of their own.
 os.environ["SDGRAPH_RUNS"] = ""
 
+# Nor are the models of whoever runs the tests for them.
+os.environ["SDGRAPH_MODELS"] = ""
+
 # Processes that tests start buffer their output, as a user's do, and do not each compile sdgraph.
 sys.dont_write_bytecode = False
 for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):

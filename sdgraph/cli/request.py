@@ -317,7 +317,7 @@ def _absolute(workflow: Workflow, qualified: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_absolute(workflow, qualified, item) for item in value]
     if cls is not None and field in cls.definition.weights:
-        return with_absolute_source(value, Path.cwd())
+        return with_absolute_source(value, Path.cwd(), field)
     is_workflow = spec is not None and spec.type == "Workflow" and field == "path"
     if not isinstance(value, str) or parse_reference(value) or not value:
         return value

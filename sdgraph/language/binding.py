@@ -205,7 +205,8 @@ class _Scope:
         }
         for name in definition.weights:
             if name in fields:
-                fields[name] = with_absolute_source(fields[name], self.template.folder)
+                folder = self.template.folder
+                fields[name] = with_absolute_source(fields[name], folder, field=name)
         return fields
 
     def _remember(self, node: Node[Any], spec: NodeSpec) -> None:

@@ -19,6 +19,7 @@ from sdgraph.errors import (
 )
 from sdgraph.files import expand_home, is_there, resolve_path
 from sdgraph.graph import Origin, describe_value, one_of, shorten_text
+from sdgraph.models import source_for_field
 from sdgraph.values import Value
 
 from .comfyui_files import comfyui_problem, comfyui_problem_of_file
@@ -295,16 +296,23 @@ def place_of_subject(subject: str, fields: Mapping[str, Any]) -> list[str | int]
     return [name, *(int(step) if step.isdecimal() else step for step in rest)]
 
 
-def with_absolute_source(value: Any, folder: Path) -> Any:
+def with_absolute_source(value: Any, folder: Path, field: str = "checkpoint") -> Any:
     """A checkpoint or a list of them; if its source or config is a path, it is absolute.
 
     A source is a path if it begins with ./, ../ or ~, or if there is a file or folder of that name
     in `folder`. A name without a slash that is in the current folder only is a path in `folder`,
     too: a file never means what happens to be in the current folder.
+
+    Args:
+        value: What a workflow says.
+        folder: The folder of the workflow.
+        field: The node's field that has the value: the name of a file in the user's model folders
+            is one of a file for that field.
     """
     if isinstance(value, str):
         if "\0" in value:
             return value
+        value = source_for_field(value, field, folder)
         is_path = value.startswith(("./", "../", "~")) or _is_bare_path(value, folder)
         return str(resolve_path(folder / expand_home(value))) if is_path else value
     if isinstance(value, dict) and isinstance(value.get("source"), str):
@@ -312,9 +320,10 @@ def with_absolute_source(value: Any, folder: Path) -> Any:
         if value.get("revision") is not None and not source.startswith((".", "~")):
             return value  # on the hub, whatever is in the folder
         paths = {name: value[name] for name in ("source", "config") if name in value}
-        return {**value, **{key: with_absolute_source(path, folder) for key, path in paths.items()}}
+        absolute = {key: with_absolute_source(path, folder, field) for key, path in paths.items()}
+        return {**value, **absolute}
     if isinstance(value, list):
-        return [with_absolute_source(item, folder) for item in value]
+        return [with_absolute_source(item, folder, field) for item in value]
     return value
 
 

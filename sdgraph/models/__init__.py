@@ -7,6 +7,7 @@ from .devices import check_name
 from .file_hashes import file_sha256
 from .loader import load_part, quiet_libraries
 from .lora_files import find_lora
+from .model_files import source_for_field
 from .part_checks import part_warnings
 from .prefetch import Prefetcher, PrefetchRequest
 from .process_records import ProcessRecord
@@ -43,5 +44,6 @@ __all__ = [
     "quiet_libraries",
     "resolve",
     "resolve_part",
+    "source_for_field",
     "tensor_shapes",
 ]

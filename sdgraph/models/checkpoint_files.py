@@ -18,6 +18,7 @@ from . import hub, pickles
 from .component_classes import LIBRARIES
 from .config_files import read_index
 from .lora_files import find_lora
+from .model_files import absence
 from .random_checkpoints import is_random, make_random, random_folder
 from .shipped import shipped_folder, shipped_names
 
@@ -62,10 +63,11 @@ def _absent_problem(source: str) -> Problem:
     """The problem of a path at which there is neither a folder nor a file."""
     path = expand_home(source)
     is_weights = hub.is_weights(source)
-    near = did_you_mean(path.name, names_in(path.parent)) if is_weights else ""
+    where, near = absence(source)
+    near = near or (did_you_mean(path.name, names_in(path.parent)) if is_weights else "")
     return Problem(
         source,
-        describe_path(path, "file" if is_weights else "folder"),
+        describe_path(path, "file" if is_weights else "folder") + where,
         "a checkpoint's folder or safetensors file, a hub id such as 'stabilityai/sdxl-turbo', or "
         "one that ships",
         near or f"those that ship: {', '.join(shipped_names())}",

@@ -12,7 +12,7 @@ from sdgraph.values import Checkpoint
 
 from .shipped import shipped_names
 
-_FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+FILE_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 """The ends of names that are files of weights and of no checkpoint on the hub."""
 
 
@@ -31,7 +31,7 @@ def is_path(source: str) -> bool:
 
 def is_weights(source: str) -> bool:
     """Whether a source can only be a file of weights, by the end of its name."""
-    return source.lower().endswith(_FILE_SUFFIXES)
+    return source.lower().endswith(FILE_SUFFIXES)
 
 
 def local_folder(source: str, revision: str | None, names: tuple[str, ...]) -> Path | None:

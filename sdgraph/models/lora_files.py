@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
-from sdgraph.files import describe_path, expand_home, is_file, names_in
+from sdgraph.files import describe_path, is_file, names_in
 from sdgraph.values import Lora
 
 from . import hub, pickles
+from .model_files import ADAPTER_USES, absence, weights_path
 from .shipped import shipped_folder
 
 LORA_NAME = "pytorch_lora_weights.safetensors"
@@ -25,7 +26,7 @@ def find_lora(lora: Lora) -> Path | None:
     """
     if lora.source.startswith("tiny/"):
         return _in_folder(lora, shipped_folder(lora.source))
-    path = expand_home(lora.source)
+    path = weights_path(lora.source, ADAPTER_USES)
     if is_file(path):
         if path.suffix != ".safetensors":
             _refuse(lora, f"a {path.suffix or 'nameless'} file", "convert it to safetensors")
@@ -36,8 +37,9 @@ def find_lora(lora: Lora) -> Path | None:
         return _in_folder(lora, folder)
     looks_like_path = lora.source.startswith((".", "/", "~"))
     if looks_like_path or lora.source.endswith(".safetensors") or lora.source.count("/") != 1:
-        found = describe_path(path, "file or folder")
-        _refuse(lora, found, did_you_mean(path.name, names_in(path.parent)))
+        where, near = absence(lora.source)
+        found = describe_path(path, "file or folder") + where
+        _refuse(lora, found, near or did_you_mean(path.name, names_in(path.parent)))
     name = lora.file or LORA_NAME
     folder = hub.in_cache(lora.source, lora.revision, (name,))
     if folder is None and hub.is_off():

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import FileStamp, expand_home, is_file, names_in
+from sdgraph.files import FileStamp, is_file, names_in
 from sdgraph.values import Checkpoint, Lora
 
 from . import hub, pickles
 from .config_files import read_config, read_index
+from .model_files import CHECKPOINT_USES, weights_path
 from .safetensors_files import SafetensorsHeader, refuse_damaged, tensor_shapes
 from .shipped import shipped_folder
 from .single_file_kinds import BASES, FileKind, kind_of
@@ -90,7 +91,7 @@ def find_single_file(checkpoint: Checkpoint) -> SingleFile | None:
     if isinstance(checkpoint, Lora) or source.startswith("tiny/"):
         _refuse_config(checkpoint)
         return None
-    path = expand_home(source)
+    path = weights_path(source, CHECKPOINT_USES)
     if not is_file(path) or (checkpoint.revision is not None and not hub.is_path(source)):
         _refuse_config(checkpoint)
         return None
