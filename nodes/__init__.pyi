@@ -2,6 +2,7 @@
 
 from .diffusion.controlnet import ControlNet as ControlNet
 from .diffusion.depth_to_image import DepthToImage as DepthToImage
+from .diffusion.edit import Edit as Edit
 from .diffusion.inpaint import Inpaint as Inpaint
 from .diffusion.text_to_image import Image2Image as Image2Image
 from .diffusion.text_to_image import Text2Image as Text2Image
@@ -86,6 +87,7 @@ __all__ = [
     "DepthFromFile",
     "DepthToImage",
     "EdgesFromFile",
+    "Edit",
     "Frame",
     "Frames",
     "Grid",

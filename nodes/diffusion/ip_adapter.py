@@ -79,7 +79,11 @@ def ip_adapter_problems(
     """
     over = getattr(base, "source", "the checkpoint")
     if family is not None and "ip-adapter" not in family.adapters:
-        yield Problem("ip_adapter", f"one over {over}", f"none: {family.label} takes no IP-Adapter")
+        yield Problem(
+            "ip_adapter",
+            f"one over {over}",
+            f"none: IP-Adapters for {family.label} are not supported",
+        )
         return
     try:
         shapes = resolve(adapter).lora_shapes

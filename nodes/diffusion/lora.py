@@ -76,7 +76,7 @@ def lora_problems(
     over = getattr(checkpoint, "source", "a checkpoint")
     if loras and family is not None and "lora" not in family.adapters:
         found = f"{len(loras)} over {over}"
-        wanted = f"none: diffusers puts no adapters on a {family.denoiser.label}"
+        wanted = f"none: LoRAs for {family.label} are not supported"
         yield Problem("loras", found, wanted)
         return
     for lora in loras:

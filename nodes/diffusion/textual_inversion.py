@@ -45,7 +45,7 @@ def inversion_problems(
     over = getattr(checkpoint, "source", "the checkpoint")
     if embeddings and family is not None and "textual-inversion" not in family.adapters:
         found = f"{len(embeddings)} over {over}"
-        yield Problem("embeddings", found, f"none: {family.label} takes no textual inversions")
+        yield Problem("embeddings", found, f"none: those for {family.label} are not supported")
         return
     sources: dict[str, str] = {}
     for embedding in embeddings:

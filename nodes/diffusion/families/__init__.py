@@ -11,7 +11,7 @@ from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 from .chroma import CHROMA
-from .flux import FLUX, FLUX_FILL
+from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2_klein import FLUX2_KLEIN
 from .model_family import (
     ZERO_EMPTY_PROMPT,
@@ -44,6 +44,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     STABLE_DIFFUSION_3,
     FLUX,
     FLUX_FILL,
+    FLUX_KONTEXT,
     FLUX2_KLEIN,
     QWEN_IMAGE,
     Z_IMAGE,

@@ -1,4 +1,4 @@
-"""FLUX.1 (Black Forest Labs 2024): dev, schnell and Fill."""
+"""FLUX.1 (Black Forest Labs 2024): dev, schnell, Fill and Kontext."""
 
 from __future__ import annotations
 
@@ -53,6 +53,22 @@ FLUX = ModelFamily(
     adapters=(),
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="FLUX.1"),),
+)
+
+
+def _keep_size(width: int, height: int) -> dict[str, object]:
+    """Makes the pipeline of Kontext keep the size, which it would change to one that it likes."""
+    return {"max_area": width * height, "_auto_resize": False}
+
+
+FLUX_KONTEXT = replace(
+    FLUX,
+    label="FLUX.1 Kontext",
+    class_names=("FluxKontext",),
+    name_hint="kontext",
+    pipelines={"edit": "FluxKontextPipeline"},
+    edit_options=_keep_size,
+    versions=(FamilyVersion(label="FLUX.1 Kontext"),),
 )
 
 FLUX_FILL = replace(

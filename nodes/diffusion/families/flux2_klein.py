@@ -25,6 +25,7 @@ FLUX2_KLEIN = ModelFamily(
     pipelines={
         "text-to-image": "Flux2KleinPipeline",
         "inpaint": "Flux2KleinInpaintPipeline",
+        "edit": "Flux2KleinPipeline",
     },
     denoiser=transformer(
         "Flux2Transformer2DModel", tensors=21.3, text_tokens=_MAX_TOKENS, latents_per_token=4
@@ -48,6 +49,7 @@ FLUX2_KLEIN = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
+    max_pictures=10,
     adapters=(),
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="FLUX.2 Klein"),),

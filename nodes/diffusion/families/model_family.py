@@ -20,6 +20,7 @@ Task = Literal[
     "controlnet-image",
     "controlnet-inpaint",
     "depth-to-image",
+    "edit",
     "text-to-video",
 ]
 """What a node asks a pipeline to do."""
@@ -32,6 +33,10 @@ Knob = Literal["vae", "attention", "channels_last", "compile", "layerwise_castin
 
 Adapter = Literal["lora", "textual-inversion", "ip-adapter", "controlnet"]
 """A kind of adapter that can be added to a family's weights."""
+
+
+def _no_options(width: int, height: int) -> Mapping[str, object]:
+    return {}
 
 
 def _is_never_distilled(index: Config, denoiser: Config) -> bool:
@@ -140,6 +145,8 @@ class ModelFamily:
         takes_image_size: Whether pipelines that start from a picture are told its size.
         flow_matching: Whether it was trained by flow matching (Lipman et al. 2023), which has
             schedulers of its own.
+        max_pictures: How many pictures an edit may start from.
+        edit_options: Further arguments of the pipeline that edits, by width and height.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
         lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
@@ -167,6 +174,8 @@ class ModelFamily:
     min_multiple: int = 8
     takes_image_size: bool = False
     flow_matching: bool = False
+    max_pictures: int = 1
+    edit_options: Callable[[int, int], Mapping[str, object]] = _no_options
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
     knobs: tuple[Knob, ...] = (
         "vae",

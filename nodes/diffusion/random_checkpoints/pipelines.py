@@ -84,6 +84,12 @@ def _flux_fill() -> Any:
     return diffusers.FluxFillPipeline(**_flux_components(16 + 16 + 4 * 64))
 
 
+def _flux_kontext() -> Any:
+    import diffusers
+
+    return diffusers.FluxKontextPipeline(**_flux_components())
+
+
 def _stable_diffusion_3() -> Any:
     import diffusers
 
@@ -229,6 +235,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "chroma": _chroma,
     "flux": _flux,
     "flux-fill": _flux_fill,
+    "flux-kontext": _flux_kontext,
     "flux-schnell": _flux_schnell,
     "flux2-klein": lambda: _flux2_klein(distilled=True),
     "flux2-klein-base": lambda: _flux2_klein(distilled=False),

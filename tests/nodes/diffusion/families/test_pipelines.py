@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.nodes import Image2Image, Inpaint, Text2Image
+from sdgraph.nodes import Edit, Image2Image, Inpaint, Text2Image
 from sdgraph.nodes.diffusion.families import FAMILIES, Task, family_of
 from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.node import Diffusion
@@ -25,6 +25,7 @@ NODES: dict[Task, type[Diffusion[Image]]] = {
     "text-to-image": Text2Image,
     "image-to-image": Image2Image,
     "inpaint": Inpaint,
+    "edit": Edit,
 }
 SIZE = {"width": 64, "height": 64}
 PROMPTS = {"prompt": "a red star", "negative_prompt": "a blue ring"}
@@ -57,6 +58,7 @@ def node_for(task: Task, checkpoint: Checkpoint, **fields: Any) -> Diffusion[Ima
         "text-to-image": SIZE,
         "image-to-image": {"image": PHOTO, "strength": 0.6},
         "inpaint": {"image": PHOTO, "mask": MASK, "strength": 0.9},
+        "edit": {"image": PHOTO},
     }
     return NODES[task](
         checkpoint=checkpoint, **{**PROMPTS, "steps": 3, "seed": 5, **more[task], **fields}
@@ -85,8 +87,11 @@ def by_diffusers(
             "mask_image": PIL.Image.fromarray(MASK.numpy),
             "strength": 0.9,
         },
+        "edit": {"image": PHOTO.rgb},
     }
     generator = torch.Generator().manual_seed(5)
+    if cls == "FluxKontextPipeline":
+        more["edit"] |= {"max_area": 64 * 64, "_auto_resize": False}
     images = pipe(
         **SIZE,
         **more[task],
@@ -105,6 +110,7 @@ def pairs() -> list[tuple[str, Task]]:
         "chroma": "Chroma",
         "flux": "FLUX.1",
         "flux-fill": "FLUX.1 Fill",
+        "flux-kontext": "FLUX.1 Kontext",
         "flux-schnell": "FLUX.1",
         "flux2-klein": "FLUX.2 Klein",
         "flux2-klein-base": "FLUX.2 Klein",
@@ -224,3 +230,22 @@ def test_a_named_scheduler_runs(folders: Any, scheduler: Any) -> None:
     node = node_for("text-to-image", Checkpoint(folders("flux")), scheduler=scheduler)
     made = run(node, session=Session(device="cpu", store=None))
     assert made.numpy.std() > 10
+
+
+def test_several_pictures_are_read_where_the_family_can(folders: Any) -> None:
+    klein = Checkpoint(folders("flux2-klein"))
+    other = Image(noise(48, 80, 3))
+    session = Session(device="cpu", store=None)
+    both = run(node_for("edit", klein, image=[PHOTO, other]), session=session)
+    one = run(node_for("edit", klein), session=session)
+    assert both.size == one.size == (64, 64) and both != one
+    kontext = node_for("edit", Checkpoint(folders("flux-kontext")), image=[PHOTO, other])
+    assert "2 pictures for FLUX.1 Kontext" in problems_of(kontext)
+
+
+def test_a_picture_of_any_size_keeps_it(folders: Any) -> None:
+    odd = Image(noise(50, 83, 3))
+    session = Session(device="cpu", store=None)
+    for name in ("flux-kontext", "flux2-klein"):
+        node = node_for("edit", Checkpoint(folders(name)), image=odd)
+        assert run(node, session=session).size == (83, 50)

@@ -1,0 +1,82 @@
+"""Changes pictures as an instruction says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import Problem
+from sdgraph.graph import In, Progress, refuse
+from sdgraph.models import Models
+from sdgraph.nodes.image.padding import Padding
+from sdgraph.values import Checkpoint, Image
+
+from .families import Task, family_of
+from .node import Diffusion
+
+__all__ = ["Edit"]
+
+
+class Edit(Diffusion[Image]):
+    """A picture changed as the prompt says, in its size (FLUX.1 Kontext, FLUX.2 Klein).
+
+    With several pictures, the result has the size of the first, and the prompt may speak of all:
+    "the cat of image 1 in the room of image 2".
+    """
+
+    image: In[Image] | Sequence[In[Image]] = Field(
+        description="the picture to change, or several that the prompt speaks of"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        description="one that edits by instruction, such as black-forest-labs/FLUX.1-Kontext-dev"
+    )
+
+    @model_validator(mode="after")
+    def _some_picture(self) -> Self:
+        if isinstance(self.image, list | tuple) and not self.image:
+            raise refuse("image", found="an empty list", wanted="at least one picture")
+        return self
+
+    def task(self) -> Task:
+        return "edit"
+
+    def size_source(self) -> object:
+        return self.image[0] if isinstance(self.image, list | tuple) else self.image
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        family = family_of(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
+        count = len(self.image) if isinstance(self.image, list | tuple) else 1
+        if family is not None and "edit" in family.pipelines and count > family.max_pictures:
+            found = f"{count} pictures for {family.label}"
+            fix = "put them side by side with a Grid, or take a checkpoint that reads several"
+            yield Problem("image", found, f"at most {family.max_pictures}", fix)
+
+    def run(
+        self,
+        image: Image | tuple[Image, ...],
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        pictures = image if isinstance(image, tuple) else (image,)
+        multiple = self.family.size_multiple(checkpoint)
+        padded = [Padding.of(each.size, multiple).pad(each.rgb) for each in pictures]
+        padding = Padding.of(pictures[0].size, multiple)
+        width, height = padding.padded
+        pixels = self.generate(
+            self.assemble(models, checkpoint),
+            models,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            image=padded if len(padded) > 1 else padded[0],
+            width=width,
+            height=height,
+            **self.family.edit_options(width, height),
+        )
+        return Image(padding.cut(pixels))
