@@ -24,6 +24,9 @@ from .lora_layers import LoraLayer
 PREFIX = "lora_"
 """What the names of LoRAs among a node's components begin with."""
 
+_TRANSFORMER = "transformer."
+"""What the names of tensors of LoRAs for transformers begin with, in the layout of diffusers."""
+
 _ORDINALS = ("first", "second", "third", "fourth")
 _TEXT_LAYER = re.compile(r"[qkv]_proj|out_proj|fc1")
 
@@ -86,7 +89,7 @@ def lora_problems(
             yield from error.as_problems_of("loras", "an adapter that can be used")
             continue
         if shapes is not None:
-            reason = _format_problem(shapes)
+            reason = _format_problem(shapes, family)
             if not reason and isinstance(checkpoint, Checkpoint) and family is not None:
                 reason = _fit_problem(shapes, checkpoint, family)
             if reason:
@@ -94,13 +97,18 @@ def lora_problems(
                 yield Problem("loras", f"{lora.source}, {reason}", f"a LoRA for {over}")
 
 
-def _format_problem(shapes: TensorShapes) -> str:
+def _format_problem(shapes: TensorShapes, family: ModelFamily | None) -> str:
     """What is wrong with a file that is no LoRA of a known layout; "" if it is one."""
     if kind := lora_layers.unsupported_kind(shapes):
         return f"{kind}, which is not supported"
     layers, others = lora_layers.group_by_layer(shapes)
     if not any(layer.down or layer.up for layer in layers.values()):
         return "which holds no LoRA (whole weights, or something else)"
+    if family is not None and _TRANSFORMER in family.lora_prefixes:
+        foreign = next((name for name in shapes if _layer_of(name, family) is None), None)
+        if foreign is None:
+            return ""
+        return f"whose names do not begin with {_TRANSFORMER} as in diffusers (it has {foreign})"
     if architecture := lora_layers.other_architecture(shapes):
         return f"a LoRA for {architecture} (it has {next(iter(shapes))})"
     if lora_layers.lacks_prefix(shapes):

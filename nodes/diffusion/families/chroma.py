@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
 from .prompt_encoding import PromptEncoding
-from .transformer_networks import TRANSFORMER_KNOBS, transformer
+from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
 
 _MAX_TOKENS = 512
 
@@ -42,7 +42,8 @@ CHROMA = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
-    adapters=(),
+    adapters=("lora",),
+    lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Chroma"),),
 )

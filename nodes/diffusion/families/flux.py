@@ -7,7 +7,7 @@ from dataclasses import replace
 from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
 from .networks import Config
 from .prompt_encoding import PromptEncoding
-from .transformer_networks import TRANSFORMER_KNOBS, transformer
+from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
 
 _MAX_TOKENS = 512
 
@@ -50,7 +50,8 @@ FLUX = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
-    adapters=(),
+    adapters=("lora",),
+    lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="FLUX.1"),),
 )

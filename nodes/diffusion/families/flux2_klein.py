@@ -8,6 +8,7 @@ from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
     FLUX2_AUTOENCODER,
     TRANSFORMER_KNOBS,
+    TRANSFORMER_LORA_PREFIXES,
     transformer,
 )
 
@@ -50,7 +51,8 @@ FLUX2_KLEIN = ModelFamily(
     takes_image_size=True,
     flow_matching=True,
     max_pictures=10,
-    adapters=(),
+    adapters=("lora",),
+    lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="FLUX.2 Klein"),),
 )

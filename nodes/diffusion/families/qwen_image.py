@@ -7,6 +7,7 @@ from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
     QWEN_AUTOENCODER,
     TRANSFORMER_KNOBS,
+    TRANSFORMER_LORA_PREFIXES,
     transformer,
 )
 
@@ -39,7 +40,8 @@ QWEN_IMAGE = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
-    adapters=(),
+    adapters=("lora",),
+    lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Qwen-Image"),),
 )

@@ -101,3 +101,6 @@ FLUX2_AUTOENCODER = Decoder(
 
 TRANSFORMER_KNOBS: tuple[Knob, ...] = ("vae", "attention", "compile", "layerwise_casting")
 """The settings of speed and memory that fit a transformer."""
+
+TRANSFORMER_LORA_PREFIXES = {"transformer.": "transformer"}
+"""The component that a tensor in a LoRA for a transformer is for, in the layout of diffusers."""

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import safetensors.numpy
 
 from sdgraph import Checkpoint, Session, run
+from sdgraph.models import tensor_shapes
 from sdgraph.nodes import Edit, Image2Image, Inpaint, Text2Image
 from sdgraph.nodes.diffusion.families import FAMILIES, Task, family_of
 from sdgraph.nodes.diffusion.inpaint import paste_masked
@@ -66,7 +68,12 @@ def node_for(task: Task, checkpoint: Checkpoint, **fields: Any) -> Diffusion[Ima
 
 
 def by_diffusers(
-    cls: str, folder: Path, task: Task, without: tuple[str, ...] = (), **arguments: Any
+    cls: str,
+    folder: Path,
+    task: Task,
+    without: tuple[str, ...] = (),
+    lora: Lora | None = None,
+    **arguments: Any,
 ) -> Any:
     """The pixels of a pipeline that diffusers loads itself, `without` some components."""
     import diffusers
@@ -79,6 +86,10 @@ def by_diffusers(
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False)
     pipe.set_progress_bar_config(disable=True)
+    if lora is not None:
+        pipe.load_lora_weights(lora.source, adapter_name="style")
+        pipe.set_adapters(["style"], [lora.scale])
+        pipe.transformer.eval()
     more: dict[Task, dict[str, Any]] = {
         "text-to-image": {},
         "image-to-image": {"image": PHOTO.rgb, "strength": 0.6},
@@ -220,9 +231,56 @@ def test_sides_and_schedulers_are_checked_before_any_load(folders: Any) -> None:
     assert "flow-euler for tiny/text-to-image" in problems_of(tiny)
 
 
-def test_a_family_that_takes_no_adapters_says_so(folders: Any) -> None:
-    node = node_for("text-to-image", Checkpoint(folders("flux")), loras=[Lora("tiny/sketch")])
-    assert "loras" in problems_of(node)
+def write_lora(folder: Path, checkpoint: Path, prefix: str = "transformer.") -> Lora:
+    """Random matrices for the attention of a checkpoint's transformer."""
+    draw = np.random.default_rng(1)
+    tensors = {}
+    for path in (checkpoint / "transformer").glob("*.safetensors"):
+        for name, shape in tensor_shapes(path).items():
+            if name.endswith(("to_q.weight", "to_out.0.weight")):
+                layer = f"{prefix}{name.removesuffix('.weight')}"
+                for side, size in (("A", (2, shape[1])), ("B", (shape[0], 2))):
+                    values = draw.normal(0, 0.5, size).astype(np.float32)
+                    tensors[f"{layer}.lora_{side}.weight"] = values
+    folder.mkdir()
+    safetensors.numpy.save_file(tensors, folder / "pytorch_lora_weights.safetensors")
+    return Lora(folder, scale=0.7)
+
+
+@pytest.mark.parametrize(
+    "name", ["chroma", "flux", "flux2-klein", "qwen-image", "stable-diffusion-3", "z-image"]
+)
+def test_a_lora_changes_the_picture_as_in_diffusers_and_leaves_the_weights(
+    folders: Any, tmp_path: Path, name: str
+) -> None:
+    checkpoint = Checkpoint(folders(name))
+    style = write_lora(tmp_path / "lora", folders(name))
+    node = node_for("text-to-image", checkpoint, negative_prompt="", guidance=1.0)
+    session = Session(device="cpu", store=None)
+    plain = run(node, session=session)
+    styled = run(node.replace(loras=[style]), session=session)
+    family = family_of(checkpoint)
+    assert family is not None
+    arguments: dict[str, Any] = {"prompt": "a red star", family.guidance.argument: 1.0}
+    cls = family.pipelines["text-to-image"]
+    expected = by_diffusers(cls, folders(name), "text-to-image", lora=style, **arguments)
+    assert (styled.numpy == expected).all() and styled != plain
+    assert run(node.replace(seed=5, steps=3), session=session) == plain
+
+
+def test_a_lora_of_another_layout_or_network_is_refused_before_any_load(
+    folders: Any, tmp_path: Path
+) -> None:
+    flux = Checkpoint(folders("flux"))
+    other = write_lora(tmp_path / "other", folders("z-image"))
+    text = problems_of(node_for("text-to-image", flux, loras=[other]))
+    assert "the transformer lacks" in text
+    bfl = write_lora(tmp_path / "bfl", folders("flux"), prefix="lora_unet_")
+    text = problems_of(node_for("text-to-image", flux, loras=[bfl]))
+    assert "whose names do not begin with transformer." in text
+    own = write_lora(tmp_path / "own", folders("flux"))
+    text = problems_of(node_for("text-to-image", Checkpoint("tiny/text-to-image"), loras=[own]))
+    assert "a LoRA for Flux" in text
 
 
 @pytest.mark.parametrize("scheduler", ["flow-euler", "flow-lcm"])
