@@ -93,5 +93,7 @@ def _scheduler_template(name: str, settings: str) -> Any:
 
     config = json.loads(settings)
     class_name, options = _CLASSES[name] if name else (config["_class_name"], {})
+    if name.startswith(_FLOW) and "flow_shift" in config:
+        options = {**options, "shift": config["flow_shift"]}  # the same under another name
     with quiet_libraries():
         return getattr(diffusers, class_name).from_config(config, **options)

@@ -13,6 +13,7 @@ from sdgraph.values import Checkpoint
 from .chroma import CHROMA
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2_klein import FLUX2_KLEIN
+from .ltx_video import LTX_VIDEO
 from .model_family import (
     ZERO_EMPTY_PROMPT,
     FamilyVersion,
@@ -21,6 +22,7 @@ from .model_family import (
     Purpose,
     Task,
     TextEncoder,
+    VideoSettings,
 )
 from .networks import (
     Config,
@@ -35,6 +37,7 @@ from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
 from .text_to_video import TEXT_TO_VIDEO
+from .wan import WAN
 from .z_image import Z_IMAGE
 
 FAMILIES: tuple[ModelFamily, ...] = (
@@ -49,6 +52,8 @@ FAMILIES: tuple[ModelFamily, ...] = (
     QWEN_IMAGE,
     Z_IMAGE,
     CHROMA,
+    WAN,
+    LTX_VIDEO,
 )
 """All families; the first is assumed for a checkpoint whose name gives no hint."""
 
@@ -167,6 +172,7 @@ __all__ = [
     "Purpose",
     "Task",
     "TextEncoder",
+    "VideoSettings",
     "autoencoder_memory",
     "families_for",
     "family_of",

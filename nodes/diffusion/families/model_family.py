@@ -94,6 +94,38 @@ class Guidance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoSettings:
+    """The videos that a family's pipelines make.
+
+    Args:
+        frames: The usual number of frames.
+        frame_step: The number of frames is a multiple of it, plus 1; 1 for any number.
+        fps: The usual number of frames per second.
+        size: The usual width and height in pixels; None for that in the denoiser's config.
+        callback: The pipelines' argument for the function that is called after each step.
+    """
+
+    frames: int = 16
+    frame_step: int = 1
+    fps: float = 8.0
+    size: tuple[int, int] | None = None
+    callback: Literal["callback", "callback_on_step_end"] = "callback_on_step_end"
+
+    def nearest_frames(self, frames: float) -> int:
+        """The number of frames that is possible and next to a wanted one.
+
+        Example:
+            >>> VideoSettings(frame_step=4).nearest_frames(50)
+            49
+        """
+        return max(0, round((frames - 1) / self.frame_step)) * self.frame_step + 1
+
+    def latent_frames(self, frames: int) -> int:
+        """The number of frames of latents; of the others each stands for `frame_step` frames."""
+        return (frames - 1) // self.frame_step + 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class FamilyVersion:
     """The checkpoints of a family that share adapters; other versions need other adapters.
 
@@ -146,6 +178,7 @@ class ModelFamily:
         flow_matching: Whether it was trained by flow matching (Lipman et al. 2023), which has
             schedulers of its own.
         max_pictures: How many pictures an edit may start from.
+        video: The videos that its pipelines make; None if they make pictures.
         edit_options: Further arguments of the pipeline that edits, by width and height.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
@@ -175,6 +208,7 @@ class ModelFamily:
     takes_image_size: bool = False
     flow_matching: bool = False
     max_pictures: int = 1
+    video: VideoSettings | None = None
     edit_options: Callable[[int, int], Mapping[str, object]] = _no_options
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
     knobs: tuple[Knob, ...] = (
@@ -302,6 +336,8 @@ class ModelFamily:
 
     def native_size(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """The width and height in pixels that a checkpoint was trained for, by its configs."""
+        if self.video is not None and self.video.size is not None:
+            return self.video.size
         settings = self.denoiser_config(checkpoint)
         latents = settings.get("sample_size") or self.denoiser.sample_size
         sides = latents if isinstance(latents, list) else [latents]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model_family import Guidance, ModelFamily
+from .model_family import Guidance, ModelFamily, VideoSettings
 from .networks import UNET_3D
 
 TEXT_TO_VIDEO = ModelFamily(
@@ -13,6 +13,7 @@ TEXT_TO_VIDEO = ModelFamily(
     denoiser=UNET_3D,
     guidance=Guidance(scale=9.0),
     steps=25,
+    video=VideoSettings(callback="callback"),
     # diffusers' pipeline cannot load a LoRA into this network.
     adapters=("textual-inversion",),
 )

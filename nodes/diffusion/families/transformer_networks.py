@@ -28,12 +28,13 @@ def transformer_width(config: Config) -> int:
     return heads * int(config.get("attention_head_dim") or 128)
 
 
-def transformer_memory(tensors: float, text_tokens: int) -> Callable[..., int]:
+def transformer_memory(tensors: float, text_tokens: int, patch: int = _PATCH) -> Callable[..., int]:
     """The working memory of a transformer, as a function of the form of `unet_memory`.
 
     Args:
         tensors: The number of tensors of tokens × width that exist at once.
         text_tokens: How many tokens the longest prompt adds.
+        patch: The side of a patch in latents.
 
     Returns:
         The bytes that a step needs, without the weights, by config, number of images, width ×
@@ -44,7 +45,7 @@ def transformer_memory(tensors: float, text_tokens: int) -> Callable[..., int]:
         config: Config, images: int, area: int, dtype: str, *, controlled: bool = False
     ) -> int:
         del controlled
-        tokens = area // _PATCH**2 + text_tokens
+        tokens = area // patch**2 + text_tokens
         numbers = tensors * images * tokens * transformer_width(config)
         return int(numbers * DTYPE_BYTES.get(dtype, 4))
 
@@ -56,7 +57,12 @@ def _any_features(layer: str, config: Config) -> set[int]:
 
 
 def transformer(
-    class_name: str, *, tensors: float, text_tokens: int, latents_per_token: int = 1
+    class_name: str,
+    *,
+    tensors: float,
+    text_tokens: int = 0,
+    latents_per_token: int = 1,
+    patch: int = _PATCH,
 ) -> Denoiser:
     """The denoiser of a family whose network is a transformer.
 
@@ -65,11 +71,12 @@ def transformer(
         tensors: As in `transformer_memory`.
         text_tokens: As in `transformer_memory`.
         latents_per_token: As in `Denoiser`.
+        patch: As in `transformer_memory`.
     """
     return Denoiser(
         name="transformer",
         label="transformer",
-        memory=transformer_memory(tensors, text_tokens),
+        memory=transformer_memory(tensors, text_tokens, patch),
         lora_features=_any_features,
         sample_size=128,
         latents_per_token=latents_per_token,

@@ -100,6 +100,24 @@ def t5_encoder(width: int = 32) -> Any:
     ).eval()
 
 
+def umt5_encoder(width: int = 32) -> Any:
+    """A text encoder of UMT5: 2 layers."""
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    return UMT5EncoderModel(
+        UMT5Config(
+            vocab_size=len(t5_tokenizer()) + 8,
+            d_model=width,
+            d_kv=8,
+            d_ff=37,
+            num_layers=2,
+            num_heads=4,
+            is_encoder_decoder=False,
+            feed_forward_proj="gated-gelu",
+        )
+    ).eval()
+
+
 def qwen3(class_name: str, layers: int) -> Any:
     """A language model of Qwen 3: 16 wide.
 

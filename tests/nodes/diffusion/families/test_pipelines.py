@@ -134,7 +134,8 @@ def pairs() -> list[tuple[str, Task]]:
 
 
 def test_every_checkpoint_is_tried() -> None:
-    assert {name for name, _ in pairs()} == set(PIPELINES)
+    of_videos = {"wan", "ltx-video"}
+    assert {name for name, _ in pairs()} == set(PIPELINES) - of_videos
 
 
 @pytest.mark.parametrize(("name", "task"), pairs())

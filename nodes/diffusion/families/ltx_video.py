@@ -1,0 +1,64 @@
+"""LTX-Video (HaCohen et al. 2024)."""
+
+from __future__ import annotations
+
+from sdgraph.values import DTYPE_BYTES
+
+from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder, VideoSettings
+from .networks import Config, Decoder
+from .prompt_encoding import PromptEncoding
+from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
+
+_MAX_TOKENS = 128
+_DECODING = 0.391
+"""Tensors of the video's size while the autoencoder decodes it, by the width of its first block."""
+
+
+def _decoding_memory(
+    config: Config, images: int, area: int, dtype: str, mode: str | None = None
+) -> int:
+    """The bytes that decoding needs: all frames are decoded at once."""
+    del mode
+    widths = config.get("decoder_block_out_channels") or (128,)
+    return int(_DECODING * images * area * int(widths[0]) * DTYPE_BYTES.get(dtype, 4))
+
+
+LTX_VIDEO = ModelFamily(
+    label="LTX-Video",
+    class_names=("LTXPipeline",),
+    name_hint="ltx",
+    pipelines={"text-to-video": "LTXPipeline"},
+    denoiser=transformer("LTXVideoTransformer3DModel", tensors=16.2, patch=1),
+    decoder=Decoder(
+        name="vae",
+        label="VAE",
+        memory=_decoding_memory,
+        scale=lambda config: int(config.get("spatial_compression_ratio") or 32),
+        sliceable=("AutoencoderKLLTXVideo",),
+        classes=("AutoencoderKLLTXVideo",),
+    ),
+    text_encoders=(
+        TextEncoder(
+            max_tokens=_MAX_TOKENS,
+            classes=("T5EncoderModel",),
+            tokenizer_classes=("T5Tokenizer", "T5TokenizerFast"),
+        ),
+    ),
+    prompt_encoding=PromptEncoding(
+        results=(
+            "prompt_embeds",
+            "prompt_attention_mask",
+            "negative_prompt_embeds",
+            "negative_prompt_attention_mask",
+        ),
+        options={"max_sequence_length": _MAX_TOKENS},
+    ),
+    guidance=Guidance(scale=3.0),
+    min_multiple=32,
+    flow_matching=True,
+    video=VideoSettings(frames=161, frame_step=8, fps=25.0, size=(704, 512)),
+    adapters=("lora",),
+    lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    knobs=TRANSFORMER_KNOBS,
+    versions=(FamilyVersion(label="LTX-Video"),),
+)
