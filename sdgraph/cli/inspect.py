@@ -1,4 +1,4 @@
-"""The commands that only print: `validate`, `show`, `nodes`, `schema`, `models`."""
+"""The commands that only print: `validate`, `show`, `nodes`, `schema`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def validate(
     reports = validate_files(files, packs or (), out=out, allow_outside=allow_outside)
     count = sum(problem.count for report in reports for problem in report.problems)
     if as_json:
-        _print_json(reports_as_data(reports))
+        print_json(reports_as_data(reports))
     else:
         for report in reports:
             write_line(report.as_text())
@@ -73,7 +73,7 @@ def show(
     if is_media_file(file) and not mermaid:
         record = read_record_of(file)
         if as_json:
-            _print_json(record_as_data(record, record_folder(Path(file), record)))
+            print_json(record_as_data(record, record_folder(Path(file), record)))
         else:
             write_line(record.workflow.rstrip() if yaml else format_record(file, record))
         return
@@ -105,13 +105,13 @@ def nodes(
     if name is not None:
         doc = document_node(find_node_type(registry, name))
         if as_json:
-            _print_json(doc.as_data())
+            print_json(doc.as_data())
         else:
             print_text(doc.as_text())
         return
     groups = group_by_category(registry)
     if as_json:
-        _print_json([doc.as_data() for docs in groups.values() for doc in docs])
+        print_json([doc.as_data() for docs in groups.values() for doc in docs])
         return
     width = max((len(doc.name) for docs in groups.values() for doc in docs), default=0)
     kinds = max((len(doc.output) for docs in groups.values() for doc in docs), default=0)
@@ -131,29 +131,9 @@ def schema(packs: Packs = None, debug: Debug = False) -> None:
 
     from .request import registry_with_files
 
-    _print_json(workflow_schema(registry_with_files(packs or ())))
+    print_json(workflow_schema(registry_with_files(packs or ())))
 
 
-@command
-def models(as_json: Json = False, debug: Debug = False) -> None:
-    """List the checkpoints on this machine, and what is loaded.
-
-    These are the checkpoints that ship with sdgraph, those downloaded from the hub, and the
-    components that running processes hold in memory, with the reason.
-    """
-    from .report import downloaded_checkpoints, loaded_components, shipped_checkpoints
-    from .terminal import print_table, print_text
-
-    sections = [shipped_checkpoints(), downloaded_checkpoints(), loaded_components()]
-    if as_json:
-        _print_json({section.key: section.data for section in sections})
-        return
-    for section in sections:
-        if section.title:
-            print_text(section.title, "bold")
-        if section.rows:
-            print_table(section.headers, section.rows, indent=2)
-
-
-def _print_json(data: Any) -> None:
+def print_json(data: Any) -> None:
+    """Writes plain data to standard output as JSON."""
     write_line(json.dumps(data, indent=2, ensure_ascii=False))

@@ -25,7 +25,7 @@ from .plain_files import (
     resolve_path,
     special_kind,
 )
-from .stamps import FileStamp, folder_stamp
+from .stamps import SETTLING_NS, FileStamp, folder_stamp
 from .temporary import remove_leftovers, temporary_name
 from .writing import (
     DISK_FULL,
@@ -39,6 +39,7 @@ from .writing import (
 
 __all__ = [
     "DISK_FULL",
+    "SETTLING_NS",
     "UNWRITABLE",
     "Existing",
     "FileFormat",

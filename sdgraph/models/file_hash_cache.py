@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,14 +50,22 @@ _log = logging.getLogger(__name__)
 
 def recall(stamp: FileStamp) -> str | None:
     """The stored sha256 of the file in hexadecimal, if the file still has this stamp."""
-    row = None
+    return recall_each([stamp]).get(stamp)
+
+
+def recall_each(stamps: Iterable[FileStamp]) -> dict[FileStamp, str]:
+    """The stored sha256 of those files that still have these stamps."""
+    digests: dict[FileStamp, str] = {}
     with _log_errors("read"):
         path = sdgraph_home() / _NAME
         if path.is_file():
             with _open_database(path) as database:
                 query = "SELECT digest FROM files WHERE path = ? AND stamp = ?"
-                row = database.execute(query, _key(stamp)).fetchone()
-    return row[0] if row and _is_digest(row[0]) else None
+                for stamp in stamps:
+                    row = database.execute(query, _key(stamp)).fetchone()
+                    if row and _is_digest(row[0]):
+                        digests[stamp] = row[0]
+    return digests
 
 
 def keep(stamp: FileStamp, digest: str) -> None:

@@ -38,6 +38,24 @@ def files_sha256(paths: Sequence[Path]) -> list[str]:
     return [known[path] for path in paths]
 
 
+def known_sha256(paths: Sequence[Path]) -> dict[Path, str]:
+    """The sha256 of those files whose hashes are known without reading them.
+
+    Args:
+        paths: The files; what is no file is left out.
+    """
+    targets = {path: path.resolve() for path in paths}
+    digests = {path: target.name for path, target in targets.items() if _is_blob(target)}
+    others = {path: FileStamp.of_regular(str(target)) for path, target in targets.items()}
+    stamps = {path: stamp for path, stamp in others.items() if stamp is not None}
+    stored = file_hash_cache.recall_each(stamps.values())
+    for path, stamp in stamps.items():
+        digest = _known.get(stamp) or stored.get(stamp)
+        if digest is not None:
+            digests.setdefault(path, digest)
+    return digests
+
+
 def _hash_files(paths: Sequence[Path]) -> list[str]:
     targets = [path.resolve() for path in paths]
     digests = {target: target.name for target in targets if _is_blob(target)}

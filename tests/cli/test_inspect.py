@@ -1,4 +1,4 @@
-"""`plan`, `show`, `nodes`, `schema` and `models` print what they know without running it."""
+"""`plan`, `show`, `nodes` and `schema` print what they know without running it."""
 
 from __future__ import annotations
 
@@ -138,10 +138,3 @@ def test_an_unknown_type_is_answered_with_the_nearest(sdgraph: Command) -> None:
 
 def test_schema_is_json(sdgraph: Command) -> None:
     assert "type.ToySquare" in json.loads(sdgraph("schema").out)["definitions"]
-
-
-def test_models_lists_what_ships_and_what_was_fetched(sdgraph: Command) -> None:
-    result = sdgraph("models", toys=False)
-    assert result.code == 0
-    assert re.search(r"tiny/inpaint +[\d.]+ MB +\S+/tiny/inpaint", result.out)
-    assert "downloaded from the hub" in result.out

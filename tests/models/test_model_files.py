@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,18 @@ def test_a_name_that_leads_out_of_the_folders_is_not_looked_for(models: Path) ->
     touch(models / "y.safetensors")
     source = "checkpoints/../y.safetensors"
     assert weights_path(source, CHECKPOINT_USES) == Path(source)
+
+
+def test_folders_that_have_not_changed_are_not_listed_again(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = touch(models / "checkpoints/x.safetensors")
+    for folder in (models, path.parent):
+        os.utime(folder, ns=(10**18, 10**18))
+    assert weights_path("x.safetensors", CHECKPOINT_USES) == path
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "walk", lambda *_, **__: pytest.fail("listed again"))
+        assert weights_path("x.safetensors", CHECKPOINT_USES) == path
+    moved = path.rename(path.with_name("y.safetensors"))
+    assert weights_path("y.safetensors", CHECKPOINT_USES) == moved
+    assert weights_path("x.safetensors", CHECKPOINT_USES) == Path("x.safetensors")
