@@ -115,6 +115,11 @@ def _component_problems(
         wish = "a folder in diffusers' layout, whose files the trained checkpoint takes over"
         yield Problem(field, f"{checkpoint.source}, one file", wish, fix)
         return
+    if checkpoint.parts:
+        found = f"{checkpoint.source} with {', '.join(checkpoint.parts)} from elsewhere"
+        fix = "copy the component into a folder of its own checkpoint, and train that"
+        yield Problem(field, found, "a folder, whose files the trained checkpoint takes over", fix)
+        return
     try:
         classes = class_problems(checkpoint, family)
         for problem in (*classes, *width_problems(checkpoint, family)):

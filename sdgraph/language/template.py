@@ -20,7 +20,7 @@ from sdgraph.errors import (
 from sdgraph.files import expand_home, is_there, resolve_path
 from sdgraph.graph import Origin, describe_value, one_of, shorten_text
 from sdgraph.models import source_for_field
-from sdgraph.values import Value
+from sdgraph.values import COMPONENTS, Value
 
 from .comfyui_files import comfyui_problem, comfyui_problem_of_file
 from .inputs import Input, read_declarations
@@ -297,7 +297,7 @@ def place_of_subject(subject: str, fields: Mapping[str, Any]) -> list[str | int]
 
 
 def with_absolute_source(value: Any, folder: Path, field: str = "checkpoint") -> Any:
-    """A checkpoint or a list of them; if its source or config is a path, it is absolute.
+    """A checkpoint or a list of them; paths that are its source, config or parts are absolute.
 
     A source is a path if it begins with ./, ../ or ~, or if there is a file or folder of that name
     in `folder`. A name without a slash that is in the current folder only is a path in `folder`,
@@ -316,15 +316,21 @@ def with_absolute_source(value: Any, folder: Path, field: str = "checkpoint") ->
         is_path = value.startswith(("./", "../", "~")) or _is_bare_path(value, folder)
         return str(resolve_path(folder / expand_home(value))) if is_path else value
     if isinstance(value, dict) and isinstance(value.get("source"), str):
-        source = value["source"]
-        if value.get("revision") is not None and not source.startswith((".", "~")):
-            return value  # on the hub, whatever is in the folder
-        paths = {name: value[name] for name in ("source", "config") if name in value}
-        absolute = {key: with_absolute_source(path, folder, field) for key, path in paths.items()}
+        named = {name: field for name in ("source", "config") if name in value}
+        if value.get("revision") is not None and not value["source"].startswith((".", "~")):
+            named = {}  # on the hub, whatever is in the folder
+        named |= {name: name for name in _INNER_CHECKPOINTS if name in value}
+        absolute = {
+            name: with_absolute_source(value[name], folder, use) for name, use in named.items()
+        }
         return {**value, **absolute}
     if isinstance(value, list):
         return [with_absolute_source(item, folder, field) for item in value]
     return value
+
+
+_INNER_CHECKPOINTS = (*COMPONENTS, "base")
+"""The keys of a checkpoint's map that may be checkpoints themselves."""
 
 
 def _is_bare_path(source: str, folder: Path) -> bool:

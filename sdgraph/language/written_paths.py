@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -57,6 +57,7 @@ class RelativePaths:
             if self._folder is not None and path is not None and path.startswith("."):
                 relative = os.path.relpath(path, self._folder)
                 data[name] = relative if relative.startswith("..") else f"./{relative}"
+        data = _with_inner(data, self)
         return data if len(data) > 1 else data["source"]
 
 
@@ -112,6 +113,7 @@ class PortablePaths:
                 **data,
                 "source": f"./{self._name_of(path)}",
             }
+        data = _with_inner(data, self)
         return data if len(data) > 1 else data["source"]
 
     def data(self, value: Any) -> Any:
@@ -149,6 +151,14 @@ class PortablePaths:
 
 
 _LONGEST_PATH = 4096
+
+
+def _with_inner(data: Mapping[str, Any], paths: PathFormat) -> dict[str, Any]:
+    """The fields of a checkpoint, with plain data for the checkpoints among them."""
+    return {
+        name: paths.checkpoint(value) if isinstance(value, Checkpoint) else value
+        for name, value in data.items()
+    }
 
 
 def _is_local(source: str) -> bool:

@@ -12,10 +12,11 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
 from sdgraph.files import describe_path, expand_home, is_file, is_folder, names_in
-from sdgraph.values import Checkpoint, Lora, Part
+from sdgraph.values import Checkpoint, ComponentSource, Lora, Part
 
 from . import hub, pickles
 from .component_classes import LIBRARIES
+from .component_files import refuse_pipeline
 from .config_files import read_index
 from .lora_files import find_lora
 from .model_files import absence
@@ -117,6 +118,7 @@ def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
         for name, (library, class_name) in components_in(index).items()
         if library in LIBRARIES
         and not is_processor(class_name)
+        and name not in checkpoint.parts
         and not _has_weights(Part(checkpoint, name), folder / name)
     ]
 
@@ -240,5 +242,7 @@ def _fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
     The index is fetched first, because it tells which components are not needed.
     """
     index = read_index(hub.fetch_file(checkpoint, MODEL_INDEX))
+    if index is not None and isinstance(checkpoint, ComponentSource):
+        refuse_pipeline(checkpoint, components_in(index))
     unused = components_not_loaded(index) if index is not None else ()
     return hub.fetch(checkpoint, suffix, unused)

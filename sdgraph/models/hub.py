@@ -116,6 +116,7 @@ def fetch(
     stem = "*pytorch_model*" if suffix == ".bin" else "*"
     weight = f"{stem}.{variant}*{suffix}" if variant else f"{stem}{suffix}"
     skipped = [f"{name}/*" for name in unused]
+    skipped += [f"{name}/*{suffix}" for name in checkpoint.parts]  # of which the configs are used
     others = [] if variant else ["*.fp16.*", "*.non_ema.*"]
     return _download(checkpoint, ["*.json", "*.txt", "*.model", "*.jinja", weight], skipped, others)
 

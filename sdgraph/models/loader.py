@@ -265,7 +265,7 @@ def _class(part: ResolvedPart, library: str, name: str) -> Any:
         found = f"the class {name}, which this {library} does not have"
         fix = f"a newer {library} may have it"
         raise CheckpointError(Problem(str(part), found, f"a class of {library}", fix))
-    role = "tokenizer" if part.part.tokenizer else role_of(part.part.folder)
+    role = "tokenizer" if part.part.tokenizer else role_of(part.part.component)
     refuse_other_class(part.name, role, cls)
     return cls
 

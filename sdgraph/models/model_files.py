@@ -34,9 +34,18 @@ USE_OF_FIELD = {
     "image_encoder": "image encoder",
     "ip_adapter": "IP-Adapter",
     "loras": "LoRA",
+    "text_encoder": "text encoder",
+    "text_encoder_2": "text encoder",
+    "text_encoder_3": "text encoder",
+    "transformer": "denoiser",
+    "transformer_2": "denoiser",
+    "unet": "denoiser",
     "vae": "VAE",
 }
-"""What the files that a node's field names are for; of other fields, whole checkpoints."""
+"""What the files are for that a node's field or a checkpoint's component names.
+
+Other fields name whole checkpoints.
+"""
 
 _INDEX = "model_index.json"
 

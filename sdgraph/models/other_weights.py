@@ -119,11 +119,16 @@ _OTHERS = (
         _PART,
     ),
     _Kind("a U-Net alone", r"(down|up)_blocks\.\d+\.(attentions|resnets)\.|mid_block\.", _PART),
+    _Kind("an image encoder of CLIP", r"embeddings\.(class_embedding$|patch_embedding\.)", _PART),
+    _Kind("a text encoder of CLIP", r"embeddings\.token_embedding\.", _PART),
     _Kind(
         "a VAE",
         r"((vae|first_stage_model)\.)?((encoder|decoder)\.(down|up|mid|middle|conv_in|conv1|conv_out"
         r"|down_blocks|up_blocks|mid_block|layers|stages)\b|(post_)?quant_conv\.)",
         _PART,
+    ),
+    _Kind(
+        "a language model that reads pictures", r"(model\.)?visual\.(blocks|patch_embed)\.", _PART
     ),
     _Kind("an image encoder of CLIP", r"((clip\.)?vision_model|visual)\.", _PART),
     _Kind("a text encoder of CLIP", _CLIP_TEXT, _PART),

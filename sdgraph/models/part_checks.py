@@ -182,7 +182,7 @@ def part_warnings(parts: Iterable[ComponentOnDisk]) -> Iterator[Problem]:
             )
         elif part.lacks_variant:
             names = plain.setdefault((checkpoint.source, str(checkpoint.variant)), {})
-            names[part.part.folder] = None
+            names[part.part.component] = None
     for checkpoint, owner in files.items():
         yield from _file_warnings(checkpoint, owner)
     for source, found in absent.items():

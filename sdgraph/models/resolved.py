@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import CheckpointError, Problem
+from sdgraph.errors import CheckpointError, Problem, did_you_mean
 from sdgraph.memoize import scope_results
-from sdgraph.values import Checkpoint, Lora, Part
+from sdgraph.values import COMPONENTS, Checkpoint, ComponentSource, Lora, Part, content_of
 
 from . import fingerprints
 from .checkpoint_files import (
@@ -30,6 +30,7 @@ from .checkpoint_files import (
     missing_components,
 )
 from .component_classes import allowed_classes
+from .component_files import component_path, find_component_file, refuse_pipeline
 from .config_files import read_config, read_index
 from .file_hashes import files_sha256
 from .lora_files import fetch_lora
@@ -46,10 +47,13 @@ class ResolvedCheckpoint:
     Args:
         checkpoint: The name of the checkpoint.
         known_root: Its folder, if that is known already.
+        known_configs: For a component from elsewhere, the folder of the whole checkpoint, if that
+            is known already.
     """
 
     checkpoint: Checkpoint
     known_root: Path | None = None
+    known_configs: Path | None = None
     _parts: dict[Any, ResolvedPart] = field(default_factory=dict, init=False, repr=False)
     _configs: dict[Any, Mapping[str, Any]] = field(default_factory=dict, init=False, repr=False)
     _hashes: dict[Path, str] = field(default_factory=dict, init=False, repr=False)
@@ -60,7 +64,27 @@ class ResolvedCheckpoint:
 
         Raises CheckpointError for a file that is damaged, no checkpoint, or of an unknown base.
         """
-        return None if self.known_root is not None else find_single_file(self.checkpoint)
+        if self.known_root is not None:
+            return None
+        if not isinstance(self.checkpoint, ComponentSource):
+            return find_single_file(self.checkpoint)
+        if self._lacks_configs:
+            return None
+        return find_component_file(self.checkpoint, self._base_root or Path())
+
+    @cached_property
+    def _base_root(self) -> Path | None:
+        """The folder with the configs of the checkpoint that takes this component."""
+        assert isinstance(self.checkpoint, ComponentSource)
+        return self.known_configs or resolve(self.checkpoint.base).root
+
+    @property
+    def _lacks_configs(self) -> bool:
+        """Whether it is the file of a component whose config must be fetched first."""
+        checkpoint = self.checkpoint
+        if not isinstance(checkpoint, ComponentSource) or component_path(checkpoint) is None:
+            return False
+        return checkpoint.config is None and self._base_root is None
 
     @cached_property
     def root(self) -> Path | None:
@@ -70,8 +94,37 @@ class ResolvedCheckpoint:
         switched off, for a checkpoint that is not in its cache.
         """
         if self.single_file is not None:
+            self._refuse_other_parts(self.single_file.configs)
             return self.single_file.configs
-        return self.known_root or find_root(self.checkpoint)
+        if self._lacks_configs:
+            return None
+        root = self.known_root or find_root(self.checkpoint)
+        self._refuse_other_parts(root)
+        return root
+
+    def _refuse_other_parts(self, root: Path | None) -> None:
+        """Raises CheckpointError for a part that the pipeline does not have, or a part that is one.
+
+        Args:
+            root: Its folder, if that is on this disk.
+        """
+        checkpoint = self.checkpoint
+        is_part = isinstance(checkpoint, ComponentSource)
+        if root is None or not (checkpoint.parts or is_part):
+            return
+        index = read_index(root / MODEL_INDEX)
+        if isinstance(checkpoint, ComponentSource):
+            if index is not None:
+                refuse_pipeline(checkpoint, components_in(index))
+            return
+        names = [name for name, entry in (index or {}).items() if isinstance(entry, list)]
+        for name in checkpoint.parts:
+            if name not in names:
+                have = ", ".join(each for each in names if each in COMPONENTS)
+                wanted = f"one of {have}" if have else "none: it is one model, not a pipeline"
+                subject, fix = f"{checkpoint.source}: {name}", did_you_mean(name, names)
+                found = f"a {name} from elsewhere, which its pipeline does not have"
+                raise CheckpointError(Problem(subject, found, wanted, fix))
 
     @cached_property
     def vocabulary(self) -> Path | None:
@@ -111,8 +164,24 @@ class ResolvedCheckpoint:
 
     @cached_property
     def named_classes(self) -> Mapping[str, tuple[Any, Any]]:
-        """The library and the class that the index names for each component."""
-        return components_in(self.index or {})
+        """The library and the class of each component: as the index names it, or its own.
+
+        A component from elsewhere that is not on this disk has the class in the index.
+        """
+        named = components_in(self.index or {})
+        for name in self.checkpoint.parts if self.index else ():
+            part = resolve_part(Part(self.checkpoint, name))
+            if part.folder is not None:
+                named[name] = part.library_and_class
+        return named
+
+    @cached_property
+    def class_in_pipeline(self) -> tuple[Any, Any] | None:
+        """For a component from elsewhere, the library and class in the index of its pipeline."""
+        checkpoint = self.checkpoint
+        if not isinstance(checkpoint, ComponentSource):
+            return None
+        return components_in(resolve(checkpoint.base).index or {}).get(checkpoint.component)
 
     @cached_property
     def classes(self) -> Mapping[str, str]:
@@ -129,6 +198,8 @@ class ResolvedCheckpoint:
         Raises:
             CheckpointError: There is no such file, or it is damaged.
         """
+        if folder in self.checkpoint.parts:
+            return resolve_part(Part(self.checkpoint, folder)).owner.config("", name)
         config = self._configs.get((folder, name))
         if config is None and self.root is not None:
             config = self._configs[folder, name] = self._read_config(self.root, folder, name)
@@ -159,6 +230,8 @@ class ResolvedCheckpoint:
         """Whether something of it must be fetched from the hub before it can be loaded."""
         if isinstance(self.checkpoint, Lora):
             return self.root is None
+        if self._lacks_configs:
+            return True
         if self.single_file is not None:
             return self.lacks_vocabulary
         if is_local(self.checkpoint):
@@ -175,6 +248,9 @@ class ResolvedCheckpoint:
             if root is not None:
                 return self
             return ResolvedCheckpoint(self.checkpoint, fetch_lora(self.checkpoint).parent)
+        if self._lacks_configs and isinstance(self.checkpoint, ComponentSource):
+            configs = resolve(self.checkpoint.base).fetch().root
+            return ResolvedCheckpoint(self.checkpoint, known_configs=configs)
         if self.single_file is not None:
             if not self.lacks_vocabulary:
                 return self
@@ -221,7 +297,9 @@ class ResolvedCheckpoint:
     @cached_property
     def content_fingerprint(self) -> str:
         """A hash of all files; of the name and the settings if it is not on this disk."""
-        return fingerprints.checkpoint_fingerprint(self)
+        own = fingerprints.checkpoint_fingerprint(self)
+        parts = [resolve_part(Part(self.checkpoint, name)) for name in self.checkpoint.parts]
+        return content_of((own, *(part.fingerprint for part in parts))) if parts else own
 
     @cached_property
     def settings_fingerprint(self) -> str:
@@ -229,7 +307,9 @@ class ResolvedCheckpoint:
         return fingerprints.settings_fingerprint(self)
 
     def part(self, part: Part) -> ResolvedPart:
-        """One of its components."""
+        """One of its components; one from elsewhere is that of its own source."""
+        if part.component not in ("", part.folder) and part.checkpoint != self.checkpoint:
+            return resolve_part(part)
         key = tuple(vars(part).values())[1:]  # all but its checkpoint
         resolved = self._parts.get(key)
         if resolved is None:

@@ -15,6 +15,7 @@ from sdgraph.values import Lora, Part
 from . import fingerprints, sizes
 from .checkpoint_files import is_of_variant, weight_files
 from .component_classes import refuse_class
+from .component_files import replaced_class
 from .files_on_disk import CheckpointOnDisk
 from .part_checks import check_part
 from .tokenizer_files import VOCABULARY_FILES, is_complete
@@ -31,6 +32,8 @@ class PartOwner(CheckpointOnDisk, Protocol):
     def named_classes(self) -> Mapping[str, tuple[Any, Any]]: ...  # noqa: D102
     @property
     def classes(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def class_in_pipeline(self) -> tuple[Any, Any] | None: ...  # noqa: D102
     def fetch(self) -> PartOwner: ...  # noqa: D102
     def part(self, part: Part) -> ResolvedPart: ...  # noqa: D102
 
@@ -122,8 +125,11 @@ class ResolvedPart:
             library, name = "transformers", "AutoTokenizer"
         else:
             library, name = _single_model_class(self.owner.config() or {})
+            if part.component:
+                own, base = (library, name), self.owner.class_in_pipeline
+                library, name = replaced_class(part.component, own, base)
         if not self.prepares:
-            refuse_class(self.name, part.folder, library, name)
+            refuse_class(self.name, part.component, library, name)
         return library, name
 
     @cached_property

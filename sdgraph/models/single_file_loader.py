@@ -1,4 +1,7 @@
-"""Loads one component of a checkpoint that is one file, converted by diffusers' own functions.
+"""Loads one component of one file, converted by diffusers' own functions.
+
+The file has all components of a checkpoint, or this one alone. Its tensors have the names of LDM or
+of another program, or already those of the component's own library.
 
 1. The component's module is built from its config, without memory for its weights.
 2. Tensors without data stand for those in the header. diffusers' function for the component renames
@@ -19,7 +22,7 @@ from sdgraph.formatting import with_article
 from . import devices, weight_keys
 from .resolved_part import ResolvedPart
 from .safetensors_files import refuse_damaged
-from .single_file_kinds import component_tensors
+from .single_file_kinds import UNET_PREFIX, component_tensors
 
 _FIX = "the file may be of another base: name a folder with the configs of its own with `config:`"
 
@@ -62,7 +65,8 @@ def load_module(cls: Any, part: ResolvedPart, dtype: str) -> Any:
     weights = convert_tensors(module, _read_tensors(part.files[0], prefix), prefix)
     for name, tensor in weights.items():
         if tensor.is_floating_point():
-            weights[name] = tensor.to(wanted)
+            precise = weight_keys.stays_precise(module, name, dtype)
+            weights[name] = tensor.float() if precise else tensor.to(wanted)
     module.load_state_dict(weights, assign=True)
     if hasattr(module, "register_to_config"):
         module.register_to_config(_name_or_path=folder)
@@ -79,17 +83,42 @@ def convert_tensors(module: Any, tensors: Mapping[str, Any], prefix: str) -> dic
     """
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
-    names = SINGLE_FILE_LOADABLE_CLASSES.get(type(module).__name__)
+    bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    state = module.state_dict()
+    if 2 * sum(name in state for name in bare) > len(bare):
+        return _with_own_names(module, bare, state)
+    class_name = type(module).__name__
+    names = SINGLE_FILE_LOADABLE_CLASSES.get(class_name)
     if names is None:
         return _convert_text_encoder(module, tensors, prefix)
-    converted = names["checkpoint_mapping_fn"](checkpoint=dict(tensors), config=module.config)
+    if class_name == "UNet2DConditionModel":  # whose function takes only names with this prefix
+        bare = {f"{UNET_PREFIX}{name}": tensor for name, tensor in bare.items()}
+    converted = names["checkpoint_mapping_fn"](checkpoint=bare, config=module.config)
     return {name: tensor for name, tensor in converted.items() if tensor is not None}
+
+
+def _with_own_names(
+    module: Any, tensors: dict[str, Any], state: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The tensors of a file that has the names of the component's library already.
+
+    Those of the attention in old VAEs are renamed as diffusers does. A tensor that two layers of a
+    text encoder share may be in the file once.
+    """
+    if hasattr(module, "_fix_state_dict_keys_on_load") and tensors.keys() != state.keys():
+        module._fix_state_dict_keys_on_load(tensors)
+    for target, source in (getattr(module, "all_tied_weights_keys", None) or {}).items():
+        for absent, present in ((target, source), (source, target)):
+            if absent in state and absent not in tensors and present in tensors:
+                tensors[absent] = tensors[present]
+    return tensors
 
 
 def _convert_text_encoder(module: Any, tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The tensors of a text encoder of CLIP: in OpenCLIP's names, or in those of transformers."""
     from diffusers.loaders import single_file_utils
 
+    tensors, prefix = _with_long_names(module, tensors, prefix)
     own = f"{prefix}model."
     if any(name.startswith(own) for name in tensors):
         converted = single_file_utils.convert_open_clip_checkpoint(module, dict(tensors), own)
@@ -102,6 +131,28 @@ def _convert_text_encoder(module: Any, tensors: Mapping[str, Any], prefix: str) 
         name if name.startswith("text_projection") else f"text_model.{name}": tensor
         for name, tensor in bare.items()
     }
+
+
+def _with_long_names(
+    module: Any, tensors: Mapping[str, Any], prefix: str
+) -> tuple[Mapping[str, Any], str]:
+    """The tensors of a text encoder of CLIP alone, named as in a file with all components.
+
+    Returns them with what their names begin with; others are returned as they are.
+    """
+    if any(name.startswith(f"{prefix}transformer.text_model.") for name in tensors):
+        prefix += "transformer."
+    begins = (f"{prefix}transformer.resblocks.", f"{prefix}text_model.")
+    if not any(name.startswith(begins) for name in tensors):
+        return tensors, prefix
+    layout = "model" if f"{prefix}positional_embedding" in tensors else "transformer"
+    has_projection = "Projection" in type(module).__name__
+    # diffusers leaves out the projection of Stable Diffusion 2.x, by these names.
+    whole = "conditioner.embedders.0." if has_projection else "cond_stage_model."
+    renamed = {
+        f"{whole}{layout}.{name.removeprefix(prefix)}": tensor for name, tensor in tensors.items()
+    }
+    return renamed, whole
 
 
 def refuse_other_tensors(part: str, module: Any, path: Path, prefix: str) -> None:
@@ -118,7 +169,7 @@ def refuse_other_tensors(part: str, module: Any, path: Path, prefix: str) -> Non
     tensors, class_name = _tensors_without_data(path, prefix), type(module).__name__
     try:
         converted = convert_tensors(module, tensors, prefix)
-    except (KeyError, IndexError, AttributeError, TypeError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         found = f"weights that cannot be converted ({type(error).__name__}: {error})"
         wanted = f"the tensors of {with_article(class_name)}, by its config"
         raise CheckpointError(Problem(part, found, wanted, _FIX)) from None

@@ -103,7 +103,7 @@ def find_single_file(checkpoint: Checkpoint) -> SingleFile | None:
         found = f"quantization {checkpoint.quantization!r} of one file"
         fix = "leave it out, or take a folder in diffusers' layout, whose denoiser is quantized"
         raise CheckpointError(Problem(source, found, "none: it is not done yet", fix))
-    _refuse_other_format(source, path)
+    refuse_other_format(source, path)
     kind = file_kind(path)
     configs = _configs(checkpoint, kind)
     single_file = SingleFile(path, kind, configs, checkpoint.config is not None)
@@ -132,8 +132,13 @@ def _file_kind(path: Path, stamp: FileStamp) -> FileKind:
     return kind_of(tensor_shapes(path), metadata)
 
 
-def _refuse_other_format(source: str, path: Path) -> None:
-    """Raises CheckpointError for a file that is not in the format of safetensors."""
+def refuse_other_format(source: str, path: Path) -> None:
+    """Raises CheckpointError for a file that is not in the format of safetensors.
+
+    Args:
+        source: Its name in messages.
+        path: The file.
+    """
     wanted = "a safetensors file"
     try:
         with path.open("rb") as file:
@@ -213,11 +218,13 @@ def _refuse_incomplete(checkpoint: Checkpoint, single_file: SingleFile) -> None:
     index = read_index(single_file.configs / "model_index.json") or {}
     for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
         entry = index.get(name)
+        if name in checkpoint.parts:
+            continue
         if isinstance(entry, list) and entry[-1] is not None and name not in kind.prefixes:
             if _has_weights(single_file.configs / name):
                 continue
             what = _NAMES.get(name, "second text encoder")
-            fix = f"take a file that has it; or put its folder {name} into that of `config:`"
+            fix = f"take a file that has it; or name one beside the source, `{name}: …`"
             raise CheckpointError(Problem(source, f"{kind.label} without a {what}", WANTED, fix))
     if problem := scale_problem(tensor_shapes(single_file.path)):
         raise CheckpointError(Problem(source, problem.found, problem.wanted, problem.fix))
@@ -230,6 +237,8 @@ def _has_weights(folder: Path) -> bool:
 
 def _refuse_other_widths(checkpoint: Checkpoint, single_file: SingleFile) -> None:
     """Raises CheckpointError if the config of the U-Net is that of another U-Net."""
+    if "unet" in checkpoint.parts:
+        return
     config = read_config(single_file.configs / "unet" / "config.json") or {}
     kind = single_file.kind
     widths = config.get("block_out_channels") or [kind.width]

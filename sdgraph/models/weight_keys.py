@@ -111,6 +111,20 @@ def _transformers_config(cls: Any, folder: Path) -> Any:
     return cls.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
+def stays_precise(module: Any, name: str, dtype: str) -> bool:
+    """Whether a tensor stays in float32, though its module computes in another dtype.
+
+    Args:
+        module: A module of diffusers, or of transformers, where that is for float16 alone.
+        name: The name of the tensor.
+        dtype: The dtype that the module computes in.
+    """
+    kept = set(getattr(module, "_keep_in_fp32_modules_strict", None) or ())
+    if dtype == "float16" or hasattr(module, "load_config"):
+        kept |= set(getattr(module, "_keep_in_fp32_modules", None) or ())
+    return not kept.isdisjoint(name.split("."))
+
+
 def compare_tensors(module: Any, tensors: Mapping[str, Any]) -> KeyComparison:
     """Compares tensors, which may be without data, with those of a module.
 

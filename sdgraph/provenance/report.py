@@ -22,6 +22,7 @@ _DETAILS = (
     "quantization",
     "config",
     "prediction_type",
+    "component",
     "file",
     "scale",
 )

@@ -11,7 +11,7 @@ from sdgraph.files import is_file
 from sdgraph.graph import Graph, source_files
 from sdgraph.language import with_absolute_source, workflows_folder
 from sdgraph.models import file_sha256, resolve
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.values import COMPONENTS, Checkpoint, ComponentSource, Lora
 
 from .record import ProvenanceRecord, installed_versions
 from .source_paths import find_source
@@ -98,12 +98,13 @@ def changes_since(
 
 
 def _checkpoint_state(entry: Mapping[str, Any], folder: Path) -> State:
-    kind = Lora if entry.get("adapter") else Checkpoint
+    kind: type[Checkpoint] = ComponentSource if "component" in entry else Checkpoint
+    kind = Lora if entry.get("adapter") else kind
     files = entry.get("files") or {}
-    fields = {name: value for name, value in entry.items() if name in kind.FIELDS}
+    names = (*kind.FIELDS, *kind.PART_NAMES)
+    fields = {name: value for name, value in entry.items() if name in names}
     fields = with_absolute_source(fields, folder)
-    source = Path(str(fields.get("source", "")))
-    if _exists(source) and not is_near(source):
+    if any(_exists(source) and not is_near(source) for source in _sources_in(fields)):
         return OUTSIDE
     try:
         resolved = resolve(kind.parse(fields))
@@ -118,6 +119,15 @@ def _checkpoint_state(entry: Mapping[str, Any], folder: Path) -> State:
     if "changed" in states:
         return "changed"
     return "not here" if "not here" in states or not states else "unchanged"
+
+
+def _sources_in(fields: Mapping[str, Any]) -> Iterator[Path]:
+    """The paths of a checkpoint's source and config, and of those of the checkpoints inside it."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _sources_in(value)
+        elif name in ("source", "config", "base", *COMPONENTS):
+            yield Path(str(value))
 
 
 def _exists(path: Path) -> bool:

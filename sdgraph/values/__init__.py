@@ -1,7 +1,7 @@
 """The values that travel on the edges of a graph: images, masks, maps, videos, checkpoints."""
 
 from .arrays import Pixels, check_array
-from .checkpoint import DTYPE_BYTES, DTYPES, QUANTIZATIONS, Checkpoint, Lora, Part
+from .checkpoint import COMPONENTS, DTYPE_BYTES, DTYPES, QUANTIZATIONS, Checkpoint, Lora
 from .content import content_of, refuse_value, size_of
 from .frames import Series, run_per_frame
 from .image import Image, Mask
@@ -16,14 +16,17 @@ from .maps import (
     SoftEdgeMap,
 )
 from .pack_name import pack_name
+from .part import ComponentSource, Part
 from .value import Value, find_kind, is_media_file, shipped_kinds
 from .video import Video
 
 __all__ = [
+    "COMPONENTS",
     "DTYPES",
     "DTYPE_BYTES",
     "QUANTIZATIONS",
     "Checkpoint",
+    "ComponentSource",
     "ControlMap",
     "DepthMap",
     "EdgeMap",

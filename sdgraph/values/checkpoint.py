@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from math import isfinite
 from pathlib import PurePath
@@ -46,6 +45,22 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 """The words that each of these fields may have."""
 
+_PART_FIELDS = ("source", "revision", "variant", "dtype", "subfolder", "config")
+"""The fields of a component from elsewhere; the others are those of the whole checkpoint."""
+
+
+COMPONENTS = (
+    "vae",
+    "unet",
+    "transformer",
+    "transformer_2",
+    "text_encoder",
+    "text_encoder_2",
+    "text_encoder_3",
+    "image_encoder",
+)
+"""The components with weights, by diffusers' names, that a checkpoint may take from elsewhere."""
+
 
 def _is_source(source: object) -> TypeGuard[str]:
     return isinstance(source, str) and bool(source.strip()) and "\0" not in source
@@ -68,6 +83,8 @@ class Checkpoint(Value):
             those of the base that the file is recognised as.
         prediction_type: What the denoiser predicts: "epsilon", "v_prediction" or "sample"; None is
             what the checkpoint says.
+        parts: The components that are taken from elsewhere, by the names in `COMPONENTS`: each the
+            source of one model, a mapping of its fields, or a checkpoint.
 
     Raises:
         InvalidValueError: A field is not one word, or not one of those listed here.
@@ -75,6 +92,8 @@ class Checkpoint(Value):
     Example:
         >>> Checkpoint("stabilityai/sdxl-turbo", variant="fp16", dtype="float16")
         Checkpoint('stabilityai/sdxl-turbo', variant='fp16', dtype='float16')
+        >>> Checkpoint("tiny/inpaint", vae="./vae.safetensors").parts["vae"]
+        Checkpoint('./vae.safetensors')
     """
 
     FIELDS: ClassVar[tuple[str, ...]] = (
@@ -87,6 +106,7 @@ class Checkpoint(Value):
         "config",
         "prediction_type",
     )
+    PART_NAMES: ClassVar[tuple[str, ...]] = COMPONENTS
 
     source: str
     revision: str | None
@@ -96,6 +116,7 @@ class Checkpoint(Value):
     subfolder: str | None
     config: str | None
     prediction_type: str | None
+    parts: Mapping[str, Checkpoint]
 
     def __init__(
         self,
@@ -108,6 +129,7 @@ class Checkpoint(Value):
         subfolder: str | None = None,
         config: str | PurePath | None = None,
         prediction_type: str | None = None,
+        **parts: object,
     ) -> None:
         words = {"dtype": dtype, "quantization": quantization, "prediction_type": prediction_type}
         self._set_words(source, revision=revision, variant=variant, subfolder=subfolder, **words)
@@ -124,6 +146,33 @@ class Checkpoint(Value):
             if word is not None and word not in choices:
                 wanted, fix = f"one of {', '.join(choices)}", did_you_mean(word, choices)
                 refuse_value(f"Checkpoint.{name}", repr(word), wanted, fix)
+        self._set_parts(parts)
+
+    def _set_parts(self, parts: Mapping[str, object]) -> None:
+        """Sets the components from elsewhere, each of which is a single model."""
+        self._refuse_unknown_keys(parts, COMPONENTS)
+        present = [name for name in COMPONENTS if parts.get(name) is not None]
+        made = {name: Checkpoint.parse(parts[name]) for name in present}
+        for name, part in made.items():
+            if isinstance(part, Lora):
+                fix = "put it under `loras` of the node"
+                refuse_value(f"Checkpoint.{name}", repr(part), "one component", fix)
+            for key in part.fields:
+                if key not in _PART_FIELDS:
+                    wanted = f"one of {', '.join(_PART_FIELDS)}"
+                    fix = "write it beside the source of the whole checkpoint"
+                    found = f"{key}, which one component does not have"
+                    refuse_value(f"Checkpoint.{name}", found, wanted, fix)
+        self.__dict__["parts"] = MappingProxyType(made)
+
+    @classmethod
+    def _refuse_unknown_keys(cls, keys: Iterable[object], known: Sequence[str]) -> None:
+        for key in keys:
+            if key not in known:
+                names = (*cls.FIELDS, *cls.PART_NAMES)
+                fix = did_you_mean(str(key), names)
+                wanted = f"one of {', '.join(names)}"
+                refuse_value(f"{cls.__name__}.{key}", "an unknown key", wanted, fix)
 
     def _set_words(self, source: str | PurePath, **words: str | None) -> None:
         """Sets the source and the other fields, each of which must be one word or None."""
@@ -135,7 +184,7 @@ class Checkpoint(Value):
         for name, word in words.items():
             if word is not None and not (isinstance(word, str) and re.fullmatch(r"[^\s\0]+", word)):
                 refuse_value(f"{kind}.{name}", repr(word), "one word, or nothing")
-        self.__dict__.update(source=source, **words)
+        self.__dict__.update(source=source, parts=MappingProxyType({}), **words)
 
     @classmethod
     def parse(cls, data: object) -> Self:
@@ -158,11 +207,7 @@ class Checkpoint(Value):
         if not isinstance(data, Mapping) or "source" not in data:
             fix = f"write the source alone, or {{source: …, {cls.FIELDS[2]}: …}}"
             refuse_value(cls.__name__, repr(data), "a source, or a mapping that has one", fix)
-        for key in data:
-            if key not in cls.FIELDS:
-                fix = did_you_mean(str(key), cls.FIELDS)
-                wanted = f"one of {', '.join(cls.FIELDS)}"
-                refuse_value(f"{cls.__name__}.{key}", "an unknown key", wanted, fix)
+        cls._refuse_unknown_keys(data, (*cls.FIELDS, *cls.PART_NAMES))
         return cls(**data)
 
     def in_dtype(self, dtype: str | None) -> Checkpoint:
@@ -171,13 +216,18 @@ class Checkpoint(Value):
 
     def as_data(self) -> str | dict[str, Any]:
         """Plain data that `parse` reads: the source, or a dict if other fields are set too."""
-        return dict(self.fields) if len(self.fields) > 1 else self.source
+        data = {
+            name: value.as_data() if isinstance(value, Checkpoint) else value
+            for name, value in self.fields.items()
+        }
+        return data if len(data) > 1 else self.source
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The fields that are set, by name."""
+        """The fields that are set and the components from elsewhere, by name."""
         fields = ((name, getattr(self, name)) for name in self.FIELDS)
-        return MappingProxyType({name: value for name, value in fields if value is not None})
+        present = {name: value for name, value in fields if value is not None}
+        return MappingProxyType({**present, **self.parts})
 
     @cached_property
     def content(self) -> str:
@@ -190,8 +240,10 @@ class Checkpoint(Value):
         return SMALL
 
     def __repr__(self) -> str:
-        others = (f"{name}={value!r}" for name, value in self.fields.items() if name != "source")
-        return f"{type(self).__name__}({', '.join([repr(self.source), *others])})"
+        data = self.as_data()
+        others = [] if isinstance(data, str) else list(data.items())[1:]
+        texts = (f"{name}={value!r}" for name, value in others)
+        return f"{type(self).__name__}({', '.join([repr(self.source), *texts])})"
 
 
 class Lora(Checkpoint):
@@ -213,6 +265,7 @@ class Lora(Checkpoint):
     """
 
     FIELDS: ClassVar[tuple[str, ...]] = ("source", "revision", "file", "scale")
+    PART_NAMES: ClassVar[tuple[str, ...]] = ()
 
     file: str | None
     scale: float
@@ -250,51 +303,3 @@ class Lora(Checkpoint):
         if self.scale == 1:
             del fields["scale"]
         return MappingProxyType(fields)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One component of a checkpoint, as a node asks for it in `parts`.
-
-    Args:
-        checkpoint: The checkpoint.
-        folder: The component's folder in it, such as "unet"; "" for a checkpoint that is one model.
-
-    Example:
-        >>> Part(Checkpoint("tiny/text-to-image"), "unet").folder
-        'unet'
-    """
-
-    checkpoint: Checkpoint
-    folder: str = ""
-    on_host: bool = False
-    """Whether it is kept in host memory, for nodes that move it to the device themselves."""
-    processor: bool = False
-    """Whether it is the processor that prepares pictures for a single model, not the model."""
-    tokenizer: bool = False
-    """Whether it is the tokenizer that prepares text for a single model, not the model."""
-    casting: str | None = None
-    """The dtype in which its layers are stored, if they are cast to another one for computing."""
-    uncast_layers: tuple[str, ...] = ()
-    """Regular expressions of the names of layers that `casting` does not apply to."""
-    quantized: bool = False
-    """Whether the checkpoint's quantization applies to it; in a pipeline only to the denoiser."""
-    partial: bool = False
-    """Whether its files may lack the weights of some layers, which some recognisers never use."""
-    max_tokens: int | None = None
-    """How many tokens a tokenizer reads at once, if its own config does not say."""
-
-    @property
-    def prepares(self) -> bool:
-        """Whether it prepares the input of a single model; then it has no weights."""
-        return self.processor or self.tokenizer
-
-    @property
-    def quantization(self) -> str | None:
-        """The checkpoint's quantization, if it applies to this part."""
-        return self.checkpoint.quantization if self.quantized else None
-
-    def __str__(self) -> str:
-        named = getattr(self.checkpoint, "file", None) or self.folder
-        name = named or ("processor" if self.processor else "tokenizer" if self.tokenizer else "")
-        return f"{self.checkpoint.source}/{name}" if name else self.checkpoint.source

@@ -22,6 +22,7 @@ from sdgraph.store.serialization import (
 )
 from sdgraph.values import (
     Checkpoint,
+    ComponentSource,
     ControlMap,
     DepthMap,
     EdgeMap,
@@ -80,19 +81,29 @@ def arrays(draw: st.DrawFn) -> Any:
 
 
 words = st.none() | st.from_regex(r"[^\s\0]{1,8}", fullmatch=True)
-sources = st.builds(
-    Checkpoint,
-    st.sampled_from(["tiny/inpaint", "a/b", "./größe"]),
-    revision=words,
-    variant=words,
-    dtype=st.sampled_from([None, "float16"]),
-    quantization=st.sampled_from([None, "nf4"]),
-) | st.builds(
-    Lora,
-    st.just("a/b"),
-    scale=st.floats(-5, 5),
-    revision=words,
-    file=st.sampled_from([None, "x.safetensors"]),
+sources = (
+    st.builds(
+        Checkpoint,
+        st.sampled_from(["tiny/inpaint", "a/b", "./größe"]),
+        revision=words,
+        variant=words,
+        dtype=st.sampled_from([None, "float16"]),
+        quantization=st.sampled_from([None, "nf4"]),
+        vae=st.sampled_from([None, "./x.safetensors", {"source": "c/d", "subfolder": "vae"}]),
+    )
+    | st.builds(
+        ComponentSource,
+        st.just("./x.safetensors"),
+        component=st.just("vae"),
+        base=st.just(Checkpoint("a/b", vae="./x.safetensors")),
+    )
+    | st.builds(
+        Lora,
+        st.just("a/b"),
+        scale=st.floats(-5, 5),
+        revision=words,
+        file=st.sampled_from([None, "x.safetensors"]),
+    )
 )
 plain = (
     st.none()
@@ -153,7 +164,7 @@ def test_every_kind_comes_back_exactly(
 
 
 def test_every_kind_of_value_of_the_library_is_written_here() -> None:
-    kinds = {*STILLS, Mask, Video, DepthMap, Checkpoint, Lora, Series}
+    kinds = {*STILLS, Mask, Video, DepthMap, Checkpoint, Lora, ComponentSource, Series}
     assert set(shipped_kinds().values()) == kinds
 
 
