@@ -177,3 +177,22 @@ output: $a
     assert parts["unet"].source == str(tmp_path / "y")
     again = workflow_from_yaml(to_yaml(node), folder=tmp_path).graph().nodes[-1]
     assert again == node
+
+
+def test_a_bare_name_is_a_file_for_that_component_in_the_model_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDGRAPH_MODELS", str(tmp_path))
+    path = written(tmp_path / "vae" / "x.safetensors", VAE)
+    written(tmp_path / "unet" / "x.safetensors", UNET)
+    text = f"""
+nodes:
+  a:
+    type: Text2Image
+    prompt: a star
+    checkpoint: {{source: {BASE}, vae: x.safetensors, unet: unet/x.safetensors}}
+"""
+    node = workflow_from_yaml(text, folder=tmp_path).graph().nodes[-1]
+    assert isinstance(node, Text2Image) and isinstance(node.checkpoint, Checkpoint)
+    for checkpoint in (node.checkpoint, Checkpoint(BASE, vae="x.safetensors")):
+        assert resolve_part(Part(checkpoint, "vae")).files == (path,)
