@@ -19,7 +19,7 @@ from .component_classes import LIBRARIES
 from .component_files import refuse_pipeline
 from .config_files import read_index
 from .lora_files import find_lora
-from .model_files import absence
+from .model_files import absence, name_with_suffix
 from .random_checkpoints import is_random, make_random, random_folder
 from .shipped import shipped_folder, shipped_names
 
@@ -53,6 +53,9 @@ def find_root(checkpoint: Checkpoint) -> Path | None:
     if hub.is_path(source) or is_file(expand_home(source)):
         raise CheckpointError(_absent_problem(source))
     snapshot = hub.in_cache(source, checkpoint.revision, _marks(checkpoint))
+    if snapshot is None and (name := name_with_suffix(source)):
+        found, wanted = "a name without its suffix", "the whole name of a file in a model folder"
+        raise CheckpointError(Problem(source, found, wanted, f"write {name}"))
     if snapshot is None and hub.is_off():
         found = "not in the hub's cache, and HF_HUB_OFFLINE is set"
         fix = "fetch it once while online, or name a local folder"

@@ -261,14 +261,32 @@ def absence(source: str) -> tuple[str, str]:
         source: What the workflow names.
 
     Returns:
-        Words that follow "no such file", and a fix; "" and "" for what is no bare name, or if the
-        user has no model folders.
+        Words that follow "no such file", and a fix; "" and "" for a path, or if the user has no
+        model folders.
     """
-    folders = model_folders() if is_bare_name(source) else ()
+    folders = model_folders() if is_bare_name(source) or _is_stem(source) else ()
     if not folders:
         return "", ""
     listed = ", ".join(
         f"{each.path}{' (which is missing)' if each.problem else ''}" for each in folders
     )
     names = [*names_in("."), *_files_by_name()]
-    return f", and none below {listed}", did_you_mean(Path(source).name, names)
+    whole = name_with_suffix(source)
+    near = f"write {whole}" if whole else did_you_mean(Path(source).name, names)
+    return f", and none below {listed}", near
+
+
+def name_with_suffix(source: str) -> str:
+    """The name of a file in the model folders that a source is without its suffix; "" if none.
+
+    Args:
+        source: What the workflow names, such as `dreamshaper_8`.
+    """
+    if not _is_stem(source):
+        return ""
+    return next((name for name in _files_by_name() if Path(name).stem == source), "")
+
+
+def _is_stem(source: str) -> bool:
+    """Whether a source may be the name of a file without its suffix: no path, no hub id."""
+    return not hub.is_path(source) and "/" not in source and "\\" not in source

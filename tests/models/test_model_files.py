@@ -148,6 +148,18 @@ def test_a_name_of_no_file_gets_the_near_ones_and_the_folders(models: Path) -> N
         find_lora(Lora("style.safetensors"))
 
 
+def test_a_name_without_its_suffix_gets_the_whole_name(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    touch(models / "checkpoints/dreamshaper_8.safetensors")
+    touch(models / "loras/style.v2.safetensors")
+    assert refusal("dreamshaper_8").fix == "write dreamshaper_8.safetensors"
+    assert "HF_HUB_OFFLINE" in refusal("dreamshaper").found
+    with pytest.raises(CheckpointError, match=r"write style\.v2\.safetensors"):
+        find_lora(Lora("style.v2"))
+
+
 def test_a_missing_model_folder_is_said_where_a_name_is_not_found(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
