@@ -107,6 +107,9 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
     Raises:
         CheckpointError: A config is missing, or has absurd numbers.
     """
+    fix = _OTHER_MODELS
+    if checkpoint.parts:
+        fix = f"take a {' and a '.join(checkpoint.parts)} that was made for the same base"
     denoiser, decoder = family.denoiser_config(checkpoint), family.decoder_config(checkpoint)
     present = family.text_components_of(checkpoint)
     configs = [
@@ -119,13 +122,13 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
     if wanted and all(widths) and sum(widths) != wanted and not denoiser.get("encoder_hid_dim"):
         found = f"{checkpoint.source}, whose text features are {sum(widths)} wide"
         name = family.denoiser.name
-        yield Problem("checkpoint", found, f"{wanted}, which its {name} reads", _OTHER_MODELS)
+        yield Problem("checkpoint", found, f"{wanted}, which its {name} reads", fix)
     latents, made = decoder.get("latent_channels"), denoiser.get("out_channels")
     per_token = family.denoiser.latents_per_token
     if latents and made and latents * per_token != made:
         found = f"{checkpoint.source}, whose {family.decoder.name} has {latents} latent channels"
         wish = f"{made // per_token}, which its {family.denoiser.name} makes"
-        yield Problem("checkpoint", found, wish, _OTHER_MODELS)
+        yield Problem("checkpoint", found, wish, fix)
 
 
 def scheduler_problems(

@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from sdgraph.errors import MAX_PROBLEMS, UNLISTED, Problem, did_you_mean
+from sdgraph.errors import MAX_PROBLEMS, UNLISTED, InvalidWorkflowError, Problem, did_you_mean
 from sdgraph.graph import (
     DeferredValue,
     Port,
@@ -20,7 +20,7 @@ from sdgraph.graph import (
 )
 from sdgraph.values import Checkpoint, Series, Value, shipped_kinds
 
-from .yaml_document import Document
+from .yaml_document import Document, parse_document
 from .yaml_scalars import parse_scalar
 
 SCALARS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
@@ -114,6 +114,8 @@ class Input:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError("a number")
             return float(value)
+        if self.type == "Checkpoint" and text.lstrip().startswith("{"):
+            return _parse_map(text)
         return text
 
     def problem(self, value: Any) -> Problem | None:
@@ -152,6 +154,15 @@ class Input:
         fixes = {"bool": switch_fix, "str": text_fix}
         fix = fixes[self.type](value) if self.type in fixes else ""
         return Problem(self.name, describe_value(value), wanted[self.type], fix)
+
+
+def _parse_map(text: str) -> Any:
+    """The map that a text such as {source: a/b, variant: fp16} stands for."""
+    try:
+        return parse_document(f"map: {text}").data["map"]
+    except InvalidWorkflowError as error:
+        found = error.problems[0].found
+        raise ValueError(f"a map such as {{source: a/b, variant: fp16}} ({found})") from None
 
 
 def kind_of_input(declared: Input) -> type | None:

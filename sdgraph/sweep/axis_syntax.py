@@ -138,7 +138,7 @@ def _one(declared: Input, text: str, folder: Path | None = None) -> Any:
 
 
 def _items(declared: Input, text: str) -> list[str]:
-    """The texts of the plain values in a YAML list, as they are written."""
+    """The texts of the values in a YAML list, as they are written; only checkpoints may be maps."""
     fix = f"for the text itself write {declared.name}=['…']" if declared.type == "str" else ""
     try:
         events = list(yaml.parse(text, Loader=yaml.SafeLoader))
@@ -146,6 +146,8 @@ def _items(declared: Input, text: str) -> list[str]:
         found = f"{text}, which is no valid YAML"
         raise _input_error(declared, found, "a list such as [a, b]", fix) from error
     items = events[3:-3]
+    if declared.type == "Checkpoint" and any(isinstance(e, yaml.MappingStartEvent) for e in items):
+        return _texts_of(items, text)
     plain = all(
         isinstance(item, yaml.ScalarEvent) and item.tag is None and item.anchor is None
         for item in items
@@ -153,6 +155,22 @@ def _items(declared: Input, text: str) -> list[str]:
     if not plain or not isinstance(events[2], yaml.SequenceStartEvent):
         raise _input_error(declared, text, "a list of plain values, such as [a, b]", fix)
     return [item.value for item in items if isinstance(item, yaml.ScalarEvent)]
+
+
+def _texts_of(events: Sequence[yaml.Event], text: str) -> list[str]:
+    """The texts of the values and maps that the events inside a list stand for."""
+    texts, depth, begin = [], 0, 0
+    for event in events:
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif depth == 0:
+            begin = event.start_mark.index
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        if depth == 0:
+            plain = event.value if isinstance(event, yaml.ScalarEvent) else None
+            texts.append(text[begin : event.end_mark.index] if plain is None else plain)
+    return texts
 
 
 def _range(declared: Input, text: str) -> Iterator[int | float]:

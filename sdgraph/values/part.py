@@ -105,6 +105,8 @@ class Part:
         return self.checkpoint.quantization if self.quantized else None
 
     def __str__(self) -> str:
-        named = getattr(self.checkpoint, "file", None) or self.folder
+        checkpoint = self.checkpoint
+        folder = checkpoint.subfolder if isinstance(checkpoint, ComponentSource) else self.folder
+        named = getattr(checkpoint, "file", None) or folder
         name = named or ("processor" if self.processor else "tokenizer" if self.tokenizer else "")
-        return f"{self.checkpoint.source}/{name}" if name else self.checkpoint.source
+        return f"{checkpoint.source}/{name}" if name else checkpoint.source

@@ -172,3 +172,13 @@ def test_what_a_folder_holds_besides_is_counted_and_named(tmp_path: Path) -> Non
     (tmp_path / "a.png").unlink()
     text = refusal("Path", f"@{tmp_path}")
     assert "no file is an Image: b.heic, c.psd" in text and ".png" in text
+
+
+def test_a_checkpoint_may_be_a_map_and_a_list_may_have_some() -> None:
+    checkpoint, mixed = Input("it", "Checkpoint"), {"source": "a/b", "vae": {"source": "./x"}}
+    assert parse_input(checkpoint, "{source: a/b, vae: {source: ./x}}") == mixed
+    assert parse_input(checkpoint, "a/b") == "a/b"
+    text = "[c, {source: a/b, vae: {source: ./x}}, 'd, e']"
+    assert several("Checkpoint", text) == ("c", mixed, "d, e")
+    assert "a map such as {source: a/b" in refusal("Checkpoint", "{source: a/b")
+    assert "a list of plain values" in refusal("str", "[{a: b}]")

@@ -34,7 +34,11 @@ def test_components_from_elsewhere_are_part_of_a_checkpoint() -> None:
 def test_a_part_from_elsewhere_is_the_model_that_its_source_names() -> None:
     vae, unet, text = (Part(MIXED, name) for name in ("vae", "unet", "text_encoder"))
     assert str(vae) == "./x.safetensors" and (vae.folder, vae.component) == ("", "vae")
-    assert isinstance(vae.checkpoint, ComponentSource) and vae.checkpoint.base == MIXED
+    assert (
+        str(unet) == "c/d/unet"
+        and isinstance(vae.checkpoint, ComponentSource)
+        and vae.checkpoint.base == MIXED
+    )
     assert vae.checkpoint.dtype == "float16" and unet.checkpoint.subfolder == "unet"
     assert (text.checkpoint, text.folder, text.component) == (MIXED, "text_encoder", "text_encoder")
     assert ComponentSource.parse(vae.checkpoint.as_data()) == vae.checkpoint

@@ -180,3 +180,56 @@ def test_a_record_names_the_component_and_sees_its_changes(
     assert "vae: ./x.safetensors" in str(record.workflow)
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\1\0")
     assert dict(checkpoint_states(record, tmp_path))["./x.safetensors"] == "changed"
+
+
+def test_components_and_configs_on_the_hub_are_fetched_before_a_run(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fnmatch import fnmatch
+
+    from huggingface_hub import constants
+
+    cache, fetched = tmp_path / "hub", list[str]()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    vae, base = tmp_path / "vae", shipped_folder(BASE)
+    hand = with_other_weights(base, "vae", tmp_path / "hand")
+    shutil.copytree(hand / "vae", vae)
+    repositories = {"some/base": base, "some/vae": vae}
+
+    def snapshot_download(
+        source: str, *, allow_patterns: list[str], ignore_patterns: list[str], **more: Any
+    ) -> str:
+        repository, snapshot = cache / f"models--{source.replace('/', '--')}", "snapshots/1234"
+        (repository / "refs").mkdir(parents=True, exist_ok=True)
+        (repository / "refs" / "main").write_text("1234")
+        for path in repositories[source].rglob("*"):
+            name = path.relative_to(repositories[source]).as_posix()
+            matches = any(fnmatch(name, pattern) for pattern in allow_patterns)
+            if path.is_file() and matches and not any(fnmatch(name, p) for p in ignore_patterns):
+                (repository / snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, repository / snapshot / name)
+                fetched.append(f"{source}/{name}")
+        return str(repository / snapshot)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    node = Text2Image(prompt="a", steps=1, checkpoint=Checkpoint(hand))
+    expected = run(node, session=session).numpy
+    mixed_node = node.replace(checkpoint=Checkpoint("some/base", vae="some/vae"))
+    plan = session.plan(Graph.of(mixed_node))
+    assert {checkpoint.source for checkpoint in plan.fetches} == {"some/base", "some/vae"}
+    assert fetched == []
+    assert same(expected, run(mixed_node, session=session).numpy)
+    weights = "vae/diffusion_pytorch_model.safetensors"
+    assert f"some/{weights}" in fetched and f"some/base/{weights}" not in fetched
+    assert "some/base/vae/config.json" in fetched
+    assert session.plan(Graph.of(mixed_node)).fetches == {}
+    shutil.rmtree(cache)
+    file = Path(shutil.copy(weights_in(vae), tmp_path / "x.safetensors"))
+    of_file = Text2Image(prompt="b", steps=1, checkpoint=Checkpoint("some/base", vae=file))
+    expected = run(of_file.replace(checkpoint=Checkpoint(hand)), session=session).numpy
+    assert {c.source for c in session.plan(Graph.of(of_file)).fetches} == {"some/base", str(file)}
+    assert same(expected, run(of_file, session=session).numpy)
+    with pytest.raises(CheckpointError, match=r"whole pipeline"):
+        part = Part(Checkpoint(BASE, vae="some/base"), "vae")
+        shutil.rmtree(cache)
+        load_quietly(resolve_part(part), "float32", "cpu")
