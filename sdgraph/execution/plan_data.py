@@ -81,7 +81,7 @@ class Step:
     def absent(self) -> tuple[str, ...]:
         """The checkpoints that are not on this disk, so that what it loads is not known."""
         absent = (use.resolved.owner for use in self.uses if use.resolved.owner.root is None)
-        return tuple(dict.fromkeys(owner.checkpoint.source for owner in absent))
+        return tuple(dict.fromkeys(owner.checkpoint_to_fetch.source for owner in absent))
 
     @property
     def runs_models(self) -> bool:
@@ -137,8 +137,9 @@ class Plan:
         fetches: dict[Checkpoint, Node[Any]] = {}
         for step in self.steps:
             for checkpoint in _checkpoints_of(step.node) if step.action == "run" else ():
-                if resolve(checkpoint).must_fetch:
-                    fetches.setdefault(checkpoint, step.node)
+                resolved = resolve(checkpoint)
+                if resolved.must_fetch:
+                    fetches.setdefault(resolved.checkpoint_to_fetch, step.node)
         return fetches
 
     @property

@@ -170,7 +170,7 @@ def part_warnings(parts: Iterable[ComponentOnDisk]) -> Iterator[Problem]:
         if part.owner.single_file is not None:
             files[checkpoint] = part.owner
         elif part.owner.root is None:
-            absent[checkpoint.source] = "not here, not checked"
+            absent[part.owner.checkpoint_to_fetch.source] = "not here, not checked"
         elif part.owner.must_fetch:
             absent[checkpoint.source] = "its weights are not all here, and not checked"
         elif (method := stored_quantization(part)) not in (None, CHECKED_QUANTIZATION):

@@ -238,6 +238,13 @@ class ResolvedCheckpoint:
             return False
         return self.root is None or bool(missing_components(self.checkpoint, self.root))
 
+    @property
+    def checkpoint_to_fetch(self) -> Checkpoint:
+        """The checkpoint that must be fetched: itself, or the one whose config its file needs."""
+        if isinstance(self.checkpoint, ComponentSource) and self._lacks_configs:
+            return self.checkpoint.base
+        return self.checkpoint
+
     def fetch(self) -> ResolvedCheckpoint:
         """Fetches missing files from the hub; returns this object if none are, else a new one.
 

@@ -164,13 +164,18 @@ def _texts_of(events: Sequence[yaml.Event], text: str) -> list[str]:
         if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif depth == 0:
-            begin = event.start_mark.index
+            begin = _place(event.start_mark)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         if depth == 0:
             plain = event.value if isinstance(event, yaml.ScalarEvent) else None
-            texts.append(text[begin : event.end_mark.index] if plain is None else plain)
+            texts.append(text[begin : _place(event.end_mark)] if plain is None else plain)
     return texts
+
+
+def _place(mark: Any) -> int:
+    """The number of characters before a mark of a YAML event, which always has one."""
+    return int(mark.index)
 
 
 def _range(declared: Input, text: str) -> Iterator[int | float]:

@@ -227,7 +227,9 @@ def test_components_and_configs_on_the_hub_are_fetched_before_a_run(
     file = Path(shutil.copy(weights_in(vae), tmp_path / "x.safetensors"))
     of_file = Text2Image(prompt="b", steps=1, checkpoint=Checkpoint("some/base", vae=file))
     expected = run(of_file.replace(checkpoint=Checkpoint(hand)), session=session).numpy
-    assert {c.source for c in session.plan(Graph.of(of_file)).fetches} == {"some/base", str(file)}
+    plan = session.plan(Graph.of(of_file))
+    assert {c.source for c in plan.fetches} == {"some/base"} == set(plan.absent)
+    assert [problem.subject for problem in plan.checkpoint_warnings] == ["some/base"]
     assert same(expected, run(of_file, session=session).numpy)
     with pytest.raises(CheckpointError, match=r"whole pipeline"):
         part = Part(Checkpoint(BASE, vae="some/base"), "vae")
