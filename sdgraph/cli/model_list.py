@@ -45,9 +45,10 @@ class ListedFile:
     @property
     def problem(self) -> Problem | None:
         """What is wrong with the file; None if it is whole, as far as its header tells."""
-        found = self.description.problem
-        fix = "download or copy it again"
-        return Problem(str(self.file.path), found, "a whole file", fix) if found else None
+        about = self.description
+        if not about.problem:
+            return None
+        return Problem(str(self.file.path), about.problem, "a whole file", about.fix)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data for JSON; what is not known is null or empty."""
@@ -73,7 +74,7 @@ class ListedFile:
             f"{about.kind or 'unknown'}{in_format}",
             about.base,
             format_bytes(self.size),
-            self.file.name,
+            self.file.name.replace("\n", " "),
             self.sha256[:_HASH_SHOWN],
             about.licence,
             ", ".join(about.trigger_words),

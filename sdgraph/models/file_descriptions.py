@@ -6,7 +6,6 @@ No tensors are read. A header is read once: what it says is remembered on disk b
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError
-from sdgraph.files import FileStamp, open_regular_file
+from sdgraph.files import FileStamp, describe_path, open_regular_file
 
 from . import description_cache
 from .config_files import read_index
@@ -29,11 +28,9 @@ from .safetensors_files import (
     tensor_shapes,
 )
 from .single_file_kinds import kind_of
+from .training_metadata import base_in_metadata, licence_in_metadata, shorten, trigger_words
 
-_MOST_WORDS = 8
-_LONGEST_WORD = 80
-_LONGEST_LICENCE = 120
-_LONGEST_TAGS = 2**22
+_COPY_AGAIN = "download or copy it again"
 
 _BASE_FIRST = ("a checkpoint of ", "a model of ", "a text encoder of ", "an image encoder of ")
 """What the labels begin with that end with a base."""
@@ -42,33 +39,6 @@ _TEXT_LAYER = re.compile(r".*attn2[._]to_k(?!.*([._](up|B)|_lora\.up)\b)")
 """The names of tensors whose last dimension is the width of the text features of the base."""
 
 _BASE_OF_WIDTH = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
-
-_BASE_WORDS = {
-    "stable-diffusion-xl": "SDXL",
-    "sdxl": "SDXL",
-    "stable-diffusion-v1": "Stable Diffusion 1.x",
-    "sd_v1": "Stable Diffusion 1.x",
-    "sd_1": "Stable Diffusion 1.x",
-    "stable-diffusion-v2": "Stable Diffusion 2.x",
-    "sd_v2": "Stable Diffusion 2.x",
-    "sd_2": "Stable Diffusion 2.x",
-    "stable-diffusion-v3": "Stable Diffusion 3",
-    "stable-diffusion-3": "Stable Diffusion 3",
-    "sd3": "Stable Diffusion 3",
-    "flux-2": "Flux.2",
-    "flux2": "Flux.2",
-    "flux": "Flux",
-    "chroma": "Chroma",
-    "qwen-image": "Qwen-Image",
-    "qwen_image": "Qwen-Image",
-    "hunyuan-video": "HunyuanVideo",
-    "hunyuan_video": "HunyuanVideo",
-    "lumina": "Lumina 2",
-    "wan": "Wan",
-    "zimage": "Z-Image",
-    "z-image": "Z-Image",
-}
-"""What `modelspec.architecture` and `ss_base_model_version` begin with, by base."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +53,7 @@ class FileDescription:
         licence: Its licence, as it is written there; "" if it is not.
         trigger_words: Words that a prompt should have, the most usual ones first.
         problem: What is wrong with it; "" for a whole file.
+        fix: What to do about the problem.
     """
 
     kind: str = ""
@@ -91,6 +62,7 @@ class FileDescription:
     licence: str = ""
     trigger_words: tuple[str, ...] = ()
     problem: str = ""
+    fix: str = ""
 
 
 def describe_files(files: Sequence[ModelFile]) -> list[FileDescription]:
@@ -129,16 +101,30 @@ def describe_file(file: ModelFile) -> FileDescription:
     name = file.path.name.lower()
     try:
         if name.endswith(".gguf"):
-            return FileDescription(file.use, "", "GGUF", problem=_gguf_problem(file.path))
+            return _describe_start(file, "GGUF", _gguf_problem(file.path))
         if name.endswith(PICKLE_SUFFIXES):
-            return FileDescription(file.use, "", "pickle", problem=_pickle_problem(file.path))
+            return _describe_start(file, "pickle", _pickle_problem(file.path))
         return describe_header(file_header(file.path), file.path)
     except SafetensorsError as error:
-        return FileDescription(file.use, problem=f"{error.found}; wanted: {error.wanted}")
+        wanted = f", wanted {error.wanted}" if "bytes" in error.wanted else ""
+        return FileDescription(file.use, problem=f"{error.found}{wanted}", fix=error.fix)
     except CheckpointError as error:
-        return FileDescription(file.use, problem=error.problems[0].found)
+        return FileDescription(file.use, problem=error.problems[0].found, fix=_COPY_AGAIN)
+    except FileNotFoundError:
+        fix = "remove the link, or put the file back"
+        return FileDescription(file.use, problem=describe_path(file.path), fix=fix)
     except OSError as error:
-        return FileDescription(file.use, problem=f"it cannot be read: {error.strerror or error}")
+        problem = f"it cannot be read: {error.strerror or error}"
+        return FileDescription(
+            file.use, problem=problem, fix="change its permissions, or remove it"
+        )
+
+
+def _describe_start(file: ModelFile, file_format: str, found: str) -> FileDescription:
+    """A file of which only the first bytes are read; `found` is what is wrong, if anything is."""
+    return FileDescription(
+        file.use, format=file_format, problem=found, fix=_COPY_AGAIN if found else ""
+    )
 
 
 def _describe_pipeline(folder: Path) -> FileDescription:
@@ -146,8 +132,9 @@ def _describe_pipeline(folder: Path) -> FileDescription:
     try:
         index = read_index(folder / "model_index.json") or {}
     except CheckpointError as error:
-        return FileDescription("checkpoint", "", "folder", problem=error.problems[0].found)
-    return FileDescription("checkpoint", _shorten(index.get("_class_name", "")), "folder")
+        found = error.problems[0].found
+        return FileDescription("checkpoint", "", "folder", problem=found, fix=_COPY_AGAIN)
+    return FileDescription("checkpoint", shorten(index.get("_class_name", "")), "folder")
 
 
 def describe_header(header: SafetensorsHeader, path: Path) -> FileDescription:
@@ -162,11 +149,13 @@ def describe_header(header: SafetensorsHeader, path: Path) -> FileDescription:
     """
     metadata = header.metadata if isinstance(header.metadata, dict) else {}
     shapes = tensor_shapes(path, header)
+    if not shapes:
+        return FileDescription(problem="it has no tensors", fix=_COPY_AGAIN)
     kind, base = split_label(kind_of(shapes, metadata).label)
     if kind != "checkpoint" and not base:
         by_shapes = _base_of_embedding if kind == "embedding" else _base_by_width
-        base = _base_in_metadata(metadata) or by_shapes(shapes)
-    licence = _shorten(metadata.get("modelspec.license", ""), _LONGEST_LICENCE)
+        base = base_in_metadata(metadata) or by_shapes(shapes)
+    licence = licence_in_metadata(metadata)
     return FileDescription(kind, base, licence=licence, trigger_words=trigger_words(metadata))
 
 
@@ -191,16 +180,6 @@ def split_label(label: str) -> tuple[str, str]:
     return re.sub(r"^an? (LoRA of the kind )?| \(.*", "", label), ""
 
 
-def _base_in_metadata(metadata: Mapping[str, Any]) -> str:
-    """The base that the program which trained a file has written into it."""
-    for key in ("modelspec.architecture", "ss_base_model_version"):
-        written = str(metadata.get(key, "")).lower()
-        for begin, base in _BASE_WORDS.items():
-            if written.startswith(begin):
-                return base
-    return ""
-
-
 def _base_by_width(shapes: TensorShapes) -> str:
     """The base whose text features have the width that a file's layers take."""
     layers = (shape for name, shape in shapes.items() if _TEXT_LAYER.match(name))
@@ -218,52 +197,15 @@ def _base_of_embedding(shapes: TensorShapes) -> str:
     )
 
 
-def trigger_words(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The words that a prompt should have for a file to show, as its header says them.
-
-    Args:
-        metadata: What the header says beside the tensors. `modelspec.trigger_phrase` comes first,
-            then the most frequent tags of the pictures that it was trained with.
-
-    Example:
-        >>> trigger_words({"ss_tag_frequency": '{"10_cat": {"sks cat": 9, "sofa": 2}}'})
-        ('sks cat', 'sofa')
-    """
-    phrases = re.split(r"[,;\n]", str(metadata.get("modelspec.trigger_phrase") or ""))
-    tags = _tags(metadata.get("ss_tag_frequency"))
-    ordered = sorted(tags, key=lambda tag: -tags[tag])
-    words = filter(None, map(_shorten, [*phrases, *ordered]))
-    return tuple(dict.fromkeys(words))[:_MOST_WORDS]
-
-
-def _tags(written: Any) -> dict[str, float]:
-    """How often each tag occurs in all folders of a training; {} if that is not readable."""
-    counts: dict[str, float] = {}
-    if not isinstance(written, str) or len(written) > _LONGEST_TAGS:
-        return counts
-    try:
-        folders = json.loads(written)
-    except (ValueError, RecursionError):
-        return counts
-    for tags in folders.values() if isinstance(folders, dict) else ():
-        for tag, count in tags.items() if isinstance(tags, dict) else ():
-            if isinstance(count, int | float):
-                counts[tag] = counts.get(tag, 0) + count
-    return counts
-
-
-def _shorten(text: Any, longest: int = _LONGEST_WORD) -> str:
-    words = " ".join(text.split()) if isinstance(text, str) else ""
-    return words if len(words) <= longest else f"{words[: longest - 1]}…"
-
-
 def _pickle_problem(path: Path) -> str:
     """What is wrong with a pickle; only that one of torch's archives is cut short can be seen."""
     with open_regular_file(path) as file:
         start = file.read(512)
         if start.startswith(b"PK\x03\x04"):
             return "" if zipfile.is_zipfile(file) else "an archive without an end: it is cut short"
-    return _page_problem(start) or ("" if start else "0 bytes: it is empty")
+    if start.startswith(b"\x80"):  # of torch before 1.6
+        return ""
+    return _page_problem(start) or "it does not begin as a pickle does"
 
 
 def _gguf_problem(path: Path) -> str:

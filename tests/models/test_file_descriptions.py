@@ -19,7 +19,6 @@ from sdgraph.models.file_descriptions import (
     describe_files,
     size_of,
     split_label,
-    trigger_words,
 )
 from sdgraph.models.model_files import ModelFile
 from sdgraph.models.single_file_kinds import BASES
@@ -97,19 +96,6 @@ def test_the_licence_and_the_trigger_words_stand_in_the_header(tmp_path: Path) -
     assert about.trigger_words == ("sks style", "sofa", "sks cat", "x")
 
 
-@pytest.mark.parametrize(
-    "tags", ["{", "[]", '{"a": 3}', "[" * 10_000, 3, '{"a": {"b": NaN}}', None]
-)
-def test_tags_that_are_not_readable_are_no_words(tags: Any) -> None:
-    assert set(trigger_words({"ss_tag_frequency": tags})) <= {"b"}
-
-
-def test_only_the_first_words_are_told_and_long_ones_are_cut() -> None:
-    tags = {f"tag {number}": 100 - number for number in range(50)}
-    words = trigger_words({"ss_tag_frequency": json.dumps({"1_x": {"y" * 500: 200, **tags}})})
-    assert len(words) == 8 and len(words[0]) == 80 and words[1] == "tag 0"
-
-
 def test_damaged_files_say_what_is_wrong(tmp_path: Path) -> None:
     whole = write(tmp_path / "x.safetensors", lora(768))
     with whole.path.open("r+b") as file:
@@ -117,8 +103,13 @@ def test_damaged_files_say_what_is_wrong(tmp_path: Path) -> None:
     assert "it is cut short" in describe_file(whole).problem
     whole.path.write_bytes(b"<!doctype html>" + b" " * 100)
     assert "a web page" in describe_file(whole).problem
+    whole.path.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    assert "git lfs pull" in describe_file(whole).fix
+    assert describe_file(write(whole.path, {})).problem == "it has no tensors"
     whole.path.unlink()
-    assert "no such file" in describe_file(whole).problem.lower()
+    assert describe_file(whole).problem == "no such file"
+    whole.path.symlink_to(tmp_path / "gone")
+    assert describe_file(whole).problem == "a link to a file that is gone"
     assert size_of(whole) == 0
 
 
@@ -130,6 +121,10 @@ def test_pickles_and_gguf_are_what_their_folder_says_and_may_be_cut_short(tmp_pa
     assert describe_file(file) == FileDescription("checkpoint", format="pickle")
     path.write_bytes(path.read_bytes()[:500])
     assert "cut short" in describe_file(file).problem
+    path.write_bytes(b"\x80\x02}q")
+    assert not describe_file(file).problem
+    path.write_bytes(b"no pickle")
+    assert "begin" in describe_file(file).problem and "again" in describe_file(file).fix
     quantized = tmp_path / "y.gguf"
     quantized.write_bytes(b"GGUF\x03")
     file = ModelFile(quantized, tmp_path, "denoiser", str(quantized))
