@@ -15,6 +15,7 @@ from sdgraph.models.model_folders import ModelFolder, config_file, model_folders
 
 from .argument_error import ArgumentError
 from .report import Section
+from .safe_output import escape_controls
 
 _HASH_SHOWN = 10
 """The digits of a hash in a table, by which Civitai finds a file."""
@@ -70,7 +71,7 @@ class ListedFile:
         """The cells of a row, in the order of the headers."""
         about = self.description
         in_format = "" if about.format == "safetensors" else f" ({about.format})"
-        return (
+        cells = (
             f"{about.kind or 'unknown'}{in_format}",
             about.base,
             format_bytes(self.size),
@@ -80,6 +81,7 @@ class ListedFile:
             ", ".join(about.trigger_words),
             about.problem,
         )
+        return tuple(map(escape_controls, cells))
 
 
 _HEADERS = ("kind", "base", "size", "file", "sha256", "licence", "trigger words", "problem")

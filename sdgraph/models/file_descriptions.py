@@ -28,7 +28,13 @@ from .safetensors_files import (
     tensor_shapes,
 )
 from .single_file_kinds import kind_of
-from .training_metadata import base_in_metadata, licence_in_metadata, shorten, trigger_words
+from .training_metadata import (
+    base_in_metadata,
+    licence_in_card,
+    licence_in_metadata,
+    shorten,
+    trigger_words,
+)
 
 _COPY_AGAIN = "download or copy it again"
 
@@ -134,7 +140,8 @@ def _describe_pipeline(folder: Path) -> FileDescription:
     except CheckpointError as error:
         found = error.problems[0].found
         return FileDescription("checkpoint", "", "folder", problem=found, fix=_COPY_AGAIN)
-    return FileDescription("checkpoint", shorten(index.get("_class_name", "")), "folder")
+    base = shorten(index.get("_class_name", ""))
+    return FileDescription("checkpoint", base, "folder", licence=licence_in_card(folder))
 
 
 def describe_header(header: SafetensorsHeader, path: Path) -> FileDescription:

@@ -1,6 +1,7 @@
-"""What programs that train models write into the headers of files: base, licence, trigger words.
+"""What is written beside the weights: base, licence and trigger words.
 
-kohya's scripts write `ss_…`; `modelspec.…` is the standard of Stability AI that others follow.
+Programs that train models write it into the headers of files: kohya's scripts as `ss_…`, others as
+`modelspec.…`, a standard of Stability AI. Folders from the hub have a card.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from sdgraph.files import open_regular_file
 
 _MOST_WORDS = 8
 _LONGEST_WORD = 80
 _LONGEST_LICENCE = 120
+_CARD_BYTES = 2**14
+_LICENCE_LINE = re.compile(r"^(license|license_name):[ \t]*(.*)$", re.MULTILINE)
 _LONGEST_TAGS = 2**22
 
 _BASE_WORDS = {
@@ -64,6 +70,23 @@ def licence_in_metadata(metadata: Mapping[str, Any]) -> str:
         metadata: What the header says beside the tensors.
     """
     return shorten(metadata.get("modelspec.license", ""), _LONGEST_LICENCE)
+
+
+def licence_in_card(folder: Path) -> str:
+    """The licence in the card of a checkpoint, as the hub keeps it; "" if there is none.
+
+    Args:
+        folder: The folder with the card, which is `README.md` and begins with lines of YAML.
+    """
+    try:
+        with open_regular_file(folder / "README.md") as file:
+            text = file.read(_CARD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    head = text.split("\n---", 1)[0] if text.startswith("---") else ""
+    named = {name: value.strip(" \t'\"") for name, value in _LICENCE_LINE.findall(head)}
+    licence = named.get("license_name") if named.get("license") == "other" else None
+    return shorten(licence or named.get("license", ""), _LONGEST_LICENCE)
 
 
 def trigger_words(metadata: Mapping[str, Any]) -> tuple[str, ...]:

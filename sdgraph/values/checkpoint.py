@@ -71,7 +71,8 @@ class Checkpoint(Value):
 
     Args:
         source: A hub id ("stabilityai/sdxl-turbo"), a folder, one safetensors file with all
-            weights ("./dreamshaper_8.safetensors"), or a shipped checkpoint ("tiny/inpaint").
+            weights ("./dreamshaper_8.safetensors"; in one of the user's model folders its name is
+            enough), or a shipped checkpoint ("tiny/inpaint").
         revision: A branch, tag or commit on the hub; None is the main branch.
         variant: The variant of the files, such as "fp16" for `model.fp16.safetensors`.
         dtype: "float32", "float16" or "bfloat16"; None leaves it to the device.

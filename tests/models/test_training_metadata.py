@@ -1,13 +1,19 @@
-"""What training programs write into headers: base, licence and trigger words; no torch."""
+"""What is written beside weights: base, licence and trigger words; no torch."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sdgraph.models.training_metadata import base_in_metadata, licence_in_metadata, trigger_words
+from sdgraph.models.training_metadata import (
+    base_in_metadata,
+    licence_in_card,
+    licence_in_metadata,
+    trigger_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +39,23 @@ def test_a_licence_is_one_line_of_text() -> None:
     assert licence_in_metadata({"modelspec.license": "a\n b"}) == "a b"
     assert len(licence_in_metadata({"modelspec.license": "x" * 500})) == 120
     assert licence_in_metadata({"modelspec.license": 3}) == licence_in_metadata({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: openrail++\ntags: [a]\n---\nlicense: mit\n", "openrail++"),
+        ("---\nlicense: other\nlicense_name: 'flux-1-dev'\n---\n", "flux-1-dev"),
+        ("---\nlicense: other\n---\n", "other"),
+        ("---\ntags: [a]\n---\nlicense: mit\n", ""),
+        ("license: mit\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_card_of_a_folder_says_its_licence(tmp_path: Path, card: str, licence: str) -> None:
+    assert licence_in_card(tmp_path) == ""
+    (tmp_path / "README.md").write_text(card)
+    assert licence_in_card(tmp_path) == licence
 
 
 @pytest.mark.parametrize(
