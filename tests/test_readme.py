@@ -111,7 +111,7 @@ def test_every_workflow_and_node_that_the_readme_names_exists() -> None:
     text = README.read_text("utf-8")
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     systems = [row for row in rows if len(row) == 5 and row[1] in shipped_workflows()]
-    named = set(re.findall(r"`([a-z_/]+)`", text)) & set(shipped_workflows())
+    named = set(re.findall(r"`([a-z0-9_/]+)`", text)) & set(shipped_workflows())
     commands = set(re.findall(r"sdgraph (?:run|plan) ([a-z]+(?:/[a-z]+)?)(?![\w./])", text))
 
     assert named == {name for name in shipped_workflows() if not name.startswith("training/")}

@@ -103,7 +103,7 @@ def test_nothing_of_the_errors_of_a_hostile_workflow_reaches_the_terminal(
     assert code == 2 and not _UNSAFE.search(text), text
     assert "\\u001b" in text
     if flag:
-        assert any(HOSTILE[:20] in problem["found"] for problem in json.loads(text))
+        assert any(HOSTILE[:20] in problem["found"] for problem in json.loads(text)["problems"])
 
 
 def test_nothing_of_a_hostile_record_reaches_the_terminal(command: Command, tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ def test_the_reference_settings_are_the_fields_own() -> None:
     cat = node("reference/inpaint", "cat")
 
     def field_values(node: Node[Any], *fields: str) -> list[Any]:
-        return [getattr(node, field) for field in fields]
+        given = {field: getattr(node, field) for field in fields}
+        return [node.chosen_fields().get(field, value) for field, value in given.items()]
 
     assert field_values(man, "scale", "scheduler", "steps", "seed") == [0.5, "dpm++", 100, 12345]
     assert field_values(skyline, "strength", "steps") == [0.7, 100]

@@ -359,7 +359,7 @@ def test_a_list_of_another_length_is_refused(
         ({"mask": spot(*SIZE)}, "both, or neither"),
         ({"padding_mask_crop": 8}, "no mask to work around"),
         ({"padding_mask_crop": 8, "image": photo(*SIZE)}, "no mask to work around"),
-        ({"image": photo(*SIZE), "strength": 0.01}, "strength × steps of at least 1"),
+        ({"image": photo(*SIZE), "strength": 0.01, "steps": 50}, "strength × steps of at least 1"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(

@@ -18,7 +18,10 @@ from sdgraph.values import ControlMap, DepthMap, EdgeMap, NormalMap, PoseMap
 pytestmark = pytest.mark.quick
 
 VERSIONS: dict[str, FamilyVersion] = {
-    version.label: version for family in FAMILIES for version in family.versions
+    version.label: version
+    for family in FAMILIES
+    if "controlnet" in family.adapters
+    for version in family.versions
 }
 
 

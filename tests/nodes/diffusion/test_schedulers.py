@@ -12,7 +12,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Image2Image, Inpaint, Text2Image, Text2Video, Turbo
-from sdgraph.nodes.diffusion.schedulers import Scheduler, make_scheduler
+from sdgraph.nodes.diffusion.schedulers import Scheduler, make_scheduler, schedulers_for
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import refused_at_construction, refused_before_load
 from tests.support.photos import photo, picture, spot
@@ -35,11 +35,14 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "tcd": ("TCDScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
-NAMES = get_args(Scheduler)
+NAMES = schedulers_for(flow_matching=False)
 
 
 def test_every_name_is_tested() -> None:
     assert set(NAMES) == set(CLASSES)
+    others = set(schedulers_for(flow_matching=True))
+    assert set(get_args(Scheduler)) == set(NAMES) | others
+    assert others == {"flow-euler", "flow-heun", "flow-lcm"}
 
 
 @pytest.mark.parametrize("name", NAMES)
