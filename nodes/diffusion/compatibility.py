@@ -131,6 +131,27 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
         yield Problem("checkpoint", found, wish, fix)
 
 
+def clip_skip_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
+    """The problem of leaving out layers of CLIP that a checkpoint does not have.
+
+    Args:
+        checkpoint: The checkpoint, whose configs are on this disk.
+        family: Its family.
+    """
+    skipped = checkpoint.clip_skip
+    if skipped is None:
+        return
+    found = f"clip_skip {skipped} for {checkpoint.source}"
+    if not family.prompt_encoding.in_windows:
+        wanted = f"none: {family.label} does not read prompts by CLIP alone"
+        yield Problem("checkpoint", found, wanted, "leave clip_skip out")
+        return
+    configs = [resolve(checkpoint).config(encoder.name) or {} for encoder in family.text_encoders]
+    fewest = min(int(config.get("num_hidden_layers") or 12) for config in configs)
+    if skipped >= fewest:
+        yield Problem("checkpoint", found, f"at most {fewest - 1}, of {fewest} layers")
+
+
 def scheduler_problems(
     checkpoint: Checkpoint, name: str | None, family: ModelFamily
 ) -> Iterator[Problem]:

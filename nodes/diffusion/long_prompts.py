@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
@@ -46,6 +46,8 @@ class _Reader:
     hidden_state: int | None
     pooled: bool
     device: str
+    skipped: int | None = None
+    """How many of the last layers are left out."""
 
     @property
     def length(self) -> int:
@@ -109,8 +111,15 @@ class _Reader:
         import torch
 
         tokens = torch.tensor(rows, device=self.device)
-        output = self.encoder(tokens, output_hidden_states=self.hidden_state is not None)
-        hidden = output[0] if self.hidden_state is None else output.hidden_states[self.hidden_state]
+        is_inner = self.hidden_state is not None or self.skipped is not None
+        output = self.encoder(tokens, output_hidden_states=is_inner)
+        if self.hidden_state is not None:
+            hidden = output.hidden_states[self.hidden_state - (self.skipped or 0)]
+        elif self.skipped is not None:
+            hidden = output.hidden_states[-1 - self.skipped]
+            hidden = getattr(self.encoder, "text_model", self.encoder).final_layer_norm(hidden)
+        else:
+            hidden = output[0]
         return hidden, output[0][:1] if self.pooled else None
 
 
@@ -122,6 +131,7 @@ def encode_prompts(
     vectors: Mapping[str, Vectors],
     *,
     guided: bool,
+    clip_skip: int | None = None,
 ) -> tuple[Any, ...]:
     """Embeds a prompt and a negative prompt, in the form of the pipeline's `encode_prompt`.
 
@@ -132,6 +142,7 @@ def encode_prompts(
         prompts: The prompt and the negative prompt, as texts with their weights.
         vectors: The vectors of textual inversions, by word.
         guided: Whether classifier-free guidance uses the negative prompt.
+        clip_skip: How many of the last layers are left out for the prompt.
 
     Returns:
         The embeddings, each 1 × tokens × width, and if the family has them the pooled embeddings,
@@ -141,7 +152,8 @@ def encode_prompts(
     import torch
 
     readers = _readers(pipe, family, device)
-    embeddings = _embeddings(readers, prompts if guided else prompts[:1], vectors, device)
+    texts = prompts if guided else prompts[:1]
+    embeddings = _embeddings(readers, texts, vectors, device, clip_skip)
     zeroed = guided and getattr(pipe.config, ZERO_EMPTY_PROMPT, False)
     if zeroed and prompts[1] == (("", 1.0),):
         embeddings[1] = tuple(torch.zeros_like(tensor) for tensor in embeddings[0])
@@ -171,6 +183,7 @@ def _embeddings(
     prompts: Sequence[WeightedTexts],
     vectors: Mapping[str, Vectors],
     device: str,
+    clip_skip: int | None,
 ) -> list[tuple[Any, ...]]:
     """For each prompt: the joined embeddings of all encoders, and the last one's pooled embedding.
 
@@ -190,7 +203,8 @@ def _embeddings(
     embeddings: list[tuple[Any, ...]] = []
     for index in range(len(prompts)):
         parts = [
-            reader.embed(own_tokens[index], windows)
+            # As in diffusers, layers are left out for the prompt alone.
+            replace(reader, skipped=None if index else clip_skip).embed(own_tokens[index], windows)
             for reader, own_tokens in zip(readers, tokens, strict=True)
         ]
         hidden = torch.cat([part[0] for part in parts], dim=-1)

@@ -214,6 +214,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             negative_prompt,
             guided=self.is_guided,
             vectors=textual_inversion.load_vectors(models),
+            clip_skip=self.known_checkpoint.clip_skip,
         )
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
@@ -290,6 +291,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             return
         yield from compatibility.class_problems(checkpoint, family)
         yield from compatibility.width_problems(checkpoint, family)
+        yield from compatibility.clip_skip_problems(checkpoint, family)
         yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
         yield from compatibility.scheduler_problems(checkpoint, self.scheduler, family)
         sides = {name: getattr(self, name, None) for name in ("width", "height")}

@@ -39,6 +39,8 @@ def embedding_stage(
         "guided": guided,
         ZERO_EMPTY_PROMPT: (resolve(checkpoint).index or {}).get(ZERO_EMPTY_PROMPT),
     }
+    if checkpoint.clip_skip is not None:
+        inputs["clip_skip"] = checkpoint.clip_skip
     return Stage(STAGE, inputs, parts)
 
 
@@ -51,6 +53,7 @@ def embed_prompts(
     *,
     guided: bool,
     vectors: Mapping[str, Vectors] | None = None,
+    clip_skip: int | None = None,
 ) -> dict[str, Any]:
     """The arguments with which a pipeline is called instead of the two prompts.
 
@@ -64,6 +67,7 @@ def embed_prompts(
         negative: What it must not show.
         guided: Whether classifier-free guidance uses the negative prompt.
         vectors: The vectors of textual inversions, by word.
+        clip_skip: How many of the last layers of CLIP are left out for the prompt.
 
     Returns:
         Embeddings of 1 × tokens × width and, if the family has them, pooled embeddings of
@@ -74,7 +78,8 @@ def embed_prompts(
     device = models.device
 
     def encode() -> bytes:
-        tensors = _embeddings(pipe, family, device, prompt, negative, vectors or {}, guided=guided)
+        texts = (prompt, negative, vectors or {})
+        tensors = _embeddings(pipe, family, device, *texts, guided=guided, clip_skip=clip_skip)
         data: bytes = save({name: each.cpu().contiguous() for name, each in tensors.items()})
         return data
 
@@ -93,11 +98,12 @@ def _embeddings(
     vectors: Mapping[str, Vectors],
     *,
     guided: bool,
+    clip_skip: int | None,
 ) -> dict[str, Any]:
     """The embeddings by name.
 
     The pipeline itself embeds prompts, except those that are read in windows and do not fit into
-    one, have weights, or have words of textual inversions.
+    one, have weights, have words of textual inversions, or are read without the last layers.
     """
     import torch
 
@@ -108,8 +114,10 @@ def _embeddings(
             unweighted = all(len(texts) == 1 and texts[0][1] == 1 for texts in prompts)
             prompt, negative = (texts[0][0] for texts in prompts)
             fits = unweighted and all(_fits(pipe, family, text) for text in (prompt, negative))
-            if vectors or not fits:
-                encoded = encode_prompts(pipe, family, device, prompts, vectors, guided=guided)
+            if vectors or not fits or clip_skip is not None:
+                encoded = encode_prompts(
+                    pipe, family, device, prompts, vectors, guided=guided, clip_skip=clip_skip
+                )
                 return dict(encoding.name_results(encoded))
         return dict(encoding.encode(pipe, prompt, negative, device, guided=guided))
 

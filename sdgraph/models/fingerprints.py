@@ -87,6 +87,8 @@ def settings_fingerprint(checkpoint: CheckpointOnDisk) -> str:
     digest = hashlib.blake2b(digest_size=16)
     if settings := dict(checkpoint.scheduler_settings):
         digest.update(f"{json.dumps(settings, sort_keys=True)}|".encode())
+    if (clip_skip := checkpoint.checkpoint.clip_skip) is not None:
+        digest.update(f"clip_skip {clip_skip}|".encode())
     folders = [checkpoint.root / name for name in checkpoint.components or ()]
     paths = (checkpoint.root / MODEL_INDEX, *(path / SCHEDULER_CONFIG for path in folders))
     for path, sha256 in checkpoint.hash_files([path for path in paths if path.is_file()]):
@@ -121,6 +123,8 @@ def checkpoint_fingerprint(checkpoint: CheckpointOnDisk) -> str:
     texts = [f"{name}:{sha256}" for name, (_, sha256) in zip(names, hashed, strict=True)]
     if texts and checkpoint.scheduler_settings:
         texts.append(json.dumps(dict(checkpoint.scheduler_settings), sort_keys=True))
+    if texts and checkpoint.checkpoint.clip_skip is not None:
+        texts.append(f"clip_skip {checkpoint.checkpoint.clip_skip}")
     if not texts:
         texts = [repr(checkpoint.checkpoint)]
     return hashlib.blake2b("|".join(texts).encode(), digest_size=16).hexdigest()

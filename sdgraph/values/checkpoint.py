@@ -84,6 +84,8 @@ class Checkpoint(Value):
             those of the base that the file is recognised as.
         prediction_type: What the denoiser predicts: "epsilon", "v_prediction" or "sample"; None is
             what the checkpoint says.
+        clip_skip: How many of the last layers of a text encoder of CLIP are left out for the
+            prompt, as diffusers counts: 1 is "clip skip 2" elsewhere. None is the usual layer.
         parts: The components that are taken from elsewhere, by the names in `COMPONENTS`: each the
             source of one model, a mapping of its fields, or a checkpoint.
 
@@ -106,6 +108,7 @@ class Checkpoint(Value):
         "subfolder",
         "config",
         "prediction_type",
+        "clip_skip",
     )
     PART_NAMES: ClassVar[tuple[str, ...]] = COMPONENTS
 
@@ -117,6 +120,7 @@ class Checkpoint(Value):
     subfolder: str | None
     config: str | None
     prediction_type: str | None
+    clip_skip: int | None
     parts: Mapping[str, Checkpoint]
 
     def __init__(
@@ -130,6 +134,7 @@ class Checkpoint(Value):
         subfolder: str | None = None,
         config: str | PurePath | None = None,
         prediction_type: str | None = None,
+        clip_skip: int | None = None,
         **parts: object,
     ) -> None:
         words = {"dtype": dtype, "quantization": quantization, "prediction_type": prediction_type}
@@ -147,6 +152,10 @@ class Checkpoint(Value):
             if word is not None and word not in choices:
                 wanted, fix = f"one of {', '.join(choices)}", did_you_mean(word, choices)
                 refuse_value(f"Checkpoint.{name}", repr(word), wanted, fix)
+        if clip_skip is not None and (type(clip_skip) is not int or not 1 <= clip_skip <= 24):
+            fix = "1 leaves the last layer out"
+            refuse_value("Checkpoint.clip_skip", repr(clip_skip), "a whole number from 1 on", fix)
+        self.__dict__["clip_skip"] = clip_skip
         self._set_parts(parts)
 
     def _set_parts(self, parts: Mapping[str, object]) -> None:
@@ -185,7 +194,7 @@ class Checkpoint(Value):
         for name, word in words.items():
             if word is not None and not (isinstance(word, str) and re.fullmatch(r"[^\s\0]+", word)):
                 refuse_value(f"{kind}.{name}", repr(word), "one word, or nothing")
-        self.__dict__.update(source=source, parts=MappingProxyType({}), **words)
+        self.__dict__.update(source=source, clip_skip=None, parts=MappingProxyType({}), **words)
 
     @classmethod
     def parse(cls, data: object) -> Self:

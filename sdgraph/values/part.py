@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .checkpoint import Checkpoint
 
@@ -38,7 +38,7 @@ class ComponentSource(Checkpoint):
     base: Checkpoint
 
     def __init__(
-        self, source: str | PurePath, *, component: str, base: object, **fields: str | None
+        self, source: str | PurePath, *, component: str, base: object, **fields: Any
     ) -> None:
         whole = Checkpoint.parse(base)
         dtype = fields.pop("dtype", None) or whole.dtype

@@ -210,7 +210,8 @@ def test_what_is_no_whole_checkpoint_of_a_known_base_is_refused(
 @pytest.mark.parametrize("field", ["variant", "subfolder", "quantization"])
 def test_what_one_file_cannot_have_is_refused(tmp_path: Path, field: str) -> None:
     path = written(tmp_path / "x.safetensors", header(ONE))
-    checkpoint = Checkpoint(path, **{field: "int8" if field == "quantization" else "fp16"})
+    word = "int8" if field == "quantization" else "fp16"
+    checkpoint = Checkpoint.parse({"source": str(path), field: word})
     assert field in refusal(checkpoint).found
 
 

@@ -34,6 +34,8 @@ def test_a_checkpoint_is_read_from_a_name_or_a_mapping_and_written_back() -> Non
         ({"source": "a", "variant": "two words"}, r"one word"),
         ({"source": "a", "revision": ""}, r"one word"),
         ({"source": None}, r"hub id"),
+        ({"source": "a", "clip_skip": 0}, r"from 1 on"),
+        ({"source": "a", "clip_skip": True}, r"found:  True"),
     ],
 )
 def test_a_wrong_checkpoint_is_refused(data: object, words: str) -> None:

@@ -225,3 +225,37 @@ def test_words_are_found_whole_and_in_any_case() -> None:
     parts = split_at_words("a Style, styles <cat> <cat-toy>", ["style", "<cat>", "<cat-toy>"])
     assert parts == ["a ", "Style", ", styles ", "<cat>", " ", "<cat-toy>"]
     assert split_at_words("a", []) == ["a"]
+
+
+@every_family
+def test_clip_skip_leaves_out_the_last_layers_for_the_prompt(family: str) -> None:
+    import torch
+
+    pipe, prompts = (
+        pipeline(CLASSES[family], BASES[family]),
+        [parse_weights(STAR), parse_weights("")],
+    )
+    encode: Any = (pipe, FAMILIES[family], "cpu", prompts, {})
+    with torch.no_grad():
+        own = encode_prompts(*encode, guided=True, clip_skip=1)
+        plain = encode_prompts(*encode, guided=True)
+        if family == "xl":  # diffusers' code for Stable Diffusion does not run with transformers 5
+            options: dict[str, Any] = {"num_images_per_prompt": 1, "device": "cpu", "clip_skip": 1}
+            expected = pipe.encode_prompt(STAR, do_classifier_free_guidance=True, **options)[0]
+        else:
+            tokens = pipe.tokenizer(STAR, padding="max_length", return_tensors="pt").input_ids
+            states = pipe.text_encoder(tokens, output_hidden_states=True).hidden_states
+            expected = pipe.text_encoder.final_layer_norm(states[-2])
+    torch.testing.assert_close(own[0], expected, rtol=0, atol=1e-6)
+    assert not torch.equal(own[0], plain[0])
+    assert all(torch.equal(one, other) for one, other in zip(own[1:], plain[1:], strict=True))
+
+
+def test_clip_skip_is_a_field_of_a_checkpoint_and_has_its_own_results(session: Session) -> None:
+    skipping = text(STAR).replace(checkpoint=Checkpoint(BASES["sd"], clip_skip=1))
+    run(text(STAR), session=session)
+    assert run(skipping, session=session) != run(text(STAR), session=session)
+    absent = refused_before_load(
+        text(STAR).replace(checkpoint=Checkpoint(BASES["sd"], clip_skip=2))
+    )
+    assert "clip_skip 2" in absent and "at most 1, of 2 layers" in absent
