@@ -95,7 +95,7 @@ class Text2Video(Diffusion[Video]):
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
-        if not isinstance(self.checkpoint, Checkpoint):
+        if not isinstance(self.checkpoint, Checkpoint) or self.family.video is None:
             return
         count, settings = self.batch_size(), self._settings
         if count > _MAX_FRAMES:
