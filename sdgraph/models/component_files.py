@@ -42,6 +42,13 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
 """How the labels of files begin that may be a component, by its name without a number."""
 
 
+_CHANNELS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "vae": (("decoder.conv_in.weight",), "latent_channels", "latent channels"),
+    "unet": (("conv_in.weight", "input_blocks.0.0.weight"), "in_channels", "channels"),
+}
+"""The first layer of a component in each layout, and the key of its config for its channels."""
+
+
 def find_component_file(checkpoint: ComponentSource, configs: Path) -> SingleFile | None:
     """The file that a component from elsewhere is; None for a folder or a name on the hub.
 
@@ -70,7 +77,7 @@ def find_component_file(checkpoint: ComponentSource, configs: Path) -> SingleFil
     folder = _config_folder(checkpoint, configs)
     if (problem := scale_problem(shapes)) is not None:
         raise CheckpointError(Problem(source, problem.found, problem.wanted, problem.fix))
-    _refuse_other_latents(checkpoint, shapes, prefix, folder)
+    _refuse_other_channels(checkpoint, shapes, prefix, folder)
     return SingleFile(path, replace(kind, prefixes={"": prefix}), folder, has_own_configs=True)
 
 
@@ -127,17 +134,20 @@ def _config_folder(checkpoint: ComponentSource, configs: Path) -> Path:
     return folder
 
 
-def _refuse_other_latents(
+def _refuse_other_channels(
     checkpoint: ComponentSource, shapes: TensorShapes, prefix: str, folder: Path
 ) -> None:
-    """Raises CheckpointError for a VAE with other latents than the config says."""
-    shape = shapes.get(f"{prefix}decoder.conv_in.weight")
-    wanted = (read_config(folder / "config.json") or {}).get("latent_channels")
-    if checkpoint.component == "vae" and shape and wanted and len(shape) > 1 and shape[1] != wanted:
-        found = f"a VAE of {shape[1]} latent channels"
-        wish = f"{wanted}, as the VAE of {checkpoint.base.source} has"
-        fix = "take a VAE that was made for the same base"
-        raise CheckpointError(Problem(checkpoint.source, found, wish, fix))
+    """Raises CheckpointError for a network that takes other channels than its config says."""
+    names, key, what = _CHANNELS.get(checkpoint.component, ((), "", ""))
+    wanted = (read_config(folder / "config.json") or {}).get(key)
+    for name in names:
+        shape = shapes.get(f"{prefix}{name}", ())
+        if wanted and len(shape) > 1 and shape[1] != wanted:
+            component = checkpoint.component
+            found = f"a {component} of {shape[1]} {what}"
+            wish = f"{wanted}, as the {component} of {checkpoint.base.source} has"
+            fix = f"take a {component} that was made for the same base"
+            raise CheckpointError(Problem(checkpoint.source, found, wish, fix))
 
 
 def refuse_pipeline(checkpoint: ComponentSource, folders: Iterable[str]) -> None:

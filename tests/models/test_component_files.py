@@ -122,6 +122,7 @@ def flux(folder: Path) -> Path:
         ("unet", TEXT, "a text encoder of CLIP", "of that component alone"),
         ("unet", {"double_blocks.0.img_attn.x": (1,)}, "a model of Flux", "component alone"),
         ("vae", VAE | {"decoder.conv_in.weight": (64, 16, 3, 3)}, "16 latent", "same base"),
+        ("unet", UNET | {"input_blocks.0.0.weight": (32, 9, 3, 3)}, "9 channels", "same base"),
         ("unet", UNET | {"x.scale_weight": (1,)}, "scale of fp8", "bf16 or fp16"),
     ],
 )
