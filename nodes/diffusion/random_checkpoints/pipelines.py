@@ -167,7 +167,7 @@ def _z_image() -> Any:
         rope_theta=256.0,
         t_scale=1000.0,
         axes_dims=[8, 4, 4],
-        axes_lens=[1024, 32, 32],
+        axes_lens=[1024, 512, 512],
     )
     with torch.no_grad():
         # They are made without values.
