@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import Stage
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint
@@ -119,7 +120,28 @@ def _embeddings(
                     pipe, family, device, prompts, vectors, guided=guided, clip_skip=clip_skip
                 )
                 return dict(encoding.name_results(encoded))
+        else:
+            for text in (prompt, negative if guided else ""):
+                _refuse_longer(pipe, family, text)
         return dict(encoding.encode(pipe, prompt, negative, device, guided=guided))
+
+
+def _refuse_longer(pipe: Any, family: ModelFamily, text: str) -> None:
+    """Raises InvalidValueError for a text that the pipeline would cut without a word.
+
+    Of several text encoders the last one reads the most; those before it see the beginning.
+    """
+    encoder = next(
+        each
+        for each in reversed(family.text_encoders)
+        if getattr(pipe, each.tokenizer, None) is not None
+    )
+    count = len(getattr(pipe, encoder.tokenizer)(text).input_ids)
+    if count > encoder.max_tokens:
+        found = f"a text of {count} tokens for {family.label}, which would be cut"
+        raise InvalidValueError(
+            Problem("prompt", found, f"at most {encoder.max_tokens}", "make it shorter")
+        )
 
 
 def _fits(pipe: Any, family: ModelFamily, text: str) -> bool:

@@ -42,7 +42,7 @@ def test_every_name_is_tested() -> None:
     assert set(NAMES) == set(CLASSES)
     others = set(schedulers_for(flow_matching=True))
     assert set(get_args(Scheduler)) == set(NAMES) | others
-    assert others == {"flow-euler", "flow-heun", "flow-lcm"}
+    assert others == {"flow-euler", "flow-lcm"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 import safetensors.numpy
 
-from sdgraph import Checkpoint, Session, run
+from sdgraph import Checkpoint, NodeFailedError, Session, run
 from sdgraph.models import tensor_shapes
 from sdgraph.nodes import Edit, Image2Image, Inpaint, Text2Image
 from sdgraph.nodes.diffusion.families import FAMILIES, Task, family_of
@@ -21,6 +21,7 @@ from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.node import Diffusion
 from sdgraph.nodes.diffusion.pixels import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES, make_checkpoint
+from sdgraph.nodes.diffusion.schedulers import schedulers_for
 from sdgraph.values import Image, Lora, Mask
 
 NODES: dict[Task, type[Diffusion[Image]]] = {
@@ -39,6 +40,9 @@ def noise(*shape: int) -> np.ndarray[Any, Any]:
 
 PHOTO = Image(noise(64, 64, 3))
 MASK = Mask(np.pad(np.full((32, 32), 255, np.uint8), ((8, 24), (8, 24))))
+
+
+TRANSFORMERS = ["chroma", "flux", "flux2-klein", "qwen-image", "stable-diffusion-3", "z-image"]
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +231,7 @@ def test_sides_and_schedulers_are_checked_before_any_load(folders: Any) -> None:
         assert not problems_of(node)
         assert "a multiple of 16" in problems_of(node.replace(width=72))
         text = problems_of(node.replace(scheduler="euler"))
-        assert "one of flow-euler, flow-heun, flow-lcm" in text
+        assert "one of flow-euler, flow-lcm" in text
     tiny = node_for("text-to-image", Checkpoint("tiny/text-to-image"), scheduler="flow-euler")
     assert "flow-euler for tiny/text-to-image" in problems_of(tiny)
 
@@ -248,9 +252,7 @@ def write_lora(folder: Path, checkpoint: Path, prefix: str = "transformer.") -> 
     return Lora(folder, scale=0.7)
 
 
-@pytest.mark.parametrize(
-    "name", ["chroma", "flux", "flux2-klein", "qwen-image", "stable-diffusion-3", "z-image"]
-)
+@pytest.mark.parametrize("name", TRANSFORMERS)
 def test_a_lora_changes_the_picture_as_in_diffusers_and_leaves_the_weights(
     folders: Any, tmp_path: Path, name: str
 ) -> None:
@@ -284,11 +286,19 @@ def test_a_lora_of_another_layout_or_network_is_refused_before_any_load(
     assert "a LoRA for Flux" in text
 
 
-@pytest.mark.parametrize("scheduler", ["flow-euler", "flow-lcm"])
-def test_a_named_scheduler_runs(folders: Any, scheduler: Any) -> None:
-    node = node_for("text-to-image", Checkpoint(folders("flux")), scheduler=scheduler)
-    made = run(node, session=Session(device="cpu", store=None))
-    assert made.numpy.std() > 10
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_every_scheduler_of_flow_matching_runs(folders: Any, name: str) -> None:
+    for scheduler in schedulers_for(flow_matching=True):
+        node = node_for("text-to-image", Checkpoint(folders(name)), scheduler=scheduler, steps=2)
+        made = run(node, session=Session(device="cpu", store=None))
+        assert made.numpy.std() > 10, scheduler
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_a_prompt_that_would_be_cut_is_refused(folders: Any, name: str) -> None:
+    node = node_for("text-to-image", Checkpoint(folders(name)), prompt="a red star " * 60)
+    with pytest.raises(NodeFailedError, match="660 tokens for"):
+        run(node, session=Session(device="cpu", store=None))
 
 
 def test_several_pictures_are_read_where_the_family_can(folders: Any) -> None:
