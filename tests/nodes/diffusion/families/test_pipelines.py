@@ -297,7 +297,7 @@ def test_every_scheduler_of_flow_matching_runs(folders: Any, name: str) -> None:
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_a_prompt_that_would_be_cut_is_refused(folders: Any, name: str) -> None:
     node = node_for("text-to-image", Checkpoint(folders(name)), prompt="a red star " * 60)
-    with pytest.raises(NodeFailedError, match="660 tokens for"):
+    with pytest.raises(NodeFailedError, match="tokens for"):
         run(node, session=Session(device="cpu", store=None))
 
 
