@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
 from .prompt_encoding import PromptEncoding
-from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
+from .transformer_networks import (
+    T5_TOKENIZERS,
+    TRANSFORMER_KNOBS,
+    TRANSFORMER_LORA_PREFIXES,
+    transformer,
+)
 
 _MAX_TOKENS = 512
 
@@ -23,7 +28,7 @@ CHROMA = ModelFamily(
         TextEncoder(
             max_tokens=_MAX_TOKENS,
             classes=("T5EncoderModel",),
-            tokenizer_classes=("T5Tokenizer", "T5TokenizerFast"),
+            tokenizer_classes=T5_TOKENIZERS,
         ),
     ),
     prompt_encoding=PromptEncoding(

@@ -7,7 +7,12 @@ from dataclasses import replace
 from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
 from .networks import Config
 from .prompt_encoding import PromptEncoding
-from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
+from .transformer_networks import (
+    T5_TOKENIZERS,
+    TRANSFORMER_KNOBS,
+    TRANSFORMER_LORA_PREFIXES,
+    transformer,
+)
 
 _MAX_TOKENS = 512
 
@@ -36,7 +41,7 @@ FLUX = ModelFamily(
             tokenizer="tokenizer_2",
             max_tokens=_MAX_TOKENS,
             classes=("T5EncoderModel",),
-            tokenizer_classes=("T5Tokenizer", "T5TokenizerFast"),
+            tokenizer_classes=T5_TOKENIZERS,
         ),
     ),
     prompt_encoding=PromptEncoding(

@@ -7,6 +7,7 @@ from .networks import Config
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
     FLUX2_AUTOENCODER,
+    QWEN_TOKENIZERS,
     TRANSFORMER_KNOBS,
     TRANSFORMER_LORA_PREFIXES,
     transformer,
@@ -36,7 +37,7 @@ FLUX2_KLEIN = ModelFamily(
         TextEncoder(
             max_tokens=_MAX_TOKENS,
             classes=("Qwen3ForCausalLM",),
-            tokenizer_classes=("Qwen2Tokenizer", "Qwen2TokenizerFast"),
+            tokenizer_classes=QWEN_TOKENIZERS,
         ),
     ),
     prompt_encoding=PromptEncoding(

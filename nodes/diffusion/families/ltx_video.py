@@ -7,7 +7,12 @@ from sdgraph.values import DTYPE_BYTES
 from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder, VideoSettings
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
-from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
+from .transformer_networks import (
+    T5_TOKENIZERS,
+    TRANSFORMER_KNOBS,
+    TRANSFORMER_LORA_PREFIXES,
+    transformer,
+)
 
 _MAX_TOKENS = 128
 _DECODING = 0.391
@@ -41,7 +46,7 @@ LTX_VIDEO = ModelFamily(
         TextEncoder(
             max_tokens=_MAX_TOKENS,
             classes=("T5EncoderModel",),
-            tokenizer_classes=("T5Tokenizer", "T5TokenizerFast"),
+            tokenizer_classes=T5_TOKENIZERS,
         ),
     ),
     prompt_encoding=PromptEncoding(

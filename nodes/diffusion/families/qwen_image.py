@@ -6,6 +6,7 @@ from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
     QWEN_AUTOENCODER,
+    QWEN_TOKENIZERS,
     TRANSFORMER_KNOBS,
     TRANSFORMER_LORA_PREFIXES,
     transformer,
@@ -28,7 +29,7 @@ QWEN_IMAGE = ModelFamily(
         TextEncoder(
             max_tokens=_MAX_TOKENS,
             classes=("Qwen2_5_VLForConditionalGeneration",),
-            tokenizer_classes=("Qwen2Tokenizer", "Qwen2TokenizerFast"),
+            tokenizer_classes=QWEN_TOKENIZERS,
         ),
     ),
     prompt_encoding=PromptEncoding(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
 from .prompt_encoding import PromptEncoding
-from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
+from .transformer_networks import (
+    T5_TOKENIZERS,
+    TRANSFORMER_KNOBS,
+    TRANSFORMER_LORA_PREFIXES,
+    transformer,
+)
 
 _MAX_TOKENS = 256
 
@@ -31,7 +36,7 @@ STABLE_DIFFUSION_3 = ModelFamily(
             max_tokens=_MAX_TOKENS,
             optional=True,
             classes=("T5EncoderModel",),
-            tokenizer_classes=("T5Tokenizer", "T5TokenizerFast"),
+            tokenizer_classes=T5_TOKENIZERS,
         ),
     ),
     prompt_encoding=PromptEncoding(

@@ -111,3 +111,7 @@ TRANSFORMER_KNOBS: tuple[Knob, ...] = ("vae", "attention", "compile", "layerwise
 
 TRANSFORMER_LORA_PREFIXES = {"transformer.": "transformer"}
 """The component that a tensor in a LoRA for a transformer is for, in the layout of diffusers."""
+
+T5_TOKENIZERS = ("T5Tokenizer", "T5TokenizerFast")
+QWEN_TOKENIZERS = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
+"""The classes of the tokenizers of text encoders of T5's and Qwen's kind, in transformers."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
 from .prompt_encoding import PromptEncoding
-from .transformer_networks import TRANSFORMER_KNOBS, TRANSFORMER_LORA_PREFIXES, transformer
+from .transformer_networks import (
+    QWEN_TOKENIZERS,
+    TRANSFORMER_KNOBS,
+    TRANSFORMER_LORA_PREFIXES,
+    transformer,
+)
 
 _MAX_TOKENS = 512
 
@@ -22,7 +27,7 @@ Z_IMAGE = ModelFamily(
         TextEncoder(
             max_tokens=_MAX_TOKENS,
             classes=("Qwen3Model", "Qwen3ForCausalLM"),
-            tokenizer_classes=("Qwen2Tokenizer", "Qwen2TokenizerFast"),
+            tokenizer_classes=QWEN_TOKENIZERS,
         ),
     ),
     prompt_encoding=PromptEncoding(

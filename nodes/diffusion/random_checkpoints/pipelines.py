@@ -13,7 +13,6 @@ from .text_encoders import (
     qwen_tokenizer,
     t5_encoder,
     t5_tokenizer,
-    umt5_encoder,
 )
 
 _AXES = (4, 4, 8)
@@ -259,7 +258,7 @@ def _wan() -> Any:
     )
     return diffusers.WanPipeline(
         tokenizer=t5_tokenizer(),
-        text_encoder=umt5_encoder(),
+        text_encoder=t5_encoder(kind="UMT5"),
         vae=autoencoder,
         scheduler=scheduler,
         transformer=transformer,

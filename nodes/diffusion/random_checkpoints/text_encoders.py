@@ -82,40 +82,26 @@ def clip_text_encoder(*, projection: bool = False) -> Any:
     return getattr(transformers, name)(config).eval()
 
 
-def t5_encoder(width: int = 32) -> Any:
-    """A text encoder of T5: 2 layers."""
-    from transformers import T5Config, T5EncoderModel
+def t5_encoder(width: int = 32, kind: str = "T5") -> Any:
+    """A text encoder of T5: 2 layers.
 
-    return T5EncoderModel(
-        T5Config(
-            vocab_size=len(t5_tokenizer()) + 8,
-            d_model=width,
-            d_kv=8,
-            d_ff=37,
-            num_layers=2,
-            num_heads=4,
-            is_encoder_decoder=False,
-            feed_forward_proj="gated-gelu",
-        )
-    ).eval()
+    Args:
+        width: The width of its features.
+        kind: What its classes in transformers begin with: "T5" or "UMT5".
+    """
+    import transformers
 
-
-def umt5_encoder(width: int = 32) -> Any:
-    """A text encoder of UMT5: 2 layers."""
-    from transformers import UMT5Config, UMT5EncoderModel
-
-    return UMT5EncoderModel(
-        UMT5Config(
-            vocab_size=len(t5_tokenizer()) + 8,
-            d_model=width,
-            d_kv=8,
-            d_ff=37,
-            num_layers=2,
-            num_heads=4,
-            is_encoder_decoder=False,
-            feed_forward_proj="gated-gelu",
-        )
-    ).eval()
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(t5_tokenizer()) + 8,
+        d_model=width,
+        d_kv=8,
+        d_ff=37,
+        num_layers=2,
+        num_heads=4,
+        is_encoder_decoder=False,
+        feed_forward_proj="gated-gelu",
+    )
+    return getattr(transformers, f"{kind}EncoderModel")(config).eval()
 
 
 def qwen3(class_name: str, layers: int) -> Any:
