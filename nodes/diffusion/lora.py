@@ -79,7 +79,7 @@ def lora_problems(
     over = getattr(checkpoint, "source", "a checkpoint")
     if loras and family is not None and "lora" not in family.adapters:
         found = f"{len(loras)} over {over}"
-        wanted = f"none: LoRAs for {family.label} are not supported"
+        wanted = f"none: diffusers puts no adapters on a {family.denoiser.label}"
         yield Problem("loras", found, wanted)
         return
     for lora in loras:

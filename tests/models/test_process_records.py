@@ -171,7 +171,8 @@ def test_what_another_process_leases_keeps_and_drops_is_listed(
 
 def test_every_section_is_there_as_json(listed: Callable[..., str]) -> None:
     data = json.loads(listed("--json"))
-    assert set(data) == {"shipped", "hub", "memory"} and data["memory"] == []
+    assert set(data) == {"shipped", "files", "missing_folders", "hub", "memory"}
+    assert data["memory"] == data["files"] == data["missing_folders"] == []
     (inpaint,) = [row for row in data["shipped"] if row["checkpoint"] == "tiny/inpaint"]
     assert inpaint["bytes"] > 0 and Path(inpaint["folder"]).is_dir()
 
