@@ -34,7 +34,7 @@ from .families import (
 )
 from .offloading import Offload, offload_modules
 from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
-from .pixels import random_generator, to_pixels
+from .pipeline_io import random_generator, to_pixels
 from .schedulers import Scheduler, make_scheduler
 from .strength import strength_problems
 from .working_memory import offloaded_bytes, peak_bytes, planned_size

@@ -14,7 +14,7 @@ from sdgraph.values import Checkpoint, Video
 
 from .families import Purpose, Task, VideoSettings
 from .node import Diffusion
-from .pixels import random_generator, to_pixels
+from .pipeline_io import random_generator, to_pixels
 
 __all__ = ["Text2Video"]
 

@@ -1,7 +1,7 @@
-"""Knows which node classes of one's own have changed since they were last run, for `--explain`.
+"""Finds the user's own node classes that have changed since their last run, for `--explain`.
 
-Each run notes the identity of the code of each class in a small file in sdgraph's home folder.
-Nothing depends on these notes: if they cannot be written, `--explain` gives a more general reason.
+Each run records a hash of the code of each such class in a small file in sdgraph's home folder.
+Nothing depends on these files: if they cannot be written, `--explain` gives a more general reason.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def describe_code(cls: Any) -> str:
     return f"{cls.__name__} ({shorten_path(file)})"
 
 
-def note_code(graph: Graph) -> frozenset[Any]:
-    """Notes the code of the classes of a graph; returns those that were noted with other code.
+def record_code(graph: Graph) -> frozenset[Any]:
+    """Records the code of a graph's own classes; returns those whose recorded code was another.
 
     Args:
-        graph: The graph that runs; most have no class of one's own.
+        graph: The graph that runs; most have no class of the user.
     """
     classes = {type(node) for node in graph.nodes}
     own = [cls for cls in classes if cls.definition.identity.has_file and describe_code(cls)]
-    return frozenset(_note_all(own)) if own else frozenset()
+    return frozenset(_record_all(own)) if own else frozenset()
 
 
-def _note_all(classes: Iterable[Any]) -> Iterable[Any]:
+def _record_all(classes: Iterable[Any]) -> Iterable[Any]:
     with suppress(OSError, RuntimeError, ValueError, SdgraphError), write_only_in(None):
         folder = sdgraph_home() / "code"
         for cls in classes:

@@ -23,7 +23,7 @@ _HASH_SHOWN = 10
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A file in a model folder, with what is known about it.
+    """A file in a model folder: its path, size and description.
 
     Args:
         file: The file, or a folder in diffusers' layout.

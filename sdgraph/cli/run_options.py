@@ -80,11 +80,11 @@ def run_graph(
     from sdgraph.events import combine_listeners
     from sdgraph.history import record_run
 
-    from .code_changes import note_code
+    from .code_changes import record_code
     from .explain import RunExplainer
     from .terminal import display_run, print_table
 
-    changed = note_code(graph) if session.store is not None else ()
+    changed = record_code(graph) if session.store is not None else ()
     explainer = RunExplainer(graph, session.store, changed) if options.explain else None
     try:
         with display_run(graph, quiet=options.quiet, as_json=options.as_json) as display:

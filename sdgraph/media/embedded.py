@@ -11,7 +11,7 @@ from sdgraph.files import convert_read_errors, is_there
 from .edit_check import FILE_HASH, is_unchanged
 from .image_files import open_image
 from .metadata import PIXELS, from_comment, hash_pixels, text_in_picture
-from .quick_record import read_quickly
+from .record_scan import scan_record
 from .sidecar import read_sidecar, sidecar_path
 from .video_reader import open_video
 
@@ -29,7 +29,7 @@ def read_provenance(path: str | Path) -> str | None:
     import PIL
 
     with convert_read_errors(path, "a picture or video"):
-        if (record := read_quickly(path)) is not None:
+        if (record := scan_record(path)) is not None:
             return record
         try:
             with open_image(path) as picture:

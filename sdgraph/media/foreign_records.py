@@ -1,4 +1,4 @@
-"""Knows the pictures and videos of other programs by what they write into them."""
+"""Recognises pictures and videos that other programs made, by the metadata in them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _NAME = "model_files.json"
 _log = logging.getLogger(__name__)
 
 
-def recall(stamps: Iterable[FileStamp]) -> dict[FileStamp, dict[str, Any]]:
+def read_stored(stamps: Iterable[FileStamp]) -> dict[FileStamp, dict[str, Any]]:
     """What was stored about the files that still have these stamps.
 
     Args:
@@ -39,11 +39,11 @@ def recall(stamps: Iterable[FileStamp]) -> dict[FileStamp, dict[str, Any]]:
     return known
 
 
-def keep(described: Mapping[FileStamp, Mapping[str, Any]]) -> None:
-    """Stores what is known about files for later runs.
+def store(described: Mapping[FileStamp, Mapping[str, Any]]) -> None:
+    """Stores descriptions of files, which later runs read by the stamps of the files.
 
     Args:
-        described: For each file plain data.
+        described: The description of each file, as plain data, by its stamp.
     """
     entries = _read()
     for stamp, data in described.items():

@@ -1,4 +1,4 @@
-"""What model files are, told from their headers alone: kind, base, licence and trigger words.
+"""Describes model files by their headers alone: kind, base model, licence, trigger words.
 
 No tensors are read. A header is read once: what it says is remembered on disk by the file's stamp
 (see `description_cache`).
@@ -78,7 +78,7 @@ def describe_files(files: Sequence[ModelFile]) -> list[FileDescription]:
         files: The files; of those that have not changed since the last time nothing is read.
     """
     stamps = [FileStamp.of_regular(str(file.path)) for file in files]
-    known = description_cache.recall(stamp for stamp in stamps if stamp is not None)
+    known = description_cache.read_stored(stamp for stamp in stamps if stamp is not None)
     described: list[FileDescription] = []
     new: dict[FileStamp, FileDescription] = {}
     try:
@@ -92,7 +92,7 @@ def describe_files(files: Sequence[ModelFile]) -> list[FileDescription]:
             described.append(description)
     finally:  # of thousands of files, those until Ctrl-C are not read again
         if new:
-            description_cache.keep({stamp: vars(one) for stamp, one in new.items()})
+            description_cache.store({stamp: vars(one) for stamp, one in new.items()})
     return described
 
 

@@ -1,6 +1,6 @@
 """Finds the files in the user's model folders, and the one that a bare name means.
 
-A name such as `dreamshaper_8.safetensors` in a workflow is looked for beside the workflow first.
+A name such as `dreamshaper_8.safetensors` in a workflow is looked for next to the workflow first.
 If it is not there:
 
 1. All files below the model folders are listed; those of a folder in diffusers' layout are parts of

@@ -65,14 +65,14 @@ class ModelFolder:
         """The folders below which files are looked for.
 
         The user may name the folder of ComfyUI or A1111 itself, whose models are in `models`.
-        A1111 has its embeddings beside that folder.
+        A1111 has its embeddings next to that folder.
         """
         inner = self.path / "models"
         if is_folder(inner):
             return tuple(filter(is_folder, (inner, self.path / "embeddings")))
-        beside = self.path.parent / "embeddings"
+        sibling = self.path.parent / "embeddings"
         if self.path.name == "models" and is_folder(self.path / "Stable-diffusion"):
-            return tuple(filter(is_folder, (self.path, beside)))
+            return tuple(filter(is_folder, (self.path, sibling)))
         return (self.path,) if is_folder(self.path) else ()
 
 

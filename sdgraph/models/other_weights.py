@@ -1,4 +1,4 @@
-"""Files of weights that are no checkpoints, told by names that occur in one kind of file alone."""
+"""Recognises weight files that are no whole checkpoint, by tensor names that only one kind has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one file of weights holds, told from the names and shapes in its header. Imports no torch.
+"""Tells what one file of weights holds, by the tensor names and shapes in its header (no torch).
 
 1. Files that change or accompany a checkpoint (LoRAs, embeddings, ControlNets) are told first:
    their names contain those of the networks that they are for.

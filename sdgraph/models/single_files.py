@@ -224,7 +224,7 @@ def _refuse_incomplete(checkpoint: Checkpoint, single_file: SingleFile) -> None:
             if _has_weights(single_file.configs / name):
                 continue
             what = _NAMES.get(name, "second text encoder")
-            fix = f"take a file that has it; or name one beside the source, `{name}: …`"
+            fix = f"take a file that has it; or name one next to the source, `{name}: …`"
             raise CheckpointError(Problem(source, f"{kind.label} without a {what}", WANTED, fix))
     if problem := scale_problem(tensor_shapes(single_file.path)):
         raise CheckpointError(Problem(source, problem.found, problem.wanted, problem.fix))

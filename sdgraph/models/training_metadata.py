@@ -1,4 +1,4 @@
-"""What is written beside the weights: base, licence and trigger words.
+"""Reads base model, licence and trigger words from the metadata in a safetensors header.
 
 Programs that train models write it into the headers of files: kohya's scripts as `ss_…`, others as
 `modelspec.…`, a standard of Stability AI. Folders from the hub have a card.
@@ -53,7 +53,7 @@ def base_in_metadata(metadata: Mapping[str, Any]) -> str:
     """The base that the program which trained a file has written into it; "" if none.
 
     Args:
-        metadata: What the header says beside the tensors.
+        metadata: The metadata in the header.
     """
     for key in ("modelspec.architecture", "ss_base_model_version"):
         written = str(metadata.get(key, "")).lower()
@@ -67,7 +67,7 @@ def licence_in_metadata(metadata: Mapping[str, Any]) -> str:
     """The licence of a file, as it is written there; "" if it is not.
 
     Args:
-        metadata: What the header says beside the tensors.
+        metadata: The metadata in the header.
     """
     return shorten(metadata.get("modelspec.license", ""), _LONGEST_LICENCE)
 
@@ -93,7 +93,7 @@ def trigger_words(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """The words that a prompt should have for a file to show, as its header says them.
 
     Args:
-        metadata: What the header says beside the tensors. `modelspec.trigger_phrase` comes first,
+        metadata: The metadata in the header. `modelspec.trigger_phrase` comes first,
             then the most frequent tags of the pictures that it was trained with.
 
     Example:

@@ -170,7 +170,7 @@ class Checkpoint(Value):
             for key in part.fields:
                 if key not in _PART_FIELDS:
                     wanted = f"one of {', '.join(_PART_FIELDS)}"
-                    fix = "write it beside the source of the whole checkpoint"
+                    fix = "write it next to the source of the whole checkpoint"
                     found = f"{key}, which one component does not have"
                     refuse_value(f"Checkpoint.{name}", found, wanted, fix)
         self.__dict__["parts"] = MappingProxyType(made)

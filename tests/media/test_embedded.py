@@ -19,7 +19,7 @@ from sdgraph.media import (
     write_image,
     write_video,
 )
-from sdgraph.media.quick_record import read_quickly
+from sdgraph.media.record_scan import scan_record
 from tests.support.small_images import gradient, small_video
 
 
@@ -98,19 +98,19 @@ def test_a_record_is_found_without_opening_the_picture(
     text = "größe 🦊 " * 500
     write_image(PIL.Image.fromarray(gradient(99, 99)), path, provenance=text)
     monkeypatch.setattr(PIL.Image, "open", None)
-    assert read_quickly(path) == read_provenance(path) == text
+    assert scan_record(path) == read_provenance(path) == text
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".gif"])
 def test_a_damaged_or_foreign_record_is_not_found_quickly(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     PIL.Image.fromarray(gradient()).save(path)
-    assert read_quickly(path) is None
+    assert scan_record(path) is None
     write_image(PIL.Image.fromarray(gradient()), path, provenance="a record")
     whole = path.read_bytes()
     for end in range(0, len(whole), 7):
         path.write_bytes(whole[:end])
-        assert read_quickly(path) in (None, "a record")
+        assert scan_record(path) in (None, "a record")
     if suffix == ".png":
         path.write_bytes(whole.replace(b"a record", b"A record"))
-        assert read_quickly(path) is None
+        assert scan_record(path) is None

@@ -19,7 +19,7 @@ from sdgraph.nodes import Edit, Image2Image, Inpaint, Text2Image
 from sdgraph.nodes.diffusion.families import FAMILIES, Task, family_of
 from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.node import Diffusion
-from sdgraph.nodes.diffusion.pixels import to_pixels
+from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES, make_checkpoint
 from sdgraph.nodes.diffusion.schedulers import schedulers_for
 from sdgraph.values import Image, Lora, Mask

@@ -12,7 +12,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Text2Video
 from sdgraph.nodes.diffusion.families import family_of
-from sdgraph.nodes.diffusion.pixels import to_pixels
+from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 
 CASES = {"wan": 5, "ltx-video": 9}

@@ -23,7 +23,7 @@ _ITXT = PNG_KEY.encode() + bytes(5)
 """How the chunk of the record begins: its key, not compressed, of no language."""
 
 
-def read_quickly(path: str | Path) -> str | None:
+def scan_record(path: str | Path) -> str | None:
     """The record in a file, if it is where sdgraph writes it; None for every other file.
 
     Args:
