@@ -164,7 +164,7 @@ def _fix(cls: Any, field: str, errors: list[ErrorDetails], value: Any) -> str:
 
 
 _SEED_FIX = (
-    "no seed means a random one, so that a run can be repeated: write any number from 0; "
+    "no number stands for a random seed, so that a run can be repeated: write any number from 0; "
     "for several pictures give an input several values, such as seed=1..4"
 )
 
