@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdgraph.models import fetch_checkpoint, pickles, resolve
+from sdgraph.models import fetch_checkpoint, resolve
+from sdgraph.models.formats import pickles
 from sdgraph.values import Checkpoint
 
 from .training_folders import replace_folder

@@ -96,7 +96,7 @@ def _allow_pickles(allow: bool) -> AbstractContextManager[None]:
     """Accepts weights in pickle files until the block ends, if the command line allows them."""
     if not allow:
         return nullcontext()
-    from sdgraph.models import pickles  # imported here because `--help` needs no engine
+    from sdgraph.models.formats import pickles  # imported here because `--help` needs no engine
 
     return pickles.allow()
 

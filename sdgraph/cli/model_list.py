@@ -8,10 +8,10 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.formatting import format_bytes, format_count
-from sdgraph.models.file_descriptions import FileDescription, describe_files, size_of
-from sdgraph.models.file_hashes import file_sha256, known_sha256
-from sdgraph.models.model_files import ModelFile, list_model_files, without_links
-from sdgraph.models.model_folders import ModelFolder, config_file, model_folders
+from sdgraph.models.formats.file_hashes import file_sha256, known_sha256
+from sdgraph.models.sources.file_descriptions import FileDescription, describe_files, size_of
+from sdgraph.models.sources.model_files import ModelFile, list_model_files, without_links
+from sdgraph.models.sources.model_folders import ModelFolder, config_file, model_folders
 
 from .argument_error import ArgumentError
 from .report import Section

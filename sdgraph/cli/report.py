@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdgraph.formatting import format_bytes, format_count, shorten_path
-from sdgraph.models import is_random, process_records
-from sdgraph.models.shipped import shipped_folder, shipped_names
+from sdgraph.models import is_random
+from sdgraph.models.loading import process_records
+from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 
 if TYPE_CHECKING:
     from sdgraph.execution import Plan, Step

@@ -13,7 +13,8 @@ from sdgraph import events
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
 from sdgraph.graph import Graph, Node, find_refused_files
 from sdgraph.memoize import memoized_scope, unmemoized
-from sdgraph.models import ModelCache, devices, fetch_checkpoint, process_records
+from sdgraph.models import ModelCache, fetch_checkpoint
+from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
 

@@ -39,9 +39,9 @@ from sdgraph.models import (
     Prefetcher,
     PrefetchRequest,
     ResolvedPart,
-    devices,
     memoized_resolutions,
 )
+from sdgraph.models.loading import devices
 from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import Store

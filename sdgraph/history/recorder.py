@@ -25,7 +25,7 @@ from sdgraph.files import open_regular_file, sdgraph_home
 from sdgraph.graph import Graph
 from sdgraph.language import PortablePaths, write_workflow
 from sdgraph.media import escape_surrogates
-from sdgraph.models import devices
+from sdgraph.models.loading import devices
 
 from .redaction import redact
 from .summary import RunSummary

@@ -1,26 +1,26 @@
 """Model weights on disk and in memory: checkpoints, LoRAs, hashes, devices, the model cache."""
 
-from .cache import ModelCache, Models
-from .checkpoint_files import MODEL_INDEX
-from .component_classes import SCHEDULERS
-from .devices import check_name
-from .file_hashes import file_sha256
-from .loader import load_part, quiet_libraries
-from .lora_files import find_lora
-from .model_files import source_for_field
-from .part_checks import part_warnings
-from .prefetch import Prefetcher, PrefetchRequest
-from .process_records import ProcessRecord
-from .random_checkpoints import is_random
-from .resolved import (
+from .checkpoint.checkpoint_files import MODEL_INDEX
+from .checkpoint.component_classes import SCHEDULERS
+from .checkpoint.part_checks import part_warnings
+from .checkpoint.resolved import (
     ResolvedCheckpoint,
     fetch_checkpoint,
     memoized_resolutions,
     resolve,
     resolve_part,
 )
-from .resolved_part import ResolvedPart
-from .safetensors_files import TensorShapes, tensor_shapes
+from .checkpoint.resolved_part import ResolvedPart
+from .formats.file_hashes import file_sha256
+from .formats.safetensors_files import TensorShapes, tensor_shapes
+from .loading.cache import ModelCache, Models
+from .loading.devices import check_name
+from .loading.loader import load_part, quiet_libraries
+from .loading.prefetch import Prefetcher, PrefetchRequest
+from .loading.process_records import ProcessRecord
+from .sources.lora_files import find_lora
+from .sources.model_files import source_for_field
+from .sources.random_checkpoints import is_random
 
 __all__ = [
     "MODEL_INDEX",

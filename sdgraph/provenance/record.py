@@ -16,7 +16,7 @@ from sdgraph.language import PortablePaths, write_workflow
 from sdgraph.media import converted_profile, foreign_program, read_provenance
 from sdgraph.memoize import memoized_scope
 from sdgraph.models import file_sha256, resolve, resolve_part
-from sdgraph.models.libraries import RECORDED_LIBRARIES, installed_version
+from sdgraph.models.loading.libraries import RECORDED_LIBRARIES, installed_version
 from sdgraph.values import Image, Lora, Part
 
 Files = Sequence[tuple[Path, str]]

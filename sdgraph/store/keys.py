@@ -8,7 +8,7 @@ from typing import Any
 
 from sdgraph.graph import Graph, Node, Stage, code_state, parts_of
 from sdgraph.models import resolve, resolve_part
-from sdgraph.models.libraries import MODEL_LIBRARIES, library_versions
+from sdgraph.models.loading.libraries import MODEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, Part, content_of
 
 from .store import result_key

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sdgraph.files import open_regular_file
 from sdgraph.formatting import with_article
-from sdgraph.models.safetensors_files import NUMPY_DTYPES, open_to_read
-from sdgraph.models.safetensors_files import read_header as read_safetensors_header
+from sdgraph.models.formats.safetensors_files import NUMPY_DTYPES, open_to_read
+from sdgraph.models.formats.safetensors_files import read_header as read_safetensors_header
 from sdgraph.values import Value, content_of, find_kind
 
 if TYPE_CHECKING:

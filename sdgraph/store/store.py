@@ -15,7 +15,7 @@ from sdgraph.errors import CheckpointError
 from sdgraph.files import folder_stamp
 from sdgraph.graph import Node, source_files, source_folders
 from sdgraph.models import file_sha256, resolve
-from sdgraph.models.libraries import PIXEL_LIBRARIES, library_versions
+from sdgraph.models.loading.libraries import PIXEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, content_of, size_of
 
 from .disk import DEFAULT_BYTES as DEFAULT_DISK_BYTES

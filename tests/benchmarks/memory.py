@@ -34,8 +34,8 @@ from sdgraph import Session, load_workflow
 from sdgraph.execution import Plan
 from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache
-from sdgraph.models.loader import load_quietly
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.loading.loader import load_quietly
+from sdgraph.models.sources.shipped import shipped_folder
 
 from . import layouts
 from .timing import Row, process

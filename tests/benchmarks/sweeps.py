@@ -15,7 +15,7 @@ from sdgraph import Session, events, run_many
 from sdgraph.graph import name_without_variant
 from sdgraph.language import Workflow, workflow_from_yaml
 from sdgraph.language import shipped_workflows as workflows
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 
 from .timing import Row, measure_pair
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdgraph import Graph, Node, Session
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import ControlNet, DepthToImage, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.values import EdgeMap, Image, Mask
 

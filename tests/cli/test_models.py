@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph.models.single_file_kinds import BASES
+from sdgraph.models.formats.single_file_kinds import BASES
 from tests.support.command_line import Command, CommandResult
 from tests.support.ldm_headers import header
 from tests.support.published_layouts import write_header

@@ -14,7 +14,8 @@ from sdgraph.errors import NodeFailedError, OutOfMemoryError, out_of_memory
 from sdgraph.execution import Session
 from sdgraph.execution.oom_fallback import fallbacks
 from sdgraph.graph import Graph, In, Node
-from sdgraph.models import ModelCache, Models, ResolvedPart, devices
+from sdgraph.models import ModelCache, Models, ResolvedPart
+from sdgraph.models.loading import devices
 from sdgraph.nodes import Text2Image
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Part

@@ -13,7 +13,7 @@ import pytest
 from sdgraph.execution import Session, default_session
 from sdgraph.graph import Graph, In, Node
 from sdgraph.models import ModelCache, Models
-from sdgraph.models.device_locks import device_lock
+from sdgraph.models.loading.device_locks import device_lock
 from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints
 

@@ -16,7 +16,8 @@ from sdgraph.errors import InvalidValueError, NodeFailedError
 from sdgraph.execution import Plan, Session
 from sdgraph.graph import Graph, Node
 from sdgraph.memory import Action, Budgets
-from sdgraph.models import ModelCache, devices
+from sdgraph.models import ModelCache
+from sdgraph.models.loading import devices
 from sdgraph.store import Store
 from sdgraph.values import Checkpoint, Part
 from tests.support import fake_checkpoints, toys

@@ -13,7 +13,7 @@ from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedErro
 from sdgraph.execution import Session
 from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from tests.support import fake_checkpoints, toys
 
 

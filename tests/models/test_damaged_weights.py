@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models import safetensors_files, shipped
+from sdgraph.models.formats import safetensors_files
+from sdgraph.models.sources import shipped
 
 WIDTHS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),

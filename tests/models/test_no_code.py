@@ -15,7 +15,7 @@ import sdgraph
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
 from sdgraph.models import resolve_part
-from sdgraph.models.loader import load_quietly
+from sdgraph.models.loading.loader import load_quietly
 from sdgraph.values import Part
 
 PACKAGE = Path(sdgraph.__file__).parent
@@ -74,7 +74,7 @@ def plant(folder: Path, target: Path, part: str, config: str, class_name: str) -
 def folder(tmp_path: Path) -> Path:
     import shutil
 
-    from sdgraph.models.shipped import shipped_folder
+    from sdgraph.models.sources.shipped import shipped_folder
 
     return Path(shutil.copytree(shipped_folder("tiny/depth"), tmp_path / "model"))
 
@@ -105,7 +105,8 @@ def test_code_in_a_component_is_refused_at_validation(
 def test_code_in_a_component_is_not_run_when_it_is_loaded_unchecked(
     tmp_path: Path, folder: Path, part: str, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sdgraph.models import config_files, resolved_part
+    from sdgraph.models.checkpoint import resolved_part
+    from sdgraph.models.formats import config_files
 
     target = tmp_path / "was_run"
     plant(folder, target, part, config, "Evil")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, Session
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from tests.support.photos import MODES, picture, save_in_mode
 
 

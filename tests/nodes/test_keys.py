@@ -19,8 +19,9 @@ from sdgraph.execution.planning import make_plan
 from sdgraph.graph import parts_of
 from sdgraph.language import node_schema, shipped_workflows, workflow_from_yaml
 from sdgraph.memoize import memoized_scope
-from sdgraph.models import libraries, resolve
-from sdgraph.models.shipped import shipped_folder, shipped_names
+from sdgraph.models import resolve
+from sdgraph.models.loading import libraries
+from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 from sdgraph.nodes import Turbo
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.store import Store, execution_context, result_key, store

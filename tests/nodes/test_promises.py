@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Lora, Node
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Frames
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.testing import check_node

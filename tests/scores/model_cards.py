@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdgraph import Checkpoint, Node, load_workflow
 from sdgraph.errors import InvalidValueError, Problem
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes.training.data import TinyWorld
 from sdgraph.nodes.training.procedure import Training
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph.models.shipped import shipped_folder, shipped_names
+from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 
 from .__main__ import SYSTEMS, main
 from .generation import GenerationSettings

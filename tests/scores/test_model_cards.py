@@ -10,8 +10,8 @@ import pytest
 
 from sdgraph import Checkpoint, load_workflow
 from sdgraph.errors import InvalidValueError
-from sdgraph.models import shipped
-from sdgraph.models.shipped import shipped_folder, shipped_names
+from sdgraph.models.sources import shipped
+from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 from sdgraph.nodes.training.procedure import Training
 
 from .__main__ import HERE, main

@@ -151,8 +151,10 @@ def test_what_always_runs_does_so_below_what_is_remembered(folder: Path, tmp_pat
 def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, lost: bool
 ) -> None:
-    monkeypatch.setattr("sdgraph.models.devices.choose_device", lambda device: device)
-    monkeypatch.setattr("sdgraph.models.devices.give_back", lambda device, collect=True: None)
+    monkeypatch.setattr("sdgraph.models.loading.devices.choose_device", lambda device: device)
+    monkeypatch.setattr(
+        "sdgraph.models.loading.devices.give_back", lambda device, collect=True: None
+    )
     weights = fake_checkpoints.safetensors(b"u" * 7)
     one = Checkpoint(
         fake_checkpoints.checkpoint(

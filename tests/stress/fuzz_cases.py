@@ -18,7 +18,7 @@ import yaml
 
 from sdgraph.language import shipped_workflows
 from sdgraph.media import write_video
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.values import Video
 
 from .mutations import mutate_bytes, mutate_data, mutate_text, random_word

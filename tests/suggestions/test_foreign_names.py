@@ -12,7 +12,7 @@ from sdgraph.cli import app
 from sdgraph.errors import did_you_mean, nearest
 from sdgraph.graph import installed_registry
 from sdgraph.language import workflow_schema
-from sdgraph.models.devices import KINDS
+from sdgraph.models.loading.devices import KINDS
 from sdgraph.suggestions.foreign_names import FIELDS, NOTES, OPTIONS, OUR_NAMES, TYPES, VALUES
 from sdgraph.values import DTYPES
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdgraph import Checkpoint
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 
 Pixels = npt.NDArray[np.uint8]
 

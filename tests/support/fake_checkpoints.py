@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sdgraph.models.cache import LoadedComponent
+from sdgraph.models.loading.cache import LoadedComponent
 from sdgraph.testing import CountingLoader as Loader
 from sdgraph.testing import FakeModule as Module
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from sdgraph.files import stamps
-from sdgraph.models import file_hash_cache, file_hashes
+from sdgraph.models.formats import file_hash_cache, file_hashes
 
-ROOT = Path(file_hashes.__file__).parents[2]
+ROOT = Path(file_hashes.__file__).parents[3]
 LARGE = file_hash_cache.LEAST_BYTES
 
 
@@ -78,7 +78,7 @@ def python(code: str, home: Path, *args: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "SDGRAPH_HOME": str(home), "PYTHONPATH": str(ROOT)}
     head = "import sys\nfrom pathlib import Path\n"
     head += "from sdgraph.files import stamps\n"
-    head += "from sdgraph.models import file_hash_cache, file_hashes\n"
+    head += "from sdgraph.models.formats import file_hash_cache, file_hashes\n"
     head += "stamps.SETTLING_NS = 0\n"
     command = [sys.executable, "-c", head + code, *args]
     pipe = subprocess.PIPE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdgraph.models.single_file_kinds import UNET_PREFIX, Base
+from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, Base
 
 Shapes = dict[str, tuple[int, ...]]
 

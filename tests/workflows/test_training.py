@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import load_workflow
-from sdgraph.models.shipped import shipped_folder, shipped_names
+from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 from sdgraph.nodes.training import samples
 from sdgraph.workflows.training.__main__ import FAMILY, main, quick_inputs
 from tests.scores.__main__ import SYSTEMS, score

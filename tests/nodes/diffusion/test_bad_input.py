@@ -11,7 +11,7 @@ import pytest
 
 from sdgraph import Checkpoint, Node, Session, run
 from sdgraph.errors import CheckpointError
-from sdgraph.models.shipped import shipped_names
+from sdgraph.models.sources.shipped import shipped_names
 from sdgraph.nodes import (
     ControlNet,
     DepthEstimate,

@@ -12,7 +12,7 @@ import pytest
 
 from sdgraph import Checkpoint, plan
 from sdgraph.graph import Graph
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Text2Image, TinyWorld, TrainInpaint, Turbo
 from tests.support.failing_runs import refused_before_load
 from tests.support.published_layouts import write_header

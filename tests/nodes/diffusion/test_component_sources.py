@@ -13,8 +13,8 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import CheckpointError
 from sdgraph.graph import Graph
 from sdgraph.models import resolve_part
-from sdgraph.models.loader import load_quietly
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.loading.loader import load_quietly
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Save, Text2Image
 from sdgraph.provenance import read_record
 from sdgraph.provenance.verify import checkpoint_states

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdgraph import Checkpoint, CheckpointError
-from sdgraph.models.shipped import shipped_names
+from sdgraph.models.sources.shipped import shipped_names
 from sdgraph.nodes import Canny
 from sdgraph.nodes.diffusion.controlnet_defaults import default_controlnet
 from sdgraph.nodes.diffusion.families import FAMILIES, STABLE_DIFFUSION, FamilyVersion

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Canny, ControlNet, LoadImage
 from sdgraph.nodes.diffusion.controlnet_problems import network_problems
 from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION

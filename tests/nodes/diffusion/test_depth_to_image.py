@@ -13,7 +13,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models import ModelCache
-from sdgraph.models.loader import load_part
+from sdgraph.models.loading.loader import load_part
 from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.nodes.tiny_world import random_scene, render_scene
 from sdgraph.values import DepthMap, Image

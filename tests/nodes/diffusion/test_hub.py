@@ -10,7 +10,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models import resolve_part
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Inpaint
 from sdgraph.values import Part
 from tests.support.failing_runs import refused_before_load

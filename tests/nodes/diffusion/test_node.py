@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sdgraph import Checkpoint, InvalidNodeError, Node, NodeFailedError, Session, run
 from sdgraph.events import Event, Stepped
 from sdgraph.models import Models, resolve_part
-from sdgraph.models.shipped import shipped_folder, shipped_names
+from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 from sdgraph.nodes import (
     Canny,
     ControlNet,

@@ -15,8 +15,9 @@ from sdgraph import Checkpoint, NodeFailedError, Session, run, to_yaml
 from sdgraph.errors import CheckpointError, InvalidValueError
 from sdgraph.events import Event, Stepped
 from sdgraph.language import node_schema, workflow_from_yaml
-from sdgraph.models import Models, part_checks, resolve_part
-from sdgraph.models.loader import load_quietly, refuse_device
+from sdgraph.models import Models, resolve_part
+from sdgraph.models.checkpoint import part_checks
+from sdgraph.models.loading.loader import load_quietly, refuse_device
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion import performance as knobs
 from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION

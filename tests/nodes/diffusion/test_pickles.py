@@ -14,7 +14,8 @@ from sdgraph import Checkpoint, InvalidWorkflowError, Session, run
 from sdgraph.cli import main
 from sdgraph.errors import CheckpointError
 from sdgraph.media import read_image
-from sdgraph.models import fetch_checkpoint, pickles, resolve_part
+from sdgraph.models import fetch_checkpoint, resolve_part
+from sdgraph.models.formats import pickles
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.training.loading import load_autoencoder, load_parts
 from sdgraph.values import Part

@@ -14,8 +14,10 @@ from PIL import Image
 from sdgraph import Checkpoint, Session, run
 from sdgraph.cli import main
 from sdgraph.media.metadata import pillow_metadata
-from sdgraph.models import ModelCache, Models, ResolvedPart, devices, part_checks, resolve_part
-from sdgraph.models.loader import load_quietly
+from sdgraph.models import ModelCache, Models, ResolvedPart, resolve_part
+from sdgraph.models.checkpoint import part_checks
+from sdgraph.models.loading import devices
+from sdgraph.models.loading.loader import load_quietly
 from sdgraph.nodes import Image2Image, Save, SaveVideo, Text2Image, Text2Video
 from sdgraph.provenance import ProvenanceRecord, read_record
 from sdgraph.values import Part

@@ -13,13 +13,14 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import CheckpointError
-from sdgraph.models import resolve, resolve_part, single_files
-from sdgraph.models.loader import load_quietly
-from sdgraph.models.shipped import shipped_folder
-from sdgraph.models.single_file_kinds import BASES, Base
-from sdgraph.models.single_file_loader import refuse_other_tensors
-from sdgraph.models.sizes import bytes_of
-from sdgraph.models.weight_keys import empty_module
+from sdgraph.models import resolve, resolve_part
+from sdgraph.models.checkpoint import single_files
+from sdgraph.models.formats.single_file_kinds import BASES, Base
+from sdgraph.models.formats.sizes import bytes_of
+from sdgraph.models.formats.weight_keys import empty_module
+from sdgraph.models.loading.loader import load_quietly
+from sdgraph.models.loading.single_file_loader import refuse_other_tensors
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Image2Image, Inpaint, Save, Text2Image
 from sdgraph.nodes.training.checkpoint_problems import purpose_problems
 from sdgraph.provenance import read_record
@@ -251,7 +252,7 @@ def test_a_tokenizer_is_made_of_a_vocabulary_and_the_settings_of_the_base(
     path = tmp_path / "x.safetensors"
     write_header(path, header(next(base for base in BASES if base.label == "SDXL")))
     words = shipped_folder("tiny/sdxl") / "tokenizer"
-    monkeypatch.setattr("sdgraph.models.resolved.find_vocabulary", lambda: words)
+    monkeypatch.setattr("sdgraph.models.checkpoint.resolved.find_vocabulary", lambda: words)
     for name in ("tokenizer", "tokenizer_2"):
         own = load_quietly(resolve_part(Part(Checkpoint(path), name)), "float32", "cpu")
         shipped = load_quietly(resolve_part(Part(Checkpoint("tiny/sdxl"), name)), "float32", "cpu")

@@ -11,7 +11,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models import ModelCache
-from sdgraph.models.loader import load_part
+from sdgraph.models.loading.loader import load_part
 from sdgraph.nodes import PoseDraw, PoseEstimate
 from sdgraph.nodes.maps.skeleton import COCO, COLORS, JOINTS, default_thickness, draw_people
 from sdgraph.values import Image, PoseMap

@@ -11,7 +11,7 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models import ModelCache
-from sdgraph.models.loader import load_part
+from sdgraph.models.loading.loader import load_part
 from sdgraph.nodes import Segment
 from sdgraph.nodes.maps.ade20k import COLORS
 from sdgraph.nodes.tiny_world import COLOURS, random_scene, render_masks, render_scene

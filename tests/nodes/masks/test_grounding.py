@@ -81,7 +81,7 @@ def test_the_mask_is_the_union_of_those_of_the_boxes(
     session: Session, folders: dict[str, Any]
 ) -> None:
     image = photo(75, 53)
-    from sdgraph.models.loader import load_part
+    from sdgraph.models.loading.loader import load_part
     from sdgraph.nodes.masks.sam import _BOXES, segment_with_sam
     from sdgraph.values import Part
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, CheckpointError, Session, plan, run
-from sdgraph.models.shipped import shipped_folder
+from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Image2Image, Text2Image
 from sdgraph.nodes.diffusion import families
 from sdgraph.nodes.diffusion.families import (

@@ -1,0 +1,1 @@
+"""What a checkpoint consists of: its components, their files, and the checks of both."""

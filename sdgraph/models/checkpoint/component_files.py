@@ -1,0 +1,182 @@
+"""Single files with the weights of one component, which a checkpoint takes from elsewhere.
+
+Such a file has no config: it is that of the same component of the whole checkpoint. The header
+tells what the file holds before anything is loaded. Its tensors are compared with the component,
+and converted if they have the names of another program, by `single_file_loader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import expand_home, is_file
+from sdgraph.formatting import with_article
+from sdgraph.models.formats.config_files import read_config
+from sdgraph.models.formats.safetensors_files import TensorShapes, tensor_shapes
+from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, FileKind
+from sdgraph.models.sources import hub
+from sdgraph.models.sources.model_files import USE_OF_FIELD, weights_path
+from sdgraph.values import ComponentSource
+
+from .component_classes import role_of
+from .single_files import SingleFile, file_kind, refuse_other_format
+from .weight_marks import scale_problem
+
+_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "denoiser": (UNET_PREFIX, "diffusion_model."),
+    "autoencoder": ("first_stage_model.", "vae."),
+    "text encoder": ("cond_stage_model.", "text_encoder."),
+}
+"""What the names of a component's tensors may begin with in a file of its own, by its role."""
+
+_LABELS: Mapping[str, tuple[str, ...]] = {
+    "unet": ("a U-Net", "a video model", "weights"),
+    "transformer": ("a model of", "weights"),
+    "vae": ("a VAE", "weights"),
+    "text_encoder": ("a text encoder", "text encoders", "a language model", "weights"),
+    "image_encoder": ("an image encoder", "weights"),
+}
+"""How the labels of files begin that may be a component, by its name without a number."""
+
+
+_CHANNELS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "vae": (("decoder.conv_in.weight",), "latent_channels", "latent channels"),
+    "unet": (("conv_in.weight", "input_blocks.0.0.weight"), "in_channels", "channels"),
+}
+"""The first layer of a component in each layout, and the key of its config for its channels."""
+
+
+def find_component_file(checkpoint: ComponentSource, configs: Path) -> SingleFile | None:
+    """The file that a component from elsewhere is; None for a folder or a name on the hub.
+
+    Args:
+        checkpoint: Where the component comes from.
+        configs: The folder of the whole checkpoint, with a folder for each component's config.
+
+    Raises:
+        CheckpointError: The file is damaged, or holds no such component.
+    """
+    source, component = checkpoint.source, checkpoint.component
+    path = component_path(checkpoint)
+    if path is None:
+        return None
+    for name in ("revision", "variant", "subfolder"):
+        if (word := getattr(checkpoint, name)) is not None:
+            found = f"{name} {word!r} of one file"
+            raise CheckpointError(Problem(source, found, "none", f"leave {name} out"))
+    if checkpoint.quantization is not None and role_of(component) == "denoiser":
+        found = f"quantization {checkpoint.quantization!r} of a {component} in one file"
+        fix = "leave it out, or take a folder in diffusers' layout, whose denoiser is quantized"
+        raise CheckpointError(Problem(source, found, "none: it is not done yet", fix))
+    refuse_other_format(source, path)
+    kind, shapes = file_kind(path), tensor_shapes(path)
+    prefix = _prefix_of(checkpoint, kind, shapes)
+    folder = _config_folder(checkpoint, configs)
+    if (problem := scale_problem(shapes)) is not None:
+        raise CheckpointError(Problem(source, problem.found, problem.wanted, problem.fix))
+    _refuse_other_channels(checkpoint, shapes, prefix, folder)
+    return SingleFile(path, replace(kind, prefixes={"": prefix}), folder, has_own_configs=True)
+
+
+def component_path(checkpoint: ComponentSource) -> Path | None:
+    """The path of the file that a component from elsewhere is; None if it is no file."""
+    path = weights_path(checkpoint.source, (USE_OF_FIELD[checkpoint.component],))
+    if not is_file(path) or (checkpoint.revision and not hub.is_path(checkpoint.source)):
+        return None
+    return path
+
+
+def _prefix_of(checkpoint: ComponentSource, kind: FileKind, shapes: TensorShapes) -> str:
+    """What the names of the component's tensors begin with in the file.
+
+    Raises CheckpointError for a file without the component.
+    """
+    component = checkpoint.component
+    if kind.is_checkpoint:
+        if component in kind.prefixes:
+            return kind.prefixes[component]
+        _refuse_kind(checkpoint, f"{kind.label} without a {component}")
+    if not kind.label.startswith(_LABELS[component.rstrip("_23")]):
+        _refuse_kind(checkpoint, kind.label)
+    prefixes = _PREFIXES.get(role_of(component), ())
+    return next((prefix for prefix in prefixes if _begins(shapes, prefix)), "")
+
+
+def _begins(names: Iterable[str], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in names)
+
+
+def _refuse_kind(checkpoint: ComponentSource, label: str) -> None:
+    component = checkpoint.component
+    fix = "name a file, a folder or a hub id of that component alone"
+    for begin, field in (("a LoRA", "loras"), ("an embedding", "embeddings")):
+        if label.startswith(begin):
+            fix = f"put it under `{field}` of the node"
+    raise CheckpointError(
+        Problem(f"{checkpoint.source}, as {component}", label, with_article(component), fix)
+    )
+
+
+def _config_folder(checkpoint: ComponentSource, configs: Path) -> Path:
+    """The folder with the config of the component: the one that was named, or the base's."""
+    named = checkpoint.config
+    folder = configs / checkpoint.component if named is None else expand_home(named)
+    if named is not None and not (folder / "config.json").is_file():
+        folder = folder / checkpoint.component
+    if not (folder / "config.json").is_file():
+        where = checkpoint.base.source if named is None else named
+        found = f"no config of a {checkpoint.component} in {where}"
+        fix = "name a folder with its config.json: {source: …, config: ./folder}"
+        raise CheckpointError(Problem(checkpoint.source, found, "a config for this file", fix))
+    return folder
+
+
+def _refuse_other_channels(
+    checkpoint: ComponentSource, shapes: TensorShapes, prefix: str, folder: Path
+) -> None:
+    """Raises CheckpointError for a network that takes other channels than its config says."""
+    names, key, what = _CHANNELS.get(checkpoint.component, ((), "", ""))
+    wanted = (read_config(folder / "config.json") or {}).get(key)
+    for name in names:
+        shape = shapes.get(f"{prefix}{name}", ())
+        if wanted and len(shape) > 1 and shape[1] != wanted:
+            component = checkpoint.component
+            found = f"a {component} of {shape[1]} {what}"
+            wish = f"{wanted}, as the {component} of {checkpoint.base.source} has"
+            fix = f"take a {component} that was made for the same base"
+            raise CheckpointError(Problem(checkpoint.source, found, wish, fix))
+
+
+def refuse_pipeline(checkpoint: ComponentSource, folders: Iterable[str]) -> None:
+    """Raises CheckpointError for a whole pipeline in the place of one component.
+
+    Args:
+        checkpoint: Where the component comes from.
+        folders: The components of the pipeline.
+    """
+    component = checkpoint.component
+    found = f"a whole pipeline, named as the {component} of {checkpoint.base.source}"
+    fix = f"{component}: {{source: {checkpoint.source}, subfolder: {component}}}"
+    if component not in folders:
+        fix = f"it has no {component}: choose another source"
+    raise CheckpointError(Problem(checkpoint.source, found, f"one {component}", fix))
+
+
+def replaced_class(
+    component: str, own: tuple[str, object], base: tuple[object, object] | None
+) -> tuple[str, object]:
+    """The library and the class of a component from elsewhere.
+
+    A config of diffusers names its class. One of transformers names the class that was trained,
+    of which a text encoder of a pipeline is a part: so its class is that of the base's.
+
+    Args:
+        component: The component's name.
+        own: The library and the class that its own config names.
+        base: Those that the index of the whole checkpoint names, if it names any.
+    """
+    is_part = own[0] == "transformers" and role_of(component) in ("text encoder", "image encoder")
+    return (str(base[0]), base[1]) if is_part and base is not None else own

@@ -1,0 +1,1 @@
+"""Components in memory: devices, the loader, the cache, prefetching."""

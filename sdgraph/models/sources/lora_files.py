@@ -1,0 +1,94 @@
+"""The files of LoRAs and other adapters: finds one on this disk, or fetches it from the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+from sdgraph.errors import CheckpointError, Problem, did_you_mean
+from sdgraph.files import describe_path, is_file, names_in
+from sdgraph.models.formats import pickles
+from sdgraph.values import Lora
+
+from . import hub
+from .model_files import ADAPTER_USES, absence, weights_path
+from .shipped import shipped_folder
+
+LORA_NAME = "pytorch_lora_weights.safetensors"
+"""The file that diffusers writes adapters to."""
+
+_WANTED = "an adapter: a safetensors file, a folder that holds one, or a hub id"
+
+
+def find_lora(lora: Lora) -> Path | None:
+    """The adapter's file; None for one on the hub that must be fetched first.
+
+    Raises CheckpointError if there is none, or if several files could be it.
+    """
+    if lora.source.startswith("tiny/"):
+        return _in_folder(lora, shipped_folder(lora.source))
+    path = weights_path(lora.source, ADAPTER_USES)
+    if is_file(path):
+        if path.suffix != ".safetensors":
+            _refuse(lora, f"a {path.suffix or 'nameless'} file", "convert it to safetensors")
+        return path
+    if (
+        folder := hub.local_folder(lora.source, lora.revision, (lora.file or LORA_NAME,))
+    ) is not None:
+        return _in_folder(lora, folder)
+    looks_like_path = lora.source.startswith((".", "/", "~"))
+    if looks_like_path or lora.source.endswith(".safetensors") or lora.source.count("/") != 1:
+        where, near = absence(lora.source)
+        found = describe_path(path, "file or folder") + where
+        _refuse(lora, found, near or did_you_mean(path.name, names_in(path.parent)))
+    name = lora.file or LORA_NAME
+    folder = hub.in_cache(lora.source, lora.revision, (name,))
+    if folder is None and hub.is_off():
+        found = f"{name} is not in the hub's cache, and HF_HUB_OFFLINE is set"
+        _refuse(lora, found, "fetch it once while online, or name a local folder")
+    return None if folder is None else folder / Path(name).name
+
+
+def _in_folder(lora: Lora, folder: Path) -> Path:
+    """The adapter's file in a folder: the one that it names, that of diffusers, or the only one."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    weight_names = [name for name in names if name.endswith(".safetensors")]
+    if lora.file is not None:
+        if not is_file(folder / lora.file):
+            _refuse(lora, f"a folder without {lora.file}", did_you_mean(lora.file, weight_names))
+        return folder / lora.file
+    if LORA_NAME in weight_names:
+        return folder / LORA_NAME
+    if len(weight_names) > 1:
+        _refuse(lora, f"a folder with {', '.join(weight_names)}", "name one: {source: …, file: …}")
+    if not weight_names:
+        pickled = [name for name in names if name.endswith(pickles.SUFFIXES)]
+        found = f"a folder with {', '.join(pickled) or 'no safetensors'}"
+        _refuse(lora, found, "convert it: pickles can run code" if pickled else "")
+    return folder / weight_names[0]
+
+
+def fetch_lora(lora: Lora) -> Path:
+    """The adapter's file, fetched from the hub if necessary; raises CheckpointError."""
+    path = find_lora(lora)
+    if path is not None:
+        return path
+    from huggingface_hub import hf_hub_download
+
+    name = lora.file or LORA_NAME
+    try:
+        return Path(hf_hub_download(lora.source, name, revision=lora.revision))
+    except Exception as error:
+        # The hub's client raises dozens of kinds (network, HTTP, gated, missing, disk).
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        problem = Problem(
+            lora.source,
+            f"{name} cannot be fetched from the hub ({reason})",
+            _WANTED,
+            "check the name, the network and `file:`; log in if it is gated",
+        )
+        raise CheckpointError(problem) from error
+
+
+def _refuse(lora: Lora, found: str, fix: str = "") -> NoReturn:
+    raise CheckpointError(Problem(lora.source, found, _WANTED, fix))
