@@ -11,19 +11,11 @@ from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 from .chroma import CHROMA
+from .family_settings import FamilyVersion, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2_klein import FLUX2_KLEIN
 from .ltx_video import LTX_VIDEO
-from .model_family import (
-    ZERO_EMPTY_PROMPT,
-    FamilyVersion,
-    Knob,
-    ModelFamily,
-    Purpose,
-    Task,
-    TextEncoder,
-    VideoSettings,
-)
+from .model_family import ZERO_EMPTY_PROMPT, Knob, ModelFamily, Purpose, Task
 from .networks import (
     Config,
     Decoder,

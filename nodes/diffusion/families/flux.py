@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
+from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .model_family import ModelFamily
 from .networks import Config
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (

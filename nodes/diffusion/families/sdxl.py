@@ -12,7 +12,8 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
-from .model_family import ZERO_EMPTY_PROMPT, FamilyVersion, ModelFamily, TextEncoder
+from .family_settings import FamilyVersion, TextEncoder
+from .model_family import ZERO_EMPTY_PROMPT, ModelFamily
 from .networks import UNET_2D
 from .prompt_encoding import PromptEncoding
 

@@ -13,7 +13,8 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
-from .model_family import FamilyVersion, ModelFamily
+from .family_settings import FamilyVersion
+from .model_family import ModelFamily
 from .networks import UNET_2D
 
 _VERSION_1 = FamilyVersion(

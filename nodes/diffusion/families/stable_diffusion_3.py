@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder
+from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
     T5_TOKENIZERS,

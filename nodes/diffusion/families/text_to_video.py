@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .model_family import Guidance, ModelFamily, VideoSettings
+from .family_settings import Guidance, VideoSettings
+from .model_family import ModelFamily
 from .networks import UNET_3D
 
 TEXT_TO_VIDEO = ModelFamily(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sdgraph.values import DTYPE_BYTES
 
-from .model_family import FamilyVersion, Guidance, ModelFamily, TextEncoder, VideoSettings
+from .family_settings import FamilyVersion, Guidance, TextEncoder, VideoSettings
+from .model_family import ModelFamily
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (

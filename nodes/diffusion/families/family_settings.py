@@ -1,0 +1,107 @@
+"""What a model family consists of: text encoders, guidance, videos, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sdgraph.values import ControlMap, Lora
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEncoder:
+    """A text encoder and its tokenizer, by their names in a model index.
+
+    Args:
+        name: The name of the text encoder.
+        tokenizer: The name of its tokenizer.
+        max_tokens: The number of tokens that it reads at once, if the tokenizer's config does not
+            say.
+        inversion: The name of the tensor for this encoder in files of textual inversions with a
+            tensor for each encoder; "" if files have a single tensor of any name.
+        optional: Whether a checkpoint may leave it out.
+        classes: The classes that it may have, in transformers.
+        tokenizer_classes: The classes that its tokenizer may have, in transformers.
+    """
+
+    name: str = "text_encoder"
+    tokenizer: str = "tokenizer"
+    max_tokens: int = 77
+    inversion: str = ""
+    optional: bool = False
+    classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
+    tokenizer_classes: tuple[str, ...] = ("CLIPTokenizer", "CLIPTokenizerFast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """How strongly a family's pipelines follow the prompt.
+
+    Args:
+        argument: The pipelines' argument for the scale.
+        scale: The usual scale.
+        embedded: Whether the scale is a number that the denoiser reads, so that a step is one pass
+            and there is no negative prompt. Otherwise it is classifier-free guidance (Ho & Salimans
+            2022), with which a step is two passes, one with the negative prompt.
+        none_up_to: The largest scale without classifier-free guidance.
+        in_turn: Whether the two passes run one after the other, and not as one batch.
+    """
+
+    argument: str = "guidance_scale"
+    scale: float = 7.5
+    embedded: bool = False
+    none_up_to: float = 1.0
+    in_turn: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSettings:
+    """The videos that a family's pipelines make.
+
+    Args:
+        frames: The usual number of frames.
+        frame_step: The number of frames is a multiple of it, plus 1; 1 for any number.
+        fps: The usual number of frames per second.
+        size: The usual width and height in pixels; None for that in the denoiser's config.
+        callback: The pipelines' argument for the function that is called after each step.
+    """
+
+    frames: int = 16
+    frame_step: int = 1
+    fps: float = 8.0
+    size: tuple[int, int] | None = None
+    callback: Literal["callback", "callback_on_step_end"] = "callback_on_step_end"
+
+    def nearest_frames(self, frames: float) -> int:
+        """The number of frames that is possible and next to a wanted one.
+
+        Example:
+            >>> VideoSettings(frame_step=4).nearest_frames(50)
+            49
+        """
+        return max(0, round((frames - 1) / self.frame_step)) * self.frame_step + 1
+
+    def latent_frames(self, frames: int) -> int:
+        """The number of frames of latents; of the others each stands for `frame_step` frames."""
+        return (frames - 1) // self.frame_step + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyVersion:
+    """The checkpoints of a family that share adapters; other versions need other adapters.
+
+    Args:
+        label: The version's usual name.
+        text_width: The width of the text features that the denoiser attends to.
+        inversion_width: The width of the vectors of textual inversions for it.
+        controlnets: The default ControlNet for each kind of control map: a hub id or a shipped
+            checkpoint.
+        ip_adapter: The default IP-Adapter.
+    """
+
+    label: str
+    text_width: int = 0
+    inversion_width: int = 0
+    controlnets: Mapping[type[ControlMap], str] = field(default_factory=dict)
+    ip_adapter: Lora | None = None
