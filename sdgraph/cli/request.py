@@ -169,7 +169,7 @@ def parse_request(
     Raises:
         ArgumentError: A text does not have its form.
     """
-    workflow, problems = _change_fields(workflow, changes)
+    workflow, problems, repeated = _change_fields(workflow, changes)
     single: dict[str, Any] = {}
     axes: dict[str, tuple[Any, ...]] = {}
     notices: dict[str, Problem] = {}
@@ -184,8 +184,9 @@ def parse_request(
         if name not in workflow.inputs:
             problems.append(_unknown_input(workflow, name, text))
             continue
-        for given in (single, axes, notices):  # if an input is given twice, the last counts
-            given.pop(name, None)
+        if any(given.pop(name, None) is not None for given in (single, axes)):
+            repeated.append(_repeated_notice(f"inputs.{name}", f"for a sweep write {name}=[…, …]"))
+        notices.pop(name, None)
         try:
             value = parse_input(workflow.inputs[name], text)
         except InvalidWorkflowError as error:
@@ -199,8 +200,13 @@ def parse_request(
             single[name] = value
     names = {*single, *axes}
     unread = [name for name in unread_inputs(workflow.template) if name in names] if names else []
-    warnings = (*notices.values(), *map(_unread_notice, unread))
+    warnings = (*repeated, *notices.values(), *map(_unread_notice, unread))
     return Request(workflow, single, tuple(problems), axes, warnings)
+
+
+def _repeated_notice(name: str, fix: str) -> Problem:
+    """The warning about an input or a field that is given more than once."""
+    return Problem(name, "given more than once: the last value counts", fix=fix)
 
 
 def _unread_notice(name: str) -> Problem:
@@ -209,9 +215,12 @@ def _unread_notice(name: str) -> Problem:
     return Problem(f"inputs.{name}", "an input that no node reads, so it has no effect", fix=fix)
 
 
-def _change_fields(workflow: Workflow, changes: Sequence[str]) -> tuple[Workflow, list[Problem]]:
-    """The workflow with the fields of `--set`, and the problems of their values."""
+def _change_fields(
+    workflow: Workflow, changes: Sequence[str]
+) -> tuple[Workflow, list[Problem], list[Problem]]:
+    """The workflow with the fields of `--set`, the problems of their values, and the warnings."""
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     fields: dict[str, Any] = {}
     for change in changes:
         field, value = _split(change, "--set NODE.FIELD=VALUE")
@@ -221,8 +230,10 @@ def _change_fields(workflow: Workflow, changes: Sequence[str]) -> tuple[Workflow
             problems += error.problems
             continue
         # Paths in a file are relative to the file, those on the command line to the current folder.
+        if field in fields:
+            warnings.append(_repeated_notice(field, "give it once"))
         fields[field] = _absolute(workflow, field, data)
-    return workflow.with_fields(fields) if fields else workflow, problems
+    return workflow.with_fields(fields) if fields else workflow, problems, warnings
 
 
 def _unknown_input(workflow: Workflow, name: str, text: str) -> Problem:

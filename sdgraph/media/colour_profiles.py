@@ -1,4 +1,4 @@
-"""Converts pictures with a colour profile to sRGB, in which all nodes compute."""
+"""Converts pictures with a colour profile, or a gamma of PNG, to sRGB: all nodes compute in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import PIL.Image
+    from numpy.typing import NDArray
     from PIL.ImageCms import ImageCmsProfile
 
 _MODES = {"RGB ": ("RGB", "RGBA", "RGBX"), "CMYK": ("CMYK",), "GRAY": ("L", "LA", "I;16")}
 """The modes that a profile can describe, by the colour space in its header."""
+
+_GAMMAS = (0.1, 4.0)
+"""The least and the largest gamma of a PNG that is believed; others are errors of programs."""
+
+_GAMMA_MODES = ("L", "LA", "P", "RGB", "RGBA", "I;16")
+"""The modes of PNG files whose numbers a gamma changes: in black and white it changes none."""
+
+_SRGB_GAMMA = 1 / 2.2
+"""The gamma that programs write for sRGB."""
+
+_SAME_GAMMA = 0.02
+"""How much a gamma may differ from that of sRGB and be taken for it."""
 
 _SAME_COLOUR = 2
 """How many of 255 a colour may differ that is taken for the same: profiles are rounded."""
@@ -21,13 +35,15 @@ def convert_to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     """A picture with its colours as sRGB; the same picture if it has no profile of its own.
 
     A profile that is damaged, or that is not of the picture's mode, is ignored, as viewers do.
+    The `gAMA` chunk of a PNG counts if the file has no profile, as the PNG specification wants.
 
     Args:
         picture: A picture with the ICC profile of its file in `info`.
     """
     profile = find_profile(picture)
     if profile is None:
-        return picture
+        gamma = find_gamma(picture)
+        return picture if gamma is None else _convert_gamma(picture, gamma)
     if picture.mode == "P":
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if picture.mode == "I;16":
@@ -60,13 +76,30 @@ def find_profile(picture: PIL.Image.Image) -> ImageCmsProfile | None:
     return None if mode != "CMYK" and _is_srgb(profile, mode) else profile
 
 
+def find_gamma(picture: PIL.Image.Image) -> float | None:
+    """The gamma with which a picture's light was encoded; None if it is that of sRGB, or unknown.
+
+    Numbers are light to the power of gamma, both from 0 to 1; with a gamma of 1 they are linear.
+    """
+    info = picture.info
+    gamma = info.get("gamma")
+    if gamma is None or picture.mode not in _GAMMA_MODES or "srgb" in info:
+        return None
+    if info.get("icc_profile"):  # damaged or of another mode: nothing is known
+        return None
+    low, high = _GAMMAS
+    is_believed = low <= gamma <= high and abs(gamma - _SRGB_GAMMA) > _SAME_GAMMA
+    return float(gamma) if is_believed else None
+
+
 def profile_name(picture: PIL.Image.Image) -> str | None:
     """The name of the profile from which `convert_to_srgb` converts; None if it does not."""
     from PIL import ImageCms
 
     profile = find_profile(picture)
     if profile is None:
-        return None
+        gamma = find_gamma(picture)
+        return None if gamma is None else f"a gamma of {gamma:.3g}"
     return ImageCms.getProfileDescription(profile).strip() or "a profile without a name"
 
 
@@ -88,6 +121,33 @@ def _is_srgb(profile: ImageCmsProfile, mode: str) -> bool:
         abs(one - other) <= _SAME_COLOUR
         for one, other in zip(colours, converted.tobytes(), strict=True)
     )
+
+
+def _convert_gamma(picture: PIL.Image.Image, gamma: float) -> PIL.Image.Image:
+    """A picture encoded with a gamma as sRGB (IEC 61966-2-1), with its mode, alpha unchanged."""
+    import numpy as np
+    import PIL.Image
+
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    info = {key: value for key, value in picture.info.items() if key != "gamma"}
+    if picture.mode == "I;16":
+        numbers = np.rint(_encode_srgb(np.asarray(picture) / 65535, gamma) * 65535)
+        converted = PIL.Image.fromarray(numbers.astype(np.uint16))
+    else:
+        levels = np.rint(_encode_srgb(np.arange(256) / 255, gamma) * 255).astype(int).tolist()
+        same = list(range(256))
+        bands = picture.getbands()
+        converted = picture.point([v for band in bands for v in (same if band == "A" else levels)])
+    converted.info = info
+    return converted
+
+
+def _encode_srgb(numbers: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
+    """Numbers from 0 to 1 of light to the power of gamma, encoded as sRGB."""
+    light = numbers ** (1 / gamma)
+    curve: NDArray[np.float64] = 1.055 * light ** (1 / 2.4) - 0.055
+    return (light > 0.0031308) * curve + (light <= 0.0031308) * 12.92 * light
 
 
 def _all_greys() -> PIL.Image.Image:

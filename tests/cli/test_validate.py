@@ -98,6 +98,24 @@ def test_inputs_that_no_node_reads_are_noted_and_a_value_for_one_is_a_warning(
     assert words in sdgraph("validate", "unread.yaml", "lost=5..7").out
 
 
+def test_an_input_or_a_field_that_is_given_twice_is_a_warning(
+    sdgraph: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "twice.yaml").write_text(
+        "inputs: {grey: 3}\nnodes:\n  square: {type: ToySquare, grey: $inputs.grey}\n"
+        "  save: {type: ToySave, image: $square, path: a.png}\n"
+    )
+    words = "more than once: the last value counts"
+    for command in ("validate", "plan", "run"):
+        assert (
+            f"warning: inputs.grey: given {words}"
+            in sdgraph(command, "twice.yaml", "grey=5", "grey=6").out
+        )
+        assert words not in sdgraph(command, "twice.yaml", "grey=5").out
+    changes = ("--set", "square.grey=1", "--set", "square.grey=2")
+    assert f"square.grey: given {words}" in sdgraph("plan", "twice.yaml", *changes).out
+
+
 @pytest.mark.parametrize("length", [250, 256, 300, 5000])
 def test_a_name_that_is_too_long_is_a_problem_like_any_other(
     sdgraph: Command, tmp_path: Path, length: int

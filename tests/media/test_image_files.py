@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,41 @@ def test_no_format_that_runs_another_program_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     with pytest.raises(MediaError, match="not a picture"):
         read_image(tmp_path / "a.png")
+
+
+def png_with_gamma(path: Path, picture: PIL.Image.Image, gamma: float, extra: bytes = b"") -> Path:
+    """Saves a PNG with a `gAMA` chunk after its header, and further chunks if there are any."""
+    picture.save(path)
+    data, body = path.read_bytes(), b"gAMA" + round(gamma * 100_000).to_bytes(4, "big")
+    chunk = (4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    path.write_bytes(data[:33] + chunk + extra + data[33:])
+    return path
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA"])
+def test_linear_numbers_of_a_png_are_encoded_as_srgb(tmp_path: Path, mode: str) -> None:
+    picture = PIL.Image.new("RGBA", (4, 4), (55, 55, 55, 77)).convert(mode)
+    picture = read_image(path := png_with_gamma(tmp_path / "a.png", picture, 1.0))
+    # IEC 61966-2-1: 1.055 * (55 / 255) ** (1 / 2.4) - 0.055 is 0.502, which is 128 of 255.
+    assert picture.convert("RGB").getpixel((1, 1)) == (128, 128, 128)
+    assert "A" not in mode or picture.getchannel("A").getpixel((1, 1)) == 77
+    assert "gamma" not in picture.info and converted_profile(path) == "a gamma of 1"
+
+
+def test_a_linear_png_of_16_bits_keeps_its_depth(tmp_path: Path) -> None:
+    picture = PIL.Image.fromarray(np.full((4, 4), 14_135, np.uint16))  # 55 / 255 of 65535
+    picture = read_image(png_with_gamma(tmp_path / "a.png", picture, 1.0))
+    assert picture.mode == "I;16" and abs(picture.getpixel((0, 0)) - 0.502 * 65_535) < 66
+
+
+def test_the_gamma_of_srgb_and_one_of_a_file_that_says_srgb_change_no_pixel(tmp_path: Path) -> None:
+    body = b"sRGB\0"
+    srgb = (1).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    picture = PIL.Image.new("RGB", (4, 4), (55, 99, 200))
+    for gamma, extra in ((0.45455, b""), (1.0, srgb), (0.0, b""), (100.0, b"")):
+        path = png_with_gamma(tmp_path / "a.png", picture, gamma, extra)
+        assert read_image(path).getpixel((1, 1)) == (55, 99, 200)
+        assert converted_profile(path) is None
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])

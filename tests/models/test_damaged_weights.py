@@ -20,6 +20,7 @@ from sdgraph.models.sources import shipped
 
 WIDTHS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(("F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
     **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
     **dict.fromkeys(("I32", "U32", "F32"), 32),
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
@@ -134,6 +135,7 @@ def entry(begin: Any, end: Any) -> dict[str, Any]:
         safetensors({"a": entry(4, 0)}, b"1234"),
         safetensors({"a": {**entry(0, 4), "shape": [0]}}, b"1234"),
         safetensors({"a": {**entry(0, 4), "dtype": "F32"}}, b"1234"),
+        safetensors({"a": {**entry(0, 4), "dtype": "X8"}}, b"1234"),
         safetensors({"a": entry(0, 4), "b": entry(2, 6)}, b"123456"),
         safetensors({"a": entry(0, 4), "b": entry(6, 10)}, b"1234567890"),
         b"<!DOCTYPE html><title>Not found</title>" * 10,

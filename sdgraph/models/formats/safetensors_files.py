@@ -67,7 +67,9 @@ class SafetensorsHeader(NamedTuple):
 _BITS = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(
+        ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E5M2FNUZ", "F8_E4M3FNUZ", "F8_E8M0"), 8
+    ),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
     **dict.fromkeys(("U32", "I32", "F32"), 32),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
@@ -158,10 +160,14 @@ def _parse_header(data: bytes) -> tuple[dict[str, Any], dict[str, str], int]:
 
 
 def _refuse_wrong_bytes(name: str, tensor: Mapping[str, Any]) -> None:
-    """Raises ValueError for a tensor that has more or fewer bytes than its shape and dtype say."""
+    """Raises ValueError for a tensor of no dtype, or with other bytes than its shape takes."""
     bits = _BITS.get(tensor["dtype"])
+    if bits is None:
+        raise ValueError(
+            f"{name} has the dtype {tensor['dtype']!r}, which the format does not have"
+        )
     begins, ends = tensor["data_offsets"]
-    if bits is not None and prod(tensor["shape"]) * bits != 8 * (ends - begins):
+    if prod(tensor["shape"]) * bits != 8 * (ends - begins):
         shape, dtype = tensor["shape"], tensor["dtype"]
         raise ValueError(f"{name} has {ends - begins} bytes for the shape {shape} in {dtype}")
 
