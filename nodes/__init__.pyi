@@ -16,10 +16,10 @@ from .image.resize import Crop as Crop
 from .image.resize import Pad as Pad
 from .image.resize import Resize as Resize
 from .image.text import Text as Text
-from .io.files import LoadImage as LoadImage
-from .io.files import LoadVideo as LoadVideo
-from .io.files import Save as Save
-from .io.files import SaveVideo as SaveVideo
+from .io.load import LoadImage as LoadImage
+from .io.load import LoadVideo as LoadVideo
+from .io.save import Save as Save
+from .io.save import SaveVideo as SaveVideo
 from .maps.canny import Canny as Canny
 from .maps.depth import DepthEstimate as DepthEstimate
 from .maps.files import DepthFromFile as DepthFromFile

@@ -8,7 +8,7 @@ from pathlib import Path
 from sdgraph.graph import Node
 from sdgraph.nodes.image.grid import Grid
 from sdgraph.nodes.image.resize import Resize
-from sdgraph.nodes.io.files import Save
+from sdgraph.nodes.io.save import Save
 from sdgraph.values import Image
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from sdgraph.errors import MediaError
 from sdgraph.graph import Node
-from sdgraph.media import probe_image
 from sdgraph.values import Checkpoint
 
 from .families import ModelFamily
@@ -82,6 +81,8 @@ def planned_size(node: object, distance: int = _MAX_DISTANCE) -> tuple[int, int]
     if not distance:
         return None
     if fields.get("path") is not None:
+        from sdgraph.media import probe_image  # imported here because few plans have such a file
+
         try:
             return probe_image(fields["path"])[:2]
         except MediaError:

@@ -10,7 +10,7 @@ from pydantic import Field
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import Node, SourceFile
 from sdgraph.media import read_image
-from sdgraph.nodes.io.files import image_problems
+from sdgraph.nodes.io.load import image_problems
 from sdgraph.values import (
     ControlMap,
     DepthMap,

@@ -122,13 +122,13 @@ MAX_PLANNED = 20_000
 
 def _refuse_to_plan(request: Request, *, side_by_side: bool) -> None:
     """Raises ArgumentError for a sweep of more variants than are planned."""
+    if not request.axes:
+        return
     from sdgraph.errors import Problem
     from sdgraph.sweep import count_variants
 
     from .request import ArgumentError
 
-    if not request.axes:
-        return
     count = count_variants(request.axes, side_by_side=side_by_side)
     if count > MAX_PLANNED:
         wanted, fix = f"at most {MAX_PLANNED:,} in a plan", "plan a part of them"

@@ -18,11 +18,8 @@ from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
 
-from .executor import Executor
 from .plan_data import Plan, needs_models
 from .planning import make_plan
-from .results import Results
-from .step_runner import StepRunner
 
 
 def _make_model_cache() -> ModelCache:
@@ -149,6 +146,11 @@ class Session:
         self, plan: Plan, emitter: events.EventEmitter, keep_going: bool
     ) -> dict[Node[Any], Any]:
         """Runs a plan; if a remembered result is lost, plans the rest again."""
+        # Imported here because plans need none of them, nor the readers and writers of media.
+        from .executor import Executor
+        from .results import Results
+        from .step_runner import StepRunner
+
         results = Results(self.store, emitter)
         loads = bytes_loaded = 0
         while True:

@@ -17,7 +17,7 @@ def pack_name(module: str) -> str:
         module: The name of a module, which need not be imported.
 
     Example:
-        >>> pack_name("sdgraph.nodes.io.files")
+        >>> pack_name("sdgraph.nodes.io.load")
         'sdgraph'
     """
     declared = _declared_pack(sys.modules.get(module))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -124,6 +123,8 @@ def _folders(names: list[str], base: Path, named_in: str) -> tuple[ModelFolder, 
 
 def _names(path: Path, text: str) -> list[str]:
     """The folders in the text of `config.toml`; raises CheckpointError for other settings."""
+    import tomllib  # imported here because few users have the file
+
     try:
         config = tomllib.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Loads and saves pictures and videos."""
+"""Saves pictures and videos to files."""
 
 from __future__ import annotations
 
@@ -9,103 +9,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from sdgraph.errors import MediaError, Problem
+from sdgraph.errors import Problem
 from sdgraph.files import is_folder, is_there
-from sdgraph.graph import ExistingFile, In, Node, SourceFile, TargetFile
-from sdgraph.media import (
-    estimate_frames,
-    has_several_frames,
-    probe_image,
-    probe_video,
-    read_image,
-    read_video,
-    write_image,
-    write_video,
-)
+from sdgraph.graph import ExistingFile, In, Node, TargetFile
 from sdgraph.values import Image, Mask, Video
 
-__all__ = ["LoadImage", "LoadVideo", "Save", "SaveVideo"]
-
-
-def image_problems(path: str | Path) -> Iterator[Problem]:
-    """The problem of a node whose `path` cannot be opened as a picture; reads only its header."""
-    try:
-        probe_image(path)
-    except MediaError as error:
-        yield from error.as_problems_of("path", "a picture that can be opened")
-
-
-class LoadImage(Node[Image]):
-    """Loads a picture as 8-bit RGB or RGBA, rotated as its EXIF data says."""
-
-    category = "file"
-
-    path: SourceFile = Field(description="a PNG, JPEG, WebP, TIFF, BMP or GIF file")
-
-    def check(self) -> Iterator[Problem]:
-        yield from image_problems(self.path)
-
-    def warnings(self) -> Iterator[Problem]:
-        if has_several_frames(Path(self.path)):
-            found = f"{self.path}, a file of several pictures, of which only the first is loaded"
-            yield Problem("path", found, fix="LoadVideo loads the frames of an animation")
-
-    def size_source(self) -> object:
-        return self.path
-
-    def run(self) -> Image:
-        return Image.from_pil(read_image(self.path))
-
-
-class LoadVideo(Node[Video]):
-    """Loads a video: MP4, WebM, MKV, MOV, AVI and others, and animated GIF, WebP and PNG.
-
-    Each frame is taken at the time at which it is shown.
-    """
-
-    category = "file"
-
-    path: SourceFile = Field(description="a video file")
-    start: float = Field(default=0.0, ge=0, le=1e6, description="seconds to skip at the start")
-    seconds: float | None = Field(
-        default=None,
-        gt=0,
-        le=1e6,
-        description="the length to load in seconds; the rest of the video if not given",
-    )
-    fps: float | None = Field(
-        default=None,
-        gt=0,
-        le=240,
-        description="frames per second, by dropping or repeating some; the file's average if not "
-        "given",
-    )
-    longest: int | None = Field(
-        default=None,
-        ge=1,
-        le=16_384,
-        description="shrinks the longer side to this number of pixels",
-    )
-
-    def check(self) -> Iterator[Problem]:
-        try:
-            probe_video(self.path)
-        except MediaError as error:
-            yield from error.as_problems_of("path", "a video that can be opened")
-
-    def frame_range(self) -> tuple[int, int] | None:
-        count = estimate_frames(
-            Path(self.path), start=self.start, seconds=self.seconds, fps=self.fps
-        )
-        if count is None:
-            return None
-        slack = 1 + count // 50  # time stamps are rounded, and frames need not be evenly spaced
-        return max(1, count - slack), count + slack
-
-    def run(self) -> Video:
-        return read_video(
-            self.path, start=self.start, seconds=self.seconds, fps=self.fps, longest=self.longest
-        )
+__all__ = ["Save", "SaveVideo"]
 
 
 class Save(Node[Path]):
@@ -134,6 +43,10 @@ class Save(Node[Path]):
         yield from _target_problems(Path(self.path), Image.suffixes)
 
     def run(self, image: Image | Mask, provenance: str) -> Path:
+        from sdgraph.media import (
+            write_image,  # imported here because checks and plans write nothing
+        )
+
         path = Path(self.path)
         note = provenance if self.metadata else None
         write_image(image.pil, path, provenance=note, quality=self.quality)
@@ -158,6 +71,10 @@ class SaveVideo(Node[Path]):
         yield from _target_problems(Path(self.path), Video.suffixes)
 
     def run(self, video: Video, provenance: str) -> Path:
+        from sdgraph.media import (
+            write_video,  # imported here because checks and plans write nothing
+        )
+
         path = Path(self.path)
         note = provenance if self.metadata else None
         write_video(video, path, provenance=note, quality=self.quality)
