@@ -1,4 +1,4 @@
-"""The command `models`: lists the checkpoints and model files on this machine, and checks them."""
+"""The command `models`: lists, checks, fetches and removes checkpoints and model files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from .app import app, handle_errors
 from .exit_codes import WRONG
 from .inspect import print_json
-from .options import Debug, Json
+from .options import Debug, Json, Pickles
 from .safe_output import write_line
 from .usage_advice import CommandWithAdvice
 
@@ -79,3 +79,63 @@ def check(as_json: Json = False, debug: Debug = False) -> None:
         write_line(f"{count}, {format_count(len(files), 'model file')}")
     if problems:
         raise typer.Exit(WRONG)
+
+
+@models_app.command(cls=CommandWithAdvice)
+@handle_errors
+def fetch(
+    source: Annotated[str, typer.Argument(help="a repository on the hub", metavar="ID")],
+    variant: Annotated[
+        str | None, typer.Option(help="the variant of the weights, such as fp16")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="a branch, tag or commit")] = None,
+    file: Annotated[
+        str | None, typer.Option(help="fetch this file of the repository alone", metavar="NAME")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print what would be downloaded, and stop")
+    ] = False,
+    allow_pickle: Pickles = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Download a checkpoint from the hub, only the files that it needs.
+
+    It is kept in the hub's cache, where workflows find it by its id. What an interruption leaves is
+    continued the next time. For a gated repository log in with `hf auth login`, or set HF_TOKEN.
+    """
+    from .model_fetch import FetchRequest, fetch_planned, plan_fetch
+    from .terminal import print_note, print_text
+
+    plan = plan_fetch(FetchRequest(source, variant, revision, file, allow_pickle))
+    data = plan.as_data()
+    print_note(str(plan)) if as_json else print_text(str(plan))
+    path = "" if dry_run else fetch_planned(plan)
+    if as_json:
+        print_json({**data, "fetched": not dry_run})
+    elif path:
+        print_text(f"{source} is in {path}")
+
+
+@models_app.command(cls=CommandWithAdvice)
+@handle_errors
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(help="a repository on the hub, or a file in a model folder", metavar="NAME"),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="remove it without asking")] = False,
+    debug: Debug = False,
+) -> None:
+    """Remove a checkpoint from the hub's cache, or a file from one of your model folders."""
+    from sdgraph.formatting import format_bytes
+
+    from .model_removal import confirm_removal, find_removal
+    from .terminal import print_text
+
+    removal = find_removal(name)
+    if not yes and not confirm_removal(removal):
+        print_text("nothing is removed")
+        return
+    removal.remove()
+    print_text(f"removed {removal.path}, {format_bytes(removal.bytes)} freed")

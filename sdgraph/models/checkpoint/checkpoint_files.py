@@ -249,4 +249,4 @@ def _fetch(checkpoint: Checkpoint, suffix: str = ".safetensors") -> Path:
     if index is not None and isinstance(checkpoint, ComponentSource):
         refuse_pipeline(checkpoint, components_in(index))
     unused = components_not_loaded(index) if index is not None else ()
-    return hub.fetch(checkpoint, suffix, unused)
+    return hub.fetch(checkpoint, suffix, unused, is_pipeline=index is not None)

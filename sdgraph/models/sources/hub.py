@@ -10,6 +10,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home, is_folder, names_in
 from sdgraph.values import Checkpoint
 
+from .hub_downloads import download_matching
 from .shipped import shipped_names
 
 FILE_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
@@ -105,15 +106,21 @@ def cached_snapshots(*sources: str) -> Iterator[Path]:
 
 
 def fetch(
-    checkpoint: Checkpoint, suffix: str = ".safetensors", unused: tuple[str, ...] = ()
+    checkpoint: Checkpoint,
+    suffix: str = ".safetensors",
+    unused: tuple[str, ...] = (),
+    *,
+    is_pipeline: bool = False,
 ) -> Path:
     """The folder with a checkpoint's configs and weights, which are downloaded if necessary.
 
     Weights are files with the suffix. Files with ".bin", which can be anything, must have the names
-    of weights in pickles. Nothing in the folders of `unused` components is fetched.
+    of weights in pickles. Nothing in the folders of `unused` components is fetched. A pipeline has
+    weights only in folders: those next to them are the same weights in one file.
     """
     variant = checkpoint.variant
     stem = "*pytorch_model*" if suffix == ".bin" else "*"
+    stem = f"*/{stem}" if is_pipeline else stem
     weight = f"{stem}.{variant}*{suffix}" if variant else f"{stem}{suffix}"
     skipped = [f"{name}/*" for name in unused]
     skipped += [f"{name}/*{suffix}" for name in checkpoint.parts]  # of which the configs are used
@@ -150,21 +157,11 @@ def _download(
 
     Files that match `skipped` are left out, and those in the whole repository that match `others`.
     """
-    from huggingface_hub import snapshot_download
-
     below = f"{checkpoint.subfolder}/" if checkpoint.subfolder else ""
-    try:
-        folder = snapshot_download(
-            checkpoint.source,
-            revision=checkpoint.revision,
-            allow_patterns=[f"{below}{name}" for name in names],
-            ignore_patterns=[*(f"{below}{name}" for name in skipped), *others],
-        )
-    except Exception as error:
-        # The hub's client raises dozens of kinds (network, HTTP, gated, missing, disk).
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        found = f"it cannot be fetched from the hub ({reason})"
-        fix = "check the name and the network, log in if it is gated, or name a local folder"
-        wanted = "a checkpoint that the hub has"
-        raise CheckpointError(Problem(checkpoint.source, found, wanted, fix)) from error
-    return Path(folder) / below
+    folder = download_matching(
+        checkpoint.source,
+        checkpoint.revision,
+        allow_patterns=[f"{below}{name}" for name in names],
+        ignore_patterns=[*(f"{below}{name}" for name in skipped), *others],
+    )
+    return folder / below

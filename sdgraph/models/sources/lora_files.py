@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,7 +11,7 @@ from sdgraph.files import describe_path, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.values import Lora
 
-from . import hub
+from . import hub, hub_downloads
 from .model_files import ADAPTER_USES, absence, weights_path
 from .shipped import shipped_folder
 
@@ -73,21 +74,14 @@ def fetch_lora(lora: Lora) -> Path:
     path = find_lora(lora)
     if path is not None:
         return path
-    from huggingface_hub import hf_hub_download
-
     name = lora.file or LORA_NAME
-    try:
-        return Path(hf_hub_download(lora.source, name, revision=lora.revision))
-    except Exception as error:
-        # The hub's client raises dozens of kinds (network, HTTP, gated, missing, disk).
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        problem = Problem(
-            lora.source,
-            f"{name} cannot be fetched from the hub ({reason})",
-            _WANTED,
-            "check the name, the network and `file:`; log in if it is gated",
-        )
-        raise CheckpointError(problem) from error
+    folder = hub_downloads.download_matching(
+        lora.source, lora.revision, allow_patterns=[glob.escape(name)]
+    )
+    if not is_file(folder / name):
+        fix = "name one of its files: {source: …, file: …}"
+        _refuse(lora, f"a repository on the hub without {name}", fix)
+    return folder / name
 
 
 def _refuse(lora: Lora, found: str, fix: str = "") -> NoReturn:

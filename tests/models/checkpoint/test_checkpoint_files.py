@@ -160,17 +160,19 @@ def test_plain_weights_are_fetched_for_parts_that_lack_the_variant(
     plain.unlink()
     fetched: list[list[str]] = []
 
-    def snapshot_download(source: str, *, allow_patterns: list[str], **more: Any) -> str:
+    def download(
+        source: str, revision: str | None, *, allow_patterns: list[str], **more: Any
+    ) -> Path:
         fetched.append(allow_patterns)
         if "vae/*.safetensors" in allow_patterns:
             plain.write_bytes(content)
-        return str(model)
+        return model
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert fetch_checkpoint(Checkpoint("org/name", variant="fp16")) == model
     assert fetched[0] == ["model_index.json"]
-    assert fetched[1][-1] == "*.fp16*.safetensors"
+    assert fetched[1][-1] == "*/*.fp16*.safetensors"
     assert fetched[2:] == [["vae/*.safetensors"]]
 
 

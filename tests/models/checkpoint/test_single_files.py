@@ -279,12 +279,12 @@ def test_a_vocabulary_that_is_not_here_is_fetched_once(
     assert "openai/clip-vit-large-patch14" in warning.found and "once" in warning.fix
     asked = []
 
-    def snapshot_download(source: str, **options: object) -> str:
+    def download(source: str, revision: str | None, **options: object) -> Path:
         asked.append((source, options["allow_patterns"]))
         folder = vocabulary_in(hub_cache, source)
-        return str(fake_checkpoints.in_hub_cache(hub_cache, source, folder))
+        return fake_checkpoints.in_hub_cache(hub_cache, source, folder)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
     resolved = resolve(checkpoint)
     assert resolved.must_fetch
     assert not resolved.fetch().must_fetch and not resolve(checkpoint).must_fetch

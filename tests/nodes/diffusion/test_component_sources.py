@@ -196,9 +196,13 @@ def test_components_and_configs_on_the_hub_are_fetched_before_a_run(
     shutil.copytree(hand / "vae", vae)
     repositories = {"some/base": base, "some/vae": vae}
 
-    def snapshot_download(
-        source: str, *, allow_patterns: list[str], ignore_patterns: list[str], **more: Any
-    ) -> str:
+    def download(
+        source: str,
+        revision: str | None,
+        *,
+        allow_patterns: list[str],
+        ignore_patterns: list[str],
+    ) -> Path:
         repository, snapshot = cache / f"models--{source.replace('/', '--')}", "snapshots/1234"
         (repository / "refs").mkdir(parents=True, exist_ok=True)
         (repository / "refs" / "main").write_text("1234")
@@ -209,9 +213,9 @@ def test_components_and_configs_on_the_hub_are_fetched_before_a_run(
                 (repository / snapshot / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, repository / snapshot / name)
                 fetched.append(f"{source}/{name}")
-        return str(repository / snapshot)
+        return repository / snapshot
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
     node = Text2Image(prompt="a", steps=1, checkpoint=Checkpoint(hand))
     expected = run(node, session=session).numpy
     mixed_node = node.replace(checkpoint=Checkpoint("some/base", vae="some/vae"))

@@ -221,20 +221,22 @@ def test_of_the_hub_they_are_fetched_where_they_are_allowed_and_all_there_is(
     patterns: list[str] = []
     snapshot = tmp_path / "snapshot"
 
-    def download(source: str, *, allow_patterns: list[str], **more: Any) -> str:
+    def download(
+        source: str, revision: str | None, *, allow_patterns: list[str], **more: Any
+    ) -> Path:
         patterns.append(allow_patterns[-1])
         fits = shutil.ignore_patterns(*([] if patterns[-1].endswith(".bin") else ["*.bin"]))
-        return str(shutil.copytree(pickled, snapshot, ignore=fits, dirs_exist_ok=True))
+        return Path(shutil.copytree(pickled, snapshot, ignore=fits, dirs_exist_ok=True))
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
     with pytest.raises(CheckpointError, match="--allow-pickle"):
         fetch_checkpoint(Checkpoint("someone/pickled"))
-    assert patterns == ["model_index.json", "*.safetensors"]
+    assert patterns == ["model_index.json", "*/*.safetensors"]
     with pickles.allow():
         assert fetch_checkpoint(Checkpoint("someone/pickled")) == snapshot
     index = "model_index.json"
-    assert patterns[2:] == [index, "*.safetensors", index, "*pytorch_model*.bin"]
+    assert patterns[2:] == [index, "*/*.safetensors", index, "*/*pytorch_model*.bin"]
 
 
 def test_leave_ends_with_its_block_whatever_is_raised(pickled: Path) -> None:

@@ -1,0 +1,156 @@
+"""Fetches checkpoints from the hub before a workflow needs them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import expand_home
+from sdgraph.formatting import format_bytes, format_count, shorten_path
+from sdgraph.models import MODEL_INDEX, is_random, resolve
+from sdgraph.models.checkpoint.files_to_fetch import named_file, needed_files
+from sdgraph.models.formats import pickles
+from sdgraph.models.formats.config_files import read_index
+from sdgraph.models.sources import hub, hub_downloads
+from sdgraph.models.sources.hub_listing import HubListing, cache_folder, list_hub_files
+from sdgraph.values import Checkpoint, Part
+
+from .argument_error import ArgumentError
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """What is to be fetched.
+
+    Args:
+        source: The name of a repository on the hub.
+        variant: The variant of the weights, such as "fp16".
+        revision: A branch, tag or commit; None is the main branch.
+        file: The path of the only file that is fetched; None for those that its checkpoint needs.
+        allow_pickle: Whether weights may be pickles.
+    """
+
+    source: str
+    variant: str | None = None
+    revision: str | None = None
+    file: str | None = None
+    allow_pickle: bool = False
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that it is."""
+        return Checkpoint(self.source, variant=self.variant, revision=self.revision)
+
+
+@dataclass(frozen=True)
+class FetchPlan:
+    """Which files are fetched, and how many bytes of them are not here yet.
+
+    Args:
+        request: What is to be fetched.
+        listing: All files of the repository.
+        names: The paths of those that are needed.
+    """
+
+    request: FetchRequest
+    listing: HubListing
+    names: tuple[str, ...]
+
+    @property
+    def all_bytes(self) -> int:
+        """The bytes of the needed files."""
+        return sum(self.listing.files[name].size for name in self.names)
+
+    @property
+    def bytes_to_fetch(self) -> int:
+        """The bytes of them that are not here yet."""
+        return self.listing.bytes_to_fetch(self.names)
+
+    def __str__(self) -> str:
+        count = format_count(len(self.names), "file")
+        text = f"{self.request.source}: {count}, {format_bytes(self.all_bytes)}"
+        missing = self.bytes_to_fetch
+        if not missing:
+            return f"{text}, all here"
+        if format_bytes(missing) != format_bytes(self.all_bytes):
+            text += f", of which {format_bytes(self.all_bytes - missing)} are here"
+        where = f"to {shorten_path(cache_folder())}"
+        free = format_bytes(hub_downloads.free_bytes())
+        return f"{text}; {format_bytes(missing)} to download {where} ({free} free)"
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        request = {key: value for key, value in asdict(self.request).items() if value}
+        request["checkpoint"] = request.pop("source")
+        request.pop("allow_pickle", None)
+        return {
+            **request,
+            "commit": self.listing.commit,
+            "files": [
+                {"name": name, "bytes": self.listing.files[name].size} for name in self.names
+            ],
+            "bytes": self.all_bytes,
+            "bytes_to_fetch": self.bytes_to_fetch,
+            "folder": str(self.listing.snapshot),
+        }
+
+
+def plan_fetch(request: FetchRequest) -> FetchPlan:
+    """Asks the hub which files are needed, and how large they are.
+
+    Raises:
+        ArgumentError: The source is no name of a repository.
+        CheckpointError: The hub does not have what is asked for, or cannot be reached.
+    """
+    _refuse_other_sources(request.source)
+    listing = list_hub_files(request.source, request.revision)
+    if request.file is not None:
+        return FetchPlan(request, listing, named_file(request.source, listing.files, request.file))
+    index = None
+    if MODEL_INDEX in listing.files:
+        folder = hub_downloads.download_files(listing, [MODEL_INDEX])
+        index = read_index(folder / MODEL_INDEX)
+    with ExitStack() as stack:
+        if request.allow_pickle:
+            stack.enter_context(pickles.allow())
+        names = needed_files(request.source, listing.files, index, request.variant)
+    return FetchPlan(request, listing, names)
+
+
+def fetch_planned(plan: FetchPlan) -> str:
+    """Fetches what was planned, checks it, and returns the path of it.
+
+    Raises:
+        CheckpointError: It cannot be fetched, or what was fetched cannot be used.
+    """
+    request = plan.request
+    folder = hub_downloads.download_files(plan.listing, plan.names)
+    if request.file is not None:
+        return str(folder / request.file)
+    if len(plan.names) > 1:
+        with ExitStack() as stack:
+            if request.allow_pickle:
+                stack.enter_context(pickles.allow())
+            resolved = resolve(request.checkpoint).fetch()
+            for name in resolved.components or ("",):
+                if not name or name in resolved.classes:
+                    resolved.part(Part(request.checkpoint, name)).check()
+    return str(folder)
+
+
+def _refuse_other_sources(source: str) -> None:
+    """Raises ArgumentError for a source that is on this disk, or can be no name on the hub."""
+    fix = "write the id of a repository, such as stabilityai/sdxl-turbo"
+    if source.startswith("tiny/") or is_random(source):
+        found = "it ships with sdgraph" if source.startswith("tiny/") else "a run makes it"
+        raise ArgumentError(Problem(source, found, "a checkpoint of the hub", fix))
+    if hub.is_path(source):
+        found = "a path" if expand_home(source).exists() else "a path, and nothing is there"
+        raise ArgumentError(Problem(source, found, "a checkpoint of the hub", fix))
+    try:
+        hub.in_cache(source, None, (MODEL_INDEX,))
+    except CheckpointError as error:
+        found = error.problems[0].found
+        raise ArgumentError(Problem(source, found, "a checkpoint of the hub", fix)) from None

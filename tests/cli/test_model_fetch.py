@@ -1,0 +1,196 @@
+"""`models fetch` downloads what a checkpoint needs, from a server with the hub's protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sdgraph.models.sources import hub_downloads
+from sdgraph.models.sources.shipped import shipped_folder
+from tests.support import hub_server
+from tests.support.command_line import Command, CommandResult
+from tests.support.hub_server import COMMIT, HubServer
+
+SOURCE = "someone/small"
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub with a small checkpoint, with doubles of its weights as published ones have them."""
+    server = HubServer()
+    server.add(SOURCE, shipped_folder("tiny/inpaint"))
+    files = server.repositories[SOURCE]
+    weights = files[WEIGHTS]
+    files["README.md"] = files["x.png"] = b"not needed"
+    files["v1-5-pruned.safetensors"] = files[WEIGHTS.replace(".s", ".non_ema.s")] = weights
+    files[WEIGHTS.replace(".s", ".fp16.s")] = files[WEIGHTS.replace("safetensors", "bin")] = weights
+    with hub_server.running(server):
+        hub_server.use(server, cache, monkeypatch)
+        yield server
+
+
+def fetch(sdgraph: Command, *arguments: str) -> CommandResult:
+    return sdgraph("models", "fetch", *arguments, toys=False)
+
+
+def test_only_what_the_checkpoint_needs_is_downloaded(
+    sdgraph: Command, hub: HubServer, cache: Path
+) -> None:
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 0 and "Traceback" not in result.err
+    first, last = result.out.splitlines()
+    assert first.startswith("someone/small: ") and " to download to " in first and "free)" in first
+    snapshot = cache / f"models--someone--small/snapshots/{COMMIT}"
+    assert last == f"someone/small is in {snapshot}"
+    names = {path.name for path in shipped_folder("tiny/inpaint").iterdir()}
+    assert {path.name for path in snapshot.iterdir()} == names - {"README.md"}
+    assert [name for name in hub.downloads if name.startswith("unet/d")] == [WEIGHTS]
+    assert (snapshot / WEIGHTS).read_bytes() == hub.repositories[SOURCE][WEIGHTS]
+    asked = len(hub.downloads)
+    assert "all here" in fetch(sdgraph, SOURCE).out and len(hub.downloads) == asked
+
+
+def test_a_dry_run_prints_the_bytes_and_downloads_no_weights(
+    sdgraph: Command, hub: HubServer
+) -> None:
+    result = fetch(sdgraph, SOURCE, "--dry-run", "--json")
+    data = json.loads(result.out)
+    assert hub.downloads == ["model_index.json"] and not data["fetched"]
+    names = {file["name"] for file in data["files"]}
+    assert WEIGHTS in names and "README.md" not in names and data["commit"] == COMMIT
+    needed = sum(len(hub.repositories[SOURCE][name]) for name in names)
+    index = len(hub.repositories[SOURCE]["model_index.json"])
+    assert (data["bytes"], data["bytes_to_fetch"]) == (needed, needed - index)
+
+
+def test_a_variant_is_taken_where_there_is_one(sdgraph: Command, hub: HubServer) -> None:
+    data = json.loads(fetch(sdgraph, SOURCE, "--variant", "fp16", "--json").out)
+    names = {file["name"] for file in data["files"]}
+    assert WEIGHTS.replace(".s", ".fp16.s") in names and WEIGHTS not in names
+    assert "vae/diffusion_pytorch_model.safetensors" in names
+    result = fetch(sdgraph, SOURCE, "--variant", "bf16")
+    assert result.code == 1 and "no weights of the variant bf16" in result.err
+    assert "fix:    set the variant to one of fp16" in result.err
+
+
+def test_an_interrupted_download_is_continued(
+    sdgraph: Command, hub: HubServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_downloads, "_SECONDS_BETWEEN_TRIES", 0)
+    hub.cut_after, hub.status_after_cut = 50_000, 404
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 1 and "no such repository or file" in result.err
+    assert len(list(cache.rglob("*.incomplete"))) == 1
+    hub.status = hub.status_after_cut = None
+    hub.cut_after = 60_000  # within one fetch it goes on by itself
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 0 and "of which 50.4 kB are here" in result.out
+    assert {"bytes=50000-", "bytes=110000-"} <= set(hub.ranges)
+    assert not list(cache.rglob("*.incomplete"))
+
+
+def test_content_that_was_changed_on_the_way_is_refused(
+    sdgraph: Command, hub: HubServer, cache: Path
+) -> None:
+    hub.wrong_content = True
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 1 and "arrived with the sha256" in result.err
+    assert not list(cache.rglob("*.incomplete")) and not list(cache.rglob("*.safetensors"))
+
+
+def test_a_disk_with_too_little_room_is_told_before_anything_is_downloaded(
+    sdgraph: Command, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_downloads, "free_bytes", lambda: 100_000)
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 1 and hub.downloads == ["model_index.json"]
+    assert "to download, and 100 kB free" in result.err and "HF_HOME" in result.err
+
+
+@pytest.mark.parametrize(
+    ("token", "found", "fix"),
+    [
+        ("", "it is gated, and you are not logged in", "hf auth login"),
+        ("hf_other", "your login was not granted access", "accept its licence at http"),
+    ],
+)
+def test_a_gated_repository_says_what_to_do(
+    sdgraph: Command,
+    hub: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    token: str,
+    found: str,
+    fix: str,
+) -> None:
+    hub.gated = frozenset({SOURCE})
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 1 and found in result.err and fix in result.err
+    monkeypatch.setenv("HF_TOKEN", hub.granted)
+    assert fetch(sdgraph, SOURCE).code == 0
+    assert hub.granted not in result.out + result.err
+
+
+def test_what_the_hub_does_not_have_is_told(
+    sdgraph: Command, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = fetch(sdgraph, "someone/smal")
+    assert (
+        result.code == 1 and "there is no repository of that name, or it is private" in result.err
+    )
+    result = fetch(sdgraph, SOURCE, "--revision", "old")
+    assert result.code == 1 and "it has no revision 'old'" in result.err
+    result = fetch(sdgraph, SOURCE, "--file", "unet/model.safetensors")
+    assert result.code == 1 and "without unet/model.safetensors" in result.err
+    hub.status = 500
+    assert "the server has a problem (status 500)" in fetch(sdgraph, SOURCE).err
+
+
+def test_a_hub_that_is_not_there_is_told(
+    sdgraph: Command, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 1 and "http://127.0.0.1:9 cannot be reached" in result.err
+    assert "check the network" in result.err and "Traceback" not in result.err
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 1 and "HF_HUB_OFFLINE is set" in result.err
+
+
+@pytest.mark.parametrize(
+    "source", ["tiny/inpaint", "random/flux", "./x", "two words", "x.safetensors"]
+)
+def test_what_is_no_repository_is_refused(sdgraph: Command, hub: HubServer, source: str) -> None:
+    result = fetch(sdgraph, source)
+    assert result.code == 2 and source in result.err and hub.asked == []
+
+
+def test_one_file_of_a_repository_is_fetched_by_its_name(sdgraph: Command, hub: HubServer) -> None:
+    hub.repositories["org/files"] = {"a/x.safetensors": b"1", "y.gguf": b"2", "README.md": b""}
+    result = fetch(sdgraph, "org/files")
+    assert result.code == 1 and "--file: a/x.safetensors, y.gguf" in result.err
+    result = fetch(sdgraph, "org/files", "--file", "y.gguf")
+    assert result.code == 0 and Path(result.out.split(" is in ")[1].strip()).read_bytes() == b"2"
+
+
+def test_a_run_downloads_the_same_files(sdgraph: Command, hub: HubServer, cache: Path) -> None:
+    from sdgraph.models import fetch_checkpoint
+    from sdgraph.values import Checkpoint
+
+    snapshot = fetch_checkpoint(Checkpoint(SOURCE))
+    weights = [path for path in snapshot.rglob("*.safetensors") if path.stat().st_size > 100_000]
+    assert snapshot / WEIGHTS in weights and not list(snapshot.glob("*.safetensors"))
+    assert fetch(sdgraph, SOURCE).out.count("all here") == 1
