@@ -3,6 +3,7 @@
 from .diffusion.controlnet import ControlNet as ControlNet
 from .diffusion.depth_to_image import DepthToImage as DepthToImage
 from .diffusion.edit import Edit as Edit
+from .diffusion.image_to_video import Image2Video as Image2Video
 from .diffusion.inpaint import Inpaint as Inpaint
 from .diffusion.text_to_image import Image2Image as Image2Image
 from .diffusion.text_to_image import Text2Image as Text2Image
@@ -92,6 +93,7 @@ __all__ = [
     "Frames",
     "Grid",
     "Image2Image",
+    "Image2Video",
     "Inpaint",
     "LoadImage",
     "LoadVideo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from sdgraph.errors import Problem
@@ -29,6 +30,14 @@ _NODES: dict[Purpose, str] = {
     "inpainting": "Inpaint",
 }
 """The node that takes checkpoints of a purpose."""
+
+_NODES_BY_TASK: dict[Task, str] = {
+    "text-to-video": "Text2Video",
+    "image-to-video": "Image2Video",
+    "frames-to-video": "Image2Video with `last`",
+    "video-to-video": "Video2Video",
+}
+"""The node that does a task that only some checkpoints of a family can do."""
 
 _OTHER_MODELS = "its parts are of different models: copy the checkpoint again"
 
@@ -61,6 +70,33 @@ def task_problems(
             f"{checkpoint.source}, a {pipeline_class_of(checkpoint)} checkpoint",
             f"one for {node_type} ({labels})",
         )
+    else:
+        yield from _fitting_task_problems(task, checkpoint, family)
+
+
+def _fitting_task_problems(
+    task: Task, checkpoint: Checkpoint, family: ModelFamily
+) -> Iterator[Problem]:
+    """The problem of a checkpoint that was trained for other tasks of its family."""
+    tasks = family.tasks_of(checkpoint)
+    if task in tasks:
+        return
+    nodes = [_NODES_BY_TASK.get(each, each) for each in tasks if each in family.pipelines]
+    example = family.examples.get(task)
+    yield Problem(
+        "checkpoint",
+        f"{checkpoint.source}, a {family.label} checkpoint for {' and '.join(nodes)}",
+        f"one for {_NODES_BY_TASK.get(task, task)}",
+        f"for example {example}" if example else "",
+    )
+
+
+def package_problems(task: Task, family: ModelFamily) -> Iterator[Problem]:
+    """The problems of packages that a family's pipeline for a task needs and that are not here."""
+    for package in family.packages.get(task, ()):
+        if find_spec(package) is None:
+            found = f"{family.pipelines[task]} of {family.label}, and no package {package} here"
+            yield Problem("checkpoint", found, "the package", f"pip install {package}")
 
 
 def purpose_problems(
@@ -153,7 +189,7 @@ def clip_skip_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[
 
 
 def scheduler_problems(
-    checkpoint: Checkpoint, name: str | None, family: ModelFamily
+    checkpoint: Checkpoint, name: str | None, family: ModelFamily, task: Task
 ) -> Iterator[Problem]:
     """The problem of a scheduler that does not fit a family, or that diffusers does not have.
 
@@ -161,11 +197,12 @@ def scheduler_problems(
         checkpoint: The checkpoint, whose configs are on this disk.
         name: The scheduler that the node names; with one, the checkpoint's own is not made.
         family: The checkpoint's family.
+        task: What the node does.
 
     Raises:
         CheckpointError: It has no config of a scheduler, or one with absurd numbers.
     """
-    fitting = schedulers_for(flow_matching=family.flow_matching)
+    fitting = family.task_schedulers.get(task) or schedulers_for(flow_matching=family.flow_matching)
     if name is not None and name not in fitting:
         found = f"{name} for {checkpoint.source}, a {family.label} checkpoint"
         fix = "leave it out for the checkpoint's own"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import Problem
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Lora, Part
@@ -164,7 +164,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
     def parts(self) -> Mapping[str, Part]:
         """The components of the checkpoint that pipelines of its family compute with."""
         checkpoint, family = self.known_checkpoint, self.family
-        names = family.components_of(checkpoint)
+        names = family.components_of(checkpoint, self.task())
         components = {name: self.make_part(checkpoint, name, family=family) for name in names}
         adapters = lora.lora_parts(self.loras)
         return {**components, **adapters, **textual_inversion.inversion_parts(self.embeddings)}
@@ -177,7 +177,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         `family` is that of the node's own checkpoint, if it is known already.
         """
         family, on_host = family or self.family, self.offload != "none"
-        if folder != family.denoiser.name:
+        if folder not in family.denoisers:
             return Part(checkpoint, folder, on_host=on_host, max_tokens=family.max_tokens(folder))
         return Part(
             checkpoint,
@@ -285,15 +285,17 @@ class Diffusion(Node[T_co], Generic[T_co]):
         self, checkpoint: Checkpoint, family: ModelFamily
     ) -> Iterator[Problem]:
         node_type = type(self).__name__
-        problems = list(compatibility.task_problems(node_type, self.task(), checkpoint, family))
+        task = self.task()
+        problems = list(compatibility.task_problems(node_type, task, checkpoint, family))
         yield from problems
         if problems:
             return
+        yield from compatibility.package_problems(task, family)
         yield from compatibility.class_problems(checkpoint, family)
         yield from compatibility.width_problems(checkpoint, family)
         yield from compatibility.clip_skip_problems(checkpoint, family)
         yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
-        yield from compatibility.scheduler_problems(checkpoint, self.scheduler, family)
+        yield from compatibility.scheduler_problems(checkpoint, self.scheduler, family, task)
         sides = {name: getattr(self, name, None) for name in ("width", "height")}
         yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
         yield from compatibility.step_problems(self.chosen_steps, self.scheduler, checkpoint)
@@ -314,6 +316,8 @@ class Diffusion(Node[T_co], Generic[T_co]):
         import diffusers
 
         family = self.family
+        for problem in compatibility.package_problems(self.task(), family):
+            raise InvalidValueError(problem)
         with quiet_libraries():
             cls = getattr(diffusers, family.pipelines[self.task()])
         accepted = _parameters(cls)

@@ -71,7 +71,7 @@ def _offload_groups(pipe: Any, device: str, family: ModelFamily) -> Iterator[Non
     }
     try:
         for name, module in modules.items():
-            by_block = name in (family.denoiser.name, CONTROLNET)
+            by_block = name in (*family.denoisers, CONTROLNET)
             apply_group_offloading(
                 module,
                 onload_device=torch.device(device),

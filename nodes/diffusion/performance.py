@@ -231,14 +231,20 @@ def apply_tuning(pipe: Any, tuning: Knobs, device: str, family: ModelFamily) -> 
             for module in _networks(pipe, family):
                 stack.enter_context(_use_channels_last(module))
         if tuning.get("compile"):
-            stack.enter_context(_compile(pipe, family.denoiser.name))
+            for name in _denoisers(pipe, family):
+                stack.enter_context(_compile(pipe, name))
         yield
 
 
 def _networks(pipe: Any, family: ModelFamily) -> list[Any]:
     """The modules that run once per step."""
-    modules = (getattr(pipe, name, None) for name in (family.denoiser.name, CONTROLNET))
+    modules = (getattr(pipe, name, None) for name in (*_denoisers(pipe, family), CONTROLNET))
     return [module for module in modules if module is not None]
+
+
+def _denoisers(pipe: Any, family: ModelFamily) -> list[str]:
+    """The names of the denoisers that a pipeline has."""
+    return [name for name in family.denoisers if getattr(pipe, name, None) is not None]
 
 
 @contextmanager

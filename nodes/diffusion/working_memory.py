@@ -40,7 +40,8 @@ def peak_bytes(
     scale = family.latent_scale(checkpoint)
     width, height = size or family.native_size(checkpoint)
     area = -(-width // scale) * -(-height // scale)
-    latents = images if family.video is None else family.video.latent_frames(images)
+    video = family.video_for(checkpoint)
+    latents = images if video is None else video.latent_frames(images)
     batch = latents * (2 if guided and not family.guidance.in_turn else 1)
     dtype = checkpoint.dtype or dtype
     settings = family.denoiser_config(checkpoint)

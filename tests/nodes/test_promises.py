@@ -89,6 +89,12 @@ EXAMPLES: dict[str, list[Example]] = {
     "DepthToImage": [example(changes={**TUNING, "depth": DepthMap(np.eye(8))})],
     "Edit": [example(changes=TUNING)],
     "Image2Image": [example(changes=TUNING)],
+    "Image2Video": [
+        example("between", "at", changes=TUNING),
+        example(
+            between=[photo(8, 8)], at=[1], changes={**TUNING, "between": [photo(9, 9)], "at": [2]}
+        ),
+    ],
     "Inpaint": [WITHOUT_REFERENCE, WITH_REFERENCE],
     "LoadVideo": [example(path=VIDEO)],
     "Mask": [*mask_examples()],

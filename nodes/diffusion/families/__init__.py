@@ -11,7 +11,7 @@ from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
 from .chroma import CHROMA
-from .family_settings import FamilyVersion, TextEncoder, VideoSettings
+from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2_klein import FLUX2_KLEIN
 from .ltx_video import LTX_VIDEO
@@ -161,6 +161,7 @@ __all__ = [
     "FamilyVersion",
     "Knob",
     "ModelFamily",
+    "OptionalComponent",
     "Purpose",
     "Task",
     "TextEncoder",

@@ -1,4 +1,4 @@
-"""What a model family consists of: text encoders, guidance, videos, versions."""
+"""What a model family consists of: text encoders, optional components, guidance, videos."""
 
 from __future__ import annotations
 
@@ -35,6 +35,23 @@ class TextEncoder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OptionalComponent:
+    """A component that only some checkpoints of a family have.
+
+    Args:
+        name: Its name in a model index.
+        classes: The classes that it may have; () for any that its role allows.
+        tasks: The tasks whose pipelines take it; () for all.
+        denoises: Whether it is a second denoiser, which takes over at low noise.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    denoises: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guidance:
     """How strongly a family's pipelines follow the prompt.
 
@@ -64,6 +81,7 @@ class VideoSettings:
         frame_step: The number of frames is a multiple of it, plus 1; 1 for any number.
         fps: The usual number of frames per second.
         size: The usual width and height in pixels; None for that in the denoiser's config.
+        fps_argument: The pipelines' argument for the frames per second; "" if they take none.
         callback: The pipelines' argument for the function that is called after each step.
     """
 
@@ -71,6 +89,7 @@ class VideoSettings:
     frame_step: int = 1
     fps: float = 8.0
     size: tuple[int, int] | None = None
+    fps_argument: str = ""
     callback: Literal["callback", "callback_on_step_end"] = "callback_on_step_end"
 
     def nearest_frames(self, frames: float) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sdgraph.values import DTYPE_BYTES
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder, VideoSettings
@@ -29,11 +32,24 @@ def _decoding_memory(
     return int(_DECODING * images * area * int(widths[0]) * DTYPE_BYTES.get(dtype, 4))
 
 
+def _conditions(frames: Mapping[int, Any]) -> Mapping[str, Any]:
+    """The pictures, each with the number of the frame that it is."""
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    items = frames.items()
+    return {"conditions": [LTXVideoCondition(image=image, frame_index=at) for at, image in items]}
+
+
 LTX_VIDEO = ModelFamily(
     label="LTX-Video",
-    class_names=("LTXPipeline",),
+    class_names=("LTXPipeline", "LTXImageToVideo", "LTXCondition"),
     name_hint="ltx",
-    pipelines={"text-to-video": "LTXPipeline"},
+    pipelines={
+        "text-to-video": "LTXPipeline",
+        "image-to-video": "LTXImageToVideoPipeline",
+        "frames-to-video": "LTXConditionPipeline",
+    },
+    task_schedulers={"frames-to-video": ("flow-euler",)},
     denoiser=transformer("LTXVideoTransformer3DModel", tensors=16.2, patch=1),
     decoder=Decoder(
         name="vae",
@@ -62,7 +78,11 @@ LTX_VIDEO = ModelFamily(
     guidance=Guidance(scale=3.0),
     min_multiple=32,
     flow_matching=True,
-    video=VideoSettings(frames=161, frame_step=8, fps=25.0, size=(704, 512)),
+    video=VideoSettings(
+        frames=161, frame_step=8, fps=25.0, size=(704, 512), fps_argument="frame_rate"
+    ),
+    frame_arguments=_conditions,
+    takes_frames_between=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,

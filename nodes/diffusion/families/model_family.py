@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
-from .family_settings import FamilyVersion, Guidance, TextEncoder, VideoSettings
+from .family_settings import (
+    FamilyVersion,
+    Guidance,
+    OptionalComponent,
+    TextEncoder,
+    VideoSettings,
+)
 from .networks import AUTOENCODER, Config, Decoder, Denoiser
 from .prompt_encoding import CLIP_ENCODING, PromptEncoding
 
@@ -23,8 +29,11 @@ Task = Literal[
     "depth-to-image",
     "edit",
     "text-to-video",
+    "image-to-video",
+    "frames-to-video",
+    "video-to-video",
 ]
-"""What a node asks a pipeline to do."""
+"""What a node asks a pipeline to do; "frames-to-video" is given further frames than the first."""
 
 Purpose = Literal["text-to-image", "depth-guided", "inpainting", "text-to-video"]
 """What a checkpoint was trained for; its denoiser takes other channels for each."""
@@ -38,6 +47,10 @@ Adapter = Literal["lora", "textual-inversion", "ip-adapter", "controlnet"]
 
 def _no_options(width: int, height: int) -> Mapping[str, object]:
     return {}
+
+
+def _first_and_last(frames: Mapping[int, Any]) -> Mapping[str, Any]:
+    return {"image": frames[min(frames)], "last_image": frames[max(frames)]}
 
 
 def _is_never_distilled(index: Config, denoiser: Config) -> bool:
@@ -61,11 +74,17 @@ class ModelFamily:
         name_hint: A text in the names of its checkpoints, in lower case, by which one that is not
             on this disk yet is recognised.
         pipelines: The class in diffusers for each task that the family can do.
+        fitting_tasks: Which of the tasks a checkpoint can do, by its index and the config of its
+            denoiser; None if all checkpoints can do all of them.
+        examples: For tasks that only some checkpoints can do, the name of one that can.
+        packages: Packages that the pipeline of a task imports and diffusers does not require.
+        task_schedulers: For tasks that do not take all schedulers of the family, those they take.
         purposes: What checkpoints are for, by the number of channels that the denoiser takes; {}
             if a family is for all of its pipelines' tasks.
         denoiser: The network that runs once per step.
         decoder: The network that decodes latents to pictures.
         text_encoders: The text encoders, in the order in which their features are joined.
+        optional: The components that only some checkpoints have.
         prompt_encoding: How the pipelines embed prompts.
         guidance: How strongly the pipelines follow the prompt.
         steps: The usual number of denoising steps.
@@ -82,6 +101,10 @@ class ModelFamily:
             schedulers of its own.
         max_pictures: How many pictures an edit may start from.
         video: The videos that its pipelines make; None if they make pictures.
+        video_by_config: Further settings of the videos of a checkpoint, by its index.
+        frame_arguments: The arguments of the pipeline for "frames-to-video", by a mapping of
+            pictures by the numbers of their frames.
+        takes_frames_between: Whether it takes frames between the first and the last.
         edit_options: Further arguments of the pipeline that edits, by width and height.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
@@ -95,10 +118,15 @@ class ModelFamily:
     class_names: tuple[str, ...]
     name_hint: str = ""
     pipelines: Mapping[Task, str]
+    fitting_tasks: Callable[[Config, Config], Collection[Task]] | None = None
+    examples: Mapping[Task, str] = field(default_factory=dict)
+    packages: Mapping[Task, tuple[str, ...]] = field(default_factory=dict)
+    task_schedulers: Mapping[Task, tuple[str, ...]] = field(default_factory=dict)
     purposes: Mapping[int, Purpose] = field(default_factory=dict)
     denoiser: Denoiser
     decoder: Decoder = AUTOENCODER
     text_encoders: tuple[TextEncoder, ...] = (TextEncoder(),)
+    optional: tuple[OptionalComponent, ...] = ()
     prompt_encoding: PromptEncoding = CLIP_ENCODING
     guidance: Guidance = field(default_factory=Guidance)
     steps: int = 50
@@ -112,6 +140,9 @@ class ModelFamily:
     flow_matching: bool = False
     max_pictures: int = 1
     video: VideoSettings | None = None
+    video_by_config: Callable[[Config], Mapping[str, Any]] | None = None
+    frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
+    takes_frames_between: bool = False
     edit_options: Callable[[int, int], Mapping[str, object]] = _no_options
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
     knobs: tuple[Knob, ...] = (
@@ -153,17 +184,42 @@ class ModelFamily:
         texts = {encoder.name: encoder.classes for encoder in self.text_encoders}
         tokenizers = {each.tokenizer: each.tokenizer_classes for each in self.text_encoders}
         denoiser, decoder = self.denoiser, self.decoder
+        others = {each.name: each.classes for each in self.optional}
         return {
             decoder.name: decoder.classes,
             denoiser.name: denoiser.classes,
             **texts,
             **tokenizers,
+            **others,
         }
 
-    def components_of(self, checkpoint: Checkpoint) -> tuple[str, ...]:
-        """The names of a checkpoint's components, without those that it leaves out."""
+    @property
+    def denoisers(self) -> tuple[str, ...]:
+        """The names of the networks that run once per step; many checkpoints have only one."""
+        others = (each.name for each in self.optional if each.denoises)
+        return (self.denoiser.name, *others)
+
+    def components_of(self, checkpoint: Checkpoint, task: Task | None = None) -> tuple[str, ...]:
+        """The names of a checkpoint's components, without those that it leaves out.
+
+        Args:
+            checkpoint: The checkpoint.
+            task: The task whose pipeline takes them; None for those that all pipelines take.
+        """
         left_out = self._left_out(checkpoint)
-        return tuple(name for name in self.components if name not in left_out)
+        names = [name for name in self.components if name not in left_out]
+        present = resolve(checkpoint).components if self.optional else None
+        for component in self.optional:
+            if component.name in (present or ()) and task in (component.tasks or (task,)):
+                names.append(component.name)
+        return tuple(names)
+
+    def tasks_of(self, checkpoint: Checkpoint) -> Collection[Task]:
+        """The tasks that a checkpoint can do; those of its family if it is not on this disk."""
+        index = resolve(checkpoint).index
+        if self.fitting_tasks is None or index is None:
+            return self.pipelines.keys()
+        return self.fitting_tasks(index, self.denoiser_config(checkpoint))
 
     def text_components_of(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """The names of a checkpoint's text encoders and tokenizers."""
@@ -237,10 +293,17 @@ class ModelFamily:
         """The length of a picture's side divided by that of its latents."""
         return self.decoder.scale(self.decoder_config(checkpoint))
 
+    def video_for(self, checkpoint: Checkpoint) -> VideoSettings | None:
+        """The videos that pipelines make with a checkpoint; None if they make pictures."""
+        if self.video is None or self.video_by_config is None:
+            return self.video
+        return replace(self.video, **self.video_by_config(resolve(checkpoint).index or {}))
+
     def native_size(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """The width and height in pixels that a checkpoint was trained for, by its configs."""
-        if self.video is not None and self.video.size is not None:
-            return self.video.size
+        video = self.video_for(checkpoint)
+        if video is not None and video.size is not None:
+            return video.size
         settings = self.denoiser_config(checkpoint)
         latents = settings.get("sample_size") or self.denoiser.sample_size
         sides = latents if isinstance(latents, list) else [latents]
@@ -252,7 +315,8 @@ class ModelFamily:
         """What the sides of its pictures in pixels must be multiples of."""
         if resolve(checkpoint).components is None:
             return self.min_multiple
-        return max(self.min_multiple, self.latent_scale(checkpoint))
+        patch = self.denoiser.patch(self.denoiser_config(checkpoint))
+        return max(self.min_multiple, self.latent_scale(checkpoint) * patch)
 
     def size_arguments(self, size: tuple[int, int]) -> dict[str, int]:
         """The arguments for the size of a picture that a pipeline starts from; {} if it asks none.

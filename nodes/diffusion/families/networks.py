@@ -34,6 +34,10 @@ _ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 _ATTENTION_LAYER = re.compile(r"attn([12])[._](?:processor[._])?to_([qkv])(?![a-z])")
 
 
+def _no_patches(config: Config) -> int:
+    return 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Denoiser:
     """The network of a family that runs once per step.
@@ -50,6 +54,7 @@ class Denoiser:
             computation, besides norms and patch embeddings: regular expressions of their names.
         sample_size: The side of the latents, if the config does not say.
         latents_per_token: How many latents, one next to the other, are the channels of one token.
+        patch: The side of the patch of latents that is one token, by the config.
         classes: The classes that it may have, in diffusers; () for any denoiser.
     """
 
@@ -61,6 +66,7 @@ class Denoiser:
     uncast_layers: tuple[str, ...] = ()
     sample_size: int = 64
     latents_per_token: int = 1
+    patch: Callable[[Config], int] = _no_patches
     classes: tuple[str, ...] = ()
 
 

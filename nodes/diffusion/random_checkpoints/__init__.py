@@ -9,7 +9,10 @@ from pathlib import Path
 
 from sdgraph.models import quiet_libraries
 
-from .pipelines import PIPELINES
+from . import pipelines, video_pipelines
+
+PIPELINES = {**pipelines.PIPELINES, **video_pipelines.PIPELINES}
+"""What makes the pipeline of each checkpoint, by its name without `random/`."""
 
 SEED = 0
 

@@ -231,72 +231,6 @@ def _chroma() -> Any:
     )
 
 
-def _wan() -> Any:
-    import diffusers
-
-    transformer = diffusers.WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=16,
-        out_channels=16,
-        text_dim=32,
-        freq_dim=32,
-        ffn_dim=32,
-        num_layers=2,
-        rope_max_seq_len=64,
-    )
-    autoencoder = diffusers.AutoencoderKLWan(
-        base_dim=4,
-        z_dim=16,
-        dim_mult=[1, 1, 1, 1],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-    )
-    scheduler = diffusers.UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
-    )
-    return diffusers.WanPipeline(
-        tokenizer=t5_tokenizer(),
-        text_encoder=t5_encoder(kind="UMT5"),
-        vae=autoencoder,
-        scheduler=scheduler,
-        transformer=transformer,
-    )
-
-
-def _ltx_video() -> Any:
-    import diffusers
-
-    autoencoder = diffusers.AutoencoderKLLTXVideo(
-        latent_channels=8,
-        block_out_channels=(8, 8, 8, 8),
-        decoder_block_out_channels=(8, 8, 8, 8),
-        layers_per_block=(1, 1, 1, 1, 1),
-        decoder_layers_per_block=(1, 1, 1, 1, 1),
-        decoder_inject_noise=(False,) * 5,
-        upsample_residual=(False,) * 4,
-        upsample_factor=(1,) * 4,
-        timestep_conditioning=False,
-    )
-    transformer = diffusers.LTXVideoTransformer3DModel(
-        in_channels=8,
-        out_channels=8,
-        num_attention_heads=4,
-        attention_head_dim=8,
-        cross_attention_dim=32,
-        num_layers=1,
-        caption_channels=32,
-    )
-    return diffusers.LTXPipeline(
-        transformer=transformer,
-        vae=autoencoder,
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        text_encoder=t5_encoder(),
-        tokenizer=t5_tokenizer(),
-    )
-
-
 PIPELINES: Mapping[str, Callable[[], Any]] = {
     "chroma": _chroma,
     "flux": _flux,
@@ -305,10 +239,8 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "flux-schnell": _flux_schnell,
     "flux2-klein": lambda: _flux2_klein(distilled=True),
     "flux2-klein-base": lambda: _flux2_klein(distilled=False),
-    "ltx-video": _ltx_video,
     "qwen-image": _qwen_image,
     "stable-diffusion-3": _stable_diffusion_3,
-    "wan": _wan,
     "z-image": _z_image,
 }
 """What makes the pipeline of each checkpoint, by its name without `random/`."""

@@ -82,6 +82,24 @@ def clip_text_encoder(*, projection: bool = False) -> Any:
     return getattr(transformers, name)(config).eval()
 
 
+def clip_vision() -> tuple[Any, Any]:
+    """An image encoder of CLIP for pictures of 28 pixels: 32 wide, 3 layers; its processor."""
+    import transformers
+
+    config = transformers.CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=37,
+        projection_dim=32,
+        num_attention_heads=4,
+        num_hidden_layers=3,
+        image_size=28,
+        patch_size=14,
+    )
+    size = {"height": 28, "width": 28}
+    processor = transformers.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=size)
+    return transformers.CLIPVisionModel(config).eval(), processor
+
+
 def t5_encoder(width: int = 32, kind: str = "T5") -> Any:
     """A text encoder of T5: 2 layers.
 

@@ -1,7 +1,8 @@
-"""Each family of video makes the bits of diffusers' own pipeline."""
+"""Each family of video makes the bits of diffusers' own pipeline, for each of its tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,84 +11,196 @@ import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.events import Event, Stepped
-from sdgraph.nodes import Text2Video
-from sdgraph.nodes.diffusion.families import family_of
+from sdgraph.nodes import Image2Video, Text2Video
+from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.pipeline_io import to_pixels
-from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
+from sdgraph.nodes.diffusion.random_checkpoints import video_pipelines
+from sdgraph.nodes.diffusion.video_node import VideoOfAnyLength
+from sdgraph.values import Image
 
-CASES = {"wan": 5, "ltx-video": 9}
-"""The checkpoints with random weights, each with the number of frames to make."""
+pytestmark = pytest.mark.usefixtures("ftfy")
+
+FRAMES = {"ltx-video": 9}
+"""The number of frames to make with a checkpoint, if it is not 5."""
+
+PAIRS: dict[str, tuple[Task, ...]] = {
+    "ltx-video": ("text-to-video", "image-to-video", "frames-to-video"),
+    "wan": ("text-to-video",),
+    "wan-flf2v": ("frames-to-video",),
+    "wan-i2v": ("image-to-video",),
+    "wan2.2": ("text-to-video",),
+    "wan2.2-i2v": ("image-to-video", "frames-to-video"),
+    "wan2.2-ti2v": ("text-to-video", "image-to-video"),
+}
+"""The tasks of each checkpoint with random weights."""
+
+CASES = [(name, task) for name, tasks in PAIRS.items() for task in tasks]
 
 
-@pytest.fixture(scope="module", params=CASES)
-def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("random") / str(request.param)
-    make_checkpoint(str(request.param), folder)
-    return folder
+def picture(number: int) -> Image:
+    return Image(np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8))
 
 
-def node_for(folder: Path, **fields: Any) -> Text2Video:
+def node_for(folder: Path, task: Task, **fields: Any) -> VideoOfAnyLength:
     settings = {
         "prompt": "a red star",
         "negative_prompt": "a blue ring",
-        "frames": CASES[folder.name],
+        "frames": FRAMES.get(folder.name, 5),
         "width": 64,
         "height": 64,
-        "steps": 2,
+        "steps": 3,
         "seed": 5,
         "checkpoint": Checkpoint(folder),
     }
-    return Text2Video(**{**settings, **fields})
+    if task != "text-to-video":
+        settings["image"] = picture(0)
+    if task == "frames-to-video":
+        settings["last"] = picture(1)
+        if folder.name == "ltx-video":
+            settings |= {"between": [picture(2)], "at": [4]}
+    cls = Text2Video if task == "text-to-video" else Image2Video
+    return cls(**{**settings, **fields})
 
 
-def problems_of(node: Text2Video) -> str:
-    return "\n".join(str(problem) for problem in node.check())
-
-
-def test_it_makes_what_diffusers_makes(checkpoint: Path) -> None:
+def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
+    """The frames of a pipeline that diffusers loads itself."""
     import diffusers
     import torch
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 
-    node = node_for(checkpoint)
-    family = family_of(Checkpoint(checkpoint))
+    family = family_of(Checkpoint(folder))
     assert family is not None
-    cls = getattr(diffusers, family.pipelines["text-to-video"])
-    pipe = cls.from_pretrained(checkpoint, dtype=torch.float32)
+    cls = getattr(diffusers, family.pipelines[task])
+    pipe = cls.from_pretrained(folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    first, last, between = (picture(number).rgb for number in range(3))
+    more: dict[str, Any] = {} if task == "text-to-video" else {"image": first}
+    if task == "frames-to-video" and "Condition" in cls.__name__:
+        places = {0: first, 4: between, 8: last}.items()
+        more = {
+            "conditions": [LTXVideoCondition(image=image, frame_index=n) for n, image in places]
+        }
+        more["max_sequence_length"] = 128
+    elif task == "frames-to-video":
+        more["last_image"] = last
     frames = pipe(
         prompt="a red star",
         negative_prompt="a blue ring",
-        num_frames=node.frames,
+        num_frames=FRAMES.get(folder.name, 5),
         width=64,
         height=64,
-        num_inference_steps=2,
-        guidance_scale=node.chosen_guidance,
+        num_inference_steps=3,
         generator=torch.Generator().manual_seed(5),
         output_type="np",
+        **more,
+        **arguments,
     ).frames
+    return to_pixels(np.asarray(frames)[0])
+
+
+def problems_of(node: VideoOfAnyLength) -> str:
+    return "\n".join(str(problem) for problem in node.check())
+
+
+def test_every_checkpoint_is_tried() -> None:
+    assert set(PAIRS) == set(video_pipelines.PIPELINES)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_it_makes_what_diffusers_makes(
+    random_folder: Callable[[str], Path], name: str, task: Task
+) -> None:
+    folder = random_folder(name)
+    node = node_for(folder, task)
+    assert not problems_of(node)
+    expected = by_diffusers(folder, task, guidance_scale=node.chosen_guidance)
     seen: list[Event] = []
     made = run(node, session=Session(device="cpu", store=None), on_event=seen.append)
     steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
     assert made.fps == node.chosen_fps and len(made) == node.frames
-    assert made.frames.std() > 10 and (made.frames == to_pixels(np.asarray(frames)[0])).all()
-    assert steps[-1] == (2, 2)
+    assert made.frames.std() > 10 and (made.frames == expected).all()
+    assert steps[-1] == (3, 3)
 
 
-def test_the_number_of_frames_is_checked_before_any_load(checkpoint: Path) -> None:
-    assert not problems_of(node_for(checkpoint))
-    count = CASES[checkpoint.name]
-    text = problems_of(node_for(checkpoint, frames=count + 1))
-    assert f"{count + 1} frames" in text and f"for example {count}" in text
-    assert "a multiple of" in problems_of(node_for(checkpoint, width=72))
+def test_the_second_denoiser_has_a_guidance_of_its_own(
+    random_folder: Callable[[str], Path],
+) -> None:
+    folder = random_folder("wan2.2")
+    node = node_for(folder, "text-to-video", guidance=4.0, guidance_2=2.0)
+    assert {"transformer", "transformer_2"} <= node.parts().keys()
+    expected = by_diffusers(folder, "text-to-video", guidance_scale=4.0, guidance_scale_2=2.0)
+    session = Session(device="cpu", store=None)
+    made = run(node, session=session)
+    assert (made.frames == expected).all()
+    assert made != run(node.replace(guidance_2=None), session=session)
+    one = node_for(random_folder("wan"), "text-to-video", guidance_2=2.0)
+    assert "which has one denoiser" in problems_of(one)
 
 
-def test_seconds_become_a_number_of_frames_that_it_can_make(checkpoint: Path) -> None:
-    node = node_for(checkpoint, frames=None, seconds=1.0)
-    assert not problems_of(node)
-    assert abs(node.batch_size() - node.chosen_fps) <= CASES[checkpoint.name]
-    assert node.chosen_fields()["fps"] in (16.0, 25.0)
+def test_the_number_of_frames_is_checked_before_any_load(
+    random_folder: Callable[[str], Path],
+) -> None:
+    for name, count in (("wan", 5), ("ltx-video", 9)):
+        node = node_for(random_folder(name), "text-to-video")
+        text = problems_of(node.replace(frames=count + 1))
+        assert f"{count + 1} frames" in text and f"for example {count}" in text
+        assert "a multiple of" in problems_of(node.replace(width=72))
+    small = node_for(random_folder("wan2.2-ti2v"), "image-to-video", width=80)
+    assert "a multiple of 32" in problems_of(small)
 
 
-def test_a_named_scheduler_of_flow_matching_runs(checkpoint: Path) -> None:
-    node = node_for(checkpoint, scheduler="flow-euler")
+def test_seconds_become_a_number_of_frames_that_it_can_make(
+    random_folder: Callable[[str], Path],
+) -> None:
+    for name in ("wan", "ltx-video", "wan2.2-ti2v"):
+        node = node_for(random_folder(name), "text-to-video", frames=None, seconds=1.0)
+        assert not problems_of(node)
+        assert abs(node.batch_size() - node.chosen_fps) <= 8
+        assert node.chosen_fields()["fps"] in (16.0, 24.0, 25.0)
+
+
+@pytest.mark.parametrize("name", ["wan", "ltx-video"])
+def test_a_named_scheduler_of_flow_matching_runs(
+    random_folder: Callable[[str], Path], name: str
+) -> None:
+    node = node_for(random_folder(name), "text-to-video", scheduler="flow-euler")
     assert run(node, session=Session(device="cpu", store=None)).frames.std() > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "words"),
+    [
+        ("wan", "image-to-video", "Wan checkpoint for Text2Video"),
+        ("wan-i2v", "text-to-video", "one for Text2Video"),
+        ("wan-i2v", "frames-to-video", "one for Image2Video with `last`"),
+        ("wan-flf2v", "image-to-video", "checkpoint for Image2Video with `last`"),
+        ("wan2.2-ti2v", "frames-to-video", "checkpoint for Text2Video and Image2Video"),
+    ],
+)
+def test_a_checkpoint_for_another_task_is_refused_with_what_can_do_it(
+    random_folder: Callable[[str], Path], name: str, task: Task, words: str
+) -> None:
+    text = problems_of(node_for(random_folder(name), task))
+    assert words in text and "for example Wan-AI/Wan2.1-" in text
+
+
+def test_pictures_in_between_are_for_families_that_take_them(
+    random_folder: Callable[[str], Path],
+) -> None:
+    more = {"between": [picture(2)], "at": [2]}
+    wan = node_for(random_folder("wan2.2-i2v"), "frames-to-video", **more)
+    assert "at most `image` and `last`" in problems_of(wan)
+    ltx = node_for(random_folder("ltx-video"), "frames-to-video", at=[8])
+    assert "frame 8 of 9, of which `last` is the last one" in problems_of(ltx)
+    assert "one of flow-euler" in problems_of(ltx.replace(at=[4], scheduler="flow-lcm"))
+
+
+def test_a_missing_package_is_told_before_any_load(
+    random_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sdgraph.nodes.diffusion import compatibility
+
+    monkeypatch.setattr(compatibility, "find_spec", lambda name: None)
+    text = problems_of(node_for(random_folder("wan-i2v"), "image-to-video"))
+    assert "no package ftfy here" in text and "pip install ftfy" in text
+    assert not problems_of(node_for(random_folder("wan"), "text-to-video"))

@@ -1,0 +1,150 @@
+"""Generates videos that begin with a picture, and may come to others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+
+from sdgraph.errors import Problem
+from sdgraph.graph import In, Progress, refuse
+from sdgraph.models import Models
+from sdgraph.nodes.image.known_size import known_size
+from sdgraph.values import Checkpoint, Image, Video
+
+from .families import Task, family_of
+from .video_node import VideoOfAnyLength
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+__all__ = ["Image2Video"]
+
+
+class Image2Video(VideoOfAnyLength):
+    """A video that begins with a picture (Wan; LTX-Video).
+
+    Without `width` and `height` it has the shape of the picture and about as many pixels as the
+    checkpoint's native size. A picture of another shape is stretched to it. Its length is
+    `frames`, or about `seconds` × `fps` + 1, as the checkpoint can make it.
+    """
+
+    prompt: In[str] = Field(default="", description="what the video shows")
+    image: In[Image] = Field(description="the first frame")
+    last: In[Image] | None = Field(default=None, description="the last frame")
+    between: Sequence[In[Image]] = Field(
+        default=(), description="frames in between, at the places in `at` (LTX-Video)"
+    )
+    at: Sequence[int] = Field(
+        default=(), description="the number of each frame of `between`; the first frame is 0"
+    )
+    checkpoint: In[Checkpoint] = Field(
+        description="an image-to-video checkpoint, such as Lightricks/LTX-Video"
+    )
+
+    @model_validator(mode="after")
+    def _a_place_for_each_picture(self) -> Self:
+        if len(self.between) != len(self.at):
+            found = f"{len(self.at)} for {len(self.between)} pictures"
+            raise refuse("at", found=found, wanted="the number of the frame of each picture")
+        if list(self.at) != sorted({*self.at}) or (self.at and self.at[0] < 1):
+            found = ", ".join(map(str, self.at))
+            raise refuse("at", found=found, wanted="numbers from 1 on, each larger than the last")
+        return self
+
+    def task(self) -> Task:
+        return "image-to-video" if self.last is None and not self.between else "frames-to-video"
+
+    def size_source(self) -> object:
+        return (self.width, self.height) if self.width and self.height else self.image
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        if (self.width and self.height) or not isinstance(self.checkpoint, Checkpoint):
+            return size
+        multiple = self.family.size_multiple(self.checkpoint)
+        width, height = size
+        if self.width:
+            return self.width, _nearest(self.width * height / width, multiple)
+        if self.height:
+            return _nearest(self.height * width / height, multiple), self.height
+        native_width, native_height = self.family.native_size(self.checkpoint)
+        return size_like(size, native_width * native_height, multiple)
+
+    def chosen_size(self) -> tuple[int, int] | None:
+        return known_size(self)
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        family = family_of(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
+        if family is None or family.video is None:
+            return
+        count = self.batch_size()
+        if self.between and not family.takes_frames_between:
+            found = f"{len(self.between)} pictures for {family.label}"
+            yield Problem("between", found, "at most `image` and `last`", "leave `between` out")
+        elif self.at and self.at[-1] >= count - (self.last is not None):
+            taken = ", of which `last` is the last one" if self.last is not None else ""
+            found = f"frame {self.at[-1]} of {count}{taken}"
+            yield Problem("at", found, f"at most {count - 1 - (self.last is not None)}")
+
+    def run(
+        self,
+        image: Image,
+        last: Image | None,
+        between: tuple[Image, ...],
+        prompt: str,
+        negative_prompt: str,
+        checkpoint: Checkpoint,
+        models: Models,
+        progress: Progress,
+    ) -> Video:
+        width, height = (
+            (self.width, self.height)
+            if self.width and self.height
+            else self.output_size(image.size)
+        )
+        frames = {0: image.rgb}
+        frames |= {number: picture.rgb for number, picture in zip(self.at, between, strict=True)}
+        if last is not None:
+            frames[self.batch_size() - 1] = last.rgb
+        return self.generate_video(
+            models,
+            checkpoint,
+            progress,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            num_frames=self.batch_size(),
+            width=width,
+            height=height,
+            **self._picture_arguments(frames),
+        )
+
+    def _picture_arguments(self, frames: Mapping[int, PIL.Image.Image]) -> Mapping[str, Any]:
+        """The pipeline's arguments for pictures by the numbers of their frames."""
+        pictures = list(frames.values())
+        if self.task() == "image-to-video":
+            return {"image": pictures[0]}
+        return self.family.frame_arguments(frames)
+
+
+def size_like(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
+    """The size of about an area that has the shape of another size.
+
+    Args:
+        size: A width and height.
+        area: Width × height in pixels.
+        multiple: What the sides are multiples of.
+
+    Example:
+        >>> size_like((1000, 500), 480 * 832, 16)
+        (896, 448)
+    """
+    width, height = size
+    scale = sqrt(area / (width * height))
+    return _nearest(width * scale, multiple), _nearest(height * scale, multiple)
+
+
+def _nearest(side: float, multiple: int) -> int:
+    return max(1, round(side / multiple)) * multiple
