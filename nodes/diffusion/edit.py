@@ -15,12 +15,13 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Task, family_of
 from .node import Diffusion
+from .working_memory import planned_size
 
 __all__ = ["Edit"]
 
 
 class Edit(Diffusion[Image]):
-    """A picture changed as the prompt says, in its size (FLUX.1 Kontext, FLUX.2 Klein).
+    """A picture changed as the prompt says, in its size (FLUX.1 Kontext, FLUX.2, Qwen-Image-Edit).
 
     With several pictures, the result has the size of the first, and the prompt may speak of all:
     "the cat of image 1 in the room of image 2".
@@ -43,12 +44,26 @@ class Edit(Diffusion[Image]):
         return "edit"
 
     def size_source(self) -> object:
-        return self.image[0] if isinstance(self.image, list | tuple) else self.image
+        return self.pictures()[0]
+
+    def pictures(self) -> Sequence[object]:
+        """The pictures that it edits, as values or nodes, in order."""
+        return self.image if isinstance(self.image, list | tuple) else (self.image,)
+
+    def prompt_pictures(self) -> Sequence[object]:
+        return self.pictures() if self.family.prompt_encoding.pictures else ()
+
+    def reference_area(self) -> int:
+        family, native = self.family, self.family.native_size(self.known_checkpoint)
+        if family.reference_area is None:
+            return 0
+        sizes = (planned_size(picture) or native for picture in self.pictures())
+        return sum(family.reference_area(width * height) for width, height in sizes)
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         family = family_of(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
-        count = len(self.image) if isinstance(self.image, list | tuple) else 1
+        count = len(self.pictures())
         if family is not None and "edit" in family.pipelines and count > family.max_pictures:
             found = f"{count} pictures for {family.label}"
             fix = "put them side by side with a Grid, or take a checkpoint that reads several"
@@ -65,8 +80,10 @@ class Edit(Diffusion[Image]):
     ) -> Image:
         pictures = image if isinstance(image, tuple) else (image,)
         multiple = self.family.size_multiple(checkpoint)
-        padded = [Padding.of(each.size, multiple).pad(each.rgb) for each in pictures]
         padding = Padding.of(pictures[0].size, multiple)
+        # The pipelines read the others in any size of at least 64 × 64.
+        others = [Padding.of(each.size, 1).pad(each.rgb) for each in pictures[1:]]
+        padded = [padding.pad(pictures[0].rgb), *others]
         width, height = padding.padded
         pixels = self.generate(
             self.assemble(models, checkpoint),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from sdgraph.values import Checkpoint, Image, Mask
 
 from .crop_region import CropRegion
 from .families import Purpose, Task
+from .pipeline_io import resize_pixels
 from .reference_images import ReferenceGuided, reference_arguments
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ class Inpaint(ReferenceGuided[Image]):
             width=padding.padded[0],
             height=padding.padded[1],
             strength=self.strength,
+            **self.family.inpaint_options(*padding.padded),
             **reference_arguments(reference),
         )
+        pixels = resize_pixels(pixels, padding.padded)
         return paste_masked(image, region.paste(image, padding.cut(pixels)), mask)
 
     def check(self) -> Iterator[Problem]:
@@ -99,7 +102,23 @@ class Inpaint(ReferenceGuided[Image]):
 
     def planned_size(self) -> tuple[int, int] | None:
         """The size of the pipeline's picture; None, the native size, for the mask's box alone."""
-        return super().planned_size() if self.padding_mask_crop is None else None
+        size = super().planned_size() if self.padding_mask_crop is None else None
+        resize = self.family.inpaint_size
+        return size if size is None or resize is None else resize(*size)
+
+    def prompt_pictures(self) -> Sequence[object]:
+        return (
+            (self.image, self.mask, self.padding_mask_crop)
+            if self.family.prompt_encoding.pictures
+            else ()
+        )
+
+    def reference_area(self) -> int:
+        family = self.family
+        if family.reference_area is None:
+            return 0
+        width, height = self.planned_size() or family.native_size(self.known_checkpoint)
+        return family.reference_area(width * height)
 
 
 def refuse_unusable_mask(image: Image, mask: Mask) -> None:

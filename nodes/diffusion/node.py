@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
-from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
-from sdgraph.models import Models, quiet_libraries, resolve
+from sdgraph.models import Models, quiet_libraries
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import (
@@ -24,7 +22,6 @@ from . import (
     textual_inversion,
 )
 from .families import (
-    DISABLED_EXTRAS,
     SCHEDULER,
     ModelFamily,
     Purpose,
@@ -35,6 +32,7 @@ from .families import (
 from .offloading import Offload, offload_modules
 from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
 from .pipeline_io import random_generator, to_pixels
+from .pipeline_settings import pipeline_settings, step_callback
 from .schedulers import Scheduler, make_scheduler
 from .strength import strength_problems
 from .working_memory import offloaded_bytes, peak_bytes, planned_size
@@ -200,10 +198,20 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 self.known_checkpoint,
                 self.family.text_components_of(self.known_checkpoint),
                 guided=self.is_guided,
+                pictures=self.prompt_pictures(),
             )
 
+    def prompt_pictures(self) -> Sequence[object]:
+        """What decides on the pictures that text encoders read, if those of its family read any."""
+        return ()
+
     def embed_prompts(
-        self, pipe: Any, models: Models, prompt: str, negative_prompt: str
+        self,
+        pipe: Any,
+        models: Models,
+        prompt: str,
+        negative_prompt: str,
+        pictures: Any = None,
     ) -> dict[str, Any]:
         """The arguments with which a prepared pipeline is called instead of the prompts."""
         return prompt_embeddings.embed_prompts(
@@ -215,6 +223,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             guided=self.is_guided,
             vectors=textual_inversion.load_vectors(models),
             clip_skip=self.known_checkpoint.clip_skip,
+            pictures=pictures,
         )
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
@@ -228,7 +237,12 @@ class Diffusion(Node[T_co], Generic[T_co]):
             guided=self.is_guided,
             vae=self.tuning.get("vae"),
             controlled=self.controlled,
+            references=self.reference_area(),
         )
+
+    def reference_area(self) -> int:
+        """The pixels of pictures of which the denoiser gets tokens, besides those it makes."""
+        return 0
 
     def planned_size(self) -> tuple[int, int] | None:
         """The width and height of the pipeline's picture, if they are known before the run."""
@@ -320,12 +334,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             raise InvalidValueError(problem)
         with quiet_libraries():
             cls = getattr(diffusers, family.pipelines[self.task()])
-        accepted = _parameters(cls)
-        settings = {name: value for name, value in DISABLED_EXTRAS.items() if name in accepted}
-        in_index = resolve(checkpoint).index or {}
-        for name in family.index_settings:
-            if name in accepted and name in in_index:
-                settings[name] = in_index[name]
+        settings = pipeline_settings(cls, checkpoint, family)
         scheduler = make_scheduler(checkpoint, self.scheduler)
         # Text encoders are not loaded if the embeddings are in the cache.
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
@@ -376,25 +385,14 @@ class Diffusion(Node[T_co], Generic[T_co]):
         Raises:
             InvalidValueError: The picture has NaN in it.
         """
-
-        def report(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            progress(step + 1, pipeline.num_timesteps)
-            return tensors
-
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
                 num_inference_steps=self.chosen_steps,
                 **{self.family.guidance.argument: self.chosen_guidance},
                 generator=random_generator(self.seed),
-                callback_on_step_end=report,
+                **step_callback(pipe, progress),
                 output_type="np",
-                **self.embed_prompts(pipe, models, prompt, negative_prompt),
+                **self.embed_prompts(pipe, models, prompt, negative_prompt, call.get("image")),
                 **call,
             )
         return to_pixels(output.images[0])
-
-
-@cache
-def _parameters(pipeline: type) -> Container[str]:
-    """The names of a pipeline's components and settings."""
-    return frozenset(signature(pipeline).parameters)

@@ -18,6 +18,22 @@ def random_generator(seed: int) -> Any:
     return torch.Generator("cpu").manual_seed(seed)
 
 
+def resize_pixels(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """A picture in another size; itself if it has that size.
+
+    Args:
+        pixels: uint8, height × width × 3.
+        size: The width and height.
+    """
+    import numpy as np
+    import PIL.Image
+
+    if pixels.shape[:2] == size[::-1]:
+        return pixels
+    picture = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
 def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """Floats 0..1 of any shape as uint8, rounded as diffusers does.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdgraph.errors import InvalidValueError, Problem
@@ -22,7 +22,13 @@ _STAGE_VERSION = 2
 
 
 def embedding_stage(
-    prompt: str, negative: str, checkpoint: Checkpoint, parts: tuple[str, ...], *, guided: bool
+    prompt: str,
+    negative: str,
+    checkpoint: Checkpoint,
+    parts: tuple[str, ...],
+    *,
+    guided: bool,
+    pictures: Sequence[object] = (),
 ) -> Stage:
     """The stage that embeds a prompt, and with guidance the negative prompt.
 
@@ -32,6 +38,7 @@ def embedding_stage(
         checkpoint: The checkpoint of the text encoders.
         parts: The names of the text encoders and their tokenizers.
         guided: Whether classifier-free guidance uses the negative prompt.
+        pictures: The values and nodes of the pictures that the text encoders read, if any.
     """
     inputs = {
         "version": _STAGE_VERSION,
@@ -42,7 +49,7 @@ def embedding_stage(
     }
     if checkpoint.clip_skip is not None:
         inputs["clip_skip"] = checkpoint.clip_skip
-    return Stage(STAGE, inputs, parts)
+    return Stage(STAGE, inputs, parts, tuple(pictures))
 
 
 def embed_prompts(
@@ -55,6 +62,7 @@ def embed_prompts(
     guided: bool,
     vectors: Mapping[str, Vectors] | None = None,
     clip_skip: int | None = None,
+    pictures: Any = None,
 ) -> dict[str, Any]:
     """The arguments with which a pipeline is called instead of the two prompts.
 
@@ -69,18 +77,31 @@ def embed_prompts(
         guided: Whether classifier-free guidance uses the negative prompt.
         vectors: The vectors of textual inversions, by word.
         clip_skip: How many of the last layers of CLIP are left out for the prompt.
+        pictures: The picture that the prompt speaks of, or a list of them, for text encoders that
+            see them.
 
     Returns:
         Embeddings of 1 × tokens × width and, if the family has them, pooled embeddings of
         1 × width, on the pipeline's device.
     """
+    import torch
     from safetensors.torch import load, save
 
     device = models.device
 
     def encode() -> bytes:
-        texts = (prompt, negative, vectors or {})
-        tensors = _embeddings(pipe, family, device, *texts, guided=guided, clip_skip=clip_skip)
+        with torch.no_grad(), quiet_libraries():
+            tensors = _embeddings(
+                pipe,
+                family,
+                device,
+                prompt,
+                negative,
+                vectors or {},
+                guided=guided,
+                clip_skip=clip_skip,
+                pictures=pictures,
+            )
         data: bytes = save({name: each.cpu().contiguous() for name, each in tensors.items()})
         return data
 
@@ -100,30 +121,28 @@ def _embeddings(
     *,
     guided: bool,
     clip_skip: int | None,
+    pictures: Any,
 ) -> dict[str, Any]:
     """The embeddings by name.
 
     The pipeline itself embeds prompts, except those that are read in windows and do not fit into
     one, have weights, have words of textual inversions, or are read without the last layers.
     """
-    import torch
-
     encoding = family.prompt_encoding
-    with torch.no_grad(), quiet_libraries():
-        if encoding.in_windows:
-            prompts = [parse_weights(prompt), parse_weights(negative if guided else "")]
-            unweighted = all(len(texts) == 1 and texts[0][1] == 1 for texts in prompts)
-            prompt, negative = (texts[0][0] for texts in prompts)
-            fits = unweighted and all(_fits(pipe, family, text) for text in (prompt, negative))
-            if vectors or not fits or clip_skip is not None:
-                encoded = encode_prompts(
-                    pipe, family, device, prompts, vectors, guided=guided, clip_skip=clip_skip
-                )
-                return dict(encoding.name_results(encoded))
-        else:
-            for text in (prompt, negative if guided else ""):
-                _refuse_longer(pipe, family, text)
-        return dict(encoding.encode(pipe, prompt, negative, device, guided=guided))
+    if encoding.in_windows:
+        prompts = [parse_weights(prompt), parse_weights(negative if guided else "")]
+        unweighted = all(len(texts) == 1 and texts[0][1] == 1 for texts in prompts)
+        prompt, negative = (texts[0][0] for texts in prompts)
+        fits = unweighted and all(_fits(pipe, family, text) for text in (prompt, negative))
+        if vectors or not fits or clip_skip is not None:
+            encoded = encode_prompts(
+                pipe, family, device, prompts, vectors, guided=guided, clip_skip=clip_skip
+            )
+            return dict(encoding.name_results(encoded))
+    else:
+        for text in (prompt, negative if guided else ""):
+            _refuse_longer(pipe, family, text)
+    return dict(encoding.encode(pipe, prompt, negative, device, guided=guided, pictures=pictures))
 
 
 def _refuse_longer(pipe: Any, family: ModelFamily, text: str) -> None:

@@ -24,6 +24,7 @@ def peak_bytes(
     guided: bool = True,
     controlled: bool = False,
     vae: str | None = None,
+    references: int = 0,
 ) -> int:
     """The bytes that a pipeline needs at its peak: to denoise or to decode, whichever is more.
 
@@ -36,6 +37,7 @@ def peak_bytes(
         guided: Whether classifier-free guidance doubles their number while denoising.
         controlled: Whether ControlNets add their residuals.
         vae: "sliced", "tiled" or "both" if the decoder works by slices or tiles, else None.
+        references: The pixels of further pictures of which the denoiser gets tokens.
     """
     scale = family.latent_scale(checkpoint)
     width, height = size or family.native_size(checkpoint)
@@ -45,7 +47,9 @@ def peak_bytes(
     batch = latents * (2 if guided and not family.guidance.in_turn else 1)
     dtype = checkpoint.dtype or dtype
     settings = family.denoiser_config(checkpoint)
-    denoising = family.denoiser.memory(settings, batch, area, dtype, controlled=controlled)
+    denoising = family.denoiser.memory(
+        settings, batch, area + references // scale**2, dtype, controlled=controlled
+    )
     settings = family.decoder_config(checkpoint)
     return max(denoising, family.decoder.memory(settings, images, area * scale**2, dtype, vae))
 

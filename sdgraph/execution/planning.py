@@ -136,15 +136,22 @@ def _plan_memory(
 
 
 def _stages(
-    node: Node[Any], graph: Graph, store: Store | None, device: str, dtype: str | None
+    node: Node[Any],
+    graph: Graph,
+    store: Store | None,
+    lineages: Mapping[Node[Any], bytes],
+    device: str,
+    dtype: str | None,
 ) -> tuple[PlannedStage, ...]:
     """The stages of a node's work, with what is remembered of them."""
     if not graph.is_remembered(node) or not has_known_parts(node):
         return ()
-    keys = {stage: stage_key(node, stage, device, dtype) for stage in node.stages()}
+    keys = [(stage, stage_key(node, stage, device, dtype, lineages)) for stage in node.stages()]
     get = store.get if store is not None else lambda _: None
     return tuple(
-        PlannedStage(stage.name, key, stage.parts, get(key)) for stage, key in keys.items()
+        PlannedStage(stage.name, key, stage.parts, get(key))
+        for stage, key in keys
+        if key is not None
     )
 
 
@@ -158,7 +165,9 @@ def _step(
 ) -> Step:
     name, key, remembered = graph.names[node], lookup.keys.get(node), lookup.results.get(node)
     alias, context = lookup.aliases.get(node), lookup.contexts.get(node)
-    stages = () if remembered is not None else _stages(node, graph, store, device, dtype)
+    stages = (
+        _stages(node, graph, store, lookup.lineages, device, dtype) if remembered is None else ()
+    )
     not_needed = {part for stage in stages if stage.remembered is not None for part in stage.parts}
     uses = _uses(node, device, dtype or "float32", not_needed) if remembered is None else ()
     sizes = {use.name: use.component.bytes for use in uses}

@@ -21,3 +21,5 @@ class Stage:
     """All that its result depends on, other than its components, the device and the dtype."""
     parts: tuple[str, ...]
     """The components, by name, that nothing else of the node's work needs."""
+    reads: tuple[Any, ...] = field(default=(), hash=False)
+    """Further values that its result depends on, and nodes on whose results it depends."""

@@ -68,14 +68,27 @@ def _names_files(kind: type) -> bool:
     return issubclass(kind, Checkpoint) or hasattr(kind, "__fspath__")
 
 
-def stage_key(node: Node[Any], stage: Stage, device: str, dtype: str | None) -> bytes:
-    """The key of the result of a stage of a node.
+def stage_key(
+    node: Node[Any],
+    stage: Stage,
+    device: str,
+    dtype: str | None,
+    lineages: Mapping[Node[Any], bytes],
+) -> bytes | None:
+    """The key of the result of a stage of a node; None if it reads a node without a lineage.
 
     It is the same for all nodes whose stages make the same result, even with other checkpoints.
     """
+    read: list[str] = []
+    for value in stage.reads:
+        if isinstance(value, Node) and value not in lineages:
+            return None
+        read.append(f"of {lineages[value].hex()}" if isinstance(value, Node) else content_of(value))
     parts = parts_of(node)
     components = _components_text({name: parts[name] for name in stage.parts}, device, dtype)
     text = f"stage|{stage.name}|{content_of(stage.inputs)}|{components}"
+    if read:
+        text += f"|{','.join(read)}"
     return blake2b(text.encode(), digest_size=16).digest()
 
 

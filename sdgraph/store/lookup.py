@@ -22,6 +22,8 @@ class LookupResult(NamedTuple):
     """Keys by lineage, under which results will be found the next time."""
     contexts: Mapping[Node[Any], str]
     """The execution contexts of nodes that may be remembered and have no computed checkpoint."""
+    lineages: Mapping[Node[Any], bytes]
+    """Keys by lineage of all nodes that have one."""
 
 
 def look_up(
@@ -45,7 +47,7 @@ def look_up(
         known_results: Results that are known already.
     """
     if store is None:
-        return LookupResult(dict(known_results), {}, {}, {})
+        return LookupResult(dict(known_results), {}, {}, {}, {})
     contexts = {
         node: execution_context(node, device, dtype)
         for node in graph.nodes
@@ -53,8 +55,9 @@ def look_up(
         and not has_computed_checkpoint(node)
         and code_state(type(node)) is not None
     }
+    lineages = lineage_keys(graph, contexts)
     # Both keys of a node that reads nothing are the same.
-    aliases = {node: key for node, key in lineage_keys(graph, contexts).items() if node.wires}
+    aliases = {node: key for node, key in lineages.items() if node.wires}
     results, keys = dict(known_results), dict[Node[Any], bytes]()
     new_aliases = aliases if not known_results else {}
     missing = _find_by_lineage(results, graph, store, aliases)
@@ -70,7 +73,7 @@ def look_up(
             results[node] = result
             if node in new_aliases:
                 store.add_alias(aliases[node], key)
-    return LookupResult(results, keys, new_aliases, contexts)
+    return LookupResult(results, keys, new_aliases, contexts, lineages)
 
 
 def _find_by_lineage(

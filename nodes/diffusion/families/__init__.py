@@ -25,6 +25,7 @@ from .networks import (
     unet_memory,
 )
 from .qwen_image import QWEN_IMAGE
+from .qwen_image_edit import QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS
 from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
@@ -41,6 +42,8 @@ FAMILIES: tuple[ModelFamily, ...] = (
     FLUX_FILL,
     FLUX_KONTEXT,
     FLUX2_KLEIN,
+    QWEN_IMAGE_EDIT_PLUS,
+    QWEN_IMAGE_EDIT,
     QWEN_IMAGE,
     Z_IMAGE,
     CHROMA,

@@ -23,6 +23,8 @@ class TextEncoder:
         optional: Whether a checkpoint may leave it out.
         classes: The classes that it may have, in transformers.
         tokenizer_classes: The classes that its tokenizer may have, in transformers.
+        processor: The name of the image processor of a text encoder that sees pictures; "" if it
+            reads words alone.
     """
 
     name: str = "text_encoder"
@@ -32,6 +34,12 @@ class TextEncoder:
     optional: bool = False
     classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
     tokenizer_classes: tuple[str, ...] = ("CLIPTokenizer", "CLIPTokenizerFast")
+    processor: str = ""
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The names of its components: itself, its tokenizer, and its image processor if any."""
+        return (self.name, self.tokenizer, *filter(None, [self.processor]))
 
 
 @dataclass(frozen=True, kw_only=True)

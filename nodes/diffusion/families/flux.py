@@ -73,8 +73,10 @@ FLUX_KONTEXT = replace(
     label="FLUX.1 Kontext",
     class_names=("FluxKontext",),
     name_hint="kontext",
-    pipelines={"edit": "FluxKontextPipeline"},
+    pipelines={"edit": "FluxKontextPipeline", "inpaint": "FluxKontextInpaintPipeline"},
     edit_options=_keep_size,
+    inpaint_options=_keep_size,
+    reference_area=lambda area: area,
     versions=(FamilyVersion(label="FLUX.1 Kontext"),),
 )
 

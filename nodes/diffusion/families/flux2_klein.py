@@ -21,6 +21,15 @@ def _is_distilled(index: Config, denoiser: Config) -> bool:
     return index.get("is_distilled") is True
 
 
+_LARGEST_REFERENCE = 1024 * 1024
+"""The pixels to which the pipelines shrink pictures that are edited."""
+
+
+def reference_area(area: int) -> int:
+    """The pixels of a picture that is edited, as the pipelines of FLUX.2 read it."""
+    return min(area, _LARGEST_REFERENCE)
+
+
 FLUX2_KLEIN = ModelFamily(
     label="FLUX.2 Klein",
     class_names=("Flux2Klein",),
@@ -53,6 +62,7 @@ FLUX2_KLEIN = ModelFamily(
     takes_image_size=True,
     flow_matching=True,
     max_pictures=10,
+    reference_area=reference_area,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,

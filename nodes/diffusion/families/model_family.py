@@ -106,6 +106,11 @@ class ModelFamily:
             pictures by the numbers of their frames.
         takes_frames_between: Whether it takes frames between the first and the last.
         edit_options: Further arguments of the pipeline that edits, by width and height.
+        inpaint_options: Further arguments of the pipeline that inpaints, by width and height.
+        reference_area: The pixels for which the denoiser gets tokens of a picture that is edited,
+            by the pixels that it has; None if the picture adds no tokens.
+        inpaint_size: The width and height in which the pipeline that inpaints makes a picture, by
+            those of the picture; None if they are the same.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
         lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
@@ -144,6 +149,9 @@ class ModelFamily:
     frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
     takes_frames_between: bool = False
     edit_options: Callable[[int, int], Mapping[str, object]] = _no_options
+    inpaint_options: Callable[[int, int], Mapping[str, object]] = _no_options
+    reference_area: Callable[[int], int] | None = None
+    inpaint_size: Callable[[int, int], tuple[int, int]] | None = None
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
     knobs: tuple[Knob, ...] = (
         "vae",
@@ -158,9 +166,8 @@ class ModelFamily:
 
     @property
     def text_components(self) -> tuple[str, ...]:
-        """The names of the text encoders and tokenizers."""
-        pairs = ((encoder.name, encoder.tokenizer) for encoder in self.text_encoders)
-        return tuple(name for pair in pairs for name in pair)
+        """The names of the text encoders, their tokenizers and image processors."""
+        return tuple(name for encoder in self.text_encoders for name in encoder.components)
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -232,7 +239,7 @@ class ModelFamily:
         present = resolve(checkpoint).components if optional else None
         if present is None:
             return ()
-        names = (name for each in optional for name in (each.name, each.tokenizer))
+        names = (name for each in optional for name in each.components)
         return tuple(name for name in names if name not in present)
 
     def components_without(self, *names: str) -> tuple[str, ...]:

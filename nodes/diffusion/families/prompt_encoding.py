@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .picture_prompts import PicturePromptReader, PromptPictures
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptEncoding:
@@ -20,6 +22,8 @@ class PromptEncoding:
         options: Further arguments of `encode_prompt`.
         in_windows: Whether its text encoders read long prompts, weights such as (star:1.2) and
             words of textual inversions window by window, as those of CLIP do.
+        pictures: How its text encoder is given the pictures that are edited; None if it reads
+            words alone.
     """
 
     results: tuple[str, ...]
@@ -27,9 +31,17 @@ class PromptEncoding:
     as_lists: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     in_windows: bool = False
+    pictures: PromptPictures | None = None
 
     def encode(
-        self, pipe: Any, prompt: str, negative: str, device: str, *, guided: bool
+        self,
+        pipe: Any,
+        prompt: str,
+        negative: str,
+        device: str,
+        *,
+        guided: bool,
+        pictures: Any = None,
     ) -> Iterator[tuple[str, Any]]:
         """The tensors of embedded prompts, by the names of the pipeline's arguments.
 
@@ -39,8 +51,12 @@ class PromptEncoding:
             negative: What it must not show.
             device: The device to compute on.
             guided: Whether the negative prompt is embedded too.
+            pictures: The picture that the prompt speaks of, or a list of them.
         """
         options = {**self.options, "device": device}
+        if self.pictures is not None:
+            pipe.processor = PicturePromptReader(pipe.tokenizer, pipe.processor)
+            options["image"] = self.pictures.prepare(pipe, pictures)
         if not self.per_prompt:
             encoded = pipe.encode_prompt(
                 prompt=prompt,

@@ -10,6 +10,7 @@ from .text_encoders import (
     clip_tokenizer,
     qwen3,
     qwen25_vl,
+    qwen_image_processor,
     qwen_tokenizer,
     t5_encoder,
     t5_tokenizer,
@@ -118,7 +119,7 @@ def _stable_diffusion_3() -> Any:
     )
 
 
-def _qwen_image() -> Any:
+def _qwen_image_components() -> dict[str, Any]:
     import diffusers
 
     transformer = diffusers.QwenImageTransformer2DModel(
@@ -140,13 +141,25 @@ def _qwen_image() -> Any:
         latents_mean=[0.0] * 4,
         latents_std=[1.0] * 4,
     )
-    return diffusers.QwenImagePipeline(
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        vae=autoencoder,
-        text_encoder=qwen25_vl(),
-        tokenizer=qwen_tokenizer(),
-        transformer=transformer,
-    )
+    return {
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(),
+        "vae": autoencoder,
+        "text_encoder": qwen25_vl(),
+        "tokenizer": qwen_tokenizer(),
+        "transformer": transformer,
+    }
+
+
+def _qwen_image() -> Any:
+    import diffusers
+
+    return diffusers.QwenImagePipeline(**_qwen_image_components())
+
+
+def _qwen_image_edit(cls: str) -> Any:
+    import diffusers
+
+    return getattr(diffusers, cls)(**_qwen_image_components(), processor=qwen_image_processor())
 
 
 def _z_image() -> Any:
@@ -240,6 +253,8 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "flux2-klein": lambda: _flux2_klein(distilled=True),
     "flux2-klein-base": lambda: _flux2_klein(distilled=False),
     "qwen-image": _qwen_image,
+    "qwen-image-edit": lambda: _qwen_image_edit("QwenImageEditPipeline"),
+    "qwen-image-edit-plus": lambda: _qwen_image_edit("QwenImageEditPlusPipeline"),
     "stable-diffusion-3": _stable_diffusion_3,
     "z-image": _z_image,
 }

@@ -144,6 +144,13 @@ def qwen3(class_name: str, layers: int) -> Any:
     return getattr(transformers, class_name)(config).eval()
 
 
+def qwen_image_processor() -> Any:
+    """The image processor of Qwen's language models, which makes few tokens of a picture."""
+    from transformers import Qwen2VLImageProcessorPil
+
+    return Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=56 * 56)
+
+
 def qwen25_vl() -> Any:
     """A language model of Qwen 2.5 that also sees pictures: 16 wide, 2 layers."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration

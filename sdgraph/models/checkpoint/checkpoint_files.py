@@ -149,8 +149,11 @@ def components_not_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_processor(class_name: Any) -> bool:
-    """Whether a class prepares pictures for a model; it has a config and no weights."""
-    names = ("ImageProcessor", "ImageProcessorPil", "FeatureExtractor")
+    """Whether a class prepares pictures for a model; it has a config and no weights.
+
+    Of one that prepares text too, such as Qwen2VLProcessor, only the image processor is loaded.
+    """
+    names = ("Processor", "ProcessorPil", "FeatureExtractor")
     return str(class_name).removesuffix("Fast").endswith(names)
 
 

@@ -1,0 +1,60 @@
+"""The arguments with which a pipeline is made, besides its components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from functools import cache
+from inspect import signature
+from typing import Any
+
+from sdgraph.graph import Progress
+from sdgraph.models import resolve
+from sdgraph.values import Checkpoint
+
+from .families import DISABLED_EXTRAS, ModelFamily
+
+
+def pipeline_settings(
+    pipeline: type, checkpoint: Checkpoint, family: ModelFamily
+) -> dict[str, object]:
+    """The settings in a checkpoint's index, and those that switch off what is not needed.
+
+    Args:
+        pipeline: The pipeline's class in diffusers.
+        checkpoint: The checkpoint.
+        family: Its family.
+    """
+    accepted = _parameters(pipeline)
+    settings = {name: value for name, value in DISABLED_EXTRAS.items() if name in accepted}
+    in_index = resolve(checkpoint).index or {}
+    for name in family.index_settings:
+        if name in accepted and name in in_index:
+            settings[name] = in_index[name]
+    return settings
+
+
+def step_callback(pipe: Any, progress: Progress) -> dict[str, object]:
+    """The argument of a pipeline's call by which it tells of each step.
+
+    Args:
+        pipe: The pipeline.
+        progress: Called after each step with its number and the number of all steps.
+    """
+
+    def report(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        progress(step + 1, pipeline.num_timesteps)
+        return tensors
+
+    def report_old(step: int, _: Any, __: Any) -> None:
+        total = len(pipe.scheduler.timesteps)
+        progress(min(step + 1, total), total)
+
+    if "callback_on_step_end" in _parameters(type(pipe).__call__):
+        return {"callback_on_step_end": report}
+    return {"callback": report_old, "callback_steps": 1}
+
+
+@cache
+def _parameters(function: Callable[..., object]) -> Container[str]:
+    """The names of the parameters of a function, or of a pipeline's class."""
+    return frozenset(signature(function).parameters)

@@ -1,0 +1,181 @@
+"""The families that edit by an instruction make the bits of diffusers' own pipelines."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Node, Session, Store, run
+from sdgraph.graph import Graph
+from sdgraph.models import resolve_part
+from sdgraph.models.loading.loader import load_part
+from sdgraph.nodes import Edit, LoadImage
+from sdgraph.nodes.diffusion.families import Task, family_of, picture_prompts, qwen_image_edit
+from sdgraph.nodes.diffusion.families.picture_prompts import PicturePromptReader, size_of_area
+from sdgraph.nodes.diffusion.inpaint import paste_masked
+from sdgraph.nodes.diffusion.pipeline_io import resize_pixels, to_pixels
+from sdgraph.values import Image
+
+from .test_pipelines import MASK, PHOTO, PROMPTS, SIZE, folders, node_for, noise, problems_of
+
+__all__ = ["folders"]
+
+OTHER = Image(noise(72, 100, 3))
+
+QWEN_PAIRS: list[tuple[str, Task]] = [
+    ("qwen-image-edit", "edit"),
+    ("qwen-image-edit", "inpaint"),
+    ("qwen-image-edit-plus", "edit"),
+]
+QWEN_MODULES = ("edit", "edit_inpaint", "edit_plus")
+
+
+@pytest.fixture
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the pipelines of Qwen-Image-Edit read pictures in 1/64 of their usual area."""
+
+    def shrink(function: Any) -> Any:
+        return lambda area, *proportions: function(area // 64, *proportions)
+
+    for name in QWEN_MODULES:
+        module = import_module(f"diffusers.pipelines.qwenimage.pipeline_qwenimage_{name}")
+        monkeypatch.setattr(module, "calculate_dimensions", shrink(module.calculate_dimensions))
+    for own in (picture_prompts, qwen_image_edit):
+        monkeypatch.setattr(own, "size_of_area", shrink(size_of_area))
+
+
+def by_diffusers(folder: Path, task: Task, pictures: list[Image]) -> Any:
+    """The pixels of the pipeline of Qwen-Image-Edit that diffusers loads itself."""
+    import diffusers
+    import torch
+
+    family = family_of(Checkpoint(folder))
+    assert family is not None
+    pipe = getattr(diffusers, family.pipelines[task]).from_pretrained(folder, dtype=torch.float32)
+    pipe.processor = PicturePromptReader(pipe.tokenizer, pipe.processor)
+    pipe.set_progress_bar_config(disable=True)
+    images = [picture.rgb for picture in pictures]
+    more = {"mask_image": MASK.pil, "strength": 0.9} if task == "inpaint" else {}
+    made = pipe(
+        image=images if len(images) > 1 else images[0],
+        **{**PROMPTS, **SIZE, **more},
+        true_cfg_scale=4.0,
+        num_inference_steps=3,
+        generator=torch.Generator().manual_seed(5),
+        output_type="np",
+    ).images
+    pixels = to_pixels(made[0])
+    if task == "edit":
+        return pixels
+    return paste_masked(PHOTO, resize_pixels(pixels, PHOTO.size), MASK).numpy
+
+
+@pytest.mark.parametrize(("name", "task"), QWEN_PAIRS)
+@pytest.mark.usefixtures("small_pictures")
+def test_it_makes_what_diffusers_makes(folders: Any, name: str, task: Task) -> None:
+    node = node_for(task, Checkpoint(folders(name)))
+    made = run(node, session=Session(device="cpu", store=None))
+    assert made.numpy.std() > 10, "it shows something"
+    assert (made.numpy == by_diffusers(folders(name), task, [PHOTO])).all()
+
+
+@pytest.mark.usefixtures("small_pictures")
+def test_several_pictures_are_read_as_diffusers_reads_them(folders: Any) -> None:
+    folder = folders("qwen-image-edit-plus")
+    node = node_for("edit", Checkpoint(folder), image=[PHOTO, OTHER])
+    made = run(node, session=Session(device="cpu", store=None))
+    assert (made.numpy == by_diffusers(folder, "edit", [PHOTO, OTHER])).all()
+    single = node_for("edit", Checkpoint(folders("qwen-image-edit")), image=[PHOTO, OTHER])
+    assert "2 pictures for Qwen-Image-Edit\n  wanted: at most 1" in problems_of(single)
+
+
+@pytest.mark.usefixtures("small_pictures")
+def test_a_prompt_with_its_picture_is_embedded_once(folders: Any, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(folders("qwen-image-edit"))
+    session = Session(device="cpu", store=Store(folder=tmp_path / "store"))
+    path = tmp_path / "photo.png"
+    PHOTO.pil.save(path)
+    node = node_for("edit", checkpoint, image=LoadImage(path=path))
+    run(node, session=session)
+    again = node.replace(seed=6)
+    encoder = {"text_encoder", "tokenizer", "processor"}
+
+    def components(node: Node[Any]) -> set[str]:
+        return {use.name for use in session.plan(Graph.of(node)).steps[-1].uses}
+
+    assert components(again) == {"vae", "transformer"}
+    made = run(again, session=session)
+    assert made == run(again, session=Session(device="cpu", store=None))
+    assert encoder < components(node.replace(image=OTHER)), "another picture, other embeddings"
+    OTHER.pil.save(path)
+    assert encoder < components(again), "another picture in the file"
+
+
+def test_the_size_of_a_picture_is_that_which_diffusers_takes() -> None:
+    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit
+
+    for width, height in np.random.default_rng(0).integers(64, 4096, (200, 2)).tolist():
+        for area in (1024 * 1024, 384 * 384):
+            wanted = pipeline_qwenimage_edit.calculate_dimensions(area, width / height)
+            assert size_of_area(area, width, height) == tuple(map(int, wanted[:2]))
+
+
+def test_prompts_with_pictures_become_the_tokens_of_transformers(
+    monkeypatch: pytest.MonkeyPatch, folders: Any
+) -> None:
+    import transformers
+
+    checked = "check_argument_for_proper_class"
+    monkeypatch.setattr(transformers.ProcessorMixin, checked, lambda *_: None)
+    folder = folders("qwen-image-edit")
+    tokenizer = transformers.Qwen2Tokenizer.from_pretrained(folder / "tokenizer")
+    reader = transformers.Qwen2VLImageProcessorPil.from_pretrained(folder / "processor")
+    theirs = transformers.Qwen2_5_VLProcessor(reader, tokenizer, None)
+    place = "<|vision_start|><|image_pad|><|vision_end|>"
+    for pictures, text in (
+        ([PHOTO], f"{place}a star"),
+        ([PHOTO, OTHER], f"Picture 1: {place}Picture 2: {place}both"),
+    ):
+        options: dict[str, Any] = {"text": [text], "padding": True, "return_tensors": "pt"}
+        images = [picture.rgb for picture in pictures]
+        wanted = theirs(images=images, **options)
+        made = PicturePromptReader(tokenizer, reader)(images=images, **options)
+        for name in made:
+            assert (made[name] == wanted[name]).all(), name
+
+
+def test_a_published_index_names_the_processor_of_text_and_pictures(
+    folders: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for path in folders("qwen-image-edit").iterdir():
+        (folder / path.name).symlink_to(path)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["processor"] = ["transformers", "Qwen2VLProcessor"]
+    (folder / "model_index.json").unlink()
+    (folder / "model_index.json").write_text(json.dumps(index))
+    node = node_for("edit", Checkpoint(folder))
+    assert isinstance(node, Edit) and not problems_of(node)
+    loaded = load_part(resolve_part(node.parts()["processor"]), "float32", "cpu")
+    assert type(loaded).__name__ == "Qwen2VLImageProcessorPil"
+
+
+def test_memory_counts_the_tokens_of_the_pictures_that_are_edited(folders: Any) -> None:
+    for name, ratio in (("flux-kontext", 2.0), ("flux2-klein", 2.0), ("flux2-klein-base", 3.0)):
+        checkpoint = Checkpoint(folders(name))
+        large = Image(np.zeros((1024, 1024, 3), np.uint8))
+        pictures = [large, large] if ratio == 3 else [large]
+        node = node_for("edit", checkpoint, image=pictures)
+        family = family_of(checkpoint)
+        assert family is not None and isinstance(node, Edit)
+        assert node.reference_area() == (ratio - 1) * 1024**2
+        plain = family.denoiser.memory
+        config = family.denoiser_config(checkpoint)
+        expected = plain(config, 1, int(ratio * 128**2), "float16")
+        assert node.working_memory({}, "float16") >= expected
