@@ -160,6 +160,8 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
         name = family.denoiser.name
         yield Problem("checkpoint", found, f"{wanted}, which its {name} reads", fix)
     latents, made = decoder.get("latent_channels"), denoiser.get("out_channels")
+    if made and made == 2 * denoiser.get("in_channels", 0):
+        made //= 2  # the other half is a variance
     per_token = family.denoiser.latents_per_token
     if latents and made and latents * per_token != made:
         found = f"{checkpoint.source}, whose {family.decoder.name} has {latents} latent channels"
@@ -203,10 +205,11 @@ def scheduler_problems(
         CheckpointError: It has no config of a scheduler, or one with absurd numbers.
     """
     fitting = family.task_schedulers.get(task) or schedulers_for(flow_matching=family.flow_matching)
+    fitting = () if family.own_scheduler else fitting
     if name is not None and name not in fitting:
         found = f"{name} for {checkpoint.source}, a {family.label} checkpoint"
-        fix = "leave it out for the checkpoint's own"
-        yield Problem("scheduler", found, f"one of {', '.join(fitting)}", fix)
+        wanted = f"one of {', '.join(fitting)}" if fitting else "the checkpoint's own alone"
+        yield Problem("scheduler", found, wanted, "leave it out for the checkpoint's own")
     own = (resolve(checkpoint).config(SCHEDULER) or {}).get("_class_name")
     if name is None and own not in SCHEDULERS:
         found = f"its scheduler {own!r} is not in this diffusers" if own else "no scheduler named"

@@ -32,7 +32,7 @@ from .families import (
 from .offloading import Offload, offload_modules
 from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
 from .pipeline_io import random_generator, to_pixels
-from .pipeline_settings import pipeline_settings, step_callback
+from .pipeline_settings import add_missing_settings, pipeline_settings, step_callback
 from .schedulers import Scheduler, make_scheduler
 from .strength import strength_problems
 from .working_memory import offloaded_bytes, peak_bytes, planned_size
@@ -341,6 +341,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         components = {**dict.fromkeys(family.components), **loaded}
         with quiet_libraries():
             pipe = cls(**{**settings, **components, SCHEDULER: scheduler, **more})
+        add_missing_settings(getattr(pipe, family.denoiser.name), family.missing_settings)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -393,6 +394,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 **step_callback(pipe, progress),
                 output_type="np",
                 **self.embed_prompts(pipe, models, prompt, negative_prompt, call.get("image")),
+                **self.family.call_options(self.chosen_steps),
                 **call,
             )
         return to_pixels(output.images[0])

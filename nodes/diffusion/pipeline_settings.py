@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -31,6 +31,13 @@ def pipeline_settings(
         if name in accepted and name in in_index:
             settings[name] = in_index[name]
     return settings
+
+
+def add_missing_settings(network: Any, settings: Mapping[str, object]) -> None:
+    """Adds settings that a pipeline reads to the config of a network that lacks them."""
+    missing = {name: value for name, value in settings.items() if name not in network.config}
+    if missing:
+        network.register_to_config(**missing)
 
 
 def step_callback(pipe: Any, progress: Progress) -> dict[str, object]:

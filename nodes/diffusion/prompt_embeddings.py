@@ -140,7 +140,7 @@ def _embeddings(
             )
             return dict(encoding.name_results(encoded))
     else:
-        for text in (prompt, negative if guided else ""):
+        for text in (encoding.instruction(pipe) + prompt, negative if guided else ""):
             _refuse_longer(pipe, family, text)
     return dict(encoding.encode(pipe, prompt, negative, device, guided=guided, pictures=pictures))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from sdgraph.graph import In, Progress
@@ -42,6 +44,13 @@ class Text2Image(ReferenceGuided[Image]):
     def size_source(self) -> object:
         return self.width, self.height
 
+    def chosen_fields(self) -> Mapping[str, object]:
+        sides = self.family.sides(self.known_checkpoint, self.width, self.height)
+        return {
+            **super().chosen_fields(),
+            **{name: side for name, side in sides.items() if side and not getattr(self, name)},
+        }
+
     def run(
         self,
         prompt: str,
@@ -60,8 +69,7 @@ class Text2Image(ReferenceGuided[Image]):
                 progress,
                 prompt=prompt,
                 negative_prompt=negative_prompt,
-                width=self.width,
-                height=self.height,
+                **self.family.sides(checkpoint, self.width, self.height),
                 **reference_arguments(reference),
             )
         )

@@ -91,7 +91,7 @@ class Turbo(Diffusion[Image]):
         prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt}
         size: Any
         if image is None:
-            size = {"width": self.width, "height": self.height}
+            size = self.family.sides(checkpoint, self.width, self.height)
             return Image(self.generate(pipe, models, progress, **prompts, **size))
         padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
         size = self.family.size_arguments(padding.padded)

@@ -10,11 +10,13 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
+from .aura_flow import AURA_FLOW
 from .chroma import CHROMA
 from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2_klein import FLUX2_KLEIN
 from .ltx_video import LTX_VIDEO
+from .lumina2 import LUMINA2
 from .model_family import ZERO_EMPTY_PROMPT, Knob, ModelFamily, Purpose, Task
 from .networks import (
     Config,
@@ -24,8 +26,10 @@ from .networks import (
     text_width,
     unet_memory,
 )
+from .pixart_sigma import PIXART_SIGMA
 from .qwen_image import QWEN_IMAGE
 from .qwen_image_edit import QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS
+from .sana import SANA, SANA_SPRINT
 from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
@@ -47,6 +51,11 @@ FAMILIES: tuple[ModelFamily, ...] = (
     QWEN_IMAGE,
     Z_IMAGE,
     CHROMA,
+    PIXART_SIGMA,
+    SANA,
+    SANA_SPRINT,
+    LUMINA2,
+    AURA_FLOW,
     WAN,
     LTX_VIDEO,
 )

@@ -45,7 +45,7 @@ Adapter = Literal["lora", "textual-inversion", "ip-adapter", "controlnet"]
 """A kind of adapter that can be added to a family's weights."""
 
 
-def _no_options(width: int, height: int) -> Mapping[str, object]:
+def _no_options(*_: int) -> Mapping[str, object]:
     return {}
 
 
@@ -96,9 +96,12 @@ class ModelFamily:
         pooled: Whether the denoiser also takes the last text encoder's pooled embedding.
         index_settings: The settings in a model index that are arguments of the pipelines.
         min_multiple: What sides in pixels are at least a multiple of.
+        size: The usual width and height in pixels; None for that in the denoiser's config.
+        needs_sides: Whether pipelines must be told both sides, given or not.
         takes_image_size: Whether pipelines that start from a picture are told its size.
         flow_matching: Whether it was trained by flow matching (Lipman et al. 2023), which has
             schedulers of its own.
+        own_scheduler: Whether only the checkpoint's own scheduler fits, so that none can be named.
         max_pictures: How many pictures an edit may start from.
         video: The videos that its pipelines make; None if they make pictures.
         video_by_config: Further settings of the videos of a checkpoint, by its index.
@@ -111,6 +114,8 @@ class ModelFamily:
             by the pixels that it has; None if the picture adds no tokens.
         inpaint_size: The width and height in which the pipeline that inpaints makes a picture, by
             those of the picture; None if they are the same.
+        call_options: Further arguments of each call of a pipeline, by the number of steps.
+        missing_settings: What pipelines read in the denoiser's config and its class does not have.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
         lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
@@ -141,8 +146,11 @@ class ModelFamily:
     pooled: bool = False
     index_settings: tuple[str, ...] = ()
     min_multiple: int = 8
+    size: tuple[int, int] | None = None
+    needs_sides: bool = False
     takes_image_size: bool = False
     flow_matching: bool = False
+    own_scheduler: bool = False
     max_pictures: int = 1
     video: VideoSettings | None = None
     video_by_config: Callable[[Config], Mapping[str, Any]] | None = None
@@ -152,6 +160,8 @@ class ModelFamily:
     inpaint_options: Callable[[int, int], Mapping[str, object]] = _no_options
     reference_area: Callable[[int], int] | None = None
     inpaint_size: Callable[[int, int], tuple[int, int]] | None = None
+    call_options: Callable[[int], Mapping[str, object]] = _no_options
+    missing_settings: Mapping[str, object] = field(default_factory=dict)
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
     knobs: tuple[Knob, ...] = (
         "vae",
@@ -308,6 +318,8 @@ class ModelFamily:
 
     def native_size(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """The width and height in pixels that a checkpoint was trained for, by its configs."""
+        if self.size is not None:
+            return self.size
         video = self.video_for(checkpoint)
         if video is not None and video.size is not None:
             return video.size
@@ -317,6 +329,18 @@ class ModelFamily:
         height, width = sides[-2:] if len(sides) > 1 else sides * 2
         scale = self.latent_scale(checkpoint)
         return width * scale, height * scale
+
+    def sides(
+        self, checkpoint: Checkpoint, width: int | None, height: int | None
+    ) -> dict[str, int | None]:
+        """The width and height of a picture by name; a native one for each that is not given.
+
+        If one side is given, most pipelines choose the other, which is None here.
+        """
+        native_width, native_height = self.native_size(checkpoint)
+        if (width or height) and not self.needs_sides:
+            return {"width": width, "height": height}
+        return {"width": width or native_width, "height": height or native_height}
 
     def size_multiple(self, checkpoint: Checkpoint) -> int:
         """What the sides of its pictures in pixels must be multiples of."""
@@ -337,7 +361,8 @@ class ModelFamily:
         """The version of a checkpoint, by the width of its text features.
 
         Shipped checkpoints are a version of their own. For a checkpoint that is not on this disk
-        it is the family's first; for an unknown width, a version without adapters.
+        it is the family's first; for an unknown width, a version without adapters. A version
+        without a width has any.
         """
         if checkpoint.source.startswith("tiny/"):
             return replace(self.shipped, label=checkpoint.source)
@@ -346,4 +371,5 @@ class ModelFamily:
             return self.versions[0]
         width = int((settings or {}).get("cross_attention_dim") or 0)
         unknown = FamilyVersion(label=f"a base with text features of {width}", text_width=width)
-        return next((version for version in self.versions if version.text_width == width), unknown)
+        fitting = (each for each in self.versions if each.text_width in (0, width))
+        return next(fitting, unknown)

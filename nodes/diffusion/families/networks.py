@@ -137,8 +137,11 @@ def autoencoder_memory(
 
 
 def text_width(config: Config) -> int | None:
-    """The width of the text features that a network attends to, if its config gives one number."""
-    width = config.get("cross_attention_dim")
+    """The width of the text features that a network attends to, if its config gives one number.
+
+    Transformers such as SANA's first bring the features to a width of their own.
+    """
+    width = config.get("caption_channels") or config.get("cross_attention_dim")
     return width if isinstance(width, int) else None
 
 

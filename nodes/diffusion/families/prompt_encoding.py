@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 from .picture_prompts import PicturePromptReader, PromptPictures
+
+
+def _no_instruction(pipe: Any) -> str:
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +25,10 @@ class PromptEncoding:
             prompt are `negative_` and those of the prompt. Otherwise one call embeds both.
         as_lists: Whether an embedding is a list with one tensor for each prompt.
         options: Further arguments of `encode_prompt`.
+        call_defaults: Arguments of `encode_prompt` for which the pipeline's call has a default of
+            its own, which is taken.
+        empty_negative: What stands for no negative prompt.
+        instruction: What the pipeline writes before each prompt, which the text encoder reads too.
         in_windows: Whether its text encoders read long prompts, weights such as (star:1.2) and
             words of textual inversions window by window, as those of CLIP do.
         pictures: How its text encoder is given the pictures that are edited; None if it reads
@@ -30,6 +39,9 @@ class PromptEncoding:
     per_prompt: bool = False
     as_lists: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    call_defaults: tuple[str, ...] = ()
+    empty_negative: str | None = None
+    instruction: Callable[[Any], str] = _no_instruction
     in_windows: bool = False
     pictures: PromptPictures | None = None
 
@@ -57,10 +69,12 @@ class PromptEncoding:
         if self.pictures is not None:
             pipe.processor = PicturePromptReader(pipe.tokenizer, pipe.processor)
             options["image"] = self.pictures.prepare(pipe, pictures)
+        call = signature(type(pipe).__call__).parameters if self.call_defaults else {}
+        options |= {name: call[name].default for name in self.call_defaults}
         if not self.per_prompt:
             encoded = pipe.encode_prompt(
                 prompt=prompt,
-                negative_prompt=(negative or None) if guided else None,
+                negative_prompt=(negative if guided else "") or self.empty_negative,
                 do_classifier_free_guidance=guided,
                 **options,
             )
@@ -85,7 +99,10 @@ class PromptEncoding:
 
     def as_arguments(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of the pipeline's call for tensors by name."""
-        return {name: [each] if self.as_lists else each for name, each in tensors.items()}
+        arguments = {name: [each] if self.as_lists else each for name, each in tensors.items()}
+        if self.empty_negative is not None and "negative_prompt_embeds" in arguments:
+            arguments["negative_prompt"] = None  # a text, unless told otherwise
+        return arguments
 
 
 CLIP_ENCODING = PromptEncoding(

@@ -22,8 +22,9 @@ _PATCH = 2
 
 def transformer_width(config: Config) -> int:
     """The width of a transformer's tokens, by its config."""
-    if "dim" in config:
-        return int(config["dim"])
+    width = config.get("dim") or config.get("hidden_size")
+    if width:
+        return int(width)
     heads = int(config.get("num_attention_heads") or 24)
     return heads * int(config.get("attention_head_dim") or 128)
 
@@ -57,8 +58,7 @@ def _any_features(layer: str, config: Config) -> set[int]:
 
 
 def transformer(
-    class_name: str,
-    *,
+    *class_names: str,
     tensors: float,
     text_tokens: int = 0,
     latents_per_token: int = 1,
@@ -67,7 +67,7 @@ def transformer(
     """The denoiser of a family whose network is a transformer.
 
     Args:
-        class_name: Its class in diffusers.
+        class_names: The classes that it may have, in diffusers.
         tensors: As in `transformer_memory`.
         text_tokens: As in `transformer_memory`.
         latents_per_token: As in `Denoiser`.
@@ -80,7 +80,7 @@ def transformer(
         lora_features=_any_features,
         sample_size=128,
         latents_per_token=latents_per_token,
-        classes=(class_name,),
+        classes=class_names,
     )
 
 
@@ -114,4 +114,5 @@ TRANSFORMER_LORA_PREFIXES = {"transformer.": "transformer"}
 
 T5_TOKENIZERS = ("T5Tokenizer", "T5TokenizerFast")
 QWEN_TOKENIZERS = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
-"""The classes of the tokenizers of text encoders of T5's and Qwen's kind, in transformers."""
+GEMMA_TOKENIZERS = ("GemmaTokenizer", "GemmaTokenizerFast")
+"""The classes of the tokenizers of text encoders of T5's, Qwen's and Gemma's kind."""

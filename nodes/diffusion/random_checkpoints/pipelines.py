@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .autoencoders import autoencoder_kl
+from .gemma_pipelines import GEMMA_PIPELINES
+from .t5_pipelines import T5_PIPELINES
 from .text_encoders import (
     clip_text_encoder,
     clip_tokenizer,
@@ -18,23 +21,6 @@ from .text_encoders import (
 
 _AXES = (4, 4, 8)
 """How the 16 numbers of an attention head are shared among text, height and width."""
-
-
-def _autoencoder(latent_channels: int, *, scaling: float, shift: float, cls: str = "") -> Any:
-    import diffusers
-
-    return getattr(diffusers, cls or "AutoencoderKL")(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 16, 16, 16),
-        layers_per_block=1,
-        latent_channels=latent_channels,
-        norm_num_groups=8,
-        sample_size=64,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        **({} if cls else {"scaling_factor": scaling, "shift_factor": shift}),
-    )
 
 
 def _flux_components(channels: int = 16, *, guidance: bool = True) -> dict[str, Any]:
@@ -57,7 +43,7 @@ def _flux_components(channels: int = 16, *, guidance: bool = True) -> dict[str, 
         "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(
             shift=3.0, use_dynamic_shifting=True
         ),
-        "vae": _autoencoder(4, scaling=0.3611, shift=0.1159),
+        "vae": autoencoder_kl(4, scaling=0.3611, shift=0.1159),
         "text_encoder": clip_text_encoder(),
         "tokenizer": clip_tokenizer(),
         "text_encoder_2": t5_encoder(),
@@ -109,7 +95,7 @@ def _stable_diffusion_3() -> Any:
     return diffusers.StableDiffusion3Pipeline(
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=_autoencoder(16, scaling=1.5305, shift=0.0609),
+        vae=autoencoder_kl(16, scaling=1.5305, shift=0.0609),
         text_encoder=clip_text_encoder(projection=True),
         tokenizer=clip_tokenizer(),
         text_encoder_2=clip_text_encoder(projection=True),
@@ -187,7 +173,7 @@ def _z_image() -> Any:
         transformer.cap_pad_token.fill_(1)
     return diffusers.ZImagePipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=_autoencoder(16, scaling=0.3611, shift=0.1159),
+        vae=autoencoder_kl(16, scaling=0.3611, shift=0.1159),
         text_encoder=qwen3("Qwen3Model", layers=2),
         tokenizer=qwen_tokenizer(),
         transformer=transformer,
@@ -210,7 +196,7 @@ def _flux2_klein(*, distilled: bool) -> Any:
     )
     return diffusers.Flux2KleinPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        vae=_autoencoder(4, scaling=1, shift=0, cls="AutoencoderKLFlux2"),
+        vae=autoencoder_kl(4, scaling=1, shift=0, cls="AutoencoderKLFlux2"),
         # The pipeline reads the hidden states of its layers 9, 18 and 27.
         text_encoder=qwen3("Qwen3ForCausalLM", layers=28),
         tokenizer=qwen_tokenizer(),
@@ -237,7 +223,7 @@ def _chroma() -> Any:
     )
     return diffusers.ChromaPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        vae=_autoencoder(4, scaling=0.3611, shift=0.1159),
+        vae=autoencoder_kl(4, scaling=0.3611, shift=0.1159),
         text_encoder=t5_encoder(),
         tokenizer=t5_tokenizer(),
         transformer=transformer,
@@ -245,6 +231,8 @@ def _chroma() -> Any:
 
 
 PIPELINES: Mapping[str, Callable[[], Any]] = {
+    **GEMMA_PIPELINES,
+    **T5_PIPELINES,
     "chroma": _chroma,
     "flux": _flux,
     "flux-fill": _flux_fill,

@@ -14,6 +14,7 @@ _QWEN_WORDS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
+_LETTERS = tuple(letter for letter in string.printable if not letter.isspace())
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -43,7 +44,7 @@ def t5_tokenizer() -> Any:
     from transformers import T5Tokenizer
 
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
-    letters = [(letter, -3.0) for letter in string.printable if not letter.isspace()]
+    letters = [(letter, -3.0) for letter in _LETTERS]
     tokenizer = T5Tokenizer(vocab=special + letters, extra_ids=0)
     tokenizer.model_max_length = 512
     return tokenizer
@@ -58,6 +59,16 @@ def qwen_tokenizer() -> Any:
         vocab=vocabulary, merges=[], unk_token=None, extra_special_tokens=list(_QWEN_WORDS)
     )
     tokenizer.chat_template = _CHAT_TEMPLATE
+    tokenizer.model_max_length = 1024
+    return tokenizer
+
+
+def gemma_tokenizer() -> Any:
+    """A tokenizer of Gemma's kind with a token for each printable character."""
+    from transformers import GemmaTokenizer
+
+    words = ["<pad>", "<eos>", "<bos>", "<unk>", "\u2581", *_LETTERS]
+    tokenizer = GemmaTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
     tokenizer.model_max_length = 1024
     return tokenizer
 
@@ -184,3 +195,20 @@ def qwen25_vl() -> Any:
         vision_end_token_id=number["vision_end"],
     )
     return Qwen2_5_VLForConditionalGeneration(config).eval()
+
+
+def gemma2() -> Any:
+    """A language model of Gemma 2: 32 wide, 2 layers."""
+    import transformers
+
+    config = transformers.Gemma2Config(
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=16,
+        vocab_size=len(gemma_tokenizer()) + 8,
+        max_position_embeddings=1024,
+    )
+    return transformers.Gemma2Model(config).eval()

@@ -112,6 +112,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
         "sample",
         "v_prediction",
         "flow_prediction",
+        "trigflow",
         "original_sample",
     ),
     "timestep_spacing": ("linspace", "leading", "trailing"),

@@ -101,6 +101,53 @@ def z_image(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
     return Z_IMAGE, lambda module: module(latents, empty(images), words)
 
 
+def pixart(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
+    config = {"num_layers": 2, "caption_channels": 4096, "use_additional_conditions": False}
+    inputs = {
+        "hidden_states": empty(images, 4, side, side),
+        "encoder_hidden_states": empty(images, 300, 4096),
+        "encoder_attention_mask": empty(images, 300),
+        "timestep": empty(images),
+        "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
+    }
+    return {**config, "attention_bias": True}, lambda module: module(**inputs)
+
+
+def sana(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
+    inputs = {
+        "hidden_states": empty(images, 32, side, side),
+        "encoder_hidden_states": empty(images, 300, 2304),
+        "encoder_attention_mask": empty(images, 300),
+        "timestep": empty(images),
+    }
+    return {"num_layers": 2}, lambda module: module(**inputs)
+
+
+def sana_sprint(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
+    config, _ = sana(images, side)
+    inputs = {
+        "hidden_states": empty(images, 32, side, side),
+        "encoder_hidden_states": empty(images, 300, 2304),
+        "timestep": empty(images),
+        "guidance": empty(images),
+    }
+    config |= {"guidance_embeds": True, "qk_norm": "rms_norm_across_heads"}
+    return config, lambda module: module(**inputs)
+
+
+def aura_flow(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
+    latents, words = empty(images, 4, side, side), empty(images, 256, 2048)
+    config = {"num_mmdit_layers": 1, "num_single_dit_layers": 2}
+    return config, lambda module: module(latents, words, empty(images))
+
+
+def lumina2(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
+    latents, words = empty(images, 16, side, side), empty(images, 256, 2304)
+    mask = torch.ones(images, 256, dtype=torch.bool)  # its sums are read
+    config = {"num_layers": 2, "cap_feat_dim": 2304}
+    return config, lambda module: module(latents, empty(images), words, mask)
+
+
 CASES = {
     "FLUX.1": ("FluxTransformer2DModel", flux),
     "FLUX.2 Klein": ("Flux2Transformer2DModel", klein),
@@ -108,6 +155,11 @@ CASES = {
     "Stable Diffusion 3": ("SD3Transformer2DModel", sd3),
     "Qwen-Image": ("QwenImageTransformer2DModel", qwen),
     "Z-Image": ("ZImageTransformer2DModel", z_image),
+    "PixArt-Sigma": ("PixArtTransformer2DModel", pixart),
+    "SANA": ("SanaTransformer2DModel", sana),
+    "SANA-Sprint": ("SanaTransformer2DModel", sana_sprint),
+    "AuraFlow": ("AuraFlowTransformer2DModel", aura_flow),
+    "Lumina 2": ("Lumina2Transformer2DModel", lumina2),
 }
 
 
@@ -185,4 +237,36 @@ def test_decoding_a_video(
     frames = (latent_frames - 1) * family.video.frame_step + 1
     area = 16 * 22 * scale**2
     estimated = family.decoder.memory(dict(module.config), frames, area, "float16")
+    assert estimated == pytest.approx(measured, rel=0.15)
+
+
+SANA_BLOCKS = ("ResBlock",) * 3 + ("EfficientViTBlock",) * 3
+SANA_WIDTHS = (128, 256, 512, 512, 1024, 1024)
+SANA_AUTOENCODER = {
+    "latent_channels": 32,
+    "encoder_block_types": SANA_BLOCKS,
+    "decoder_block_types": SANA_BLOCKS,
+    "encoder_block_out_channels": SANA_WIDTHS,
+    "decoder_block_out_channels": SANA_WIDTHS,
+    "encoder_layers_per_block": (2, 2, 2, 3, 3, 3),
+    "encoder_qkv_multiscales": ((), (), (), (5,), (5,), (5,)),
+    "decoder_qkv_multiscales": ((), (), (), (5,), (5,), (5,)),
+    "upsample_block_type": "interpolate",
+    "downsample_block_type": "Conv",
+}
+
+
+@pytest.mark.parametrize(
+    ("images", "side", "mode"), [(1, 32, None), (2, 16, None), (1, 64, "tiled"), (2, 16, "sliced")]
+)
+def test_decoding_by_a_deep_compression_autoencoder(
+    images: int, side: int, mode: str | None
+) -> None:
+    import diffusers
+
+    module = meta_module(diffusers.AutoencoderDC, SANA_AUTOENCODER, torch.float16)
+    module.use_tiling, module.use_slicing = mode == "tiled", mode == "sliced"
+    measured = peak(module, lambda: module.decode(empty(images, 32, side, side)))
+    memory = family_called("SANA").decoder.memory
+    estimated = memory(dict(module.config), images, (32 * side) ** 2, "float16", mode)
     assert estimated == pytest.approx(measured, rel=0.15)

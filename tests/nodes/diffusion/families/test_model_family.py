@@ -186,7 +186,9 @@ def test_the_longest_class_name_decides(
     assert family_of(Checkpoint(tmp_path)) is family
 
 
-@pytest.mark.parametrize("class_name", ["SanaPipeline", "FluxControlPipeline", "Flux2Pipeline", ""])
+@pytest.mark.parametrize(
+    "class_name", ["PixArtAlphaPipeline", "FluxControlPipeline", "Flux2Pipeline", ""]
+)
 def test_other_pipelines_are_of_no_family(tmp_path: Path, class_name: str) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": class_name}))
     with pytest.raises(CheckpointError, match="one of Stable Diffusion, SDXL, text-to-video"):

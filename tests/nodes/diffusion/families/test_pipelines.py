@@ -46,7 +46,18 @@ PHOTO = Image(noise(64, 64, 3))
 MASK = Mask(np.pad(np.full((32, 32), 255, np.uint8), ((8, 24), (8, 24))))
 
 
-TRANSFORMERS = ["chroma", "flux", "flux2-klein", "qwen-image", "stable-diffusion-3", "z-image"]
+TRANSFORMERS = [
+    "aura-flow",
+    "chroma",
+    "flux",
+    "flux2-klein",
+    "lumina2",
+    "qwen-image",
+    "sana",
+    "stable-diffusion-3",
+    "z-image",
+]
+"""Those that take LoRAs and all schedulers of flow matching."""
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +137,7 @@ def by_diffusers(
 def pairs() -> list[tuple[str, Task]]:
     """The names of the checkpoints with random weights, each with the tasks of its family."""
     families = {
+        "aura-flow": "AuraFlow",
         "chroma": "Chroma",
         "flux": "FLUX.1",
         "flux-fill": "FLUX.1 Fill",
@@ -133,7 +145,11 @@ def pairs() -> list[tuple[str, Task]]:
         "flux-schnell": "FLUX.1",
         "flux2-klein": "FLUX.2 Klein",
         "flux2-klein-base": "FLUX.2 Klein",
+        "lumina2": "Lumina 2",
+        "pixart-sigma": "PixArt-Sigma",
         "qwen-image": "Qwen-Image",
+        "sana": "SANA",
+        "sana-sprint": "SANA-Sprint",
         "stable-diffusion-3": "Stable Diffusion 3",
         "z-image": "Z-Image",
     }
@@ -159,7 +175,7 @@ def test_it_makes_what_diffusers_makes(folders: Any, name: str, task: Task) -> N
         prompts = {"prompt": PROMPTS["prompt"]}
         node = node.replace(negative_prompt="")
     cls = family.pipelines[task]
-    arguments: dict[str, Any] = {**prompts, **guidance}
+    arguments: dict[str, Any] = {**prompts, **guidance, **family.call_options(3)}
     expected = by_diffusers(cls, folders(name), task, **arguments)
     made = run(node, session=Session(device="cpu", store=None))
     assert made.numpy.std() > 10, "it shows something"
@@ -270,6 +286,7 @@ def test_a_lora_changes_the_picture_as_in_diffusers_and_leaves_the_weights(
     family = family_of(checkpoint)
     assert family is not None
     arguments: dict[str, Any] = {"prompt": "a red star", family.guidance.argument: 1.0}
+    arguments |= family.call_options(3)
     cls = family.pipelines["text-to-image"]
     expected = by_diffusers(cls, folders(name), "text-to-image", lora=style, **arguments)
     assert (styled.numpy == expected).all() and styled != plain

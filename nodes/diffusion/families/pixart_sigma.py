@@ -1,0 +1,52 @@
+"""PixArt-Sigma (Chen et al. 2024)."""
+
+from __future__ import annotations
+
+from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .model_family import ModelFamily
+from .prompt_encoding import PromptEncoding
+from .transformer_networks import T5_TOKENIZERS, TRANSFORMER_KNOBS, transformer
+
+_MAX_TOKENS = 300
+
+
+def _keep_size(steps: int) -> dict[str, object]:
+    """Makes the pipeline keep the size, which it would change to one that it likes."""
+    return {"use_resolution_binning": False}
+
+
+PIXART_SIGMA = ModelFamily(
+    label="PixArt-Sigma",
+    class_names=("PixArtSigma",),
+    name_hint="pixart-sigma",
+    pipelines={"text-to-image": "PixArtSigmaPipeline"},
+    purposes={4: "text-to-image"},
+    # Published configs have the older name, which diffusers loads as the newer class.
+    denoiser=transformer(
+        "PixArtTransformer2DModel", "Transformer2DModel", tensors=12.0, text_tokens=115
+    ),
+    text_encoders=(
+        TextEncoder(
+            max_tokens=_MAX_TOKENS,
+            classes=("T5EncoderModel",),
+            tokenizer_classes=T5_TOKENIZERS,
+        ),
+    ),
+    prompt_encoding=PromptEncoding(
+        results=(
+            "prompt_embeds",
+            "prompt_attention_mask",
+            "negative_prompt_embeds",
+            "negative_prompt_attention_mask",
+        ),
+        # Cleaned, a prompt would be another one where beautifulsoup4 and ftfy are installed.
+        options={"max_sequence_length": _MAX_TOKENS, "clean_caption": False},
+        empty_negative="",
+    ),
+    guidance=Guidance(scale=4.5),
+    steps=20,
+    call_options=_keep_size,
+    adapters=(),  # diffusers' pipeline loads no LoRA
+    knobs=TRANSFORMER_KNOBS,
+    versions=(FamilyVersion(label="PixArt-Sigma"),),
+)
