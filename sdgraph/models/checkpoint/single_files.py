@@ -16,6 +16,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_config, read_index
+from sdgraph.models.formats.pickle_headers import is_pickle
 from sdgraph.models.formats.safetensors_files import (
     SafetensorsHeader,
     refuse_damaged,
@@ -34,7 +35,7 @@ _BASES = Path(__file__).parent / "bases"
 
 WANTED = "one file with a denoiser, its text encoders and its VAE"
 
-_SUFFIXES = (".safetensors", ".sft", "")
+_SUFFIXES = (".safetensors", ".sft", "", *pickles.SUFFIXES)
 
 _OF_FOLDERS = ("revision", "variant", "subfolder")
 """The fields of a checkpoint that one file cannot have."""
@@ -138,7 +139,7 @@ def _file_kind(path: Path, stamp: FileStamp) -> FileKind:
 
 
 def refuse_other_format(source: str, path: Path) -> None:
-    """Raises CheckpointError for a file that is not in the format of safetensors.
+    """Raises CheckpointError for a file that is no safetensors file, and no pickle that is allowed.
 
     Args:
         source: Its name in messages.
@@ -154,9 +155,10 @@ def refuse_other_format(source: str, path: Path) -> None:
     if start.startswith(b"GGUF") or name.endswith(".gguf"):
         fix = "GGUF is not read yet: take the safetensors of the same model"
         raise CheckpointError(Problem(source, "a GGUF file", wanted, fix))
-    is_pickle = start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04"))
-    if is_pickle or name.endswith(pickles.SUFFIXES):
-        raise CheckpointError(_pickle_problem(source, wanted))
+    if is_pickle(start):
+        if not pickles.are_allowed():
+            raise CheckpointError(_pickle_problem(source, wanted))
+        return
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
         fix = "the download was answered by a page, often one to log in: download it again"
         raise CheckpointError(Problem(source, "a web page in place of the file", wanted, fix))
@@ -166,14 +168,11 @@ def refuse_other_format(source: str, path: Path) -> None:
 
 
 def _pickle_problem(source: str, wanted: str) -> Problem:
-    convert = (
-        "convert it: `StableDiffusionPipeline.from_single_file(…)` of diffusers, then "
-        "`save_pretrained`; or take its safetensors"
+    fix = (
+        "take its safetensors; or, if you trust it, use --allow-pickle: only tensors are read, "
+        "and a file with anything else is refused"
     )
-    if pickles.are_allowed():
-        found = "a pickle; --allow-pickle reads those in folders, and no whole checkpoints yet"
-        return Problem(source, found, wanted, convert)
-    return Problem(source, "a pickle, which can run code", wanted, convert)
+    return Problem(source, "a pickle, which can run code", wanted, fix)
 
 
 def _configs(checkpoint: Checkpoint, kind: FileKind) -> Path:

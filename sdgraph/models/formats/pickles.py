@@ -1,14 +1,17 @@
 """Weights in pickles, which are refused unless the user allows them.
 
-A pickle can run code when it is read. An allowed one is read by diffusers or transformers with
-torch's `weights_only`, which reads tensors and refuses everything else. Pickles are allowed for a
+A pickle can run code when it is read. An allowed one is read with torch's `weights_only`, which
+reads tensors and refuses everything else. Pickles are allowed for a
 process, by `--allow-pickle` or by `allow`; nothing in a workflow can allow them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 
@@ -51,3 +54,29 @@ def readable(part: str, names: Sequence[str]) -> list[str]:
         fix = f"{_CONVERT}; choose a revision that has them; or trust them, with --allow-pickle"
         raise CheckpointError(Problem(part, found, "safetensors", fix))
     return weights
+
+
+NESTED_KEYS = ("state_dict", "params_ema", "params", "model_state_dict")
+"""The keys under which programs that train keep the tensors, besides what else they store."""
+
+
+def read_pickle(path: Path, names: Collection[str]) -> dict[str, Any]:
+    """Some tensors of a file of torch; raises CheckpointError unless pickles are allowed.
+
+    Args:
+        path: The file.
+        names: The names of the tensors.
+    """
+    import torch
+
+    if not are_allowed():
+        found, fix = "a pickle, which can run code", "if you trust it, use --allow-pickle"
+        raise CheckpointError(Problem(str(path), found, "safetensors", fix))
+    is_archive = zipfile.is_zipfile(path)
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+    for key in NESTED_KEYS:
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    # A copy: the tensors of the file are not to change with it, nor to keep all of it open.
+    return {name: content[name].detach().clone() for name in names}

@@ -20,6 +20,8 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.formatting import with_article
 from sdgraph.models.checkpoint.resolved_part import ResolvedPart
 from sdgraph.models.formats import weight_keys
+from sdgraph.models.formats.pickle_headers import is_pickle
+from sdgraph.models.formats.pickles import read_pickle
 from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, component_tensors
 
@@ -202,6 +204,9 @@ def _read_tensors(path: Path, prefix: str) -> dict[str, Any]:
     from safetensors import safe_open
 
     names = component_tensors(refuse_damaged(path).tensors, prefix)
+    with path.open("rb") as start:
+        if is_pickle(start.read(9)):
+            return read_pickle(path, names)
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in names}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def describe_file(file: ModelFile) -> FileDescription:
         if name.endswith(".gguf"):
             return _describe_start(file, "GGUF", _gguf_problem(file.path))
         if name.endswith(PICKLE_SUFFIXES):
-            return _describe_start(file, "pickle", _pickle_problem(file.path))
+            return _describe_pickle(file)
         return describe_header(file_header(file.path), file.path)
     except SafetensorsError as error:
         wanted = f", wanted {error.wanted}" if "bytes" in error.wanted else ""
@@ -124,6 +124,18 @@ def describe_file(file: ModelFile) -> FileDescription:
         return FileDescription(
             file.use, problem=problem, fix="change its permissions, or remove it"
         )
+
+
+def _describe_pickle(file: ModelFile) -> FileDescription:
+    """A file of torch: by its tensors, or by its folder if something else is in it, too."""
+    found = _pickle_problem(file.path)
+    try:
+        header = None if found else file_header(file.path)
+    except SafetensorsError:
+        header = None
+    if header is None:
+        return _describe_start(file, "pickle", found)
+    return replace(describe_header(header, file.path), format="pickle")
 
 
 def _describe_start(file: ModelFile, file_format: str, found: str) -> FileDescription:

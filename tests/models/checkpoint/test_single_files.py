@@ -145,7 +145,7 @@ def test_a_prediction_type_reaches_the_scheduler_of_a_folder_too() -> None:
 @pytest.mark.parametrize(
     ("content", "name", "found", "fix"),
     [
-        (b"PK\x03\x04 a zip", "x.ckpt", "a pickle, which can run code", "save_pretrained"),
+        (b"PK\x03\x04 a zip", "x.ckpt", "a pickle, which can run code", "--allow-pickle"),
         (b"\x80\x02}q", "x.safetensors", "a pickle", "its safetensors"),
         (b"GGUF\x03", "x.gguf", "a GGUF file", "safetensors of the same model"),
         (b"<!DOCTYPE html><html>", "x.safetensors", "a web page", "download it again"),
@@ -160,8 +160,10 @@ def test_a_file_of_another_format_is_named(
     (tmp_path / name).write_bytes(content)
     problem = refusal(Checkpoint(tmp_path / name))
     assert found in problem.found and fix in problem.fix
+    if found.startswith("a pickle"):
+        found = "cut short" if name.endswith("ckpt") else "it cannot be read"
     with pickles.allow():
-        assert found.partition(",")[0] in refusal(Checkpoint(tmp_path / name)).found
+        assert found in refusal(Checkpoint(tmp_path / name)).found
 
 
 def test_a_file_that_was_not_downloaded_whole_is_named(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint, Session, run
+from sdgraph import Checkpoint, InvalidWorkflowError, Session, run
 from sdgraph.errors import CheckpointError
 from sdgraph.models import resolve, resolve_part
 from sdgraph.models.checkpoint import single_files
+from sdgraph.models.formats import pickles
 from sdgraph.models.formats.single_file_kinds import BASES, Base
 from sdgraph.models.formats.sizes import bytes_of
 from sdgraph.models.formats.weight_keys import empty_module
@@ -98,6 +99,45 @@ def test_text_to_image_equals_diffusers_and_the_folder(
     kind = "StableDiffusionXLPipeline" if layout == "XL" else "StableDiffusionPipeline"
     assert same(pixels, of_diffusers(kind, path, config, prompt="a red star", guidance_scale=7.5))
     assert same(pixels, run(node.replace(checkpoint=Checkpoint(config)), session=session).numpy)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_is_allowed_is_the_same_checkpoint(
+    session: Session, files: Files, tmp_path: Path, zipped: bool
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    path, config = files["1"]
+    pickled, state = tmp_path / "x.ckpt", load_file(path)
+    content = {"state_dict": state, "global_step": 1000}
+    torch.save(content, pickled, _use_new_zipfile_serialization=zipped)
+    node = Text2Image(prompt="a red star", steps=1, checkpoint=Checkpoint(path, config=config))
+    expected = run(node, session=session).numpy
+    of_pickle = node.replace(checkpoint=Checkpoint(pickled, config=config))
+    with pytest.raises(InvalidWorkflowError, match="use --allow-pickle"):
+        run(of_pickle, session=session)
+    with pickles.allow():
+        checkpoints = (Checkpoint(file, config=config) for file in (path, pickled))
+        units = (Part(checkpoint, "unet") for checkpoint in checkpoints)
+        sizes = {(part.footprint("float32"), part.file_bytes) for part in map(resolve_part, units)}
+        assert len(sizes) == 1, "known before it is loaded"
+        assert same(expected, run(of_pickle, session=session).numpy)
+        marker = tmp_path / "ran"
+        torch.save({"state_dict": {**state, "x": Evil(marker)}}, pickled)
+        with pytest.raises(InvalidWorkflowError, match="which only code could read"):
+            run(of_pickle, session=session)
+    assert not marker.exists()
+
+
+class Evil:
+    """An object that makes a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.marker,)
 
 
 def test_image_to_image_equals_diffusers(session: Session, files: Files) -> None:
