@@ -22,7 +22,7 @@ from .families import (
     text_width,
 )
 from .prompt_weights import MAX_WEIGHT, excessive_weight
-from .schedulers import schedulers_for
+from .schedulers import schedule_problems, schedulers_for
 
 _NODES: dict[Purpose, str] = {
     "text-to-image": "Text2Image",
@@ -191,13 +191,18 @@ def clip_skip_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[
 
 
 def scheduler_problems(
-    checkpoint: Checkpoint, name: str | None, family: ModelFamily, task: Task
+    checkpoint: Checkpoint,
+    name: str | None,
+    schedule: str | None,
+    family: ModelFamily,
+    task: Task,
 ) -> Iterator[Problem]:
-    """The problem of a scheduler that does not fit a family, or that diffusers does not have.
+    """The problem of a scheduler or a schedule that does not fit, or that diffusers does not have.
 
     Args:
         checkpoint: The checkpoint, whose configs are on this disk.
         name: The scheduler that the node names; with one, the checkpoint's own is not made.
+        schedule: The noise schedule that the node names.
         family: The checkpoint's family.
         task: What the node does.
 
@@ -211,6 +216,8 @@ def scheduler_problems(
         wanted = f"one of {', '.join(fitting)}" if fitting else "the checkpoint's own alone"
         yield Problem("scheduler", found, wanted, "leave it out for the checkpoint's own")
     own = (resolve(checkpoint).config(SCHEDULER) or {}).get("_class_name")
+    if name in fitting or own in SCHEDULERS:
+        yield from schedule_problems(checkpoint, name, schedule)
     if name is None and own not in SCHEDULERS:
         found = f"its scheduler {own!r} is not in this diffusers" if own else "no scheduler named"
         fix = "name one with `scheduler:`, such as euler, or copy the checkpoint again"

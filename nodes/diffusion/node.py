@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import InvalidValueError, Problem
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, quiet_libraries
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import (
     compatibility,
+    guidance_options,
     lora,
+    node_checks,
     prompt_embeddings,
-    prompt_syntax,
-    prompt_warnings,
     textual_inversion,
 )
 from .families import (
@@ -29,10 +29,11 @@ from .families import (
     family_of,
     likely_family,
 )
+from .noise_schedules import Schedule
 from .offloading import Offload, offload_modules
 from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
 from .pipeline_io import random_generator, to_pixels
-from .pipeline_settings import add_missing_settings, pipeline_settings, step_callback
+from .pipeline_settings import make_pipeline, step_callback
 from .schedulers import Scheduler, make_scheduler
 from .strength import strength_problems
 from .working_memory import offloaded_bytes, peak_bytes, planned_size
@@ -71,6 +72,16 @@ class Diffusion(Node[T_co], Generic[T_co]):
         description="how strongly the prompt is followed: the scale of classifier-free guidance, "
         "none up to 1, or the number that a guidance-distilled model reads; the checkpoint's usual",
     )
+    guidance_rescale: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="how far guidance's excess of contrast is taken back (Lin et al. 2024)",
+    )
+    skip_layers: Sequence[Annotated[int, Field(ge=0)]] = Field(
+        default=(),
+        description="layers left out in a pass that the picture is guided away from (SD 3.5)",
+    )
     seed: int = Field(
         default=0,
         ge=0,
@@ -79,6 +90,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
     )
     scheduler: Scheduler | None = Field(
         default=None, description="a scheduler by name; the checkpoint's own if not given"
+    )
+    schedule: Schedule | None = Field(
+        default=None, description="how noise levels are spaced, by name; as the scheduler's config"
     )
     offload: Offload = Field(
         default="none",
@@ -104,13 +118,14 @@ class Diffusion(Node[T_co], Generic[T_co]):
     def _some_step_is_left(self) -> Self:
         strength = self.denoising_share()
         if self.steps is not None and strength is not None:
-            for problem in strength_problems(self.steps, strength, self._max_steps()):
+            for problem in strength_problems(self.steps, strength, self.max_steps()):
                 raise refuse(
                     problem.subject, found=problem.found, wanted=problem.wanted, fix=problem.fix
                 )
         return self
 
-    def _max_steps(self) -> int:
+    def max_steps(self) -> int:
+        """The largest number of steps that the field takes; 0 for any number."""
         limits = (getattr(m, "le", None) for m in type(self).model_fields["steps"].metadata)
         return max(filter(None, limits), default=0)
 
@@ -148,6 +163,12 @@ class Diffusion(Node[T_co], Generic[T_co]):
         if self.guidance is not None:
             return self.guidance
         return self.family.usual_guidance(self.known_checkpoint)
+
+    def guidance_arguments(self) -> dict[str, Any]:
+        """The arguments for guidance in the pipeline's call."""
+        return guidance_options.guidance_arguments(
+            self.family, self.chosen_guidance, self.guidance_rescale, self.skip_layers
+        )
 
     @property
     def is_guided(self) -> bool:
@@ -277,45 +298,11 @@ class Diffusion(Node[T_co], Generic[T_co]):
         yield from compatibility.weight_problems(prompts)
         yield from tuning_problems(self.tuning, self.offload, self.loras, checkpoint, family)
         if isinstance(checkpoint, Checkpoint) and family is not None:
-            yield from self._checkpoint_problems(checkpoint, family)
+            yield from node_checks.checkpoint_problems(self, checkpoint, family)
 
     def warnings(self) -> Iterator[Problem]:
         """Prompts that do not mean here what they mean elsewhere, or mean nothing."""
-        checkpoint = self.checkpoint
-        prompts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
-        yield from prompt_syntax.syntax_warnings(prompts)
-        if not isinstance(checkpoint, Checkpoint):
-            return
-        steps, guidance = self.chosen_steps, self.chosen_guidance
-        yield from compatibility.distilled_warnings(checkpoint, steps, guidance)
-        family = family_of(checkpoint)
-        if family is not None:
-            own_words = textual_inversion.words_of_files(self.embeddings)
-            yield from prompt_warnings.wording_warnings(prompts, checkpoint, family, own_words)
-        if self.negative_prompt and not self.is_guided:
-            yield prompt_warnings.negative_prompt_warning(checkpoint, self.family, guidance)
-
-    def _checkpoint_problems(
-        self, checkpoint: Checkpoint, family: ModelFamily
-    ) -> Iterator[Problem]:
-        node_type = type(self).__name__
-        task = self.task()
-        problems = list(compatibility.task_problems(node_type, task, checkpoint, family))
-        yield from problems
-        if problems:
-            return
-        yield from compatibility.package_problems(task, family)
-        yield from compatibility.class_problems(checkpoint, family)
-        yield from compatibility.width_problems(checkpoint, family)
-        yield from compatibility.clip_skip_problems(checkpoint, family)
-        yield from compatibility.purpose_problems(self.purposes, checkpoint, family)
-        yield from compatibility.scheduler_problems(checkpoint, self.scheduler, family, task)
-        sides = {name: getattr(self, name, None) for name in ("width", "height")}
-        yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
-        yield from compatibility.step_problems(self.chosen_steps, self.scheduler, checkpoint)
-        strength = self.denoising_share()
-        if self.steps is None and strength is not None:
-            yield from strength_problems(self.chosen_steps, strength, self._max_steps())
+        yield from node_checks.node_warnings(self)
 
     def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         """Makes the diffusers pipeline for its task from leased components and a fresh scheduler.
@@ -327,23 +314,10 @@ class Diffusion(Node[T_co], Generic[T_co]):
             checkpoint: The checkpoint of the components.
             more: Further arguments of the pipeline, such as ControlNets.
         """
-        import diffusers
-
-        family = self.family
-        for problem in compatibility.package_problems(self.task(), family):
-            raise InvalidValueError(problem)
-        with quiet_libraries():
-            cls = getattr(diffusers, family.pipelines[self.task()])
-        settings = pipeline_settings(cls, checkpoint, family)
-        scheduler = make_scheduler(checkpoint, self.scheduler)
-        # Text encoders are not loaded if the embeddings are in the cache.
+        scheduler = make_scheduler(checkpoint, self.scheduler, self.schedule)
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
-        components = {**dict.fromkeys(family.components), **loaded}
-        with quiet_libraries():
-            pipe = cls(**{**settings, **components, SCHEDULER: scheduler, **more})
-        add_missing_settings(getattr(pipe, family.denoiser.name), family.missing_settings)
-        pipe.set_progress_bar_config(disable=True)
-        return pipe
+        components = {**loaded, SCHEDULER: scheduler, **more}
+        return make_pipeline(self.family, self.task(), checkpoint, components)
 
     @contextmanager
     def prepare(self, pipe: Any, models: Models) -> Iterator[None]:
@@ -389,7 +363,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
                 num_inference_steps=self.chosen_steps,
-                **{self.family.guidance.argument: self.chosen_guidance},
+                **self.guidance_arguments(),
                 generator=random_generator(self.seed),
                 **step_callback(pipe, progress),
                 output_type="np",

@@ -130,7 +130,7 @@ class VideoDiffusion(Diffusion[Video]):
             output = pipe(
                 **self.embed_prompts(pipe, models, prompt, negative_prompt),
                 num_inference_steps=self.chosen_steps,
-                **{self.family.guidance.argument: self.chosen_guidance},
+                **self.guidance_arguments(),
                 generator=random_generator(self.seed),
                 output_type="np",
                 **{self.settings.callback: report},

@@ -76,7 +76,8 @@ FIELDS: Mapping[str, str] = {
     "num_inference_steps inference_steps sampling_steps num_steps": "steps",
     "only_masked_padding inpaint_full_res_padding": "padding_mask_crop",
     "positive pos positive_prompt text_prompt positive_conditioning": "prompt",
-    "sampler sampler_name sampling_method sampler_index schedule": "scheduler",
+    "sampler sampler_name sampling_method sampler_index": "scheduler",
+    "noise_schedule schedule_type sigmas sigma_schedule timestep_spacing": "schedule",
     "textual_inversion textual_inversions": "embeddings",
     "threshold1 low_threshold": "low",
     "threshold2 high_threshold": "high",
@@ -94,7 +95,8 @@ VALUES: Mapping[str, str] = {
     "dpm_2_ancestral dpm2_a KDPM2AncestralDiscreteScheduler": "dpm2-ancestral",
     "dpmpp dpmpp_2m dpm_solver dpm_solver++ DPMSolverMultistepScheduler": "dpm++",
     "dpmpp_2m_karras karras": "dpm++-karras",
-    "dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_sde dpmpp_sde_gpu dpmpp_3m_sde": "dpm++-sde",
+    "dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_sde dpmpp_sde_gpu": "dpm++-sde",
+    "dpmpp_3m_sde dpmpp_3m_sde_gpu": "dpm++-3m-sde",
     "dpmpp_2s dpmpp_2s_ancestral dpmpp_2s_a DPMSolverSinglestepScheduler": "dpm++-singlestep",
     "euler_a euler_ancestral k_euler_ancestral k_euler_a EulerAncestralDiscreteScheduler": (
         "euler-ancestral"
@@ -102,7 +104,13 @@ VALUES: Mapping[str, str] = {
     "k_euler EulerDiscreteScheduler": "euler",
     "heunpp2 HeunDiscreteScheduler": "heun",
     "LCMScheduler": "lcm",
-    "plms lms PNDMScheduler": "pndm",
+    "k_lms LMSDiscreteScheduler": "lms",
+    "plms PNDMScheduler": "pndm",
+    "sa_solver_pece SASolverScheduler": "sa-solver",
+    "use_karras_sigmas": "karras",
+    "use_exponential_sigmas": "exponential",
+    "use_beta_sigmas": "beta",
+    "use_lu_lambdas": "lu",
     "TCDScheduler": "tcd",
     "uni_pc uni_pc_bh2 UniPCMultistepScheduler": "unipc",
     "fp16 half": "float16",
@@ -165,8 +173,11 @@ _NOTES = {
         "VAEDecode VAEDecodeTiled": "no node is needed: the nodes that paint make pictures",
     },
     "dpm++-karras": {
-        "normal simple exponential sgm_uniform beta linear_quadratic kl_optimal": (
-            "here one name is the sampler with its noise schedule, such as dpm++-karras"
+        "normal simple exponential sgm_uniform beta": (
+            "it is a noise schedule: write `schedule:` for it, and `scheduler:` for the sampler"
+        ),
+        "linear_quadratic kl_optimal": (
+            "diffusers does not have this noise schedule; those that it has are under `schedule:`"
         ),
     },
 }

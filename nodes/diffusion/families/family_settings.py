@@ -71,6 +71,10 @@ class Guidance:
             2022), with which a step is two passes, one with the negative prompt.
         none_up_to: The largest scale without classifier-free guidance.
         in_turn: Whether the two passes run one after the other, and not as one batch.
+        rescaled_tasks: The tasks whose pipelines can rescale the guided result
+            (`guidance_rescale`).
+        skipping_tasks: The tasks whose pipelines can guide away from a pass without some layers
+            (`skip_guidance_layers`).
     """
 
     argument: str = "guidance_scale"
@@ -78,6 +82,8 @@ class Guidance:
     embedded: bool = False
     none_up_to: float = 1.0
     in_turn: bool = False
+    rescaled_tasks: tuple[str, ...] = ()
+    skipping_tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
-from .family_settings import FamilyVersion, TextEncoder
+from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .model_family import ZERO_EMPTY_PROMPT, ModelFamily
 from .networks import UNET_2D
 from .prompt_encoding import PromptEncoding
@@ -64,6 +64,9 @@ SDXL = ModelFamily(
         ),
         options={"num_images_per_prompt": 1},
         in_windows=True,
+    ),
+    guidance=Guidance(
+        rescaled_tasks=("text-to-image", "image-to-image", "inpaint", "controlnet-inpaint")
     ),
     hidden_state=-2,
     pooled=True,

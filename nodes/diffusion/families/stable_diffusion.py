@@ -13,7 +13,7 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
-from .family_settings import FamilyVersion
+from .family_settings import FamilyVersion, Guidance
 from .model_family import ModelFamily
 from .networks import UNET_2D
 
@@ -65,6 +65,7 @@ STABLE_DIFFUSION = ModelFamily(
     },
     purposes={4: "text-to-image", 5: "depth-guided", 9: "inpainting"},
     denoiser=UNET_2D,
+    guidance=Guidance(rescaled_tasks=("text-to-image",)),
     lora_prefixes={
         "unet.": "unet",
         "text_encoder.": "text_encoder",

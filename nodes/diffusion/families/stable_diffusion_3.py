@@ -54,7 +54,7 @@ STABLE_DIFFUSION_3 = ModelFamily(
             "max_sequence_length": _MAX_TOKENS,
         },
     ),
-    guidance=Guidance(scale=7.0),
+    guidance=Guidance(scale=7.0, skipping_tasks=("text-to-image",)),
     steps=28,
     min_multiple=16,
     takes_image_size=True,

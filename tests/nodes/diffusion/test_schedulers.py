@@ -22,6 +22,13 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddpm": ("DDPMScheduler", {}),
     "deis": ("DEISMultistepScheduler", {}),
     "dpm++": ("DPMSolverMultistepScheduler", {}),
+    "dpm++-2m": ("DPMSolverMultistepScheduler", {}),
+    "dpm++-2m-sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpm++-3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
+    "dpm++-3m-sde": (
+        "DPMSolverMultistepScheduler",
+        {"solver_order": 3, "algorithm_type": "sde-dpmsolver++"},
+    ),
     "dpm++-karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
     "dpm++-sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
     "dpm++-singlestep": ("DPMSolverSinglestepScheduler", {}),
@@ -31,7 +38,9 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "euler-ancestral": ("EulerAncestralDiscreteScheduler", {}),
     "heun": ("HeunDiscreteScheduler", {}),
     "lcm": ("LCMScheduler", {}),
+    "lms": ("LMSDiscreteScheduler", {}),
     "pndm": ("PNDMScheduler", {}),
+    "sa-solver": ("SASolverScheduler", {}),
     "tcd": ("TCDScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }

@@ -1,0 +1,110 @@
+"""The checks of all diffusion nodes that need a checkpoint, in the order of their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Protocol
+
+from sdgraph.errors import Problem
+from sdgraph.graph import In
+from sdgraph.values import Checkpoint, Lora
+
+from . import compatibility, guidance_options, prompt_syntax, prompt_warnings, textual_inversion
+from .families import ModelFamily, Purpose, Task, family_of
+from .schedulers import scheduler_warnings
+from .strength import strength_problems
+
+
+class CheckedNode(Protocol):
+    """What the checks read of a diffusion node, which documents it."""
+
+    purposes: ClassVar[tuple[Purpose, ...]]
+
+    @property
+    def prompt(self) -> In[str]: ...
+    @property
+    def negative_prompt(self) -> In[str]: ...
+    @property
+    def checkpoint(self) -> In[Checkpoint]: ...
+    @property
+    def embeddings(self) -> Sequence[Lora]: ...
+    @property
+    def steps(self) -> int | None: ...
+    @property
+    def chosen_steps(self) -> int: ...
+    @property
+    def chosen_guidance(self) -> float: ...
+    @property
+    def guidance_rescale(self) -> float: ...
+    @property
+    def skip_layers(self) -> Sequence[int]: ...
+    @property
+    def is_guided(self) -> bool: ...
+    @property
+    def scheduler(self) -> str | None: ...
+    @property
+    def schedule(self) -> str | None: ...
+    @property
+    def family(self) -> ModelFamily: ...
+
+    def task(self) -> Task: ...
+    def denoising_share(self) -> float | None: ...
+    def max_steps(self) -> int: ...
+
+
+def checkpoint_problems(
+    node: CheckedNode, checkpoint: Checkpoint, family: ModelFamily
+) -> Iterator[Problem]:
+    """The problems of a node's fields with its checkpoint, by configs.
+
+    Args:
+        node: The node.
+        checkpoint: Its checkpoint, which is on this disk.
+        family: The checkpoint's family.
+    """
+    task = node.task()
+    problems = list(compatibility.task_problems(type(node).__name__, task, checkpoint, family))
+    yield from problems
+    if problems:
+        return
+    yield from compatibility.package_problems(task, family)
+    yield from compatibility.class_problems(checkpoint, family)
+    yield from compatibility.width_problems(checkpoint, family)
+    yield from compatibility.clip_skip_problems(checkpoint, family)
+    yield from compatibility.purpose_problems(node.purposes, checkpoint, family)
+    yield from compatibility.scheduler_problems(
+        checkpoint, node.scheduler, node.schedule, family, task
+    )
+    yield from guidance_options.guidance_problems(
+        checkpoint, family, task, rescale=node.guidance_rescale, skipped_layers=node.skip_layers
+    )
+    sides = {name: getattr(node, name, None) for name in ("width", "height")}
+    yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
+    yield from compatibility.step_problems(node.chosen_steps, node.scheduler, checkpoint)
+    strength = node.denoising_share()
+    if node.steps is None and strength is not None:
+        yield from strength_problems(node.chosen_steps, strength, node.max_steps())
+
+
+def node_warnings(node: CheckedNode) -> Iterator[Problem]:
+    """The warnings of fields that do not mean what they mean elsewhere, or have no effect."""
+    checkpoint = node.checkpoint
+    prompts = {"prompt": node.prompt, "negative_prompt": node.negative_prompt}
+    yield from prompt_syntax.syntax_warnings(prompts)
+    if not isinstance(checkpoint, Checkpoint):
+        return
+    steps, guidance = node.chosen_steps, node.chosen_guidance
+    yield from compatibility.distilled_warnings(checkpoint, steps, guidance)
+    family = family_of(checkpoint)
+    if family is not None:
+        own_words = textual_inversion.words_of_files(node.embeddings)
+        yield from prompt_warnings.wording_warnings(prompts, checkpoint, family, own_words)
+        yield from scheduler_warnings(checkpoint, node.scheduler)
+    yield from guidance_options.guidance_warnings(
+        checkpoint,
+        guided=node.is_guided,
+        rescale=node.guidance_rescale,
+        skipped_layers=node.skip_layers,
+    )
+    if node.negative_prompt and not node.is_guided:
+        yield prompt_warnings.negative_prompt_warning(checkpoint, node.family, guidance)
