@@ -75,7 +75,9 @@ LTX_VIDEO = ModelFamily(
         ),
         options={"max_sequence_length": _MAX_TOKENS},
     ),
-    guidance=Guidance(scale=3.0, rescaled_tasks=("text-to-video",)),
+    guidance=Guidance(
+        scale=3.0, rescaled_tasks=("text-to-video", "image-to-video", "frames-to-video")
+    ),
     min_multiple=32,
     flow_matching=True,
     video=VideoSettings(
