@@ -70,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     effort.quick = config.option.markexpr == "quick"
 
 
+@cache
 def in_torch_folder(path: Path) -> bool:
     """Whether a file of tests is in one of `TORCH_FOLDERS`."""
     return any(path.is_relative_to(TESTS / folder) for folder in TORCH_FOLDERS)

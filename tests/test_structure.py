@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import sdgraph
 from tests.benchmarks.structure import AT_MOST, Structure, structure, table
 from tests.conftest import SLOWEST_FILES, TORCH_FOLDERS
+from tests.support.processes import forked
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
@@ -59,14 +61,35 @@ def test_type_checkers_read_the_names_that_are_imported_at_first_use() -> None:
 
 
 def imported_by(code: str, *libraries: str) -> list[str]:
+    """Those of the libraries that a process which ran the code has imported.
+
+    The process is forked from one that has imported the engine; for parts of the engine, and for
+    what it imports itself, use `imported_afresh_by`.
+    """
+    return _imported_by(code, libraries, forked)
+
+
+def imported_afresh_by(code: str, *libraries: str) -> list[str]:
     """Those of the libraries that a new Python process has imported after running the code."""
+    return _imported_by(code, libraries, fresh)
+
+
+def fresh(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
+
+
+def _imported_by(
+    code: str,
+    libraries: tuple[str, ...],
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> list[str]:
     script = (
         f"import sys\n{code}\n"
         f"print([name for name in {libraries!r} if name in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = run("-c", script, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     names = ast.literal_eval(done.stderr.splitlines()[-1])
     assert isinstance(names, list)
     return names
@@ -79,6 +102,7 @@ def test_importing_packages_imports_no_heavy_library() -> None:
 
 
 HELP = """
+from tests.support.processes import forked
 from sdgraph.cli import main
 try:
     main({arguments})
@@ -90,14 +114,14 @@ except SystemExit as ended:
 def test_help_imports_neither_pydantic_nor_the_engine() -> None:
     engine = ("sdgraph.graph", "sdgraph.models", "sdgraph.values", "sdgraph.language")
     libraries = ("pydantic", "networkx", "yaml", "numpy", "PIL", "rich")
-    assert imported_by(HELP.format(arguments=["--help"]), *libraries, *engine) == []
+    assert imported_afresh_by(HELP.format(arguments=["--help"]), *libraries, *engine) == []
 
 
 def test_the_help_of_verbs_imports_no_engine() -> None:
     engine = ("sdgraph.graph", "sdgraph.models", "sdgraph.values", "sdgraph.language")
     verbs = (["run"], ["validate"], ["cache", "prune"], ["runs"])
     code = "".join(HELP.format(arguments=[*verb, "--help"]) for verb in verbs)
-    assert imported_by(code, *engine, "networkx", "PIL") == []
+    assert imported_afresh_by(code, *engine, "networkx", "PIL") == []
 
 
 def test_checking_and_planning_import_no_networkx() -> None:

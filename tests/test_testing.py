@@ -24,7 +24,7 @@ from sdgraph.testing import (
 from sdgraph.values import Image, Mask
 from tests.support import fake_checkpoints, toys
 from tests.support.photos import photo, spot
-from tests.support.processes import python
+from tests.support.processes import forked
 
 MASK = spot(8, 8)
 
@@ -133,5 +133,5 @@ def test_what_a_node_would_load_is_noted_and_not_loaded(tmp_path: Any) -> None:
 
 
 def test_it_is_imported_without_torch() -> None:
-    printed = python("import sys, sdgraph.testing; print('torch' in sys.modules)")
-    assert printed == "False\n"
+    done = forked("-c", "import sys, sdgraph.testing; print('torch' in sys.modules)")
+    assert done.stdout == "False\n"

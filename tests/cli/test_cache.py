@@ -14,6 +14,7 @@ import pytest
 from sdgraph.cli import main
 from sdgraph.store import DiskStore
 from tests.support.command_line import TOYS, CommandResult
+from tests.support.processes import forked
 
 FLOW = """\
 inputs: {grey: 40}
@@ -126,8 +127,8 @@ def test_a_run_names_the_class_whose_code_has_changed(project: Project) -> None:
     )
 
     def reasons(*arguments: str) -> list[str]:
-        command = [sys.executable, "-m", "sdgraph", "run", "own.yaml", "--nodes", "mine.py"]
-        done = subprocess.run([*command, "--explain", *arguments], capture_output=True, text=True)
+        command = ("-m", "sdgraph", "run", "own.yaml", "--nodes", "mine.py", "--explain")
+        done = forked(*command, *arguments)
         return re.findall(r"^(?:one|two) +(?:ran|reused) +(.*)", done.stdout, re.MULTILINE)
 
     general = "its fields, files, the code of {} (mine.py) or versions are new"

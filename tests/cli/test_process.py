@@ -36,7 +36,7 @@ for verb in verbs:
 heavy = {"torch", "diffusers", "transformers", "cv2", "av", "skimage", "accelerate"}
 print(sorted(heavy & sys.modules.keys()), file=sys.stderr)
 """
-    done = process(TOYS, cwd=tmp_path, code=code)
+    done = forked("-c", code, TOYS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "[]\n"
 

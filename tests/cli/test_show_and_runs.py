@@ -21,6 +21,7 @@ from sdgraph.language import load_workflow
 from sdgraph.media import read_image, write_image
 from sdgraph.sweep import files_named_in
 from tests.support import cli_nodes
+from tests.support.processes import forked
 
 TOYS = str(Path(cli_nodes.__file__))
 
@@ -164,9 +165,7 @@ def test_neither_showing_nor_listing_imports_torch(command: Command, tmp_path: P
         "    except SystemExit as ended: assert not ended.code, verb\n"
         "print(sorted({'torch', 'diffusers', 'transformers', 'cv2', 'av'} & sys.modules.keys()))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = forked("-c", code, cwd=tmp_path)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from sdgraph.graph import Graph, Node
 from sdgraph.memory import Placement, Tier
 from sdgraph.store import Store
 from tests.support import fake_checkpoints, toys
+from tests.support.processes import forked
 from tests.support.strategies import graphs
 
 
@@ -80,8 +79,5 @@ def test_a_plan_and_a_check_never_import_torch() -> None:
         "print([name for name in ('torch', 'diffusers', 'transformers', 'cv2', 'networkx') "
         "if name in sys.modules])"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
+    done = forked("-c", code, cwd=Path(__file__).parents[2])
     assert done.stdout.strip() == "[]"

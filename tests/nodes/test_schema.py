@@ -14,6 +14,7 @@ from sdgraph import Node
 from sdgraph.graph.definition import check_defaults
 from sdgraph.language import node_schema
 from tests.support.library_nodes import NODE_CLASSES, every_node, required_fields
+from tests.support.processes import forked
 
 
 @every_node
@@ -90,5 +91,5 @@ def test_importing_and_checking_nodes_imports_no_torch() -> None:
         "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'accelerate'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = run_python(code)
+    done = forked("-c", code, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr

@@ -56,7 +56,8 @@ def forked(
     """Runs `python ARGUMENTS` as a process that is forked from one that has imported the engine.
 
     It is a process with an environment, a folder, streams and modules of its own, and costs a tenth
-    of a fresh one. A test of imports, or of how Python starts, needs a fresh one.
+    of a fresh one. A test of how Python starts needs a fresh one, and so does a test that `ENGINE`,
+    or what it imports, is not imported. Whether torch is imported can be seen here.
 
     Args:
         arguments: `-m MODULE …`, `-c CODE …` or `-`, as Python takes them.
