@@ -28,16 +28,25 @@ _NODES: dict[Purpose, str] = {
     "text-to-image": "Text2Image",
     "depth-guided": "DepthToImage",
     "inpainting": "Inpaint",
+    "edit": "Edit",
 }
 """The node that takes checkpoints of a purpose."""
 
 _NODES_BY_TASK: dict[Task, str] = {
+    "text-to-image": "Text2Image",
+    "image-to-image": "Image2Image",
+    "inpaint": "Inpaint",
+    "controlnet": "ControlNet",
+    "controlnet-image": "ControlNet with an image",
+    "controlnet-inpaint": "ControlNet with a mask",
+    "depth-to-image": "DepthToImage",
+    "edit": "Edit",
     "text-to-video": "Text2Video",
     "image-to-video": "Image2Video",
     "frames-to-video": "Image2Video with `last`",
     "video-to-video": "Video2Video",
 }
-"""The node that does a task that only some checkpoints of a family can do."""
+"""The node that does a task."""
 
 _OTHER_MODELS = "its parts are of different models: copy the checkpoint again"
 
@@ -69,9 +78,22 @@ def task_problems(
             "checkpoint",
             f"{checkpoint.source}, a {pipeline_class_of(checkpoint)} checkpoint",
             f"one for {node_type} ({labels})",
+            _other_ways(node_type, task, family),
         )
     else:
         yield from _fitting_task_problems(task, checkpoint, family)
+
+
+def _other_ways(node_type: str, task: Task, family: ModelFamily) -> str:
+    """What the family is for, and which of its kin can do what a node asks."""
+    nodes = " and ".join(dict.fromkeys(_NODES_BY_TASK[each] for each in family.pipelines))
+    kin = [
+        other.label
+        for other in families_for(task)
+        if set(family.denoiser.classes) & set(other.denoiser.classes)
+    ]
+    ways = f"{family.label} is for {nodes}"
+    return f"{ways}; for {node_type} take {' or '.join(kin)}" if kin else ways
 
 
 def _fitting_task_problems(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ from sdgraph.models import Models
 from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
-from .families import Task, family_of
+from .families import Purpose, Task, families_for, family_of
 from .node import Diffusion
 from .working_memory import planned_size
 
@@ -23,15 +23,25 @@ __all__ = ["Edit"]
 class Edit(Diffusion[Image]):
     """A picture changed as the prompt says, in its size (FLUX.1 Kontext, FLUX.2, Qwen-Image-Edit).
 
+    InstructPix2Pix does too, with one picture and `image_guidance`.
+
     With several pictures, the result has the size of the first, and the prompt may speak of all:
     "the cat of image 1 in the room of image 2".
     """
+
+    purposes: ClassVar[tuple[Purpose, ...]] = ("edit",)
 
     image: In[Image] | Sequence[In[Image]] = Field(
         description="the picture to change, or several that the prompt speaks of"
     )
     checkpoint: In[Checkpoint] = Field(
         description="one that edits by instruction, such as black-forest-labs/FLUX.1-Kontext-dev"
+    )
+    image_guidance: float | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="how closely the picture is followed, by InstructPix2Pix; 1.5 if not given",
     )
 
     @model_validator(mode="after")
@@ -68,6 +78,26 @@ class Edit(Diffusion[Image]):
             found = f"{count} pictures for {family.label}"
             fix = "put them side by side with a Grid, or take a checkpoint that reads several"
             yield Problem("image", found, f"at most {family.max_pictures}", fix)
+        if family is not None and self.image_guidance and not family.guidance.image_argument:
+            labels = " and ".join(
+                other.label for other in families_for("edit") if other.guidance.image_argument
+            )
+            found = f"{self.image_guidance:g} for {family.label}, which takes none"
+            yield Problem("image_guidance", found, f"none; it is for {labels}", "leave it out")
+
+    def chosen_fields(self) -> Mapping[str, object]:
+        chosen = dict(super().chosen_fields())
+        if self.image_guidance is None and self.family.guidance.image_argument:
+            chosen["image_guidance"] = self.family.guidance.image_scale
+        return chosen
+
+    def _image_guidance(self) -> dict[str, float]:
+        """The argument of the pipeline for how closely the picture is followed, if it has one."""
+        guidance = self.family.guidance
+        if not guidance.image_argument:
+            return {}
+        given = self.image_guidance
+        return {guidance.image_argument: guidance.image_scale if given is None else given}
 
     def run(
         self,
@@ -92,8 +122,8 @@ class Edit(Diffusion[Image]):
             prompt=prompt,
             negative_prompt=negative_prompt,
             image=padded if len(padded) > 1 else padded[0],
-            width=width,
-            height=height,
+            **self.family.size_arguments((width, height)),
+            **self._image_guidance(),
             **self.family.edit_options(width, height),
         )
         return Image(padding.cut(pixels))

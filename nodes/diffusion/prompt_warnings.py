@@ -27,7 +27,10 @@ def wording_warnings(
     """
     if not family.prompt_encoding.in_windows:
         yield from prompt_syntax.weight_warnings(prompts, family.label)
-    yield from vocabulary.word_warnings(prompts, checkpoint, family.tokenizers[0], own_words)
+    present = family.text_components_of(checkpoint)
+    tokenizer = next((name for name in family.tokenizers if name in present), "")
+    if tokenizer:
+        yield from vocabulary.word_warnings(prompts, checkpoint, tokenizer, own_words)
 
 
 def negative_prompt_warning(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
-from sdgraph.models import Models
+from sdgraph.models import Models, resolve
 from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
@@ -16,6 +17,9 @@ from .node import Diffusion
 from .reference_images import ReferenceGuided, reference_arguments
 
 __all__ = ["Image2Image", "Text2Image"]
+
+_SCORE = "aesthetic_score"
+"""The field, and the argument of the pipeline, for how beautiful a picture is to be."""
 
 
 class Text2Image(ReferenceGuided[Image]):
@@ -82,6 +86,12 @@ class Image2Image(Diffusion[Image]):
     strength: float = Field(
         default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it"
     )
+    aesthetic_score: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="how beautiful the result is to be, for a refiner of SDXL; 6 if not given",
+    )
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-image"),
         description="a text-to-image checkpoint of any family",
@@ -89,6 +99,15 @@ class Image2Image(Diffusion[Image]):
 
     def task(self) -> Task:
         return "image-to-image"
+
+    def check(self) -> Iterator[Problem]:
+        yield from super().check()
+        if self.aesthetic_score is None or not isinstance(self.checkpoint, Checkpoint):
+            return
+        index = resolve(self.checkpoint).index
+        if index is not None and not index.get("requires_aesthetics_score"):
+            found = f"{self.aesthetic_score:g} for {self.checkpoint.source}, which reads none"
+            yield Problem(_SCORE, found, "none; it is for a refiner of SDXL", "leave it out")
 
     def size_source(self) -> object:
         return self.image
@@ -113,5 +132,6 @@ class Image2Image(Diffusion[Image]):
             image=padding.pad(image.rgb),
             strength=self.strength,
             **self.family.size_arguments(padding.padded),
+            **({} if self.aesthetic_score is None else {_SCORE: self.aesthetic_score}),
         )
         return Image(padding.cut(pixels))

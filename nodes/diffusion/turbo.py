@@ -1,7 +1,8 @@
-"""Generates pictures in a few steps by adversarially distilled models (Sauer et al. 2023)."""
+"""Generates pictures in a few steps by distilled models (Sauer et al. 2023, Luo et al. 2023)."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -13,27 +14,55 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Task
 from .node import Diffusion
-from .strength import fewest_steps
+from .strength import fewest_steps, strength_problems
 
 __all__ = ["Turbo"]
 
-_MAX_STEPS = 4
+_MAX_STEPS = 16
 """The largest number of steps of a distilled model."""
+
+_STEPS_IN_NAME = re.compile(r"(\d+)[-_ ]?steps?(?![a-z])")
+_FOUR_STEPS = re.compile(r"lightning|hyper|dmd2?|lcm")
+"""What the names of models that take four steps have in them."""
+
+
+def steps_by_name(source: str) -> int | None:
+    """The number of steps that the name of a distilled model suggests; None if none.
+
+    Example:
+        >>> steps_by_name("./sdxl_lightning_8step.safetensors"), steps_by_name("tiny/turbo")
+        (8, None)
+    """
+    name = source.lower()
+    match = _STEPS_IN_NAME.search(name)
+    if match is not None and 1 <= int(match[1]) <= _MAX_STEPS:
+        return int(match[1])
+    return 4 if _FOUR_STEPS.search(name) else None
 
 
 class Turbo(Diffusion[Image]):
-    """A picture in 1 to 4 steps without guidance, from a prompt or from a picture and a prompt."""
+    """A picture in a few steps by a distilled model, from a prompt or a picture and a prompt.
+
+    Such models of all families fit: SDXL Turbo and Lightning, latent consistency models, FLUX.1
+    schnell, FLUX.2 Klein, Z-Image Turbo and others.
+    """
 
     image: In[Image] | None = Field(
         default=None, description="start from this picture instead of noise"
     )
-    steps: int = Field(
-        default=1,
+    steps: int | None = Field(
+        default=None,
         ge=1,
         le=_MAX_STEPS,
-        description="denoising steps; if not given, 1, or with an image as many as strength needs",
+        description="denoising steps; if not given, what the checkpoint is distilled for, and with "
+        "an image at least as many as strength needs",
     )
-    guidance: float = Field(default=0.0, ge=0, le=100, description="distilled models need none")
+    guidance: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="most distilled models need none; if not given, the checkpoint's usual",
+    )
     strength: float = Field(
         default=0.5, gt=0, le=1, description="with an image: how much changes; strength × steps ≥ 1"
     )
@@ -47,16 +76,14 @@ class Turbo(Diffusion[Image]):
         default=None, ge=64, le=8192, description="pixels; only without an image"
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _choose_steps(cls, fields: Any) -> Any:
-        """With an image and without `steps`, the fewest of which the strength leaves one."""
-        if not isinstance(fields, dict) or fields.get("image") is None or "steps" in fields:
-            return fields
-        strength = fields.get("strength", cls.model_fields["strength"].default)
-        if type(strength) not in (int, float) or not 0 < strength <= 1:
-            return fields  # refused by the field itself
-        return {**fields, "steps": min(fewest_steps(strength), _MAX_STEPS)}
+    @model_validator(mode="after")
+    def _steps_can_be_chosen(self) -> Self:
+        if self.image is not None and self.steps is None:
+            for problem in strength_problems(_MAX_STEPS, self.strength, _MAX_STEPS):
+                raise refuse(
+                    problem.subject, found=problem.found, wanted=problem.wanted, fix=problem.fix
+                )
+        return self
 
     @model_validator(mode="after")
     def _size_comes_from_one_place(self) -> Self:
@@ -71,6 +98,20 @@ class Turbo(Diffusion[Image]):
 
     def task(self) -> Task:
         return "text-to-image" if self.image is None else "image-to-image"
+
+    @property
+    def chosen_steps(self) -> int:
+        if self.steps is not None:
+            return self.steps
+        checkpoint = self.known_checkpoint
+        steps = steps_by_name(checkpoint.source) or self.family.turbo_steps(checkpoint)
+        return steps if self.image is None else max(steps, fewest_steps(self.strength))
+
+    @property
+    def chosen_guidance(self) -> float:
+        if self.guidance is not None:
+            return self.guidance
+        return self.family.turbo_guidance(self.known_checkpoint)
 
     def size_source(self) -> object:
         return self.image or (self.width, self.height)

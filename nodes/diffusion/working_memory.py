@@ -44,7 +44,7 @@ def peak_bytes(
     area = -(-width // scale) * -(-height // scale)
     video = family.video_for(checkpoint)
     latents = images if video is None else video.latent_frames(images)
-    batch = latents * (2 if guided and not family.guidance.in_turn else 1)
+    batch = latents * (family.guidance.batch if guided else 1)
     dtype = checkpoint.dtype or dtype
     settings = family.denoiser_config(checkpoint)
     denoising = family.denoiser.memory(

@@ -14,7 +14,10 @@ from .aura_flow import AURA_FLOW
 from .chroma import CHROMA
 from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
+from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN
+from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
+from .latent_consistency import LATENT_CONSISTENCY
 from .ltx_video import LTX_VIDEO
 from .lumina2 import LUMINA2
 from .model_family import ZERO_EMPTY_PROMPT, Knob, ModelFamily, Purpose, Task
@@ -41,11 +44,15 @@ FAMILIES: tuple[ModelFamily, ...] = (
     STABLE_DIFFUSION,
     SDXL,
     TEXT_TO_VIDEO,
+    INSTRUCT_PIX2PIX_XL,
+    INSTRUCT_PIX2PIX,
+    LATENT_CONSISTENCY,
     STABLE_DIFFUSION_3,
     FLUX,
     FLUX_FILL,
     FLUX_KONTEXT,
     FLUX2_KLEIN,
+    FLUX2,
     QWEN_IMAGE_EDIT_PLUS,
     QWEN_IMAGE_EDIT,
     QWEN_IMAGE,
@@ -159,8 +166,14 @@ __all__ = [
     "FAMILIES",
     "FEATURE_EXTRACTOR",
     "FLUX",
+    "FLUX2",
     "FLUX2_KLEIN",
     "FLUX_FILL",
+    "INSTRUCT_PIX2PIX",
+    "INSTRUCT_PIX2PIX_XL",
+    "LATENT_CONSISTENCY",
+    "QWEN_IMAGE_EDIT",
+    "QWEN_IMAGE_EDIT_PLUS",
     "SCHEDULER",
     "SDXL",
     "STABLE_DIFFUSION",

@@ -75,6 +75,9 @@ class Guidance:
             (`guidance_rescale`).
         skipping_tasks: The tasks whose pipelines can guide away from a pass without some layers
             (`skip_guidance_layers`).
+        image_argument: The pipelines' argument for how closely a picture that is edited is
+            followed; "" if they take none. With it a step is three passes.
+        image_scale: The usual number for it.
     """
 
     argument: str = "guidance_scale"
@@ -84,6 +87,15 @@ class Guidance:
     in_turn: bool = False
     rescaled_tasks: tuple[str, ...] = ()
     skipping_tasks: tuple[str, ...] = ()
+    image_argument: str = ""
+    image_scale: float = 1.5
+
+    @property
+    def batch(self) -> int:
+        """How many pictures the denoiser gets at once for each one that is made with guidance."""
+        if self.in_turn:
+            return 1
+        return 3 if self.image_argument else 2
 
 
 @dataclass(frozen=True, kw_only=True)

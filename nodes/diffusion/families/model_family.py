@@ -35,7 +35,7 @@ Task = Literal[
 ]
 """What a node asks a pipeline to do; "frames-to-video" is given further frames than the first."""
 
-Purpose = Literal["text-to-image", "depth-guided", "inpainting", "text-to-video"]
+Purpose = Literal["text-to-image", "depth-guided", "inpainting", "edit", "text-to-video"]
 """What a checkpoint was trained for; its denoiser takes other channels for each."""
 
 Knob = Literal["vae", "attention", "channels_last", "compile", "layerwise_casting"]
@@ -91,6 +91,7 @@ class ModelFamily:
         is_distilled: Whether a checkpoint was trained to need few steps and no guidance, by its
             index and the config of its denoiser.
         distilled_steps: The usual number of steps of such a checkpoint.
+        few_steps: The usual number of steps of one that was distilled and has no mark of it.
         hidden_state: The index of the text encoder's hidden state that is the embedding, such as
             -2; None for its last one, normalised.
         pooled: Whether the denoiser also takes the last text encoder's pooled embedding.
@@ -142,6 +143,7 @@ class ModelFamily:
     steps: int = 50
     is_distilled: Callable[[Config, Config], bool] = _is_never_distilled
     distilled_steps: int = 4
+    few_steps: int = 8
     hidden_state: int | None = None
     pooled: bool = False
     index_settings: tuple[str, ...] = ()
@@ -287,11 +289,21 @@ class ModelFamily:
         """The scale of guidance that suits a checkpoint."""
         return 0.0 if self._is_distilled(checkpoint) else self.guidance.scale
 
+    def turbo_steps(self, checkpoint: Checkpoint) -> int:
+        """The number of steps that suits a checkpoint that is known to be distilled."""
+        return min(self.usual_steps(checkpoint), self.few_steps)
+
+    def turbo_guidance(self, checkpoint: Checkpoint) -> float:
+        """The scale of guidance that suits a checkpoint that is known to be distilled."""
+        return self.usual_guidance(checkpoint) if self.guidance.embedded else 0.0
+
     def is_guided(self, checkpoint: Checkpoint, scale: float) -> bool:
         """Whether a step is two passes, of which one follows the negative prompt."""
         guidance = self.guidance
         if guidance.embedded or self._is_distilled(checkpoint):
             return False
+        if self.denoiser_config(checkpoint).get("time_cond_proj_dim"):
+            return False  # a U-Net that reads the scale itself, as those of latent consistency
         return scale > guidance.none_up_to
 
     def _is_distilled(self, checkpoint: Checkpoint) -> bool:

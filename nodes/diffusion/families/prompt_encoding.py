@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -31,6 +32,7 @@ class PromptEncoding:
         instruction: What the pipeline writes before each prompt, which the text encoder reads too.
         in_windows: Whether its text encoders read long prompts, weights such as (star:1.2) and
             words of textual inversions window by window, as those of CLIP do.
+        encode_prompt_of: The pipeline whose `encode_prompt` is used; "" for the pipeline's own.
         pictures: How its text encoder is given the pictures that are edited; None if it reads
             words alone.
     """
@@ -43,6 +45,7 @@ class PromptEncoding:
     empty_negative: str | None = None
     instruction: Callable[[Any], str] = _no_instruction
     in_windows: bool = False
+    encode_prompt_of: str = ""
     pictures: PromptPictures | None = None
 
     def encode(
@@ -71,8 +74,9 @@ class PromptEncoding:
             options["image"] = self.pictures.prepare(pipe, pictures)
         call = signature(type(pipe).__call__).parameters if self.call_defaults else {}
         options |= {name: call[name].default for name in self.call_defaults}
+        encode_prompt = self._encode_prompt(pipe)
         if not self.per_prompt:
-            encoded = pipe.encode_prompt(
+            encoded = encode_prompt(
                 prompt=prompt,
                 negative_prompt=(negative if guided else "") or self.empty_negative,
                 do_classifier_free_guidance=guided,
@@ -80,10 +84,18 @@ class PromptEncoding:
             )
             yield from self.name_results(encoded)
             return
-        yield from self.name_results(pipe.encode_prompt(prompt=prompt, **options))
+        yield from self.name_results(encode_prompt(prompt=prompt, **options))
         if guided:
-            encoded = pipe.encode_prompt(prompt=negative, **options)
+            encoded = encode_prompt(prompt=negative, **options)
             yield from self.name_results(encoded, "negative_")
+
+    def _encode_prompt(self, pipe: Any) -> Callable[..., Any]:
+        """The function that embeds prompts with the text encoders of a pipeline."""
+        if not self.encode_prompt_of:
+            return pipe.encode_prompt  # type: ignore[no-any-return]
+        import diffusers
+
+        return partial(getattr(diffusers, self.encode_prompt_of).encode_prompt, pipe)
 
     def name_results(self, encoded: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """What `encode_prompt` returned, by argument; without what is None or no argument.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sdgraph.values import (
     DepthMap,
     EdgeMap,
@@ -13,8 +15,8 @@ from sdgraph.values import (
 )
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
-from .model_family import ZERO_EMPTY_PROMPT, ModelFamily
-from .networks import UNET_2D
+from .model_family import ZERO_EMPTY_PROMPT, ModelFamily, Task
+from .networks import UNET_2D, Config
 from .prompt_encoding import PromptEncoding
 
 _BASE = FamilyVersion(
@@ -32,6 +34,14 @@ _BASE = FamilyVersion(
     ip_adapter=Lora("h94/IP-Adapter", file="sdxl_models/ip-adapter_sdxl_vit-h.safetensors"),
 )
 
+_SCORED = "requires_aesthetics_score"
+"""The setting in the index of a refiner, which goes over pictures that the base model made."""
+
+
+def _fitting_tasks(index: Config, denoiser: Config) -> Collection[Task]:
+    return ("image-to-image", "inpaint") if index.get(_SCORED) else SDXL.pipelines.keys()
+
+
 SDXL = ModelFamily(
     label="SDXL",
     class_names=("StableDiffusionXL",),
@@ -44,10 +54,16 @@ SDXL = ModelFamily(
         "controlnet-image": "StableDiffusionXLControlNetImg2ImgPipeline",
         "controlnet-inpaint": "StableDiffusionXLControlNetInpaintPipeline",
     },
+    fitting_tasks=_fitting_tasks,
+    examples=dict.fromkeys(
+        ("text-to-image", "controlnet", "controlnet-image", "controlnet-inpaint"),
+        "stabilityai/stable-diffusion-xl-base-1.0",
+    ),
     purposes={4: "text-to-image", 9: "inpainting"},
     denoiser=UNET_2D,
     text_encoders=(
-        TextEncoder(inversion="clip_l"),
+        # A refiner has only the second one.
+        TextEncoder(inversion="clip_l", optional=True),
         TextEncoder(
             name="text_encoder_2",
             tokenizer="tokenizer_2",
@@ -70,7 +86,8 @@ SDXL = ModelFamily(
     ),
     hidden_state=-2,
     pooled=True,
-    index_settings=(ZERO_EMPTY_PROMPT, "requires_aesthetics_score"),
+    index_settings=(ZERO_EMPTY_PROMPT, _SCORED),
+    few_steps=1,
     lora_prefixes={
         "unet.": "unet",
         "text_encoder.": "text_encoder",

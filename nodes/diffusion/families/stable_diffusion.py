@@ -53,7 +53,7 @@ _SHIPPED = FamilyVersion(
 
 STABLE_DIFFUSION = ModelFamily(
     label="Stable Diffusion",
-    class_names=("StableDiffusion", "LatentConsistencyModel"),
+    class_names=("StableDiffusion",),
     pipelines={
         "text-to-image": "StableDiffusionPipeline",
         "image-to-image": "StableDiffusionImg2ImgPipeline",
@@ -66,6 +66,7 @@ STABLE_DIFFUSION = ModelFamily(
     purposes={4: "text-to-image", 5: "depth-guided", 9: "inpainting"},
     denoiser=UNET_2D,
     guidance=Guidance(rescaled_tasks=("text-to-image",)),
+    few_steps=1,
     lora_prefixes={
         "unet.": "unet",
         "text_encoder.": "text_encoder",

@@ -56,6 +56,7 @@ STABLE_DIFFUSION_3 = ModelFamily(
     ),
     guidance=Guidance(scale=7.0, skipping_tasks=("text-to-image",)),
     steps=28,
+    few_steps=4,
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,

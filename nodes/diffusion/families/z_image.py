@@ -38,6 +38,7 @@ Z_IMAGE = ModelFamily(
     ),
     # Its pipelines add the scale to that of the prompt alone: 0 is no guidance.
     guidance=Guidance(scale=5.0, none_up_to=0.0),
+    few_steps=9,
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,

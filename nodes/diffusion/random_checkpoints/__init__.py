@@ -9,9 +9,13 @@ from pathlib import Path
 
 from sdgraph.models import quiet_libraries
 
-from . import pipelines, video_pipelines
+from . import pipelines, unet_pipelines, video_pipelines
 
-PIPELINES = {**pipelines.PIPELINES, **video_pipelines.PIPELINES}
+PIPELINES = {
+    **pipelines.PIPELINES,
+    **unet_pipelines.PIPELINES,
+    **video_pipelines.PIPELINES,
+}
 """What makes the pipeline of each checkpoint, by its name without `random/`."""
 
 SEED = 0

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 
-def autoencoder_kl(latent_channels: int, *, scaling: float, shift: float, cls: str = "") -> Any:
+def autoencoder_kl(
+    latent_channels: int, *, scaling: float, shift: float | None, cls: str = ""
+) -> Any:
     """An autoencoder of Stable Diffusion's kind, whose latents are an eighth of a picture's side.
 
     Args:
         latent_channels: The number of channels of latents.
         scaling: What latents are multiplied by.
-        shift: What is subtracted from latents before.
+        shift: What is subtracted from latents before; None for nothing.
         cls: Its class in diffusers, if it is not AutoencoderKL; then it has no scaling and shift.
     """
     import diffusers

@@ -9,8 +9,10 @@ from .autoencoders import autoencoder_kl
 from .gemma_pipelines import GEMMA_PIPELINES
 from .t5_pipelines import T5_PIPELINES
 from .text_encoders import (
+    chat_tokenizer,
     clip_text_encoder,
     clip_tokenizer,
+    mistral3,
     qwen3,
     qwen25_vl,
     qwen_image_processor,
@@ -205,6 +207,30 @@ def _flux2_klein(*, distilled: bool) -> Any:
     )
 
 
+def _flux2() -> Any:
+    import diffusers
+
+    transformer = diffusers.Flux2Transformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=48,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=True,
+    )
+    return diffusers.Flux2Pipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=autoencoder_kl(4, scaling=1, shift=0, cls="AutoencoderKLFlux2"),
+        # The pipeline reads the hidden states of its layers 10, 20 and 30.
+        text_encoder=mistral3(layers=30),
+        tokenizer=chat_tokenizer(),
+        transformer=transformer,
+    )
+
+
 def _chroma() -> Any:
     import diffusers
 
@@ -238,6 +264,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "flux-fill": _flux_fill,
     "flux-kontext": _flux_kontext,
     "flux-schnell": _flux_schnell,
+    "flux2": _flux2,
     "flux2-klein": lambda: _flux2_klein(distilled=True),
     "flux2-klein-base": lambda: _flux2_klein(distilled=False),
     "qwen-image": _qwen_image,

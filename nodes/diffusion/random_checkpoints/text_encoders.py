@@ -73,6 +73,15 @@ def gemma_tokenizer() -> Any:
     return tokenizer
 
 
+def chat_tokenizer() -> Any:
+    """A tokenizer with a template for chats whose messages are lists of texts."""
+    tokenizer = qwen_tokenizer()
+    tokenizer.chat_template = _CHAT_TEMPLATE.replace(
+        "message['content']", "message['content'] | map(attribute='text') | join"
+    )
+    return tokenizer
+
+
 def clip_text_encoder(*, projection: bool = False) -> Any:
     """A text encoder of CLIP: 32 wide, 3 layers."""
     import transformers
@@ -153,6 +162,40 @@ def qwen3(class_name: str, layers: int) -> Any:
         max_position_embeddings=1024,
     )
     return getattr(transformers, class_name)(config).eval()
+
+
+def mistral3(layers: int) -> Any:
+    """A language model of Mistral 3: 16 wide.
+
+    Args:
+        layers: The number of its layers.
+    """
+    from transformers import Mistral3Config, Mistral3ForConditionalGeneration
+
+    size = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "head_dim": 8,
+    }
+    config = Mistral3Config(
+        text_config={
+            "model_type": "mistral",
+            "num_hidden_layers": layers,
+            "num_key_value_heads": 2,
+            "vocab_size": len(qwen_tokenizer()) + 8,
+            "max_position_embeddings": 1024,
+            **size,
+        },
+        vision_config={
+            "model_type": "pixtral",
+            "num_hidden_layers": 1,
+            "patch_size": 14,
+            "image_size": 28,
+            **size,
+        },
+    )
+    return Mistral3ForConditionalGeneration(config).eval()
 
 
 def qwen_image_processor() -> Any:

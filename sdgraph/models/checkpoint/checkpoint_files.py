@@ -148,13 +148,21 @@ def components_not_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def is_tokenizer(class_name: Any) -> bool:
+    """Whether a class prepares text for a model.
+
+    A PixtralProcessor prepares pictures too, but a pipeline calls it with text alone.
+    """
+    return "Tokenizer" in str(class_name) or class_name == "PixtralProcessor"
+
+
 def is_processor(class_name: Any) -> bool:
     """Whether a class prepares pictures for a model; it has a config and no weights.
 
     Of one that prepares text too, such as Qwen2VLProcessor, only the image processor is loaded.
     """
     names = ("Processor", "ProcessorPil", "FeatureExtractor")
-    return str(class_name).removesuffix("Fast").endswith(names)
+    return str(class_name).removesuffix("Fast").endswith(names) and not is_tokenizer(class_name)
 
 
 def components_in(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -102,7 +102,7 @@ _IMAGE_ENCODERS = _names(
     """
 )
 
-_TOKENIZERS = frozenset(
+_TOKENIZERS = frozenset(["PixtralProcessor"]) | frozenset(
     f"{stem}{suffix}"
     for stem in _names(
         """

@@ -17,7 +17,7 @@ from sdgraph.models.sources import hub
 from sdgraph.models.sources.random_checkpoints import is_random
 from sdgraph.values import QUANTIZATIONS, Checkpoint
 
-from .checkpoint_files import is_processor
+from .checkpoint_files import is_processor, is_tokenizer
 from .component_classes import is_allowed, refuse_class
 from .files_on_disk import CheckpointOnDisk, ComponentOnDisk
 from .single_files import single_file_warnings
@@ -83,7 +83,7 @@ def _refuse_absent_vocabulary(part: ComponentOnDisk) -> None:
 
 def _check_config(part: ComponentOnDisk, folder: Path, class_name: str) -> None:
     """Reads the config of a component, which refuses one that names code or absurd numbers."""
-    tokenizer = part.part.tokenizer or "Tokenizer" in class_name
+    tokenizer = part.part.tokenizer or is_tokenizer(class_name)
     if tokenizer:
         config = read_config(os.path.join(folder, _TOKENIZER_CONFIG))  # noqa: PTH118  faster
         _refuse_other_tokenizer(part.name, config or {})

@@ -14,7 +14,7 @@ from sdgraph.models.formats import sizes
 from sdgraph.values import Lora, Part
 
 from . import fingerprints
-from .checkpoint_files import is_of_variant, weight_files
+from .checkpoint_files import is_of_variant, is_tokenizer, weight_files
 from .component_classes import refuse_class
 from .component_files import replaced_class
 from .files_on_disk import CheckpointOnDisk
@@ -86,8 +86,8 @@ class ResolvedPart:
         """Whether it is the tokenizer of a checkpoint of one file, whose configs have no words."""
         if self.owner.single_file is None or self.folder is None:
             return False
-        is_tokenizer = "Tokenizer" in self.owner.classes.get(self.part.folder, "")
-        return is_tokenizer and self.folder.is_dir() and not is_complete(self.folder)
+        reads_text = is_tokenizer(self.owner.classes.get(self.part.folder, ""))
+        return reads_text and self.folder.is_dir() and not is_complete(self.folder)
 
     @property
     def lacks_vocabulary(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, OutOfMemoryError, Problem, out_of_memory
 from sdgraph.files import FileStamp
-from sdgraph.models.checkpoint.checkpoint_files import is_processor
+from sdgraph.models.checkpoint.checkpoint_files import is_processor, is_tokenizer
 from sdgraph.models.checkpoint.component_classes import (
     SCHEDULERS,
     refuse_class,
@@ -124,7 +124,7 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     assert folder is not None
     if part.needs_vocabulary:
         return single_file_loader.load_tokenizer(_class(part, library, name), part)
-    if "Tokenizer" in name:
+    if is_tokenizer(name):
         return _load_tokenizer(_class(part, library, name), folder, part.part.max_tokens)
     if is_processor(name):
         return _load_processor(part, folder)
@@ -266,6 +266,8 @@ def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:
 
 
 def _class(part: ResolvedPart, library: str, name: str) -> Any:
+    if is_tokenizer(name) and "Tokenizer" not in name:
+        name = "AutoTokenizer"  # finds the tokenizer in the folder of a processor
     cls = getattr(import_module(library), name, None)
     if cls is None:
         found = f"the class {name}, which this {library} does not have"

@@ -27,6 +27,7 @@ KLEIN: dict[str, Any] = {
     "joint_attention_dim": 7680,
 }
 KLEIN |= {"guidance_embeds": False, "in_channels": 128, "axes_dims_rope": (32, 32, 32, 32)}
+FLUX2 = {**KLEIN, "num_attention_heads": 48, "joint_attention_dim": 15360, "guidance_embeds": True}
 SD3 = {
     "sample_size": 128,
     "num_layers": 3,
@@ -66,6 +67,12 @@ def klein(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
     inputs = _packed(images, (side // 2) ** 2, 128, 512, 7680)
     inputs |= {"img_ids": empty(images, (side // 2) ** 2, 4), "txt_ids": empty(images, 512, 4)}
     return KLEIN, lambda module: module(**inputs)
+
+
+def flux2(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
+    inputs = _packed(images, (side // 2) ** 2, 128, 512, 15360)
+    inputs |= {"img_ids": empty(images, (side // 2) ** 2, 4), "txt_ids": empty(images, 512, 4)}
+    return FLUX2, lambda module: module(**inputs, guidance=empty(images))
 
 
 def chroma(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
@@ -151,6 +158,7 @@ def lumina2(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
 CASES = {
     "FLUX.1": ("FluxTransformer2DModel", flux),
     "FLUX.2 Klein": ("Flux2Transformer2DModel", klein),
+    "FLUX.2": ("Flux2Transformer2DModel", flux2),
     "Chroma": ("ChromaTransformer2DModel", chroma),
     "Stable Diffusion 3": ("SD3Transformer2DModel", sd3),
     "Qwen-Image": ("QwenImageTransformer2DModel", qwen),

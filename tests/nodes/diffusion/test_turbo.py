@@ -95,7 +95,7 @@ def test_strength_that_leaves_no_step_is_refused_with_a_picture_only(
 
 def test_by_default_it_takes_one_step_without_guidance() -> None:
     node = Turbo(prompt="a")
-    assert (node.steps, node.guidance) == (1, 0.0)
+    assert node.chosen_fields() == {"steps": 1, "guidance": 0.0}
 
 
 @pytest.mark.parametrize(("strength", "steps"), [(None, 2), (1.0, 1), (0.4, 3), (0.25, 4)])
@@ -104,18 +104,18 @@ def test_with_a_picture_it_takes_by_default_the_steps_that_its_strength_needs(
 ) -> None:
     fields: dict[str, Any] = {} if strength is None else {"strength": strength}
     node = Turbo(prompt="a", image=photo(64, 64), **fields)
-    assert node.steps == steps and node == node.replace(steps=steps)
+    assert node.chosen_steps == steps and not list(node.check())
 
 
-def test_a_strength_that_four_steps_are_too_few_for_is_refused() -> None:
-    text = refused_at_construction(Turbo, prompt="a", image=photo(64, 64), strength=0.2)
-    assert "raise strength to 0.25 or more" in text and "steps to" not in text
+def test_a_strength_that_sixteen_steps_are_too_few_for_is_refused() -> None:
+    text = refused_at_construction(Turbo, prompt="a", image=photo(64, 64), strength=0.05)
+    assert "raise strength to 0.07 or more" in text and "steps to" not in text
     text = refused_at_construction(Turbo, prompt="a", image=photo(64, 64), strength=0.5, steps=1)
     assert "raise strength to 1 or more, or steps to 2" in text
 
 
-@pytest.mark.parametrize("steps", [0, 5])
-def test_more_than_four_steps_or_none_are_refused(steps: int) -> None:
+@pytest.mark.parametrize("steps", [0, 17])
+def test_more_than_sixteen_steps_or_none_are_refused(steps: int) -> None:
     assert "Turbo.steps" in refused_at_construction(Turbo, prompt="a", steps=steps)
 
 

@@ -19,8 +19,14 @@ from sdgraph.nodes.diffusion import families
 from sdgraph.nodes.diffusion.families import (
     FAMILIES,
     FLUX,
+    FLUX2,
     FLUX2_KLEIN,
     FLUX_FILL,
+    INSTRUCT_PIX2PIX,
+    INSTRUCT_PIX2PIX_XL,
+    LATENT_CONSISTENCY,
+    QWEN_IMAGE_EDIT,
+    QWEN_IMAGE_EDIT_PLUS,
     SDXL,
     STABLE_DIFFUSION,
     STABLE_DIFFUSION_3,
@@ -170,7 +176,12 @@ def test_its_pipelines_are_diffusers_and_take_its_components(family: ModelFamily
     [
         ("StableDiffusionPipeline", STABLE_DIFFUSION),
         ("StableDiffusionInpaintPipeline", STABLE_DIFFUSION),
-        ("LatentConsistencyModelPipeline", STABLE_DIFFUSION),
+        ("LatentConsistencyModelPipeline", LATENT_CONSISTENCY),
+        ("StableDiffusionInstructPix2PixPipeline", INSTRUCT_PIX2PIX),
+        ("StableDiffusionXLInstructPix2PixPipeline", INSTRUCT_PIX2PIX_XL),
+        ("Flux2Pipeline", FLUX2),
+        ("QwenImageEditInpaintPipeline", QWEN_IMAGE_EDIT),
+        ("QwenImageEditPlusPipeline", QWEN_IMAGE_EDIT_PLUS),
         ("StableDiffusionXLPipeline", SDXL),
         ("TextToVideoSDPipeline", TEXT_TO_VIDEO),
         ("StableDiffusion3Pipeline", STABLE_DIFFUSION_3),
@@ -187,7 +198,7 @@ def test_the_longest_class_name_decides(
 
 
 @pytest.mark.parametrize(
-    "class_name", ["PixArtAlphaPipeline", "FluxControlPipeline", "Flux2Pipeline", ""]
+    "class_name", ["PixArtAlphaPipeline", "FluxControlPipeline", "Flux2ControlPipeline", ""]
 )
 def test_other_pipelines_are_of_no_family(tmp_path: Path, class_name: str) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": class_name}))

@@ -23,6 +23,7 @@ from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import (
     PIPELINES,
     make_checkpoint,
+    unet_pipelines,
     video_pipelines,
 )
 from sdgraph.nodes.diffusion.schedulers import schedulers_for
@@ -143,6 +144,7 @@ def pairs() -> list[tuple[str, Task]]:
         "flux-fill": "FLUX.1 Fill",
         "flux-kontext": "FLUX.1 Kontext",
         "flux-schnell": "FLUX.1",
+        "flux2": "FLUX.2",
         "flux2-klein": "FLUX.2 Klein",
         "flux2-klein-base": "FLUX.2 Klein",
         "lumina2": "Lumina 2",
@@ -158,9 +160,9 @@ def pairs() -> list[tuple[str, Task]]:
 
 
 def test_every_checkpoint_is_tried() -> None:
-    that_read_pictures = {"qwen-image-edit", "qwen-image-edit-plus"}
-    of_videos = set(video_pipelines.PIPELINES)
-    assert {name for name, _ in pairs()} == set(PIPELINES) - of_videos - that_read_pictures
+    others = {"qwen-image-edit", "qwen-image-edit-plus", *unet_pipelines.PIPELINES}
+    others |= set(video_pipelines.PIPELINES)
+    assert {name for name, _ in pairs()} == set(PIPELINES) - others
 
 
 @pytest.mark.parametrize(("name", "task"), pairs())

@@ -1,0 +1,23 @@
+"""Latent consistency models (Luo et al. 2023), distilled from Stable Diffusion to a few steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .family_settings import Guidance
+from .stable_diffusion import STABLE_DIFFUSION
+
+LATENT_CONSISTENCY = replace(
+    STABLE_DIFFUSION,
+    label="Latent Consistency",
+    class_names=("LatentConsistencyModel",),
+    name_hint="lcm",
+    pipelines={
+        **STABLE_DIFFUSION.pipelines,
+        "text-to-image": "LatentConsistencyModelPipeline",
+        "image-to-image": "LatentConsistencyModelImg2ImgPipeline",
+    },
+    guidance=Guidance(scale=8.5, embedded=True),
+    steps=4,
+    few_steps=4,
+)
