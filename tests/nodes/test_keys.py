@@ -88,6 +88,10 @@ AROUND: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "Crop": [{"width": None}],
+    "Image2Video": [
+        {"between": [photo(8, 8)], "at": [5]},
+        {"between": [photo(8, 8), photo(8, 8)], "at": [1, 2]},
+    ],
     "Inpaint": [{"reference": photo(8, 8)}],
     "Text2Image": [{"reference": photo(8, 8)}],
     "Mask": [
@@ -316,7 +320,9 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
 
 def test_a_plan_names_these_keys(folder: Path) -> None:
     for cls in NODE_CLASSES:
-        node = cls(**fields_with_files(cls, folder))
+        video = {"checkpoint": Checkpoint("tiny/text-to-video")}
+        changes = video if cls.__name__ == "Image2Video" else {}
+        node = cls(**{**fields_with_files(cls, folder), **changes})
         (step,) = make_plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)
 
