@@ -134,6 +134,7 @@ class VideoDiffusion(Diffusion[Video]):
                 generator=random_generator(self.seed),
                 output_type="np",
                 **{self.settings.callback: report},
+                **self.family.call_options(self.chosen_steps),
                 **call,
             )
         return Video(to_pixels(output.frames[0]), self.chosen_fps)

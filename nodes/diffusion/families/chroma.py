@@ -16,11 +16,12 @@ _MAX_TOKENS = 512
 
 CHROMA = ModelFamily(
     label="Chroma",
-    class_names=("ChromaPipeline", "ChromaImg2Img"),
+    class_names=("ChromaPipeline", "ChromaImg2Img", "ChromaInpaint"),
     name_hint="chroma",
     pipelines={
         "text-to-image": "ChromaPipeline",
         "image-to-image": "ChromaImg2ImgPipeline",
+        "inpaint": "ChromaInpaintPipeline",
     },
     denoiser=transformer(
         "ChromaTransformer2DModel", tensors=18.2, text_tokens=_MAX_TOKENS, latents_per_token=4
@@ -47,6 +48,7 @@ CHROMA = ModelFamily(
     steps=35,
     min_multiple=16,
     takes_image_size=True,
+    missing_settings={"guidance_embeds": False},  # read by the pipeline that inpaints
     flow_matching=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,

@@ -68,7 +68,8 @@ def gemma_tokenizer() -> Any:
     from transformers import GemmaTokenizer
 
     words = ["<pad>", "<eos>", "<bos>", "<unk>", "\u2581", *_LETTERS]
-    tokenizer = GemmaTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = GemmaTokenizer(vocab=vocabulary, merges=[], add_bos_token=True)
     tokenizer.model_max_length = 1024
     return tokenizer
 
