@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -14,21 +14,18 @@ from pydantic_core import core_schema
 
 from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.graph import refuse
-from sdgraph.models import TensorShapes, resolve
+from sdgraph.models import resolve, tensor_shapes
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import lora_layers
-from .families import FAMILIES, ModelFamily, labels_by_text_width
-from .lora_layers import LoraLayer
+from .adapter_files import read_layers
+from .adapter_targets import is_as_diffusers_writes, owned_layers
+from .families import ModelFamily
+from .lora_conversion import to_diffusers
+from .lora_fit import fit_problem, format_problem
+from .merged_adapters import merge_adapters
 
 PREFIX = "lora_"
 """What the names of LoRAs among a node's components begin with."""
-
-_TRANSFORMER = "transformer."
-"""What the names of tensors of LoRAs for transformers begin with, in the layout of diffusers."""
-
-_ORDINALS = ("first", "second", "third", "fourth")
-_TEXT_LAYER = re.compile(r"[qkv]_proj|out_proj|fc1")
 
 
 class _LoraSchema:
@@ -89,134 +86,12 @@ def lora_problems(
             yield from error.as_problems_of("loras", "an adapter that can be used")
             continue
         if shapes is not None:
-            reason = _format_problem(shapes, family)
+            reason = format_problem(shapes, family)
             if not reason and isinstance(checkpoint, Checkpoint) and family is not None:
-                reason = _fit_problem(shapes, checkpoint, family)
+                reason = fit_problem(shapes, checkpoint, family)
             if reason:
                 over = getattr(checkpoint, "source", "the checkpoint")
                 yield Problem("loras", f"{lora.source}, {reason}", f"a LoRA for {over}")
-
-
-def _format_problem(shapes: TensorShapes, family: ModelFamily | None) -> str:
-    """What is wrong with a file that is no LoRA of a known layout; "" if it is one."""
-    if kind := lora_layers.unsupported_kind(shapes):
-        return f"{kind}, which is not supported"
-    layers, others = lora_layers.group_by_layer(shapes)
-    if not any(layer.down or layer.up for layer in layers.values()):
-        return "which holds no LoRA (whole weights, or something else)"
-    if family is not None and _TRANSFORMER in family.lora_prefixes:
-        foreign = next((name for name in shapes if _layer_of(name, family) is None), None)
-        if foreign is None:
-            return ""
-        return f"whose names do not begin with {_TRANSFORMER} as in diffusers (it has {foreign})"
-    if architecture := lora_layers.other_architecture(shapes):
-        return f"a LoRA for {architecture} (it has {next(iter(shapes))})"
-    if lora_layers.lacks_prefix(shapes):
-        return f"a LoRA whose names lack the prefix unet. (it has {next(iter(shapes))})"
-    unknown = [name for name in shapes if not any(_layer_of(name, family) for family in FAMILIES)]
-    if unknown:
-        return f"a LoRA for another kind of network (it has {unknown[0]})"
-    if others:
-        return f"which has a tensor that no LoRA has ({others[0]})"
-    if both := lora_layers.two_layouts(shapes):
-        return f"whose layers are named in two layouts ({both[0]} and {both[1]})"
-    return ""
-
-
-def _layer_of(tensor: str, family: ModelFamily) -> tuple[str, str] | None:
-    """The component and the layer that a tensor of a LoRA is for; None for another family's.
-
-    diffusers and peft write `unet.…`, kohya's scripts `lora_unet_…`.
-    """
-    prefixes = filter(tensor.startswith, family.lora_prefixes)
-    prefix = max(prefixes, key=len, default="")
-    if not prefix or prefix == tensor:
-        return None
-    return family.lora_prefixes[prefix], tensor.removeprefix(prefix)
-
-
-def _fit_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
-    """Why a LoRA does not fit a checkpoint, by the layers of its networks; "" if it fits."""
-    layers, _ = lora_layers.group_by_layer(shapes)
-    missing: dict[str, list[str]] = {}
-    for name, layer in layers.items():
-        target = _layer_of(name, family)
-        if target is None:
-            return _describe_other_family(name)
-        component, own_name = target
-        weights = lora_layers.network_layers(checkpoint, component)
-        if weights is None:
-            problem = _feature_problem(own_name, layer, checkpoint, component, family)
-        else:
-            blocks = family.denoiser_config(checkpoint).get("layers_per_block", 2)
-            weight = weights.get(lora_layers.flat_name(own_name, blocks))
-            if weight is None:
-                missing.setdefault(component, []).append(own_name)
-                continue
-            problem = _shape_problem(own_name, layer, weight)
-        if problem:
-            return f"a LoRA for {_trained_for(layers) or 'another network'}: {problem}"
-    for component, names in missing.items():
-        found = f"the {component} lacks {len(names)} of its {len(layers)} layers"
-        return f"a LoRA for {_trained_for(layers) or 'another network'}: {found} ({names[0]})"
-    return lora_layers.layer_problem(layers)
-
-
-def _trained_for(layers: Mapping[str, LoraLayer]) -> str:
-    """The versions of families whose text features a LoRA's cross-attention reads; "" for none."""
-    for name, layer in layers.items():
-        if re.search(r"attn2[._](?:processor[._])?to_k$", name) and layer.down is not None:
-            return labels_by_text_width(layer.down[1])
-    return ""
-
-
-def _shape_problem(name: str, layer: LoraLayer, weight: tuple[int, ...]) -> str:
-    """Why the matrices of a layer do not fit the weight that they are for; "" if they fit."""
-    if layer.down is not None and layer.down[1:2] != weight[1:2]:
-        return f"{name} takes {layer.down[1]} features, here there are {weight[1]}"
-    if layer.up is not None and layer.up[0] != weight[0]:
-        return f"{name} gives {layer.up[0]} features, here there are {weight[0]}"
-    if layer.down is not None and layer.down[1:] != weight[1:]:
-        return f"{name} is for a weight of {list(layer.down[1:])}, here it is {list(weight[1:])}"
-    return ""
-
-
-def _feature_problem(
-    name: str, layer: LoraLayer, checkpoint: Checkpoint, component: str, family: ModelFamily
-) -> str:
-    """Why a layer does not fit a network of which only the config is on this disk."""
-    if layer.down is None or len(layer.down) != 2:
-        return ""
-    if component == family.denoiser.name:
-        wanted = family.denoiser.lora_features(name, family.denoiser_config(checkpoint))
-    else:
-        wanted = _text_features(checkpoint, component, name)
-    if not wanted or layer.down[1] in wanted:
-        return ""
-    numbers = " or ".join(map(str, sorted(wanted)))
-    return f"{name} takes {layer.down[1]} features, here there are {numbers}"
-
-
-def _describe_other_family(tensor: str) -> str:
-    """What a LoRA is for, by a tensor for a component that a checkpoint does not have."""
-    for family in FAMILIES:
-        target = _layer_of(tensor, family)
-        if target is None:
-            continue
-        encoders = [encoder.name for encoder in family.text_encoders]
-        if target[0] in encoders:
-            ordinal = _ORDINALS[encoders.index(target[0])]
-            return f"a LoRA for {family.label}: it has layers for a {ordinal} text encoder"
-        return f"a LoRA for {family.label}: it has layers for its {target[0]}"
-    return "a LoRA for another network"
-
-
-def _text_features(checkpoint: Checkpoint, component: str, layer: str) -> set[int]:
-    """The numbers of input features that a text encoder's layer may have; empty for any."""
-    if not _TEXT_LAYER.search(layer):
-        return set()
-    width = (resolve(checkpoint).config(component) or {}).get("hidden_size")
-    return {width} if width else set()
 
 
 @contextmanager
@@ -225,7 +100,8 @@ def apply_loras(
 ) -> Iterator[None]:
     """Applies LoRAs to a pipeline, and removes them afterwards.
 
-    The LoRAs are not fused: the weights of the modules, which are shared, are never written to.
+    Plain LoRAs are not fused, and others are merged into copies: the weights of the modules, which
+    are shared, are never written to.
 
     Args:
         pipe: The pipeline.
@@ -240,13 +116,32 @@ def apply_loras(
     if not applied:
         yield
         return
+    merged = {name for name in applied if _is_merged(models[name], pipe, family)}
+    layers = (
+        (lora.source, lora.scale, read_layers(models[name], pipe, family, lora.source))
+        for name, lora in applied.items()
+        if name in merged
+    )
+    plain = {name: lora for name, lora in applied.items() if name not in merged}
+    with merge_adapters(pipe, layers), _with_peft(pipe, plain, models, family):
+        yield
+
+
+@contextmanager
+def _with_peft(
+    pipe: Any, loras: Mapping[str, Lora], models: Mapping[str, Any], family: ModelFamily
+) -> Iterator[None]:
+    """Has peft put plain LoRAs on a pipeline, and removes them afterwards."""
+    if not loras:
+        yield
+        return
     names = (family.denoiser.name, *(encoder.name for encoder in family.text_encoders))
     modules = [module for name in names if (module := getattr(pipe, name, None)) is not None]
     marked = [module for module in modules if _MARK in vars(module)]
     try:
-        for name, lora in applied.items():
-            _load_lora(pipe, name, lora, models[name])
-        pipe.set_adapters(list(applied), [lora.scale for lora in applied.values()])
+        for name, lora in loras.items():
+            _load_lora(pipe, name, lora, models[name], family)
+        pipe.set_adapters(list(loras), [lora.scale for lora in loras.values()])
         for module in modules:
             # An adapter's own dropout would draw random numbers.
             module.eval()
@@ -262,14 +157,26 @@ _MARK = "_hf_peft_config_loaded"
 """The mark that diffusers and transformers leave on a module that has had an adapter."""
 
 
-def _load_lora(pipe: Any, name: str, lora: Lora, path: Any) -> None:
+def _is_merged(path: Path, pipe: Any, family: ModelFamily) -> bool:
+    """Whether an adapter is merged: it is no plain LoRA, or for a network without peft."""
+    loadable = getattr(type(pipe), "_lora_loadable_modules", ())
+    return any(
+        not layer.is_lora or (owner is not None and owner.component not in loadable)
+        for _, layer, owner in owned_layers(tensor_shapes(path), family)
+    )
+
+
+def _load_lora(pipe: Any, name: str, lora: Lora, path: Path, family: ModelFamily) -> None:
+    """Has peft put a plain LoRA on a pipeline's networks."""
+    tensors: Any = path.parent
+    more: dict[str, Any] = {"weight_name": path.name, "local_files_only": True}
+    if not is_as_diffusers_writes(tensor_shapes(path), family):
+        tensors, more = to_diffusers(read_layers(path, pipe, family, lora.source), pipe), {}
     try:
         with warnings.catch_warnings():
             # peft warns about a second adapter, which is intended.
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-            pipe.load_lora_weights(
-                path.parent, weight_name=path.name, adapter_name=name, local_files_only=True
-            )
+            pipe.load_lora_weights(tensors, adapter_name=name, **more)
         loaded = set(chain.from_iterable(pipe.get_list_adapters().values()))
         reason = "" if name in loaded else "none of its layers is one of this network"
     except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:

@@ -14,118 +14,62 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from sdgraph.errors import CheckpointError
 from sdgraph.files import FileStamp
-from sdgraph.models import TensorShapes, resolve_part, tensor_shapes
+from sdgraph.models import resolve_part, tensor_shapes
 from sdgraph.values import Checkpoint, Part
 
-Shape = tuple[int, ...]
-
-_TENSOR = re.compile(
-    r"(?P<layer>.+?)"
-    r"(?:[._](?:lora_|lora\.|lora_linear_layer\.)(?P<side>A|B|down|up)\.weight|\.(?P<alpha>alpha))"
-)
-"""The name of a tensor of a LoRA: the layer, then what the tensor is."""
-
-_SIDES = {"A": "down", "B": "up", "down": "down", "up": "up"}
-
-_KINDS = {
-    r"dora_scale|lora_magnitude": "a DoRA adapter",
-    r"hada_w": "a LoHa adapter",
-    r"lokr_w": "a LoKr adapter",
-    r"oft_blocks|oft_diag|oft_R|boft_": "an OFT adapter",
-    r"lora_mid": "a LoCon adapter in Tucker's form (lora_mid)",
-    r"\.on_input$|ia3_l": "an IA³ adapter",
-    r"\.[ab][12]\.weight$": "a GLoRA adapter",
-    r"\.diff$|\.diff_b$|\.w_norm$|\.b_norm$": "an adapter with whole differences of weights (diff)",
-    r"^bundle_emb": "a LoRA with textual inversions in one file (bundle_emb)",
-    r"lora_controlnet|^input_blocks\.\d+\.\d+\.weight$": "a Control-LoRA",
-    r"_embed\.lora_embedding|lora_embedding_[AB]": "a LoRA of embeddings",
-    r"lora_[AB]\.bias$": "a LoRA with biases",
-}
-"""Kinds of adapters that are not supported, by a regular expression of the names of their tensors.
-
-diffusers ignores some of their tensors or computes others in another way.
-"""
+from .adapter_tensors import Shape, first_match
+from .families import FAMILIES, TRANSFORMER_LORA_PREFIXES
 
 _ARCHITECTURES = {
     r"img_mlp_fc|_mod_linear|individual_token_refiner": "HunyuanVideo",
-    r"double_blocks|single_blocks|single_transformer_blocks|distilled_guidance": "Flux",
-    r"joint_blocks|text_encoder_3|lora_te3_": "Stable Diffusion 3",
     r"motion_modules": "AnimateDiff",
-    r"(?:^|[._])blocks[._]\d+[._](?:cross_attn|self_attn|ffn)": "Wan",
     r"lora_prior_|^prior\.": "a prior, such as Stable Cascade's",
-    r"^(?:lora_)?transformer[._]|^diffusion_model\.": "a diffusion transformer",
     r"model\.layers\.\d+\.self_attn": "a language model",
 }
 """Networks that no family here has, by a regular expression of names in LoRAs for them."""
 
+_ATTENTION = re.compile(r"(?:^|_)(?:to_q|qkv|q|add_q_proj)$")
+"""Layers whose input is as wide as the tokens of a transformer."""
+
 _FIRST_BLOCKS = re.compile(r"lora_unet_((input|output)_blocks_\d|middle_block_\d)")
 _OWN_BLOCKS = re.compile(r"lora_unet_((down|up)_blocks_\d|mid_block_)")
-_UNET_BLOCK = r"(?:down_blocks|mid_block|up_blocks)\."
-
-
-@dataclass
-class LoraLayer:
-    """The shapes of the two matrices of a layer, as far as the file has them."""
-
-    down: Shape | None = None
-    up: Shape | None = None
-    has_alpha: bool = False
-
-    @property
-    def weight(self) -> Shape | None:
-        """The shape of the weight that the layer changes; None if a matrix is missing.
-
-        The matrices of a convolution are `rank × in × height × width` and `out × rank × 1 × 1`.
-        """
-        return None if self.down is None or self.up is None else (self.up[0], *self.down[1:])
-
-
-def group_by_layer(shapes: TensorShapes) -> tuple[dict[str, LoraLayer], list[str]]:
-    """The layers of a file by their names as written, and the names of tensors of no layer."""
-    layers: dict[str, LoraLayer] = {}
-    others = []
-    for name, shape in shapes.items():
-        match = _TENSOR.fullmatch(name)
-        if match is None:
-            others.append(name)
-            continue
-        layer = layers.setdefault(match["layer"], LoraLayer())
-        if match["alpha"]:
-            layer.has_alpha = True
-        elif _SIDES[match["side"]] == "down":
-            layer.down = shape
-        else:
-            layer.up = shape
-    return layers, others
-
-
-def unsupported_kind(names: Iterable[str]) -> str:
-    """What kind of adapter a file is that is not supported, with its article; "" if none."""
-    return _first_match(_KINDS, names)
 
 
 def other_architecture(names: Iterable[str]) -> str:
-    """The network of no family here that a LoRA is for, by the names of its tensors; or ""."""
-    return _first_match(_ARCHITECTURES, names)
-
-
-def _first_match(labels: Mapping[str, str], names: Iterable[str]) -> str:
+    """The network other than a U-Net that a LoRA is for, by the names of its tensors; or ""."""
     listed = tuple(names)
-    matching = (
-        label for pattern, label in labels.items() if any(re.search(pattern, n) for n in listed)
+    return (
+        first_match(_ARCHITECTURES, listed)
+        or transformer_label(dict.fromkeys(listed, ()))
+        or first_match({r"^(?:lora_)?transformer[._]": "a diffusion transformer"}, listed)
     )
-    return next(matching, "")
 
 
-def lacks_prefix(names: Iterable[str]) -> bool:
-    """Whether names begin with a U-Net's block or peft's own prefix, which diffusers ignores."""
-    return any(re.match(rf"(?:base_model\.model\.)?{_UNET_BLOCK}", name) for name in names)
+def transformer_label(layers: Mapping[str, Shape | None]) -> str:
+    """The families of transformers that a LoRA may be for; "" for none.
+
+    Args:
+        layers: The shapes of the weights of its layers, by their names as written.
+    """
+    flat = {_without_prefix(name): shape for name, shape in layers.items()}
+    named = [
+        family.lora_names
+        for family in FAMILIES
+        if family.lora_names.mark and any(re.search(family.lora_names.mark, n) for n in flat)
+    ]
+    widths = {shape[1] for n, shape in flat.items() if shape and shape[1:] and _ATTENTION.search(n)}
+    fitting = [names for names in named if widths & set(names.widths)]
+    return " or ".join(dict.fromkeys(names.label for names in fitting or named[:1]))
+
+
+def _without_prefix(name: str) -> str:
+    begins = (begin for begin in TRANSFORMER_LORA_PREFIXES if name.startswith(begin))
+    return name.removeprefix(max(begins, key=len)).replace(".", "_")
 
 
 def two_layouts(names: Iterable[str]) -> tuple[str, str] | None:
@@ -137,22 +81,6 @@ def two_layouts(names: Iterable[str]) -> tuple[str, str] | None:
     first = next((name for name in listed if _FIRST_BLOCKS.match(name)), None)
     own = next((name for name in listed if _OWN_BLOCKS.match(name)), None)
     return None if first is None or own is None else (first, own)
-
-
-def layer_problem(layers: Mapping[str, LoraLayer]) -> str:
-    """What is wrong with the layers themselves: half of one is missing, or its ranks differ."""
-    for name, layer in layers.items():
-        if layer.down is None or layer.up is None:
-            if layer.down is None and layer.up is None:
-                return f"which has an alpha and no matrices for {name}"
-            missing = "up (B)" if layer.up is None else "down (A)"
-            return f"which is incomplete: {name} has no {missing} matrix"
-        if min(len(layer.down), len(layer.up)) < 2 or layer.down[0] != layer.up[1]:
-            ranks = f"{list(layer.down)} and {list(layer.up)}"
-            return f"which is damaged: the matrices of {name} are {ranks}, of two ranks"
-        if layer.has_alpha and not name.startswith("lora_"):
-            return f"whose alphas would be ignored ({name}.alpha, in a layout of diffusers)"
-    return ""
 
 
 def flat_name(layer: str, blocks: int = 2) -> str:
@@ -216,7 +144,7 @@ _INNER_LAYERS = {
 
 
 def network_layers(checkpoint: Checkpoint, component: str) -> Mapping[str, Shape] | None:
-    """The shapes of a network's weights by `flat_name`; None if its files do not tell.
+    """The shapes of a network's weights and biases by `flat_name`; None if its files do not tell.
 
     That is where they are not on this disk, are pickles, are stored quantized, or have the names
     of LDM, as in a checkpoint of one file.
@@ -243,6 +171,5 @@ def _weight_shapes(files: tuple[tuple[Path, FileStamp], ...]) -> Mapping[str, Sh
         for name, shape in tensors.items():
             if "quant" in name or name.endswith((".absmax", ".SCB")):
                 return None
-            if name.endswith(".weight"):
-                shapes[flat_name(name.removesuffix(".weight"))] = shape
+            shapes[flat_name(name.removesuffix(".weight"))] = shape
     return shapes

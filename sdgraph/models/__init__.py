@@ -11,6 +11,7 @@ from .checkpoint.resolved import (
     resolve_part,
 )
 from .checkpoint.resolved_part import ResolvedPart
+from .formats.config_files import read_json
 from .formats.file_hashes import file_sha256
 from .formats.safetensors_files import TensorShapes, tensor_shapes
 from .loading.cache import ModelCache, Models
@@ -18,12 +19,14 @@ from .loading.devices import check_name
 from .loading.loader import load_part, quiet_libraries
 from .loading.prefetch import Prefetcher, PrefetchRequest
 from .loading.process_records import ProcessRecord
-from .sources.lora_files import find_lora
+from .sources.lora_files import PEFT_CONFIG, PEFT_NAME, find_lora
 from .sources.model_files import source_for_field
 from .sources.random_checkpoints import is_random
 
 __all__ = [
     "MODEL_INDEX",
+    "PEFT_CONFIG",
+    "PEFT_NAME",
     "SCHEDULERS",
     "ModelCache",
     "Models",
@@ -42,6 +45,7 @@ __all__ = [
     "memoized_resolutions",
     "part_warnings",
     "quiet_libraries",
+    "read_json",
     "resolve",
     "resolve_part",
     "source_for_field",

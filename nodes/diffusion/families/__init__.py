@@ -37,6 +37,7 @@ from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
 from .text_to_video import TEXT_TO_VIDEO
+from .transformer_networks import TRANSFORMER_LORA_PREFIXES
 from .wan import WAN
 from .z_image import Z_IMAGE
 
@@ -179,6 +180,7 @@ __all__ = [
     "STABLE_DIFFUSION",
     "STABLE_DIFFUSION_3",
     "TEXT_TO_VIDEO",
+    "TRANSFORMER_LORA_PREFIXES",
     "ZERO_EMPTY_PROMPT",
     "Config",
     "Decoder",

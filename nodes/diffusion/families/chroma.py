@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .flux_lora_names import CHROMA_LORA_NAMES
 from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
@@ -52,6 +53,7 @@ CHROMA = ModelFamily(
     flow_matching=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_names=CHROMA_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Chroma"),),
 )

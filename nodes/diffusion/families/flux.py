@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .flux_lora_names import FLUX_LORA_NAMES
 from .model_family import ModelFamily
 from .networks import Config
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
+    CLIP_L_LORA_PREFIXES,
+    T5_LORA_PREFIXES,
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,
     TRANSFORMER_LORA_PREFIXES,
@@ -57,7 +60,12 @@ FLUX = ModelFamily(
     takes_image_size=True,
     flow_matching=True,
     adapters=("lora",),
-    lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_prefixes={
+        **TRANSFORMER_LORA_PREFIXES,
+        **dict.fromkeys(CLIP_L_LORA_PREFIXES, "text_encoder"),
+        **dict.fromkeys(("text_encoder_2.", "lora_te2_", *T5_LORA_PREFIXES), "text_encoder_2"),
+    },
+    lora_names=FLUX_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="FLUX.1"),),
 )

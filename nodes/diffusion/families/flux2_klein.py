@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .flux_lora_names import FLUX2_LORA_NAMES
 from .model_family import ModelFamily
 from .networks import Config
 from .prompt_encoding import PromptEncoding
@@ -65,6 +66,7 @@ FLUX2_KLEIN = ModelFamily(
     reference_area=reference_area,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_names=FLUX2_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="FLUX.2 Klein"),),
 )

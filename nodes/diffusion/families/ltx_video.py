@@ -8,6 +8,7 @@ from typing import Any
 from sdgraph.values import DTYPE_BYTES
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder, VideoSettings
+from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
@@ -39,6 +40,21 @@ def _conditions(frames: Mapping[int, Any]) -> Mapping[str, Any]:
     items = frames.items()
     return {"conditions": [LTXVideoCondition(image=image, frame_index=at) for at, image in items]}
 
+
+_LORA_NAMES = LoraNames(
+    label="LTX-Video",
+    widths=(2048,),
+    mark=r"^transformer_blocks_\d+_attn[12]_to_",
+    layers={
+        "patchify_proj": "proj_in",
+        "adaln_single.linear": "time_embed.linear",
+        "adaln_single.emb.timestep_embedder.linear_*": (
+            "time_embed.emb.timestep_embedder.linear_*"
+        ),
+        "transformer_blocks.*.attn*.q_norm": "transformer_blocks.*.attn*.norm_q",
+        "transformer_blocks.*.attn*.k_norm": "transformer_blocks.*.attn*.norm_k",
+    },
+)
 
 LTX_VIDEO = ModelFamily(
     label="LTX-Video",
@@ -87,6 +103,7 @@ LTX_VIDEO = ModelFamily(
     takes_frames_between=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="LTX-Video"),),
 )

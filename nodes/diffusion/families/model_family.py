@@ -16,6 +16,7 @@ from .family_settings import (
     TextEncoder,
     VideoSettings,
 )
+from .lora_names import LoraNames
 from .networks import AUTOENCODER, Config, Decoder, Denoiser
 from .prompt_encoding import CLIP_ENCODING, PromptEncoding
 
@@ -121,6 +122,7 @@ class ModelFamily:
         knobs: The settings of speed and memory that fit.
         lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
             name begins with.
+        lora_names: How other programs than diffusers name the denoiser's layers in LoRA files.
         versions: The versions, the usual one first.
         shipped: The version of the small checkpoints that ship with sdgraph, `tiny/…`.
     """
@@ -173,6 +175,7 @@ class ModelFamily:
         "layerwise_casting",
     )
     lora_prefixes: Mapping[str, str] = field(default_factory=dict)
+    lora_names: LoraNames = field(default_factory=LoraNames)
     versions: tuple[FamilyVersion, ...] = ()
     shipped: FamilyVersion = field(default_factory=lambda: FamilyVersion(label="tiny"))
 

@@ -159,6 +159,17 @@ def _autoencoder_scale(config: Config) -> int:
     return int(2 ** (len(config.get("block_out_channels", (0,) * 4)) - 1))
 
 
+UNET_LORA_PREFIXES = {
+    "unet.": "unet",
+    "lora_unet_": "unet",
+    "diffusion_model.": "unet",
+    "lycoris_": "unet",
+    "base_model.model.unet.": "unet",
+    "base_model.model.": "unet",
+    "": "unet",
+}
+"""What the names of tensors in LoRAs for a U-Net begin with; peft names no component."""
+
 UNET_2D = Denoiser(
     name="unet",
     label="U-Net",

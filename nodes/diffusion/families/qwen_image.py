@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
@@ -44,6 +45,9 @@ QWEN_IMAGE = ModelFamily(
     flow_matching=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_names=LoraNames(
+        label="Qwen-Image", widths=(3072,), mark=r"^transformer_blocks_\d+_(img|txt)_(mod|mlp)_"
+    ),
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Qwen-Image"),),
 )

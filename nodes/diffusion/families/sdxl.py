@@ -16,7 +16,7 @@ from sdgraph.values import (
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .model_family import ZERO_EMPTY_PROMPT, ModelFamily, Task
-from .networks import UNET_2D, Config
+from .networks import UNET_2D, UNET_LORA_PREFIXES, Config
 from .prompt_encoding import PromptEncoding
 
 _BASE = FamilyVersion(
@@ -89,10 +89,9 @@ SDXL = ModelFamily(
     index_settings=(ZERO_EMPTY_PROMPT, _SCORED),
     few_steps=1,
     lora_prefixes={
-        "unet.": "unet",
+        **UNET_LORA_PREFIXES,
         "text_encoder.": "text_encoder",
         "text_encoder_2.": "text_encoder_2",
-        "lora_unet_": "unet",
         "lora_te_": "text_encoder",
         "lora_te1_": "text_encoder",
         "lora_te2_": "text_encoder_2",

@@ -15,7 +15,7 @@ from sdgraph.values import (
 
 from .family_settings import FamilyVersion, Guidance
 from .model_family import ModelFamily
-from .networks import UNET_2D
+from .networks import UNET_2D, UNET_LORA_PREFIXES
 
 _VERSION_1 = FamilyVersion(
     label="Stable Diffusion 1.x",
@@ -68,9 +68,8 @@ STABLE_DIFFUSION = ModelFamily(
     guidance=Guidance(rescaled_tasks=("text-to-image",)),
     few_steps=1,
     lora_prefixes={
-        "unet.": "unet",
+        **UNET_LORA_PREFIXES,
         "text_encoder.": "text_encoder",
-        "lora_unet_": "unet",
         "lora_te_": "text_encoder",
         "lora_te1_": "text_encoder",
     },

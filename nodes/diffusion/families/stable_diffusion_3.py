@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
+    CLIP_G_LORA_PREFIXES,
+    CLIP_L_LORA_PREFIXES,
+    T5_LORA_PREFIXES,
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,
     TRANSFORMER_LORA_PREFIXES,
@@ -13,6 +17,36 @@ from .transformer_networks import (
 )
 
 _MAX_TOKENS = 256
+
+_LORA_NAMES = LoraNames(
+    label="Stable Diffusion 3",
+    widths=(1536, 2432),
+    mark=r"joint_blocks_\d+_",
+    layers={
+        "joint_blocks.*.x_block.attn.qkv": "transformer_blocks.*.attn.{to_q,to_k,to_v}",
+        "joint_blocks.*.x_block.attn2.qkv": "transformer_blocks.*.attn2.{to_q,to_k,to_v}",
+        "joint_blocks.*.context_block.attn.qkv": (
+            "transformer_blocks.*.attn.{add_q_proj,add_k_proj,add_v_proj}"
+        ),
+        "joint_blocks.*.x_block.attn.proj": "transformer_blocks.*.attn.to_out.0",
+        "joint_blocks.*.x_block.attn2.proj": "transformer_blocks.*.attn2.to_out.0",
+        "joint_blocks.*.context_block.attn.proj": "transformer_blocks.*.attn.to_add_out",
+        "joint_blocks.*.x_block.mlp.fc1": "transformer_blocks.*.ff.net.0.proj",
+        "joint_blocks.*.x_block.mlp.fc2": "transformer_blocks.*.ff.net.2",
+        "joint_blocks.*.context_block.mlp.fc1": "transformer_blocks.*.ff_context.net.0.proj",
+        "joint_blocks.*.context_block.mlp.fc2": "transformer_blocks.*.ff_context.net.2",
+        # The modulation of the last context block has other rows; it is left out.
+        "joint_blocks.*.x_block.adaLN_modulation.1": "transformer_blocks.*.norm1.linear",
+        "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
+        "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
+        "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
+        "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
+        "x_embedder.proj": "pos_embed.proj",
+        "final_layer.linear": "proj_out",
+        "final_layer.adaLN_modulation.1": "norm_out.linear",
+    },
+    swapped=("final_layer.adaLN_modulation.1",),
+)
 
 STABLE_DIFFUSION_3 = ModelFamily(
     label="Stable Diffusion 3",
@@ -61,7 +95,13 @@ STABLE_DIFFUSION_3 = ModelFamily(
     takes_image_size=True,
     flow_matching=True,
     adapters=("lora",),
-    lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_prefixes={
+        **TRANSFORMER_LORA_PREFIXES,
+        **dict.fromkeys(CLIP_L_LORA_PREFIXES, "text_encoder"),
+        **dict.fromkeys(CLIP_G_LORA_PREFIXES, "text_encoder_2"),
+        **dict.fromkeys(("text_encoder_3.", *T5_LORA_PREFIXES), "text_encoder_3"),
+    },
+    lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Stable Diffusion 3"),),
 )

@@ -9,6 +9,7 @@ of torch's allocations, without computing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sdgraph.values import DTYPE_BYTES
@@ -53,8 +54,13 @@ def transformer_memory(tensors: float, text_tokens: int, patch: int = _PATCH) ->
     return memory
 
 
-def _any_features(layer: str, config: Config) -> set[int]:
-    return set()
+_QUERY = re.compile(r"(?:^|[._])(?:to_q|qkv|add_q_proj|self_attn[._]q)$")
+"""Layers that take tokens of the transformer's width, by their names in a LoRA."""
+
+
+def _attention_features(layer: str, config: Config) -> set[int]:
+    known = "dim" in config or {"num_attention_heads", "attention_head_dim"} <= set(config)
+    return {transformer_width(config)} if known and _QUERY.search(layer) else set()
 
 
 def transformer(
@@ -77,7 +83,7 @@ def transformer(
         name="transformer",
         label="transformer",
         memory=transformer_memory(tensors, text_tokens, patch),
-        lora_features=_any_features,
+        lora_features=_attention_features,
         sample_size=128,
         latents_per_token=latents_per_token,
         classes=class_names,
@@ -109,8 +115,34 @@ FLUX2_AUTOENCODER = Decoder(
 TRANSFORMER_KNOBS: tuple[Knob, ...] = ("vae", "attention", "compile", "layerwise_casting")
 """The settings of speed and memory that fit a transformer."""
 
-TRANSFORMER_LORA_PREFIXES = {"transformer.": "transformer"}
-"""The component that a tensor in a LoRA for a transformer is for, in the layout of diffusers."""
+_LORA_PREFIXES = (
+    "transformer.",
+    "lora_transformer_",
+    "diffusion_model.",
+    "model.diffusion_model.",
+    "lora_unet_",
+    "lycoris_",
+    "base_model.model.transformer.",
+    "base_model.model.diffusion_model.",
+    "base_model.model.",
+    "",
+)
+TRANSFORMER_LORA_PREFIXES = dict.fromkeys(_LORA_PREFIXES, "transformer")
+"""The component that a tensor in a LoRA for a transformer is for, by what its name begins with.
+
+diffusers writes `transformer.`, ComfyUI `diffusion_model.`, kohya's scripts `lora_unet_`, peft
+`base_model.model.`, LyCORIS `lycoris_`, and some trainers nothing.
+"""
+
+CLIP_L_LORA_PREFIXES = (
+    "text_encoder.",
+    "lora_te_",
+    "lora_te1_",
+    "text_encoders.clip_l.transformer.",
+)
+CLIP_G_LORA_PREFIXES = ("text_encoder_2.", "lora_te2_", "text_encoders.clip_g.transformer.")
+T5_LORA_PREFIXES = ("lora_te3_", "text_encoders.t5xxl.transformer.")
+"""What the names of tensors in LoRAs for text encoders begin with."""
 
 T5_TOKENIZERS = ("T5Tokenizer", "T5TokenizerFast")
 QWEN_TOKENIZERS = ("Qwen2Tokenizer", "Qwen2TokenizerFast")

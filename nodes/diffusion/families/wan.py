@@ -15,6 +15,7 @@ from .family_settings import (
     TextEncoder,
     VideoSettings,
 )
+from .lora_names import LoraNames
 from .model_family import ModelFamily, Task
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
@@ -69,6 +70,45 @@ def _patch(config: Config) -> int:
     return int((config.get("patch_size") or (2,))[-1])
 
 
+_ATTENTION = {
+    "q": "to_q",
+    "k": "to_k",
+    "v": "to_v",
+    "o": "to_out.0",
+    "k_img": "add_k_proj",
+    "v_img": "add_v_proj",
+    "norm_q": "norm_q",
+    "norm_k": "norm_k",
+    "norm_k_img": "norm_added_k",
+}
+_LORA_NAMES = LoraNames(
+    label="Wan",
+    widths=(1536, 3072, 5120),
+    mark=r"^blocks_\d+_(self_attn|cross_attn|attn[12]|ffn)_",
+    layers={
+        **{
+            f"blocks.*.{old}.{name}": f"blocks.*.{new}.{target}"
+            for old, new in (("self_attn", "attn1"), ("cross_attn", "attn2"))
+            for name, target in _ATTENTION.items()
+        },
+        "blocks.*.ffn.0": "blocks.*.ffn.net.0.proj",
+        "blocks.*.ffn.2": "blocks.*.ffn.net.2",
+        "blocks.*.norm3": "blocks.*.norm2",
+        "blocks.*.modulation": "blocks.*.scale_shift_table",
+        "time_embedding.0": "condition_embedder.time_embedder.linear_1",
+        "time_embedding.2": "condition_embedder.time_embedder.linear_2",
+        "text_embedding.0": "condition_embedder.text_embedder.linear_1",
+        "text_embedding.2": "condition_embedder.text_embedder.linear_2",
+        "time_projection.1": "condition_embedder.time_proj",
+        "img_emb.proj.0": "condition_embedder.image_embedder.norm1",
+        "img_emb.proj.1": "condition_embedder.image_embedder.ff.net.0.proj",
+        "img_emb.proj.3": "condition_embedder.image_embedder.ff.net.2",
+        "img_emb.proj.4": "condition_embedder.image_embedder.norm2",
+        "head.head": "proj_out",
+        "head.modulation": "scale_shift_table",
+    },
+)
+
 WAN = ModelFamily(
     label="Wan",
     class_names=("WanPipeline", "WanImageToVideo", "WanVideoToVideo"),
@@ -122,6 +162,7 @@ WAN = ModelFamily(
     video_by_config=_video_by_index,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Wan"),),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
@@ -13,6 +14,24 @@ from .transformer_networks import (
 )
 
 _MAX_TOKENS = 512
+
+_BLOCKS = ("layers", "noise_refiner", "context_refiner")
+_ATTENTION = {"qkv": "{to_q,to_k,to_v}", "out": "to_out.0", "q_norm": "norm_q", "k_norm": "norm_k"}
+_LORA_NAMES = LoraNames(
+    label="Z-Image",
+    widths=(3840,),
+    mark=r"^(layers|noise_refiner|context_refiner)_\d+_(attention|feed_forward|adaLN)",
+    layers={
+        **{
+            f"{block}.*.attention.{name}": f"{block}.*.attention.{target}"
+            for block in _BLOCKS
+            for name, target in _ATTENTION.items()
+        },
+        "x_embedder": "all_x_embedder.2-1",
+        "final_layer.linear": "all_final_layer.2-1.linear",
+        "final_layer.adaLN_modulation.1": "all_final_layer.2-1.adaLN_modulation.1",
+    },
+)
 
 Z_IMAGE = ModelFamily(
     label="Z-Image",
@@ -44,6 +63,7 @@ Z_IMAGE = ModelFamily(
     flow_matching=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Z-Image"),),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sdgraph.errors import CheckpointError
 from sdgraph.models.formats.config_files import read_json
+from sdgraph.models.sources.lora_files import PEFT_CONFIG, PEFT_NAME
 from sdgraph.values import Lora
 
 from .checkpoint_files import MODEL_INDEX, SCHEDULER_CONFIG
@@ -34,8 +35,8 @@ def component_fingerprint(part: ComponentOnDisk) -> str:
         digest.update(repr((missing.checkpoint, missing.folder, missing.casting)).encode())
         return digest.hexdigest()
     if part.is_lora:
-        ((_, sha256),) = part.hashed_files
-        digest.update(f"lora|{sha256}".encode())
+        hashes = "|".join(sha256 for _, sha256 in part.hashed_files)
+        digest.update(f"lora|{hashes}".encode())
         return digest.hexdigest()
     digest.update(":".join(part.library_and_class).encode())
     for path, sha256 in part.hashed_files:
@@ -62,8 +63,15 @@ def component_files(part: ComponentOnDisk) -> tuple[Path, ...]:
     if part.folder is None:
         return ()
     if part.is_lora:
-        return part.files
+        return tuple(path for file in part.files for path in _adapter_files(file))
     return (*_other_files(part, part.folder), *part.vocabulary_files, *part.files)
+
+
+def _adapter_files(path: Path) -> Iterator[Path]:
+    """The file of an adapter, and the config that peft wrote next to it, with alpha and rank."""
+    yield path
+    if path.name == PEFT_NAME and (path.parent / PEFT_CONFIG).is_file():
+        yield path.parent / PEFT_CONFIG
 
 
 def _other_files(part: ComponentOnDisk, folder: Path) -> Iterator[Path]:
@@ -102,7 +110,7 @@ def checkpoint_files(checkpoint: CheckpointOnDisk) -> Iterator[Path]:
     if root is None:
         return
     if isinstance(checkpoint.checkpoint, Lora):
-        yield checkpoint.lora_file
+        yield from _adapter_files(checkpoint.lora_file)
         return
     if checkpoint.single_file is not None:
         yield checkpoint.single_file.path

@@ -18,6 +18,9 @@ from .shipped import shipped_folder
 LORA_NAME = "pytorch_lora_weights.safetensors"
 """The file that diffusers writes adapters to."""
 
+PEFT_NAME, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""The files that peft writes: of the adapter's tensors, and of its alpha and rank."""
+
 _WANTED = "an adapter: a safetensors file, a folder that holds one, or a hub id"
 
 
@@ -75,8 +78,9 @@ def fetch_lora(lora: Lora) -> Path:
     if path is not None:
         return path
     name = lora.file or LORA_NAME
+    names = (name, PEFT_CONFIG) if name == PEFT_NAME else (name,)
     folder = hub_downloads.download_matching(
-        lora.source, lora.revision, allow_patterns=[glob.escape(name)]
+        lora.source, lora.revision, allow_patterns=[glob.escape(each) for each in names]
     )
     if not is_file(folder / name):
         fix = "name one of its files: {source: …, file: …}"

@@ -337,7 +337,7 @@ def broken(tmp_path: Path) -> Path:
         ("pickled.bin", "convert it to safetensors"),
         ("xl.safetensors", "SDXL: it has layers for a second text encoder"),
         ("xl_unet.safetensors", "another network"),
-        ("dora.safetensors", "DoRA"),
+        ("dora.safetensors", "DoRA magnitude and no matrices"),
         ("real.safetensors", "a LoRA for Stable Diffusion 1.x"),
         ("pickles", "pickles can run code"),
         ("several", "name one: {source: …, file: …}"),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.diffusion.lora_layers import flat_name, group_by_layer, layer_problem
+from sdgraph.nodes.diffusion.adapter_tensors import group_by_layer, layer_problem
+from sdgraph.nodes.diffusion.lora_layers import flat_name
 from sdgraph.values import Checkpoint, Lora
 from tests.support.lora_files import tensors, write
 
@@ -38,14 +39,12 @@ def found(folder: Path, held: dict[str, Any], base: str = TEXT) -> str:
         (pair("lora_unet_double_blocks_0_img_attn_proj", 64, 64, "lora_"), "a LoRA for Flux"),
         (pair("transformer.single_transformer_blocks.0.attn.to_q", 64, 64), "a LoRA for Flux"),
         (pair("lora_transformer_single_transformer_blocks_0_proj_mlp", 64, 64, "lora_"), "Flux"),
-        (pair("double_blocks.0.processor.proj_lora1", 64, 64, ""), "holds no LoRA"),
+        (pair("double_blocks.0.processor.proj_lora1", 64, 64, ""), "a LoRA for Flux"),
         (pair("lora_unet_double_blocks_0_img_mlp_fc1", 64, 64, "lora_"), "HunyuanVideo"),
         (pair("lora_unet_joint_blocks_0_x_block_attn_qkv", 64, 64, "lora_"), "Stable Diffusion 3"),
         (pair("transformer.transformer_blocks.0.attn.to_q", 64, 64), "a diffusion transformer"),
         (pair("diffusion_model.blocks.0.cross_attn.k", 64, 64), "a LoRA for Wan"),
         (pair("base_model.model.model.layers.0.self_attn.q_proj", 64, 64), "a language model"),
-        (pair(f"{BLOCK}.attn1.to_q", 64, 64), "lack the prefix unet."),
-        (pair(f"base_model.model.{BLOCK}.attn1.to_q", 64, 64), "lack the prefix unet."),
         (
             pair("lora_unet_input_blocks_4_1_proj_in", 64, 64, "lora_")
             | pair("lora_unet_down_blocks_1_attentions_0_proj_in", 64, 64, "lora_"),
@@ -64,18 +63,10 @@ def test_a_lora_for_another_architecture_is_named_for_what_it_is(
 @pytest.mark.parametrize(
     ("tensor", "words"),
     [
-        (f"{KOHYA}_attn1_to_q.lora_mid.weight", "LoCon adapter in Tucker's form (lora_mid)"),
-        (f"{KOHYA}_attn1_to_q.hada_w1_a", "LoHa"),
-        (f"{KOHYA}_attn1_to_q.lokr_w1", "LoKr"),
-        (f"{KOHYA}_attn1_to_q.dora_scale", "DoRA"),
-        (f"unet.{BLOCK}.attn1.to_q.lora_magnitude_vector.weight", "DoRA"),
         (f"{KOHYA}_attn1_to_q.oft_blocks", "OFT"),
-        (f"{KOHYA}_attn1_to_k.on_input", "IA³"),
         (f"{KOHYA}_attn1_to_k.a1.weight", "GLoRA"),
-        (f"{KOHYA}_norm1.w_norm", "whole differences"),
-        (f"{KOHYA}_ff_net_2.diff", "whole differences"),
         ("bundle_emb.face.string_to_param.*", "textual inversions in one file"),
-        (f"unet.{BLOCK}.attn1.to_q.lora_B.bias", "biases"),
+        (f"unet.{BLOCK}.attn1.to_q.lora_A.bias", "biases"),
     ],
 )
 def test_a_kind_of_adapter_that_is_not_supported_is_named(
@@ -110,6 +101,37 @@ def test_layers_that_the_checkpoint_does_not_have_are_refused(
     tmp_path: Path, held: dict[str, Any], words: str
 ) -> None:
     assert words in found(tmp_path, {**held})
+
+
+@pytest.mark.parametrize("begin", ["", "base_model.model.", "diffusion_model.", "unet."])
+def test_the_component_may_be_named_in_other_ways(tmp_path: Path, begin: str) -> None:
+    assert found(tmp_path, pair(f"{begin}{BLOCK}.attn1.to_q", 64, 64)) == ""
+    text = found(tmp_path, pair(f"{begin}{BLOCK}.attn1.to_q", 64, 64), XL)
+    assert "a LoRA for another network" in text or not text
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ({f"{KOHYA}_attn1_to_q.diff": (64, 64)}, ""),
+        ({f"{KOHYA}_attn1_to_q.diff": (64, 32)}, "takes 32 features, here there are 64"),
+        ({f"{KOHYA}_norm1.w_norm": (64,), f"{KOHYA}_norm1.b_norm": (64,)}, ""),
+        ({f"{KOHYA}_norm1.w_norm": (32,)}, "gives 32 features, here there are 64"),
+        ({f"{KOHYA}_attn1_to_q.diff_b": (64,)}, "changes a bias, here it has none"),
+        ({f"{KOHYA}_attn1_to_q.lokr_w1": (8, 8), f"{KOHYA}_attn1_to_q.lokr_w2": (8, 8)}, ""),
+        (
+            {f"{KOHYA}_attn1_to_q.lokr_w1": (8, 4), f"{KOHYA}_attn1_to_q.lokr_w2": (8, 8)},
+            "takes 32",
+        ),
+        ({f"{KOHYA}_attn1_to_k.weight": (64,), f"{KOHYA}_attn1_to_k.on_input": ()}, ""),
+        ({f"{KOHYA}_attn1_to_k.strange": (64,)}, "holds no LoRA"),
+    ],
+)
+def test_other_adapters_are_compared_with_the_weights_too(
+    tmp_path: Path, held: dict[str, tuple[int, ...]], words: str
+) -> None:
+    text = found(tmp_path, {name: np.zeros(shape, np.float32) for name, shape in held.items()})
+    assert words in text and bool(words) == bool(text)
 
 
 def test_sdxl_over_sd_and_back_in_every_style(tmp_path: Path) -> None:
@@ -172,10 +194,12 @@ def test_every_way_to_write_a_layer_gives_one_name(written: str, layer: str) -> 
         ({"unet.a.lora_B.weight": (8, 2)}, "no down (A) matrix"),
         ({"unet.a.lora_A.weight": (2, 8), "unet.a.lora_B.weight": (8, 4)}, "of two ranks"),
         ({"lora_unet_a.alpha": ()}, "an alpha and no matrices"),
-        (
-            {"unet.a.lora_A.weight": (2, 8), "unet.a.lora_B.weight": (8, 2), "unet.a.alpha": ()},
-            "would be ignored",
-        ),
+        ({"lora_unet_a.dora_scale": (8, 1)}, "a DoRA magnitude and no matrices"),
+        ({"lora_unet_a.lora_mid.weight": (2, 2, 3, 3)}, "no down (A) matrix"),
+        ({"lora_unet_a.hada_w1_a": (8, 2), "lora_unet_a.hada_w1_b": (2, 8)}, "no hada_w2_a"),
+        ({"lora_unet_a.lokr_w1": (2, 2)}, "one factor of a Kronecker product"),
+        ({"lora_unet_a.lokr_w2_a": (4, 2), "lora_unet_a.lokr_w1": (2, 2)}, "no lokr_w2_b"),
+        ({"lora_unet_a.on_input": ()}, "no factors"),
     ],
 )
 def test_a_layer_that_is_incomplete_is_refused(shapes: dict[str, Any], words: str) -> None:
