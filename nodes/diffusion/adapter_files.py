@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sdgraph.errors import InvalidValueError, Problem
-from sdgraph.models import PEFT_CONFIG, PEFT_NAME, read_json
+from sdgraph.models import PEFT_CONFIG, PEFT_NAME, read_json, read_tensors
 
 from .adapter_targets import LayerOwner, find_targets, owned_layers
 from .families import ModelFamily
@@ -47,9 +47,7 @@ def read_layers(path: Path, pipe: Any, family: ModelFamily, source: str) -> Iter
     Raises:
         InvalidValueError: A network lacks a layer.
     """
-    from safetensors.torch import load_file
-
-    held = load_file(path)
+    held = read_tensors(path)
     config = _peft_config(path)
     shapes = {name: tuple(tensor.shape) for name, tensor in held.items()}
     blocks = getattr(pipe.components[family.denoiser.name].config, "layers_per_block", 2)

@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 
 from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.graph import refuse
-from sdgraph.models import resolve, tensor_shapes
+from sdgraph.models import read_tensors, resolve, tensor_shapes
 from sdgraph.values import Checkpoint, Lora, Part
 
 from .adapter_files import read_layers
@@ -172,6 +172,8 @@ def _load_lora(pipe: Any, name: str, lora: Lora, path: Path, family: ModelFamily
     more: dict[str, Any] = {"weight_name": path.name, "local_files_only": True}
     if not is_as_diffusers_writes(tensor_shapes(path), family):
         tensors, more = to_diffusers(read_layers(path, pipe, family, lora.source), pipe), {}
+    elif path.suffix != ".safetensors":
+        tensors, more = read_tensors(path), {}
     try:
         with warnings.catch_warnings():
             # peft warns about a second adapter, which is intended.

@@ -107,7 +107,10 @@ def _weight_name(pipe: Any, component: str, layer: str) -> str:
 def _has(pipe: Any, component: str, name: str) -> bool:
     """Whether a component has a parameter of a name."""
     path, _, last = name.rpartition(".")
-    return last in pipe.components[component].get_submodule(path)._parameters
+    try:
+        return last in pipe.components[component].get_submodule(path)._parameters
+    except AttributeError:  # a parameter, or nothing, has the name of the module
+        return False
 
 
 def _plain(pipe: Any, key: ParameterKey) -> Tensor:

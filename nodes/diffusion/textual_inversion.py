@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.models import Models, TensorShapes, find_lora, resolve, tensor_shapes
+from sdgraph.models import Models, TensorShapes, find_lora, read_tensors, resolve, tensor_shapes
 from sdgraph.values import Checkpoint, Lora, Part
 
 from .families import FAMILIES, ModelFamily, labels_by_inversion_width
@@ -16,8 +16,11 @@ from .long_prompts import Vectors, split_at_words
 PREFIX = "embedding_"
 """What the names of textual inversions among a node's components begin with."""
 
-_SINGLE = "emb_params"
-"""A tensor's name that does not say the word; the word is then the file's name."""
+_UNNAMED = ("emb_params", "*")
+"""Names of a tensor that do not say the word; the word is then the file's name.
+
+A1111 writes `emb_params` to safetensors, and `*` to its own pickles.
+"""
 
 
 def inversion_parts(embeddings: Sequence[Lora]) -> dict[str, Part]:
@@ -105,12 +108,10 @@ def load_vectors(models: Models) -> dict[str, Vectors]:
 
     A word has one tensor for each text encoder, vectors × width.
     """
-    from safetensors.torch import load_file
-
     vectors: dict[str, Vectors] = {}
     for name, path in models.items():
         if name.startswith(PREFIX):
-            tensors = load_file(path)
+            tensors = read_tensors(path)
             word = _word(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()})
             ordered = [tensors[key] for key in _encoder_order(tensors)]
             vectors[word] = [tensor if tensor.dim() == 2 else tensor[None] for tensor in ordered]
@@ -142,7 +143,7 @@ def _encoder_names() -> set[str]:
 
 def _word(path: Path, shapes: TensorShapes) -> str:
     (name, *_) = shapes
-    return path.stem if name == _SINGLE or name in _encoder_names() else name
+    return path.stem if name in _UNNAMED or name in _encoder_names() else name
 
 
 def _may_be_in(word: str, prompts: Sequence[object]) -> bool:

@@ -14,6 +14,7 @@ from .checkpoint.resolved_part import ResolvedPart
 from .formats.config_files import read_json
 from .formats.file_hashes import file_sha256
 from .formats.safetensors_files import TensorShapes, tensor_shapes
+from .formats.tensor_files import read_tensors
 from .loading.cache import ModelCache, Models
 from .loading.devices import check_name
 from .loading.loader import load_part, quiet_libraries
@@ -46,6 +47,7 @@ __all__ = [
     "part_warnings",
     "quiet_libraries",
     "read_json",
+    "read_tensors",
     "resolve",
     "resolve_part",
     "source_for_field",

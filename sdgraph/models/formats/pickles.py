@@ -56,7 +56,7 @@ def readable(part: str, names: Sequence[str]) -> list[str]:
     return weights
 
 
-NESTED_KEYS = ("state_dict", "params_ema", "params", "model_state_dict")
+NESTED_KEYS = ("state_dict", "params_ema", "params", "model_state_dict", "string_to_param")
 """The keys under which programs that train keep the tensors, besides what else they store."""
 
 

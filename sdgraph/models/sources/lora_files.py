@@ -21,6 +21,10 @@ LORA_NAME = "pytorch_lora_weights.safetensors"
 PEFT_NAME, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 """The files that peft writes: of the adapter's tensors, and of its alpha and rank."""
 
+_ALLOW = (
+    "convert it to safetensors: pickles can run code; or, if you trust it, use --allow-pickle: "
+    "only tensors are read"
+)
 _WANTED = "an adapter: a safetensors file, a folder that holds one, or a hub id"
 
 
@@ -33,8 +37,10 @@ def find_lora(lora: Lora) -> Path | None:
         return _in_folder(lora, shipped_folder(lora.source))
     path = weights_path(lora.source, ADAPTER_USES)
     if is_file(path):
-        if path.suffix != ".safetensors":
-            _refuse(lora, f"a {path.suffix or 'nameless'} file", "convert it to safetensors")
+        pickled = path.suffix in pickles.SUFFIXES
+        if path.suffix != ".safetensors" and not (pickled and pickles.are_allowed()):
+            found = f"a {path.suffix or 'nameless'} file"
+            _refuse(lora, found, _ALLOW if pickled else "convert it to safetensors")
         return path
     if (
         folder := hub.local_folder(lora.source, lora.revision, (lora.file or LORA_NAME,))
@@ -57,6 +63,9 @@ def _in_folder(lora: Lora, folder: Path) -> Path:
     """The adapter's file in a folder: the one that it names, that of diffusers, or the only one."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     weight_names = [name for name in names if name.endswith(".safetensors")]
+    pickled = [name for name in names if name.endswith(pickles.SUFFIXES)]
+    if not weight_names and pickles.are_allowed():
+        weight_names = pickled
     if lora.file is not None:
         if not is_file(folder / lora.file):
             _refuse(lora, f"a folder without {lora.file}", did_you_mean(lora.file, weight_names))
@@ -66,9 +75,8 @@ def _in_folder(lora: Lora, folder: Path) -> Path:
     if len(weight_names) > 1:
         _refuse(lora, f"a folder with {', '.join(weight_names)}", "name one: {source: …, file: …}")
     if not weight_names:
-        pickled = [name for name in names if name.endswith(pickles.SUFFIXES)]
         found = f"a folder with {', '.join(pickled) or 'no safetensors'}"
-        _refuse(lora, found, "convert it: pickles can run code" if pickled else "")
+        _refuse(lora, found, _ALLOW if pickled else "")
     return folder / weight_names[0]
 
 

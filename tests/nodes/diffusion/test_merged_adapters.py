@@ -228,7 +228,7 @@ def test_two_add_up_and_dora_is_equal_to_pefts(tmp_path: Path, pipe: Any) -> Non
         {"q": torch.nn.Linear(before.shape[1], before.shape[0], bias=False)}
     )
     network["q"].weight.data = torch.tensor(before)
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=["q"], use_dora=True)
+    config = LoraConfig(r=RANK, lora_alpha=int(ALPHA), target_modules=["q"], use_dora=True)
     inject_adapter_in_model(config, network)
     magnitude = np.abs(random(before.shape[0])) + 1
     dora, _ = matrices(before.shape, "dora")
@@ -294,7 +294,7 @@ def test_a_file_of_loras_and_differences_as_for_wan_is_applied_whole(tmp_path: P
 
 
 def test_a_node_applies_it_and_leaves_nothing_behind(tmp_path: Path, session: Session) -> None:
-    base = {"prompt": "a red star", "steps": 1, "width": 64, "height": 64}
+    base: dict[str, Any] = {"prompt": "a red star", "steps": 1, "width": 64, "height": 64}
     plain = Text2Image(checkpoint=Checkpoint(BASE), **base)
     before = run(plain, session=session)
     tensors, _ = matrices((64, 64), "loha")
