@@ -54,6 +54,9 @@ SLOWEST_FILES = (
 )
 """The slowest files, in the order in which several processes start them; all others follow."""
 
+SLOW_SECONDS = 1800
+"""The time limit of a test that is marked `slow`; that of the others is in `pyproject.toml`."""
+
 TORCH_FOLDERS = ("nodes/diffusion", "nodes/training", "nodes/vision", "scores")
 """Where nearly all tests import torch; those that do not are marked `quick`."""
 
@@ -93,6 +96,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marked = any(map(item.get_closest_marker, ("torch", "slow")))
         if not marked and not in_torch_folder(item.path):
             item.add_marker("quick")
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
         effort.scale_examples(item)
     if hasattr(config, "workerinput"):
         ranks = {TESTS / path: rank for rank, path in enumerate(SLOWEST_FILES)}

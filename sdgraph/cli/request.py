@@ -272,6 +272,10 @@ def check_device(device: str | None, dtype: str | None) -> None:
         raise ArgumentError(Problem("--dtype", dtype, f"one of {', '.join(DTYPES)}", fix))
 
 
+_LONGEST_SIZE = 100
+"""The most characters of a size: Python reads no number of more than 4,300 digits."""
+
+
 def parse_bytes(option: str, text: str | None) -> int | None:
     """The number of bytes in a text such as "8GB" or "6.5GiB"; raises ArgumentError.
 
@@ -281,15 +285,18 @@ def parse_bytes(option: str, text: str | None) -> int | None:
     """
     if text is None:
         return None
+    wanted = "bytes, such as 8GB, 6.5GiB or 500MB"
+    if len(text) > _LONGEST_SIZE:
+        raise ArgumentError(Problem(option, f"{len(text)} characters", wanted))
     if text.strip().isdecimal() and 0 < int(text) < 1_000_000:
-        wanted, fix = "a size with its unit, such as 8GB or 500MB", f"write {text.strip()}GB"
-        raise ArgumentError(Problem(option, f"{text.strip()}, without a unit", wanted, fix))
+        found, fix = f"{text.strip()}, without a unit", f"write {text.strip()}GB"
+        raise ArgumentError(Problem(option, found, "a size with its unit, such as 8GB", fix))
     try:
         size = TypeAdapter(ByteSize).validate_python(text.strip())
     except ValidationError:
         size = ByteSize(-1)
     if size < 0:
-        raise ArgumentError(Problem(option, text, "bytes, such as 8GB, 6.5GiB or 500MB"))
+        raise ArgumentError(Problem(option, text, wanted))
     return int(size)
 
 

@@ -121,6 +121,7 @@ def test_a_workflow_that_cannot_be_read_is_named_for_what_it_is(
         ("nodes", "--nodes", "a.png/x"),
         ("plan", "flow.yaml", "--device", "cuda:" + "9" * 5000),
         ("plan", "flow.yaml", "--vram", "9" * 5000 + "GB"),
+        ("plan", "flow.yaml", "--vram", "9" * 5000),
         ("runs", "show", "x" * 300),
         ("validate", "flow.yaml", "--set", "result.path=" + "x" * 300 + ".png"),
     ],
