@@ -340,7 +340,7 @@ def _other_values(node: Node[Any], name: str) -> Iterator[Any]:
     elif isinstance(value, tuple):
         yield from (value[:-1], (*value, *value[-1:]), *((*value, choice) for choice in choices))
         yield from ((*value[:-1], item + 1) for item in value[-1:] if type(item) in (int, float))
-    yield from (None, 1, 1.5, 64, "a text", "red", True, ("a text",))
+    yield from (None, 1, 1.5, 64, "a text", "red", True, ("a text",), (1,))
 
 
 def _examples() -> tuple[Image, Mask]:

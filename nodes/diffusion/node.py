@@ -257,6 +257,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             images=self.batch_size(),
             guided=self.is_guided,
             vae=self.tuning.get("vae"),
+            cache=self.tuning.get("cache"),
             controlled=self.controlled,
             references=self.reference_area(),
         )
@@ -325,7 +326,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         family = self.family
         with (
             lora.apply_loras(pipe, self.loras, models, family),
-            apply_tuning(pipe, self.tuning, models.device, family),
+            apply_tuning(pipe, self.tuning, models.device, family, steps=self.chosen_steps),
             self.offload_modules(pipe, models),
         ):
             yield

@@ -9,8 +9,16 @@ from sdgraph.errors import Problem
 from sdgraph.graph import In
 from sdgraph.values import Checkpoint, Lora
 
-from . import compatibility, guidance_options, prompt_syntax, prompt_warnings, textual_inversion
+from . import (
+    compatibility,
+    guidance_options,
+    prompt_syntax,
+    prompt_warnings,
+    step_caches,
+    textual_inversion,
+)
 from .families import ModelFamily, Purpose, Task, family_of
+from .performance import Knobs
 from .schedulers import scheduler_warnings
 from .strength import strength_problems
 
@@ -45,6 +53,8 @@ class CheckedNode(Protocol):
     @property
     def schedule(self) -> str | None: ...
     @property
+    def tuning(self) -> Knobs: ...
+    @property
     def family(self) -> ModelFamily: ...
 
     def task(self) -> Task: ...
@@ -77,6 +87,9 @@ def checkpoint_problems(
     )
     yield from guidance_options.guidance_problems(
         checkpoint, family, task, rescale=node.guidance_rescale, skipped_layers=node.skip_layers
+    )
+    yield from step_caches.cache_problems(
+        node.tuning.get("cache"), checkpoint, family, task, guided=node.is_guided
     )
     sides = {name: getattr(node, name, None) for name in ("width", "height")}
     yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))

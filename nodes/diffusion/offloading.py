@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from .families import CONTROLNET, ModelFamily
+from .module_hooks import without_new_hooks
 
 Offload = Literal["none", "model", "group", "sequential"]
 """What is on the device at once: everything, one model, one block of a model, or one layer."""
@@ -64,31 +65,22 @@ def _offload_groups(pipe: Any, device: str, family: ModelFamily) -> Iterator[Non
     modules = {
         name: component for name, component in components if isinstance(component, torch.nn.Module)
     }
-    before = {
-        id(layer): (layer, "forward" in vars(layer), "_diffusers_hook" in vars(layer))
-        for module in modules.values()
-        for layer in module.modules()
-    }
-    try:
-        for name, module in modules.items():
-            by_block = name in (*family.denoisers, CONTROLNET)
-            apply_group_offloading(
-                module,
-                onload_device=torch.device(device),
-                offload_device=torch.device("cpu"),
-                offload_type="block_level" if by_block else "leaf_level",
-                num_blocks_per_group=1 if by_block else None,
-            )
-        yield
-    finally:
-        for module in modules.values():
-            _remove_group_hooks(module)
-        for layer, had_forward, had_hooks in before.values():
-            if not had_hooks:
-                vars(layer).pop("_diffusers_hook", None)
-                if not had_forward:
-                    vars(layer).pop("forward", None)
-        pipe.to("cpu", silence_dtype_warnings=True)
+    with without_new_hooks(list(modules.values())):
+        try:
+            for name, module in modules.items():
+                by_block = name in (*family.denoisers, CONTROLNET)
+                apply_group_offloading(
+                    module,
+                    onload_device=torch.device(device),
+                    offload_device=torch.device("cpu"),
+                    offload_type="block_level" if by_block else "leaf_level",
+                    num_blocks_per_group=1 if by_block else None,
+                )
+            yield
+        finally:
+            for module in modules.values():
+                _remove_group_hooks(module)
+            pipe.to("cpu", silence_dtype_warnings=True)
 
 
 def _remove_group_hooks(module: Any) -> None:

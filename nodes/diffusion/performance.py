@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal, NoReturn, TypedDict, cast
+from typing import Annotated, Any, Literal, NoReturn, TypedDict, cast, get_args
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
@@ -24,6 +24,7 @@ from sdgraph.models import resolve
 from sdgraph.values import Checkpoint, Lora
 
 from .families import CONTROLNET, ModelFamily
+from .step_caches import StepCache, use_step_cache
 
 
 class Knobs(TypedDict, total=False):
@@ -42,6 +43,7 @@ class Knobs(TypedDict, total=False):
     channels_last: bool
     compile: bool
     layerwise_casting: Literal["float8_e4m3fn", "float8_e5m2"]
+    cache: StepCache
 
 
 KNOBS = tuple(Knobs.__annotations__)
@@ -61,6 +63,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "channels_last": (True, False),
     "compile": (True, False),
     "layerwise_casting": ("float8_e4m3fn", "float8_e5m2"),
+    "cache": get_args(StepCache),
 }
 
 _DESCRIPTIONS = {
@@ -69,6 +72,7 @@ _DESCRIPTIONS = {
     "channels_last": "the memory format of the denoiser's convolutions",
     "compile": "torch.compile for the denoiser; needs a C++ compiler, slow at first",
     "layerwise_casting": "keep the denoiser's layers in this dtype, compute in the checkpoint's",
+    "cache": "reuse what the denoiser's layers computed in earlier steps; it changes the picture",
 }
 
 _KERNELS = {
@@ -185,7 +189,7 @@ def _checkpoint_problems(
     tuning: Knobs, checkpoint: Checkpoint, family: ModelFamily
 ) -> Iterator[Problem]:
     for knob in tuning:
-        if knob not in family.knobs:
+        if knob not in family.knobs and knob != "cache":
             found = f"{knob} for {checkpoint.source}, a {family.label} checkpoint"
             fitting = ", ".join(family.knobs) or "none"
             yield Problem("tuning", found, f"knobs that fit it: {fitting}", f"leave `{knob}` out")
@@ -210,7 +214,9 @@ def _compiler() -> str | None:
 
 
 @contextmanager
-def apply_tuning(pipe: Any, tuning: Knobs, device: str, family: ModelFamily) -> Iterator[None]:
+def apply_tuning(
+    pipe: Any, tuning: Knobs, device: str, family: ModelFamily, *, steps: int = 0
+) -> Iterator[None]:
     """Applies settings to a pipeline, and undoes them afterwards, for its modules are shared.
 
     Args:
@@ -218,6 +224,7 @@ def apply_tuning(pipe: Any, tuning: Knobs, device: str, family: ModelFamily) -> 
         tuning: The settings; `layerwise_casting` is applied when the denoiser is loaded.
         device: The device that the pipeline runs on.
         family: The pipeline's family.
+        steps: The number of denoising steps.
 
     Raises:
         InvalidValueError: The device does not have the attention kernel.
@@ -230,6 +237,9 @@ def apply_tuning(pipe: Any, tuning: Knobs, device: str, family: ModelFamily) -> 
         if tuning.get("channels_last"):
             for module in _networks(pipe, family):
                 stack.enter_context(_use_channels_last(module))
+        if cache := tuning.get("cache"):
+            denoisers = [getattr(pipe, name) for name in _denoisers(pipe, family)]
+            stack.enter_context(use_step_cache(pipe, cache, denoisers, steps))
         if tuning.get("compile"):
             for name in _denoisers(pipe, family):
                 stack.enter_context(_compile(pipe, name))

@@ -9,6 +9,7 @@ from sdgraph.graph import Node
 from sdgraph.values import Checkpoint
 
 from .families import ModelFamily
+from .step_caches import cached_bytes
 
 _MAX_DISTANCE = 8
 """How many nodes back a picture's size is looked for, so that long chains are planned as fast."""
@@ -25,6 +26,7 @@ def peak_bytes(
     controlled: bool = False,
     vae: str | None = None,
     references: int = 0,
+    cache: str | None = None,
 ) -> int:
     """The bytes that a pipeline needs at its peak: to denoise or to decode, whichever is more.
 
@@ -38,6 +40,7 @@ def peak_bytes(
         controlled: Whether ControlNets add their residuals.
         vae: "sliced", "tiled" or "both" if the decoder works by slices or tiles, else None.
         references: The pixels of further pictures of which the denoiser gets tokens.
+        cache: The name of the cache of steps; None for none.
     """
     scale = family.latent_scale(checkpoint)
     width, height = size or family.native_size(checkpoint)
@@ -50,6 +53,7 @@ def peak_bytes(
     denoising = family.denoiser.memory(
         settings, batch, area + references // scale**2, dtype, controlled=controlled
     )
+    denoising += cached_bytes(cache, family, checkpoint, denoising, guided=guided)
     settings = family.decoder_config(checkpoint)
     return max(denoising, family.decoder.memory(settings, images, area * scale**2, dtype, vae))
 

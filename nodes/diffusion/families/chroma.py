@@ -55,5 +55,6 @@ CHROMA = ModelFamily(
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=CHROMA_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
+    caches=dict.fromkeys(("pyramid-attention", "fastercache"), ("text-to-image", "image-to-image")),
     versions=(FamilyVersion(label="Chroma"),),
 )

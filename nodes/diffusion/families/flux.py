@@ -67,6 +67,13 @@ FLUX = ModelFamily(
     },
     lora_names=FLUX_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
+    caches={
+        "first-block": ("text-to-image",),
+        "taylorseer": ("text-to-image",),
+        "pyramid-attention": ("text-to-image",),
+        "fastercache": ("text-to-image",),
+        "magcache": ("text-to-image",),
+    },
     versions=(FamilyVersion(label="FLUX.1"),),
 )
 
@@ -85,6 +92,7 @@ FLUX_KONTEXT = replace(
     edit_options=_keep_size,
     inpaint_options=_keep_size,
     reference_area=lambda area: area,
+    caches={"pyramid-attention": ("edit", "inpaint"), "fastercache": ("edit", "inpaint")},
     versions=(FamilyVersion(label="FLUX.1 Kontext"),),
 )
 
@@ -96,5 +104,6 @@ FLUX_FILL = replace(
     pipelines={"inpaint": "FluxFillPipeline"},
     guidance=Guidance(scale=30.0, embedded=True),
     steps=50,
+    caches={},
     versions=(FamilyVersion(label="FLUX.1 Fill"),),
 )

@@ -68,5 +68,8 @@ FLUX2_KLEIN = ModelFamily(
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=FLUX2_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
+    caches=dict.fromkeys(
+        ("taylorseer", "pyramid-attention", "fastercache"), ("text-to-image", "edit", "inpaint")
+    ),
     versions=(FamilyVersion(label="FLUX.2 Klein"),),
 )

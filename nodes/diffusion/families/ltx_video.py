@@ -105,5 +105,9 @@ LTX_VIDEO = ModelFamily(
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
+    caches=dict.fromkeys(
+        ("first-block", "pyramid-attention", "fastercache"),
+        ("text-to-video", "image-to-video", "frames-to-video"),
+    ),
     versions=(FamilyVersion(label="LTX-Video"),),
 )

@@ -120,6 +120,7 @@ class ModelFamily:
         missing_settings: What pipelines read in the denoiser's config and its class does not have.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
+        caches: The tasks whose pipelines can run with a cache of steps, by the cache's name.
         lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
             name begins with.
         lora_names: How other programs than diffusers name the denoiser's layers in LoRA files.
@@ -174,6 +175,7 @@ class ModelFamily:
         "compile",
         "layerwise_casting",
     )
+    caches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lora_prefixes: Mapping[str, str] = field(default_factory=dict)
     lora_names: LoraNames = field(default_factory=LoraNames)
     versions: tuple[FamilyVersion, ...] = ()

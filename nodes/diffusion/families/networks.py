@@ -55,6 +55,7 @@ class Denoiser:
         sample_size: The side of the latents, if the config does not say.
         latents_per_token: How many latents, one next to the other, are the channels of one token.
         patch: The side of the patch of latents that is one token, by the config.
+        tensors: How many tensors of tokens × width exist at once in a step; 0 if it has no tokens.
         classes: The classes that it may have, in diffusers; () for any denoiser.
     """
 
@@ -66,6 +67,7 @@ class Denoiser:
     uncast_layers: tuple[str, ...] = ()
     sample_size: int = 64
     latents_per_token: int = 1
+    tensors: float = 0.0
     patch: Callable[[Config], int] = _no_patches
     classes: tuple[str, ...] = ()
 

@@ -49,5 +49,9 @@ QWEN_IMAGE = ModelFamily(
         label="Qwen-Image", widths=(3072,), mark=r"^transformer_blocks_\d+_(img|txt)_(mod|mlp)_"
     ),
     knobs=TRANSFORMER_KNOBS,
+    caches=dict.fromkeys(
+        ("first-block", "taylorseer", "pyramid-attention", "fastercache"),
+        ("text-to-image", "image-to-image", "inpaint", "edit"),
+    ),
     versions=(FamilyVersion(label="Qwen-Image"),),
 )

@@ -86,6 +86,7 @@ def transformer(
         lora_features=_attention_features,
         sample_size=128,
         latents_per_token=latents_per_token,
+        tensors=tensors,
         classes=class_names,
     )
 

@@ -164,5 +164,10 @@ WAN = ModelFamily(
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
+    caches={
+        "first-block": ("text-to-video", *_FROM_PICTURES),
+        "pyramid-attention": ("text-to-video", *_FROM_PICTURES, "video-to-video"),
+        "fastercache": ("text-to-video", *_FROM_PICTURES, "video-to-video"),
+    },
     versions=(FamilyVersion(label="Wan"),),
 )
