@@ -264,6 +264,19 @@ def weight_problems(prompts: Mapping[str, object]) -> Iterator[Problem]:
             yield Problem(field, f"a weight of {weight:g}", wanted, fix)
 
 
+def size_problems(node: object, checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
+    """The problems of a node's sides; of a checkpoint that is not here, by the family in its name.
+
+    Args:
+        node: The node, whose `width` and `height` are looked at if it has them.
+        checkpoint: Its checkpoint.
+        family: The family of the checkpoint, or a likely one.
+    """
+    sides = {name: getattr(node, name, None) for name in ("width", "height")}
+    is_known = family.name_hint in checkpoint.source.lower() or pipeline_class_of(checkpoint)
+    yield from side_problems(sides, family.size_multiple(checkpoint) if is_known else 8)
+
+
 def side_problems(sides: Mapping[str, int | None], multiple: int) -> Iterator[Problem]:
     """The problems of sides that are not a multiple of what the pipeline takes.
 

@@ -298,7 +298,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         )
         yield from compatibility.weight_problems(prompts)
         yield from tuning_problems(self.tuning, self.offload, self.loras, checkpoint, family)
-        if isinstance(checkpoint, Checkpoint) and family is not None:
+        if isinstance(checkpoint, Checkpoint):
             yield from node_checks.checkpoint_problems(self, checkpoint, family)
 
     def warnings(self) -> Iterator[Problem]:

@@ -63,15 +63,18 @@ class CheckedNode(Protocol):
 
 
 def checkpoint_problems(
-    node: CheckedNode, checkpoint: Checkpoint, family: ModelFamily
+    node: CheckedNode, checkpoint: Checkpoint, family: ModelFamily | None
 ) -> Iterator[Problem]:
     """The problems of a node's fields with its checkpoint, by configs.
 
     Args:
         node: The node.
-        checkpoint: Its checkpoint, which is on this disk.
-        family: The checkpoint's family.
+        checkpoint: Its checkpoint.
+        family: The checkpoint's family; None if it is not on this disk.
     """
+    if family is None:
+        yield from compatibility.size_problems(node, checkpoint, node.family)
+        return
     task = node.task()
     problems = list(compatibility.task_problems(type(node).__name__, task, checkpoint, family))
     yield from problems
@@ -91,8 +94,7 @@ def checkpoint_problems(
     yield from step_caches.cache_problems(
         node.tuning.get("cache"), checkpoint, family, task, guided=node.is_guided
     )
-    sides = {name: getattr(node, name, None) for name in ("width", "height")}
-    yield from compatibility.side_problems(sides, family.size_multiple(checkpoint))
+    yield from compatibility.size_problems(node, checkpoint, family)
     yield from compatibility.step_problems(node.chosen_steps, node.scheduler, checkpoint)
     strength = node.denoising_share()
     if node.steps is None and strength is not None:

@@ -2,6 +2,7 @@
 
 from .checkpoint.checkpoint_files import MODEL_INDEX
 from .checkpoint.component_classes import SCHEDULERS
+from .checkpoint.library_versions import newer_version_advice
 from .checkpoint.part_checks import part_warnings
 from .checkpoint.resolved import (
     ResolvedCheckpoint,
@@ -44,6 +45,7 @@ __all__ = [
     "is_random",
     "load_part",
     "memoized_resolutions",
+    "newer_version_advice",
     "part_warnings",
     "quiet_libraries",
     "read_json",

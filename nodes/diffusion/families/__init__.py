@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import methodcaller
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.models import resolve
+from sdgraph.models import newer_version_advice, resolve
 from sdgraph.values import Checkpoint
 
 from .aura_flow import AURA_FLOW
@@ -112,7 +112,8 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
         kind = f"a checkpoint for {class_name}" if class_name else "a single model, not a pipeline"
         labels = ", ".join(other.label for other in FAMILIES)
         wanted = f"one of {labels}, in diffusers' folder layout"
-        raise CheckpointError(Problem(checkpoint.source, kind, wanted))
+        fix = newer_version_advice("diffusers", index)
+        raise CheckpointError(Problem(checkpoint.source, kind, wanted, fix))
     return family
 
 

@@ -197,7 +197,9 @@ def is_listed(name: str) -> bool:
     return name in _LISTED
 
 
-def refuse_class(part: str, component: str, library: object, name: object) -> None:
+def refuse_class(
+    part: str, component: str, library: object, name: object, advice: str = ""
+) -> None:
     """Raises CheckpointError unless a component may be of the class that its checkpoint names.
 
     Args:
@@ -205,6 +207,7 @@ def refuse_class(part: str, component: str, library: object, name: object) -> No
         component: Its name in the index; "" for a checkpoint that is one model.
         library: The library that the checkpoint names.
         name: The class that it names.
+        advice: What to do about a class that is not known; "" for the nearest name.
     """
     role = role_of(component)
     if is_allowed(role, library, name):
@@ -213,7 +216,9 @@ def refuse_class(part: str, component: str, library: object, name: object) -> No
     if library not in LIBRARIES or not isinstance(name, str) or not name.isidentifier():
         wanted = f"one of {' or '.join(LIBRARIES)}: custom code from checkpoints is never run"
         raise CheckpointError(Problem(part, found, wanted))
-    raise CheckpointError(Problem(part, found, f"a known {role} class", _advice(role, name)))
+    raise CheckpointError(
+        Problem(part, found, f"a known {role} class", advice or _advice(role, name))
+    )
 
 
 def _advice(role: str, name: str) -> str:

@@ -11,13 +11,15 @@ from typing import Any, Protocol
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.memory import Component, ComponentKey
 from sdgraph.models.formats import sizes
+from sdgraph.models.formats.config_files import read_config
 from sdgraph.values import Lora, Part
 
 from . import fingerprints
 from .checkpoint_files import is_of_variant, is_tokenizer, weight_files
-from .component_classes import refuse_class
+from .component_classes import is_allowed, refuse_class, role_of
 from .component_files import replaced_class
 from .files_on_disk import CheckpointOnDisk
+from .library_versions import newer_version_advice
 from .part_checks import check_part
 from .tokenizer_files import VOCABULARY_FILES, is_complete
 
@@ -129,9 +131,15 @@ class ResolvedPart:
             if part.component:
                 own, base = (library, name), self.owner.class_in_pipeline
                 library, name = replaced_class(part.component, own, base)
-        if not self.prepares:
-            refuse_class(self.name, part.component, library, name)
+        if not self.prepares and not is_allowed(role_of(part.component), library, name):
+            advice = newer_version_advice(library, self.owner.index, self._own_config)
+            refuse_class(self.name, part.component, library, name, advice)
         return library, name
+
+    @property
+    def _own_config(self) -> Mapping[str, Any] | None:
+        """Its config; None if it has none, or it is not on this disk."""
+        return None if self.folder is None else read_config(self.folder / "config.json")
 
     @cached_property
     def files(self) -> tuple[Path, ...]:

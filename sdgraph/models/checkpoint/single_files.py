@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_config, read_index
+from sdgraph.models.formats.other_weights import PIPELINES
 from sdgraph.models.formats.pickle_headers import is_pickle
 from sdgraph.models.formats.safetensors_files import (
     SafetensorsHeader,
@@ -36,6 +38,9 @@ _BASES = Path(__file__).parent / "bases"
 WANTED = "one file with a denoiser, its text encoders and its VAE"
 
 _SUFFIXES = (".safetensors", ".sft", "", *pickles.SUFFIXES)
+
+_FAMILIES = "sdgraph.nodes.diffusion.families"
+"""The module that knows what nodes take; it is imported by name: models know no nodes."""
 
 _OF_FOLDERS = ("revision", "variant", "subfolder")
 """The fields of a checkpoint that one file cannot have."""
@@ -179,7 +184,8 @@ def _configs(checkpoint: Checkpoint, kind: FileKind) -> Path:
     """The folder with the configs of a file; raises CheckpointError if there is none."""
     source = checkpoint.source
     if not kind.is_checkpoint:
-        raise CheckpointError(Problem(source, kind.label, WANTED, kind.advice))
+        fix = _denoiser_advice(source, kind.label) or kind.advice
+        raise CheckpointError(Problem(source, kind.label, WANTED, fix))
     base = kind.base
     if base is not None and not base.name:
         raise CheckpointError(
@@ -197,6 +203,20 @@ def _configs(checkpoint: Checkpoint, kind: FileKind) -> Path:
         raise CheckpointError(Problem(source, found, f"one of {known}", fix))
     prediction = checkpoint.prediction_type or kind.prediction or "v_prediction"
     return _BASES / (base.v_name if base.v_name and prediction == "v_prediction" else base.name)
+
+
+def _denoiser_advice(source: str, label: str) -> str:
+    """What to do with the denoiser of a family without its text encoders; "" for other files."""
+    pipeline, example = PIPELINES.get(label, ("", ""))
+    if not pipeline:
+        return ""
+    families: Any = import_module(_FAMILIES)
+    if not any(family.matches(pipeline) for family in families.FAMILIES):
+        return f"no node takes {label.removeprefix('a model of ')} yet: choose another checkpoint"
+    component = f"{{source: {example}, transformer: {source}}}"
+    return (
+        f"it has no text encoders: name a whole checkpoint, and it as its transformer, {component}"
+    )
 
 
 def _own_configs(checkpoint: Checkpoint, config: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from .safetensors_files import TensorShapes
@@ -151,6 +151,30 @@ _OTHERS = (
     ),
     _Kind("an estimator of depth", r"(pretrained|depth_head|depth_model|backbone)\.", _PART),
 )
+
+PIPELINES: Mapping[str, tuple[str, str]] = {
+    "a model of Flux.2": ("Flux2KleinPipeline", "black-forest-labs/FLUX.2-klein-4B"),
+    "a model of Chroma": ("ChromaPipeline", "lodestones/Chroma1-HD"),
+    "a model of HunyuanVideo": ("HunyuanVideoPipeline", "hunyuanvideo-community/HunyuanVideo"),
+    "a model of HiDream": ("HiDreamImagePipeline", "HiDream-ai/HiDream-I1-Full"),
+    "a model of Flux": ("FluxPipeline", "black-forest-labs/FLUX.1-dev"),
+    "a model of Stable Diffusion 3": (
+        "StableDiffusion3Pipeline",
+        "stabilityai/stable-diffusion-3.5-medium",
+    ),
+    "a model of AuraFlow": ("AuraFlowPipeline", "fal/AuraFlow-v0.3"),
+    "a model of Qwen-Image": ("QwenImagePipeline", "Qwen/Qwen-Image"),
+    "a model of Z-Image": ("ZImagePipeline", "Tongyi-MAI/Z-Image-Turbo"),
+    "a model of Lumina 2": ("Lumina2Pipeline", "Alpha-VLLM/Lumina-Image-2.0"),
+    "a model of LTX-2": ("LTX2Pipeline", "Lightricks/LTX-2"),
+    "a model of LTX-Video": ("LTXPipeline", "Lightricks/LTX-Video"),
+    "a model of Wan": ("WanPipeline", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
+    "a model of Mochi": ("MochiPipeline", "genmo/mochi-1-preview"),
+    "a model of SANA": ("SanaPipeline", "Efficient-Large-Model/Sana_1600M_1024px_diffusers"),
+    "a model of Cosmos": ("CosmosTextToWorldPipeline", "nvidia/Cosmos-1.0-Diffusion-7B-Text2World"),
+    "a model of Stable Cascade": ("StableCascadeCombinedPipeline", "stabilityai/stable-cascade"),
+}
+"""The pipeline of each denoiser that is told by its tensors, and a checkpoint that has it."""
 
 _INVERSIONS = frozenset({"clip_l", "clip_g", "emb_params", "<concept>", "t5xxl"})
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError
+from sdgraph.models import resolve_part
 from sdgraph.models.checkpoint.component_classes import (
     CLASSES,
     SCHEDULERS,
@@ -15,6 +20,9 @@ from sdgraph.models.checkpoint.component_classes import (
     refuse_other_class,
     role_of,
 )
+from sdgraph.models.checkpoint.library_versions import newer_version_advice
+from sdgraph.values import Part
+from tests.support import fake_checkpoints
 
 
 @pytest.mark.parametrize(
@@ -185,3 +193,23 @@ def test_what_is_imported_must_be_of_the_kind_of_its_role() -> None:
     ):
         with pytest.raises(CheckpointError, match="a kind of"):
             refuse_other_class("a", role, cls)
+
+
+def test_a_class_of_a_newer_library_says_which_version_it_wants() -> None:
+    assert newer_version_advice("diffusers", None, {"_diffusers_version": "0.1.0"}) == ""
+    assert newer_version_advice("torch", {"_diffusers_version": "99.0"}) == ""
+    advice = newer_version_advice("diffusers", {}, {"_diffusers_version": "99.1.0.dev0"})
+    assert advice.startswith(f"it wants diffusers of 99.1.0.dev0, and {version('diffusers')} is")
+    advice = newer_version_advice("transformers", {"transformers_version": "99.0"})
+    assert advice.startswith("it wants transformers of 99.0, and ")
+
+
+def test_an_architecture_that_is_newer_than_the_installed_diffusers_says_so(
+    tmp_path: Path,
+) -> None:
+    model = fake_checkpoints.checkpoint(tmp_path / "model", unet=b"unet")
+    index = json.loads((model / "model_index.json").read_text())
+    index |= {"unet": ["diffusers", "Flux9Transformer2DModel"], "_diffusers_version": "99.0.0"}
+    (model / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"it wants diffusers of 99\.0\.0"):
+        resolve_part(Part(Checkpoint(model), "unet")).check()

@@ -166,6 +166,23 @@ def test_a_file_of_another_format_is_named(
         assert found in refusal(Checkpoint(tmp_path / name)).found
 
 
+@pytest.mark.parametrize(
+    ("tensor", "fix"),
+    [
+        (
+            "double_blocks.0.img_attn.qkv.weight",
+            "{source: black-forest-labs/FLUX.1-dev, transformer: ",
+        ),
+        ("blocks.0.attn.qkv_x.weight", "no node takes Mochi yet: choose another checkpoint"),
+    ],
+)
+def test_a_denoiser_without_text_encoders_says_where_it_belongs(
+    tmp_path: Path, tensor: str, fix: str
+) -> None:
+    path = written(tmp_path / "x.safetensors", {tensor: (64, 64)})
+    assert fix in refusal(Checkpoint(path)).fix
+
+
 def test_a_file_that_was_not_downloaded_whole_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "x.safetensors", header(ONE))
     size = path.stat().st_size

@@ -91,6 +91,19 @@ def test_a_wrong_checkpoint_says_what_it_is_and_what_fits(
         assert word in text
 
 
+@pytest.mark.parametrize(
+    ("source", "multiple"), [("black-forest-labs/FLUX.1-dev", 16), ("someone/unknown", 8)]
+)
+def test_sides_are_checked_by_the_family_in_the_name_of_what_is_not_here(
+    monkeypatch: pytest.MonkeyPatch, source: str, multiple: int
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    node = Text2Image(prompt="a", checkpoint=Checkpoint(source), width=520, height=516)
+    problems = {problem.subject: problem.wanted for problem in node.check()}
+    assert problems.pop("height") == f"a multiple of {multiple}"
+    assert problems == ({"width": "a multiple of 16"} if multiple == 16 else {})
+
+
 @pytest.mark.parametrize("name", NODES)
 def test_a_hub_checkpoint_that_is_not_here_is_refused_while_offline(
     no_hub: Path, name: str
