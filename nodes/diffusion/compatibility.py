@@ -72,7 +72,12 @@ def task_problems(
         checkpoint: The checkpoint.
         family: Its family.
     """
-    if task not in family.pipelines:
+    if task == "controlnet-image" and "controlnet" in family.pipelines:
+        if task not in family.pipelines:
+            found = f"a picture to start from, for {checkpoint.source}"
+            wanted = f"none: {family.label} follows control maps from noise alone"
+            yield Problem("image", found, wanted, "leave `image` out, or add a mask")
+    elif task not in family.pipelines:
         labels = ", ".join(other.label for other in families_for(task))
         yield Problem(
             "checkpoint",

@@ -10,15 +10,25 @@ from pydantic import Field, model_validator
 from sdgraph import values
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Progress, refuse
-from sdgraph.models import Models
+from sdgraph.models import Models, resolve
 from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.values import Checkpoint, ControlMap, Image, Part
 
-from .controlnet_defaults import default_controlnet
-from .controlnet_problems import network_problems
+from .control_maps import (
+    Control,
+    conditioning_arguments,
+    kinds_of,
+    map_argument,
+    picture_arguments,
+    shares_network,
+    union_of,
+)
+from .controlnet_defaults import default_controlnet, default_repainting_controlnet
+from .controlnet_modules import arrange_networks, seed_encoding
+from .controlnet_problems import control_problems, control_warnings
 from .crop_region import CropRegion
-from .families import CONTROLNET, Purpose, Task, family_of
+from .families import CONTROLNET, Config, Purpose, Task, family_of
 from .inpaint import paste_masked, refuse_unusable_mask
 from .reference_images import ReferenceGuided, reference_arguments
 
@@ -37,7 +47,6 @@ class ControlNet(ReferenceGuided[Image]):
     """
 
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image", "inpainting")
-    controlled: ClassVar[bool] = True
     wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {
         "control": (
             Image,
@@ -48,8 +57,10 @@ class ControlNet(ReferenceGuided[Image]):
         )
     }
 
-    control: In[ControlMap] | Sequence[In[ControlMap]] = Field(
-        description="what to follow: an EdgeMap, a DepthMap …; several of one size"
+    control: In[ControlMap] | Sequence[In[ControlMap]] | None = Field(
+        default=None,
+        description="what to follow: an EdgeMap, a DepthMap …; several of one size; none for a "
+        "ControlNet that reads the image and the mask alone (Qwen-Image, Stable Diffusion 3)",
     )
     scale: float | Sequence[float] = Field(
         default=1.0,
@@ -76,7 +87,8 @@ class ControlNet(ReferenceGuided[Image]):
         "checkpoint's native size; the whole picture if not given",
     )
     checkpoint: In[Checkpoint] = Field(
-        default=Checkpoint("tiny/text-to-image"), description="the base: Stable Diffusion or SDXL"
+        default=Checkpoint("tiny/text-to-image"),
+        description="the base: Stable Diffusion, SDXL, FLUX.1, Qwen-Image, Z-Image …",
     )
     controlnet: In[Checkpoint] | Sequence[In[Checkpoint]] | None = Field(
         default=None,
@@ -85,12 +97,15 @@ class ControlNet(ReferenceGuided[Image]):
 
     @model_validator(mode="after")
     def _controls_fit_together(self) -> Self:
-        count = len(self._controls())
-        if not count:
+        count = len(self._maps())
+        if self.control is None and self.mask is None:
+            fix = "make one (Canny, DepthEstimate …); or give an image and a mask"
+            raise refuse("control", found="none", wanted="at least one control map", fix=fix)
+        if not count and self.control is not None:
             raise refuse("control", found="an empty list", wanted="at least one control map")
         for name in ("scale", "start", "end", "controlnet"):
             items = getattr(self, name)
-            if isinstance(items, list | tuple) and len(items) != count:
+            if isinstance(items, list | tuple) and len(items) != max(count, 1):
                 found = f"{len(items)} values for {count} controls"
                 raise refuse(name, found=found, wanted="one each, or a single one for all")
         for scale in self._per_control("scale"):
@@ -129,9 +144,11 @@ class ControlNet(ReferenceGuided[Image]):
         return super().planned_size() if self.padding_mask_crop is None else None
 
     def size_source(self) -> object:
-        return self._controls()[0]
+        return self.image if self.control is None else self._maps()[0]
 
-    def _controls(self) -> Sequence[Any]:
+    def _maps(self) -> Sequence[Any]:
+        if self.control is None:
+            return ()
         return self.control if isinstance(self.control, list | tuple) else (self.control,)
 
     def _per_control(self, name: str) -> list[Any]:
@@ -139,14 +156,25 @@ class ControlNet(ReferenceGuided[Image]):
         value = getattr(self, name)
         if isinstance(value, list | tuple):
             return list(value)
-        return [value] * len(self._controls())
+        return [value] * max(len(self._maps()), 1)
 
     def controlnets(self) -> list[Checkpoint]:
         """The ControlNet checkpoint of each control; raises CheckpointError if none is known."""
         if self.controlnet is not None:
             return self._per_control("controlnet")
-        kinds = [getattr(control, "output", type(control)) for control in self._controls()]
-        return [default_controlnet(self.checkpoint, kind) for kind in kinds]
+        if self.control is None:
+            return [default_repainting_controlnet(self.checkpoint)]
+        return [default_controlnet(self.checkpoint, kind) for kind in kinds_of(self._maps())]
+
+    def controls(self) -> list[Control]:
+        """The control maps, each with its ControlNet; one without a map if there is none."""
+        columns = (self._per_control(name) for name in ("scale", "start", "end"))
+        return [
+            Control(kind=kind, network=network, scale=scale, start=start, end=end)
+            for kind, network, scale, start, end in zip(
+                kinds_of(self._maps()) or [type(None)], self.controlnets(), *columns, strict=True
+            )
+        ]
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())
@@ -156,9 +184,17 @@ class ControlNet(ReferenceGuided[Image]):
             parts[_part_name(number)] = self.make_part(network.in_dtype(dtype))
         return parts
 
+    def control_configs(self) -> Sequence[Config]:
+        return [resolve(network).config() or {} for network in self.controlnets()]
+
+    def pipeline_class(self) -> str:
+        name = super().pipeline_class()
+        union = union_of(self.controls()[0].checkpoint, self.family)
+        return name if union is None else union.pipelines.get(name, name)
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
-        maps = enumerate(self._controls(), 1)
+        maps = enumerate(self._maps(), 1)
         yield from size_problems(
             ("image", "image", self.image),
             *(("control", f"control map {number}", control) for number, control in maps),
@@ -173,18 +209,24 @@ class ControlNet(ReferenceGuided[Image]):
             found = f"{base.source}, whose {takes} (inpainting), and no mask"
             wanted = f"{min(family.purposes)} (text-to-image), or an image and a mask"
             yield Problem("checkpoint", found, wanted)
+        if family is not None and self.task() not in family.pipelines:
+            return
         try:
-            for network in self.controlnets():
-                if isinstance(network, Checkpoint):
-                    yield from network_problems(network, base, family)
+            yield from control_problems(self.controls(), base, family, self.task())
         except CheckpointError as error:
             yield from error.as_problems_of(
                 "controlnet", "a ControlNet for this kind of control map"
             )
 
+    def warnings(self) -> Iterator[Problem]:
+        yield from super().warnings()
+        family = family_of(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
+        if family is not None and "strength" in self.model_fields_set:
+            yield from control_warnings(family, self.task(), self.strength)
+
     def run(
         self,
-        control: ControlMap | tuple[ControlMap, ...],
+        control: ControlMap | tuple[ControlMap, ...] | None,
         image: Image | None,
         mask: values.Mask | None,
         prompt: str,
@@ -196,36 +238,39 @@ class ControlNet(ReferenceGuided[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        maps = control if isinstance(control, tuple) else (control,)
-        for other in maps[1:]:
-            check_same_size(maps[0].size, other.size, ("first control map", "next control map"))
-        if image is not None:
-            check_same_size(image.size, maps[0].size, ("image", "control map"))
-        region = CropRegion((0, 0, *maps[0].size), maps[0].size)
+        maps = control if isinstance(control, tuple) else (control,) if control else ()
+        size = _common_size(maps, image)
+        region = CropRegion((0, 0, *size), size)
         if image is not None and mask is not None:
             refuse_unusable_mask(image, mask)
             region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
         padding = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
-        networks = [models[_part_name(number)] for number in range(len(maps))]
-        pipe = self.assemble(
-            models.without(_PART_PREFIX),
-            checkpoint,
-            **{CONTROLNET: networks if len(networks) > 1 else networks[0]},
-        )
         pixels = self.generate(
-            pipe,
+            self._assemble(models, checkpoint),
             models,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
             **self._pictures(region, padding, maps, image, mask),
-            **self._conditioning(),
+            **conditioning_arguments(self.controls(), self.family),
             **reference_arguments(reference),
         )
         painted = padding.cut(pixels)
         if image is None or mask is None:
             return Image(painted)
         return paste_masked(image, region.paste(image, painted), mask)
+
+    def _assemble(self, models: Models, checkpoint: Checkpoint) -> Any:
+        """The pipeline with the ControlNets as it takes them."""
+        controls, family = self.controls(), self.family
+        shared = shares_network(controls, family)
+        networks = [models[_part_name(number)] for number in range(len(controls))]
+        arranged = arrange_networks(networks, family, shared=shared)
+        more = {CONTROLNET: arranged}
+        if family.control.samples_unseeded:
+            decoder = family.decoder.name
+            more[decoder] = seed_encoding(models[decoder], self.seed)
+        return self.assemble(models.without(_PART_PREFIX), checkpoint, **more)
 
     def _pictures(
         self,
@@ -235,32 +280,30 @@ class ControlNet(ReferenceGuided[Image]):
         image: Image | None,
         mask: values.Mask | None,
     ) -> dict[str, Any]:
-        """The pictures as arguments of the pipeline; the three pipelines name them differently."""
+        """The pictures as arguments of the pipeline."""
         controls: Any = [padding.pad(region.crop(control_map.rgb)) for control_map in maps]
-        controls = controls if len(maps) > 1 else controls[0]
-        size = {"width": padding.padded[0], "height": padding.padded[1]}
-        if image is None:
-            return {"image": controls, **size}
-        start = {"image": padding.pad(region.crop(image.rgb)), "control_image": controls}
-        if mask is not None:
-            start["mask_image"] = padding.pad(region.crop_mask(mask))
-        return {**start, "strength": self.strength, **size}
-
-    def _conditioning(self) -> dict[str, Any]:
-        """How strongly and in which steps each map is followed, as arguments of the pipeline."""
-        names = {
-            "controlnet_conditioning_scale": "scale",
-            "control_guidance_start": "start",
-            "control_guidance_end": "end",
-        }
-        arguments = {
-            argument: [float(value) for value in self._per_control(field)]
-            for argument, field in names.items()
-        }
-        if len(self._controls()) == 1:
-            return {argument: numbers[0] for argument, numbers in arguments.items()}
-        return arguments
+        width, height = padding.padded
+        return picture_arguments(
+            map_argument(self.controls()[0], self.family),
+            self.family.control,
+            controls if len(maps) > 1 else next(iter(controls), None),
+            None if image is None else padding.pad(region.crop(image.rgb)),
+            None if mask is None else padding.pad(region.crop_mask(mask)),
+            strength=self.strength,
+            size={"width": width, "height": height},
+        )
 
 
 def _part_name(number: int) -> str:
     return f"{_PART_PREFIX}{number}"
+
+
+def _common_size(maps: Sequence[ControlMap], image: Image | None) -> tuple[int, int]:
+    """The size of the maps and of the picture; raises InvalidValueError if they differ."""
+    for other in maps[1:]:
+        check_same_size(maps[0].size, other.size, ("first control map", "next control map"))
+    if image is None:
+        return maps[0].size
+    if maps:
+        check_same_size(image.size, maps[0].size, ("image", "control map"))
+    return image.size

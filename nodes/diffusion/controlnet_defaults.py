@@ -18,6 +18,38 @@ def default_controlnet(base: object, kind: type) -> Checkpoint:
     Raises:
         CheckpointError: None is known for this kind; the error lists the kinds that have one.
     """
+    _refuse_unknown(base)
+    assert isinstance(base, Checkpoint)
+    version = likely_family(base, "controlnet").version_of(base)
+    if kind not in version.controlnets:
+        kinds = ", ".join(supported.__name__ for supported in version.controlnets) or "none"
+        found = f"no known ControlNet for {kind.__name__} over {version.label}"
+        wanted = f"a kind that has one: {kinds}"
+        raise CheckpointError(Problem("", found, wanted, "name one with `controlnet:`"))
+    return Checkpoint(version.controlnets[kind], dtype=base.dtype)
+
+
+def default_repainting_controlnet(base: object) -> Checkpoint:
+    """The ControlNet that reads a picture and a mask and no map, in the base's dtype.
+
+    Args:
+        base: The value of a checkpoint port.
+
+    Raises:
+        CheckpointError: The base's family has none.
+    """
+    _refuse_unknown(base)
+    assert isinstance(base, Checkpoint)
+    version = likely_family(base, "controlnet").version_of(base)
+    if not version.repainting_controlnet:
+        found = f"no control map, and no known ControlNet over {version.label} without one"
+        fix = "add `control:`, or name such a ControlNet with `controlnet:`"
+        raise CheckpointError(Problem("", found, "a control map", fix))
+    return Checkpoint(version.repainting_controlnet, dtype=base.dtype)
+
+
+def _refuse_unknown(base: object) -> None:
+    """Raises CheckpointError for a base checkpoint that another node makes."""
     if not isinstance(base, Checkpoint):
         raise CheckpointError(
             Problem(
@@ -27,10 +59,3 @@ def default_controlnet(base: object, kind: type) -> Checkpoint:
                 "add `controlnet: …`",
             )
         )
-    version = likely_family(base, "controlnet").version_of(base)
-    if kind not in version.controlnets:
-        kinds = ", ".join(supported.__name__ for supported in version.controlnets) or "none"
-        found = f"no known ControlNet for {kind.__name__} over {version.label}"
-        wanted = f"a kind that has one: {kinds}"
-        raise CheckpointError(Problem("", found, wanted, "name one with `controlnet:`"))
-    return Checkpoint(version.controlnets[kind], dtype=base.dtype)

@@ -23,6 +23,7 @@ from . import (
 )
 from .families import (
     SCHEDULER,
+    Config,
     ModelFamily,
     Purpose,
     Task,
@@ -55,8 +56,6 @@ class Diffusion(Node[T_co], Generic[T_co]):
     category = "generate"
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image",)
     """What a checkpoint may have been trained for, the usual one first."""
-    controlled: ClassVar[bool] = False
-    """Whether ControlNets add their residuals to those of the denoiser."""
 
     prompt: In[str] = Field(description="what the picture shows")
     negative_prompt: In[str] = Field(
@@ -258,7 +257,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             guided=self.is_guided,
             vae=self.tuning.get("vae"),
             cache=self.tuning.get("cache"),
-            controlled=self.controlled,
+            controls=self.control_configs(),
             references=self.reference_area(),
         )
 
@@ -269,6 +268,14 @@ class Diffusion(Node[T_co], Generic[T_co]):
     def planned_size(self) -> tuple[int, int] | None:
         """The width and height of the pipeline's picture, if they are known before the run."""
         return planned_size(self)
+
+    def control_configs(self) -> Sequence[Config]:
+        """The configs of the ControlNets that add their results to those of the denoiser."""
+        return ()
+
+    def pipeline_class(self) -> str:
+        """The class in diffusers that does its task."""
+        return self.family.pipelines[self.task()]
 
     def batch_size(self) -> int:
         """The number of pictures that it generates at once."""
@@ -318,7 +325,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
         scheduler = make_scheduler(checkpoint, self.scheduler, self.schedule)
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
         components = {**loaded, SCHEDULER: scheduler, **more}
-        return make_pipeline(self.family, self.task(), checkpoint, components)
+        return make_pipeline(
+            self.family, self.task(), checkpoint, components, class_name=self.pipeline_class()
+        )
 
     @contextmanager
     def prepare(self, pipe: Any, models: Models) -> Iterator[None]:

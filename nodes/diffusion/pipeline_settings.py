@@ -17,7 +17,12 @@ from .families import DISABLED_EXTRAS, ModelFamily, Task
 
 
 def make_pipeline(
-    family: ModelFamily, task: Task, checkpoint: Checkpoint, components: Mapping[str, Any]
+    family: ModelFamily,
+    task: Task,
+    checkpoint: Checkpoint,
+    components: Mapping[str, Any],
+    *,
+    class_name: str = "",
 ) -> Any:
     """A pipeline without a progress bar; to make one takes less than a millisecond.
 
@@ -27,6 +32,7 @@ def make_pipeline(
         checkpoint: The checkpoint, whose index has settings of the pipeline.
         components: The scheduler, the loaded components, and further arguments of the pipeline;
             components of the family that are missing are None.
+        class_name: The pipeline's class in diffusers; that of the task if it is not given.
 
     Raises:
         InvalidValueError: A package that the pipeline imports is not installed.
@@ -36,7 +42,7 @@ def make_pipeline(
     for problem in compatibility.package_problems(task, family):
         raise InvalidValueError(problem)
     with quiet_libraries():
-        cls = getattr(diffusers, family.pipelines[task])
+        cls = getattr(diffusers, class_name or family.pipelines[task])
     settings = pipeline_settings(cls, checkpoint, family)
     # Text encoders are not loaded if the embeddings are in the cache.
     with quiet_libraries():

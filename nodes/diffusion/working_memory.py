@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sdgraph.errors import MediaError
 from sdgraph.graph import Node
 from sdgraph.values import Checkpoint
 
-from .families import ModelFamily
+from .families import Config, ModelFamily
 from .step_caches import cached_bytes
 
 _MAX_DISTANCE = 8
@@ -23,7 +23,7 @@ def peak_bytes(
     *,
     images: int = 1,
     guided: bool = True,
-    controlled: bool = False,
+    controls: Sequence[Config] = (),
     vae: str | None = None,
     references: int = 0,
     cache: str | None = None,
@@ -37,7 +37,7 @@ def peak_bytes(
         size: Width and height in pixels; None for the checkpoint's native size.
         images: The number of pictures, or frames, that are made at once.
         guided: Whether classifier-free guidance doubles their number while denoising.
-        controlled: Whether ControlNets add their residuals.
+        controls: The configs of the ControlNets, one for each control map.
         vae: "sliced", "tiled" or "both" if the decoder works by slices or tiles, else None.
         references: The pixels of further pictures of which the denoiser gets tokens.
         cache: The name of the cache of steps; None for none.
@@ -51,7 +51,7 @@ def peak_bytes(
     dtype = checkpoint.dtype or dtype
     settings = family.denoiser_config(checkpoint)
     denoising = family.denoiser.memory(
-        settings, batch, area + references // scale**2, dtype, controlled=controlled
+        settings, batch, area + references // scale**2, dtype, controls=controls
     )
     denoising += cached_bytes(cache, family, checkpoint, denoising, guided=guided)
     settings = family.decoder_config(checkpoint)

@@ -12,6 +12,7 @@ from sdgraph.values import Checkpoint
 
 from .aura_flow import AURA_FLOW
 from .chroma import CHROMA
+from .control_settings import ControlSettings, UnionSettings
 from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
@@ -37,7 +38,7 @@ from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
 from .text_to_video import TEXT_TO_VIDEO
-from .transformer_networks import TRANSFORMER_LORA_PREFIXES
+from .transformer_networks import TRANSFORMER_LORA_PREFIXES, transformer_width
 from .wan import WAN
 from .z_image import Z_IMAGE
 
@@ -184,6 +185,7 @@ __all__ = [
     "TRANSFORMER_LORA_PREFIXES",
     "ZERO_EMPTY_PROMPT",
     "Config",
+    "ControlSettings",
     "Decoder",
     "Denoiser",
     "FamilyVersion",
@@ -193,6 +195,7 @@ __all__ = [
     "Purpose",
     "Task",
     "TextEncoder",
+    "UnionSettings",
     "VideoSettings",
     "autoencoder_memory",
     "families_for",
@@ -202,5 +205,6 @@ __all__ = [
     "likely_family",
     "pipeline_class_of",
     "text_width",
+    "transformer_width",
     "unet_memory",
 ]

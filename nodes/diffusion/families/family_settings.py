@@ -142,6 +142,8 @@ class FamilyVersion:
         inversion_width: The width of the vectors of textual inversions for it.
         controlnets: The default ControlNet for each kind of control map: a hub id or a shipped
             checkpoint.
+        repainting_controlnet: The default ControlNet that reads a picture and a mask and no map;
+            "" if the family has none.
         ip_adapter: The default IP-Adapter.
     """
 
@@ -149,4 +151,5 @@ class FamilyVersion:
     text_width: int = 0
     inversion_width: int = 0
     controlnets: Mapping[type[ControlMap], str] = field(default_factory=dict)
+    repainting_controlnet: str = ""
     ip_adapter: Lora | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sdgraph.values import DepthMap, EdgeMap, PoseMap, SoftEdgeMap
+
+from .control_settings import ControlSettings, UnionSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .flux_lora_names import FLUX_LORA_NAMES
 from .model_family import ModelFamily
@@ -34,6 +37,9 @@ FLUX = ModelFamily(
         "text-to-image": "FluxPipeline",
         "image-to-image": "FluxImg2ImgPipeline",
         "inpaint": "FluxInpaintPipeline",
+        "controlnet": "FluxControlNetPipeline",
+        "controlnet-image": "FluxControlNetImg2ImgPipeline",
+        "controlnet-inpaint": "FluxControlNetInpaintPipeline",
     },
     denoiser=transformer(
         "FluxTransformer2DModel", tensors=17.1, text_tokens=_MAX_TOKENS, latents_per_token=4
@@ -59,7 +65,16 @@ FLUX = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
-    adapters=("lora",),
+    control=ControlSettings(
+        class_name="FluxControlNetModel",
+        same_settings=("in_channels", "joint_attention_dim", "pooled_projection_dim"),
+        union=UnionSettings(
+            class_name="FluxControlNetModel",
+            count="num_mode",
+            modes={EdgeMap: 0, DepthMap: 2, PoseMap: 4},
+        ),
+    ),
+    adapters=("lora", "controlnet"),
     lora_prefixes={
         **TRANSFORMER_LORA_PREFIXES,
         **dict.fromkeys(CLIP_L_LORA_PREFIXES, "text_encoder"),
@@ -74,7 +89,15 @@ FLUX = ModelFamily(
         "fastercache": ("text-to-image",),
         "magcache": ("text-to-image",),
     },
-    versions=(FamilyVersion(label="FLUX.1"),),
+    versions=(
+        FamilyVersion(
+            label="FLUX.1",
+            controlnets=dict.fromkeys(
+                (EdgeMap, SoftEdgeMap, DepthMap, PoseMap),
+                "Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0",
+            ),
+        ),
+    ),
 )
 
 
@@ -86,6 +109,7 @@ def _keep_size(width: int, height: int) -> dict[str, object]:
 FLUX_KONTEXT = replace(
     FLUX,
     label="FLUX.1 Kontext",
+    adapters=("lora",),
     class_names=("FluxKontext",),
     name_hint="kontext",
     pipelines={"edit": "FluxKontextPipeline", "inpaint": "FluxKontextInpaintPipeline"},
@@ -99,6 +123,7 @@ FLUX_KONTEXT = replace(
 FLUX_FILL = replace(
     FLUX,
     label="FLUX.1 Fill",
+    adapters=("lora",),
     class_names=("FluxFill",),
     name_hint="flux.1-fill",
     pipelines={"inpaint": "FluxFillPipeline"},

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
 
+from .control_settings import UNET_CONTROL, ControlSettings
 from .family_settings import (
     FamilyVersion,
     Guidance,
@@ -118,6 +119,7 @@ class ModelFamily:
             those of the picture; None if they are the same.
         call_options: Further arguments of each call of a pipeline, by the number of steps.
         missing_settings: What pipelines read in the denoiser's config and its class does not have.
+        control: How its pipelines take ControlNets.
         adapters: The kinds of adapters that fit.
         knobs: The settings of speed and memory that fit.
         caches: The tasks whose pipelines can run with a cache of steps, by the cache's name.
@@ -167,6 +169,7 @@ class ModelFamily:
     inpaint_size: Callable[[int, int], tuple[int, int]] | None = None
     call_options: Callable[[int], Mapping[str, object]] = _no_options
     missing_settings: Mapping[str, object] = field(default_factory=dict)
+    control: ControlSettings = UNET_CONTROL
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
     knobs: tuple[Knob, ...] = (
         "vae",

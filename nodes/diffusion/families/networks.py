@@ -12,7 +12,7 @@ with ControlNets).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ class Denoiser:
     Args:
         name: The component's name in a model index.
         label: The network's usual name.
-        memory: The bytes that a step needs: `memory(config, images, area, dtype, controlled=…)`
+        memory: The bytes that a step needs: `memory(config, images, area, dtype, controls=…)`
             as in `unet_memory`.
         lora_features: The numbers of input features that a layer may have, by its name in a LoRA
             file and the config; empty if any number may be right.
@@ -95,7 +95,7 @@ class Decoder:
 
 
 def unet_memory(
-    config: Config, images: int, area: int, dtype: str, *, controlled: bool = False
+    config: Config, images: int, area: int, dtype: str, *, controls: Sequence[Config] = ()
 ) -> int:
     """The bytes that a step of a U-Net needs, without its weights.
 
@@ -105,14 +105,14 @@ def unet_memory(
             and one for each frame of a video.
         area: Width × height of the latents.
         dtype: The dtype of the computation, such as "float16".
-        controlled: Whether ControlNets add their residuals.
+        controls: The configs of the ControlNets, one for each control map.
     """
     blocks = config.get("down_block_types") or ("CrossAttnDownBlock2D",)
     channels = config.get("block_out_channels") or (320,)
     factor = _WITH_ATTENTION if blocks[0].startswith("CrossAttn") else _WITHOUT_ATTENTION
     if any(block.endswith("3D") for block in blocks):
         factor = _IN_3D
-    if controlled:
+    if controls:
         factor += _CONTROLNET_RESIDUALS
     return int(factor * images * area * channels[0] * DTYPE_BYTES.get(dtype, 4))
 

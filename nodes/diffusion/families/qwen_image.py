@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sdgraph.values import DepthMap, EdgeMap, PoseMap, SoftEdgeMap
+
+from .control_settings import ControlSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .lora_names import LoraNames
 from .model_family import ModelFamily
@@ -24,6 +27,8 @@ QWEN_IMAGE = ModelFamily(
         "text-to-image": "QwenImagePipeline",
         "image-to-image": "QwenImageImg2ImgPipeline",
         "inpaint": "QwenImageInpaintPipeline",
+        "controlnet": "QwenImageControlNetPipeline",
+        "controlnet-inpaint": "QwenImageControlNetInpaintPipeline",
     },
     denoiser=transformer("QwenImageTransformer2DModel", tensors=14.1, text_tokens=450),
     decoder=QWEN_AUTOENCODER,
@@ -43,7 +48,17 @@ QWEN_IMAGE = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
-    adapters=("lora",),
+    control=ControlSettings(
+        class_name="QwenImageControlNetModel",
+        several="one network",
+        wrapper="QwenImageMultiControlNetModel",
+        has_strength=False,
+        repaints_by_map=False,
+        repainting_channels="extra_condition_channels",
+        same_settings=("in_channels", "joint_attention_dim"),
+        samples_unseeded=True,
+    ),
+    adapters=("lora", "controlnet"),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=LoraNames(
         label="Qwen-Image", widths=(3072,), mark=r"^transformer_blocks_\d+_(img|txt)_(mod|mlp)_"
@@ -53,5 +68,13 @@ QWEN_IMAGE = ModelFamily(
         ("first-block", "taylorseer", "pyramid-attention", "fastercache"),
         ("text-to-image", "image-to-image", "inpaint", "edit"),
     ),
-    versions=(FamilyVersion(label="Qwen-Image"),),
+    versions=(
+        FamilyVersion(
+            label="Qwen-Image",
+            controlnets=dict.fromkeys(
+                (EdgeMap, SoftEdgeMap, DepthMap, PoseMap), "InstantX/Qwen-Image-ControlNet-Union"
+            ),
+            repainting_controlnet="InstantX/Qwen-Image-ControlNet-Inpainting",
+        ),
+    ),
 )

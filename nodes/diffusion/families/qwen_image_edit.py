@@ -30,6 +30,7 @@ def _inpaint_size(width: int, height: int) -> tuple[int, int]:
 QWEN_IMAGE_EDIT = replace(
     QWEN_IMAGE,
     label="Qwen-Image-Edit",
+    adapters=("lora",),
     class_names=("QwenImageEditPipeline", "QwenImageEditInpaint"),
     name_hint="qwen-image-edit",
     pipelines={

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from sdgraph.values import (
     DepthMap,
     EdgeMap,
     Lora,
+    NormalMap,
     PoseMap,
     ScribbleMap,
     SegmentMap,
     SoftEdgeMap,
 )
 
+from .control_settings import UNET_CONTROL, UnionSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .model_family import ZERO_EMPTY_PROMPT, ModelFamily, Task
 from .networks import UNET_2D, UNET_LORA_PREFIXES, Config
@@ -42,6 +45,30 @@ def _fitting_tasks(index: Config, denoiser: Config) -> Collection[Task]:
     return ("image-to-image", "inpaint") if index.get(_SCORED) else SDXL.pipelines.keys()
 
 
+_UNION = UnionSettings(
+    class_name="ControlNetUnionModel",
+    count="num_control_type",
+    modes={
+        PoseMap: 0,
+        DepthMap: 1,
+        SoftEdgeMap: 2,
+        ScribbleMap: 2,
+        EdgeMap: 3,
+        NormalMap: 4,
+        SegmentMap: 5,
+    },
+    pipelines={
+        "StableDiffusionXLControlNetPipeline": "StableDiffusionXLControlNetUnionPipeline",
+        "StableDiffusionXLControlNetImg2ImgPipeline": (
+            "StableDiffusionXLControlNetUnionImg2ImgPipeline"
+        ),
+        "StableDiffusionXLControlNetInpaintPipeline": (
+            "StableDiffusionXLControlNetUnionInpaintPipeline"
+        ),
+    },
+)
+"""ControlNets for six kinds of maps, or with further kinds for repainting (xinsir 2024)."""
+
 SDXL = ModelFamily(
     label="SDXL",
     class_names=("StableDiffusionXL",),
@@ -60,6 +87,7 @@ SDXL = ModelFamily(
         "stabilityai/stable-diffusion-xl-base-1.0",
     ),
     purposes={4: "text-to-image", 9: "inpainting"},
+    control=replace(UNET_CONTROL, union=_UNION),
     denoiser=UNET_2D,
     text_encoders=(
         # A refiner has only the second one.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sdgraph.values import EdgeMap, PoseMap
+
+from .control_settings import ControlSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .lora_names import LoraNames
 from .model_family import ModelFamily
@@ -56,6 +59,8 @@ STABLE_DIFFUSION_3 = ModelFamily(
         "text-to-image": "StableDiffusion3Pipeline",
         "image-to-image": "StableDiffusion3Img2ImgPipeline",
         "inpaint": "StableDiffusion3InpaintPipeline",
+        "controlnet": "StableDiffusion3ControlNetPipeline",
+        "controlnet-inpaint": "StableDiffusion3ControlNetInpaintingPipeline",
     },
     denoiser=transformer("SD3Transformer2DModel", tensors=12.7, text_tokens=200),
     text_encoders=(
@@ -94,7 +99,16 @@ STABLE_DIFFUSION_3 = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
-    adapters=("lora",),
+    control=ControlSettings(
+        class_name="SD3ControlNetModel",
+        has_strength=False,
+        repaints_by_map=False,
+        repainting_channels="extra_conditioning_channels",
+        same_settings=("in_channels", "joint_attention_dim", "pooled_projection_dim"),
+        borrows_layers=True,
+        samples_unseeded=True,
+    ),
+    adapters=("lora", "controlnet"),
     lora_prefixes={
         **TRANSFORMER_LORA_PREFIXES,
         **dict.fromkeys(CLIP_L_LORA_PREFIXES, "text_encoder"),
@@ -103,5 +117,14 @@ STABLE_DIFFUSION_3 = ModelFamily(
     },
     lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
-    versions=(FamilyVersion(label="Stable Diffusion 3"),),
+    versions=(
+        FamilyVersion(
+            label="Stable Diffusion 3",
+            controlnets={
+                EdgeMap: "InstantX/SD3-Controlnet-Canny",
+                PoseMap: "InstantX/SD3-Controlnet-Pose",
+            },
+            repainting_controlnet="alimama-creative/SD3-Controlnet-Inpainting",
+        ),
+    ),
 )

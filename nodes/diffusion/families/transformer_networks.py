@@ -10,10 +10,11 @@ of torch's allocations, without computing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sdgraph.values import DTYPE_BYTES
 
+from .control_memory import control_tensors
 from .model_family import Knob
 from .networks import Config, Decoder, Denoiser, autoencoder_memory
 
@@ -44,11 +45,12 @@ def transformer_memory(tensors: float, text_tokens: int, patch: int = _PATCH) ->
     """
 
     def memory(
-        config: Config, images: int, area: int, dtype: str, *, controlled: bool = False
+        config: Config, images: int, area: int, dtype: str, *, controls: Sequence[Config] = ()
     ) -> int:
-        del controlled
-        tokens = area // patch**2 + text_tokens
-        numbers = tensors * images * tokens * transformer_width(config)
+        picture_tokens = area // patch**2
+        tokens = picture_tokens + text_tokens
+        count = control_tensors(tensors, controls, tokens, picture_tokens)
+        numbers = count * images * tokens * transformer_width(config)
         return int(numbers * DTYPE_BYTES.get(dtype, 4))
 
     return memory

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from .control_settings import ControlSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .lora_names import LoraNames
 from .model_family import ModelFamily
+from .networks import Config
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
     QWEN_TOKENIZERS,
@@ -33,6 +35,26 @@ _LORA_NAMES = LoraNames(
     },
 )
 
+
+def _control_misfit(config: Config, denoiser: Config) -> tuple[str, str] | None:
+    """Why a ControlNet does not fit: it works on layers, or reads latents, that are not there."""
+    last, layers = max(config.get("control_layers_places") or [0]), denoiser.get("n_layers")
+    if layers is not None and last >= layers:
+        return f"for a base of {last + 1} layers or more", f"one for a base of {layers}"
+    read, latents = config.get("control_in_dim"), denoiser.get("in_channels")
+    if read is not None and latents is not None and read < latents:
+        return f"for latents of {read} channels", f"one for {latents}"
+    return None
+
+
+def _repainting_misfit(config: Config, denoiser: Config) -> tuple[str, str] | None:
+    """Why a ControlNet cannot repaint: it reads latents of the map, of the picture, and a mask."""
+    read, latents = config.get("control_in_dim"), denoiser.get("in_channels", 16)
+    if read == 2 * latents + 1:
+        return None
+    return f"which reads {read} channels and no mask", f"one that repaints ({2 * latents + 1})"
+
+
 Z_IMAGE = ModelFamily(
     label="Z-Image",
     class_names=("ZImagePipeline", "ZImageImg2Img", "ZImageInpaint", "ZImageControlNet"),
@@ -41,6 +63,8 @@ Z_IMAGE = ModelFamily(
         "text-to-image": "ZImagePipeline",
         "image-to-image": "ZImageImg2ImgPipeline",
         "inpaint": "ZImageInpaintPipeline",
+        "controlnet": "ZImageControlNetPipeline",
+        "controlnet-inpaint": "ZImageControlNetInpaintPipeline",
     },
     denoiser=transformer("ZImageTransformer2DModel", tensors=15.8, text_tokens=_MAX_TOKENS),
     text_encoders=(
@@ -61,6 +85,16 @@ Z_IMAGE = ModelFamily(
     min_multiple=16,
     takes_image_size=True,
     flow_matching=True,
+    control=ControlSettings(
+        class_name="ZImageControlNetModel",
+        several="no",
+        has_timing=False,
+        has_strength=False,
+        same_settings=("n_heads",),
+        misfit=_control_misfit,
+        repainting_misfit=_repainting_misfit,
+        borrows_layers=True,
+    ),
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=_LORA_NAMES,

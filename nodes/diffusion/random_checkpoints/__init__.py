@@ -10,6 +10,7 @@ from pathlib import Path
 from sdgraph.models import quiet_libraries
 
 from . import pipelines, unet_pipelines, video_pipelines
+from .control_networks import CONTROL_NETWORKS
 
 PIPELINES = {
     **pipelines.PIPELINES,
@@ -20,19 +21,22 @@ PIPELINES = {
 
 SEED = 0
 
+MAKERS = {**PIPELINES, **CONTROL_NETWORKS}
+"""What makes each checkpoint, by its name without `random/`."""
+
 
 def make_checkpoint(name: str, folder: Path) -> None:
     """Writes a checkpoint in diffusers' folder layout; the same name gives the same weights.
 
     Args:
-        name: A name in `PIPELINES`, such as "flux".
+        name: A name in `MAKERS`, such as "flux".
         folder: Where it is written.
     """
     import torch
 
     with torch.random.fork_rng(), quiet_libraries():
         torch.manual_seed(SEED)
-        PIPELINES[name]().save_pretrained(folder, safe_serialization=True)
+        MAKERS[name]().save_pretrained(folder, safe_serialization=True)
 
 
-__all__ = ["PIPELINES", "make_checkpoint"]
+__all__ = ["CONTROL_NETWORKS", "MAKERS", "PIPELINES", "make_checkpoint"]

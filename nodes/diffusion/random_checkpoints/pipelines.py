@@ -21,7 +21,7 @@ from .text_encoders import (
     t5_tokenizer,
 )
 
-_AXES = (4, 4, 8)
+AXES = (4, 4, 8)
 """How the 16 numbers of an attention head are shared among text, height and width."""
 
 
@@ -38,7 +38,7 @@ def _flux_components(channels: int = 16, *, guidance: bool = True) -> dict[str, 
         num_attention_heads=2,
         joint_attention_dim=32,
         pooled_projection_dim=32,
-        axes_dims_rope=_AXES,
+        axes_dims_rope=AXES,
         guidance_embeds=guidance,
     )
     return {
@@ -118,7 +118,7 @@ def _qwen_image_components() -> dict[str, Any]:
         attention_head_dim=16,
         num_attention_heads=2,
         joint_attention_dim=16,
-        axes_dims_rope=_AXES[::-1],
+        axes_dims_rope=AXES[::-1],
     )
     autoencoder = diffusers.AutoencoderKLQwenImage(
         base_dim=8,
@@ -242,7 +242,7 @@ def _chroma() -> Any:
         attention_head_dim=16,
         num_attention_heads=2,
         joint_attention_dim=32,
-        axes_dims_rope=_AXES,
+        axes_dims_rope=AXES,
         approximator_hidden_dim=32,
         approximator_layers=1,
         approximator_num_channels=16,

@@ -62,7 +62,7 @@ def make_random(source: str) -> Path:
 
 def random_names() -> tuple[str, ...]:
     """The names of all checkpoints with random weights, such as `random/flux`, sorted."""
-    return tuple(sorted(_PREFIX + name for name in _maker().PIPELINES))
+    return tuple(sorted(_PREFIX + name for name in _maker().MAKERS))
 
 
 def _name_in(source: str) -> str:

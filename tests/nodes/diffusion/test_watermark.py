@@ -17,7 +17,11 @@ from tests.support.photos import photo, spot
 CHECKPOINT = Checkpoint("tiny/sdxl")
 IMAGE, MASK = photo(64, 64), spot(64, 64)
 COMMON: dict[str, Any] = {"prompt": "a", "checkpoint": CHECKPOINT}
-CONTROLLED: dict[str, Any] = {**COMMON, "control": Canny(image=IMAGE)}
+CONTROLLED: dict[str, Any] = {
+    **COMMON,
+    "control": Canny(image=IMAGE),
+    "controlnet": Checkpoint("tiny/controlnet-edges"),
+}
 NODES: list[Diffusion[Any]] = [
     Text2Image(**COMMON),
     Image2Image(**COMMON, image=IMAGE),
@@ -37,7 +41,7 @@ def test_with_invisible_watermark_installed_an_sdxl_pipeline_has_no_watermarker(
     module = sys.modules[getattr(diffusers, SDXL.pipelines[node.task()]).__module__]
     monkeypatch.setattr(module, "is_invisible_watermark_available", lambda: True)
     monkeypatch.setattr(module, "StableDiffusionXLWatermarker", object, raising=False)
-    network = {"controlnet": None} if node.controlled else {}
+    network = {"controlnet": None} if isinstance(node, ControlNet) else {}
     assert node.assemble(Models({}, "cpu", "float32"), CHECKPOINT, **network).watermark is None
 
 

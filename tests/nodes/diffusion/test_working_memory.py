@@ -111,7 +111,7 @@ def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
         )
 
     measured = peak(torch.nn.ModuleList([unet, *nets]), step)
-    estimated = unet_memory(config, 2, 64 * 64, "float16", controlled=True)
+    estimated = unet_memory(config, 2, 64 * 64, "float16", controls=[control_config] * count)
     assert estimated == pytest.approx(measured, rel=0.1)
 
 

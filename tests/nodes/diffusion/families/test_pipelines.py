@@ -160,7 +160,12 @@ def pairs() -> list[tuple[str, Task]]:
         "z-image": "Z-Image",
     }
     tasks = {family.label: family.pipelines for family in FAMILIES}
-    return [(name, task) for name, label in families.items() for task in tasks[label]]
+    return [
+        (name, task)
+        for name, label in families.items()
+        for task in tasks[label]
+        if not task.startswith("controlnet")  # those are in `test_controlnet_pipelines.py`
+    ]
 
 
 def test_every_checkpoint_is_tried() -> None:
