@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.models import PEFT_CONFIG, PEFT_NAME, read_json, read_tensors
+from sdgraph.values import Lora
 
 from .adapter_targets import LayerOwner, find_targets, owned_layers
 from .families import ModelFamily
@@ -35,14 +36,14 @@ class TargetedLayer:
     swapped: bool
 
 
-def read_layers(path: Path, pipe: Any, family: ModelFamily, source: str) -> Iterator[TargetedLayer]:
+def read_layers(path: Path, pipe: Any, family: ModelFamily, lora: Lora) -> Iterator[TargetedLayer]:
     """The layers of an adapter file, each with the layers of a pipeline's networks for it.
 
     Args:
         path: The file.
         pipe: The pipeline.
         family: The pipeline's family.
-        source: The name of the adapter in messages.
+        lora: The adapter.
 
     Raises:
         InvalidValueError: A network lacks a layer.
@@ -52,14 +53,14 @@ def read_layers(path: Path, pipe: Any, family: ModelFamily, source: str) -> Iter
     shapes = {name: tuple(tensor.shape) for name, tensor in held.items()}
     blocks = getattr(pipe.components[family.denoiser.name].config, "layers_per_block", 2)
     known: dict[str, dict[str, str]] = {}
-    for name, layer, owner in owned_layers(shapes, family):
+    for name, layer, owner in owned_layers(shapes, family, lora.component):
         module = None if owner is None else pipe.components.get(owner.component)
         if owner is None or module is None:
-            _refuse(source, name)
+            _refuse(lora.source, name)
         names = known.setdefault(owner.component, layer_names(module))
         targets = find_targets(owner, family, names, blocks if isinstance(blocks, int) else 2)
         if targets is None:
-            _refuse(source, name)
+            _refuse(lora.source, name)
         tensors = {what: held[full_name] for what, full_name in layer.names.items()}
         yield TargetedLayer(
             component=owner.component,

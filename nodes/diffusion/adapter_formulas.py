@@ -74,7 +74,7 @@ def difference(tensors: Tensors, shape: tuple[int, ...]) -> Tensor:
         left, right = _product(held, "lokr", 1), _product(held, "lokr", 2)
         left = left.reshape(*left.shape, *(1,) * (right.dim() - left.dim()))
         return torch.kron(left, right.contiguous()).reshape(shape)
-    return torch.zeros(shape)
+    raise ValueError("it has no tensors that change a weight")
 
 
 def _product(held: Tensors, kind: str, number: int) -> Tensor:

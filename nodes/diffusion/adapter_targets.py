@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from sdgraph.models import TensorShapes
@@ -64,7 +64,7 @@ def find_targets(
         None if the network lacks one of them.
     """
     flat = flat_name(owner.layer, blocks)
-    own = owner.component == family.denoiser.name
+    own = owner.component in family.denoisers
     names = (flat,) if not own or flat in known else family.lora_names.targets(flat)
     found = [next((n for n in (name, f"{name}_0") if n in known), None) for name in names]
     targets = tuple(name for name in found if name is not None)
@@ -97,9 +97,18 @@ def is_as_diffusers_writes(shapes: TensorShapes, family: ModelFamily) -> bool:
 
 
 def owned_layers(
-    shapes: TensorShapes, family: ModelFamily
+    shapes: TensorShapes, family: ModelFamily, denoiser: str | None = None
 ) -> Iterator[tuple[str, AdapterLayer, LayerOwner | None]]:
-    """The layers of a file, each with its name as written and the component that it is for."""
+    """The layers of a file, each with its name as written and the component that it is for.
+
+    Args:
+        shapes: The shapes of the file's tensors.
+        family: The family of the checkpoint.
+        denoiser: The denoiser that the file is for; None is the family's first.
+    """
     layers: Mapping[str, AdapterLayer] = group_by_layer(shapes)[0]
     for name, layer in layers.items():
-        yield name, layer, owner_of(name, family)
+        owner = owner_of(name, family)
+        if owner is not None and denoiser and owner.component == family.denoiser.name:
+            owner = replace(owner, component=denoiser)
+        yield name, layer, owner

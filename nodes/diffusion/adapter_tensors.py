@@ -163,6 +163,11 @@ def _add_factors(
             tensors.names["factors"], tensors.shapes["factors"] = name, shapes[name]
 
 
+def is_plain(shapes: TensorShapes) -> bool:
+    """Whether all layers of a file are plain LoRAs, which peft computes without merging."""
+    return all(layer.is_lora for layer in group_by_layer(shapes)[0].values())
+
+
 def unsupported_kind(names: Iterable[str]) -> str:
     """What kind of adapter a file is that is not supported, with its article; "" if none."""
     return first_match(UNSUPPORTED_KINDS, names)

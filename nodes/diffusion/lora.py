@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,11 +15,12 @@ from pydantic_core import core_schema
 
 from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.graph import refuse
-from sdgraph.models import read_tensors, resolve, tensor_shapes
-from sdgraph.values import Checkpoint, Lora, Part
+from sdgraph.models import TensorShapes, read_tensors, resolve, tensor_shapes
+from sdgraph.values import DTYPE_BYTES, Checkpoint, Lora, Part
 
 from .adapter_files import read_layers
 from .adapter_targets import is_as_diffusers_writes, owned_layers
+from .adapter_tensors import group_by_layer, is_plain
 from .families import ModelFamily
 from .lora_conversion import to_diffusers
 from .lora_fit import fit_problem, format_problem
@@ -36,7 +38,8 @@ class _LoraSchema:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         text = {"type": "string"}
-        fields = {"source": text, "scale": {"type": "number"}, "file": text, "revision": text}
+        texts = dict.fromkeys(("source", "file", "revision", "component"), text)
+        fields = {**texts, "scale": {"type": "number"}}
         described = {"type": "object", "required": ["source"], "additionalProperties": False}
         return {"anyOf": [text, {**described, "properties": fields}]}
 
@@ -88,10 +91,40 @@ def lora_problems(
         if shapes is not None:
             reason = format_problem(shapes, family)
             if not reason and isinstance(checkpoint, Checkpoint) and family is not None:
-                reason = fit_problem(shapes, checkpoint, family)
+                reason = fit_problem(shapes, checkpoint, family, lora.component)
+                reason = reason or _quantization_problem(shapes, checkpoint, family)
             if reason:
                 over = getattr(checkpoint, "source", "the checkpoint")
                 yield Problem("loras", f"{lora.source}, {reason}", f"a LoRA for {over}")
+
+
+def _quantization_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
+    """Why an adapter cannot be merged into the weights; "" if it can be, or peft computes it."""
+    if checkpoint.quantization is None or is_plain(shapes):
+        return ""
+    return (
+        f"which is no plain LoRA: it is merged into the weights of the {family.denoiser.name}, "
+        f"which are quantized to {checkpoint.quantization}"
+    )
+
+
+def merged_bytes(loras: Sequence[Lora], dtype: str) -> int:
+    """The bytes of the weights that adapters change while they are merged, at most.
+
+    Args:
+        loras: The adapters of a node.
+        dtype: The dtype of the weights.
+    """
+    total = 0
+    for lora in loras:
+        try:
+            shapes = resolve(lora).lora_shapes if lora.scale else None
+        except CheckpointError:  # a problem of the node
+            continue
+        if shapes is not None and not is_plain(shapes):
+            weights = (layer.weight for layer in group_by_layer(shapes)[0].values())
+            total += sum(prod(weight) for weight in weights if weight is not None)
+    return int(total * DTYPE_BYTES.get(dtype, 4))
 
 
 @contextmanager
@@ -118,7 +151,7 @@ def apply_loras(
         return
     merged = {name for name in applied if _is_merged(models[name], pipe, family)}
     layers = (
-        (lora.source, lora.scale, read_layers(models[name], pipe, family, lora.source))
+        (lora.source, lora.scale, read_layers(models[name], pipe, family, lora))
         for name, lora in applied.items()
         if name in merged
     )
@@ -135,7 +168,7 @@ def _with_peft(
     if not loras:
         yield
         return
-    names = (family.denoiser.name, *(encoder.name for encoder in family.text_encoders))
+    names = (*family.denoisers, *(encoder.name for encoder in family.text_encoders))
     modules = [module for name in names if (module := getattr(pipe, name, None)) is not None]
     marked = [module for module in modules if _MARK in vars(module)]
     try:
@@ -170,10 +203,15 @@ def _load_lora(pipe: Any, name: str, lora: Lora, path: Path, family: ModelFamily
     """Has peft put a plain LoRA on a pipeline's networks."""
     tensors: Any = path.parent
     more: dict[str, Any] = {"weight_name": path.name, "local_files_only": True}
-    if not is_as_diffusers_writes(tensor_shapes(path), family):
-        tensors, more = to_diffusers(read_layers(path, pipe, family, lora.source), pipe), {}
+    if lora.component is not None or not is_as_diffusers_writes(tensor_shapes(path), family):
+        tensors, more = to_diffusers(read_layers(path, pipe, family, lora), pipe), {}
     elif path.suffix != ".safetensors":
         tensors, more = read_tensors(path), {}
+    if lora.component not in (None, family.denoiser.name):
+        # diffusers calls the layers of the second one transformer, too.
+        begin = f"{lora.component}."
+        tensors = {f"transformer.{key.removeprefix(begin)}": tensors[key] for key in tensors}
+        more = {"load_into_transformer_2": True}
     try:
         with warnings.catch_warnings():
             # peft warns about a second adapter, which is intended.

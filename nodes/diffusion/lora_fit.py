@@ -43,15 +43,30 @@ def _fits_some_family(layers: Mapping[str, AdapterLayer]) -> bool:
     )
 
 
-def fit_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
-    """Why an adapter does not fit a checkpoint, by the layers of its networks; "" if it fits."""
+def fit_problem(
+    shapes: TensorShapes,
+    checkpoint: Checkpoint,
+    family: ModelFamily,
+    denoiser: str | None = None,
+) -> str:
+    """Why an adapter does not fit a checkpoint, by the layers of its networks; "" if it fits.
+
+    Args:
+        shapes: The shapes of the tensors in the adapter's file.
+        checkpoint: The checkpoint.
+        family: Its family.
+        denoiser: The denoiser that the adapter is for; None is the first.
+    """
+    if denoiser is not None and denoiser not in family.denoisers:
+        return f"for the {denoiser}, which is no denoiser of {family.label}"
     layers = {name: layer for name, layer, _ in owned_layers(shapes, family)}
     if problem := adapter_tensors.layer_problem(layers):
         return problem
     missing: dict[str, list[LayerOwner]] = {}
     taken: dict[str, str] = {}
-    for name, layer, owner in owned_layers(shapes, family):
-        if owner is None or owner.component not in family.networks:
+    networks = {*family.networks, *family.denoisers}
+    for name, layer, owner in owned_layers(shapes, family, denoiser):
+        if owner is None or owner.component not in networks:
             return _describe_other_family(name, layers)
         if problem := _component_problem(owner, checkpoint, family):
             return problem

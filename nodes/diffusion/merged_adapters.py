@@ -37,13 +37,17 @@ def merge_adapters(
     """
     import torch
 
+    adapters = list(adapters)
+    alone = len(adapters) == 1
+    # Sums are of float32; a weight that one adapter changes is stored in its own dtype at once.
     changed: dict[ParameterKey, Tensor] = {}
     for source, scale, layers in adapters:
         for layer in layers:
             try:
                 for key, value in _changes(pipe, layer, scale):
-                    base = _parameter(pipe, key).float()
-                    changed[key] = changed[key] + (value - base) if key in changed else value
+                    base = _parameter(pipe, key)
+                    total = changed[key] + (value - base.float()) if key in changed else value
+                    changed[key] = total.to(base.dtype) if alone else total
             except (RuntimeError, AttributeError, ValueError) as error:
                 wanted = "an adapter whose layers the checkpoint's network has"
                 found = f"{source}: {layer.layers[0]}: {' '.join(str(error).split())[:200]}"
@@ -76,9 +80,11 @@ def _changes(
     weights = [_plain(pipe, (layer.component, name)) for name in names]
     rows = [weight.shape[0] for weight in weights]
     kinds = set(layer.tensors)
+    device = weights[0].device
+    tensors = {name: tensor.to(device) for name, tensor in layer.tensors.items()}
     if kinds - {"diff_b", "alpha"}:
         joined = _swap(torch.cat(weights), layer.swapped)
-        result = _swap(change_weight(joined, layer.tensors, scale), layer.swapped)
+        result = _swap(change_weight(joined, tensors, scale), layer.swapped)
         for name, part in zip(names, result.split(rows), strict=True):
             yield (layer.component, name), part
     names = [f"{name.removesuffix('.weight')}.bias" for name in names]
@@ -87,7 +93,7 @@ def _changes(
         joined = _swap(
             torch.cat([_plain(pipe, (layer.component, name)) for name in names]), layer.swapped
         )
-        result = _swap(change_bias(joined, layer.tensors, scale), layer.swapped)
+        result = _swap(change_bias(joined, tensors, scale), layer.swapped)
         for name, part in zip(names, result.split(rows), strict=True):
             yield (layer.component, name), part
 

@@ -248,7 +248,8 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         """The bytes that denoising or decoding needs, at the size that is known before the run."""
-        return offloaded_bytes(self.offload, sizes) + peak_bytes(
+        more = offloaded_bytes(self.offload, sizes) + lora.merged_bytes(self.loras, dtype)
+        return more + peak_bytes(
             self.family,
             self.known_checkpoint,
             dtype,

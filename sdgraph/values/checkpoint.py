@@ -265,6 +265,8 @@ class Lora(Checkpoint):
         file: The name of one of several files in the folder or on the hub; None is the name that
             diffusers writes, or the only file in a folder.
         revision: A branch, tag or commit on the hub; None is the main branch.
+        component: The denoiser that it is for, in a checkpoint with two, such as "transformer_2"
+            for low noise in Wan 2.2; None is the first one.
 
     Raises:
         InvalidValueError: The scale is not finite, or a field is not what it says here.
@@ -274,11 +276,12 @@ class Lora(Checkpoint):
         Lora('tiny/sketch', scale=0.8)
     """
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("source", "revision", "file", "scale")
+    FIELDS: ClassVar[tuple[str, ...]] = ("source", "revision", "file", "scale", "component")
     PART_NAMES: ClassVar[tuple[str, ...]] = ()
 
     file: str | None
     scale: float
+    component: str | None
 
     def __init__(
         self,
@@ -287,6 +290,7 @@ class Lora(Checkpoint):
         scale: float = 1.0,
         file: str | None = None,
         revision: str | None = None,
+        component: str | None = None,
     ) -> None:
         self._set_words(
             source,
@@ -299,11 +303,13 @@ class Lora(Checkpoint):
             refuse_value("Lora.scale", repr(scale), "a finite number", "1 is as it was trained")
         if file is not None and not (isinstance(file, str) and file.endswith(".safetensors")):
             refuse_value("Lora.file", repr(file), "the name of a safetensors file, or nothing")
-        self.__dict__.update(file=file, scale=float(scale))
+        if component is not None and not (isinstance(component, str) and component.isidentifier()):
+            refuse_value("Lora.component", repr(component), "the name of a component, or nothing")
+        self.__dict__.update(file=file, scale=float(scale), component=component)
 
     @property
     def unscaled(self) -> Lora:
-        """The same weights at a scale of 1, as they are looked up, fetched and shared."""
+        """The same weights at a scale of 1 for any component, as they are looked up and shared."""
         return Lora(self.source, file=self.file, revision=self.revision)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
@@ -20,6 +21,36 @@ _MAX_TOKENS = 256
 def _instruction(pipe: Any) -> str:
     return f"{pipe.system_prompt} <Prompt Start> "
 
+
+_BLOCKS = ("layers", "noise_refiner", "context_refiner")
+_BLOCK = {
+    "attention.qkv": "attn.{to_q,to_k,to_v}",
+    "attention.out": "attn.to_out.0",
+    "attention.q_norm": "attn.norm_q",
+    "attention.k_norm": "attn.norm_k",
+    "feed_forward.w1": "feed_forward.linear_1",
+    "feed_forward.w2": "feed_forward.linear_2",
+    "feed_forward.w3": "feed_forward.linear_3",
+    "adaLN_modulation.1": "norm1.linear",
+}
+_LORA_NAMES = LoraNames(
+    label="Lumina 2",
+    widths=(2304,),
+    mark=r"^(layers|noise_refiner|context_refiner)_\d+_(attention|attn|feed_forward)_",
+    layers={
+        **{
+            f"{block}.*.{name}": f"{block}.*.{target}"
+            for block in _BLOCKS
+            for name, target in _BLOCK.items()
+        },
+        "t_embedder.mlp.0": "time_caption_embed.timestep_embedder.linear_1",
+        "t_embedder.mlp.2": "time_caption_embed.timestep_embedder.linear_2",
+        "cap_embedder.0": "time_caption_embed.caption_embedder.0",
+        "cap_embedder.1": "time_caption_embed.caption_embedder.1",
+        "final_layer.adaLN_modulation.1": "norm_out.linear_1",
+        "final_layer.linear": "norm_out.linear_2",
+    },
+)
 
 LUMINA2 = ModelFamily(
     label="Lumina 2",
@@ -50,6 +81,7 @@ LUMINA2 = ModelFamily(
     flow_matching=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
+    lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="Lumina 2"),),
 )

@@ -10,6 +10,7 @@ import pytest
 
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.adapter_tensors import group_by_layer, layer_problem
+from sdgraph.nodes.diffusion.lora import merged_bytes
 from sdgraph.nodes.diffusion.lora_layers import flat_name
 from sdgraph.values import Checkpoint, Lora
 from tests.support.lora_files import tensors, write
@@ -204,3 +205,19 @@ def test_every_way_to_write_a_layer_gives_one_name(written: str, layer: str) -> 
 )
 def test_a_layer_that_is_incomplete_is_refused(shapes: dict[str, Any], words: str) -> None:
     assert words in layer_problem(group_by_layer(shapes)[0])
+
+
+def test_an_adapter_that_is_merged_takes_memory_and_plain_weights(tmp_path: Path) -> None:
+    held = {f"{KOHYA}_attn1_to_q.diff": np.zeros((64, 64), np.float32)}
+    merged = Lora(write(tmp_path / "merged.safetensors", held), scale=0.5)
+    plain = Lora(write(tmp_path / "plain.safetensors", tensors(TEXT)))
+    assert merged_bytes([merged, plain], "float16") == 64 * 64 * 2
+    assert merged_bytes([plain, Lora(merged.source, scale=0)], "float32") == 0
+    base = Checkpoint(TEXT, quantization="int8wo")
+    node = Text2Image(prompt="a", checkpoint=base, loras=[merged, plain])
+    (problem,) = (p for p in node.check() if p.subject == "loras")
+    assert "merged.safetensors" in problem.found and "quantized to int8wo" in problem.found
+    bare = Text2Image(prompt="a", checkpoint=Checkpoint(TEXT))
+    sizes: dict[str, int] = {}
+    more = bare.replace(loras=[merged]).working_memory(sizes, "float32")
+    assert more - bare.working_memory(sizes, "float32") == 64 * 64 * 4

@@ -131,15 +131,16 @@ def _shape(pipe: Any, layer: str) -> tuple[int, int]:
     return rows * int(times or 1), columns
 
 
-def adapters_on(pipe: Any) -> dict[str, tuple[Any, ...]]:
+def adapters_on(pipe: Any, *networks: str) -> dict[str, tuple[Any, ...]]:
     """The matrices and scales that peft has put on a pipeline's networks, by layer."""
-    networks = (name for name in ("transformer", "text_encoder") if name in pipe.components)
+    names = networks or ("transformer", "text_encoder")
     return {
         f"{network}.{name}": (
             *(layer[adapter].weight.detach().numpy() for layer in (module.lora_A, module.lora_B)),
             module.scaling[adapter],
         )
-        for network in networks
+        for network in names
+        if network in pipe.components
         for name, module in pipe.components[network].named_modules()
         for adapter in getattr(module, "lora_A", ())
     }
@@ -334,3 +335,20 @@ def test_a_lora_of_another_base_is_named_before_any_load(
 ) -> None:
     text = refusal(tmp_path, [(layer, weight)], folders[base])
     assert words in text and bool(words) == bool(text)
+
+
+def test_a_lora_for_the_second_denoiser_says_so(tmp_path: Path, folders: dict[str, Path]) -> None:
+    pipe = PIPELINES["wan2.2"]()
+    held = tensors_of(pipe, WAN, "kohya")
+    path = write(tmp_path / "low_noise.safetensors", held)
+    first = put_on(pipe, path)
+    lora = Lora(path, component="transformer_2")
+    with apply_loras(pipe, [lora], {"lora_0": path}, family_of_pipeline(pipe)):
+        assert adapters_on(pipe) == {}
+        second = adapters_on(pipe, "transformer_2")
+    assert adapters_on(pipe, "transformer_2") == {}
+    renamed = {name.replace("_2", "", 1): value for name, value in second.items()}
+    assert equal(deltas(renamed), deltas(first))
+    node = Text2Image(prompt="a", checkpoint=Checkpoint(folders["flux"]), loras=[lora])
+    (problem,) = (p for p in node.check() if p.subject == "loras")
+    assert "for the transformer_2, which is no denoiser of FLUX.1" in problem.found

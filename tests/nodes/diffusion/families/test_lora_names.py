@@ -8,11 +8,13 @@ from zlib import crc32
 
 import pytest
 
+from sdgraph.nodes.diffusion.families.aura_flow import AURA_FLOW
 from sdgraph.nodes.diffusion.families.chroma import CHROMA
 from sdgraph.nodes.diffusion.families.flux import FLUX
 from sdgraph.nodes.diffusion.families.flux2_klein import FLUX2_KLEIN
 from sdgraph.nodes.diffusion.families.lora_names import LoraNames
 from sdgraph.nodes.diffusion.families.ltx_video import LTX_VIDEO
+from sdgraph.nodes.diffusion.families.lumina2 import LUMINA2
 from sdgraph.nodes.diffusion.families.model_family import ModelFamily
 from sdgraph.nodes.diffusion.families.stable_diffusion_3 import STABLE_DIFFUSION_3
 from sdgraph.nodes.diffusion.families.wan import WAN
@@ -26,6 +28,8 @@ CONVERTERS = {
     "sd3": (STABLE_DIFFUSION_3, "convert_sd3_transformer_checkpoint_to_diffusers"),
     "wan": (WAN, "convert_wan_transformer_to_diffusers"),
     "ltx": (LTX_VIDEO, "convert_ltx_transformer_checkpoint_to_diffusers"),
+    "lumina2": (LUMINA2, "convert_lumina2_to_diffusers"),
+    "aura-flow": (AURA_FLOW, "convert_auraflow_transformer_checkpoint_to_diffusers"),
     "z-image": (Z_IMAGE, "convert_z_image_transformer_checkpoint_to_diffusers"),
 }
 WIDTH = 3072
@@ -44,7 +48,7 @@ class _Checkpoint(dict[str, Any]):
 def _tensor(name: str) -> Any:
     import torch
 
-    rows = 7 * WIDTH if "linear1" in name else 6 * 4
+    rows = 7 * WIDTH if "linear1" in name else 3840 if "attention.qkv" in name else 6 * 4
     draw = torch.Generator().manual_seed(crc32(name.encode()))
     return torch.rand(rows, *(() if name.endswith(("bias", "scale")) else (1,)), generator=draw)
 
