@@ -177,7 +177,7 @@ class _Writer:
         if paths is None:
             return data
         file = {"file": paths.written_file(data["file"], Path.cwd())} if data.get("file") else {}
-        return {**_map_texts(data, paths.message), **file}
+        return {**_map_paths(data, paths.message), **file}
 
     def _is_recorded(self, event: events.Event) -> bool:
         """Whether an event is recorded; of a node's steps, one is recorded for each percent."""
@@ -255,10 +255,10 @@ def _json(data: dict[str, Any]) -> str:
     return escape_surrogates(json.dumps(data, ensure_ascii=False, indent=1))
 
 
-def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """Data for JSON in which all texts are changed."""
+def _map_paths(value: Any, change: Callable[[str], str]) -> Any:
+    """Data for JSON in which all texts that may hold a path are changed."""
     if isinstance(value, dict):
-        return {key: _map_texts(item, change) for key, item in value.items()}
+        return {key: _map_paths(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_map_texts(item, change) for item in value]
-    return change(value) if isinstance(value, str) else value
+        return [_map_paths(item, change) for item in value]
+    return change(value) if isinstance(value, str) and os.sep in value else value
