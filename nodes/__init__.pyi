@@ -9,6 +9,7 @@ from .diffusion.text_to_image import Image2Image as Image2Image
 from .diffusion.text_to_image import Text2Image as Text2Image
 from .diffusion.text_to_video import Text2Video as Text2Video
 from .diffusion.turbo import Turbo as Turbo
+from .diffusion.upscale import Upscale as Upscale
 from .image.compare import Compare as Compare
 from .image.compositing import Blend as Blend
 from .image.compositing import Composite as Composite
@@ -151,5 +152,6 @@ __all__ = [
     "TrainTurbo",
     "TrainVae",
     "Turbo",
+    "Upscale",
     "VideoFromFrames",
 ]

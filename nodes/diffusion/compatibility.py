@@ -29,6 +29,7 @@ _NODES: dict[Purpose, str] = {
     "depth-guided": "DepthToImage",
     "inpainting": "Inpaint",
     "edit": "Edit",
+    "upscaling": "Upscale",
 }
 """The node that takes checkpoints of a purpose."""
 
@@ -41,6 +42,7 @@ _NODES_BY_TASK: dict[Task, str] = {
     "controlnet-inpaint": "ControlNet with a mask",
     "depth-to-image": "DepthToImage",
     "edit": "Edit",
+    "upscale": "Upscale",
     "text-to-video": "Text2Video",
     "image-to-video": "Image2Video",
     "frames-to-video": "Image2Video with `last`",

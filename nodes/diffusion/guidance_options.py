@@ -22,7 +22,8 @@ def guidance_arguments(
         rescale: As in `guidance_problems`.
         skipped_layers: As in `guidance_problems`.
     """
-    arguments: dict[str, Any] = {family.guidance.argument: scale}
+    argument = family.guidance.argument
+    arguments: dict[str, Any] = {argument: scale} if argument else {}
     if rescale:
         arguments["guidance_rescale"] = rescale
     if skipped_layers:

@@ -88,7 +88,13 @@ def schedulers_for(*, flow_matching: bool) -> tuple[str, ...]:
     return tuple(name for name in _CLASSES if name.startswith(_FLOW) == flow_matching)
 
 
-def make_scheduler(checkpoint: Checkpoint, name: str | None, schedule: str | None = None) -> Any:
+def make_scheduler(
+    checkpoint: Checkpoint,
+    name: str | None,
+    schedule: str | None = None,
+    *,
+    component: str = SCHEDULER,
+) -> Any:
     """A new scheduler: of the checkpoint's own class, or of the named one with the same config.
 
     It never ran before, because schedulers keep state, and pipelines change their config.
@@ -97,13 +103,14 @@ def make_scheduler(checkpoint: Checkpoint, name: str | None, schedule: str | Non
         checkpoint: The checkpoint.
         name: The scheduler's name; None for the checkpoint's own.
         schedule: The name of its noise schedule; None for that of the config.
+        component: The name of the scheduler in the checkpoint's index.
 
     Raises:
         CheckpointError: The checkpoint's own scheduler is not in this diffusers.
     """
     import diffusers
 
-    settings = resolve(checkpoint).config(SCHEDULER) or {}
+    settings = resolve(checkpoint).config(component) or {}
     class_name = _class_of(name, settings)
     if class_name not in SCHEDULERS or not hasattr(diffusers, class_name):
         found = f"its scheduler {class_name!r} is not in this diffusers"

@@ -16,7 +16,7 @@ from .control_settings import ControlSettings, UnionSettings
 from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
-from .flux2_klein import FLUX2_KLEIN
+from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
 from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
 from .latent_consistency import LATENT_CONSISTENCY
 from .ltx_video import LTX_VIDEO
@@ -37,6 +37,7 @@ from .sana import SANA, SANA_SPRINT
 from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
+from .stable_diffusion_upscaler import STABLE_DIFFUSION_UPSCALER
 from .text_to_video import TEXT_TO_VIDEO
 from .transformer_networks import TRANSFORMER_LORA_PREFIXES, transformer_width
 from .wan import WAN
@@ -49,10 +50,12 @@ FAMILIES: tuple[ModelFamily, ...] = (
     INSTRUCT_PIX2PIX_XL,
     INSTRUCT_PIX2PIX,
     LATENT_CONSISTENCY,
+    STABLE_DIFFUSION_UPSCALER,
     STABLE_DIFFUSION_3,
     FLUX,
     FLUX_FILL,
     FLUX_KONTEXT,
+    FLUX2_KLEIN_KV,
     FLUX2_KLEIN,
     FLUX2,
     QWEN_IMAGE_EDIT_PLUS,

@@ -64,7 +64,7 @@ class Guidance:
     """How strongly a family's pipelines follow the prompt.
 
     Args:
-        argument: The pipelines' argument for the scale.
+        argument: The pipelines' argument for the scale; "" if they take none.
         scale: The usual scale.
         embedded: Whether the scale is a number that the denoiser reads, so that a step is one pass
             and there is no negative prompt. Otherwise it is classifier-free guidance (Ho & Salimans

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .flux_lora_names import FLUX2_LORA_NAMES
 from .model_family import ModelFamily
@@ -29,6 +31,10 @@ _LARGEST_REFERENCE = 1024 * 1024
 def reference_area(area: int) -> int:
     """The pixels of a picture that is edited, as the pipelines of FLUX.2 read it."""
     return min(area, _LARGEST_REFERENCE)
+
+
+def _is_always_distilled(index: Config, denoiser: Config) -> bool:
+    return True
 
 
 FLUX2_KLEIN = ModelFamily(
@@ -72,4 +78,16 @@ FLUX2_KLEIN = ModelFamily(
         ("taylorseer", "pyramid-attention", "fastercache"), ("text-to-image", "edit", "inpaint")
     ),
     versions=(FamilyVersion(label="FLUX.2 Klein"),),
+)
+
+FLUX2_KLEIN_KV = replace(
+    FLUX2_KLEIN,
+    label="FLUX.2 Klein KV",
+    class_names=("Flux2KleinKV",),
+    name_hint="klein-9b-kv",
+    pipelines={"text-to-image": "Flux2KleinKVPipeline", "edit": "Flux2KleinKVPipeline"},
+    # Its pipeline reads the pictures that are edited in the first step alone.
+    guidance=Guidance(argument="", scale=0.0),
+    is_distilled=_is_always_distilled,
+    versions=(FamilyVersion(label="FLUX.2 Klein KV"),),
 )

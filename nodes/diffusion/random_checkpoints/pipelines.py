@@ -182,7 +182,7 @@ def _z_image() -> Any:
     )
 
 
-def _flux2_klein(*, distilled: bool) -> Any:
+def _flux2_klein(*, distilled: bool, cls: str = "Flux2KleinPipeline") -> Any:
     import diffusers
 
     transformer = diffusers.Flux2Transformer2DModel(
@@ -196,7 +196,7 @@ def _flux2_klein(*, distilled: bool) -> Any:
         axes_dims_rope=(4, 4, 4, 4),
         guidance_embeds=False,
     )
-    return diffusers.Flux2KleinPipeline(
+    return getattr(diffusers, cls)(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=autoencoder_kl(4, scaling=1, shift=0, cls="AutoencoderKLFlux2"),
         # The pipeline reads the hidden states of its layers 9, 18 and 27.
@@ -266,6 +266,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "flux-schnell": _flux_schnell,
     "flux2": _flux2,
     "flux2-klein": lambda: _flux2_klein(distilled=True),
+    "flux2-klein-kv": lambda: _flux2_klein(distilled=True, cls="Flux2KleinKVPipeline"),
     "flux2-klein-base": lambda: _flux2_klein(distilled=False),
     "qwen-image": _qwen_image,
     "qwen-image-edit": lambda: _qwen_image_edit("QwenImageEditPipeline"),

@@ -107,10 +107,30 @@ def _sdxl_refiner() -> Any:
     )
 
 
+def _x4_upscaler() -> Any:
+    import diffusers
+
+    vae = diffusers.AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 16, 16),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=64,
+        scaling_factor=0.08333,
+    )
+    return diffusers.StableDiffusionUpscalePipeline(
+        **{**_components(_unet(7, num_class_embeds=1000)), "vae": vae},
+        low_res_scheduler=_noise_scheduler("DDPMScheduler"),
+    )
+
+
 PIPELINES: Mapping[str, Callable[[], Any]] = {
     "instruct-pix2pix": _instruct_pix2pix,
     "instruct-pix2pix-xl": _instruct_pix2pix_xl,
     "latent-consistency": _latent_consistency,
     "sdxl-refiner": _sdxl_refiner,
+    "x4-upscaler": _x4_upscaler,
 }
 """What makes the pipeline of each checkpoint, by its name without `random/`."""

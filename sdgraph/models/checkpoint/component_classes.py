@@ -149,6 +149,7 @@ _ROLES: Mapping[str, str] = {
     "controlnet": "control network",
     "motion_adapter": "control network",
     "scheduler": "scheduler",
+    "low_res_scheduler": "scheduler",
     "text_encoder": "text encoder",
     "image_encoder": "image encoder",
     "tokenizer": "tokenizer",

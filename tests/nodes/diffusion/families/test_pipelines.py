@@ -151,6 +151,7 @@ def pairs() -> list[tuple[str, Task]]:
         "flux2": "FLUX.2",
         "flux2-klein": "FLUX.2 Klein",
         "flux2-klein-base": "FLUX.2 Klein",
+        "flux2-klein-kv": "FLUX.2 Klein KV",
         "lumina2": "Lumina 2",
         "pixart-sigma": "PixArt-Sigma",
         "qwen-image": "Qwen-Image",
@@ -180,7 +181,8 @@ def test_it_makes_what_diffusers_makes(folders: Any, name: str, task: Task) -> N
     family = family_of(checkpoint)
     assert family is not None
     node = node_for(task, checkpoint)
-    guidance = {family.guidance.argument: node.chosen_guidance}
+    scale = family.guidance.argument
+    guidance = {scale: node.chosen_guidance} if scale else {}
     prompts = dict(PROMPTS) if node.is_guided else {"prompt": PROMPTS["prompt"]}
     if node.is_guided and family.label == "FLUX.2 Klein":
         prompts = {"prompt": PROMPTS["prompt"]}

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Session, run
-from sdgraph.nodes import Edit, Image2Image, Text2Image, Turbo
+from sdgraph.events import Event, Stepped
+from sdgraph.nodes import Edit, Image2Image, Text2Image, Turbo, Upscale
 from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.turbo import steps_by_name
+from sdgraph.values import Image
 
-from .test_pipelines import PHOTO, PROMPTS, SIZE, folders, node_for, problems_of, warnings_of
+from .test_pipelines import PHOTO, PROMPTS, SIZE, folders, node_for, noise, problems_of, warnings_of
 
 __all__ = ["folders"]
 
@@ -37,6 +39,7 @@ CASES: dict[tuple[str, Task], dict[str, Any]] = {
         "strength": 0.6,
         "guidance_scale": 7.5,
     },
+    ("x4-upscaler", "upscale"): {**PROMPTS, **PICTURE, "noise_level": 20, "guidance_scale": 9.0},
 }
 """The arguments of the pipeline's call for each checkpoint and task."""
 
@@ -59,9 +62,27 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
     return to_pixels(made.images[0])
 
 
+def upscale(checkpoint: Checkpoint, image: Image = PHOTO) -> Upscale:
+    fields: dict[str, Any] = {**PROMPTS, "steps": 3, "seed": 5}
+    return Upscale(checkpoint=checkpoint, image=image, **fields)
+
+
+def test_an_enlarged_picture_has_four_times_the_sides(folders: Any) -> None:
+    checkpoint = Checkpoint(folders("x4-upscaler"))
+    node = upscale(checkpoint, Image(noise(66, 90, 3)))
+    seen: list[Event] = []
+    made = run(node, session=Session(device="cpu", store=None), on_event=seen.append)
+    assert made.size == (360, 264) == node.planned_size()
+    steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    text = problems_of(node_for("text-to-image", checkpoint))
+    assert "Stable Diffusion x4 upscaler is for Upscale; for Text2Image take" in text
+
+
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_it_makes_what_diffusers_makes(folders: Any, name: str, task: Task) -> None:
-    node = node_for(task, Checkpoint(folders(name)))
+    checkpoint = Checkpoint(folders(name))
+    node = upscale(checkpoint) if task == "upscale" else node_for(task, checkpoint)
     assert not problems_of(node)
     made = run(node, session=Session(device="cpu", store=None))
     assert made.numpy.std() > 10, "it shows something"

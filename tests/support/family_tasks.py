@@ -1,0 +1,210 @@
+"""Lists what diffusers can do with each model family, and what of it sdgraph does.
+
+`python -m tests.support.family_tasks` prints a Markdown table. The pipelines come from diffusers'
+own packages, what sdgraph runs from its families, and what is compared bit for bit from the tests
+that do it: those with parameters "name" (of a random checkpoint) and "task", and those that name a
+pipeline of a checkpoint that ships with sdgraph.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from inspect import isclass
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
+
+from sdgraph.models import quiet_libraries
+from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
+from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES
+
+TESTS = Path(__file__).parents[1] / "nodes/diffusion"
+
+PACKAGES = {
+    "flux": "FLUX.1",
+    "flux2": "FLUX.2",
+    "qwenimage": "Qwen-Image",
+    "z_image": "Z-Image",
+    "stable_diffusion_3": "Stable Diffusion 3",
+    "controlnet_sd3": "Stable Diffusion 3",
+    "chroma": "Chroma",
+    "sana": "SANA",
+    "lumina2": "Lumina 2",
+    "kolors": "Kolors",
+    "hidream_image": "HiDream",
+    "pixart_alpha": "PixArt",
+    "stable_diffusion": "Stable Diffusion",
+    "stable_diffusion_xl": "SDXL",
+    "controlnet": "Stable Diffusion and SDXL",
+    "t2i_adapter": "Stable Diffusion and SDXL",
+    "latent_consistency_models": "Latent Consistency",
+    "wan": "Wan",
+    "ltx": "LTX-Video",
+    "ltx2": "LTX-2",
+    "hunyuan_video": "HunyuanVideo",
+    "hunyuan_video1_5": "HunyuanVideo",
+    "cogvideo": "CogVideoX",
+    "animatediff": "AnimateDiff",
+    "stable_video_diffusion": "Stable Video Diffusion",
+}
+"""The packages in `diffusers.pipelines`, each with the family that its pipelines are of."""
+
+_OF_VIDEOS = {"wan", "ltx", "ltx2", "hunyuan_video", "hunyuan_video1_5", "cogvideo", "animatediff"}
+
+_TASKS = {
+    "Upsample|LatentUpscale": "latent upscale",
+    "Upscale": "upscale",
+    "Adapter": "T2I-Adapter",
+    "Redux|ImageVariation|UnCLIPImg2Img": "variation",
+    "UnCLIP": "from image embeddings",
+    "VACE|Animate(?!Diff)|FunControl|ICLora|HDR": "controlled video",
+    "VideoToVideo": "video-to-video",
+    "Condition": "frames-to-video",
+    "ImageToVideo|Image2Video|StableVideoDiffusion|Framepack": "image-to-video",
+    "AnimateDiff.*Control": "controlled video",
+    "Control.*(Img2Img|ImageToImage|Image2Image)": "controlnet-image",
+    "Control.*Inpaint": "controlnet-inpaint",
+    "Control": "controlnet",
+    "Depth2Img": "depth-to-image",
+    "Inpaint|Fill": "inpaint",
+    "Edit|Kontext|Pix2Pix": "edit",
+    "Img2Img": "image-to-image",
+    "Layered": "layers",
+}
+"""What a pipeline does, by a pattern that is found in its name; the first that fits."""
+
+_REASONS = {
+    "latent upscale": "works on latents, which no port carries",
+    "from image embeddings": "needs a prior that no family has",
+    "layers": "makes several pictures with transparency, which no node gives",
+    "T2I-Adapter": "no node takes T2I-Adapters",
+    "ChromaInpaintPipeline": "fails in diffusers 0.42: it reads a setting that Chroma lacks",
+    "FluxPriorReduxPipeline": "no node takes its image encoder",
+}
+"""Why a task is not done, where it is not only that no family has the pipeline yet."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pipeline of diffusers with one of its tasks, and what sdgraph does with it."""
+
+    family: str
+    pipeline: str
+    task: str
+    state: str
+
+
+def pairs() -> Iterator[Pair]:
+    """All pipelines of the packages, with the tasks for which sdgraph has them or might."""
+    ours = [(family, task, name) for family in FAMILIES for task, name in family.pipelines.items()]
+    for package, label in PACKAGES.items():
+        for name in _pipelines_in(package):
+            own = [(family, task) for family, task, other in ours if other == name]
+            for family, task in own:
+                where = comparison(family, task)
+                yield Pair(family.label, name, task, f"equal bits: {where}" if where else "runs")
+            if not own:
+                likely = _task_by_name(name, package)
+                reason = _REASONS.get(name) or _REASONS.get(likely, "no family has it")
+                yield Pair(label, name, likely, f"not: {reason}")
+
+
+def comparison(family: ModelFamily, task: str) -> str:
+    """The test that compares a family's task with diffusers bit for bit; "" if none does."""
+    by_name = _compared().get((family.label, task))
+    if by_name:
+        return by_name
+    literal = f'"{family.pipelines[task]}"'  # type: ignore[index]  # a task of the family
+    shipped = family.class_names[0] in _OF_SHIPPED
+    files = (path for path in sorted(TESTS.glob("test_*.py")) if literal in path.read_text())
+    return next((path.name for path in files), "") if shipped else ""
+
+
+_OF_SHIPPED = ("StableDiffusion", "StableDiffusionXL", "TextToVideoSD")
+"""The families of which small checkpoints ship with sdgraph."""
+
+
+@cache
+def _compared() -> Mapping[tuple[str, str], str]:
+    """The tests that compare random checkpoints, by the label of the family and the task."""
+    compared: dict[tuple[str, str], str] = {}
+    package = import_module("tests.nodes.diffusion.families")
+    for info in iter_modules(package.__path__):
+        if info.name.startswith("test_"):
+            module = import_module(f"{package.__name__}.{info.name}")
+            for name, task in _parameters(module):
+                compared.setdefault((family_of_random(name).label, task), f"{info.name}.py")
+    return compared
+
+
+def _parameters(module: ModuleType) -> Iterator[tuple[str, str]]:
+    """The names and tasks with which the tests of a module that compare pixels are run."""
+    for name, function in vars(module).items():
+        if "makes_what_diffusers_makes" not in name:
+            continue
+        for mark in getattr(function, "pytestmark", ()):
+            names = tuple(mark.args[0]) if mark.name == "parametrize" else ()
+            if "task" in names:
+                # The first is the name of the checkpoint; others may be those of networks.
+                yield from ((values[0], values[names.index("task")]) for values in mark.args[1])
+
+
+@cache
+def family_of_random(name: str) -> ModelFamily:
+    """The family of a checkpoint with random weights."""
+    import torch
+
+    with torch.random.fork_rng(), quiet_libraries():
+        class_name = type(PIPELINES[name]()).__name__
+    return max(FAMILIES, key=lambda family: family.matches(class_name))
+
+
+def _pipelines_in(package: str) -> list[str]:
+    """The names of the pipelines that a package of diffusers defines, in order."""
+    import diffusers
+
+    root = import_module(f"diffusers.pipelines.{package}")
+    modules = (
+        import_module(f"{root.__name__}.{info.name}")
+        for info in iter_modules(root.__path__)
+        if info.name.startswith("pipeline_") and "onnx" not in info.name
+    )
+    classes: Iterable[Any] = (
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isclass(value) and value.__module__ == module.__name__
+    )
+    names = {
+        value.__name__
+        for value in classes
+        if issubclass(value, diffusers.DiffusionPipeline) and hasattr(diffusers, value.__name__)
+    }
+    return sorted(names)
+
+
+def _task_by_name(name: str, package: str) -> str:
+    for pattern, task in _TASKS.items():
+        if re.search(pattern, name):
+            return task
+    return "text-to-video" if package in _OF_VIDEOS else "text-to-image"
+
+
+def table(found: Iterable[Pair]) -> str:
+    """The pairs as a Markdown table, and how many are in each state."""
+    lines = ["| family | task | pipeline | state |", "|---|---|---|---|"]
+    counts = {"equal bits": 0, "runs": 0, "not": 0}
+    for pair in found:
+        lines.append(f"| {pair.family} | {pair.task} | {pair.pipeline} | {pair.state} |")
+        counts[pair.state.partition(":")[0]] += 1
+    summary = ", ".join(f"{state}: {count}" for state, count in counts.items())
+    return "\n".join([*lines, "", summary])
+
+
+if __name__ == "__main__":
+    print(table(pairs()))
