@@ -15,7 +15,8 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home, is_file
 from sdgraph.formatting import with_article
 from sdgraph.models.formats.config_files import read_config
-from sdgraph.models.formats.safetensors_files import TensorShapes, tensor_shapes
+from sdgraph.models.formats.safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
+from sdgraph.models.formats.scaled_weights import scale_problem
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, FileKind
 from sdgraph.models.sources import hub
 from sdgraph.models.sources.model_files import USE_OF_FIELD, weights_path
@@ -23,7 +24,6 @@ from sdgraph.values import ComponentSource
 
 from .component_classes import role_of
 from .single_files import SingleFile, file_kind, refuse_other_format
-from .weight_marks import scale_problem
 
 _PREFIXES: Mapping[str, tuple[str, ...]] = {
     "denoiser": (UNET_PREFIX, "diffusion_model."),
@@ -72,10 +72,14 @@ def find_component_file(checkpoint: ComponentSource, configs: Path) -> SingleFil
         fix = "leave it out, or take a folder in diffusers' layout, whose denoiser is quantized"
         raise CheckpointError(Problem(source, found, "none: it is not done yet", fix))
     refuse_other_format(source, path)
+    if path.suffix.lower() == ".gguf" and role_of(component) != "denoiser":
+        fix = "take its safetensors"
+        found = f"a GGUF file as {component}"
+        raise CheckpointError(Problem(source, found, "GGUF for a denoiser alone", fix))
     kind, shapes = file_kind(path), tensor_shapes(path)
     prefix = _prefix_of(checkpoint, kind, shapes)
     folder = _config_folder(checkpoint, configs)
-    if (problem := scale_problem(shapes)) is not None:
+    if (problem := scale_problem(refuse_damaged(path).tensors)) is not None:
         raise CheckpointError(Problem(source, problem.found, problem.wanted, problem.fix))
     _refuse_other_channels(checkpoint, shapes, prefix, folder)
     return SingleFile(path, replace(kind, prefixes={"": prefix}), folder, has_own_configs=True)

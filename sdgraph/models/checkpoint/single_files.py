@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_config, read_index
+from sdgraph.models.formats.gguf_headers import MAGIC
 from sdgraph.models.formats.other_weights import PIPELINES
 from sdgraph.models.formats.pickle_headers import is_pickle
 from sdgraph.models.formats.safetensors_files import (
@@ -24,13 +26,12 @@ from sdgraph.models.formats.safetensors_files import (
     refuse_damaged,
     tensor_shapes,
 )
+from sdgraph.models.formats.scaled_weights import scale_problem
 from sdgraph.models.formats.single_file_kinds import BASES, FileKind, kind_of
 from sdgraph.models.sources import hub
 from sdgraph.models.sources.model_files import CHECKPOINT_USES, weights_path
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.values import Checkpoint, Lora
-
-from .weight_marks import scale_problem
 
 _BASES = Path(__file__).parent / "bases"
 """The folder with the configs of each base, in diffusers' layout."""
@@ -144,7 +145,7 @@ def _file_kind(path: Path, stamp: FileStamp) -> FileKind:
 
 
 def refuse_other_format(source: str, path: Path) -> None:
-    """Raises CheckpointError for a file that is no safetensors file, and no pickle that is allowed.
+    """Raises CheckpointError for a file whose format is not read, or that is not allowed.
 
     Args:
         source: Its name in messages.
@@ -157,9 +158,12 @@ def refuse_other_format(source: str, path: Path) -> None:
     except OSError:
         return  # reading the header reports it
     name = path.name.lower()
-    if start.startswith(b"GGUF") or name.endswith(".gguf"):
-        fix = "GGUF is not read yet: take the safetensors of the same model"
-        raise CheckpointError(Problem(source, "a GGUF file", wanted, fix))
+    if start.startswith(MAGIC) or name.endswith(".gguf"):
+        if find_spec("gguf") is None:
+            found = "a GGUF file, and no package gguf here"
+            fix = "pip install gguf, or take the safetensors of the same model"
+            raise CheckpointError(Problem(source, found, "the package gguf", fix))
+        return
     if is_pickle(start):
         if not pickles.are_allowed():
             raise CheckpointError(_pickle_problem(source, wanted))
@@ -250,7 +254,7 @@ def _refuse_incomplete(checkpoint: Checkpoint, single_file: SingleFile) -> None:
             what = _NAMES.get(name, "second text encoder")
             fix = f"take a file that has it; or name one next to the source, `{name}: …`"
             raise CheckpointError(Problem(source, f"{kind.label} without a {what}", WANTED, fix))
-    if problem := scale_problem(tensor_shapes(single_file.path)):
+    if problem := scale_problem(refuse_damaged(single_file.path).tensors):
         raise CheckpointError(Problem(source, problem.found, problem.wanted, problem.fix))
     _refuse_other_widths(checkpoint, single_file)
 

@@ -139,21 +139,12 @@ def mark_problem(
     return None
 
 
-def scale_problem(names: Iterable[str]) -> Problem | None:
-    """Why weights with scales of fp8 cannot be used; None if there are no scales among them.
-
-    Args:
-        names: The names of the tensors.
-    """
-    return next(filter(None, map(_scale_problem, names)), None)
-
-
 def _scale_problem(name: str) -> Problem | None:
     if not _SCALES.search(name):
         return None
     found = f"{name}, a scale of fp8 weights"
-    fix = "use the weights in bf16 or fp16, or plain fp8 without scales"
-    return Problem("", found, "weights without scales, which are not computed yet", fix)
+    fix = "name the file itself as the component (`unet: ./x.safetensors`), or use bf16 or fp16"
+    return Problem("", found, "weights without scales in a checkpoint's folder", fix)
 
 
 @lru_cache(maxsize=256)

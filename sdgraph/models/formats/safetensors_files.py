@@ -22,6 +22,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp, special_kind
 
 from .file_hashes import refuse_unreadable
+from .gguf_headers import MAGIC, GgufHeaderError, read_gguf_header
 from .pickle_headers import PickleHeaderError, is_pickle, read_pickle_header
 
 TensorShapes = Mapping[str, tuple[int, ...]]
@@ -188,7 +189,7 @@ def _end_of_tensors(tensors: Iterable[Mapping[str, Any]]) -> int:
 def file_header(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader:
     """The header of the file at `path`, remembered while the file keeps its stamp.
 
-    A pickle has no header: the same is read from the pickle, without running anything in it.
+    The same is read from a GGUF file, and from a pickle without running anything in it.
 
     Args:
         path: The file.
@@ -203,12 +204,17 @@ def file_header(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader
 def _file_header(path: Path, stamp: FileStamp) -> SafetensorsHeader:
     file = open_to_read(path)
     try:
-        if is_pickle(os.read(file, 9)):
+        start = os.read(file, 9)
+        if is_pickle(start):
             return SafetensorsHeader(read_pickle_header(path), {}, 0)
+        if start.startswith(MAGIC):
+            return SafetensorsHeader(read_gguf_header(path), {}, 0)
         os.lseek(file, 0, os.SEEK_SET)
         return read_header(file)
     except PickleHeaderError as error:
         raise SafetensorsError(str(error), "a file with nothing but tensors") from None
+    except GgufHeaderError as error:
+        raise SafetensorsError(str(error), "a whole GGUF file") from None
     finally:
         os.close(file)
 

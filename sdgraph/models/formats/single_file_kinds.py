@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from .other_weights import add_on_kind, other_kind
 from .safetensors_files import TensorShapes
+from .scaled_weights import is_scale
 
 UNET_PREFIX = "model.diffusion_model."
 """What the names of a U-Net's tensors begin with in the layout of LDM."""
@@ -262,4 +263,8 @@ def component_tensors(names: Iterable[str], prefix: str) -> list[str]:
         >>> component_tensors(["vae.a", "text.b", "text.position_ids"], "text.")
         ['text.b']
     """
-    return [name for name in names if name.startswith(prefix) and not _UNUSED.fullmatch(name)]
+    return [
+        name
+        for name in names
+        if name.startswith(prefix) and not _UNUSED.fullmatch(name) and not is_scale(name)
+    ]

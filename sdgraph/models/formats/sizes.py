@@ -14,9 +14,10 @@ from sdgraph.files import FileStamp
 from sdgraph.values import DTYPE_BYTES, Part
 
 from .safetensors_files import file_header
+from .scaled_weights import FP8_DTYPES
 from .single_file_kinds import component_tensors
 
-_FLOATS = ("F16", "BF16", "F32", "F64")
+_FLOATS = ("F16", "BF16", "F32", "F64", *FP8_DTYPES)
 """The dtypes of files that are cast to the computing dtype when they are loaded."""
 _UNCAST = ("norm", "pos_embed", "patch_embed")
 """Parts of the names of layers that diffusers' layerwise casting leaves in the computing dtype."""

@@ -125,6 +125,12 @@ def stays_precise(module: Any, name: str, dtype: str) -> bool:
     return not kept.isdisjoint(name.split("."))
 
 
+def keeps_any_precise(module: Any) -> bool:
+    """Whether some tensors of a module may stay in float32, whatever dtype it computes in."""
+    names = ("_keep_in_fp32_modules_strict", "_keep_in_fp32_modules")
+    return any(getattr(module, name, None) for name in names)
+
+
 def compare_tensors(module: Any, tensors: Mapping[str, Any]) -> KeyComparison:
     """Compares tensors, which may be without data, with those of a module.
 

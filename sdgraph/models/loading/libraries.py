@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 PIXEL_LIBRARIES = ("numpy", "pillow", "opencv-python-headless", "opencv-python", "av")
 """The libraries that any node may make pixels with: part of every key."""
 
-MODEL_LIBRARIES = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "torchao")
+MODEL_LIBRARIES = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "torchao", "gguf")
 """The libraries that models compute with: part of the keys of nodes that use models."""
 
 RECORDED_LIBRARIES = ("sdgraph", *MODEL_LIBRARIES, "xformers", *PIXEL_LIBRARIES)

@@ -20,12 +20,11 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.formatting import with_article
 from sdgraph.models.checkpoint.resolved_part import ResolvedPart
 from sdgraph.models.formats import weight_keys
-from sdgraph.models.formats.pickle_headers import is_pickle
-from sdgraph.models.formats.pickles import read_pickle
 from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, component_tensors
 
 from . import devices
+from .single_file_tensors import read_tensors
 
 _FIX = "the file may be of another base: name a folder with the configs of its own with `config:`"
 
@@ -65,7 +64,10 @@ def load_module(cls: Any, part: ResolvedPart, dtype: str) -> Any:
     module = weight_keys.empty_module(cls, folder)
     refuse_other_tensors(part.name, module, part.files[0], prefix)
     wanted = devices.torch_dtype(dtype)
-    weights = convert_tensors(module, _read_tensors(part.files[0], prefix), prefix)
+    names = component_tensors(refuse_damaged(part.files[0]).tensors, prefix)
+    # Weights that stay in float32 are rounded after they have their own names.
+    rounded_to = None if weight_keys.keeps_any_precise(module) else wanted
+    weights = convert_tensors(module, read_tensors(part.files[0], names, rounded_to), prefix)
     for name, tensor in weights.items():
         if tensor.is_floating_point():
             precise = weight_keys.stays_precise(module, name, dtype)
@@ -198,17 +200,6 @@ def _tensors_without_data(path: Path, prefix: str) -> dict[str, Any]:
         )
         for name in component_tensors(header, prefix)
     }
-
-
-def _read_tensors(path: Path, prefix: str) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    names = component_tensors(refuse_damaged(path).tensors, prefix)
-    with path.open("rb") as start:
-        if is_pickle(start.read(9)):
-            return read_pickle(path, names)
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in names}
 
 
 def load_tokenizer(cls: Any, part: ResolvedPart) -> Any:

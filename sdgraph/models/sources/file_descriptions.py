@@ -107,9 +107,9 @@ def describe_file(file: ModelFile) -> FileDescription:
     name = file.path.name.lower()
     try:
         if name.endswith(".gguf"):
-            return _describe_start(file, "GGUF", _gguf_problem(file.path))
+            return _describe_by_tensors(file, "GGUF", _gguf_problem(file.path))
         if name.endswith(PICKLE_SUFFIXES):
-            return _describe_pickle(file)
+            return _describe_by_tensors(file, "pickle", _pickle_problem(file.path))
         return describe_header(file_header(file.path), file.path)
     except SafetensorsError as error:
         wanted = f", wanted {error.wanted}" if "bytes" in error.wanted else ""
@@ -126,16 +126,21 @@ def describe_file(file: ModelFile) -> FileDescription:
         )
 
 
-def _describe_pickle(file: ModelFile) -> FileDescription:
-    """A file of torch: by its tensors, or by its folder if something else is in it, too."""
-    found = _pickle_problem(file.path)
+def _describe_by_tensors(file: ModelFile, file_format: str, found: str) -> FileDescription:
+    """A file of another format: by its tensors, or by its folder if they cannot be listed.
+
+    Args:
+        file: The file.
+        file_format: Its format.
+        found: What its first bytes show to be wrong.
+    """
     try:
         header = None if found else file_header(file.path)
-    except SafetensorsError:
-        header = None
+    except SafetensorsError as error:
+        header, found = None, error.found if "cut short" in error.found else ""
     if header is None:
-        return _describe_start(file, "pickle", found)
-    return replace(describe_header(header, file.path), format="pickle")
+        return _describe_start(file, file_format, found)
+    return replace(describe_header(header, file.path), format=file_format)
 
 
 def _describe_start(file: ModelFile, file_format: str, found: str) -> FileDescription:

@@ -123,7 +123,7 @@ def flux(folder: Path) -> Path:
         ("unet", {"double_blocks.0.img_attn.x": (1,)}, "a model of Flux", "component alone"),
         ("vae", VAE | {"decoder.conv_in.weight": (64, 16, 3, 3)}, "16 latent", "same base"),
         ("unet", UNET | {"input_blocks.0.0.weight": (32, 9, 3, 3)}, "9 channels", "same base"),
-        ("unet", UNET | {"x.scale_weight": (1,)}, "scale of fp8", "bf16 or fp16"),
+        ("unet", UNET | {"x.scale_weight": (1,)}, "scale_weight without x.weight", "bf16 or fp16"),
     ],
 )
 def test_a_file_of_another_kind_is_named(

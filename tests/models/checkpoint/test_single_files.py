@@ -14,11 +14,12 @@ import pytest
 from sdgraph import Checkpoint
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import part_warnings, resolve, resolve_part
+from sdgraph.models.checkpoint import single_files
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.single_file_kinds import BASES
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.values import Part
-from tests.support import fake_checkpoints
+from tests.support import fake_checkpoints, gguf_files
 from tests.support.ldm_headers import Shapes, header
 from tests.support.published_layouts import write_header
 
@@ -147,7 +148,6 @@ def test_a_prediction_type_reaches_the_scheduler_of_a_folder_too() -> None:
     [
         (b"PK\x03\x04 a zip", "x.ckpt", "a pickle, which can run code", "--allow-pickle"),
         (b"\x80\x02}q", "x.safetensors", "a pickle", "its safetensors"),
-        (b"GGUF\x03", "x.gguf", "a GGUF file", "safetensors of the same model"),
         (b"<!DOCTYPE html><html>", "x.safetensors", "a web page", "download it again"),
         (b"\x89PNG", "x.png", "a .png file", ""),
         (b"", "x.safetensors", "0 bytes: it is cut short", "again"),
@@ -181,6 +181,18 @@ def test_a_denoiser_without_text_encoders_says_where_it_belongs(
 ) -> None:
     path = written(tmp_path / "x.safetensors", {tensor: (64, 64)})
     assert fix in refusal(Checkpoint(path)).fix
+
+
+def test_a_gguf_file_wants_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_files, "find_spec", lambda name: None)
+    path = gguf_files.write(tmp_path / "x.gguf", {"blocks.0.attn.qkv_x.weight": ("F32", (2, 32))})
+    problem = refusal(Checkpoint(path))
+    assert "no package gguf" in problem.found and "pip install gguf" in problem.fix
+    monkeypatch.setattr(single_files, "find_spec", lambda name: True)
+    assert refusal(Checkpoint(path)).found == "a model of Mochi"
+    part = Checkpoint("tiny/text-to-image", vae=path)
+    with pytest.raises(CheckpointError, match="GGUF for a denoiser alone"):
+        resolve_part(Part(part, "vae")).check()
 
 
 def test_a_file_that_was_not_downloaded_whole_is_named(tmp_path: Path) -> None:
@@ -217,7 +229,7 @@ def test_a_file_that_is_not_there_is_no_folder(tmp_path: Path) -> None:
             "without a text encoder",
             "a file that has it",
         ),
-        (header(ONE, scaled_fp8=(2,)), "a scale of fp8 weights", "bf16"),
+        (header(ONE, **{"x.weight_scale_inv": (2,)}), "a scale of blocks of weights", "bf16"),
     ],
 )
 def test_what_is_no_whole_checkpoint_of_a_known_base_is_refused(
