@@ -10,6 +10,7 @@ from .diffusion.text_to_image import Text2Image as Text2Image
 from .diffusion.text_to_video import Text2Video as Text2Video
 from .diffusion.turbo import Turbo as Turbo
 from .diffusion.upscale import Upscale as Upscale
+from .diffusion.video_to_video import Video2Video as Video2Video
 from .image.compare import Compare as Compare
 from .image.compositing import Blend as Blend
 from .image.compositing import Composite as Composite
@@ -153,5 +154,6 @@ __all__ = [
     "TrainVae",
     "Turbo",
     "Upscale",
+    "Video2Video",
     "VideoFromFrames",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from sdgraph.errors import Problem
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.formatting import with_article
 from sdgraph.models import SCHEDULERS, resolve
 from sdgraph.values import Checkpoint
@@ -126,6 +126,12 @@ def package_problems(task: Task, family: ModelFamily) -> Iterator[Problem]:
         if find_spec(package) is None:
             found = f"{family.pipelines[task]} of {family.label}, and no package {package} here"
             yield Problem("checkpoint", found, "the package", f"pip install {package}")
+
+
+def refuse_missing_packages(task: Task, family: ModelFamily) -> None:
+    """Raises InvalidValueError if a package is not here that the pipeline for a task needs."""
+    for problem in package_problems(task, family):
+        raise InvalidValueError(problem)
 
 
 def purpose_problems(

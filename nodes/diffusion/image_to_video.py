@@ -81,7 +81,7 @@ class Image2Video(VideoOfAnyLength):
         if family is None or family.video is None:
             return
         count = self.batch_size()
-        if self.between and not family.takes_frames_between:
+        if self.between and not self.settings.takes_frames_between:
             found = f"{len(self.between)} pictures for {family.label}"
             yield Problem("between", found, "at most `image` and `last`", "leave `between` out")
         elif self.at and self.at[-1] >= count - (self.last is not None):
@@ -126,7 +126,7 @@ class Image2Video(VideoOfAnyLength):
         pictures = list(frames.values())
         if self.task() == "image-to-video":
             return {"image": pictures[0]}
-        return self.family.frame_arguments(frames)
+        return self.settings.frame_arguments(frames)
 
 
 def size_like(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:

@@ -260,6 +260,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             cache=self.tuning.get("cache"),
             controls=self.control_configs(),
             references=self.reference_area(),
+            task=self.task(),
         )
 
     def reference_area(self) -> int:
@@ -323,6 +324,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             checkpoint: The checkpoint of the components.
             more: Further arguments of the pipeline, such as ControlNets.
         """
+        compatibility.refuse_missing_packages(self.task(), self.family)
         scheduler = make_scheduler(checkpoint, self.scheduler, self.schedule)
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
         components = {**loaded, SCHEDULER: scheduler, **more}

@@ -82,10 +82,15 @@ class VideoDiffusion(Diffusion[Video]):
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         checkpoint = self.checkpoint
-        if self.guidance_2 is None or not isinstance(checkpoint, Checkpoint):
+        if not isinstance(checkpoint, Checkpoint) or self.family.video is None:
             return
+        size, native = self.chosen_size(), self.family.native_size(checkpoint)
+        if self.settings.only_size and size is not None and size != native:
+            found = f"{size[0]}×{size[1]} for {checkpoint.source}"
+            wanted = f"{native[0]}×{native[1]}, the only size that it can make"
+            yield Problem("width", found, wanted, f"set width {native[0]} and height {native[1]}")
         index = resolve(checkpoint).index
-        if index is not None and index.get(_BOUNDARY) is None:
+        if self.guidance_2 is not None and index is not None and index.get(_BOUNDARY) is None:
             found = f"{self.guidance_2:g} for {checkpoint.source}, which has one denoiser"
             wanted = "none: only Wan 2.2 with two transformers reads it"
             yield Problem("guidance_2", found, wanted, "leave it out, and set guidance")
@@ -116,10 +121,13 @@ class VideoDiffusion(Diffusion[Video]):
         pipe = self.assemble(models, checkpoint)
 
         def report(*arguments: Any) -> Any:
-            # `callback` gets the step first, `callback_on_step_end` the pipeline before it.
-            step = arguments[0] if isinstance(arguments[0], int) else arguments[1]
-            # A scheduler of second order has two timesteps for each step, and one for the last.
-            progress(step + 1, -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order))
+            if isinstance(arguments[0], int):
+                # `callback` gets the step first, and is called for whole steps: a scheduler of
+                # second order has two timesteps for each step, and one for the last.
+                timesteps, order = pipe.scheduler.timesteps, pipe.scheduler.order
+                progress(arguments[0] + 1, -(-len(timesteps) // order))
+            else:
+                progress(arguments[1] + 1, pipe.num_timesteps)
             return arguments[-1]
 
         if self.guidance_2 is not None:

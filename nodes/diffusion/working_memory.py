@@ -8,7 +8,7 @@ from sdgraph.errors import MediaError
 from sdgraph.graph import Node
 from sdgraph.values import Checkpoint
 
-from .families import Config, ModelFamily
+from .families import Config, ModelFamily, Task
 from .step_caches import cached_bytes
 
 _MAX_DISTANCE = 8
@@ -27,6 +27,7 @@ def peak_bytes(
     vae: str | None = None,
     references: int = 0,
     cache: str | None = None,
+    task: Task | None = None,
 ) -> int:
     """The bytes that a pipeline needs at its peak: to denoise or to decode, whichever is more.
 
@@ -41,6 +42,7 @@ def peak_bytes(
         vae: "sliced", "tiled" or "both" if the decoder works by slices or tiles, else None.
         references: The pixels of further pictures of which the denoiser gets tokens.
         cache: The name of the cache of steps; None for none.
+        task: What the pipeline has to do; None for what all of its pipelines need.
     """
     scale = family.latent_scale(checkpoint)
     width, height = size or family.native_size(checkpoint)
@@ -50,9 +52,9 @@ def peak_bytes(
     batch = latents * (family.guidance.batch if guided else 1)
     dtype = checkpoint.dtype or dtype
     settings = family.denoiser_config(checkpoint)
-    denoising = family.denoiser.memory(
-        settings, batch, area + references // scale**2, dtype, controls=controls
-    )
+    memory = family.step_memory(checkpoint, task)
+    tokens_area = area + references // scale**2
+    denoising = memory(settings, batch, tokens_area, dtype, controls=controls)
     denoising += cached_bytes(cache, family, checkpoint, denoising, guided=guided)
     settings = family.decoder_config(checkpoint)
     return max(denoising, family.decoder.memory(settings, images, area * scale**2, dtype, vae))

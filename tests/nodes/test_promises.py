@@ -119,6 +119,7 @@ EXAMPLES: dict[str, list[Example]] = {
         example("pairs", count=2, moving=True, changes={"motions": ["growing"]}),
     ],
     "Turbo": [example("image", changes=TUNING), example(steps=4, changes=TUNING)],
+    "Video2Video": [example(changes=TUNING)],
     "VideoFromFrames": [example(frames=Frames(video=LITERALS[list(LITERALS)[2]]))],
 }
 """The nodes for which `check_node` needs more than the fields that are required."""

@@ -12,6 +12,7 @@ from sdgraph.values import Checkpoint
 
 from .aura_flow import AURA_FLOW
 from .chroma import CHROMA
+from .cogvideox import COGVIDEOX
 from .control_settings import ControlSettings, UnionSettings
 from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
@@ -70,6 +71,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     AURA_FLOW,
     WAN,
     LTX_VIDEO,
+    COGVIDEOX,
 )
 """All families; the first is assumed for a checkpoint whose name gives no hint."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sdgraph.values import ControlMap, Lora
+
+from .networks import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,10 @@ class Guidance:
         return 3 if self.image_argument else 2
 
 
+def _first_and_last(frames: Mapping[int, Any]) -> Mapping[str, Any]:
+    return {"image": frames[min(frames)], "last_image": frames[max(frames)]}
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoSettings:
     """The videos that a family's pipelines make.
@@ -105,17 +111,29 @@ class VideoSettings:
     Args:
         frames: The usual number of frames.
         frame_step: The number of frames is a multiple of it, plus 1; 1 for any number.
+        latent_step: How many frames each frame of latents stands for, besides the first; 0 for
+            `frame_step`.
         fps: The usual number of frames per second.
         size: The usual width and height in pixels; None for that in the denoiser's config.
+        only_size: Whether the checkpoint can make videos of that size alone.
         fps_argument: The pipelines' argument for the frames per second; "" if they take none.
+        by_config: Further settings of a checkpoint, by its index and the config of its denoiser.
+        frame_arguments: The arguments of the pipeline for "frames-to-video", by a mapping of
+            pictures by the numbers of their frames.
+        takes_frames_between: Whether it takes frames between the first and the last.
         callback: The pipelines' argument for the function that is called after each step.
     """
 
     frames: int = 16
     frame_step: int = 1
+    latent_step: int = 0
     fps: float = 8.0
     size: tuple[int, int] | None = None
+    only_size: bool = False
     fps_argument: str = ""
+    by_config: Callable[[Config, Config], Mapping[str, Any]] | None = None
+    frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
+    takes_frames_between: bool = False
     callback: Literal["callback", "callback_on_step_end"] = "callback_on_step_end"
 
     def nearest_frames(self, frames: float) -> int:
@@ -128,8 +146,8 @@ class VideoSettings:
         return max(0, round((frames - 1) / self.frame_step)) * self.frame_step + 1
 
     def latent_frames(self, frames: int) -> int:
-        """The number of frames of latents; of the others each stands for `frame_step` frames."""
-        return (frames - 1) // self.frame_step + 1
+        """The number of frames of latents; of the others each stands for `latent_step` frames."""
+        return (frames - 1) // (self.latent_step or self.frame_step) + 1
 
 
 @dataclass(frozen=True, kw_only=True)

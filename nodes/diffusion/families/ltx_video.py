@@ -65,8 +65,9 @@ LTX_VIDEO = ModelFamily(
         "image-to-video": "LTXImageToVideoPipeline",
         "frames-to-video": "LTXConditionPipeline",
     },
+    times_per_token=lambda task, index: task != "text-to-video",
     task_schedulers={"frames-to-video": ("flow-euler",)},
-    denoiser=transformer("LTXVideoTransformer3DModel", tensors=16.2, patch=1),
+    denoiser=transformer("LTXVideoTransformer3DModel", tensors=16.2, patch=1, times_per_token=13.0),
     decoder=Decoder(
         name="vae",
         label="VAE",
@@ -97,10 +98,14 @@ LTX_VIDEO = ModelFamily(
     min_multiple=32,
     flow_matching=True,
     video=VideoSettings(
-        frames=161, frame_step=8, fps=25.0, size=(704, 512), fps_argument="frame_rate"
+        frames=161,
+        frame_step=8,
+        fps=25.0,
+        size=(704, 512),
+        fps_argument="frame_rate",
+        frame_arguments=_conditions,
+        takes_frames_between=True,
     ),
-    frame_arguments=_conditions,
-    takes_frames_between=True,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=_LORA_NAMES,

@@ -54,10 +54,6 @@ def _no_options(*_: int) -> Mapping[str, object]:
     return {}
 
 
-def _first_and_last(frames: Mapping[int, Any]) -> Mapping[str, Any]:
-    return {"image": frames[min(frames)], "last_image": frames[max(frames)]}
-
-
 def _is_never_distilled(index: Config, denoiser: Config) -> bool:
     return False
 
@@ -83,7 +79,10 @@ class ModelFamily:
             denoiser; None if all checkpoints can do all of them.
         examples: For tasks that only some checkpoints can do, the name of one that can.
         packages: Packages that the pipeline of a task imports and diffusers does not require.
-        task_schedulers: For tasks that do not take all schedulers of the family, those they take.
+        task_schedulers: For tasks that do not take all schedulers of the family, those they take
+            besides the checkpoint's own.
+        times_per_token: Whether the pipeline of a task gives each token a timestep of its own, by
+            the checkpoint's index.
         purposes: What checkpoints are for, by the number of channels that the denoiser takes; {}
             if a family is for all of its pipelines' tasks.
         denoiser: The network that runs once per step.
@@ -110,10 +109,6 @@ class ModelFamily:
         own_scheduler: Whether only the checkpoint's own scheduler fits, so that none can be named.
         max_pictures: How many pictures an edit may start from.
         video: The videos that its pipelines make; None if they make pictures.
-        video_by_config: Further settings of the videos of a checkpoint, by its index.
-        frame_arguments: The arguments of the pipeline for "frames-to-video", by a mapping of
-            pictures by the numbers of their frames.
-        takes_frames_between: Whether it takes frames between the first and the last.
         edit_options: Further arguments of the pipeline that edits, by width and height.
         inpaint_options: Further arguments of the pipeline that inpaints, by width and height.
         reference_area: The pixels for which the denoiser gets tokens of a picture that is edited,
@@ -141,6 +136,7 @@ class ModelFamily:
     examples: Mapping[Task, str] = field(default_factory=dict)
     packages: Mapping[Task, tuple[str, ...]] = field(default_factory=dict)
     task_schedulers: Mapping[Task, tuple[str, ...]] = field(default_factory=dict)
+    times_per_token: Callable[[Task, Config], bool] | None = None
     purposes: Mapping[int, Purpose] = field(default_factory=dict)
     denoiser: Denoiser
     decoder: Decoder = AUTOENCODER
@@ -163,9 +159,6 @@ class ModelFamily:
     own_scheduler: bool = False
     max_pictures: int = 1
     video: VideoSettings | None = None
-    video_by_config: Callable[[Config], Mapping[str, Any]] | None = None
-    frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
-    takes_frames_between: bool = False
     edit_options: Callable[[int, int], Mapping[str, object]] = _no_options
     inpaint_options: Callable[[int, int], Mapping[str, object]] = _no_options
     reference_area: Callable[[int], int] | None = None
@@ -320,6 +313,13 @@ class ModelFamily:
     def _is_distilled(self, checkpoint: Checkpoint) -> bool:
         return self.is_distilled(resolve(checkpoint).index or {}, self.denoiser_config(checkpoint))
 
+    def step_memory(self, checkpoint: Checkpoint, task: Task | None) -> Callable[..., int]:
+        """The formula for the working memory of a step of a task's pipeline."""
+        timed, index = self.denoiser.timed_memory, resolve(checkpoint).index or {}
+        if timed is None or task is None or self.times_per_token is None:
+            return self.denoiser.memory
+        return timed if self.times_per_token(task, index) else self.denoiser.memory
+
     def input_channels(self, checkpoint: Checkpoint) -> int:
         """The number of channels that the denoiser takes; the fewest if it is not on this disk."""
         fewest = min(self.purposes, default=0)
@@ -335,9 +335,10 @@ class ModelFamily:
 
     def video_for(self, checkpoint: Checkpoint) -> VideoSettings | None:
         """The videos that pipelines make with a checkpoint; None if they make pictures."""
-        if self.video is None or self.video_by_config is None:
+        if self.video is None or self.video.by_config is None:
             return self.video
-        return replace(self.video, **self.video_by_config(resolve(checkpoint).index or {}))
+        index = resolve(checkpoint).index or {}
+        return replace(self.video, **self.video.by_config(index, self.denoiser_config(checkpoint)))
 
     def native_size(self, checkpoint: Checkpoint) -> tuple[int, int]:
         """The width and height in pixels that a checkpoint was trained for, by its configs."""

@@ -47,6 +47,8 @@ class Denoiser:
         label: The network's usual name.
         memory: The bytes that a step needs: `memory(config, images, area, dtype, controls=…)`
             as in `unet_memory`.
+        timed_memory: The same where each token has a timestep of its own; None if that needs no
+            more.
         lora_features: The numbers of input features that a layer may have, by its name in a LoRA
             file and the config; empty if any number may be right.
         lora_targets: What the names of the layers that LoRAs are trained for end with.
@@ -63,6 +65,7 @@ class Denoiser:
     label: str
     memory: Callable[..., int]
     lora_features: Callable[[str, Config], set[int]]
+    timed_memory: Callable[..., int] | None = None
     lora_targets: tuple[str, ...] = ()
     uncast_layers: tuple[str, ...] = ()
     sample_size: int = 64

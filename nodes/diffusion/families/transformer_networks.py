@@ -31,13 +31,17 @@ def transformer_width(config: Config) -> int:
     return heads * int(config.get("attention_head_dim") or 128)
 
 
-def transformer_memory(tensors: float, text_tokens: int, patch: int = _PATCH) -> Callable[..., int]:
+def transformer_memory(
+    tensors: float, text_tokens: int, patch: int = _PATCH, per_feed_forward: float = 0.0
+) -> Callable[..., int]:
     """The working memory of a transformer, as a function of the form of `unet_memory`.
 
     Args:
         tensors: The number of tensors of tokens × width that exist at once.
         text_tokens: How many tokens the longest prompt adds.
         patch: The side of a patch in latents.
+        per_feed_forward: How many more there are for each time that the feed-forward layer is
+            wider than the tokens, by `ffn_dim` in the config.
 
     Returns:
         The bytes that a step needs, without the weights, by config, number of images, width ×
@@ -49,11 +53,24 @@ def transformer_memory(tensors: float, text_tokens: int, patch: int = _PATCH) ->
     ) -> int:
         picture_tokens = area // patch**2
         tokens = picture_tokens + text_tokens
-        count = control_tensors(tensors, controls, tokens, picture_tokens)
-        numbers = count * images * tokens * transformer_width(config)
+        width = transformer_width(config)
+        held = tensors + per_feed_forward * int(config.get("ffn_dim") or 0) / width
+        count = control_tensors(held, controls, tokens, picture_tokens)
+        numbers = count * images * tokens * width
         return int(numbers * DTYPE_BYTES.get(dtype, 4))
 
     return memory
+
+
+def patch_side(config: Config) -> int:
+    """The side of a patch in latents, by the `patch_size` of a config: one number, or of each axis.
+
+    Example:
+        >>> patch_side({"patch_size": [1, 2, 2]})
+        2
+    """
+    size = config.get("patch_size") or _PATCH
+    return int(size if isinstance(size, int) else size[-1])
 
 
 _QUERY = re.compile(r"(?:^|[._])(?:to_q|qkv|add_q_proj|self_attn[._]q)$")
@@ -71,6 +88,8 @@ def transformer(
     text_tokens: int = 0,
     latents_per_token: int = 1,
     patch: int = _PATCH,
+    per_feed_forward: float = 0.0,
+    times_per_token: float = 0.0,
 ) -> Denoiser:
     """The denoiser of a family whose network is a transformer.
 
@@ -80,11 +99,15 @@ def transformer(
         text_tokens: As in `transformer_memory`.
         latents_per_token: As in `Denoiser`.
         patch: As in `transformer_memory`.
+        per_feed_forward: As in `transformer_memory`.
+        times_per_token: How many more tensors there are when each token has its own timestep.
     """
+    timed = tensors + times_per_token
     return Denoiser(
         name="transformer",
         label="transformer",
-        memory=transformer_memory(tensors, text_tokens, patch),
+        memory=transformer_memory(tensors, text_tokens, patch, per_feed_forward),
+        timed_memory=transformer_memory(timed, text_tokens, patch, per_feed_forward),
         lora_features=_attention_features,
         sample_size=128,
         latents_per_token=latents_per_token,

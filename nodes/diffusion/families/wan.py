@@ -23,6 +23,7 @@ from .transformer_networks import (
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,
     TRANSFORMER_LORA_PREFIXES,
+    patch_side,
     transformer,
 )
 
@@ -30,17 +31,24 @@ _MAX_TOKENS = 512
 _DECODING, _DECODING_PICTURE = 54.5, 18.0
 """Tensors of a frame's size while the autoencoder decodes a video, or one picture."""
 
+_PATCHED, _PATCHED_PICTURE = 20.0, 5.7
+"""The same for the autoencoder of Wan 2.2 TI2V-5B, which decodes to patches of four pixels."""
+
 
 def _decoding_memory(
     config: Config, images: int, area: int, dtype: str, mode: str | None = None
 ) -> int:
     """The bytes that decoding needs: it goes frame by frame, so that their number hardly counts."""
     del mode
-    tensors = _DECODING if images > 1 else _DECODING_PICTURE
+    video, picture = (_DECODING, _DECODING_PICTURE)
+    if config.get("patch_size"):
+        video, picture = (_PATCHED, _PATCHED_PICTURE)
     width = int(config.get("decoder_base_dim") or config.get("base_dim") or 96)
-    return int(tensors * area * width * DTYPE_BYTES.get(dtype, 4))
+    numbers = (video if images > 1 else picture) * area * width
+    return int(numbers * DTYPE_BYTES.get(dtype, 4))
 
 
+_FROM_WORDS: tuple[Task, ...] = ("text-to-video", "video-to-video")
 _FROM_PICTURES: tuple[Task, ...] = ("image-to-video", "frames-to-video")
 
 
@@ -53,21 +61,18 @@ def _fitting_tasks(index: Config, denoiser: Config) -> Collection[Task]:
     if index.get("expand_timesteps"):
         return ("text-to-video", "image-to-video")
     if denoiser.get("in_channels") == denoiser.get("out_channels"):
-        return ("text-to-video", "video-to-video")
+        two = index.get("boundary_ratio") is not None
+        return _FROM_WORDS[:1] if two else _FROM_WORDS
     if denoiser.get("image_dim") is None:
         return _FROM_PICTURES
     return _FROM_PICTURES[1:] if denoiser.get("pos_embed_seq_len") else _FROM_PICTURES[:1]
 
 
-def _video_by_index(index: Config) -> Mapping[str, Any]:
+def _video_by_config(index: Config, denoiser: Config) -> Mapping[str, Any]:
     """The videos of Wan 2.2 TI2V-5B, whose autoencoder makes the latents smaller."""
     if index.get("expand_timesteps"):
         return {"frames": 121, "fps": 24.0, "size": (1280, 704)}
     return {}
-
-
-def _patch(config: Config) -> int:
-    return int((config.get("patch_size") or (2,))[-1])
 
 
 _ATTENTION = {
@@ -117,15 +122,23 @@ WAN = ModelFamily(
         "text-to-video": "WanPipeline",
         "image-to-video": "WanImageToVideoPipeline",
         "frames-to-video": "WanImageToVideoPipeline",
+        "video-to-video": "WanVideoToVideoPipeline",
     },
     fitting_tasks=_fitting_tasks,
     examples={
         "text-to-video": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
         "image-to-video": "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers",
+        "video-to-video": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
         "frames-to-video": "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
     },
-    packages=dict.fromkeys(_FROM_PICTURES, ("ftfy",)),
-    denoiser=replace(transformer("WanTransformer3DModel", tensors=16.0), patch=_patch),
+    times_per_token=lambda task, index: bool(index.get("expand_timesteps")),
+    packages=dict.fromkeys((*_FROM_PICTURES, "video-to-video"), ("ftfy",)),
+    denoiser=replace(
+        transformer(
+            "WanTransformer3DModel", tensors=6.9, per_feed_forward=1.56, times_per_token=19.0
+        ),
+        patch=patch_side,
+    ),
     decoder=Decoder(
         name="vae",
         label="VAE",
@@ -158,8 +171,9 @@ WAN = ModelFamily(
     index_settings=("boundary_ratio", "expand_timesteps"),
     min_multiple=16,
     flow_matching=True,
-    video=VideoSettings(frames=81, frame_step=4, fps=16.0, size=(832, 480)),
-    video_by_config=_video_by_index,
+    video=VideoSettings(
+        frames=81, frame_step=4, fps=16.0, size=(832, 480), by_config=_video_by_config
+    ),
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=_LORA_NAMES,

@@ -149,7 +149,50 @@ def _ltx_video() -> Any:
     )
 
 
+def _cogvideox(cls: str = "CogVideoXPipeline", channels: int = 16) -> Any:
+    import diffusers
+
+    transformer = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=channels,
+        out_channels=16,
+        time_embed_dim=4,
+        text_embed_dim=32,
+        num_layers=2,
+        sample_width=8,
+        sample_height=8,
+        sample_frames=9,
+        patch_size=2,
+        max_text_seq_length=226,
+        use_rotary_positional_embeddings=True,
+    )
+    autoencoder = diffusers.AutoencoderKLCogVideoX(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("CogVideoXDownBlock3D",) * 4,
+        up_block_types=("CogVideoXUpBlock3D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=16,
+        layers_per_block=1,
+        norm_num_groups=2,
+        temporal_compression_ratio=4,
+    )
+    scheduler = diffusers.CogVideoXDDIMScheduler(
+        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"
+    )
+    return getattr(diffusers, cls)(
+        tokenizer=t5_tokenizer(),
+        text_encoder=t5_encoder(),
+        vae=autoencoder,
+        transformer=transformer,
+        scheduler=scheduler,
+    )
+
+
 PIPELINES: Mapping[str, Callable[[], Any]] = {
+    "cogvideox": _cogvideox,
+    "cogvideox-i2v": lambda: _cogvideox("CogVideoXImageToVideoPipeline", channels=32),
     "ltx-video": _ltx_video,
     "wan": _wan,
     "wan-flf2v": lambda: _wan_i2v(pictures=2),

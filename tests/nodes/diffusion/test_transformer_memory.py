@@ -189,65 +189,6 @@ def family_called(label: str) -> ModelFamily:
     return next(family for family in FAMILIES if family.label == label)
 
 
-@pytest.mark.parametrize(("frames", "height", "width"), [(21, 60, 104), (5, 30, 52)])
-def test_a_step_of_wan(frames: int, height: int, width: int) -> None:
-    import diffusers
-
-    config = {"num_layers": 2, "num_attention_heads": 12, "ffn_dim": 8960}
-    module = meta_module(diffusers.WanTransformer3DModel, config, torch.float16)
-    latents, words = empty(1, 16, frames, height, width), empty(1, 512, 4096)
-    measured = peak(module, lambda: module(latents, empty(1), words))
-    memory = family_called("Wan").denoiser.memory
-    estimated = memory(dict(module.config), frames, height * width, "float16")
-    assert estimated == pytest.approx(measured, rel=0.15)
-
-
-@pytest.mark.parametrize("frames", [21, 5])
-def test_a_step_of_ltx_video(frames: int) -> None:
-    import diffusers
-
-    module = meta_module(diffusers.LTXVideoTransformer3DModel, {"num_layers": 2}, torch.float16)
-    inputs = {
-        "hidden_states": empty(1, frames * 16 * 22, 128),
-        "encoder_hidden_states": empty(1, 128, 4096),
-        "encoder_attention_mask": empty(1, 128),
-        "timestep": empty(1),
-        "num_frames": frames,
-        "height": 16,
-        "width": 22,
-        "rope_interpolation_scale": (1, 32, 32),
-    }
-    measured = peak(module, lambda: module(**inputs))
-    memory = family_called("LTX-Video").denoiser.memory
-    estimated = memory(dict(module.config), frames, 16 * 22, "float16")
-    assert estimated == pytest.approx(measured, rel=0.15)
-
-
-@pytest.mark.parametrize(
-    ("label", "class_name", "channels", "scale", "latent_frames"),
-    [
-        ("Wan", "AutoencoderKLWan", 16, 8, 1),
-        ("Wan", "AutoencoderKLWan", 16, 8, 3),
-        ("LTX-Video", "AutoencoderKLLTXVideo", 128, 32, 3),
-        ("LTX-Video", "AutoencoderKLLTXVideo", 128, 32, 5),
-    ],
-)
-def test_decoding_a_video(
-    label: str, class_name: str, channels: int, scale: int, latent_frames: int
-) -> None:
-    import diffusers
-
-    family = family_called(label)
-    module = meta_module(getattr(diffusers, class_name), {}, torch.float16)
-    latents = empty(1, channels, latent_frames, 16, 22)
-    measured = peak(module, lambda: module.decode(latents))
-    assert family.video is not None
-    frames = (latent_frames - 1) * family.video.frame_step + 1
-    area = 16 * 22 * scale**2
-    estimated = family.decoder.memory(dict(module.config), frames, area, "float16")
-    assert estimated == pytest.approx(measured, rel=0.15)
-
-
 SANA_BLOCKS = ("ResBlock",) * 3 + ("EfficientViTBlock",) * 3
 SANA_WIDTHS = (128, 256, 512, 512, 1024, 1024)
 SANA_AUTOENCODER = {

@@ -32,11 +32,17 @@ def ftfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if find_spec("ftfy") is not None:
         yield
         return
-    import diffusers.pipelines.wan.pipeline_wan_i2v as pictures
+    from diffusers.pipelines.wan import (
+        pipeline_wan_i2v,
+        pipeline_wan_vace,
+        pipeline_wan_video2video,
+    )
 
+    users = (pipeline_wan_i2v, pipeline_wan_vace, pipeline_wan_video2video)
     folder = tmp_path_factory.mktemp("packages")
     (folder / "ftfy.py").write_text("def fix_text(text):\n    return text\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setattr(pictures, "ftfy", import_module("ftfy"), raising=False)
+        for user in users:
+            patch.setattr(user, "ftfy", import_module("ftfy"), raising=False)
         yield

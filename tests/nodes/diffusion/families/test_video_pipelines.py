@@ -7,25 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Session, run
 from sdgraph.events import Event, Stepped
-from sdgraph.nodes import Image2Video, Text2Video
+from sdgraph.nodes import Image2Video, Text2Video, Video2Video
 from sdgraph.nodes.diffusion.families import Task, family_of
+from sdgraph.nodes.diffusion.image_to_video import size_like
 from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import video_pipelines
-from sdgraph.nodes.diffusion.video_node import VideoOfAnyLength
-from sdgraph.values import Image
+from sdgraph.nodes.diffusion.video_node import VideoDiffusion
+from sdgraph.values import Image, Video
 
 pytestmark = pytest.mark.usefixtures("ftfy")
 
-FRAMES = {"ltx-video": 9}
-"""The number of frames to make with a checkpoint, if it is not 5."""
+FRAMES = {"cogvideox": 9, "cogvideox-i2v": 9, "ltx-video": 9}
+"""The number of frames to make with a checkpoint, if it is not 5: that of the clip is 9."""
 
 PAIRS: dict[str, tuple[Task, ...]] = {
+    "cogvideox": ("text-to-video", "video-to-video"),
+    "cogvideox-i2v": ("image-to-video",),
     "ltx-video": ("text-to-video", "image-to-video", "frames-to-video"),
-    "wan": ("text-to-video",),
+    "wan": ("text-to-video", "video-to-video"),
     "wan-flf2v": ("frames-to-video",),
     "wan-i2v": ("image-to-video",),
     "wan2.2": ("text-to-video",),
@@ -41,7 +45,10 @@ def picture(number: int) -> Image:
     return Image(np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8))
 
 
-def node_for(folder: Path, task: Task, **fields: Any) -> VideoOfAnyLength:
+CLIP = Video(np.stack([picture(number).numpy for number in range(10)]), 12)
+
+
+def node_for(folder: Path, task: Task, **fields: Any) -> Any:
     settings = {
         "prompt": "a red star",
         "negative_prompt": "a blue ring",
@@ -52,6 +59,10 @@ def node_for(folder: Path, task: Task, **fields: Any) -> VideoOfAnyLength:
         "seed": 5,
         "checkpoint": Checkpoint(folder),
     }
+    if task == "video-to-video":
+        return Video2Video(
+            **{**{n: v for n, v in settings.items() if n != "frames"}, "video": CLIP, **fields}
+        )
     if task != "text-to-video":
         settings["image"] = picture(0)
     if task == "frames-to-video":
@@ -74,19 +85,23 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
     pipe = cls.from_pretrained(folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     first, last, between = (picture(number).rgb for number in range(3))
-    more: dict[str, Any] = {} if task == "text-to-video" else {"image": first}
+    more: dict[str, Any] = {"num_frames": FRAMES.get(folder.name, 5)}
+    if task == "video-to-video":
+        del more["num_frames"]
+        frames = CLIP.frames[:9]
+        more = {"video": [PIL.Image.fromarray(frame) for frame in frames], "strength": 0.8}
+    elif task != "text-to-video":
+        more["image"] = first
     if task == "frames-to-video" and "Condition" in cls.__name__:
         places = {0: first, 4: between, 8: last}.items()
-        more = {
-            "conditions": [LTXVideoCondition(image=image, frame_index=n) for n, image in places]
-        }
-        more["max_sequence_length"] = 128
+        conditions = [LTXVideoCondition(image=image, frame_index=n) for n, image in places]
+        del more["image"]
+        more |= {"conditions": conditions, "max_sequence_length": 128}
     elif task == "frames-to-video":
         more["last_image"] = last
     frames = pipe(
         prompt="a red star",
         negative_prompt="a blue ring",
-        num_frames=FRAMES.get(folder.name, 5),
         width=64,
         height=64,
         num_inference_steps=3,
@@ -98,7 +113,7 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
     return to_pixels(np.asarray(frames)[0])
 
 
-def problems_of(node: VideoOfAnyLength) -> str:
+def problems_of(node: VideoDiffusion) -> str:
     return "\n".join(str(problem) for problem in node.check())
 
 
@@ -117,9 +132,12 @@ def test_it_makes_what_diffusers_makes(
     seen: list[Event] = []
     made = run(node, session=Session(device="cpu", store=None), on_event=seen.append)
     steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
-    assert made.fps == node.chosen_fps and len(made) == node.frames
+    count = 2 if task == "video-to-video" else 3
+    fps = CLIP.fps if task == "video-to-video" else node.chosen_fps
+    frames = 9 if task == "video-to-video" else FRAMES.get(name, 5)
+    assert made.fps == fps and len(made) == frames == node.batch_size()
     assert made.frames.std() > 10 and (made.frames == expected).all()
-    assert steps[-1] == (3, 3)
+    assert steps[-1] == (count, count)
 
 
 def test_the_second_denoiser_has_a_guidance_of_its_own(
@@ -193,6 +211,26 @@ def test_pictures_in_between_are_for_families_that_take_them(
     ltx = node_for(random_folder("ltx-video"), "frames-to-video", at=[8])
     assert "frame 8 of 9, of which `last` is the last one" in problems_of(ltx)
     assert "one of flow-euler" in problems_of(ltx.replace(at=[4], scheduler="flow-lcm"))
+
+
+def test_a_clip_keeps_as_many_frames_as_the_checkpoint_can_make(
+    random_folder: Callable[[str], Path],
+) -> None:
+    node = node_for(random_folder("wan"), "video-to-video")
+    assert node.frame_range() == (9, 9)
+    (warning,) = node.warnings()
+    assert "10 frames, of which the last 1 are left out" in str(warning)
+    two = node_for(random_folder("wan2.2"), "video-to-video")
+    assert "Wan checkpoint for Text2Video" in problems_of(two)
+
+
+def test_a_video_has_the_shape_of_its_picture(random_folder: Callable[[str], Path]) -> None:
+    wide = Image(np.zeros((50, 100, 3), np.uint8))
+    node = node_for(random_folder("wan-i2v"), "image-to-video", image=wide, width=None, height=None)
+    assert node.chosen_size() == (896, 448)
+    assert {"width": 896, "height": 448}.items() <= node.chosen_fields().items()
+    assert node.replace(width=64).chosen_size() == (64, 32)
+    assert size_like((1, 9000), 64 * 64, 16) == (16, 6064)
 
 
 def test_a_missing_package_is_told_before_any_load(

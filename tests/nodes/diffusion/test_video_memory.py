@@ -1,0 +1,171 @@
+"""The working memory of the families of video, compared with torch's peak, without computing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
+from tests.support.memory_peaks import empty, meta_module, peak
+from tests.support.memory_peaks import (
+    use_attention_without_matrix as _without_matrix,  # noqa: F401
+)
+
+WAN_1B: dict[str, Any] = {"num_attention_heads": 12, "ffn_dim": 8960}
+WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
+FROM_PICTURE = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}
+WAN_5B: dict[str, Any] = {"num_attention_heads": 24, "ffn_dim": 14336}
+WAN_5B |= {"in_channels": 48, "out_channels": 48}
+COG_2B: dict[str, Any] = {"num_attention_heads": 30}
+COG_5B: dict[str, Any] = {"num_attention_heads": 48, "use_rotary_positional_embeddings": True}
+
+WAN_5B_VAE: dict[str, Any] = {
+    "base_dim": 160,
+    "decoder_base_dim": 256,
+    "z_dim": 48,
+    "is_residual": True,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "scale_factor_spatial": 16,
+    "latents_mean": [0.0] * 48,
+    "latents_std": [1.0] * 48,
+}
+COG_VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 256, 512),
+    "down_block_types": ("CogVideoXDownBlock3D",) * 4,
+    "up_block_types": ("CogVideoXUpBlock3D",) * 4,
+    "latent_channels": 16,
+}
+
+
+def short(value: object) -> str:
+    """A test's name for a value, without long configs."""
+    return value if isinstance(value, str) else ""
+
+
+def family_called(label: str) -> ModelFamily:
+    return next(family for family in FAMILIES if family.label == label)
+
+
+def wan(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Callable[[Any], Any]:
+    tokens = frames * height // 2 * width // 2
+    times = empty(1, tokens) if timed else empty(1)
+    channels = config.get("in_channels", 16)
+    seen = empty(1, 257, 1280) if "image_dim" in config else None
+    return lambda module: module(
+        empty(1, channels, frames, height, width),
+        times,
+        empty(1, 512, 4096),
+        encoder_hidden_states_image=seen,
+    )
+
+
+def ltx(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Callable[[Any], Any]:
+    tokens = frames * height * width
+    inputs = {
+        "hidden_states": empty(1, tokens, 128),
+        "encoder_hidden_states": empty(1, 128, 4096),
+        "encoder_attention_mask": empty(1, 128),
+        "timestep": empty(1, tokens) if timed else empty(1),
+        "num_frames": frames,
+        "height": height,
+        "width": width,
+        "rope_interpolation_scale": (1, 32, 32),
+    }
+    return lambda module: module(**inputs)
+
+
+def cog(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Callable[[Any], Any]:
+    tokens = frames * height // 2 * width // 2
+    places = (empty(tokens, 64), empty(tokens, 64)) if len(config) > 1 else None
+    return lambda module: module(
+        hidden_states=empty(1, frames, 16, height, width),
+        encoder_hidden_states=empty(1, 226, 4096),
+        timestep=empty(1),
+        image_rotary_emb=places,
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "class_name", "make", "config", "timed"),
+    [
+        ("Wan", "WanTransformer3DModel", wan, WAN_1B, False),
+        ("Wan", "WanTransformer3DModel", wan, WAN_14B, False),
+        ("Wan", "WanTransformer3DModel", wan, FROM_PICTURE, False),
+        ("Wan", "WanTransformer3DModel", wan, WAN_5B, True),
+        ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, False),
+        ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, True),
+        ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_2B, False),
+        ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_5B, False),
+    ],
+    ids=short,
+)
+@pytest.mark.parametrize("size", [(21, 60, 104), (5, 30, 52)], ids=str)
+def test_a_step(
+    label: str, class_name: str, make: Any, config: Any, timed: bool, size: tuple[int, int, int]
+) -> None:
+    import diffusers
+
+    frames, height, width = size
+    module = meta_module(getattr(diffusers, class_name), {"num_layers": 2, **config}, torch.float16)
+    call = make(config, frames, height, width, timed=timed)
+    measured = peak(module, lambda: call(module))
+    denoiser = family_called(label).denoiser
+    memory = denoiser.timed_memory if timed else denoiser.memory
+    assert memory is not None
+    estimated = memory(dict(module.config), frames, height * width, "float16")
+    assert estimated == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("label", "class_name", "config", "shape", "scale", "frames"),
+    [
+        ("Wan", "AutoencoderKLWan", {}, (16, 1), 8, 1),
+        ("Wan", "AutoencoderKLWan", {}, (16, 3), 8, 9),
+        ("Wan", "AutoencoderKLWan", WAN_5B_VAE, (48, 1), 16, 1),
+        ("Wan", "AutoencoderKLWan", WAN_5B_VAE, (48, 3), 16, 9),
+        ("LTX-Video", "AutoencoderKLLTXVideo", {}, (128, 3), 32, 17),
+        ("LTX-Video", "AutoencoderKLLTXVideo", {}, (128, 5), 32, 33),
+        ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 1), 8, 1),
+        ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 3), 8, 9),
+        ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 5), 8, 17),
+    ],
+    ids=short,
+)
+def test_decoding_a_video(
+    label: str, class_name: str, config: Any, shape: tuple[int, int], scale: int, frames: int
+) -> None:
+    import diffusers
+
+    family = family_called(label)
+    module = meta_module(getattr(diffusers, class_name), config, torch.float16)
+    latents = empty(1, *shape, 16, 22)
+    measured = peak(module, lambda: module.decode(latents))
+    area = 16 * 22 * scale**2
+    estimated = family.decoder.memory(dict(module.config), frames, area, "float16")
+    assert estimated == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("label", "class_name", "config", "channels"),
+    [
+        ("Wan", "AutoencoderKLWan", {}, 3),
+        ("Wan", "AutoencoderKLWan", WAN_5B_VAE, 3),
+        ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, 3),
+    ],
+    ids=short,
+)
+def test_encoding_a_video_takes_less_than_decoding_one(
+    label: str, class_name: str, config: Any, channels: int
+) -> None:
+    import diffusers
+
+    module = meta_module(getattr(diffusers, class_name), config, torch.float16)
+    video = empty(1, channels, 17, 128, 192)
+    measured = peak(module, lambda: module.encode(video))
+    decoder = family_called(label).decoder
+    assert measured < decoder.memory(dict(module.config), 17, 128 * 192, "float16")
