@@ -22,7 +22,7 @@ from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
 from .latent_consistency import LATENT_CONSISTENCY
 from .ltx_video import LTX_VIDEO
 from .lumina2 import LUMINA2
-from .model_family import ZERO_EMPTY_PROMPT, Knob, ModelFamily, Purpose, Task
+from .model_family import ZERO_EMPTY_PROMPT, ModelFamily
 from .networks import (
     Config,
     Decoder,
@@ -39,6 +39,7 @@ from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
 from .stable_diffusion_upscaler import STABLE_DIFFUSION_UPSCALER
+from .tasks import Knob, Purpose, Task
 from .text_to_video import TEXT_TO_VIDEO
 from .transformer_networks import TRANSFORMER_LORA_PREFIXES, transformer_width
 from .wan import WAN

@@ -9,9 +9,10 @@ from typing import Any
 from sdgraph.values import DTYPE_BYTES
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder, VideoSettings
-from .model_family import ModelFamily, Task
+from .model_family import ModelFamily
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
+from .tasks import Task
 from .transformer_networks import (
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
@@ -20,34 +20,8 @@ from .family_settings import (
 from .lora_names import LoraNames
 from .networks import AUTOENCODER, Config, Decoder, Denoiser
 from .prompt_encoding import CLIP_ENCODING, PromptEncoding
-
-Task = Literal[
-    "text-to-image",
-    "image-to-image",
-    "inpaint",
-    "controlnet",
-    "controlnet-image",
-    "controlnet-inpaint",
-    "depth-to-image",
-    "edit",
-    "upscale",
-    "text-to-video",
-    "image-to-video",
-    "frames-to-video",
-    "video-to-video",
-]
-"""What a node asks a pipeline to do; "frames-to-video" is given further frames than the first."""
-
-Purpose = Literal[
-    "text-to-image", "depth-guided", "inpainting", "edit", "upscaling", "text-to-video"
-]
-"""What a checkpoint was trained for; its denoiser takes other channels for each."""
-
-Knob = Literal["vae", "attention", "channels_last", "compile", "layerwise_casting"]
-"""A setting of speed or memory, as in a node's `tuning`."""
-
-Adapter = Literal["lora", "textual-inversion", "ip-adapter", "controlnet"]
-"""A kind of adapter that can be added to a family's weights."""
+from .tasks import Adapter, Knob, Purpose
+from .tasks import Task as Task
 
 
 def _no_options(*_: int) -> Mapping[str, object]:

@@ -13,6 +13,7 @@ Task = Literal[
     "controlnet-inpaint",
     "depth-to-image",
     "edit",
+    "upscale",
     "text-to-video",
     "image-to-video",
     "frames-to-video",
@@ -20,7 +21,9 @@ Task = Literal[
 ]
 """What a node asks a pipeline to do; "frames-to-video" is given further frames than the first."""
 
-Purpose = Literal["text-to-image", "depth-guided", "inpainting", "edit", "text-to-video"]
+Purpose = Literal[
+    "text-to-image", "depth-guided", "inpainting", "edit", "upscaling", "text-to-video"
+]
 """What a checkpoint was trained for; its denoiser takes other channels for each."""
 
 Knob = Literal["vae", "attention", "channels_last", "compile", "layerwise_casting"]

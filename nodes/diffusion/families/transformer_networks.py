@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from sdgraph.values import DTYPE_BYTES
 
 from .control_memory import control_tensors
-from .model_family import Knob
 from .networks import Config, Decoder, Denoiser, autoencoder_memory
+from .tasks import Knob
 
 _PATCH = 2
 """The side of a patch in latents."""

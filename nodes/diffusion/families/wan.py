@@ -16,9 +16,10 @@ from .family_settings import (
     VideoSettings,
 )
 from .lora_names import LoraNames
-from .model_family import ModelFamily, Task
+from .model_family import ModelFamily
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
+from .tasks import Task
 from .transformer_networks import (
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,
