@@ -196,7 +196,13 @@ class Diffusion(Node[T_co], Generic[T_co]):
         """
         family, on_host = family or self.family, self.offload != "none"
         if folder not in family.denoisers:
-            return Part(checkpoint, folder, on_host=on_host, max_tokens=family.max_tokens(folder))
+            return Part(
+                checkpoint,
+                folder,
+                on_host=on_host,
+                max_tokens=family.max_tokens(folder),
+                encodes_text=any(folder == encoder.name for encoder in family.text_encoders),
+            )
         return Part(
             checkpoint,
             folder,

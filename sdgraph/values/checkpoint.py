@@ -41,6 +41,7 @@ PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "dtype": DTYPES,
     "quantization": tuple(QUANTIZATIONS),
+    "text_quantization": tuple(QUANTIZATIONS),
     "prediction_type": PREDICTION_TYPES,
 }
 """The words that each of these fields may have."""
@@ -78,6 +79,8 @@ class Checkpoint(Value):
         dtype: "float32", "float16" or "bfloat16"; None leaves it to the device.
         quantization: One of `QUANTIZATIONS`, for the linear layers of its denoiser; None is
             not quantized.
+        text_quantization: One of `QUANTIZATIONS`, for the linear layers of its text encoders; None
+            is not quantized.
         subfolder: The folder in the source that holds it; None is the top.
         config: For one file with all weights, a folder in diffusers' layout (or a shipped
             checkpoint, or one in the hub's cache) whose configs and tokenizers are used; None is
@@ -105,6 +108,7 @@ class Checkpoint(Value):
         "variant",
         "dtype",
         "quantization",
+        "text_quantization",
         "subfolder",
         "config",
         "prediction_type",
@@ -117,6 +121,7 @@ class Checkpoint(Value):
     variant: str | None
     dtype: str | None
     quantization: str | None
+    text_quantization: str | None
     subfolder: str | None
     config: str | None
     prediction_type: str | None
@@ -131,13 +136,19 @@ class Checkpoint(Value):
         variant: str | None = None,
         dtype: str | None = None,
         quantization: str | None = None,
+        text_quantization: str | None = None,
         subfolder: str | None = None,
         config: str | PurePath | None = None,
         prediction_type: str | None = None,
         clip_skip: int | None = None,
         **parts: object,
     ) -> None:
-        words = {"dtype": dtype, "quantization": quantization, "prediction_type": prediction_type}
+        words = {
+            "dtype": dtype,
+            "quantization": quantization,
+            "text_quantization": text_quantization,
+            "prediction_type": prediction_type,
+        }
         self._set_words(source, revision=revision, variant=variant, subfolder=subfolder, **words)
         config = str(config) if isinstance(config, PurePath) else config
         if config is not None and not _is_source(config):
@@ -296,7 +307,15 @@ class Lora(Checkpoint):
             source,
             revision=revision,
             **dict.fromkeys(
-                ("variant", "dtype", "quantization", "subfolder", "config", "prediction_type")
+                (
+                    "variant",
+                    "dtype",
+                    "quantization",
+                    "text_quantization",
+                    "subfolder",
+                    "config",
+                    "prediction_type",
+                )
             ),
         )
         if type(scale) not in (int, float) or not isfinite(scale):

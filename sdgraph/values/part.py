@@ -17,7 +17,7 @@ class ComponentSource(Checkpoint):
     Args:
         source: A folder, a safetensors file or a hub id.
         component: The component's name, such as "vae".
-        base: The whole checkpoint. Its dtype and quantization apply; the component's config is
+        base: The whole checkpoint. Its dtype and quantizations apply; the component's config is
             used for a file, which has none.
         fields: The other fields of a checkpoint.
     """
@@ -42,7 +42,13 @@ class ComponentSource(Checkpoint):
     ) -> None:
         whole = Checkpoint.parse(base)
         dtype = fields.pop("dtype", None) or whole.dtype
-        super().__init__(source, dtype=dtype, quantization=whole.quantization, **fields)
+        super().__init__(
+            source,
+            dtype=dtype,
+            quantization=whole.quantization,
+            text_quantization=whole.text_quantization,
+            **fields,
+        )
         self.__dict__.update(component=component, base=whole)
 
 
@@ -76,6 +82,8 @@ class Part:
     """Regular expressions of the names of layers that `casting` does not apply to."""
     quantized: bool = False
     """Whether the checkpoint's quantization applies to it; in a pipeline only to the denoiser."""
+    encodes_text: bool = False
+    """Whether the checkpoint's quantization of text encoders applies to it."""
     partial: bool = False
     """Whether its files may lack the weights of some layers, which some recognisers never use."""
     max_tokens: int | None = None
@@ -102,6 +110,8 @@ class Part:
     @property
     def quantization(self) -> str | None:
         """The checkpoint's quantization, if it applies to this part."""
+        if self.encodes_text:
+            return self.checkpoint.text_quantization
         return self.checkpoint.quantization if self.quantized else None
 
     def __str__(self) -> str:

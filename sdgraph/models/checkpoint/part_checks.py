@@ -60,6 +60,11 @@ def check_part(part: ComponentOnDisk) -> None:
 
 def _check_quantization(part: ComponentOnDisk) -> None:
     name = part.quantization
+    if name and part.tensor_prefix is not None:
+        found = f"quantization {name} of a component in one file"
+        fix = "leave it out, or take a folder in diffusers' layout"
+        wanted = "a component in a folder"
+        raise CheckpointError(Problem(part.part.checkpoint.source, found, wanted, fix))
     if name and find_spec(package := QUANTIZATIONS[name]) is None:
         source, found = part.part.checkpoint.source, f"quantization {name}"
         fix = f"pip install {package}, or leave the quantization out"

@@ -21,6 +21,8 @@ _FLOATS = ("F16", "BF16", "F32", "F64", *FP8_DTYPES)
 """The dtypes of files that are cast to the computing dtype when they are loaded."""
 _UNCAST = ("norm", "pos_embed", "patch_embed")
 """Parts of the names of layers that diffusers' layerwise casting leaves in the computing dtype."""
+_NOT_LINEAR = r"(embed_tokens|_embedding|shared|relative_attention_bias)\.weight$|^lm_head\."
+"""Matrices that are no weights of linear layers, or that stay as they are: not quantized."""
 
 
 def footprint(part: Part, files: Sequence[Path], dtype: str, prefix: str | None = None) -> int:
@@ -36,10 +38,13 @@ def footprint(part: Part, files: Sequence[Path], dtype: str, prefix: str | None 
     computed = part.checkpoint.dtype or dtype
     width = DTYPE_BYTES.get(quantization or casting or computed, 1)
     uncast: tuple[str, ...] = ()
-    if casting and not quantization:
+    if quantization:
+        uncast = (_NOT_LINEAR,)
+    elif casting:
         uncast = (*_UNCAST, *part.uncast_layers)
     widths = dict.fromkeys(uncast, DTYPE_BYTES.get(computed, 1))
-    return sum([_cast_bytes(path, width, widths, prefix) for path in files])
+    matrices_only = quantization is not None
+    return sum([_cast_bytes(path, width, widths, prefix, matrices_only) for path in files])
 
 
 def tensor_bytes(path: Path, prefix: str) -> int:
@@ -59,12 +64,20 @@ def _tensor_bytes_in(path: Path, prefix: str, stamp: FileStamp) -> int:
     return int(sum(ends - begins for begins, ends in places))
 
 
-def _cast_bytes(path: Path, width: float, widths: Mapping[str, float], prefix: str | None) -> int:
+def _cast_bytes(
+    path: Path,
+    width: float,
+    widths: Mapping[str, float],
+    prefix: str | None,
+    matrices_only: bool,
+) -> int:
     """The bytes of a file's tensors when each number of a floating dtype takes `width` bytes.
 
-    `widths` are the bytes of a number in the kinds of layers that casting leaves out.
+    `widths` are the bytes of a number in the kinds of layers that are left out; with
+    `matrices_only` the tensors that are no matrices, such as biases and convolutions, are of the
+    first kind.
     """
-    counts = _count_numbers(path, tuple(widths), prefix, FileStamp.of(path))
+    counts = _count_numbers(path, tuple(widths), prefix, FileStamp.of(path), matrices_only)
     if counts is None:
         return path.stat().st_size
     sizes = (
@@ -76,12 +89,17 @@ def _cast_bytes(path: Path, width: float, widths: Mapping[str, float], prefix: s
 
 @lru_cache(maxsize=1024)
 def _count_numbers(
-    path: Path, layers: tuple[str, ...], prefix: str | None, stamp: FileStamp
+    path: Path,
+    layers: tuple[str, ...],
+    prefix: str | None,
+    stamp: FileStamp,
+    matrices_only: bool = False,
 ) -> Mapping[tuple[str, int, str], int] | None:
     """How many numbers of each dtype and kind of layer a file contains; None if it is unreadable.
 
     The dtype is its name and its bytes per number. The kind of layer is the first of `layers`
-    (regular expressions) that is found in the tensor's name, or "".
+    (regular expressions) that is found in the tensor's name, or ""; with `matrices_only` the first
+    one for all tensors that are no matrices.
     """
     counts: Counter[tuple[str, int, str]] = Counter()
     try:
@@ -91,7 +109,9 @@ def _count_numbers(
             begins, ends = tensor["data_offsets"]
             if ends > begins:
                 count = prod(tensor["shape"])
-                counts[tensor["dtype"], (ends - begins) // count, _kind(name, layers)] += count
+                other = matrices_only and len(tensor["shape"]) != 2
+                kind = layers[0] if other else _kind(name, layers)
+                counts[tensor["dtype"], (ends - begins) // count, kind] += count
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         # A damaged file is refused when the graph is checked; here its size is good enough.
         return None

@@ -150,7 +150,7 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
     if part.part.checkpoint.variant and not part.lacks_variant:
         options["variant"] = part.part.checkpoint.variant
     if part.quantization:
-        options["quantization_config"] = _quantization(part.quantization, dtype)
+        options["quantization_config"] = _quantization(part.quantization, dtype, cls)
     stored = stored_quantization(part)
     empty, same_names = None, False
     if not pickled and stored in (None, CHECKED_QUANTIZATION):
@@ -239,21 +239,23 @@ def _is_immovable(part: ResolvedPart) -> bool:
     return part.quantization is not None and QUANTIZATIONS[part.quantization] == "bitsandbytes"
 
 
-def _quantization(name: str, dtype: str) -> Any:
-    """The diffusers config that quantizes a component while it loads."""
+def _quantization(name: str, dtype: str, cls: Any) -> Any:
+    """The config that quantizes a component of diffusers or transformers while it loads."""
     import diffusers
+    import transformers
 
+    library: Any = diffusers if issubclass(cls, diffusers.ModelMixin) else transformers
     if name == "int8":
-        return diffusers.BitsAndBytesConfig(load_in_8bit=True)
+        return library.BitsAndBytesConfig(load_in_8bit=True)
     if name in ("nf4", "fp4"):
-        return diffusers.BitsAndBytesConfig(
+        return library.BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=name,
             bnb_4bit_compute_dtype=devices.torch_dtype(dtype),
         )
     quantization = import_module("torchao.quantization")
     kinds = {"int8wo": "Int8WeightOnlyConfig", "float8wo": "Float8WeightOnlyConfig"}
-    return diffusers.TorchAoConfig(getattr(quantization, kinds[name])())
+    return library.TorchAoConfig(getattr(quantization, kinds[name])())
 
 
 def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:
