@@ -20,7 +20,6 @@ from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_config, read_index
 from sdgraph.models.formats.gguf_headers import MAGIC
 from sdgraph.models.formats.other_weights import PIPELINES
-from sdgraph.models.formats.pickle_headers import is_pickle
 from sdgraph.models.formats.safetensors_files import (
     SafetensorsHeader,
     refuse_damaged,
@@ -164,7 +163,7 @@ def refuse_other_format(source: str, path: Path) -> None:
             fix = "pip install gguf, or take the safetensors of the same model"
             raise CheckpointError(Problem(source, found, "the package gguf", fix))
         return
-    if is_pickle(start):
+    if pickles.is_pickle(start):
         if not pickles.are_allowed():
             raise CheckpointError(_pickle_problem(source, wanted))
         return

@@ -80,17 +80,6 @@ class _Unknown:
         pass
 
 
-def is_pickle(start: bytes) -> bool:
-    """Whether a file is one of torch or another pickle, by its first bytes.
-
-    Args:
-        start: At least the first nine. The length of a safetensors header may look like a pickle.
-    """
-    if start[4:9] == b"\0\0\0\0{":
-        return False
-    return start.startswith((b"PK\x03\x04", *(b"\x80%c" % version for version in range(2, 6))))
-
-
 def read_pickle_header(path: Path) -> dict[str, dict[str, Any]]:
     """The tensors in a file of torch, as the header of a safetensors file lists them.
 

@@ -7,7 +7,6 @@ process, by `--allow-pickle` or by `allow`; nothing in a workflow can allow them
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +55,17 @@ def readable(part: str, names: Sequence[str]) -> list[str]:
     return weights
 
 
+def is_pickle(start: bytes) -> bool:
+    """Whether a file is one of torch or another pickle, by its first bytes.
+
+    Args:
+        start: At least the first nine. The length of a safetensors header may look like a pickle.
+    """
+    if start[4:9] == b"\0\0\0\0{":
+        return False
+    return start.startswith((b"PK\x03\x04", *(b"\x80%c" % version for version in range(2, 6))))
+
+
 NESTED_KEYS = ("state_dict", "params_ema", "params", "model_state_dict", "string_to_param")
 """The keys under which programs that train keep the tensors, besides what else they store."""
 
@@ -67,6 +77,8 @@ def read_pickle(path: Path, names: Collection[str]) -> dict[str, Any]:
         path: The file.
         names: The names of the tensors.
     """
+    import zipfile
+
     import torch
 
     if not are_allowed():

@@ -23,7 +23,7 @@ from sdgraph.files import FileStamp, special_kind
 
 from .file_hashes import refuse_unreadable
 from .gguf_headers import MAGIC, GgufHeaderError, read_gguf_header
-from .pickle_headers import PickleHeaderError, is_pickle, read_pickle_header
+from .pickles import is_pickle
 
 TensorShapes = Mapping[str, tuple[int, ...]]
 """The names of a file's tensors, each with its shape."""
@@ -206,17 +206,25 @@ def _file_header(path: Path, stamp: FileStamp) -> SafetensorsHeader:
     try:
         start = os.read(file, 9)
         if is_pickle(start):
-            return SafetensorsHeader(read_pickle_header(path), {}, 0)
+            return _pickle_header(path)
         if start.startswith(MAGIC):
             return SafetensorsHeader(read_gguf_header(path), {}, 0)
         os.lseek(file, 0, os.SEEK_SET)
         return read_header(file)
-    except PickleHeaderError as error:
-        raise SafetensorsError(str(error), "a file with nothing but tensors") from None
     except GgufHeaderError as error:
         raise SafetensorsError(str(error), "a whole GGUF file") from None
     finally:
         os.close(file)
+
+
+def _pickle_header(path: Path) -> SafetensorsHeader:
+    """The tensors of a pickle; what reads one is imported only here."""
+    from .pickle_headers import PickleHeaderError, read_pickle_header
+
+    try:
+        return SafetensorsHeader(read_pickle_header(path), {}, 0)
+    except PickleHeaderError as error:
+        raise SafetensorsError(str(error), "a file with nothing but tensors") from None
 
 
 def refuse_damaged(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.models.formats.gguf_headers import MAGIC
-from sdgraph.models.formats.pickle_headers import is_pickle
-from sdgraph.models.formats.pickles import read_pickle
+from sdgraph.models.formats.pickles import is_pickle, read_pickle
 from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.formats.scaled_weights import scales_by_weight
 

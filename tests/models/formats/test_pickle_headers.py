@@ -12,9 +12,9 @@ import pytest
 
 from sdgraph.models.formats.pickle_headers import (
     PickleHeaderError,
-    is_pickle,
     read_pickle_header,
 )
+from sdgraph.models.formats.pickles import is_pickle
 
 
 class Evil:
