@@ -44,6 +44,7 @@ UNSUPPORTED_KINDS = {
     r"oft_blocks|oft_diag|oft_R|boft_": "an OFT adapter",
     r"\.[ab][12]\.weight$": "a GLoRA adapter",
     r"^bundle_emb": "a LoRA with textual inversions in one file (bundle_emb)",
+    r"query_norm\.scale$": "a Control LoRA of Flux (with scales of norms)",
     r"lora_controlnet|^input_blocks\.\d+\.\d+\.weight$": "a Control-LoRA",
     r"_embed\.lora_embedding|lora_embedding_[AB]": "a LoRA of embeddings",
     r"lora_A\.bias$": "a LoRA with biases within",

@@ -60,8 +60,6 @@ def fit_problem(
     if denoiser is not None and denoiser not in family.denoisers:
         return f"for the {denoiser}, which is no denoiser of {family.label}"
     layers = {name: layer for name, layer, _ in owned_layers(shapes, family)}
-    if problem := adapter_tensors.layer_problem(layers):
-        return problem
     missing: dict[str, list[LayerOwner]] = {}
     taken: dict[str, str] = {}
     networks = {*family.networks, *family.denoisers}
@@ -83,6 +81,9 @@ def fit_problem(
             problem = problem or _twice(name, owner, targets, taken)
         if problem:
             return f"a LoRA for {_trained_for(layers) or 'another network'}: {problem}"
+    if layers_wrong := adapter_tensors.layer_problem(layers):
+        known = _trained_for(layers) if missing else ""
+        return f"a LoRA for {known}: {layers_wrong}" if known else layers_wrong
     return _missing_problem(missing, layers) if missing else ""
 
 
@@ -136,13 +137,25 @@ def _shape_problem(
         return f"{name} changes a bias, here it has none"
     if adapter_tensors.fits(layer, weight):
         return ""
-    own = layer.weight or ()
+    own = layer.weight or _known_sides(layer, weight)
     if own[1:2] != weight[1:2] and prod(own[1:]) != prod(weight[1:]):
         taken = own[1] if len(own) > 1 else "no"
         return f"{name} takes {taken} features, here there are {prod(weight[1:2])}"
     if own[:1] != weight[:1]:
         return f"{name} gives {own[0]} features, here there are {weight[0]}"
+    if prod(own) == prod(weight):
+        magnitude = layer.shapes.get("magnitude", layer.shapes.get("dora_scale"))
+        return "" if magnitude is None else f"{name} has {prod(magnitude)} magnitudes"
     return f"{name} is for a weight of {list(own[1:])}, here it is {list(weight[1:])}"
+
+
+def _known_sides(layer: AdapterLayer, weight: Shape) -> Shape:
+    """The shape of the weight that an incomplete layer is for, as far as it is known.
+
+    The sides that it does not tell are those of `weight`; `layer_problem` says what is missing.
+    """
+    rows = (layer.up or weight)[:1]
+    return (*rows, *((0, *weight[1:]) if layer.down is None else layer.down)[1:])
 
 
 def _feature_problem(

@@ -118,6 +118,14 @@ def test_the_component_may_be_named_in_other_ways(tmp_path: Path, begin: str) ->
         ({f"{KOHYA}_attn1_to_q.diff": (64, 32)}, "takes 32 features, here there are 64"),
         ({f"{KOHYA}_norm1.w_norm": (64,), f"{KOHYA}_norm1.b_norm": (64,)}, ""),
         ({f"{KOHYA}_norm1.w_norm": (32,)}, "gives 32 features, here there are 64"),
+        ({f"{KOHYA}_attn1_to_q.lora_up.weight": (64, 2)}, "no down (A) matrix"),
+        (
+            {
+                f"{KOHYA}_attn1_to_q.diff": (64, 64),
+                f"{KOHYA}_attn1_to_q.dora_scale": (32, 1),
+            },
+            "has 32 magnitudes",
+        ),
         ({f"{KOHYA}_attn1_to_q.diff_b": (64,)}, "changes a bias, here it has none"),
         ({f"{KOHYA}_attn1_to_q.lokr_w1": (8, 8), f"{KOHYA}_attn1_to_q.lokr_w2": (8, 8)}, ""),
         (
