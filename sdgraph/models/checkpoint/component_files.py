@@ -14,7 +14,8 @@ from pathlib import Path
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home, is_file
 from sdgraph.formatting import with_article
-from sdgraph.models.formats.config_files import read_config
+from sdgraph.models.formats.config_files import read_config, read_index
+from sdgraph.models.formats.other_weights import DENOISER_CLASSES, label_of_denoiser
 from sdgraph.models.formats.safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
 from sdgraph.models.formats.scaled_weights import scale_problem
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, FileKind
@@ -59,10 +60,30 @@ def find_component_file(checkpoint: ComponentSource, configs: Path) -> SingleFil
     Raises:
         CheckpointError: The file is damaged, or holds no such component.
     """
-    source, component = checkpoint.source, checkpoint.component
     path = component_path(checkpoint)
     if path is None:
         return None
+    kind, shapes, prefix = _check_file(checkpoint, path)
+    folder = _config_folder(checkpoint, configs)
+    _refuse_other_family(checkpoint, kind, configs)
+    _refuse_other_channels(checkpoint, shapes, prefix, folder)
+    return SingleFile(path, replace(kind, prefixes={"": prefix}), folder, has_own_configs=True)
+
+
+def refuse_other_file(checkpoint: ComponentSource) -> None:
+    """Raises CheckpointError for a file that can be no such component, whatever its configs say.
+
+    Args:
+        checkpoint: Where the component comes from, which may be no file.
+    """
+    path = component_path(checkpoint)
+    if path is not None:
+        _check_file(checkpoint, path)
+
+
+def _check_file(checkpoint: ComponentSource, path: Path) -> tuple[FileKind, TensorShapes, str]:
+    """What a file holds, its shapes, and what the names of the component's tensors begin with."""
+    source, component = checkpoint.source, checkpoint.component
     for name in ("revision", "variant", "subfolder"):
         if (word := getattr(checkpoint, name)) is not None:
             found = f"{name} {word!r} of one file"
@@ -78,11 +99,21 @@ def find_component_file(checkpoint: ComponentSource, configs: Path) -> SingleFil
         raise CheckpointError(Problem(source, found, "GGUF for a denoiser alone", fix))
     kind, shapes = file_kind(path), tensor_shapes(path)
     prefix = _prefix_of(checkpoint, kind, shapes)
-    folder = _config_folder(checkpoint, configs)
     if (problem := scale_problem(refuse_damaged(path).tensors)) is not None:
         raise CheckpointError(Problem(source, problem.found, problem.wanted, problem.fix))
-    _refuse_other_channels(checkpoint, shapes, prefix, folder)
-    return SingleFile(path, replace(kind, prefixes={"": prefix}), folder, has_own_configs=True)
+    return kind, shapes, prefix
+
+
+def _refuse_other_family(checkpoint: ComponentSource, kind: FileKind, configs: Path) -> None:
+    """Raises CheckpointError for a transformer of another family than that of the checkpoint."""
+    index = read_index(configs / "model_index.json") or {}
+    entry = index.get(checkpoint.component)
+    class_name = str(entry[1]) if isinstance(entry, list) and len(entry) == 2 else ""
+    label = label_of_denoiser(class_name)
+    if label and kind.label in DENOISER_CLASSES and kind.label != label:
+        wanted = f"{label}, as {checkpoint.base.source} has ({class_name})"
+        fix = "take a transformer of the same family, or another checkpoint"
+        raise CheckpointError(Problem(checkpoint.source, kind.label, wanted, fix))
 
 
 def component_path(checkpoint: ComponentSource) -> Path | None:

@@ -34,7 +34,12 @@ from .checkpoint_files import (
     missing_components,
 )
 from .component_classes import allowed_classes
-from .component_files import component_path, find_component_file, refuse_pipeline
+from .component_files import (
+    component_path,
+    find_component_file,
+    refuse_other_file,
+    refuse_pipeline,
+)
 from .resolved_part import PartOwner, ResolvedPart
 from .single_files import SingleFile, find_single_file, with_settings
 from .tokenizer_files import fetch_vocabulary, find_vocabulary
@@ -69,6 +74,7 @@ class ResolvedCheckpoint:
         if not isinstance(self.checkpoint, ComponentSource):
             return find_single_file(self.checkpoint)
         if self._lacks_configs:
+            refuse_other_file(self.checkpoint)
             return None
         return find_component_file(self.checkpoint, self._base_root or Path())
 

@@ -176,6 +176,39 @@ PIPELINES: Mapping[str, tuple[str, str]] = {
 }
 """The pipeline of each denoiser that is told by its tensors, and a checkpoint that has it."""
 
+DENOISER_CLASSES: Mapping[str, str] = {
+    "a model of Flux.2": "Flux2",
+    "a model of Chroma": "Chroma",
+    "a model of HunyuanVideo": "HunyuanVideo",
+    "a model of HiDream": "HiDream",
+    "a model of Flux": "Flux",
+    "a model of Stable Diffusion 3": "SD3",
+    "a model of AuraFlow": "AuraFlow",
+    "a model of Qwen-Image": "QwenImage",
+    "a model of Z-Image": "ZImage",
+    "a model of Lumina 2": "Lumina2",
+    "a model of LTX-2": "LTX2",
+    "a model of LTX-Video": "LTX",
+    "a model of Wan": "Wan",
+    "a model of Mochi": "Mochi",
+    "a model of SANA": "Sana",
+    "a model of Cosmos": "Cosmos",
+}
+"""What the classes of the denoisers begin with that are told by their tensors."""
+
+
+def label_of_denoiser(class_name: str) -> str:
+    """The label of files with the denoiser of a class; "" for a class that is not known.
+
+    Example:
+        >>> label_of_denoiser("Flux2Transformer2DModel"), label_of_denoiser("UNet2DConditionModel")
+        ('a model of Flux.2', '')
+    """
+    begins = {begin: label for label, begin in DENOISER_CLASSES.items()}
+    fitting = [begin for begin in begins if class_name.startswith(begin)]
+    return begins[max(fitting, key=len)] if fitting else ""
+
+
 _INVERSIONS = frozenset({"clip_l", "clip_g", "emb_params", "<concept>", "t5xxl"})
 
 

@@ -224,7 +224,9 @@ def _pickle_header(path: Path) -> SafetensorsHeader:
     try:
         return SafetensorsHeader(read_pickle_header(path), {}, 0)
     except PickleHeaderError as error:
-        raise SafetensorsError(str(error), "a file with nothing but tensors") from None
+        damaged = "cut short" in str(error) or "cannot be read" in str(error)
+        fix = _DOWNLOAD_AGAIN if damaged else "take its safetensors"
+        raise SafetensorsError(str(error), "a file with nothing but tensors", fix) from None
 
 
 def refuse_damaged(path: Path, stamp: FileStamp | None = None) -> SafetensorsHeader:

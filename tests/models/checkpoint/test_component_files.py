@@ -197,3 +197,21 @@ nodes:
     assert isinstance(node, Text2Image) and isinstance(node.checkpoint, Checkpoint)
     for checkpoint in (node.checkpoint, Checkpoint(BASE, vae="x.safetensors")):
         assert resolve_part(Part(checkpoint, "vae")).files == (path,)
+
+
+WAN: Shapes = {"blocks.0.self_attn.norm_q.weight": (64,), "head.modulation": (1, 2, 64)}
+
+
+def test_a_transformer_of_another_family_is_refused_before_loading(tmp_path: Path) -> None:
+    problem = refusal("transformer", written(tmp_path / "x.safetensors", WAN), flux(tmp_path))
+    assert problem.found == "a model of Wan" and problem.wanted.startswith("a model of Flux, as ")
+
+
+def test_a_file_for_a_checkpoint_that_is_not_here_is_checked_as_far_as_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    path = written(tmp_path / "x.safetensors", VAE)
+    assert refusal("transformer", path, "some/absent").found == "a VAE"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "cut short" in refusal("vae", path, "some/absent").found
