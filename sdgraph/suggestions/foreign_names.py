@@ -49,7 +49,12 @@ TYPES: Mapping[str, str] = {
     "StableDiffusionDepth2ImgPipeline": "DepthToImage",
     "StableDiffusionInpaintPipeline StableDiffusionXLInpaintPipeline": "Inpaint",
     "AutoPipelineForInpainting": "Inpaint",
-    "TextToVideoSDPipeline": "Text2Video",
+    "TextToVideoSDPipeline WanPipeline LTXPipeline CogVideoXPipeline": "Text2Video",
+    "HunyuanVideoPipeline EmptyHunyuanLatentVideo EmptyLTXVLatentVideo": "Text2Video",
+    "WanImageToVideo WanImageToVideoPipeline WanFirstLastFrameToVideo": "Image2Video",
+    "LTXVImgToVideo LTXImageToVideoPipeline LTXConditionPipeline": "Image2Video",
+    "CogVideoXImageToVideoPipeline img2vid": "Image2Video",
+    "WanVideoToVideoPipeline CogVideoXVideoToVideoPipeline vid2vid": "Video2Video",
 }
 """The node type that does what a node, a pipeline or a mode of another tool does."""
 

@@ -18,6 +18,7 @@ from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, Vide
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
+from .hunyuan_video import HUNYUAN_VIDEO
 from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
 from .latent_consistency import LATENT_CONSISTENCY
 from .ltx_video import LTX_VIDEO
@@ -73,6 +74,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     WAN,
     LTX_VIDEO,
     COGVIDEOX,
+    HUNYUAN_VIDEO,
 )
 """All families; the first is assumed for a checkpoint whose name gives no hint."""
 

@@ -19,6 +19,11 @@ WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
 FROM_PICTURE = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}
 WAN_5B: dict[str, Any] = {"num_attention_heads": 24, "ffn_dim": 14336}
 WAN_5B |= {"in_channels": 48, "out_channels": 48}
+HUNYUAN: dict[str, Any] = {
+    "num_single_layers": 2,
+    "num_refiner_layers": 1,
+    "guidance_embeds": True,
+}
 COG_2B: dict[str, Any] = {"num_attention_heads": 30}
 COG_5B: dict[str, Any] = {"num_attention_heads": 48, "use_rotary_positional_embeddings": True}
 
@@ -90,6 +95,19 @@ def cog(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Ca
     )
 
 
+def hunyuan(
+    config: Any, frames: int, height: int, width: int, *, timed: bool
+) -> Callable[[Any], Any]:
+    return lambda module: module(
+        hidden_states=empty(1, 16, frames, height, width),
+        timestep=empty(1),
+        encoder_hidden_states=empty(1, 256, 4096),
+        encoder_attention_mask=empty(1, 256),
+        pooled_projections=empty(1, 768),
+        guidance=empty(1),
+    )
+
+
 @pytest.mark.parametrize(
     ("label", "class_name", "make", "config", "timed"),
     [
@@ -101,6 +119,7 @@ def cog(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Ca
         ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, True),
         ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_2B, False),
         ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_5B, False),
+        ("HunyuanVideo", "HunyuanVideoTransformer3DModel", hunyuan, HUNYUAN, False),
     ],
     ids=short,
 )
@@ -133,6 +152,8 @@ def test_a_step(
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 1), 8, 1),
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 3), 8, 9),
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 5), 8, 17),
+        ("HunyuanVideo", "AutoencoderKLHunyuanVideo", {}, (16, 1), 8, 1),
+        ("HunyuanVideo", "AutoencoderKLHunyuanVideo", {}, (16, 5), 8, 17),
     ],
     ids=short,
 )

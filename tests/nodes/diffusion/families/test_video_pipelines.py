@@ -28,6 +28,7 @@ FRAMES = {"cogvideox": 9, "cogvideox-i2v": 9, "ltx-video": 9}
 PAIRS: dict[str, tuple[Task, ...]] = {
     "cogvideox": ("text-to-video", "video-to-video"),
     "cogvideox-i2v": ("image-to-video",),
+    "hunyuan-video": ("text-to-video",),
     "ltx-video": ("text-to-video", "image-to-video", "frames-to-video"),
     "wan": ("text-to-video", "video-to-video"),
     "wan-flf2v": ("frames-to-video",),
