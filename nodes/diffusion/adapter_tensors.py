@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+from sdgraph.memoize import scope_results
 from sdgraph.models import TensorShapes
 
 Shape = tuple[int, ...]
@@ -127,7 +128,22 @@ class AdapterLayer:
 
 
 def group_by_layer(shapes: TensorShapes) -> tuple[dict[str, AdapterLayer], list[str]]:
-    """The layers of a file by their names as written, and the names of tensors of no layer."""
+    """The layers of a file by their names as written, and the names of tensors of no layer.
+
+    While a graph is checked and planned, they are remembered with the shapes of the file.
+    """
+    results = scope_results.get()
+    if results is None:
+        return _group_by_layer(shapes)
+    key = (group_by_layer, id(shapes))
+    if key not in results:
+        # The shapes are kept too, so that no other object gets their id.
+        results[key] = (shapes, _group_by_layer(shapes))
+    layers: tuple[dict[str, AdapterLayer], list[str]] = results[key][1]
+    return layers
+
+
+def _group_by_layer(shapes: TensorShapes) -> tuple[dict[str, AdapterLayer], list[str]]:
     layers: dict[str, AdapterLayer] = {}
     others = []
     for name, shape in shapes.items():
@@ -176,10 +192,8 @@ def unsupported_kind(names: Iterable[str]) -> str:
 
 def first_match(labels: Mapping[str, str], names: Iterable[str]) -> str:
     """The label of the first regular expression that one of the names matches; "" for none."""
-    listed = tuple(names)
-    matching = (
-        label for pattern, label in labels.items() if any(re.search(pattern, n) for n in listed)
-    )
+    lines = "\n".join(names)
+    matching = (label for pattern, label in labels.items() if re.search(pattern, lines, re.M))
     return next(matching, "")
 
 

@@ -57,19 +57,25 @@ def transformer_label(layers: Mapping[str, Shape | None]) -> str:
         layers: The shapes of the weights of its layers, by their names as written.
     """
     flat = {_without_prefix(name): shape for name, shape in layers.items()}
+    lines = "\n".join(flat)
     named = [
         family.lora_names
         for family in FAMILIES
-        if family.lora_names.mark and any(re.search(family.lora_names.mark, n) for n in flat)
+        if family.lora_names.mark and re.search(family.lora_names.mark, lines, re.M)
     ]
     widths = {shape[1] for n, shape in flat.items() if shape and shape[1:] and _ATTENTION.search(n)}
     fitting = [names for names in named if widths & set(names.widths)]
     return " or ".join(dict.fromkeys(names.label for names in fitting or named[:1]))
 
 
+_PREFIX = re.compile(
+    "|".join(map(re.escape, sorted(filter(None, TRANSFORMER_LORA_PREFIXES), key=len, reverse=True)))
+)
+
+
 def _without_prefix(name: str) -> str:
-    begins = (begin for begin in TRANSFORMER_LORA_PREFIXES if name.startswith(begin))
-    return name.removeprefix(max(begins, key=len)).replace(".", "_")
+    match = _PREFIX.match(name)
+    return name[match.end() if match else 0 :].replace(".", "_")
 
 
 def two_layouts(names: Iterable[str]) -> tuple[str, str] | None:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint
+from sdgraph import Checkpoint, Session, run
 from sdgraph.models import tensor_shapes
 from sdgraph.nodes import Text2Image, Text2Video
 from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
 from sdgraph.nodes.diffusion.lora import apply_loras
 from sdgraph.nodes.diffusion.lora_fit import format_problem
+from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES, make_checkpoint
 from sdgraph.values import Lora
 from tests.support.lora_files import write
@@ -352,3 +353,30 @@ def test_a_lora_for_the_second_denoiser_says_so(tmp_path: Path, folders: dict[st
     node = Text2Image(prompt="a", checkpoint=Checkpoint(folders["flux"]), loras=[lora])
     (problem,) = (p for p in node.check() if p.subject == "loras")
     assert "for the transformer_2, which is no denoiser of FLUX.1" in problem.found
+
+
+def test_a_lora_by_kohyas_scripts_gives_diffusers_pixels(
+    tmp_path: Path, folders: dict[str, Path], session: Session
+) -> None:
+    import torch
+    from diffusers import FluxPipeline
+
+    pipe = FluxPipeline.from_pretrained(folders["flux"])
+    pipe.set_progress_bar_config(disable=True)
+    path = write(tmp_path / "style.safetensors", tensors_of(pipe, FLUX, "kohya"))
+    lora, base = Lora(path, scale=0.7), Checkpoint(folders["flux"])
+    node = Text2Image(prompt="a red star", checkpoint=base, steps=1, width=64, height=64)
+    plain = run(node, session=session)
+    styled = run(node.replace(loras=[lora]), session=session)
+    pipe.load_lora_weights(tmp_path, weight_name=path.name, adapter_name="style")
+    pipe.set_adapters(["style"], [0.7])
+    expected = pipe(
+        "a red star",
+        num_inference_steps=1,
+        width=64,
+        height=64,
+        generator=torch.Generator("cpu").manual_seed(0),
+        output_type="np",
+    ).images[0]
+    assert (styled.numpy == to_pixels(expected).squeeze()).all()
+    assert styled != plain and run(node, session=session) == plain
