@@ -321,7 +321,7 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
 def test_a_plan_names_these_keys(folder: Path) -> None:
     for cls in NODE_CLASSES:
         video = {"checkpoint": Checkpoint("tiny/text-to-video")}
-        changes = video if cls.__name__ == "Image2Video" else {}
+        changes = video if cls.__name__ in ("Image2Video", "Video2Video") else {}
         node = cls(**{**fields_with_files(cls, folder), **changes})
         (step,) = make_plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)

@@ -77,9 +77,11 @@ def mask_examples() -> Iterator[Example]:
 EXAMPLES: dict[str, list[Example]] = {
     "Compare": [example(changes={"labels": ["one", "other"]})],
     "ControlNet": [
-        example("start", "mask", "padding_mask_crop", *ADAPTER, changes=TUNING),
         example(
-            changes={**TUNING, **ADAPTER, "start": 0.5, "padding_mask_crop": 8},
+            "start", "mask", "padding_mask_crop", *ADAPTER, changes={**TUNING, "control": EDGES}
+        ),
+        example(
+            changes={**TUNING, **ADAPTER, "control": EDGES, "start": 0.5, "padding_mask_crop": 8},
             image=photo(8, 8),
             mask=spot(8, 8),
             reference=photo(8, 8),

@@ -48,6 +48,7 @@ _PARAMETERS: dict[str, Any] = {
 """A value for a field that is required, by its name."""
 
 _ALTERNATIVES: dict[str, dict[str, Any]] = {
+    "ControlNet": {"control": LITERALS[EdgeMap]},
     "Crop": {"width": 4},
     "Grid": {"images": [photo(8, 8)]},
     "Mask": {"path": "mask.png"},
