@@ -5,6 +5,7 @@ from .diffusion.depth_to_image import DepthToImage as DepthToImage
 from .diffusion.edit import Edit as Edit
 from .diffusion.image_to_video import Image2Video as Image2Video
 from .diffusion.inpaint import Inpaint as Inpaint
+from .diffusion.modular import Modular as Modular
 from .diffusion.text_to_image import Image2Image as Image2Image
 from .diffusion.text_to_image import Text2Image as Text2Image
 from .diffusion.text_to_video import Text2Video as Text2Video
@@ -121,6 +122,7 @@ __all__ = [
     "MaskResize",
     "MaskSubtract",
     "MaskUnion",
+    "Modular",
     "NormalsFromDepth",
     "NormalsFromFile",
     "Pad",

@@ -1,7 +1,7 @@
 """Model weights on disk and in memory: checkpoints, LoRAs, hashes, devices, the model cache."""
 
 from .checkpoint.checkpoint_files import MODEL_INDEX
-from .checkpoint.component_classes import SCHEDULERS
+from .checkpoint.component_classes import LIBRARIES, SCHEDULERS
 from .checkpoint.library_versions import newer_version_advice
 from .checkpoint.part_checks import part_warnings
 from .checkpoint.resolved import (
@@ -12,7 +12,7 @@ from .checkpoint.resolved import (
     resolve_part,
 )
 from .checkpoint.resolved_part import ResolvedPart
-from .formats.config_files import read_json
+from .formats.config_files import MODULAR_INDEX, read_config, read_json
 from .formats.file_hashes import file_sha256
 from .formats.safetensors_files import TensorShapes, tensor_shapes
 from .formats.tensor_files import read_tensors
@@ -26,7 +26,9 @@ from .sources.model_files import source_for_field
 from .sources.random_checkpoints import is_random
 
 __all__ = [
+    "LIBRARIES",
     "MODEL_INDEX",
+    "MODULAR_INDEX",
     "PEFT_CONFIG",
     "PEFT_NAME",
     "SCHEDULERS",
@@ -48,6 +50,7 @@ __all__ = [
     "newer_version_advice",
     "part_warnings",
     "quiet_libraries",
+    "read_config",
     "read_json",
     "read_tensors",
     "resolve",

@@ -99,6 +99,18 @@ EXAMPLES: dict[str, list[Example]] = {
         ),
     ],
     "Inpaint": [WITHOUT_REFERENCE, WITH_REFERENCE],
+    "Modular": [
+        example(
+            changes={
+                "prompt": "a cat",
+                "image": photo(8, 8),
+                "mask": spot(8, 8),
+                "inputs": {"width": 64},
+                "checkpoint": Checkpoint("tiny/turbo"),
+            },
+            checkpoint=Checkpoint("tiny/text-to-image"),
+        )
+    ],
     "LoadVideo": [example(path=VIDEO)],
     "Mask": [*mask_examples()],
     "MaskBySam": [

@@ -122,6 +122,8 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
         labels = ", ".join(other.label for other in FAMILIES)
         wanted = f"one of {labels}, in diffusers' folder layout"
         fix = newer_version_advice("diffusers", index)
+        if class_name.endswith("ModularPipeline"):
+            fix = fix or "the node Modular makes pictures by it"
         raise CheckpointError(Problem(checkpoint.source, kind, wanted, fix))
     return family
 

@@ -13,7 +13,7 @@ from typing import Any
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
 from sdgraph.files import describe_path, expand_home, is_file, is_folder, names_in
 from sdgraph.models.formats import pickles
-from sdgraph.models.formats.config_files import read_index
+from sdgraph.models.formats.config_files import MODULAR_INDEX, read_index
 from sdgraph.models.sources import hub
 from sdgraph.models.sources.lora_files import find_lora
 from sdgraph.models.sources.model_files import absence, name_with_suffix
@@ -32,7 +32,7 @@ SCHEDULER_CONFIG = "scheduler_config.json"
 
 CONFIG_NAMES = ("config.json", SCHEDULER_CONFIG, "preprocessor_config.json")
 
-_MARKS = (MODEL_INDEX, "config.json")
+_MARKS = (MODEL_INDEX, "config.json", MODULAR_INDEX)
 """A folder in the hub's cache that has one of these files is a checkpoint."""
 
 

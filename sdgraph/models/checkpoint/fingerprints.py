@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdgraph.errors import CheckpointError
-from sdgraph.models.formats.config_files import read_json
+from sdgraph.models.formats.config_files import MODULAR_INDEX, read_json
 from sdgraph.models.sources.lora_files import PEFT_CONFIG, PEFT_NAME
 from sdgraph.values import Lora
 
@@ -98,7 +98,8 @@ def settings_fingerprint(checkpoint: CheckpointOnDisk) -> str:
     if (clip_skip := checkpoint.checkpoint.clip_skip) is not None:
         digest.update(f"clip_skip {clip_skip}|".encode())
     folders = [checkpoint.root / name for name in checkpoint.components or ()]
-    paths = (checkpoint.root / MODEL_INDEX, *(path / SCHEDULER_CONFIG for path in folders))
+    indexes = (checkpoint.root / name for name in (MODEL_INDEX, MODULAR_INDEX))
+    paths = (*indexes, *(path / SCHEDULER_CONFIG for path in folders))
     for path, sha256 in checkpoint.hash_files([path for path in paths if path.is_file()]):
         digest.update(f"{path.name}|{sha256}|".encode())
     return digest.hexdigest()

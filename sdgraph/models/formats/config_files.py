@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -13,6 +14,9 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp, read_text
 
 from .config_limits import config_problems
+
+MODULAR_INDEX = "modular_model_index.json"
+"""The file that lists the components of a modular pipeline's checkpoint."""
 
 MAX_CONFIG_BYTES = 64 * 2**20
 """The largest JSON file that is read; vocabularies and large indexes have a few megabytes."""
@@ -98,10 +102,23 @@ def _names_of_code(settings: Mapping[str, Any]) -> Iterator[str]:
 def read_index(path: str | Path) -> Mapping[str, Any] | None:
     """The model index in a file, None if there is no such file.
 
+    Where there is none, the index of a modular pipeline next to it is read as one: in that each
+    component has a third entry, which says where it comes from.
+
     Raises CheckpointError for one that names code, or whose components are not plain names.
     """
     stamp = FileStamp.of_regular(str(path))
-    return None if stamp is None else _read_index(stamp)
+    if stamp is not None:
+        return _read_index(stamp)
+    stamp = FileStamp.of_regular(os.path.join(os.path.dirname(path), MODULAR_INDEX))  # noqa: PTH118, PTH120  faster
+    if stamp is None:
+        return None
+    index = _read_index(stamp)
+    return {name: each[:2] if _is_component(each) else each for name, each in index.items()}
+
+
+def _is_component(entry: Any) -> bool:
+    return isinstance(entry, list) and len(entry) == 3 and isinstance(entry[2], Mapping)
 
 
 @lru_cache(maxsize=256)

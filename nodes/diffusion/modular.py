@@ -1,0 +1,100 @@
+"""Runs pipelines that exist only as diffusers' modular pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from sdgraph.errors import Problem
+from sdgraph.graph import In, Node, Progress
+from sdgraph.models import Models, quiet_libraries, resolve
+from sdgraph.values import Checkpoint, Image, Mask, Part
+
+from .families import SCHEDULER
+from .modular_pipelines import (
+    called_arguments,
+    component_problems,
+    first_picture,
+    index_problems,
+    make_modular_pipeline,
+    report_steps,
+)
+from .pipeline_io import random_generator, to_pixels
+
+__all__ = ["Modular"]
+
+_DENOISERS = ("transformer", "unet")
+"""The components that a checkpoint's quantization applies to."""
+
+
+class Modular(Node[Image]):
+    """A picture by a pipeline that diffusers has as a modular pipeline, of any family.
+
+    What the pipeline takes is in its own description: `prompt`, `image` and `mask` are given to its
+    inputs of these names, and `inputs` to any other, by name. What it does not take is refused
+    with a list of what it takes. No code of the checkpoint is run.
+    """
+
+    category = "generate"
+
+    checkpoint: In[Checkpoint] = Field(
+        description="a folder with a modular_model_index.json, or one in diffusers' layout"
+    )
+    prompt: In[str] | None = Field(default=None, description="what the picture shows")
+    image: In[Image] | None = Field(default=None, description="the picture to start from")
+    mask: In[Mask] | None = Field(default=None, description="white where to repaint")
+    inputs: Mapping[str, str | int | float | bool] = Field(
+        default={},
+        description="further inputs of the pipeline by name, such as {num_inference_steps: 8}",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="the same seed gives the same picture")
+
+    def parts(self) -> Mapping[str, Part]:
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
+        classes = resolve(checkpoint).classes
+        return {
+            name: Part(checkpoint, name, quantized=name in _DENOISERS)
+            for name in classes
+            if name != SCHEDULER
+        }
+
+    def check(self) -> Iterator[Problem]:
+        if not isinstance(self.checkpoint, Checkpoint):
+            return
+        problems = list(index_problems(self.checkpoint))
+        yield from problems or component_problems(self.checkpoint)
+
+    def run(
+        self,
+        checkpoint: Checkpoint,
+        prompt: str | None,
+        image: Image | None,
+        mask: Mask | None,
+        models: Models,
+        progress: Progress,
+    ) -> Image:
+        import PIL.Image
+
+        pipe = make_modular_pipeline(checkpoint, models)
+        given: dict[str, Any] = {
+            **self.inputs,
+            "prompt": prompt,
+            "image": None if image is None else image.rgb,
+            "mask_image": None if mask is None else PIL.Image.fromarray(mask.numpy),
+        }
+        arguments = called_arguments(
+            pipe, {name: value for name, value in given.items() if value is not None}
+        )
+        report_steps(pipe, progress)
+        with quiet_libraries():
+            state = pipe(**arguments, **_generator(pipe, self.seed))
+        return Image(to_pixels(first_picture(pipe, state)))
+
+
+def _generator(pipe: Any, seed: int) -> dict[str, Any]:
+    names = {each.name for each in pipe.blocks.inputs}
+    extra: dict[str, Any] = {"output_type": "np"} if "output_type" in names else {}
+    return extra | ({"generator": random_generator(seed)} if "generator" in names else {})

@@ -1,0 +1,154 @@
+"""A modular pipeline of diffusers makes the same bits by the node; code is never run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Node, NodeFailedError, Session, run
+from sdgraph.events import Event, Stepped
+from sdgraph.nodes import Modular, Text2Image
+from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
+from sdgraph.values import Image, Mask
+
+INPUTS: dict[str, Any] = {"num_inference_steps": 2, "width": 64, "height": 64}
+PHOTO = Image(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def standard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in diffusers' usual layout."""
+    folder = tmp_path_factory.mktemp("standard") / "flux"
+    make_checkpoint("flux", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def modular(standard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a modular pipeline, which lists its components in an index of its own."""
+    folder = Path(shutil.copytree(standard, tmp_path_factory.mktemp("modular") / "flux"))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").unlink()
+    entries: dict[str, Any] = {
+        "_class_name": "FluxModularPipeline",
+        "_blocks_class_name": "FluxAutoBlocks",
+        "_diffusers_version": index["_diffusers_version"],
+    }
+    for name, entry in index.items():
+        if isinstance(entry, list) and entry[0] is not None:
+            # As diffusers writes them; the place on the hub does not matter for what is here.
+            place = {"pretrained_model_name_or_path": "someone/flux", "subfolder": name}
+            entries[name] = [*entry, {**place, "type_hint": entry}]
+    (folder / "modular_model_index.json").write_text(json.dumps(entries))
+    return folder
+
+
+def node_for(folder: Path, **fields: Any) -> Modular:
+    return Modular(
+        **{"checkpoint": Checkpoint(folder), "prompt": "a star", "inputs": INPUTS, **fields}
+    )
+
+
+def without_store() -> Session:
+    return Session(device="cpu", store=None)
+
+
+def by_diffusers(folder: Path, **arguments: Any) -> Any:
+    import diffusers
+    import torch
+
+    pipe = diffusers.ModularPipeline.from_pretrained(str(folder))
+    pipe.load_components(dtype=torch.float32)
+    generator = torch.Generator().manual_seed(3)
+    state = pipe(prompt="a star", generator=generator, **{**INPUTS, **arguments})
+    return np.asarray(state.get("images")[0])
+
+
+def test_it_makes_what_diffusers_makes(standard: Path, modular: Path) -> None:
+    expected = by_diffusers(standard)
+    for folder in (standard, modular):
+        made = run(node_for(folder, seed=3), session=without_store())
+        assert made.numpy.std() > 5 and (made.numpy == expected).all()
+
+
+def test_a_picture_is_given_to_the_pipelines_own_input(modular: Path, standard: Path) -> None:
+    made = run(node_for(modular, seed=3, image=PHOTO), session=without_store())
+    assert (made.numpy == by_diffusers(standard, image=PHOTO.rgb)).all()
+
+
+def test_every_step_is_reported(modular: Path) -> None:
+    seen: list[Event] = []
+    run(node_for(modular), session=without_store(), on_event=seen.append)
+    steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
+    assert steps == [(1, 2), (2, 2)]
+
+
+def failure_of(node: Modular) -> str:
+    with pytest.raises(NodeFailedError) as caught:
+        run(node, session=without_store())
+    return str(caught.value)
+
+
+def test_what_the_pipeline_does_not_take_is_refused_with_what_it_takes(modular: Path) -> None:
+    text = failure_of(node_for(modular, inputs={**INPUTS, "guidance": 3.0}))
+    assert "inputs: guidance" in text and "guidance_scale" in text and "joint_attention" in text
+    mask = Mask(np.eye(64, dtype=np.uint8) * 255)
+    assert "inputs: mask_image" in failure_of(node_for(modular, mask=mask))
+    text = failure_of(node_for(modular, inputs={"max_sequence_length": "long"}))
+    assert "'long'" in text and "a value of type int" in text
+
+
+def problems_of(node: Node[Any]) -> str:
+    try:
+        return "\n".join(str(problem) for problem in node.check())
+    except Exception as error:
+        return str(error)
+
+
+def changed(folder: Path, target: Path, **entries: Any) -> Path:
+    copy = Path(shutil.copytree(folder, target))
+    path = copy / "modular_model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    return copy
+
+
+def test_code_in_a_checkpoint_is_refused_before_any_load(modular: Path, tmp_path: Path) -> None:
+    assert problems_of(node_for(modular)) == ""
+    own = Path(shutil.copytree(modular, tmp_path / "own"))
+    blocks = {"auto_map": {"ModularPipelineBlocks": "block.OwnBlocks"}}
+    (own / "modular_config.json").write_text(json.dumps(blocks))
+    (own / "block.py").write_text("raise SystemExit('run')")
+    assert "which is code" in problems_of(node_for(own))
+    remote = changed(modular, tmp_path / "remote", auto_map={"x": "block.OwnBlocks"})
+    assert "which is code" in problems_of(node_for(remote))
+    hint = ["os", "system"]
+    hidden = changed(
+        modular,
+        tmp_path / "hidden",
+        vae=["diffusers", "AutoencoderKL", {"subfolder": "vae", "type_hint": hint}],
+    )
+    assert "whose vae is a os.system" in problems_of(node_for(hidden))
+
+
+def test_a_component_that_is_not_here_is_told(modular: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(modular, tmp_path / "without"))
+    shutil.rmtree(folder / "vae")
+    text = problems_of(node_for(folder))
+    assert "which has no folder vae" in text and "its index names someone/flux" in text
+
+
+def test_a_pipeline_that_diffusers_does_not_have_is_told(modular: Path, tmp_path: Path) -> None:
+    newer = changed(modular, tmp_path / "newer", _class_name="Flux9ModularPipeline")
+    text = failure_of(node_for(newer))
+    assert "Flux9ModularPipeline" in text and "a modular pipeline of diffusers" in text
+
+
+def test_other_nodes_name_the_node_that_takes_it(modular: Path) -> None:
+    text = problems_of(Text2Image(prompt="a star", checkpoint=Checkpoint(modular)))
+    assert "a checkpoint for FluxModularPipeline" in text
+    assert "the node Modular makes pictures by it" in text
