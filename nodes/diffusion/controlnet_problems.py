@@ -73,6 +73,12 @@ def _number_problems(controls: Sequence[Control], family: ModelFamily) -> Iterat
         found = f"different ControlNets for {family.label}"
         fix = "name one with `controlnet:`, which reads all the maps"
         yield Problem("controlnet", found, "one for all control maps", fix)
+    unions = [union_of(network, family) for network in networks]
+    has_own_pipeline = [union is not None and bool(union.pipelines) for union in unions]
+    if len(set(has_own_pipeline)) > 1:
+        found = "networks for one kind and for several kinds of maps (Union)"
+        fix = "name one network for several kinds for all maps, or one for each kind"
+        yield Problem("controlnet", found, "networks of one sort", fix)
     for control in () if settings.has_timing else controls:
         if (control.start, control.end) != (0.0, 1.0):
             found = f"start {control.start:g}, end {control.end:g} for {family.label}"

@@ -191,3 +191,28 @@ def write_single_file(folder: Path, path: Path, layout: str, **more: Any) -> Pat
     tensors = {**convert(components, folder, layout), **more}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     return path
+
+
+def ldm_controlnet(tensors: Tensors, config: Mapping[str, Any]) -> Tensors:
+    """The tensors of a ControlNet under their names in the layout of LDM.
+
+    Args:
+        tensors: Those of diffusers, for latents eight times smaller than the map.
+        config: The ControlNet's config.
+    """
+    hints = {f"blocks.{number}": f"input_hint_block.{2 * number + 2}" for number in range(6)}
+    hints |= {"conv_in": "input_hint_block.0", "conv_out": "input_hint_block.14"}
+    converted = {}
+    for name, tensor in tensors.items():
+        begin, _, rest = name.partition(".")
+        layer, _, kind = rest.rpartition(".")
+        if begin == "controlnet_cond_embedding":
+            new = f"{hints[layer]}.{kind}"
+        elif begin == "controlnet_down_blocks":
+            new = f"zero_convs.{layer}.0.{kind}"
+        elif begin == "controlnet_mid_block":
+            new = f"middle_block_out.0.{rest}"
+        else:
+            new = unet_name(name, config, frozenset())
+        converted[f"control_model.{new}"] = tensor
+    return converted

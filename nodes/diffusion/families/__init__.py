@@ -118,7 +118,9 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     class_name = str(index.get("_class_name") or "")
     family = _family_by_class(class_name)
     if family is None:
-        kind = f"a checkpoint for {class_name}" if class_name else "a single model, not a pipeline"
+        single_file = resolve(checkpoint).single_file
+        alone = "a single model, not a pipeline" if single_file is None else single_file.kind.label
+        kind = f"a checkpoint for {class_name}" if class_name else alone
         labels = ", ".join(other.label for other in FAMILIES)
         wanted = f"one of {labels}, in diffusers' folder layout"
         fix = newer_version_advice("diffusers", index)

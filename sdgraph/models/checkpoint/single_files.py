@@ -7,7 +7,7 @@ the common bases ship in `bases/`. For another base the user names a folder with
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from sdgraph.files import FileStamp, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_config, read_index
 from sdgraph.models.formats.gguf_headers import MAGIC
-from sdgraph.models.formats.other_weights import PIPELINES
+from sdgraph.models.formats.other_weights import CONTROL_NETWORK, PIPELINES
 from sdgraph.models.formats.safetensors_files import (
     SafetensorsHeader,
     refuse_damaged,
@@ -31,6 +31,8 @@ from sdgraph.models.sources import hub
 from sdgraph.models.sources.model_files import CHECKPOINT_USES, weights_path
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.values import Checkpoint, Lora
+
+from .control_files import control_configs, control_prefix
 
 _BASES = Path(__file__).parent / "bases"
 """The folder with the configs of each base, in diffusers' layout."""
@@ -116,6 +118,9 @@ def find_single_file(checkpoint: Checkpoint) -> SingleFile | None:
         raise CheckpointError(Problem(source, found, "none: it is not done yet", fix))
     refuse_other_format(source, path)
     kind = file_kind(path)
+    if kind.label == CONTROL_NETWORK:
+        kind = replace(kind, prefixes={"": control_prefix(path)})
+        return SingleFile(path, kind, control_configs(checkpoint, path), has_own_configs=True)
     configs = _configs(checkpoint, kind)
     single_file = SingleFile(path, kind, configs, checkpoint.config is not None)
     _refuse_incomplete(checkpoint, single_file)

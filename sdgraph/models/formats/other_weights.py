@@ -25,6 +25,9 @@ class _Kind(NamedTuple):
 
 _LORA = "put it under `loras:` of the node, and name a whole checkpoint here"
 _EMBEDDING = "put it under `embeddings:` of the node, and name a whole checkpoint here"
+CONTROL_NETWORK = "a ControlNet"
+"""The label of a ControlNet's file."""
+
 _CONTROL = "name its folder in diffusers' layout as the node's network, or its hub id"
 _PART = "it is one part of a checkpoint: name a file or a folder that has all parts"
 _FAMILY = "name its folder in diffusers' layout, or its hub id"
@@ -47,7 +50,7 @@ _ADD_ONS = (
     _Kind("a Control-LoRA", r"lora_controlnet$", _CONTROL),
     _Kind("an IP-Adapter", r"(image_proj|ip_adapter)\.", "give it to `ip_adapter:` of the node"),
     _Kind(
-        "a ControlNet",
+        CONTROL_NETWORK,
         r"(control_model\.)?(input_hint_block|zero_convs)\.|controlnet_(cond_embedding|down_blocks"
         r"|mid_block|blocks|single_blocks|x_embedder)\.|control_(layers|all_x_embedder|noise_refiner)\.",
         _CONTROL,

@@ -1,0 +1,65 @@
+"""ControlNets that are one file: the folder with their config, which the header tells.
+
+A config that follows from the shapes of the tensors is written once below the home folder, from
+where it is read like any other. For a file whose header does not tell all, the user names a folder
+with `config:`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from sdgraph.errors import CheckpointError, Problem
+from sdgraph.files import expand_home, is_file, sdgraph_home
+from sdgraph.models.formats.control_network_configs import LDM_PREFIX, control_network_config
+from sdgraph.models.formats.safetensors_files import tensor_shapes
+from sdgraph.values import Checkpoint
+
+_CONFIG = "config.json"
+
+
+def control_prefix(path: Path) -> str:
+    """What the names of the tensors of a ControlNet's file begin with."""
+    return LDM_PREFIX if any(name.startswith(LDM_PREFIX) for name in tensor_shapes(path)) else ""
+
+
+def control_configs(checkpoint: Checkpoint, path: Path) -> Path:
+    """The folder with the config of a ControlNet that is one file.
+
+    Args:
+        checkpoint: The ControlNet.
+        path: Its file.
+
+    Raises:
+        CheckpointError: The folder that the user named has no config, or the header does not tell
+            the config.
+    """
+    fix = "name a folder with its config.json: {source: …, config: ./folder}"
+    if checkpoint.config is not None:
+        folder = expand_home(checkpoint.config)
+        if not is_file(folder / _CONFIG):
+            found = f"config {checkpoint.config!r}, which has no {_CONFIG}"
+            raise CheckpointError(Problem(checkpoint.source, found, "the ControlNet's folder", fix))
+        return folder
+    config = control_network_config(tensor_shapes(path))
+    if config is None:
+        found = "a ControlNet whose config its tensors do not tell"
+        wanted = "one of Stable Diffusion, SDXL, FLUX.1, Qwen-Image or Z-Image, as published"
+        raise CheckpointError(Problem(checkpoint.source, found, wanted, fix))
+    return _write_config(json.dumps(config, indent=1, sort_keys=True))
+
+
+def _write_config(text: str) -> Path:
+    """The folder with a config, which is written and then renamed if it is not there."""
+    folder = sdgraph_home() / "configs" / hashlib.sha256(text.encode()).hexdigest()[:32]
+    if not is_file(folder / _CONFIG):
+        folder.mkdir(parents=True, exist_ok=True)
+        number, temporary = tempfile.mkstemp(prefix=".sdgraph-", dir=folder)
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, folder / _CONFIG)  # noqa: PTH105
+    return folder
