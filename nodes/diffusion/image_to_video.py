@@ -81,6 +81,10 @@ class Image2Video(VideoOfAnyLength):
         if family is None or family.video is None:
             return
         count = self.batch_size()
+        if self.last is not None and count == 1:
+            least = 1 + self.settings.frame_step
+            found = "1 frame, which cannot be the first and the last"
+            yield Problem("frames", found, f"at least {least}", "leave `last` out, or set frames")
         if self.between and not self.settings.takes_frames_between:
             found = f"{len(self.between)} pictures for {family.label}"
             yield Problem("between", found, "at most `image` and `last`", "leave `between` out")

@@ -211,6 +211,9 @@ def test_pictures_in_between_are_for_families_that_take_them(
     assert "at most `image` and `last`" in problems_of(wan)
     ltx = node_for(random_folder("ltx-video"), "frames-to-video", at=[8])
     assert "frame 8 of 9, of which `last` is the last one" in problems_of(ltx)
+    assert "cannot be the first and the last" in problems_of(
+        node_for(random_folder("wan2.2-i2v"), "frames-to-video", frames=1)
+    )
     assert "one of flow-euler" in problems_of(ltx.replace(at=[4], scheduler="flow-lcm"))
 
 
